@@ -1,0 +1,1 @@
+"""Caches: events in, views out. Best effort: they never repair, infer or gate (law D)."""

@@ -1,0 +1,135 @@
+"""The market cache: market events in, book and reference views out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.caches.views import BookView, InstrumentViews, References, ReferenceView
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookProven,
+    BookReplaced,
+    Event,
+    FeedLost,
+    InstrumentClosed,
+    InstrumentListed,
+    ReferencePriced,
+    StrikeProven,
+    TradePrinted,
+)
+from engine.domain.instruments import InstrumentId
+from engine.errors import BrokenInvariant
+
+INSTRUMENTS_MAX = 20_000
+
+
+class MarketCache:
+    """Remembers the latest book of every instrument and the latest reference prices.
+
+    Call `receive` with every market event; read `views` and `references`. Events of instruments
+    that were never listed are counted in `orphans` and otherwise ignored: a cache does not guess.
+    """
+
+    def __init__(self) -> None:
+        self.views: InstrumentViews = {}
+        self.references = References()
+        self.orphans = 0
+
+    def receive(self, event: Event, now_ns: int) -> None:
+        """Take one market event; anything else is ignored."""
+        kind = type(event)
+        if kind is BookChanged:
+            self._changed(event, now_ns)  # type: ignore[arg-type]
+        elif kind is BookReplaced:
+            self._replaced(event, now_ns)  # type: ignore[arg-type]
+        elif kind is TradePrinted:
+            view = self.views.get(event.instrument)  # type: ignore[attr-defined]
+            if view is None:
+                self.orphans += 1
+            else:
+                view.last_trade = event.price  # type: ignore[attr-defined]
+        else:
+            self._rare(event, now_ns)
+
+    def _changed(self, event: BookChanged, now_ns: int) -> None:
+        view = self.views.get(event.instrument)
+        if view is None:
+            self.orphans += 1
+            return
+        change = view.book.change
+        for side, price, size in event.changes:
+            change(side, price, size)
+        _settle(view, now_ns)
+
+    def _replaced(self, event: BookReplaced, now_ns: int) -> None:
+        view = self.views.get(event.instrument)
+        if view is None:
+            self.orphans += 1
+            return
+        view.book.replace(event.bids, event.asks)
+        view.trusted = True
+        view.distrust = ""
+        _settle(view, now_ns)
+
+    def _rare(self, event: Event, now_ns: int) -> None:
+        match event:
+            case InstrumentListed():
+                self._list(event)
+            case ReferencePriced():
+                self.references.put(
+                    ReferenceView(
+                        key=event.key,
+                        price_e8=event.price_e8,
+                        at_ns=now_ns,
+                        exchange_ns=event.exchange_ns,
+                    )
+                )
+            case BookDistrusted() if event.instrument in self.views:
+                self._distrust(event.instrument, event.reason)
+            case BookProven() if event.instrument in self.views:
+                self.views[event.instrument].proof_ns = now_ns
+            case FeedLost():
+                known = [event.instrument] if event.instrument else list(self.views)
+                for instrument in known:
+                    if instrument in self.views:
+                        self._distrust(instrument, f"feed {event.feed} lost: {event.reason}")
+            case InstrumentClosed() if event.instrument in self.views:
+                self.views[event.instrument].closed = True
+            case StrikeProven() if event.instrument in self.views:
+                view = self.views[event.instrument]
+                view.instrument = msgspec.structs.replace(
+                    view.instrument, strike_e8=event.strike_e8
+                )
+            case _:
+                pass
+
+    def _list(self, event: InstrumentListed) -> None:
+        instrument = event.instrument
+        view = self.views.get(instrument.id)
+        if view is not None:
+            view.instrument = instrument
+            return
+        if len(self.views) >= INSTRUMENTS_MAX:
+            raise BrokenInvariant(
+                f"more than {INSTRUMENTS_MAX} instruments in the market cache: forget closed ones"
+            )
+        self.views[instrument.id] = BookView(instrument)
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop a closed instrument; series roll and the cache stays bounded."""
+        self.views.pop(instrument, None)
+
+    def _distrust(self, instrument: InstrumentId, reason: str) -> None:
+        view = self.views[instrument]
+        view.trusted = False
+        view.distrust = reason
+
+
+def _settle(view: BookView, now_ns: int) -> None:
+    """Note the proof and the last two-sided moment after a change."""
+    view.proof_ns = now_ns
+    book = view.book
+    if book.bid_prices and book.ask_prices:
+        view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
+        view.two_sided_ns = now_ns

@@ -1,0 +1,104 @@
+"""Views: what strategies and risk may look at. Read-only for everyone but the cache."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.books import Book
+from engine.domain.instruments import Instrument, InstrumentId
+
+
+class BookView:
+    """The latest known book of one instrument and how far it can be trusted.
+
+    Prices in YES-space increments. `trusted` is False before the first snapshot and after a
+    torn batch; `proof_ns` is the last proof of the book (law M), `two_sided_ns` the last time both
+    sides were there and `mid2` twice the mid of that moment (half increments matter).
+    """
+
+    __slots__ = (
+        "book",
+        "closed",
+        "distrust",
+        "instrument",
+        "last_trade",
+        "mid2",
+        "proof_ns",
+        "trusted",
+        "two_sided_ns",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.book = Book()
+        self.trusted = False
+        self.distrust = "no snapshot yet"
+        self.proof_ns: int | None = None
+        self.mid2: int | None = None
+        self.two_sided_ns: int | None = None
+        self.last_trade: int | None = None
+        self.closed = False
+
+    @property
+    def best_bid(self) -> int | None:
+        """Highest bid, None where there is none."""
+        return self.book.best_bid
+
+    @property
+    def best_ask(self) -> int | None:
+        """Lowest ask, None where there is none."""
+        return self.book.best_ask
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """Nanoseconds since the last proof; None = never proven."""
+        return None if self.proof_ns is None else now_ns - self.proof_ns
+
+
+class ReferenceView(msgspec.Struct, kw_only=True):
+    """The latest price of one reference, in 1e-8 of its unit."""
+
+    key: str
+    price_e8: int
+    at_ns: int
+    exchange_ns: int | None = None
+
+
+class InventoryView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account holds in one instrument, as its ledger says. Sizes in increments.
+
+    `position` is signed YES-space: YES − NO for binaries, base for the others, settled plus
+    pending. `average_price` is None while flat. Money in micro-units of the currency.
+    """
+
+    position: int = 0
+    yes_settled: int = 0
+    yes_pending: int = 0
+    no_settled: int = 0
+    no_pending: int = 0
+    average_price: int | None = None
+    realised_micro: int = 0
+    fees_micro: int = 0
+    cash_free_micro: int = 0
+    working_bid: int = 0
+    """Size that may still be bought in YES-space by working orders."""
+    working_ask: int = 0
+
+
+class References:
+    """Latest reference prices by key, for example `chainlink:btc/usd`."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, ReferenceView] = {}
+
+    def get(self, key: str) -> ReferenceView | None:
+        """Return the latest value, or None where none was ever heard."""
+        return self._by_key.get(key)
+
+    def put(self, view: ReferenceView) -> None:
+        """Remember the latest value (the cache calls this)."""
+        self._by_key[view.key] = view
+
+
+InstrumentViews = dict[InstrumentId, BookView]

@@ -1,0 +1,77 @@
+"""Order books in ints: a dict per side for sizes, a sorted list per side for the best price.
+
+A binary's book is kept once, in YES-space: an ask in the NO book at q is a bid at 1 − q here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+
+from engine.domain.instruments import Side
+
+Level = tuple[int, int]
+"""(price, size) in the instrument's increments."""
+
+
+class Book:
+    """One order book. Mutable, owned by exactly one room; never repairs itself.
+
+    `bids` and `asks` map price → size > 0; `bid_prices` and `ask_prices` are ascending.
+    """
+
+    __slots__ = ("ask_prices", "asks", "bid_prices", "bids")
+
+    def __init__(self) -> None:
+        self.bids: dict[int, int] = {}
+        self.asks: dict[int, int] = {}
+        self.bid_prices: list[int] = []
+        self.ask_prices: list[int] = []
+
+    def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        """Load a snapshot. Levels of size zero are left out."""
+        self.bids = {price: size for price, size in bids if size > 0}
+        self.asks = {price: size for price, size in asks if size > 0}
+        self.bid_prices = sorted(self.bids)
+        self.ask_prices = sorted(self.asks)
+
+    def change(self, side: Side, price: int, size: int) -> None:
+        """Set the aggregate size at one level; 0 removes it (venues send absolute sizes)."""
+        if side is Side.BUY:
+            levels, prices = self.bids, self.bid_prices
+        else:
+            levels, prices = self.asks, self.ask_prices
+        if size > 0:
+            if price not in levels:
+                insort(prices, price)
+            levels[price] = size
+        elif price in levels:
+            del levels[price]
+            del prices[bisect_left(prices, price)]
+
+    @property
+    def best_bid(self) -> int | None:
+        """Highest bid, or None where the side is empty."""
+        return self.bid_prices[-1] if self.bid_prices else None
+
+    @property
+    def best_ask(self) -> int | None:
+        """Lowest ask, or None where the side is empty."""
+        return self.ask_prices[0] if self.ask_prices else None
+
+    @property
+    def crossed(self) -> bool:
+        """True where the best bid is at or above the best ask."""
+        return bool(
+            self.bid_prices and self.ask_prices and self.bid_prices[-1] >= self.ask_prices[0]
+        )
+
+    def size_at(self, side: Side, price: int) -> int:
+        """Return the displayed size at a price, 0 where there is none."""
+        return (self.bids if side is Side.BUY else self.asks).get(price, 0)
+
+    def depth(self, side: Side, levels: int) -> list[Level]:
+        """Return up to `levels` levels of a side, best first."""
+        if side is Side.BUY:
+            return [(price, self.bids[price]) for price in self.bid_prices[: -levels - 1 : -1]]
+        return [(price, self.asks[price]) for price in self.ask_prices[:levels]]

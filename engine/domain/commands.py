@@ -1,0 +1,146 @@
+"""Commands: what an operator or the schedule asks of the engine, in the imperative."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.orders import OrderId
+
+
+class InventoryPolicy(StrEnum):
+    """What happens to inventory when a bot stops (law O)."""
+
+    HOLD = "hold"
+    WORK_OUT = "work_out"
+    """Reduce passively until flat or closed."""
+    EXIT = "exit"
+    """FAK within a slippage cap."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of everything that can be asked."""
+
+
+class StartBot(Command, frozen=True, kw_only=True):
+    """Start a stopped bot."""
+
+    bot: BotId
+
+
+class PauseBot(Command, frozen=True, kw_only=True):
+    """Cancel a bot's orders and stop evaluating; keep its state."""
+
+    bot: BotId
+
+
+class ResumeBot(Command, frozen=True, kw_only=True):
+    """Continue a paused bot."""
+
+    bot: BotId
+
+
+class StopBot(Command, frozen=True, kw_only=True):
+    """Stop a bot: prove zero orders, then treat its inventory by policy."""
+
+    bot: BotId
+    inventory: InventoryPolicy = InventoryPolicy.HOLD
+
+
+class Kill(Command, frozen=True, kw_only=True):
+    """Set the latch and cancel everything in scope. All None = everything."""
+
+    account: AccountId | None = None
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
+
+
+class ReleaseLatch(Command, frozen=True, kw_only=True):
+    """Allow placing again."""
+
+    reason: str
+
+
+class CancelOrderByHand(Command, frozen=True, kw_only=True):
+    """Cancel one order."""
+
+    account: AccountId
+    order: OrderId
+
+
+class PlaceManual(Command, frozen=True, kw_only=True):
+    """Place one order by hand, through the same gates."""
+
+    account: AccountId
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+
+
+class ApplySettings(Command, frozen=True, kw_only=True):
+    """Apply a saved version of the settings."""
+
+    version: int
+
+
+class SetMode(Command, frozen=True, kw_only=True):
+    """Move a stopped bot to its twin account of this mode."""
+
+    bot: BotId
+    mode: Mode
+
+
+class SyncMarkets(Command, frozen=True, kw_only=True):
+    """Refresh the instrument catalog."""
+
+    venue: str
+
+
+class RunJob(Command, frozen=True, kw_only=True):
+    """Queue a long job for the worker."""
+
+    job: str
+    arguments: str
+    """JSON object."""
+
+
+class AckAlert(Command, frozen=True, kw_only=True):
+    """Mark an alert as seen."""
+
+    alert: int
+
+
+class StartRecording(Command, frozen=True, kw_only=True):
+    """Record the feeds of these instruments."""
+
+    name: str
+    instruments: tuple[InstrumentId, ...]
+
+
+class StopRecording(Command, frozen=True, kw_only=True):
+    """Stop a recording."""
+
+    name: str
+
+
+AnyCommand = (
+    StartBot
+    | PauseBot
+    | ResumeBot
+    | StopBot
+    | Kill
+    | ReleaseLatch
+    | CancelOrderByHand
+    | PlaceManual
+    | ApplySettings
+    | SetMode
+    | SyncMarkets
+    | RunJob
+    | AckAlert
+    | StartRecording
+    | StopRecording
+)

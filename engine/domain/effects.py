@@ -1,0 +1,106 @@
+"""Effects: what a core asks the world to do. Returned, never done, by `receive`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.orders import Order, OrderId
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of everything a core asks for."""
+
+
+class PlaceOrder(Effect, frozen=True, kw_only=True):
+    """Name, journal, then send this order."""
+
+    order: Order
+
+
+class CancelOrders(Effect, frozen=True, kw_only=True):
+    """Cancel these orders of one account."""
+
+    account: AccountId
+    orders: tuple[OrderId, ...]
+
+
+class CancelScope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a CANCEL_ALL covers. Both None = everything of the account."""
+
+    instrument: InstrumentId | None = None
+    bot: BotId | None = None
+
+
+class CancelAll(Effect, frozen=True, kw_only=True):
+    """Cancel everything in scope: goes first, drops queued places, is never rate limited."""
+
+    account: AccountId
+    scope: CancelScope = CancelScope()
+
+
+class QueryOrder(Effect, frozen=True, kw_only=True):
+    """Ask the venue about one order by its identity."""
+
+    account: AccountId
+    order: OrderId
+
+
+class QueryOpenOrders(Effect, frozen=True, kw_only=True):
+    """Ask for all open orders of the account."""
+
+    account: AccountId
+
+
+class QueryFills(Effect, frozen=True, kw_only=True):
+    """Ask for the fills since a time."""
+
+    account: AccountId
+    since_ns: int
+
+
+class QueryBalances(Effect, frozen=True, kw_only=True):
+    """Ask for cash and holdings."""
+
+    account: AccountId
+
+
+class SetTimer(Effect, frozen=True, kw_only=True):
+    """Deliver `TimerFired(name)` at this time. A later one of the same name replaces it."""
+
+    at_ns: int
+    name: str
+
+
+class Severity(StrEnum):
+    """How loudly an alert speaks."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class RaiseAlert(Effect, frozen=True, kw_only=True):
+    """Tell the operator. `kind` groups repeats."""
+
+    severity: Severity
+    kind: str
+    text: str
+    account: AccountId | None = None
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
+
+
+AnyEffect = (
+    PlaceOrder
+    | CancelOrders
+    | CancelAll
+    | QueryOrder
+    | QueryOpenOrders
+    | QueryFills
+    | QueryBalances
+    | SetTimer
+    | RaiseAlert
+)

@@ -1,0 +1,188 @@
+"""Instruments: one tradable thing at one venue, and the only place where units are converted."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from engine.domain.money import ceil_div, round_half_even_div
+from engine.errors import BadInput
+
+InstrumentId = NewType("InstrumentId", str)
+"""`venue:symbol`, for example `polymarket:0xdd22…` or `okx:BTC/USDT:USDT`."""
+
+AccountId = NewType("AccountId", str)
+"""A credential at a venue, or a paper / demo account."""
+
+BotId = NewType("BotId", str)
+
+
+class Kind(StrEnum):
+    """What an instrument is."""
+
+    BINARY = "binary"
+    SPOT = "spot"
+    PERPETUAL = "perpetual"
+
+
+class Leg(StrEnum):
+    """What an order trades: one of a binary's two tokens, or the thing itself."""
+
+    YES = "yes"
+    NO = "no"
+    BASE = "base"
+
+
+class Side(StrEnum):
+    """Direction of an order or a trade's aggressor."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> Side:
+        """Return the other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Mode(StrEnum):
+    """What kind of money an account holds. The three never mix in a sum."""
+
+    DEMO = "demo"
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Fees of one instrument.
+
+    Binary: `fee = size · rate · (p·(1−p))^exponent`, taker only, rounded to 5 decimals of the
+    currency, below 0.00001 → 0 (Polymarket, Fees). Linear: `fee = notional · rate`.
+    `exponent` None = linear. Rates in parts per million of size or notional.
+    """
+
+    taker_rate_ppm: int = 0
+    maker_rate_ppm: int = 0
+    exponent: int | None = None
+    rebate_rate_ppm: int = 0
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """One tradable thing at one venue.
+
+    A price is an int in units of 10^−price_decimals of the currency, a size an int in units of
+    10^−size_decimals of the thing; `tick`, `lot` and the minima are in those units. `tick` is the
+    venue's present grid, always a multiple of one increment. A binary is *one* instrument with two
+    legs; its prices are in YES-space, where 10^price_decimals stands for certainty.
+    """
+
+    id: InstrumentId
+    kind: Kind
+    currency: str
+    price_decimals: int
+    size_decimals: int
+    tick: int
+    lot: int
+    size_min: int = 0
+    """Smallest order size in size increments."""
+    notional_min_micro: int = 0
+    """Smallest value of a marketable order in micro-units of the currency."""
+    fees: FeeSchedule = FeeSchedule()
+    market: str = ""
+    """What exposure is summed over: the event or condition; the id itself where empty."""
+    series: str = ""
+    """The rolling series this instrument belongs to, or empty."""
+    tokens: tuple[str, str] | None = None
+    """Venue ids of the YES and the NO token of a binary."""
+    starts_ns: int | None = None
+    """Start of the measured window of a rolling instrument; None = does not apply."""
+    closes_ns: int | None = None
+    """End of trading as announced; None = open end."""
+    strike_e8: int | None = None
+    """Proven strike in 1e-8 of the oracle's unit; None = not proven."""
+    protocol: str = ""
+    """Protocol version of the venue (`v1`, `v2`), or empty."""
+    taker_delay_ns: int = 0
+    """How long the venue holds a marketable order before it matches it."""
+
+    def __post_init__(self) -> None:
+        if self.price_decimals + self.size_decimals < 6:
+            raise BadInput(f"{self.id}: price and size decimals must sum to 6 or more")
+        if self.tick < 1 or self.lot < 1:
+            raise BadInput(f"{self.id}: tick and lot must be at least one increment")
+
+    @property
+    def one(self) -> int:
+        """The price of certainty in YES-space: 1.0 of the currency in price increments."""
+        return int(10**self.price_decimals)
+
+    @property
+    def value_divisor(self) -> int:
+        """Return d such that price · size // d is micro-units of the currency."""
+        return int(10 ** (self.price_decimals + self.size_decimals - 6))
+
+    @property
+    def exposure_key(self) -> str:
+        """The market over which exposure is summed."""
+        return self.market or self.id
+
+    def price_of(self, text: str | Decimal) -> int:
+        """Convert a venue's or a person's price. Raises BadInput where it does not fit."""
+        return _scaled(text, self.price_decimals, f"{self.id}: price")
+
+    def size_of(self, text: str | Decimal) -> int:
+        """Convert a venue's or a person's size. Raises BadInput where it does not fit."""
+        return _scaled(text, self.size_decimals, f"{self.id}: size")
+
+    def price_decimal(self, price: int) -> Decimal:
+        """Return `price` as the venue writes it."""
+        return Decimal(price).scaleb(-self.price_decimals)
+
+    def size_decimal(self, size: int) -> Decimal:
+        """Return `size` as the venue writes it."""
+        return Decimal(size).scaleb(-self.size_decimals)
+
+    def cost_micro(self, price: int, size: int) -> int:
+        """Return what buying costs, in micro-units, rounded up."""
+        return ceil_div(price * size, self.value_divisor)
+
+    def proceeds_micro(self, price: int, size: int) -> int:
+        """Return what selling brings, in micro-units, rounded down."""
+        return price * size // self.value_divisor
+
+    def taker_fee_micro(self, price: int, size: int) -> int:
+        """Return the fee of a taker fill in micro-units, by the schedule above."""
+        fees = self.fees
+        if fees.exponent is None:
+            return ceil_div(price * size * fees.taker_rate_ppm, self.value_divisor * 1_000_000)
+        one = self.one
+        spread = (price * (one - price)) ** fees.exponent
+        numerator = size * fees.taker_rate_ppm * spread
+        denominator = 10**self.size_decimals * one ** (2 * fees.exponent)
+        # Rates are parts per million, so size·rate is already micro-units per share; the venue
+        # rounds to 5 decimals = 10 micro-units, and anything below one such step is free.
+        return 10 * round_half_even_div(numerator, denominator * 10)
+
+    def maker_fee_micro(self, price: int, size: int) -> int:
+        """Return the fee of a maker fill in micro-units."""
+        rate = self.fees.maker_rate_ppm
+        if rate == 0:
+            return 0
+        return ceil_div(price * size * rate, self.value_divisor * 1_000_000)
+
+
+def _scaled(text: str | Decimal, decimals: int, what: str) -> int:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise BadInput(f"{what} {text!r} is not a number") from None
+    if not value.is_finite():
+        raise BadInput(f"{what} {text!r} is not finite")
+    scaled = value.scaleb(decimals)
+    whole = int(scaled)
+    if whole != scaled:
+        raise BadInput(f"{what} {text!r} is finer than {decimals} decimals")
+    return whole

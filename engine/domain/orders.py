@@ -1,0 +1,108 @@
+"""Orders: what is asked of a venue, under one id of ours and one identity of the venue's."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+
+OrderId = NewType("OrderId", int)
+"""Our own number of an order, counted per account, never reused."""
+
+Identity = NewType("Identity", str)
+"""The name under which a venue knows an order: client id, or the EIP-712 digest."""
+
+
+class OrderState(StrEnum):
+    """Where an order stands. The table of moves is in `engine.executor.order_machine`."""
+
+    PENDING = "pending"
+    """Named and journaled, not yet on its way."""
+    SENT = "sent"
+    DELAYED = "delayed"
+    """Marketable and held by the venue; cannot be cancelled yet."""
+    UNKNOWN = "unknown"
+    """Sent without an answer: it may be live. Ask, never resend."""
+    OPEN = "open"
+    PARTIAL = "partial"
+    CANCELLING = "cancelling"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def ended(self) -> bool:
+        """True where nothing more is expected of the order."""
+        return self in ORDER_ENDS
+
+
+ORDER_ENDS = frozenset(
+    {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED}
+)
+
+
+class OrderType(StrEnum):
+    """How long an order lives at the venue."""
+
+    GTC = "gtc"
+    GTD = "gtd"
+    FAK = "fak"
+    FOK = "fok"
+
+
+class RejectReason(StrEnum):
+    """Why a venue refused an order, in our words."""
+
+    WOULD_CROSS = "would_cross"
+    BELOW_MIN = "below_min"
+    OFF_TICK = "off_tick"
+    NO_FUNDS = "no_funds"
+    DUPLICATE = "duplicate"
+    NOT_FILLED = "not_filled"
+    """A FOK that could not be filled, or a FAK that met nothing."""
+    MARKET_CLOSED = "market_closed"
+    EXPIRY = "expiry"
+    AUTH = "auth"
+    OTHER = "other"
+
+
+class CancelReason(StrEnum):
+    """Why an order ended cancelled, in our words."""
+
+    ASKED = "asked"
+    KILLED_REST = "killed_rest"
+    """The unfilled rest of a FAK."""
+    MARKET_RESOLVED = "market_resolved"
+    MARKET_CLOSED = "market_closed"
+    NO_FUNDS = "no_funds"
+    HEARTBEAT = "heartbeat"
+    TICK_CHANGED = "tick_changed"
+    SESSION_LOST = "session_lost"
+    VENUE = "venue"
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a venue; never changes. Price and size in the leg's own increments.
+
+    For a binary's NO leg `price` is the NO token's price, not YES-space.
+    """
+
+    account: AccountId
+    id: OrderId
+    bot: BotId
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    type: OrderType = OrderType.GTC
+    post_only: bool = True
+    expires_ns: int | None = None
+    """Only for GTD."""
+    created_ns: int
+    fence: int = 0
+    """Token of the engine's lease; an order of an older fence is not ours any more."""

@@ -1,0 +1,85 @@
+"""Errors, named by what we know and what we do about it.
+
+PitbossError
+├── BrokenInvariant       our code is wrong      → journal, cancel all, crash; start is recovery
+│   └── InvalidTransition an order or fill moved outside its table
+├── ConfigError           cannot start           → exit 2, no restart, the sentence is shown
+├── BadInput              a file or value is unreadable → say where; nothing was changed
+├── NotSent               no effect at the venue → may retry
+├── OutcomeUnknown        sent, no answer        → order is UNKNOWN; ask, never resend
+├── Throttled             refused, untouched     → wait `retry_after_ns`
+├── VenueClosed           restarting, post-only, cancel-only, disabled → obey the mode
+├── AuthRefused           cannot trade           → halt the account; a person must act
+├── FeedStale             our view is old        → cancel quotes
+├── FeedGap               our view is torn       → resubscribe, resnapshot
+└── StorageError          the disk or database refused → say what to do; nothing was lost
+    └── JournalCorrupt    a record does not match its checksum
+
+Values, not exceptions: `Denied` from risk, `OrderRejected` from a venue.
+"""
+
+from __future__ import annotations
+
+
+class PitbossError(Exception):
+    """Base of all errors this house raises on purpose."""
+
+
+class BrokenInvariant(PitbossError):
+    """Our own code is wrong: journal, cancel all, crash. Supervision restarts; start is recovery."""
+
+
+class InvalidTransition(BrokenInvariant):
+    """An order or a fill was asked to move along an edge its table does not have."""
+
+
+class ConfigError(PitbossError):
+    """The engine cannot start with what it was given: exit code 2, no restart."""
+
+
+class BadInput(PitbossError):
+    """A file, frame or value cannot be read. The text says where and what to do."""
+
+
+class NotSent(PitbossError):
+    """The request never reached the venue: no effect, may be retried."""
+
+
+class OutcomeUnknown(PitbossError):
+    """The request was sent and nothing answered: ask, never resend."""
+
+
+class Throttled(PitbossError):
+    """The venue refused untouched because of a rate limit."""
+
+    def __init__(self, text: str, retry_after_ns: int) -> None:
+        super().__init__(text)
+        self.retry_after_ns = retry_after_ns
+
+
+class VenueClosed(PitbossError):
+    """The venue does not take this kind of request now; `mode` says what it still takes."""
+
+    def __init__(self, text: str, mode: str) -> None:
+        super().__init__(text)
+        self.mode = mode
+
+
+class AuthRefused(PitbossError):
+    """The venue refuses our credential: halt the account, a person must act."""
+
+
+class FeedStale(PitbossError):
+    """The last proof of a book is older than its limit."""
+
+
+class FeedGap(PitbossError):
+    """A feed lost frames: the book is untrusted until the next snapshot."""
+
+
+class StorageError(PitbossError):
+    """The disk or the database refused. The text says what to do; nothing was lost."""
+
+
+class JournalCorrupt(StorageError):
+    """A journal record does not match its checksum."""

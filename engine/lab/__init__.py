@@ -1,0 +1,1 @@
+"""The lab: recordings, replay, backtests and what the worker runs."""

@@ -1,0 +1,87 @@
+"""The strategy's door: what every strategy takes, gives and may look at."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from engine.caches.views import BookView, InventoryView, References
+from engine.domain.decisions import Decision
+from engine.domain.events import Event, OrderFilled
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import Intent
+
+
+class Parameters(BaseModel):
+    """Base of a strategy's parameters: frozen, unknown keys refused, units in names, bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a strategy may look at in one evaluation of one instrument."""
+
+    bot: BotId
+    decision: int
+    """The number the decision record must carry."""
+    view: BookView
+    inventory: InventoryView
+    references: References
+    capital_micro: int
+    """What the bot may use, in micro-units of the account's currency."""
+    healthy: bool = True
+    """False while anything of law M forbids placing."""
+    reducing: bool = False
+    """True while the bot winds down: only reduce."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one evaluation gave: the record of why, and what to tell the executor.
+
+    `intents` empty = the previous wish stands (sticky); an empty `Quotes` cancels it.
+    """
+
+    decision: Decision
+    intents: tuple[Intent, ...] = ()
+
+
+class Strategy(Protocol):
+    """One strategy object serves all instruments of one bot.
+
+    `hear` is called with every market event and own fill of the watched instruments and references
+    and says whether the instrument should be evaluated; `evaluate` is then called at most every
+    `replan_ns_min`, and at least every `timer_ns`.
+    """
+
+    name: ClassVar[str]
+    parameters_type: ClassVar[type[Parameters]]
+    replan_ns_min: int
+    timer_ns: int
+    references: tuple[str, ...]
+    """Keys of the reference prices it listens to."""
+
+    def hear(self, event: Event, now_ns: int) -> bool:
+        """Take an event into the indicators, O(1). True = evaluate the instrument soon."""
+        ...
+
+    def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
+        """Take an own fill (price in the leg's space) for markout and inventory learning."""
+        ...
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Say what to wish for in `context.view.instrument`, and why."""
+        ...
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop the state of an instrument that is over."""
+        ...
+
+    def state(self) -> bytes:
+        """Return everything that must survive a restart."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `state` gave. Raises BadInput where it cannot be read."""
+        ...

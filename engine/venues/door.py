@@ -1,0 +1,170 @@
+"""The venue's door, final: what every venue takes, gives and can.
+
+Two shapes of the same door. `Venue` is what the live gateway awaits: each call either returns what
+the answer proved, as events, or raises one of NotSent, OutcomeUnknown, Throttled, VenueClosed,
+AuthRefused. `VenueCore` is the sans-I/O form of a venue we simulate ourselves (paper, demo): time
+arrives with each call, answers that take time are handed out by `advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from engine.domain.effects import AnyEffect, CancelScope
+from engine.domain.events import (
+    BalancesListed,
+    Event,
+    FillsListed,
+    OpenOrdersListed,
+    OrderNotFound,
+    OrderReported,
+    PositionsListed,
+    VenueEvent,
+)
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Identity, Order, OrderId, OrderType
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """An order with its identity and the exact bytes that will be sent."""
+
+    order: Order
+    identity: Identity
+    payload: bytes
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of ours by both of its names."""
+
+    order: OrderId
+    identity: Identity
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue can do."""
+
+    heartbeat: bool
+    """True where the venue cancels everything when our heartbeat stops."""
+    cancel_after: bool
+    """True where the venue has a dead-man timer per order or account."""
+    batch_max: int
+    """Most orders in one request; 1 = no batches."""
+    settles: bool
+    """True where a fill is provisional until settled."""
+    order_types: frozenset[OrderType]
+
+
+class Lane(StrEnum):
+    """Two lanes with connections of their own: safety never queues behind places."""
+
+    SAFETY = "safety"
+    PLACES = "places"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request the gateway has decided to send now. `number` pairs it with its Reply."""
+
+    number: int
+    lane: Lane
+    effect: AnyEffect
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The request with this number is over: answered, failed or timed out.
+
+    `retry_after_ns` > 0 = the venue throttled it and had no effect; `events` are what it proved.
+    """
+
+    number: int
+    events: tuple[VenueEvent, ...] = ()
+    retry_after_ns: int = 0
+
+
+VenueOutput = Event | Reply
+"""What a simulated venue hands out: replies to requests, and events nobody asked for."""
+
+
+class Venue(Protocol):
+    """A venue as the live gateway sees it. Every method but `prepare` does I/O."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the venue can do."""
+        ...
+
+    def prepare(self, order: Order) -> Prepared:
+        """Name, sign and serialise, with salt = f(account, seq): same order, same identity."""
+        ...
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        """Send exactly these bytes, once."""
+        ...
+
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+        """Cancel these orders; a reply is not proof that nothing filled."""
+        ...
+
+    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+        """Cancel everything of the account in scope."""
+        ...
+
+    async def open_orders(self) -> OpenOrdersListed:
+        """Return every open order, all pages, or raise. Never a part, never empty on failure."""
+        ...
+
+    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+        """Return what the venue knows about one order."""
+        ...
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        """Return all fills since a time, or raise."""
+        ...
+
+    async def balances(self) -> BalancesListed:
+        """Return spendable cash, or raise."""
+        ...
+
+    async def positions(self) -> PositionsListed:
+        """Return settled holdings, or raise."""
+        ...
+
+
+class VenueCore(Protocol):
+    """A simulated venue without I/O. Deterministic in its inputs."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the venue can do."""
+        ...
+
+    def prepare(self, order: Order) -> Prepared:
+        """Name and serialise, as in `Venue`."""
+        ...
+
+    def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
+        """Take a request of the gateway; give what is answered at once (usually nothing).
+
+        Every request is answered by exactly one `Reply` with its number, now or from `advance`.
+        """
+        ...
+
+    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+        """Take a market event (paper: the feed it wraps); give what it caused at once."""
+        ...
+
+    @property
+    def due_ns(self) -> int | None:
+        """Return when `advance` has something to say; None = nothing is under way."""
+        ...
+
+    def advance(self, now_ns: int) -> list[VenueOutput]:
+        """Let time pass; give what has become due, in order."""
+        ...
+
+    def account(self) -> AccountId:
+        """Return the account this core serves."""
+        ...

@@ -1,0 +1,1 @@
+"""The paper venue: any feed, wrapped into a venue that fills honestly."""

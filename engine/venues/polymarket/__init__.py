@@ -1,0 +1,1 @@
+"""Polymarket: its numbers, names and rules."""
