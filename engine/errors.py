@@ -26,7 +26,7 @@ class PitbossError(Exception):
 
 
 class BrokenInvariant(PitbossError):
-    """Our own code is wrong: journal, cancel all, crash. Supervision restarts; start is recovery."""
+    """Our own code is wrong: journal, cancel all, crash. Start is recovery."""
 
 
 class InvalidTransition(BrokenInvariant):

@@ -119,6 +119,24 @@ class BookProven(Event, frozen=True, kw_only=True):
     instrument: InstrumentId
 
 
+class BookMarked(Event, frozen=True, kw_only=True, gc=False):
+    """What executor and risk need to know of a book; the bots' room sends it with every wish.
+
+    Sent before each intent and on the second's tick, for instruments with orders or holdings.
+    """
+
+    instrument: InstrumentId
+    best_bid: int | None
+    best_ask: int | None
+    mid2: int | None
+    """Twice the last two-sided mid; None = never two-sided."""
+    two_sided_ns: int | None
+    proof_ns: int | None
+    """When the book was last proven (law M); None = never."""
+    trusted: bool
+    closed: bool = False
+
+
 class TimerFired(Event, frozen=True, kw_only=True):
     """A timer somebody asked for."""
 
@@ -385,6 +403,7 @@ MarketEvent = (
     | StrikeProven
     | FeedLost
     | FeedRestored
+    | BookMarked
 )
 
 VenueEvent = (

@@ -1,1 +1,1 @@
-"""The gateway: decides when a request leaves, cancels first. It never decides what to trade (law C)."""
+"""The gateway: decides when a request leaves, cancels first. It never decides (law C)."""
