@@ -1,0 +1,60 @@
+# Pitboss. `make` alone lists what there is. Needs Python 3.11 or newer and make; nothing else.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first Python that really runs and is new enough; `make PYTHON=/path/to/python venv` overrules.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--only-binary :all: --no-header -q
+
+.DEFAULT_GOAL := help
+.PHONY: help venv lock lint types laws check test soak bench run clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+venv: $(READY) ## make .venv with every package at its pinned version and hash
+
+# pip installs only uv, by its pinned hash, and uv the rest: 2 s instead of 200 s (warm cache).
+$(READY): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Pitboss needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/{on=1} on{print; if(!/\\$$/) exit}' requirements-dev.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install -q --no-deps --require-hashes --only-binary :all: -r $(VENV)/uv.txt
+	$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
+	@touch $@
+
+lock: $(READY) ## pin requirements*.in anew into requirements*.txt
+	$(BIN)/$(LOCK) requirements.in -o requirements.txt
+	$(BIN)/$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict, on engine and storage
+	$(BIN)/mypy
+
+laws: $(READY) ## who may import whom, banned words, sizes
+	$(BIN)/pytest tests/test_architecture.py tests/test_sizes.py
+
+check: lint types laws ## everything but the behaviour: lint, types, laws
+
+test: lint types ## everything: lint, types and the whole test suite (laws among it)
+	$(BIN)/pytest
+
+soak: $(READY) ## the long runs that `make test` leaves out
+	$(BIN)/pytest -m soak --timeout 0
+
+bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
+	$(BIN)/python -m bench
+
+run: $(READY) ## what there is to run
+	@$(BIN)/python -m engine migrate
+	@echo "There is no trading engine and no dashboard to start yet. What runs: .venv/bin/python -m engine --help"
+
+clean: ## remove what the tools left behind; .venv and var stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""What every test may rely on: the recordings' folder, and examples that are the same each time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NO_RECORDINGS = "no recordings"
+"""How every skip for lack of recordings begins; the closing summary counts by it."""
+
+# The same examples in every run, here and in CI. `pytest --hypothesis-profile=explore` looks for
+# new ones; what it finds goes into the test as an @example.
+settings.register_profile(
+    "fixed",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=2_000)
+settings.load_profile("fixed")
+
+
+def recordings_folder() -> Path:
+    """Return where the recorded market data should be: PITBOSS_DATA, else ../shared/data."""
+    named = os.environ.get("PITBOSS_DATA")
+    return Path(named) if named else REPOSITORY.parent / "shared" / "data"
+
+
+def _skip_without_recordings(what: str) -> Path:
+    folder = recordings_folder()
+    if not folder.is_dir():
+        pytest.skip(f"{NO_RECORDINGS}: {what} needs {folder}; set PITBOSS_DATA to read another")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings(request: pytest.FixtureRequest) -> Path:
+    """Return the folder of recorded market data, or skip with the sentence that says why."""
+    return _skip_without_recordings(request.node.name or "this session")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("recordings"):
+        _skip_without_recordings(item.name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if NO_RECORDINGS in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests skipped for lack of recordings: {recordings_folder()} is not "
+            "there. Set PITBOSS_DATA to the folder that holds them."
+        )

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = (Path(__file__).parent / "conftest.py").read_text(encoding="utf-8")
+TESTS = """
+import pytest
+
+@pytest.mark.recordings
+def test_reads_a_day(recordings):
+    assert (recordings / "here").read_text() == "data"
+
+@pytest.mark.recordings
+def test_marked_only():
+    pass
+
+def test_needs_nothing():
+    pass
+"""
+
+
+def run(pytester: pytest.Pytester) -> pytest.RunResult:
+    pytester.makeini("[pytest]\nmarkers =\n    recordings: needs data\n")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(TESTS)
+    return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:asyncio", "-rs")
+
+
+def test_missing_recordings_skip_with_a_sentence_and_are_counted(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PITBOSS_DATA", str(pytester.path / "nowhere"))
+    result = run(pytester)
+    result.assert_outcomes(passed=1, skipped=2)
+    result.stdout.fnmatch_lines(["*2 tests skipped for lack of recordings*nowhere*PITBOSS_DATA*"])
+    result.stdout.fnmatch_lines(["*SKIPPED*no recordings: test_marked_only needs*nowhere*"])
+
+
+def test_recordings_are_read_from_where_the_variable_says(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pytester.path / "data").mkdir()
+    (pytester.path / "data" / "here").write_text("data")
+    monkeypatch.setenv("PITBOSS_DATA", str(pytester.path / "data"))
+    result = run(pytester)
+    result.assert_outcomes(passed=3)
+    assert "lack of recordings" not in result.stdout.str()
