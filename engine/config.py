@@ -1,0 +1,172 @@
+"""Configuration: what the machine decides, as opposed to the settings a person edits.
+
+Takes the environment and a `.env` file beside the program, gives one frozen `Config`. The
+environment wins over the file, an empty value counts as not given, and a key that nobody knows is
+refused: a misspelt key must not silently mean its default. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from engine.errors import ConfigError
+
+PREFIX = "PITBOSS_"
+SQLITE = "sqlite:///"
+ALMOST = 0.85
+"""How alike a key of `.env` must be to a known one to count as misspelt rather than foreign."""
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Config(BaseModel):
+    """Where things are and how much is said. Paths are absolute; nothing is created here."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True
+    )
+
+    home: Annotated[
+        Path,
+        Field(alias="PITBOSS_HOME", description="folder of all state: databases, tape, recordings"),
+    ] = Path("var")
+    data: Annotated[
+        Path | None,
+        Field(alias="PITBOSS_DATA", description="folder of recorded market data, read only"),
+    ] = None
+    database_url: Annotated[
+        str,
+        Field(alias="DATABASE_URL", description="the state database, `sqlite:///` and a path"),
+    ] = ""
+    log_level: Annotated[
+        LogLevel,
+        Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error"),
+    ] = LogLevel.INFO
+
+    @field_validator("home", "data")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
+
+    @field_validator("database_url")
+    @classmethod
+    def _only_sqlite(cls, url: str) -> str:
+        if url and (not url.startswith(SQLITE) or not url.removeprefix(SQLITE)):
+            # The text must not repeat the value: such an address may carry a password.
+            raise ValueError(f"only {SQLITE}PATH is supported; leave it out for the default")
+        return url
+
+    @model_validator(mode="after")
+    def _home_is_no_file(self) -> Self:
+        if self.home.exists() and not self.home.is_dir():
+            raise ValueError(f"PITBOSS_HOME: {self.home} is a file, not a folder")
+        return self
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal: every effect before it is done, every report."""
+        return self.home / "journal.db"
+
+    @property
+    def state_path(self) -> Path:
+        """The state database: orders, fills, positions, commands, settings."""
+        if self.database_url:
+            return Path(self.database_url.removeprefix(SQLITE)).expanduser().absolute()
+        return self.home / "pitboss.db"
+
+    @property
+    def decisions_path(self) -> Path:
+        """The decision records."""
+        return self.home / "decisions.db"
+
+    @property
+    def tape_folder(self) -> Path:
+        """The tape: every frame received, the last day."""
+        return self.home / "tape"
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Recordings made or imported here."""
+        return self.home / "recordings"
+
+    @property
+    def run_folder(self) -> Path:
+        """Locks and the last error: what only matters while programs run."""
+        return self.home / "run"
+
+    @property
+    def kill_path(self) -> Path:
+        """The KILL latch: no order leaves while this file exists."""
+        return self.home / "KILL"
+
+
+def keys() -> dict[str, str]:
+    """Return every key that may be set and what it means."""
+    return {
+        field.alias or name: field.description or "" for name, field in Config.model_fields.items()
+    }
+
+
+def load(environment: Mapping[str, str], file: Path | None = None) -> Config:
+    """Read the configuration once. Raises ConfigError with the sentence that mends it.
+
+    `file` is a `.env` file; None or a missing file = the environment alone.
+    """
+    known = keys()
+    given = _read_file(file) if file is not None else {}
+    _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
+    _refuse_unknown(environment, known, "the environment", foreign_keys_expected=True)
+    merged = {**given, **{key: environment[key] for key in known if environment.get(key)}}
+    try:
+        return Config.model_validate({key: merged[key] for key in known if merged.get(key)})
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from None
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    try:
+        # Without interpolation: a `$` in a password is a dollar.
+        found = dotenv_values(file, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read ({error}): mend or remove it") from None
+    return {key: value or "" for key, value in found.items()}
+
+
+def _refuse_unknown(
+    given: Iterable[str], known: Mapping[str, str], where: str, *, foreign_keys_expected: bool
+) -> None:
+    for key in given:
+        if key in known:
+            continue
+        near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
+        misspelt = not foreign_keys_expected and get_close_matches(key, known, 1, ALMOST)
+        if key.startswith(PREFIX) or misspelt:
+            raise ConfigError(f"{where} sets {key}, which nobody knows: did you mean {near}?")
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
