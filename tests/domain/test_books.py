@@ -1,0 +1,58 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain.books import Book
+from engine.domain.instruments import Side
+
+changes = st.lists(
+    st.tuples(st.sampled_from(Side), st.integers(1, 30), st.integers(0, 5)), max_size=80
+)
+
+
+def naive(steps):
+    sides = {Side.BUY: {}, Side.SELL: {}}
+    for side, price, size in steps:
+        sides[side][price] = size
+    return [{p: s for p, s in sides[side].items() if s} for side in (Side.BUY, Side.SELL)]
+
+
+@given(changes)
+def test_a_book_of_changes_equals_a_dictionary_that_remembers_the_last_size(steps):
+    book = Book()
+    for side, price, size in steps:
+        book.change(side, price, size)
+    bids, asks = naive(steps)
+    assert (book.bids, book.asks) == (bids, asks)
+    assert book.bid_prices == sorted(bids)
+    assert book.ask_prices == sorted(asks)
+    assert book.best_bid == max(bids, default=None)
+    assert book.best_ask == min(asks, default=None)
+    assert book.crossed == bool(bids and asks and max(bids) >= min(asks))
+    assert book.depth(Side.BUY, 3) == sorted(bids.items(), reverse=True)[:3]
+    assert book.depth(Side.SELL, 3) == sorted(asks.items())[:3]
+
+
+@given(changes, changes)
+def test_a_snapshot_forgets_everything_before_it(before, after):
+    book = Book()
+    for step in before:
+        book.change(*step)
+    bids, asks = naive(after)
+    book.replace(bids.items(), asks.items())
+    assert (book.bids, book.asks) == (bids, asks)
+    assert book.bid_prices == sorted(bids)
+
+
+def test_levels_of_size_zero_are_left_out_of_a_snapshot():
+    book = Book()
+    book.replace([(10, 0), (9, 3)], [(11, 0)])
+    assert book.best_bid == 9
+    assert book.best_ask is None
+    assert book.size_at(Side.BUY, 10) == 0
+    assert book.size_at(Side.BUY, 9) == 3
+
+
+def test_removing_a_level_that_is_not_there_changes_nothing():
+    book = Book()
+    book.change(Side.SELL, 5, 0)
+    assert book.ask_prices == []

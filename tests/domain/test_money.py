@@ -1,0 +1,59 @@
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain import money
+
+numerators = st.integers(-(10**24), 10**24)
+denominators = st.integers(1, 10**15)
+amounts = st.integers(0, 10**18)
+steps = st.integers(1, 10**9)
+
+
+@given(numerators, denominators)
+def test_floor_division_is_the_largest_integer_not_above(numerator, denominator):
+    quotient = money.floor_div(numerator, denominator)
+    assert quotient <= Fraction(numerator, denominator) < quotient + 1
+
+
+@given(numerators, denominators)
+def test_ceil_division_is_the_smallest_integer_not_below(numerator, denominator):
+    quotient = money.ceil_div(numerator, denominator)
+    assert quotient - 1 < Fraction(numerator, denominator) <= quotient
+
+
+@given(numerators, denominators)
+def test_half_even_division_agrees_with_exact_fractions(numerator, denominator):
+    assert money.round_half_even_div(numerator, denominator) == round(
+        Fraction(numerator, denominator)
+    )
+
+
+@given(amounts, steps)
+def test_flooring_to_a_lot_never_enlarges_and_loses_less_than_a_lot(size, lot):
+    floored = money.floor_to_lot(size, lot)
+    assert floored % lot == 0
+    assert 0 <= size - floored < lot
+
+
+@given(amounts, steps)
+def test_ceiling_to_a_lot_never_shrinks_and_adds_less_than_a_lot(size, lot):
+    ceiled = money.ceil_to_lot(size, lot)
+    assert ceiled % lot == 0
+    assert 0 <= ceiled - size < lot
+
+
+@given(amounts, steps)
+def test_a_bid_never_pays_more_and_an_ask_never_gets_less_after_rounding(price, tick):
+    assert money.floor_to_tick(price, tick) <= price <= money.ceil_to_tick(price, tick)
+    assert money.floor_to_tick(price, tick) % tick == 0
+    assert money.ceil_to_tick(price, tick) % tick == 0
+    assert money.ceil_to_tick(price, tick) - money.floor_to_tick(price, tick) in {0, tick}
+
+
+@given(amounts, st.integers(0, money.PPM))
+def test_a_share_of_an_amount_is_rounded_down_and_never_above_the_whole(amount, ppm):
+    part = money.percent_of(amount, ppm)
+    assert part <= Fraction(amount * ppm, money.PPM) < part + 1
+    assert part <= amount

@@ -1,0 +1,43 @@
+import pytest
+from pydantic import ValidationError
+
+from engine.domain.settings import AccountSettings, BotSettings, Limit, RiskLimits
+
+
+def test_the_defaults_are_ten_percent_per_position_five_a_day_fifteen_and_twenty_from_the_peak():
+    limits = RiskLimits()
+    assert limits.exposure_instrument_max.percent == 10
+    assert limits.daily_loss_max.percent == 5
+    assert limits.drawdown_max.percent == 15
+    assert limits.kill_drawdown_max.percent == 20
+
+
+def test_a_limit_is_absolute_or_relative_and_never_both():
+    assert Limit(absolute=12.5).micro(10**9) == 12_500_000
+    assert Limit(percent=12.5).micro(10**9) == 125_000_000
+    for wrong in ({}, {"absolute": 1, "percent": 1}):
+        with pytest.raises(ValidationError, match="either an absolute amount or a percentage"):
+            Limit(**wrong)
+
+
+def test_a_relative_limit_of_a_lost_account_is_zero_not_negative():
+    assert Limit(percent=10).micro(-5) == 0
+
+
+@pytest.mark.parametrize("value", [-1, 101, float("nan"), float("inf")])
+def test_a_percentage_outside_its_bounds_is_refused(value):
+    with pytest.raises(ValidationError):
+        Limit(percent=value)
+
+
+def test_unknown_keys_are_refused_by_name():
+    with pytest.raises(ValidationError, match="daily_los_max"):
+        RiskLimits(daily_los_max=Limit(percent=1))
+    with pytest.raises(ValidationError, match="leverage"):
+        BotSettings(name="a", strategy="s", account="p", capital=1, leverage=3)
+
+
+def test_settings_cannot_be_changed_after_they_were_read():
+    account = AccountSettings(name="paper:main", venue="paper", mode="paper")
+    with pytest.raises(ValidationError, match="frozen"):
+        account.currency = "EUR"
