@@ -1,1 +1,6 @@
-"""Risk: permits a wish, shrinks it, or names the reason with every number it looked at."""
+"""Risk: permits, shrinks, or names the reason. Pure: no I/O, no clock, no SQL.
+
+`exposure` keeps the worst-case money at risk, `breakers` the day's anchor, the peak, the stops and
+the latch, `gate` reads both and answers each proposal. `sizing`, `currency` and `marks` are the
+arithmetic beside them.
+"""

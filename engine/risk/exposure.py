@@ -1,0 +1,281 @@
+"""Exposure: the worst-case money at risk, kept incrementally, one instrument at a time.
+
+Takes what the executor knows (holdings, orders that may still fill) and gives the worst loss per
+instrument, market, bot and account, in micro-units of the account's currency.
+
+A binary ends with YES or NO paying 1.0. For each outcome o the worst that can still happen is
+
+    loss(o) = cost of all tokens − payoff of the tokens of leg o
+            + Σ cost of live BUYs of the other leg            (they fill, and pay nothing)
+            + Σ (1 − p) · size of live SELLs of leg o         (they fill, and a winner is gone)
+
+because a BUY of leg o or a SELL of the other leg can only make o better. Exposure is
+max(0, loss(YES), loss(NO)), taken once with pending fills and once with all of them void. A payout
+in between (fifty-fifty) mixes the two outcomes and is never worse than the worse of them. Linear
+instruments can lose what they cost: the holding's cost plus that of the live BUYs. All roundings
+are against us; fees an order may pay when it fills count as loss.
+"""
+
+from __future__ import annotations
+
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.orders import Order, OrderId
+from engine.errors import BrokenInvariant
+
+INSTRUMENTS_MAX = 20_000
+ORDERS_PER_INSTRUMENT_MAX = 10_000
+
+_YES = Leg.YES
+_NO = Leg.NO
+_BASE = Leg.BASE
+_BUY = Side.BUY
+
+
+class InstrumentRisk:
+    """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
+
+    `held_yes` and `held_no` are the losses of the holding if YES or NO wins, the worse of with and
+    without pending fills; `live_yes` and `live_no` what live orders add. `micro` is the exposure.
+    """
+
+    __slots__ = (
+        "bot",
+        "divisor",
+        "held_no",
+        "held_yes",
+        "instrument",
+        "live_no",
+        "live_yes",
+        "maker_pays",
+        "market",
+        "micro",
+        "one",
+        "orders",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.bot: BotId | None = None
+        self.held_yes = self.held_no = 0
+        self.live_yes = self.live_no = 0
+        self.micro = 0
+        self.orders: dict[OrderId, int] = {}
+        self.learn(instrument)
+
+    def learn(self, instrument: Instrument) -> None:
+        """Take new metadata. Units must not change under live numbers."""
+        self.instrument = instrument
+        self.market = instrument.exposure_key
+        self.one = instrument.one if instrument.kind is Kind.BINARY else 0
+        self.divisor = instrument.value_divisor
+        self.maker_pays = instrument.fees.maker_rate_ppm > 0
+
+    def hurts_yes(self, leg: Leg, side: Side) -> bool:
+        """Say under which outcome an order loses: True = if YES wins. Linear ones use this slot."""
+        return leg is _BASE or (leg is _NO) is (side is _BUY)
+
+    def loss_micro(self, leg: Leg, side: Side, price: int, size: int, *, post_only: bool) -> int:
+        """Return what an order adds to the outcome it hurts if it fills, rounded up."""
+        if side is _BUY:
+            unit = price
+        elif leg is _BASE:
+            return 0  # a sale of what is held cannot cost more than the holding did
+        else:
+            unit = self.one - price
+        loss = -(-unit * size // self.divisor)
+        if not post_only:
+            loss += max(0, self.instrument.taker_fee_micro(price, size))
+        elif self.maker_pays:
+            loss += self.instrument.maker_fee_micro(price, size)
+        return loss
+
+    def would_be_micro(self, leg: Leg, side: Side, added: int) -> int:
+        """Return the exposure if an order adding `added` micro-units of loss were live too."""
+        yes = self.held_yes + self.live_yes
+        no = self.held_no + self.live_no
+        if self.hurts_yes(leg, side):
+            yes += added
+        else:
+            no += added
+        return max(yes, no, 0)
+
+    def room_for_micro(self, leg: Leg, side: Side, ceiling: int) -> int:
+        """Return how much loss an order may add so that exposure stays ≤ `ceiling`; −1 = none."""
+        yes = self.held_yes + self.live_yes
+        no = self.held_no + self.live_no
+        mine, other = (yes, no) if self.hurts_yes(leg, side) else (no, yes)
+        if other > ceiling or ceiling < 0:
+            return -1
+        return ceiling - mine
+
+    def settle(self) -> int:
+        """Recompute `micro` after a change; return by how much it changed."""
+        yes = self.held_yes + self.live_yes
+        no = self.held_no + self.live_no
+        worst = max(yes, no, 0)
+        grown = worst - self.micro
+        self.micro = worst
+        return grown
+
+
+class ExposureBook:
+    """Worst-case money at risk of one account. The executor is its only writer.
+
+    `listed` an instrument first; then `holding` whenever the ledger changes and `live` whenever an
+    order that may still fill changes. Raises BrokenInvariant where it is told of an instrument it
+    was never given: exposure that cannot be counted must not be taken.
+    """
+
+    def __init__(self) -> None:
+        self.others_micro = 0
+        """Exposure of the other accounts of the same mode; the driver keeps it told."""
+        self._risks: dict[InstrumentId, InstrumentRisk] = {}
+        self._markets: dict[str, int] = {}
+        self._bots: dict[BotId, int] = {}
+        self._account = 0
+
+    # -- what the executor tells -------------------------------------------------------------------
+
+    def listed(self, instrument: Instrument) -> None:
+        """Learn an instrument, or its new metadata."""
+        risk = self._risks.get(instrument.id)
+        if risk is None:
+            if len(self._risks) >= INSTRUMENTS_MAX:
+                raise BrokenInvariant(
+                    f"more than {INSTRUMENTS_MAX} instruments in the exposure book: forget old ones"
+                )
+            self._risks[instrument.id] = InstrumentRisk(instrument)
+            return
+        known = risk.instrument
+        if (known.kind, known.price_decimals, known.size_decimals) != (
+            instrument.kind,
+            instrument.price_decimals,
+            instrument.size_decimals,
+        ):
+            raise BrokenInvariant(f"{instrument.id}: kind or units changed under a live instrument")
+        _add(self._markets, risk.market, -risk.micro)
+        risk.learn(instrument)
+        _add(self._markets, risk.market, risk.micro)
+
+    def assign(self, instrument: InstrumentId, bot: BotId) -> None:
+        """Count the instrument's exposure towards this bot from now on."""
+        risk = self.of(instrument)
+        if risk.bot is not None:
+            _add(self._bots, risk.bot, -risk.micro)
+        risk.bot = bot
+        _add(self._bots, bot, risk.micro)
+
+    def holding(
+        self,
+        instrument: InstrumentId,
+        *,
+        yes_settled: int,
+        yes_pending: int,
+        no_settled: int,
+        no_pending: int,
+        cost_settled_micro: int,
+        cost_pending_micro: int,
+    ) -> None:
+        """Take the whole holding: tokens in increments, and what was paid for them.
+
+        A linear instrument uses `yes_*`. Pending is signed: an unsettled sale of settled tokens is
+        a negative pending size (and its cost negative), so that settled alone is the state with all
+        pending fills void. Raises BrokenInvariant on a short linear holding: its loss is unbounded.
+        """
+        risk = self.of(instrument)
+        cost = cost_settled_micro + cost_pending_micro
+        if risk.one:
+            one, divisor = risk.one, risk.divisor
+            risk.held_yes = max(
+                cost - (yes_settled + yes_pending) * one // divisor,
+                cost_settled_micro - yes_settled * one // divisor,
+            )
+            risk.held_no = max(
+                cost - (no_settled + no_pending) * one // divisor,
+                cost_settled_micro - no_settled * one // divisor,
+            )
+        else:
+            if yes_settled + yes_pending < 0 or yes_settled < 0:
+                raise BrokenInvariant(f"{instrument}: a short holding has no worst case")
+            risk.held_yes = max(cost, cost_settled_micro)
+        self._move(risk)
+
+    def live(self, order: Order, remaining: int) -> None:
+        """Note how much of an order may still fill; 0 = it is over. Idempotent."""
+        risk = self._risks.get(order.instrument)
+        if risk is None:
+            if remaining == 0:
+                return  # the instrument was forgotten after the order had ended
+            raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
+        orders = risk.orders
+        leg, side = order.leg, order.side
+        change = -orders.pop(order.id, 0)
+        if remaining > 0:
+            loss = risk.loss_micro(leg, side, order.price, remaining, post_only=order.post_only)
+            if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
+                raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
+            orders[order.id] = loss
+            change += loss
+        elif remaining < 0:
+            raise BrokenInvariant(f"order {order.id}: remaining size {remaining} is negative")
+        if change:
+            if leg is _BASE or (leg is _NO) is (side is _BUY):
+                risk.live_yes += change
+            else:
+                risk.live_no += change
+            self._move(risk)
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop an instrument that is over. Raises BrokenInvariant while an order may still fill."""
+        risk = self._risks.get(instrument)
+        if risk is None:
+            return
+        if risk.orders:
+            raise BrokenInvariant(f"{instrument}: forgotten with {len(risk.orders)} live orders")
+        risk.held_yes = risk.held_no = 0
+        self._move(risk)
+        del self._risks[instrument]
+        if not self._markets.get(risk.market):
+            self._markets.pop(risk.market, None)  # an absent sum is zero: series roll for ever
+
+    # -- what everyone may ask ---------------------------------------------------------------------
+
+    def of(self, instrument: InstrumentId) -> InstrumentRisk:
+        """Return the worst case of one instrument, for reading. Raises if it was never listed."""
+        risk = self._risks.get(instrument)
+        if risk is None:
+            raise BrokenInvariant(f"{instrument} was never listed in the exposure book")
+        return risk
+
+    def instrument_micro(self, instrument: InstrumentId) -> int:
+        """Return the worst-case loss of one instrument."""
+        return self.of(instrument).micro
+
+    def market_micro(self, key: str) -> int:
+        """Return the worst-case loss summed over a market's instruments."""
+        return self._markets.get(key, 0)
+
+    def bot_micro(self, bot: BotId) -> int:
+        """Return the worst-case loss summed over a bot's instruments."""
+        return self._bots.get(bot, 0)
+
+    def account_micro(self) -> int:
+        """Return the worst-case loss summed over all instruments."""
+        return self._account
+
+    def total_micro(self) -> int:
+        """Return the worst-case loss over all accounts of the mode."""
+        return self._account + self.others_micro
+
+    def _move(self, risk: InstrumentRisk) -> None:
+        """Carry a changed instrument into the sums."""
+        grown = risk.settle()
+        if grown:
+            self._account += grown
+            _add(self._markets, risk.market, grown)
+            if risk.bot is not None:
+                _add(self._bots, risk.bot, grown)
+
+
+def _add(sums: dict[str, int] | dict[BotId, int], key: str | BotId, amount: int) -> None:
+    """Add to a sum, starting at zero."""
+    sums[key] = sums.get(key, 0) + amount  # type: ignore[index,arg-type]

@@ -1,0 +1,238 @@
+"""The gate: permits an order, shrinks it, or names the reason and the numbers.
+
+Takes a proposal and reads limits, breakers and exposure; changes nothing. The first failing reason
+wins; a limit that leaves room for a smaller legal size shrinks instead. Exactly at a limit is
+allowed, one micro-unit over is not.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.instruments import BotId, Instrument, Kind, Leg, Side
+from engine.domain.settings import RiskLimits
+from engine.errors import BrokenInvariant
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook, InstrumentRisk
+from engine.risk.reasons import MEANINGS, DenyReason
+
+__all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "Proposal", "RiskGate"]
+
+Numbers = tuple[tuple[str, int], ...]
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """The order may be placed with this size, a multiple of the lot, never more than asked."""
+
+    size: int
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """The order must not be placed: why, and every number that was looked at."""
+
+    reason: DenyReason
+    numbers: Numbers
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An order the planner would like to place. Price and size in the leg's increments."""
+
+    bot: BotId
+    instrument: Instrument
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    reducing: bool
+    """True for a SELL of settled inventory: passes exposure limits where it adds no risk."""
+    post_only: bool = True
+    """False where the order may take: its taker fee is then part of the worst case."""
+
+
+class RiskGate:
+    """The rules of one account. `check` is a pure reading; the executor acts on the answer."""
+
+    def __init__(self, *, limits: RiskLimits, breakers: Breakers, exposure: ExposureBook) -> None:
+        self._breakers = breakers
+        self._exposure = exposure
+        self._limits = limits
+        self._scale()
+
+    def apply(self, limits: RiskLimits) -> None:
+        """Take new limits, for the gate and its breakers."""
+        self._limits = limits
+        self._breakers.apply(limits)
+        self._scale()
+
+    def _scale(self) -> None:
+        """Turn limits into micro-units; percentages follow the day's starting equity."""
+        limits = self._limits
+        anchor = self._breakers.day_start_equity_micro
+        self._anchor = anchor
+        self._age_ns_max = limits.data_age_ms_max * 1_000_000
+        self._orders_max = limits.open_orders_max
+        self._value_min = limits.order_value_min.micro(anchor)
+        self._value_max = limits.order_value_max.micro(anchor)
+        self._instrument_max = limits.exposure_instrument_max.micro(anchor)
+        self._market_max = limits.exposure_market_max.micro(anchor)
+        self._bot_max = limits.exposure_bot_max.micro(anchor)
+        self._account_max = limits.exposure_account_max.micro(anchor)
+        self._total_max = limits.exposure_total_max.micro(anchor)
+
+    def check(
+        self,
+        proposal: Proposal,
+        *,
+        mark_age_ns: int | None,
+        open_orders: int,
+        now_ns: int,  # noqa: ARG002 part of the door: limits that depend on the hour need it
+    ) -> Allowed | Denied:
+        """Judge one proposal. `mark_age_ns` is the age of the book's proof, None = never proven.
+
+        `open_orders` counts orders that may still fill, without this one. Raises BrokenInvariant
+        where leg or price cannot belong to the instrument: that is the planner's bug.
+        """
+        breakers = self._breakers
+        if breakers.latched:
+            return Denied(DenyReason.LATCHED, ())
+        if breakers.stopped is not None:
+            return Denied(breakers.stopped, breakers.numbers)
+        if mark_age_ns is None or mark_age_ns > self._age_ns_max:
+            return self._stale(mark_age_ns)
+        if open_orders >= self._orders_max:
+            numbers = (("open_orders", open_orders), ("open_orders_max", self._orders_max))
+            return Denied(DenyReason.OPEN_ORDERS, numbers)
+        if breakers.day_start_equity_micro != self._anchor:
+            self._scale()
+        return self._sized(proposal, self._exposure.of(proposal.instrument.id))
+
+    def _stale(self, mark_age_ns: int | None) -> Denied:
+        limit = ("data_age_ns_max", self._age_ns_max)
+        if mark_age_ns is None:
+            return Denied(DenyReason.STALE_DATA, (limit,))
+        return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
+
+    def _sized(self, proposal: Proposal, risk: InstrumentRisk) -> Allowed | Denied:
+        """Judge value and exposure, which depend on the size."""
+        instrument, leg, price = proposal.instrument, proposal.leg, proposal.price
+        if price <= 0 or (leg is Leg.BASE) is (instrument.kind is Kind.BINARY):
+            raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
+        if risk.one and price >= risk.one:
+            raise BrokenInvariant(f"{instrument.id}: price {price} is certainty or more")
+        size = proposal.size - proposal.size % instrument.lot
+        value = -(-price * size // risk.divisor)
+        if size < instrument.size_min or size <= 0 or value < self._value_min:
+            return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(proposal, size, value))
+        if value > self._value_max:
+            fits = self._value_max * risk.divisor // price
+            size = fits - fits % instrument.lot
+            if not self._legal(instrument, risk, price, size):
+                numbers = (*self._value_numbers(proposal, size, value), ("fitting_size", size))
+                return Denied(DenyReason.ORDER_TOO_LARGE, numbers)
+        side = proposal.side
+        added = risk.loss_micro(leg, side, price, size, post_only=proposal.post_only)
+        would_be = risk.would_be_micro(leg, side, added)
+        grown = would_be - risk.micro
+        if proposal.reducing and grown <= 0:
+            return Allowed(size)
+        account = self._exposure.account_micro() + grown
+        if (
+            would_be <= self._instrument_max
+            and self._exposure.market_micro(risk.market) + grown <= self._market_max
+            and self._bot_rest(proposal, risk) + would_be <= self._bot_max
+            and account <= self._account_max
+            and account + self._exposure.others_micro <= self._total_max
+        ):
+            return Allowed(size)
+        return self._shrunk(proposal, risk, size)
+
+    def _bot_rest(self, proposal: Proposal, risk: InstrumentRisk) -> int:
+        """Return the bot's exposure in its other instruments."""
+        mine = self._exposure.bot_micro(proposal.bot)
+        return mine - risk.micro if risk.bot == proposal.bot else mine
+
+    def _shrunk(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> Allowed | Denied:
+        """Find the largest legal size under all exposure limits, or the first that leaves none."""
+        instrument, side = proposal.instrument, proposal.side
+        levels = self._levels(proposal, risk)
+        for reason, rest, limit in levels:
+            ceiling = limit - rest
+            if proposal.reducing and ceiling < risk.micro:
+                ceiling = risk.micro  # a sale may not add risk, but what stands may stay
+            room = risk.room_for_micro(proposal.leg, side, ceiling)
+            size = _largest(proposal, risk, size, room)
+            if not self._legal(instrument, risk, proposal.price, size):
+                return Denied(reason, self._exposure_numbers(proposal, risk, levels, size))
+        return Allowed(size)
+
+    def _levels(
+        self, proposal: Proposal, risk: InstrumentRisk
+    ) -> tuple[tuple[DenyReason, int, int], ...]:
+        """Return (reason, exposure beside this instrument, limit) in the order they are judged."""
+        exposure, now = self._exposure, risk.micro
+        account = exposure.account_micro() - now
+        market = exposure.market_micro(risk.market) - now
+        return (
+            (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
+            (DenyReason.EXPOSURE_MARKET, market, self._market_max),
+            (DenyReason.EXPOSURE_BOT, self._bot_rest(proposal, risk), self._bot_max),
+            (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
+            (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
+        )
+
+    def _legal(self, instrument: Instrument, risk: InstrumentRisk, price: int, size: int) -> bool:
+        """Say whether a shrunk size may still be sent."""
+        value = -(-price * size // risk.divisor)
+        return size > 0 and size >= instrument.size_min and value >= self._value_min
+
+    def _value_numbers(self, proposal: Proposal, size: int, value: int) -> Numbers:
+        return (
+            ("price", proposal.price),
+            ("asked_size", proposal.size),
+            ("judged_size", size),
+            ("min_size", proposal.instrument.size_min),
+            ("order_value_micro", value),
+            ("order_value_min_micro", self._value_min),
+            ("order_value_max_micro", self._value_max),
+        )
+
+    def _exposure_numbers(
+        self,
+        proposal: Proposal,
+        risk: InstrumentRisk,
+        levels: tuple[tuple[DenyReason, int, int], ...],
+        fitting: int,
+    ) -> Numbers:
+        leg, side, price, size = proposal.leg, proposal.side, proposal.price, proposal.size
+        added = risk.loss_micro(leg, side, price, size, post_only=proposal.post_only)
+        value = -(-price * size // risk.divisor)
+        numbers = [
+            *self._value_numbers(proposal, size, value),
+            ("fitting_size", fitting),
+            ("instrument_now_micro", risk.micro),
+            ("instrument_would_be_micro", risk.would_be_micro(leg, side, added)),
+        ]
+        for reason, rest, limit in levels:
+            numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
+        return tuple(numbers)
+
+
+def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, room: int) -> int:
+    """Return the largest multiple of the lot ≤ `size` that adds at most `room` micro-units."""
+    if room < 0:
+        return 0
+    leg, side, price, taking = proposal.leg, proposal.side, proposal.price, not proposal.post_only
+    lot = proposal.instrument.lot
+    low, high = 0, size // lot
+    if not taking and not risk.maker_pays:
+        unit = price if side is Side.BUY else risk.one - price
+        if side is Side.SELL and leg is Leg.BASE:
+            return size
+        return min(high, room * risk.divisor // unit // lot) * lot
+    while low < high:  # fees are rounded in steps: find the largest size by halves
+        middle = (low + high + 1) // 2
+        if risk.loss_micro(leg, side, price, middle * lot, post_only=not taking) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return low * lot
