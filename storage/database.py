@@ -1,0 +1,154 @@
+"""The only way to a SQLite file: how it is opened, how it commits, and what its refusals mean.
+
+Writers hold one connection and take the write lock at the start of a transaction; readers are
+`query_only`. Every refusal of SQLite becomes a `StorageError` whose text says what to do.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import StorageError
+
+BUSY_MS = 5_000
+"""How long a statement waits for another process's lock before it is refused."""
+
+WAL_PAGES_MAX = 16_384
+"""A commit checkpoints by itself beyond this; 64 MiB at 4 KiB pages."""
+
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: "is locked by another process; it is tried again, close that program "
+    "if this lasts",
+    sqlite3.SQLITE_LOCKED: "is locked by another statement; it is tried again",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; free some space and writing goes on",
+    sqlite3.SQLITE_READONLY: "cannot be written; check the owner and permissions of file and "
+    "folder",
+    sqlite3.SQLITE_PERM: "may not be opened; check the owner and permissions of file and folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
+    sqlite3.SQLITE_CORRUPT: "is damaged; stop the programs and restore the latest backup",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database; move it away or restore the latest backup",
+    sqlite3.SQLITE_IOERR: "could not be read or written; check the disk, its free space and the "
+    "limits of this process",
+    sqlite3.SQLITE_SCHEMA: "has changed its schema under us; restart the program",
+    sqlite3.SQLITE_ERROR: "does not look as expected; run `python -m engine migrate`",
+}
+
+RETRIABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Refusals that a person or time can lift without a restart."""
+
+
+def sentence(path: Path | str, error: sqlite3.Error) -> str:
+    """Return what SQLite's refusal means for `path` and what to do about it."""
+    advice = _ADVICE.get(primary_code(error), "was refused by SQLite")
+    return f"{path} {advice} ({error})"
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the primary result code: the low byte of SQLite's extended code, 0 where none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+@contextmanager
+def refusals_told(path: Path | str) -> Iterator[None]:
+    """Turn SQLite's refusals into `StorageError`. Constraint violations pass: they are values."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
+        raise StorageError(sentence(path, error)) from error
+
+
+def connect_writer(
+    path: Path | str,
+    *,
+    synchronous: str = "FULL",
+    busy_ms: int = BUSY_MS,
+    any_thread: bool = False,
+) -> sqlite3.Connection:
+    """Open `path` for writing, creating it: WAL, autocommit, foreign keys on.
+
+    `any_thread` is for an owner who guards the connection himself. Raises StorageError.
+    """
+    if synchronous not in {"FULL", "NORMAL", "OFF"}:
+        raise ValueError(f"synchronous {synchronous!r} is not FULL, NORMAL or OFF")
+    with refusals_told(path):
+        connection = sqlite3.connect(
+            path,
+            timeout=busy_ms / 1000,
+            isolation_level=None,
+            check_same_thread=not any_thread,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_reader(path: Path | str, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
+    """Open an existing `path` for reading only. Raises StorageError where there is none."""
+    if not Path(path).is_file():
+        raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
+    uri = Path(path).absolute().as_uri() + "?mode=ro"
+    with refusals_told(path):
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Open a reader for one visit, one snapshot of the file, and close it."""
+    connection = connect_reader(path)
+    try:
+        with refusals_told(path):
+            connection.execute("BEGIN")
+            yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Hold the write lock from the first statement; commit at the end or leave no trace."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite itself rolls back on some errors (a full disk); rolling back again would hide why.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection committed; blind to our own commits."""
+    row = connection.execute("PRAGMA data_version").fetchone()
+    return int(row[0])
