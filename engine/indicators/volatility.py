@@ -1,0 +1,77 @@
+"""Volatility from irregular samples: variance per second, forgotten with a half-life in time.
+
+The estimate is realised variance over elapsed time, Σ wᵢ·Δxᵢ² / Σ wᵢ·Δtᵢ, with weights that halve
+each `half_life_s`. Dividing by time and not by the number of samples makes it right for a price
+that stands still and jumps: a quiet sample adds time and no movement, a jump after a long gap is
+spread over the gap it happened in, and sampling twice as often changes nothing.
+
+Samples closer than `sample_s_min` to the last accepted one wait for it: the next accepted sample
+carries the net move. Sampling sparsely keeps the bounce between bid and ask, and the intermediate
+states of one venue batch, out of the estimate (Aït-Sahalia, Mykland and Zhang, 2005, "How often to
+sample a continuous-time process in the presence of market microstructure noise").
+"""
+
+from __future__ import annotations
+
+from math import expm1, log
+
+import msgspec
+
+from engine.errors import BrokenInvariant
+
+LN2 = log(2.0)
+
+
+class EwmaVolatility(msgspec.Struct, gc=False):
+    """Variance per second of whatever is sampled: (price units)²/s of a price."""
+
+    half_life_s: float
+    sample_s_min: float = 0.0
+    value: float = 0.0
+    """The last accepted sample."""
+    at_ns: int | None = None
+    """When it was accepted; None = no sample yet."""
+    squares: float = 0.0
+    seconds: float = 0.0
+    observed_s: float = 0.0
+    """How long samples have been coming in, without forgetting: what a warm-up is measured by."""
+
+    def take(self, value: float, at_ns: int) -> None:
+        """Take one sample. Samples out of order are ignored."""
+        last_ns = self.at_ns
+        if last_ns is None:
+            self.value = value
+            self.at_ns = at_ns
+            return
+        elapsed_s = (at_ns - last_ns) * 1e-9
+        if elapsed_s <= 0.0 or elapsed_s < self.sample_s_min:
+            return
+        scale_s = self.half_life_s / LN2
+        # ∫ exp(−u/scale) du over the interval: its time, less what was forgotten inside it.
+        weighted_s = -scale_s * expm1(-elapsed_s / scale_s)
+        decay = 1.0 - weighted_s / scale_s
+        move = value - self.value
+        self.squares = self.squares * decay + move * move * (weighted_s / elapsed_s)
+        self.seconds = self.seconds * decay + weighted_s
+        self.observed_s += elapsed_s
+        self.value = value
+        self.at_ns = at_ns
+
+    @property
+    def variance_per_s(self) -> float | None:
+        """Variance per second; None before two accepted samples."""
+        return self.squares / self.seconds if self.seconds > 0.0 else None
+
+    def ready(self, warm_s: float) -> bool:
+        """Say whether samples have come in for at least `warm_s`."""
+        return self.seconds > 0.0 and self.observed_s >= warm_s
+
+
+class LogVolatility(EwmaVolatility, gc=False):
+    """Variance per second of a price's log return (dimensionless²/s), for references."""
+
+    def take(self, value: float, at_ns: int) -> None:
+        """Take a price > 0. Raises BrokenInvariant otherwise: its caller must have refused it."""
+        if not value > 0.0:
+            raise BrokenInvariant(f"log volatility was given the price {value}")
+        EwmaVolatility.take(self, log(value), at_ns)
