@@ -36,6 +36,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`quote`, `hold` (sticky), or the name of the gate that failed."""
     intent: Intent | None
     """What is wished; None = the previous wish stands (sticky)."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """(name, text): facts in words, for example where the strike was proven."""
 
     def alike(self, other: Decision | None) -> bool:
         """Say whether a reader would call the two the same: regime, outcome and wish."""

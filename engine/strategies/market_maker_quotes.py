@@ -1,0 +1,245 @@
+"""From a fair value to a ladder of quotes: pure arithmetic on one instrument's grid.
+
+Edges are the best bid and ask as floats in price increments, before the grid; sizes and prices are
+ints in increments. A size below the venue's minimum is not this room's business (law B).
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor, sqrt
+
+import msgspec
+
+from engine.caches.views import InventoryView
+from engine.domain.intents import Quote
+from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
+from engine.indicators.markout import MarkoutMeans
+from engine.strategies.market_maker_gates import Regime
+from engine.strategies.market_maker_parameters import MarketMakerParameters
+from engine.strategies.market_maker_state import Market, Standing
+
+GRID_SLACK = 1e-6
+"""Increments: float noise below which an edge counts as standing on the grid."""
+
+MARKOUT_HORIZON = 2
+"""Index of the 5 s markout."""
+
+Sizes = tuple[int, ...]
+
+
+class Fair(msgspec.Struct, frozen=True, gc=False):
+    """A fair value and its uncertainty, in price increments."""
+
+    price: float
+    sigma: float
+    """Per √s."""
+    basis_sigma: float = 0.0
+    inputs: tuple[tuple[str, float], ...] = ()
+    build_up: tuple[tuple[str, float], ...] = ()
+
+
+class Edges(msgspec.Struct, frozen=True, gc=False):
+    """Where the best bid and ask belong, and out of what that was made, in price increments."""
+
+    bid: float
+    ask: float
+    skew: float
+    width_vol: float
+    width_fee: float
+    width_markout: float
+    width_basis: float
+    half_bid: float
+    half_ask: float
+
+
+def edges_of(
+    fair: Fair,
+    market: Market,
+    position: int,
+    regime: Regime,
+    means: MarkoutMeans,
+    touch: tuple[int | None, int | None],
+    p: MarketMakerParameters,
+) -> Edges:
+    """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
+
+    Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
+    side it runs into. An edge never reaches the opposite touch: post-only quotes would be refused.
+    """
+    tick = market.tick
+    skew = p.skew_ticks_per_unit * tick * (position / market.size) if market.size else 0.0
+    width_vol = p.width_vol_multiplier * fair.sigma * sqrt(p.width_horizon_s)
+    width_fee = fair.price * market.instrument.fees.maker_rate_ppm / 1e6
+    width_markout = 0.0
+    if means.counts[MARKOUT_HORIZON] >= p.markout_fills_min:
+        lost = max(0.0, -means.means[MARKOUT_HORIZON])
+        width_markout = p.width_markout_multiplier * lost * market.one
+    width_basis = p.width_basis_multiplier * fair.basis_sigma
+    half = max(p.half_spread_ticks_min * tick, width_vol) + width_fee + width_markout + width_basis
+    half_bid = half_ask = half
+    if regime is Regime.TRENDING:
+        if market.learned.flow.signed > 0.0:
+            half_ask *= p.trend_width_multiplier
+        else:
+            half_bid *= p.trend_width_multiplier
+    reservation = fair.price - skew
+    bid, ask = reservation - half_bid, reservation + half_ask
+    best_bid, best_ask = touch
+    if best_ask is not None and bid > best_ask - tick:
+        bid = float(best_ask - tick)
+    if best_bid is not None and ask < best_bid + tick:
+        ask = float(best_bid + tick)
+    return Edges(
+        bid, ask, skew, width_vol, width_fee, width_markout, width_basis, half_bid, half_ask
+    )
+
+
+def sizes_of(
+    market: Market, inventory: InventoryView, regime: Regime, levels: int
+) -> tuple[Sizes, Sizes]:
+    """Return the sizes of the bid and ask levels that the inventory allows, best first.
+
+    A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
+    the position at most: they never turn it.
+    """
+    position, size = inventory.position, market.size
+    if size <= 0:
+        return (), ()
+    if regime is Regime.REDUCE_ONLY:
+        reducing = _split(abs(position), size, market.lot, levels)
+        return ((), reducing) if position > 0 else (reducing, ())
+    bids = min(levels, max(0, market.cap - position) // size)
+    asks = min(levels, max(0, market.cap + position) // size)
+    return (size,) * bids, (size,) * asks
+
+
+def _split(total: int, size: int, lot: int, levels: int) -> Sizes:
+    full = min(levels, total // size)
+    rest = floor_to_lot(total - full * size, lot) if full < levels else 0
+    return (size,) * full + ((rest,) if rest > 0 else ())
+
+
+def affordable(
+    bids: Sizes,
+    asks: Sizes,
+    market: Market,
+    inventory: InventoryView,
+    edges: Edges,
+    capital_micro: int,
+) -> tuple[Sizes, Sizes]:
+    """Cut the sizes to what the capital can carry beside the inventory, best levels first.
+
+    A bid costs its price, a binary's ask the complement (law E: it may have to be a BUY of NO);
+    what reduces the position costs nothing. An inventory of unknown cost counts at the worst.
+    """
+    one = market.one if market.binary else 0
+    bid_cost = max(0.0, edges.bid)
+    ask_cost = max(0.0, one - edges.ask if market.binary else edges.ask)
+    budget = (capital_micro * market.divisor) - _carried(market, inventory)
+    if sum(bids) * bid_cost + sum(asks) * ask_cost <= budget:
+        return bids, asks
+    free_bid, free_ask = max(0, -inventory.position), max(0, inventory.position)
+    kept_bids: list[int] = []
+    kept_asks: list[int] = []
+    for level in range(max(len(bids), len(asks))):
+        if level < len(bids):
+            fits = _fit(bids[level], free_bid, bid_cost, budget, market.lot)
+            free_bid, budget = _spend(fits, free_bid, bid_cost, budget)
+            kept_bids.append(fits)
+        if level < len(asks):
+            fits = _fit(asks[level], free_ask, ask_cost, budget, market.lot)
+            free_ask, budget = _spend(fits, free_ask, ask_cost, budget)
+            kept_asks.append(fits)
+    return _until_zero(kept_bids), _until_zero(kept_asks)
+
+
+def _carried(market: Market, inventory: InventoryView) -> float:
+    position = inventory.position
+    if position == 0:
+        return 0.0
+    paid = inventory.average_price
+    if paid is None:
+        paid = market.one if market.binary else 0
+        return float(abs(position) * paid)
+    return float(position * paid if position > 0 or not market.binary else
+                 -position * (market.one - paid))  # fmt: skip
+
+
+def _fit(size: int, free: int, cost: float, budget: float, lot: int) -> int:
+    paid = size - free
+    if paid <= 0 or cost <= 0.0 or paid * cost <= budget:
+        return size
+    return floor_to_lot(min(size, free + int(max(0.0, budget) / cost)), lot)
+
+
+def _spend(size: int, free: int, cost: float, budget: float) -> tuple[int, float]:
+    return max(0, free - size), budget - max(0, size - free) * cost
+
+
+def _until_zero(sizes: list[int]) -> Sizes:
+    kept: list[int] = []
+    for size in sizes:
+        if size <= 0:
+            break
+        kept.append(size)
+    return tuple(kept)
+
+
+def ladder(
+    bids: Sizes, asks: Sizes, edges: Edges, market: Market, step_ticks: int
+) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
+    """Return the quotes: bids floored and asks ceiled to the tick, inside [tick, one − tick]."""
+    tick, low, high = market.tick, market.low, market.high
+    step = step_ticks * tick
+    top = floor_to_tick(min(floor(edges.bid + GRID_SLACK), high), tick)
+    bottom = ceil_to_tick(max(ceil(edges.ask - GRID_SLACK), low), tick)
+    bid_quotes = tuple(
+        (price, size)
+        for price, size in zip(range(top, top - step * len(bids), -step), bids, strict=True)
+        if price >= low
+    )
+    ask_quotes = tuple(
+        (price, size)
+        for price, size in zip(range(bottom, bottom + step * len(asks), step), asks, strict=True)
+        if price <= high
+    )
+    return bid_quotes, ask_quotes
+
+
+def stands(
+    standing: Standing,
+    edges: Edges,
+    sizes: tuple[Sizes, Sizes],
+    regime: Regime,
+    touch: tuple[int | None, int | None],
+    market: Market,
+    p: MarketMakerParameters,
+    now_ns: int,
+) -> bool:
+    """Say whether the standing wish is still the right one: sticky quotes keep their queue."""
+    if (
+        standing.regime != regime
+        or standing.tick != market.tick
+        or now_ns >= standing.valid_until_ns
+    ):
+        return False
+    moved = max(abs(edges.bid - standing.bid_edge), abs(edges.ask - standing.ask_edge))
+    if moved > 0.0 and moved >= p.hysteresis_ticks * market.tick:
+        return False
+    best_bid, best_ask = touch
+    if standing.bids and best_ask is not None and standing.bids[0][0] >= best_ask:
+        return False
+    if standing.asks and best_bid is not None and standing.asks[0][0] <= best_bid:
+        return False
+    tolerance = p.size_tolerance_percent / 100.0 * market.size
+    return _similar(standing.bid_sizes, sizes[0], tolerance) and _similar(
+        standing.ask_sizes, sizes[1], tolerance
+    )
+
+
+def _similar(standing: Sizes, wanted: Sizes, tolerance: float) -> bool:
+    if standing == wanted:
+        return True
+    return len(standing) == len(wanted) and all(
+        abs(one - other) <= tolerance for one, other in zip(standing, wanted, strict=True)
+    )

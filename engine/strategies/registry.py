@@ -1,0 +1,63 @@
+"""The strategies there are, by name, and how one is built from what a person typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from engine.domain.instruments import BotId
+from engine.errors import BadInput, ConfigError
+from engine.strategies.door import Parameters, Strategy
+from engine.strategies.market_maker import MarketMaker
+
+STRATEGIES: dict[str, type[Any]] = {MarketMaker.name: MarketMaker}
+
+KINDS = {
+    "extra_forbidden": "there is no such parameter",
+    "missing": "it must be given",
+}
+"""Validation results whose own wording does not help a person."""
+
+
+def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
+    """Return the strategy of this name with these parameters.
+
+    Values may be text (`--param levels=2`). Raises ConfigError for an unknown strategy, BadInput
+    for a parameter that is unknown or out of its bounds, naming both.
+    """
+    kind = STRATEGIES.get(name)
+    if kind is None:
+        known = ", ".join(sorted(STRATEGIES))
+        raise ConfigError(f"there is no strategy {name!r}; known are: {known}")
+    try:
+        parameters = kind.parameters_type.model_validate(dict(params))
+    except ValidationError as error:
+        raise BadInput(f"{name}: {_sentence(error, kind.parameters_type)}") from None
+    strategy: Strategy = kind(parameters, bot)
+    return strategy
+
+
+def _sentence(error: ValidationError, kind: type[Parameters]) -> str:
+    """Say which fields are wrong, what they were given, and what they may be."""
+    wrongs = []
+    for wrong in error.errors(include_url=False):
+        field = ".".join(str(part) for part in wrong["loc"])
+        if not field:
+            wrongs.append(wrong["msg"].removeprefix("Value error, "))
+            continue
+        text = KINDS.get(wrong["type"], wrong["msg"])
+        wrongs.append(f"parameter {field}={wrong['input']}: {text}{_bounds(kind, field)}")
+    return "; ".join(wrongs)
+
+
+def _bounds(kind: type[Parameters], field: str) -> str:
+    """Return the field's bounds and help in brackets; nothing for an unknown field."""
+    info = kind.model_fields.get(field)
+    if info is None:
+        return f" (known are: {', '.join(kind.model_fields)})"
+    low = next((bound.ge for bound in info.metadata if hasattr(bound, "ge")), None)
+    high = next((bound.le for bound in info.metadata if hasattr(bound, "le")), None)
+    limits = "" if low is None or high is None else f"{low:g} … {high:g}; "
+    return f" ({limits}{info.description})"
