@@ -38,7 +38,7 @@ types: $(READY) ## mypy, strict, on engine and storage
 	$(BIN)/mypy
 
 laws: $(READY) ## who may import whom, banned words, sizes
-	$(BIN)/pytest tests/test_architecture.py tests/test_sizes.py
+	$(BIN)/pytest tests/test_architecture.py tests/test_banned_words.py tests/test_sizes.py
 
 check: lint types laws ## everything but the behaviour: lint, types, laws
 

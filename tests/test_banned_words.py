@@ -1,0 +1,294 @@
+"""Words that make two runs differ, hide an error, or leave work undone: where each may stand."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FOLDERS = ("engine", "storage", "pages")
+
+# A word is banned everywhere but under the paths beside it; each path carries its reason.
+CLOCK_MAY = {
+    "engine/clock.py": "it is the clock",
+    "engine/main.py": "hands the clock to the cores",
+    "engine/loop.py": "hands the clock to the cores",
+    "engine/__main__.py": "a command is told when it was given",
+    "engine/doctor.py": "compares the machine's clocks",
+    "engine/status.py": "tells ages",
+    "engine/log.py": "a log line is stamped when nobody gives it a time",
+    "engine/gateway/sender.py": "time-outs of real requests",
+    "engine/feeds": "stamps a frame when it is received",
+    "engine/jobs": "a schedule is about the time of day",
+}
+STOPWATCH_MAY = {
+    **CLOCK_MAY,
+    "engine/lab": "tells how long a run took; no decision reads it",
+    "engine/journal_writer.py": "waits for a thread no longer than its patience",
+}
+CHANCE_MAY = {
+    "engine/main.py": "draws the seed of a live session",
+    "storage/commands.py": "a command's id is made where the command is written",
+}
+BANNED = {
+    "time.time": CLOCK_MAY,
+    "time.time_ns": CLOCK_MAY,
+    "datetime.datetime.now": CLOCK_MAY,
+    "datetime.datetime.utcnow": CLOCK_MAY,
+    "datetime.datetime.today": CLOCK_MAY,
+    "datetime.date.today": CLOCK_MAY,
+    "time.monotonic": STOPWATCH_MAY,
+    "time.monotonic_ns": STOPWATCH_MAY,
+    "time.perf_counter": STOPWATCH_MAY,
+    "time.perf_counter_ns": STOPWATCH_MAY,
+    "time.process_time": STOPWATCH_MAY,
+    "uuid": CHANCE_MAY,
+    "secrets": CHANCE_MAY,
+    "os.urandom": CHANCE_MAY,
+    "random": CHANCE_MAY,
+    "numpy.random": CHANCE_MAY,
+}
+SEEDED = frozenset({"random.Random", "numpy.random.Generator", "numpy.random.default_rng"})
+"""Generators with a seed of their own are the lawful form of chance."""
+
+BROAD_EXCEPT_MAY = {
+    "engine/main.py": "journal the crash, then exit",
+    "engine/__main__.py": "an error without a name still ends with one sentence and its exit code",
+    "engine/bots/desk.py": "a bot that raises goes to ERROR alone",
+    "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
+}
+DECIDING = (
+    "engine/domain",
+    "engine/caches",
+    "engine/indicators",
+    "engine/strategies",
+    "engine/risk",
+    "engine/executor",
+    "engine/bots",
+    "engine/gateway",
+    "engine/venues/paper",
+    "engine/venues/demo",
+)
+"""Rooms whose order of doing things decides: nothing waits in them, nothing iterates a set."""
+
+WAITING_MAY = ("engine/gateway/sender.py",)
+UNDONE = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+
+Finding = tuple[int, str]
+
+
+def under(name: str, places: dict[str, str] | tuple[str, ...]) -> bool:
+    return any(name == place or name.startswith(place + "/") for place in places)
+
+
+def aliases(tree: ast.AST) -> dict[str, str]:
+    """Return local name → dotted origin of everything imported in the file."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return names
+
+
+def dotted(node: ast.AST, names: dict[str, str]) -> str:
+    """Return the dotted origin of `a.b.c`, or '' where it does not start at an import."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, "")
+    if isinstance(node, ast.Attribute):
+        base = dotted(node.value, names)
+        return f"{base}.{node.attr}" if base else ""
+    return ""
+
+
+def banned_words(name: str, tree: ast.AST) -> Iterator[Finding]:
+    names = aliases(tree)
+    for node in ast.walk(tree):
+        origin = dotted(node, names)
+        for word, places in BANNED.items():
+            whole_module = "." not in word or word == "numpy.random"
+            hit = origin.startswith(word + ".") if whole_module else origin == word
+            if hit and not under(name, places) and not origin.startswith(tuple(SEEDED)):
+                yield node.lineno, f"{origin}: time and chance are arguments, never asked for here"
+
+
+def broad_excepts(name: str, tree: ast.AST) -> Iterator[Finding]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        broad = any(
+            kind is None
+            or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"})
+            for kind in kinds
+        )
+        # Undoing and raising again hides nothing.
+        last = node.body[-1]
+        again = isinstance(last, ast.Raise) and last.exc is None
+        if broad and not again and not under(name, BROAD_EXCEPT_MAY):
+            yield node.lineno, "except Exception: name what you expect, let the rest crash"
+
+
+def waits(name: str, tree: ast.AST) -> Iterator[Finding]:
+    if not under(name, DECIDING) or under(name, WAITING_MAY):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+            if not _of_protocol(tree, node):
+                yield node.lineno, "await: nothing waits inside; time arrives with each message"
+        elif isinstance(node, ast.Call) and _name(node) in {"open", "print", "input"}:
+            yield node.lineno, f"{_name(node)}(): nothing inside does I/O"
+
+
+def _of_protocol(tree: ast.AST, function: ast.AST) -> bool:
+    """Say whether the function only describes a door."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and function in node.body:
+            return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+    return False
+
+
+def set_loops(name: str, tree: ast.AST) -> Iterator[Finding]:
+    """Give the places where the order of a set, which differs from run to run, would be used."""
+    if not under(name, DECIDING):
+        return
+    known = _known_sets(tree)
+    ordered = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter", "reversed"}
+    for node in ast.walk(tree):
+        looped: list[ast.expr] = []
+        if isinstance(node, ast.For | ast.comprehension):
+            looped = [node.iter]
+        elif isinstance(node, ast.Call) and _name(node) in ordered:
+            looped = list(node.args)
+        elif isinstance(node, ast.Call) and _pops_any(node):
+            looped = [node.func.value]
+        for expression in looped:
+            if _is_set(expression) or ast.unparse(expression) in known:
+                yield (
+                    expression.lineno,
+                    f"{ast.unparse(expression)} is a set: its order is chance, sort it first",
+                )
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _pops_any(call: ast.Call) -> bool:
+    """Say whether this is `x.pop()`, which takes from a set whichever comes first."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "pop" and not call.args
+
+
+def _is_set(node: ast.AST | None) -> bool:
+    if isinstance(node, ast.Set | ast.SetComp):
+        return True
+    return isinstance(node, ast.Call) and _name(node) in {"set", "frozenset"}
+
+
+def _known_sets(tree: ast.AST) -> set[str]:
+    """Return the names and attributes that this file declares or assigns as sets."""
+    known = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
+            kind = node.annotation
+            head = kind.value if isinstance(kind, ast.Subscript) else kind
+            if isinstance(head, ast.Name) and head.id in {"set", "frozenset", "Set", "AbstractSet"}:
+                known.add(node.arg if isinstance(node, ast.arg) else ast.unparse(node.target))
+        elif isinstance(node, ast.Assign) and _is_set(node.value):
+            known.update(ast.unparse(target) for target in node.targets)
+    return known
+
+
+def undone(text: str) -> Iterator[Finding]:
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT and UNDONE.search(token.string):
+            yield token.start[0], "a comment that leaves work undone: do it or leave it out"
+
+
+def findings(root: Path) -> list[str]:
+    """Return `file:line: sentence` for everything banned."""
+    found = []
+    for folder in FOLDERS:
+        for file in sorted((root / folder).rglob("*.py")):
+            name = file.relative_to(root).as_posix()
+            text = file.read_text(encoding="utf-8")
+            tree = ast.parse(text, filename=name)
+            every = {*undone(text)}
+            for law in (banned_words, broad_excepts, waits, set_loops):
+                every.update(law(name, tree))
+            found += [f"{name}:{line}: {sentence}" for line, sentence in sorted(every)]
+    return found
+
+
+def test_nothing_banned_stands_in_the_sources() -> None:
+    found = findings(REPOSITORY)
+    assert not found, "\n" + "\n".join(found)
+
+
+PLANTED = [
+    ("engine/risk/x.py", "import time as t\nnow = t.time()", 2, "time.time: "),
+    ("engine/lab/x.py", "from time import time\nf = time", 2, "time.time: "),
+    ("engine/executor/x.py", "from time import perf_counter as pc\npc()", 2, "time.perf_counter"),
+    ("engine/risk/x.py", "import datetime\ndatetime.datetime.now()", 2, "datetime.datetime.now"),
+    ("storage/x.py", "from datetime import datetime as d\nd.now()", 2, "datetime.datetime.now"),
+    ("engine/lab/x.py", "from uuid import uuid4\nuuid4()", 2, "uuid.uuid4"),
+    ("engine/lab/x.py", "import random\nrandom.shuffle([])", 2, "random.shuffle"),
+    ("engine/lab/x.py", "import numpy as np\nnp.random.rand()", 2, "numpy.random.rand"),
+    ("engine/risk/x.py", "try:\n    f()\nexcept Exception:\n    pass", 3, "except Exception"),
+    ("storage/x.py", "try:\n    f()\nexcept:\n    pass", 3, "except Exception"),
+    ("pages/x.py", "try:\n    f()\nexcept (OSError, Exception) as e:\n    g(e)", 3, "except Ex"),
+    ("engine/executor/x.py", "async def f(): ...", 1, "await: "),
+    ("engine/caches/x.py", "def f():\n    print(1)", 2, "print(): "),
+    ("engine/risk/x.py", "for x in {1, 2}:\n    pass", 1, "{1, 2} is a set"),
+    ("engine/risk/x.py", "def f(a: set[str]):\n    return [x for x in a]", 2, "a is a set"),
+    ("engine/risk/x.py", "self.late: set[int] = set()\nlist(self.late)", 2, "self.late is a set"),
+    ("engine/executor/x.py", "late = {1}\nlate.pop()", 2, "late is a set"),
+    ("storage/x.py", "a = 1  # TODO: later", 1, "leaves work undone"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "line", "sentence"), PLANTED)
+def test_planted_word_is_found(
+    name: str, text: str, line: int, sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    found = findings(tmp_path)
+    assert len(found) == 1
+    assert found[0].startswith(f"{name}:{line}: ")
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("engine/lab/x.py", "import random, time\nrandom.Random(1).random()\ntime.perf_counter()"),
+        ("engine/clock.py", "import time\ntime.time_ns()"),
+        ("engine/risk/x.py", "late: set[int] = set()\nfor x in sorted(late):\n    pass\n1 in late"),
+        ("storage/x.py", "try:\n    f()\nexcept BaseException:\n    undo()\n    raise"),
+        ("engine/bots/desk.py", "try:\n    f()\nexcept Exception:\n    stop()"),
+        ("engine/executor/x.py", "time = order\ntime.time = 2"),
+        ("engine/venues/demo/x.py", "from random import Random\nRandom(1)"),
+    ],
+)
+def test_lawful_word_is_left_alone(name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    assert findings(tmp_path) == []
+
+
+def test_every_exception_to_the_ban_carries_its_reason() -> None:
+    for places in (*BANNED.values(), BROAD_EXCEPT_MAY):
+        assert all(reason for reason in places.values())
