@@ -59,6 +59,9 @@ class Strategy(Protocol):
     parameters_type: ClassVar[type[Parameters]]
     replan_ns_min: int
     timer_ns: int
+    mid2_moved_min: int
+    """0 = it hears every event of its books and trades; otherwise only a move of twice the mid by
+    this many increments since it was last woken wakes it, and `hear` is not called for them."""
     references: tuple[str, ...]
     """Keys of the reference prices it listens to."""
 

@@ -78,6 +78,7 @@ class MarketMaker:
 
     name: ClassVar[str] = "market_maker"
     parameters_type: ClassVar[type[Parameters]] = MarketMakerParameters
+    mid2_moved_min = 0
 
     def __init__(self, parameters: MarketMakerParameters, bot: BotId) -> None:
         self.parameters = parameters
@@ -159,7 +160,11 @@ class MarketMaker:
         """Say what to quote in `context.view.instrument`, and why."""
         p = self.parameters
         market = self._market(context.view.instrument)
-        learn_position(market, context.inventory.position, now_ns)
+        learned = market.learned
+        if learned.waiting:
+            learn_position(market, context.inventory.position, now_ns)
+        else:
+            learned.position = context.inventory.position
         learn_book(market, context.view, self._shared, p, now_ns)
         gates: list[Gate] = []
         fair: Fair | None = None
@@ -168,7 +173,7 @@ class MarketMaker:
                 fair = reference_fair(gates, context, market, self._shared, p, now_ns)
             else:
                 fair = book_fair(gates, context.view.book, market, p)
-            if fair is not None and event_gate(gates, market.learned, self._shared, now_ns):
+            if fair is not None and event_gate(gates, learned, self._shared, now_ns):
                 return self._quote(context, market, fair, gates, now_ns)
         return self._withdraw(context, market, fair, gates, now_ns)
 
@@ -189,9 +194,7 @@ class MarketMaker:
             intent = self._state(
                 context, market, _nothing(regime), now_ns + self.parameters.valid_for_ms * MS_NS
             )
-        decision = self._decision(
-            context, market, regime.value, fair, (), gates, failed, intent, now_ns
-        )
+        decision = self._decision(context, market, regime, fair, (), gates, failed, intent, now_ns)
         return Evaluation(decision=decision, intents=() if intent is None else (intent,))
 
     def _quote(
@@ -200,13 +203,17 @@ class MarketMaker:
         p = self.parameters
         regime = regime_of(context, market, p, now_ns)
         view, inventory = context.view, context.inventory
-        touch = (view.book.best_bid, view.book.best_ask)
+        bid_prices, ask_prices = view.book.bid_prices, view.book.ask_prices
+        touch = (
+            bid_prices[-1] if bid_prices else None,
+            ask_prices[0] if ask_prices else None,
+        )
         edges = edges_of(fair, market, inventory.position, regime, self._shared.means, touch, p)
         bids, asks = sizes_of(market, inventory, regime, p.levels)
         sizes = affordable(bids, asks, market, inventory, edges, context.capital_micro)
         standing = market.learned.standing
         outcome, intent = "hold", None
-        if standing is None or not stands(standing, edges, sizes, regime, touch, market, p, now_ns):
+        if standing is None or not stands(standing, edges, sizes, regime, touch, market, now_ns):
             outcome = "quote"
             fresh = self._fresh(edges, sizes, market, regime, now_ns)
             intent = self._state(context, market, fresh, fresh.valid_until_ns)
@@ -215,8 +222,7 @@ class MarketMaker:
             again = self._again(standing, market, now_ns)
             intent = self._state(context, market, again, again.valid_until_ns)
         decision = self._decision(
-            context, market, regime.value, fair, _parts(edges, market.scale), gates, outcome,
-            intent, now_ns,
+            context, market, regime, fair, edges.parts, gates, outcome, intent, now_ns
         )  # fmt: skip
         return Evaluation(decision=decision, intents=() if intent is None else (intent,))
 
@@ -238,7 +244,7 @@ class MarketMaker:
             bid_edge=edges.bid,
             ask_edge=edges.ask,
             tick=market.tick,
-            regime=regime.value,
+            regime=regime,
             restate_ns=restate_ns,
             valid_until_ns=valid_until_ns,
         )
@@ -285,14 +291,16 @@ class MarketMaker:
     ) -> Decision:
         scale = market.scale
         book = context.view.book
+        bids, asks = book.bid_prices, book.ask_prices
         inputs: tuple[tuple[str, float], ...] = (
-            ("position_shares", context.inventory.position / market.unit),
-            ("capital", context.capital_micro / 1e6),
+            ("position_shares", context.inventory.position * market.size_scale),
+            ("capital", context.capital_micro * 1e-6),
+            *((("best_bid", bids[-1] * scale),) if bids else ()),
+            *((("best_ask", asks[0] * scale),) if asks else ()),
         )
-        if book.bid_prices:
-            inputs = (("best_bid", book.bid_prices[-1] * scale), *inputs)
-        if book.ask_prices:
-            inputs = (("best_ask", book.ask_prices[0] * scale), *inputs)
+        if fair is not None:
+            inputs += fair.inputs
+            parts = fair.build_up + parts
         provenance = market.learned.provenance
         return Decision(
             number=context.decision,
@@ -300,8 +308,8 @@ class MarketMaker:
             instrument=market.instrument.id,
             at_ns=now_ns,
             regime=regime,
-            inputs=inputs if fair is None else inputs + fair.inputs,
-            build_up=parts if fair is None else fair.build_up + parts,
+            inputs=inputs,
+            build_up=parts,
             gates=tuple(gates),
             outcome=outcome,
             intent=intent,
@@ -335,19 +343,4 @@ class MarketMaker:
 
 def _nothing(regime: Regime) -> Standing:
     """Return the empty wish: it stands until something can be quoted."""
-    return Standing(regime=regime.value)
-
-
-def _parts(edges: Edges, scale: float) -> tuple[tuple[str, float], ...]:
-    """Return the quote's build-up in the currency."""
-    return (
-        ("skew", edges.skew * scale),
-        ("width_vol", edges.width_vol * scale),
-        ("width_fee", edges.width_fee * scale),
-        ("width_markout", edges.width_markout * scale),
-        ("width_basis", edges.width_basis * scale),
-        ("half_width_bid", edges.half_bid * scale),
-        ("half_width_ask", edges.half_ask * scale),
-        ("bid_edge", edges.bid * scale),
-        ("ask_edge", edges.ask * scale),
-    )
+    return Standing(regime=regime)
