@@ -31,6 +31,15 @@ _BASE = Leg.BASE
 _BUY = Side.BUY
 
 
+class Sum:
+    """A running sum of exposure, shared by the instruments it is made of."""
+
+    __slots__ = ("micro",)
+
+    def __init__(self) -> None:
+        self.micro = 0
+
+
 class InstrumentRisk:
     """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
 
@@ -40,6 +49,7 @@ class InstrumentRisk:
 
     __slots__ = (
         "bot",
+        "bot_sum",
         "divisor",
         "held_no",
         "held_yes",
@@ -47,14 +57,16 @@ class InstrumentRisk:
         "live_no",
         "live_yes",
         "maker_pays",
-        "market",
+        "market_sum",
         "micro",
         "one",
         "orders",
     )
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, market_sum: Sum) -> None:
         self.bot: BotId | None = None
+        self.bot_sum = Sum()
+        self.market_sum = market_sum
         self.held_yes = self.held_no = 0
         self.live_yes = self.live_no = 0
         self.micro = 0
@@ -64,7 +76,6 @@ class InstrumentRisk:
     def learn(self, instrument: Instrument) -> None:
         """Take new metadata. Units must not change under live numbers."""
         self.instrument = instrument
-        self.market = instrument.exposure_key
         self.one = instrument.one if instrument.kind is Kind.BINARY else 0
         self.divisor = instrument.value_divisor
         self.maker_pays = instrument.fees.maker_rate_ppm > 0
@@ -73,30 +84,35 @@ class InstrumentRisk:
         """Say under which outcome an order loses: True = if YES wins. Linear ones use this slot."""
         return leg is _BASE or (leg is _NO) is (side is _BUY)
 
-    def loss_micro(self, leg: Leg, side: Side, price: int, size: int, *, post_only: bool) -> int:
+    def unit(self, leg: Leg, side: Side, price: int) -> int:
+        """Return what one size increment of an order can lose, in price increments."""
+        if side is _BUY:
+            return price
+        # A sale of what is held cannot cost more than the holding did.
+        return 0 if leg is _BASE else self.one - price
+
+    def loss_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
         """Return what an order adds to the outcome it hurts if it fills, rounded up."""
         if side is _BUY:
-            unit = price
+            loss = -(-price * size // self.divisor)
         elif leg is _BASE:
-            return 0  # a sale of what is held cannot cost more than the holding did
+            return 0
         else:
-            unit = self.one - price
-        loss = -(-unit * size // self.divisor)
+            loss = -((price - self.one) * size // self.divisor)
         if not post_only:
             loss += max(0, self.instrument.taker_fee_micro(price, size))
         elif self.maker_pays:
             loss += self.instrument.maker_fee_micro(price, size)
         return loss
 
-    def would_be_micro(self, leg: Leg, side: Side, added: int) -> int:
-        """Return the exposure if an order adding `added` micro-units of loss were live too."""
+    def would_be_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
+        """Return the exposure if this order were live too."""
+        added = self.loss_micro(leg, side, price, size, post_only)
         yes = self.held_yes + self.live_yes
         no = self.held_no + self.live_no
-        if self.hurts_yes(leg, side):
-            yes += added
-        else:
-            no += added
-        return max(yes, no, 0)
+        if leg is _BASE or (leg is _NO) is (side is _BUY):
+            return max(yes + added, no, 0)
+        return max(yes, no + added, 0)
 
     def room_for_micro(self, leg: Leg, side: Side, ceiling: int) -> int:
         """Return how much loss an order may add so that exposure stays ≤ `ceiling`; −1 = none."""
@@ -106,15 +122,6 @@ class InstrumentRisk:
         if other > ceiling or ceiling < 0:
             return -1
         return ceiling - mine
-
-    def settle(self) -> int:
-        """Recompute `micro` after a change; return by how much it changed."""
-        yes = self.held_yes + self.live_yes
-        no = self.held_no + self.live_no
-        worst = max(yes, no, 0)
-        grown = worst - self.micro
-        self.micro = worst
-        return grown
 
 
 class ExposureBook:
@@ -129,9 +136,10 @@ class ExposureBook:
         self.others_micro = 0
         """Exposure of the other accounts of the same mode; the driver keeps it told."""
         self._risks: dict[InstrumentId, InstrumentRisk] = {}
-        self._markets: dict[str, int] = {}
-        self._bots: dict[BotId, int] = {}
-        self._account = 0
+        self._markets: dict[str, Sum] = {}
+        self._bots: dict[BotId, Sum] = {}
+        self.account = Sum()
+        """The whole account's sum, for reading."""
 
     # -- what the executor tells -------------------------------------------------------------------
 
@@ -143,7 +151,8 @@ class ExposureBook:
                 raise BrokenInvariant(
                     f"more than {INSTRUMENTS_MAX} instruments in the exposure book: forget old ones"
                 )
-            self._risks[instrument.id] = InstrumentRisk(instrument)
+            market = self._markets.setdefault(instrument.exposure_key, Sum())
+            self._risks[instrument.id] = InstrumentRisk(instrument, market)
             return
         known = risk.instrument
         if (known.kind, known.price_decimals, known.size_decimals) != (
@@ -152,17 +161,20 @@ class ExposureBook:
             instrument.size_decimals,
         ):
             raise BrokenInvariant(f"{instrument.id}: kind or units changed under a live instrument")
-        _add(self._markets, risk.market, -risk.micro)
+        risk.market_sum.micro -= risk.micro
         risk.learn(instrument)
-        _add(self._markets, risk.market, risk.micro)
+        risk.market_sum = self._markets.setdefault(instrument.exposure_key, Sum())
+        risk.market_sum.micro += risk.micro
+        if known.exposure_key != instrument.exposure_key:
+            self._drop_market(known.exposure_key)
 
     def assign(self, instrument: InstrumentId, bot: BotId) -> None:
         """Count the instrument's exposure towards this bot from now on."""
         risk = self.of(instrument)
-        if risk.bot is not None:
-            _add(self._bots, risk.bot, -risk.micro)
+        risk.bot_sum.micro -= risk.micro
         risk.bot = bot
-        _add(self._bots, bot, risk.micro)
+        risk.bot_sum = self._bots.setdefault(bot, Sum())
+        risk.bot_sum.micro += risk.micro
 
     def holding(
         self,
@@ -210,7 +222,7 @@ class ExposureBook:
         leg, side = order.leg, order.side
         change = -orders.pop(order.id, 0)
         if remaining > 0:
-            loss = risk.loss_micro(leg, side, order.price, remaining, post_only=order.post_only)
+            loss = risk.loss_micro(leg, side, order.price, remaining, order.post_only)
             if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
                 raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
             orders[order.id] = loss
@@ -234,8 +246,7 @@ class ExposureBook:
         risk.held_yes = risk.held_no = 0
         self._move(risk)
         del self._risks[instrument]
-        if not self._markets.get(risk.market):
-            self._markets.pop(risk.market, None)  # an absent sum is zero: series roll for ever
+        self._drop_market(risk.instrument.exposure_key)
 
     # -- what everyone may ask ---------------------------------------------------------------------
 
@@ -252,30 +263,33 @@ class ExposureBook:
 
     def market_micro(self, key: str) -> int:
         """Return the worst-case loss summed over a market's instruments."""
-        return self._markets.get(key, 0)
+        found = self._markets.get(key)
+        return 0 if found is None else found.micro
 
     def bot_micro(self, bot: BotId) -> int:
         """Return the worst-case loss summed over a bot's instruments."""
-        return self._bots.get(bot, 0)
+        found = self._bots.get(bot)
+        return 0 if found is None else found.micro
 
     def account_micro(self) -> int:
         """Return the worst-case loss summed over all instruments."""
-        return self._account
+        return self.account.micro
 
     def total_micro(self) -> int:
         """Return the worst-case loss over all accounts of the mode."""
-        return self._account + self.others_micro
+        return self.account.micro + self.others_micro
 
     def _move(self, risk: InstrumentRisk) -> None:
-        """Carry a changed instrument into the sums."""
-        grown = risk.settle()
+        """Recompute one instrument and carry the change into the sums."""
+        worst = max(risk.held_yes + risk.live_yes, risk.held_no + risk.live_no, 0)
+        grown = worst - risk.micro
         if grown:
-            self._account += grown
-            _add(self._markets, risk.market, grown)
-            if risk.bot is not None:
-                _add(self._bots, risk.bot, grown)
+            risk.micro = worst
+            self.account.micro += grown
+            risk.market_sum.micro += grown
+            risk.bot_sum.micro += grown
 
-
-def _add(sums: dict[str, int] | dict[BotId, int], key: str | BotId, amount: int) -> None:
-    """Add to a sum, starting at zero."""
-    sums[key] = sums.get(key, 0) + amount  # type: ignore[index,arg-type]
+    def _drop_market(self, key: str) -> None:
+        """Forget a market without instruments, so that rolling series do not pile up."""
+        if not any(risk.instrument.exposure_key == key for risk in self._risks.values()):
+            self._markets.pop(key, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.instruments import BotId, Instrument, Kind, Leg, Side
+from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.risk.breakers import Breakers
@@ -17,6 +17,8 @@ from engine.risk.exposure import ExposureBook, InstrumentRisk
 from engine.risk.reasons import MEANINGS, DenyReason
 
 __all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "Proposal", "RiskGate"]
+
+_BASE = Leg.BASE
 
 Numbers = tuple[tuple[str, int], ...]
 
@@ -115,10 +117,9 @@ class RiskGate:
     def _sized(self, proposal: Proposal, risk: InstrumentRisk) -> Allowed | Denied:
         """Judge value and exposure, which depend on the size."""
         instrument, leg, price = proposal.instrument, proposal.leg, proposal.price
-        if price <= 0 or (leg is Leg.BASE) is (instrument.kind is Kind.BINARY):
+        # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
+        if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
-        if risk.one and price >= risk.one:
-            raise BrokenInvariant(f"{instrument.id}: price {price} is certainty or more")
         size = proposal.size - proposal.size % instrument.lot
         value = -(-price * size // risk.divisor)
         if size < instrument.size_min or size <= 0 or value < self._value_min:
@@ -126,52 +127,51 @@ class RiskGate:
         if value > self._value_max:
             fits = self._value_max * risk.divisor // price
             size = fits - fits % instrument.lot
-            if not self._legal(instrument, risk, price, size):
+            if not self._legal(proposal, risk, size):
                 numbers = (*self._value_numbers(proposal, size, value), ("fitting_size", size))
                 return Denied(DenyReason.ORDER_TOO_LARGE, numbers)
-        side = proposal.side
-        added = risk.loss_micro(leg, side, price, size, post_only=proposal.post_only)
-        would_be = risk.would_be_micro(leg, side, added)
+        would_be = risk.would_be_micro(leg, proposal.side, price, size, proposal.post_only)
         grown = would_be - risk.micro
-        if proposal.reducing and grown <= 0:
+        if grown <= 0 and proposal.reducing:
             return Allowed(size)
-        account = self._exposure.account_micro() + grown
+        exposure = self._exposure
+        account = exposure.account.micro + grown
         if (
             would_be <= self._instrument_max
-            and self._exposure.market_micro(risk.market) + grown <= self._market_max
+            and risk.market_sum.micro + grown <= self._market_max
             and self._bot_rest(proposal, risk) + would_be <= self._bot_max
             and account <= self._account_max
-            and account + self._exposure.others_micro <= self._total_max
+            and account + exposure.others_micro <= self._total_max
         ):
             return Allowed(size)
         return self._shrunk(proposal, risk, size)
 
     def _bot_rest(self, proposal: Proposal, risk: InstrumentRisk) -> int:
         """Return the bot's exposure in its other instruments."""
-        mine = self._exposure.bot_micro(proposal.bot)
-        return mine - risk.micro if risk.bot == proposal.bot else mine
+        if risk.bot == proposal.bot:
+            return risk.bot_sum.micro - risk.micro
+        return self._exposure.bot_micro(proposal.bot)
 
     def _shrunk(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> Allowed | Denied:
         """Find the largest legal size under all exposure limits, or the first that leaves none."""
-        instrument, side = proposal.instrument, proposal.side
         levels = self._levels(proposal, risk)
+        tightest = min(limit - rest for _, rest, limit in levels)
+        fits = _largest(proposal, risk, size, tightest)
+        if self._legal(proposal, risk, fits):
+            return Allowed(fits)
         for reason, rest, limit in levels:
-            ceiling = limit - rest
-            if proposal.reducing and ceiling < risk.micro:
-                ceiling = risk.micro  # a sale may not add risk, but what stands may stay
-            room = risk.room_for_micro(proposal.leg, side, ceiling)
-            size = _largest(proposal, risk, size, room)
-            if not self._legal(instrument, risk, proposal.price, size):
-                return Denied(reason, self._exposure_numbers(proposal, risk, levels, size))
-        return Allowed(size)
+            fits = _largest(proposal, risk, size, limit - rest)
+            if not self._legal(proposal, risk, fits):
+                return Denied(reason, self._exposure_numbers(proposal, risk, levels, fits))
+        raise BrokenInvariant("a size that is too large under no limit is too large under all")
 
     def _levels(
         self, proposal: Proposal, risk: InstrumentRisk
     ) -> tuple[tuple[DenyReason, int, int], ...]:
         """Return (reason, exposure beside this instrument, limit) in the order they are judged."""
         exposure, now = self._exposure, risk.micro
-        account = exposure.account_micro() - now
-        market = exposure.market_micro(risk.market) - now
+        account = exposure.account.micro - now
+        market = risk.market_sum.micro - now
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
@@ -180,10 +180,10 @@ class RiskGate:
             (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
         )
 
-    def _legal(self, instrument: Instrument, risk: InstrumentRisk, price: int, size: int) -> bool:
+    def _legal(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> bool:
         """Say whether a shrunk size may still be sent."""
-        value = -(-price * size // risk.divisor)
-        return size > 0 and size >= instrument.size_min and value >= self._value_min
+        value = -(-proposal.price * size // risk.divisor)
+        return size > 0 and size >= proposal.instrument.size_min and value >= self._value_min
 
     def _value_numbers(self, proposal: Proposal, size: int, value: int) -> Numbers:
         return (
@@ -204,34 +204,38 @@ class RiskGate:
         fitting: int,
     ) -> Numbers:
         leg, side, price, size = proposal.leg, proposal.side, proposal.price, proposal.size
-        added = risk.loss_micro(leg, side, price, size, post_only=proposal.post_only)
+        would_be = risk.would_be_micro(leg, side, price, size, proposal.post_only)
         value = -(-price * size // risk.divisor)
         numbers = [
             *self._value_numbers(proposal, size, value),
             ("fitting_size", fitting),
             ("instrument_now_micro", risk.micro),
-            ("instrument_would_be_micro", risk.would_be_micro(leg, side, added)),
+            ("instrument_would_be_micro", would_be),
         ]
         for reason, rest, limit in levels:
             numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
         return tuple(numbers)
 
 
-def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, room: int) -> int:
-    """Return the largest multiple of the lot ≤ `size` that adds at most `room` micro-units."""
+def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, ceiling: int) -> int:
+    """Return the largest multiple of the lot ≤ `size` that keeps exposure ≤ `ceiling`.
+
+    A reducing order may stand at the present exposure even where that is over the ceiling.
+    """
+    leg, side, price, post_only = proposal.leg, proposal.side, proposal.price, proposal.post_only
+    if proposal.reducing and ceiling < risk.micro:
+        ceiling = risk.micro
+    room = risk.room_for_micro(leg, side, ceiling)
     if room < 0:
         return 0
-    leg, side, price, taking = proposal.leg, proposal.side, proposal.price, not proposal.post_only
     lot = proposal.instrument.lot
     low, high = 0, size // lot
-    if not taking and not risk.maker_pays:
-        unit = price if side is Side.BUY else risk.one - price
-        if side is Side.SELL and leg is Leg.BASE:
-            return size
-        return min(high, room * risk.divisor // unit // lot) * lot
+    if post_only and not risk.maker_pays:
+        unit = risk.unit(leg, side, price)
+        return high * lot if unit == 0 else min(high, room * risk.divisor // unit // lot) * lot
     while low < high:  # fees are rounded in steps: find the largest size by halves
         middle = (low + high + 1) // 2
-        if risk.loss_micro(leg, side, price, middle * lot, post_only=not taking) <= room:
+        if risk.loss_micro(leg, side, price, middle * lot, post_only) <= room:
             low = middle
         else:
             high = middle - 1

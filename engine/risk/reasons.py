@@ -29,7 +29,7 @@ MEANINGS: dict[DenyReason, str] = {
     DenyReason.LATCHED: "The KILL latch is set until a person releases it with a typed reason.",
     DenyReason.KILL_DRAWDOWN: "Equity fell from its peak by more than the KILL latch's limit.",
     DenyReason.DRAWDOWN: "Equity fell from its peak by more than the limit; a person must release.",
-    DenyReason.DAILY_LOSS: "The loss since 00:00 UTC is over its limit; lifts at the next 00:00 UTC.",
+    DenyReason.DAILY_LOSS: "The loss since 00:00 UTC is over its limit; it lifts the next UTC day.",
     DenyReason.STALE_DATA: "The last proof of the book is missing or older than its limit.",
     DenyReason.OPEN_ORDERS: "One more order would be over the maximum number of open orders.",
     DenyReason.ORDER_TOO_SMALL: "The order is below the venue's minimum size or the minimum value.",
