@@ -1,0 +1,358 @@
+"""The ledger: one account's cash and holdings in whole micro-units and increments.
+
+Takes fills, their settlement, deposits, merges and resolutions; gives what is free, what is held
+and what it is worth. A fill the venue reports is always booked, even where it breaks a rule: then
+the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselves (a reservation, a
+merge) is refused with `BrokenInvariant` where it would break one. Identity, to the micro-unit:
+cash settled + cash pending + cost of holdings = deposits + realised − fees (`check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.events import BookMarked, OrderFilled
+from engine.domain.fills import FillId, FillState
+from engine.domain.instruments import Instrument, InstrumentId, Side
+from engine.domain.orders import Order
+from engine.errors import BrokenInvariant
+from engine.executor.fill_book import FillBook, Unsettled
+from engine.executor.holdings import (
+    Holding,
+    empty_holding,
+    exit_value_micro,
+    mid_value_micro,
+)
+from engine.executor.ledger_state import (
+    LedgerState,
+    Reservation,
+    charge,
+    cost_out,
+    realise,
+    settle,
+    sweep,
+    tidy,
+    void,
+)
+
+HOLDINGS_MAX = 20_000
+
+_BUY = Side.BUY
+_CONFIRMED = FillState.CONFIRMED
+_FAILED = FillState.FAILED
+
+
+class Anomaly(StrEnum):
+    """A rule that a booked fact breaks. Facts are kept; a person is told."""
+
+    CASH_NEGATIVE = "cash_negative"
+    OVERSOLD = "oversold"
+    """More tokens left than were settled: the venue sold what we thought pending."""
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fill or its settlement did. `changed` is False for news already known."""
+
+    changed: bool
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+NOTHING = Booked(changed=False)
+DONE = Booked(changed=True)
+
+
+class Ledger:
+    """One account's money. Mutable, owned by the account's executor (law A)."""
+
+    __slots__ = ("_held", "state")
+
+    def __init__(self, *, currency: str) -> None:
+        self.state = LedgerState(currency=currency, fills=FillBook())
+        self._held: dict[InstrumentId, Holding] = {}
+
+    # -- what it knows -----------------------------------------------------------------------------
+
+    @property
+    def cash_free_micro(self) -> int:
+        """Cash that may be committed: settled, minus what working buys may take."""
+        return self.state.cash_settled_micro - self.state.cash_reserved_micro
+
+    @property
+    def held(self) -> Mapping[InstrumentId, Holding]:
+        """Holdings that are not flat."""
+        return self._held
+
+    def holding(self, instrument: InstrumentId) -> Holding:
+        """Return what is held (read only); nothing where the instrument was never traded."""
+        return self.state.holdings.get(instrument) or empty_holding(instrument)
+
+    def listed(self, instrument: Instrument) -> None:
+        """Learn an instrument's units, or its changed terms, before anything is booked in it."""
+        self.state.instruments[instrument.id] = instrument
+
+    # -- deposits and reservations -----------------------------------------------------------------
+
+    def move_cash(self, amount_micro: int) -> Booked:
+        """Book a deposit (+) or withdrawal (−)."""
+        state = self.state
+        state.cash_settled_micro += amount_micro
+        state.deposits_micro += amount_micro
+        return self._verdict(None)
+
+    def commit(self, order: Order, remaining: int, *, forced: bool = False) -> None:
+        """Reserve what `remaining` of a working order may take; 0 releases it (law G).
+
+        A reservation that grows may not exceed what is free: BrokenInvariant. `forced` is for
+        orders that exist whether we like it or not (found again after they were believed gone).
+        """
+        state = self.state
+        old = state.reservations.get(order.id)
+        if remaining <= 0:
+            if old is not None:
+                del state.reservations[order.id]
+                self._rebook(order, old.cash_micro, old.tokens, 0, 0)
+            return
+        cash, tokens = 0, remaining
+        if order.side is _BUY:
+            instrument = state.instruments[order.instrument]
+            tokens = 0
+            cash = instrument.cost_micro(order.price, remaining)
+            if not order.post_only:
+                cash += instrument.taker_fee_micro(order.price, remaining)
+        old_cash, old_tokens = (old.cash_micro, old.tokens) if old is not None else (0, 0)
+        if not forced:
+            self._must_be_free(order, cash - old_cash, tokens - old_tokens)
+        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, tokens)
+        self._rebook(order, old_cash, old_tokens, cash, tokens)
+
+    def _must_be_free(self, order: Order, more_cash: int, more_tokens: int) -> None:
+        free = self.cash_free_micro
+        if more_cash > 0 and more_cash > free:
+            raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
+        if more_tokens > 0:
+            leg = self.holding(order.instrument).leg(order.leg)
+            if more_tokens > leg.settled - leg.reserved:
+                raise BrokenInvariant(
+                    f"order {order.id} sells {more_tokens}, settled {leg.settled}, "
+                    f"reserved {leg.reserved}"
+                )
+
+    def _rebook(self, order: Order, old_cash: int, old_tokens: int, cash: int, tokens: int) -> None:
+        if cash != old_cash:
+            self.state.cash_reserved_micro += cash - old_cash
+        if tokens != old_tokens:
+            self._own(order.instrument).leg(order.leg).reserved += tokens - old_tokens
+
+    def _own(self, instrument: InstrumentId) -> Holding:
+        holdings = self.state.holdings
+        holding = holdings.get(instrument)
+        if holding is None:
+            if len(holdings) >= HOLDINGS_MAX:
+                raise BrokenInvariant(f"more than {HOLDINGS_MAX} holdings: forget resolved ones")
+            holding = holdings[instrument] = empty_holding(instrument)
+        return holding
+
+    # -- fills -------------------------------------------------------------------------------------
+
+    def book(self, order: Order, event: OrderFilled) -> Booked:
+        """Book a fill once; told again, it only moves on to the state told."""
+        state = self.state
+        if event.fill in state.fills.states:
+            return self.advance(event.fill, event.state)
+        if order.instrument not in state.instruments:
+            raise BrokenInvariant(f"{order.instrument} has an order and was never listed")
+        stands = state.fills.first(event.fill, order.id, event.state)
+        if stands is _FAILED:
+            return NOTHING
+        holding = self._own(order.instrument)
+        if order.side is _BUY:
+            self._bought(order, event, holding, settled=stands is _CONFIRMED)
+        else:
+            self._sold(order, event, holding, settled=stands is _CONFIRMED)
+        self._after(holding)
+        return self._verdict(holding)
+
+    def _bought(self, order: Order, event: OrderFilled, holding: Holding, *, settled: bool) -> None:
+        state = self.state
+        size, fee = event.size, event.fee_micro
+        cost = state.instruments[order.instrument].cost_micro(event.price, size)
+        leg = holding.leg(order.leg)
+        state.cash_settled_micro -= cost + fee
+        if settled:
+            leg.settled += size
+            leg.cost_settled_micro += cost
+        else:
+            leg.pending += size
+            leg.cost_pending_micro += cost
+            self._note_unsettled(order, event, cost, 0, 0)
+        charge(state, holding, fee)
+
+    def _sold(self, order: Order, event: OrderFilled, holding: Holding, *, settled: bool) -> None:
+        state = self.state
+        size, fee = event.size, event.fee_micro
+        proceeds = state.instruments[order.instrument].proceeds_micro(event.price, size)
+        leg = holding.leg(order.leg)
+        from_settled, from_pending = cost_out(leg, size)
+        leg.settled -= size
+        leg.cost_settled_micro -= from_settled
+        leg.cost_pending_micro -= from_pending
+        if settled:
+            state.cash_settled_micro += proceeds - fee
+        else:
+            state.cash_pending_micro += proceeds - fee
+            leg.leaving += size
+            leg.cost_leaving_micro += from_settled + from_pending
+            self._note_unsettled(order, event, proceeds, from_settled, from_pending)
+        realise(state, holding, proceeds - from_settled - from_pending)
+        charge(state, holding, fee)
+
+    def _note_unsettled(
+        self, order: Order, event: OrderFilled, cash: int, from_settled: int, from_pending: int
+    ) -> None:
+        self.state.fills.unsettled[event.fill] = Unsettled(
+            fill=event.fill,
+            order=order.id,
+            instrument=order.instrument,
+            leg=order.leg,
+            side=order.side,
+            size=event.size,
+            cash_micro=cash,
+            fee_micro=event.fee_micro,
+            cost_settled_micro=from_settled,
+            cost_pending_micro=from_pending,
+        )
+
+    def advance(self, fill: FillId, told: FillState) -> Booked:
+        """Move a fill's settlement on; settles or voids it once.
+
+        News of a fill nobody has told yet waits for it. Raises InvalidTransition on a
+        contradiction, with nothing changed.
+        """
+        moved = self.state.fills.tell(fill, told)
+        if moved is None or moved[0] is moved[1]:
+            return NOTHING
+        after = moved[1]
+        if after is not _CONFIRMED and after is not _FAILED:
+            return DONE
+        entry = self.state.fills.unsettled.pop(fill)
+        holding = self._own(entry.instrument)
+        if after is _CONFIRMED:
+            settle(self.state, entry, holding)
+        else:
+            void(self.state, entry, holding)
+        self._after(holding)
+        return self._verdict(holding)
+
+    def _after(self, holding: Holding) -> None:
+        """Tidy what a change left: stray costs, resolved tokens, the list of what is held."""
+        tidy(self.state, holding)
+        if holding.payout_yes_micro is not None:
+            sweep(self.state, holding, holding.payout_yes_micro)
+        if holding.flat:
+            self._held.pop(holding.instrument, None)
+        else:
+            self._held[holding.instrument] = holding
+
+    def _verdict(self, holding: Holding | None) -> Booked:
+        negative = self.state.cash_settled_micro < 0
+        oversold = holding is not None and (holding.yes.settled < 0 or holding.no.settled < 0)
+        if not negative and not oversold:
+            return DONE
+        found = ([Anomaly.CASH_NEGATIVE] if negative else []) + (
+            [Anomaly.OVERSOLD] if oversold else []
+        )
+        return Booked(changed=True, anomalies=tuple(found))
+
+    # -- merging and resolution --------------------------------------------------------------------
+
+    def merge(self, instrument: InstrumentId, size: int) -> None:
+        """Turn settled, unreserved YES + NO pairs into cash at 1.0 each."""
+        holding = self._own(instrument)
+        pairs = min(leg.settled - leg.reserved for leg in (holding.yes, holding.no))
+        if size <= 0 or size > pairs:
+            raise BrokenInvariant(f"{instrument}: cannot merge {size}, {pairs} pairs are free")
+        terms = self.state.instruments[instrument]
+        cost = 0
+        for leg in (holding.yes, holding.no):
+            out = leg.cost_settled_micro * size // leg.settled
+            leg.settled -= size
+            leg.cost_settled_micro -= out
+            cost += out
+        brought = terms.proceeds_micro(terms.one, size)
+        self.state.cash_settled_micro += brought
+        realise(self.state, holding, brought - cost)
+        self._after(holding)
+
+    def resolve(self, instrument: InstrumentId, payout_yes_micro: int) -> None:
+        """Turn all tokens into cash: settled ones at once, pending ones into pending cash.
+
+        Told twice it changes nothing; a different payout raises BrokenInvariant. Fills that come
+        later are turned into cash as they are booked.
+        """
+        holding = self._own(instrument)
+        before = holding.payout_yes_micro
+        if before is not None and before != payout_yes_micro:
+            raise BrokenInvariant(f"{instrument} paid {before} and is told {payout_yes_micro}")
+        holding.payout_yes_micro = payout_yes_micro
+        self._after(holding)
+
+    def forget(self, instrument: InstrumentId) -> bool:
+        """Drop a flat, resolved or idle instrument's holding; False where it is still needed."""
+        holding = self.state.holdings.get(instrument)
+        if holding is None:
+            return True
+        if not holding.flat or holding.yes.reserved or holding.no.reserved:
+            return False
+        if any(entry.instrument == instrument for entry in self.state.fills.unsettled.values()):
+            return False
+        if holding.yes.cost_micro or holding.no.cost_micro:
+            raise BrokenInvariant(f"{instrument} is flat and still has costs")
+        del self.state.holdings[instrument]
+        return True
+
+    # -- worth -------------------------------------------------------------------------------------
+
+    def equity_micro(
+        self, marks: Mapping[InstrumentId, BookMarked], *, now_ns: int, mark_age_ns_max: int
+    ) -> int:
+        """Return cash plus holdings at the side we would leave by: the risk's view."""
+        state = self.state
+        value = state.cash_settled_micro + state.cash_pending_micro
+        for key, holding in self._held.items():
+            value += exit_value_micro(
+                holding, state.instruments[key], marks.get(key), now_ns, mark_age_ns_max
+            )
+        return value
+
+    def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int:
+        """Return cash plus holdings at the last two-sided mid: for people, labelled so."""
+        state = self.state
+        value = state.cash_settled_micro + state.cash_pending_micro
+        for key, holding in self._held.items():
+            value += mid_value_micro(holding, state.instruments[key], marks.get(key))
+        return value
+
+    # -- survival ----------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise BrokenInvariant where the books do not balance to the micro-unit."""
+        state = self.state
+        cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
+        have = state.cash_settled_micro + state.cash_pending_micro + cost
+        owed = state.deposits_micro + state.realised_micro - state.fees_micro
+        if have != owed:
+            raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
+        reserved = sum(entry.cash_micro for entry in state.reservations.values())
+        if reserved != state.cash_reserved_micro:
+            raise BrokenInvariant(
+                f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
+            )
+
+    def restore(self, state: LedgerState) -> None:
+        """Take back a state that was saved. Raises BrokenInvariant where it does not balance."""
+        self.state = state
+        self._held = {key: held for key, held in state.holdings.items() if not held.flat}
+        self.check()
