@@ -1,0 +1,1 @@
+"""Alembic's scripts for the state file; `storage.schema` runs them."""

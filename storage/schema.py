@@ -1,0 +1,148 @@
+"""The state file's schema: brought up to date before anything starts, checked by every program.
+
+`migrate` is what `python -m engine migrate` does: alone (a lock file), with a backup before a
+change, whole or not at all. `check_schema` is what the programs do: refuse a schema that is not
+exactly theirs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from engine.errors import StorageError
+from storage.database import connect_reader, connect_writer, refusals_told
+
+HEAD = "0001"
+"""The schema version this code works with; a test compares it with the scripts."""
+
+APPLICATION_ID = 0x50425354
+"""`PBST`: what SQLite's header says of our state files."""
+
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def check_schema(path: Path) -> None:
+    """Raise StorageError unless `path` has exactly the schema of this code."""
+    with closing(connect_reader(path)) as connection, refusals_told(path):
+        found = _revision(connection, path)
+    if found == HEAD:
+        return
+    if found is None or found in _known():
+        raise StorageError(
+            f"{path} has schema {found or 'none'}, this program needs {HEAD}; "
+            "run `python -m engine migrate`"
+        )
+    raise _newer(path, found)
+
+
+def migrate(path: Path) -> str | None:
+    """Bring the schema of `path` to HEAD, creating the file; give the path of the backup, if any.
+
+    Raises StorageError, having changed nothing, for a foreign file, a newer schema, or where
+    another program migrates at this moment.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        with closing(connect_writer(path)) as connection, refusals_told(path):
+            found = _revision(connection, path)
+            if found == HEAD:
+                return None
+            if found is not None and found not in _known():
+                raise _newer(path, found)
+            kept = _back_up(connection, path, found) if found is not None else None
+        _upgrade(path)
+    return str(kept) if kept is not None else None
+
+
+def _newer(path: Path, found: str) -> StorageError:
+    return StorageError(
+        f"{path} has schema {found}, which this version ({HEAD}) does not know: it was written by "
+        "a newer one; start that one or restore the backup it made"
+    )
+
+
+def _known() -> set[str]:
+    scripts = ScriptDirectory.from_config(config())
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _revision(connection: sqlite3.Connection, path: Path) -> str | None:
+    """Return the schema version in the file, None where it is empty."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if not tables and application in (0, APPLICATION_ID):
+        return None
+    if application != APPLICATION_ID or "alembic_version" not in tables:
+        raise StorageError(
+            f"{path} is not a state file of Pitboss; move it away or name another path"
+        )
+    rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock file beside `path`; it stays, because removing it would race."""
+    with path.with_name(path.name + ".migrate.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{path} is being migrated by another program; wait until it is done"
+            ) from None
+        yield
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, found: str) -> Path:
+    """Copy the file as it is, log included, beside itself."""
+    target = path.with_name(f"{path.stem}.before-{HEAD}-was-{found}.db")
+    unfinished = target.with_suffix(".tmp")
+    unfinished.unlink(missing_ok=True)
+    with closing(sqlite3.connect(unfinished)) as copy:
+        connection.backup(copy)
+    unfinished.replace(target)
+    return target
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration, with the connection its `env.py` shall use."""
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS))
+    made.attributes["connection"] = connection
+    return made
+
+
+@contextmanager
+def alchemy(path: Path) -> Iterator[Connection]:
+    """Open `path` for SQLAlchemy with real transactions: BEGIN IMMEDIATE covers the DDL too."""
+    engine = create_engine("sqlite://", creator=lambda: connect_writer(path), poolclass=NullPool)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DBAPIError as error:
+        with refusals_told(path):
+            raise error.orig or error from error
+    finally:
+        engine.dispose()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _upgrade(path: Path) -> None:
+    with alchemy(path) as connection, connection.begin():
+        command.upgrade(config(connection), "head")
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
