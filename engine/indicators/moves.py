@@ -25,10 +25,14 @@ class MoveWindow(msgspec.Struct):
 
     def take(self, price: float, at_ns: int) -> float:
         """Take one sample and return its largest distance to the window, in the price's unit."""
-        width_ns = max(1, int(self.window_s * 1e9) // BUCKETS)
-        bucket = at_ns // width_ns
-        oldest = bucket - BUCKETS
+        bucket = at_ns // (int(self.window_s * 1e9) // BUCKETS or 1)
         lows, low_at, highs, high_at = self.lows, self.low_at, self.highs, self.high_at
+        if lows and low_at[-1] == bucket == high_at[-1] and low_at[0] > bucket - BUCKETS:
+            low, high = lows[0], highs[0]
+            if lows[-1] <= price <= highs[-1] and high_at[0] > bucket - BUCKETS:
+                # Nothing new in this bucket and nothing left the window: the usual case.
+                return max(high - price, price - low)
+        oldest = bucket - BUCKETS
         while low_at and low_at[0] < oldest:
             del low_at[0], lows[0]
         while high_at and high_at[0] < oldest:

@@ -5,7 +5,7 @@ each `half_life_s`. Dividing by time and not by the number of samples makes it r
 that stands still and jumps: a quiet sample adds time and no movement, a jump after a long gap is
 spread over the gap it happened in, and sampling twice as often changes nothing.
 
-Samples closer than `sample_s_min` to the last accepted one wait for it: the next accepted sample
+Samples closer than `sample_ns_min` to the last accepted one wait for it: the next accepted sample
 carries the net move. Sampling sparsely keeps the bounce between bid and ask, and the intermediate
 states of one venue batch, out of the estimate (Aït-Sahalia, Mykland and Zhang, 2005, "How often to
 sample a continuous-time process in the presence of market microstructure noise").
@@ -26,7 +26,7 @@ class EwmaVolatility(msgspec.Struct, gc=False):
     """Variance per second of whatever is sampled: (price units)²/s of a price."""
 
     half_life_s: float
-    sample_s_min: float = 0.0
+    sample_ns_min: int = 0
     value: float = 0.0
     """The last accepted sample."""
     at_ns: int | None = None
@@ -43,9 +43,10 @@ class EwmaVolatility(msgspec.Struct, gc=False):
             self.value = value
             self.at_ns = at_ns
             return
-        elapsed_s = (at_ns - last_ns) * 1e-9
-        if elapsed_s <= 0.0 or elapsed_s < self.sample_s_min:
+        elapsed_ns = at_ns - last_ns
+        if elapsed_ns <= 0 or elapsed_ns < self.sample_ns_min:
             return
+        elapsed_s = elapsed_ns * 1e-9
         scale_s = self.half_life_s / LN2
         # ∫ exp(−u/scale) du over the interval: its time, less what was forgotten inside it.
         weighted_s = -scale_s * expm1(-elapsed_s / scale_s)

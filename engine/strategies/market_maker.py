@@ -43,7 +43,6 @@ from engine.strategies.market_maker_parameters import FairSource, MarketMakerPar
 from engine.strategies.market_maker_quotes import (
     Edges,
     Fair,
-    Sizes,
     affordable,
     edges_of,
     ladder,
@@ -57,6 +56,7 @@ from engine.strategies.market_maker_state import (
     Learned,
     Market,
     Saved,
+    Sizes,
     Standing,
     WaitingFill,
     fresh_learned,
@@ -209,8 +209,9 @@ class MarketMaker:
             ask_prices[0] if ask_prices else None,
         )
         edges = edges_of(fair, market, inventory.position, regime, self._shared.means, touch, p)
-        bids, asks = sizes_of(market, inventory, regime, p.levels)
-        sizes = affordable(bids, asks, market, inventory, edges, context.capital_micro)
+        sizes = sizes_of(market, inventory, regime, p.levels)
+        if inventory.position or market.sizes_worst > context.capital_micro * market.divisor:
+            sizes = affordable(*sizes, market, inventory, edges, context.capital_micro)
         standing = market.learned.standing
         outcome, intent = "hold", None
         if standing is None or not stands(standing, edges, sizes, regime, touch, market, now_ns):

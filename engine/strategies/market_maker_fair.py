@@ -12,7 +12,7 @@ from math import sqrt
 from engine.caches.views import References, ReferenceView
 from engine.domain.books import Book
 from engine.domain.decisions import Gate
-from engine.indicators.shape import book_microprice
+from engine.indicators.shape import microprice
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context
 from engine.strategies.fair_value import (
@@ -36,33 +36,30 @@ def book_fair(
 ) -> Fair | None:
     """Return the microprice as fair value, or None with the failing gate appended last."""
     volatility = market.learned.volatility
-    variance = volatility.variance_per_s
-    warm = variance is not None and volatility.observed_s >= p.sigma_warm_s
+    warm = volatility.seconds > 0.0 and volatility.observed_s >= p.sigma_warm_s
     gates.append(Gate("sigma_ready", warm, volatility.observed_s, p.sigma_warm_s))
-    price = book_microprice(book)
-    if not warm or variance is None or price is None:
+    if not warm:
         return None
-    if not _in_range(gates, price, market, p):
+    bid, ask = book.bid_prices[-1], book.ask_prices[0]
+    price = microprice(bid, book.bids[bid], ask, book.asks[ask])
+    if market.binary and not _in_range(gates, price, market, p):
         return None
-    tick = market.tick
-    sigma = min(max(sqrt(variance), p.sigma_floor_ticks * tick), p.sigma_cap_ticks * tick)
+    sigma = sqrt(volatility.squares / volatility.seconds)
+    if sigma < market.sigma_floor:
+        sigma = market.sigma_floor
+    elif sigma > market.sigma_cap:
+        sigma = market.sigma_cap
     scale = market.scale
-    return Fair(
-        price, sigma, build_up=(("fair", price * scale), ("sigma_per_sqrt_s", sigma * scale))
-    )
+    parts = (("fair", price * scale), ("sigma_per_sqrt_s", sigma * scale))
+    return Fair(price, sigma, 0.0, (), parts)
 
 
 def _in_range(gates: list[Gate], price: float, market: Market, p: MarketMakerParameters) -> bool:
-    if not market.binary:
-        return True
-    value = price * market.scale
-    above = value >= p.price_min
-    gates.append(Gate("price_min", above, value, p.price_min))
-    if not above:
-        return False
-    below = value <= p.price_max
-    gates.append(Gate("price_max", below, value, p.price_max))
-    return below
+    """Gate the fair value of a binary; the limit shown is the one that binds."""
+    inside = market.price_min <= price <= market.price_max
+    limit = p.price_min if price < market.price_min else p.price_max
+    gates.append(Gate("price_in_range", inside, price * market.scale, limit))
+    return inside
 
 
 class Spot:
@@ -125,7 +122,7 @@ def _fresh(
         gates.append(Gate(f"{name}_known", False, 0.0, 1.0))
         return False
     age_ms = (now_ns - view.at_ns) / 1e6
-    gates.append(Gate(f"{name}_age_ms", age_ms <= age_ms_max, age_ms, age_ms_max))
+    gates.append(Gate(f"{name}_age_ms", age_ms <= age_ms_max, age_ms, float(age_ms_max)))
     return age_ms <= age_ms_max
 
 
@@ -148,7 +145,7 @@ def _spot(
             return None
         basis = shared.basis
         paired = basis.pairs >= p.basis_pairs_min
-        gates.append(Gate("basis_ready", paired, basis.pairs, p.basis_pairs_min))
+        gates.append(Gate("basis_ready", paired, float(basis.pairs), float(p.basis_pairs_min)))
         if not paired:
             return None
         lead, basis_variance = reference, basis.variance

@@ -15,7 +15,7 @@ from engine.strategies.market_maker_parameters import (
     FairSource,
     MarketMakerParameters,
 )
-from engine.strategies.market_maker_state import Learned, Market, Shared
+from engine.strategies.market_maker_state import SECOND_NS, Learned, Market, Shared
 
 
 class Regime(StrEnum):
@@ -40,12 +40,13 @@ def _flag(name: str) -> tuple[Gate, Gate]:
     return Gate(name, False, 0.0, 1.0), Gate(name, True, 1.0, 1.0)
 
 
-# Yes-or-no gates have one value each way: built once, indexed by the answer.
+# Gates with one value each way are built once and indexed by the answer.
 _HEALTHY = _flag("healthy")
 _OPEN = _flag("market_open")
 _TRUSTED = _flag("book_trusted")
 _TWO_SIDED = _flag("two_sided")
 _UNCROSSED = _flag("uncrossed")
+_COOL = Gate("event_cooldown", True, 0.0, 0.0)
 
 
 def market_gates(
@@ -53,29 +54,26 @@ def market_gates(
 ) -> bool:
     """Look at health, market, book and the window. True = all passed."""
     view = context.view
-    closes_ns = market.closes_ns
     healthy = context.healthy
     gates.append(_HEALTHY[healthy])
     if not healthy:
         return False
+    closes_ns = market.closes_ns
     is_open = not view.closed and (closes_ns is None or now_ns < closes_ns)
     gates.append(_OPEN[is_open])
     if not is_open:
         return False
     proof_ns = view.proof_ns
-    trusted = view.trusted and proof_ns is not None
-    gates.append(_TRUSTED[trusted])
-    if not trusted or proof_ns is None:
+    if proof_ns is None or not view.trusted:
+        gates.append(_TRUSTED[False])
         return False
-    age_ms = (now_ns - proof_ns) / 1e6
-    gates.append(Gate("data_age_ms", age_ms <= p.data_age_ms_max, age_ms, p.data_age_ms_max))
-    if age_ms > p.data_age_ms_max:
+    gates.append(_TRUSTED[True])
+    age_ms = (now_ns - proof_ns) * 1e-6
+    fresh = age_ms <= p.data_age_ms_max
+    gates.append(Gate("data_age_ms", fresh, age_ms, float(p.data_age_ms_max)))
+    if not fresh:
         return False
-    return _book_gates(gates, context, p) and _window_gates(gates, market, now_ns)
-
-
-def _book_gates(gates: list[Gate], context: Context, p: MarketMakerParameters) -> bool:
-    book = context.view.book
+    book = view.book
     two_sided = bool(book.bid_prices and book.ask_prices)
     if p.fair is FairSource.MICROPRICE:
         gates.append(_TWO_SIDED[two_sided])
@@ -83,41 +81,48 @@ def _book_gates(gates: list[Gate], context: Context, p: MarketMakerParameters) -
             return False
     uncrossed = not two_sided or book.bid_prices[-1] < book.ask_prices[0]
     gates.append(_UNCROSSED[uncrossed])
-    return uncrossed
+    return uncrossed and _own_gates(gates, market, now_ns)
 
 
-def _window_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
+def _own_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
     if market.start_ns is not None:
-        since_s = (now_ns - market.start_ns) / 1e9
+        since_s = (now_ns - market.start_ns) * 1e-9
         gates.append(Gate("started", since_s >= 0.0, since_s, 0.0))
         if since_s < 0.0:
             return False
     if market.stop_ns is not None:
-        left_s = (market.stop_ns - now_ns) / 1e9
+        left_s = (market.stop_ns - now_ns) * 1e-9
         gates.append(Gate("not_closing", left_s > 0.0, left_s, 0.0))
         if left_s <= 0.0:
             return False
-    return True
+    if market.size > 0:
+        return True
+    # Accepted parameters that can never give an order must say so, not idle.
+    gates.append(Gate("size_of_a_lot", False, 0.0, float(market.lot)))
+    return False
 
 
 def event_gate(gates: list[Gate], learned: Learned, shared: Shared, now_ns: int) -> bool:
     """Look whether a jump's cool-down is over. The value is the seconds left."""
+    if learned.cooldown_until_ns <= now_ns and shared.cooldown_until_ns <= now_ns:
+        gates.append(_COOL)
+        return True
     left_ns = max(learned.cooldown_until_ns, shared.cooldown_until_ns) - now_ns
-    passed = left_ns <= 0
-    gates.append(Gate("event_cooldown", passed, max(0, left_ns) / 1e9, 0.0))
-    return passed
+    gates.append(Gate("event_cooldown", False, left_ns * 1e-9, 0.0))
+    return False
 
 
 def regime_of(context: Context, market: Market, p: MarketMakerParameters, now_ns: int) -> Regime:
     """Name the regime of a market whose gates pass, and remember whether it trends."""
     learned = market.learned
-    learned.trending = _trending(learned, market, p, now_ns)
+    if learned.flow.total > 0.0:
+        learned.trending = _trending(learned, market, p, now_ns)
     if context.reducing or abs(context.inventory.position) > market.cap:
         return Regime.REDUCE_ONLY
     if (
         p.inventory_on_close is ClosePolicy.REDUCE
         and market.stop_ns is not None
-        and now_ns >= market.stop_ns - p.reduce_before_stop_s * 1e9
+        and now_ns >= market.stop_ns - p.reduce_before_stop_s * SECOND_NS
     ):
         return Regime.REDUCE_ONLY
     return Regime.TRENDING if learned.trending else Regime.QUIET
@@ -125,8 +130,5 @@ def regime_of(context: Context, market: Market, p: MarketMakerParameters, now_ns
 
 def _trending(learned: Learned, market: Market, p: MarketMakerParameters, now_ns: int) -> bool:
     flow = learned.flow
-    imbalance = flow.imbalance
-    if imbalance is None:
-        return False
     needed = p.trend_imbalance_min * (TREND_EXIT if learned.trending else 1.0)
-    return abs(imbalance) >= needed and flow.volume(now_ns) >= p.trend_shares_min * market.unit
+    return abs(flow.signed) >= needed * flow.total and flow.volume(now_ns) >= market.trend_volume

@@ -7,14 +7,18 @@ from engine.domain.events import ReferencePriced, TradePrinted
 from engine.domain.instruments import Instrument, Side
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.market_maker_parameters import FairSource, MarketMakerParameters
-from engine.strategies.market_maker_state import Learned, Market, Shared, WaitingFill
+from engine.strategies.market_maker_state import (
+    SECOND_NS,
+    Learned,
+    Market,
+    Shared,
+    WaitingFill,
+)
 
 BPS = 1e-4
 
 FILL_AGE_NS_MAX = 5_000_000_000
 """A fill whose direction the position has not told by then is not marked out."""
-
-SECOND_NS = 1_000_000_000
 
 
 def learn_reference(
@@ -77,11 +81,14 @@ def learn_book(
         return
     learned = market.learned
     mid = (best_bid + best_ask) * 0.5
-    learned.volatility.take(mid, now_ns)
+    volatility = learned.volatility
+    # The same refusal as its own, without the call: most evaluations come between two samples.
+    if volatility.at_ns is None or now_ns - volatility.at_ns >= volatility.sample_ns_min:
+        volatility.take(mid, now_ns)
     learned.markouts.observe(mid * market.scale, now_ns, shared.means)
     if p.event_jump_ticks:
         moved = learned.moves.take(mid, now_ns)
-        if moved >= p.event_jump_ticks * market.tick:
+        if moved >= market.event_jump:
             learned.cooldown_until_ns = now_ns + int(p.event_cooldown_s * SECOND_NS)
 
 

@@ -6,7 +6,7 @@ ints in increments. A size below the venue's minimum is not this room's business
 
 from __future__ import annotations
 
-from math import ceil, floor, sqrt
+from math import ceil, floor
 
 import msgspec
 
@@ -16,15 +16,13 @@ from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
 from engine.indicators.markout import MarkoutMeans
 from engine.strategies.market_maker_gates import Regime
 from engine.strategies.market_maker_parameters import MarketMakerParameters
-from engine.strategies.market_maker_state import Market, Standing
+from engine.strategies.market_maker_state import Market, Sizes, Standing
 
 GRID_SLACK = 1e-6
 """Increments: float noise below which an edge counts as standing on the grid."""
 
 MARKOUT_HORIZON = 2
 """Index of the 5 s markout."""
-
-Sizes = tuple[int, ...]
 
 
 class Fair(msgspec.Struct, frozen=True, gc=False):
@@ -39,17 +37,12 @@ class Fair(msgspec.Struct, frozen=True, gc=False):
 
 
 class Edges(msgspec.Struct, frozen=True, gc=False):
-    """Where the best bid and ask belong, and out of what that was made, in price increments."""
+    """Where the best bid and ask belong, in price increments, and what that was made of."""
 
     bid: float
     ask: float
-    skew: float
-    width_vol: float
-    width_fee: float
-    width_markout: float
-    width_basis: float
-    half_bid: float
-    half_ask: float
+    parts: tuple[tuple[str, float], ...] = ()
+    """The build-up of the decision record, in the currency."""
 
 
 def edges_of(
@@ -66,32 +59,40 @@ def edges_of(
     Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
     side it runs into. An edge never reaches the opposite touch: post-only quotes would be refused.
     """
-    tick = market.tick
-    skew = p.skew_ticks_per_unit * tick * (position / market.size) if market.size else 0.0
-    width_vol = p.width_vol_multiplier * fair.sigma * sqrt(p.width_horizon_s)
-    width_fee = fair.price * market.instrument.fees.maker_rate_ppm / 1e6
+    price, tick, scale = fair.price, market.tick, market.scale
+    skew = market.skew_rate * position
+    width_vol = market.vol_factor * fair.sigma
+    width_fee = market.maker_rate * price
     width_markout = 0.0
     if means.counts[MARKOUT_HORIZON] >= p.markout_fills_min:
         lost = max(0.0, -means.means[MARKOUT_HORIZON])
         width_markout = p.width_markout_multiplier * lost * market.one
     width_basis = p.width_basis_multiplier * fair.basis_sigma
-    half = max(p.half_spread_ticks_min * tick, width_vol) + width_fee + width_markout + width_basis
-    half_bid = half_ask = half
+    half = max(width_vol, market.half_min)
+    half_bid = half_ask = half + width_fee + width_markout + width_basis
     if regime is Regime.TRENDING:
         if market.learned.flow.signed > 0.0:
             half_ask *= p.trend_width_multiplier
         else:
             half_bid *= p.trend_width_multiplier
-    reservation = fair.price - skew
-    bid, ask = reservation - half_bid, reservation + half_ask
+    bid, ask = price - skew - half_bid, price - skew + half_ask
     best_bid, best_ask = touch
     if best_ask is not None and bid > best_ask - tick:
         bid = float(best_ask - tick)
     if best_bid is not None and ask < best_bid + tick:
         ask = float(best_bid + tick)
-    return Edges(
-        bid, ask, skew, width_vol, width_fee, width_markout, width_basis, half_bid, half_ask
+    parts = (
+        ("skew", skew * scale),
+        ("width_vol", width_vol * scale),
+        ("width_fee", width_fee * scale),
+        ("width_markout", width_markout * scale),
+        ("width_basis", width_basis * scale),
+        ("half_width_bid", half_bid * scale),
+        ("half_width_ask", half_ask * scale),
+        ("bid_edge", bid * scale),
+        ("ask_edge", ask * scale),
     )
+    return Edges(bid, ask, parts)
 
 
 def sizes_of(
@@ -102,15 +103,22 @@ def sizes_of(
     A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
     the position at most: they never turn it.
     """
-    position, size = inventory.position, market.size
-    if size <= 0:
-        return (), ()
+    position = inventory.position
+    key = (position, regime)
+    if key == market.sizes_for:
+        return market.sizes
+    size = market.size
     if regime is Regime.REDUCE_ONLY:
         reducing = _split(abs(position), size, market.lot, levels)
-        return ((), reducing) if position > 0 else (reducing, ())
-    bids = min(levels, max(0, market.cap - position) // size)
-    asks = min(levels, max(0, market.cap + position) // size)
-    return (size,) * bids, (size,) * asks
+        sizes: tuple[Sizes, Sizes] = ((), reducing) if position > 0 else (reducing, ())
+    else:
+        bids = min(levels, max(0, market.cap - position) // size)
+        asks = min(levels, max(0, market.cap + position) // size)
+        sizes = (size,) * bids, (size,) * asks
+    market.sizes, market.sizes_for = sizes, key
+    if market.binary:
+        market.sizes_worst = (sum(sizes[0]) + sum(sizes[1])) * market.one
+    return sizes
 
 
 def _split(total: int, size: int, lot: int, levels: int) -> Sizes:
@@ -132,10 +140,12 @@ def affordable(
     A bid costs its price, a binary's ask the complement (law E: it may have to be a BUY of NO);
     what reduces the position costs nothing. An inventory of unknown cost counts at the worst.
     """
-    one = market.one if market.binary else 0
     bid_cost = max(0.0, edges.bid)
-    ask_cost = max(0.0, one - edges.ask if market.binary else edges.ask)
-    budget = (capital_micro * market.divisor) - _carried(market, inventory)
+    ask_cost = market.one - edges.ask if market.binary else edges.ask
+    ask_cost = max(ask_cost, 0.0)
+    budget: float = capital_micro * market.divisor
+    if inventory.position:
+        budget -= _carried(market, inventory)
     if sum(bids) * bid_cost + sum(asks) * ask_cost <= budget:
         return bids, asks
     free_bid, free_ask = max(0, -inventory.position), max(0, inventory.position)
@@ -154,15 +164,13 @@ def affordable(
 
 
 def _carried(market: Market, inventory: InventoryView) -> float:
-    position = inventory.position
-    if position == 0:
-        return 0.0
-    paid = inventory.average_price
+    """Return what the inventory cost, in price · size; 1 a share where nobody can say."""
+    position, paid = inventory.position, inventory.average_price
+    if not market.binary:
+        return float(abs(position) * (paid or 0))
     if paid is None:
-        paid = market.one if market.binary else 0
-        return float(abs(position) * paid)
-    return float(position * paid if position > 0 or not market.binary else
-                 -position * (market.one - paid))  # fmt: skip
+        return float(abs(position) * market.one)
+    return float(position * paid if position > 0 else -position * (market.one - paid))
 
 
 def _fit(size: int, free: int, cost: float, budget: float, lot: int) -> int:
@@ -213,7 +221,6 @@ def stands(
     regime: Regime,
     touch: tuple[int | None, int | None],
     market: Market,
-    p: MarketMakerParameters,
     now_ns: int,
 ) -> bool:
     """Say whether the standing wish is still the right one: sticky quotes keep their queue."""
@@ -223,17 +230,18 @@ def stands(
         or now_ns >= standing.valid_until_ns
     ):
         return False
-    moved = max(abs(edges.bid - standing.bid_edge), abs(edges.ask - standing.ask_edge))
-    if moved > 0.0 and moved >= p.hysteresis_ticks * market.tick:
+    moved = abs(edges.bid - standing.bid_edge)
+    moved_ask = abs(edges.ask - standing.ask_edge)
+    moved = max(moved, moved_ask)
+    if moved > 0.0 and moved >= market.hysteresis:
         return False
     best_bid, best_ask = touch
     if standing.bids and best_ask is not None and standing.bids[0][0] >= best_ask:
         return False
     if standing.asks and best_bid is not None and standing.asks[0][0] <= best_bid:
         return False
-    tolerance = p.size_tolerance_percent / 100.0 * market.size
-    return _similar(standing.bid_sizes, sizes[0], tolerance) and _similar(
-        standing.ask_sizes, sizes[1], tolerance
+    return _similar(standing.bid_sizes, sizes[0], market.tolerance) and _similar(
+        standing.ask_sizes, sizes[1], market.tolerance
     )
 
 

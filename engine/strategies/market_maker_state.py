@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import msgspec
 
 from engine.domain.instruments import Instrument, Kind
@@ -16,10 +18,15 @@ from engine.strategies.market_maker_parameters import MarketMakerParameters
 
 STATE_VERSION = 1
 
+Sizes = tuple[int, ...]
+
 FILLS_WAITING_MAX = 64
 """Most own fills that wait for the position to tell their direction; the oldest gives way."""
 
 UNBOUNDED = 2**62
+
+MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +105,7 @@ def fresh_learned(p: MarketMakerParameters) -> Learned:
     """Return the state of an instrument nothing is known about."""
     return Learned(
         volatility=EwmaVolatility(
-            half_life_s=p.sigma_half_life_s, sample_s_min=p.sigma_sample_ms_min / 1e3
+            half_life_s=p.sigma_half_life_s, sample_ns_min=p.sigma_sample_ms_min * MS_NS
         ),
         moves=MoveWindow(window_s=p.event_window_s),
         flow=FlowImbalance(half_life_s=p.trend_half_life_s),
@@ -110,10 +117,10 @@ def fresh_shared(p: MarketMakerParameters) -> Shared:
     """Return the state of a bot that has heard nothing."""
     return Shared(
         volatility=LogVolatility(
-            half_life_s=p.sigma_half_life_s, sample_s_min=p.sigma_sample_ms_min / 1e3
+            half_life_s=p.sigma_half_life_s, sample_ns_min=p.sigma_sample_ms_min * MS_NS
         ),
         moves=MoveWindow(window_s=p.event_window_s),
-        basis=BasisTracker(half_life_s=p.basis_half_life_s, lag_ns=p.basis_lag_ms * 1_000_000),
+        basis=BasisTracker(half_life_s=p.basis_half_life_s, lag_ns=p.basis_lag_ms * MS_NS),
         means=MarkoutMeans(half_life_fills=p.markout_half_life_fills),
     )
 
@@ -125,12 +132,12 @@ def retune(saved: Saved, p: MarketMakerParameters) -> None:
         learned.flow.half_life_s = p.trend_half_life_s
         learned.moves = _same_window(learned.moves, p.event_window_s)
         learned.volatility.half_life_s = p.sigma_half_life_s
-        learned.volatility.sample_s_min = p.sigma_sample_ms_min / 1e3
+        learned.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
     shared.moves = _same_window(shared.moves, p.event_window_s)
     shared.volatility.half_life_s = p.sigma_half_life_s
-    shared.volatility.sample_s_min = p.sigma_sample_ms_min / 1e3
+    shared.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
     shared.basis.half_life_s = p.basis_half_life_s
-    shared.basis.lag_ns = p.basis_lag_ms * 1_000_000
+    shared.basis.lag_ns = p.basis_lag_ms * MS_NS
     shared.means.half_life_fills = p.markout_half_life_fills
 
 
@@ -140,11 +147,44 @@ def _same_window(moves: MoveWindow, window_s: float) -> MoveWindow:
 
 
 class Market:
-    """One instrument at work: its constants in increments, and what was learned of it."""
+    """One instrument at work: its constants, and what was learned of it.
+
+    The parameters are turned into price and size increments once, here, because every evaluation
+    needs them.
+    """
 
     __slots__ = (
-        "binary", "cap", "closes_ns", "divisor", "high", "instrument", "learned", "lot", "low",
-        "one", "scale", "size", "start_ns", "stop_ns", "tick", "unit",
+        "binary",
+        "cap",
+        "closes_ns",
+        "divisor",
+        "event_jump",
+        "half_min",
+        "high",
+        "hysteresis",
+        "instrument",
+        "learned",
+        "lot",
+        "low",
+        "maker_rate",
+        "one",
+        "price_max",
+        "price_min",
+        "scale",
+        "sigma_cap",
+        "sigma_floor",
+        "size",
+        "size_scale",
+        "sizes",
+        "sizes_for",
+        "sizes_worst",
+        "skew_rate",
+        "start_ns",
+        "stop_ns",
+        "tick",
+        "tolerance",
+        "trend_volume",
+        "vol_factor",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, learned: Learned, p: MarketMakerParameters) -> None:
@@ -153,21 +193,39 @@ class Market:
 
     def adopt(self, instrument: Instrument, p: MarketMakerParameters) -> None:
         """Take the instrument's metadata, new or changed."""
+        tick, one = instrument.tick, instrument.one
         self.instrument = instrument
         self.binary = instrument.kind is Kind.BINARY
-        self.tick = instrument.tick
-        self.lot = instrument.lot
-        self.one = instrument.one
-        self.scale = 1.0 / instrument.one
-        self.unit = 10**instrument.size_decimals
-        self.size = int(p.size_shares * self.unit) // self.lot * self.lot
-        self.cap = int(p.inventory_shares_max * self.unit)
-        self.low = self.tick
-        self.high = self.one - self.tick if self.binary else UNBOUNDED
+        self.tick, self.lot, self.one = tick, instrument.lot, one
+        self.low = tick
+        self.high = one - tick if self.binary else UNBOUNDED
+        self.scale = 1.0 / one
         self.divisor = instrument.value_divisor
+        self.maker_rate = instrument.fees.maker_rate_ppm / 1e6
+        self._scale(10**instrument.size_decimals, p)
+        self.half_min = p.half_spread_ticks_min * tick
+        self.hysteresis = p.hysteresis_ticks * tick
+        self.event_jump = p.event_jump_ticks * tick
+        self.sigma_floor = p.sigma_floor_ticks * tick
+        self.sigma_cap = p.sigma_cap_ticks * tick
+        self.vol_factor = p.width_vol_multiplier * sqrt(p.width_horizon_s)
+        self.price_min, self.price_max = p.price_min * one, p.price_max * one
         self.closes_ns = instrument.closes_ns
         self.start_ns = self.stop_ns = None
         if instrument.starts_ns is not None:
-            self.start_ns = instrument.starts_ns + int(p.start_after_open_s * 1e9)
+            self.start_ns = instrument.starts_ns + int(p.start_after_open_s * SECOND_NS)
         if instrument.closes_ns is not None:
-            self.stop_ns = instrument.closes_ns - int(p.stop_before_close_s * 1e9)
+            self.stop_ns = instrument.closes_ns - int(p.stop_before_close_s * SECOND_NS)
+
+    def _scale(self, unit: int, p: MarketMakerParameters) -> None:
+        self.size = int(p.size_shares * unit) // self.lot * self.lot
+        self.size_scale = 1.0 / unit
+        self.cap = int(p.inventory_shares_max * unit)
+        self.tolerance = p.size_tolerance_percent / 100.0 * self.size
+        self.trend_volume = p.trend_shares_min * unit
+        self.skew_rate = p.skew_ticks_per_unit * self.tick / self.size if self.size else 0.0
+        self.sizes: tuple[Sizes, Sizes] = ((), ())
+        self.sizes_for: tuple[int, str] | None = None
+        """The position and regime `sizes` was last computed for; None = not yet."""
+        self.sizes_worst = UNBOUNDED
+        """What `sizes` could cost at most, in price · size; unbounded where a price is."""
