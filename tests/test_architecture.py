@@ -54,7 +54,12 @@ ROOMS = {
         never=SQL | CLOCK | CHANCE,
     ),
     "engine.clock": Room(never=SQL | CHANCE),
-    "engine.log": Room(libraries=frozenset({"structlog", "orjson"}), never=SQL | CHANCE),
+    "engine.redaction": Room(never=PURE - {"urllib"}),
+    "engine.log": Room(
+        may=("engine.redaction",),
+        libraries=frozenset({"structlog", "orjson"}),
+        never=SQL | CHANCE,
+    ),
     "engine.journal": Room(may=("storage", "engine.journal_writer"), never=CHANCE),
     "engine.journal_writer": Room(may=("storage",), never=CHANCE),
     "engine.tape": Room(libraries=frozenset({"zstandard"}), never=CHANCE),
