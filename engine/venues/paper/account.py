@@ -1,0 +1,241 @@
+"""What the paper account owns: cash, tokens, and what is held back for open orders.
+
+Whole micro-units and size increments. What we pay is rounded up, what we get is rounded down, per
+fill, exactly as `Instrument.cost_micro` and `proceeds_micro` do (the divisor is looked up once).
+
+Binary and spot: a BUY spends free cash, a SELL needs settled tokens (law E). Perpetual: a SELL may
+open a short; every opened unit is backed by its full value (no leverage), a short's proceeds and
+the same amount again stay blocked until it is covered. Funding and liquidation are not modelled.
+"""
+
+from __future__ import annotations
+
+from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.venues.paper.queue import Resting
+
+_BUY, _SELL = Side.BUY, Side.SELL
+
+
+class Purse:
+    """Cash of one currency in micro-units. `cash` is settled; open orders still count in it."""
+
+    __slots__ = ("blocked", "cash", "pending", "reserved")
+
+    def __init__(self, cash: int = 0) -> None:
+        self.cash = cash
+        self.pending = 0
+        """Proceeds of matched sells that are not confirmed."""
+        self.reserved = 0
+        """Held for open orders."""
+        self.blocked = 0
+        """Backing of open shorts (perpetuals)."""
+
+    @property
+    def free(self) -> int:
+        """What a new order may spend."""
+        return self.cash - self.reserved - self.blocked
+
+
+class Holding:
+    """One leg of one instrument in size increments; `settled` is negative for a short perpetual."""
+
+    __slots__ = ("covering", "pending", "reserved", "settled", "short_micro")
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.pending = 0
+        self.reserved = 0
+        """Held for open SELLs."""
+        self.covering = 0
+        """Part of a short that open BUYs will cover (perpetuals)."""
+        self.short_micro = 0
+        """What the open short brought (perpetuals)."""
+
+    @property
+    def empty(self) -> bool:
+        """True where nothing is held or expected."""
+        return not (self.settled or self.pending or self.reserved or self.covering)
+
+
+class Pocket:
+    """The purse and the holding one order works with, and the arithmetic between them."""
+
+    __slots__ = ("_divisor", "_maker_fees", "_shorts", "holding", "instrument", "purse")
+
+    def __init__(self, instrument: Instrument, purse: Purse, holding: Holding) -> None:
+        self.purse = purse
+        self.holding = holding
+        self.relist(instrument)
+
+    def relist(self, instrument: Instrument) -> None:
+        """Take the instrument's metadata; what every order needs of it is looked up once."""
+        self.instrument = instrument
+        self._divisor = instrument.value_divisor
+        self._shorts = instrument.kind is Kind.PERPETUAL
+        self._maker_fees = instrument.fees.maker_rate_ppm != 0
+
+    def value_up(self, price: int, size: int) -> int:
+        """Return price · size in micro-units, rounded up."""
+        return -(-price * size // self._divisor)
+
+    # -- holds -------------------------------------------------------------------------------------
+
+    def closing(self, side: Side, size: int) -> int:
+        """Return how much of an order is covered by tokens (or a short) nobody else holds."""
+        holding = self.holding
+        if side is _SELL:
+            return min(size, max(0, holding.settled - holding.reserved))
+        if self._shorts:
+            return min(size, max(0, -holding.settled - holding.covering))
+        return 0
+
+    def try_hold(self, resting: Resting) -> bool:
+        """Hold back what the whole remaining order may use; False = not there, nothing is held."""
+        order = resting.order
+        side, size = order.side, resting.remaining
+        closing = 0 if side is _BUY and not self._shorts else self.closing(side, size)
+        opening = size - closing
+        if opening:
+            if side is _SELL and not self._shorts:
+                return False
+            price, purse = order.price, self.purse
+            cash = -(-price * opening // self._divisor)
+            if self._maker_fees:
+                cash += self.maker_fee(side, price, opening)
+            if cash > purse.cash - purse.reserved - purse.blocked:
+                return False
+            resting.cash_held = cash
+            purse.reserved += cash
+        if closing:
+            resting.tokens_held = closing
+            if side is _SELL:
+                self.holding.reserved += closing
+            else:
+                self.holding.covering += closing
+        return True
+
+    def need(self, resting: Resting, taking: list[tuple[int, int]]) -> int | None:
+        """Return the free cash an order needs now; None = it sells tokens that are not there.
+
+        `taking` are the (leg price, size) fills it would get at once; the rest is counted at its
+        limit. A BUY needs at least its limit's full value, as the venue asks for it.
+        """
+        order = resting.order
+        side, size, price = order.side, resting.remaining, order.price
+        closing = self.closing(side, size)
+        if side is _SELL and closing < size and not self._shorts:
+            return None
+        opening = size - closing
+        spent = 0
+        for at, part in taking:
+            size -= part
+            opened = max(0, part - closing)
+            closing -= part - opened
+            if opened:
+                spent += self.value_up(at, opened)
+                if side is _BUY:
+                    spent += self.instrument.taker_fee_micro(at, part)
+        opened = size - closing
+        if opened > 0:
+            spent += self.value_up(price, opened) + self.maker_fee(side, price, opened)
+        return max(spent, self.value_up(price, opening)) if opening else 0
+
+    def maker_fee(self, side: Side, price: int, size: int) -> int:
+        """Return the maker fee a BUY pays on top; a SELL's comes out of its proceeds."""
+        if side is _SELL or not self._maker_fees:
+            return 0
+        return self.instrument.maker_fee_micro(price, size)
+
+    def release(self, resting: Resting) -> None:
+        """Give back whatever is still held for an order that ended."""
+        self.purse.reserved -= resting.cash_held
+        resting.cash_held = 0
+        if resting.tokens_held:
+            self._untie(resting, resting.tokens_held)
+
+    def use(self, resting: Resting, size: int) -> None:
+        """Release the holds of `size` that is filling now; call before `remaining` is lowered."""
+        tokens = min(resting.tokens_held, size)
+        opening = resting.remaining - resting.tokens_held
+        if size > tokens and opening > 0:
+            cash = resting.cash_held * (size - tokens) // opening
+            resting.cash_held -= cash
+            self.purse.reserved -= cash
+        if tokens:
+            self._untie(resting, tokens)
+
+    def _untie(self, resting: Resting, tokens: int) -> None:
+        resting.tokens_held -= tokens
+        if resting.order.side is _SELL:
+            self.holding.reserved -= tokens
+        else:
+            self.holding.covering -= tokens
+
+    # -- fills -------------------------------------------------------------------------------------
+
+    def money(self, side: Side, price: int, size: int, fee_micro: int) -> int:
+        """Return what a fill changes in cash: negative for a BUY, fee included."""
+        if side is _BUY:
+            return -self.value_up(price, size) - fee_micro
+        return price * size // self._divisor - fee_micro
+
+    def affords(self, side: Side, money: int) -> bool:
+        """Say whether a maker fill can still be paid: rounding per fill may use up the last micro.
+
+        A venue ends such an order (CANCELED_NOT_ENOUGH_BALANCE); cash never goes below zero.
+        """
+        if side is _SELL or self._shorts:
+            return True
+        return self.purse.cash + money >= 0
+
+    def fill(self, side: Side, size: int, money: int, *, at_once: bool) -> tuple[int, int]:
+        """Book a fill: what leaves goes now, what comes is pending unless `at_once`.
+
+        Return the (tokens, cash) that settlement still has to bring.
+        """
+        purse, holding = self.purse, self.holding
+        if self._shorts:
+            self._back_short(side, size, money)
+        if side is _BUY:
+            purse.cash += money
+            if at_once:
+                holding.settled += size
+                return 0, 0
+            holding.pending += size
+            return size, 0
+        holding.settled -= size
+        if at_once:
+            purse.cash += money
+            return 0, 0
+        purse.pending += money
+        return 0, money
+
+    def _back_short(self, side: Side, size: int, money: int) -> None:
+        """Block or free the backing of a short, before the position moves."""
+        holding = self.holding
+        before = holding.short_micro
+        if side is _SELL:
+            opened = size - min(size, max(0, holding.settled))
+            holding.short_micro += money * opened // size
+        elif holding.settled < 0:
+            covered = min(size, -holding.settled)
+            holding.short_micro -= before * covered // -holding.settled
+        self.purse.blocked += 2 * (holding.short_micro - before)
+
+    def settle(self, tokens: int, cash: int) -> None:
+        """Confirm what a fill brought."""
+        self.holding.pending -= tokens
+        self.holding.settled += tokens
+        self.purse.pending -= cash
+        self.purse.cash += cash
+
+    def pay_out(self, payout_micro: int) -> None:
+        """Turn settled tokens into cash at what one of them pays, rounded down."""
+        holding = self.holding
+        self.purse.cash += holding.settled * payout_micro // 10**self.instrument.size_decimals
+        holding.settled = 0
+
+
+def payout_of(leg: Leg, payout_yes_micro: int) -> int:
+    """Return what one token of a leg pays in micro-units."""
+    return 1_000_000 - payout_yes_micro if leg is Leg.NO else payout_yes_micro

@@ -1,0 +1,282 @@
+"""The floor of the paper venue: open orders, fills, settlement, markets that open and close.
+
+Every method happens *now* at the venue and returns the events it caused, in order. The caller
+(`core`) decides when a request arrives and when its events are heard.
+
+Where the book moves through a resting order without a print (best ask at or below our bid), nothing
+fills: maker fills need taped volume at or through the price, whatever the model. Own orders do not
+meet each other: they are not in the recorded book, and law F keeps them apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from engine.domain.events import (
+    FillSettled,
+    OrderCancelled,
+    OrderFilled,
+    TradePrinted,
+    VenueEvent,
+)
+from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Side
+from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
+from engine.errors import BrokenInvariant
+from engine.venues.paper import rules
+from engine.venues.paper.account import Pocket, Purse, payout_of
+from engine.venues.paper.agenda import Agenda, Due
+from engine.venues.paper.market import Market
+from engine.venues.paper.queue import Resting, all_reached, allot
+from engine.venues.paper.records import Audit, FillRecord, Unsettled
+from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
+
+MARKETS_MAX = 20_000
+ENDED_MAX = 10_000
+"""How many ended orders the venue still knows; lower ids than the forgotten are duplicates."""
+FILLS_MAX = 20_000
+"""How many fills can still be asked for."""
+
+
+class Floor:
+    """One account's orders over the recorded books."""
+
+    def __init__(self, account: AccountId, settings: PaperSettings, agenda: Agenda) -> None:
+        self.account = account
+        self._model = settings.model
+        self._settle_ns = settings.settle_delay_ms * NS_PER_MS
+        self._agenda = agenda
+        self.markets: dict[InstrumentId, Market] = {}
+        self.purses = {name: Purse(cash) for name, cash in settings.starting_micro().items()}
+        self.open: dict[OrderId, Resting] = {}
+        self.ended: dict[OrderId, Resting] = {}
+        self.forgotten_max = 0
+        """Highest id among the ended orders that were forgotten."""
+        self.fills: deque[FillRecord] = deque()
+        self.fills_dropped_ns = -1
+        """Time of the newest fill that can no longer be asked for; -1 = none was dropped."""
+        self.fill_count = 0
+        self.unsettled: dict[FillId, Unsettled] = {}
+        self.audit = Audit()
+
+    def identity(self, order: OrderId) -> Identity:
+        """Return the venue's name of an order: f(account, id), nothing else."""
+        return Identity(f"paper-{self.account}-{order}")
+
+    def pocket(self, order: Order) -> Pocket:
+        """Return what the order works with."""
+        return self.markets[order.instrument].pockets[order.leg]
+
+    # -- fills -------------------------------------------------------------------------------------
+
+    def printed(self, market: Market, event: TradePrinted, now_ns: int) -> list[VenueEvent]:
+        """Fill what a print reaches; the recorded book follows with its own change."""
+        audit = self.audit
+        audit.prints += 1
+        size = event.size
+        if size is None or event.source is SizeSource.UNKNOWN:
+            audit.prints_unknown += 1
+            return self._printed_unknown(market, event, now_ns)
+        hit = market.side_hit(event)
+        if hit is None:
+            audit.prints_ambiguous += 1
+            if self._model is not FillModel.OPTIMISTIC:
+                return []
+            fills = allot(market.bids, event.price, size, now_ns, bids=True)
+            size -= sum(part for _, part in fills)
+            fills += allot(market.asks, event.price, size, now_ns, bids=False)
+            return self._make(market, fills, event.source, now_ns)
+        market.printed(hit, event.price, size)
+        own = market.bids if hit is Side.BUY else market.asks
+        if not own:
+            return []
+        fills = allot(own, event.price, size, now_ns, bids=hit is Side.BUY)
+        return self._make(market, fills, event.source, now_ns) if fills else []
+
+    def _printed_unknown(
+        self, market: Market, event: TradePrinted, now_ns: int
+    ) -> list[VenueEvent]:
+        """Count nothing for a print of unknown size; the optimist fills all it reaches."""
+        if self._model is not FillModel.OPTIMISTIC:
+            return []
+        hit = market.side_hit(event)
+        fills: list[tuple[Resting, int]] = []
+        if hit is not Side.SELL:
+            fills += all_reached(market.bids, event.price, bids=True)
+        if hit is not Side.BUY:
+            fills += all_reached(market.asks, event.price, bids=False)
+        return self._make(market, fills, SizeSource.UNKNOWN, now_ns)
+
+    def _make(
+        self,
+        market: Market,
+        fills: list[tuple[Resting, int]],
+        source: SizeSource,
+        now_ns: int,
+    ) -> list[VenueEvent]:
+        """Book maker fills at the orders' own prices."""
+        events: list[VenueEvent] = []
+        for resting, size in fills:
+            order = resting.order
+            pocket = market.pockets[order.leg]
+            fee = market.instrument.maker_fee_micro(order.price, size)
+            if not pocket.affords(order.side, pocket.money(order.side, order.price, size, fee)):
+                events.append(
+                    self.cancel(resting, CancelReason.NO_FUNDS, rules.NO_BALANCE_LEFT),
+                )
+                continue
+            pocket.use(resting, size)
+            events.append(
+                self.fill(resting, order.price, size, fee, Liquidity.MAKER, source, now_ns)
+            )
+            self.audit.maker_size += size
+            if source is SizeSource.UNKNOWN:
+                self.audit.unknown_size += size
+            if resting.remaining:
+                resting.state = OrderState.PARTIAL
+            else:
+                self.finish(resting, OrderState.FILLED)
+        return events
+
+    def fill(
+        self,
+        resting: Resting,
+        price: int,
+        size: int,
+        fee_micro: int,
+        liquidity: Liquidity,
+        source: SizeSource,
+        now_ns: int,
+    ) -> OrderFilled:
+        """Book one fill at a price of the order's leg; holds were released before."""
+        order = resting.order
+        market = self.markets[order.instrument]
+        pocket = market.pockets[order.leg]
+        if size <= 0 or size > resting.remaining:
+            raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
+        at_once = not self._settle_ns or market.instrument.kind is not Kind.BINARY
+        money = pocket.money(order.side, price, size, fee_micro)
+        tokens, cash = pocket.fill(order.side, size, money, at_once=at_once)
+        resting.remaining -= size
+        self.fill_count += 1
+        event = OrderFilled(
+            account=self.account,
+            order=order.id,
+            fill=FillId(f"paper-{self.account}-f{self.fill_count}"),
+            price=price,
+            size=size,
+            fee_micro=fee_micro,
+            liquidity=liquidity,
+            state=FillState.CONFIRMED if at_once else FillState.MATCHED,
+            source=source,
+        )
+        self._record(event, now_ns)
+        if not at_once:
+            due_ns = now_ns + self._settle_ns
+            self.unsettled[event.fill] = Unsettled(
+                event.fill, order.instrument, order.leg, tokens, cash, due_ns
+            )
+            self._agenda.push(due_ns, Due.SETTLES, event.fill)
+        return event
+
+    def _record(self, event: OrderFilled, now_ns: int) -> None:
+        if len(self.fills) >= FILLS_MAX:
+            self.fills_dropped_ns = self.fills.popleft().at_ns
+        self.fills.append(FillRecord(now_ns, event))
+
+    def settle(self, fill: FillId) -> FillSettled:
+        """Confirm a fill; tokens of a market that is resolved by now pay out at once."""
+        pending = self.unsettled.pop(fill)
+        market = self.markets[pending.instrument]
+        pocket = market.pockets[pending.leg]
+        pocket.settle(pending.tokens, pending.cash_micro)
+        if market.payout_yes_micro is not None:
+            pocket.pay_out(payout_of(pending.leg, market.payout_yes_micro))
+        return FillSettled(account=self.account, fill=fill)
+
+    # -- ends --------------------------------------------------------------------------------------
+
+    def finish(self, resting: Resting, state: OrderState) -> None:
+        """End an order: out of the book, holds released, remembered for questions."""
+        order = resting.order
+        market = self.markets[order.instrument]
+        market.dequeue(resting)
+        market.pockets[order.leg].release(resting)
+        resting.state = state
+        self.open.pop(order.id, None)
+        self.ended[order.id] = resting
+        if len(self.ended) > ENDED_MAX:
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Forget the older half: one by one would search past every gap at the dict's front."""
+        for oldest in list(islice(self.ended, ENDED_MAX // 2)):
+            del self.ended[oldest]
+            self.forgotten_max = max(self.forgotten_max, oldest)
+
+    def cancel(self, resting: Resting, reason: CancelReason, text: str = "") -> OrderCancelled:
+        """End an order that was not wholly filled."""
+        self.finish(resting, OrderState.CANCELLED)
+        return OrderCancelled(
+            account=self.account, order=resting.order.id, reason=reason, venue_text=text
+        )
+
+    def knows(self, order: OrderId) -> bool:
+        """Say whether an id was used before."""
+        return order in self.open or order in self.ended or order <= self.forgotten_max
+
+    # -- markets -----------------------------------------------------------------------------------
+
+    def listed(self, instrument: Instrument) -> list[VenueEvent]:
+        """Take an instrument, or its new metadata; orders off a new tick are cancelled."""
+        market = self.markets.get(instrument.id)
+        if market is None:
+            if len(self.markets) >= MARKETS_MAX:
+                self._forget_one()
+            purse = self.purses.setdefault(instrument.currency, Purse())
+            self.markets[instrument.id] = Market(instrument, purse)
+            return []
+        market.relist(instrument)
+        return [
+            self.cancel(resting, CancelReason.TICK_CHANGED, rules.TICK_CHANGED)
+            for resting in self._orders_of(instrument.id)
+            if resting.order.price % instrument.tick
+        ]
+
+    def _forget_one(self) -> None:
+        for name, market in self.markets.items():
+            if market.idle and not any(u.instrument == name for u in self.unsettled.values()):
+                del self.markets[name]
+                for gone in [k for k, r in self.ended.items() if r.order.instrument == name]:
+                    del self.ended[gone]
+                    self.forgotten_max = max(self.forgotten_max, gone)
+                return
+        raise BrokenInvariant(f"more than {MARKETS_MAX} instruments are alive at the paper venue")
+
+    def _orders_of(self, instrument: InstrumentId) -> list[Resting]:
+        return [r for r in self.open.values() if r.order.instrument == instrument]
+
+    def closed(
+        self, market: Market, reason: CancelReason = CancelReason.MARKET_CLOSED
+    ) -> list[VenueEvent]:
+        """End trading in a market: everything open is cancelled, the book is dropped."""
+        resolved = reason is CancelReason.MARKET_RESOLVED
+        text = rules.MARKET_RESOLVED if resolved else rules.MARKET_CLOSED
+        events: list[VenueEvent] = [
+            self.cancel(resting, reason, text) for resting in self._orders_of(market.instrument.id)
+        ]
+        market.closed = True
+        market.clear()
+        return events
+
+    def resolved(self, market: Market, payout_yes_micro: int) -> list[VenueEvent]:
+        """Cancel what is open and pay settled tokens out; pending ones pay when they settle."""
+        events = self.closed(market, CancelReason.MARKET_RESOLVED)
+        if market.payout_yes_micro is not None and market.payout_yes_micro != payout_yes_micro:
+            raise BrokenInvariant(f"{market.instrument.id} was resolved twice, differently")
+        market.payout_yes_micro = payout_yes_micro
+        if market.instrument.kind is Kind.BINARY:
+            for leg, pocket in market.pockets.items():
+                pocket.pay_out(payout_of(leg, payout_yes_micro))
+        return events

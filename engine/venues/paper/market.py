@@ -1,0 +1,188 @@
+"""One instrument as the paper venue sees it: the recorded book, and our orders beside it."""
+
+from __future__ import annotations
+
+from engine.domain.books import Book
+from engine.domain.events import BookChanged, BookReplaced, TradePrinted
+from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.venues.paper.account import Holding, Pocket, Purse
+from engine.venues.paper.queue import OwnLevel, Resting
+from engine.venues.paper.settings import FillModel
+
+_BUY = Side.BUY
+
+
+class Market:
+    """The recorded book of one instrument, what we took from it, and where our orders stand.
+
+    `taken` holds per side and level what is displayed but gone: our own taker fills and printed
+    volume, until any event sets the level's size again. Its keys are levels of the book.
+    """
+
+    __slots__ = (
+        "asks",
+        "bids",
+        "book",
+        "closed",
+        "instrument",
+        "payout_yes_micro",
+        "pockets",
+        "snapshot",
+        "taken_asks",
+        "taken_bids",
+        "torn",
+    )
+
+    def __init__(self, instrument: Instrument, purse: Purse) -> None:
+        self.instrument = instrument
+        legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)
+        self.pockets = {leg: Pocket(instrument, purse, Holding()) for leg in legs}
+        self.book = Book()
+        self.bids: dict[int, OwnLevel] = {}
+        self.asks: dict[int, OwnLevel] = {}
+        self.taken_bids: dict[int, int] = {}
+        self.taken_asks: dict[int, int] = {}
+        self.snapshot = False
+        self.torn = False
+        self.closed = False
+        self.payout_yes_micro: int | None = None
+
+    def relist(self, instrument: Instrument) -> None:
+        """Take new metadata (tick, fees); units and currency never change."""
+        self.instrument = instrument
+        for pocket in self.pockets.values():
+            pocket.relist(instrument)
+
+    @property
+    def idle(self) -> bool:
+        """True where trading is over, nothing is open and nothing is held."""
+        if not self.closed or self.bids or self.asks:
+            return False
+        return all(pocket.holding.empty for pocket in self.pockets.values())
+
+    @property
+    def ready(self) -> bool:
+        """True where there is a book to stand in: a snapshot, or changes, and nothing torn."""
+        book = self.book
+        return not self.torn and bool(self.snapshot or book.bid_prices or book.ask_prices)
+
+    # -- our orders in the book --------------------------------------------------------------------
+
+    def enqueue(self, resting: Resting) -> None:
+        """Put an order into its level, behind everything displayed there now."""
+        levels = self.bids if resting.bid else self.asks
+        level = levels.get(resting.price)
+        if level is None:
+            level = levels[resting.price] = OwnLevel()
+        shown = self.book.bids if resting.bid else self.book.asks
+        resting.ahead = shown.get(resting.price, 0)
+        level.orders.append(resting)
+
+    def dequeue(self, resting: Resting) -> None:
+        """Take an order out of its level, where it stands in one."""
+        levels = self.bids if resting.bid else self.asks
+        level = levels.get(resting.price)
+        if level is None or resting not in level.orders:
+            return
+        level.orders.remove(resting)
+        if not level.orders:
+            del levels[resting.price]
+
+    # -- the opposite side -------------------------------------------------------------------------
+
+    def crosses(self, resting: Resting) -> bool:
+        """Say whether the order's price reaches the best displayed opposite price."""
+        prices = self.book.ask_prices if resting.bid else self.book.bid_prices
+        if not prices:
+            return False
+        return prices[0] <= resting.price if resting.bid else prices[-1] >= resting.price
+
+    def takeable(self, resting: Resting) -> list[tuple[int, int]]:
+        """Return the (YES-space price, size) fills a taker would get now, best price first."""
+        book = self.book
+        if resting.bid:
+            levels, prices, taken = book.asks, book.ask_prices, self.taken_asks
+        else:
+            levels, prices, taken = book.bids, book.bid_prices[::-1], self.taken_bids
+        fills = []
+        left = resting.remaining
+        for price in prices:
+            if not left or (price > resting.price if resting.bid else price < resting.price):
+                break
+            size = min(left, levels[price] - taken.get(price, 0))
+            if size > 0:
+                fills.append((price, size))
+                left -= size
+        return fills
+
+    def take(self, resting: Resting, price: int, size: int) -> None:
+        """Note that our taker took displayed size."""
+        taken = self.taken_asks if resting.bid else self.taken_bids
+        taken[price] = taken.get(price, 0) + size
+
+    # -- the feed ----------------------------------------------------------------------------------
+
+    def changed(self, event: BookChanged, model: FillModel, now_ns: int) -> None:
+        """Apply level changes; queues move where we stand, taken size is refreshed."""
+        change = self.book.change
+        for side, price, size in event.changes:
+            if side is _BUY:
+                own, taken = self.bids, self.taken_bids
+            else:
+                own, taken = self.asks, self.taken_asks
+            if price in own:
+                own[price].shown(self.book.size_at(side, price), size, model, now_ns)
+            if price in taken:
+                del taken[price]
+            change(side, price, size)
+
+    def replaced(self, event: BookReplaced, model: FillModel, now_ns: int) -> None:
+        """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""
+        book = self.book
+        bids_before, asks_before = book.bids, book.asks
+        book.replace(event.bids, event.asks)
+        for own, before, after in (
+            (self.bids, bids_before, book.bids),
+            (self.asks, asks_before, book.asks),
+        ):
+            for price, level in own.items():
+                level.shown(before.get(price, 0), after.get(price, 0), model, now_ns)
+        self.taken_bids.clear()
+        self.taken_asks.clear()
+        self.snapshot = True
+        self.torn = False
+
+    def clear(self) -> None:
+        """Drop the book of a closed market."""
+        self.book.replace((), ())
+        self.taken_bids.clear()
+        self.taken_asks.clear()
+
+    def printed(self, side_hit: Side, price: int, size: int) -> None:
+        """Note that printed volume is gone from a displayed level until the level is refreshed."""
+        book = self.book
+        if side_hit is Side.BUY:
+            levels, taken = book.bids, self.taken_bids
+        else:
+            levels, taken = book.asks, self.taken_asks
+        if price in levels:
+            taken[price] = taken.get(price, 0) + size
+
+    def side_hit(self, event: TradePrinted) -> Side | None:
+        """Return the side of the book a print hit; None = nobody can tell.
+
+        With a known aggressor it is the other side. Without one, the evidence is where a level
+        stood before the print (the print precedes the change it caused): only a bid at the price
+        means that a seller hit it, only an ask that a buyer lifted it. Our own level counts as
+        evidence like a displayed one: a trade at our price, with nothing displayed against us
+        there, needs somebody who arrived later on the other side, and he would have met us first.
+        Both sides, or neither, prove nothing.
+        """
+        if event.aggressor is not None:
+            return event.aggressor.opposite
+        price = event.price
+        bid = price in self.book.bids or price in self.bids
+        ask = price in self.book.asks or price in self.asks
+        if bid == ask:
+            return None
+        return Side.BUY if bid else Side.SELL

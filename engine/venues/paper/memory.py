@@ -1,0 +1,154 @@
+"""What of the paper venue survives a restart, as bytes: never books, never queue positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from engine.domain.events import VenueEvent
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
+from engine.domain.orders import Order, OrderId, OrderState
+from engine.errors import BadInput
+from engine.venues.paper.account import Purse
+from engine.venues.paper.agenda import Agenda, Due
+from engine.venues.paper.floor import Floor
+from engine.venues.paper.market import Market
+from engine.venues.paper.queue import Resting
+from engine.venues.paper.records import FillRecord, Unsettled
+
+FORMAT = 1
+
+
+class _Holding(msgspec.Struct, frozen=True, array_like=True):
+    leg: Leg
+    settled: int
+    pending: int
+    short_micro: int
+
+
+class _Market(msgspec.Struct, frozen=True, array_like=True):
+    instrument: Instrument
+    closed: bool
+    payout_yes_micro: int | None
+    holdings: tuple[_Holding, ...]
+
+
+class _Order(msgspec.Struct, frozen=True, array_like=True):
+    order: Order
+    remaining: int
+    state: OrderState
+
+
+class _Memory(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    account: AccountId
+    cash: dict[str, tuple[int, int, int]]
+    """Per currency: settled, pending, blocked."""
+    markets: tuple[_Market, ...]
+    open: tuple[_Order, ...]
+    ended: tuple[_Order, ...]
+    forgotten_max: int
+    fills: tuple[FillRecord, ...]
+    fills_dropped_ns: int
+    fill_count: int
+    unsettled: tuple[Unsettled, ...]
+    undelivered: tuple[VenueEvent, ...]
+
+
+_DECODER = msgspec.msgpack.Decoder(_Memory)
+
+
+def dump(floor: Floor, undelivered: Iterable[VenueEvent]) -> bytes:
+    """Return everything that must survive; `undelivered` happened but was not heard yet."""
+    return msgspec.msgpack.encode(
+        _Memory(
+            format=FORMAT,
+            account=floor.account,
+            cash={name: (p.cash, p.pending, p.blocked) for name, p in floor.purses.items()},
+            markets=tuple(_market(market) for market in floor.markets.values()),
+            open=_orders(floor.open.values()),
+            ended=_orders(floor.ended.values()),
+            forgotten_max=floor.forgotten_max,
+            fills=tuple(floor.fills),
+            fills_dropped_ns=floor.fills_dropped_ns,
+            fill_count=floor.fill_count,
+            unsettled=tuple(floor.unsettled.values()),
+            undelivered=tuple(undelivered),
+        )
+    )
+
+
+def load(floor: Floor, agenda: Agenda, state: bytes) -> tuple[VenueEvent, ...]:
+    """Fill an unused floor; return what was not heard yet. Raises BadInput where it cannot."""
+    try:
+        memory = _DECODER.decode(state)
+    except msgspec.MsgspecError as problem:
+        raise BadInput(f"the paper account's saved state cannot be read: {problem}") from problem
+    if memory.format != FORMAT or memory.account != floor.account:
+        raise BadInput(
+            f"the saved state is of account {memory.account} in format {memory.format}, "
+            f"not of {floor.account} in format {FORMAT}"
+        )
+    floor.purses = {}
+    for currency, (cash, pending, blocked) in memory.cash.items():
+        purse = floor.purses[currency] = Purse(cash)
+        purse.pending, purse.blocked = pending, blocked
+    for kept in memory.markets:
+        floor.markets[kept.instrument.id] = _revived(kept, floor.purses[kept.instrument.currency])
+    _load_orders(floor, memory)
+    floor.fills.extend(memory.fills)
+    floor.fills_dropped_ns = memory.fills_dropped_ns
+    floor.fill_count = memory.fill_count
+    for unsettled in memory.unsettled:
+        floor.unsettled[unsettled.fill] = unsettled
+        agenda.push(unsettled.due_ns, Due.SETTLES, unsettled.fill)
+    return memory.undelivered
+
+
+def _load_orders(floor: Floor, memory: _Memory) -> None:
+    """Bring orders back; the open ones hold their funds and stand nowhere in the book."""
+    instruments: dict[InstrumentId, Instrument] = {
+        m.instrument.id: m.instrument for m in memory.markets
+    }
+    for kept, orders in ((memory.open, floor.open), (memory.ended, floor.ended)):
+        for saved in kept:
+            order = saved.order
+            resting = Resting(order, instruments[order.instrument])
+            resting.remaining, resting.state = saved.remaining, saved.state
+            orders[OrderId(order.id)] = resting
+            if orders is floor.open:
+                _hold(floor, resting)
+    floor.forgotten_max = memory.forgotten_max
+
+
+def _hold(floor: Floor, resting: Resting) -> None:
+    if not floor.pocket(resting.order).try_hold(resting):
+        raise BadInput(f"the saved state does not cover its own open order {resting.order.id}")
+
+
+def _market(market: Market) -> _Market:
+    return _Market(
+        instrument=market.instrument,
+        closed=market.closed,
+        payout_yes_micro=market.payout_yes_micro,
+        holdings=tuple(
+            _Holding(leg, p.holding.settled, p.holding.pending, p.holding.short_micro)
+            for leg, p in market.pockets.items()
+        ),
+    )
+
+
+def _orders(resting: Iterable[Resting]) -> tuple[_Order, ...]:
+    return tuple(_Order(r.order, r.remaining, r.state) for r in resting)
+
+
+def _revived(kept: _Market, purse: Purse) -> Market:
+    market = Market(kept.instrument, purse)
+    market.closed = kept.closed
+    market.payout_yes_micro = kept.payout_yes_micro
+    for saved in kept.holdings:
+        holding = market.pockets[saved.leg].holding
+        holding.settled, holding.pending = saved.settled, saved.pending
+        holding.short_micro = saved.short_micro
+    return market

@@ -1,0 +1,157 @@
+"""Queue positions: how much displayed size stands ahead of each own order at a level.
+
+The recorded book does not contain our orders. When an order becomes live, all that is displayed at
+its price on its side is ahead of it. From then on, with `before` the displayed size, `printed` the
+traded volume the book has not shown yet, and `after` the new displayed size of a level:
+
+    explained = min(before − after, printed)     the fall the trades caused; they already filled
+    standing  = before − explained               what stood after the trades
+    cancelled = standing − after                 everything else that went away
+    ahead     = min(ahead, standing)
+
+and of `cancelled` the model takes from ahead of us, all in whole size increments:
+
+    pessimistic   max(0, cancelled − (standing − ahead))     behind us first: min(ahead, after) stay
+    realistic     ⌊cancelled · ahead / standing⌋             in proportion to the position
+    optimistic    min(ahead, cancelled)                      ahead of us first
+
+For equal inputs ahead(pessimistic) ≥ ahead(realistic) ≥ ahead(optimistic), and each formula is
+monotone in `ahead`, so the order holds for ever. Increases join behind us. Volume printed more than
+`PRINT_NS_MAX` ago without a fall is forgotten: other orders joined at the same moment.
+"""
+
+from __future__ import annotations
+
+from engine.domain.instruments import Instrument, Leg, Side
+from engine.domain.orders import Order, OrderState
+from engine.venues.paper.settings import FillModel
+
+PRINT_NS_MAX = 1_000_000_000
+"""How long a print waits for the fall of its level; venues send both within milliseconds."""
+
+_NO, _BUY, _PENDING = Leg.NO, Side.BUY, OrderState.PENDING
+
+
+class Resting:
+    """One own order at the venue, in YES-space: `bid` and `price` say where it stands in the book.
+
+    BUY NO at q is an ask at one − q, SELL NO a bid at one − q. `ahead` is the displayed size that
+    trades first; the three `held` fields are what the account keeps back for it.
+    """
+
+    __slots__ = (
+        "ahead",
+        "bid",
+        "cash_held",
+        "ends_ns",
+        "order",
+        "price",
+        "remaining",
+        "state",
+        "tokens_held",
+    )
+
+    def __init__(self, order: Order, instrument: Instrument) -> None:
+        self.order = order
+        mirrored = order.leg is _NO
+        self.bid = (order.side is _BUY) is not mirrored
+        self.price = instrument.one - order.price if mirrored else order.price
+        self.remaining = order.size
+        self.ahead = 0
+        self.cash_held = 0
+        self.tokens_held = 0
+        self.ends_ns: int | None = None
+        self.state = _PENDING
+
+    @property
+    def filled(self) -> int:
+        """How much of the order has matched."""
+        return self.order.size - self.remaining
+
+
+class OwnLevel:
+    """Our orders at one price of one side, oldest first, and the prints the book owes a fall."""
+
+    __slots__ = ("orders", "printed", "printed_ns")
+
+    def __init__(self) -> None:
+        self.orders: list[Resting] = []
+        self.printed = 0
+        self.printed_ns = 0
+
+    def note_print(self, size: int, now_ns: int) -> None:
+        """Remember traded volume whose fall the book will show next."""
+        if now_ns - self.printed_ns > PRINT_NS_MAX:
+            self.printed = 0
+        self.printed += size
+        self.printed_ns = now_ns
+
+    def shown(self, before: int, after: int, model: FillModel, now_ns: int) -> None:
+        """Move the queue for a new displayed size of this level."""
+        printed = self.printed
+        if printed and now_ns - self.printed_ns > PRINT_NS_MAX:
+            printed = 0
+        fall = before - after
+        if fall > 0:
+            explained = min(fall, printed)
+            printed -= explained
+            standing = before - explained
+            for resting in self.orders:
+                resting.ahead = ahead_after(model, resting.ahead, standing, after)
+        # A later fall cannot be larger than what is displayed now.
+        self.printed = min(printed, after)
+
+
+def ahead_after(model: FillModel, ahead: int, standing: int, after: int) -> int:
+    """Return the volume ahead after cancels took a level from `standing` to `after`."""
+    ahead = min(ahead, standing)
+    cancelled = standing - after
+    if not ahead or not cancelled:
+        return ahead
+    if model is FillModel.PESSIMISTIC:
+        return min(ahead, after)
+    if model is FillModel.REALISTIC:
+        return ahead - cancelled * ahead // standing
+    return max(0, ahead - cancelled)
+
+
+def allot(
+    levels: dict[int, OwnLevel], price: int, size: int, now_ns: int, *, bids: bool
+) -> list[tuple[Resting, int]]:
+    """Share a print of `size` at `price` among our orders on the side it hit; move the queues.
+
+    Price-time: orders better than the print trade first and without a queue, because whatever
+    stood ahead of them traded before the print; then those at its price, behind what is ahead.
+    What one of our orders takes is gone for the next. The sum never exceeds `size`.
+    """
+    fills: list[tuple[Resting, int]] = []
+    left = size
+    for better in sorted((p for p in levels if (p > price if bids else p < price)), reverse=bids):
+        for resting in levels[better].orders:
+            if not left:
+                break
+            resting.ahead = 0
+            filled = min(resting.remaining, left)
+            fills.append((resting, filled))
+            left -= filled
+    level = levels.get(price)
+    if level is not None:
+        level.note_print(size, now_ns)
+        for resting in level.orders:
+            reach = left - resting.ahead
+            if reach <= 0:
+                resting.ahead -= left
+                continue
+            resting.ahead = 0
+            filled = min(resting.remaining, reach)
+            fills.append((resting, filled))
+            left -= filled
+    return fills
+
+
+def all_reached(
+    levels: dict[int, OwnLevel], price: int, *, bids: bool
+) -> list[tuple[Resting, int]]:
+    """Return everything of ours at `price` or better, whole: an optimist's print without size."""
+    reached = sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids)
+    return [(resting, resting.remaining) for p in reached for resting in levels[p].orders]
