@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from engine.config import Config, LogLevel, keys, load
 from engine.errors import ConfigError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def env_file(folder: Path, text: str) -> Path:
