@@ -38,6 +38,8 @@ PATIENCE_S = 30.0
 CHECKPOINT_RECORDS = 2_000
 """Records after which an idle moment is used to move the write-ahead log into the file."""
 
+CLOSED = StorageError("the journal is closed; open it again to append")
+
 _Queued = tuple[int, int, str, str, bytes, int]
 """seq, at_ns, account, kind, body, tape."""
 
@@ -67,11 +69,10 @@ class JournalWriter:
         self._queue_max = queue_max
         self._patience_s = patience_s
         self._encode = msgspec.msgpack.Encoder().encode
-        self._connection, last = open_journal(
+        self._connection, self._seq = open_journal(
             path, engine_id, synchronous=synchronous, busy_ms=busy_ms
         )
-        self._seq = last
-        self._durable = last
+        self._durable = self._seq
         self._at_ns = 0
         self._queue: deque[_Queued] = deque()
         self._snapshots: deque[Snapshot] = deque()
@@ -158,7 +159,7 @@ class JournalWriter:
         self._waiters.append((self._seq, self._made, future))
         self._wake.set()
         if not self._thread.is_alive():
-            self._fail_waiters(self._ended())
+            self._fail_waiters(self.failure or CLOSED)
         return future
 
     def flush(self) -> None:
@@ -183,8 +184,7 @@ class JournalWriter:
     def close(self) -> None:
         """Write what is left and end the thread; a refusing disk gets `patience_s`.
 
-        Raises StorageError naming how many records could not be written: only then something
-        would be lost, and the engine must not start again before a person looked.
+        Raises StorageError naming how many records could not be written.
         """
         self._deadline = time.monotonic() + self._patience_s
         self._closing.set()
@@ -196,9 +196,6 @@ class JournalWriter:
                 f"{left} journal records could not be written before the end: {self.failure}"
             )
 
-    def _ended(self) -> StorageError:
-        return self.failure or StorageError("the journal is closed; open it again to append")
-
     # -- the writer's thread -----------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -208,26 +205,19 @@ class JournalWriter:
                     if not self._wake.wait(LINGER_S) and not self._queue:
                         self._checkpoint_if_due()
                     self._wake.clear()
-                if not self._write() and self._closing.is_set() and self._out_of_patience():
+                refused = not self._write()
+                if refused and self._closing.is_set() and time.monotonic() > self._deadline:
                     break
         finally:
-            self._fail_waiters(self._ended())
+            self._fail_waiters(self.failure or CLOSED)
             self._moved.set()
             self._connection.close()
 
-    def _out_of_patience(self) -> bool:
-        return time.monotonic() > self._deadline
-
     def _unwritten(self) -> bool:
         """Say whether a full batch, an awaited record or a refused one is waiting."""
-        waits = len(self._queue)
-        return bool(
-            self._rows
-            or self._held
-            or self._waiters
-            or waits >= BATCH_MAX
-            or (self._closing.is_set() and (waits or self._snapshots))
-        )
+        if self._rows or self._held or self._waiters or len(self._queue) >= BATCH_MAX:
+            return True
+        return self._closing.is_set() and bool(self._queue or self._snapshots)
 
     def _write(self) -> bool:
         """Write one batch. False = the disk refused, it was said, and a pause was made."""

@@ -135,6 +135,19 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
+def writing(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Open an existing `path` for one visit of a writer (a page, the worker), and close it."""
+    if not Path(path).is_file():
+        raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
+    connection = connect_writer(path)
+    try:
+        with refusals_told(path):
+            yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Hold the write lock from the first statement; commit at the end or leave no trace."""
     connection.execute("BEGIN IMMEDIATE")

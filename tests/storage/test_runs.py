@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from sqlite3 import Connection
+
+import msgspec
+import pytest
+
+from engine.domain.instruments import Mode
+from engine.errors import BadInput
+from storage.runs import (
+    Run,
+    RunKind,
+    RunMarket,
+    RunStatus,
+    delete_run,
+    end_orphaned_runs,
+    save_run,
+)
+
+RUN = Run(
+    engine_id="e1",
+    account="paper",
+    kind=RunKind.REPLAY,
+    recording="recordings/day",
+    bot="maker",
+    strategy="market_maker",
+    parameters='{"edge": 0.01}',
+    started_ns=1_000,
+    status=RunStatus.RUNNING,
+)
+MARKET = RunMarket(
+    instrument="polymarket:0xdd",
+    orders=3,
+    fills=2,
+    fees_micro=10,
+    realised_micro=-5,
+    unresolved_micro=7,
+    position_left=1_000_000,
+    resolved=False,
+)
+
+
+def counts(connection: Connection) -> tuple[int, int, int]:
+    def count(table: str) -> int:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    return count("runs"), count("run_equity"), count("run_markets")
+
+
+def test_a_run_is_saved_with_its_parts(connection: Connection) -> None:
+    equity = [(number * 60, 1_000_000 + number) for number in range(25_000)]
+    run_id = save_run(connection, RUN, equity=equity, markets=[MARKET])
+    assert counts(connection) == (1, 25_000, 1)
+    row = connection.execute("SELECT mode, account, equity_micro FROM run_equity").fetchone()
+    assert row == (Mode.PAPER, "paper", 1_000_000)
+    row = connection.execute("SELECT position_left, resolved FROM run_markets").fetchone()
+    assert row == (1_000_000, 0)
+    assert run_id == 1
+
+
+def test_a_finished_run_replaces_the_running_one(connection: Connection) -> None:
+    run_id = save_run(connection, RUN, equity=[(1, 1), (2, 2)])
+    done = msgspec.structs.replace(
+        RUN, status=RunStatus.DONE, finished_ns=9_000, digest="ab", pnl_micro=-12, orders=5
+    )
+    assert save_run(connection, done, equity=[(3, 3)], markets=[MARKET], run_id=run_id) == run_id
+    assert counts(connection) == (1, 1, 1)
+    row = connection.execute("SELECT status, finished_ns, digest, pnl_micro FROM runs").fetchone()
+    assert row == ("done", 9_000, "ab", -12)
+
+
+def test_a_run_that_does_not_exist_is_not_replaced(connection: Connection) -> None:
+    with pytest.raises(BadInput, match="no run 7 to replace"):
+        save_run(connection, RUN, run_id=7)
+    with pytest.raises(BadInput, match="no run 7 to delete"):
+        delete_run(connection, "e1", 7)
+    assert counts(connection) == (0, 0, 0)
+
+
+def test_a_failed_save_leaves_no_trace(connection: Connection) -> None:
+    with pytest.raises(OverflowError):
+        save_run(connection, RUN, equity=[(1, 2**70)])
+    assert counts(connection) == (0, 0, 0)
+
+
+def test_two_points_of_one_moment_keep_the_later(connection: Connection) -> None:
+    save_run(connection, RUN, equity=[(1, 1), (1, 2)])
+    assert connection.execute("SELECT equity_micro FROM run_equity").fetchall() == [(2,)]
+
+
+def test_deleting_a_run_deletes_its_parts(connection: Connection) -> None:
+    run_id = save_run(connection, RUN, equity=[(1, 1)], markets=[MARKET])
+    delete_run(connection, "e1", run_id)
+    assert counts(connection) == (0, 0, 0)
+
+
+def test_runs_of_a_dead_program_are_ended(connection: Connection) -> None:
+    save_run(connection, RUN)
+    save_run(connection, msgspec.structs.replace(RUN, status=RunStatus.DONE))
+    assert end_orphaned_runs(connection, "e1", 5_000) == 1
+    rows = connection.execute("SELECT status, finished_ns FROM runs ORDER BY id").fetchall()
+    assert rows == [("failed", 5_000), ("done", None)]
