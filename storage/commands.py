@@ -1,0 +1,194 @@
+"""Commands: left by pages and the command line, claimed and answered by the engine, never deleted.
+
+pending → claimed → done | refused | failed. Leaving twice, claiming twice and answering twice with
+the same words are harmless; a command older than its time to live is refused, never executed late.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.commands import AnyCommand
+from engine.errors import BadInput, BrokenInvariant
+from storage.audit import note
+from storage.database import transaction
+
+TTL_NS = 30 * 1_000_000_000
+"""How long a command may wait to be claimed, unless its author says otherwise."""
+
+CLAIM_MAX = 100
+"""Most commands of one claim."""
+
+
+class CommandState(StrEnum):
+    """Where a command stands."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    DONE = "done"
+    REFUSED = "refused"
+    """Understood, and not executed: the answer says why."""
+    FAILED = "failed"
+    """Tried, and it did not work: the answer says what happened."""
+
+
+ENDS = frozenset({CommandState.DONE, CommandState.REFUSED, CommandState.FAILED})
+
+
+class LeftCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A command with its life so far. Times in ns UTC, None = has not happened."""
+
+    id: str
+    command: AnyCommand
+    who: str
+    state: CommandState
+    created_ns: int
+    expires_ns: int
+    claimed_ns: int | None
+    answered_ns: int | None
+    answer: str
+
+
+_COLUMNS = "id, body, who, state, created_ns, expires_ns, claimed_ns, answered_ns, answer"
+_CLAIM = (
+    "UPDATE commands SET state = ?, claimed_ns = ? WHERE id IN ("  # noqa: S608 our own columns
+    "SELECT id FROM commands WHERE engine_id = ? AND state = ? "
+    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COLUMNS}"
+)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(AnyCommand).decode
+
+
+def _from(row: tuple[object, ...]) -> LeftCommand:
+    names = _COLUMNS.split(", ")
+    fields = dict(zip(names, row, strict=True))
+    fields["command"] = _decode(str(fields.pop("body")))
+    fields["state"] = CommandState(str(fields["state"]))
+    return LeftCommand(**fields)  # type: ignore[arg-type]
+
+
+def leave(
+    connection: sqlite3.Connection,
+    *,
+    engine_id: str,
+    id: str,  # noqa: A002 it is the id of the row and of the receipt
+    command: AnyCommand,
+    who: str,
+    now_ns: int,
+    ttl_ns: int = TTL_NS,
+) -> LeftCommand:
+    """Leave a command under an id the author made; leaving the same again changes nothing.
+
+    Raises BadInput where the id already belongs to another command.
+    """
+    body = _encode(command).decode()
+    kind = type(command).__name__
+    with transaction(connection):
+        made = connection.execute(
+            "INSERT INTO commands (id, engine_id, kind, body, who, state, created_ns, expires_ns, "
+            "answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT (id) DO NOTHING",
+            (id, engine_id, kind, body, who, CommandState.PENDING, now_ns, now_ns + ttl_ns),
+        )
+        if made.rowcount == 1:
+            note(
+                connection,
+                engine_id=engine_id,
+                at_ns=now_ns,
+                who=who,
+                what=f"command {kind}",
+                detail={"id": id, "command": msgspec.Raw(body.encode())},
+            )
+    left = find(connection, engine_id, id)
+    if left is None or left.command != command or left.who != who:
+        raise BadInput(f"the command id {id!r} already belongs to another command; make a new one")
+    return left
+
+
+def find(connection: sqlite3.Connection, engine_id: str, command_id: str) -> LeftCommand | None:
+    """Return a command by its id, None where nobody left it."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM commands WHERE id = ? AND engine_id = ?",  # noqa: S608 our names
+        (command_id, engine_id),
+    ).fetchone()
+    return _from(row) if row else None
+
+
+def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
+    """Take what is pending, oldest first; what is too old is refused. A second claim gets none.
+
+    Execute each and `answer` it. After a crash, ask `unanswered` before claiming.
+    """
+    if not _anything_pending(connection, engine_id):
+        return []
+    with transaction(connection):
+        connection.execute(
+            "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
+            "WHERE engine_id = ? AND state = ? AND expires_ns <= ?",
+            (
+                CommandState.REFUSED,
+                now_ns,
+                "too late: nobody took it within its time to live; send it again if still wanted",
+                engine_id,
+                CommandState.PENDING,
+                now_ns,
+            ),
+        )
+        rows = connection.execute(
+            _CLAIM,
+            (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX),
+        ).fetchall()
+    return sorted((_from(row) for row in rows), key=lambda left: (left.created_ns, left.id))
+
+
+def _anything_pending(connection: sqlite3.Connection, engine_id: str) -> bool:
+    """Look without taking the write lock: most polls find nothing."""
+    return (
+        connection.execute(
+            "SELECT 1 FROM commands WHERE engine_id = ? AND state = ? LIMIT 1",
+            (engine_id, CommandState.PENDING),
+        ).fetchone()
+        is not None
+    )
+
+
+def unanswered(connection: sqlite3.Connection, engine_id: str) -> list[LeftCommand]:
+    """Return what was claimed and never answered: the engine ended in between. Answer each."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM commands WHERE engine_id = ? AND state = ? "  # noqa: S608 our names
+        "ORDER BY created_ns, id",
+        (engine_id, CommandState.CLAIMED),
+    ).fetchall()
+    return [_from(row) for row in rows]
+
+
+def answer(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    command_id: str,
+    *,
+    state: CommandState,
+    text: str,
+    now_ns: int,
+) -> None:
+    """Answer a claimed command. The same answer again is harmless.
+
+    Raises BrokenInvariant for a command that was not claimed, was answered otherwise, or where
+    `state` is no end.
+    """
+    if state not in ENDS:
+        raise BrokenInvariant(f"command {command_id} cannot be answered with {state}")
+    with transaction(connection):
+        moved = connection.execute(
+            "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
+            "WHERE id = ? AND engine_id = ? AND state = ?",
+            (state, now_ns, text, command_id, engine_id, CommandState.CLAIMED),
+        )
+        if moved.rowcount == 1:
+            return
+        left = find(connection, engine_id, command_id)
+    if left is None or left.state is not state or left.answer != text:
+        stands = "unknown" if left is None else f"already {left.state}"
+        raise BrokenInvariant(f"command {command_id} is {stands}, it cannot become {state}")

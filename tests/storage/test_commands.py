@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from sqlite3 import Connection
+
+import pytest
+
+from engine.domain.commands import (
+    AnyCommand,
+    InventoryPolicy,
+    Kill,
+    ReleaseLatch,
+    StartBot,
+    StartRecording,
+    StopBot,
+)
+from engine.domain.instruments import BotId, InstrumentId
+from engine.errors import BadInput, BrokenInvariant
+from storage import commands
+from storage.audit import note
+from storage.commands import CommandState, LeftCommand
+
+START = StartBot(bot=BotId("maker"))
+
+
+def leave(
+    connection: Connection, number: int, command: AnyCommand = START, now_ns: int = 100
+) -> LeftCommand:
+    return commands.leave(
+        connection,
+        engine_id="e1",
+        id=f"c{number}",
+        command=command,
+        who="ann",
+        now_ns=now_ns,
+        ttl_ns=1_000,
+    )
+
+
+def answer(connection: Connection, number: int, state: CommandState, text: str = "") -> None:
+    commands.answer(connection, "e1", f"c{number}", state=state, text=text, now_ns=300)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        START,
+        StopBot(bot=BotId("maker"), inventory=InventoryPolicy.EXIT),
+        Kill(),
+        StartRecording(name="day", instruments=(InstrumentId("a"), InstrumentId("b"))),
+        ReleaseLatch(reason="checked by hand: Ωk"),
+    ],
+)
+def test_a_command_comes_back_as_it_was_left(connection: Connection, command: AnyCommand) -> None:
+    left = leave(connection, 1, command)
+    assert left.command == command
+    assert left.state is CommandState.PENDING
+    assert commands.claim(connection, "e1", 200)[0].command == command
+
+
+def test_a_command_lives_from_pending_to_done(connection: Connection) -> None:
+    leave(connection, 1)
+    (claimed,) = commands.claim(connection, "e1", 200)
+    assert (claimed.state, claimed.claimed_ns) == (CommandState.CLAIMED, 200)
+    assert commands.unanswered(connection, "e1") == [claimed]
+    answer(connection, 1, CommandState.DONE, "running")
+    done = commands.find(connection, "e1", "c1")
+    assert done is not None
+    assert (done.state, done.answer, done.answered_ns) == (CommandState.DONE, "running", 300)
+    assert commands.unanswered(connection, "e1") == []
+
+
+def test_claiming_twice_gives_nothing_twice(connection: Connection) -> None:
+    for number in (3, 1, 2):
+        leave(connection, number)
+    assert [left.id for left in commands.claim(connection, "e1", 200)] == ["c1", "c2", "c3"]
+    assert commands.claim(connection, "e1", 200) == []
+    assert connection.execute("SELECT count(*) FROM commands").fetchone()[0] == 3
+
+
+def test_a_command_of_another_engine_is_not_claimed(connection: Connection) -> None:
+    leave(connection, 1)
+    assert commands.claim(connection, "e2", 200) == []
+    assert commands.find(connection, "e2", "c1") is None
+
+
+def test_a_command_that_is_too_old_is_refused_not_executed(connection: Connection) -> None:
+    leave(connection, 1, now_ns=100)
+    leave(connection, 2, now_ns=500)
+    assert [left.id for left in commands.claim(connection, "e1", 1_100)] == ["c2"]
+    refused = commands.find(connection, "e1", "c1")
+    assert refused is not None
+    assert refused.state is CommandState.REFUSED
+    assert refused.answer.startswith("too late")
+
+
+def test_leaving_the_same_twice_is_one_command(connection: Connection) -> None:
+    leave(connection, 1)
+    commands.claim(connection, "e1", 200)
+    again = leave(connection, 1, now_ns=250)
+    assert (again.state, again.created_ns) == (CommandState.CLAIMED, 100)
+    assert commands.claim(connection, "e1", 300) == []
+    assert connection.execute("SELECT count(*) FROM audit").fetchone()[0] == 1
+    with pytest.raises(BadInput, match="already belongs to another command"):
+        leave(connection, 1, Kill())
+
+
+def test_answering_twice_the_same_is_harmless_otherwise_not(connection: Connection) -> None:
+    leave(connection, 1)
+    with pytest.raises(BrokenInvariant, match="c1 is already pending"):
+        answer(connection, 1, CommandState.DONE)
+    commands.claim(connection, "e1", 200)
+    answer(connection, 1, CommandState.FAILED, "no such bot")
+    answer(connection, 1, CommandState.FAILED, "no such bot")
+    with pytest.raises(BrokenInvariant, match="already failed, it cannot become done"):
+        answer(connection, 1, CommandState.DONE)
+    with pytest.raises(BrokenInvariant, match="c9 is unknown"):
+        answer(connection, 9, CommandState.DONE)
+    with pytest.raises(BrokenInvariant, match="cannot be answered with pending"):
+        answer(connection, 1, CommandState.PENDING)
+
+
+def test_a_command_leaves_an_audit_row(connection: Connection) -> None:
+    leave(connection, 1, Kill(bot=BotId("maker")))
+    row = connection.execute("SELECT engine_id, at_ns, who, what, detail FROM audit").fetchone()
+    assert row[:4] == ("e1", 100, "ann", "command Kill")
+    assert json.loads(row[4])["command"]["bot"] == "maker"
+
+
+def test_audit_belongs_to_a_transaction(connection: Connection) -> None:
+    with pytest.raises(BrokenInvariant, match="belongs to the transaction"):
+        note(connection, engine_id="e1", at_ns=0, who="ann", what="x", detail={})
