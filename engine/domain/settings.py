@@ -68,6 +68,34 @@ class RiskLimits(Settings):
     """How long a last two-sided value may mark a position; older marks are 0."""
 
 
+class GatewaySettings(Settings):
+    """How fast one account may speak to its venue. Defaults fit Polymarket's standard tier.
+
+    Rates stay below the venue's own (40 orders/s burst 60, 80 cancels/s burst 120 per signer), and
+    cancels have a bucket that places can never empty.
+    """
+
+    places_in_flight_max: Annotated[
+        int, Field(ge=1, le=100, description="places sent and not yet answered")
+    ] = 8
+    places_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 30
+    places_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 50
+    cancels_per_s: Annotated[int, Field(ge=1, le=10_000, description="orders per second")] = 60
+    cancels_burst: Annotated[int, Field(ge=1, le=10_000, description="orders at once")] = 100
+    cancel_batch_max: Annotated[int, Field(ge=1, le=1_000, description="orders per request")] = 50
+    queries_per_s: Annotated[int, Field(ge=1, le=1_000, description="questions per second")] = 10
+    queries_burst: Annotated[int, Field(ge=1, le=1_000, description="questions at once")] = 20
+    safety_in_flight_max: Annotated[
+        int, Field(ge=2, le=100, description="cancels and questions sent and not yet answered")
+    ] = 16
+    queue_max: Annotated[
+        int, Field(ge=1, le=100_000, description="waiting places, cancels or questions, each")
+    ] = 1_000
+    place_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
+    """After this a place counts as unanswered: UNKNOWN, asked about, never sent again."""
+    safety_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
+
+
 class BotSettings(Settings):
     """One bot: a strategy with its parameters, where it trades, and with how much."""
 
@@ -94,3 +122,22 @@ class AccountSettings(Settings):
     currency: str = "USD"
     starting_cash: Annotated[float, Field(ge=0, description="paper and demo only")] = 1000.0
     limits: RiskLimits = Field(default_factory=RiskLimits)
+
+
+class SettingsDocument(Settings):
+    """Everything a person may edit, by name."""
+
+    accounts: dict[str, AccountSettings] = Field(default_factory=dict)
+    bots: dict[str, BotSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for name, account in self.accounts.items():
+            if account.name != name:
+                raise ValueError(f"account {name!r} calls itself {account.name!r}")
+        for name, bot in self.bots.items():
+            if bot.name != name:
+                raise ValueError(f"bot {name!r} calls itself {bot.name!r}")
+            if bot.account not in self.accounts:
+                raise ValueError(f"bot {name!r} trades at the unknown account {bot.account!r}")
+        return self

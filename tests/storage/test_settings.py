@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from sqlite3 import Connection
+from typing import Any
+
+import pytest
+
+from engine.errors import BadInput
+from storage import settings
+from storage.settings import Change, Saved, Stale
+
+PAPER = {"name": "paper", "venue": "polymarket", "mode": "paper"}
+MAKER = {"name": "maker", "strategy": "market_maker", "account": "paper", "capital": 100.0}
+
+
+def save(
+    connection: Connection, diff: dict[str, Any], base: int, who: str = "ann"
+) -> Saved | Stale:
+    return settings.save(
+        connection, engine_id="e1", who=who, diff=diff, base_version=base, now_ns=500 + base
+    )
+
+
+def saved(connection: Connection, diff: dict[str, Any], base: int) -> int:
+    answer = save(connection, diff, base)
+    assert isinstance(answer, Saved)
+    return answer.version
+
+
+def test_version_0_is_the_empty_document(connection: Connection) -> None:
+    first = settings.latest(connection, "e1")
+    assert (first.version, first.document.bots) == (0, {})
+    assert settings.in_force(connection, "e1") == first
+
+
+def test_a_diff_makes_the_next_version(connection: Connection) -> None:
+    assert saved(connection, {"accounts": {"paper": PAPER}}, 0) == 1
+    assert saved(connection, {"bots": {"maker": MAKER}}, 1) == 2
+    answer = save(connection, {"bots": {"maker": {"capital": 250}}}, 2)
+    assert answer == Saved(version=3, changes=(Change("bots.maker.capital", 100.0, 250.0),))
+    newest = settings.latest(connection, "e1")
+    assert (newest.version, newest.base_version, newest.who, newest.at_ns) == (3, 2, "ann", 502)
+    assert newest.document.bots["maker"].capital == 250.0
+    assert settings.read(connection, "e1", 2).document.bots["maker"].capital == 100.0
+
+
+def test_null_removes(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}, "bots": {"maker": MAKER}}, 0)
+    saved(connection, {"bots": {"maker": None}}, 1)
+    assert settings.latest(connection, "e1").document.bots == {}
+
+
+def test_a_limit_changes_from_percent_to_absolute(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    limits = {"order_value_max": {"absolute": 25, "percent": None}}
+    saved(connection, {"accounts": {"paper": {"limits": limits}}}, 1)
+    account = settings.latest(connection, "e1").document.accounts["paper"]
+    assert account.limits.order_value_max.absolute == 25.0
+
+
+def test_a_stale_edit_is_refused_and_both_versions_are_shown(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}, "bots": {"maker": MAKER}}, 0)
+    saved(connection, {"bots": {"maker": {"capital": 250}}}, 1)
+    answer = save(connection, {"bots": {"maker": {"capital": 300}}}, 1, who="bob")
+    assert isinstance(answer, Stale)
+    assert (answer.base.version, answer.latest.version) == (1, 2)
+    assert answer.changes_since == (Change("bots.maker.capital", 100.0, 250.0),)
+    assert settings.latest(connection, "e1").document.bots["maker"].capital == 250.0
+
+
+def test_an_edit_of_nothing_makes_no_version(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    assert save(connection, {"accounts": {"paper": PAPER}}, 1) == Saved(version=1, changes=())
+    assert settings.latest(connection, "e1").version == 1
+
+
+@pytest.mark.parametrize(
+    "diff",
+    [
+        {"bots": {"maker": {**MAKER, "capital": -1}}},
+        {"bots": {"maker": {**MAKER, "account": "nowhere"}}},
+        {"bots": {"other": MAKER}},
+        {"accounts": {"other": PAPER}},
+        {"surprise": 1},
+    ],
+)
+def test_an_invalid_edit_changes_nothing(connection: Connection, diff: dict[str, Any]) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    with pytest.raises(BadInput, match="the settings are not valid"):
+        save(connection, diff, 1)
+    assert settings.latest(connection, "e1").version == 1
+    assert connection.execute("SELECT count(*) FROM audit").fetchone()[0] == 1
+
+
+def test_the_audit_row_comes_with_the_version(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    saved(connection, {"accounts": {"paper": {"starting_cash": 50}}}, 1)
+    who, what, detail = connection.execute(
+        "SELECT who, what, detail FROM audit ORDER BY id DESC"
+    ).fetchone()
+    assert (who, what) == ("ann", "settings 2 saved")
+    change = {"path": "accounts.paper.starting_cash", "before": 1000.0, "after": 50.0}
+    assert json.loads(detail) == {"base": 1, "changes": [change]}
+
+
+def test_saved_is_not_in_force_until_applied(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    assert settings.in_force(connection, "e1").version == 0
+    settings.applied(connection, "e1", 1, 900)
+    assert settings.in_force(connection, "e1").applied_ns == 900
+    with pytest.raises(BadInput, match="no version 7"):
+        settings.applied(connection, "e1", 7, 900)
+    with pytest.raises(BadInput, match="no version 7"):
+        settings.read(connection, "e1", 7)
+
+
+def test_engines_do_not_share_settings(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    assert settings.latest(connection, "e2").version == 0
