@@ -61,7 +61,9 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
         )
     )
-    logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
+    # What libraries find worth an info is none to us.
+    quiet = logging.DEBUG if level is LogLevel.DEBUG else max(LEVELS[level], logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=quiet, force=True)
 
 
 def get(room: str) -> FilteringBoundLogger:

@@ -62,6 +62,7 @@ ROOMS = {
     ),
     "engine.journal": Room(may=("storage", "engine.journal_writer"), never=CHANCE),
     "engine.journal_writer": Room(may=("storage",), never=CHANCE),
+    "engine.decision_log": Room(may=("storage",), never=CHANCE),
     "engine.tape": Room(libraries=frozenset({"zstandard"}), never=CHANCE),
     "engine.caches": Room(libraries=NUMERIC, never=PURE),
     "engine.indicators": Room(libraries=NUMERIC, never=PURE),
@@ -111,6 +112,7 @@ ROOMS = {
     "engine.__main__": DRIVER,
     # Commands of the command line; they stand beside it and wire like it.
     "engine.doctor": DRIVER,
+    "engine.migrate": DRIVER,
     "engine.status": DRIVER,
     "storage": Room(
         libraries=frozenset({"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson"}),

@@ -25,6 +25,7 @@ CLOCK_MAY = {
     "engine/log.py": "a log line is stamped when nobody gives it a time",
     "engine/gateway/sender.py": "time-outs of real requests",
     "engine/feeds": "stamps a frame when it is received",
+    "engine/lab/replay_setup.py": "stamps when a run was started",
     "engine/jobs": "a schedule is about the time of day",
 }
 STOPWATCH_MAY = {

@@ -1,0 +1,189 @@
+"""The command line: `python -m engine COMMAND`.
+
+A command is a module with `NAME`, `HELP`, `add_arguments(parser)` and `run(args, config)`, which
+gives the exit code. Only the module of the command that was asked for is imported. Errors end here,
+as one sentence on standard error and a code that tells a script what kind they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError, StorageError
+
+if TYPE_CHECKING:
+    from engine.config import Config
+    from engine.redaction import Redactor
+
+
+class Command(NamedTuple):
+    """A command before its module is imported. `help` repeats the module's HELP; tested so."""
+
+    module: str
+    help: str
+
+
+class CommandModule(Protocol):
+    """What the module of a command offers."""
+
+    NAME: str
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Describe the arguments."""
+        ...
+
+    def run(self, args: argparse.Namespace, config: Config) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+COMMANDS = {
+    "doctor": Command("engine.doctor", "examine this machine and this installation"),
+    "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
+    "status": Command("engine.status", "tell what state the database holds"),
+    "replay": Command(
+        "engine.lab.replay_command",
+        "play a recording through the same executor, risk and planner that trade",
+    ),
+    "study": Command(
+        "engine.lab.study_command", "Brier scores of the fair value on recorded up/down markets"
+    ),
+}
+
+INSTALL = "run `make venv`, then start with .venv/bin/python"
+
+OK = 0
+PROBLEM = 1
+BAD_ARGUMENTS = 2
+BAD_FILE = 3
+STORAGE_REFUSED = 4
+BROKEN = 5
+INTERRUPTED = 130
+
+EXIT_CODES = {
+    OK: "done, nothing wrong",
+    PROBLEM: "done, and it found a problem",
+    BAD_ARGUMENTS: "bad configuration or arguments",
+    BAD_FILE: "bad input file",
+    STORAGE_REFUSED: "the disk or the database refused",
+    BROKEN: "broken invariant: our code is wrong",
+    INTERRUPTED: "interrupted from the keyboard",
+}
+
+_CODE_OF: tuple[tuple[type[BaseException], int], ...] = (
+    (ConfigError, BAD_ARGUMENTS),
+    (BadInput, BAD_FILE),
+    (StorageError, STORAGE_REFUSED),
+    (BrokenInvariant, BROKEN),
+    (PitbossError, PROBLEM),
+    (OSError, STORAGE_REFUSED),
+)
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code of an error; what nobody named is our own mistake."""
+    return next((code for kind, code in _CODE_OF if isinstance(error, kind)), BROKEN)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Gives the exit code; never raises for an error of the command."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output went away (`| head`): there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEM
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in {"engine", "storage", ""}:
+            raise
+        print(f"The package {error.name} is missing: {INSTALL}", file=sys.stderr)
+        return BAD_ARGUMENTS
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
+    parser, command = build_parser(given)
+    args = parser.parse_args(given)
+    if command is None:
+        parser.print_help()
+        return BAD_ARGUMENTS
+
+    from engine import log  # noqa: PLC0415 `--help` does without
+    from engine.config import load  # noqa: PLC0415 `--help` does without
+    from engine.redaction import Redactor  # noqa: PLC0415 `--help` does without
+
+    redactor = Redactor()
+    try:
+        config = load(os.environ, Path(".env"))
+        log.configure(level=config.log_level, redactor=redactor)
+        return command.run(args, config)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 the top: every error leaves as a sentence and a code
+        return _tell(error, args, redactor)
+
+
+def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, CommandModule | None]:
+    """Return the parser, with the arguments of the command that was asked for, and its module."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine",
+        description="Pitboss from the command line.",
+        epilog="exit codes:\n"
+        + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_common(parser, default=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    asked = next((word for word in given if not word.startswith("-")), None)
+    module = None
+    for name, command in COMMANDS.items():
+        # A command may describe --json itself; ours says the same and replaces it.
+        sub = commands.add_parser(
+            name, help=command.help, description=command.help, conflict_handler="resolve"
+        )
+        if name == asked:
+            module = cast("CommandModule", importlib.import_module(command.module))
+            module.add_arguments(sub)
+        # Without a default of its own a flag given before the command is not unset behind it.
+        _add_common(sub, default=argparse.SUPPRESS)
+    return parser, module
+
+
+def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--json", action="store_true", default=default, help="print one JSON object"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show the traceback of an error"
+    )
+
+
+def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int:
+    code = code_of(error)
+    if args.debug:
+        sys.stderr.write(redactor.text("".join(traceback.format_exception(error))))
+    said = str(error) or type(error).__name__
+    if not isinstance(error, PitbossError | OSError):
+        said = f"{type(error).__name__}: {said}; this is a mistake in Pitboss, --debug shows where"
+    sentence = redactor.text(said)
+    print(f"{type(error).__name__}: {sentence}", file=sys.stderr)
+    if args.json:
+        print(json.dumps({"error": type(error).__name__, "text": sentence, "exit_code": code}))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
