@@ -74,6 +74,8 @@ class ResidualReason(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     OWN_CROSS = "own_cross"
     WOULD_CROSS = "would_cross"
+    NOT_MARKETABLE = "not_marketable"
+    """A wish to take at a limit the opposite touch does not meet."""
     WAITING_CANCEL = "waiting_cancel"
     EXPIRED_INTENT = "expired_intent"
     RISK = "risk"

@@ -1,0 +1,116 @@
+"""The planner: from a wish and the facts to the legal orders that realise it. Pure.
+
+Works in YES-space: BUY YES and SELL NO are bids, SELL YES and BUY NO are asks. A binary reduces
+before it opens: a bid sells settled NO at 1 − p, the rest buys YES; an ask sells settled YES, the
+rest buys NO at 1 − p. Anything else bids with cash and asks with what it has settled.
+
+What may still fill counts against the wish: per direction, what is placed is at most what is wanted
+less everything alive (kept, cancelling, unknown, sent), so a replacement waits for the proven end
+of what it replaces (law H, for buys as well), and a sell never exceeds what is settled (law E).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import zip_longest
+
+from engine.domain.events import BookMarked
+from engine.domain.instruments import Instrument
+from engine.domain.orders import OrderType
+from engine.executor.holdings import Holding
+from engine.executor.plan import NO_PLAN, Plan
+from engine.executor.planner_fit import Half, fit
+from engine.executor.planner_place import Placer
+from engine.executor.planner_wish import Wanted, wanted_of
+from engine.executor.records import Wish, Working
+from engine.executor.settings import MS, ExecutorSettings
+
+_GTC, _GTD = OrderType.GTC, OrderType.GTD
+
+
+def plan(
+    wish: Wish | None,
+    *,
+    instrument: Instrument,
+    holding: Holding,
+    working: Collection[Working],
+    cash_free_micro: int,
+    mark: BookMarked | None,
+    settings: ExecutorSettings,
+    now_ns: int,
+) -> Plan:
+    """Return what to place, cancel and leave for one instrument.
+
+    `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
+    order has reserved. No wish wants nothing: everything is cancelled.
+    """
+    if wish is None and not working:
+        return NO_PLAN
+    gtd_ms = settings.gtd_ms
+    resting = _GTC if gtd_ms is None else _GTD
+    wanted = wanted_of(
+        wish,
+        instrument,
+        holding.position,
+        mark,
+        resting=resting,
+        tolerance_percent=settings.resize_tolerance_percent,
+    )
+    expires_ns = None
+    if gtd_ms is not None and wanted.type is _GTD:
+        expires_ns = now_ns + gtd_ms * MS
+    bids = [known for known in working if known.bid]
+    asks = [known for known in working if not known.bid]
+    attempt = _attempt(
+        wanted, instrument, holding, bids, asks, cash_free_micro, expires_ns, reduce_first=False
+    )
+    if attempt is None:
+        # Cash is short while tokens that have settled meanwhile could replace a resting buy.
+        attempt = _attempt(
+            wanted, instrument, holding, bids, asks, cash_free_micro, expires_ns, reduce_first=True
+        )
+    return attempt or NO_PLAN
+
+
+def _attempt(
+    wanted: Wanted,
+    instrument: Instrument,
+    holding: Holding,
+    live_bids: list[Working],
+    live_asks: list[Working],
+    cash_free_micro: int,
+    expires_ns: int | None,
+    *,
+    reduce_first: bool,
+) -> Plan | None:
+    """Plan once. None = cash is short and reducing first would help."""
+    residuals = wanted.residuals.copy()
+    bid_half = fit(wanted, instrument, holding, live_bids, residuals, True, reduce_first)
+    ask_half = fit(wanted, instrument, holding, live_asks, residuals, False, reduce_first)
+    cancels = tuple(bid_half.cancels + ask_half.cancels)
+    if not bid_half.needs and not ask_half.needs:
+        if not cancels and not residuals:
+            return NO_PLAN
+        return Plan((), cancels, tuple(residuals))
+    placer = Placer(
+        wanted,
+        instrument,
+        cash_free_micro,
+        expires_ns,
+        residuals,
+        ask_min=min([known.level for known in live_asks]) if live_asks else None,
+        bid_max=max([known.level for known in live_bids]) if live_bids else None,
+    )
+    _place(placer, bid_half, ask_half)
+    if placer.short and not reduce_first and (bid_half.could_reduce or ask_half.could_reduce):
+        return None
+    return Plan(tuple(placer.places), cancels, tuple(residuals))
+
+
+def _place(placer: Placer, bids: Half, asks: Half) -> None:
+    """Place level by level, best first, so that scarce cash goes to the best prices."""
+    for bid, ask in zip_longest(bids.needs, asks.needs):
+        if bid is not None:
+            placer.place(bids, bid)
+        if ask is not None:
+            placer.place(asks, ask)

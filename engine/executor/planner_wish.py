@@ -1,0 +1,141 @@
+"""From a wish to levels: sizes in lots, prices on the grid, in range and behind the touch.
+
+The result is in YES-space, best level first, one entry per price.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import BookMarked
+from engine.domain.instruments import Instrument, Kind, Side
+from engine.domain.intents import Quote, Quotes, ResidualReason, Target, Urgency
+from engine.domain.money import ceil_to_tick, floor_to_tick
+from engine.domain.orders import OrderType
+from engine.executor.plan import Residual
+
+# Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
+_BUY, _SELL = Side.BUY, Side.SELL
+_BINARY = Kind.BINARY
+_DUST = ResidualReason.DUST
+_OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
+
+
+class Wanted(msgspec.Struct, gc=False):
+    """Levels to realise and the style of the orders that shall realise them."""
+
+    bids: list[Quote]
+    asks: list[Quote]
+    type: OrderType
+    post_only: bool
+    tolerance_percent: int
+    residuals: list[Residual]
+
+
+def wanted_of(
+    wish: Quotes | Target | None,
+    instrument: Instrument,
+    position: int,
+    mark: BookMarked | None,
+    *,
+    resting: OrderType,
+    tolerance_percent: int,
+) -> Wanted:
+    """Return the levels of a wish. `resting` is the type of orders that rest: GTC or GTD."""
+    wanted = Wanted([], [], resting, True, tolerance_percent, [])
+    if wish is None:
+        return wanted
+    bid = ask = None
+    if mark is not None:
+        bid, ask = mark.best_bid, mark.best_ask
+    if isinstance(wish, Target):
+        _target(wanted, wish, instrument, position, bid, ask)
+        return wanted
+    if wish.bids:
+        wanted.bids = _levels(wish.bids, instrument, ask, wanted.residuals, buying=True)
+    if wish.asks:
+        wanted.asks = _levels(wish.asks, instrument, bid, wanted.residuals, buying=False)
+    return wanted
+
+
+def _levels(
+    quotes: tuple[Quote, ...],
+    instrument: Instrument,
+    opposite: int | None,
+    residuals: list[Residual],
+    *,
+    buying: bool,
+) -> list[Quote]:
+    """Cut, round and reprice one side of quotes; `opposite` is the touch they may not reach."""
+    tick, lot = instrument.tick, instrument.lot
+    top = instrument.one - tick if instrument.kind is _BINARY else None
+    side = _BUY if buying else _SELL
+    levels: dict[int, int] = {}
+    for asked, size in quotes:
+        rest = size % lot
+        if rest or size <= 0:
+            residuals.append(Residual(_DUST, side, asked, rest))
+            if size < lot:
+                continue
+        price = asked
+        if opposite is not None:  # at least one tick behind the opposite touch (law S)
+            if buying and price > opposite - tick:
+                price = opposite - tick
+            elif not buying and price < opposite + tick:
+                price = opposite + tick
+        if price % tick:
+            price = floor_to_tick(price, tick) if buying else ceil_to_tick(price, tick)
+        if price < tick or (top is not None and price > top):
+            residuals.append(Residual(_OUT_OF_RANGE, side, asked, size - rest))
+        else:
+            levels[price] = levels.get(price, 0) + size - rest
+    if len(levels) > 1:
+        return sorted(levels.items(), reverse=buying)
+    return list(levels.items())
+
+
+def _target(
+    wanted: Wanted,
+    wish: Target,
+    instrument: Instrument,
+    position: int,
+    bid: int | None,
+    ask: int | None,
+) -> None:
+    """Turn a position into the one level that leads there, worked as its urgency says.
+
+    A target is a promise of a position, so nothing larger than the difference is left resting.
+    """
+    wanted.tolerance_percent = 0
+    missing = wish.position - position
+    if missing == 0:
+        return
+    buying = missing > 0
+    size = abs(missing)
+    side = _BUY if buying else _SELL
+    opposite = ask if buying else bid
+    price = _limit_on_grid(wish.limit_price, instrument, buying=buying)
+    if wish.urgency is not Urgency.REST:
+        wanted.type = OrderType.FAK if wish.urgency is Urgency.CROSS else OrderType.FOK
+        wanted.post_only = False
+        if opposite is None or (opposite > price if buying else opposite < price):
+            wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
+            return
+        opposite = None
+    levels = _levels(((price, size),), instrument, opposite, wanted.residuals, buying=buying)
+    if buying:
+        wanted.bids = levels
+    else:
+        wanted.asks = levels
+
+
+def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:
+    """Return the worst price on the grid that is no worse than the limit.
+
+    A limit of certainty or of nothing means any price, so it is drawn into the range.
+    """
+    tick = instrument.tick
+    if buying:
+        price = floor_to_tick(limit, tick)
+        return min(price, instrument.one - tick) if instrument.kind is _BINARY else price
+    return max(ceil_to_tick(limit, tick), tick)

@@ -1,0 +1,99 @@
+"""Records: what the executor remembers of one order and of one instrument."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import BookMarked
+from engine.domain.instruments import BotId, Instrument, Leg, Side
+from engine.domain.intents import Basket, Quotes, Target
+from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.executor.plan import Residual
+from engine.risk.gate import Denied
+
+Wish = Quotes | Target
+
+
+class Working(msgspec.Struct, kw_only=True, gc=False):
+    """One order as far as we know it. `bid` and `level` are its side and price in YES-space."""
+
+    order: Order
+    bid: bool
+    level: int
+    remaining: int
+    """What may still fill while the order lives."""
+    state: OrderState = OrderState.PENDING
+    identity: Identity | None = None
+    """None = not named yet."""
+    changed_ns: int = 0
+    cancel_asked: bool = False
+    """A cancel has been asked since the order was last known to rest."""
+    reported: int = 0
+    """The largest filled size the venue reported; more than ours means fills are missing."""
+    unknown_ns: int = 0
+    """When it became UNKNOWN the last time."""
+    asks: int = 0
+    """Questions asked since it became UNKNOWN."""
+    not_found: int = 0
+    """`Not found` answers since it became UNKNOWN."""
+    missing: int = 0
+    """Complete listings in a row that should have had it and did not."""
+
+    @property
+    def filled(self) -> int:
+        """What has been filled, by the fills we booked."""
+        return self.order.size - self.remaining
+
+
+def working_of(order: Order, instrument: Instrument) -> Working:
+    """Return the record of an order that has just been decided."""
+    no = order.leg is Leg.NO
+    buy = order.side is Side.BUY
+    return Working(
+        order=order,
+        bid=buy is not no,
+        level=instrument.one - order.price if no else order.price,
+        remaining=order.size,
+        changed_ns=order.created_ns,
+    )
+
+
+class Post:
+    """Everything the executor keeps about one instrument: one lookup on the hot path."""
+
+    __slots__ = (
+        "basket",
+        "bot",
+        "closed",
+        "cooldown_ns",
+        "denied",
+        "instrument",
+        "mark",
+        "refusals",
+        "residuals",
+        "trusted",
+        "wish",
+        "working",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.mark: BookMarked | None = None
+        self.trusted = False
+        """False until the first trusted mark, and after the book was torn or its feed lost."""
+        self.closed = False
+        self.bot: BotId | None = None
+        """Whose wish it is; None = nobody's."""
+        self.wish: Wish | None = None
+        self.basket: Basket | None = None
+        """The basket the wish belongs to; None = it stands alone."""
+        self.working: dict[OrderId, Working] = {}
+        """Orders that may still fill, oldest first."""
+        self.cooldown_ns = 0
+        """Nothing is placed before this time."""
+        self.refusals = 0
+        """Refusals in a row."""
+        self.residuals: tuple[Residual, ...] = ()
+        """What the last plan could not express."""
+        self.denied: Denied | None = None
+        """What risk said last, if it said no in the last plan."""
