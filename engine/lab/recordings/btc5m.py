@@ -1,0 +1,269 @@
+"""Reader of the book-only recording of BTC 5-minute markets (`polymarket_btc5m_l2`).
+
+Each line is `{"recv_ts":<s>,"slug":…,"raw":<verbatim book message>}`: a full book per trade, sorted
+by receive time. Every book is checked against the venue's own hash, which also yields the trade
+price the message leaves out. What cannot be known is told as unknown: a size that did not fall, an
+aggressor between two readings, an outcome (the recording has none, and a price is not one).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.events import (
+    BookDistrusted,
+    BookReplaced,
+    Event,
+    TradePrinted,
+)
+from engine.errors import BadInput
+from engine.feeds.bad_frame import BadFrame
+from engine.feeds.polymarket.level_map import LevelMap
+from engine.feeds.polymarket.numbers import ONE, units
+from engine.lab.recordings.btc5m_market import (
+    THOUSANDTH,
+    BookFrame,
+    Market,
+    Token,
+    instrument_of,
+    new_token,
+)
+from engine.lab.recordings.door import RecordingStats
+from engine.lab.recordings.inferred_trades import Sides, read_trade
+from engine.lab.recordings.lines import read_lines
+from engine.lab.recordings.watch import Watch
+
+MARKETS_MAX = 1_000
+"""Markets at once; a 5-minute series has two or three, and old ones are dropped."""
+
+
+class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One line of the recording."""
+
+    recv_ts: float
+    """Receive time in seconds with microseconds, which a float holds exactly enough."""
+    slug: str
+    raw: BookFrame
+
+
+class LooseLine(msgspec.Struct, gc=False):
+    """The same with fields we do not know."""
+
+    recv_ts: float
+    slug: str
+    raw: BookFrame
+
+
+_strict = msgspec.json.Decoder(Line).decode
+_loose = msgspec.json.Decoder(LooseLine).decode
+
+TokenTable = dict[str, tuple[str, str]]
+"""Condition id → (token0, token1)."""
+
+
+class Btc5mRecording:
+    """The days given, in order. token0 of `tokens` stands as YES; unknown: the first one met."""
+
+    def __init__(self, paths: Sequence[Path], tokens: TokenTable) -> None:
+        self.stats = RecordingStats()
+        self.stats.bytes_total = sum(path.stat().st_size for path in paths)
+        self._paths = tuple(paths)
+        self._table = tokens
+        self._levels = (LevelMap(), LevelMap(mirrored=True))
+        self._watch = Watch(self.stats)
+        self._markets = self._watch.markets
+        self._clock_ns = 0
+        self._epoch = 0
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield (now_ns, event). See `Recording`."""
+        stats, watch = self.stats, self._watch
+        for path in self._paths:
+            for number, line in read_lines(path, stats):
+                stats.frames += 1
+                read = self._decode(line, path, number)
+                if read is None:
+                    continue
+                frame, now_ns = read.raw, self._now(read)
+                if watch.due_ns <= now_ns:
+                    yield from watch.due(now_ns)
+                self._clock_ns = stats.last_ns = now_ns
+                if stats.first_ns is None:
+                    stats.first_ns = now_ns
+                try:
+                    events = self._take(read.slug, frame, now_ns)
+                except BadFrame as error:
+                    events = self._refuse(frame, error.kind, path, number)
+                stats.events += len(events)
+                for event in events:
+                    yield now_ns, event
+        for now_ns, event in watch.rest():
+            stats.last_ns = now_ns
+            yield now_ns, event
+
+    def _now(self, line: Line | LooseLine) -> int:
+        """Return the clock: the later of receive time and the venue's stamp, never backwards."""
+        received_ns = round(line.recv_ts * 1e6) * 1_000
+        stamp = line.raw.timestamp
+        stamp_ns = int(stamp) * 1_000_000 if stamp.isascii() and stamp.isdigit() else 0
+        return max(self._clock_ns, received_ns, stamp_ns)
+
+    def _decode(self, line: bytes, path: Path, number: int) -> Line | LooseLine | None:
+        try:
+            return _strict(line)
+        except msgspec.DecodeError:
+            pass
+        try:
+            read = _loose(line)
+        except msgspec.ValidationError:
+            kind = "unexpected shape"
+        except msgspec.DecodeError:
+            kind = "broken json"
+        else:
+            self.stats.anomaly("unknown field", f"{path.name}:{number}")
+            return read
+        # Nobody knows whose frame was lost: no market's next fall of a level is a trade's size.
+        self._epoch += 1
+        self.stats.anomaly(kind, f"{path.name}:{number}")
+        return None
+
+    def _take(self, slug: str, frame: BookFrame, now_ns: int) -> list[Event]:
+        """Check one frame and give its events. Raises BadFrame."""
+        if frame.event_type != "book":
+            raise BadFrame("unknown event type")
+        stats = self.stats
+        market = self._markets.get(frame.market)
+        if market is None:
+            market = self._open(slug, frame, now_ns)
+        token = market.tokens.get(frame.asset_id)
+        if token is None:
+            token = self._open_token(market, frame)
+        stamp_ns = units(frame.timestamp, 0, "timestamp") * 1_000_000
+        book = token.read(bytes(frame.bids), bytes(frame.asks))
+        bids, asks = book
+        if bids and asks and bids[-1][0] >= asks[-1][0]:
+            raise BadFrame("crossed book")
+        stats.hash_checked += 1
+        found = market.check(token, frame, book)
+        if found is None:
+            stats.hash_mismatched += 1
+            raise BadFrame("hash mismatch")
+        stats.hash_matched += 1
+        if self._stale(market, token, frame, stamp_ns):
+            return []
+        market.last, market.tick = found
+        return self._tell(market, token, frame, book, now_ns)
+
+    def _stale(self, market: Market, token: Token, frame: BookFrame, stamp_ns: int) -> bool:
+        """Return whether the frame adds nothing: read twice, or older than what was told.
+
+        Older frames come right after a subscription: the snapshot overtook them.
+        """
+        if frame.timestamp == token.last_stamp and frame.hash == token.last_hash:
+            self.stats.duplicates += 1
+            return True
+        token.last_stamp, token.last_hash = frame.timestamp, frame.hash
+        if stamp_ns < market.stamp_ns:
+            self.stats.out_of_order += 1
+            return True
+        if stamp_ns > market.stamp_ns:
+            market.stamp_ns = stamp_ns
+            market.told.clear()
+        return False
+
+    def _tell(
+        self, market: Market, token: Token, frame: BookFrame, book: Sides, now_ns: int
+    ) -> list[Event]:
+        """Give the events of a proven frame: the trade before the book it left behind."""
+        other = (not token.mirrored, book)
+        if other in market.told:
+            # One match is told once per token; the second telling is the same trade and book.
+            market.told.remove(other)
+            market.clock_ns = now_ns
+            self.stats.mirrored += 1
+            return []
+        if len(market.tokens) > 1:
+            market.told.append((token.mirrored, book))
+        events = self._watch.heard(frame.market, market, now_ns)
+        if market.tick != market.listed_tick:
+            events.append(market.listed(market.tick))
+        if market.epoch != self._epoch:
+            market.epoch = self._epoch
+            market.book = None
+        if frame.tick_size is None:
+            events.append(_trade(market, token, book))
+        market.book = book
+        events.append(
+            BookReplaced(
+                instrument=market.id, bids=book[0], asks=book[1], exchange_ns=market.stamp_ns
+            )
+        )
+        return events
+
+    def _open(self, slug: str, frame: BookFrame, now_ns: int) -> Market:
+        """Begin a market at its first frame."""
+        if len(self._markets) >= MARKETS_MAX:
+            raise BadInput(f"more than {MARKETS_MAX} markets at once: not this kind of recording")
+        pair = self._table.get(frame.market)
+        try:
+            instrument = instrument_of(frame.market, slug, pair)
+        except BadInput:
+            raise BadFrame("slug without a start") from None
+        market = Market(instrument)
+        market.clock_ns = now_ns
+        market.epoch = self._epoch
+        if pair is not None:
+            for asset_id, mirrored in zip(pair, (False, True), strict=True):
+                new_token(market, asset_id, self._levels[mirrored], mirrored=mirrored)
+        self._watch.add(frame.market, market, now_ns)
+        self.stats.markets.add(market.id)
+        return market
+
+    def _open_token(self, market: Market, frame: BookFrame) -> Token:
+        """Begin a token the table does not name: the first one met is YES, the second NO."""
+        if len(market.tokens) >= 2:
+            raise BadFrame("third token")
+        mirrored = bool(market.tokens)
+        return new_token(market, frame.asset_id, self._levels[mirrored], mirrored=mirrored)
+
+    def _refuse(self, frame: BookFrame, kind: str, path: Path, number: int) -> list[Event]:
+        """Count a frame that cannot be believed; its market's book is torn until the next one."""
+        self.stats.anomaly(kind, f"{path.name}:{number}")
+        market = self._markets.get(frame.market)
+        if market is None or not market.listed_tick:
+            return []
+        market.book = None
+        return [BookDistrusted(instrument=market.id, reason=kind)]
+
+
+def _trade(market: Market, token: Token, book: Sides) -> TradePrinted:
+    """Give the trade that caused a frame, read from the proven last trade price."""
+    own = (market.last or 0) * THOUSANDTH
+    trade = read_trade(ONE - own if token.mirrored else own, market.book, book)
+    return TradePrinted(
+        instrument=market.id,
+        price=trade.price,
+        size=trade.size,
+        aggressor=trade.aggressor,
+        source=trade.source,
+        exchange_ns=market.stamp_ns,
+    )
+
+
+def read_tokens(path: Path) -> TokenTable:
+    """Read `markets.csv`. Raises BadInput where a column is missing."""
+    try:
+        with path.open(newline="") as file:
+            return {
+                row["market_condition_id"]: (row["token0"], row["token1"])
+                for row in csv.DictReader(file)
+                if row["token0"] and row["token1"]
+            }
+    except (KeyError, csv.Error, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path.name} is not the table of this recording's markets: {error}"
+        ) from None
