@@ -27,8 +27,6 @@ from math import log, sqrt
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from engine.caches.markets import MarketCache
 from engine.caches.views import InventoryView
@@ -46,6 +44,7 @@ from engine.lab.fair_value_recording import (
     read_ticks,
     recorded_days,
 )
+from engine.lab.fair_value_scores import Estimate, HorizonScore, Moment, score
 from engine.strategies.door import Context
 from engine.strategies.fair_value import normal_cdf
 from engine.strategies.market_maker import MarketMaker
@@ -61,36 +60,6 @@ RESAMPLES = 4_000
 SEED = 20_260_608
 FOREVER_S = 1e15
 """A half-life so long that the plain formula forgets nothing within a recording."""
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """The three forecasts of one market at one horizon, and what happened."""
-
-    slug: str
-    horizon_s: int
-    ours: float
-    spot: float
-    up: bool
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A mean with its bootstrap 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-class HorizonScore(msgspec.Struct, frozen=True):
-    """Brier scores at one horizon, lower is better, and paired differences in our favour."""
-
-    horizon_s: int
-    markets: int
-    ours: Estimate
-    half: Estimate
-    spot: Estimate
-    half_less_ours: Estimate
-    spot_less_ours: Estimate
 
 
 class StudyResult(msgspec.Struct, frozen=True):
@@ -242,38 +211,6 @@ def _instrument(identifier: InstrumentId, market: RecordedMarket) -> Instrument:
         starts_ns=market.starts_ns,
         closes_ns=market.closes_ns,
     )
-
-
-# -- scoring ---------------------------------------------------------------------------------------
-
-
-def score(moments: list[Moment], horizon_s: int, resamples: int, seed: int) -> HorizonScore:
-    """Return the scores of one horizon's moments. Raises BadInput where there are none."""
-    if not moments:
-        raise BadInput(f"no market could be scored {horizon_s} s before its close")
-    outcome = np.array([float(m.up) for m in moments])
-    ours = (np.array([m.ours for m in moments]) - outcome) ** 2
-    spot = (np.array([m.spot for m in moments]) - outcome) ** 2
-    half = np.full(len(moments), 0.25)
-    # One set of resampled markets for all columns keeps the differences paired.
-    draws = np.random.default_rng([seed, horizon_s]).integers(
-        0, len(moments), size=(resamples, len(moments))
-    )
-    return HorizonScore(
-        horizon_s=horizon_s,
-        markets=len(moments),
-        ours=_estimate(ours, draws),
-        half=_estimate(half, draws),
-        spot=_estimate(spot, draws),
-        half_less_ours=_estimate(half - ours, draws),
-        spot_less_ours=_estimate(spot - ours, draws),
-    )
-
-
-def _estimate(values: NDArray[np.float64], draws: NDArray[np.int64]) -> Estimate:
-    means = values[draws].mean(axis=1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(values.mean()), float(low), float(high))
 
 
 # -- the command -----------------------------------------------------------------------------------

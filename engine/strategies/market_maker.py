@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -27,7 +27,6 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import BotId, Instrument, InstrumentId
-from engine.domain.intents import Quotes
 from engine.errors import BadInput, BrokenInvariant
 from engine.strategies.door import Context, Evaluation, Parameters
 from engine.strategies.market_maker_fair import book_fair, reference_fair
@@ -40,28 +39,25 @@ from engine.strategies.market_maker_learning import (
     watch_settlement,
 )
 from engine.strategies.market_maker_parameters import FairSource, MarketMakerParameters
-from engine.strategies.market_maker_quotes import (
-    Edges,
-    Fair,
-    affordable,
-    edges_of,
-    ladder,
-    sizes_of,
-    stands,
-)
+from engine.strategies.market_maker_quotes import Fair, affordable, edges_of, sizes_of, stands
 from engine.strategies.market_maker_state import (
     FILLS_WAITING_MAX,
+    MS_NS,
     STATE_VERSION,
-    UNBOUNDED,
     Learned,
     Market,
     Saved,
-    Sizes,
-    Standing,
     WaitingFill,
     fresh_learned,
     fresh_shared,
     retune,
+)
+from engine.strategies.market_maker_wish import (
+    evaluation,
+    fresh_wish,
+    no_wish,
+    same_wish,
+    state_wish,
 )
 
 INSTRUMENTS_MAX = 5_000
@@ -69,8 +65,6 @@ INSTRUMENTS_MAX = 5_000
 
 WAKING = frozenset({InstrumentListed, InstrumentClosed, BookDistrusted, FeedLost, FeedRestored})
 """Rare events after which the gates may answer differently."""
-
-MS_NS = 1_000_000
 
 
 class MarketMaker:
@@ -147,43 +141,40 @@ class MarketMaker:
         if market is not None and market.instrument is instrument:
             return market
         if market is None:
-            market = Market(instrument, self._learned_of(instrument.id), self.parameters)
+            learned = self._learned_of(instrument.id)
+            market = Market(instrument, learned, self._shared, self.parameters)
             self._markets[instrument.id] = market
         else:
-            market.adopt(instrument, self.parameters)
-        watch_settlement(market.learned, instrument, self._shared, self.parameters)
+            market.adopt(instrument)
+        watch_settlement(market)
         return market
 
     # -- evaluating --------------------------------------------------------------------------------
 
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
         """Say what to quote in `context.view.instrument`, and why."""
-        p = self.parameters
-        market = self._market(context.view.instrument)
+        view = context.view
+        market = self._market(view.instrument)
         learned = market.learned
         if learned.waiting:
             learn_position(market, context.inventory.position, now_ns)
         else:
             learned.position = context.inventory.position
-        learn_book(market, context.view, self._shared, p, now_ns)
+        learn_book(market, view, now_ns)
         gates: list[Gate] = []
         fair: Fair | None = None
-        if market_gates(gates, context, market, p, now_ns):
+        if market_gates(gates, context, market, now_ns):
             if self._referenced:
-                fair = reference_fair(gates, context, market, self._shared, p, now_ns)
+                fair = reference_fair(gates, context, market, now_ns)
             else:
-                fair = book_fair(gates, context.view.book, market, p)
-            if fair is not None and event_gate(gates, learned, self._shared, now_ns):
+                fair = book_fair(gates, view.book, market)
+            if fair is not None and event_gate(gates, market, now_ns):
                 return self._quote(context, market, fair, gates, now_ns)
         return self._withdraw(context, market, fair, gates, now_ns)
 
+    @staticmethod
     def _withdraw(
-        self,
-        context: Context,
-        market: Market,
-        fair: Fair | None,
-        gates: list[Gate],
-        now_ns: int,
+        context: Context, market: Market, fair: Fair | None, gates: list[Gate], now_ns: int
     ) -> Evaluation:
         """Wish for nothing, once, and name the gate that failed."""
         failed = gates[-1].name
@@ -191,131 +182,39 @@ class MarketMaker:
         standing = market.learned.standing
         intent = None
         if standing is None or not standing.empty:
-            intent = self._state(
-                context, market, _nothing(regime), now_ns + self.parameters.valid_for_ms * MS_NS
-            )
-        decision = self._decision(context, market, regime, fair, (), gates, failed, intent, now_ns)
-        return Evaluation(decision=decision, intents=() if intent is None else (intent,))
-
-    def _quote(
-        self, context: Context, market: Market, fair: Fair, gates: list[Gate], now_ns: int
-    ) -> Evaluation:
-        p = self.parameters
-        regime = regime_of(context, market, p, now_ns)
-        view, inventory = context.view, context.inventory
-        bid_prices, ask_prices = view.book.bid_prices, view.book.ask_prices
-        touch = (
-            bid_prices[-1] if bid_prices else None,
-            ask_prices[0] if ask_prices else None,
-        )
-        edges = edges_of(fair, market, inventory.position, regime, self._shared.means, touch, p)
-        sizes = sizes_of(market, inventory, regime, p.levels)
-        if inventory.position or market.sizes_worst > context.capital_micro * market.divisor:
-            sizes = affordable(*sizes, market, inventory, edges, context.capital_micro)
-        standing = market.learned.standing
-        outcome, intent = "hold", None
-        if standing is None or not stands(standing, edges, sizes, regime, touch, market, now_ns):
-            outcome = "quote"
-            fresh = self._fresh(edges, sizes, market, regime, now_ns)
-            intent = self._state(context, market, fresh, fresh.valid_until_ns)
-        elif now_ns >= standing.restate_ns:
-            outcome = "quote"
-            again = self._again(standing, market, now_ns)
-            intent = self._state(context, market, again, again.valid_until_ns)
-        decision = self._decision(
-            context, market, regime, fair, edges.parts, gates, outcome, intent, now_ns
+            intent = state_wish(context, market, no_wish(regime), now_ns)
+        return evaluation(
+            context, market, gates, fair,
+            regime=regime, parts=(), outcome=failed, intent=intent, now_ns=now_ns,
         )  # fmt: skip
-        return Evaluation(decision=decision, intents=() if intent is None else (intent,))
 
-    def _fresh(
-        self,
-        edges: Edges,
-        sizes: tuple[Sizes, Sizes],
-        market: Market,
-        regime: Regime,
-        now_ns: int,
-    ) -> Standing:
-        bids, asks = ladder(*sizes, edges, market, self.parameters.level_step_ticks)
-        restate_ns, valid_until_ns = self._times(market, bool(bids or asks), now_ns)
-        return Standing(
-            bids=bids,
-            asks=asks,
-            bid_sizes=sizes[0],
-            ask_sizes=sizes[1],
-            bid_edge=edges.bid,
-            ask_edge=edges.ask,
-            tick=market.tick,
-            regime=regime,
-            restate_ns=restate_ns,
-            valid_until_ns=valid_until_ns,
-        )
-
-    def _again(self, standing: Standing, market: Market, now_ns: int) -> Standing:
-        """Return the same wish for longer; its edges stay, so that hysteresis cannot creep."""
-        restate_ns, valid_until_ns = self._times(market, True, now_ns)
-        return msgspec.structs.replace(
-            standing, restate_ns=restate_ns, valid_until_ns=valid_until_ns
-        )
-
-    def _times(self, market: Market, resting: bool, now_ns: int) -> tuple[int, int]:
-        """Return (restate, valid until). A wish ends by itself when the close comes too near."""
-        p = self.parameters
-        valid_until_ns = now_ns + p.valid_for_ms * MS_NS
-        if market.stop_ns is not None:
-            valid_until_ns = min(valid_until_ns, market.stop_ns)
-        return (now_ns + p.refresh_ms * MS_NS if resting else UNBOUNDED), valid_until_ns
-
-    def _state(
-        self, context: Context, market: Market, standing: Standing, valid_until_ns: int
-    ) -> Quotes:
-        market.learned.standing = standing
-        return Quotes(
-            bot=context.bot,
-            instrument=market.instrument.id,
-            bids=standing.bids,
-            asks=standing.asks,
-            valid_until_ns=valid_until_ns,
-            decision=context.decision,
-        )
-
-    def _decision(
-        self,
-        context: Context,
-        market: Market,
-        regime: str,
-        fair: Fair | None,
-        parts: tuple[tuple[str, float], ...],
-        gates: list[Gate],
-        outcome: str,
-        intent: Quotes | None,
-        now_ns: int,
-    ) -> Decision:
-        scale = market.scale
-        book = context.view.book
-        bids, asks = book.bid_prices, book.ask_prices
-        inputs: tuple[tuple[str, float], ...] = (
-            ("position_shares", context.inventory.position * market.size_scale),
-            ("capital", context.capital_micro * 1e-6),
-            *((("best_bid", bids[-1] * scale),) if bids else ()),
-            *((("best_ask", asks[0] * scale),) if asks else ()),
-        )
-        if fair is not None:
-            inputs += fair.inputs
-            parts = fair.build_up + parts
-        provenance = market.learned.provenance
-        return Decision(
-            number=context.decision,
-            bot=context.bot,
-            instrument=market.instrument.id,
-            at_ns=now_ns,
-            regime=regime,
-            inputs=inputs,
-            build_up=parts,
-            gates=tuple(gates),
-            outcome=outcome,
-            intent=intent,
-            notes=(("strike_provenance", provenance),) if provenance else (),
-        )
+    @staticmethod
+    def _quote(
+        context: Context, market: Market, fair: Fair, gates: list[Gate], now_ns: int
+    ) -> Evaluation:
+        """Keep the standing wish, state it again, or make a new one."""
+        regime = regime_of(context, market, now_ns)
+        inventory = context.inventory
+        bids, asks = context.view.book.bid_prices, context.view.book.ask_prices
+        touch = (bids[-1] if bids else None, asks[0] if asks else None)
+        edges = edges_of(fair, market, inventory.position, regime, touch)
+        sizes = sizes_of(market, inventory.position, regime)
+        if inventory.position or market.sizes_worst > context.capital_micro * market.divisor:
+            sizes = affordable(sizes, edges, market, inventory, context.capital_micro)
+        standing = market.learned.standing
+        wish = None
+        if standing is None or not stands(
+            standing, market, edges=edges, sizes=sizes, regime=regime, touch=touch, now_ns=now_ns
+        ):
+            wish = fresh_wish(market, edges, sizes, regime, now_ns)
+        elif now_ns >= standing.restate_ns:
+            wish = same_wish(standing, market, now_ns)
+        intent = None if wish is None else state_wish(context, market, wish, now_ns)
+        return evaluation(
+            context, market, gates, fair,
+            regime=regime, parts=edges.parts, outcome="hold" if intent is None else "quote",
+            intent=intent, now_ns=now_ns,
+        )  # fmt: skip
 
     # -- surviving a restart -----------------------------------------------------------------------
 
@@ -340,8 +239,3 @@ class MarketMaker:
         self._shared = saved.shared
         self._learned = saved.learned
         self._markets = {}
-
-
-def _nothing(regime: Regime) -> Standing:
-    """Return the empty wish: it stands until something can be quoted."""
-    return Standing(regime=regime)

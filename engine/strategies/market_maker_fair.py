@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from math import sqrt
 
+import msgspec
+
 from engine.caches.views import References, ReferenceView
 from engine.domain.books import Book
 from engine.domain.decisions import Gate
@@ -21,9 +23,8 @@ from engine.strategies.fair_value import (
     settlement_mean,
     settlement_variance,
 )
-from engine.strategies.market_maker_parameters import MarketMakerParameters
 from engine.strategies.market_maker_quotes import Fair
-from engine.strategies.market_maker_state import Market, Shared
+from engine.strategies.market_maker_state import Market
 
 BPS = 1e-4
 
@@ -31,18 +32,16 @@ TWAP_COVERED_MIN = 0.9
 """Share of the passed settlement window that must be covered by known oracle prices."""
 
 
-def book_fair(
-    gates: list[Gate], book: Book, market: Market, p: MarketMakerParameters
-) -> Fair | None:
+def book_fair(gates: list[Gate], book: Book, market: Market) -> Fair | None:
     """Return the microprice as fair value, or None with the failing gate appended last."""
-    volatility = market.learned.volatility
+    volatility, p = market.learned.volatility, market.p
     warm = volatility.seconds > 0.0 and volatility.observed_s >= p.sigma_warm_s
     gates.append(Gate("sigma_ready", warm, volatility.observed_s, p.sigma_warm_s))
     if not warm:
         return None
     bid, ask = book.bid_prices[-1], book.ask_prices[0]
     price = microprice(bid, book.bids[bid], ask, book.asks[ask])
-    if market.binary and not _in_range(gates, price, market, p):
+    if market.binary and not _in_range(gates, price, market):
         return None
     sigma = sqrt(volatility.squares / volatility.seconds)
     if sigma < market.sigma_floor:
@@ -54,63 +53,45 @@ def book_fair(
     return Fair(price, sigma, 0.0, (), parts)
 
 
-def _in_range(gates: list[Gate], price: float, market: Market, p: MarketMakerParameters) -> bool:
+def _in_range(gates: list[Gate], price: float, market: Market) -> bool:
     """Gate the fair value of a binary; the limit shown is the one that binds."""
+    p = market.p
     inside = market.price_min <= price <= market.price_max
     limit = p.price_min if price < market.price_min else p.price_max
     gates.append(Gate("price_in_range", inside, price * market.scale, limit))
     return inside
 
 
-class Spot:
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
     """Where the oracle stands in the world, as far as the references tell. Prices in its unit."""
 
-    __slots__ = ("basis_variance", "inputs", "price", "sigma_log", "stamp_ns")
-
-    def __init__(
-        self,
-        *,
-        price: float,
-        stamp_ns: int,
-        sigma_log: float,
-        basis_variance: float,
-        inputs: tuple[tuple[str, float], ...],
-    ) -> None:
-        self.price = price
-        self.stamp_ns = stamp_ns
-        self.sigma_log = sigma_log
-        self.basis_variance = basis_variance
-        self.inputs = inputs
+    price: float
+    stamp_ns: int
+    sigma_log: float = 0.0
+    """Volatility of the log return per √s."""
+    basis_variance: float = 0.0
+    inputs: tuple[tuple[str, float], ...] = ()
 
 
-def reference_fair(
-    gates: list[Gate],
-    context: Context,
-    market: Market,
-    shared: Shared,
-    p: MarketMakerParameters,
-    now_ns: int,
-) -> Fair | None:
+def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: int) -> Fair | None:
     """Return P(oracle settles ≥ strike) as fair value, or None with the failing gate last."""
     strike_e8 = market.instrument.strike_e8
     proven = strike_e8 is not None and market.binary
     gates.append(Gate("strike_proven", proven, float(proven), 1.0))
     if strike_e8 is None or not proven:
         return None
-    dated = market.closes_ns is not None
-    gates.append(Gate("close_known", dated, float(dated), 1.0))
-    spot = _spot(gates, context.references, shared, p, now_ns) if dated else None
+    spot = _spot(gates, context.references, market, now_ns)
     if spot is None:
         return None
-    fair = _settled(gates, market, spot, strike_e8 / 1e8, p)
-    if fair is None or not _in_range(gates, fair.price, market, p):
+    fair = _settled(gates, market, spot, strike_e8 / 1e8)
+    if fair is None or not _in_range(gates, fair.price, market):
         return None
-    book = context.view.book
+    book, gap_max = context.view.book, market.p.fair_gap_max
     if book.bid_prices and book.ask_prices:
         mid = (book.bid_prices[-1] + book.ask_prices[0]) / 2.0
         gap = abs(fair.price - mid) * market.scale
-        gates.append(Gate("fair_gap", gap <= p.fair_gap_max, gap, p.fair_gap_max))
-        if gap > p.fair_gap_max:
+        gates.append(Gate("fair_gap", gap <= gap_max, gap, gap_max))
+        if gap > gap_max:
             return None
     return fair
 
@@ -126,51 +107,60 @@ def _fresh(
     return age_ms <= age_ms_max
 
 
-def _spot(
-    gates: list[Gate],
-    references: References,
-    shared: Shared,
-    p: MarketMakerParameters,
-    now_ns: int,
-) -> Spot | None:
+def _spot(gates: list[Gate], references: References, market: Market, now_ns: int) -> Spot | None:
+    p = market.p
     oracle = references.get(p.oracle)
     if not _fresh(gates, "oracle", oracle, p.oracle_age_ms_max, now_ns) or oracle is None:
         return None
-    lead, price, basis_variance = oracle, oracle.price_e8 / 1e8, 0.0
-    inputs: tuple[tuple[str, float], ...] = (("oracle", price),)
+    price = oracle.price_e8 / 1e8
+    # A price is as old as its stamp says: its uncertainty runs from there, not from now.
+    spot: Spot | None = Spot(
+        price=price, stamp_ns=_made_ns(oracle, now_ns), inputs=(("oracle", price),)
+    )
     if p.reference != p.oracle:
-        reference = references.get(p.reference)
-        fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
-        if not fresh or reference is None:
-            return None
-        basis = shared.basis
-        paired = basis.pairs >= p.basis_pairs_min
-        gates.append(Gate("basis_ready", paired, float(basis.pairs), float(p.basis_pairs_min)))
-        if not paired:
-            return None
-        lead, basis_variance = reference, basis.variance
-        price = reference.price_e8 / 1e8 + basis.mean
-        inputs += (
-            ("reference", reference.price_e8 / 1e8),
-            ("basis_mean", basis.mean),
-            ("basis_sigma", sqrt(basis_variance)),
-        )
-    sigma_log = _sigma_log(gates, shared, p)
-    if sigma_log is None:
+        spot = _led(gates, references.get(p.reference), market, price, now_ns)
+    sigma_log = _sigma_log(gates, market) if spot is not None else None
+    if spot is None or sigma_log is None:
         return None
-    # The price is as old as its stamp says: its uncertainty runs from there, not from now.
-    stamp_ns = now_ns if lead.exchange_ns is None else min(lead.exchange_ns, now_ns)
+    return msgspec.structs.replace(spot, sigma_log=sigma_log)
+
+
+def _made_ns(view: ReferenceView, now_ns: int) -> int:
+    return now_ns if view.exchange_ns is None else min(view.exchange_ns, now_ns)
+
+
+def _led(
+    gates: list[Gate],
+    reference: ReferenceView | None,
+    market: Market,
+    oracle_price: float,
+    now_ns: int,
+) -> Spot | None:
+    """Return where the reference and the basis say the oracle will be seen."""
+    p, basis = market.p, market.shared.basis
+    fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
+    if not fresh or reference is None:
+        return None
+    paired = basis.pairs >= p.basis_pairs_min
+    gates.append(Gate("basis_ready", paired, float(basis.pairs), float(p.basis_pairs_min)))
+    if not paired:
+        return None
+    price = reference.price_e8 / 1e8
     return Spot(
-        price=price,
-        stamp_ns=stamp_ns,
-        sigma_log=sigma_log,
-        basis_variance=basis_variance,
-        inputs=inputs,
+        price=price + basis.mean,
+        stamp_ns=_made_ns(reference, now_ns),
+        basis_variance=basis.variance,
+        inputs=(
+            ("oracle", oracle_price),
+            ("reference", price),
+            ("basis_mean", basis.mean),
+            ("basis_sigma", sqrt(basis.variance)),
+        ),
     )
 
 
-def _sigma_log(gates: list[Gate], shared: Shared, p: MarketMakerParameters) -> float | None:
-    volatility = shared.volatility
+def _sigma_log(gates: list[Gate], market: Market) -> float | None:
+    p, volatility = market.p, market.shared.volatility
     variance = volatility.variance_per_s
     warm = variance is not None and volatility.observed_s >= p.sigma_warm_s
     gates.append(Gate("sigma_ready", warm, volatility.observed_s, p.sigma_warm_s))
@@ -179,10 +169,22 @@ def _sigma_log(gates: list[Gate], shared: Shared, p: MarketMakerParameters) -> f
     return min(max(sqrt(variance), p.sigma_floor_bps * BPS), p.sigma_cap_bps * BPS)
 
 
-def _settled(
-    gates: list[Gate], market: Market, spot: Spot, strike: float, p: MarketMakerParameters
-) -> Fair | None:
-    closes_ns, window_s = market.closes_ns, p.twap_window_s
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the market will settle on, as a normal variable in the oracle's unit."""
+
+    mean: float
+    variance: float
+    to_close_s: float
+    open_share: float
+    """Share of the settlement price that still moves with the spot."""
+    realised: float | None
+    """Average over the passed part of the window; None before the window."""
+
+
+def _settlement(gates: list[Gate], market: Market, spot: Spot) -> Settlement | None:
+    closes_ns, window_s = market.closes_ns, market.p.twap_window_s
+    dated = closes_ns is not None and window_s is not None
+    gates.append(Gate("close_known", dated, float(dated), 1.0))
     if closes_ns is None or window_s is None:
         return None
     to_close_s = max(0, closes_ns - spot.stamp_ns) / 1e9
@@ -191,43 +193,53 @@ def _settled(
         realised = _realised(gates, market.learned.twap, spot.stamp_ns, window_s - to_close_s)
         if realised is None:
             return None
-    sigma = spot.sigma_log * spot.price
     mean = settlement_mean(
         spot=spot.price, realised_average=realised, to_close_s=to_close_s, window_s=window_s
     )
     settling = settlement_variance(
-        variance_per_s=sigma * sigma, to_close_s=to_close_s, window_s=window_s
+        variance_per_s=(spot.sigma_log * spot.price) ** 2, to_close_s=to_close_s, window_s=window_s
     )
-    chance = slope = None
-    variance = 0.0
-    if mean is not None and settling is not None:
-        variance = settling + spot.basis_variance
-        chance = probability(mean=mean, strike=strike, variance=variance)
-        slope = probability_slope(mean=mean, strike=strike, variance=variance)
+    if mean is None or settling is None:
+        gates.append(Gate("settlement_finite", False, 0.0, 1.0))
+        return None
+    return Settlement(
+        mean=mean,
+        variance=settling + spot.basis_variance,
+        to_close_s=to_close_s,
+        open_share=to_close_s / window_s if to_close_s < window_s else 1.0,
+        realised=realised,
+    )
+
+
+def _settled(gates: list[Gate], market: Market, spot: Spot, strike: float) -> Fair | None:
+    """Return the probability of settling at or above the strike, and how fast it moves."""
+    end = _settlement(gates, market, spot)
+    if end is None:
+        return None
+    chance = probability(mean=end.mean, strike=strike, variance=end.variance)
+    slope = probability_slope(mean=end.mean, strike=strike, variance=end.variance)
     known = chance is not None and slope is not None
     gates.append(Gate("fair_known", known, float(known), 1.0))
-    if mean is None or chance is None or slope is None:
+    if chance is None or slope is None:
         return None
-    # Inside the window only the part still open moves with the price.
-    open_share = min(1.0, to_close_s / window_s) if window_s > 0.0 else 1.0
+    moving = slope * end.open_share * spot.sigma_log * spot.price
     one = market.one
+    inputs: tuple[tuple[str, float], ...] = (
+        *spot.inputs,
+        ("strike", strike),
+        ("sigma_bps_per_sqrt_s", spot.sigma_log / BPS),
+        ("to_close_s", end.to_close_s),
+    )
+    if end.realised is not None:
+        inputs += (("realised_average", end.realised),)
+    build_up = (
+        ("settlement_mean", end.mean),
+        ("settlement_sigma", sqrt(end.variance)),
+        ("fair", chance),
+        ("sigma_per_sqrt_s", moving),
+    )
     return Fair(
-        chance * one,
-        slope * open_share * sigma * one,
-        slope * sqrt(spot.basis_variance) * one,
-        (
-            *spot.inputs,
-            ("strike", strike),
-            ("sigma_bps_per_sqrt_s", spot.sigma_log / BPS),
-            ("to_close_s", to_close_s),
-            *((("realised_average", realised),) if realised is not None else ()),
-        ),
-        (
-            ("settlement_mean", mean),
-            ("settlement_sigma", sqrt(variance)),
-            ("fair", chance),
-            ("sigma_per_sqrt_s", slope * open_share * sigma),
-        ),
+        chance * one, moving * one, slope * sqrt(spot.basis_variance) * one, inputs, build_up
     )
 
 

@@ -10,12 +10,8 @@ from enum import StrEnum
 
 from engine.domain.decisions import Gate
 from engine.strategies.door import Context
-from engine.strategies.market_maker_parameters import (
-    ClosePolicy,
-    FairSource,
-    MarketMakerParameters,
-)
-from engine.strategies.market_maker_state import SECOND_NS, Learned, Market, Shared
+from engine.strategies.market_maker_parameters import ClosePolicy, FairSource
+from engine.strategies.market_maker_state import SECOND_NS, Market
 
 
 class Regime(StrEnum):
@@ -49,9 +45,7 @@ _UNCROSSED = _flag("uncrossed")
 _COOL = Gate("event_cooldown", True, 0.0, 0.0)
 
 
-def market_gates(
-    gates: list[Gate], context: Context, market: Market, p: MarketMakerParameters, now_ns: int
-) -> bool:
+def market_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
     """Look at health, market, book and the window. True = all passed."""
     view = context.view
     healthy = context.healthy
@@ -63,12 +57,14 @@ def market_gates(
     gates.append(_OPEN[is_open])
     if not is_open:
         return False
-    proof_ns = view.proof_ns
-    if proof_ns is None or not view.trusted:
-        gates.append(_TRUSTED[False])
-        return False
-    gates.append(_TRUSTED[True])
-    age_ms = (now_ns - proof_ns) * 1e-6
+    trusted = view.trusted and view.proof_ns is not None
+    gates.append(_TRUSTED[trusted])
+    return trusted and _book_gates(gates, context, market, now_ns)
+
+
+def _book_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
+    view, p = context.view, market.p
+    age_ms = (now_ns - (view.proof_ns or 0)) * 1e-6
     fresh = age_ms <= p.data_age_ms_max
     gates.append(Gate("data_age_ms", fresh, age_ms, float(p.data_age_ms_max)))
     if not fresh:
@@ -102,8 +98,9 @@ def _own_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
     return False
 
 
-def event_gate(gates: list[Gate], learned: Learned, shared: Shared, now_ns: int) -> bool:
+def event_gate(gates: list[Gate], market: Market, now_ns: int) -> bool:
     """Look whether a jump's cool-down is over. The value is the seconds left."""
+    learned, shared = market.learned, market.shared
     if learned.cooldown_until_ns <= now_ns and shared.cooldown_until_ns <= now_ns:
         gates.append(_COOL)
         return True
@@ -112,11 +109,11 @@ def event_gate(gates: list[Gate], learned: Learned, shared: Shared, now_ns: int)
     return False
 
 
-def regime_of(context: Context, market: Market, p: MarketMakerParameters, now_ns: int) -> Regime:
+def regime_of(context: Context, market: Market, now_ns: int) -> Regime:
     """Name the regime of a market whose gates pass, and remember whether it trends."""
-    learned = market.learned
+    learned, p = market.learned, market.p
     if learned.flow.total > 0.0:
-        learned.trending = _trending(learned, market, p, now_ns)
+        learned.trending = _trending(market, now_ns)
     if context.reducing or abs(context.inventory.position) > market.cap:
         return Regime.REDUCE_ONLY
     if (
@@ -128,7 +125,8 @@ def regime_of(context: Context, market: Market, p: MarketMakerParameters, now_ns
     return Regime.TRENDING if learned.trending else Regime.QUIET
 
 
-def _trending(learned: Learned, market: Market, p: MarketMakerParameters, now_ns: int) -> bool:
+def _trending(market: Market, now_ns: int) -> bool:
+    learned = market.learned
     flow = learned.flow
-    needed = p.trend_imbalance_min * (TREND_EXIT if learned.trending else 1.0)
+    needed = market.p.trend_imbalance_min * (TREND_EXIT if learned.trending else 1.0)
     return abs(flow.signed) >= needed * flow.total and flow.volume(now_ns) >= market.trend_volume

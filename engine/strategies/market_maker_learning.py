@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.caches.views import BookView
 from engine.domain.events import ReferencePriced, TradePrinted
-from engine.domain.instruments import Instrument, Side
+from engine.domain.instruments import Side
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.market_maker_parameters import FairSource, MarketMakerParameters
 from engine.strategies.market_maker_state import (
@@ -66,9 +66,7 @@ def learn_trade(learned: Learned, event: TradePrinted, now_ns: int) -> None:
         learned.flow.take(float(signed), now_ns)
 
 
-def learn_book(
-    market: Market, view: BookView, shared: Shared, p: MarketMakerParameters, now_ns: int
-) -> None:
+def learn_book(market: Market, view: BookView, now_ns: int) -> None:
     """Sample the mid of a book that is trusted, two-sided and not crossed; others teach nothing.
 
     A jump's cool-down lasts until `event_cooldown_s` after the jump has left its window.
@@ -79,13 +77,13 @@ def learn_book(
     best_bid, best_ask = book.bid_prices[-1], book.ask_prices[0]
     if best_bid >= best_ask:
         return
-    learned = market.learned
+    learned, p = market.learned, market.p
     mid = (best_bid + best_ask) * 0.5
     volatility = learned.volatility
     # The same refusal as its own, without the call: most evaluations come between two samples.
     if volatility.at_ns is None or now_ns - volatility.at_ns >= volatility.sample_ns_min:
         volatility.take(mid, now_ns)
-    learned.markouts.observe(mid * market.scale, now_ns, shared.means)
+    learned.markouts.observe(mid * market.scale, now_ns, market.shared.means)
     if p.event_jump_ticks:
         moved = learned.moves.take(mid, now_ns)
         if moved >= market.event_jump:
@@ -134,11 +132,10 @@ def _yes_price(market: Market, fill: WaitingFill, sign: int) -> int:
     return fill.price if abs(fill.price - near) <= abs(other - near) else other
 
 
-def watch_settlement(
-    learned: Learned, instrument: Instrument, shared: Shared, p: MarketMakerParameters
-) -> None:
+def watch_settlement(market: Market) -> None:
     """Have the instrument's settlement window averaged, from the last known oracle price on."""
-    closes_ns = instrument.closes_ns
+    learned, shared, p = market.learned, market.shared, market.p
+    closes_ns = market.closes_ns
     if p.fair is not FairSource.REFERENCE or not p.twap_window_s or closes_ns is None:
         learned.twap = None
         return

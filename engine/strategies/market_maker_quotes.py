@@ -13,9 +13,7 @@ import msgspec
 from engine.caches.views import InventoryView
 from engine.domain.intents import Quote
 from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
-from engine.indicators.markout import MarkoutMeans
 from engine.strategies.market_maker_gates import Regime
-from engine.strategies.market_maker_parameters import MarketMakerParameters
 from engine.strategies.market_maker_state import Market, Sizes, Standing
 
 GRID_SLACK = 1e-6
@@ -23,6 +21,9 @@ GRID_SLACK = 1e-6
 
 MARKOUT_HORIZON = 2
 """Index of the 5 s markout."""
+
+Touch = tuple[int | None, int | None]
+"""Best bid and ask in increments; None = the side is empty."""
 
 
 class Fair(msgspec.Struct, frozen=True, gc=False):
@@ -45,31 +46,20 @@ class Edges(msgspec.Struct, frozen=True, gc=False):
     """The build-up of the decision record, in the currency."""
 
 
-def edges_of(
-    fair: Fair,
-    market: Market,
-    position: int,
-    regime: Regime,
-    means: MarkoutMeans,
-    touch: tuple[int | None, int | None],
-    p: MarketMakerParameters,
-) -> Edges:
+def edges_of(fair: Fair, market: Market, position: int, regime: Regime, touch: Touch) -> Edges:
     """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
 
     Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
     side it runs into. An edge never reaches the opposite touch: post-only quotes would be refused.
     """
-    price, tick, scale = fair.price, market.tick, market.scale
+    price, tick, scale, p = fair.price, market.tick, market.scale, market.p
     skew = market.skew_rate * position
     width_vol = market.vol_factor * fair.sigma
     width_fee = market.maker_rate * price
-    width_markout = 0.0
-    if means.counts[MARKOUT_HORIZON] >= p.markout_fills_min:
-        lost = max(0.0, -means.means[MARKOUT_HORIZON])
-        width_markout = p.width_markout_multiplier * lost * market.one
+    width_markout = _lost_markout(market)
     width_basis = p.width_basis_multiplier * fair.basis_sigma
-    half = max(width_vol, market.half_min)
-    half_bid = half_ask = half + width_fee + width_markout + width_basis
+    half = max(width_vol, market.half_min) + width_fee + width_markout + width_basis
+    half_bid = half_ask = half
     if regime is Regime.TRENDING:
         if market.learned.flow.signed > 0.0:
             half_ask *= p.trend_width_multiplier
@@ -82,32 +72,32 @@ def edges_of(
     if best_bid is not None and ask < best_bid + tick:
         ask = float(best_bid + tick)
     parts = (
-        ("skew", skew * scale),
-        ("width_vol", width_vol * scale),
-        ("width_fee", width_fee * scale),
-        ("width_markout", width_markout * scale),
-        ("width_basis", width_basis * scale),
-        ("half_width_bid", half_bid * scale),
-        ("half_width_ask", half_ask * scale),
-        ("bid_edge", bid * scale),
-        ("ask_edge", ask * scale),
-    )
+        ("skew", skew * scale), ("width_vol", width_vol * scale),
+        ("width_fee", width_fee * scale), ("width_markout", width_markout * scale),
+        ("width_basis", width_basis * scale), ("half_width_bid", half_bid * scale),
+        ("half_width_ask", half_ask * scale), ("bid_edge", bid * scale), ("ask_edge", ask * scale),
+    )  # fmt: skip
     return Edges(bid, ask, parts)
 
 
-def sizes_of(
-    market: Market, inventory: InventoryView, regime: Regime, levels: int
-) -> tuple[Sizes, Sizes]:
+def _lost_markout(market: Market) -> float:
+    """Return what fills lost within 5 s, in price increments; 0 before enough were marked."""
+    p, means = market.p, market.shared.means
+    if means.counts[MARKOUT_HORIZON] < p.markout_fills_min:
+        return 0.0
+    return p.width_markout_multiplier * max(0.0, -means.means[MARKOUT_HORIZON]) * market.one
+
+
+def sizes_of(market: Market, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
     """Return the sizes of the bid and ask levels that the inventory allows, best first.
 
     A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
     the position at most: they never turn it.
     """
-    position = inventory.position
     key = (position, regime)
     if key == market.sizes_for:
         return market.sizes
-    size = market.size
+    size, levels = market.size, market.p.levels
     if regime is Regime.REDUCE_ONLY:
         reducing = _split(abs(position), size, market.lot, levels)
         sizes: tuple[Sizes, Sizes] = ((), reducing) if position > 0 else (reducing, ())
@@ -128,11 +118,10 @@ def _split(total: int, size: int, lot: int, levels: int) -> Sizes:
 
 
 def affordable(
-    bids: Sizes,
-    asks: Sizes,
+    sizes: tuple[Sizes, Sizes],
+    edges: Edges,
     market: Market,
     inventory: InventoryView,
-    edges: Edges,
     capital_micro: int,
 ) -> tuple[Sizes, Sizes]:
     """Cut the sizes to what the capital can carry beside the inventory, best levels first.
@@ -140,6 +129,7 @@ def affordable(
     A bid costs its price, a binary's ask the complement (law E: it may have to be a BUY of NO);
     what reduces the position costs nothing. An inventory of unknown cost counts at the worst.
     """
+    bids, asks = sizes
     bid_cost = max(0.0, edges.bid)
     ask_cost = market.one - edges.ask if market.binary else edges.ask
     ask_cost = max(ask_cost, 0.0)
@@ -147,7 +137,7 @@ def affordable(
     if inventory.position:
         budget -= _carried(market, inventory)
     if sum(bids) * bid_cost + sum(asks) * ask_cost <= budget:
-        return bids, asks
+        return sizes
     free_bid, free_ask = max(0, -inventory.position), max(0, inventory.position)
     kept_bids: list[int] = []
     kept_asks: list[int] = []
@@ -194,11 +184,12 @@ def _until_zero(sizes: list[int]) -> Sizes:
 
 
 def ladder(
-    bids: Sizes, asks: Sizes, edges: Edges, market: Market, step_ticks: int
+    sizes: tuple[Sizes, Sizes], edges: Edges, market: Market
 ) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
     """Return the quotes: bids floored and asks ceiled to the tick, inside [tick, one − tick]."""
     tick, low, high = market.tick, market.low, market.high
-    step = step_ticks * tick
+    step = market.p.level_step_ticks * tick
+    bids, asks = sizes
     top = floor_to_tick(min(floor(edges.bid + GRID_SLACK), high), tick)
     bottom = ceil_to_tick(max(ceil(edges.ask - GRID_SLACK), low), tick)
     bid_quotes = tuple(
@@ -216,11 +207,12 @@ def ladder(
 
 def stands(
     standing: Standing,
+    market: Market,
+    *,
     edges: Edges,
     sizes: tuple[Sizes, Sizes],
     regime: Regime,
-    touch: tuple[int | None, int | None],
-    market: Market,
+    touch: Touch,
     now_ns: int,
 ) -> bool:
     """Say whether the standing wish is still the right one: sticky quotes keep their queue."""

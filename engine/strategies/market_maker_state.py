@@ -168,9 +168,11 @@ class Market:
         "low",
         "maker_rate",
         "one",
+        "p",
         "price_max",
         "price_min",
         "scale",
+        "shared",
         "sigma_cap",
         "sigma_floor",
         "size",
@@ -187,12 +189,17 @@ class Market:
         "vol_factor",
     )  # fmt: skip
 
-    def __init__(self, instrument: Instrument, learned: Learned, p: MarketMakerParameters) -> None:
+    def __init__(
+        self, instrument: Instrument, learned: Learned, shared: Shared, p: MarketMakerParameters
+    ) -> None:
         self.learned = learned
-        self.adopt(instrument, p)
+        self.shared = shared
+        self.p = p
+        self.adopt(instrument)
 
-    def adopt(self, instrument: Instrument, p: MarketMakerParameters) -> None:
+    def adopt(self, instrument: Instrument) -> None:
         """Take the instrument's metadata, new or changed."""
+        p = self.p
         tick, one = instrument.tick, instrument.one
         self.instrument = instrument
         self.binary = instrument.kind is Kind.BINARY
