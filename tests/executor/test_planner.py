@@ -64,7 +64,7 @@ class Scene:
         price: int,
         size: int,
         state: OrderState = S.OPEN,
-        **changes: Any,
+        **more: Any,
     ) -> Working:
         self._number += 1
         order = self.build.order(
