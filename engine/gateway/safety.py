@@ -1,0 +1,241 @@
+"""The lane of safety: CANCEL_ALL at once, then cancels, then questions. Never waits for places."""
+
+from __future__ import annotations
+
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    CancelScope,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    Severity,
+)
+from engine.domain.events import CancelUnanswered, QueryFailed
+from engine.domain.instruments import AccountId
+from engine.domain.orders import OrderId
+from engine.domain.settings import GatewaySettings
+from engine.gateway.limiter import TokenBucket
+from engine.gateway.outbox import Outbox
+from engine.venues.door import Lane, Reply, Request
+
+CANCEL_ALL_TRIES_MAX = 120
+"""How often one CANCEL_ALL is sent before only a person can help: two minutes of a restart."""
+
+CANCEL_ALL_WAITING_MAX = 1_000
+"""Throttled scopes that wait; beyond it they collapse into one that covers the account."""
+
+Query = QueryOrder | QueryOpenOrders | QueryFills | QueryBalances
+_QUERIES = frozenset({QueryOrder, QueryOpenOrders, QueryFills, QueryBalances})
+_SAFETY = Lane.SAFETY
+_Flight = tuple[CancelAll | CancelOrders | Query, int, int]
+"""(effect, deadline_ns, how often it was sent)."""
+
+EVERYTHING = CancelScope()
+
+
+class SafetyLane:
+    """Cancels and questions, queued and in flight. Cancels are idempotent, so they may be resent.
+
+    A CANCEL_ALL is sent again until it is answered; a cancel or a question without an answer is
+    reported and left to the executor.
+    """
+
+    def __init__(self, account: AccountId, settings: GatewaySettings, outbox: Outbox) -> None:
+        self._account = account
+        self._outbox = outbox
+        self._in_flight_max = settings.safety_in_flight_max
+        self._asking_max = settings.safety_in_flight_max // 2
+        """Questions that nobody answers must leave cancels half of the slots."""
+        self._queue_max = settings.queue_max
+        self._timeout_ns = settings.safety_timeout_ms * 1_000_000
+        # A request larger than the bucket could never pass.
+        self._batch_max = min(settings.cancel_batch_max, settings.cancels_burst)
+        self._cancel_bucket = TokenBucket(
+            rate_per_s=settings.cancels_per_s, burst=settings.cancels_burst
+        )
+        self._query_bucket = TokenBucket(
+            rate_per_s=settings.queries_per_s, burst=settings.queries_burst
+        )
+        self._again: dict[CancelScope, tuple[int, int]] = {}
+        """CANCEL_ALLs the venue could not take: scope → (when to try, how often it was sent)."""
+        self._cancels: dict[OrderId, None] = {}
+        self._queries: dict[Query, None] = {}
+        self._flights: dict[int, _Flight] = {}
+        self._asking = 0
+        self._wait_ns = 0
+
+    # -- asked -------------------------------------------------------------------------------------
+
+    def cancel_all(self, scope: CancelScope, now_ns: int) -> Request:
+        """Send a CANCEL_ALL at once: no bucket, no slot, no queue and no wait holds it."""
+        if scope == EVERYTHING:
+            self._cancels.clear()  # it covers them all
+            self._again.clear()
+        self._again.pop(scope, None)
+        return self._send(CancelAll(account=self._account, scope=scope), now_ns, 1)
+
+    def cancel_now(self, effect: CancelOrders, now_ns: int) -> Request | None:
+        """Send these cancels as they are, if nothing is before them and nothing holds them."""
+        count = len(effect.orders)
+        if (
+            not 0 < count <= self._batch_max
+            or self._cancels
+            or now_ns < self._wait_ns
+            or len(self._flights) >= self._in_flight_max
+            or not self._cancel_bucket.take(count, now_ns)
+        ):
+            return None
+        return self._send(effect, now_ns, 1)
+
+    def cancel(self, order: OrderId) -> bool:
+        """Queue the cancel of an order; False = the queue is full, cancel everything instead."""
+        if len(self._cancels) >= self._queue_max and order not in self._cancels:
+            text = f"{self._queue_max} cancels wait: everything of the account is cancelled at once"
+            self._outbox.alert(Severity.CRITICAL, "cancel_queue", text)
+            return False
+        self._cancels[order] = None
+        return True
+
+    def query(self, effect: Query) -> None:
+        """Queue a question; the same one twice is asked once. A full queue fails it, loudly."""
+        if len(self._queries) >= self._queue_max and effect not in self._queries:
+            text = f"{self._queue_max} questions wait: no more are taken"
+            self._outbox.alert(Severity.CRITICAL, "query_queue", text)
+            self._failed(effect, "the queue of questions is full")
+        else:
+            self._queries[effect] = None
+
+    # -- answered ----------------------------------------------------------------------------------
+
+    def answer(self, reply: Reply, now_ns: int) -> None:
+        """Take the end of a request; one that is not in flight any more changes nothing."""
+        if reply.number not in self._flights:
+            return
+        flight = self._land(reply.number)
+        if reply.retry_after_ns <= 0:
+            return
+        effect, _, tries = flight
+        until_ns = now_ns + reply.retry_after_ns
+        if isinstance(effect, CancelAll):
+            self._again_later(effect.scope, until_ns, tries)
+            return
+        self._wait_ns = max(self._wait_ns, until_ns)
+        if isinstance(effect, CancelOrders):
+            self._cancels = {**dict.fromkeys(effect.orders), **self._cancels}
+        else:
+            self._queries = {effect: None, **self._queries}
+
+    def _again_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
+        if tries >= CANCEL_ALL_TRIES_MAX:
+            text = f"CANCEL_ALL was sent {tries} times without an answer: look at the venue by hand"
+            self._outbox.alert(Severity.CRITICAL, "cancel_all_given_up", text)
+            return
+        text = "CANCEL_ALL had no effect yet; it is sent again"
+        self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)
+        if len(self._again) >= CANCEL_ALL_WAITING_MAX:
+            self._again.clear()
+            scope = EVERYTHING
+        self._again[scope] = (until_ns, tries)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def pump(self, now_ns: int) -> list[Request]:
+        """Send what waited and may leave now: CANCEL_ALL, then cancels, then questions."""
+        requests: list[Request] = []
+        if self._again:
+            for scope, (until_ns, tries) in list(self._again.items()):
+                if until_ns <= now_ns:
+                    del self._again[scope]
+                    effect = CancelAll(account=self._account, scope=scope)
+                    requests.append(self._send(effect, now_ns, tries + 1))
+        if now_ns < self._wait_ns:
+            return requests
+        while self._cancels and len(self._flights) < self._in_flight_max:
+            count = min(len(self._cancels), self._batch_max, self._cancel_bucket.available(now_ns))
+            if count == 0:
+                break
+            self._cancel_bucket.take(count, now_ns)
+            requests.append(self._send(self._batch(count), now_ns, 1))
+        while (
+            self._queries
+            and self._asking < self._asking_max
+            and len(self._flights) < self._in_flight_max
+            and self._query_bucket.take(1, now_ns)
+        ):
+            query = next(iter(self._queries))
+            del self._queries[query]
+            requests.append(self._send(query, now_ns, 1))
+        return requests
+
+    def expire(self, now_ns: int) -> None:
+        """Give up waiting for what is past its timeout: report it, or send CANCEL_ALL again."""
+        while self._flights:
+            number, (effect, deadline_ns, tries) = next(iter(self._flights.items()))
+            if deadline_ns > now_ns:
+                return
+            self._land(number)
+            if isinstance(effect, CancelAll):
+                self._again_later(effect.scope, now_ns, tries)
+            elif isinstance(effect, CancelOrders):
+                for order in effect.orders:
+                    self._outbox.report(CancelUnanswered(account=self._account, order=order))
+            else:
+                self._failed(effect, "no answer in time")
+
+    @property
+    def waiting(self) -> bool:
+        """True where `pump` may have something to send."""
+        return bool(self._cancels or self._queries or self._again)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When `expire` or `pump` has something to do; None = nothing waits."""
+        due = next(iter(self._flights.values()))[1] if self._flights else None
+        if not self.waiting:
+            return due
+        times = [until_ns for until_ns, _ in self._again.values()]
+        if due is not None:
+            times.append(due)
+        if len(self._flights) < self._in_flight_max:
+            if self._cancels:
+                times.append(max(self._wait_ns, self._cancel_bucket.ready_ns()))
+            if self._queries and self._asking < self._asking_max:
+                times.append(max(self._wait_ns, self._query_bucket.ready_ns()))
+        return min(times) if times else None
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _batch(self, count: int) -> CancelOrders:
+        cancels = self._cancels
+        if count == len(cancels):
+            orders = tuple(cancels)
+            cancels.clear()
+        else:
+            orders = tuple(cancels)[:count]
+            for order in orders:
+                del cancels[order]
+        return CancelOrders(account=self._account, orders=orders)
+
+    def _send(self, effect: CancelAll | CancelOrders | Query, now_ns: int, tries: int) -> Request:
+        outbox = self._outbox
+        outbox.number = number = outbox.number + 1
+        self._flights[number] = (effect, now_ns + self._timeout_ns, tries)
+        if type(effect) in _QUERIES:
+            self._asking += 1
+        return Request(number=number, lane=_SAFETY, effect=effect)
+
+    def _land(self, number: int) -> _Flight:
+        flight = self._flights.pop(number)
+        if type(flight[0]) in _QUERIES:
+            self._asking -= 1
+        return flight
+
+    def _failed(self, effect: Query, reason: str) -> None:
+        order = effect.order if isinstance(effect, QueryOrder) else None
+        self._outbox.report(
+            QueryFailed(
+                account=self._account, question=type(effect).__name__, order=order, reason=reason
+            )
+        )
