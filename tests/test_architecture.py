@@ -26,10 +26,11 @@ IO = frozenset(
 PURE = SQL | CLOCK | CHANCE | IO
 EVERY_LIBRARY = frozenset({"*"})
 
-# `domain`, `errors` and `config` are open to all, and so is msgspec, in which messages are written.
+# `domain`, `errors` and `config` are open to all, and so are msgspec, in which messages are
+# written, and pydantic, in which settings and parameters are.
 # The domain may import errors (a value that cannot be read is BadInput) but not config.
 OPEN = ("engine.domain", "engine.errors", "engine.config")
-OPEN_LIBRARIES = frozenset({"msgspec"})
+OPEN_LIBRARIES = frozenset({"msgspec", "pydantic"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,10 @@ NUMERIC = frozenset({"numpy", "numba"})
 
 ROOMS = {
     "engine": Room(never=PURE),
-    "engine.domain": Room(libraries=frozenset({"pydantic"}), never=PURE, opened=("engine.errors",)),
+    "engine.domain": Room(never=PURE, opened=("engine.errors",)),
     "engine.errors": Room(never=PURE, opened=()),
     "engine.config": Room(
-        libraries=frozenset({"pydantic", "pydantic_settings", "dotenv"}),
+        libraries=frozenset({"pydantic_settings", "dotenv"}),
         never=SQL | CLOCK | CHANCE,
     ),
     "engine.clock": Room(never=SQL | CHANCE),
@@ -68,7 +69,6 @@ ROOMS = {
     "engine.indicators": Room(libraries=NUMERIC, never=PURE),
     "engine.strategies": Room(
         may=("engine.indicators", "engine.caches.views"),
-        libraries=frozenset({"pydantic"}),
         never=PURE,
     ),
     "engine.risk": Room(never=PURE),
@@ -91,14 +91,10 @@ ROOMS = {
     ),
     "engine.venues": Room(may=("engine.venues",), never=SQL),
     "engine.venues.door": Room(never=PURE),
-    # Simulated venues are cores: they get time with each message, as everything inside does. Their
-    # settings are pydantic models; the demo exchange draws from a random.Random(seed) of its own.
-    "engine.venues.paper": Room(
-        may=("engine.venues.door",), libraries=frozenset({"pydantic"}), never=PURE
-    ),
-    "engine.venues.demo": Room(
-        may=("engine.venues.door",), libraries=frozenset({"pydantic"}), never=PURE - {"random"}
-    ),
+    # Simulated venues are cores: they get time with each message, as everything inside does. The
+    # demo exchange draws from a random.Random(seed) of its own.
+    "engine.venues.paper": Room(may=("engine.venues.door",), never=PURE),
+    "engine.venues.demo": Room(may=("engine.venues.door",), never=PURE - {"random"}),
     "engine.venues.polymarket": Room(
         may=("engine.venues.door",), libraries=EVERY_LIBRARY, never=SQL
     ),
