@@ -44,6 +44,13 @@ class Room:
 
 
 DRIVER = Room(may=("engine", "storage"), libraries=EVERY_LIBRARY)
+SENDER = Room(
+    may=("engine.gateway", "engine.venues.door", "engine.clock"),
+    libraries=EVERY_LIBRARY,
+    never=SQL | CHANCE,
+)
+"""The gateway's one part that waits."""
+
 NUMERIC = frozenset({"numpy", "numba"})
 
 ROOMS = {
@@ -74,11 +81,8 @@ ROOMS = {
     "engine.risk": Room(never=PURE),
     "engine.executor": Room(may=("engine.risk",), never=PURE),
     "engine.gateway": Room(may=("engine.venues.door",), never=PURE),
-    "engine.gateway.sender": Room(
-        may=("engine.gateway", "engine.venues.door", "engine.clock"),
-        libraries=EVERY_LIBRARY,
-        never=SQL | CHANCE,
-    ),
+    "engine.gateway.sender": SENDER,
+    "engine.gateway.calls": SENDER,
     "engine.bots": Room(
         may=(
             "engine.strategies",
