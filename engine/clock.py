@@ -1,0 +1,71 @@
+"""The clock: the only place that asks the machine what time it is. Nanoseconds UTC."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.errors import BrokenInvariant
+
+JUMP_NS_MAX = 2_000_000_000
+"""How far wall and monotonic time may part before nobody may trade on either (law M)."""
+
+
+class Clock(Protocol):
+    """Tells the time. Two readings never go backwards."""
+
+    def now_ns(self) -> int:
+        """Return the time in nanoseconds UTC."""
+        ...
+
+
+class WallClock:
+    """UTC as it was at start, carried on by the monotonic clock.
+
+    So a wall clock that somebody sets never moves a timer; `jump_ns` tells that it happened.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._offset_ns = wall_ns() - monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Return the time in nanoseconds UTC; it never goes backwards."""
+        return self._offset_ns + self._monotonic_ns()
+
+    def jump_ns(self) -> int:
+        """Return by how much the wall left us, 0 within the tolerance. Call it each second.
+
+        After a leap forward (a suspended machine) our time follows the wall, so that it is UTC
+        again, and the next call gives 0. After one backwards our time stays, because it never runs
+        back: the jump is told until the wall has caught up, or the engine starts anew.
+        """
+        jump_ns = self._wall_ns() - self.now_ns()
+        if -JUMP_NS_MAX <= jump_ns <= JUMP_NS_MAX:
+            return 0
+        if jump_ns > 0:
+            self._offset_ns += jump_ns
+        return jump_ns
+
+
+class ManualClock:
+    """A clock that is told the time: for tests and simulations."""
+
+    def __init__(self, now_ns: int = 0) -> None:
+        self._now_ns = now_ns
+
+    def now_ns(self) -> int:
+        """Return the time it was told."""
+        return self._now_ns
+
+    def advance(self, ns: int) -> None:
+        """Let time pass. Raises BrokenInvariant on a negative step."""
+        if ns < 0:
+            raise BrokenInvariant(f"time cannot pass by {ns} ns")
+        self._now_ns += ns

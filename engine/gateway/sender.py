@@ -1,0 +1,224 @@
+"""The sender: the asyncio shell that carries the core's requests to a venue's door.
+
+Takes messages for one account and gives every event to `report`: it names an order, waits until the
+journal is durable, asks the core once more, sends. Cancels and questions never wait for storage.
+Nothing is retried here: what is sent when, and again, the core decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from engine.clock import Clock
+from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, RaiseAlert
+from engine.domain.events import (
+    Event,
+    OrderNamed,
+    OrderNotSent,
+    OrderSent,
+    OrderUnanswered,
+    VenueEvent,
+)
+from engine.domain.orders import Identity, OrderId
+from engine.errors import (
+    AuthRefused,
+    BadInput,
+    NotSent,
+    OutcomeUnknown,
+    PitbossError,
+    StorageError,
+    Throttled,
+    VenueClosed,
+)
+from engine.gateway.calls import Calls, later
+from engine.gateway.core import GatewayCore, Message
+from engine.venues.door import Prepared, Reply, Request, Venue
+
+TASKS_MAX = 1_000
+"""Requests under way, hung ones included; beyond it nothing is placed any more."""
+
+
+class Sender:
+    """Carries one account's requests. Call `take` with messages, `advance` when `due_ns` comes.
+
+    `report` journals an event (without waiting) and delivers it; `durable` returns when everything
+    reported so far is on the disk; `crash` hears what must not be survived.
+    """
+
+    def __init__(
+        self,
+        *,
+        core: GatewayCore,
+        venue: Venue,
+        clock: Clock,
+        report: Callable[[Event], None],
+        durable: Callable[[], Awaitable[object]],
+        alert: Callable[[RaiseAlert], None],
+        identity: Callable[[OrderId], Identity | None],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self._core = core
+        self._venue = venue
+        self._clock = clock
+        self._report = report
+        self._durable = durable
+        self._alert = alert
+        self._calls = Calls(account=core.account, venue=venue, report=report, identity=identity)
+        self._crash = crash
+        self._prepared: dict[OrderId, Prepared] = {}
+        self._sent: set[OrderId] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the driver's side -------------------------------------------------------------------------
+
+    def take(self, message: Message) -> None:
+        """Take an effect, the latch or the venue's mode; requests leave as tasks of the loop."""
+        self._start(self._core.receive(message, self._clock.now_ns()))
+
+    def advance(self) -> None:
+        """Let the core look at the clock."""
+        self._start(self._core.advance(self._clock.now_ns()))
+
+    @property
+    def due_ns(self) -> int | None:
+        """When `advance` must be called; None = nothing waits for time."""
+        return self._core.due_ns
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are not over."""
+        return len(self._tasks)
+
+    async def drain(self) -> None:
+        """Wait until no request is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Cut what is under way. A place whose bytes may have left is reported as unanswered."""
+        for task in self._tasks:
+            task.cancel()
+        await self.drain()
+        for order in list(self._prepared):
+            self._forget(order)
+            reason = "the engine closed before it was sent"
+            self._report(OrderNotSent(account=self._core.account, order=order, reason=reason))
+
+    # -- from the core to the door -----------------------------------------------------------------
+
+    def _start(self, requests: list[Request]) -> None:
+        """Start requests in order, and what their immediate ends free."""
+        self._tell()
+        waiting = deque(requests)
+        while waiting:
+            request = waiting.popleft()
+            refused = self._name(request)
+            if refused is not None:
+                waiting.extend(self._over(refused))
+                continue
+            task = asyncio.get_running_loop().create_task(self._carry(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _tell(self) -> None:
+        for event in self._core.take_reports():
+            if isinstance(event, OrderNotSent | OrderUnanswered):
+                self._forget(event.order)
+            self._report(event)
+        for alert in self._core.take_alerts():
+            self._alert(alert)
+
+    def _over(self, reply: Reply) -> list[Request]:
+        """Report what a reply proved; return what the core sends because of it."""
+        for event in reply.events:
+            self._report(event)
+        requests = self._core.receive(reply, self._clock.now_ns())
+        self._tell()
+        return requests
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._crash(error)
+
+    async def _carry(self, request: Request) -> None:
+        """Do one request and tell the core how it ended."""
+        effect = request.effect
+        if isinstance(effect, PlaceOrder):
+            reply = await self._place(request, effect)
+        elif isinstance(effect, CancelOrders):
+            reply = await self._calls.cancel(request.number, effect)
+        elif isinstance(effect, CancelAll):
+            reply = await self._calls.cancel_all(request.number, effect)
+        else:
+            reply = await self._calls.ask(request.number, effect)  # type: ignore[arg-type]
+        self._start(self._over(reply))
+
+    # -- places ------------------------------------------------------------------------------------
+
+    def _name(self, request: Request) -> Reply | None:
+        """Name an order before anything else happens to it; a reply = it cannot be sent.
+
+        An order that was throttled keeps its name and bytes: it was journaled, nothing lives.
+        """
+        if not isinstance(request.effect, PlaceOrder):
+            return None
+        order = request.effect.order
+        if len(self._tasks) >= TASKS_MAX:
+            return self._not_sent(request, order.id, f"{TASKS_MAX} requests are under way")
+        if order.id in self._prepared:
+            return None
+        try:
+            prepared = self._venue.prepare(order)
+        except (BadInput, NotSent, AuthRefused) as error:
+            return self._not_sent(request, order.id, f"it could not be prepared: {error}")
+        self._prepared[order.id] = prepared
+        self._report(OrderNamed(account=order.account, order=order.id, identity=prepared.identity))
+        return None
+
+    async def _place(self, request: Request, effect: PlaceOrder) -> Reply:
+        order = effect.order.id
+        account = self._core.account
+        try:
+            await self._durable()
+        except StorageError as error:
+            return self._not_sent(request, order, f"the journal refused: {error}")
+        veto = self._core.veto(request)
+        if veto:
+            return self._not_sent(request, order, veto)
+        if order not in self._sent:
+            self._sent.add(order)
+            self._report(OrderSent(account=account, order=order))
+        try:
+            events = tuple(await self._calls.speak(self._venue.send(self._prepared[order])))
+        except Throttled as error:
+            return later(request.number, error)
+        except (NotSent, VenueClosed, AuthRefused) as error:
+            learned = self._calls.learn(error)
+            return self._not_sent(request, order, str(error), learned)
+        except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
+            events = (OrderUnanswered(account=account, order=order, reason=str(error)),)
+        except (asyncio.CancelledError, PitbossError):
+            # The loop ends or our code is wrong; whether the order lives is unknown either way.
+            self._forget(order)
+            self._report(OrderUnanswered(account=account, order=order, reason="cut off"))
+            raise
+        self._forget(order)
+        return Reply(number=request.number, events=events)
+
+    def _not_sent(
+        self, request: Request, order: OrderId, reason: str, learned: tuple[VenueEvent, ...] = ()
+    ) -> Reply:
+        self._forget(order)
+        event = OrderNotSent(account=self._core.account, order=order, reason=reason)
+        return Reply(number=request.number, events=(*learned, event))
+
+    def _forget(self, order: OrderId) -> None:
+        """Drop the bytes of an order that will not be sent (again)."""
+        self._prepared.pop(order, None)
+        self._sent.discard(order)
