@@ -91,10 +91,10 @@ def under(name: str, places: dict[str, str] | tuple[str, ...]) -> bool:
     return any(name == place or name.startswith(place + "/") for place in places)
 
 
-def aliases(tree: ast.AST) -> dict[str, str]:
+def aliases(nodes: list[ast.AST]) -> dict[str, str]:
     """Return local name → dotted origin of everything imported in the file."""
     names = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -115,10 +115,12 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
     return ""
 
 
-def banned_words(name: str, tree: ast.AST) -> Iterator[Finding]:
-    names = aliases(tree)
-    for node in ast.walk(tree):
+def banned_words(name: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    names = aliases(nodes)
+    for node in nodes:
         origin = dotted(node, names)
+        if not origin:
+            continue
         for word, places in BANNED.items():
             whole_module = "." not in word or word == "numpy.random"
             hit = origin.startswith(word + ".") if whole_module else origin == word
@@ -126,8 +128,8 @@ def banned_words(name: str, tree: ast.AST) -> Iterator[Finding]:
                 yield node.lineno, f"{origin}: time and chance are arguments, never asked for here"
 
 
-def broad_excepts(name: str, tree: ast.AST) -> Iterator[Finding]:
-    for node in ast.walk(tree):
+def broad_excepts(name: str, nodes: list[ast.AST]) -> Iterator[Finding]:
+    for node in nodes:
         if not isinstance(node, ast.ExceptHandler):
             continue
         kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
@@ -143,32 +145,32 @@ def broad_excepts(name: str, tree: ast.AST) -> Iterator[Finding]:
             yield node.lineno, "except Exception: name what you expect, let the rest crash"
 
 
-def waits(name: str, tree: ast.AST) -> Iterator[Finding]:
+def waits(name: str, nodes: list[ast.AST]) -> Iterator[Finding]:
     if not under(name, DECIDING) or under(name, WAITING_MAY):
         return
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
-            if not _of_protocol(tree, node):
+            if not _of_protocol(nodes, node):
                 yield node.lineno, "await: nothing waits inside; time arrives with each message"
         elif isinstance(node, ast.Call) and _name(node) in {"open", "print", "input"}:
             yield node.lineno, f"{_name(node)}(): nothing inside does I/O"
 
 
-def _of_protocol(tree: ast.AST, function: ast.AST) -> bool:
+def _of_protocol(nodes: list[ast.AST], function: ast.AST) -> bool:
     """Say whether the function only describes a door."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef) and function in node.body:
             return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
     return False
 
 
-def set_loops(name: str, tree: ast.AST) -> Iterator[Finding]:
+def set_loops(name: str, nodes: list[ast.AST]) -> Iterator[Finding]:
     """Give the places where the order of a set, which differs from run to run, would be used."""
     if not under(name, DECIDING) or under(name, WAITING_MAY):
         return
-    known = _known_sets(tree)
+    known = _known_sets(nodes)
     ordered = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter", "reversed"}
-    for node in ast.walk(tree):
+    for node in nodes:
         looped: list[ast.expr] = []
         if isinstance(node, ast.For | ast.comprehension):
             looped = [node.iter]
@@ -177,7 +179,7 @@ def set_loops(name: str, tree: ast.AST) -> Iterator[Finding]:
         elif isinstance(node, ast.Call) and _pops_any(node):
             looped = [node.func.value]
         for expression in looped:
-            if _is_set(expression) or ast.unparse(expression) in known:
+            if _is_set(expression) or (known and ast.unparse(expression) in known):
                 yield (
                     expression.lineno,
                     f"{ast.unparse(expression)} is a set: its order is chance, sort it first",
@@ -199,10 +201,10 @@ def _is_set(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Call) and _name(node) in {"set", "frozenset"}
 
 
-def _known_sets(tree: ast.AST) -> set[str]:
+def _known_sets(nodes: list[ast.AST]) -> set[str]:
     """Return the names and attributes that this file declares or assigns as sets."""
     known = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
             kind = node.annotation
             head = kind.value if isinstance(kind, ast.Subscript) else kind
@@ -214,6 +216,8 @@ def _known_sets(tree: ast.AST) -> set[str]:
 
 
 def undone(text: str) -> Iterator[Finding]:
+    if not UNDONE.search(text):
+        return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and UNDONE.search(token.string):
             yield token.start[0], "a comment that leaves work undone: do it or leave it out"
@@ -226,10 +230,10 @@ def findings(root: Path) -> list[str]:
         for file in sorted((root / folder).rglob("*.py")):
             name = file.relative_to(root).as_posix()
             text = file.read_text(encoding="utf-8")
-            tree = ast.parse(text, filename=name)
+            nodes = list(ast.walk(ast.parse(text, filename=name)))
             every = {*undone(text)}
             for law in (banned_words, broad_excepts, waits, set_loops):
-                every.update(law(name, tree))
+                every.update(law(name, nodes))
             found += [f"{name}:{line}: {sentence}" for line, sentence in sorted(every)]
     return found
 
