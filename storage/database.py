@@ -135,11 +135,11 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[sqlite3.Connection]:
+def writing(path: Path | str, *, synchronous: str = "FULL") -> Iterator[sqlite3.Connection]:
     """Open an existing `path` for one visit of a writer (a page, the worker), and close it."""
     if not Path(path).is_file():
         raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
-    connection = connect_writer(path)
+    connection = connect_writer(path, synchronous=synchronous)
     try:
         with refusals_told(path):
             yield connection

@@ -202,6 +202,26 @@ def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int
     return Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
 
 
+def record_at(path: Path, seq: int) -> Record | None:
+    """Return one proven record, None where the journal does not have it."""
+    with reading(path) as connection:
+        _check(connection, path, None)
+        row = connection.execute(
+            "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE seq = ?", (seq,)
+        ).fetchone()
+        return None if row is None else _proven(path, row, seq, {})
+
+
+def owner(path: Path) -> str:
+    """Return the id of the engine whose journal this is."""
+    with reading(path) as connection:
+        _check(connection, path, None)
+        row = connection.execute("SELECT value FROM meta WHERE key = 'engine_id'").fetchone()
+        if row is None:
+            raise StorageError(f"{path} does not say whose it is; restore the latest backup")
+        return str(row[0])
+
+
 def last_seq(path: Path) -> int:
     """Return the seq of the last record, 0 where there is none."""
     with reading(path) as connection:

@@ -9,13 +9,13 @@ from storage.columns import whole
 
 
 class OrderRow(SQLModel, table=True):
-    """An order as the journal tells it."""
+    """An order as the journal tells it. `filled` counts every match, `voided` those that failed."""
 
     __tablename__ = "orders"
     __table_args__ = (
-        Index(None, "engine_id", "mode", "state"),
+        Index(None, "engine_id", "mode", "created_ns"),
+        Index(None, "engine_id", "state"),
         Index(None, "engine_id", "instrument", "created_ns"),
-        Index(None, "created_ns"),
     )
 
     engine_id: str = Field(primary_key=True)
@@ -35,8 +35,11 @@ class OrderRow(SQLModel, table=True):
     identity: str | None = None
     state: str
     filled: int = whole()
+    voided: int = whole()
     fee_micro: int = whole()
     reason: str
+    doubts: int
+    """How often in a row the venue said it does not know the order."""
     updated_ns: int = whole()
     seq: int = whole()
 
@@ -92,6 +95,32 @@ class PositionRow(SQLModel, table=True):
     unvalued: int
     """Fills without a value; while there are any, the two sums above are not whole."""
     updated_ns: int = whole()
+    seq: int = whole()
+
+
+class ListingRow(SQLModel, table=True):
+    """What the journal says of an instrument and fills need: how to value one, what it pays."""
+
+    __tablename__ = "listings"
+
+    engine_id: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    value_divisor: int | None = whole(default=None)
+    """price · size // this = micro-units; None = the journal never listed it."""
+    payout_yes_micro: int | None = whole(default=None)
+    """What one YES pays; None = not resolved."""
+    seq: int = whole()
+
+
+class EarlyNewsRow(SQLModel, table=True):
+    """News of a fill that came before the fill itself."""
+
+    __tablename__ = "early_news"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    fill: str = Field(primary_key=True)
+    state: str
     seq: int = whole()
 
 

@@ -11,7 +11,14 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
-from storage.projection_tables import FillRow, OrderRow, PositionRow, ProjectionRow
+from storage.projection_tables import (
+    EarlyNewsRow,
+    FillRow,
+    ListingRow,
+    OrderRow,
+    PositionRow,
+    ProjectionRow,
+)
 from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
 
 __all__ = [
@@ -21,11 +28,13 @@ __all__ = [
     "AuditRow",
     "BotRow",
     "CommandRow",
+    "EarlyNewsRow",
     "EngineStateRow",
     "EquityRow",
     "FillRow",
     "InstrumentRow",
     "JobRow",
+    "ListingRow",
     "OrderRow",
     "PositionRow",
     "ProjectionRow",

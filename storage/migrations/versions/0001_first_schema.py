@@ -96,6 +96,15 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "early_news",
+        sa.Column("engine_id", sa.String(), nullable=False),
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("fill", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("engine_id", "account", "fill", name=op.f("pk_early_news")),
+    )
+    op.create_table(
         "engine_state",
         sa.Column("engine_id", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -206,6 +215,15 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "listings",
+        sa.Column("engine_id", sa.String(), nullable=False),
+        sa.Column("instrument", sa.String(), nullable=False),
+        sa.Column("value_divisor", sa.BigInteger(), nullable=True),
+        sa.Column("payout_yes_micro", sa.BigInteger(), nullable=True),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("engine_id", "instrument", name=op.f("pk_listings")),
+    )
+    op.create_table(
         "orders",
         sa.Column("engine_id", sa.String(), nullable=False),
         sa.Column("account", sa.String(), nullable=False),
@@ -224,23 +242,27 @@ def upgrade() -> None:
         sa.Column("identity", sa.String(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("filled", sa.BigInteger(), nullable=False),
+        sa.Column("voided", sa.BigInteger(), nullable=False),
         sa.Column("fee_micro", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("doubts", sa.Integer(), nullable=False),
         sa.Column("updated_ns", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("engine_id", "account", "id", name=op.f("pk_orders")),
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_orders_created_ns"), ["created_ns"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_orders_engine_id_instrument_created_ns"),
             ["engine_id", "instrument", "created_ns"],
             unique=False,
         )
         batch_op.create_index(
-            batch_op.f("ix_orders_engine_id_mode_state"),
-            ["engine_id", "mode", "state"],
+            batch_op.f("ix_orders_engine_id_mode_created_ns"),
+            ["engine_id", "mode", "created_ns"],
             unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_orders_engine_id_state"), ["engine_id", "state"], unique=False
         )
 
     op.create_table(

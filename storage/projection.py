@@ -1,0 +1,130 @@
+"""Projections: orders, fills and positions in the state file, read from the journal alone.
+
+They carry the seq they have read up to and that record's checksum. Where those disagree with the
+journal, or this code folds differently than the one before, everything is built anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.instruments import Mode
+from engine.errors import StorageError
+from storage.database import transaction, writing
+from storage.journal import load, owner, record_at
+from storage.projection_fold import Fold
+from storage.projection_rows import TABLES, Rows
+from storage.records import Record, names_sum, record_sum
+
+VERSION = 1
+"""Raise it with every change of what a record means to a row: old projections are rebuilt."""
+
+BATCH = 10_000
+"""Records of one transaction."""
+
+
+class Projected(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call did: up to which seq, how many records, whether all was built anew."""
+
+    seq: int
+    records: int
+    rebuilt: bool
+    told: tuple[str, ...]
+    """A sentence for each record that could not be used, the first hundred."""
+
+
+def register_account(
+    connection: sqlite3.Connection,
+    *,
+    engine_id: str,
+    account: str,
+    mode: Mode,
+    venue: str,
+    currency: str,
+) -> None:
+    """Note an account before its first record. Raises StorageError where its mode would change."""
+    with transaction(connection):
+        row = connection.execute(
+            "SELECT mode FROM accounts WHERE engine_id = ? AND account = ?", (engine_id, account)
+        ).fetchone()
+        if row is not None and row[0] != mode:
+            raise StorageError(
+                f"account {account!r} is {row[0]} and cannot become {mode}: positions never cross "
+                "modes; use its twin account"
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO accounts (engine_id, account, mode, venue, currency) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (engine_id, account, mode, venue, currency),
+        )
+
+
+def project(journal: Path, state: Path) -> Projected:
+    """Bring the projections of `journal` in `state` up to its end. Call it as often as you like.
+
+    Raises JournalCorrupt where the journal cannot be believed (the rows stay at what was proven),
+    StorageError where a file refuses.
+    """
+    engine_id = owner(journal)
+    # What a power cut takes from the projections, the journal gives back: they need no FULL.
+    with writing(state, synchronous="NORMAL") as connection:
+        seq, rebuilt = _start(connection, journal, engine_id)
+        rows = Rows(connection, engine_id, _modes(connection, engine_id))
+        fold = Fold(rows)
+        records = 0
+        for batch in _batches(load(journal, after_seq=seq)):
+            with transaction(connection):
+                for record in batch:
+                    fold.take(record)
+                rows.flush()
+                _note(connection, engine_id, batch[-1])
+            seq = batch[-1].seq
+            records += len(batch)
+    return Projected(seq=seq, records=records, rebuilt=rebuilt, told=tuple(fold.told))
+
+
+def _start(connection: sqlite3.Connection, journal: Path, engine_id: str) -> tuple[int, bool]:
+    """Return the seq to go on from, and whether the rows had to be thrown away."""
+    row = connection.execute(
+        "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
+    ).fetchone()
+    if row is None:
+        return 0, False
+    version, seq, crc = row
+    record = record_at(journal, seq)
+    if version == VERSION and record is not None and _sum(record) == crc:
+        return int(seq), False
+    with transaction(connection):
+        for table in (*TABLES, "projection"):
+            connection.execute(f"DELETE FROM {table} WHERE engine_id = ?", (engine_id,))  # noqa: S608 our own tables
+    return 0, True
+
+
+def _modes(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode]:
+    rows = connection.execute(
+        "SELECT account, mode FROM accounts WHERE engine_id = ?", (engine_id,)
+    )
+    return {account: Mode(mode) for account, mode in rows}
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    source = iter(records)
+    while batch := list(islice(source, BATCH)):
+        yield batch
+
+
+def _note(connection: sqlite3.Connection, engine_id: str, record: Record) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)",
+        (engine_id, VERSION, record.seq, _sum(record)),
+    )
+
+
+def _sum(record: Record) -> int:
+    names = names_sum(record.account, record.kind)
+    return record_sum(names, record.seq, record.at_ns, record.tape, record.body)
