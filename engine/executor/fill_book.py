@@ -41,6 +41,8 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
     cost_settled_micro: int = 0
     cost_pending_micro: int = 0
     payout_micro: int | None = None
+    at_ns: int = 0
+    """When it was booked."""
 
 
 class FillBook(msgspec.Struct, kw_only=True):

@@ -10,32 +10,28 @@ cash settled + cash pending + cost of holdings = deposits + realised − fees (`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-
-import msgspec
 
 from engine.domain.events import BookMarked, OrderFilled
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Side
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant
-from engine.executor.fill_book import FillBook, Unsettled
+from engine.executor.fill_book import FillBook
 from engine.executor.holdings import (
     Holding,
     empty_holding,
     exit_value_micro,
     mid_value_micro,
 )
+from engine.executor.ledger_moves import realise, settle, sweep, take_fill, tidy, void
 from engine.executor.ledger_state import (
+    DONE,
+    NOTHING,
+    Anomaly,
+    Booked,
     LedgerState,
     Reservation,
-    charge,
-    cost_out,
-    realise,
-    settle,
-    sweep,
-    tidy,
-    void,
+    balance,
 )
 
 HOLDINGS_MAX = 20_000
@@ -43,25 +39,6 @@ HOLDINGS_MAX = 20_000
 _BUY = Side.BUY
 _CONFIRMED = FillState.CONFIRMED
 _FAILED = FillState.FAILED
-
-
-class Anomaly(StrEnum):
-    """A rule that a booked fact breaks. Facts are kept; a person is told."""
-
-    CASH_NEGATIVE = "cash_negative"
-    OVERSOLD = "oversold"
-    """More tokens left than were settled: the venue sold what we thought pending."""
-
-
-class Booked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fill or its settlement did. `changed` is False for news already known."""
-
-    changed: bool
-    anomalies: tuple[Anomaly, ...] = ()
-
-
-NOTHING = Booked(changed=False)
-DONE = Booked(changed=True)
 
 
 class Ledger:
@@ -157,7 +134,7 @@ class Ledger:
 
     # -- fills -------------------------------------------------------------------------------------
 
-    def book(self, order: Order, event: OrderFilled) -> Booked:
+    def book(self, order: Order, event: OrderFilled, *, now_ns: int = 0) -> Booked:
         """Book a fill once; told again, it only moves on to the state told."""
         state = self.state
         if event.fill in state.fills.states:
@@ -168,62 +145,12 @@ class Ledger:
         if stands is _FAILED:
             return NOTHING
         holding = self._own(order.instrument)
-        if order.side is _BUY:
-            self._bought(order, event, holding, settled=stands is _CONFIRMED)
-        else:
-            self._sold(order, event, holding, settled=stands is _CONFIRMED)
+        entry = take_fill(state, holding, order, event, settled=stands is _CONFIRMED)
+        if stands is not _CONFIRMED:
+            entry.at_ns = now_ns
+            state.fills.unsettled[event.fill] = entry
         self._after(holding)
         return self._verdict(holding)
-
-    def _bought(self, order: Order, event: OrderFilled, holding: Holding, *, settled: bool) -> None:
-        state = self.state
-        size, fee = event.size, event.fee_micro
-        cost = state.instruments[order.instrument].cost_micro(event.price, size)
-        leg = holding.leg(order.leg)
-        state.cash_settled_micro -= cost + fee
-        if settled:
-            leg.settled += size
-            leg.cost_settled_micro += cost
-        else:
-            leg.pending += size
-            leg.cost_pending_micro += cost
-            self._note_unsettled(order, event, cost, 0, 0)
-        charge(state, holding, fee)
-
-    def _sold(self, order: Order, event: OrderFilled, holding: Holding, *, settled: bool) -> None:
-        state = self.state
-        size, fee = event.size, event.fee_micro
-        proceeds = state.instruments[order.instrument].proceeds_micro(event.price, size)
-        leg = holding.leg(order.leg)
-        from_settled, from_pending = cost_out(leg, size)
-        leg.settled -= size
-        leg.cost_settled_micro -= from_settled
-        leg.cost_pending_micro -= from_pending
-        if settled:
-            state.cash_settled_micro += proceeds - fee
-        else:
-            state.cash_pending_micro += proceeds - fee
-            leg.leaving += size
-            leg.cost_leaving_micro += from_settled + from_pending
-            self._note_unsettled(order, event, proceeds, from_settled, from_pending)
-        realise(state, holding, proceeds - from_settled - from_pending)
-        charge(state, holding, fee)
-
-    def _note_unsettled(
-        self, order: Order, event: OrderFilled, cash: int, from_settled: int, from_pending: int
-    ) -> None:
-        self.state.fills.unsettled[event.fill] = Unsettled(
-            fill=event.fill,
-            order=order.id,
-            instrument=order.instrument,
-            leg=order.leg,
-            side=order.side,
-            size=event.size,
-            cash_micro=cash,
-            fee_micro=event.fee_micro,
-            cost_settled_micro=from_settled,
-            cost_pending_micro=from_pending,
-        )
 
     def advance(self, fill: FillId, told: FillState) -> Booked:
         """Move a fill's settlement on; settles or voids it once.
@@ -339,17 +266,7 @@ class Ledger:
 
     def check(self) -> None:
         """Raise BrokenInvariant where the books do not balance to the micro-unit."""
-        state = self.state
-        cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
-        have = state.cash_settled_micro + state.cash_pending_micro + cost
-        owed = state.deposits_micro + state.realised_micro - state.fees_micro
-        if have != owed:
-            raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
-        reserved = sum(entry.cash_micro for entry in state.reservations.values())
-        if reserved != state.cash_reserved_micro:
-            raise BrokenInvariant(
-                f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
-            )
+        balance(self.state)
 
     def restore(self, state: LedgerState) -> None:
         """Take back a state that was saved. Raises BrokenInvariant where it does not balance."""

@@ -57,6 +57,8 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.PENDING, H.CANCEL_ASKED): S.CANCELLING,  # the gateway drops it, or cancels what it sent
     (S.PENDING, H.NO_ANSWER): S.UNKNOWN,  # the engine died after the journal: it may have left
     # SENT: anything may come first, the answer, the stream, a fill.
+    (S.SENT, H.NAMED): S.SENT,  # throttled untouched: the identical order leaves again
+    (S.SENT, H.SENT): S.SENT,  # throttled untouched: the identical order leaves again
     (S.SENT, H.ACCEPTED): S.OPEN,
     (S.SENT, H.DELAYED): S.DELAYED,
     (S.SENT, H.REJECTED): S.REJECTED,
@@ -95,6 +97,8 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.UNKNOWN, H.FOUND_GONE): S.CANCELLED,
     (S.UNKNOWN, H.FILLED_ALL): S.FILLED,
     (S.UNKNOWN, H.FILLED_PART): S.UNKNOWN,  # it lived; whether the rest still does is not proven
+    (S.UNKNOWN, H.NAMED): S.UNKNOWN,  # throttled so long that we lost patience; leaves again
+    (S.UNKNOWN, H.SENT): S.UNKNOWN,
     (S.UNKNOWN, H.DELAYED): S.UNKNOWN,  # alive but undecided: keep asking
     (S.UNKNOWN, H.NO_ANSWER): S.UNKNOWN,  # already known to be unknown
     (S.UNKNOWN, H.NOT_LISTED): S.UNKNOWN,

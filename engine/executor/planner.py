@@ -19,7 +19,7 @@ from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderType
 from engine.executor.holdings import Holding
 from engine.executor.plan import NO_PLAN, Plan
-from engine.executor.planner_fit import Half, fit
+from engine.executor.planner_fit import fit
 from engine.executor.planner_place import Placer
 from engine.executor.planner_wish import Wanted, wanted_of
 from engine.executor.records import Wish, Working
@@ -59,58 +59,59 @@ def plan(
     expires_ns = None
     if gtd_ms is not None and wanted.type is _GTD:
         expires_ns = now_ns + gtd_ms * MS
-    bids = [known for known in working if known.bid]
-    asks = [known for known in working if not known.bid]
-    attempt = _attempt(
-        wanted, instrument, holding, bids, asks, cash_free_micro, expires_ns, reduce_first=False
+    told = len(wanted.residuals)
+    made = _attempt(
+        wanted, instrument, holding, working, cash=cash_free_micro, expires_ns=expires_ns
     )
-    if attempt is None:
+    if made is None:
         # Cash is short while tokens that have settled meanwhile could replace a resting buy.
-        attempt = _attempt(
-            wanted, instrument, holding, bids, asks, cash_free_micro, expires_ns, reduce_first=True
+        del wanted.residuals[told:]
+        made = _attempt(
+            wanted,
+            instrument,
+            holding,
+            working,
+            cash=cash_free_micro,
+            expires_ns=expires_ns,
+            reduce_first=True,
         )
-    return attempt or NO_PLAN
+    return made or NO_PLAN
 
 
 def _attempt(
     wanted: Wanted,
     instrument: Instrument,
     holding: Holding,
-    live_bids: list[Working],
-    live_asks: list[Working],
-    cash_free_micro: int,
-    expires_ns: int | None,
+    working: Collection[Working],
     *,
-    reduce_first: bool,
+    cash: int,
+    expires_ns: int | None,
+    reduce_first: bool = False,
 ) -> Plan | None:
     """Plan once. None = cash is short and reducing first would help."""
-    residuals = wanted.residuals.copy()
-    bid_half = fit(wanted, instrument, holding, live_bids, residuals, True, reduce_first)
-    ask_half = fit(wanted, instrument, holding, live_asks, residuals, False, reduce_first)
-    cancels = tuple(bid_half.cancels + ask_half.cancels)
-    if not bid_half.needs and not ask_half.needs:
-        if not cancels and not residuals:
+    live_bids = [known for known in working if known.bid]
+    live_asks = [known for known in working if not known.bid]
+    bids = fit(wanted, instrument, holding, live_bids, bid=True, reduce_first=reduce_first)
+    asks = fit(wanted, instrument, holding, live_asks, bid=False, reduce_first=reduce_first)
+    cancels = tuple(bids.cancels + asks.cancels)
+    if not bids.needs and not asks.needs:
+        if not cancels and not wanted.residuals:
             return NO_PLAN
-        return Plan((), cancels, tuple(residuals))
+        return Plan((), cancels, tuple(wanted.residuals))
     placer = Placer(
         wanted,
         instrument,
-        cash_free_micro,
+        cash,
         expires_ns,
-        residuals,
         ask_min=min([known.level for known in live_asks]) if live_asks else None,
         bid_max=max([known.level for known in live_bids]) if live_bids else None,
     )
-    _place(placer, bid_half, ask_half)
-    if placer.short and not reduce_first and (bid_half.could_reduce or ask_half.could_reduce):
-        return None
-    return Plan(tuple(placer.places), cancels, tuple(residuals))
-
-
-def _place(placer: Placer, bids: Half, asks: Half) -> None:
-    """Place level by level, best first, so that scarce cash goes to the best prices."""
+    # Level by level, best first, so that scarce cash goes to the best prices.
     for bid, ask in zip_longest(bids.needs, asks.needs):
         if bid is not None:
             placer.place(bids, bid)
         if ask is not None:
             placer.place(asks, ask)
+    if placer.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
+        return None
+    return Plan(tuple(placer.places), cancels, tuple(wanted.residuals))

@@ -30,6 +30,8 @@ Need = tuple[int, int, int]
 class Half(msgspec.Struct, gc=False):
     """One direction of a plan, bids or asks."""
 
+    wanted: Wanted
+    instrument: Instrument
     bid: bool
     opens: bool
     """False where nothing can be opened in this direction (asks of a linear instrument)."""
@@ -50,15 +52,15 @@ def fit(
     instrument: Instrument,
     holding: Holding,
     live: list[Working],
-    residuals: list[Residual],
+    *,
     bid: bool,
     reduce_first: bool,
 ) -> Half:
-    """Match one direction's levels with its live orders."""
+    """Match one direction's levels with its live orders; residuals go to the wanted's own."""
     levels = wanted.bids if bid else wanted.asks
     binary = instrument.kind is _BINARY
     smallest = max(instrument.lot, instrument.size_min)
-    half = Half(bid, binary or bid, smallest, [], [], 0, 0, False)
+    half = Half(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
     if not levels and not live:
         return half
     settled = 0
@@ -70,25 +72,25 @@ def fit(
     alive = committed = 0
     kept: dict[int, list[Working]] = {}
     if live:
-        alive, committed = _sort_out(half, wanted, dict(levels), live, kept)
-        _trim(half, wanted, levels, kept)
+        alive, committed = _sort_out(half, dict(levels), live, kept)
+        _trim(half, levels, kept)
     for _, size in levels:
         half.allowance += size
     half.allowance -= alive
     half.sellable = settled - committed
     if levels:
-        _missing(half, wanted, instrument, settled, kept, residuals, reduce_first)
+        _missing(half, levels, settled, kept, reduce_first)
     return half
 
 
 def _sort_out(
     half: Half,
-    wanted: Wanted,
     sizes: dict[int, int],
     live: list[Working],
     kept: dict[int, list[Working]],
 ) -> tuple[int, int]:
     """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
+    wanted = half.wanted
     alive = committed = 0
     for known in live:
         order, state = known.order, known.state
@@ -112,12 +114,13 @@ def _sort_out(
     return alive, committed
 
 
-def _trim(half: Half, wanted: Wanted, levels: list[Quote], kept: dict[int, list[Working]]) -> None:
+def _trim(half: Half, levels: list[Quote], kept: dict[int, list[Working]]) -> None:
     """Cancel newest first where a level rests with more than it may."""
+    tolerance = half.wanted.tolerance_percent
     for price, size in levels:
         orders = kept.get(price, [])
         if orders:
-            _cancel_above(half, orders, size + size * wanted.tolerance_percent // 100)
+            _cancel_above(half, orders, size + size * tolerance // 100)
 
 
 def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
@@ -130,11 +133,9 @@ def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
 
 def _missing(
     half: Half,
-    wanted: Wanted,
-    instrument: Instrument,
+    levels: list[Quote],
     settled: int,
     kept: dict[int, list[Working]],
-    residuals: list[Residual],
     reduce_first: bool,
 ) -> None:
     """Share settled tokens out to the levels, best first, and note what each still needs."""
@@ -142,40 +143,32 @@ def _missing(
     pool = settled
     for selling in kept.values():
         pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
-    for price, size in wanted.bids if half.bid else wanted.asks:
+    for price, size in levels:
         orders = kept.get(price)
         resting = sum([known.remaining for known in orders]) if orders else 0
         if orders and reduce_first and pool >= smallest:
-            resting = _make_room(half, wanted, orders, size, pool)
+            resting = _make_room(half, orders, size, pool)
         missing = size - resting
         if missing > 0:
-            pool = _need(half, instrument, residuals, price, missing, pool, resting > 0)
+            pool = _need(half, price, missing, pool, resting > 0)
         if orders and pool >= smallest and any(o.order.side is not _SELL for o in orders):
             half.could_reduce = True
 
 
-def _make_room(half: Half, wanted: Wanted, orders: list[Working], size: int, pool: int) -> int:
+def _make_room(half: Half, orders: list[Working], size: int, pool: int) -> int:
     """Cancel resting buys whose size settled tokens can take over; return what stays."""
     selling = [known for known in orders if known.order.side is _SELL]
     opening = [known for known in orders if known.order.side is not _SELL]
     sold = sum(known.remaining for known in selling)
     left = max(0, size - sold - pool)
-    _cancel_above(half, opening, left + left * wanted.tolerance_percent // 100)
+    _cancel_above(half, opening, left + left * half.wanted.tolerance_percent // 100)
     return sold + sum(known.remaining for known in opening)
 
 
-def _need(
-    half: Half,
-    instrument: Instrument,
-    residuals: list[Residual],
-    price: int,
-    missing: int,
-    pool: int,
-    topping: bool,
-) -> int:
+def _need(half: Half, price: int, missing: int, pool: int, topping: bool) -> int:
     """Split what a level misses into selling and opening; return what is left of the pool."""
     smallest = half.smallest
-    missing -= missing % instrument.lot
+    missing -= missing % half.instrument.lot
     selling = min(pool, missing)
     if selling < smallest:
         selling = 0
@@ -191,7 +184,7 @@ def _need(
     if reason is not None:
         if not topping or reason is not _BELOW_MIN:  # too small a change is left
             side = _BUY if half.bid else _SELL
-            residuals.append(Residual(reason, side, price, opening))
+            half.wanted.residuals.append(Residual(reason, side, price, opening))
         opening = 0
     if selling or opening:
         half.needs.append((price, selling, opening))

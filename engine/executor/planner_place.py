@@ -43,7 +43,6 @@ class Placer:
         instrument: Instrument,
         cash_free_micro: int,
         expires_ns: int | None,
-        residuals: list[Residual],
         *,
         ask_min: int | None,
         bid_max: int | None,
@@ -58,7 +57,7 @@ class Placer:
         self._type: OrderType = wanted.type
         self._post_only = wanted.post_only
         self._expires_ns = expires_ns
-        self._residuals = residuals
+        self._residuals = wanted.residuals
         self._ask_min = ask_min
         self._bid_max = bid_max
 
@@ -96,7 +95,7 @@ class Placer:
         leg, price = _BASE, level
         if self._binary:
             leg, price = (_NO, self._one - level) if half.bid else (_YES, level)
-        if self._draft(half, leg, _SELL, level, price, size):
+        if self._draft(half, leg, _SELL, level=level, price=price, size=size):
             half.sellable -= size
 
     def _open(self, half: Half, level: int, size: int) -> None:
@@ -114,7 +113,7 @@ class Placer:
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
-        if self._draft(half, leg, _BUY, level, price, size):
+        if self._draft(half, leg, _BUY, level=level, price=price, size=size):
             self._cash -= cost
 
     def _affordable(self, price: int, size: int) -> int:
@@ -136,7 +135,9 @@ class Placer:
             return cost
         return cost + self._instrument.taker_fee_micro(price, size)
 
-    def _draft(self, half: Half, leg: Leg, side: Side, level: int, price: int, size: int) -> bool:
+    def _draft(
+        self, half: Half, leg: Leg, side: Side, *, level: int, price: int, size: int
+    ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
         least = self._instrument.notional_min_micro
         if not self._post_only and least and price * size // self._divisor < least:
