@@ -1,0 +1,200 @@
+"""What customers hand in and what the exchange keeps and says about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from engine.domain.events import VenueMode
+from engine.domain.fills import FillId, FillState, Liquidity
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
+from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as a customer hands it in. Price and size in the leg's increments."""
+
+    identity: Identity
+    """The customer's name for the order; never accepted twice."""
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    type: OrderType = OrderType.GTC
+    post_only: bool = False
+    expires_ns: int | None = None
+    """Only for GTD."""
+    key: str = ""
+    """Which of the customer's API keys asks; heartbeats and cancel-all work per key."""
+    tag: str = ""
+    """Free text of the customer, by which it may cancel."""
+
+
+class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
+    """An order as the exchange keeps it. Mutable; only the desk and the book change it."""
+
+    number: int
+    customer: AccountId
+    identity: Identity
+    key: str
+    tag: str
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    remaining: int
+    type: OrderType
+    post_only: bool
+    expires_ns: int | None
+    placed_ns: int
+    bid: bool
+    """True where the order buys in YES-space."""
+    level: int
+    """Its price in YES-space."""
+    priority: int = 0
+    """Its turn among orders of one level: lower trades first; 0 = never rested."""
+    held_micro: int = 0
+    """Cash reserved while the venue holds the order back, fee included."""
+    state: OrderState = OrderState.OPEN
+
+    @property
+    def filled(self) -> int:
+        """How much has matched, void or not."""
+        return self.size - self.remaining
+
+
+class Fill(msgspec.Struct, kw_only=True, gc=False):
+    """One side of one match. Only its `state` moves, with the settlement."""
+
+    id: FillId
+    trade: int
+    customer: AccountId
+    identity: Identity
+    key: str
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    amount_micro: int
+    """Price times size, exact."""
+    fee_micro: int
+    liquidity: Liquidity
+    at_ns: int
+    state: FillState = FillState.MATCHED
+
+
+class Standing(StrEnum):
+    """How a ticket stands after it was handed in, in the venue's words."""
+
+    LIVE = "live"
+    """It rests, wholly or in part."""
+    MATCHED = "matched"
+    """It is over: filled, or filled in part and its rest killed."""
+    DELAYED = "delayed"
+    """Marketable and held back; the result follows as reports."""
+    REJECTED = "rejected"
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a ticket. `reason` and `text` only where it was rejected."""
+
+    identity: Identity
+    standing: Standing
+    filled: int = 0
+    fills: tuple[FillId, ...] = ()
+    reason: RejectReason | None = None
+    text: str = ""
+
+
+class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a cancel. `text` says why it was refused."""
+
+    identity: Identity
+    cancelled: bool
+    text: str = ""
+
+
+class BeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a heartbeat: the token the next one must carry."""
+
+    token: str
+    valid: bool
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's cash in micro-units. `settled` includes what open orders reserve."""
+
+    settled: int
+    reserved: int
+    pending: int
+
+
+# -- reports: what a customer hears without asking -------------------------------------------------
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of everything a customer hears."""
+
+
+class Placed(Report, frozen=True, kw_only=True):
+    """The order rests in the book. `held` = it had been delayed before."""
+
+    identity: Identity
+    key: str
+    held: bool
+
+
+class Filled(Report, frozen=True, kw_only=True):
+    """An order matched; settlement follows."""
+
+    id: FillId
+    trade: int
+    identity: Identity
+    key: str
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    fee_micro: int
+    liquidity: Liquidity
+
+
+class FillMoved(Report, frozen=True, kw_only=True):
+    """Settlement of a fill moved on; CONFIRMED and FAILED are its ends."""
+
+    id: FillId
+    key: str
+    state: FillState
+
+
+class Ended(Report, frozen=True, kw_only=True):
+    """An order ended other than by filling. `reason` None = it expired."""
+
+    identity: Identity
+    key: str
+    reason: CancelReason | None
+    filled: int
+    text: str = ""
+
+
+class ModeSwitched(Report, frozen=True, kw_only=True):
+    """The exchange changed what it takes."""
+
+    mode: VenueMode
+
+
+class Redeemed(Report, frozen=True, kw_only=True):
+    """Tokens of a resolved instrument became cash."""
+
+    instrument: InstrumentId
+    yes: int
+    no: int
+    amount_micro: int
+
+
+AnyReport = Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed
