@@ -1,0 +1,248 @@
+"""Who owns what: cash, tokens, reservations, and the collateral behind complete sets.
+
+A match is booked at once: what is given leaves the settled side, what is got is *pending* until
+the settlement confirms it, and a failed settlement reverses both sides once. Nobody is ever short:
+a sale takes settled tokens. Cash that buys tokens becomes the instrument's collateral, cash that
+sales bring comes out of it; a transfer thereby moves nothing in sum, a mint of a pair locks exactly
+one unit of currency per share, and a merge frees it. So at all times
+
+    deposits = Σ cash + Σ pending cash + fees + Σ collateral
+
+to the micro-unit. Every rule raises BrokenInvariant where it would be broken.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
+from engine.errors import BrokenInvariant
+from engine.venues.demo.orders import Fill
+
+Held = dict[InstrumentId, "Tokens"]
+
+
+class Tokens(msgspec.Struct, gc=False):
+    """One leg of one instrument in one wallet, in size increments."""
+
+    settled: int = 0
+    reserved: int = 0
+    """Part of `settled` that open sales hold."""
+    pending: int = 0
+
+
+class Wallet(msgspec.Struct):
+    """What one customer owns. Cash in micro-units."""
+
+    cash: int = 0
+    reserved: int = 0
+    """Part of `cash` that open purchases hold."""
+    pending: int = 0
+    yes: dict[InstrumentId, Tokens] = {}
+    no: dict[InstrumentId, Tokens] = {}
+
+    def tokens(self, instrument: InstrumentId, leg: Leg) -> Tokens:
+        """Return the leg's entry, made where missing."""
+        held = self.yes if leg is Leg.YES else self.no
+        tokens = held.get(instrument)
+        if tokens is None:
+            tokens = held[instrument] = Tokens()
+        return tokens
+
+    def free_tokens(self, instrument: InstrumentId, leg: Leg) -> int:
+        """Return settled tokens no open sale holds."""
+        tokens = (self.yes if leg is Leg.YES else self.no).get(instrument)
+        return 0 if tokens is None else tokens.settled - tokens.reserved
+
+
+class LedgerSums(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger in sums, for judges. `problems` is empty while every rule holds."""
+
+    deposits: int
+    cash: int
+    pending: int
+    reserved: int
+    fees: int
+    collateral: int
+    sets: dict[InstrumentId, tuple[int, int]]
+    """Tokens outstanding per instrument: (YES, NO), settled and pending."""
+    problems: tuple[str, ...]
+
+
+class Ledger:
+    """All wallets of the exchange."""
+
+    __slots__ = ("collateral", "deposits_micro", "fees_micro", "wallets")
+
+    def __init__(self) -> None:
+        self.wallets: dict[AccountId, Wallet] = {}
+        self.collateral: dict[InstrumentId, int] = {}
+        self.fees_micro = 0
+        self.deposits_micro = 0
+
+    def open(self, customer: AccountId) -> None:
+        """Open an empty wallet. Raises BrokenInvariant where there is one."""
+        if customer in self.wallets:
+            raise BrokenInvariant(f"{customer} has a wallet already")
+        self.wallets[customer] = Wallet()
+
+    def move_cash(self, customer: AccountId, amount_micro: int) -> None:
+        """Deposit (+) or withdraw (−)."""
+        wallet = self.wallets[customer]
+        if wallet.cash + amount_micro < wallet.reserved:
+            raise BrokenInvariant(f"{customer} cannot withdraw more than its free cash")
+        wallet.cash += amount_micro
+        self.deposits_micro += amount_micro
+
+    def reserve_cash(self, customer: AccountId, amount_micro: int) -> None:
+        """Hold cash for a purchase, or let go of it (−)."""
+        wallet = self.wallets[customer]
+        reserved = wallet.reserved + amount_micro
+        if not 0 <= reserved <= wallet.cash:
+            raise BrokenInvariant(f"{customer}: {reserved} micro reserved of {wallet.cash}")
+        wallet.reserved = reserved
+
+    def reserve_tokens(
+        self, customer: AccountId, instrument: InstrumentId, leg: Leg, size: int
+    ) -> None:
+        """Hold tokens for a sale, or let go of them (−)."""
+        tokens = self.wallets[customer].tokens(instrument, leg)
+        reserved = tokens.reserved + size
+        if not 0 <= reserved <= tokens.settled:
+            raise BrokenInvariant(f"{customer}: {reserved} tokens reserved of {tokens.settled}")
+        tokens.reserved = reserved
+
+    def book(self, fill: Fill, *, reserved: bool) -> None:
+        """Book one side of a match. `reserved` = the order had reserved what it gives."""
+        wallet = self.wallets[fill.customer]
+        tokens = wallet.tokens(fill.instrument, fill.leg)
+        if fill.side is Side.BUY:
+            wallet.cash -= fill.amount_micro + fill.fee_micro
+            tokens.pending += fill.size
+            if reserved:
+                wallet.reserved -= fill.amount_micro
+            short = wallet.cash < wallet.reserved or wallet.reserved < 0
+            self._lock(fill.instrument, fill.amount_micro)
+        else:
+            tokens.settled -= fill.size
+            wallet.pending += fill.amount_micro - fill.fee_micro
+            if reserved:
+                tokens.reserved -= fill.size
+            short = tokens.settled < tokens.reserved or tokens.reserved < 0
+            self._lock(fill.instrument, -fill.amount_micro)
+        if short:
+            raise BrokenInvariant(f"{fill.customer} cannot cover fill {fill.id}")
+        self.fees_micro += fill.fee_micro
+
+    def confirm(self, fill: Fill) -> None:
+        """Turn what the fill brought from pending into settled."""
+        wallet = self.wallets[fill.customer]
+        if fill.side is Side.BUY:
+            tokens = wallet.tokens(fill.instrument, fill.leg)
+            tokens.pending -= fill.size
+            tokens.settled += fill.size
+            left = tokens.pending
+        else:
+            amount = fill.amount_micro - fill.fee_micro
+            wallet.pending -= amount
+            wallet.cash += amount
+            left = wallet.pending
+        if left < 0:
+            raise BrokenInvariant(f"fill {fill.id} was confirmed without being pending")
+
+    def void(self, fill: Fill) -> None:
+        """Reverse one side of a match whose settlement failed."""
+        wallet = self.wallets[fill.customer]
+        tokens = wallet.tokens(fill.instrument, fill.leg)
+        if fill.side is Side.BUY:
+            tokens.pending -= fill.size
+            wallet.cash += fill.amount_micro + fill.fee_micro
+            left = tokens.pending
+            self._lock(fill.instrument, -fill.amount_micro)
+        else:
+            wallet.pending -= fill.amount_micro - fill.fee_micro
+            tokens.settled += fill.size
+            left = wallet.pending
+            self._lock(fill.instrument, fill.amount_micro)
+        if left < 0:
+            raise BrokenInvariant(f"fill {fill.id} was voided without being pending")
+        self.fees_micro -= fill.fee_micro
+
+    def convert(
+        self, customer: AccountId, instrument: InstrumentId, size: int, amount_micro: int
+    ) -> bool:
+        """Split cash into `size` pairs, or merge −`size` pairs into cash. False = not enough."""
+        wallet = self.wallets[customer]
+        if wallet.cash - wallet.reserved < amount_micro:
+            return False
+        yes = wallet.tokens(instrument, Leg.YES)
+        no = wallet.tokens(instrument, Leg.NO)
+        if min(yes.settled - yes.reserved, no.settled - no.reserved) + size < 0:
+            return False
+        wallet.cash -= amount_micro
+        yes.settled += size
+        no.settled += size
+        self._lock(instrument, amount_micro)
+        return True
+
+    def redeem(
+        self, customer: AccountId, instrument: InstrumentId, payout_yes_micro: int, share: int
+    ) -> tuple[int, int, int]:
+        """Turn settled tokens of a resolved instrument into cash.
+
+        `share` is one share in size increments. Returns (YES, NO, amount in micro-units).
+        """
+        wallet = self.wallets[customer]
+        sizes = []
+        amount = 0
+        for held, payout in ((wallet.yes, payout_yes_micro), (wallet.no, 10**6 - payout_yes_micro)):
+            tokens = held.get(instrument)
+            size = 0 if tokens is None else tokens.settled
+            if size * payout % share:
+                raise BrokenInvariant(f"{instrument}: {size} tokens do not pay in whole micros")
+            amount += size * payout // share
+            sizes.append(size)
+            if tokens is not None:
+                if tokens.reserved:
+                    raise BrokenInvariant(f"{customer} still sells the resolved {instrument}")
+                tokens.settled = 0
+                if not tokens.pending:
+                    del held[instrument]
+        wallet.cash += amount
+        self._lock(instrument, -amount)
+        return sizes[0], sizes[1], amount
+
+    def _lock(self, instrument: InstrumentId, amount_micro: int) -> None:
+        self.collateral[instrument] = self.collateral.get(instrument, 0) + amount_micro
+
+    def sums(self) -> LedgerSums:
+        """Add everything up and name every rule that does not hold."""
+        sets: dict[InstrumentId, tuple[int, int]] = {}
+        problems: list[str] = []
+        cash = pending = reserved = 0
+        for customer, wallet in self.wallets.items():
+            cash += wallet.cash
+            pending += wallet.pending
+            reserved += wallet.reserved
+            if not (0 <= wallet.reserved <= wallet.cash and wallet.pending >= 0):
+                problems.append(f"{customer}: cash out of bounds")
+            for leg, held in enumerate((wallet.yes, wallet.no)):
+                for instrument, tokens in held.items():
+                    if not (0 <= tokens.reserved <= tokens.settled and tokens.pending >= 0):
+                        problems.append(f"{customer}: tokens of {instrument} out of bounds")
+                    yes, no = sets.get(instrument, (0, 0))
+                    size = tokens.settled + tokens.pending
+                    sets[instrument] = (yes + size, no) if leg == 0 else (yes, no + size)
+        collateral = sum(self.collateral.values())
+        if self.deposits_micro != cash + pending + self.fees_micro + collateral:
+            problems.append("deposits are not cash, pending, fees and collateral")
+        return LedgerSums(
+            deposits=self.deposits_micro,
+            cash=cash,
+            pending=pending,
+            reserved=reserved,
+            fees=self.fees_micro,
+            collateral=collateral,
+            sets=sets,
+            problems=tuple(problems),
+        )
