@@ -124,14 +124,15 @@ def forecasts(
         event_jump_bps=0.0,
     )
     desk = _Desk(MarketMaker(parameters, BOT))
-    agenda = sorted(
-        (market.closes_ns - horizon_s * SECOND_NS, -horizon_s, market.slug, market)
+    agenda = [
+        (market.closes_ns - horizon_s * SECOND_NS, horizon_s, market)
         for market in markets
         for horizon_s in HORIZONS_S
-    )
+    ]
+    agenda.sort(key=lambda entry: (entry[0], entry[2].slug))
     moments: list[Moment] = []
     heard = 0
-    for now_ns, negative_horizon_s, _, market in agenda:
+    for now_ns, horizon_s, market in agenda:
         while heard < len(ticks) and ticks[heard].received_ns <= now_ns:
             desk.hear(ticks[heard])
             heard += 1
@@ -139,7 +140,7 @@ def forecasts(
         if isinstance(found, str):
             left_out[found] += 1
         else:
-            moments.append(Moment(market.slug, -negative_horizon_s, *found, market.up))
+            moments.append(Moment(market.slug, horizon_s, *found, market.up))
     return moments
 
 

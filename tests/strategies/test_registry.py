@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.domain.instruments import BotId
+from engine.errors import BadInput, ConfigError
+from engine.strategies.market_maker import MarketMaker
+from engine.strategies.registry import STRATEGIES, build
+
+BOT = BotId("bot")
+
+
+def made(**params: Any) -> MarketMaker:
+    strategy = build("market_maker", params, BOT)
+    assert isinstance(strategy, MarketMaker)
+    return strategy
+
+
+def test_every_strategy_is_registered_under_its_name() -> None:
+    assert {name: kind.name for name, kind in STRATEGIES.items()} == {
+        "market_maker": "market_maker"
+    }
+
+
+def test_every_strategy_builds_with_its_defaults() -> None:
+    for name in STRATEGIES:
+        assert build(name, {}, BOT).name == name
+
+
+def test_typed_text_becomes_numbers() -> None:
+    p = made(levels="3", half_spread_ticks_min="1.5", fair="microprice").parameters
+    assert (p.levels, p.half_spread_ticks_min) == (3, 1.5)
+
+
+def test_an_unknown_strategy_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'arbitrage'.*market_maker"):
+        build("arbitrage", {}, BOT)
+
+
+def test_an_unknown_parameter_is_named() -> None:
+    with pytest.raises(BadInput, match=r"levls=2: there is no such parameter.*levels"):
+        made(levls="2")
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"levels": "0"}, r"levels=0: .*\(1 … 20; quotes per side\)"),
+        ({"levels": "two"}, r"levels=two: .*integer"),
+        ({"size_shares": "nan"}, r"size_shares=nan: .*finite"),
+        ({"fair": "guess"}, r"fair=guess: .*'reference' or 'microprice'"),
+        ({"twap_window_s": "-1"}, r"twap_window_s=-1: "),
+    ],
+)
+def test_a_value_out_of_bounds_is_named_with_its_bounds(
+    params: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        made(**params)
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"fair": "reference"}, "twap_window_s must be stated"),
+        ({"price_min": 0.6, "price_max": 0.6}, "price_min"),
+        ({"sigma_floor_bps": 60}, "sigma_floor_bps"),
+        ({"sigma_floor_ticks": 30}, "sigma_floor_ticks"),
+        ({"refresh_ms": 29_500}, "refresh_ms"),
+        ({"size_shares": 300}, "inventory_shares_max"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    params: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        made(**params)
+
+
+def test_every_parameter_has_help_and_a_unit_or_bounds() -> None:
+    for kind in STRATEGIES.values():
+        for name, field in kind.parameters_type.model_fields.items():
+            assert field.description, name
+
+
+def test_two_wrongs_are_both_named() -> None:
+    with pytest.raises(BadInput, match=r"size_shares=0.*levels=0"):
+        made(levels="0", size_shares="0")
