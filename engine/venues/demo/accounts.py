@@ -1,0 +1,88 @@
+"""The exchange's own records of customers and markets."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+
+from engine.domain.instruments import AccountId, Instrument, Kind
+from engine.domain.orders import Identity
+from engine.errors import BadInput
+from engine.venues.demo.matching import MatchingBook
+from engine.venues.demo.orders import Fill, LiveOrder
+
+TAKER_RATE_PPM_MAX = 500_000
+"""Below it a fee, rounded as it is, never exceeds the proceeds it is taken from."""
+
+
+class Account:
+    """One customer: its orders, fills and armed heartbeats.
+
+    Customers that do not listen (the crowd) are not remembered beyond their open orders.
+    """
+
+    __slots__ = ("beats", "ended", "fills", "fills_from_ns", "id", "listening", "open")
+
+    def __init__(self, customer: AccountId, *, listening: bool) -> None:
+        self.id = customer
+        self.listening = listening
+        self.open: dict[Identity, LiveOrder] = {}
+        self.ended: OrderedDict[Identity, LiveOrder] = OrderedDict()
+        self.fills: list[Fill] = []
+        self.fills_from_ns: int | None = None
+        """Fills before this are forgotten; None = none are."""
+        self.beats: dict[str, tuple[str, int]] = {}
+        """Armed keys: (token the next beat must carry, time of the last beat)."""
+
+    def remember(self, order: LiveOrder, kept_max: int) -> None:
+        """Move an order from the open ones to the ended ones, forgetting the oldest."""
+        del self.open[order.identity]
+        if not self.listening:
+            return
+        self.ended[order.identity] = order
+        if len(self.ended) > kept_max:
+            self.ended.popitem(last=False)
+
+    def log(self, fill: Fill, kept_max: int) -> None:
+        """Remember a fill, forgetting the older half when there are too many."""
+        if not self.listening:
+            return
+        self.fills.append(fill)
+        if len(self.fills) > kept_max:
+            half = len(self.fills) // 2
+            self.fills_from_ns = self.fills[half].at_ns + 1
+            del self.fills[:half]
+
+    def fills_since(self, since_ns: int) -> list[Fill]:
+        """Return the fills at or after a time. Raises BadInput where some are forgotten."""
+        if self.fills_from_ns is not None and since_ns < self.fills_from_ns:
+            raise BadInput(f"fills of {self.id} before {self.fills_from_ns} are no longer kept")
+        return self.fills[bisect_left(self.fills, since_ns, key=lambda fill: fill.at_ns) :]
+
+
+class Market:
+    """One instrument, its book and where it stands between listing and payout."""
+
+    __slots__ = ("accepting", "book", "divisor", "instrument", "one", "payout", "proof", "share")
+
+    def __init__(self, instrument: Instrument) -> None:
+        divisor = instrument.value_divisor
+        if instrument.kind is not Kind.BINARY:
+            raise BadInput(f"{instrument.id}: the demo exchange trades binaries only")
+        # Every match must be worth a whole number of micro-units, or cash would leak by rounding.
+        if instrument.tick * instrument.lot % divisor or instrument.one % instrument.tick:
+            raise BadInput(f"{instrument.id}: tick and lot do not multiply to whole micro-units")
+        if instrument.fees.maker_rate_ppm:
+            raise BadInput(f"{instrument.id}: makers pay no fee on the demo exchange")
+        if instrument.fees.taker_rate_ppm > TAKER_RATE_PPM_MAX:
+            raise BadInput(f"{instrument.id}: a taker's fee must stay below what it trades for")
+        self.instrument = instrument
+        self.book = MatchingBook()
+        self.accepting = True
+        self.payout: int | None = None
+        """What one YES pays in micro-units; None = not resolved."""
+        self.proof = ""
+        """Where the strike comes from; empty = no strike is proven."""
+        self.divisor = divisor
+        self.one = instrument.one
+        self.share = 10**instrument.size_decimals

@@ -1,0 +1,300 @@
+"""The desk: takes tickets and cancels, lets orders match, hands matches to clearing.
+
+It works at the timeline's present moment; time itself, modes and heartbeats are `exchange`'s. Each
+operation ends with one public batch of level changes, after the prints of what caused them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.domain.events import BookChanged
+from engine.domain.instruments import Side
+from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
+from engine.venues.demo import refusals
+from engine.venues.demo.accounts import Account, Market
+from engine.venues.demo.clearing import Clearing
+from engine.venues.demo.matching import is_bid, yes_level
+from engine.venues.demo.orders import (
+    CancelAnswer,
+    Ended,
+    LiveOrder,
+    Placed,
+    Receipt,
+    Standing,
+    Ticket,
+)
+from engine.venues.demo.timeline import Due, Timeline
+
+FEE_ROUNDING_MICRO = 5
+"""Most that rounding can add to the fee of one match: half of the venue's 10-micro step."""
+
+
+class Desk:
+    """Orders in, matches out."""
+
+    def __init__(self, timeline: Timeline, clearing: Clearing) -> None:
+        self.timeline = timeline
+        self.clearing = clearing
+        self.outbox = clearing.outbox
+        self.rules = clearing.rules
+        self.ledger = clearing.ledger
+        self.accounts = clearing.accounts
+        self.markets = clearing.markets
+        self.orders: dict[int, LiveOrder] = {}
+        """Orders that live, resting or held back, by the exchange's number."""
+        self.order_count = 0
+
+    # -- tickets -----------------------------------------------------------------------------------
+
+    def place(self, account: Account, ticket: Ticket) -> Receipt:
+        """Check a ticket, then reject it, hold it back, match it or rest it."""
+        market = self.markets.get(ticket.instrument)
+        if market is None or not market.accepting:
+            return _rejected(ticket, (RejectReason.MARKET_CLOSED, refusals.NO_BOOK))
+        instrument = market.instrument
+        refusal = refusals.refuse_terms(ticket, instrument, self.rules, self.timeline.now_ns)
+        if refusal is not None:
+            return _rejected(ticket, refusal)
+        if ticket.identity in account.open or ticket.identity in account.ended:
+            return _rejected(ticket, refusals.refuse_duplicate(ticket))
+        order = self._draft(account, market, ticket)
+        crossing = market.book.crosses(order.bid, order.level)
+        refusal = self._refuse_money(market, order, crossing)
+        if refusal is None:
+            refusal = _refuse_match(market, order, crossing)
+        if refusal is not None:
+            return _rejected(ticket, refusal)
+        self.order_count += 1
+        order.number = self.order_count
+        account.open[order.identity] = order
+        self.orders[order.number] = order
+        if crossing and instrument.taker_delay_ns:
+            return self._hold(market, order)
+        return self._run(market, order, held=False)
+
+    def _draft(self, account: Account, market: Market, ticket: Ticket) -> LiveOrder:
+        return LiveOrder(
+            number=0,
+            customer=account.id,
+            identity=ticket.identity,
+            key=ticket.key,
+            tag=ticket.tag,
+            instrument=ticket.instrument,
+            leg=ticket.leg,
+            side=ticket.side,
+            price=ticket.price,
+            size=ticket.size,
+            remaining=ticket.size,
+            type=ticket.type,
+            post_only=ticket.post_only,
+            expires_ns=ticket.expires_ns,
+            placed_ns=self.timeline.now_ns,
+            bid=is_bid(ticket.leg, ticket.side),
+            level=yes_level(ticket.leg, ticket.price, market.one),
+        )
+
+    def _refuse_money(
+        self, market: Market, order: LiveOrder, crossing: bool
+    ) -> refusals.Refusal | None:
+        wallet = self.ledger.wallets[order.customer]
+        if order.side is Side.SELL:
+            if wallet.free_tokens(order.instrument, order.leg) >= order.size:
+                return None
+            tokens = wallet.tokens(order.instrument, order.leg)
+            return refusals.refuse_funds(tokens.settled, tokens.reserved, order.size)
+        needed = order.price * order.size // market.divisor
+        free = wallet.cash - wallet.reserved
+        short = free < needed
+        if crossing and not order.post_only:
+            if needed < market.instrument.notional_min_micro:
+                return refusals.refuse_small(needed, market.instrument.notional_min_micro)
+            needed += market.instrument.taker_fee_micro(order.price, order.size)
+            short = not self._affords(market, order, free, needed)
+        return refusals.refuse_funds(wallet.cash, wallet.reserved, needed) if short else None
+
+    def _affords(self, market: Market, order: LiveOrder, free: int, worst: int) -> bool:
+        """Say whether free cash covers a crossing purchase to the micro.
+
+        `worst` is cost plus fee at the limit price: they grow with the price while the rate is
+        below one, so it is the worst case but for the rounding of each match's fee. Only near the
+        edge the matches are walked.
+        """
+        if free < worst:
+            return False
+        if free >= worst + FEE_ROUNDING_MICRO * market.book.count:
+            return True
+        divisor, fee = market.divisor, market.instrument.taker_fee_micro
+        needed, rest = 0, order.size
+        for level, size in market.book.preview(order.bid, order.level, order.size):
+            price = yes_level(order.leg, level, market.one)
+            needed += price * size // divisor + fee(price, size)
+            rest -= size
+        return free >= needed + order.price * rest // divisor
+
+    # -- the taker delay (polymarket.md §5.3) ------------------------------------------------------
+
+    def _hold(self, market: Market, order: LiveOrder) -> Receipt:
+        order.state = OrderState.DELAYED
+        if order.side is Side.BUY:
+            fee = market.instrument.taker_fee_micro(order.price, order.size)
+            order.held_micro = order.price * order.size // market.divisor + fee
+            self.ledger.reserve_cash(order.customer, order.held_micro)
+        else:
+            self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, order.size)
+        at_ns = self.timeline.now_ns + market.instrument.taker_delay_ns
+        self.timeline.set(at_ns, Due.RELEASE, number=order.number)
+        return Receipt(identity=order.identity, standing=Standing.DELAYED)
+
+    def release(self, number: int) -> None:
+        """Look at a held order again and let it go: it matches, rests, or is killed."""
+        order = self.orders.get(number)
+        if order is None:
+            return  # its market closed meanwhile
+        market = self.markets[order.instrument]
+        worst = order.held_micro
+        self._unreserve(market, order)
+        order.state = OrderState.OPEN
+        crossing = market.book.crosses(order.bid, order.level)
+        wallet = self.ledger.wallets[order.customer]
+        free = wallet.cash - wallet.reserved
+        refusal = _refuse_match(market, order, crossing)
+        if refusal is not None:
+            self._end(order, OrderState.CANCELLED, CancelReason.KILLED_REST, refusal[1])
+        elif order.side is Side.BUY and not self._affords(market, order, free, worst):
+            self._end(order, OrderState.CANCELLED, CancelReason.NO_FUNDS, refusals.NOT_ENOUGH)
+        else:
+            self._run(market, order, held=True)
+
+    # -- matching ----------------------------------------------------------------------------------
+
+    def _run(self, market: Market, order: LiveOrder, *, held: bool) -> Receipt:
+        matches = market.book.match(order)
+        fills = self.clearing.book(market, order, matches, self.timeline.now_ns) if matches else ()
+        for maker, _ in matches:
+            if maker.remaining:
+                maker.state = OrderState.PARTIAL
+            else:
+                self._end(maker, OrderState.FILLED)
+        standing = Standing.MATCHED
+        if not order.remaining:
+            self._end(order, OrderState.FILLED)
+        elif order.type is OrderType.FAK:
+            self._end(order, OrderState.CANCELLED, CancelReason.KILLED_REST)
+        else:
+            standing = Standing.LIVE
+            self._rest(market, order, held=held)
+        self.publish_changes(market)
+        return Receipt(identity=order.identity, standing=standing, filled=order.filled, fills=fills)
+
+    def _rest(self, market: Market, order: LiveOrder, *, held: bool) -> None:
+        if order.remaining < order.size:
+            order.state = OrderState.PARTIAL
+        if order.side is Side.BUY:
+            amount = order.price * order.remaining // market.divisor
+            self.ledger.reserve_cash(order.customer, amount)
+        else:
+            self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, order.remaining)
+        market.book.rest(order)
+        if order.expires_ns is not None:
+            at_ns = order.expires_ns - self.rules.gtd_early_ns
+            self.timeline.set(at_ns, Due.EXPIRE, number=order.number)
+        self.outbox.tell(order.customer, Placed(identity=order.identity, key=order.key, held=held))
+
+    def publish_changes(self, market: Market) -> None:
+        """Publish the levels touched since the last batch, if any."""
+        changes = market.book.take_changes()
+        if changes and self.outbox.publishing:
+            now_ns = self.timeline.now_ns
+            self.outbox.publish(
+                BookChanged(instrument=market.instrument.id, changes=changes, exchange_ns=now_ns)
+            )
+
+    # -- ends --------------------------------------------------------------------------------------
+
+    def cancel(self, account: Account, identity: Identity) -> CancelAnswer:
+        """Cancel one order, or say why not."""
+        order = account.open.get(identity)
+        if order is None:
+            ended = account.ended.get(identity)
+            matched = ended is not None and ended.state is OrderState.FILLED
+            text = refusals.CANCEL_MATCHED if matched else refusals.CANCEL_GONE
+            return CancelAnswer(identity=identity, cancelled=False, text=text)
+        if order.state is OrderState.DELAYED:
+            text = refusals.CANCEL_DELAYED
+            return CancelAnswer(identity=identity, cancelled=False, text=text)
+        self.withdraw([order], CancelReason.ASKED)
+        return CancelAnswer(identity=identity, cancelled=True)
+
+    def withdraw(
+        self, orders: Iterable[LiveOrder], reason: CancelReason | None, text: str = ""
+    ) -> None:
+        """End live orders; `reason` None = they expired. One public batch per market."""
+        state = OrderState.EXPIRED if reason is None else OrderState.CANCELLED
+        touched: dict[str, Market] = {}
+        for order in orders:
+            market = self.markets[order.instrument]
+            if order.state is not OrderState.DELAYED:
+                market.book.remove(order)
+                touched[order.instrument] = market
+            self._unreserve(market, order)
+            self._end(order, state, reason, text)
+        for market in touched.values():
+            self.publish_changes(market)
+
+    def expire(self, number: int) -> None:
+        """End a GTD order whose time has come, if it still lives."""
+        order = self.orders.get(number)
+        if order is not None:
+            self.withdraw([order], None)
+
+    def _unreserve(self, market: Market, order: LiveOrder) -> None:
+        if order.side is Side.SELL:
+            size = -order.remaining
+            self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, size)
+            return
+        held = order.held_micro or order.price * order.remaining // market.divisor
+        order.held_micro = 0
+        self.ledger.reserve_cash(order.customer, -held)
+
+    def _end(
+        self,
+        order: LiveOrder,
+        state: OrderState,
+        reason: CancelReason | None = None,
+        text: str = "",
+    ) -> None:
+        order.state = state
+        del self.orders[order.number]
+        self.accounts[order.customer].remember(order, self.rules.ended_kept_max)
+        if state is not OrderState.FILLED:
+            report = Ended(
+                identity=order.identity,
+                key=order.key,
+                reason=reason,
+                filled=order.filled,
+                text=text,
+            )
+            self.outbox.tell(order.customer, report)
+
+
+def _refuse_match(market: Market, order: LiveOrder, crossing: bool) -> refusals.Refusal | None:
+    """Check what depends on whom the order would meet."""
+    if order.post_only:
+        return (RejectReason.WOULD_CROSS, refusals.POST_ONLY_CROSSES) if crossing else None
+    if order.type is OrderType.FOK:
+        book, size = market.book, order.remaining
+        if not crossing or book.available(order.bid, order.level, size) < size:
+            return RejectReason.NOT_FILLED, refusals.FOK_KILLED
+    elif order.type is OrderType.FAK and not crossing:
+        return RejectReason.NOT_FILLED, refusals.FAK_KILLED
+    return None
+
+
+def _rejected(ticket: Ticket, refusal: refusals.Refusal) -> Receipt:
+    return Receipt(
+        identity=ticket.identity,
+        standing=Standing.REJECTED,
+        reason=refusal[0],
+        text=refusal[1],
+    )
