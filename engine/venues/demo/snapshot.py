@@ -1,0 +1,215 @@
+"""The whole exchange as bytes, so that it outlives its host: `freeze` gives, `thaw` takes back.
+
+Everything that decides what happens next is in it: books, wallets, timers, the generators, the
+actors, and what nobody has taken yet. Who thaws must have built the exchange with the same actors.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from random import Random
+
+import msgspec
+
+from engine.domain.events import MarketEvent, VenueMode
+from engine.domain.fills import FillState
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.errors import BadInput
+from engine.venues.demo.accounts import Account, Market
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.ledger import Wallet
+from engine.venues.demo.orders import AnyReport, Fill, LiveOrder
+from engine.venues.demo.settlement import Transaction
+
+VERSION = 1
+
+
+class RngState(msgspec.Struct, frozen=True):
+    """A Mersenne Twister's state, as `random.Random.getstate` gives it."""
+
+    version: int
+    words: tuple[int, ...]
+    gauss: float | None
+
+
+class AccountState(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's record; its open orders are among the exchange's."""
+
+    id: AccountId
+    listening: bool
+    ended: list[LiveOrder]
+    fills: list[Fill]
+    fills_from_ns: int | None
+    beats: dict[str, tuple[str, int]]
+
+
+class MarketState(msgspec.Struct, frozen=True, kw_only=True):
+    """A market; its resting orders are among the exchange's."""
+
+    instrument: Instrument
+    accepting: bool
+    payout: int | None
+    proof: str
+    turn: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything."""
+
+    version: int
+    now_ns: int
+    sequence: int
+    timers: list[tuple[int, int, int, str, int]]
+    mode: VenueMode
+    counts: tuple[int, int, int, int, int, int]
+    """Orders, trades, transactions, self-trades, heartbeats, published events."""
+    settlement_rng: RngState
+    forced: list[FillState]
+    accounts: list[AccountState]
+    markets: list[MarketState]
+    orders: list[LiveOrder]
+    wallets: dict[AccountId, Wallet]
+    collateral: dict[InstrumentId, int]
+    fees_micro: int
+    deposits_micro: int
+    transactions: list[Transaction]
+    public: list[tuple[int, MarketEvent]]
+    reports: dict[AccountId, list[tuple[int, AnyReport]]]
+    actors: dict[str, bytes]
+
+
+def rng_state(rng: Random) -> RngState:
+    """Return a generator's state."""
+    version, words, gauss = rng.getstate()
+    return RngState(version, words, gauss)
+
+
+def set_rng(rng: Random, state: RngState) -> None:
+    """Put a generator back where it was."""
+    rng.setstate((state.version, state.words, state.gauss))
+
+
+def freeze(exchange: DemoExchange) -> bytes:
+    """Return the exchange as bytes. The same exchange gives the same bytes."""
+    desk, clearing, outbox = exchange.desk, exchange.clearing, exchange.outbox
+    ledger = desk.ledger
+    snapshot = Snapshot(
+        version=VERSION,
+        now_ns=exchange.timeline.now_ns,
+        sequence=exchange.timeline.sequence,
+        timers=exchange.timeline.timers,
+        mode=exchange.guard.mode,
+        counts=(
+            desk.order_count,
+            clearing.trade_count,
+            clearing.transaction_count,
+            clearing.self_trades,
+            exchange.guard.beat_count,
+            outbox.published,
+        ),
+        settlement_rng=rng_state(exchange.settlement_rng),
+        forced=exchange.settlement.forced,
+        accounts=[_account_state(account) for account in desk.accounts.values()],
+        markets=[_market_state(market) for market in desk.markets.values()],
+        orders=list(desk.orders.values()),
+        wallets=ledger.wallets,
+        collateral=ledger.collateral,
+        fees_micro=ledger.fees_micro,
+        deposits_micro=ledger.deposits_micro,
+        transactions=list(exchange.settlement.pending.values()),
+        public=outbox.public,  # type: ignore[arg-type]  # only market events are published
+        reports=outbox.reports,
+        actors={name: actor.state() for name, actor in exchange.actors.items()},
+    )
+    return msgspec.msgpack.encode(snapshot)
+
+
+def thaw(exchange: DemoExchange, state: bytes) -> None:
+    """Make the exchange what `freeze` saw. Raises BadInput where the bytes do not fit it."""
+    try:
+        snapshot = msgspec.msgpack.decode(state, type=Snapshot)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadInput(f"the demo exchange's state cannot be read: {error}") from error
+    if snapshot.version != VERSION or set(snapshot.actors) != set(exchange.actors):
+        raise BadInput("the demo exchange's state belongs to another version or another world")
+    timeline = exchange.timeline
+    timeline.now_ns, timeline.sequence = snapshot.now_ns, snapshot.sequence
+    timeline.timers = snapshot.timers
+    exchange.guard.mode = snapshot.mode
+    counts = snapshot.counts
+    exchange.desk.order_count = counts[0]
+    exchange.clearing.trade_count, exchange.clearing.transaction_count = counts[1:3]
+    exchange.clearing.self_trades, exchange.guard.beat_count = counts[3:5]
+    exchange.outbox.published = counts[5]
+    exchange.outbox.public = list(snapshot.public)
+    exchange.outbox.reports = snapshot.reports
+    set_rng(exchange.settlement_rng, snapshot.settlement_rng)
+    _thaw_ledger(exchange, snapshot)
+    _thaw_accounts(exchange, snapshot)
+    _thaw_markets(exchange, snapshot)
+    for name, actor in exchange.actors.items():
+        actor.restore(snapshot.actors[name])
+
+
+def _account_state(account: Account) -> AccountState:
+    return AccountState(
+        id=account.id,
+        listening=account.listening,
+        ended=list(account.ended.values()),
+        fills=account.fills,
+        fills_from_ns=account.fills_from_ns,
+        beats=account.beats,
+    )
+
+
+def _market_state(market: Market) -> MarketState:
+    return MarketState(
+        instrument=market.instrument,
+        accepting=market.accepting,
+        payout=market.payout,
+        proof=market.proof,
+        turn=market.book.turn,
+    )
+
+
+def _thaw_ledger(exchange: DemoExchange, snapshot: Snapshot) -> None:
+    ledger = exchange.desk.ledger
+    ledger.wallets = snapshot.wallets
+    ledger.collateral = snapshot.collateral
+    ledger.fees_micro = snapshot.fees_micro
+    ledger.deposits_micro = snapshot.deposits_micro
+    # A fill under way and the same fill in its customer's log are one object again.
+    logged = {fill.id: fill for account in snapshot.accounts for fill in account.fills}
+    for transaction in snapshot.transactions:
+        transaction.fills = [logged.get(fill.id, fill) for fill in transaction.fills]
+    exchange.settlement.pending = {item.number: item for item in snapshot.transactions}
+    exchange.settlement.forced = snapshot.forced
+
+
+def _thaw_accounts(exchange: DemoExchange, snapshot: Snapshot) -> None:
+    accounts = exchange.desk.accounts
+    accounts.clear()
+    for state in snapshot.accounts:
+        account = accounts[state.id] = Account(state.id, listening=state.listening)
+        account.ended = OrderedDict((order.identity, order) for order in state.ended)
+        account.fills = state.fills
+        account.fills_from_ns = state.fills_from_ns
+        account.beats = state.beats
+    exchange.desk.orders = {order.number: order for order in snapshot.orders}
+    for order in snapshot.orders:
+        accounts[order.customer].open[order.identity] = order
+
+
+def _thaw_markets(exchange: DemoExchange, snapshot: Snapshot) -> None:
+    markets = exchange.desk.markets
+    markets.clear()
+    resting: dict[InstrumentId, list[LiveOrder]] = {}
+    for order in sorted(snapshot.orders, key=lambda order: order.priority):
+        if order.priority:
+            resting.setdefault(order.instrument, []).append(order)
+    for state in snapshot.markets:
+        market = markets[state.instrument.id] = Market(state.instrument)
+        market.accepting = state.accepting
+        market.payout = state.payout
+        market.proof = state.proof
+        market.book.load(resting.get(state.instrument.id, []), state.turn)
