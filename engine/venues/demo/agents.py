@@ -1,0 +1,154 @@
+"""The crowd: background makers, noise takers and informed takers. An actor of the exchange.
+
+They trade through the same `submit` and `cancel` as customers and know the public book. Besides
+that each knows the true probability, in its own way: makers late and with an error, informed takers
+at once, noise takers not at all. So whoever rests a quote is hit more often when it is stale.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from engine.domain.events import VenueMode
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.orders import Identity
+from engine.errors import BadInput
+from engine.venues.demo.accounts import Market
+from engine.venues.demo.calendar import Calendar, Window
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.makers import Makers, Quote, Slot
+from engine.venues.demo.profiles import CrowdSpec
+from engine.venues.demo.snapshot import RngState, rng_state, set_rng
+from engine.venues.demo.takers import INFORMED, NOISE, Takers
+from engine.venues.demo.timeline import Due
+
+SURVEY = 0
+SURVEY_NS = 1_000_000_000
+PAUSE_NS_MAX = 60_000_000_000
+"""Longest time between two wakes of one market, so that its end is noticed."""
+
+
+class CrowdState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that survives."""
+
+    rng: RngState
+    slots: list[Slot]
+    slot_count: int
+    ticket_count: int
+
+
+class Crowd:
+    """Everybody who trades besides the customers."""
+
+    name = "crowd"
+
+    def __init__(
+        self, exchange: DemoExchange, calendar: Calendar, spec: CrowdSpec, rng: Random
+    ) -> None:
+        self._exchange = exchange
+        self._calendar = calendar
+        self._spec = spec
+        self._rng = rng
+        self._slots: dict[int, Slot] = {}
+        self._known: set[InstrumentId] = set()
+        self._slot_count = 0
+        self._ticket_count = 0
+        self._members = [AccountId(maker.name) for maker in spec.makers] + [NOISE, INFORMED]
+        self._makers = Makers(exchange, calendar, rng, self._name)
+        self._takers = Takers(exchange, calendar, spec, rng, self._name)
+        self._rate = len(spec.makers) * spec.maker_rate + spec.noise_rate + spec.informed_rate
+
+    def begin(self) -> None:
+        """Open the crowd's accounts and come to the market."""
+        for member in self._members:
+            self._exchange.open_account(member, self._spec.cash_micro, listening=False)
+        self._survey(self._exchange.now_ns)
+
+    def wake(self, topic: int, now_ns: int) -> None:
+        """Look for new markets, or let somebody act in one."""
+        if topic == SURVEY:
+            self._survey(now_ns)
+            return
+        slot = self._slots[topic]
+        market = self._exchange.desk.markets.get(slot.instrument)
+        chance = self._calendar.chance(slot.instrument, 0)
+        if market is None or not market.accepting or chance is None:
+            del self._slots[topic]
+            self._known.discard(slot.instrument)
+            return
+        if self._exchange.guard.mode is VenueMode.OPEN:
+            self._act(slot, market)
+        self._plan(slot, now_ns)
+
+    def _plan(self, slot: Slot, now_ns: int) -> None:
+        item = self._calendar.by_name[slot.instrument]
+        share = self._spec.event_share
+        if isinstance(item, Window):
+            share = 1.0 if item.strike_e8 is not None else self._spec.ahead_share
+        wait_s = self._rng.expovariate(self._rate * share)
+        at_ns = now_ns + min(int(wait_s * 1e9), PAUSE_NS_MAX)
+        self._exchange.timeline.set(at_ns, Due.ACTOR, self.name, slot.number)
+
+    def _survey(self, now_ns: int) -> None:
+        """Come to markets not yet known, and see to everybody's purse."""
+        for instrument in self._calendar.by_name:
+            if self._rate <= 0:
+                break
+            if instrument in self._known or not self._exchange.desk.markets[instrument].accepting:
+                continue
+            self._slot_count += 1
+            self._known.add(instrument)
+            slot = self._slots[self._slot_count] = Slot(
+                number=self._slot_count,
+                instrument=instrument,
+                errors=[0.0] * len(self._spec.makers),
+                quotes=[[(Quote(), Quote()) for _ in spec.rungs] for spec in self._spec.makers],
+            )
+            self._plan(slot, now_ns)
+        for member in self._members:
+            lacking = self._spec.cash_micro - self._exchange.balance(member).settled
+            if lacking > self._spec.cash_micro // 2:
+                self._exchange.deposit(member, lacking)
+        self._exchange.timeline.set(now_ns + SURVEY_NS, Due.ACTOR, self.name, SURVEY)
+
+    def _act(self, slot: Slot, market: Market) -> None:
+        spec = self._spec
+        chosen = self._rng.random() * self._rate
+        makers_rate = len(spec.makers) * spec.maker_rate
+        if chosen < makers_rate:
+            index = int(chosen / spec.maker_rate)
+            self._makers.quote(spec.makers[index], slot, index, market)
+        elif chosen < makers_rate + spec.noise_rate:
+            self._takers.take_blindly(market)
+        else:
+            self._takers.take_knowingly(market)
+
+    def _name(self, customer: str) -> Identity:
+        self._ticket_count += 1
+        return Identity(f"{customer}-{self._ticket_count}")
+
+    # -- surviving ---------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Return everything that must survive."""
+        state = CrowdState(
+            rng=rng_state(self._rng),
+            slots=list(self._slots.values()),
+            slot_count=self._slot_count,
+            ticket_count=self._ticket_count,
+        )
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `state` gave. Raises BadInput where it cannot be read."""
+        try:
+            kept = msgspec.msgpack.decode(state, type=CrowdState)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise BadInput(f"the demo crowd cannot be read: {error}") from error
+        set_rng(self._rng, kept.rng)
+        self._slots = {slot.number: slot for slot in kept.slots}
+        self._known = {slot.instrument for slot in kept.slots}
+        self._slot_count = kept.slot_count
+        self._ticket_count = kept.ticket_count
