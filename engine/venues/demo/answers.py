@@ -1,0 +1,255 @@
+"""The demo exchange in the house's words: requests of one account in, the door's events out.
+
+A request the exchange's mode forbids had no effect: a place is ModeChanged, then OrderNotSent;
+everything else raises VenueClosed for the caller to answer. A cancel's success is told by its reply
+alone; the exchange's own report of it is left out, so that it is not heard twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.domain.effects import CancelScope, QueryFills
+from engine.domain.events import (
+    BalancesListed,
+    CancelRefused,
+    FillAdvanced,
+    FillSettled,
+    FillsListed,
+    FillVoided,
+    ModeChanged,
+    OpenOrdersListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderDelayed,
+    OrderExpired,
+    OrderFilled,
+    OrderNotFound,
+    OrderNotSent,
+    OrderRejected,
+    OrderReport,
+    OrderReported,
+    PositionsListed,
+    QueryFailed,
+    VenueEvent,
+    VenueMode,
+)
+from engine.domain.fills import FillState
+from engine.domain.instruments import AccountId
+from engine.domain.orders import CancelReason, Identity, Order, OrderId, RejectReason
+from engine.errors import BadInput, VenueClosed
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.orders import (
+    AnyReport,
+    CancelAnswer,
+    Ended,
+    Fill,
+    Filled,
+    FillMoved,
+    LiveOrder,
+    ModeSwitched,
+    Placed,
+    Standing,
+    Ticket,
+)
+from engine.venues.door import Prepared
+
+
+class Answers:
+    """Translates for one key of one account. Keeps nothing."""
+
+    def __init__(
+        self, exchange: DemoExchange, account: AccountId, *, key: str, currency: str
+    ) -> None:
+        self._exchange = exchange
+        self._account = account
+        self._key = key
+        self._currency = currency
+        self._prefix = f"demo-{account}-"
+
+    # -- names -------------------------------------------------------------------------------------
+
+    def identity(self, order: OrderId) -> Identity:
+        """Return the exchange's name for one of our orders."""
+        return Identity(f"{self._prefix}{order}")
+
+    def known(self, identity: Identity) -> OrderId | None:
+        """Return our number of an order; None = the name is not one of ours."""
+        number = identity.removeprefix(self._prefix)
+        return OrderId(int(number)) if number != identity and number.isdecimal() else None
+
+    def prepare(self, order: Order) -> Prepared:
+        """Return the order with its identity and its ticket as bytes."""
+        ticket = self._ticket(order)
+        payload = msgspec.json.encode(ticket)
+        return Prepared(order=order, identity=ticket.identity, payload=payload)
+
+    def _ticket(self, order: Order) -> Ticket:
+        return Ticket(
+            identity=self.identity(order.id),
+            instrument=order.instrument,
+            leg=order.leg,
+            side=order.side,
+            price=order.price,
+            size=order.size,
+            type=order.type,
+            post_only=order.post_only,
+            expires_ns=order.expires_ns,
+            key=self._key,
+            tag=order.bot,
+        )
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def place(self, order: Order, now_ns: int) -> list[VenueEvent]:
+        """Place an order; fills follow as reports."""
+        account = self._account
+        try:
+            receipt = self._exchange.submit(account, self._ticket(order), now_ns)
+        except VenueClosed as closed:
+            refused = OrderNotSent(account=account, order=order.id, reason=str(closed))
+            return [self.mode(VenueMode(closed.mode)), refused]
+        if receipt.standing is Standing.REJECTED:
+            return [
+                OrderRejected(
+                    account=account,
+                    order=order.id,
+                    reason=receipt.reason or RejectReason.OTHER,
+                    venue_text=receipt.text,
+                )
+            ]
+        if receipt.standing is Standing.DELAYED:
+            return [OrderDelayed(account=account, order=order.id)]
+        return [OrderAccepted(account=account, order=order.id)]
+
+    def cancel(self, orders: Sequence[OrderId], now_ns: int) -> list[VenueEvent]:
+        """Cancel these orders, each with its own answer. Raises VenueClosed."""
+        cancel, account = self._exchange.cancel, self._account
+        return [
+            self._cancelled(order, cancel(account, self.identity(order), now_ns))
+            for order in orders
+        ]
+
+    def cancel_all(self, scope: CancelScope, now_ns: int) -> list[VenueEvent]:
+        """Cancel everything of our key in scope; a held order is refused. Raises VenueClosed."""
+        answers = self._exchange.cancel_all(
+            self._account, now_ns, key=self._key, instrument=scope.instrument, tag=scope.bot
+        )
+        named = ((self.known(answer.identity), answer) for answer in answers)
+        return [self._cancelled(order, answer) for order, answer in named if order is not None]
+
+    def _cancelled(self, order: OrderId, answer: CancelAnswer) -> VenueEvent:
+        if answer.cancelled:
+            return OrderCancelled(account=self._account, order=order)
+        return CancelRefused(account=self._account, order=order, venue_text=answer.text)
+
+    def mode(self, mode: VenueMode) -> ModeChanged:
+        """Say what the exchange takes now."""
+        return ModeChanged(account=self._account, mode=mode)
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def order(self, order: OrderId) -> list[VenueEvent]:
+        """Report one of our orders, live or ended. Raises VenueClosed."""
+        found = self._exchange.order(self._account, self.identity(order))
+        if found is None:
+            return [OrderNotFound(account=self._account, order=order)]
+        return [OrderReported(account=self._account, report=self._report(found))]
+
+    def open_orders(self) -> list[VenueEvent]:
+        """List every live order of the account, those of other keys too. Raises VenueClosed."""
+        orders = self._exchange.open_orders(self._account)
+        reports = tuple(self._report(order) for order in orders)
+        return [OpenOrdersListed(account=self._account, orders=reports)]
+
+    def fills(self, since_ns: int) -> list[VenueEvent]:
+        """List our key's fills since a time with their present states. Raises VenueClosed."""
+        try:
+            fills = self._exchange.fills(self._account, since_ns)
+        except BadInput as forgotten:
+            reason = str(forgotten)
+            return [
+                QueryFailed(
+                    account=self._account, question=QueryFills.__name__, order=None, reason=reason
+                )
+            ]
+        ours = [event for event in map(self._filled, fills) if event is not None]
+        return [FillsListed(account=self._account, since_ns=since_ns, fills=tuple(ours))]
+
+    def balances(self) -> list[VenueEvent]:
+        """List settled cash and tokens; what open orders reserve still counts in both."""
+        cash = {self._currency: self._exchange.balance(self._account).settled}
+        holdings = tuple(self._exchange.positions(self._account))
+        return [
+            BalancesListed(account=self._account, cash_micro=cash),
+            PositionsListed(account=self._account, holdings=holdings),
+        ]
+
+    def _report(self, order: LiveOrder) -> OrderReport:
+        ours = order.key == self._key
+        return OrderReport(
+            identity=order.identity,
+            order=self.known(order.identity) if ours else None,
+            ours=ours,
+            instrument=order.instrument,
+            leg=order.leg,
+            side=order.side,
+            price=order.price,
+            size=order.size,
+            filled=order.filled,
+            state=order.state,
+        )
+
+    def _filled(self, fill: Fill | Filled) -> OrderFilled | None:
+        """Return a fill as the house's event; None = it belongs to another key."""
+        order = self.known(fill.identity)
+        if order is None or fill.key != self._key:
+            return None
+        return OrderFilled(
+            account=self._account,
+            order=order,
+            fill=fill.id,
+            price=fill.price,
+            size=fill.size,
+            fee_micro=fill.fee_micro,
+            liquidity=fill.liquidity,
+            state=fill.state if isinstance(fill, Fill) else FillState.MATCHED,
+        )
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def heard(self, report: AnyReport) -> VenueEvent | None:
+        """Return what a report means for the house; None = nothing it does not know already."""
+        match report:
+            case Filled():
+                return self._filled(report)
+            case FillMoved() if report.key == self._key:
+                return self._moved(report)
+            case Ended() if report.key == self._key:
+                return self._ended(report)
+            case Placed() if report.held and report.key == self._key:
+                order = self.known(report.identity)
+                return None if order is None else OrderAccepted(account=self._account, order=order)
+            case ModeSwitched():
+                return self.mode(report.mode)
+            case _:
+                return None
+
+    def _moved(self, report: FillMoved) -> VenueEvent:
+        if report.state is FillState.CONFIRMED:
+            return FillSettled(account=self._account, fill=report.id)
+        if report.state is FillState.FAILED:
+            return FillVoided(account=self._account, fill=report.id)
+        return FillAdvanced(account=self._account, fill=report.id, state=report.state)
+
+    def _ended(self, report: Ended) -> VenueEvent | None:
+        order = self.known(report.identity)
+        if order is None or report.reason is CancelReason.ASKED:
+            return None
+        if report.reason is None:
+            return OrderExpired(account=self._account, order=order)
+        return OrderCancelled(
+            account=self._account, order=order, reason=report.reason, venue_text=report.text
+        )
