@@ -1,0 +1,311 @@
+import msgspec
+import pytest
+
+from engine.domain.events import (
+    FillSettled,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    OrderCancelled,
+    OrderFilled,
+    TradePrinted,
+)
+from engine.domain.fills import FillState, Liquidity, SizeSource
+from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.orders import CancelReason
+from engine.errors import BrokenInvariant
+from engine.venues.paper import floor as floor_module
+from engine.venues.paper.settings import FillModel
+from tests.venues.paper.world import (
+    BINARY,
+    BUY,
+    LINEAR,
+    MARKET,
+    NO,
+    SELL,
+    SHARE,
+    SPOT,
+    YES,
+    World,
+    events,
+    kinds,
+    settings,
+)
+
+BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
+MODELS = list(FillModel)
+
+
+def fresh(model: FillModel = FillModel.REALISTIC, **kwargs: object) -> World:
+    world = World(settings(model=model, **kwargs))
+    world.book(*BOOK)
+    return world
+
+
+# -- prints and the queue --------------------------------------------------------------------------
+
+
+def test_a_maker_waits_behind_what_was_displayed() -> None:
+    world = fresh()
+    world.place(BUY, 50, 10)
+    world.trade(50, 95, SELL)
+    assert world.fills == []
+    world.trade(50, 8, SELL)
+    assert world.filled(1) == 3
+    fill = world.fills[0]
+    assert (fill.price, fill.liquidity, fill.source) == (5000, Liquidity.MAKER, SizeSource.TAPED)
+
+
+def test_improving_the_price_stands_first() -> None:
+    world = fresh()
+    world.place(BUY, 51, 10)
+    world.trade(51, 4, SELL)
+    assert world.filled(1) == 4
+
+
+def test_a_buyer_does_not_fill_our_bid() -> None:
+    world = fresh()
+    world.place(BUY, 51, 10)
+    world.trade(51, 40, BUY)
+    world.trade(49, 40, BUY)
+    assert world.fills == []
+
+
+def test_a_trade_through_fills_at_our_own_price() -> None:
+    world = fresh()
+    world.place(BUY, 50, 10)
+    world.trade(49, 6, SELL)
+    assert [(f.price, f.size) for f in world.fills] == [(5000, 6 * SHARE)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_book_that_moves_through_us_without_a_print_fills_nothing(model: FillModel) -> None:
+    world = fresh(model)
+    world.place(BUY, 50, 10)
+    world.book({40: 100}, {45: 100})
+    world.level(SELL, 44, 500)
+    assert world.fills == []
+
+
+@pytest.mark.parametrize(
+    ("model", "filled"),
+    [(FillModel.PESSIMISTIC, 0), (FillModel.REALISTIC, 0), (FillModel.OPTIMISTIC, 10)],
+)
+def test_a_print_of_unknown_size_counts_only_for_the_optimist(
+    model: FillModel, filled: int
+) -> None:
+    world = fresh(model)
+    world.place(BUY, 50, 10)
+    world.trade(50, None, SELL, SizeSource.UNKNOWN)
+    assert world.filled(1) == filled
+    assert all(fill.source is SizeSource.UNKNOWN for fill in world.fills)
+
+
+def test_a_size_of_unknown_source_is_not_believed() -> None:
+    world = fresh()
+    world.place(BUY, 51, 10)
+    world.trade(51, 10, SELL, SizeSource.UNKNOWN)
+    assert world.fills == []
+    assert world.venue.audit.prints_unknown == 1
+
+
+def test_an_inferred_size_fills_and_says_so() -> None:
+    world = fresh()
+    world.place(BUY, 51, 10)
+    world.trade(51, 4, SELL, SizeSource.INFERRED)
+    assert [(f.size, f.source) for f in world.fills] == [(4 * SHARE, SizeSource.INFERRED)]
+
+
+def test_an_ambiguous_print_counts_where_only_our_side_has_the_level() -> None:
+    world = fresh(FillModel.PESSIMISTIC)
+    world.place(BUY, 50, 10)
+    world.trade(50, 105, None)
+    assert world.filled(1) == 5
+
+
+@pytest.mark.parametrize(
+    ("model", "filled"),
+    [(FillModel.PESSIMISTIC, 0), (FillModel.REALISTIC, 0), (FillModel.OPTIMISTIC, 10)],
+)
+def test_an_ambiguous_print_nobody_can_place_counts_only_for_the_optimist(
+    model: FillModel, filled: int
+) -> None:
+    world = fresh(model)
+    world.place(BUY, 50, 10)
+    world.trade(40, 60, None)
+    assert world.filled(1) == filled
+    assert world.venue.audit.prints_ambiguous == 1
+
+
+def test_an_ambiguous_print_on_a_displayed_ask_is_a_buyers() -> None:
+    world = fresh()
+    world.place(BUY, 48, 10, leg=NO)  # an ask at 52, behind 100
+    world.place(BUY, 50, 10)
+    world.trade(52, 104, None)
+    assert (world.filled(1), world.filled(2)) == (4, 0)
+
+
+def test_cancels_ahead_move_the_realist() -> None:
+    world = fresh()
+    world.level(BUY, 50, 90)
+    world.place(BUY, 50, 10)
+    world.level(BUY, 50, 120)
+    world.level(BUY, 50, 60)  # half of 120 goes: half of our 90 with it
+    world.trade(50, 50, SELL)
+    assert world.filled(1) == 5
+
+
+# -- settlement ------------------------------------------------------------------------------------
+
+
+def test_tokens_and_proceeds_are_pending_until_confirmed() -> None:
+    world = fresh(cash=100)
+    world.place(BUY, 51, 10)
+    world.trade(51, 10, SELL)
+    bought = world.holding()
+    assert (bought.settled, bought.pending) == (0, 10 * SHARE)
+    assert world.purse().cash == 100_000_000 - 5_100_000
+    world.place(SELL, 53, 10)
+    assert kinds([world.heard[-1][1]]) == ["OrderRejected"]
+    assert world.wait(1_999) == []
+    (settled,) = world.wait(1)
+    assert settled == FillSettled(account=world.venue.account(), fill=world.fills[0].fill)
+    assert (bought.settled, bought.pending) == (10 * SHARE, 0)
+    world.place(SELL, 51, 10)
+    world.trade(51, 10, BUY)
+    assert (bought.settled, world.purse().pending) == (0, 5_100_000)
+    world.wait(2_000)
+    assert (world.purse().cash, world.purse().pending) == (100_000_000, 0)
+
+
+def test_a_fill_says_matched_where_it_settles_later_and_confirmed_where_not() -> None:
+    for settle_ms, state in ((2_000, FillState.MATCHED), (0, FillState.CONFIRMED)):
+        world = fresh(settle_ms=settle_ms)
+        world.place(BUY, 51, 10)
+        world.trade(51, 10, SELL)
+        assert world.fills[0].state is state
+        assert world.venue.capabilities.settles is (settle_ms > 0)
+
+
+def test_cash_spent_to_the_last_micro_ends_an_order_instead_of_overdrawing() -> None:
+    world = fresh(cash=5.1)
+    world.place(BUY, 51, 10)
+    for size in (3_333_333, 3_333_333):  # finer than a lot: each fill is rounded up
+        world.hear(sold(5100, size))
+    world.trade(51, 10, SELL)
+    assert world.purse().cash >= 0
+    (end,) = [e for e in world.events if isinstance(e, OrderCancelled)]
+    assert (end.reason, end.venue_text) == (CancelReason.NO_FUNDS, "CANCELED_NOT_ENOUGH_BALANCE")
+    assert world.purse().reserved == 0
+
+
+def sold(price: int, size: int, instrument: InstrumentId = MARKET) -> TradePrinted:
+    return TradePrinted(instrument=instrument, price=price, size=size, aggressor=SELL)
+
+
+# -- markets open, change and close ----------------------------------------------------------------
+
+
+def test_closing_cancels_what_is_open() -> None:
+    world = fresh()
+    world.place(BUY, 40, 10)
+    (end,) = events(world.hear(InstrumentClosed(instrument=MARKET)))
+    assert isinstance(end, OrderCancelled)
+    assert end.reason is CancelReason.MARKET_CLOSED
+    world.trade(39, 50, SELL)
+    assert world.fills == []
+
+
+@pytest.mark.parametrize(
+    ("payout", "paid"), [(1_000_000, 10_000_000), (0, 4_000_000), (500_000, 7_000_000)]
+)
+def test_resolution_pays_tokens_out(payout: int, paid: int) -> None:
+    world = fresh(cash=0)
+    world.give(YES, 10)
+    world.give(NO, 4)
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
+    assert world.purse().cash == paid
+    assert world.holding().settled == 0
+
+
+def test_pending_tokens_of_a_resolved_market_pay_when_they_settle() -> None:
+    world = fresh(cash=10)
+    world.place(BUY, 51, 10)
+    world.trade(51, 10, SELL)
+    resolved = InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="uma")
+    assert world.hear(resolved) == []
+    assert world.purse().cash == 10_000_000 - 5_100_000
+    world.wait(2_000)
+    assert world.purse().cash == 10_000_000 - 5_100_000 + 10_000_000
+
+
+def test_two_different_resolutions_are_a_contradiction() -> None:
+    world = fresh()
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="a"))
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="b"))
+    with pytest.raises(BrokenInvariant, match="twice"):
+        world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="c"))
+
+
+def test_a_coarser_tick_cancels_what_is_off_it() -> None:
+    fine = msgspec.structs.replace(BINARY, tick=10)
+    world = World(settings(), fine)
+    world.book(*BOOK)
+    world.place(BUY, 40.5, 10)
+    world.place(BUY, 40, 10)
+    (end,) = events(world.hear(InstrumentListed(instrument=BINARY)))
+    assert isinstance(end, OrderCancelled)
+    assert (end.order, end.reason) == (1, CancelReason.TICK_CHANGED)
+
+
+def test_new_fees_apply_to_the_next_fill() -> None:
+    world = fresh()
+    free = msgspec.structs.replace(
+        BINARY, fees=msgspec.structs.replace(BINARY.fees, taker_rate_ppm=0)
+    )
+    world.hear(InstrumentListed(instrument=free))
+    world.take(BUY, 52, 10)
+    assert world.fills[0].fee_micro == 0
+
+
+def test_linear_makers_pay_their_fee() -> None:
+    world = World(settings(), SPOT)
+    world.book({99: 10}, {100: 10}, LINEAR)
+    world.place(BUY, 98, 5, leg=Leg.BASE, instrument=LINEAR)
+    world.hear(sold(9700, 5 * SHARE, LINEAR))
+    (fill,) = world.fills
+    assert isinstance(fill, OrderFilled)
+    assert fill.fee_micro == 98 * 5 * 200
+    assert world.purse("USDT").cash == 1_000_000_000 - 490_000_000 - 98_000
+    assert world.purse("USDT").reserved == 0
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+def test_markets_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor_module, "MARKETS_MAX", 1)
+    world = fresh()
+    other = msgspec.structs.replace(BINARY, id=InstrumentId("polymarket:0xbb"))
+    world.place(BUY, 40, 10)
+    world.cancel(1)
+    with pytest.raises(BrokenInvariant, match="instruments are alive"):
+        world.hear(InstrumentListed(instrument=other))
+    world.hear(InstrumentClosed(instrument=MARKET))
+    world.hear(InstrumentListed(instrument=other))
+    assert list(world.venue._floor.markets) == [other.id]
+    assert world.venue._floor.knows(world.orders[1].id)
+
+
+def test_ended_orders_are_forgotten_but_their_ids_stay_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(floor_module, "ENDED_MAX", 4)
+    world = fresh()
+    for number in range(1, 7):
+        world.place(BUY, 40, 10)
+        world.cancel(number)
+    floor = world.venue._floor
+    assert len(floor.ended) <= 4
+    assert all(floor.knows(order) for order in world.orders)
+    assert not floor.knows(7)
