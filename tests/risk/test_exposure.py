@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.domain.instruments import BotId, FeeSchedule, InstrumentId, Kind, Leg, Side
+from engine.errors import BrokenInvariant
+from engine.risk import exposure as module
+from engine.risk.exposure import ExposureBook
+
+M1 = InstrumentId("venue:m1")
+
+
+def book_of(*instruments):
+    book = ExposureBook()
+    for instrument in instruments:
+        book.listed(instrument)
+    return book
+
+
+def worst_by_enumeration(instrument, holdings, orders):
+    """Slow truth: over outcomes, pending fills kept or void, and every subset of orders filling."""
+    one, worst = 10**instrument.price_decimals, Fraction(0)
+    unit = Fraction(1, instrument.value_divisor)
+    for yes, no, cost in holdings:
+        for payout_yes, fills in product(
+            (0, one // 2, one), product((False, True), repeat=len(orders))
+        ):
+            pays = {Leg.YES: payout_yes, Leg.NO: one - payout_yes}
+            gain = (yes * pays[Leg.YES] + no * pays[Leg.NO]) * unit - cost
+            for (leg, side, price, size), filled in zip(orders, fills, strict=True):
+                if filled:
+                    change = (pays[leg] - price) * size * unit
+                    gain += change if side is Side.BUY else -change
+            worst = max(worst, -gain)
+    return worst
+
+
+sizes = st.integers(0, 50).map(lambda lots: lots * 333_333)
+orders = st.lists(
+    st.tuples(
+        st.sampled_from([Leg.YES, Leg.NO]),
+        st.sampled_from(list(Side)),
+        st.integers(1, 9_999),
+        st.integers(1, 50 * 1_000_000),
+    ),
+    max_size=5,
+)
+
+
+@given(orders, sizes, sizes, sizes, sizes, st.integers(0, 10**8), st.integers(0, 10**8))
+@settings(max_examples=150, deadline=None)
+def test_exposure_of_a_binary_is_the_worst_of_all_outcomes_and_fills(
+    build, orders, yes, yes_pending, no, no_pending, cost, cost_pending
+):
+    binary = build.binary()
+    book = book_of(binary)
+    book.holding(
+        M1,
+        yes_settled=yes,
+        yes_pending=yes_pending,
+        no_settled=no,
+        no_pending=no_pending,
+        cost_settled_micro=cost,
+        cost_pending_micro=cost_pending,
+    )
+    for number, (leg, side, price, size) in enumerate(orders):
+        book.live(build.order(number, leg=leg, side=side, price=price, size=size), size)
+    holdings = [(yes + yes_pending, no + no_pending, cost + cost_pending), (yes, no, cost)]
+    truth = worst_by_enumeration(binary, holdings, orders)
+    assert truth <= book.instrument_micro(M1) <= truth + len(orders) + 1  # rounded against us
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**8), st.booleans()), max_size=40))
+@settings(deadline=None)
+def test_sums_kept_step_by_step_equal_sums_made_anew(build, steps):
+    instruments = [build.binary(f"venue:m{n}", market=f"event{n % 2}") for n in range(4)]
+    bots = [BotId("a"), BotId("b")]
+    book = book_of(*instruments)
+    for n, instrument in enumerate(instruments):
+        book.assign(instrument.id, bots[n // 2])
+    for number, (which, amount, is_order) in enumerate(steps):
+        instrument = instruments[which].id
+        if is_order:
+            order = build.order(number % 7, instrument=instrument, price=3_000)
+            book.live(order, amount)
+            book.live(build.order(number % 5, instrument=instrument, price=3_000), 0)
+        else:
+            book.holding(
+                instrument, **build.holding(yes_settled=amount, cost_settled_micro=amount // 3)
+            )
+    each = [book.instrument_micro(instrument.id) for instrument in instruments]
+    assert [book.market_micro("event0"), book.market_micro("event1")] == [
+        each[0] + each[2],
+        each[1] + each[3],
+    ]
+    assert [book.bot_micro(bot) for bot in bots] == [each[0] + each[1], each[2] + each[3]]
+    assert book.account_micro() == sum(each)
+    book.others_micro = 5
+    assert book.total_micro() == sum(each) + 5
+
+
+def test_live_buy_of_either_leg_risks_its_cost(build):
+    book = book_of(build.binary())
+    book.live(build.order(1, price=4_000), 100 * build.share)
+    assert book.instrument_micro(M1) == 40_000_000
+    book.live(build.order(2, leg=Leg.NO, price=5_000), 100 * build.share)
+    assert book.instrument_micro(M1) == 50_000_000  # only one of the two can lose
+
+
+def test_selling_a_held_winner_adds_nothing_to_what_the_holding_can_lose(build):
+    book = book_of(build.binary())
+    held = build.holding(yes_settled=100 * build.share, cost_settled_micro=40_000_000)
+    book.holding(M1, **held)
+    book.live(build.order(1, side=Side.SELL, price=6_000), 100 * build.share)
+    assert book.instrument_micro(M1) == 40_000_000
+
+
+def test_selling_one_leg_of_a_pair_opens_the_risk_of_the_other(build):
+    book = book_of(build.binary())
+    size = 100 * build.share
+    book.holding(
+        M1, **build.holding(yes_settled=size, no_settled=size, cost_settled_micro=100_000_000)
+    )
+    assert book.instrument_micro(M1) == 0
+    book.live(build.order(1, side=Side.SELL, price=6_000), size)
+    assert book.instrument_micro(M1) == 40_000_000
+
+
+def test_pending_hedge_may_turn_out_void(build):
+    book = book_of(build.binary())
+    size = 100 * build.share
+    book.holding(
+        M1,
+        **build.holding(
+            yes_settled=size,
+            no_pending=size,
+            cost_settled_micro=40_000_000,
+            cost_pending_micro=55_000_000,
+        ),
+    )
+    assert book.instrument_micro(M1) == 40_000_000
+
+
+def test_a_pending_sale_that_turns_out_void_brings_the_risk_back(build):
+    book = book_of(build.binary())
+    size = 100 * build.share
+    book.holding(
+        M1,
+        **build.holding(
+            yes_settled=size,
+            yes_pending=-size,
+            cost_settled_micro=40_000_000,
+            cost_pending_micro=-40_000_000,
+        ),
+    )
+    assert book.instrument_micro(M1) == 40_000_000
+
+
+def test_linear_holding_and_live_buys_can_lose_what_they_cost(build):
+    spot = build.spot()
+    book = book_of(spot)
+    book.holding(spot.id, **build.holding(yes_settled=1_000_000, cost_settled_micro=70_000_000))
+    order = build.order(1, instrument=spot.id, leg=Leg.BASE, price=6_900_000, size=1_000)
+    book.live(order, 1_000)
+    assert book.instrument_micro(spot.id) == 70_000_000 + 69_000_000
+    sale = build.order(2, instrument=spot.id, leg=Leg.BASE, side=Side.SELL, price=1, size=10)
+    book.live(sale, 10)
+    assert book.instrument_micro(spot.id) == 139_000_000
+
+
+def test_short_linear_holding_is_refused(build):
+    spot = build.spot(kind=Kind.PERPETUAL)
+    book = book_of(spot)
+    for wrong in ({"yes_settled": -1}, {"yes_settled": 5, "yes_pending": -6}):
+        with pytest.raises(BrokenInvariant, match="no worst case"):
+            book.holding(spot.id, **build.holding(**wrong))
+
+
+def test_fees_of_an_order_that_may_take_are_part_of_the_loss(build):
+    fees = FeeSchedule(taker_rate_ppm=70_000, exponent=1)
+    book = book_of(build.binary(fees=fees))
+    book.live(build.order(1, price=5_000, post_only=False), 100 * build.share)
+    assert book.instrument_micro(M1) == 50_000_000 + 1_750_000
+    book.live(build.order(1, price=5_000), 100 * build.share)
+    assert book.instrument_micro(M1) == 50_000_000
+
+
+def test_a_makers_fee_counts_where_there_is_one(build):
+    spot = build.spot(fees=FeeSchedule(maker_rate_ppm=1_000, taker_rate_ppm=2_000))
+    book = book_of(spot)
+    book.live(build.order(1, instrument=spot.id, leg=Leg.BASE, price=10_000), 1_000_000)
+    assert book.instrument_micro(spot.id) == 100_000_000 + 100_000
+
+
+def test_telling_the_same_twice_changes_nothing(build):
+    book = book_of(build.binary())
+    for _ in range(2):
+        book.live(build.order(1), 50 * build.share)
+    assert book.instrument_micro(M1) == 20_000_000
+    for _ in range(2):
+        book.live(build.order(1), 0)
+    assert book.account_micro() == 0
+
+
+def test_changed_market_and_new_bot_take_the_exposure_along(build):
+    book = book_of(build.binary(market="old"))
+    book.live(build.order(1), 100 * build.share)
+    book.assign(M1, BotId("a"))
+    book.assign(M1, BotId("b"))
+    book.listed(build.binary(market="new", tick=10))
+    assert (book.market_micro("old"), book.market_micro("new")) == (0, 40_000_000)
+    assert (book.bot_micro(BotId("a")), book.bot_micro(BotId("b"))) == (0, 40_000_000)
+
+
+def test_the_same_metadata_again_keeps_the_market(build):
+    book = book_of(build.binary())
+    book.live(build.order(1), 100 * build.share)
+    book.listed(build.binary(tick=10))
+    assert book.market_micro(M1) == 40_000_000
+
+
+def test_units_cannot_change_under_a_live_instrument(build):
+    book = book_of(build.binary())
+    with pytest.raises(BrokenInvariant, match="units changed"):
+        book.listed(build.binary(price_decimals=3))
+
+
+def test_forgetting_leaves_no_trace_in_the_sums(build):
+    book = book_of(build.binary(market="event"), build.binary("venue:m2", market="event"))
+    book.assign(M1, build.bot)
+    book.holding(M1, **build.holding(yes_settled=5, cost_settled_micro=7))
+    book.forget(M1)
+    book.forget(M1)
+    assert book.account_micro() == book.bot_micro(build.bot) == book.market_micro("event") == 0
+    book.forget(InstrumentId("venue:m2"))
+    assert book._markets == {}
+
+
+def test_an_instrument_with_a_live_order_is_not_forgotten(build):
+    book = book_of(build.binary())
+    book.live(build.order(1), 1)
+    with pytest.raises(BrokenInvariant, match="1 live orders"):
+        book.forget(M1)
+
+
+def test_an_order_that_ends_after_its_instrument_was_forgotten_is_harmless(build):
+    book = ExposureBook()
+    book.live(build.order(1), 0)
+    assert book.account_micro() == 0
+
+
+def test_what_cannot_be_counted_is_refused(build):
+    book = ExposureBook()
+    with pytest.raises(BrokenInvariant, match="never listed"):
+        book.live(build.order(1), 1)
+    with pytest.raises(BrokenInvariant, match="never listed"):
+        book.instrument_micro(M1)
+    book.listed(build.binary())
+    with pytest.raises(BrokenInvariant, match="negative"):
+        book.live(build.order(1), -1)
+    assert book.market_micro("nobody") == book.bot_micro(BotId("nobody")) == 0
+
+
+def test_instruments_and_orders_are_bounded(build, monkeypatch):
+    monkeypatch.setattr(module, "INSTRUMENTS_MAX", 1)
+    monkeypatch.setattr(module, "ORDERS_PER_INSTRUMENT_MAX", 1)
+    book = book_of(build.binary())
+    with pytest.raises(BrokenInvariant, match="forget old ones"):
+        book.listed(build.binary("venue:m2"))
+    book.live(build.order(1), 1)
+    with pytest.raises(BrokenInvariant, match="too many live orders"):
+        book.live(build.order(2), 1)

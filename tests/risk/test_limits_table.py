@@ -1,0 +1,299 @@
+"""The table of limits: what each one lets pass, what it stops, and that a restart changes neither.
+
+`python tests/risk/test_limits_table.py` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from engine.domain.events import BookMarked
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Side,
+)
+from engine.domain.orders import Order, OrderId
+from engine.domain.settings import Limit, RiskLimits
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import Allowed, Denied, DenyReason, Proposal, RiskGate
+from engine.risk.marks import risk_price
+
+NOW = 20_000 * 86_400 * 10**9 + 10**12
+EQUITY = 1_000_000_000
+SHARE = 1_000_000
+BOT = BotId("maker")
+WIDE = {
+    name: Limit(absolute=10**9)
+    for name, field in RiskLimits.model_fields.items()
+    if field.annotation is Limit and name != "order_value_min"
+}
+"""Every limit out of the way, so that a row tests its own."""
+
+
+def instrument(name: str, market: str = "") -> Instrument:
+    return Instrument(
+        id=InstrumentId(name),
+        kind=Kind.BINARY,
+        currency="USD",
+        price_decimals=4,
+        size_decimals=6,
+        tick=1,
+        lot=1,
+        size_min=SHARE,
+        market=market,
+    )
+
+
+M1, M2, M3 = instrument("v:1", "event"), instrument("v:2", "event"), instrument("v:3")
+
+
+class Desk:
+    """Gate, breakers and exposure as an engine holds them; `restart` goes through their state."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.limits = RiskLimits(**(WIDE | limits))
+        self.breakers = Breakers(self.limits)
+        self.breakers.equity(EQUITY, NOW)
+        self.told: list[Callable[[ExposureBook], None]] = []
+        self._build()
+
+    def _build(self) -> None:
+        self.exposure = ExposureBook()
+        for known in (M1, M2, M3):
+            self.exposure.listed(known)
+            self.exposure.assign(known.id, BOT)
+        for tell in self.told:
+            tell(self.exposure)
+        self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.exposure)
+
+    def tell(self, tell: Callable[[ExposureBook], None]) -> None:
+        """Tell the exposure book, and again after a restart, as recovery does from the journal."""
+        self.told.append(tell)
+        tell(self.exposure)
+
+    def restart(self) -> None:
+        state = self.breakers.state()
+        self.breakers = Breakers(self.limits)
+        self.breakers.restore(state)
+        self._build()
+
+    def ask(self, size: int = 100 * SHARE, age_ns: int | None = 0, orders: int = 0, **more: Any):
+        fields = {"leg": Leg.YES, "side": Side.BUY, "price": 4_000, "reducing": False}
+        proposal = Proposal(bot=BOT, instrument=M1, size=size, **(fields | more))
+        return self.gate.check(proposal, mark_age_ns=age_ns, open_orders=orders, now_ns=NOW)
+
+
+def live(known: Instrument, micro: int) -> Callable[[ExposureBook], None]:
+    """Put so much at risk in an instrument: a live BUY at one half."""
+    order = Order(
+        account=AccountId("a"),
+        id=OrderId(99),
+        bot=BOT,
+        instrument=known.id,
+        leg=Leg.YES,
+        side=Side.BUY,
+        price=5_000,
+        size=2 * micro,
+        created_ns=0,
+    )
+    return lambda book: book.live(order, 2 * micro)
+
+
+def others(micro: int) -> Callable[[ExposureBook], None]:
+    return lambda book: setattr(book, "others_micro", micro)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One limit: a setting, a case just under (allowed in full), one just over, and its answer."""
+
+    limit: str
+    value: Any
+    just_under: Callable[[Desk], Any]
+    just_over: Callable[[Desk], Any]
+    answer: DenyReason | int
+    """The reason of the denial, or the size it is shrunk to."""
+
+
+def exposure_row(name: str, tell: Callable[[int], Callable[[ExposureBook], None]]) -> Row:
+    """60 of 100 are at risk elsewhere in the sum; 40 fit, one micro-unit more does not."""
+
+    def case(desk: Desk, beside: int) -> Any:
+        desk.tell(tell(beside))
+        return desk.ask()
+
+    return Row(
+        limit=name,
+        value=Limit(absolute=100),
+        just_under=lambda desk: case(desk, 60_000_000),
+        just_over=lambda desk: case(desk, 60_000_001),
+        answer=99_999_997,
+    )
+
+
+def fallen(desk: Desk, micro: int) -> Any:
+    desk.breakers.equity(EQUITY - micro, NOW + 1)
+    return desk.ask()
+
+
+def marked(desk: Desk, age_ms: int) -> Any:
+    """Let the mark of a one-sided book reach the gate: its value decides about the day's loss."""
+    book = BookMarked(
+        instrument=M1.id,
+        best_bid=None,
+        best_ask=None,
+        mid2=10_000,
+        two_sided_ns=NOW - age_ms * 1_000_000,
+        proof_ns=NOW,
+        trusted=True,
+    )
+    age_ms_max = desk.limits.mark_age_ms_max
+    mark = risk_price(M1, Leg.YES, book, now_ns=NOW, mark_age_ms_max=age_ms_max)
+    held = 100 * SHARE
+    desk.breakers.equity(EQUITY - M1.cost_micro(5_000, held) + M1.proceeds_micro(mark, held), NOW)
+    return desk.ask()
+
+
+TABLE = [
+    Row(
+        limit="order_value_min",
+        value=Limit(absolute=40),
+        just_under=lambda desk: desk.ask(),
+        just_over=lambda desk: desk.ask(100 * SHARE - 3),
+        answer=DenyReason.ORDER_TOO_SMALL,
+    ),
+    Row(
+        limit="order_value_max",
+        value=Limit(absolute=40),
+        just_under=lambda desk: desk.ask(),
+        just_over=lambda desk: desk.ask(100 * SHARE + 1),
+        answer=100 * SHARE,
+    ),
+    exposure_row("exposure_instrument_max", lambda micro: live(M1, micro)),
+    exposure_row("exposure_market_max", lambda micro: live(M2, micro)),
+    exposure_row("exposure_bot_max", lambda micro: live(M3, micro)),
+    exposure_row("exposure_account_max", lambda micro: live(M3, micro)),
+    exposure_row("exposure_total_max", others),
+    Row(
+        limit="open_orders_max",
+        value=7,
+        just_under=lambda desk: desk.ask(orders=6),
+        just_over=lambda desk: desk.ask(orders=7),
+        answer=DenyReason.OPEN_ORDERS,
+    ),
+    Row(
+        limit="daily_loss_max",
+        value=Limit(percent=5),
+        just_under=lambda desk: fallen(desk, 50_000_000),
+        just_over=lambda desk: fallen(desk, 50_000_001),
+        answer=DenyReason.DAILY_LOSS,
+    ),
+    Row(
+        limit="drawdown_max",
+        value=Limit(percent=15),
+        just_under=lambda desk: fallen(desk, 150_000_000),
+        just_over=lambda desk: fallen(desk, 150_000_001),
+        answer=DenyReason.DRAWDOWN,
+    ),
+    Row(
+        limit="kill_drawdown_max",
+        value=Limit(percent=20),
+        just_under=lambda desk: fallen(desk, 200_000_000),
+        just_over=lambda desk: fallen(desk, 200_000_001),
+        answer=DenyReason.LATCHED,
+    ),
+    Row(
+        limit="data_age_ms_max",
+        value=3_000,
+        just_under=lambda desk: desk.ask(age_ns=3_000_000_000),
+        just_over=lambda desk: desk.ask(age_ns=3_000_000_001),
+        answer=DenyReason.STALE_DATA,
+    ),
+    Row(
+        limit="mark_age_ms_max",
+        value=60_000,
+        just_under=lambda desk: marked(desk, 60_000),
+        just_over=lambda desk: marked(desk, 60_001),
+        answer=DenyReason.DAILY_LOSS,
+    ),
+]
+
+
+def desk_of(row: Row) -> Desk:
+    setting = {row.limit: row.value}
+    if row.limit == "mark_age_ms_max":
+        setting["daily_loss_max"] = Limit(absolute=0)
+    return Desk(**setting)
+
+
+def test_every_limit_has_exactly_one_row() -> None:
+    assert sorted(row.limit for row in TABLE) == sorted(RiskLimits.model_fields)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.limit)
+def test_just_under_a_limit_is_allowed_in_full(row: Row, restart: bool) -> None:
+    desk = desk_of(row)
+    answer = row.just_under(desk)
+    if restart:
+        desk.restart()
+        answer = row.just_under(desk)
+    assert answer == Allowed(100 * SHARE)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.limit)
+def test_just_over_a_limit_is_shrunk_or_denied(row: Row, restart: bool) -> None:
+    desk = desk_of(row)
+    answer = row.just_over(desk)
+    if restart:
+        desk.restart()
+        answer = row.just_over(desk)
+    if isinstance(answer, Denied):
+        assert answer.reason is row.answer
+    else:
+        assert answer == Allowed(row.answer)
+
+
+def text_of(row: Row) -> str:
+    value = row.value
+    if isinstance(value, Limit):
+        value = f"{value.percent} %" if value.absolute is None else f"{value.absolute}"
+    over = row.just_over(desk_of(row))
+    told = f"denied: {over.reason}" if isinstance(over, Denied) else f"shrunk to {over.size}"
+    desk = desk_of(row)
+    row.just_over(desk)
+    desk.restart()
+    again = row.just_over(desk)
+    return (
+        f"| {row.limit} | {value} | allowed | {told} | {'the same' if again == over else again} |"
+    )
+
+
+def table() -> str:
+    """Return the table as Markdown: each limit, just under, just over, after a restart."""
+    head = (
+        "| limit | set to | just under | just over | over, after a restart |\n|---|---|---|---|---|"
+    )
+    return "\n".join([head, *(text_of(row) for row in TABLE)])
+
+
+def test_the_table_can_be_printed_and_restarts_change_nothing() -> None:
+    lines = table().splitlines()
+    assert len(lines) == len(RiskLimits.model_fields) + 2
+    for line in lines[2:]:
+        assert line.endswith("| the same |")
+
+
+if __name__ == "__main__":
+    print(table())
