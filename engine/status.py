@@ -1,0 +1,204 @@
+"""`python -m engine status`: what state the database holds, read without touching it.
+
+Says plainly that no engine runs when none does. Amounts of the three modes are never added up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from engine.config import Config
+from engine.domain.instruments import Mode
+from engine.domain.money import MICRO
+from engine.domain.orders import OrderState
+from engine.log import iso
+from storage.database import reading
+from storage.schema import check_schema
+
+NAME = "status"
+HELP = "tell what state the database holds"
+
+SECOND_NS = 1_000_000_000
+HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
+"""An engine writes its heartbeat each second; one this old has stopped or hangs."""
+
+
+class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine last wrote of itself. `running` = a fresh heartbeat and a living process."""
+
+    engine_id: str
+    state: str
+    running: bool
+    heartbeat_age_s: float
+    pid: int
+    latched: bool
+
+
+class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest run of a kind. Money in the currency."""
+
+    id: int
+    kind: str
+    recording: str
+    strategy: str
+    status: str
+    error: str
+    started: str
+    orders: int
+    fills: int
+    pnl: float
+    digest: str
+
+
+class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """How many orders of one mode have not ended, and of how many we do not know whether."""
+
+    mode: Mode
+    live: int
+    unknown: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database holds. `exists` False = nothing has run yet, all else is empty."""
+
+    database: str
+    exists: bool
+    kill_latched: bool
+    engines: tuple[EngineSeen, ...] = ()
+    runs: int = 0
+    last_run: RunSeen | None = None
+    orders: tuple[OrdersSeen, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments: the whole state is told."""
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Tell the state. Raises StorageError where there is a database that cannot be read."""
+    status = read(config, time.time_ns())
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(status)))
+    else:
+        print("\n".join(describe(status)))
+    return 0
+
+
+def read(config: Config, now_ns: int) -> Status:
+    """Return what the state database holds at this moment, in one snapshot of it."""
+    path = config.state_path
+    latched = config.kill_path.exists()
+    if not path.is_file():
+        return Status(database=str(path), exists=False, kill_latched=latched)
+    check_schema(path)
+    with reading(path) as connection:
+        connection.row_factory = sqlite3.Row
+        return Status(
+            database=str(path),
+            exists=True,
+            kill_latched=latched,
+            engines=_engines(connection, now_ns),
+            runs=int(connection.execute("SELECT count(*) FROM runs").fetchone()[0]),
+            last_run=_last_run(connection),
+            orders=_orders(connection),
+        )
+
+
+def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineSeen, ...]:
+    rows = connection.execute(
+        "SELECT engine_id, state, heartbeat_ns, pid, latched FROM engine_state ORDER BY engine_id"
+    )
+    return tuple(
+        EngineSeen(
+            engine_id=row["engine_id"],
+            state=row["state"],
+            running=now_ns - row["heartbeat_ns"] <= HEARTBEAT_AGE_NS_MAX
+            and psutil.pid_exists(row["pid"]),
+            heartbeat_age_s=round((now_ns - row["heartbeat_ns"]) / SECOND_NS, 3),
+            pid=row["pid"],
+            latched=bool(row["latched"]),
+        )
+        for row in rows
+    )
+
+
+def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
+    row = connection.execute("SELECT * FROM runs ORDER BY started_ns DESC, id DESC").fetchone()
+    if row is None:
+        return None
+    return RunSeen(
+        id=row["id"],
+        kind=row["kind"],
+        recording=row["recording"],
+        strategy=row["strategy"],
+        status=row["status"],
+        error=row["error"],
+        started=iso(row["started_ns"]),
+        orders=row["orders"],
+        fills=row["fills"],
+        pnl=row["pnl_micro"] / MICRO,
+        digest=row["digest"],
+    )
+
+
+def _orders(connection: sqlite3.Connection) -> tuple[OrdersSeen, ...]:
+    live: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    for row in connection.execute("SELECT mode, state, count(*) FROM orders GROUP BY mode, state"):
+        mode, state, count = row
+        live[mode] += 0 if OrderState(state).ended else count
+        unknown[mode] += count if state == OrderState.UNKNOWN else 0
+    return tuple(
+        OrdersSeen(mode=Mode(mode), live=live[mode], unknown=unknown[mode])
+        for mode in sorted(live)
+        if live[mode]
+    )
+
+
+def describe(status: Status) -> list[str]:
+    """Return the status as a person reads it."""
+    lines = [f"database   {status.database}"]
+    if not status.exists:
+        lines.append("           does not exist yet: nothing has run here")
+    lines += _engine_lines(status)
+    if status.kill_latched:
+        lines.append("latch      KILL is set: no order is placed until it is released")
+    for orders in status.orders:
+        lines.append(f"orders     {orders.mode}: {orders.live} live, {orders.unknown} unknown")
+    if not status.orders:
+        lines.append("orders     none live, none unknown")
+    last = status.last_run
+    if last is None:
+        lines.append("runs       none yet")
+        return lines
+    name = Path(last.recording).name or last.recording
+    lines += [
+        f"runs       {status.runs}, the last: {last.kind} {last.id} of {name} by {last.strategy}, "
+        f"{last.status}{': ' + last.error if last.error else ''}, started {last.started}",
+        f"           orders {last.orders:,}   fills {last.fills:,}   PnL {last.pnl:+.4f}   "
+        f"digest {last.digest or 'none'}",
+    ]
+    return lines
+
+
+def _engine_lines(status: Status) -> list[str]:
+    if not any(engine.running for engine in status.engines):
+        lines = ["engine     no engine is running"]
+    else:
+        lines = []
+    for engine in status.engines:
+        how = "runs" if engine.running else "is gone"
+        latched = ", latched" if engine.latched else ""
+        lines.append(
+            f"engine     {engine.engine_id} {how}: {engine.state}{latched}, last heartbeat "
+            f"{engine.heartbeat_age_s:,.1f} s ago, process {engine.pid}"
+        )
+    return lines
