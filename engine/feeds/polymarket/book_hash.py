@@ -16,11 +16,19 @@ from functools import lru_cache
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
+from engine.domain.books import Level
+from engine.feeds.polymarket.numbers import ONE
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+Sides = tuple[tuple[Level, ...], tuple[Level, ...]]
+"""(bids, asks) of a book in YES-space, best last."""
+
 PRICE_STEPS = 1_000
 """Last trade prices are written in thousandths."""
+
+_STEP = ONE // PRICE_STEPS
 
 TICKS = ("0.01", "0.001")
 """Tick sizes a recording may leave out, as the venue writes them."""
@@ -80,6 +88,22 @@ def find(root: _Hash, expected: str, tails: tuple[bytes, ...], prices: Iterable[
         if probe.hexdigest() == expected:
             return price
     return None
+
+
+def touches(*books: Sides) -> list[int]:
+    """Return where a trade most likely was, in thousandths: it rested on a touch of these books.
+
+    Both readings of a touch come, p and 1 − p: the price stands in the resting order's token.
+    """
+    likely: list[int] = []
+    for bids, asks in books:
+        if bids:
+            own = bids[-1][0] // _STEP
+            likely += (own, PRICE_STEPS - own)
+        if asks:
+            own = asks[-1][0] // _STEP
+            likely += (PRICE_STEPS - own, own)
+    return likely
 
 
 def thousandths(text: str) -> int | None:

@@ -62,6 +62,15 @@ class SideReader:
             raise
         return tuple(self._known)
 
+    def parts(self, raw: bytes) -> dict[int, bytes]:
+        """Return the bytes of each level by its YES-space price. Raises BadFrame."""
+        levels = self.read(raw)
+        if len(self._parts) == len(levels):
+            return {level[0]: part for level, part in zip(levels, self._parts, strict=True)}
+        wire = _levels(raw)
+        compact = [f'"price":"{level.price}","size":"{level.size}"'.encode() for level in wire]
+        return {self._levels[part][0]: part for part in compact}
+
     def forget(self) -> None:
         """Drop what was known of the frame before."""
         self._parts = []

@@ -22,6 +22,7 @@ from engine.domain.events import (
 )
 from engine.errors import BadInput
 from engine.feeds.bad_frame import BadFrame
+from engine.feeds.polymarket.book_hash import Sides
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import ONE, units
 from engine.lab.recordings.btc5m_market import (
@@ -33,7 +34,7 @@ from engine.lab.recordings.btc5m_market import (
     new_token,
 )
 from engine.lab.recordings.door import RecordingStats
-from engine.lab.recordings.inferred_trades import Sides, read_trade
+from engine.lab.recordings.inferred_trades import read_trade
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.watch import Watch
 
@@ -85,7 +86,8 @@ class Btc5mRecording:
         for path in self._paths:
             for number, line in read_lines(path, stats):
                 stats.frames += 1
-                read = self._decode(line, path, number)
+                stats.at = (path.name, number)
+                read = self._decode(line)
                 if read is None:
                     continue
                 frame, now_ns = read.raw, self._now(read)
@@ -97,7 +99,7 @@ class Btc5mRecording:
                 try:
                     events = self._take(read.slug, frame, now_ns)
                 except BadFrame as error:
-                    events = self._refuse(frame, error.kind, path, number)
+                    events = self._refuse(frame, error.kind)
                 stats.events += len(events)
                 for event in events:
                     yield now_ns, event
@@ -112,7 +114,7 @@ class Btc5mRecording:
         stamp_ns = int(stamp) * 1_000_000 if stamp.isascii() and stamp.isdigit() else 0
         return max(self._clock_ns, received_ns, stamp_ns)
 
-    def _decode(self, line: bytes, path: Path, number: int) -> Line | LooseLine | None:
+    def _decode(self, line: bytes) -> Line | LooseLine | None:
         try:
             return _strict(line)
         except msgspec.DecodeError:
@@ -124,11 +126,11 @@ class Btc5mRecording:
         except msgspec.DecodeError:
             kind = "broken json"
         else:
-            self.stats.anomaly("unknown field", f"{path.name}:{number}")
+            self.stats.anomaly("unknown field")
             return read
         # Nobody knows whose frame was lost: no market's next fall of a level is a trade's size.
         self._epoch += 1
-        self.stats.anomaly(kind, f"{path.name}:{number}")
+        self.stats.anomaly(kind)
         return None
 
     def _take(self, slug: str, frame: BookFrame, now_ns: int) -> list[Event]:
@@ -230,9 +232,9 @@ class Btc5mRecording:
         mirrored = bool(market.tokens)
         return new_token(market, frame.asset_id, self._levels[mirrored], mirrored=mirrored)
 
-    def _refuse(self, frame: BookFrame, kind: str, path: Path, number: int) -> list[Event]:
+    def _refuse(self, frame: BookFrame, kind: str) -> list[Event]:
         """Count a frame that cannot be believed; its market's book is torn until the next one."""
-        self.stats.anomaly(kind, f"{path.name}:{number}")
+        self.stats.anomaly(kind)
         market = self._markets.get(frame.market)
         if market is None or not market.listed_tick:
             return []

@@ -10,11 +10,13 @@ from engine.errors import BadInput
 from engine.feeds.polymarket.book_hash import (
     GRID,
     TICKS,
+    Sides,
     ends,
     find,
     head_of,
     stem,
     thousandths,
+    touches,
 )
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import (
@@ -24,7 +26,6 @@ from engine.feeds.polymarket.numbers import (
     units,
 )
 from engine.feeds.polymarket.side_reader import SideReader
-from engine.lab.recordings.inferred_trades import Sides
 
 SECOND_NS = 1_000_000_000
 WINDOW_NS = 300 * SECOND_NS
@@ -119,7 +120,10 @@ class Market:
             if stated is None or find(root, expected, ends(tick), (stated,)) is None:
                 return None
             return stated, tick
-        price = find(root, expected, ends(self.tick), self._likely(book))
+        likely = touches(self.book or book, book)
+        if self.last is not None:
+            likely.insert(0, self.last)
+        price = find(root, expected, ends(self.tick), likely)
         if price is not None:
             return price, self.tick
         for tick in dict.fromkeys((self.tick, *TICKS)):
@@ -127,21 +131,6 @@ class Market:
             if price is not None:
                 return price, tick
         return None
-
-    def _likely(self, book: Sides) -> list[int]:
-        """Return where the last trade most likely was, in thousandths: it rested on a touch.
-
-        Both readings of a touch come, because the price stands in the resting order's token.
-        """
-        likely = [] if self.last is None else [self.last]
-        for bids, asks in (self.book or book, book):
-            if bids:
-                own = bids[-1][0] // THOUSANDTH
-                likely += (own, 1_000 - own)
-            if asks:
-                own = asks[-1][0] // THOUSANDTH
-                likely += (1_000 - own, own)
-        return likely
 
     def listed(self, tick: str) -> InstrumentListed:
         """Return the listing under a tick as the venue writes it. Raises BadFrame."""

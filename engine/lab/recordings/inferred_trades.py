@@ -14,10 +14,8 @@ from typing import NamedTuple
 from engine.domain.books import Level
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
+from engine.feeds.polymarket.book_hash import Sides
 from engine.feeds.polymarket.numbers import ONE
-
-Sides = tuple[tuple[Level, ...], tuple[Level, ...]]
-"""(bids, asks) in YES-space, best last."""
 
 
 class InferredTrade(NamedTuple):

@@ -1,0 +1,155 @@
+"""Messages of the market channel as the venue writes them, and how to tell them apart.
+
+A frame is one object or an array of objects, or bare text (`PONG`). A REST book is a `book` without
+`event_type`. Every kind has a strict decoder, so that new fields are noticed, and a loose one, so
+that they do not stop anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import FeedCounts
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class BookMessage(msgspec.Struct, gc=False):
+    """A full book. What is None the channel leaves out; the sides stay verbatim for the hash."""
+
+    market: str
+    asset_id: str
+    timestamp: str
+    hash: str
+    bids: msgspec.Raw
+    asks: msgspec.Raw
+    event_type: str = "book"
+    tick_size: str | None = None
+    last_trade_price: str | None = None
+    """Empty where nothing has traded yet."""
+    min_order_size: str | None = None
+    neg_risk: bool | None = None
+
+
+class PriceChange(msgspec.Struct, gc=False):
+    """One level's new aggregate size; `hash` is the token's book after the whole batch."""
+
+    asset_id: str
+    price: str
+    size: str
+    side: str
+    hash: str
+    best_bid: str | None = None
+    best_ask: str | None = None
+
+
+class PriceChangeMessage(msgspec.Struct):
+    """A part of a batch: both tokens' mirrored levels."""
+
+    market: str
+    price_changes: list[PriceChange]
+    timestamp: str
+    event_type: str = "price_change"
+
+
+class LastTradeMessage(msgspec.Struct, gc=False):
+    """A trade print. It has no id."""
+
+    market: str
+    asset_id: str
+    price: str
+    size: str
+    side: str
+    timestamp: str
+    fee_rate_bps: str = ""
+    transaction_hash: str = ""
+    event_type: str = "last_trade_price"
+
+
+class TickSizeMessage(msgspec.Struct, gc=False):
+    """The market's grid changed."""
+
+    market: str
+    asset_id: str
+    new_tick_size: str
+    timestamp: str
+    old_tick_size: str | None = None
+    event_type: str = "tick_size_change"
+
+
+class FeeScheduleWire(msgspec.Struct):
+    """Fees as metadata spells them; numbers come as text or as numbers."""
+
+    exponent: str | int | float | None = None
+    rate: str | int | float | None = None
+    taker_only: bool | None = None
+    rebate_rate: str | int | float | None = None
+
+
+class NewMarketMessage(msgspec.Struct):
+    """A market was created: what we need of its metadata."""
+
+    market: str
+    slug: str
+    assets_ids: list[str]
+    outcomes: list[str]
+    timestamp: str
+    order_price_min_tick_size: str = "0.01"
+    fees_enabled: bool = False
+    fee_schedule: FeeScheduleWire | None = None
+    version: str = "v1"
+
+
+class MarketResolvedMessage(msgspec.Struct):
+    """The venue says which token pays."""
+
+    market: str
+    winning_asset_id: str
+    timestamp: str
+
+
+class Head(msgspec.Struct):
+    """Enough of a message to know its kind."""
+
+    event_type: str | None = None
+    bids: msgspec.Raw = msgspec.Raw()
+
+
+class Reader(Generic[M]):
+    """Decodes one kind of message; counts unknown fields, raises BadFrame for another shape."""
+
+    __slots__ = ("_kind", "_loose", "_strict")
+
+    def __init__(self, kind: str, message: type[M], *, whole: bool = True) -> None:
+        """`whole` = the message names every field of the kind, so others are news."""
+        self._kind = kind
+        self._loose: Callable[[bytes], M] = msgspec.json.Decoder(message).decode
+        self._strict = self._loose
+        if whole:
+            strict: type[M] = msgspec.defstruct(  # type: ignore[assignment]
+                f"Strict{message.__name__}", [], bases=(message,), forbid_unknown_fields=True
+            )
+            self._strict = msgspec.json.Decoder(strict).decode
+
+    def read(self, text: bytes, counts: FeedCounts) -> M:
+        """Return the message."""
+        try:
+            return self._strict(text)
+        except msgspec.ValidationError:
+            pass  # read again below: another shape, or merely a new field
+        except msgspec.DecodeError as error:
+            raise BadFrame("broken json", str(error)) from None
+        try:
+            message = self._loose(text)
+        except msgspec.ValidationError as error:
+            raise BadFrame(f"unexpected shape of {self._kind}", str(error)) from None
+        counts.anomaly(f"unknown field in {self._kind}")
+        return message
+
+
+read_head = msgspec.json.Decoder(Head).decode
+read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -1,0 +1,91 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BadInput
+from engine.lab.recordings.door import RecordingStats
+from engine.lab.recordings.lines import CHUNK_BYTES, LINE_BYTES_MAX, read_lines
+
+
+def read(path: Path):
+    stats = RecordingStats()
+    return list(read_lines(path, stats)), stats
+
+
+def collect(path: Path):
+    """What was told before the error, and the error's text."""
+    told = []
+    with pytest.raises(BadInput) as error:
+        told.extend(_tee(told, path))
+    return told, str(error.value)
+
+
+def _tee(told, path):
+    for line in read_lines(path, RecordingStats()):
+        told.append(line)
+    return ()
+
+
+def test_plain_and_packed_lines_are_the_same(tmp_path):
+    lines = [f'{{"n":{n},"pad":"{"x" * 500}"}}'.encode() for n in range(2_000)]
+    plain, packed = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
+    plain.write_bytes(b"\n".join(lines) + b"\n")
+    packed.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+    told, stats = read(plain)
+    assert told == read(packed)[0] == list(enumerate(lines, 1))
+    assert stats.bytes_read == plain.stat().st_size > CHUNK_BYTES
+
+
+def test_members_packed_one_after_another_are_one_file(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"1\n2\n") + gzip.compress(b"3\n") + b"\0" * 100)
+    assert [line for _, line in read(path)[0]] == [b"1", b"2", b"3"]
+
+
+def test_blank_lines_count_but_are_not_told(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"1\n\n3")
+    assert read(path)[0] == [(1, b"1"), (3, b"3")]
+
+
+def test_truncated_gzip_tells_what_is_whole_and_names_the_line(tmp_path):
+    path = tmp_path / "a.gz"
+    lines = b"".join(b'{"n":%d}\n' % n for n in range(1_000))
+    path.write_bytes(gzip.compress(lines)[:-40])
+    told, text = collect(path)
+    assert 0 < len(told) < 1_000
+    assert text == f"a.gz, line {len(told) + 1}: the file is truncated"
+
+
+def test_damaged_gzip_tells_what_came_before_the_damage(tmp_path):
+    path = tmp_path / "a.gz"
+    packed = bytearray(gzip.compress(b"".join(b'{"n":%d}\n' % n for n in range(9_000))))
+    packed[-8] ^= 0xFF  # the stored checksum
+    path.write_bytes(packed)
+    told, text = collect(path)
+    assert len(told) > 8_000
+    assert "the compressed data is damaged" in text
+
+
+def test_plain_file_cut_inside_a_line_is_truncated(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"n":1}\n{"n":')
+    told, text = collect(path)
+    assert told == [(1, b'{"n":1}')]
+    assert text == "a.jsonl, line 2: the file is truncated"
+
+
+def test_endless_line_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"x" * (LINE_BYTES_MAX + CHUNK_BYTES))
+    assert "longer than any frame" in collect(path)[1]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"n":1}\n' * 100_000)
+    stats = RecordingStats()
+    lines = read_lines(path, stats)
+    next(lines)
+    assert stats.bytes_read == CHUNK_BYTES
