@@ -107,12 +107,14 @@ class Pocket:
             resting.cash_held = cash
             purse.reserved += cash
         if closing:
-            resting.tokens_held = closing
-            if side is _SELL:
-                self.holding.reserved += closing
-            else:
-                self.holding.covering += closing
+            self._tie(resting, closing)
         return True
+
+    def hold_again(self, resting: Resting, cash: int, tokens: int) -> None:
+        """Hold back for a restored order exactly what was held for it."""
+        resting.cash_held = cash
+        self.purse.reserved += cash
+        self._tie(resting, tokens)
 
     def need(self, resting: Resting, taking: list[tuple[int, int]]) -> int | None:
         """Return the free cash an order needs now; None = it sells tokens that are not there.
@@ -163,6 +165,13 @@ class Pocket:
             self.purse.reserved -= cash
         if tokens:
             self._untie(resting, tokens)
+
+    def _tie(self, resting: Resting, tokens: int) -> None:
+        resting.tokens_held = tokens
+        if resting.order.side is _SELL:
+            self.holding.reserved += tokens
+        else:
+            self.holding.covering += tokens
 
     def _untie(self, resting: Resting, tokens: int) -> None:
         resting.tokens_held -= tokens

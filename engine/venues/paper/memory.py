@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from engine.domain.events import VenueEvent
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
-from engine.domain.orders import Order, OrderId, OrderState
+from engine.domain.instruments import AccountId, Instrument, Leg
+from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
 from engine.venues.paper.account import Purse
 from engine.venues.paper.agenda import Agenda, Due
@@ -38,6 +38,8 @@ class _Order(msgspec.Struct, frozen=True, array_like=True):
     order: Order
     remaining: int
     state: OrderState
+    cash_held: int
+    tokens_held: int
 
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,41 +92,41 @@ def load(floor: Floor, agenda: Agenda, state: bytes) -> tuple[VenueEvent, ...]:
             f"the saved state is of account {memory.account} in format {memory.format}, "
             f"not of {floor.account} in format {FORMAT}"
         )
+    try:
+        _fill(floor, agenda, memory)
+    except KeyError as missing:
+        raise BadInput(
+            f"the paper account's saved state speaks of {missing} and does not hold it"
+        ) from missing
+    return memory.undelivered
+
+
+def _fill(floor: Floor, agenda: Agenda, memory: _Memory) -> None:
     floor.purses = {}
     for currency, (cash, pending, blocked) in memory.cash.items():
         purse = floor.purses[currency] = Purse(cash)
         purse.pending, purse.blocked = pending, blocked
     for kept in memory.markets:
         floor.markets[kept.instrument.id] = _revived(kept, floor.purses[kept.instrument.currency])
-    _load_orders(floor, memory)
+    for saved in memory.ended:
+        floor.ended[saved.order.id] = _resting(floor, saved)
+    for saved in memory.open:
+        floor.open[saved.order.id] = resting = _resting(floor, saved)
+        floor.pocket(saved.order).hold_again(resting, saved.cash_held, saved.tokens_held)
+    floor.forgotten_max = memory.forgotten_max
     floor.fills.extend(memory.fills)
     floor.fills_dropped_ns = memory.fills_dropped_ns
     floor.fill_count = memory.fill_count
     for unsettled in memory.unsettled:
         floor.unsettled[unsettled.fill] = unsettled
         agenda.push(unsettled.due_ns, Due.SETTLES, unsettled.fill)
-    return memory.undelivered
 
 
-def _load_orders(floor: Floor, memory: _Memory) -> None:
-    """Bring orders back; the open ones hold their funds and stand nowhere in the book."""
-    instruments: dict[InstrumentId, Instrument] = {
-        m.instrument.id: m.instrument for m in memory.markets
-    }
-    for kept, orders in ((memory.open, floor.open), (memory.ended, floor.ended)):
-        for saved in kept:
-            order = saved.order
-            resting = Resting(order, instruments[order.instrument])
-            resting.remaining, resting.state = saved.remaining, saved.state
-            orders[OrderId(order.id)] = resting
-            if orders is floor.open:
-                _hold(floor, resting)
-    floor.forgotten_max = memory.forgotten_max
-
-
-def _hold(floor: Floor, resting: Resting) -> None:
-    if not floor.pocket(resting.order).try_hold(resting):
-        raise BadInput(f"the saved state does not cover its own open order {resting.order.id}")
+def _resting(floor: Floor, saved: _Order) -> Resting:
+    """Bring an order back; it stands nowhere in the book."""
+    resting = Resting(saved.order, floor.markets[saved.order.instrument].instrument)
+    resting.remaining, resting.state = saved.remaining, saved.state
+    return resting
 
 
 def _market(market: Market) -> _Market:
@@ -140,7 +142,7 @@ def _market(market: Market) -> _Market:
 
 
 def _orders(resting: Iterable[Resting]) -> tuple[_Order, ...]:
-    return tuple(_Order(r.order, r.remaining, r.state) for r in resting)
+    return tuple(_Order(r.order, r.remaining, r.state, r.cash_held, r.tokens_held) for r in resting)
 
 
 def _revived(kept: _Market, purse: Purse) -> Market:

@@ -1,0 +1,131 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain.instruments import Kind, Leg, Side
+from engine.venues.paper.account import Holding, Pocket, Purse, payout_of
+from engine.venues.paper.queue import Resting
+from tests.venues.paper.world import BINARY, BUY, LINEAR, NO, SELL, SHARE, SPOT, YES, World
+
+BASE = Leg.BASE
+PERPETUAL = msgspec.structs.replace(SPOT, kind=Kind.PERPETUAL)
+WORLD = World()
+
+
+def perpetual(cash: int = 1_000 * SHARE) -> Pocket:
+    return Pocket(PERPETUAL, Purse(cash), Holding())
+
+
+def resting(side: Side, cents: int, shares: float) -> Resting:
+    return Resting(WORLD.order(side, cents, shares, BASE, instrument=LINEAR), SPOT)
+
+
+def trade(pocket: Pocket, side: Side, price: int, shares: int) -> None:
+    """Fill an order of the whole size at its own price, without a fee."""
+    money = pocket.money(side, price, shares * SHARE, 0)
+    pocket.fill(side, shares * SHARE, money, at_once=True)
+
+
+@given(
+    st.integers(1, 9_999),
+    st.lists(st.integers(1, 10**7), min_size=1, max_size=8),
+    st.sampled_from([YES, NO]),
+)
+def test_partial_fills_never_release_more_than_was_held(
+    price: int, parts: list[int], leg: Leg
+) -> None:
+    pocket = Pocket(BINARY, Purse(10**12), Holding())
+    order = msgspec.structs.replace(WORLD.order(BUY, 1, 1, leg), price=price, size=sum(parts))
+    held = Resting(order, BINARY)
+    assert pocket.try_hold(held)
+    for part in parts:
+        before = held.cash_held
+        pocket.use(held, part)
+        held.remaining -= part
+        assert 0 <= held.cash_held <= before
+        assert held.cash_held >= pocket.value_up(price, held.remaining)
+    assert held.cash_held == pocket.purse.reserved == 0
+
+
+def test_what_we_pay_is_rounded_up_and_what_we_get_down() -> None:
+    pocket = Pocket(BINARY, Purse(), Holding())
+    assert pocket.money(BUY, 3_333, 1_000_001, 7) == -BINARY.cost_micro(3_333, 1_000_001) - 7
+    assert pocket.money(SELL, 3_333, 1_000_001, 7) == BINARY.proceeds_micro(3_333, 1_000_001) - 7
+
+
+def test_a_hold_that_is_not_covered_holds_nothing() -> None:
+    pocket = Pocket(SPOT, Purse(5), Holding())
+    assert not pocket.try_hold(resting(BUY, 100, 1))
+    assert not pocket.try_hold(resting(SELL, 100, 1))
+    assert (pocket.purse.reserved, pocket.holding.reserved) == (0, 0)
+
+
+def test_a_spot_sell_uses_only_tokens_nobody_else_holds() -> None:
+    pocket = Pocket(SPOT, Purse(), Holding())
+    pocket.holding.settled = 10 * SHARE
+    assert pocket.try_hold(resting(SELL, 100, 7))
+    assert not pocket.try_hold(resting(SELL, 100, 4))
+    assert pocket.need(resting(SELL, 100, 4), []) is None
+    assert pocket.need(resting(SELL, 100, 3), []) == 0
+
+
+def test_a_short_is_backed_by_twice_its_value_until_it_is_covered() -> None:
+    pocket = perpetual()
+    trade(pocket, SELL, 10_000, 4)
+    purse = pocket.purse
+    assert (pocket.holding.settled, purse.cash) == (-4 * SHARE, 1_400 * SHARE)
+    assert (purse.blocked, purse.free) == (800 * SHARE, 600 * SHARE)
+    trade(pocket, BUY, 9_000, 1)
+    assert (purse.blocked, purse.cash) == (600 * SHARE, 1_310 * SHARE)
+    trade(pocket, BUY, 9_000, 3)
+    assert (purse.blocked, purse.free) == (0, 1_040 * SHARE)
+    assert pocket.holding.empty
+
+
+def test_a_flip_backs_only_what_it_opens() -> None:
+    pocket = perpetual()
+    trade(pocket, BUY, 10_000, 2)
+    trade(pocket, SELL, 10_000, 5)
+    assert pocket.holding.short_micro == 300 * SHARE
+    assert pocket.purse.free == 700 * SHARE
+
+
+def test_covering_a_short_needs_no_free_cash() -> None:
+    pocket = perpetual(400 * SHARE)
+    trade(pocket, SELL, 10_000, 4)
+    assert pocket.purse.free == 0
+    cover = resting(BUY, 100, 4)
+    assert pocket.try_hold(cover)
+    assert (cover.cash_held, cover.tokens_held) == (0, 4 * SHARE)
+    assert not pocket.try_hold(resting(BUY, 100, 1))
+    pocket.use(cover, 4 * SHARE)
+    assert pocket.holding.covering == 0
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_opening_a_perpetual_needs_its_full_value(side: Side) -> None:
+    pocket = perpetual(100 * SHARE)
+    assert pocket.need(resting(side, 100, 2), []) > pocket.purse.free
+    assert not pocket.try_hold(resting(side, 100, 2))
+    assert pocket.need(resting(SELL, 100, 1), [(10_000, SHARE)]) == 100 * SHARE
+
+
+def test_a_taker_needs_its_fees_but_never_less_than_its_limit() -> None:
+    pocket = Pocket(SPOT, Purse(), Holding())
+    order = resting(BUY, 100, 2)
+    assert pocket.need(order, [(10_000, 2 * SHARE)]) == 200 * SHARE + 200_000
+    assert pocket.need(order, [(5_000, 2 * SHARE)]) == 200 * SHARE
+    # Half taken at the limit, half resting with the maker's fee.
+    assert pocket.need(order, [(10_000, SHARE)]) == 200 * SHARE + 100_000 + 20_000
+
+
+def test_payouts_of_the_two_legs_make_one() -> None:
+    assert [payout_of(leg, 300_000) for leg in (YES, NO)] == [300_000, 700_000]
+
+
+def test_a_payout_is_rounded_down() -> None:
+    pocket = Pocket(BINARY, Purse(), Holding())
+    pocket.holding.settled = 3
+    pocket.pay_out(500_000)
+    assert (pocket.purse.cash, pocket.holding.settled) == (1, 0)
