@@ -148,7 +148,8 @@ def _led(
     price = reference.price_e8 / 1e8
     return Spot(
         price=price + basis.mean,
-        stamp_ns=_made_ns(reference, now_ns),
+        # What the reference shows now, the oracle will show under a stamp that much later.
+        stamp_ns=_made_ns(reference, now_ns) + basis.lag_ns,
         basis_variance=basis.variance,
         inputs=(
             ("oracle", oracle_price),

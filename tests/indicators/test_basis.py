@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from math import sin
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.indicators.basis import HISTORY_MAX, BasisTracker
@@ -77,3 +79,29 @@ def test_history_is_bounded_and_still_reaches_back() -> None:
     assert basis.stamps[-1] - basis.stamps[0] >= 5 * S
     basis.oracle(55_000.0, 55 * S)
     assert abs(basis.mean) <= 20
+
+
+@pytest.mark.recordings
+def test_the_oracles_stamps_run_late_in_the_recording(recordings: Path) -> None:
+    path = recordings / "polymarket_leadlag_10hz" / "snapshots_20260203_021258.parquet"
+    names = [
+        f"{feed}_{what}"
+        for feed in ("binance_direct", "rtds_chainlink")
+        for what in ("price", "ts")
+    ]
+    rows = list(zip(*pq.read_table(path, columns=names).to_pydict().values(), strict=True))
+    sigmas = []
+    for lag_ms in (0, 700, 2_000):
+        basis = BasisTracker(half_life_s=1e6, lag_ns=lag_ms * 1_000_000)
+        for reference, made_ms, oracle, stamp_ms in rows:
+            if reference is not None:
+                basis.reference(reference, int(made_ms) * 1_000_000)
+            if oracle is not None:
+                basis.oracle(oracle, int(stamp_ms) * 1_000_000)
+        sigmas.append(basis.sigma)
+    none, default, too_much = sigmas
+    assert none is not None
+    assert default is not None
+    assert too_much is not None
+    assert default < 0.85 * none
+    assert default < 0.85 * too_much

@@ -148,7 +148,7 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.recordings
 def test_the_fair_value_beats_a_coin_at_every_horizon(recordings: Path) -> None:
-    result = study(recordings / "polymarket_chainlink")
+    result = study(recordings / "polymarket_chainlink", resamples=500)
     assert [row.horizon_s for row in result.horizons] == list(HORIZONS_S)
     for row in result.horizons:
         assert row.markets >= 250

@@ -168,3 +168,23 @@ def test_a_new_tick_size_makes_the_quotes_again(stage: Any) -> None:
     assert stage.hear(InstrumentListed(instrument=finer), 3 * S)
     evaluation = stage.ask(3 * S)
     assert stage.prices(evaluation) == ([4980], [5020])
+
+
+def test_a_standing_wish_off_the_new_grid_is_made_again(make_stage: Any) -> None:
+    stage = make_stage(hysteresis_ticks=1_000, half_spread_ticks_min=0.5)
+    stage.instrument = msgspec.structs.replace(stage.instrument, tick=10)
+    stage.cache.receive(InstrumentListed(instrument=stage.instrument), 0)
+    assert stage.prices(stage.warm()) == ([4990], [5010])
+    coarser = msgspec.structs.replace(stage.instrument, tick=100)
+    stage.hear(InstrumentListed(instrument=coarser), 3 * S)
+    assert stage.prices(stage.ask(3 * S)) == ([4900], [5100])
+
+
+def test_a_standing_quote_the_market_came_through_is_made_again(make_stage: Any) -> None:
+    for bid, ask in ((4700, 4800), (5200, 5300)):
+        stage = make_stage(hysteresis_ticks=1_000)
+        stage.warm()
+        stage.book(bid, ask, 3 * S)
+        again = stage.quotes(stage.ask(3 * S))
+        assert again.bids[0][0] < ask
+        assert again.asks[0][0] > bid

@@ -168,7 +168,9 @@ def test_a_jump_of_the_reference_pulls_the_quotes(make_stage: Any) -> None:
 
 def led(make_stage: Any, basis: list[float], **parameters: Any) -> tuple[Any, int]:
     """Return a stage led by a faster reference, whose oracle is `basis` above it, 2 s late."""
-    stage = referenced(make_stage, reference=FAST, basis_pairs_min=10, **parameters)
+    stage = referenced(
+        make_stage, **{"reference": FAST, "basis_pairs_min": 10, "basis_lag_ms": 0, **parameters}
+    )
     for second in range(40):
         now_ns = second * S
         stage.price(FAST, 60_000.0 + second % 2, now_ns, now_ns)
@@ -189,6 +191,13 @@ def test_the_reference_is_mapped_by_the_basis_of_equal_stamps(make_stage: Any) -
     assert dict(decision.build_up)["settlement_mean"] == pytest.approx(60_051.0)
 
 
+def test_what_the_reference_shows_the_oracle_shows_under_a_later_stamp(make_stage: Any) -> None:
+    stage, now_ns = led(make_stage, [50.0], basis_lag_ms=2_000)
+    decision = stage.ask(now_ns).decision
+    assert dict(decision.inputs)["basis_sigma"] == pytest.approx(0.0, abs=1e-6)
+    assert dict(decision.inputs)["to_close_s"] == pytest.approx(300 - 39 - 2)
+
+
 def test_an_uncertain_basis_widens_the_quotes(make_stage: Any) -> None:
     steady, now_ns = led(make_stage, [50.0], width_basis_multiplier=1)
     unsure, _ = led(make_stage, [30.0, 70.0], width_basis_multiplier=1)
@@ -196,7 +205,8 @@ def test_an_uncertain_basis_widens_the_quotes(make_stage: Any) -> None:
     wide = dict(unsure.ask(now_ns).decision.build_up)
     assert narrow["width_basis"] == pytest.approx(0.0, abs=1e-6)
     assert wide["width_basis"] > 0.01
-    assert wide["settlement_sigma"] > narrow["settlement_sigma"]
+    added = wide["settlement_sigma"] ** 2 - narrow["settlement_sigma"] ** 2
+    assert added == pytest.approx(unsure.strategy._shared.basis.variance, rel=0.05)
 
 
 def test_the_reference_must_be_fresh_and_paired(make_stage: Any) -> None:
@@ -225,6 +235,11 @@ def test_inside_the_window_the_realised_average_counts(make_stage: Any) -> None:
     assert inputs["realised_average"] == pytest.approx(60_030.0)
     assert parts["settlement_mean"] == pytest.approx(60_030.0 * 2 / 3 + 59_970.0 / 3, rel=1e-6)
     assert parts["fair"] > 0.5
+    # A third of the window is open: the settlement moves a third as much as the price.
+    sigma = inputs["sigma_bps_per_sqrt_s"] / 1e4 * 59_970.0
+    z = (parts["settlement_mean"] - 60_000.0) / parts["settlement_sigma"]
+    slope = NormalDist().pdf(z) / parts["settlement_sigma"]
+    assert parts["sigma_per_sqrt_s"] == pytest.approx(slope * sigma / 3, rel=1e-6)
 
 
 def test_a_window_not_seen_whole_quotes_nothing(make_stage: Any) -> None:
