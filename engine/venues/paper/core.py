@@ -280,6 +280,7 @@ class PaperVenue:
             market.torn = True
 
     def _feed_lost(self, event: FeedLost, _: int) -> None:
+        """Treat the loss of one instrument as a torn book; a feed's name says nothing of ours."""
         market = self._markets.get(event.instrument) if event.instrument is not None else None
         if market is not None:
             market.torn = True

@@ -151,9 +151,16 @@ class Entry:
         floor.open[order.id] = resting
         for (at, size), (price, _) in zip(plan, taking, strict=True):
             market.take(resting, at, size)
-            fee = instrument.taker_fee_micro(price, size)
             events.append(
-                floor.fill(resting, price, size, fee, Liquidity.TAKER, SizeSource.TAPED, now_ns)
+                floor.fill(
+                    resting,
+                    now_ns,
+                    price=price,
+                    size=size,
+                    fee_micro=instrument.taker_fee_micro(price, size),
+                    liquidity=Liquidity.TAKER,
+                    source=SizeSource.TAPED,
+                )
             )
             floor.audit.taker_size += size
         if not resting.remaining:

@@ -4,8 +4,9 @@ Every method happens *now* at the venue and returns the events it caused, in ord
 (`core`) decides when a request arrives and when its events are heard.
 
 Where the book moves through a resting order without a print (best ask at or below our bid), nothing
-fills: maker fills need taped volume at or through the price, whatever the model. Own orders do not
-meet each other: they are not in the recorded book, and law F keeps them apart.
+fills: maker fills need taped volume at or through the price, whatever the model. Prints are facts
+and fill resting orders even while the book is torn; new orders wait for a snapshot. Own orders do
+not meet each other: they are not in the recorded book, and law F keeps them apart.
 """
 
 from __future__ import annotations
@@ -128,7 +129,15 @@ class Floor:
                 continue
             pocket.use(resting, size)
             events.append(
-                self.fill(resting, order.price, size, fee, Liquidity.MAKER, source, now_ns)
+                self.fill(
+                    resting,
+                    now_ns,
+                    price=order.price,
+                    size=size,
+                    fee_micro=fee,
+                    liquidity=Liquidity.MAKER,
+                    source=source,
+                )
             )
             self.audit.maker_size += size
             if source is SizeSource.UNKNOWN:
@@ -142,12 +151,13 @@ class Floor:
     def fill(
         self,
         resting: Resting,
+        now_ns: int,
+        *,
         price: int,
         size: int,
         fee_micro: int,
         liquidity: Liquidity,
         source: SizeSource,
-        now_ns: int,
     ) -> OrderFilled:
         """Book one fill at a price of the order's leg; holds were released before."""
         order = resting.order
@@ -173,12 +183,12 @@ class Floor:
         )
         self._record(event, now_ns)
         if not at_once:
-            due_ns = now_ns + self._settle_ns
-            self.unsettled[event.fill] = Unsettled(
-                event.fill, order.instrument, order.leg, tokens, cash, due_ns
-            )
-            self._agenda.push(due_ns, Due.SETTLES, event.fill)
+            self._await(order, event.fill, tokens, cash, now_ns + self._settle_ns)
         return event
+
+    def _await(self, order: Order, fill: FillId, tokens: int, cash: int, due_ns: int) -> None:
+        self.unsettled[fill] = Unsettled(fill, order.instrument, order.leg, tokens, cash, due_ns)
+        self._agenda.push(due_ns, Due.SETTLES, fill)
 
     def _record(self, event: OrderFilled, now_ns: int) -> None:
         if len(self.fills) >= FILLS_MAX:

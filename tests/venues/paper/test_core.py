@@ -1,10 +1,9 @@
 import msgspec
 import pytest
 
-from engine.domain.effects import CancelScope, PlaceOrder, SetTimer
+from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookChanged,
-    CancelRefused,
     FeedLost,
     InstrumentClosed,
     InstrumentResolved,
@@ -14,11 +13,10 @@ from engine.domain.events import (
     ReferencePriced,
     TradePrinted,
 )
-from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
 from engine.venues.door import Lane, Reply, Request
-from engine.venues.paper import requests as requests_module
 from engine.venues.paper.core import PaperVenue
 from tests.venues.paper.world import (
     ACCOUNT,
@@ -29,7 +27,6 @@ from tests.venues.paper.world import (
     SELL,
     YES,
     World,
-    events,
     kinds,
     settings,
 )
@@ -110,118 +107,6 @@ def test_requests_due_together_act_in_the_order_of_their_numbers() -> None:
     outputs = world.wait(50)
     assert [o.number for o in outputs if isinstance(o, Reply)] == [1, 2]
     assert kinds(outputs) == ["OrderAccepted", "OrderCancelled"]
-
-
-# -- cancels ---------------------------------------------------------------------------------------
-
-
-def refusal(world: World) -> str:
-    (event,) = events([world.heard[-1][1]])
-    assert isinstance(event, CancelRefused)
-    return event.venue_text
-
-
-def test_a_fill_before_the_cancel_arrives_wins() -> None:
-    world = fresh(latency_ms=150)
-    world.place(BUY, 51, 10)
-    world.wait(150)
-    world.cancel(1)
-    world.wait(100)
-    world.trade(51, 10, SELL)
-    world.wait(50)
-    assert world.filled(1) == 10
-    assert refusal(world) == "Order already matched"
-
-
-def test_a_fill_after_the_cancel_arrived_is_none() -> None:
-    world = fresh(latency_ms=150)
-    world.place(BUY, 51, 10)
-    world.wait(150)
-    world.cancel(1)
-    world.wait(150)
-    world.trade(51, 10, SELL)
-    assert world.fills == []
-
-
-def test_a_partly_filled_order_is_cancelled_for_its_rest() -> None:
-    world = fresh()
-    world.place(BUY, 51, 10)
-    world.trade(51, 4, SELL)
-    (event,) = events(world.cancel(1))
-    assert event == OrderCancelled(account=ACCOUNT, order=1, reason=CancelReason.ASKED)
-    assert world.purse().reserved == 0
-
-
-def test_a_cancel_that_overtakes_its_order_finds_nothing() -> None:
-    early = settings(latency_ms=150).model_copy(update={"cancel_latency_ms": 10})
-    world = World(early)
-    world.book(*BOOK)
-    world.place(BUY, 50, 10)
-    world.cancel(1)
-    world.wait(10)
-    assert refusal(world) == "Order not found or already canceled"
-    assert kinds(world.wait(140)) == ["OrderAccepted"]
-
-
-def test_cancelling_twice_or_the_unknown_is_refused() -> None:
-    world = fresh()
-    world.place(BUY, 50, 10)
-    world.cancel(1)
-    world.cancel(1)
-    assert refusal(world) == "Order not found or already canceled"
-    world.cancel(77)
-    assert refusal(world) == "Order not found or already canceled"
-
-
-def test_one_request_cancels_many_and_answers_for_each() -> None:
-    world = fresh()
-    world.place(BUY, 50, 10)
-    world.place(BUY, 49, 10)
-    assert kinds(world.cancel(1, 9, 2)) == ["OrderCancelled", "CancelRefused", "OrderCancelled"]
-
-
-def test_cancel_all_keeps_to_its_scope() -> None:
-    world = fresh()
-    world.place(BUY, 50, 10, bot="one")
-    world.place(BUY, 49, 10, bot="two")
-    assert world.cancel_all(CancelScope(instrument=InstrumentId("polymarket:0xbb")))[0].events == ()
-    (gone,) = events(world.cancel_all(CancelScope(bot=BotId("two"))))
-    assert gone.order == 2
-    (gone,) = events(world.cancel_all())
-    assert gone.order == 1
-
-
-def test_cancel_all_does_not_reach_what_is_still_on_its_way() -> None:
-    early = settings(latency_ms=150).model_copy(update={"cancel_latency_ms": 10})
-    world = World(early)
-    world.book(*BOOK)
-    world.place(BUY, 50, 10)
-    world.cancel_all()
-    assert kinds(world.wait(200)) == ["OrderAccepted"]
-
-
-# -- what is no request ----------------------------------------------------------------------------
-
-
-def test_another_accounts_request_is_our_mistake() -> None:
-    world = fresh()
-    order = msgspec.structs.replace(world.order(BUY, 50, 10), account=AccountId("other"))
-    with pytest.raises(BrokenInvariant, match="other"):
-        world.ask(PlaceOrder(order=order))
-
-
-def test_a_timer_is_not_a_request() -> None:
-    with pytest.raises(BrokenInvariant, match="SetTimer"):
-        fresh().ask(SetTimer(at_ns=1, name="x"))
-
-
-def test_too_many_open_orders_are_throttled_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module, "ORDERS_OPEN_MAX", 1)
-    world = fresh()
-    world.place(BUY, 50, 10)
-    (reply,) = world.place(BUY, 49, 10)
-    assert reply == Reply(number=2, retry_after_ns=1_000_000_000)
-    assert list(world.venue._floor.open) == [1]
 
 
 # -- the feed --------------------------------------------------------------------------------------

@@ -1,8 +1,18 @@
+import msgspec
 import pytest
 
-from engine.domain.effects import CancelAll, Effect, PlaceOrder, QueryBalances, RaiseAlert, Severity
+from engine.domain.effects import (
+    CancelAll,
+    Effect,
+    PlaceOrder,
+    QueryBalances,
+    RaiseAlert,
+    SetTimer,
+    Severity,
+)
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
+from engine.venues.door import Reply
 from engine.venues.paper import requests as requests_module
 from tests.venues.paper.world import BUY, World
 
@@ -21,7 +31,23 @@ def test_an_alert_is_not_for_a_venue() -> None:
         World().venue._requests.answer(alert, 0)
 
 
-def test_a_full_venue_answers_nothing_to_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module, "ORDERS_OPEN_MAX", 0)
+def test_another_accounts_request_is_our_mistake() -> None:
     world = World()
-    assert world.venue._requests.answer(PlaceOrder(order=world.order(BUY, 50, 10)), 0) is None
+    order = msgspec.structs.replace(world.order(BUY, 50, 10), account=OTHER)
+    with pytest.raises(BrokenInvariant, match="other"):
+        world.ask(PlaceOrder(order=order))
+
+
+def test_a_timer_is_not_a_request() -> None:
+    with pytest.raises(BrokenInvariant, match="SetTimer"):
+        World().ask(SetTimer(at_ns=1, name="x"))
+
+
+def test_too_many_open_orders_are_throttled_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module, "ORDERS_OPEN_MAX", 1)
+    world = World()
+    world.book({50: 100}, {52: 100})
+    world.place(BUY, 50, 10)
+    (reply,) = world.place(BUY, 49, 10)
+    assert reply == Reply(number=2, retry_after_ns=1_000_000_000)
+    assert list(world.venue._floor.open) == [1]

@@ -1,0 +1,151 @@
+import msgspec
+import pytest
+
+from engine.domain.events import (
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    OrderCancelled,
+    OrderFilled,
+    TradePrinted,
+)
+from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.orders import CancelReason
+from engine.errors import BrokenInvariant
+from engine.venues.paper import floor as floor_module
+from engine.venues.paper.settings import FillModel
+from tests.venues.paper.world import (
+    BINARY,
+    BUY,
+    LINEAR,
+    MARKET,
+    NO,
+    SELL,
+    SHARE,
+    SPOT,
+    YES,
+    World,
+    events,
+    settings,
+)
+
+BOOK = ({50: 100, 49: 200}, {52: 100, 53: 200})
+MODELS = list(FillModel)
+
+
+def fresh(model: FillModel = FillModel.REALISTIC, **kwargs: object) -> World:
+    world = World(settings(model=model, **kwargs))
+    world.book(*BOOK)
+    return world
+
+
+def sold(price: int, size: int, instrument: InstrumentId = MARKET) -> TradePrinted:
+    return TradePrinted(instrument=instrument, price=price, size=size, aggressor=SELL)
+
+
+# -- markets open, change and close ----------------------------------------------------------------
+
+
+def test_closing_cancels_what_is_open() -> None:
+    world = fresh()
+    world.place(BUY, 40, 10)
+    (end,) = events(world.hear(InstrumentClosed(instrument=MARKET)))
+    assert isinstance(end, OrderCancelled)
+    assert end.reason is CancelReason.MARKET_CLOSED
+    world.trade(39, 50, SELL)
+    assert world.fills == []
+
+
+@pytest.mark.parametrize(
+    ("payout", "paid"), [(1_000_000, 10_000_000), (0, 4_000_000), (500_000, 7_000_000)]
+)
+def test_resolution_pays_tokens_out(payout: int, paid: int) -> None:
+    world = fresh(cash=0)
+    world.give(YES, 10)
+    world.give(NO, 4)
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
+    assert world.purse().cash == paid
+    assert world.holding().settled == 0
+
+
+def test_pending_tokens_of_a_resolved_market_pay_when_they_settle() -> None:
+    world = fresh(cash=10)
+    world.place(BUY, 51, 10)
+    world.trade(51, 10, SELL)
+    resolved = InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="uma")
+    assert world.hear(resolved) == []
+    assert world.purse().cash == 10_000_000 - 5_100_000
+    world.wait(2_000)
+    assert world.purse().cash == 10_000_000 - 5_100_000 + 10_000_000
+
+
+def test_two_different_resolutions_are_a_contradiction() -> None:
+    world = fresh()
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="a"))
+    world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=0, source="b"))
+    with pytest.raises(BrokenInvariant, match="twice"):
+        world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="c"))
+
+
+def test_a_coarser_tick_cancels_what_is_off_it() -> None:
+    fine = msgspec.structs.replace(BINARY, tick=10)
+    world = World(settings(), fine)
+    world.book(*BOOK)
+    world.place(BUY, 40.5, 10)
+    world.place(BUY, 40, 10)
+    (end,) = events(world.hear(InstrumentListed(instrument=BINARY)))
+    assert isinstance(end, OrderCancelled)
+    assert (end.order, end.reason) == (1, CancelReason.TICK_CHANGED)
+
+
+def test_new_fees_apply_to_the_next_fill() -> None:
+    world = fresh()
+    free = msgspec.structs.replace(
+        BINARY, fees=msgspec.structs.replace(BINARY.fees, taker_rate_ppm=0)
+    )
+    world.hear(InstrumentListed(instrument=free))
+    world.take(BUY, 52, 10)
+    assert world.fills[0].fee_micro == 0
+
+
+def test_linear_makers_pay_their_fee() -> None:
+    world = World(settings(), SPOT)
+    world.book({99: 10}, {100: 10}, LINEAR)
+    world.place(BUY, 98, 5, leg=Leg.BASE, instrument=LINEAR)
+    world.hear(sold(9700, 5 * SHARE, LINEAR))
+    (fill,) = world.fills
+    assert isinstance(fill, OrderFilled)
+    assert fill.fee_micro == 98 * 5 * 200
+    assert world.purse("USDT").cash == 1_000_000_000 - 490_000_000 - 98_000
+    assert world.purse("USDT").reserved == 0
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+def test_markets_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor_module, "MARKETS_MAX", 1)
+    world = fresh()
+    other = msgspec.structs.replace(BINARY, id=InstrumentId("polymarket:0xbb"))
+    world.place(BUY, 40, 10)
+    world.cancel(1)
+    with pytest.raises(BrokenInvariant, match="instruments are alive"):
+        world.hear(InstrumentListed(instrument=other))
+    world.hear(InstrumentClosed(instrument=MARKET))
+    world.hear(InstrumentListed(instrument=other))
+    assert list(world.venue._floor.markets) == [other.id]
+    assert world.venue._floor.knows(world.orders[1].id)
+
+
+def test_ended_orders_are_forgotten_but_their_ids_stay_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(floor_module, "ENDED_MAX", 4)
+    world = fresh()
+    for number in range(1, 7):
+        world.place(BUY, 40, 10)
+        world.cancel(number)
+    floor = world.venue._floor
+    assert len(floor.ended) <= 4
+    assert all(floor.knows(order) for order in world.orders)
+    assert not floor.knows(7)
