@@ -1,0 +1,134 @@
+"""The tape's bytes: blocks of entries, each compressed, checksummed and complete in itself.
+
+A torn end costs one block, a flipped byte is found.
+
+    segment  "TAPE1" and a line feed, then blocks
+    block    header (magic, bytes, crc32, first position, entries, first and last at_ns), zstd bytes
+    entry    kind length (1), kind, at_ns (8), payload length (4), payload
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+import msgspec
+import zstandard
+
+from engine.errors import BadInput
+
+FILE_MAGIC = b"TAPE1\n"
+SUFFIX = ".tape"
+BLOCK_BYTES = 256 * 1024
+"""Payload of one block before compression; one entry may be larger and is a block of its own."""
+
+ENTRY_BYTES_MAX = 64 * 1024 * 1024
+LEVEL = 1
+"""zstd's fastest ordinary level: frames are text and shrink to a seventh anyway."""
+
+_MAGIC = b"BLK1"
+_HEADER = struct.Struct("<4sIIQIqq")
+_SUMMED = struct.Struct("<IQIqq")
+_AT = struct.Struct("<qI")
+
+Queued = tuple[str, int, bytes]
+"""kind, at_ns, payload."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing received."""
+
+    position: int
+    kind: str
+    at_ns: int
+    payload: bytes
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A block's header, proven against its data."""
+
+    offset: int
+    first: int
+    entries: int
+    first_ns: int
+    last_ns: int
+    data: bytes
+
+
+class Torn(Exception):
+    """The segment ends inside a block."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+def segment_name(first: int) -> str:
+    """Return the file name of the segment whose first entry has this position."""
+    return f"{first:020d}{SUFFIX}"
+
+
+def segments(folder: Path) -> list[Path]:
+    """Return the segments in a folder, oldest first."""
+    return sorted(folder.glob("[0-9]" * 20 + SUFFIX))
+
+
+def block_bytes(first: int, entries: Sequence[Queued]) -> bytes:
+    """Return entries as one block."""
+    parts: list[bytes] = []
+    for kind, at_ns, payload in entries:
+        name = kind.encode()
+        parts += (bytes((len(name),)), name, _AT.pack(at_ns, len(payload)), payload)
+    data = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(parts))
+    first_ns, last_ns = entries[0][1], entries[-1][1]
+    checksum = crc32(data, crc32(_SUMMED.pack(len(data), first, len(entries), first_ns, last_ns)))
+    header = _HEADER.pack(_MAGIC, len(data), checksum, first, len(entries), first_ns, last_ns)
+    return header + data
+
+
+def blocks(file: BinaryIO, path: Path) -> Iterator[Block]:
+    """Give the blocks of a segment. Raises Torn at an unfinished one, BadInput at a damaged one."""
+    if file.read(len(FILE_MAGIC)) != FILE_MAGIC:
+        raise Torn(0)
+    while True:
+        offset = file.tell()
+        head = file.read(_HEADER.size)
+        if not head:
+            return
+        if len(head) < _HEADER.size:
+            raise Torn(offset)
+        magic, size, checksum, first, entries, first_ns, last_ns = _HEADER.unpack(head)
+        data = file.read(size) if magic == _MAGIC else b""
+        if magic == _MAGIC and len(data) < size:
+            raise Torn(offset)
+        summed = crc32(data, crc32(_SUMMED.pack(size, first, entries, first_ns, last_ns)))
+        if magic != _MAGIC or summed != checksum:
+            raise BadInput(f"{path} is damaged at byte {offset}: a block's checksum does not match")
+        yield Block(
+            offset=offset,
+            first=first,
+            entries=entries,
+            first_ns=first_ns,
+            last_ns=last_ns,
+            data=data,
+        )
+
+
+def entries_of(block: Block) -> Iterator[Entry]:
+    """Give the entries of a proven block."""
+    raw = zstandard.ZstdDecompressor().decompress(block.data, max_output_size=2 * ENTRY_BYTES_MAX)
+    offset = 0
+    for position in range(block.first, block.first + block.entries):
+        start = offset + 1 + raw[offset]
+        at_ns, size = _AT.unpack_from(raw, start)
+        end = start + _AT.size + size
+        yield Entry(
+            position=position,
+            kind=raw[offset + 1 : start].decode(),
+            at_ns=at_ns,
+            payload=raw[start + _AT.size : end],
+        )
+        offset = end
