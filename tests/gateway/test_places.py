@@ -1,0 +1,83 @@
+"""What only the lane itself shows; its dealings with the other lane are in `test_core`."""
+
+from __future__ import annotations
+
+from engine.domain.effects import CancelScope
+from engine.domain.events import OrderNotSent, VenueMode
+from engine.domain.instruments import BotId
+from engine.domain.orders import OrderId
+from engine.gateway import places as module
+from engine.gateway.outbox import Outbox
+from engine.gateway.places import PlacesLane
+
+NOW = 10**18
+MS = 1_000_000
+
+
+def lane_of(build, **changes):
+    outbox = Outbox(build.account)
+    return PlacesLane(build.account, build.settings(**changes), outbox, latched=False), outbox
+
+
+def test_dropping_tells_whether_the_place_was_still_here(build):
+    lane, outbox = lane_of(build, places_in_flight_max=1)
+    lane.place(build.place(1), NOW)
+    lane.place(build.place(2), NOW)
+    assert [lane.drop(OrderId(number)) for number in (1, 2, 3)] == [False, True, False]
+    assert [report.reason for report in outbox.take_reports()] == ["cancelled before it was sent"]
+
+
+def test_without_a_free_slot_only_the_timeout_is_due(build):
+    lane, _ = lane_of(build, places_in_flight_max=1)
+    lane.place(build.place(1), NOW)
+    lane.place(build.place(2), NOW)
+    assert lane.due_ns == NOW + 5_000 * MS
+
+
+def test_a_queue_behind_the_bucket_is_due_before_the_timeout(build):
+    lane, _ = lane_of(build, places_burst=1, places_per_s=1)
+    lane.place(build.place(1), NOW)
+    lane.place(build.place(2), NOW)
+    assert lane.due_ns == NOW + 1_000 * MS
+
+
+def test_every_reason_why_nothing_leaves_is_said(build):
+    lane, outbox = lane_of(build)
+    lane.mode(VenueMode.RESTARTING)
+    lane.place(build.place(1), NOW)
+    lane.latch(latched=True)
+    lane.place(build.place(2), NOW)
+    lane.latch(latched=False)
+    lane.mode(VenueMode.POST_ONLY)
+    lane.place(build.place(3, post_only=False), NOW)
+    reports = outbox.take_reports()
+    assert all(isinstance(report, OrderNotSent) for report in reports)
+    assert [report.reason for report in reports] == [
+        "the venue is restarting",
+        "the KILL latch is set",
+        "the venue takes only post-only orders",
+    ]
+
+
+def test_late_places_are_remembered_up_to_a_bound(build, monkeypatch):
+    monkeypatch.setattr(module, "LATE_MAX", 2)
+    lane, _ = lane_of(build)
+    requests = [lane.place(build.place(number), NOW)[0] for number in range(3)]
+    lane.expire(NOW + 5_000 * MS)
+    lane.drop_scope(CancelScope(bot=BotId("maker")))
+    assert not lane.answer(build.reply(requests[0]), NOW)
+    assert lane.answer(build.reply(requests[1]), NOW)
+    assert lane.followups == [CancelScope(bot=BotId("maker"))]
+
+
+def test_a_halt_ends_when_the_queue_was_emptied_by_drops(build):
+    lane, outbox = lane_of(build, places_in_flight_max=1, queue_max=1)
+    for number in (1, 2, 3):
+        lane.place(build.place(number), NOW)
+    assert lane.waiting
+    lane.drop(OrderId(2))
+    assert lane.waiting
+    assert lane.pump(NOW) == []
+    assert not lane.waiting
+    lane.place(build.place(4), NOW)
+    assert [report.order for report in outbox.take_reports()] == [3, 2]

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.clock import ManualClock
+from engine.domain.effects import QueryOpenOrders
+from engine.domain.events import (
+    HealthChanged,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    OpenOrdersListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderNamed,
+    OrderNotSent,
+    OrderSent,
+    OrderUnanswered,
+    VenueMode,
+)
+from engine.domain.orders import Identity, OrderId
+from engine.errors import (
+    AuthRefused,
+    BadInput,
+    BrokenInvariant,
+    NotSent,
+    OutcomeUnknown,
+    StorageError,
+    Throttled,
+    VenueClosed,
+)
+from engine.gateway import sender as module
+from engine.gateway.core import GatewayCore
+from engine.gateway.sender import Sender
+
+NOW = 10**18
+MS = 1_000_000
+
+
+class Desk:
+    """A sender between a fake venue and lists of what it told; the journal waits where asked."""
+
+    def __init__(self, build, venue, **settings):
+        self.build = build
+        self.venue = venue
+        self.clock = ManualClock(NOW)
+        self.events = []
+        self.alerts = []
+        self.crashes = []
+        self.journal = asyncio.Event()
+        self.journal.set()
+        self.journal_error: Exception | None = None
+        core = GatewayCore(account=build.account, settings=build.settings(**settings))
+        self.sender = Sender(
+            core=core,
+            venue=venue,
+            clock=self.clock,
+            report=self.events.append,
+            durable=self._durable,
+            alert=self.alerts.append,
+            identity=lambda order: Identity(f"0x{order}"),
+            crash=self.crashes.append,
+        )
+
+    async def _durable(self):
+        await self.journal.wait()
+        if self.journal_error is not None:
+            raise self.journal_error
+
+    def place(self, *numbers):
+        for number in numbers:
+            self.sender.take(self.build.place(number))
+
+    def told(self):
+        """Give (type, order) of what was reported since the last look."""
+        told = [(type(event), getattr(event, "order", None)) for event in self.events]
+        self.events.clear()
+        return told
+
+    def accepted(self, number):
+        return [OrderAccepted(account=self.build.account, order=OrderId(number))]
+
+    async def breathe(self):
+        """Let everything run that can run without the venue or the journal."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk(build, venue):
+    return Desk(build, venue)
+
+
+async def test_an_order_is_named_and_durable_before_its_first_byte(desk, venue):
+    desk.journal.clear()
+    desk.place(1)
+    await desk.breathe()
+    assert desk.told() == [(OrderNamed, 1)]
+    assert venue.calls == []
+    desk.journal.set()
+    prepared = await venue.answer("send", desk.accepted(1))
+    await desk.sender.drain()
+    assert prepared.payload == b"bytes"
+    assert desk.told() == [(OrderSent, 1), (OrderAccepted, 1)]
+    assert desk.sender.due_ns is None
+
+
+async def test_cancels_and_cancel_all_never_wait_for_storage(build, desk, venue):
+    desk.journal.clear()
+    desk.place(1)
+    desk.sender.take(build.cancel(7))
+    desk.sender.take(build.cancel_all())
+    cancelled = OrderCancelled(account=build.account, order=OrderId(7))
+    await venue.answer("cancel", [cancelled])
+    await venue.answer("cancel_all", [])
+    await desk.breathe()
+    assert desk.told() == [(OrderNamed, 1), (OrderCancelled, 7)]
+
+
+@pytest.mark.parametrize("between", ["latch", "cancel_all", "cancel", "mode"])
+async def test_what_came_while_the_journal_was_busy_stops_the_order(build, desk, venue, between):
+    desk.journal.clear()
+    desk.place(1)
+    await desk.breathe()
+    desk.sender.take(
+        {
+            "latch": LatchSet(who="anna", reason="stop"),
+            "cancel_all": build.cancel_all(),
+            "cancel": build.cancel(1),
+            "mode": build.mode(VenueMode.RESTARTING),
+        }[between]
+    )
+    desk.journal.set()
+    await desk.breathe()
+    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert [call[0] for call in venue.calls if call[0] == "send"] == []
+
+
+async def test_an_order_given_up_while_the_journal_was_busy_never_leaves(desk, venue):
+    desk.journal.clear()
+    desk.place(1)
+    await desk.breathe()
+    desk.clock.advance(5_000 * MS)
+    desk.sender.advance()
+    assert desk.told() == [(OrderNamed, 1), (OrderUnanswered, 1)]
+    desk.journal.set()
+    await desk.sender.drain()
+    assert desk.told() == [(OrderNotSent, 1)]
+    assert venue.calls == []
+
+
+async def test_a_journal_that_refuses_lets_nothing_leave(desk, venue):
+    desk.journal_error = StorageError("disk full")
+    desk.place(1)
+    await desk.sender.drain()
+    assert desk.events[-1].reason == "the journal refused: disk full"
+    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert venue.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (NotSent("no route"), OrderNotSent),
+        (OutcomeUnknown("reset"), OrderUnanswered),
+        (BadInput("half an answer"), OrderUnanswered),
+        (TimeoutError("slow"), OrderUnanswered),
+        (KeyError("a bug of the adapter"), OrderUnanswered),
+        (AuthRefused("401"), OrderNotSent),
+        (VenueClosed("restart", "restarting"), OrderNotSent),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+async def test_an_error_becomes_what_it_says_about_the_world(desk, venue, error, outcome):
+    desk.place(1)
+    await venue.answer("send", error)
+    await desk.sender.drain()
+    told = desk.told()
+    assert told[:2] == [(OrderNamed, 1), (OrderSent, 1)]
+    assert told[-1] == (outcome, 1)
+    assert desk.crashes == []
+
+
+async def test_a_closed_venue_is_obeyed_at_once(build, venue):
+    desk = Desk(build, venue, places_in_flight_max=1)
+    desk.place(1, 2)
+    await venue.answer("send", VenueClosed("restart", "restarting"))
+    await desk.sender.drain()
+    assert desk.told()[2:] == [(ModeChanged, None), (OrderNotSent, 1), (OrderNotSent, 2)]
+
+
+async def test_a_refused_credential_is_told(desk, venue):
+    desk.place(1)
+    await venue.answer("send", AuthRefused("401"))
+    await desk.sender.drain()
+    assert (HealthChanged, None) in desk.told()
+
+
+async def test_a_throttled_order_leaves_again_with_the_same_name_and_bytes(desk, venue):
+    desk.place(1)
+    first = await venue.answer("send", Throttled("slow down", 300 * MS))
+    await desk.sender.drain()
+    assert desk.sender.due_ns == NOW + 300 * MS
+    desk.clock.advance(300 * MS)
+    desk.sender.advance()
+    again = await venue.answer("send", desk.accepted(1))
+    await desk.sender.drain()
+    assert again is first
+    assert venue.prepared == [1]
+    assert desk.told() == [(OrderNamed, 1), (OrderSent, 1), (OrderAccepted, 1)]
+
+
+async def test_an_answer_frees_the_next_place(build, venue):
+    desk = Desk(build, venue, places_in_flight_max=1)
+    desk.place(1, 2)
+    for number in (1, 2):
+        prepared = await venue.answer("send", desk.accepted(number))
+        assert prepared.order.id == number
+    await desk.sender.drain()
+    assert desk.sender.under_way == 0
+
+
+async def test_a_late_answer_is_still_heard(desk, venue):
+    desk.place(1)
+    _, answer = await venue.call("send")
+    desk.clock.advance(5_000 * MS)
+    desk.sender.advance()
+    answer.set_result(desk.accepted(1))
+    await desk.sender.drain()
+    assert desk.told()[2:] == [(OrderUnanswered, 1), (OrderAccepted, 1)]
+
+
+async def test_a_place_answered_after_cancel_all_is_followed_by_another(build, desk, venue):
+    desk.place(1)
+    _, answer = await venue.call("send")
+    desk.sender.take(build.cancel_all())
+    await venue.answer("cancel_all", [])
+    answer.set_result(desk.accepted(1))
+    cancelled = OrderCancelled(account=build.account, order=OrderId(1))
+    await venue.answer("cancel_all", [cancelled])
+    await desk.sender.drain()
+    assert desk.told()[-2:] == [(OrderAccepted, 1), (OrderCancelled, 1)]
+
+
+async def test_an_order_that_cannot_be_prepared_is_not_sent_and_holds_up_nobody(build, venue):
+    desk = Desk(build, venue, places_in_flight_max=1)
+    venue.unprepared = BadInput("price off the grid")
+    desk.place(1, 2, 3)
+    assert desk.told() == [(OrderNotSent, 1), (OrderNotSent, 2), (OrderNotSent, 3)]
+    assert desk.sender.under_way == 0
+
+
+async def test_hung_requests_are_bounded_and_cancels_pass(build, desk, venue, monkeypatch):
+    monkeypatch.setattr(module, "TASKS_MAX", 2)
+    desk.place(1, 2, 3)
+    assert desk.told() == [(OrderNamed, 1), (OrderNamed, 2), (OrderNotSent, 3)]
+    desk.sender.take(build.cancel_all())
+    await venue.answer("cancel_all", [])
+    await desk.sender.close()
+
+
+async def test_a_thousand_refused_places_do_not_pile_up_on_the_stack(build, venue):
+    desk = Desk(build, venue, places_in_flight_max=1, queue_max=5_000, places_burst=10_000)
+    desk.journal.clear()
+    desk.place(*range(1, 3_002))
+    venue.unprepared = NotSent("no key")
+    desk.journal_error = StorageError("disk full")
+    desk.journal.set()
+    await desk.sender.drain()
+    assert [order for kind, order in desk.told() if kind is OrderNotSent] == list(range(1, 3_002))
+    assert desk.crashes == []
+
+
+async def test_a_full_queue_is_told_to_the_operator(build, venue):
+    desk = Desk(build, venue, queue_max=1, places_in_flight_max=1)
+    desk.place(1, 2, 3)
+    assert [alert.kind for alert in desk.alerts] == ["place_queue"]
+    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 3)]
+    await desk.sender.close()
+
+
+async def test_questions_are_carried_and_their_answers_told(build, desk, venue):
+    desk.sender.take(QueryOpenOrders(account=build.account))
+    listed = OpenOrdersListed(account=build.account, orders=())
+    await venue.answer("open_orders", listed)
+    await desk.sender.drain()
+    assert desk.events == [listed]
+
+
+async def test_our_own_bug_leaves_the_order_unanswered_and_crashes(desk, venue):
+    desk.place(1)
+    await venue.answer("send", BrokenInvariant("bug"))
+    await desk.sender.drain()
+    await desk.breathe()
+    assert desk.told()[-1] == (OrderUnanswered, 1)
+    assert [type(error) for error in desk.crashes] == [BrokenInvariant]
+
+
+async def test_closing_says_of_every_order_whether_its_bytes_may_have_left(desk, venue):
+    desk.place(1)
+    await venue.call("send")
+    desk.journal.clear()
+    desk.place(2)
+    await desk.breathe()
+    await desk.sender.close()
+    assert desk.told() == [
+        (OrderNamed, 1),
+        (OrderSent, 1),
+        (OrderNamed, 2),
+        (OrderUnanswered, 1),
+        (OrderNotSent, 2),
+    ]
+    assert desk.crashes == []
+
+
+async def test_the_latch_is_released_through_the_sender_too(desk, venue):
+    desk.sender.take(LatchSet(who="anna", reason="stop"))
+    desk.place(1)
+    desk.sender.take(LatchReleased(who="anna", reason="checked"))
+    desk.place(2)
+    prepared = await venue.answer("send", desk.accepted(2))
+    await desk.sender.drain()
+    assert prepared.order.id == 2
+    assert desk.told()[0] == (OrderNotSent, 1)
