@@ -62,15 +62,19 @@ def _in_range(gates: list[Gate], price: float, market: Market) -> bool:
     return inside
 
 
-class Spot(msgspec.Struct, frozen=True, kw_only=True):
+Lead = tuple[float, int, float, tuple[tuple[str, float], ...]]
+"""Price, stamp, basis variance and inputs of whatever leads: the oracle or the reference."""
+
+
+class Spot(msgspec.Struct, frozen=True, gc=False):
     """Where the oracle stands in the world, as far as the references tell. Prices in its unit."""
 
     price: float
     stamp_ns: int
-    sigma_log: float = 0.0
+    sigma_log: float
     """Volatility of the log return per √s."""
-    basis_variance: float = 0.0
-    inputs: tuple[tuple[str, float], ...] = ()
+    basis_variance: float
+    inputs: tuple[tuple[str, float], ...]
 
 
 def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: int) -> Fair | None:
@@ -114,15 +118,16 @@ def _spot(gates: list[Gate], references: References, market: Market, now_ns: int
         return None
     price = oracle.price_e8 / 1e8
     # A price is as old as its stamp says: its uncertainty runs from there, not from now.
-    spot: Spot | None = Spot(
-        price=price, stamp_ns=_made_ns(oracle, now_ns), inputs=(("oracle", price),)
-    )
+    lead: Lead | None = (price, _made_ns(oracle, now_ns), 0.0, (("oracle", price),))
     if p.reference != p.oracle:
-        spot = _led(gates, references.get(p.reference), market, price, now_ns)
-    sigma_log = _sigma_log(gates, market) if spot is not None else None
-    if spot is None or sigma_log is None:
+        lead = _led(gates, references.get(p.reference), market, price, now_ns)
+    if lead is None:
         return None
-    return msgspec.structs.replace(spot, sigma_log=sigma_log)
+    sigma_log = _sigma_log(gates, market)
+    if sigma_log is None:
+        return None
+    spot, stamp_ns, basis_variance, inputs = lead
+    return Spot(spot, stamp_ns, sigma_log, basis_variance, inputs)
 
 
 def _made_ns(view: ReferenceView, now_ns: int) -> int:
@@ -135,7 +140,7 @@ def _led(
     market: Market,
     oracle_price: float,
     now_ns: int,
-) -> Spot | None:
+) -> Lead | None:
     """Return where the reference and the basis say the oracle will be seen."""
     p, basis = market.p, market.shared.basis
     fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
@@ -146,18 +151,15 @@ def _led(
     if not paired:
         return None
     price = reference.price_e8 / 1e8
-    return Spot(
-        price=price + basis.mean,
-        # What the reference shows now, the oracle will show under a stamp that much later.
-        stamp_ns=_made_ns(reference, now_ns) + basis.lag_ns,
-        basis_variance=basis.variance,
-        inputs=(
-            ("oracle", oracle_price),
-            ("reference", price),
-            ("basis_mean", basis.mean),
-            ("basis_sigma", sqrt(basis.variance)),
-        ),
+    inputs = (
+        ("oracle", oracle_price),
+        ("reference", price),
+        ("basis_mean", basis.mean),
+        ("basis_sigma", sqrt(basis.variance)),
     )
+    # What the reference shows now, the oracle will show under a stamp that much later.
+    stamp_ns = _made_ns(reference, now_ns) + basis.lag_ns
+    return price + basis.mean, stamp_ns, basis.variance, inputs
 
 
 def _sigma_log(gates: list[Gate], market: Market) -> float | None:
