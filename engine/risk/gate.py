@@ -60,6 +60,16 @@ class RiskGate:
         self._limits = limits
         self._scale()
 
+    @property
+    def breakers(self) -> Breakers:
+        """The account's stops and latch; the executor tells them, the gate reads them."""
+        return self._breakers
+
+    @property
+    def exposure(self) -> ExposureBook:
+        """The account's worst case; the executor is its one writer, the gate reads it."""
+        return self._exposure
+
     def apply(self, limits: RiskLimits) -> None:
         """Take new limits, for the gate and its breakers."""
         self._limits = limits

@@ -142,6 +142,12 @@ def test_before_equity_was_told_percentages_allow_nothing(build):
     assert_denied(answer, DenyReason.ORDER_TOO_LARGE, order_value_max_micro=0)
 
 
+def test_the_gate_shows_what_it_reads(build):
+    desk = Desk(build)
+    assert desk.gate.breakers is desk.breakers
+    assert desk.gate.exposure is desk.book
+
+
 def test_applied_limits_count_at_once_for_gate_and_breakers(build):
     desk = Desk(build)
     tight = WIDE | {"exposure_instrument_max": Limit(absolute=20)}
