@@ -112,7 +112,7 @@ class BookKeeper:
             self.counts.out_of_order += 1
             return
         side, price, size = token.change(entry)
-        token.stamp_ns, token.hash = batch.stamp_ns, entry.hash
+        token.stamp_ns, token.hash = batch.stamp_ns, ""
         batch.hashes[entry.asset_id] = entry.hash
         batch.entries.append(entry)
         if token is market.teller():
@@ -140,6 +140,8 @@ class BookKeeper:
         counts.hash_checked += len(batch.entries)
         counts.hash_matched += len(batch.entries)
         counts.batches_complete += 1
+        for token, expected in market.members(batch):
+            token.hash = expected
         self._compare(market, batch)
         if market.teller().crossed:
             return self.distrust(market, "crossed book")
@@ -172,8 +174,8 @@ class BookKeeper:
             return []
         if batch.hashes.pop(token.asset_id, None) is not None:
             batch.entries = [e for e in batch.entries if e.asset_id != token.asset_id]
-            if token is market.teller():
-                batch.changes.clear()
+        if token is market.teller():
+            batch.changes.clear()
         if not batch.hashes:
             market.batch = None
             return []

@@ -259,7 +259,7 @@ def _kind_of(text: bytes) -> str:
         raise BadFrame("broken json", str(error)) from None
     if head.event_type is not None:
         return head.event_type
-    if len(bytes(head.bids)):
+    if bytes(head.bids):
         return "book"
     return ""
 

@@ -62,9 +62,10 @@ class LevelMap(dict[bytes, Level]):
 
     def _price(self, head: bytes) -> int:
         """Return the price of `"price":"0.48` in YES-space and remember it."""
-        if not head.startswith(_PRICE_KEY):
+        text = head[len(_PRICE_KEY) :]
+        if not head.startswith(_PRICE_KEY) or _QUOTE in text:
             raise OddShape
-        price = price_units(head[len(_PRICE_KEY) :].decode("latin-1"))
+        price = price_units(text.decode("latin-1"))
         if self._mirrored:
             price = ONE - price
         if len(self._prices) >= PRICES_MAX:

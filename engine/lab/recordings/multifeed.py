@@ -188,9 +188,11 @@ class MultifeedRecording:
 
 def read_markets(messages: Path) -> list[tuple[Instrument, str]]:
     """Return the session's instruments with their ticks as text. Raises BadInput."""
-    path = messages.with_name(messages.name.replace(MESSAGES, MARKETS))
-    if path == messages or not path.exists():
-        raise BadInput(f"{messages.name}: its file of markets, {path.name}, is missing")
+    name = messages.name.partition(MESSAGES)[0] + MARKETS
+    beside = [messages.with_name(name), messages.with_name(f"{name}.gz")]
+    path = next((path for path in beside if path.exists()), None)
+    if path is None:
+        raise BadInput(f"{messages.name}: its file of markets, {name}, is missing")
     found = []
     for number, text in read_lines(path, RecordingStats()):
         try:
