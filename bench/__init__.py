@@ -1,0 +1,1 @@
+"""Benchmarks: ratios of two things measured alternately in one run, never a timed test."""

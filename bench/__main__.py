@@ -1,0 +1,91 @@
+"""`make bench`: ours beside the peers, alternately in one run, as a table of ratios.
+
+Options: `--rounds N` (default 5), `--quick` (one round, ours only where peers are not installed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+from bench import memory, micro, processes
+from bench.processes import OUT, Result, alternate, median, ours, peer
+from bench.workload import write
+
+WORKLOAD = OUT / "data" / "workload.npy"
+NAUTILUS = "nautilus, order flow"
+HFT = "hftbacktest, compiled"
+FULL = "ours, full"
+DIGEST = "ours, digest only"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round, small inputs, no peers")
+    parser.add_argument(
+        "--only", choices=("replay", "memory", "micro"), default=None, help="one table only"
+    )
+    options = parser.parse_args(argv)
+    rounds = 1 if options.quick else options.rounds
+    write(WORKLOAD)
+    if options.only in {None, "replay"}:
+        _replay(rounds, peers=not options.quick)
+    if options.only in {None, "memory"}:
+        _table("Peak memory, 1 x and 10 x the input", memory.rows(WORKLOAD))
+    if options.only in {None, "micro"}:
+        _table("Parts", micro.rows(rounds))
+    return 0
+
+
+def _replay(rounds: int, *, peers: bool) -> None:
+    sides = {FULL: ours("full", WORKLOAD), DIGEST: ours("digest", WORKLOAD)}
+    if peers:
+        sides[NAUTILUS] = peer("nautilus", "nautilus_trader==1.221.0", "bt_nautilus.py", "deltas")
+        sides[HFT] = peer("hft", "hftbacktest==2.4.4", "bt_hft.py", "feed_hashmap")
+    results = alternate(sides, rounds)
+    print(
+        "\nReplay of the common workload: 1 M top-of-book updates, 50 k trades, about 63 k orders.\n"
+        "Ours keeps planner, ledger, risk, gateway and queue positions on; full adds journal and\n"
+        "decision records on disk. Nautilus runs without its risk engine, hftbacktest keeps no\n"
+        "ledger, no journal and no risk.\n"
+    )
+    base = results.get(NAUTILUS)
+    print(f"{'':24}{'events/s':>12}{'x Nautilus':>12}{'goal':>8}{'orders':>9}{'peak MB':>9}")
+    goals = {FULL: ">= 5", DIGEST: ">= 20"}
+    for name, runs in results.items():
+        if runs:
+            print(_line(name, runs, base, goals))
+    _differences(results)
+
+
+def _line(
+    name: str, runs: Sequence[Result], base: Sequence[Result] | None, goals: Mapping[str, str]
+) -> str:
+    speed = median(runs, "ev_s")
+    ratio = f"{speed / median(base, 'ev_s'):.1f}" if base else "-"
+    return (
+        f"{name:24}{speed:12,.0f}{ratio:>12}{goals.get(name, ''):>8}"
+        f"{median(runs, 'orders'):9,.0f}{median(runs, 'rss_peak'):9,.0f}"
+    )
+
+
+def _differences(results: Mapping[str, Sequence[Result]]) -> None:
+    digests = {result["digest"] for name in (FULL, DIGEST) for result in results.get(name, ())}
+    if len(digests) > 1:
+        print(f"NOT EQUAL: {len(digests)} different digests of the same workload")
+    elif digests:
+        print(f"one digest over all of our runs: {digests.pop()}")
+
+
+def _table(title: str, rows: Sequence[tuple[str, str, str, str, str]]) -> None:
+    print(f"\n{title}\n{'':34}{'ours':>16}{'peer':>16}{'ratio':>9}  goal")
+    for name, mine, other, ratio, goal in rows:
+        print(f"{name:34}{mine:>16}{other:>16}{ratio:>9}  {goal}")
+
+
+if __name__ == "__main__":
+    processes.OUT.mkdir(parents=True, exist_ok=True)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The workload's maker as a strategy behind our door: requote when the mid moved a tick."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bench.workload import SIZE
+from engine.domain.decisions import Decision
+from engine.domain.events import Event, OrderFilled
+from engine.domain.instruments import InstrumentId
+from engine.domain.intents import Quotes
+from engine.strategies.door import Context, Evaluation, Parameters
+
+QUOTE_SIZE = 10 * SIZE
+POSITION_MAX = 1000 * SIZE
+FOREVER_NS = 10**19
+
+
+class Requote:
+    """See `bench.workload` for the rule."""
+
+    name: ClassVar[str] = "requote"
+    parameters_type: ClassVar[type[Parameters]] = Parameters
+    replan_ns_min = 0
+    timer_ns = 3_600_000_000_000
+    references = ()
+    mid2_moved_min = 2
+
+    def __init__(self) -> None:
+        self._quoted: int | None = None
+
+    def hear(self, event: Event, now_ns: int) -> bool:
+        """Nothing but a moved mid wakes it."""
+        return False
+
+    def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
+        """Learn nothing from fills: the rule only looks at the position."""
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Requote where the mid moved by a tick."""
+        view = context.view
+        bid, ask = view.book.best_bid, view.book.best_ask
+        moved = bid is not None and ask is not None
+        m2 = bid + ask if moved else 0
+        moved = moved and (self._quoted is None or abs(m2 - self._quoted) >= 2)
+        quotes = None
+        if moved:
+            self._quoted = m2
+            position = context.inventory.position
+            quotes = Quotes(
+                bot=context.bot,
+                instrument=view.instrument.id,
+                bids=((((m2 - 4) // 2), QUOTE_SIZE),) if position < POSITION_MAX else (),
+                asks=((((m2 + 5) // 2), QUOTE_SIZE),) if position > -POSITION_MAX else (),
+                valid_until_ns=FOREVER_NS,
+                decision=context.decision,
+            )
+        decision = Decision(
+            number=context.decision,
+            bot=context.bot,
+            instrument=view.instrument.id,
+            at_ns=now_ns,
+            regime="quiet",
+            inputs=(("m2_ticks", float(m2)),),
+            build_up=(),
+            gates=(),
+            outcome="quote" if moved else "hold",
+            intent=quotes,
+        )
+        return Evaluation(decision=decision, intents=(quotes,) if quotes else ())
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Forget the last quote."""
+        self._quoted = None
+
+    def state(self) -> bytes:
+        """Return the last quoted mid."""
+        return str(self._quoted).encode()
+
+    def restore(self, state: bytes) -> None:
+        """Take the last quoted mid back."""
+        self._quoted = None if state == b"None" else int(state)

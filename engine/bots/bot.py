@@ -1,0 +1,99 @@
+"""One bot: a strategy with its instruments at one account, and when each is evaluated next."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
+from engine.strategies.door import Strategy
+
+
+class BotState(StrEnum):
+    """Where a bot stands (architecture §5)."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    RISK_STOPPED = "risk_stopped"
+    ERROR = "error"
+
+
+class Cell:
+    """One instrument of one bot: when it may be evaluated again, and whether it should be."""
+
+    __slots__ = ("bot", "due_ns", "free_ns", "instrument", "mid2", "mid2_moved_min")
+
+    def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
+        self.bot = bot
+        self.instrument = instrument
+        self.free_ns = 0
+        """Not before this time (the strategy's own debounce)."""
+        self.mid2_moved_min = bot.strategy.mid2_moved_min
+        self.mid2: int | None = None
+        """Twice the mid it was last woken for, where only moves wake it."""
+        self.due_ns: int | None = None
+        """When the next evaluation is scheduled; None = nothing asked for one."""
+
+
+class Bot:
+    """A strategy, what it watches, and how much it may use.
+
+    `instruments` are fixed ids, `series` are rolling ones: an instrument is taken when it is named
+    or when its series is, up to `instruments_max` at a time; `everything` takes whatever is listed
+    (a replay of a recording made for the purpose).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: BotId,
+        account: AccountId,
+        strategy: Strategy,
+        capital_micro: int,
+        instruments: frozenset[InstrumentId] = frozenset(),
+        series: frozenset[str] = frozenset(),
+        instruments_max: int = 50,
+        everything: bool = False,
+    ) -> None:
+        self.name = name
+        self.account = account
+        self.strategy = strategy
+        self.capital_micro = capital_micro
+        self.instruments = instruments
+        self.series = series
+        self.instruments_max = instruments_max
+        self.everything = everything
+        self.state = BotState.IDLE
+        self.error = ""
+        self.cells: dict[InstrumentId, Cell] = {}
+        self.evaluations = 0
+        self.turned_away = 0
+        """Instruments it would have taken but for `instruments_max`."""
+
+    def wants(self, instrument: Instrument) -> bool:
+        """Say whether the instrument is named or rolls in a named series."""
+        return (
+            self.everything
+            or instrument.id in self.instruments
+            or (bool(instrument.series) and instrument.series in self.series)
+        )
+
+    def take(self, instrument: Instrument) -> Cell | None:
+        """Start watching an instrument; None where it is not wanted or there are too many."""
+        if instrument.id in self.cells or not self.wants(instrument):
+            return self.cells.get(instrument.id)
+        if len(self.cells) >= self.instruments_max:
+            self.turned_away += 1
+            return None
+        cell = Cell(self, instrument.id)
+        self.cells[instrument.id] = cell
+        return cell
+
+    def drop(self, instrument: InstrumentId) -> None:
+        """Stop watching an instrument that is over."""
+        if self.cells.pop(instrument, None) is not None:
+            self.strategy.forget(instrument)

@@ -1,0 +1,289 @@
+"""The desk: one account's caches, bots and executor, turned by whichever driver holds the clock.
+
+It is the part of the flow that does no I/O: market and venue events in, effects out. Call `market`
+or `venue` for each event, then `turn` once; call `turn` again when `due_ns` has come. All effects
+returned must be journaled before they are done.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import cast
+
+from engine.bots.bot import Bot, BotState, Cell
+from engine.caches.markets import MarketCache
+from engine.caches.views import BookView, InventoryView
+from engine.domain.decisions import Decision
+from engine.domain.effects import Effect, RaiseAlert, Severity
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookMarked,
+    BookReplaced,
+    Event,
+    FeedLost,
+    FeedRestored,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    OrderFilled,
+    ReferencePriced,
+    StrikeProven,
+    TimerFired,
+    TradePrinted,
+)
+from engine.domain.instruments import InstrumentId
+from engine.executor.executor import Executor
+from engine.strategies.door import Context
+
+SECOND_NS = 1_000_000_000
+PASSED_ON = (
+    InstrumentListed,
+    InstrumentClosed,
+    InstrumentResolved,
+    BookDistrusted,
+    FeedLost,
+    FeedRestored,
+)
+"""Market events the executor acts on itself; books reach it as `BookMarked`."""
+
+
+class Desk:
+    """Caches, bots and the executor of one account, in the order of the flow."""
+
+    def __init__(
+        self,
+        *,
+        cache: MarketCache,
+        executor: Executor,
+        bots: tuple[Bot, ...],
+        decide: Callable[[Decision], None],
+    ) -> None:
+        self.cache = cache
+        self.executor = executor
+        self.bots = bots
+        self._decide = decide
+        self._cells: dict[InstrumentId, tuple[Cell, ...]] = {}
+        self._listeners: dict[str, tuple[Bot, ...]] = {
+            key: tuple(bot for bot in bots if key in bot.strategy.references)
+            for bot in bots
+            for key in bot.strategy.references
+        }
+        self._ready: list[Cell] = []
+        self._agenda: list[tuple[int, int, Cell]] = []
+        self._counter = 0
+        self._decisions = 0
+        self._second_ns = 0
+        self._effects: list[Effect] = []
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def market(self, event: Event, now_ns: int) -> None:
+        """Take a market event. Call `turn` afterwards."""
+        self.cache.receive(event, now_ns)
+        kind = type(event)
+        if kind is BookChanged or kind is TradePrinted or kind is BookReplaced:
+            instrument = event.instrument  # type: ignore[attr-defined]
+            for cell in self._cells.get(instrument, ()):
+                if cell.mid2_moved_min:
+                    if self._moved(cell, instrument):
+                        self._wake(cell, now_ns)
+                elif cell.bot.strategy.hear(event, now_ns):
+                    self._wake(cell, now_ns)
+            return
+        if isinstance(event, ReferencePriced):
+            self._reference(event, now_ns)
+            return
+        self._listing(event, now_ns)
+
+    def _moved(self, cell: Cell, instrument: InstrumentId) -> bool:
+        """Say whether the mid moved enough since the cell was last woken for it."""
+        view = self.cache.views.get(instrument)
+        if view is None or view.mid2 is None:
+            return False
+        if cell.mid2 is not None and abs(view.mid2 - cell.mid2) < cell.mid2_moved_min:
+            return False
+        cell.mid2 = view.mid2
+        return True
+
+    def venue(self, event: Event, now_ns: int) -> None:
+        """Take a venue event, a timer or a house event of this account. Call `turn` afterwards."""
+        if type(event) is OrderFilled:
+            self._filled(event, now_ns)
+        self._effects += self.executor.receive(event, now_ns)
+
+    def _reference(self, event: ReferencePriced, now_ns: int) -> None:
+        for bot in self._listeners.get(event.key, ()):
+            if bot.strategy.hear(event, now_ns):
+                for cell in bot.cells.values():
+                    self._wake(cell, now_ns)
+
+    def _listing(self, event: Event, now_ns: int) -> None:
+        if isinstance(event, PASSED_ON):
+            self._effects += self.executor.receive(event, now_ns)
+        if isinstance(event, InstrumentListed):
+            cells = (bot.take(event.instrument) for bot in self.bots)
+            self._cells[event.instrument.id] = tuple(cell for cell in cells if cell)
+        elif isinstance(event, InstrumentClosed):
+            self._close(event.instrument)
+            return
+        instrument = getattr(event, "instrument", None)
+        if isinstance(event, InstrumentListed | StrikeProven | BookDistrusted | FeedLost):
+            identifier = event.instrument.id if isinstance(event, InstrumentListed) else instrument
+            for known in [identifier] if identifier else list(self._cells):
+                for cell in self._cells.get(known, ()):
+                    cell.bot.strategy.hear(event, now_ns)
+                    self._wake(cell, now_ns)
+
+    def _filled(self, event: OrderFilled, now_ns: int) -> None:
+        order = self.executor.order(event.order)
+        if order is None:
+            return
+        for cell in self._cells.get(order.instrument, ()):
+            if cell.bot.name == order.bot:
+                cell.bot.strategy.filled(order.instrument, event, now_ns)
+                self._wake(cell, now_ns)
+
+    def _close(self, instrument: InstrumentId) -> None:
+        for cell in self._cells.pop(instrument, ()):
+            cell.due_ns = None
+            cell.bot.drop(instrument)
+
+    def _wake(self, cell: Cell, now_ns: int) -> None:
+        """Have the cell evaluated as soon as its strategy's debounce allows."""
+        due_ns = cell.free_ns
+        if due_ns <= now_ns:
+            if cell.due_ns != now_ns:
+                cell.due_ns = now_ns
+                self._ready.append(cell)
+        elif cell.due_ns is None or cell.due_ns > due_ns:
+            self._schedule(cell, due_ns)
+
+    def _schedule(self, cell: Cell, due_ns: int) -> None:
+        cell.due_ns = due_ns
+        self._counter += 1
+        heapq.heappush(self._agenda, (due_ns, self._counter, cell))
+
+    # -- the turn ----------------------------------------------------------------------------------
+
+    @property
+    def due_ns(self) -> int:
+        """When `turn` has something to do without a further event."""
+        if self._agenda and self._agenda[0][0] < self._second_ns:
+            return self._agenda[0][0]
+        return self._second_ns
+
+    def turn(self, now_ns: int) -> list[Effect]:
+        """Evaluate what is due, plan once, and return what must be journaled and done."""
+        if now_ns >= self._second_ns:
+            self._second(now_ns)
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= now_ns:
+            due_ns, _, cell = heapq.heappop(agenda)
+            if cell.due_ns == due_ns and cell.instrument in cell.bot.cells:
+                self._ready.append(cell)
+        if self._ready:
+            ready, self._ready = self._ready, []
+            for cell in ready:
+                if cell.due_ns is not None:
+                    self._evaluate(cell, now_ns)
+        self._effects += self.executor.plan(now_ns)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _evaluate(self, cell: Cell, now_ns: int) -> None:
+        bot = cell.bot
+        view = self.cache.views.get(cell.instrument)
+        cell.due_ns = None
+        if bot.state is not BotState.RUNNING or view is None:
+            return
+        cell.free_ns = now_ns + bot.strategy.replan_ns_min
+        self._decisions += 1
+        context = Context(
+            bot=bot.name,
+            decision=self._decisions,
+            view=view,
+            inventory=self.inventory(cell.instrument),
+            references=self.cache.references,
+            capital_micro=bot.capital_micro,
+            healthy=self.executor.healthy,
+        )
+        try:
+            evaluation = bot.strategy.evaluate(context, now_ns)
+        except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+            self._fail(bot, error, now_ns)
+            return
+        bot.evaluations += 1
+        self._decide(evaluation.decision)
+        self._schedule(cell, now_ns + bot.strategy.timer_ns)
+        if evaluation.intents:
+            self._effects += self.executor.receive(mark_of(view), now_ns)
+            for intent in evaluation.intents:
+                self._effects += self.executor.receive(cast("Event", intent), now_ns)
+
+    def _fail(self, bot: Bot, error: Exception, now_ns: int) -> None:
+        bot.state = BotState.ERROR
+        bot.error = f"{type(error).__name__}: {error}"
+        self._effects += self.executor.withdraw(bot.name, None, now_ns)
+        self._effects.append(
+            RaiseAlert(
+                severity=Severity.CRITICAL,
+                kind="bot_error",
+                text=f"bot {bot.name} stopped with an error: {bot.error}",
+                account=bot.account,
+                bot=bot.name,
+            )
+        )
+
+    def _second(self, now_ns: int) -> None:
+        """Once a second: mark what is held or working, and let the executor look at the clock."""
+        self._second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
+        views = self.cache.views
+        for instrument in self.executor.concerned():
+            view = views.get(instrument)
+            if view is not None:
+                self._effects += self.executor.receive(mark_of(view), now_ns)
+        self._effects += self.executor.receive(TimerFired(name="second"), now_ns)
+
+    # -- what strategies may see -------------------------------------------------------------------
+
+    def inventory(self, instrument: InstrumentId) -> InventoryView:
+        """Return what the account holds in the instrument, in YES-space."""
+        ledger = self.executor.ledger
+        held = ledger.holding(instrument)
+        bids, asks = self.executor.working_sizes(instrument)
+        return InventoryView(
+            position=held.position,
+            yes_settled=held.yes_settled,
+            yes_pending=held.yes_pending,
+            no_settled=held.no_settled,
+            no_pending=held.no_pending,
+            average_price=held.average_price(self.cache.views[instrument].instrument),
+            realised_micro=held.realised_micro,
+            fees_micro=held.fees_micro,
+            cash_free_micro=ledger.cash_free_micro,
+            working_bid=bids,
+            working_ask=asks,
+        )
+
+    def start(self, now_ns: int) -> None:
+        """Let all idle bots run; the second's tick starts here."""
+        self._second_ns = now_ns
+        for bot in self.bots:
+            if bot.state is BotState.IDLE:
+                bot.state = BotState.RUNNING
+
+
+def mark_of(view: BookView) -> BookMarked:
+    """Return what executor and risk need to know of a book."""
+    return BookMarked(
+        instrument=view.instrument.id,
+        best_bid=view.best_bid,
+        best_ask=view.best_ask,
+        mid2=view.mid2,
+        two_sided_ns=view.two_sided_ns,
+        proof_ns=view.proof_ns,
+        trusted=view.trusted,
+        closed=view.closed,
+    )

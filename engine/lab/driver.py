@@ -1,0 +1,180 @@
+"""The driver of simulated time: turns desk, gateway and a simulated venue by direct calls.
+
+Replay and simulation use it; live has its own shell around the same cores. It owns the order of
+things within one moment: what was due earlier happens first, the venue hears an event before the
+desk does, every effect and every report is recorded before it is acted on.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+
+from engine.bots.desk import Desk
+from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.events import Event, OrderFilled, OrderNamed, OrderSent, TimerFired
+from engine.domain.instruments import AccountId
+from engine.errors import BrokenInvariant
+from engine.gateway.core import GatewayCore
+from engine.journal import Recorder
+from engine.venues.door import Reply, Request, VenueCore, VenueOutput
+
+TURNS_MAX = 10_000
+"""Most turns within one moment: more means that wish and fact chase each other."""
+
+ALERTS_MAX = 1_000
+
+
+class Driver:
+    """Turns one account's desk over a simulated venue. Time only moves forward."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        gateway: GatewayCore,
+        venue: VenueCore,
+        recorder: Recorder,
+        placed: Callable[[PlaceOrder], None],
+        filled: Callable[[OrderFilled], None],
+    ) -> None:
+        self.desk = desk
+        self.gateway = gateway
+        self.venue = venue
+        self._recorder = recorder
+        self._placed = placed
+        self._filled = filled
+        self._account: AccountId = venue.account()
+        self._timers: list[tuple[int, int, str]] = []
+        self._timer_at: dict[str, int] = {}
+        self._counter = 0
+        self.alerts: list[tuple[int, RaiseAlert]] = []
+        self.alert_counts: Counter[str] = Counter()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    @property
+    def due_ns(self) -> int:
+        """When something happens without a further event."""
+        due = self.desk.due_ns
+        venue = self.venue.due_ns
+        if venue is not None and venue < due:
+            due = venue
+        gateway = self.gateway.due_ns
+        if gateway is not None and gateway < due:
+            due = gateway
+        if self._timers and self._timers[0][0] < due:
+            due = self._timers[0][0]
+        return due
+
+    def run_until(self, now_ns: int) -> None:
+        """Let everything happen that is due at or before `now_ns`, in order."""
+        due = self.due_ns
+        while due <= now_ns:
+            self._advance(due)
+            after = self.due_ns
+            if after < due:
+                raise BrokenInvariant(f"time ran backwards: due at {due}, then at {after}")
+            due = after
+
+    def feed(self, event: Event, now_ns: int) -> None:
+        """Take one market event at its time."""
+        if self.due_ns <= now_ns:
+            self.run_until(now_ns)
+        outputs = self.venue.hear(event, now_ns)
+        if outputs:
+            self._hear(outputs, now_ns)
+        self.desk.market(event, now_ns)
+        self._settle(now_ns)
+
+    def tell(self, event: Event, now_ns: int) -> None:
+        """Take a house event (latch, health, cash) at its time; it is recorded."""
+        self.run_until(now_ns)
+        self._report(event, now_ns)
+        self._settle(now_ns)
+
+    def _advance(self, now_ns: int) -> None:
+        venue = self.venue
+        if venue.due_ns is not None and venue.due_ns <= now_ns:
+            self._hear(venue.advance(now_ns), now_ns)
+        gateway = self.gateway
+        if gateway.due_ns is not None and gateway.due_ns <= now_ns:
+            self._send(gateway.advance(now_ns), now_ns)
+        while self._timers and self._timers[0][0] <= now_ns:
+            at_ns, _, name = heapq.heappop(self._timers)
+            if self._timer_at.get(name) == at_ns:
+                del self._timer_at[name]
+                self.desk.venue(TimerFired(name=name), now_ns)
+        self._settle(now_ns)
+
+    # -- one moment --------------------------------------------------------------------------------
+
+    def _settle(self, now_ns: int) -> None:
+        """Turn the desk until it asks for nothing more at this moment."""
+        turn = self.desk.turn
+        effects = turn(now_ns)
+        turns = 0
+        while effects:
+            turns += 1
+            if turns > TURNS_MAX:
+                raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
+            for effect in effects:
+                self._do(effect, now_ns)
+            effects = turn(now_ns)
+
+    def _do(self, effect: Effect, now_ns: int) -> None:
+        self._recorder.append(self._account, effect, now_ns)
+        kind = type(effect)
+        if kind is PlaceOrder:
+            self._placed(effect)  # type: ignore[arg-type]
+        if kind is SetTimer:
+            self._set_timer(effect)  # type: ignore[arg-type]
+        elif kind is RaiseAlert:
+            self._alert(effect, now_ns)  # type: ignore[arg-type]
+        else:
+            self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
+
+    def _send(self, requests: list[Request], now_ns: int) -> None:
+        """Name and send requests; what the venue answers at once may free further ones."""
+        for request in requests:
+            effect = request.effect
+            if type(effect) is PlaceOrder:
+                order = effect.order
+                prepared = self.venue.prepare(order)
+                account = self._account
+                self._report(
+                    OrderNamed(account=account, order=order.id, identity=prepared.identity), now_ns
+                )
+                self._report(OrderSent(account=account, order=order.id), now_ns)
+            self._hear(self.venue.request(request, now_ns), now_ns)
+        for report in self.gateway.take_reports():
+            self._report(report, now_ns)
+        for alert in self.gateway.take_alerts():
+            self._alert(alert, now_ns)
+
+    def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
+        for output in outputs:
+            if type(output) is Reply:
+                for event in output.events:
+                    self._report(event, now_ns)
+                freed = self.gateway.receive(output, now_ns)
+                self._send(freed, now_ns)
+            else:
+                self._report(output, now_ns)  # type: ignore[arg-type]
+
+    def _report(self, event: Event, now_ns: int) -> None:
+        self._recorder.append(self._account, event, now_ns)
+        if type(event) is OrderFilled:
+            self._filled(event)
+        self.desk.venue(event, now_ns)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._counter += 1
+        self._timer_at[effect.name] = effect.at_ns
+        heapq.heappush(self._timers, (effect.at_ns, self._counter, effect.name))
+
+    def _alert(self, effect: RaiseAlert, now_ns: int) -> None:
+        self.alert_counts[effect.kind] += 1
+        if len(self.alerts) < ALERTS_MAX:
+            self.alerts.append((now_ns, effect))

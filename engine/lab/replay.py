@@ -1,0 +1,250 @@
+"""The replay driver: a recording through the same executor, risk, planner and gateway as live."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from engine.bots.bot import Bot
+from engine.bots.desk import Desk, mark_of
+from engine.caches.markets import MarketCache
+from engine.domain.decisions import Decision
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import (
+    CashMoved,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    OrderFilled,
+)
+from engine.domain.fills import SizeSource
+from engine.domain.instruments import InstrumentId
+from engine.errors import BrokenInvariant
+from engine.executor.executor import Executor
+from engine.executor.holdings import mid_value_micro
+from engine.gateway.core import GatewayCore
+from engine.journal import Recorder
+from engine.lab.driver import Driver
+from engine.lab.recordings.door import Recording
+from engine.venues.door import VenueCore
+
+FORGET_AFTER_NS = 600 * 1_000_000_000
+"""How long a closed instrument stays in the caches: late settlements arrive within seconds."""
+
+EQUITY_EVERY_NS = 60 * 1_000_000_000
+PROGRESS_EVERY_FRAMES = 5_000
+EQUITY_POINTS_MAX = 100_000
+"""69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
+
+
+class MarketResult(msgspec.Struct, kw_only=True):
+    """What one market brought. Money in micro-units; `unresolved` is marked at the last mid."""
+
+    instrument: str
+    orders: int = 0
+    fills: int = 0
+    fees_micro: int = 0
+    realised_micro: int = 0
+    unresolved_micro: int = 0
+    position_left: int = 0
+    resolved: bool = False
+
+    @property
+    def pnl_micro(self) -> int:
+        """Realised plus what is left at its mark less its cost, after fees."""
+        return self.realised_micro + self.unresolved_micro - self.fees_micro
+
+
+class ReplayResult(msgspec.Struct, kw_only=True):
+    """What a replay found, in the units the names end with."""
+
+    markets: dict[str, MarketResult] = {}
+    events: int = 0
+    orders: int = 0
+    cancels: int = 0
+    fills: int = 0
+    fills_inferred: int = 0
+    fills_unknown: int = 0
+    fees_micro: int = 0
+    equity_start_micro: int = 0
+    equity_end_micro: int = 0
+    residuals: dict[str, int] = {}
+    denials: dict[str, int] = {}
+    alerts: dict[str, int] = {}
+    evaluations: int = 0
+    bot_errors: dict[str, str] = {}
+    equity: list[tuple[int, int]] = []
+    elapsed_s: float = 0.0
+    peak_rss_mb: float = 0.0
+    digest: str = ""
+
+    @property
+    def pnl_resolved_micro(self) -> int:
+        """Sum over the markets whose outcome the recording tells."""
+        return sum(m.pnl_micro for m in self.markets.values() if m.resolved)
+
+    @property
+    def pnl_unresolved_micro(self) -> int:
+        """Sum over the markets whose outcome nobody recorded."""
+        return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
+
+
+class Replay:
+    """One recording, one account, its bots. `run` may be called once."""
+
+    def __init__(
+        self,
+        *,
+        recording: Recording,
+        executor: Executor,
+        gateway: GatewayCore,
+        venue: VenueCore,
+        bots: tuple[Bot, ...],
+        recorder: Recorder,
+        decide: Callable[[Decision], None],
+        cash_micro: int,
+    ) -> None:
+        self._cash_micro = cash_micro
+        self._recording = recording
+        self._executor = executor
+        self._cache = MarketCache()
+        self._bots = bots
+        self._recorder = recorder
+        self._desk = Desk(cache=self._cache, executor=executor, bots=bots, decide=decide)
+        self._driver = Driver(
+            desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
+            placed=self._placed, filled=self._filled,
+        )  # fmt: skip
+        self._closed: list[tuple[int, InstrumentId]] = []
+        self.result = ReplayResult()
+
+    def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
+        """Play the recording to its end. `progress(events, elapsed_s)` is called now and then.
+
+        Raises BadInput where the recording ends torn; everything up to there has been played.
+        """
+        started = time.perf_counter()
+        result = self.result
+        try:
+            last_ns = self._play(self._recording.events(), progress, started)
+        finally:
+            result.elapsed_s = time.perf_counter() - started
+        self._finish(last_ns)
+        return result
+
+    def _play(
+        self,
+        events: Iterator[tuple[int, Event]],
+        progress: Callable[[int, float], None],
+        started: float,
+    ) -> int:
+        driver, feed = self._driver, self._driver.feed
+        count, now_ns, last_ns, equity_ns = 0, 0, 0, 0
+        for now_ns, event in events:
+            if count == 0:
+                self._begin(now_ns)
+            elif now_ns < last_ns:
+                raise BrokenInvariant(f"the recording's clock ran backwards at event {count}")
+            last_ns = now_ns
+            count += 1
+            feed(event, now_ns)
+            kind = type(event)
+            if kind is InstrumentClosed or kind is InstrumentListed or kind is InstrumentResolved:
+                self._listed(event, now_ns)
+            if now_ns >= equity_ns:
+                equity_ns = now_ns + EQUITY_EVERY_NS
+                self._sample(now_ns)
+            if count % PROGRESS_EVERY_FRAMES == 0:
+                progress(count, time.perf_counter() - started)
+        if count:
+            driver.run_until(now_ns + 60 * 1_000_000_000)
+        self.result.events = count
+        return now_ns
+
+    def _begin(self, now_ns: int) -> None:
+        executor = self._executor
+        self._desk.start(now_ns)
+        self._driver.tell(
+            CashMoved(
+                account=executor.account,
+                currency=executor.currency,
+                amount_micro=self._cash_micro,
+            ),
+            now_ns,
+        )
+        self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
+
+    def _listed(self, event: Event, now_ns: int) -> None:
+        if isinstance(event, InstrumentListed):
+            instrument = event.instrument.id
+            self.result.markets.setdefault(instrument, MarketResult(instrument=instrument))
+        elif isinstance(event, InstrumentResolved):
+            self.result.markets[event.instrument].resolved = True
+        elif isinstance(event, InstrumentClosed):
+            self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
+            while self._closed and self._closed[0][0] <= now_ns:
+                _, over = self._closed.pop(0)
+                self._settle_market(over)
+                self._cache.forget(over)
+
+    def _sample(self, now_ns: int) -> None:
+        points = self.result.equity
+        points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
+        if len(points) > EQUITY_POINTS_MAX:
+            del points[1::2]
+
+    def _settle_market(self, instrument: InstrumentId) -> None:
+        """Note what the market brought, inventory left marked at its last two-sided mid."""
+        market = self.result.markets[instrument]
+        view = self._cache.views.get(instrument)
+        held = self._executor.ledger.holding(instrument)
+        market.realised_micro = held.realised_micro
+        market.fees_micro = held.fees_micro
+        market.position_left = held.position
+        market.unresolved_micro = 0
+        if view is not None and not held.flat:
+            worth = mid_value_micro(held, view.instrument, mark_of(view))
+            market.unresolved_micro = worth - held.yes.cost_micro - held.no.cost_micro
+
+    def _finish(self, last_ns: int) -> None:
+        result, executor = self.result, self._executor
+        for instrument in result.markets:
+            if self._cache.views.get(InstrumentId(instrument)) is not None:
+                self._settle_market(InstrumentId(instrument))
+        if result.events:
+            self._sample(last_ns)
+        result.equity_end_micro = result.equity[-1][1] if result.equity else 0
+        result.orders = executor.orders_placed
+        result.cancels = executor.cancels_asked
+        result.residuals = {str(key): n for key, n in sorted(executor.residuals.items())}
+        result.denials = {str(key): n for key, n in sorted(executor.denials.items())}
+        result.alerts = dict(sorted(self._driver.alert_counts.items()))
+        result.evaluations = sum(bot.evaluations for bot in self._bots)
+        result.bot_errors = {bot.name: bot.error for bot in self._bots if bot.error}
+        result.fees_micro = sum(m.fees_micro for m in result.markets.values())
+        result.digest = self._recorder.digest()
+        result.peak_rss_mb = peak_rss_mb()
+
+    def _placed(self, effect: PlaceOrder) -> None:
+        self.result.markets[effect.order.instrument].orders += 1
+
+    def _filled(self, event: OrderFilled) -> None:
+        """Count one fill by how its size is known."""
+        result = self.result
+        result.fills += 1
+        result.fills_inferred += event.source is SizeSource.INFERRED
+        result.fills_unknown += event.source is SizeSource.UNKNOWN
+        order = self._executor.order(event.order)
+        if order is not None:
+            result.markets[order.instrument].fills += 1
+
+
+def peak_rss_mb() -> float:
+    """Return this process's peak resident memory in MB (Linux counts kB, macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

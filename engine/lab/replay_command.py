@@ -1,0 +1,213 @@
+"""`python -m engine replay`: a recording through the engine, told in words or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config
+from engine.domain.money import MICRO
+from engine.errors import BadInput
+from engine.lab.recordings.door import Recording
+from engine.lab.replay import ReplayResult
+from engine.lab.replay_setup import ReplayOptions, prepare
+
+NAME = "replay"
+HELP = "play a recording through the same executor, risk and planner that trade"
+PROGRESS_EVERY_S = 1.0
+MARKETS_SHOWN = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
+    parser.add_argument("--bot", default="market_maker", help="strategy (default: market_maker)")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="risk limit, absolute or with %%, e.g. exposure_instrument_max=20%%",
+    )
+    parser.add_argument("--cash", type=Decimal, default=Decimal(1000), help="starting cash")
+    parser.add_argument(
+        "--model",
+        choices=("pessimistic", "realistic", "optimistic"),
+        default="realistic",
+        help="how the paper venue fills (default: realistic)",
+    )
+    parser.add_argument(
+        "--latency-ms", type=int, default=150, help="order and cancel latency (default: 150)"
+    )
+    parser.add_argument(
+        "--decisions", choices=("on", "off"), default="on", help="keep a record per evaluation"
+    )
+    parser.add_argument(
+        "--journal",
+        choices=("full", "digest"),
+        default="full",
+        help="keep every record, or only their digest",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Replay, store the run, and tell what it found. Returns the exit code."""
+    options = ReplayOptions(
+        path=args.path,
+        strategy=args.bot,
+        parameters=_pairs(args.param, "--param"),
+        limits=_pairs(args.limit, "--limit"),
+        cash_micro=int(args.cash * MICRO),
+        model=args.model,
+        latency_ms=args.latency_ms,
+        decisions=args.decisions == "on",
+        journal_full=args.journal == "full",
+    )
+    prepared = prepare(options, config)
+    result = prepared.run(_progress(prepared.recording, quiet=args.json))
+    summary = summarise(result, prepared.recording)
+    summary["run"] = prepared.store(result, summary)
+    if args.json:
+        print(json.dumps(summary))  # noqa: T201 the command's answer
+    else:
+        print(describe(summary))  # noqa: T201 the command's answer
+    return 1 if result.bot_errors else 0
+
+
+def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            raise BadInput(f"{flag} {item!r}: write it as name=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _progress(recording: Recording, *, quiet: bool) -> Any:
+    last = [0.0]
+
+    def tell(events: int, elapsed_s: float) -> None:
+        if elapsed_s - last[0] < PROGRESS_EVERY_S:
+            return
+        last[0] = elapsed_s
+        stats = recording.stats
+        share = 100 * stats.bytes_read / stats.bytes_total if stats.bytes_total else 0
+        sys.stderr.write(
+            f"\r{share:5.1f} %  {stats.frames:,} frames  {events:,} events  "
+            f"{events / elapsed_s:,.0f} events/s"
+        )
+        sys.stderr.flush()
+
+    def silent(events: int, elapsed_s: float) -> None:
+        """Say nothing: standard output carries the JSON alone."""
+
+    return silent if quiet or not sys.stderr.isatty() else tell
+
+
+def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+    """Return everything the run found as one JSON-ready object; money in the currency."""
+    stats = recording.stats
+    return {
+        "frames": stats.frames,
+        "events": result.events,
+        "markets": len(result.markets),
+        "gaps": stats.gaps,
+        "hash_checked": stats.hash_checked,
+        "hash_matched": stats.hash_matched,
+        "advertised_checked": stats.advertised_checked,
+        "advertised_matched": stats.advertised_matched,
+        "anomalies": dict(sorted(stats.anomalies.items())),
+        "evaluations": result.evaluations,
+        "orders": result.orders,
+        "cancels": result.cancels,
+        "fills": result.fills,
+        "fills_inferred": result.fills_inferred,
+        "fills_unknown": result.fills_unknown,
+        "fees": result.fees_micro / MICRO,
+        "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
+        "pnl_resolved": result.pnl_resolved_micro / MICRO,
+        "pnl_unresolved": result.pnl_unresolved_micro / MICRO,
+        "equity_start": result.equity_start_micro / MICRO,
+        "equity_end": result.equity_end_micro / MICRO,
+        "per_market": {
+            name: {
+                "fills": market.fills,
+                "fees": market.fees_micro / MICRO,
+                "pnl": market.pnl_micro / MICRO,
+                "position_left": market.position_left,
+                "resolved": market.resolved,
+            }
+            for name, market in result.markets.items()
+            if market.fills
+        },
+        "residuals": result.residuals,
+        "denials": result.denials,
+        "alerts": result.alerts,
+        "bot_errors": result.bot_errors,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
+        "peak_rss_mb": round(result.peak_rss_mb, 1),
+        "digest": result.digest,
+    }
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Return the summary as a person reads it."""
+    rows = [
+        f"frames {summary['frames']:,}   events {summary['events']:,}   "
+        f"markets {summary['markets']}   gaps {summary['gaps']}",
+        f"book hashes matched {summary['hash_matched']:,} of {summary['hash_checked']:,}",
+    ]
+    if summary["advertised_checked"]:
+        rows.append(
+            f"advertised best bid and ask agreed {summary['advertised_matched']:,} "
+            f"of {summary['advertised_checked']:,} batches"
+        )
+    rows += [
+        f"anomalies: {_counts(summary['anomalies'])}",
+        f"evaluations {summary['evaluations']:,}   orders {summary['orders']:,}   "
+        f"cancels {summary['cancels']:,}",
+        f"fills {summary['fills']:,} (size inferred {summary['fills_inferred']:,}, "
+        f"unknown {summary['fills_unknown']:,})   fees {summary['fees']:.4f}",
+        f"PnL {summary['pnl']:+.4f} (resolved {summary['pnl_resolved']:+.4f}, "
+        f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
+        f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
+    ]
+    rows += _market_rows(summary["per_market"])
+    rows += [
+        f"residuals: {_counts(summary['residuals'])}",
+        f"denials: {_counts(summary['denials'])}",
+        f"alerts: {_counts(summary['alerts'])}",
+        *(f"bot {name} stopped: {why}" for name, why in summary["bot_errors"].items()),
+        f"{summary['events_per_s']:,} events/s   {summary['elapsed_s']:.1f} s   "
+        f"peak memory {summary['peak_rss_mb']:.0f} MB",
+        f"digest {summary['digest']}",
+        f"stored as run {summary['run']}",
+    ]
+    return "\n".join(rows)
+
+
+def _market_rows(markets: dict[str, Any]) -> list[str]:
+    ranked = sorted(markets.items(), key=lambda item: (-abs(item[1]["pnl"]), item[0]))
+    rows = [
+        f"  {name[:34]:34}  fills {market['fills']:4}  PnL {market['pnl']:+9.4f}  "
+        f"{'resolved' if market['resolved'] else 'unresolved'}"
+        for name, market in ranked[:MARKETS_SHOWN]
+    ]
+    if len(ranked) > MARKETS_SHOWN:
+        rows.append(f"  … and {len(ranked) - MARKETS_SHOWN} more markets (--json has all)")
+    return rows
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
