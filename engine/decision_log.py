@@ -1,0 +1,242 @@
+"""The decision log: why every wish was wished, at the cost of a few microseconds.
+
+Consecutive alike decisions of a bot about an instrument become one row with a count and the last
+time, so an alike one is not even encoded. A thread of its own writes the rows
+(WAL, synchronous=NORMAL): they explain, they are not what money hangs on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.decisions import Decision
+from engine.domain.instruments import BotId, InstrumentId
+from engine.errors import StorageError
+from storage.decisions import (
+    FILE_BYTES_MAX,
+    FILES_KEPT,
+    DecisionFiles,
+    Row,
+    StoredDecision,
+    decision_numbered,
+    decisions_around,
+)
+
+__all__ = ["DecisionLog", "StoredDecision", "decision_numbered", "decisions_around"]
+
+QUEUE_MAX = 100_000
+BATCH_MAX = 5_000
+RUNS_MAX = 50_000
+"""Pairs of bot and instrument that are counted at once; the one begun first is closed beyond."""
+
+LINGER_S = 0.5
+RETRY_S = 0.5
+PATIENCE_TRIES = 5
+DIGEST_ROWS = 1_024
+
+
+class _Run:
+    """One row while it counts."""
+
+    __slots__ = ("body", "count", "first", "last_ns", "last_number", "row", "told")
+
+    def __init__(self, row: int, first: Decision, body: bytes) -> None:
+        self.row = row
+        self.first = first
+        self.body = body
+        self.count = 1
+        self.told = 0
+        self.last_ns = first.at_ns
+        self.last_number = first.number
+
+
+class DecisionLog:
+    """Writes decisions. `failure` is the disk's present refusal, None = it writes.
+
+    `waits_when_full` True (replay): `append` waits for space; False (live): it raises StorageError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        engine_id: str,
+        waits_when_full: bool = False,
+        queue_max: int = QUEUE_MAX,
+        file_bytes_max: int = FILE_BYTES_MAX,
+        files_kept: int = FILES_KEPT,
+        busy_ms: int = 5_000,
+    ) -> None:
+        self.failure: StorageError | None = None
+        self._engine_id = engine_id
+        self._waits = waits_when_full
+        self._queue_max = queue_max
+        self._files = DecisionFiles(
+            path, file_bytes_max=file_bytes_max, files_kept=files_kept, busy_ms=busy_ms
+        )
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._row = self._files.last_row()
+        self._runs: dict[tuple[BotId, InstrumentId], _Run] = {}
+        self._queue: deque[Row] = deque()
+        self._queued = self._written = 0
+        self._hash = hashlib.blake2b(digest_size=32)
+        self._hashed: list[tuple[bytes, int, int]] = []
+        self._batch: list[Row] = []
+        self._tries = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._moved = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
+        self._thread.start()
+
+    # -- the caller's thread -----------------------------------------------------------------------
+
+    def append(self, decision: Decision) -> None:
+        """Count an alike decision or begin a new row. No I/O. Raises StorageError when full."""
+        key = (decision.bot, decision.instrument)
+        run = self._runs.get(key)
+        if run is not None and decision.alike(run.first):
+            run.count += 1
+            run.last_ns = decision.at_ns
+            run.last_number = decision.number
+            return
+        if self._queued - self._written >= self._queue_max:
+            self._full()
+        if run is not None:
+            del self._runs[key]  # so that the order of runs is the order they began in
+            self._close_run(run)
+        elif len(self._runs) >= RUNS_MAX:
+            self._close_run(self._runs.pop(next(iter(self._runs))))
+        self._row += 1
+        run = _Run(self._row, decision, self._encode(decision))
+        self._runs[key] = run
+        self._put(run)
+
+    def _put(self, run: _Run) -> None:
+        """Queue the row as it stands, unless it stands so already."""
+        if run.told == run.count:
+            return
+        run.told = run.count
+        first = run.first
+        self._queue.append(
+            (
+                run.row,
+                self._engine_id,
+                first.number,
+                run.last_number,
+                first.bot,
+                first.instrument,
+                first.at_ns,
+                run.last_ns,
+                run.count,
+                first.regime,
+                first.outcome,
+                run.body,
+            )
+        )
+        self._queued += 1
+        if not self._queued % BATCH_MAX:
+            self._wake.set()
+
+    def _close_run(self, run: _Run) -> None:
+        self._put(run)
+        self._hashed.append((run.body, run.count, run.last_ns))
+        if len(self._hashed) >= DIGEST_ROWS:
+            self._fold()
+
+    def _fold(self) -> None:
+        for row in self._hashed:
+            self._hash.update(self._encode(row))
+        self._hashed = []
+
+    def _full(self) -> None:
+        self._wake.set()
+        if self._waits:
+            with self._moved:
+                self._moved.wait_for(
+                    lambda: self._queued - self._written < self._queue_max or not self._writes()
+                )
+        if self._queued - self._written >= self._queue_max:
+            raise StorageError(
+                f"the decision log's queue is full: {self._queued - self._written} rows wait to "
+                f"be written and none is lost: {self.failure or 'the disk is too slow'}"
+            )
+
+    def _writes(self) -> bool:
+        return self._thread.is_alive() and self._tries < PATIENCE_TRIES
+
+    def flush(self) -> None:
+        """Write everything, rows that still count included. Raises StorageError."""
+        for run in self._runs.values():
+            self._put(run)
+        target = self._queued
+        self._wake.set()
+        with self._moved:
+            self._moved.wait_for(lambda: self._written >= target or not self._writes())
+        self._tell_missing(target)
+
+    def decisions_digest(self) -> str:
+        """Return a digest over all rows of this run: bytes, count and last time of each."""
+        self._fold()
+        whole = self._hash.copy()
+        for run in self._runs.values():
+            whole.update(self._encode((run.body, run.count, run.last_ns)))
+        return whole.hexdigest()
+
+    def close(self) -> None:
+        """Write what is left and end the thread. Raises StorageError naming what is missing."""
+        for run in self._runs.values():
+            self._put(run)
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+        self._tell_missing(self._queued)
+
+    def _tell_missing(self, target: int) -> None:
+        if self._written < target:
+            raise StorageError(
+                f"{target - self._written} decisions could not be written: {self.failure}"
+            )
+
+    # -- the writer's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set() or self._queue or self._batch:
+                self._wake.wait(LINGER_S)
+                self._wake.clear()
+                while self._queue or self._batch:
+                    if not self._write() and self._closing.is_set() and not self._writes():
+                        return
+        finally:
+            self._files.close()
+            with self._moved:
+                self._moved.notify_all()
+
+    def _write(self) -> bool:
+        """Write one batch. False = the disk refused, it is kept, and a pause was made."""
+        if not self._batch:
+            queue = self._queue
+            self._batch = [queue.popleft() for _ in range(min(len(queue), BATCH_MAX))]
+        try:
+            self._files.write(self._batch)
+        except StorageError as error:
+            self.failure = error
+            with self._moved:
+                self._tries += 1
+                self._moved.notify_all()
+            time.sleep(RETRY_S)
+            return False
+        self.failure = None
+        with self._moved:
+            self._tries = 0
+            self._written += len(self._batch)
+            self._batch = []
+            self._moved.notify_all()
+        return True

@@ -1,0 +1,246 @@
+"""Decisions on the disk: one row per run of alike evaluations, in files rotated by size.
+
+`decisions.db` is written; what was full before stands beside it as `decisions.<number>.db`. A row
+that still counted when its file was full stands in both; the larger count is the true one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.decisions import Decision
+from engine.errors import BadInput, StorageError
+from storage.database import connect_writer, reading, refusals_told, transaction
+
+FILE_BYTES_MAX = 256 * 1024 * 1024
+FILES_KEPT = 4
+"""Full files beside the one being written."""
+
+APPLICATION_ID = 0x50424443
+"""`PBDC`."""
+
+VERSION = 1
+ROWS_PER_STATEMENT = 100
+"""One statement for many rows: the interpreter's lock changes hands once per statement."""
+
+_SCHEMA = f"""
+CREATE TABLE decisions (
+    row INTEGER PRIMARY KEY, engine_id TEXT NOT NULL, number INTEGER NOT NULL,
+    last_number INTEGER NOT NULL, bot TEXT NOT NULL, instrument TEXT NOT NULL,
+    at_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, count INTEGER NOT NULL,
+    regime TEXT NOT NULL, outcome TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX decisions_by_instrument ON decisions (instrument, at_ns);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+_PLACES = "(?,?,?,?,?,?,?,?,?,?,?,?)"
+_COUNT_ON = (
+    " ON CONFLICT (row) DO UPDATE SET last_number = excluded.last_number, "
+    "last_ns = excluded.last_ns, count = excluded.count"
+)
+_INSERT = "INSERT INTO decisions VALUES "
+_UPSERT = _INSERT + _PLACES + _COUNT_ON
+_UPSERT_MANY = _INSERT + ",".join([_PLACES] * ROWS_PER_STATEMENT) + _COUNT_ON
+_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
+
+Row = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
+"""The columns above, in order."""
+
+
+class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """The first of `count` alike decisions, the number and time of the last one, and its bytes."""
+
+    row: int
+    engine_id: str
+    number: int
+    last_number: int
+    last_ns: int
+    count: int
+    body: bytes
+
+    @property
+    def decision(self) -> Decision:
+        """The decision itself. Raises BadInput where its bytes cannot be read."""
+        try:
+            return _decode(self.body)
+        except msgspec.DecodeError as error:
+            raise BadInput(f"decision row {self.row} cannot be read: {error}") from error
+
+
+_decode = msgspec.msgpack.Decoder(Decision).decode
+
+
+class DecisionFiles:
+    """The writing side: appends rows, turns to a new file when this one is full."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        file_bytes_max: int = FILE_BYTES_MAX,
+        files_kept: int = FILES_KEPT,
+        busy_ms: int = 5_000,
+    ) -> None:
+        self._path = path
+        self._bytes_max = file_bytes_max
+        self._kept = files_kept
+        self._busy_ms = busy_ms
+        self._connection: sqlite3.Connection | None = self._open()
+
+    def last_row(self) -> int:
+        """Return the largest row number in any file."""
+        last = 0
+        for path in files(self._path):
+            with reading(path) as connection:
+                row = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()
+                last = max(last, int(row[0]))
+        return last
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
+        if self._connection is None:
+            self._connection = self._open()
+        with refusals_told(self._path):
+            with transaction(self._connection):
+                whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
+                for start in range(0, whole, ROWS_PER_STATEMENT):
+                    block = rows[start : start + ROWS_PER_STATEMENT]
+                    self._connection.execute(_UPSERT_MANY, tuple(chain.from_iterable(block)))
+                self._connection.executemany(_UPSERT, rows[whole:])
+            pages, size = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "page_size")
+            )
+        if pages * size >= self._bytes_max:
+            self._rotate()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = connect_writer(
+            self._path, synchronous="NORMAL", busy_ms=self._busy_ms, any_thread=True
+        )
+        try:
+            with refusals_told(self._path):
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                    with transaction(connection):
+                        for statement in _SCHEMA.split(";"):
+                            connection.execute(statement)
+                _check(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _rotate(self) -> None:
+        """Move the full file aside and begin a new one at the next write."""
+        full = files(self._path)[:-1]
+        number = int(full[-1].suffixes[0][1:]) + 1 if full else 1
+        target = self._path.with_name(f"{self._path.stem}.{number:06d}{self._path.suffix}")
+        self.close()
+        try:
+            # The file goes last: until then a crash leaves it under its own name.
+            for end in ("-wal", "-shm", ""):
+                part = self._path.with_name(self._path.name + end)
+                if part.exists():
+                    part.replace(target.with_name(target.name + end))
+            for old in [*full, target][: -self._kept]:
+                for end in ("", "-wal", "-shm"):
+                    old.with_name(old.name + end).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{self._path} is full and cannot be moved aside ({error}); check its folder"
+            ) from error
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if (application, version) != (APPLICATION_ID, VERSION):
+        raise StorageError(
+            f"{path} is not a decision file of this version; move it away, a new one is begun"
+        )
+
+
+def files(path: Path) -> list[Path]:
+    """Return the files of a decision log, oldest first; the one being written is the last."""
+    full = sorted(path.parent.glob(f"{path.stem}.{'[0-9]' * 6}{path.suffix}"))
+    return [*full, path] if path.exists() else full
+
+
+def decisions_around(
+    path: Path,
+    *,
+    instrument: str,
+    at_ns: int,
+    bot: str | None = None,
+    before: int = 20,
+    after: int = 20,
+) -> list[StoredDecision]:
+    """Return what was decided around a time, oldest first; `bot` None = of every bot.
+
+    Gives up to `before` rows begun at or before the time and up to `after` rows begun later.
+    """
+    earlier: dict[int, StoredDecision] = {}
+    later: dict[int, StoredDecision] = {}
+    for file in reversed(files(path)):
+        with reading(file) as connection:
+            if len(earlier) < before:
+                _collect(
+                    connection, earlier, "<= ? ", "DESC", (instrument, at_ns, bot, bot, before)
+                )
+            _collect(connection, later, "> ?", "ASC", (instrument, at_ns, bot, bot, after))
+    old = sorted(earlier.values(), key=lambda stored: stored.row)[-before:] if before else []
+    return old + sorted(later.values(), key=lambda stored: stored.row)[:after]
+
+
+def decision_numbered(
+    path: Path, *, bot: str, instrument: str, number: int, at_ns: int
+) -> StoredDecision | None:
+    """Return the row that covers a decision's number, the one that explains a wish.
+
+    Numbers begin anew with every start of the engine, so the latest at or before `at_ns` counts;
+    None = it has been rotated away.
+    """
+    for file in reversed(files(path)):
+        with reading(file) as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND at_ns <= ? "  # noqa: S608 our own columns
+                "AND bot = ? AND number <= ? AND last_number >= ? ORDER BY at_ns DESC LIMIT 1",
+                (instrument, at_ns, bot, number, number),
+            ).fetchone()
+        if row is not None:
+            return _stored(row)
+    return None
+
+
+def _collect(
+    connection: sqlite3.Connection,
+    found: dict[int, StoredDecision],
+    when: str,
+    order: str,
+    values: tuple[object, ...],
+) -> None:
+    for row in connection.execute(
+        f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND at_ns {when} "  # noqa: S608 our own words
+        f"AND (? IS NULL OR bot = ?) ORDER BY at_ns {order}, row {order} LIMIT ?",
+        values,
+    ):
+        stored = _stored(row)
+        known = found.get(stored.row)
+        if known is None or known.count < stored.count:
+            found[stored.row] = stored
+
+
+def _stored(row: tuple[int, str, int, int, int, int, bytes]) -> StoredDecision:
+    return StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))  # type: ignore[arg-type]
