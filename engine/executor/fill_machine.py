@@ -12,6 +12,11 @@ from engine.errors import InvalidTransition
 
 F = FillState
 
+
+class FillContradiction(InvalidTransition):
+    """The venue said CONFIRMED and FAILED of the same fill. Nothing was changed."""
+
+
 TRANSITIONS: dict[tuple[FillState, FillState], FillState] = {
     (F.MATCHED, F.MATCHED): F.MATCHED,  # told twice
     (F.MATCHED, F.MINED): F.MINED,
@@ -42,8 +47,8 @@ FILL_ENDS = frozenset({F.CONFIRMED, F.FAILED})
 
 
 def advance(state: FillState, told: FillState) -> FillState:
-    """Return the state after the venue `told` one. Raises InvalidTransition on a contradiction."""
+    """Return the state after the venue `told` one. Raises FillContradiction where it cannot be."""
     after = TRANSITIONS.get((state, told))
     if after is None:
-        raise InvalidTransition(f"a fill that is {state} was told to be {told}")
+        raise FillContradiction(f"a fill that is {state} was told to be {told}")
     return after

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from engine.domain.orders import OrderState
+from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.errors import InvalidTransition
 
 
@@ -226,6 +226,25 @@ FINDINGS: dict[Happened, Happened] = {
 }
 """How a venue's own word about an UNKNOWN order reads as a finding: as proof it is as good as the
 answer to a question, so the reconciler takes it for one."""
+
+
+STAYS, LIVES_ON, ENDS, LIVES_AGAIN = range(4)
+"""What a move means for reservations and exposure."""
+
+
+def _meaning(before: OrderState, after: OrderState) -> int:
+    if after in ORDER_ENDS:
+        return STAYS if before in ORDER_ENDS else ENDS
+    if before in ORDER_ENDS:
+        return LIVES_AGAIN
+    return STAYS if before is after else LIVES_ON
+
+
+MOVES: dict[tuple[OrderState, Happened], tuple[OrderState, int]] = {
+    (state, happened): (after, _meaning(state, after))
+    for (state, happened), after in TRANSITIONS.items()
+}
+"""The one table, read by the hot path: the state after, and what the move means."""
 
 
 def move(state: OrderState, happened: Happened) -> OrderState:

@@ -17,6 +17,7 @@ from itertools import zip_longest
 from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderType
+from engine.errors import BrokenInvariant
 from engine.executor.holdings import Holding
 from engine.executor.plan import NO_PLAN, Plan
 from engine.executor.planner_fit import fit
@@ -47,35 +48,26 @@ def plan(
     if wish is None and not working:
         return NO_PLAN
     gtd_ms = settings.gtd_ms
-    resting = _GTC if gtd_ms is None else _GTD
     wanted = wanted_of(
         wish,
         instrument,
         holding.position,
         mark,
-        resting=resting,
+        resting=_GTC if gtd_ms is None else _GTD,
         tolerance_percent=settings.resize_tolerance_percent,
     )
-    expires_ns = None
     if gtd_ms is not None and wanted.type is _GTD:
-        expires_ns = now_ns + gtd_ms * MS
+        wanted.expires_ns = now_ns + gtd_ms * MS
     told = len(wanted.residuals)
-    made = _attempt(
-        wanted, instrument, holding, working, cash=cash_free_micro, expires_ns=expires_ns
-    )
-    if made is None:
-        # Cash is short while tokens that have settled meanwhile could replace a resting buy.
+    # If cash is short while settled tokens could replace a resting buy, reduce first after all.
+    for reduce_first in (False, True):
         del wanted.residuals[told:]
         made = _attempt(
-            wanted,
-            instrument,
-            holding,
-            working,
-            cash=cash_free_micro,
-            expires_ns=expires_ns,
-            reduce_first=True,
+            wanted, instrument, holding, working, cash=cash_free_micro, reduce_first=reduce_first
         )
-    return made or NO_PLAN
+        if made is not None:
+            return made
+    raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
 
 
 def _attempt(
@@ -85,8 +77,7 @@ def _attempt(
     working: Collection[Working],
     *,
     cash: int,
-    expires_ns: int | None,
-    reduce_first: bool = False,
+    reduce_first: bool,
 ) -> Plan | None:
     """Plan once. None = cash is short and reducing first would help."""
     live_bids = [known for known in working if known.bid]
@@ -102,7 +93,6 @@ def _attempt(
         wanted,
         instrument,
         cash,
-        expires_ns,
         ask_min=min([known.level for known in live_asks]) if live_asks else None,
         bid_max=max([known.level for known in live_bids]) if live_bids else None,
     )

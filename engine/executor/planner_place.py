@@ -42,7 +42,6 @@ class Placer:
         wanted: Wanted,
         instrument: Instrument,
         cash_free_micro: int,
-        expires_ns: int | None,
         *,
         ask_min: int | None,
         bid_max: int | None,
@@ -56,7 +55,7 @@ class Placer:
         self._cash = cash_free_micro
         self._type: OrderType = wanted.type
         self._post_only = wanted.post_only
-        self._expires_ns = expires_ns
+        self._expires_ns = wanted.expires_ns
         self._residuals = wanted.residuals
         self._ask_min = ask_min
         self._bid_max = bid_max

@@ -30,6 +30,8 @@ class Wanted(msgspec.Struct, gc=False):
     post_only: bool
     tolerance_percent: int
     residuals: list[Residual]
+    expires_ns: int | None = None
+    """Only for GTD."""
 
 
 def wanted_of(
@@ -49,7 +51,7 @@ def wanted_of(
     if mark is not None:
         bid, ask = mark.best_bid, mark.best_ask
     if isinstance(wish, Target):
-        _target(wanted, wish, instrument, position, bid, ask)
+        _target(wanted, wish, instrument, position, (bid, ask))
         return wanted
     if wish.bids:
         wanted.bids = _levels(wish.bids, instrument, ask, wanted.residuals, buying=True)
@@ -99,8 +101,7 @@ def _target(
     wish: Target,
     instrument: Instrument,
     position: int,
-    bid: int | None,
-    ask: int | None,
+    touch: tuple[int | None, int | None],
 ) -> None:
     """Turn a position into the one level that leads there, worked as its urgency says.
 
@@ -113,7 +114,7 @@ def _target(
     buying = missing > 0
     size = abs(missing)
     side = _BUY if buying else _SELL
-    opposite = ask if buying else bid
+    opposite = touch[1] if buying else touch[0]
     price = _limit_on_grid(wish.limit_price, instrument, buying=buying)
     if wish.urgency is not Urgency.REST:
         wanted.type = OrderType.FAK if wish.urgency is Urgency.CROSS else OrderType.FOK

@@ -32,6 +32,8 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
     """The largest filled size the venue reported; more than ours means fills are missing."""
     unknown_ns: int = 0
     """When it became UNKNOWN the last time."""
+    ask_ns: int = 0
+    """When the next question about it is due, while it is UNKNOWN."""
     asks: int = 0
     """Questions asked since it became UNKNOWN."""
     not_found: int = 0
@@ -70,8 +72,8 @@ class Post:
         "instrument",
         "mark",
         "refusals",
+        "remembered",
         "residuals",
-        "trusted",
         "wish",
         "working",
     )
@@ -79,8 +81,7 @@ class Post:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.mark: BookMarked | None = None
-        self.trusted = False
-        """False until the first trusted mark, and after the book was torn or its feed lost."""
+        """None before the first one; distrusted after the book was torn or its feed lost."""
         self.closed = False
         self.bot: BotId | None = None
         """Whose wish it is; None = nobody's."""
@@ -93,6 +94,8 @@ class Post:
         """Nothing is placed before this time."""
         self.refusals = 0
         """Refusals in a row."""
+        self.remembered = 0
+        """Orders of it in the table, ended ones included."""
         self.residuals: tuple[Residual, ...] = ()
         """What the last plan could not express."""
         self.denied: Denied | None = None

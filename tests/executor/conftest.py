@@ -1,12 +1,25 @@
-"""Builders for the executor's tests: instruments, orders and fills with few words."""
+"""Builders for the executor's tests: instruments, orders, fills and a hand-played venue."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from engine.domain.events import OrderFilled
+from engine.domain.effects import PlaceOrder, SetTimer
+from engine.domain.events import (
+    BookMarked,
+    CashMoved,
+    InstrumentListed,
+    OpenOrdersListed,
+    OrderAccepted,
+    OrderFilled,
+    OrderNamed,
+    OrderReport,
+    OrderSent,
+    TimerFired,
+)
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import (
     AccountId,
@@ -16,9 +29,17 @@ from engine.domain.instruments import (
     InstrumentId,
     Kind,
     Leg,
+    Mode,
     Side,
 )
-from engine.domain.orders import Order, OrderId
+from engine.domain.intents import Quotes
+from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.settings import Limit, RiskLimits
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
 
 ACCOUNT = AccountId("demo:one")
 BOT = BotId("maker")
@@ -88,6 +109,176 @@ class Build:
             "state": FillState.MATCHED,
         }
         return OrderFilled(**(fields | changes))
+
+
+LIMITS = RiskLimits(
+    order_value_max=Limit(absolute=1e6),
+    exposure_instrument_max=Limit(absolute=1e6),
+    exposure_market_max=Limit(absolute=1e6),
+    exposure_bot_max=Limit(absolute=1e6),
+    exposure_account_max=Limit(absolute=1e6),
+    exposure_total_max=Limit(absolute=1e6),
+    daily_loss_max=Limit(absolute=1e6),
+    drawdown_max=Limit(absolute=1e6),
+    kill_drawdown_max=Limit(absolute=1e6),
+)
+"""Limits that never bind."""
+
+SECOND = 1_000_000_000
+
+
+class Rig:
+    """An executor with a hand-played venue: what it asks is kept, what happens is told."""
+
+    def __init__(
+        self,
+        *,
+        limits: RiskLimits = LIMITS,
+        settings: ExecutorSettings | None = None,
+        cash: int = 1_000,
+        instruments: tuple[Instrument, ...] = (),
+    ) -> None:
+        self.build = Build()
+        self.now = 10 * SECOND
+        breakers = Breakers(limits)
+        self.gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
+        self.breakers = breakers
+        self.executor = Executor(
+            account=ACCOUNT,
+            mode=Mode.DEMO,
+            currency="USD",
+            ledger=Ledger(currency="USD"),
+            gate=self.gate,
+            settings=settings or ExecutorSettings(starts_reconciled=True),
+        )
+        self.effects: list[Any] = []
+        self._fills = 0
+        for instrument in instruments or (self.build.binary(),):
+            self.tell(InstrumentListed(instrument=instrument))
+        if cash:
+            self.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000))
+
+    def tell(self, *messages: Any) -> list[Any]:
+        """Give messages and plan once; return (and keep) what is asked, timers left out."""
+        made: list[Any] = []
+        for message in messages:
+            made += self.executor.receive(message, self.now)
+        made += self.executor.plan(self.now)
+        made = [effect for effect in made if not isinstance(effect, SetTimer)]
+        self.effects += made
+        return made
+
+    def wait(self, seconds: float, *messages: Any, marked: bool = True) -> list[Any]:
+        """Let time pass, mark the books, fire the second's timer, tell the messages."""
+        self.now += int(seconds * SECOND)
+        names = self.executor.concerned() if marked else []
+        return self.tell(*(self.mark(name) for name in names), TimerFired(name="second"), *messages)
+
+    def mark(self, name: str = "venue:m1", **changes: Any) -> BookMarked:
+        fields: dict[str, Any] = {
+            "instrument": InstrumentId(name),
+            "best_bid": 4_900,
+            "best_ask": 5_100,
+            "mid2": 10_000,
+            "two_sided_ns": self.now,
+            "proof_ns": self.now,
+            "trusted": True,
+        }
+        return BookMarked(**(fields | changes))
+
+    def quotes(
+        self, bids: Any = (), asks: Any = (), *, name: str = "venue:m1", **changes: Any
+    ) -> Quotes:
+        fields: dict[str, Any] = {
+            "bot": BOT,
+            "instrument": InstrumentId(name),
+            "bids": tuple((price, size * SHARE) for price, size in bids),
+            "asks": tuple((price, size * SHARE) for price, size in asks),
+            "valid_until_ns": self.now + 3_600 * SECOND,
+        }
+        return Quotes(**(fields | changes))
+
+    def quote(self, bids: Any = (), asks: Any = (), **changes: Any) -> list[Order]:
+        """Mark the book, wish, and return the orders that are placed."""
+        name = changes.get("name", "venue:m1")
+        return orders(self.tell(self.mark(name), self.quotes(bids, asks, **changes)))
+
+    def send(self, order: int) -> list[Any]:
+        name = Identity(f"id{order}")
+        return self.tell(
+            OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name),
+            OrderSent(account=ACCOUNT, order=OrderId(order)),
+        )
+
+    def open(self, order: int) -> list[Any]:
+        self.send(order)
+        return self.tell(OrderAccepted(account=ACCOUNT, order=OrderId(order)))
+
+    def rest(self, bids: Any = (), asks: Any = (), **changes: Any) -> list[Order]:
+        """Quote and have everything accepted."""
+        placed = self.quote(bids, asks, **changes)
+        for order in placed:
+            self.open(order.id)
+        return placed
+
+    def fill(self, order: int, shares: float, **changes: Any) -> OrderFilled:
+        """Make a fill of a known order at its price."""
+        self._fills += 1
+        known = self.executor.order(OrderId(order))
+        price = 5_000 if known is None else known.price
+        return self.build.filled(
+            order,
+            **({"fill": f"f{self._fills}", "price": price, "size": int(shares * SHARE)} | changes),
+        )
+
+    def state(self, order: int) -> OrderState:
+        record = self.executor.record(OrderId(order))
+        assert record is not None
+        return record.state
+
+    def event(self, kind: Any, order: int, **changes: Any) -> Any:
+        return kind(account=ACCOUNT, order=OrderId(order), **changes)
+
+    def listing(self, *reports: OrderReport) -> OpenOrdersListed:
+        return OpenOrdersListed(account=ACCOUNT, orders=reports)
+
+    def report(
+        self, order: int, state: OrderState = OrderState.OPEN, **changes: Any
+    ) -> OrderReport:
+        known = self.executor.order(OrderId(order))
+        assert known is not None
+        fields: dict[str, Any] = {
+            "identity": Identity(f"id{order}"),
+            "order": OrderId(order),
+            "ours": True,
+            "instrument": known.instrument,
+            "leg": known.leg,
+            "side": known.side,
+            "price": known.price,
+            "size": known.size,
+            "filled": 0,
+            "state": state,
+        }
+        return OrderReport(**(fields | changes))
+
+
+def orders(effects: list[Any]) -> list[Order]:
+    return [effect.order for effect in effects if isinstance(effect, PlaceOrder)]
+
+
+@pytest.fixture(scope="session")
+def limits() -> RiskLimits:
+    return LIMITS
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+@pytest.fixture(scope="session")
+def make_rig() -> Callable[..., Rig]:
+    return Rig
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,246 @@
+"""The executor: the single writer of one account's orders, inventory and reservations (law A).
+
+Takes events, intents and time; gives effects. Sans I/O, no clock, nothing random: the same messages
+give the same effects. Call `receive` with every message and journal and do what it returns; then
+call `plan` once per turn and do the same. After a restart: `restore` the snapshot, give it what the
+journal holds since (`adopt` for each PlaceOrder, `receive` for each event, effects ignored), then
+`recover`. An executor that was never recovered does so by itself at its first `plan`: nothing is
+placed before the venue has said what is open and what was filled (law N).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.domain.effects import CancelOrders, Effect, SetTimer
+from engine.domain.events import Event, InstrumentListed, TimerFired, VenueEvent
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.intents import Basket, Intent, Quotes, Target
+from engine.domain.orders import Order, OrderId, OrderState
+from engine.errors import BrokenInvariant
+from engine.executor.asking import NEVER, Question
+from engine.executor.hearing import Handler, Hearing
+from engine.executor.house import House
+from engine.executor.ledger import Ledger
+from engine.executor.mailbox import Mailbox
+from engine.executor.markets import Markets
+from engine.executor.order_machine import Happened
+from engine.executor.outbox import Outbox
+from engine.executor.planning import Planning
+from engine.executor.readings import Readings
+from engine.executor.settings import ExecutorSettings
+from engine.executor.sight import Sight
+from engine.executor.snapshot import decode, encode
+from engine.executor.table import OrderTable
+from engine.risk.gate import RiskGate
+
+__all__ = ["Executor", "ExecutorSettings"]
+
+_UNKNOWN = OrderState.UNKNOWN
+_BOUND = frozenset(VenueEvent.__args__)
+"""Events that belong to one account; those of another are not ours to hear."""
+
+
+class Executor(Readings):
+    """One account's executor."""
+
+    def __init__(
+        self,
+        *,
+        account: AccountId,
+        mode: Mode,
+        currency: str,
+        ledger: Ledger,
+        gate: RiskGate,
+        settings: ExecutorSettings,
+    ) -> None:
+        if ledger.state.currency != currency:
+            raise BrokenInvariant(f"{account}: a ledger in {ledger.state.currency}, not {currency}")
+        self.account = account
+        self.mode = mode
+        self.currency = currency
+        self.ledger = ledger
+        self._gate = gate
+        self._breakers = gate._breakers  # noqa: SLF001 the gate and we share its account's breakers
+        self._settings = settings
+        self._outbox = Outbox(account)
+        exposure = gate._exposure  # noqa: SLF001 we are the one writer the gate's exposure has
+        self._table = OrderTable(account, ledger, exposure, settings)
+        self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
+        self._started = settings.starts_reconciled
+        self._homeless: dict[OrderId, Order] = {}
+        self._timer = f"executor:{account}"
+        self._timer_ns = NEVER
+        self._handlers: dict[type, tuple[Handler, bool]] = {}
+        self._wire()
+
+    def _wire(self) -> None:
+        """Put the parts together in the order of the flow, and say who takes what."""
+        table, sight, out, settings = self._table, self._sight, self._outbox, self._settings
+        hearing = Hearing(table, sight, out, settings)
+        self._reconciler = hearing.reconciler
+        self._mailbox = Mailbox(table, out)
+        self._markets = Markets(table, sight, contradiction=hearing.contradiction)
+        self._house = House(
+            table,
+            sight,
+            out,
+            self._breakers,
+            settings=settings,
+            reconciler=self._reconciler,
+            markets=self._markets,
+        )
+        proofs = self._reconciler.proofs
+        self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)
+        own: dict[type, Handler] = {
+            Quotes: self._mailbox.wish,
+            Target: self._mailbox.wish,
+            Basket: self._mailbox.basket,
+            TimerFired: self._timer_fired,
+            InstrumentListed: self._listed,
+        }
+        rooms = (hearing, self._reconciler, self._markets, self._house)
+        for handlers in (own, *(room.handlers() for room in rooms)):
+            self._handlers |= {kind: (take, kind in _BOUND) for kind, take in handlers.items()}
+
+    # -- the turn ----------------------------------------------------------------------------------
+
+    def receive(self, message: Event | Intent, now_ns: int) -> list[Effect]:
+        """Take one message. `plan` must follow once per turn.
+
+        Events of other accounts, and kinds that do not concern an executor, are ignored.
+        """
+        entry = self._handlers.get(type(message))
+        if entry is None:
+            return []
+        take, bound = entry
+        if bound and message.account != self.account:  # type: ignore[union-attr]
+            return []
+        take(message, now_ns)
+        return self._outbox.take() if self._outbox.effects else []
+
+    def plan(self, now_ns: int) -> list[Effect]:
+        """Plan what is dirty, ask what is due, and return what must be journaled and done."""
+        if not self._started:
+            self._recover(now_ns)
+        table, house, reconciler = self._table, self._house, self._reconciler
+        if table.wake_ns <= now_ns:
+            self._mailbox.wake(now_ns)
+        if house.equity_due or house.judged != table.moves:
+            house.judge(now_ns, self._mark_age_ns_max)
+        if table.dirty:
+            self._planning.run(now_ns, self._data_age_ns_max)
+        if table.unknown:
+            reconciler.watch(now_ns)
+        if reconciler.questions.due_ns <= now_ns:
+            reconciler.advance(now_ns)
+        due_ns = min(table.wake_ns, reconciler.questions.due_ns)
+        if due_ns < self._timer_ns or self._timer_ns <= now_ns:
+            self._timer_ns = due_ns
+            if due_ns != NEVER:
+                self._outbox.effects.append(SetTimer(at_ns=due_ns, name=self._timer))
+        return self._outbox.take() if self._outbox.effects else []
+
+    def _timer_fired(self, event: TimerFired, now_ns: int) -> None:
+        if event.name == self._timer:
+            self._timer_ns = NEVER
+        elif event.name == "second":
+            self._reconciler.overdue(now_ns)
+            self._markets.stale(now_ns, self._data_age_ns_max)
+            self._house.equity_due = True
+
+    # -- starting ----------------------------------------------------------------------------------
+
+    def adopt(self, order: Order, now_ns: int) -> None:
+        """Take a journaled PlaceOrder of an earlier life, before the events that followed it."""
+        if order.account == self.account and order.id not in self._table.orders:
+            if order.instrument in self._table.posts:
+                self._table.adopt(order, now_ns)
+            else:
+                self._homeless[order.id] = order  # waits for its instrument, and we with it
+
+    def recover(self, orders: Iterable[Order], now_ns: int) -> list[Effect]:
+        """Begin a life: what has no end is UNKNOWN, everything is asked, nothing is placed.
+
+        `orders` are the journaled ones, ended or not, that neither snapshot nor `adopt` brought.
+        """
+        for order in sorted(orders, key=lambda order: order.id):
+            self.adopt(order, now_ns)
+        self._recover(now_ns)
+        return self._outbox.take()
+
+    def _recover(self, now_ns: int) -> None:
+        self._started = True
+        self._sight.recovering = True
+        for known in self._table.live():
+            self._table.happen(known, Happened.NO_ANSWER, now_ns)
+            if known.state is not _UNKNOWN:
+                self._table.happen(known, Happened.NOT_LISTED, now_ns)
+            known.ask_ns = now_ns
+        self._reconciler.waiting = bool(self._homeless)
+        self._reconciler.begin(now_ns)
+
+    def _listed(self, event: InstrumentListed, now_ns: int) -> None:
+        """Learn an instrument; orders that waited for it are taken in as UNKNOWN."""
+        self._table.listed(event.instrument)
+        found = [o for o in self._homeless.values() if o.instrument == event.instrument.id]
+        for order in sorted(found, key=lambda order: order.id):
+            del self._homeless[order.id]
+            known = self._table.adopt(order, now_ns)
+            if known is not None and self._started:
+                self._table.happen(known, Happened.NO_ANSWER, now_ns)
+                known.ask_ns = now_ns
+        if found and not self._homeless and self._started:
+            self._reconciler.waiting = False
+            self._reconciler.begin(now_ns)
+
+    def snapshot(self) -> bytes:
+        """Return everything that must survive: ledger, orders, stops, pauses. Wishes do not."""
+        return encode(self._table, self._sight, self._breakers, self._markets, self._reconciler)
+
+    def restore(self, state: bytes) -> None:
+        """Take back what `snapshot` gave, before anything else. Raises BadInput if unreadable."""
+        decode(
+            state,
+            self._table,
+            self._sight,
+            self._breakers,
+            markets=self._markets,
+            reconciler=self._reconciler,
+        )
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def withdraw(self, bot: BotId, instrument: InstrumentId | None, now_ns: int) -> list[Effect]:
+        """Forget a bot's wishes; `plan` then cancels what rests. All of them: prove zero, too."""
+        self._mailbox.withdraw(bot, instrument)
+        if instrument is None:
+            self._reconciler.proofs.begin(bot, now_ns)
+            self._reconciler.questions.want(Question.LISTING, now_ns)
+        return []
+
+    def cancel(self, order: OrderId, now_ns: int) -> list[Effect]:
+        """Cancel one order by hand; a wish that stands may place it anew."""
+        known = self._table.orders.get(order)
+        if known is None or known.state.ended:
+            return []
+        self._table.ask_cancel(known, now_ns)
+        return [CancelOrders(account=self.account, orders=(order,))]
+
+    def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
+        """Forget all wishes, cancel everything, place nothing until `resume`, prove zero."""
+        self._sight.state.halted = reason
+        self._mailbox.withdraw_all()
+        self._house.cancel_all(now_ns)
+        return self._outbox.take()
+
+    def resume(self) -> None:
+        """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
+        self._sight.state.halted = ""
+
+    def forget(self, instrument: InstrumentId) -> bool:
+        """Drop an instrument that is over; False while an order or a holding still needs it."""
+        gone = self._table.forget(instrument)
+        if gone:
+            self._markets.forget(instrument)
+        return gone

@@ -1,0 +1,252 @@
+"""Hearing: what the venue says about orders and fills, turned into moves of the table.
+
+Books every fill, pauses an instrument after a refusal, and speaks up where the venue says something
+that cannot be: a contradiction stops the account until a person releases it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.domain.effects import CancelOrders, Severity
+from engine.domain.events import (
+    CancelRefused,
+    CancelUnanswered,
+    FillAdvanced,
+    FillSettled,
+    FillVoided,
+    OrderAccepted,
+    OrderCancelled,
+    OrderDelayed,
+    OrderExpired,
+    OrderFilled,
+    OrderNamed,
+    OrderNotSent,
+    OrderRejected,
+    OrderSent,
+    OrderUnanswered,
+)
+from engine.domain.fills import FillId, FillState
+from engine.domain.orders import CancelReason, OrderId, OrderState, RejectReason
+from engine.executor.asking import Question
+from engine.executor.fill_machine import FillContradiction
+from engine.executor.order_machine import Happened
+from engine.executor.outbox import Outbox
+from engine.executor.reconciler import Reconciler
+from engine.executor.records import Working
+from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.sight import Sight
+from engine.executor.table import OrderTable
+
+H = Happened
+_CANCELLING = OrderState.CANCELLING
+_MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
+"""Refusals that belong to trading and need nobody's attention."""
+
+Handler = Callable[[Any, int], None]
+
+
+class Hearing:
+    """The venue's events of one account."""
+
+    def __init__(
+        self, table: OrderTable, sight: Sight, outbox: Outbox, settings: ExecutorSettings
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._outbox = outbox
+        self._cross_ns = settings.cooldown_cross_ms * MS
+        self._reject_ns = settings.cooldown_reject_ms * MS
+        self._cooldown_ns_max = settings.cooldown_ms_max * MS
+        self.reconciler = Reconciler(table, sight, outbox, settings, book=self.book)
+
+    def handlers(self) -> dict[type, Handler]:
+        """Return who takes which event."""
+        return {
+            OrderNamed: self._named,
+            OrderSent: self._plain(H.SENT),
+            OrderNotSent: self._not_sent,
+            OrderUnanswered: self._plain(H.NO_ANSWER),
+            OrderAccepted: self._accepted,
+            OrderDelayed: self._plain(H.DELAYED),
+            OrderRejected: self._rejected,
+            OrderFilled: self.book,
+            FillAdvanced: lambda event, now_ns: self._advance(event.fill, event.state, now_ns),
+            FillSettled: lambda event, now_ns: self._advance(
+                event.fill, FillState.CONFIRMED, now_ns
+            ),
+            FillVoided: lambda event, now_ns: self._advance(event.fill, FillState.FAILED, now_ns),
+            OrderCancelled: self._cancelled,
+            CancelRefused: self._plain(H.CANCEL_REFUSED),
+            CancelUnanswered: self._plain(H.CANCEL_UNANSWERED),
+            OrderExpired: self._plain(H.EXPIRED),
+        }
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def _known(self, order: OrderId) -> Working | None:
+        """Return the order; None for one that ended so long ago that it was forgotten."""
+        known = self._table.orders.get(order)
+        if known is None and order > self._table.last_id:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                "stray_event",
+                f"the venue reports on order {order}, which was never made here",
+            )
+        return known
+
+    def _plain(self, happened: Happened) -> Handler:
+        """Return a handler that only moves the order."""
+
+        def handler(event: Any, now_ns: int) -> None:
+            known = self._known(event.order)
+            if known is not None:
+                self._table.happen(known, happened, now_ns)
+
+        return handler
+
+    def _named(self, event: OrderNamed, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        again = known.identity == event.identity
+        known.identity = event.identity
+        if not again or known.state is OrderState.PENDING:
+            self._table.happen(known, H.NAMED, now_ns)
+
+    def _accepted(self, event: OrderAccepted, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        self._table.happen(known, H.ACCEPTED, now_ns)
+        self._table.post_of(known).refusals = 0
+        if known.state is _CANCELLING:
+            # The cancel may have reached the venue before the order did: ask once more.
+            self._outbox.effects.append(
+                CancelOrders(account=self._table.account, orders=(known.order.id,))
+            )
+
+    def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        self._table.happen(known, H.CANCELLED, now_ns)
+        if event.reason is CancelReason.KILLED_REST:
+            self._pause(known, self._cross_ns, now_ns)
+        elif event.reason is CancelReason.NO_FUNDS:
+            self._refused(known, now_ns)
+            self.reconciler.questions.want(Question.BALANCES, now_ns)
+        if known.reported > known.filled:
+            self.reconciler.want_fills(now_ns)
+
+    def _not_sent(self, event: OrderNotSent, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is not None:
+            self._table.happen(known, H.NOT_SENT, now_ns)
+            self._pause(known, self._cross_ns, now_ns)
+
+    def _rejected(self, event: OrderRejected, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        self._table.happen(known, H.REJECTED, now_ns)
+        reason = event.reason
+        if reason is RejectReason.WOULD_CROSS:
+            self._pause(known, self._cross_ns, now_ns)
+            return
+        self._refused(known, now_ns)
+        if reason is RejectReason.NO_FUNDS:
+            self.reconciler.questions.want(Question.BALANCES, now_ns)
+        elif reason is RejectReason.AUTH:
+            self._sight.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
+        if reason not in _MISSES:
+            self._outbox.alert(
+                Severity.CRITICAL if reason is RejectReason.AUTH else Severity.WARNING,
+                f"rejected_{reason}",
+                f"order {event.order} was refused: {reason}: {event.venue_text}",
+                instrument=known.order.instrument,
+                bot=known.order.bot,
+            )
+
+    def _refused(self, known: Working, now_ns: int) -> None:
+        """Pause the instrument, twice as long for each refusal in a row, up to a maximum."""
+        post = self._table.post_of(known)
+        pause_ns = min(self._reject_ns << min(post.refusals, 30), self._cooldown_ns_max)
+        post.refusals += 1
+        self._pause(known, pause_ns, now_ns)
+
+    def _pause(self, known: Working, pause_ns: int, now_ns: int) -> None:
+        post, table = self._table.post_of(known), self._table
+        post.cooldown_ns = max(post.cooldown_ns, now_ns + pause_ns)
+        table.wake_ns = min(table.wake_ns, post.cooldown_ns)
+
+    # -- fills -------------------------------------------------------------------------------------
+
+    def book(self, event: OrderFilled, now_ns: int) -> None:
+        """Book a fill, told by the stream or by a listing."""
+        known = self._table.orders.get(event.order)
+        if known is None:
+            self.contradiction(
+                f"fill {event.fill} of order {event.order} cannot be booked: unknown"
+            )
+            return
+        over = event.size - known.remaining
+        try:
+            booked, new = self._table.fill(known, event, now_ns)
+        except FillContradiction as contradiction:
+            self.contradiction(f"fill {event.fill}: {contradiction}")
+            return
+        order = known.order
+        if not new:
+            return
+        self._table.post_of(known).refusals = 0
+        for anomaly in booked.anomalies:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                anomaly,
+                f"fill {event.fill} of order {order.id} was booked although it breaks a rule",
+                instrument=order.instrument,
+                bot=order.bot,
+            )
+        if over > 0:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                "overfilled",
+                f"order {order.id} was filled by {over} more than could be filled; all is booked",
+                instrument=order.instrument,
+                bot=order.bot,
+            )
+
+    def _advance(self, fill: FillId, state: FillState, now_ns: int) -> None:
+        table = self._table
+        fills = table.ledger.state.fills
+        entry = fills.unsettled.get(fill)
+        told = fill in fills.states
+        try:
+            booked = table.ledger.advance(fill, state)
+        except FillContradiction as contradiction:
+            self.contradiction(f"fill {fill}: {contradiction}")
+            return
+        if not told:
+            self.reconciler.want_fills(now_ns)  # the fill itself has not been told yet
+        if not booked.changed or entry is None:
+            return
+        table.moved(entry.instrument, now_ns)
+        if state is FillState.FAILED:
+            self._outbox.alert(
+                Severity.WARNING,
+                "fill_failed",
+                f"fill {fill} of order {entry.order} failed to settle and was reversed",
+                instrument=entry.instrument,
+            )
+
+    def contradiction(self, text: str) -> None:
+        """Stop the account: what the venue says cannot be, and only a person can judge it."""
+        found = self._sight.state.contradictions
+        if text not in found:
+            found.append(text)
+            del found[:-100]
+            self._outbox.alert(Severity.CRITICAL, "contradiction", text)
+        for instrument in self._table.posts:
+            self._table.dirty[instrument] = None

@@ -1,0 +1,159 @@
+"""House: health, latch, venue mode, cash and equity: what stops and starts the whole account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.domain.effects import CancelAll, Severity
+from engine.domain.events import CashMoved, HealthChanged, LatchReleased, LatchSet, ModeChanged
+from engine.executor.asking import Question
+from engine.executor.markets import Markets
+from engine.executor.outbox import Outbox
+from engine.executor.reconciler import Reconciler
+from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.sight import Sight
+from engine.executor.table import OrderTable
+from engine.risk.breakers import Breakers
+from engine.risk.reasons import DenyReason
+
+EQUITY = "equity"
+"""Health source: equity has not been judged since the start."""
+
+
+class House:
+    """The account's switches. Every stop cancels all and begins the proof of zero (law O)."""
+
+    def __init__(
+        self,
+        table: OrderTable,
+        sight: Sight,
+        outbox: Outbox,
+        breakers: Breakers,
+        *,
+        settings: ExecutorSettings,
+        reconciler: Reconciler,
+        markets: Markets,
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._outbox = outbox
+        self._breakers = breakers
+        self._reconciler = reconciler
+        self._markets = markets
+        self._marks_wait_ns = settings.marks_wait_ms_max * MS
+        self._waiting_since_ns: int | None = None
+        self.judged = -1
+        """The table's `moves` when equity was judged last."""
+        self.equity_due = True
+        sight.unhealthy[EQUITY] = "not judged since the start"
+
+    def handlers(self) -> dict[type, Callable[[Any, int], None]]:
+        """Return who takes which event."""
+        return {
+            HealthChanged: self._health,
+            LatchSet: self._latch_set,
+            LatchReleased: self._latch_released,
+            ModeChanged: self._mode,
+            CashMoved: self._cash_moved,
+        }
+
+    def _everything_dirty(self) -> None:
+        for instrument in self._table.posts:
+            self._table.dirty[instrument] = None
+
+    # -- stops -------------------------------------------------------------------------------------
+
+    def cancel_all(self, now_ns: int) -> None:
+        """Cancel everything, known to us or not, and begin to prove that nothing is left."""
+        table = self._table
+        self._outbox.effects.append(CancelAll(account=table.account))
+        for known in table.live():
+            table.ask_cancel(known, now_ns)
+        self._reconciler.proofs.begin(None, now_ns)
+        self._reconciler.questions.want(Question.LISTING, now_ns)
+        self._everything_dirty()
+
+    def _latch_set(self, event: LatchSet, now_ns: int) -> None:
+        self._breakers.set_latch(event.who, event.reason)
+        self.cancel_all(now_ns)
+
+    def _latch_released(self, event: LatchReleased, now_ns: int) -> None:
+        del now_ns
+        self._breakers.release_latch(event.reason)
+        self._sight.state.contradictions.clear()
+        self._everything_dirty()
+
+    def _health(self, event: HealthChanged, now_ns: int) -> None:
+        del now_ns
+        if event.account is not None and event.account != self._table.account:
+            return
+        if event.healthy:
+            self._sight.unhealthy.pop(event.source, None)
+        else:
+            self._sight.unhealthy[event.source] = event.reason
+        self._everything_dirty()
+
+    def _mode(self, event: ModeChanged, now_ns: int) -> None:
+        del now_ns
+        self._sight.take_mode(event.mode)
+        self._everything_dirty()
+
+    # -- money -------------------------------------------------------------------------------------
+
+    def _cash_moved(self, event: CashMoved, now_ns: int) -> None:
+        """Book a deposit or withdrawal: it shifts anchor and peak and is never profit."""
+        table = self._table
+        if event.currency != table.ledger.state.currency:
+            self._outbox.alert(
+                Severity.WARNING,
+                "foreign_currency",
+                f"{event.amount_micro} micro {event.currency} moved on an account that counts in "
+                f"{table.ledger.state.currency}; it is not booked",
+            )
+            return
+        self._breakers.cash_moved(event.amount_micro)
+        booked = table.ledger.move_cash(event.amount_micro)
+        table.moved(None, now_ns)
+        for anomaly in booked.anomalies:
+            self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
+        self._everything_dirty()
+
+    def judge(self, now_ns: int, mark_age_ns_max: int) -> None:
+        """Mark equity and let the breakers judge it, once everything held can be marked.
+
+        Before the first mark of a holding it would look worthless and trip every stop; until then
+        nothing is placed, for a limited time.
+        """
+        if self._sight.recovering or not self._marked(now_ns):
+            return
+        self.equity_due = False
+        self.judged = self._table.moves
+        if self._sight.unhealthy.pop(EQUITY, None) is not None:
+            self._everything_dirty()
+        equity = self._table.ledger.equity_micro(
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=mark_age_ns_max
+        )
+        stopped = self._breakers.stopped
+        for trip in self._breakers.equity(equity, now_ns):
+            kill = trip.kind is DenyReason.KILL_DRAWDOWN
+            if kill and not self._breakers.latched:
+                self._breakers.set_latch("risk", "the KILL drawdown was reached")
+            numbers = ", ".join(f"{name} {value}" for name, value in trip.numbers)
+            self._outbox.alert(
+                Severity.CRITICAL, "kill_latch" if kill else f"stop_{trip.kind}", numbers
+            )
+        if self._breakers.stopped is not stopped:
+            if self._breakers.stopped is not None:
+                self.cancel_all(now_ns)
+            self._everything_dirty()
+
+    def _marked(self, now_ns: int) -> bool:
+        if EQUITY not in self._sight.unhealthy:
+            return True
+        if self._waiting_since_ns is None:
+            self._waiting_since_ns = now_ns
+        if now_ns - self._waiting_since_ns >= self._marks_wait_ns:
+            return True
+        marks = self._markets.marks
+        return all(key in marks for key in self._table.ledger.held)

@@ -1,0 +1,42 @@
+"""The outbox: effects collected during one call, handed out at its end."""
+
+from __future__ import annotations
+
+from engine.domain.effects import Effect, RaiseAlert, Severity
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+
+
+class Outbox:
+    """Collects what one account's executor asks of the world."""
+
+    __slots__ = ("_account", "effects")
+
+    def __init__(self, account: AccountId) -> None:
+        self._account = account
+        self.effects: list[Effect] = []
+
+    def take(self) -> list[Effect]:
+        """Hand out, once, everything collected so far."""
+        effects, self.effects = self.effects, []
+        return effects
+
+    def alert(
+        self,
+        severity: Severity,
+        kind: str,
+        text: str,
+        *,
+        instrument: InstrumentId | None = None,
+        bot: BotId | None = None,
+    ) -> None:
+        """Tell the operator."""
+        self.effects.append(
+            RaiseAlert(
+                severity=severity,
+                kind=kind,
+                text=text,
+                account=self._account,
+                instrument=instrument,
+                bot=bot,
+            )
+        )

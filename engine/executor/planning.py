@@ -1,0 +1,251 @@
+"""Planning: once per turn, from wishes and facts to cancels and places, through risk.
+
+Cancels come before places. Where the account or a book is blind nothing is placed and what rests is
+cancelled; the planner without a wish says what that is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
+from engine.domain.instruments import Leg, Side
+from engine.domain.intents import Basket, ResidualReason
+from engine.domain.orders import OrderId
+from engine.executor.outbox import Outbox
+from engine.executor.plan import Draft, Plan, Residual
+from engine.executor.planner import plan
+from engine.executor.proof import Proofs
+from engine.executor.records import Post, Working
+from engine.executor.settings import ExecutorSettings
+from engine.executor.sight import Sight
+from engine.executor.table import OrderTable
+from engine.risk.gate import Denied, Proposal, RiskGate
+from engine.risk.reasons import DenyReason
+
+_BUY, _SELL = Side.BUY, Side.SELL
+_NO = Leg.NO
+_COOLDOWN = ResidualReason.COOLDOWN
+_EXPIRED = ResidualReason.EXPIRED_INTENT
+_RISK = ResidualReason.RISK
+_BELOW_MIN = ResidualReason.BELOW_MIN
+_CLOSED = ResidualReason.MARKET_CLOSED
+
+
+class Planning:
+    """Plans the dirty instruments of one account."""
+
+    def __init__(
+        self,
+        table: OrderTable,
+        sight: Sight,
+        gate: RiskGate,
+        outbox: Outbox,
+        *,
+        settings: ExecutorSettings,
+        proofs: Proofs,
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._gate = gate
+        self._outbox = outbox
+        self._settings = settings
+        self._proofs = proofs
+        self._cancels: list[OrderId] = []
+        self._places: list[Effect] = []
+        self.residuals: Counter[ResidualReason] = Counter()
+        self.denials: Counter[DenyReason] = Counter()
+        self.orders_placed = 0
+        self.cancels_asked = 0
+
+    def run(self, now_ns: int, data_age_ns_max: int) -> None:
+        """Plan everything that is dirty and hand out cancels, then places."""
+        table = self._table
+        block = self._sight.account_block()
+        baskets: list[Basket] = []
+        for key in list(table.dirty):
+            post = table.posts.get(key)
+            if post is None:
+                continue
+            basket = post.basket
+            if basket is None:
+                self._plan_one(post, block, now_ns, data_age_ns_max)
+            elif not any(known is basket for known in baskets):
+                baskets.append(basket)
+                self._plan_basket(basket, block, now_ns, data_age_ns_max)
+        self._hand_out(block)
+        table.dirty.clear()  # what is dirty now is so by our own doing
+
+    def _hand_out(self, block: ResidualReason | None) -> None:
+        cancels, effects = self._cancels, self._outbox.effects
+        account = self._table.account
+        if cancels:
+            self.cancels_asked += len(cancels)
+            if block is not None:
+                effects.append(CancelAll(account=account))
+            else:
+                effects.append(CancelOrders(account=account, orders=tuple(cancels)))
+            self._cancels = []
+        if self._places:
+            effects += self._places
+            self._places = []
+
+    # -- one instrument ----------------------------------------------------------------------------
+
+    def _plan_one(
+        self, post: Post, block: ResidualReason | None, now_ns: int, data_age_ns_max: int
+    ) -> None:
+        if post.wish is None and not post.working:
+            post.residuals = ()
+            return
+        post.denied = None
+        reason = block or self._sight.post_block(post, now_ns, data_age_ns_max)
+        wish = post.wish
+        if reason is None and wish is not None and wish.valid_until_ns <= now_ns:
+            reason = _EXPIRED
+            post.wish = None
+        if reason is not None:
+            self._blind(post, reason, now_ns)
+            return
+        made = self._made(post, now_ns)
+        left: list[Residual] = []
+        for draft in self._allowed_now(post, made, left, now_ns):
+            self._place(post, draft, left, now_ns)
+        self._leave(post, (*made.residuals, *left) if left else made.residuals)
+
+    def _made(self, post: Post, now_ns: int) -> Plan:
+        """Plan one instrument and note what is to be cancelled."""
+        table = self._table
+        made = plan(
+            post.wish,
+            instrument=post.instrument,
+            holding=table.ledger.holding(post.instrument.id),
+            working=post.working.values(),
+            cash_free_micro=table.ledger.cash_free_micro,
+            mark=post.mark,
+            settings=self._settings,
+            now_ns=now_ns,
+        )
+        self._cancel(made.cancels, now_ns)
+        return made
+
+    def _cancel(self, cancels: tuple[OrderId, ...], now_ns: int) -> None:
+        table = self._table
+        for number in cancels:
+            table.ask_cancel(table.orders[number], now_ns)
+            self._cancels.append(number)
+
+    def _blind(self, post: Post, reason: ResidualReason, now_ns: int) -> None:
+        """Place nothing and cancel what rests, unless the venue would not even hear a cancel."""
+        if post.working and self._sight.cancels_work:
+            wish, post.wish = post.wish, None
+            self._made(post, now_ns)
+            post.wish = wish
+        wished = reason is _EXPIRED or post.wish is not None
+        self._leave(post, (Residual(reason, _BUY, 0, 0),) if wished else ())
+
+    def _leave(self, post: Post, residuals: tuple[Residual, ...]) -> None:
+        post.residuals = residuals
+        for residual in residuals:
+            self.residuals[residual.reason] += 1
+
+    def _allowed_now(
+        self, post: Post, made: Plan, left: list[Residual], now_ns: int
+    ) -> tuple[Draft, ...]:
+        """Return the drafts that may be placed at this moment; the others are left over."""
+        places = made.places
+        if not places:
+            return places
+        if now_ns < post.cooldown_ns:
+            left += [_left(post, draft, _COOLDOWN, draft.size) for draft in places]
+            return ()
+        if self._sight.rests_only and not places[0].post_only:
+            left += [_left(post, draft, _CLOSED, draft.size) for draft in places]
+            return ()
+        return places
+
+    def _place(self, post: Post, draft: Draft, left: list[Residual], now_ns: int) -> Working | None:
+        """Ask risk and make the order, as large as risk allows."""
+        mark, bot, table = post.mark, post.bot, self._table
+        if bot is None or mark is None or mark.proof_ns is None:
+            return None
+        answer = self._gate.check(
+            Proposal(
+                bot=bot,
+                instrument=post.instrument,
+                leg=draft.leg,
+                side=draft.side,
+                price=draft.price,
+                size=draft.size,
+                reducing=draft.side is _SELL,
+                post_only=draft.post_only,
+            ),
+            mark_age_ns=now_ns - mark.proof_ns,
+            open_orders=table.live_count,
+            now_ns=now_ns,
+        )
+        if isinstance(answer, Denied):
+            self.denials[answer.reason] += 1
+            post.denied = answer
+            left.append(_left(post, draft, _RISK, draft.size))
+            return None
+        if answer.size != draft.size:
+            left.append(_left(post, draft, _RISK, draft.size - answer.size))
+            draft = msgspec.structs.replace(draft, size=answer.size)
+            value = post.instrument.proceeds_micro(draft.price, draft.size)
+            if not draft.post_only and value < post.instrument.notional_min_micro:
+                left.append(_left(post, draft, _BELOW_MIN, draft.size))
+                return None
+        known = table.create(draft, bot, post, now_ns)
+        self._places.append(PlaceOrder(order=known.order))
+        self.orders_placed += 1
+        self._proofs.placed(bot)
+        return known
+
+    # -- a basket ----------------------------------------------------------------------------------
+
+    def _plan_basket(
+        self, basket: Basket, block: ResidualReason | None, now_ns: int, data_age_ns_max: int
+    ) -> None:
+        """Plan all targets together: every placement of them is made, or none."""
+        posts = [self._table.posts.get(target.instrument) for target in basket.targets]
+        members = [post for post in posts if post is not None and post.basket is basket]
+        reason = block
+        if len(members) < len(basket.targets) or basket.valid_until_ns <= now_ns:
+            reason = reason or _EXPIRED
+        for post in members:
+            reason = reason or self._sight.post_block(post, now_ns, data_age_ns_max)
+        if reason is not None:
+            for post in members:
+                if reason is _EXPIRED:
+                    post.wish = post.basket = None
+                self._blind(post, reason, now_ns)
+            return
+        before = len(self._places)
+        created: list[Working] = []
+        possible = True
+        for post in members:
+            post.denied = None
+            made = self._made(post, now_ns)
+            left: list[Residual] = []
+            for draft in self._allowed_now(post, made, left, now_ns) if possible else ():
+                known = self._place(post, draft, left, now_ns)
+                if known is not None:
+                    created.append(known)
+            self._leave(post, (*made.residuals, *left))
+            possible = possible and not post.residuals
+        if not possible:
+            for known in reversed(created):
+                self._table.undo(known)
+            self.orders_placed -= len(created)
+            del self._places[before:]
+
+
+def _left(post: Post, draft: Draft, reason: ResidualReason, size: int) -> Residual:
+    """Return what is left of a draft, in YES-space."""
+    no = draft.leg is _NO
+    bid = (draft.side is _BUY) is not no
+    level = post.instrument.one - draft.price if no else draft.price
+    return Residual(reason, _BUY if bid else _SELL, level, size)

@@ -1,0 +1,146 @@
+"""Readings: what everyone may ask an executor. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import ResidualReason
+from engine.domain.orders import Order, OrderId
+from engine.executor.ledger import Ledger
+from engine.executor.markets import Markets
+from engine.executor.plan import Residual
+from engine.executor.planning import Planning
+from engine.executor.proof import ZeroProof
+from engine.executor.reconciler import Reconciler
+from engine.executor.records import Working
+from engine.executor.settings import MS
+from engine.executor.sight import Sight
+from engine.executor.table import OrderTable
+from engine.risk.gate import Denied, RiskGate
+from engine.risk.reasons import DenyReason
+
+
+class Readings:
+    """The read-only side of an executor."""
+
+    ledger: Ledger
+    _gate: RiskGate
+    _table: OrderTable
+    _sight: Sight
+    _markets: Markets
+    _planning: Planning
+    _reconciler: Reconciler
+
+    # -- limits ------------------------------------------------------------------------------------
+
+    @property
+    def _data_age_ns_max(self) -> int:
+        """Oldest accepted proof of a book. Read from the gate, so that new limits reach all."""
+        return self._gate._limits.data_age_ms_max * MS  # noqa: SLF001 the gate holds the limits
+
+    @property
+    def _mark_age_ns_max(self) -> int:
+        """How long a last two-sided value may mark a holding."""
+        return self._gate._limits.mark_age_ms_max * MS  # noqa: SLF001 the gate holds the limits
+
+    # -- what everyone may ask ---------------------------------------------------------------------
+
+    @property
+    def healthy(self) -> bool:
+        """True where nothing of the whole account forbids placing."""
+        return self._sight.account_block() is None
+
+    @property
+    def recovering(self) -> bool:
+        """True until the venue's open orders and fills have been believed."""
+        return self._sight.recovering
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason of the account not to place, in words."""
+        return self._sight.reasons
+
+    def proven_zero(self, bot: BotId | None = None) -> ZeroProof | None:
+        """Return the proof that nothing of the bot, or of the account, is open; None = not yet."""
+        return self._reconciler.proofs.proven(bot)
+
+    @property
+    def open_and_unknown(self) -> tuple[int, int]:
+        """How many orders may still fill, and how many of them are UNKNOWN."""
+        return self._table.live_count, len(self._table.unknown)
+
+    def order(self, order: OrderId) -> Order | None:
+        """Return an order, live or ended; None where it is unknown or was forgotten."""
+        known = self._table.orders.get(order)
+        return None if known is None else known.order
+
+    def record(self, order: OrderId) -> Working | None:
+        """Return an order with its state (read only)."""
+        return self._table.orders.get(order)
+
+    def working(self, instrument: InstrumentId) -> tuple[Working, ...]:
+        """Return an instrument's orders that may still fill, oldest first (read only)."""
+        post = self._table.posts.get(instrument)
+        return () if post is None else tuple(post.working.values())
+
+    def working_sizes(self, instrument: InstrumentId) -> tuple[int, int]:
+        """Return what working orders may still buy and sell, in YES-space."""
+        bids = asks = 0
+        post = self._table.posts.get(instrument)
+        for known in post.working.values() if post is not None else ():
+            if known.bid:
+                bids += known.remaining
+            else:
+                asks += known.remaining
+        return bids, asks
+
+    def explain(self, instrument: InstrumentId) -> tuple[tuple[Residual, ...], Denied | None]:
+        """Return what the last plan left over, and what risk said if it said no."""
+        post = self._table.posts.get(instrument)
+        return ((), None) if post is None else (post.residuals, post.denied)
+
+    def concerned(self) -> list[InstrumentId]:
+        """Return the instruments with a wish, an order or a holding: those that need marks."""
+        held = self.ledger.held
+        return [
+            key
+            for key, post in self._table.posts.items()
+            if post.wish is not None or post.working or key in held
+        ]
+
+    def equity_micro(self, now_ns: int) -> int:
+        """Return equity at risk marks: the side each holding would leave by."""
+        return self.ledger.equity_micro(
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._mark_age_ns_max
+        )
+
+    def equity_mid_micro(self, now_ns: int) -> int:
+        """Return equity at the last two-sided mids: for people, labelled so."""
+        del now_ns
+        return self.ledger.shown_equity_micro(self._markets.marks)
+
+    @property
+    def residuals(self) -> Counter[ResidualReason]:
+        """How often each reason left a part of a wish over."""
+        return self._planning.residuals
+
+    @property
+    def denials(self) -> Counter[DenyReason]:
+        """How often risk denied, by reason."""
+        return self._planning.denials
+
+    @property
+    def orders_placed(self) -> int:
+        """Orders asked for since this object was made."""
+        return self._planning.orders_placed
+
+    @property
+    def cancels_asked(self) -> int:
+        """Cancels asked for by plans since this object was made."""
+        return self._planning.cancels_asked
+
+    @property
+    def fills(self) -> int:
+        """Fills booked since this object was made."""
+        return self._table.fills

@@ -1,0 +1,97 @@
+"""Sight: every reason not to trade (law M), of the account and of one instrument.
+
+It only remembers and answers. What rests while blind is cancelled by the planning; where the venue
+is restarting or disabled a cancel cannot work, so nothing is asked of it until it lifts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import VenueMode
+from engine.domain.intents import ResidualReason
+from engine.executor.records import Post
+from engine.risk.breakers import Breakers
+
+_BLIND = ResidualReason.BLIND
+_RISK = ResidualReason.RISK
+_CLOSED = ResidualReason.MARKET_CLOSED
+_DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
+
+
+class SightState(msgspec.Struct, kw_only=True):
+    """What must survive a restart."""
+
+    halted: str = ""
+    """Why everything was stopped; empty = it was not."""
+    contradictions: list[str] = []
+    """What the venue said that cannot be true; cleared when a person releases the latch."""
+
+
+class Sight:
+    """All reasons of one account."""
+
+    __slots__ = ("_breakers", "_closed", "mode", "recovering", "state", "unhealthy")
+
+    def __init__(self, breakers: Breakers, *, recovering: bool) -> None:
+        self._breakers = breakers
+        self.state = SightState()
+        self.unhealthy: dict[str, str] = {}
+        """Reason by source, for example `user_feed`."""
+        self.mode = VenueMode.OPEN
+        self._closed = False
+        self.recovering = recovering
+        """True until a complete listing has been believed (law N)."""
+
+    def account_block(self) -> ResidualReason | None:
+        """Return why the account places nothing at all; None = it may."""
+        if self.recovering or self.unhealthy or self.state.contradictions:
+            return _BLIND
+        if self._breakers.latched or self._breakers.stopped is not None or self.state.halted:
+            return _RISK
+        if self._closed:
+            return _CLOSED
+        return None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason in words, for people."""
+        found = ["reconciliation pending"] if self.recovering else []
+        found += [f"{source}: {why}" for source, why in self.unhealthy.items()]
+        found += self.state.contradictions
+        if self._breakers.latched:
+            found.append(f"KILL latch: {self._breakers.latch_reason}")
+        if self._breakers.stopped is not None:
+            found.append(f"risk stop: {self._breakers.stopped}")
+        if self.state.halted:
+            found.append(f"stopped: {self.state.halted}")
+        if self.mode is not VenueMode.OPEN:
+            found.append(f"venue is {self.mode}")
+        return tuple(found)
+
+    @property
+    def cancels_work(self) -> bool:
+        """False while the venue takes nothing, cancels included."""
+        return self.mode not in _DEAF
+
+    @property
+    def rests_only(self) -> bool:
+        """True while the venue takes only post-only orders."""
+        return self.mode is VenueMode.POST_ONLY
+
+    def take_mode(self, mode: VenueMode) -> None:
+        """Obey what the venue takes."""
+        self.mode = mode
+        self._closed = mode is not VenueMode.OPEN and mode is not VenueMode.POST_ONLY
+
+    @staticmethod
+    def post_block(post: Post, now_ns: int, data_age_ns_max: int) -> ResidualReason | None:
+        """Return why nothing is placed in one instrument; None = it may be."""
+        mark = post.mark
+        if post.closed or (mark is not None and mark.closed):
+            return _CLOSED
+        if mark is None or not mark.trusted or mark.proof_ns is None:
+            return _BLIND
+        if now_ns - mark.proof_ns > data_age_ns_max:
+            return _BLIND
+        return None

@@ -1,0 +1,103 @@
+"""Snapshots: everything of an executor that must survive a restart, as bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import BookMarked
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.orders import OrderId
+from engine.errors import BadInput
+from engine.executor.ledger_state import LedgerState
+from engine.executor.markets import Markets
+from engine.executor.reconciler import Reconciler
+from engine.executor.records import Working
+from engine.executor.sight import Sight, SightState
+from engine.executor.table import OrderTable
+from engine.risk.breakers import Breakers
+
+
+class _Pause(msgspec.Struct, frozen=True):
+    closed: bool
+    cooldown_ns: int
+    refusals: int
+
+
+class _State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    version: int = 1
+    account: AccountId
+    ledger: LedgerState
+    orders: list[Working]
+    last_id: int
+    pauses: dict[InstrumentId, _Pause]
+    marks: list[BookMarked]
+    sight: SightState
+    breakers: bytes
+    fills_ok_ns: int
+
+
+def encode(
+    table: OrderTable,
+    sight: Sight,
+    breakers: Breakers,
+    markets: Markets,
+    reconciler: Reconciler,
+) -> bytes:
+    """Return the state as MessagePack. Live orders come first, oldest first, then ended ones."""
+    questions = reconciler.questions
+    live = table.live()
+    return msgspec.msgpack.encode(
+        _State(
+            account=table.account,
+            ledger=table.ledger.state,
+            orders=[*live, *(table.orders[number] for number in table.ended)],
+            last_id=table.last_id,
+            pauses={
+                key: _Pause(post.closed, post.cooldown_ns, post.refusals)
+                for key, post in table.posts.items()
+            },
+            marks=[markets.marks[key] for key in table.ledger.held if key in markets.marks],
+            sight=sight.state,
+            breakers=breakers.state(),
+            fills_ok_ns=max(questions.fills_ok_ns, questions.fills_reach_ns),
+        )
+    )
+
+
+def decode(
+    state: bytes,
+    table: OrderTable,
+    sight: Sight,
+    breakers: Breakers,
+    *,
+    markets: Markets,
+    reconciler: Reconciler,
+) -> None:
+    """Fill fresh objects with a saved state. Raises BadInput where it cannot be read."""
+    try:
+        saved = msgspec.msgpack.decode(state, type=_State)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"the snapshot of {table.account} cannot be read: {error}") from None
+    if saved.account != table.account:
+        raise BadInput(f"the snapshot is of {saved.account}, not of {table.account}")
+    if table.orders or table.posts:
+        raise BadInput(f"{table.account} is already in use and cannot be restored into")
+    table.ledger.restore(saved.ledger)
+    _restore_posts(table, saved)
+    table.restore(saved.orders, OrderId(saved.last_id))
+    for mark in saved.marks:
+        # What was seen before the restart may mark a holding; it proves nothing any more.
+        markets.marks[mark.instrument] = msgspec.structs.replace(mark, trusted=False)
+    sight.state = saved.sight
+    breakers.restore(saved.breakers)
+    reconciler.questions.fills_reach_ns = saved.fills_ok_ns
+
+
+def _restore_posts(table: OrderTable, saved: _State) -> None:
+    for instrument in list(saved.ledger.instruments.values()):
+        post = table.listed(instrument)
+        pause = saved.pauses.get(instrument.id)
+        if pause is not None:
+            post.closed = pause.closed
+            post.cooldown_ns = pause.cooldown_ns
+            post.refusals = pause.refusals

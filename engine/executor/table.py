@@ -1,0 +1,298 @@
+"""The table: every order of the account, the only place where an order's state is assigned.
+
+Keeps reservation, exposure and the instrument's working orders in step with each move. Ended orders
+are remembered up to a maximum, so that a late fill finds its order; the fills of a forgotten order
+are all settled or void.
+"""
+
+from __future__ import annotations
+
+from engine.domain.events import OrderFilled
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
+from engine.domain.orders import Order, OrderId, OrderState
+from engine.errors import BrokenInvariant, InvalidTransition
+from engine.executor.asking import NEVER
+from engine.executor.fill_book import FILLS_KNOWN_MAX
+from engine.executor.holdings_told import tell_holding
+from engine.executor.ledger import Ledger
+from engine.executor.ledger_state import Booked
+from engine.executor.order_machine import ENDS, FINDINGS, LIVES_AGAIN, MOVES, STAYS, Happened
+from engine.executor.plan import Draft
+from engine.executor.records import Post, Working, working_of
+from engine.executor.settings import ExecutorSettings
+from engine.risk.exposure import ExposureBook
+
+RETIRE_TRIES_MAX = 8
+"""Ended orders looked at per retirement: those with unsettled fills go to the end of the queue."""
+
+_UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
+_FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
+
+
+class OrderTable:
+    """Orders by id and by instrument, in step with ledger and exposure."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        ledger: Ledger,
+        exposure: ExposureBook,
+        settings: ExecutorSettings,
+    ) -> None:
+        self.account = account
+        self.ledger = ledger
+        self.exposure = exposure
+        self._settings = settings
+        self.posts: dict[InstrumentId, Post] = {}
+        self.over: dict[InstrumentId, Post] = {}
+        """Forgotten instruments of which ended orders are still remembered."""
+        self.orders: dict[OrderId, Working] = {}
+        self.ended: dict[OrderId, None] = {}
+        """Ended orders, the longest ended first."""
+        self.unknown: dict[OrderId, Working] = {}
+        self.last_id = 0
+        self.live_count = 0
+        self.dirty: dict[InstrumentId, None] = {}
+        """Instruments to plan, in the order in which something happened to them."""
+        self.fills = 0
+        """Fills booked."""
+        self.moved_ns = -1
+        """When money or tokens last moved; -1 = never."""
+        self.moves = 0
+        """How often they moved."""
+        self.wake_ns = NEVER
+        """When a wish may have expired or a pause may be over, at the earliest."""
+
+    # -- instruments -------------------------------------------------------------------------------
+
+    def listed(self, instrument: Instrument) -> Post:
+        """Learn an instrument or its changed terms."""
+        self.ledger.listed(instrument)
+        self.exposure.listed(instrument)
+        post = self.posts.get(instrument.id)
+        if post is None:
+            if len(self.posts) >= self._settings.instruments_max:
+                raise BrokenInvariant("more instruments than instruments_max: forget closed ones")
+            post = self.over.pop(instrument.id, None) or Post(instrument)
+            self.posts[instrument.id] = post
+            if not self.ledger.holding(instrument.id).flat:
+                tell_holding(self.exposure, self.ledger, instrument)
+        post.instrument = instrument
+        self.dirty[instrument.id] = None
+        return post
+
+    def forget(self, instrument: InstrumentId) -> bool:
+        """Drop an instrument that is over; False while an order or a holding still needs it."""
+        post = self.posts.get(instrument)
+        if post is None:
+            return True
+        if post.working or not self.ledger.forget(instrument):
+            return False
+        self.exposure.forget(instrument)
+        del self.posts[instrument]
+        self.dirty.pop(instrument, None)
+        if post.remembered:
+            self.over[instrument] = post
+        else:
+            del self.ledger.state.instruments[instrument]
+        return True
+
+    def post_of(self, known: Working) -> Post:
+        """Return an order's instrument, also if it was forgotten before the order was."""
+        instrument = known.order.instrument
+        post = self.posts.get(instrument)
+        return post if post is not None else self.listed(self.over[instrument].instrument)
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def create(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Working:
+        """Make a numbered order: what it may take is reserved, its exposure counted."""
+        settings = self._settings
+        number = OrderId(self.last_id + 1)
+        order = Order(
+            account=self.account,
+            id=number,
+            bot=bot,
+            instrument=post.instrument.id,
+            leg=draft.leg,
+            side=draft.side,
+            price=draft.price,
+            size=draft.size,
+            type=draft.type,
+            post_only=draft.post_only,
+            expires_ns=draft.expires_ns,
+            created_ns=now_ns,
+            fence=settings.fence,
+        )
+        self.ledger.commit(order, draft.size)
+        self.last_id = number
+        known = working_of(order, post.instrument)
+        self._live(known, post)
+        return known
+
+    def undo(self, known: Working) -> None:
+        """Take back an order that was created in this very turn and never handed out."""
+        self.close_books(known)
+        self._drop(known)
+
+    def adopt(self, order: Order, now_ns: int) -> Working | None:
+        """Take a journaled order of an earlier life; None where it is known already."""
+        if order.id in self.orders or order.id <= self.last_id:
+            return None
+        post = self.posts.get(order.instrument)
+        if post is None:
+            raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
+        self.last_id = order.id
+        known = working_of(order, post.instrument)
+        known.changed_ns = now_ns
+        self.ledger.commit(order, order.size, forced=True)
+        self._live(known, post)
+        return known
+
+    def restore(self, saved: list[Working], last_id: OrderId) -> None:
+        """Take back saved orders, live ones first; the ledger has been restored before."""
+        self.last_id = last_id
+        for known in saved:
+            number = known.order.id
+            if known.state.ended:
+                self.orders[number] = known
+                self.ended[number] = None
+                self.posts[known.order.instrument].remembered += 1
+                continue
+            self._live(known, self.posts[known.order.instrument])
+            if known.state is _UNKNOWN:
+                self.unknown[number] = known
+
+    def live(self) -> list[Working]:
+        """Return every order that may still fill."""
+        return [known for post in self.posts.values() for known in post.working.values()]
+
+    def _live(self, known: Working, post: Post) -> None:
+        number = known.order.id
+        if number not in self.orders:
+            self.orders[number] = known
+            post.remembered += 1
+        post.working[number] = known
+        self.live_count += 1
+        self.exposure.live(known.order, known.remaining)
+
+    def close_books(self, known: Working) -> None:
+        """Release everything an order held: it cannot fill any more (law G)."""
+        order = known.order
+        self.ledger.commit(order, 0)
+        self.exposure.live(order, 0)
+        self.posts[order.instrument].working.pop(order.id, None)
+        self.live_count -= 1
+
+    # -- moves -------------------------------------------------------------------------------------
+
+    def happen(self, known: Working, happened: Happened, now_ns: int) -> None:
+        """Move an order by the table. Raises InvalidTransition on a missing pair.
+
+        A venue's own word about an UNKNOWN order is taken as the finding it amounts to.
+        """
+        before = known.state
+        if before is _UNKNOWN:
+            happened = FINDINGS.get(happened, happened)
+        if happened is _FOUND_OPEN and known.remaining < known.order.size:
+            happened = _FOUND_PART
+        move = MOVES.get((before, happened))
+        if move is None:
+            raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
+        after, kind = move
+        if kind == STAYS:
+            known.state = after
+            return
+        known.state = after
+        known.changed_ns = now_ns
+        known.missing = 0
+        number = known.order.id
+        if before is _UNKNOWN:
+            del self.unknown[number]
+            known.cancel_asked = False
+        if kind == ENDS:
+            self._end(known)
+        elif kind == LIVES_AGAIN:
+            self._revive(known)
+        if after is _UNKNOWN:
+            self.unknown[number] = known
+            known.unknown_ns = now_ns
+            known.asks = known.not_found = 0
+            known.cancel_asked = before is _CANCELLING
+        elif after is _CANCELLING:
+            known.cancel_asked = True
+        self.dirty[known.order.instrument] = None
+
+    def ask_cancel(self, known: Working, now_ns: int) -> None:
+        """Note that a cancel of a live order is on its way."""
+        self.happen(known, Happened.CANCEL_ASKED, now_ns)
+        known.cancel_asked = True
+
+    def _end(self, known: Working) -> None:
+        self.close_books(known)
+        self.ended[known.order.id] = None
+        if len(self.ended) > self._settings.ended_orders_max:
+            self.retire()
+
+    def _revive(self, known: Working) -> None:
+        """Take back what was released: the order lives although we believed it had ended."""
+        order = known.order
+        del self.ended[order.id]
+        post = self.post_of(known)
+        self.ledger.commit(order, known.remaining, forced=True)
+        self._live(known, post)
+
+    def fill(self, known: Working, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
+        """Book a fill and move its order; return what the ledger did and whether it was new.
+
+        Also a fill that is void at birth has used up its part of the order: the venue matched it.
+        """
+        order = known.order
+        new = event.fill not in self.ledger.state.fills.states
+        booked = self.ledger.book(order, event, now_ns=now_ns)
+        if new:
+            self.fills += 1
+            rest = known.remaining - event.size
+            post = self.post_of(known)
+            whole = rest < post.instrument.lot
+            known.remaining = max(0, rest)
+            self.happen(known, Happened.FILLED_ALL if whole else Happened.FILLED_PART, now_ns)
+            if order.id in post.working:
+                self.ledger.commit(order, known.remaining, forced=True)
+                self.exposure.live(order, known.remaining)
+        if booked.changed or new:
+            known.changed_ns = now_ns
+            self.moved(order.instrument, now_ns)
+        return booked, new
+
+    def moved(self, instrument: InstrumentId | None, now_ns: int) -> None:
+        """Note that money moved, and tokens of this instrument."""
+        self.moved_ns = now_ns
+        self.moves += 1
+        if instrument is not None:
+            tell_holding(self.exposure, self.ledger, self.ledger.state.instruments[instrument])
+            self.dirty[instrument] = None
+
+    def retire(self) -> None:
+        """Forget the longest ended orders beyond the maximum, unless a fill is undecided."""
+        fills = self.ledger.state.fills
+        ended = self.ended
+        for _ in range(RETIRE_TRIES_MAX):
+            over = len(ended) > self._settings.ended_orders_max
+            if not ended or not (over or len(fills.states) > FILLS_KNOWN_MAX):
+                return
+            number = next(iter(ended))
+            del ended[number]
+            if fills.decided(number):
+                fills.forget(number)
+                self._drop(self.orders[number])
+            else:
+                ended[number] = None
+
+    def _drop(self, known: Working) -> None:
+        instrument = known.order.instrument
+        del self.orders[known.order.id]
+        post = self.posts.get(instrument) or self.over[instrument]
+        post.remembered -= 1
+        if not post.remembered and self.over.pop(instrument, None) is not None:
+            del self.ledger.state.instruments[instrument]
