@@ -114,10 +114,10 @@ class Fills:
         signed = sign * fill.size
         if fill.side is Side.BUY:
             position.bought += signed
-            position.bought_micro += value
+            position.spent_micro += value
         else:
             position.sold += signed
-            position.sold_micro += value
+            position.received_micro += value
             signed = -signed
         if fill.state is FillState.CONFIRMED:
             position.settled += signed

@@ -75,8 +75,8 @@ class PositionFold(msgspec.Struct, kw_only=True):
     pending: int = 0
     bought: int = 0
     sold: int = 0
-    bought_micro: int = 0
-    sold_micro: int = 0
+    spent_micro: int = 0
+    received_micro: int = 0
     fee_micro: int = 0
     unvalued: int = 0
     updated_ns: int

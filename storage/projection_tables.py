@@ -89,8 +89,8 @@ class PositionRow(SQLModel, table=True):
     pending: int = whole()
     bought: int = whole()
     sold: int = whole()
-    bought_micro: int = whole()
-    sold_micro: int = whole()
+    spent_micro: int = whole()
+    received_micro: int = whole()
     fee_micro: int = whole()
     unvalued: int
     """Fills without a value; while there are any, the two sums above are not whole."""

@@ -204,7 +204,7 @@ def test_an_order_is_told_from_its_placing_to_its_fill(desk: Desk) -> None:
     assert [row["value_micro"] for row in desk.rows("fills")] == [1_960_000, 2_940_000]
     position = desk.position()
     assert (position["pending"], position["settled"]) == (10_000_000, 0)
-    assert (position["bought_micro"], position["unvalued"]) == (4_900_000, 0)
+    assert (position["spent_micro"], position["unvalued"]) == (4_900_000, 0)
 
 
 def test_a_fill_settles_or_is_reversed_once(desk: Desk) -> None:

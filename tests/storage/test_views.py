@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from sqlite3 import Connection
+
+import pytest
+
+from engine.domain.commands import Kill
+from engine.domain.instruments import Mode
+from storage import commands, views
+from storage.database import connect_reader, writing
+from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+
+RUN = Run(
+    engine_id="e1",
+    account="paper",
+    kind=RunKind.REPLAY,
+    recording="day",
+    bot="maker",
+    strategy="market_maker",
+    started_ns=1,
+    status=RunStatus.DONE,
+    pnl_micro=-1_250_000,
+    fees_micro=10,
+    result='{"x": 1}',
+)
+
+
+def insert(connection: Connection, table: str, **values: object) -> None:
+    names = ", ".join(values)
+    places = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(values.values()))
+
+
+def insert_order(connection: Connection, number: int, **more: object) -> None:
+    values: dict[str, object] = {
+        "engine_id": "e1",
+        "account": "paper",
+        "id": number,
+        "mode": "paper",
+        "bot": "maker",
+        "instrument": "known",
+        "leg": "yes",
+        "side": "buy",
+        "price": 4_900,
+        "size": 5_000_000,
+        "type": "gtc",
+        "post_only": True,
+        "created_ns": number * 10,
+        "state": "open",
+        "filled": 1_500_000,
+        "voided": 0,
+        "fee_micro": 12,
+        "reason": "",
+        "doubts": 0,
+        "updated_ns": 0,
+        "seq": number,
+    }
+    insert(connection, "orders", **{**values, **more})
+
+
+def insert_fill(connection: Connection, name: str, at_ns: int, **more: object) -> None:
+    values: dict[str, object] = {
+        "engine_id": "e1",
+        "account": "paper",
+        "id": name,
+        "mode": "paper",
+        "order_id": 1,
+        "bot": "maker",
+        "instrument": "known",
+        "leg": "yes",
+        "side": "buy",
+        "price": 4_900,
+        "size": 1_500_000,
+        "value_micro": 735_000,
+        "fee_micro": 12,
+        "liquidity": "maker",
+        "state": "matched",
+        "source": "taped",
+        "at_ns": at_ns,
+        "updated_ns": at_ns,
+        "seq": 1,
+    }
+    insert(connection, "fills", **{**values, **more})
+
+
+@pytest.fixture
+def filled(state: Path) -> Path:
+    with writing(state) as connection:
+        insert(
+            connection,
+            "instruments",
+            engine_id="e1",
+            id="known",
+            kind="binary",
+            currency="USD",
+            price_decimals=4,
+            size_decimals=6,
+            tick=100,
+            lot=10_000,
+            market="",
+            series="",
+            body="{}",
+            updated_ns=0,
+        )
+        insert_order(connection, 1)
+        insert_order(connection, 2, state="filled")
+        insert_order(connection, 3, instrument="unknown")
+        insert_order(connection, 4, mode="live", account="live")
+        insert_fill(connection, "f1", 10)
+        insert_fill(connection, "f2", 20, order_id=2)
+    return state
+
+
+@pytest.fixture
+def reader(filled: Path) -> Iterator[Connection]:
+    with closing(connect_reader(filled)) as connection:
+        yield connection
+
+
+def test_orders_of_one_mode_newest_first(reader: Connection) -> None:
+    rows = views.orders(reader, "e1", mode=Mode.PAPER)
+    assert [row["id"] for row in rows] == [3, 2, 1]
+    assert [row["id"] for row in views.orders(reader, "e1", mode=Mode.LIVE)] == [4]
+    assert [r["id"] for r in views.orders(reader, "e1", mode=Mode.PAPER, open_only=True)] == [3, 1]
+    turned = views.orders(reader, "e1", mode=Mode.PAPER, before_ns=30, limit=1)
+    assert [row["id"] for row in turned] == [2]
+    known = views.orders(reader, "e1", mode=Mode.PAPER, instrument="known")
+    assert [row["id"] for row in known] == [2, 1]
+
+
+def test_ints_are_shown_as_a_person_writes_them(reader: Connection) -> None:
+    unknown, _, row = views.orders(reader, "e1", mode=Mode.PAPER)
+    assert (row["price"], row["size"]) == (Decimal("0.4900"), Decimal("5.000000"))
+    assert (row["price_raw"], row["filled"]) == (4_900, Decimal("1.5"))
+    assert row["fee"] == Decimal("0.000012")
+    assert "fee_micro" not in row
+    assert unknown["price"] is None
+    assert unknown["price_raw"] == 4_900
+
+
+def test_fills_of_an_order(reader: Connection) -> None:
+    rows = views.fills(reader, "e1", mode=Mode.PAPER)
+    assert [row["id"] for row in rows] == ["f2", "f1"]
+    assert rows[0]["value"] == Decimal("0.735")
+    mine = views.fills(reader, "e1", mode=Mode.PAPER, account="paper", order_id=1)
+    assert [row["id"] for row in mine] == ["f1"]
+    assert views.fills(reader, "e1", mode=Mode.LIVE) == []
+
+
+def test_positions_are_what_is_held(filled: Path) -> None:
+    common = {
+        "engine_id": "e1",
+        "account": "paper",
+        "instrument": "known",
+        "mode": "paper",
+        "bought": 5_000_000,
+        "sold": 0,
+        "spent_micro": 2_450_000,
+        "received_micro": 0,
+        "fee_micro": 5,
+        "unvalued": 0,
+        "updated_ns": 0,
+        "seq": 1,
+    }
+    with writing(filled) as connection:
+        insert(connection, "positions", leg="yes", settled=5_000_000, pending=0, **common)
+        insert(connection, "positions", leg="no", settled=0, pending=0, **common)
+        insert(
+            connection,
+            "listings",
+            engine_id="e1",
+            instrument="known",
+            value_divisor=10_000,
+            payout_yes_micro=1_000_000,
+            seq=1,
+        )
+    with closing(connect_reader(filled)) as reader:
+        (row,) = views.positions(reader, "e1", mode=Mode.PAPER)
+    assert (row["settled"], row["bought"]) == (Decimal(5), Decimal(5))
+    assert (row["spent"], row["bought_raw"]) == (Decimal("2.45"), 5_000_000)
+    assert (row["payout_yes"], row["leg"]) == (Decimal(1), "yes")
+
+
+def test_runs_are_listed_and_shown(filled: Path) -> None:
+    market = RunMarket(
+        instrument="known",
+        orders=1,
+        fills=1,
+        fees_micro=0,
+        realised_micro=1_000_000,
+        unresolved_micro=0,
+        position_left=2_000_000,
+        resolved=True,
+    )
+    with writing(filled) as connection:
+        ids = [save_run(connection, RUN, equity=[(1, 5)], markets=[market]) for _ in range(3)]
+    with closing(connect_reader(filled)) as reader:
+        rows = views.runs(reader, "e1")
+        assert [row["id"] for row in rows] == ids[::-1]
+        assert rows[0]["pnl"] == Decimal("-1.25")
+        assert [row["id"] for row in views.runs(reader, "e1", before_id=ids[1])] == ids[:1]
+        assert views.runs(reader, "e1", kind="sweep") == []
+        one = views.run(reader, "e1", ids[0])
+        assert one is not None
+        assert one["result"] == '{"x": 1}'
+        assert views.run(reader, "e1", 99) is None
+        (row,) = views.run_markets(reader, "e1", ids[0])
+        assert (row["realised"], row["position_left"]) == (Decimal(1), Decimal(2))
+        assert views.run_equity(reader, "e1", ids[0]) == [(1, Decimal("0.000005"))]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_extremes(filled: Path) -> None:
+    curve = {at_ns * 60: (at_ns * 7_919) % 100_003 for at_ns in range(50_000)}
+    curve[31_337 * 60] = -5_000_000
+    curve[41_337 * 60] = 9_000_000
+    with writing(filled) as connection:
+        run_id = save_run(connection, RUN, equity=curve.items())
+    with closing(connect_reader(filled)) as reader:
+        points = views.run_equity(reader, "e1", run_id)
+    assert len(points) <= views.POINTS_MAX
+    assert points == sorted(points)
+    times = [at_ns for at_ns, _ in points]
+    assert (times[0], times[-1]) == (0, 49_999 * 60)
+    amounts = [amount for _, amount in points]
+    assert (min(amounts), max(amounts)) == (Decimal(-5), Decimal(9))
+    assert all(Decimal(curve[at_ns]).scaleb(-6) == amount for at_ns, amount in points)
+
+
+def test_the_equity_of_an_account(filled: Path) -> None:
+    with writing(filled) as connection:
+        for at_ns in range(5):
+            insert(
+                connection,
+                "equity",
+                engine_id="e1",
+                account="paper",
+                at_ns=at_ns,
+                mode="paper",
+                currency="USD",
+                equity_micro=at_ns * 1_000_000,
+                equity_mid_micro=0,
+                cash_micro=0,
+                day_start_micro=0,
+                peak_micro=0,
+            )
+    with closing(connect_reader(filled)) as reader:
+        points = views.equity(reader, "e1", account="paper", since_ns=2, until_ns=3)
+        assert points == [(2, Decimal(2)), (3, Decimal(3))]
+        assert views.equity(reader, "e1", account="other") == []
+
+
+def test_an_empty_file_gives_empty_tables(state: Path) -> None:
+    with closing(connect_reader(state)) as reader:
+        assert views.engine_state(reader, "e1") is None
+        for view in (views.bots, views.alerts, views.commands, views.audit, views.jobs):
+            assert view(reader, "e1") == []
+
+
+def test_the_house_is_shown(filled: Path) -> None:
+    with writing(filled) as connection:
+        commands.leave(connection, engine_id="e1", id="c1", command=Kill(), who="ann", now_ns=5)
+        insert(
+            connection,
+            "engine_state",
+            engine_id="e1",
+            state="running",
+            heartbeat_ns=5,
+            started_ns=1,
+            pid=7,
+            version="0.1",
+            latched=False,
+            detail="{}",
+        )
+        for number, acked in ((1, None), (2, 9)):
+            insert(
+                connection,
+                "alerts",
+                engine_id="e1",
+                severity="warning",
+                kind=f"k{number}",
+                text="t",
+                count=1,
+                first_ns=number,
+                last_ns=number,
+                acked_ns=acked,
+            )
+    with closing(connect_reader(filled)) as reader:
+        assert [row["kind"] for row in views.commands(reader, "e1")] == ["Kill"]
+        assert [row["who"] for row in views.audit(reader, "e1")] == ["ann"]
+        state = views.engine_state(reader, "e1")
+        assert state is not None
+        assert state["heartbeat_ns"] == 5
+        assert [row["kind"] for row in views.alerts(reader, "e1")] == ["k2", "k1"]
+        assert [row["kind"] for row in views.alerts(reader, "e1", unseen_only=True)] == ["k1"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (
+            "SELECT * FROM orders WHERE engine_id = 'e' AND mode = 'paper' AND created_ns < 9 "
+            "ORDER BY created_ns DESC LIMIT 5",
+            "ix_orders_engine_id_mode_created_ns",
+        ),
+        (
+            "SELECT * FROM fills WHERE engine_id = 'e' AND mode = 'paper' AND at_ns < 9 "
+            "ORDER BY at_ns DESC LIMIT 5",
+            "ix_fills_engine_id_mode_at_ns",
+        ),
+        (
+            "SELECT 1 FROM commands WHERE engine_id = 'e' AND state = 'pending' LIMIT 1",
+            "ix_commands_engine_id_state_created_ns",
+        ),
+    ],
+)
+def test_frequent_questions_use_their_index(state: Path, sql: str, index: str) -> None:
+    with closing(connect_reader(state)) as reader:
+        plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}"))
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
