@@ -38,7 +38,7 @@ PATIENCE_S = 30.0
 CHECKPOINT_RECORDS = 2_000
 """Records after which an idle moment is used to move the write-ahead log into the file."""
 
-CLOSED = StorageError("the journal is closed; open it again to append")
+CLOSED = StorageError("the journal is closed or its writer has ended: restart the program")
 
 _Queued = tuple[int, int, str, str, bytes, int]
 """seq, at_ns, account, kind, body, tape."""
