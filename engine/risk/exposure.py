@@ -107,7 +107,10 @@ class InstrumentRisk:
 
     def would_be_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
         """Return the exposure if this order were live too."""
-        added = self.loss_micro(leg, side, price, size, post_only)
+        if side is _BUY and post_only and not self.maker_pays:
+            added = -(-price * size // self.divisor)  # the usual order, without a call
+        else:
+            added = self.loss_micro(leg, side, price, size, post_only)
         yes = self.held_yes + self.live_yes
         no = self.held_no + self.live_no
         if leg is _BASE or (leg is _NO) is (side is _BUY):

@@ -149,7 +149,12 @@ class RiskGate:
         if (
             would_be <= self._instrument_max
             and risk.market_sum.micro + grown <= self._market_max
-            and self._bot_rest(proposal, risk) + would_be <= self._bot_max
+            and (
+                risk.bot_sum.micro + grown
+                if risk.bot == proposal.bot
+                else self._bot_rest(proposal, risk) + would_be
+            )
+            <= self._bot_max
             and account <= self._account_max
             and account + exposure.others_micro <= self._total_max
         ):
