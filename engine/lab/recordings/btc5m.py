@@ -24,7 +24,7 @@ from engine.errors import BadInput
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.book_hash import Sides
 from engine.feeds.polymarket.level_map import LevelMap
-from engine.feeds.polymarket.numbers import ONE, units
+from engine.feeds.polymarket.numbers import ONE
 from engine.lab.recordings.btc5m_market import (
     THOUSANDTH,
     BookFrame,
@@ -46,7 +46,6 @@ class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """One line of the recording."""
 
     recv_ts: float
-    """Receive time in seconds with microseconds, which a float holds exactly enough."""
     slug: str
     raw: BookFrame
 
@@ -90,14 +89,18 @@ class Btc5mRecording:
                 read = self._decode(line)
                 if read is None:
                     continue
-                frame, now_ns = read.raw, self._now(read)
+                frame = read.raw
+                stamp_ns = _stamp(frame.timestamp)
+                # Received in seconds with microseconds, which a float holds exactly enough.
+                received_ns = round(read.recv_ts * 1e6) * 1_000
+                now_ns = max(self._clock_ns, received_ns, stamp_ns)
                 if watch.due_ns <= now_ns:
                     yield from watch.due(now_ns)
                 self._clock_ns = stats.last_ns = now_ns
                 if stats.first_ns is None:
                     stats.first_ns = now_ns
                 try:
-                    events = self._take(read.slug, frame, now_ns)
+                    events = self._take(read.slug, frame, stamp_ns, now_ns)
                 except BadFrame as error:
                     events = self._refuse(frame, error.kind)
                 stats.events += len(events)
@@ -106,13 +109,6 @@ class Btc5mRecording:
         for now_ns, event in watch.rest():
             stats.last_ns = now_ns
             yield now_ns, event
-
-    def _now(self, line: Line | LooseLine) -> int:
-        """Return the clock: the later of receive time and the venue's stamp, never backwards."""
-        received_ns = round(line.recv_ts * 1e6) * 1_000
-        stamp = line.raw.timestamp
-        stamp_ns = int(stamp) * 1_000_000 if stamp.isascii() and stamp.isdigit() else 0
-        return max(self._clock_ns, received_ns, stamp_ns)
 
     def _decode(self, line: bytes) -> Line | LooseLine | None:
         try:
@@ -133,10 +129,12 @@ class Btc5mRecording:
         self.stats.anomaly(kind)
         return None
 
-    def _take(self, slug: str, frame: BookFrame, now_ns: int) -> list[Event]:
+    def _take(self, slug: str, frame: BookFrame, stamp_ns: int, now_ns: int) -> list[Event]:
         """Check one frame and give its events. Raises BadFrame."""
         if frame.event_type != "book":
             raise BadFrame("unknown event type")
+        if not stamp_ns:
+            raise BadFrame("timestamp not a number", repr(frame.timestamp))
         stats = self.stats
         market = self._markets.get(frame.market)
         if market is None:
@@ -144,7 +142,6 @@ class Btc5mRecording:
         token = market.tokens.get(frame.asset_id)
         if token is None:
             token = self._open_token(market, frame)
-        stamp_ns = units(frame.timestamp, 0, "timestamp") * 1_000_000
         book = token.read(bytes(frame.bids), bytes(frame.asks))
         bids, asks = book
         if bids and asks and bids[-1][0] >= asks[-1][0]:
@@ -240,6 +237,11 @@ class Btc5mRecording:
             return []
         market.book = None
         return [BookDistrusted(instrument=market.id, reason=kind)]
+
+
+def _stamp(text: str) -> int:
+    """Return the venue's milliseconds in ns; 0 where the text is no time."""
+    return int(text) * 1_000_000 if text.isascii() and text.isdigit() else 0
 
 
 def _trade(market: Market, token: Token, book: Sides) -> TradePrinted:

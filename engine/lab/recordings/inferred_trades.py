@@ -8,7 +8,6 @@ The size is the fall of the traded level where it fell, else nobody knows it (ar
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import NamedTuple
 
 from engine.domain.books import Level
@@ -50,23 +49,17 @@ def read_trade(last: int, before: Sides | None, after: Sides) -> InferredTrade:
 
 
 def size_at(levels: tuple[Level, ...], price: int) -> int:
-    """Return the size at a price of a side that is ordered best last, 0 where there is none."""
+    """Return the size at a price of a side that is ordered best last, 0 where there is none.
+
+    Looks from the best on: what trades is at the touch or next to it.
+    """
     rising = len(levels) < 2 or levels[0][0] < levels[-1][0]
-    if rising:
-        at = bisect_left(levels, price, key=_price)
-    else:
-        at = bisect_left(levels, -price, key=_negative_price)
-    if at < len(levels) and levels[at][0] == price:
-        return levels[at][1]
+    for level_price, size in reversed(levels):
+        if level_price == price:
+            return size
+        if (level_price < price) is rising:
+            return 0  # deeper levels are further away still
     return 0
-
-
-def _price(level: Level) -> int:
-    return level[0]
-
-
-def _negative_price(level: Level) -> int:
-    return -level[0]
 
 
 def _at_touch(readings: list[int], sides: Sides) -> list[tuple[Side, int]]:
