@@ -88,11 +88,11 @@ class Listings:
     ) -> None:
         known.missing = 0
         state = known.state
-        older = asked_ns is None or asked_ns < known.changed_ns
         if state.ended:
-            if not older and state is not S.FILLED:
+            if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
                 self._zombie(known, now_ns)
             return
+        older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
         if known.reported > known.filled:
             self._want_fills(now_ns)

@@ -16,7 +16,7 @@ from engine.executor.fill_book import FILLS_KNOWN_MAX
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
 from engine.executor.ledger_state import Booked
-from engine.executor.order_machine import ENDS, FINDINGS, LIVES_AGAIN, MOVES, STAYS, Happened
+from engine.executor.order_machine import ENDS, FINDINGS, LIVES_AGAIN, MOVES, QUIET, STAYS, Happened
 from engine.executor.plan import Draft
 from engine.executor.records import Post, Working, working_of
 from engine.executor.settings import ExecutorSettings
@@ -221,7 +221,8 @@ class OrderTable:
             known.cancel_asked = before is _CANCELLING
         elif after is _CANCELLING:
             known.cancel_asked = True
-        self.dirty[known.order.instrument] = None
+        if kind != QUIET:
+            self.dirty[known.order.instrument] = None
 
     def ask_cancel(self, known: Working, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""

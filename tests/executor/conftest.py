@@ -243,13 +243,13 @@ class Rig:
         return OpenOrdersListed(account=ACCOUNT, orders=reports)
 
     def report(
-        self, order: int, state: OrderState = OrderState.OPEN, **changes: Any
+        self, number: int, state: OrderState = OrderState.OPEN, **changes: Any
     ) -> OrderReport:
-        known = self.executor.order(OrderId(order))
+        known = self.executor.order(OrderId(number))
         assert known is not None
         fields: dict[str, Any] = {
-            "identity": Identity(f"id{order}"),
-            "order": OrderId(order),
+            "identity": Identity(f"id{number}"),
+            "order": OrderId(number),
             "ours": True,
             "instrument": known.instrument,
             "leg": known.leg,

@@ -1,0 +1,540 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.domain.effects import CancelAll, CancelOrders, QueryFills, QueryOrder, RaiseAlert
+from engine.domain.events import (
+    BalancesListed,
+    CancelRefused,
+    CancelUnanswered,
+    FillsListed,
+    LatchSet,
+    OrderAccepted,
+    OrderCancelled,
+    OrderDelayed,
+    OrderNotFound,
+    OrderRejected,
+    OrderReported,
+    OrderUnanswered,
+    PositionsListed,
+    QueryFailed,
+)
+from engine.domain.fills import FillState
+from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.orders import Identity, OrderId, OrderState, RejectReason
+from engine.executor.executor import ExecutorSettings
+
+S = OrderState
+M1 = InstrumentId("venue:m1")
+SHARE = 1_000_000
+USD = 1_000_000
+BIDS = [(4_800, 100)]
+
+
+def kinds(effects: list[Any]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
+
+
+def alerts(effects: list[Any]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, RaiseAlert)]
+
+
+def asked(effects: list[Any]) -> list[int]:
+    return [effect.order for effect in effects if isinstance(effect, QueryOrder)]
+
+
+def cancelled(effects: list[Any]) -> list[int]:
+    return [n for effect in effects if isinstance(effect, CancelOrders) for n in effect.orders]
+
+
+def fills_listed(rig: Any, *fills: Any, since_ns: int = 0) -> FillsListed:
+    return FillsListed(account=rig.build.account, since_ns=since_ns, fills=fills)
+
+
+@pytest.fixture
+def unknown(rig: Any) -> Any:
+    """A rig whose order 1 was sent without an answer."""
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    return rig
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+
+def test_unknown_order_is_queried_not_resent(unknown: Any) -> None:
+    assert unknown.state(1) is S.UNKNOWN
+    told = [unknown.wait(0.25) for _ in range(40)]
+
+    at = [number for number, effects in enumerate(told) if asked(effects) == [1]]
+    assert [(number + 1) * 0.25 for number in at] == [0.5, 1.5, 3.5, 7.5]
+    assert not any("PlaceOrder" in kinds(effects) for effects in told)
+
+
+def test_the_pause_between_questions_is_bounded_and_a_person_is_told(unknown: Any) -> None:
+    pauses, last, told = [], unknown.now, []
+    while len(pauses) < 9:
+        effects = unknown.wait(0.5)
+        told += alerts(effects)
+        if asked(effects):
+            pauses.append((unknown.now - last) / 1e9)
+            last = unknown.now
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert told == ["unknown_order"]
+
+
+def test_an_unknown_order_keeps_its_reservation_and_blocks_its_part_of_the_wish(
+    unknown: Any,
+) -> None:
+    unknown.wait(1)
+    assert unknown.executor.ledger.cash_free_micro == 952 * USD
+    assert unknown.executor.open_and_unknown == (1, 1)
+
+
+def ask_until_grace(rig: Any) -> list[Any]:
+    """Answer `not found` to every question for six seconds."""
+    told: list[Any] = []
+    for _ in range(12):
+        effects = rig.wait(0.5)
+        for _ in asked(effects):
+            effects += rig.tell(rig.event(OrderNotFound, 1))
+        told += effects
+    return told
+
+
+def test_not_found_is_believed_after_grace_confirmation_and_a_look_at_the_fills(
+    unknown: Any,
+) -> None:
+    ask_until_grace(unknown)
+    unknown.tell(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
+    assert unknown.state(1) is S.UNKNOWN  # nobody has looked at the fills yet
+
+    told = unknown.tell(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
+    assert unknown.state(1) is S.CANCELLED
+    assert cancelled(told) == [1]  # one last cancel, in case it is still on its way
+    assert unknown.executor.ledger.cash_free_micro == 1_000 * USD
+    assert unknown.executor.open_and_unknown == (0, 0)
+
+
+def test_not_found_within_the_grace_period_proves_nothing(unknown: Any) -> None:
+    unknown.tell(fills_listed(unknown))
+    for _ in range(5):
+        unknown.wait(0.5)
+        unknown.tell(unknown.event(OrderNotFound, 1))
+    assert unknown.state(1) is S.UNKNOWN
+
+
+def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_booked(
+    unknown: Any,
+) -> None:
+    told = unknown.tell(
+        OrderReported(
+            account=unknown.build.account, report=unknown.report(1, S.CANCELLED, filled=30 * SHARE)
+        )
+    )
+    assert unknown.state(1) is S.UNKNOWN
+    assert any(isinstance(effect, QueryFills) for effect in told)
+
+    unknown.tell(fills_listed(unknown, unknown.fill(1, 30)))
+    unknown.tell(
+        OrderReported(
+            account=unknown.build.account, report=unknown.report(1, S.CANCELLED, filled=30 * SHARE)
+        )
+    )
+    assert unknown.state(1) is S.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [(S.OPEN, S.OPEN), (S.PARTIAL, S.OPEN), (S.CANCELLED, S.CANCELLED), (S.EXPIRED, S.CANCELLED)],
+)
+def test_a_report_resolves_an_unknown_order(unknown: Any, told: S, state: S) -> None:
+    report = OrderReported(account=unknown.build.account, report=unknown.report(1, told))
+    unknown.tell(report, unknown.quotes())
+    assert unknown.state(1) in {state, S.CANCELLING}
+
+
+def test_a_report_of_a_part_filled_order_finds_it_partial(unknown: Any) -> None:
+    unknown.tell(unknown.fill(1, 30))
+    assert unknown.state(1) is S.UNKNOWN
+    unknown.tell(OrderReported(account=unknown.build.account, report=unknown.report(1)))
+    assert unknown.state(1) is S.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "state"),
+    [
+        (OrderAccepted, {}, S.OPEN),
+        (OrderCancelled, {}, S.CANCELLED),
+        (OrderRejected, {"reason": RejectReason.WOULD_CROSS}, S.CANCELLED),
+        (OrderDelayed, {}, S.UNKNOWN),
+    ],
+)
+def test_the_stream_s_word_about_an_unknown_order_is_a_finding(
+    unknown: Any, kind: Any, changes: dict[str, Any], state: S
+) -> None:
+    unknown.tell(unknown.event(kind, 1, **changes))
+    assert unknown.state(1) is state
+
+
+def test_a_whole_fill_ends_an_unknown_order(unknown: Any) -> None:
+    unknown.tell(unknown.fill(1, 100))
+    assert unknown.state(1) is S.FILLED
+    assert not unknown.executor._table.unknown
+
+
+@pytest.mark.parametrize("kind", [CancelRefused, CancelUnanswered])
+def test_a_cancel_that_proved_nothing_makes_the_order_unknown(rig: Any, kind: Any) -> None:
+    rig.rest(BIDS)
+    rig.tell(rig.quotes())
+    rig.tell(rig.event(kind, 1))
+    assert rig.state(1) is S.UNKNOWN
+    assert asked(rig.wait(0.5)) == [1]
+    told = rig.tell(OrderReported(account=rig.build.account, report=rig.report(1)))
+    assert cancelled(told) == [1]  # it rests after all and is still unwanted
+
+
+@pytest.mark.parametrize("how", ["sent", "cancelling", "delayed"])
+def test_what_is_in_flight_too_long_is_unknown(rig: Any, how: str) -> None:
+    if how == "cancelling":
+        rig.rest(BIDS)
+        rig.tell(rig.quotes())
+    else:
+        rig.quote(BIDS)
+        rig.send(1)
+        if how == "delayed":
+            rig.tell(rig.event(OrderDelayed, 1))
+    for _ in range(31):
+        rig.wait(1)
+    assert rig.state(1) is S.UNKNOWN
+
+
+# -- listings --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listing(make_rig: Any) -> Any:
+    """A rig that asks for listings from the start, already recovered, order 1 resting."""
+    rig = make_rig(settings=ExecutorSettings())
+    recover(rig)
+    rig.rest(BIDS)
+    rig.effects.clear()
+    return rig
+
+
+def recover(rig: Any) -> None:
+    rig.tell(rig.listing(), fills_listed(rig))
+    rig.wait(1)
+    rig.tell(rig.listing())
+    assert rig.executor.healthy
+
+
+def next_listing(rig: Any, *reports: Any) -> list[Any]:
+    """Wait until open orders are asked for, then answer."""
+    for _ in range(100):
+        rig.wait(0.5)
+        if "QueryOpenOrders" in kinds(rig.effects):
+            rig.effects.clear()
+            return list(rig.tell(rig.listing(*reports)))
+    raise AssertionError("nobody asked for open orders")
+
+
+def test_an_order_missing_from_two_listings_is_unknown(listing: Any) -> None:
+    next_listing(listing)
+    assert listing.state(1) is S.OPEN  # an empty listing is believed only twice
+    next_listing(listing)
+    assert listing.state(1) is S.UNKNOWN
+
+
+def test_one_good_listing_in_between_starts_the_count_anew(listing: Any) -> None:
+    for _ in range(3):
+        next_listing(listing)
+        next_listing(listing, listing.report(1))
+    assert listing.state(1) is S.OPEN
+
+
+def test_an_order_sent_after_the_listing_was_asked_is_not_missing(listing: Any) -> None:
+    while "QueryOpenOrders" not in kinds(listing.effects):
+        listing.wait(0.5)
+    (order,) = listing.quote([(4_800, 100), (4_700, 10)])
+    listing.open(order.id)
+    listing.tell(listing.listing(listing.report(1)))
+    assert listing.executor.record(order.id).missing == 0
+
+
+def test_a_listing_nobody_asked_for_proves_what_it_has_and_not_what_it_lacks(rig: Any) -> None:
+    rig.rest(BIDS)
+    for _ in range(5):
+        rig.tell(rig.listing())
+    assert rig.state(1) is S.OPEN
+
+
+def test_more_filled_at_the_venue_than_here_has_the_fills_asked(listing: Any) -> None:
+    told = next_listing(listing, listing.report(1, S.PARTIAL, filled=10 * SHARE))
+    assert any(isinstance(effect, QueryFills) for effect in told)
+    listing.tell(fills_listed(listing, listing.fill(1, 10)))
+    assert listing.state(1) is S.PARTIAL
+
+
+def test_an_order_of_ours_the_journal_lost_is_cancelled_with_its_instrument(listing: Any) -> None:
+    lost = listing.report(1, order=None, identity=Identity("lost"))
+    told = next_listing(listing, listing.report(1), lost)
+
+    (cancel,) = [effect for effect in told if isinstance(effect, CancelAll)]
+    assert cancel.scope.instrument == M1
+    assert alerts(told) == ["stranger_order"]
+    assert listing.state(1) is S.CANCELLING
+    again = next_listing(listing, lost)
+    assert any(isinstance(effect, CancelAll) for effect in again)
+    assert alerts(again) == []  # told once
+
+
+def test_a_foreign_order_is_left_alone(listing: Any) -> None:
+    foreign = listing.report(1, order=None, identity=Identity("other"), ours=False)
+    told = next_listing(listing, listing.report(1), foreign)
+    assert told == []
+
+
+def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
+    listing.tell(listing.quotes())
+    listing.tell(listing.event(OrderCancelled, 1))
+    assert listing.executor.ledger.cash_free_micro == 1_000 * USD
+    listing.effects.clear()
+    told = next_listing(listing, listing.report(1))
+
+    assert (alerts(told), cancelled(told)) == (["zombie_order"], [1])
+    assert listing.state(1) is S.UNKNOWN
+    assert listing.executor.ledger.cash_free_micro == 952 * USD
+    listing.tell(listing.event(OrderCancelled, 1))
+    assert listing.state(1) is S.CANCELLED
+    assert listing.executor.ledger.cash_free_micro == 1_000 * USD
+
+
+def test_an_order_that_ended_after_the_listing_was_asked_is_no_zombie(listing: Any) -> None:
+    while "QueryOpenOrders" not in kinds(listing.effects):
+        listing.wait(0.5)
+    listing.tell(listing.quotes(), listing.event(OrderCancelled, 1))
+    listing.tell(listing.listing(listing.report(1)))
+    assert listing.state(1) is S.CANCELLED
+
+
+def test_a_failed_question_is_never_an_empty_answer(listing: Any) -> None:
+    for _ in range(6):
+        listing.effects.clear()
+        while "QueryOpenOrders" not in kinds(listing.effects):
+            listing.wait(0.5)
+        listing.tell(
+            QueryFailed(
+                account=listing.build.account,
+                question="QueryOpenOrders",
+                order=None,
+                reason="503",
+            )
+        )
+    assert listing.state(1) is S.OPEN
+
+
+def test_a_question_without_any_answer_is_asked_again(listing: Any) -> None:
+    listing.effects.clear()
+    for _ in range(62):
+        listing.wait(0.5)
+    assert kinds(listing.effects).count("QueryOpenOrders") == 2
+
+
+# -- proof of zero ---------------------------------------------------------------------------------
+
+
+def test_zero_is_proven_by_two_complete_listings_with_nothing_of_ours(listing: Any) -> None:
+    foreign = listing.report(1, order=None, identity=Identity("other"), ours=False)
+    listing.tell(LatchSet(who="me", reason="stop"))
+    next_listing(listing, foreign)
+    assert listing.executor.proven_zero() is None  # order 1 is still CANCELLING here
+    listing.tell(listing.event(OrderCancelled, 1))
+    next_listing(listing, foreign)
+    assert listing.executor.proven_zero() is None
+    next_listing(listing, foreign)
+
+    proof = listing.executor.proven_zero()
+    assert proof is not None
+    assert (proof.listings, proof.foreign) == (2, (foreign,))
+
+
+def test_an_unknown_order_prevents_the_proof(listing: Any) -> None:
+    listing.tell(LatchSet(who="me", reason="stop"))
+    listing.tell(listing.event(CancelUnanswered, 1))
+    for _ in range(3):
+        next_listing(listing)
+    assert listing.executor.proven_zero() is None
+    assert listing.executor.open_and_unknown == (1, 1)
+
+
+def test_an_order_listed_again_starts_the_proof_anew(listing: Any) -> None:
+    listing.executor.stop_all("end of day", listing.now)
+    listing.tell(listing.event(OrderCancelled, 1))
+    lost = listing.report(1, order=None, identity=Identity("lost"))
+    next_listing(listing)
+    next_listing(listing, lost)
+    next_listing(listing)
+    assert listing.executor.proven_zero() is None
+    next_listing(listing)
+    assert listing.executor.proven_zero() is not None
+
+
+def test_a_stopped_account_places_nothing_until_it_resumes(listing: Any) -> None:
+    effects = listing.executor.stop_all("end of day", listing.now)
+    assert kinds(effects) == ["CancelAll"]
+    listing.tell(listing.event(OrderCancelled, 1))
+    assert listing.quote(BIDS) == []
+    assert "stopped: end of day" in listing.executor.reasons
+    listing.executor.resume()
+    assert len(listing.quote(BIDS)) == 1
+
+
+def test_a_bot_s_zero_is_proven_beside_another_bot_s_orders(make_rig: Any, build: Any) -> None:
+    rig = make_rig(
+        settings=ExecutorSettings(), instruments=(build.binary(), build.binary("venue:m2"))
+    )
+    recover(rig)
+    rig.rest(BIDS)
+    rig.rest(BIDS, name="venue:m2", bot="other")
+    rig.executor.withdraw(build.bot, None, rig.now)
+    rig.tell()
+    rig.tell(rig.event(OrderCancelled, 1))
+    for _ in range(2):
+        next_listing(rig, rig.report(2))
+    assert rig.executor.proven_zero(build.bot) is not None
+    assert rig.executor.proven_zero() is None
+
+
+def test_a_new_order_ends_the_proof(listing: Any) -> None:
+    listing.executor.stop_all("end of day", listing.now)
+    listing.tell(listing.event(OrderCancelled, 1))
+    for _ in range(2):
+        next_listing(listing)
+    listing.executor.resume()
+    listing.quote(BIDS)
+    assert listing.executor.proven_zero() is None
+
+
+# -- start -----------------------------------------------------------------------------------------
+
+
+def test_nothing_is_placed_before_open_orders_and_fills_have_been_believed(make_rig: Any) -> None:
+    rig = make_rig(settings=ExecutorSettings())
+    assert [k for k in kinds(rig.effects) if k.startswith("Query")] == [
+        "QueryOpenOrders",
+        "QueryFills",
+        "QueryBalances",
+    ]
+    assert rig.quote(BIDS) == []
+    rig.tell(rig.listing())
+    rig.tell(fills_listed(rig))
+    assert rig.executor.recovering  # one empty listing is not enough
+    rig.wait(1)
+    placed = rig.tell(rig.listing())
+    assert kinds(placed) == ["PlaceOrder"]
+
+
+def test_every_journaled_order_without_an_end_begins_as_unknown(make_rig: Any) -> None:
+    rig = make_rig(settings=ExecutorSettings())
+    effects = rig.executor.recover([rig.build.order(7), rig.build.order(3)], rig.now)
+    effects += rig.tell()
+
+    assert [rig.state(3), rig.state(7)] == [S.UNKNOWN, S.UNKNOWN]
+    assert asked(effects) == [3, 7]
+    rig.tell(rig.listing(rig.report(3)), fills_listed(rig, rig.fill(7, 100)))
+    assert rig.state(7) is S.FILLED
+    assert not rig.executor.recovering
+    assert rig.state(3) is S.CANCELLING  # no wish survives a restart
+    rig.tell(rig.event(OrderCancelled, 3))
+    assert [o.id for o in rig.quote([(4_700, 10)])] == [8]
+
+
+def test_orders_of_an_instrument_not_listed_yet_hold_the_start_up(make_rig: Any) -> None:
+    from engine.domain.events import InstrumentListed
+
+    rig = make_rig(settings=ExecutorSettings())
+    other = rig.build.binary("venue:m2")
+    rig.executor.recover([rig.build.order(1, instrument=other.id)], rig.now)
+    rig.tell()
+    rig.tell(rig.listing(), fills_listed(rig))
+    rig.wait(1)
+    rig.tell(rig.listing())
+    assert rig.executor.recovering
+
+    rig.tell(InstrumentListed(instrument=other))
+    assert rig.state(1) is S.UNKNOWN
+    rig.tell(rig.listing(rig.report(1)), fills_listed(rig))
+    assert not rig.executor.recovering
+
+
+def test_journaled_events_are_replayed_before_recovery(make_rig: Any) -> None:
+    rig = make_rig(settings=ExecutorSettings())
+    executor = rig.executor
+    executor.adopt(rig.build.order(1), rig.now)
+    executor.adopt(rig.build.order(1), rig.now)
+    for message in (rig.event(OrderUnanswered, 1, reason="x"), rig.fill(1, 100)):
+        executor.receive(message, rig.now)
+    executor.recover([], rig.now)
+    assert rig.state(1) is S.FILLED
+    assert executor.ledger.holding(M1).yes_pending == 100 * SHARE
+
+
+# -- the audit -------------------------------------------------------------------------------------
+
+
+def balances(rig: Any, cash: int) -> BalancesListed:
+    return BalancesListed(account=rig.build.account, cash_micro={"USD": cash})
+
+
+def positions(rig: Any, *holdings: Any) -> PositionsListed:
+    return PositionsListed(account=rig.build.account, holdings=holdings)
+
+
+@pytest.mark.parametrize("theirs", [1_000 * USD, 952 * USD, 1_000 * USD + 9_999])
+def test_cash_that_agrees_is_not_told(listing: Any, theirs: int) -> None:
+    for _ in range(3):
+        listing.wait(20)
+        assert alerts(listing.tell(balances(listing, theirs))) == []
+
+
+def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> None:
+    told = []
+    for _ in range(4):
+        listing.wait(61)
+        told += [
+            effect
+            for effect in listing.tell(balances(listing, 900 * USD))
+            if isinstance(effect, RaiseAlert)
+        ]
+    assert [effect.kind for effect in told] == ["cash_differs"]
+    assert "1000000000" in told[0].text
+    assert "900000000" in told[0].text
+
+
+def test_tokens_that_differ_twice_are_told_and_dust_is_not(listing: Any) -> None:
+    listing.tell(listing.fill(1, 40, state=FillState.CONFIRMED))
+    listing.wait(61)
+    dust = positions(listing, (M1, Leg.YES, 40 * SHARE - 9_999))
+    assert alerts(listing.tell(dust) + listing.tell(dust)) == []
+    missing = positions(listing)
+    assert alerts(listing.tell(missing) + listing.tell(missing)) == ["position_differs"]
+    other = positions(listing, (M1, Leg.YES, 40 * SHARE), (M1, Leg.NO, 5 * SHARE))
+    assert alerts(listing.tell(other) + listing.tell(other)) == ["position_differs"]
+
+
+def test_nothing_is_compared_while_something_is_in_motion(listing: Any) -> None:
+    listing.tell(listing.fill(1, 40))
+    for _ in range(3):
+        listing.wait(61)
+        assert alerts(listing.tell(balances(listing, 1), positions(listing))) == []
+
+
+def test_a_missed_fill_is_booked_from_the_listing_of_fills(listing: Any) -> None:
+    missed = listing.fill(1, 40)
+    listing.tell(fills_listed(listing, missed, missed))
+    assert listing.executor.ledger.holding(M1).yes_pending == 40 * SHARE
+    assert listing.executor.order(OrderId(1)).side is Side.BUY
