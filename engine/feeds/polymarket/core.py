@@ -218,7 +218,12 @@ class MarketFeedCore:
     def _resolved(self, text: bytes, now_ns: int) -> list[Event]:
         del now_ns
         message = self._ends.read(text, self.counts)
-        market, token = self._find(message.winning_asset_id)
+        market = self._markets.get(message.market)
+        if market is None:
+            return []  # the channel tells the end of every market of the venue
+        token = market.tokens.get(message.winning_asset_id)
+        if token is None:
+            raise BadFrame("winner is none of the tokens")
         return [
             InstrumentResolved(
                 instrument=market.instrument.id,

@@ -119,6 +119,14 @@ class Head(msgspec.Struct):
     bids: msgspec.Raw = msgspec.Raw()
 
 
+def compact(raw: msgspec.Raw) -> bytes:
+    """Return JSON without white space: as the venue hashes it, however it sent it."""
+    text = bytes(raw)
+    if b" " in text or b"\n" in text:
+        return msgspec.json.format(text, indent=-1)
+    return text
+
+
 class Reader(Generic[M]):
     """Decodes one kind of message; counts unknown fields, raises BadFrame for another shape."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from engine.domain.books import Level
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.numbers import (
@@ -81,8 +83,9 @@ def _odd_size(tail: bytes) -> int:
     return units(tail[:-1].decode("latin-1"), SIZE_DECIMALS, "size")
 
 
+@lru_cache(maxsize=PRICES_MAX)
 def price_units(text: str) -> int:
-    """Return a price inside (0, 1) in increments. Raises BadFrame."""
+    """Return a price inside (0, 1) in increments. Raises BadFrame. Remembers, bounded."""
     price = units(text, PRICE_DECIMALS, "price")
     if not 0 < price < ONE:
         raise BadFrame("price out of range", repr(text))

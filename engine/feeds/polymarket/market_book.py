@@ -21,7 +21,7 @@ from engine.feeds.polymarket.book_hash import (
     stem,
     touches,
 )
-from engine.feeds.polymarket.frames import BookMessage, PriceChange
+from engine.feeds.polymarket.frames import BookMessage, PriceChange, compact
 from engine.feeds.polymarket.level_map import LevelMap, price_units
 from engine.feeds.polymarket.numbers import ONE, SIZE_DECIMALS, units
 from engine.feeds.polymarket.side_book import SideBook
@@ -182,7 +182,7 @@ class MarketBook:
         """Check a full book by what it states itself; None = it leaves out the last price."""
         if message.last_trade_price is None:
             return None
-        root = stem(token.head, message.timestamp, bytes(message.bids), bytes(message.asks))
+        root = stem(token.head, message.timestamp, compact(message.bids), compact(message.asks))
         return completes(root, message.hash, self._end(message, message.last_trade_price))
 
     def take(self, token: TokenBook, message: BookMessage) -> Sides | None:
@@ -193,7 +193,7 @@ class MarketBook:
         """
         leaves_out = message.last_trade_price is None
         before = token.sides() if leaves_out and token.loaded else ((), ())
-        sides = token.load(bytes(message.bids), bytes(message.asks))
+        sides = token.load(compact(message.bids), compact(message.asks))
         proven = self.states_its_hash(token, message)
         if proven is None:
             proven = self._find_last(

@@ -16,7 +16,7 @@ from engine.feeds.polymarket.side_reader import SideReader
 class SideBook:
     """One side of one token. `rising` as in SideReader: YES-space prices rise towards the best."""
 
-    __slots__ = ("_levels", "_parts", "_prices", "_raw", "_reader", "_rising")
+    __slots__ = ("_levels", "_parts", "_prices", "_raw", "_reader", "_rising", "_text")
 
     def __init__(self, levels: LevelMap, *, rising: bool) -> None:
         self._levels = levels
@@ -24,6 +24,8 @@ class SideBook:
         self._reader = SideReader(levels, rising=rising)
         self._raw: bytes | None = None
         """The last full frame, while nothing has changed since."""
+        self._text: bytes | None = None
+        """The side as written last, while nothing has changed since."""
         self._parts: dict[int, bytes] = {}
         self._prices: list[int] = []
 
@@ -37,6 +39,7 @@ class SideBook:
         """Set or remove one level. `part` = `"price":"0.48","size":"350"`, price in YES-space."""
         if self._raw is not None:
             self._open()
+        self._text = None
         if not gone:
             if price not in self._parts:
                 insort(self._prices, price)
@@ -47,12 +50,12 @@ class SideBook:
 
     def text(self) -> bytes:
         """Return the side as the venue writes it."""
-        if self._raw is not None:
-            return self._raw
-        if not self._prices:
-            return b"[]"
-        order = self._prices if self._rising else reversed(self._prices)
-        return b"[{" + b"},{".join([self._parts[price] for price in order]) + b"}]"
+        text = self._raw if self._raw is not None else self._text
+        if text is None:
+            order = self._prices if self._rising else reversed(self._prices)
+            levels = b"},{".join(map(self._parts.__getitem__, order))
+            text = self._text = b"[{" + levels + b"}]" if levels else b"[]"
+        return text
 
     def levels(self) -> tuple[Level, ...]:
         """Return the levels in YES-space, best last."""
@@ -73,12 +76,13 @@ class SideBook:
     def forget(self) -> None:
         """Drop everything."""
         self._reader.forget()
-        self._raw = None
+        self._raw = self._text = None
         self._parts = {}
         self._prices = []
 
     def _open(self) -> None:
         """Make single levels of the last full frame."""
         raw, self._raw = self._raw, None
+        self._text = raw
         self._parts = self._reader.parts(raw or b"[]")
         self._prices = sorted(self._parts)

@@ -23,6 +23,7 @@ from engine.domain.events import (
 from engine.errors import BadInput
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.book_hash import Sides
+from engine.feeds.polymarket.frames import compact
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import ONE
 from engine.lab.recordings.btc5m_market import (
@@ -142,7 +143,7 @@ class Btc5mRecording:
         token = market.tokens.get(frame.asset_id)
         if token is None:
             token = self._open_token(market, frame)
-        book = token.read(bytes(frame.bids), bytes(frame.asks))
+        book = token.read(compact(frame.bids), compact(frame.asks))
         bids, asks = book
         if bids and asks and bids[-1][0] >= asks[-1][0]:
             raise BadFrame("crossed book")

@@ -18,6 +18,7 @@ from engine.feeds.polymarket.book_hash import (
     thousandths,
     touches,
 )
+from engine.feeds.polymarket.frames import compact
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import (
     ONE,
@@ -113,7 +114,7 @@ class Market:
 
     def check(self, token: Token, frame: BookFrame, book: Sides) -> tuple[int, str] | None:
         """Return (last trade price in thousandths, tick) that complete the hash, or None."""
-        root = stem(token.head, frame.timestamp, bytes(frame.bids), bytes(frame.asks))
+        root = stem(token.head, frame.timestamp, compact(frame.bids), compact(frame.asks))
         expected, tick = frame.hash, frame.tick_size
         if tick is not None and frame.last_trade_price is not None:
             stated = thousandths(frame.last_trade_price)

@@ -68,6 +68,13 @@ def test_rest_book_has_no_event_type(core, channel, play):
     assert kinds(play(core, rest.encode())) == [BookReplaced]
 
 
+def test_book_sent_with_white_space_has_the_same_hash(core, channel, play):
+    spaced = json.dumps(json.loads(channel.book(channel.open_ms)), indent=1).encode()
+    assert kinds(play(core, spaced)) == [BookReplaced]
+    after = channel.change(channel.open_ms + 1, ("BUY", "0.49", "9"))
+    assert kinds(play(core, *after)) == [BookChanged]
+
+
 def test_equal_book_again_is_proof_without_change(loaded, channel, play):
     assert kinds(play(loaded, channel.book(channel.open_ms))) == [BookProven]
 
@@ -339,6 +346,18 @@ def test_resolution_is_told_from_the_venues_word(loaded, channel, play, winner, 
     events = play(loaded, json.dumps(frame).encode())
     assert kinds(events) == [InstrumentResolved]
     assert events[0].payout_yes_micro == payout
+
+
+def test_resolution_without_a_winner_among_the_tokens_is_not_told(loaded, channel, play):
+    frame = {"event_type": "market_resolved", "market": channel.condition, "timestamp": "1"}
+    assert play(loaded, json.dumps(frame | {"winning_asset_id": ""}).encode()) == []
+    assert loaded.counts.anomalies == {"winner is none of the tokens": 1}
+
+
+def test_resolution_of_a_market_nobody_watches_is_nothing(loaded, play):
+    frame = b'{"event_type":"market_resolved","market":"0x","timestamp":"1","winning_asset_id":"1"}'
+    assert play(loaded, frame) == []
+    assert not loaded.counts.anomalies
 
 
 def test_new_market_is_listed(core, play):
