@@ -50,6 +50,7 @@ COMMANDS = {
     "doctor": Command("engine.doctor", "examine this machine and this installation"),
     "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
     "status": Command("engine.status", "tell what state the database holds"),
+    "demo": Command("engine.demo", "host the demo exchange on a local socket"),
     "replay": Command(
         "engine.lab.replay_command",
         "play a recording through the same executor, risk and planner that trade",

@@ -102,6 +102,20 @@ ROOMS = {
     # demo exchange draws from a random.Random(seed) of its own.
     "engine.venues.paper": Room(may=("engine.venues.door",), never=PURE),
     "engine.venues.demo": Room(may=("engine.venues.door",), never=PURE - {"random"}),
+    # Its shells: a folder, a socket on either side. They do what the core decided.
+    "engine.venues.demo.host": Room(
+        may=("engine.venues.demo",), never=SQL | CLOCK | (CHANCE - {"random"})
+    ),
+    "engine.venues.demo.server": Room(
+        may=("engine.venues.demo", "engine.clock"),
+        libraries=frozenset({"aiohttp"}),
+        never=SQL | CLOCK | CHANCE,
+    ),
+    "engine.venues.demo.client": Room(
+        may=("engine.venues.demo", "engine.venues.door"),
+        libraries=frozenset({"aiohttp"}),
+        never=SQL | CLOCK | CHANCE,
+    ),
     "engine.venues.polymarket": Room(
         may=("engine.venues.door",), libraries=EVERY_LIBRARY, never=SQL
     ),
@@ -114,6 +128,7 @@ ROOMS = {
     "engine.lab": DRIVER,
     "engine.__main__": DRIVER,
     # Commands of the command line; they stand beside it and wire like it.
+    "engine.demo": DRIVER,
     "engine.doctor": DRIVER,
     "engine.migrate": DRIVER,
     "engine.status": DRIVER,

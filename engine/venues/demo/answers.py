@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from engine.domain.effects import CancelScope, QueryFills
 from engine.domain.events import (
     BalancesListed,
@@ -38,9 +36,10 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
-from engine.domain.orders import CancelReason, Identity, Order, OrderId, RejectReason
+from engine.domain.orders import CancelReason, Order, OrderId, RejectReason
 from engine.errors import BadInput, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.names import Names
 from engine.venues.demo.orders import (
     AnyReport,
     CancelAnswer,
@@ -54,7 +53,6 @@ from engine.venues.demo.orders import (
     Standing,
     Ticket,
 )
-from engine.venues.door import Prepared
 
 
 class Answers:
@@ -67,62 +65,37 @@ class Answers:
         self._account = account
         self._key = key
         self._currency = currency
-        self._prefix = f"demo-{account}-"
-
-    # -- names -------------------------------------------------------------------------------------
-
-    def identity(self, order: OrderId) -> Identity:
-        """Return the exchange's name for one of our orders."""
-        return Identity(f"{self._prefix}{order}")
-
-    def known(self, identity: Identity) -> OrderId | None:
-        """Return our number of an order; None = the name is not one of ours."""
-        number = identity.removeprefix(self._prefix)
-        return OrderId(int(number)) if number != identity and number.isdecimal() else None
-
-    def prepare(self, order: Order) -> Prepared:
-        """Return the order with its identity and its ticket as bytes."""
-        ticket = self._ticket(order)
-        payload = msgspec.json.encode(ticket)
-        return Prepared(order=order, identity=ticket.identity, payload=payload)
-
-    def _ticket(self, order: Order) -> Ticket:
-        return Ticket(
-            identity=self.identity(order.id),
-            instrument=order.instrument,
-            leg=order.leg,
-            side=order.side,
-            price=order.price,
-            size=order.size,
-            type=order.type,
-            post_only=order.post_only,
-            expires_ns=order.expires_ns,
-            key=self._key,
-            tag=order.bot,
-        )
+        self._names = Names(account, key)
+        self.identity = self._names.identity
+        self.known = self._names.known
+        self.prepare = self._names.prepare
 
     # -- requests ----------------------------------------------------------------------------------
 
     def place(self, order: Order, now_ns: int) -> list[VenueEvent]:
         """Place an order; fills follow as reports."""
+        return self.hand_in(self._names.ticket(order), order.id, now_ns)
+
+    def hand_in(self, ticket: Ticket, order: OrderId, now_ns: int) -> list[VenueEvent]:
+        """Hand in the ticket of one of our orders; fills follow as reports."""
         account = self._account
         try:
-            receipt = self._exchange.submit(account, self._ticket(order), now_ns)
+            receipt = self._exchange.submit(account, ticket, now_ns)
         except VenueClosed as closed:
-            refused = OrderNotSent(account=account, order=order.id, reason=str(closed))
+            refused = OrderNotSent(account=account, order=order, reason=str(closed))
             return [self.mode(VenueMode(closed.mode)), refused]
         if receipt.standing is Standing.REJECTED:
             return [
                 OrderRejected(
                     account=account,
-                    order=order.id,
+                    order=order,
                     reason=receipt.reason or RejectReason.OTHER,
                     venue_text=receipt.text,
                 )
             ]
         if receipt.standing is Standing.DELAYED:
-            return [OrderDelayed(account=account, order=order.id)]
-        return [OrderAccepted(account=account, order=order.id)]
+            return [OrderDelayed(account=account, order=order)]
+        return [OrderAccepted(account=account, order=order)]
 
     def cancel(self, orders: Sequence[OrderId], now_ns: int) -> list[VenueEvent]:
         """Cancel these orders, each with its own answer. Raises VenueClosed."""

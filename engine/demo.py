@@ -1,0 +1,104 @@
+"""`python -m engine demo`: the demo exchange as a program of its own, on a local socket.
+
+It outlives the engine and knows nothing of it. Its world stands in `PITBOSS_HOME/demo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import gc
+import os
+import signal
+from pathlib import Path
+from typing import TextIO
+
+import uvloop
+from aiohttp import web
+
+from engine import log
+from engine.clock import WallClock
+from engine.config import Config
+from engine.errors import PitbossError, StorageError
+from engine.venues.demo.host import DemoHost
+from engine.venues.demo.profiles import FULL, THIN
+from engine.venues.demo.server import DemoServer
+
+NAME = "demo"
+HELP = "host the demo exchange on a local socket"
+
+PORT = 8611
+SEED = 20_26
+PROFILES = {"full": FULL, "thin": THIN}
+PARENT_EVERY_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the port and how busy the world is."""
+    parser.add_argument("--port", type=int, default=PORT, help="port on 127.0.0.1")
+    parser.add_argument(
+        "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of a world that is begun anew")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Host it until SIGTERM, SIGINT or the end of the parent."""
+    folder = config.home / "demo"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(folder / "lock", "demo exchange"):
+        uvloop.run(_serve(args, folder))
+    return 0
+
+
+def locked(path: Path, what: str) -> TextIO:
+    """Hold the lock file for as long as the returned file is open. Raises StorageError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StorageError(f"another {what} runs on {path.parent}; stop it first") from None
+    return file
+
+
+async def _serve(args: argparse.Namespace, folder: Path) -> None:
+    logger = log.get("demo")
+    clock = WallClock()
+    host = DemoHost(folder, PROFILES[args.profile], seed=args.seed, now_ns=clock.now_ns())
+    server = DemoServer(host, clock)
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", args.port).start()
+    except OSError as error:
+        raise PitbossError(f"port {args.port} cannot be used: {error}") from error
+    gc.collect()
+    gc.freeze()
+    logger.info("demo.open", port=args.port, markets=len(host.exchange.desk.markets))
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    tasks = {
+        asyncio.create_task(server.live()),
+        asyncio.create_task(ended.wait()),
+        asyncio.create_task(orphaned(os.getppid())),
+    }
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await runner.cleanup()
+    host.close()
+    for task in done:
+        task.result()
+    logger.info("demo.closed")
+
+
+async def orphaned(parent: int) -> None:
+    """Return when the parent is gone; a program started by init has none to lose."""
+    while parent == 1 or os.getppid() == parent:  # noqa: ASYNC110 nobody tells us but the system
+        await asyncio.sleep(PARENT_EVERY_S)

@@ -1,0 +1,205 @@
+"""The demo exchange with a memory of its own: a state file, and a log of inputs since.
+
+A folder holds `state-<n>` (the whole exchange) and `log-<n>` (every input since, each written
+before its answer leaves). Opening loads the latest state, does the log again, and lets the downtime
+pass as a restart of the venue: nobody trades, nothing is taken, then it opens. What customers were
+told is therefore never taken back, however the program ended.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from random import Random
+from zlib import crc32
+
+import msgspec
+
+from engine.domain.events import VenueEvent, VenueMode
+from engine.domain.instruments import AccountId
+from engine.errors import AuthRefused, BadInput, StorageError
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.inputs import AccountOpened, AnyInput, Inputs, ModePut, Reached
+from engine.venues.demo.outbox import Stamped
+from engine.venues.demo.profiles import Profile
+from engine.venues.demo.snapshot import freeze
+from engine.venues.demo.world import open_world, reopen_world
+
+S = 1_000_000_000
+GAP_NS = 5 * S
+"""A shorter downtime is nothing a customer would notice: trading simply goes on."""
+ROLL_BYTES = 4 * 1024 * 1024
+ROLL_NS = 60 * S
+KEPT = 2
+_HEAD = struct.Struct("<II")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(AnyInput).decode
+
+
+class DemoHost:
+    """One exchange and its folder. Call `do` with inputs, `advance` as time passes."""
+
+    def __init__(self, folder: Path, profile: Profile, *, seed: int, now_ns: int) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._number = max(self._numbers("state"), default=0)
+        self._log = -1
+        self._log_bytes = 0
+        self._reached_ns = now_ns
+        if self._number:
+            self.exchange = self._reopen(profile, now_ns)
+        else:
+            self.exchange = open_world(profile, rng=Random(seed), now_ns=now_ns)  # noqa: S311 - a model
+            self._inputs = Inputs(self.exchange)
+        self.roll()
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    def _numbers(self, kind: str) -> list[int]:
+        return [
+            int(path.name.removeprefix(f"{kind}-"))
+            for path in self._folder.glob(f"{kind}-*")
+            if path.name.removeprefix(f"{kind}-").isdecimal()
+        ]
+
+    def _reopen(self, profile: Profile, now_ns: int) -> DemoExchange:
+        path = self._folder / f"state-{self._number}"
+        found = path.read_bytes()
+        if len(found) < 4 or crc32(found[4:]) != int.from_bytes(found[:4], "little"):
+            raise StorageError(f"{path} is damaged; move the folder away, a new world is begun")
+        try:
+            exchange = reopen_world(profile, found[4:])
+        except BadInput as error:
+            raise StorageError(f"{path}: {error}; move the folder away to begin anew") from error
+        exchange.outbox.publishing = False  # whoever connects is told everything anyway
+        self._inputs = Inputs(exchange)
+        for given in self._logged():
+            self._inputs.again(given)
+        if now_ns - exchange.now_ns > GAP_NS:
+            self._inputs.do(ModePut(at_ns=exchange.now_ns, mode=VenueMode.RESTARTING))
+            self._inputs.do(ModePut(at_ns=now_ns, mode=VenueMode.OPEN))
+        elif exchange.guard.mode is VenueMode.RESTARTING:
+            self._inputs.do(ModePut(at_ns=max(now_ns, exchange.now_ns), mode=VenueMode.OPEN))
+        self._drop_told(exchange)
+        exchange.outbox.publishing = True
+        return exchange
+
+    @staticmethod
+    def _drop_told(exchange: DemoExchange) -> None:
+        """Forget what nobody was connected to hear: customers ask when they come back."""
+        exchange.take_public()
+        for account in exchange.outbox.reports:
+            exchange.take(account)
+
+    def _logged(self) -> list[AnyInput]:
+        path = self._folder / f"log-{self._number}"
+        data = path.read_bytes() if path.exists() else b""
+        found: list[AnyInput] = []
+        at = 0
+        while at + _HEAD.size <= len(data):
+            size, checksum = _HEAD.unpack_from(data, at)
+            body = data[at + _HEAD.size : at + _HEAD.size + size]
+            if len(body) < size or crc32(body) != checksum:
+                break  # the last one was not finished: its answer never left
+            found.append(_decode(body))
+            at += _HEAD.size + size
+        return found
+
+    # -- living ------------------------------------------------------------------------------------
+
+    def do(self, given: AnyInput) -> list[VenueEvent]:
+        """Keep an input, do it, return what is answered. Raises VenueClosed, AuthRefused."""
+        account = getattr(given, "account", None)
+        if account is not None and not isinstance(given, AccountOpened):
+            self._check(account)
+        self._keep(given)
+        return self._inputs.do(given)
+
+    def moment(self, now_ns: int) -> int:
+        """Return `now_ns`, or the exchange's moment where the clock was set back."""
+        return max(now_ns, self.exchange.now_ns)
+
+    def tell(self, now_ns: int) -> None:
+        """Keep that something is told that happened up to now; call before a question's answer."""
+        if now_ns > self._reached_ns:
+            self._keep(Reached(at_ns=now_ns))
+
+    def advance(self, now_ns: int) -> tuple[list[Stamped], dict[AccountId, list[VenueEvent]]]:
+        """Let time pass; return public events, and what each account must hear."""
+        exchange = self.exchange
+        if now_ns > exchange.now_ns:
+            exchange.advance(now_ns)
+        heard: dict[AccountId, list[VenueEvent]] = {}
+        for account, waiting in exchange.outbox.reports.items():
+            if waiting:
+                answers = self._inputs.answers(account)
+                told = [answers.heard(report) for _, report in exchange.take(account)]
+                events = [event for event in told if event is not None]
+                if events:
+                    heard[account] = events
+        if heard or now_ns - self._reached_ns >= S:
+            self.tell(exchange.now_ns)
+        if self._log_bytes >= ROLL_BYTES or now_ns - self._rolled_ns >= ROLL_NS:
+            public = exchange.take_public()
+            self.roll()
+            return public, heard
+        return exchange.take_public(), heard
+
+    def answers_of(self, account: AccountId, now_ns: int) -> Inputs:
+        """Prepare to answer a question of an account. Raises AuthRefused where it has none."""
+        self._check(account)
+        if now_ns > self.exchange.now_ns:
+            self.exchange.advance(now_ns)
+        self.tell(now_ns)
+        return self._inputs
+
+    def _check(self, account: AccountId) -> None:
+        if account not in self.exchange.desk.accounts:
+            raise AuthRefused(f"{account} has no account at the demo exchange")
+
+    # -- the folder --------------------------------------------------------------------------------
+
+    def _keep(self, given: AnyInput) -> None:
+        body = _encode(given)
+        record = _HEAD.pack(len(body), crc32(body)) + body
+        # One write without a buffer: it survives the death of this program.
+        if os.write(self._log, record) != len(record):
+            raise StorageError(f"{self._folder} takes no more: free some space")
+        self._log_bytes += len(record)
+        self._reached_ns = max(self._reached_ns, given.at_ns)
+
+    def roll(self) -> None:
+        """Write the whole exchange and begin a new log. Raises StorageError."""
+        number = self._number + 1
+        path = self._folder / f"state-{number}"
+        beside = path.with_name(f"{path.name}.tmp")
+        body = freeze(self.exchange)
+        try:
+            file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(file, crc32(body).to_bytes(4, "little") + body)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            log = os.open(
+                self._folder / f"log-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
+            )
+            beside.replace(path)
+        except OSError as error:
+            raise StorageError(f"the demo exchange cannot write {path}: {error}") from error
+        if self._log >= 0:
+            os.close(self._log)
+        self._log, self._log_bytes, self._number = log, 0, number
+        self._rolled_ns = self._reached_ns = self.exchange.now_ns
+        for kind in ("state", "log"):
+            for old in self._numbers(kind):
+                if old <= number - KEPT:
+                    (self._folder / f"{kind}-{old}").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Write everything and close the log."""
+        self.roll()
+        os.close(self._log)
+        self._log = -1

@@ -1,0 +1,265 @@
+"""The demo exchange's program: HTTP and WebSockets on 127.0.0.1 around `DemoHost`.
+
+It does not know who its customers are; an account is opened by whoever names it. Time passes in
+steps of at most `STEP_S`. A listener that does not take its frames is cut off: it comes back and
+is told everything anew, so that nothing is ever missing in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from engine.clock import Clock
+from engine.domain.effects import CancelScope
+from engine.domain.events import VenueEvent
+from engine.domain.instruments import AccountId
+from engine.errors import AuthRefused, BadInput, VenueClosed
+from engine.venues.demo import wire
+from engine.venues.demo.host import DemoHost
+from engine.venues.demo.inputs import (
+    AccountOpened,
+    AnyInput,
+    Beaten,
+    CancelAllAsked,
+    CancelsAsked,
+    TicketHandedIn,
+)
+from engine.venues.demo.names import KEY, Names
+from engine.venues.demo.orders import Ticket
+
+STEP_S = 0.01
+PULSE_NS = 1_000_000_000
+FRAMES_WAITING_MAX = 1_000
+LISTENERS_MAX = 100
+
+_ticket = msgspec.json.Decoder(Ticket).decode
+_cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
+_scope = msgspec.msgpack.Decoder(CancelScope).decode
+_asking = msgspec.msgpack.Decoder(wire.Asking).decode
+_opening = msgspec.msgpack.Decoder(wire.Opening).decode
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Listener:
+    """One WebSocket and the frames that wait for it. `account` None = it hears the market."""
+
+    def __init__(self, account: AccountId | None) -> None:
+        self.account = account
+        self.frames: asyncio.Queue[bytes] = asyncio.Queue(FRAMES_WAITING_MAX)
+        self.cut = asyncio.Event()
+
+    def say(self, frame: bytes) -> None:
+        """Queue a frame; a listener that is too slow is cut off."""
+        try:
+            self.frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.cut.set()
+
+
+class DemoServer:
+    """Serves one host. `app` is the aiohttp application; run `live` beside it."""
+
+    def __init__(self, host: DemoHost, clock: Clock) -> None:
+        self._host = host
+        self._clock = clock
+        self._listeners: dict[int, Listener] = {}
+        self._count = 0
+        self._pulse_ns = 0
+        self.app = web.Application(middlewares=[_refusals], client_max_size=1 << 20)
+        self.app.add_routes(
+            [
+                web.post(wire.OPEN, self._open),
+                web.post(wire.PLACE, self._place),
+                web.post(wire.CANCEL, self._cancel),
+                web.post(wire.CANCEL_ALL, self._cancel_all),
+                web.post(wire.BEAT, self._beat),
+                web.post(wire.ORDER, self._order),
+                web.post(wire.OPEN_ORDERS, self._open_orders),
+                web.post(wire.FILLS, self._fills),
+                web.post(wire.BALANCES, self._balances),
+                web.get(wire.HEALTH, self._health),
+                web.get(wire.MARKET, self._market),
+                web.get(wire.USER, self._user),
+            ]
+        )
+
+    # -- time --------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        """Let time pass until cancelled."""
+        while True:
+            self._step(self._clock.now_ns())
+            await asyncio.sleep(STEP_S)
+
+    def _step(self, now_ns: int) -> None:
+        public, heard = self._host.advance(self._host.moment(now_ns))
+        pulse = now_ns >= self._pulse_ns
+        if pulse:
+            self._pulse_ns = now_ns + PULSE_NS
+        if public or pulse:
+            events = tuple(event for _, event in public)
+            frame = wire.pack(wire.MarketFrame(at_ns=now_ns, events=events))  # type: ignore[arg-type]
+            self._say(None, frame)
+        if pulse:
+            frame = wire.pack(wire.UserFrame(at_ns=now_ns))
+            for listener in self._listeners.values():
+                if listener.account is not None:
+                    listener.say(frame)
+        for account, told in heard.items():
+            self._say(account, wire.pack(wire.UserFrame(at_ns=now_ns, events=tuple(told))))
+
+    def _say(self, account: AccountId | None, frame: bytes) -> None:
+        for listener in self._listeners.values():
+            if listener.account == account:
+                listener.say(frame)
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self._host.moment(self._clock.now_ns())
+
+    def _do(self, given: AnyInput) -> web.Response:
+        answered = self._host.do(given)
+        response = _answer(answered)
+        # Fills of this very request travel at once, not with the next step.
+        self._step(self._now())
+        return response
+
+    async def _open(self, request: web.Request) -> web.Response:
+        asked = _opening(await request.read())
+        return self._do(
+            AccountOpened(at_ns=self._now(), account=asked.account, cash_micro=asked.cash_micro)
+        )
+
+    async def _place(self, request: web.Request) -> web.Response:
+        account, ticket = _account(request), _ticket(await request.read())
+        order = Names(account, KEY).known(ticket.identity)
+        if order is None or ticket.key != KEY:
+            raise BadInput(f"{ticket.identity} is no order's name of {account}")
+        return self._do(
+            TicketHandedIn(at_ns=self._now(), account=account, order=order, ticket=ticket)
+        )
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        orders = _cancelling(await request.read()).orders
+        return self._do(CancelsAsked(at_ns=self._now(), account=_account(request), orders=orders))
+
+    async def _cancel_all(self, request: web.Request) -> web.Response:
+        scope = _scope(await request.read())
+        return self._do(CancelAllAsked(at_ns=self._now(), account=_account(request), scope=scope))
+
+    async def _beat(self, request: web.Request) -> web.Response:
+        return self._do(Beaten(at_ns=self._now(), account=_account(request)))
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    async def _order(self, request: web.Request) -> web.Response:
+        asked = _asking(await request.read())
+        account = _account(request)
+        answers = self._host.answers_of(account, self._now()).answers(account)
+        return _answer(answers.order(asked.order))
+
+    async def _open_orders(self, request: web.Request) -> web.Response:
+        account = _account(request)
+        return _answer(self._host.answers_of(account, self._now()).answers(account).open_orders())
+
+    async def _fills(self, request: web.Request) -> web.Response:
+        asked = _asking(await request.read())
+        account = _account(request)
+        answers = self._host.answers_of(account, self._now()).answers(account)
+        return _answer(answers.fills(asked.since_ns))
+
+    async def _balances(self, request: web.Request) -> web.Response:
+        account = _account(request)
+        return _answer(self._host.answers_of(account, self._now()).answers(account).balances())
+
+    async def _health(self, request: web.Request) -> web.Response:
+        del request
+        sums = self._host.exchange.invariants()
+        return web.json_response(
+            {"now_ns": self._host.exchange.now_ns, "problems": list(sums.problems)}
+        )
+
+    # -- listeners ---------------------------------------------------------------------------------
+
+    async def _market(self, request: web.Request) -> web.StreamResponse:
+        self._step(self._now())
+        opening = tuple(self._host.exchange.opening())
+        first = wire.MarketFrame(at_ns=self._clock.now_ns(), events=opening)  # type: ignore[arg-type]
+        return await self._listen(request, Listener(None), wire.pack(first))
+
+    async def _user(self, request: web.Request) -> web.StreamResponse:
+        account = _account(request)
+        self._host.exchange.account(account)
+        first = wire.pack(wire.UserFrame(at_ns=self._clock.now_ns()))
+        return await self._listen(request, Listener(account), first)
+
+    async def _listen(
+        self, request: web.Request, listener: Listener, first: bytes
+    ) -> web.StreamResponse:
+        if len(self._listeners) >= LISTENERS_MAX:
+            raise web.HTTPServiceUnavailable(text=f"more than {LISTENERS_MAX} listeners")
+        self._count += 1
+        number = self._count
+        listener.say(first)
+        self._listeners[number] = listener
+        socket = web.WebSocketResponse(max_msg_size=wire.FRAME_BYTES_MAX, compress=False)
+        await socket.prepare(request)
+        speaking = asyncio.create_task(_speak(socket, listener))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.ERROR:
+                    break
+        finally:
+            del self._listeners[number]
+            speaking.cancel()
+            await asyncio.gather(speaking, return_exceptions=True)
+        return socket
+
+
+async def _speak(socket: web.WebSocketResponse, listener: Listener) -> None:
+    """Send what waits, in order, until the listener is cut off or gone."""
+    cut = asyncio.create_task(listener.cut.wait())
+    try:
+        while not listener.cut.is_set():
+            waiting = asyncio.create_task(listener.frames.get())
+            await asyncio.wait({waiting, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                waiting.cancel()
+                break
+            await socket.send_bytes(waiting.result())
+    except ConnectionError:
+        return  # it went away; its own side notices
+    finally:
+        cut.cancel()
+        await socket.close()
+
+
+def _account(request: web.Request) -> AccountId:
+    account = request.query.get("account", "")
+    if not account:
+        raise BadInput("which account?")
+    return AccountId(account)
+
+
+def _answer(events: list[VenueEvent]) -> web.Response:
+    return web.Response(body=wire.pack(events))
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what was refused without effect, in the venue's own way."""
+    try:
+        return await handler(request)
+    except VenueClosed as closed:
+        refusal, status = wire.Refusal(text=str(closed), mode=closed.mode), wire.CLOSED_STATUS
+    except AuthRefused as refused:
+        refusal, status = wire.Refusal(text=str(refused)), wire.UNKNOWN_STATUS
+    except (BadInput, msgspec.DecodeError) as error:
+        refusal, status = wire.Refusal(text=str(error)), wire.BAD_STATUS
+    return web.Response(status=status, body=wire.pack(refusal))

@@ -1,0 +1,83 @@
+"""What travels between the demo exchange's program and its customers: paths, frames, statuses.
+
+HTTP for requests (a POST per request, the account in the query), two WebSockets for what is told
+unasked: `/v1/market` begins with every market as it stands, `/v1/user` says what happens to one
+account. Bodies are msgpack of the house's own messages; a ticket is the JSON it was prepared as.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import MarketEvent, VenueEvent
+from engine.domain.instruments import AccountId
+from engine.domain.orders import OrderId
+
+OPEN = "/v1/account"
+PLACE = "/v1/place"
+CANCEL = "/v1/cancel"
+CANCEL_ALL = "/v1/cancel-all"
+BEAT = "/v1/beat"
+ORDER = "/v1/order"
+OPEN_ORDERS = "/v1/open-orders"
+FILLS = "/v1/fills"
+BALANCES = "/v1/balances"
+MARKET = "/v1/market"
+USER = "/v1/user"
+HEALTH = "/v1/health"
+
+CLOSED_STATUS = 503
+"""The mode forbids it; the body is a `Refusal`."""
+UNKNOWN_STATUS = 401
+"""No such account."""
+BAD_STATUS = 400
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+
+
+class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """Market events of one moment, in order. None = a pulse: every open book is as it was told."""
+
+    at_ns: int
+    events: tuple[MarketEvent, ...] = ()
+
+
+class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to one account, in order. None = a pulse."""
+
+    at_ns: int
+    events: tuple[VenueEvent, ...] = ()
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """Open this account with this much cash; one that is open already stays as it is."""
+
+    account: AccountId
+    cash_micro: int
+
+
+class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
+    """Cancel these orders."""
+
+    orders: tuple[OrderId, ...]
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell about one order, or about the fills since a time."""
+
+    order: OrderId = OrderId(0)
+    since_ns: int = 0
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request had no effect."""
+
+    text: str
+    mode: str = ""
+
+
+pack = msgspec.msgpack.Encoder().encode
+unpack_market = msgspec.msgpack.Decoder(MarketFrame).decode
+unpack_user = msgspec.msgpack.Decoder(UserFrame).decode
+unpack_events = msgspec.msgpack.Decoder(tuple[VenueEvent, ...]).decode
+unpack_refusal = msgspec.msgpack.Decoder(Refusal).decode

@@ -1,0 +1,155 @@
+"""The door over a real socket, in one process: what an order does, and what an error means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from engine.clock import WallClock
+from engine.domain.effects import CancelScope
+from engine.domain.events import (
+    BookReplaced,
+    InstrumentListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderNotFound,
+    OrderReported,
+    VenueMode,
+)
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.orders import Order, OrderId, OrderType
+from engine.errors import AuthRefused, NotSent, VenueClosed
+from engine.venues.demo import wire
+from engine.venues.demo.client import DemoVenue
+from engine.venues.demo.host import DemoHost
+from engine.venues.demo.profiles import THIN
+from engine.venues.demo.server import DemoServer
+from engine.venues.door import Named
+
+ANN = AccountId("demo:ann")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class Place:
+    """A served exchange."""
+
+    def __init__(self, host: DemoHost, url: str) -> None:
+        self.host = host
+        self.url = url
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    clock = WallClock()
+    host = DemoHost(tmp_path, THIN, seed=3, now_ns=clock.now_ns())
+    server = DemoServer(host, clock)
+    runner = web.AppRunner(server.app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    living = asyncio.create_task(server.live())
+    yield Place(host, f"http://127.0.0.1:{port}")
+    living.cancel()
+    await asyncio.gather(living, return_exceptions=True)
+    await runner.cleanup()
+    host.close()
+
+
+@pytest.fixture
+async def venue(place: Place) -> AsyncIterator[DemoVenue]:
+    made = DemoVenue(place.url, ANN)
+    await made.open(1_000_000_000)
+    yield made
+    await made.close()
+
+
+def order(place: Place, number: int = 1, price: int = 100) -> Order:
+    return Order(
+        account=ANN,
+        id=OrderId(number),
+        bot=BotId("bot"),
+        instrument=InstrumentId(next(iter(place.host.exchange.desk.markets))),
+        leg=Leg.YES,
+        side=Side.BUY,
+        price=price,
+        size=10_000_000,
+        type=OrderType.GTC,
+        created_ns=1,
+    )
+
+
+async def test_order_rests_is_found_and_is_cancelled(place: Place, venue: DemoVenue) -> None:
+    prepared = venue.prepare(order(place))
+    named = Named(order=OrderId(1), identity=prepared.identity)
+    assert isinstance(await venue.order(named), OrderNotFound)
+    assert list(await venue.send(prepared)) == [OrderAccepted(account=ANN, order=OrderId(1))]
+    assert isinstance(await venue.order(named), OrderReported)
+    assert [report.order for report in (await venue.open_orders()).orders] == [1]
+    assert list(await venue.cancel([named])) == [OrderCancelled(account=ANN, order=OrderId(1))]
+    assert not (await venue.open_orders()).orders
+    assert (await venue.fills(0)).fills == ()
+    assert (await venue.balances()).cash_micro == {"pUSD": 1_000_000_000}
+    assert (await venue.positions()).holdings == ()
+
+
+async def test_cancel_all_covers_a_bot_alone(place: Place, venue: DemoVenue) -> None:
+    await venue.send(venue.prepare(order(place, 1)))
+    assert not await venue.cancel_all(CancelScope(bot=BotId("other")))
+    assert len(await venue.cancel_all(CancelScope(bot=BotId("bot")))) == 1
+
+
+async def test_market_stream_begins_with_every_market(place: Place, venue: DemoVenue) -> None:
+    async for raw in venue.listen(wire.MARKET):
+        events = wire.unpack_market(raw).events
+        listed = {e.instrument.id for e in events if isinstance(e, InstrumentListed)}
+        assert listed == set(place.host.exchange.desk.markets)
+        assert {e.instrument for e in events if isinstance(e, BookReplaced)} == listed
+        break
+
+
+async def test_user_stream_tells_what_happens_to_the_account(
+    place: Place, venue: DemoVenue
+) -> None:
+    heard: list[object] = []
+    async for raw in venue.listen(wire.USER):
+        frame = wire.unpack_user(raw)
+        heard += frame.events
+        if not heard:
+            await venue.send(venue.prepare(order(place, 1)))
+            place.host.exchange.listing.close(order(place).instrument)
+            continue
+        break
+    assert isinstance(heard[0], OrderCancelled)
+
+
+async def test_closed_exchange_says_its_mode(place: Place, venue: DemoVenue) -> None:
+    place.host.exchange.guard.switch(VenueMode.RESTARTING)
+    with pytest.raises(VenueClosed) as closed:
+        await venue.open_orders()
+    assert closed.value.mode == VenueMode.RESTARTING
+
+
+async def test_nobody_there_is_not_sent(venue: DemoVenue) -> None:
+    lost = DemoVenue("http://127.0.0.1:9", ANN)
+    try:
+        with pytest.raises(NotSent):
+            await lost.open_orders()
+        with pytest.raises(NotSent):
+            async for _ in lost.listen(wire.MARKET):
+                pass
+    finally:
+        await lost.close()
+
+
+async def test_account_that_was_never_opened_is_refused(place: Place) -> None:
+    stranger = DemoVenue(place.url, AccountId("nobody"))
+    try:
+        with pytest.raises(AuthRefused):
+            await stranger.open_orders()
+    finally:
+        await stranger.close()
