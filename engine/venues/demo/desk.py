@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.domain.events import BookChanged
-from engine.domain.instruments import Side
+from engine.domain.instruments import Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account, Market
 from engine.venues.demo.clearing import Clearing
-from engine.venues.demo.matching import is_bid, yes_level
+from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import (
     CancelAnswer,
     Ended,
@@ -52,8 +52,7 @@ class Desk:
         market = self.markets.get(ticket.instrument)
         if market is None or not market.accepting:
             return _rejected(ticket, (RejectReason.MARKET_CLOSED, refusals.NO_BOOK))
-        instrument = market.instrument
-        refusal = refusals.refuse_terms(ticket, instrument, self.rules, self.timeline.now_ns)
+        refusal = refusals.refuse_terms(ticket, market, self.rules, self.timeline.now_ns)
         if refusal is not None:
             return _rejected(ticket, refusal)
         if ticket.identity in account.open or ticket.identity in account.ended:
@@ -69,11 +68,12 @@ class Desk:
         order.number = self.order_count
         account.open[order.identity] = order
         self.orders[order.number] = order
-        if crossing and instrument.taker_delay_ns:
+        if crossing and market.instrument.taker_delay_ns:
             return self._hold(market, order)
         return self._run(market, order, held=False)
 
     def _draft(self, account: Account, market: Market, ticket: Ticket) -> LiveOrder:
+        yes = ticket.leg is Leg.YES
         return LiveOrder(
             number=0,
             customer=account.id,
@@ -90,8 +90,8 @@ class Desk:
             post_only=ticket.post_only,
             expires_ns=ticket.expires_ns,
             placed_ns=self.timeline.now_ns,
-            bid=is_bid(ticket.leg, ticket.side),
-            level=yes_level(ticket.leg, ticket.price, market.one),
+            bid=(ticket.side is Side.BUY) is yes,
+            level=ticket.price if yes else market.one - ticket.price,
         )
 
     def _refuse_money(

@@ -22,11 +22,6 @@ Match = tuple[LiveOrder, int]
 """(resting order, size) in the order in which they matched."""
 
 
-def is_bid(leg: Leg, side: Side) -> bool:
-    """Say whether an order buys in YES-space."""
-    return (side is Side.BUY) is (leg is Leg.YES)
-
-
 def yes_level(leg: Leg, price: int, one: int) -> int:
     """Return an order's price in YES-space."""
     return price if leg is Leg.YES else one - price

@@ -12,7 +12,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
 
 
-class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order as a customer hands it in. Price and size in the leg's increments."""
 
     identity: Identity
@@ -99,7 +99,7 @@ class Standing(StrEnum):
     REJECTED = "rejected"
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to a ticket. `reason` and `text` only where it was rejected."""
 
     identity: Identity
@@ -110,7 +110,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to a cancel. `text` says why it was refused."""
 
     identity: Identity
@@ -136,11 +136,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 # -- reports: what a customer hears without asking -------------------------------------------------
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Base of everything a customer hears."""
 
 
-class Placed(Report, frozen=True, kw_only=True):
+class Placed(Report, frozen=True, kw_only=True, gc=False):
     """The order rests in the book. `held` = it had been delayed before."""
 
     identity: Identity
@@ -148,7 +148,7 @@ class Placed(Report, frozen=True, kw_only=True):
     held: bool
 
 
-class Filled(Report, frozen=True, kw_only=True):
+class Filled(Report, frozen=True, kw_only=True, gc=False):
     """An order matched; settlement follows."""
 
     id: FillId
@@ -164,7 +164,7 @@ class Filled(Report, frozen=True, kw_only=True):
     liquidity: Liquidity
 
 
-class FillMoved(Report, frozen=True, kw_only=True):
+class FillMoved(Report, frozen=True, kw_only=True, gc=False):
     """Settlement of a fill moved on; CONFIRMED and FAILED are its ends."""
 
     id: FillId
@@ -172,7 +172,7 @@ class FillMoved(Report, frozen=True, kw_only=True):
     state: FillState
 
 
-class Ended(Report, frozen=True, kw_only=True):
+class Ended(Report, frozen=True, kw_only=True, gc=False):
     """An order ended other than by filling. `reason` None = it expired."""
 
     identity: Identity
@@ -182,13 +182,13 @@ class Ended(Report, frozen=True, kw_only=True):
     text: str = ""
 
 
-class ModeSwitched(Report, frozen=True, kw_only=True):
+class ModeSwitched(Report, frozen=True, kw_only=True, gc=False):
     """The exchange changed what it takes."""
 
     mode: VenueMode
 
 
-class Redeemed(Report, frozen=True, kw_only=True):
+class Redeemed(Report, frozen=True, kw_only=True, gc=False):
     """Tokens of a resolved instrument became cash."""
 
     instrument: InstrumentId

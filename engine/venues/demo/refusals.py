@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.instruments import Instrument, Leg
+from engine.domain.instruments import Leg
 from engine.domain.orders import OrderType, RejectReason
+from engine.venues.demo.accounts import Market
 from engine.venues.demo.orders import Ticket
 
 Refusal = tuple[RejectReason, str]
@@ -58,14 +59,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Fills remembered per customer."""
 
 
-def refuse_terms(
-    ticket: Ticket, instrument: Instrument, rules: Rules, now_ns: int
-) -> Refusal | None:
+def refuse_terms(ticket: Ticket, market: Market, rules: Rules, now_ns: int) -> Refusal | None:
     """Check what depends on the ticket and the instrument alone."""
+    instrument = market.instrument
     if ticket.leg is Leg.BASE:
         return RejectReason.OTHER, BAD_PAYLOAD
     identity, tick, price = ticket.identity, instrument.tick, ticket.price
-    if price % tick or not tick <= price <= instrument.one - tick:
+    if price % tick or not tick <= price <= market.one - tick:
         shown, grid = instrument.price_decimal(price), instrument.price_decimal(tick)
         text = f"Price ({_plain(shown)}) breaks minimum tick size rule: {_plain(grid)}"
         return RejectReason.OFF_TICK, f"order {identity} is invalid. {text}"
@@ -76,8 +76,7 @@ def refuse_terms(
         return RejectReason.BELOW_MIN, f"order {identity} is invalid. {text}"
     if ticket.size % instrument.lot:
         return RejectReason.OTHER, BAD_DECIMALS
-    resting = ticket.type in (OrderType.GTC, OrderType.GTD)
-    if ticket.post_only and not resting:
+    if ticket.post_only and ticket.type in (OrderType.FAK, OrderType.FOK):
         return RejectReason.OTHER, BAD_PAYLOAD
     if (ticket.type is OrderType.GTD) is not (ticket.expires_ns is not None):
         return RejectReason.EXPIRY, BAD_EXPIRY

@@ -47,6 +47,23 @@ def rejected(made: DemoExchange, wish: Ticket) -> tuple[RejectReason | None, str
 # -- forms of settlement ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("leg", "side", "bid"),
+    [
+        (Leg.YES, Side.BUY, True),
+        (Leg.YES, Side.SELL, False),
+        (Leg.NO, Side.BUY, False),
+        (Leg.NO, Side.SELL, True),
+    ],
+)
+def test_a_no_order_is_the_mirror_of_a_yes_order(leg: Leg, side: Side, bid: bool) -> None:
+    made = exchange()
+    made.convert(ANN, COIN, 10 * SHARE, made.now_ns)
+    put(made, ANN, ticket("a", leg, side, 30, 10))
+    resting = {30.0 if leg is Leg.YES else 70.0: 10.0}
+    assert levels(made) == ((resting, {}) if bid else ({}, resting))
+
+
 def test_two_purchases_of_both_legs_mint_pairs() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 40, 10))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -156,6 +156,43 @@ class Market(RuleBasedStateMachine):
 
 Market.TestCase.settings = settings(max_examples=40, stateful_step_count=35)
 TestMarket = Market.TestCase
+
+
+WISHES = st.lists(
+    st.tuples(
+        st.sampled_from(CUSTOMERS),
+        st.sampled_from([Side.BUY, Side.BUY, Side.SELL]),
+        st.sampled_from([Leg.YES, Leg.NO]),
+        st.integers(45, 55),
+        st.integers(5, 40),
+        st.sampled_from([OrderType.GTC, OrderType.GTC, OrderType.FAK, OrderType.FOK]),
+    ),
+    max_size=30,
+)
+
+
+@given(WISHES)
+def test_swapping_the_legs_reflects_the_book_and_changes_no_purse(
+    wishes: list[tuple[AccountId, Side, Leg, int, int, OrderType]],
+) -> None:
+    plain, swapped = exchange(), exchange()
+    for made in (plain, swapped):
+        for customer in CUSTOMERS:
+            made.convert(customer, COIN, 50 * SHARE, made.now_ns)
+    for number, (who, side, leg, cents, shares, type_) in enumerate(wishes):
+        other = Leg.NO if leg is Leg.YES else Leg.YES
+        first = ticket(f"o{number}", leg, side, cents, shares, type=type_)
+        second = ticket(f"o{number}", other, side, cents, shares, type=type_)
+        receipts = (
+            plain.submit(who, first, plain.now_ns),
+            swapped.submit(who, second, swapped.now_ns),
+        )
+        assert receipts[0] == receipts[1]
+    bids, asks = plain.desk.markets[COIN].book.depth()
+    mirrored = tuple(tuple((10_000 - price, size) for price, size in side) for side in (asks, bids))
+    assert swapped.desk.markets[COIN].book.depth() == mirrored
+    for customer in CUSTOMERS:
+        assert plain.balance(customer) == swapped.balance(customer)
 
 
 def test_time_never_runs_backwards() -> None:

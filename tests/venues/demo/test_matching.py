@@ -6,24 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.instruments import Leg, Side
+from engine.domain.instruments import Side
 from engine.errors import BrokenInvariant
-from engine.venues.demo.matching import MatchingBook, is_bid, yes_level
+from engine.venues.demo.matching import MatchingBook
 from tests.venues.demo.builders import live
-
-
-@pytest.mark.parametrize(
-    ("leg", "side", "bid"),
-    [
-        (Leg.YES, Side.BUY, True),
-        (Leg.YES, Side.SELL, False),
-        (Leg.NO, Side.BUY, False),
-        (Leg.NO, Side.SELL, True),
-    ],
-)
-def test_a_no_order_is_the_mirror_of_a_yes_order(leg: Leg, side: Side, bid: bool) -> None:
-    assert is_bid(leg, side) is bid
-    assert yes_level(leg, 3_000, 10_000) == (3_000 if leg is Leg.YES else 7_000)
 
 
 def test_the_best_price_trades_first_and_at_its_own_price() -> None:
