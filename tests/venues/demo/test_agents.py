@@ -1,0 +1,112 @@
+"""The crowd: who it is, when it acts, and that it plays by the customers' rules."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+import pytest
+
+from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.errors import BadInput
+from engine.venues.demo.agents import Crowd
+from engine.venues.demo.calendar import Calendar
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.profiles import THIN, CrowdSpec, Profile
+from engine.venues.demo.takers import INFORMED, NOISE
+from engine.venues.demo.world import open_world
+from tests.venues.demo.builders import START, S, sound
+
+MAKERS = [AccountId(spec.name) for spec in THIN.crowd.makers]
+
+
+def world(**crowd: object) -> DemoExchange:
+    spec = msgspec.structs.replace(THIN.crowd, **crowd)
+    return open_world(msgspec.structs.replace(THIN, crowd=spec), rng=Random(4), now_ns=START)
+
+
+def running(made: DemoExchange) -> InstrumentId:
+    return next(
+        name for name, market in made.desk.markets.items() if market.proof and market.accepting
+    )
+
+
+def quotes(made: DemoExchange, maker: AccountId, name: InstrumentId) -> list[LiveOrder]:
+    return [order for order in made.open_orders(maker) if order.instrument == name]
+
+
+def test_makers_keep_a_quote_per_rung_and_side_near_the_probability() -> None:
+    made = world(noise_rate=0.0, informed_rate=0.0, maker_rate=4.0)
+    made.advance(made.now_ns + 30 * S)
+    name = running(made)
+    calendar = made.actors["calendar"]
+    assert isinstance(calendar, Calendar)
+    chance = calendar.chance(name, 0)
+    assert chance is not None
+    for maker, spec in zip(MAKERS, THIN.crowd.makers, strict=True):
+        resting = quotes(made, maker, name)
+        assert all(order.post_only for order in resting)
+        assert len(resting) == 2 * len(spec.rungs)
+        best_bid = max(order.level for order in resting if order.bid)
+        best_ask = min(order.level for order in resting if not order.bid)
+        assert best_bid - 800 < chance * 10_000 < best_ask + 800
+    assert made.clearing.trade_count == 0
+
+
+def test_a_world_without_takers_never_trades_and_without_anybody_never_quotes() -> None:
+    silent = CrowdSpec(makers=(), maker_rate=1.0, noise_rate=0.0, informed_rate=0.0)
+    profile: Profile = msgspec.structs.replace(THIN, crowd=silent)
+    made = open_world(profile, rng=Random(4), now_ns=START)
+    made.advance(made.now_ns + 60 * S)
+    assert made.desk.order_count == 0
+
+
+def test_every_member_trades_and_nobody_is_remembered() -> None:
+    made = world()
+    made.advance(made.now_ns + 600 * S)
+    for member in (*MAKERS, NOISE, INFORMED):
+        assert made.balance(member).settled != THIN.crowd.cash_micro
+        account = made.account(member)
+        assert not account.ended
+        assert not account.fills
+    assert made.clearing.self_trades == 0
+    sound(made)
+
+
+def test_noise_takers_sell_too_and_merge_their_pairs() -> None:
+    made = world(noise_rate=4.0)
+    made.advance(made.now_ns + 250 * S)
+    name = running(made)
+    pairs = min(made.free_tokens(NOISE, name, leg) for leg in (Leg.YES, Leg.NO))
+    assert pairs < 2_000 * 10**6
+    sound(made)
+
+
+def test_informed_takers_take_only_what_is_worth_more_than_price_and_fee() -> None:
+    made = world(informed_rate=2.0)
+    calendar = made.actors["calendar"]
+    assert isinstance(calendar, Calendar)
+    seen: dict[str, float] = {}
+    for step in range(1, 600):
+        # Just before the world's next step, so that the probability is still the trade's.
+        made.advance(START + step * S // 2 - 1)
+        for transaction in made.settlement.pending.values():
+            for fill in transaction.fills:
+                if fill.customer != INFORMED or fill.id in seen:
+                    continue
+                chance = calendar.chance(fill.instrument, 0)
+                assert chance is not None
+                worth = chance if fill.leg is Leg.YES else 1 - chance
+                paid = (fill.amount_micro + fill.fee_micro) / fill.size
+                seen[fill.id] = worth - paid
+    assert len(seen) > 20
+    assert min(seen.values()) > THIN.crowd.informed_edge - 1e-4
+
+
+def test_an_unreadable_state_is_refused() -> None:
+    made = world()
+    crowd = made.actors["crowd"]
+    assert isinstance(crowd, Crowd)
+    with pytest.raises(BadInput):
+        crowd.restore(b"\x00")
