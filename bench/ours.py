@@ -37,7 +37,13 @@ LIMITS = RiskLimits(
 )
 """Every check runs; none of them bites, because the peers have none."""
 
-PAPER = PaperSettings(order_latency_ms=0, cancel_latency_ms=0, settle_delay_ms=0, gtd_early_ms=0)
+PAPER = PaperSettings(
+    order_latency_ms=0,
+    cancel_latency_ms=0,
+    settle_delay_ms=0,
+    gtd_early_ms=0,
+    starting_cash={"USD": CASH_MICRO / MICRO},
+)
 
 
 def main(mode: str, path: str, repeat: str) -> None:
@@ -50,7 +56,11 @@ def main(mode: str, path: str, repeat: str) -> None:
             if full
             else DigestRecorder()
         )
-        decisions = DecisionLog(Path(folder) / "decisions.db") if full else None
+        decisions = (
+            DecisionLog(Path(folder) / "decisions.db", engine_id="bench", waits_when_full=True)
+            if full
+            else None
+        )
         name = BotId("bench")
         bot = Bot(
             name=name,
@@ -65,6 +75,7 @@ def main(mode: str, path: str, repeat: str) -> None:
             limits=LIMITS,
             paper=PAPER,
             cash_micro=CASH_MICRO,
+            currency="USD",
             recorder=recorder,
             decide=decisions.append if decisions else _unheard,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.strategies.door import Strategy
 
@@ -92,6 +93,22 @@ class Bot:
         cell = Cell(self, instrument.id)
         self.cells[instrument.id] = cell
         return cell
+
+    def fail(self, error: Exception) -> RaiseAlert:
+        """Stop for good after an error of the strategy; return what a person must be told."""
+        self.state = BotState.ERROR
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
+        self.error = f"{type(error).__name__}{where}: {error}"
+        return RaiseAlert(
+            severity=Severity.CRITICAL,
+            kind="bot_error",
+            text=f"bot {self.name} stopped with an error: {self.error}",
+            account=self.account,
+            bot=self.name,
+        )
 
     def drop(self, instrument: InstrumentId) -> None:
         """Stop watching an instrument that is over."""

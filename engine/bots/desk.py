@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import cast
 
 from engine.bots.bot import Bot, BotState, Cell
+from engine.bots.marks import mark_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InventoryView
 from engine.domain.decisions import Decision
-from engine.domain.effects import Effect, RaiseAlert, Severity
+from engine.domain.effects import Effect
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
-    BookMarked,
     BookReplaced,
     Event,
     FeedLost,
@@ -34,6 +34,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
+from engine.domain.intents import Basket
 from engine.executor.executor import Executor
 from engine.strategies.door import Context
 
@@ -79,33 +80,38 @@ class Desk:
 
     # -- events ------------------------------------------------------------------------------------
 
-    def market(self, event: Event, now_ns: int) -> None:
-        """Take a market event. Call `turn` afterwards."""
-        self.cache.receive(event, now_ns)
+    def market(self, event: Event, now_ns: int) -> bool:
+        """Take a market event. True = call `turn` now; False = it woke nobody."""
         kind = type(event)
-        if kind is BookChanged or kind is TradePrinted or kind is BookReplaced:
-            instrument = event.instrument  # type: ignore[attr-defined]
-            for cell in self._cells.get(instrument, ()):
-                if cell.mid2_moved_min:
-                    if self._moved(cell, instrument):
-                        self._wake(cell, now_ns)
-                elif cell.bot.strategy.hear(event, now_ns):
-                    self._wake(cell, now_ns)
-            return
+        if kind is BookChanged:
+            view = self.cache.changed(event, now_ns)  # type: ignore[arg-type]
+            return view is not None and self._book(view, event, now_ns)
+        self.cache.receive(event, now_ns)
+        if kind is TradePrinted or kind is BookReplaced:
+            view = self.cache.views.get(event.instrument)  # type: ignore[attr-defined]
+            return view is not None and self._book(view, event, now_ns)
         if isinstance(event, ReferencePriced):
             self._reference(event, now_ns)
-            return
-        self._listing(event, now_ns)
-
-    def _moved(self, cell: Cell, instrument: InstrumentId) -> bool:
-        """Say whether the mid moved enough since the cell was last woken for it."""
-        view = self.cache.views.get(instrument)
-        if view is None or view.mid2 is None:
-            return False
-        if cell.mid2 is not None and abs(view.mid2 - cell.mid2) < cell.mid2_moved_min:
-            return False
-        cell.mid2 = view.mid2
+        else:
+            self._listing(event, now_ns)
         return True
+
+    def _book(self, view: BookView, event: Event, now_ns: int) -> bool:
+        """Wake whom the book or the trade concerns."""
+        woke = False
+        mid2 = view.mid2
+        for cell in self._cells.get(view.instrument.id, ()):
+            least = cell.mid2_moved_min
+            if least:
+                last = cell.mid2
+                if mid2 is None or (last is not None and -least < mid2 - last < least):
+                    continue
+                cell.mid2 = mid2
+            elif not self._hears(cell.bot, event, now_ns):
+                continue
+            self._wake(cell, now_ns)
+            woke = True
+        return woke or bool(self._effects)
 
     def venue(self, event: Event, now_ns: int) -> None:
         """Take a venue event, a timer or a house event of this account. Call `turn` afterwards."""
@@ -113,9 +119,17 @@ class Desk:
             self._filled(event, now_ns)
         self._effects += self.executor.receive(event, now_ns)
 
+    def _hears(self, bot: Bot, event: Event, now_ns: int) -> bool:
+        """Let a bot take an event; say whether it wants to be evaluated."""
+        try:
+            return bot.strategy.hear(event, now_ns)
+        except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+            self._fail(bot, error, now_ns)
+            return False
+
     def _reference(self, event: ReferencePriced, now_ns: int) -> None:
         for bot in self._listeners.get(event.key, ()):
-            if bot.strategy.hear(event, now_ns):
+            if self._hears(bot, event, now_ns):
                 for cell in bot.cells.values():
                     self._wake(cell, now_ns)
 
@@ -123,17 +137,20 @@ class Desk:
         if isinstance(event, PASSED_ON):
             self._effects += self.executor.receive(event, now_ns)
         if isinstance(event, InstrumentListed):
-            cells = (bot.take(event.instrument) for bot in self.bots)
+            if self.cache.views[event.instrument.id].closed:
+                return  # new terms of what is over: nobody may watch it again
+            fit = (bot for bot in self.bots if bot.state is not BotState.ERROR)
+            cells = (bot.take(event.instrument) for bot in fit)
             self._cells[event.instrument.id] = tuple(cell for cell in cells if cell)
         elif isinstance(event, InstrumentClosed):
-            self._close(event.instrument)
+            self._close(event.instrument, now_ns)
             return
         instrument = getattr(event, "instrument", None)
         if isinstance(event, InstrumentListed | StrikeProven | BookDistrusted | FeedLost):
             identifier = event.instrument.id if isinstance(event, InstrumentListed) else instrument
             for known in [identifier] if identifier else list(self._cells):
                 for cell in self._cells.get(known, ()):
-                    cell.bot.strategy.hear(event, now_ns)
+                    self._hears(cell.bot, event, now_ns)
                     self._wake(cell, now_ns)
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
@@ -142,13 +159,18 @@ class Desk:
             return
         for cell in self._cells.get(order.instrument, ()):
             if cell.bot.name == order.bot:
-                cell.bot.strategy.filled(order.instrument, event, now_ns)
+                try:
+                    cell.bot.strategy.filled(order.instrument, event, now_ns)
+                except Exception as error:  # noqa: BLE001 it stops alone; the fill is booked all the same
+                    self._fail(cell.bot, error, now_ns)
                 self._wake(cell, now_ns)
 
-    def _close(self, instrument: InstrumentId) -> None:
+    def _close(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Stop watching an instrument; a wish for what cannot be traded any more is over, too."""
         for cell in self._cells.pop(instrument, ()):
             cell.due_ns = None
             cell.bot.drop(instrument)
+            self._effects += self.executor.withdraw(cell.bot.name, instrument, now_ns)
 
     def _wake(self, cell: Cell, now_ns: int) -> None:
         """Have the cell evaluated as soon as its strategy's debounce allows."""
@@ -186,7 +208,8 @@ class Desk:
         if self._ready:
             ready, self._ready = self._ready, []
             for cell in ready:
-                if cell.due_ns is not None:
+                # One that is in the list twice has its next time by then.
+                if cell.due_ns is not None and cell.due_ns <= now_ns:
                     self._evaluate(cell, now_ns)
         self._effects += self.executor.plan(now_ns)
         effects, self._effects = self._effects, []
@@ -218,32 +241,34 @@ class Desk:
         self._decide(evaluation.decision)
         self._schedule(cell, now_ns + bot.strategy.timer_ns)
         if evaluation.intents:
-            self._effects += self.executor.receive(mark_of(view), now_ns)
+            self._mark(cell.instrument, now_ns)
             for intent in evaluation.intents:
+                if type(intent) is Basket:
+                    for target in intent.targets:
+                        self._mark(target.instrument, now_ns)
                 self._effects += self.executor.receive(cast("Event", intent), now_ns)
 
+    def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
+        view = self.cache.views.get(instrument)
+        if view is not None:
+            self._effects += self.executor.receive(mark_of(view), now_ns)
+
     def _fail(self, bot: Bot, error: Exception, now_ns: int) -> None:
-        bot.state = BotState.ERROR
-        bot.error = f"{type(error).__name__}: {error}"
+        """Stop a bot that raised: it hears nothing more, its wishes are withdrawn."""
+        if bot.state is BotState.ERROR:
+            return
+        self._effects.append(bot.fail(error))
+        for key, cells in self._cells.items():
+            self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
+        for name, bots in self._listeners.items():
+            self._listeners[name] = tuple(other for other in bots if other is not bot)
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
-        self._effects.append(
-            RaiseAlert(
-                severity=Severity.CRITICAL,
-                kind="bot_error",
-                text=f"bot {bot.name} stopped with an error: {bot.error}",
-                account=bot.account,
-                bot=bot.name,
-            )
-        )
 
     def _second(self, now_ns: int) -> None:
         """Once a second: mark what is held or working, and let the executor look at the clock."""
         self._second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
-        views = self.cache.views
         for instrument in self.executor.concerned():
-            view = views.get(instrument)
-            if view is not None:
-                self._effects += self.executor.receive(mark_of(view), now_ns)
+            self._mark(instrument, now_ns)
         self._effects += self.executor.receive(TimerFired(name="second"), now_ns)
 
     # -- what strategies may see -------------------------------------------------------------------
@@ -273,17 +298,3 @@ class Desk:
         for bot in self.bots:
             if bot.state is BotState.IDLE:
                 bot.state = BotState.RUNNING
-
-
-def mark_of(view: BookView) -> BookMarked:
-    """Return what executor and risk need to know of a book."""
-    return BookMarked(
-        instrument=view.instrument.id,
-        best_bid=view.best_bid,
-        best_ask=view.best_ask,
-        mid2=view.mid2,
-        two_sided_ns=view.two_sided_ns,
-        proof_ns=view.proof_ns,
-        trusted=view.trusted,
-        closed=view.closed,
-    )

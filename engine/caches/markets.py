@@ -40,7 +40,7 @@ class MarketCache:
         """Take one market event; anything else is ignored."""
         kind = type(event)
         if kind is BookChanged:
-            self._changed(event, now_ns)  # type: ignore[arg-type]
+            self.changed(event, now_ns)  # type: ignore[arg-type]
         elif kind is BookReplaced:
             self._replaced(event, now_ns)  # type: ignore[arg-type]
         elif kind is TradePrinted:
@@ -52,15 +52,21 @@ class MarketCache:
         else:
             self._rare(event, now_ns)
 
-    def _changed(self, event: BookChanged, now_ns: int) -> None:
+    def changed(self, event: BookChanged, now_ns: int) -> BookView | None:
+        """Take level changes, the most frequent event; give the view, None for an orphan."""
         view = self.views.get(event.instrument)
         if view is None:
             self.orphans += 1
-            return
-        change = view.book.change
+            return None
+        book = view.book
+        change = book.change
         for side, price, size in event.changes:
             change(side, price, size)
-        _settle(view, now_ns)
+        view.proof_ns = now_ns
+        if book.bid_prices and book.ask_prices:
+            view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
+            view.two_sided_ns = now_ns
+        return view
 
     def _replaced(self, event: BookReplaced, now_ns: int) -> None:
         view = self.views.get(event.instrument)
@@ -70,7 +76,11 @@ class MarketCache:
         view.book.replace(event.bids, event.asks)
         view.trusted = True
         view.distrust = ""
-        _settle(view, now_ns)
+        view.proof_ns = now_ns
+        book = view.book
+        if book.bid_prices and book.ask_prices:
+            view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
+            view.two_sided_ns = now_ns
 
     def _rare(self, event: Event, now_ns: int) -> None:
         match event:
@@ -124,12 +134,3 @@ class MarketCache:
         view = self.views[instrument]
         view.trusted = False
         view.distrust = reason
-
-
-def _settle(view: BookView, now_ns: int) -> None:
-    """Note the proof and the last two-sided moment after a change."""
-    view.proof_ns = now_ns
-    book = view.book
-    if book.bid_prices and book.ask_prices:
-        view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
-        view.two_sided_ns = now_ns

@@ -13,8 +13,22 @@ from collections.abc import Callable
 
 from engine.bots.desk import Desk
 from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
-from engine.domain.events import Event, OrderFilled, OrderNamed, OrderSent, TimerFired
+from engine.domain.events import (
+    BookChanged,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    OrderFilled,
+    OrderNamed,
+    OrderSent,
+    TimerFired,
+)
 from engine.domain.instruments import AccountId
+from engine.domain.orders import Order, OrderState
 from engine.errors import BrokenInvariant
 from engine.gateway.core import GatewayCore
 from engine.journal import Recorder
@@ -24,6 +38,15 @@ TURNS_MAX = 10_000
 """Most turns within one moment: more means that wish and fact chase each other."""
 
 ALERTS_MAX = 1_000
+
+GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
+"""What the gateway must hear, too."""
+
+NEVER = 1 << 62
+"""A time that does not come: 146 years after the epoch."""
+
+KEPT = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
+"""Market events an account's books rest on: without them the journal could not be read back."""
 
 
 class Driver:
@@ -49,6 +72,8 @@ class Driver:
         self._timers: list[tuple[int, int, str]] = []
         self._timer_at: dict[str, int] = {}
         self._counter = 0
+        self._rest_ns = NEVER
+        """When something but the venue is due."""
         self.alerts: list[tuple[int, RaiseAlert]] = []
         self.alert_counts: Counter[str] = Counter()
 
@@ -57,10 +82,12 @@ class Driver:
     @property
     def due_ns(self) -> int:
         """When something happens without a further event."""
-        due = self.desk.due_ns
         venue = self.venue.due_ns
-        if venue is not None and venue < due:
-            due = venue
+        return self._rest_ns if venue is None or venue > self._rest_ns else venue
+
+    def _rest_due(self) -> int:
+        """When something but the venue is due; it only changes where time or a turn passed."""
+        due = self.desk.due_ns
         gateway = self.gateway.due_ns
         if gateway is not None and gateway < due:
             due = gateway
@@ -78,15 +105,26 @@ class Driver:
                 raise BrokenInvariant(f"time ran backwards: due at {due}, then at {after}")
             due = after
 
+    def start(self, now_ns: int) -> None:
+        """Begin at this time: let the bots run. Must come before anything else."""
+        self.desk.start(now_ns)
+        self._rest_ns = now_ns
+
     def feed(self, event: Event, now_ns: int) -> None:
         """Take one market event at its time."""
-        if self.due_ns <= now_ns:
+        venue = self.venue
+        due = venue.due_ns
+        if self._rest_ns <= now_ns or (due is not None and due <= now_ns):
             self.run_until(now_ns)
-        outputs = self.venue.hear(event, now_ns)
+        kind = type(event)
+        if kind is not BookChanged and kind in KEPT:
+            self._recorder.append(self._account, event, now_ns)
+        outputs = venue.hear(event, now_ns)
         if outputs:
             self._hear(outputs, now_ns)
-        self.desk.market(event, now_ns)
-        self._settle(now_ns)
+        # Most events move neither an order nor a strategy: then there is nothing to turn.
+        if self.desk.market(event, now_ns) or outputs:
+            self._settle(now_ns)
 
     def tell(self, event: Event, now_ns: int) -> None:
         """Take a house event (latch, health, cash) at its time; it is recorded."""
@@ -122,6 +160,7 @@ class Driver:
             for effect in effects:
                 self._do(effect, now_ns)
             effects = turn(now_ns)
+        self._rest_ns = self._rest_due()
 
     def _do(self, effect: Effect, now_ns: int) -> None:
         self._recorder.append(self._account, effect, now_ns)
@@ -140,18 +179,22 @@ class Driver:
         for request in requests:
             effect = request.effect
             if type(effect) is PlaceOrder:
-                order = effect.order
-                prepared = self.venue.prepare(order)
-                account = self._account
-                self._report(
-                    OrderNamed(account=account, order=order.id, identity=prepared.identity), now_ns
-                )
-                self._report(OrderSent(account=account, order=order.id), now_ns)
+                self._name(effect.order, now_ns)
             self._hear(self.venue.request(request, now_ns), now_ns)
         for report in self.gateway.take_reports():
             self._report(report, now_ns)
         for alert in self.gateway.take_alerts():
+            self._recorder.append(self._account, alert, now_ns)
             self._alert(alert, now_ns)
+
+    def _name(self, order: Order, now_ns: int) -> None:
+        """Give the order its identity and say that it leaves; a throttled one has both already."""
+        known = self.desk.executor.record(order.id)
+        if known is None or known.state is not OrderState.PENDING:
+            return
+        account, identity = self._account, self.venue.prepare(order).identity
+        self._report(OrderNamed(account=account, order=order.id, identity=identity), now_ns)
+        self._report(OrderSent(account=account, order=order.id), now_ns)
 
     def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
         for output in outputs:
@@ -165,9 +208,12 @@ class Driver:
 
     def _report(self, event: Event, now_ns: int) -> None:
         self._recorder.append(self._account, event, now_ns)
-        if type(event) is OrderFilled:
-            self._filled(event)
+        kind = type(event)
+        if kind is OrderFilled:
+            self._filled(event)  # type: ignore[arg-type]
         self.desk.venue(event, now_ns)
+        if kind in GATES:
+            self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 
     def _set_timer(self, effect: SetTimer) -> None:
         self._counter += 1

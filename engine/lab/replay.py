@@ -15,6 +15,7 @@ from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
+    BookMarked,
     CashMoved,
     Event,
     InstrumentClosed,
@@ -121,6 +122,10 @@ class Replay:
             placed=self._placed, filled=self._filled,
         )  # fmt: skip
         self._closed: list[tuple[int, InstrumentId]] = []
+        self._over: set[InstrumentId] = set()
+        """Markets whose result is final: nothing of them is held any more."""
+        self._marks: dict[InstrumentId, BookMarked] = {}
+        """Of markets that were held when they were looked at last."""
         self.result = ReplayResult()
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
@@ -168,7 +173,7 @@ class Replay:
 
     def _begin(self, now_ns: int) -> None:
         executor = self._executor
-        self._desk.start(now_ns)
+        self._driver.start(now_ns)
         self._driver.tell(
             CashMoved(
                 account=executor.account,
@@ -184,13 +189,21 @@ class Replay:
             instrument = event.instrument.id
             self.result.markets.setdefault(instrument, MarketResult(instrument=instrument))
         elif isinstance(event, InstrumentResolved):
-            self.result.markets[event.instrument].resolved = True
+            market = self.result.markets.get(event.instrument)
+            if market is not None:
+                market.resolved = True
         elif isinstance(event, InstrumentClosed):
             self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
             while self._closed and self._closed[0][0] <= now_ns:
                 _, over = self._closed.pop(0)
-                self._settle_market(over)
-                self._cache.forget(over)
+                self._forget(over, now_ns)
+
+    def _forget(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Drop a market that is over; the executor keeps what it still holds, at its last mark."""
+        self._settle_market(instrument, now_ns)
+        if self._executor.forget(instrument):
+            self._over.add(instrument)
+        self._cache.forget(instrument)
 
     def _sample(self, now_ns: int) -> None:
         points = self.result.equity
@@ -198,8 +211,13 @@ class Replay:
         if len(points) > EQUITY_POINTS_MAX:
             del points[1::2]
 
-    def _settle_market(self, instrument: InstrumentId) -> None:
-        """Note what the market brought, inventory left marked at its last two-sided mid."""
+    def _settle_market(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Note what the market brought, inventory left marked at its last two-sided mid.
+
+        The executor is told the same mark, so that the markets sum up to the equity exactly.
+        """
+        if instrument in self._over:
+            return
         market = self.result.markets[instrument]
         view = self._cache.views.get(instrument)
         held = self._executor.ledger.holding(instrument)
@@ -207,15 +225,19 @@ class Replay:
         market.fees_micro = held.fees_micro
         market.position_left = held.position
         market.unresolved_micro = 0
-        if view is not None and not held.flat:
-            worth = mid_value_micro(held, view.instrument, mark_of(view))
-            market.unresolved_micro = worth - held.yes.cost_micro - held.no.cost_micro
+        if held.flat:
+            return
+        if view is not None:
+            mark = self._marks[instrument] = mark_of(view)
+            self._executor.receive(mark, now_ns)
+        terms = self._executor.ledger.state.instruments[instrument]
+        worth = mid_value_micro(held, terms, self._marks.get(instrument))
+        market.unresolved_micro = worth - held.yes.cost_micro - held.no.cost_micro
 
     def _finish(self, last_ns: int) -> None:
         result, executor = self.result, self._executor
         for instrument in result.markets:
-            if self._cache.views.get(InstrumentId(instrument)) is not None:
-                self._settle_market(InstrumentId(instrument))
+            self._settle_market(InstrumentId(instrument), last_ns)
         if result.events:
             self._sample(last_ns)
         result.equity_end_micro = result.equity[-1][1] if result.equity else 0

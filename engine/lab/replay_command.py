@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from engine.config import Config
 from engine.domain.money import MICRO
-from engine.errors import BadInput
+from engine.errors import ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.replay import ReplayResult
 from engine.lab.replay_setup import ReplayOptions, prepare
@@ -21,6 +21,8 @@ NAME = "replay"
 HELP = "play a recording through the same executor, risk and planner that trade"
 PROGRESS_EVERY_S = 1.0
 MARKETS_SHOWN = 12
+CASH_MAX = 1_000_000_000
+"""Units of the currency; what the paper venue takes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K=V",
         help="risk limit, absolute or with %%, e.g. exposure_instrument_max=20%%",
     )
-    parser.add_argument("--cash", type=Decimal, default=Decimal(1000), help="starting cash")
+    parser.add_argument("--cash", default="1000", help="starting cash (default: 1000)")
     parser.add_argument(
         "--model",
         choices=("pessimistic", "realistic", "optimistic"),
@@ -66,14 +68,18 @@ def run(args: argparse.Namespace, config: Config) -> int:
         strategy=args.bot,
         parameters=_pairs(args.param, "--param"),
         limits=_pairs(args.limit, "--limit"),
-        cash_micro=int(args.cash * MICRO),
+        cash_micro=_cash_micro(args.cash),
         model=args.model,
         latency_ms=args.latency_ms,
         decisions=args.decisions == "on",
         journal_full=args.journal == "full",
     )
     prepared = prepare(options, config)
-    result = prepared.run(_progress(prepared.recording, quiet=args.json))
+    progress = Progress(prepared.recording, shown=sys.stderr.isatty() and not args.json)
+    try:
+        result = prepared.run(progress)
+    finally:
+        progress.end()
     summary = summarise(result, prepared.recording)
     summary["run"] = prepared.store(result, summary)
     if args.json:
@@ -88,19 +94,35 @@ def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:
     for item in items:
         key, separator, value = item.partition("=")
         if not separator or not key:
-            raise BadInput(f"{flag} {item!r}: write it as name=value")
+            raise ConfigError(f"{flag} {item!r}: write it as name=value")
         pairs[key.strip()] = value.strip()
     return pairs
 
 
-def _progress(recording: Recording, *, quiet: bool) -> Any:
-    last = [0.0]
+def _cash_micro(text: str) -> int:
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        cash = Decimal("NaN")
+    if not cash.is_finite() or not 0 < cash <= CASH_MAX:
+        raise ConfigError(f"--cash {text!r}: write an amount above 0, at most {CASH_MAX:,}")
+    return int(cash * MICRO)
 
-    def tell(events: int, elapsed_s: float) -> None:
-        if elapsed_s - last[0] < PROGRESS_EVERY_S:
+
+class Progress:
+    """One line on a terminal, rewritten about once a second; `end` wipes it away."""
+
+    def __init__(self, recording: Recording, *, shown: bool) -> None:
+        self._recording = recording
+        self._shown = shown
+        self._last_s = 0.0
+
+    def __call__(self, events: int, elapsed_s: float) -> None:
+        """Tell how far the recording has been read, where it is time to."""
+        if not self._shown or elapsed_s - self._last_s < PROGRESS_EVERY_S:
             return
-        last[0] = elapsed_s
-        stats = recording.stats
+        self._last_s = elapsed_s
+        stats = self._recording.stats
         share = 100 * stats.bytes_read / stats.bytes_total if stats.bytes_total else 0
         sys.stderr.write(
             f"\r{share:5.1f} %  {stats.frames:,} frames  {events:,} events  "
@@ -108,10 +130,11 @@ def _progress(recording: Recording, *, quiet: bool) -> Any:
         )
         sys.stderr.flush()
 
-    def silent(events: int, elapsed_s: float) -> None:
-        """Say nothing: standard output carries the JSON alone."""
-
-    return silent if quiet or not sys.stderr.isatty() else tell
+    def end(self) -> None:
+        """Leave a clean line behind: what follows is the result or the sentence of an error."""
+        if self._last_s:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:

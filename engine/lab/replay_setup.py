@@ -18,7 +18,7 @@ from engine.domain.decisions import Decision
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import GatewaySettings, RiskLimits
-from engine.errors import BadInput
+from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
@@ -81,9 +81,10 @@ class PreparedReplay:
         self._options = options
         self._config = config
         self._started_ns = time.time_ns()
-        self.recording: Recording = open_recording(options.path)
         self.folder = config.home / "runs" / f"{self._started_ns}"
-        bot = self._bot()
+        # Everything a person gave is checked before anything is made on the disk.
+        bot, limits, paper = self._bot(), limits_of(options.limits), _paper_of(options)
+        self.recording: Recording = open_recording(options.path)
         self._recorder = self._open_recorder()
         self._decisions = (
             DecisionLog(self.folder / "decisions.db", engine_id=ENGINE, waits_when_full=True)
@@ -93,13 +94,8 @@ class PreparedReplay:
         self._replay = assemble(
             recording=self.recording,
             bots=(bot,),
-            limits=limits_of(options.limits),
-            paper=PaperSettings(
-                order_latency_ms=options.latency_ms,
-                cancel_latency_ms=options.latency_ms,
-                model=FillModel(options.model),
-                starting_cash={CURRENCY: options.cash_micro / MICRO},
-            ),
+            limits=limits,
+            paper=paper,
             cash_micro=options.cash_micro,
             recorder=self._recorder,
             decide=self._decisions.append if self._decisions else _unheard,
@@ -108,10 +104,14 @@ class PreparedReplay:
     def _bot(self) -> Bot:
         options = self._options
         name = BotId(f"replay-{options.strategy}")
+        try:
+            strategy = build(options.strategy, options.parameters, name)
+        except BadInput as error:
+            raise ConfigError(str(error)) from None
         return Bot(
             name=name,
             account=ACCOUNT,
-            strategy=build(options.strategy, options.parameters, name),
+            strategy=strategy,
             capital_micro=options.cash_micro,
             everything=True,
         )
@@ -187,8 +187,28 @@ def _markets(result: ReplayResult) -> list[RunMarket]:
 
 
 def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:
-    """Check everything a person gave, open the recording, wire the cores. Raises BadInput."""
+    """Check everything a person gave, open the recording, wire the cores.
+
+    Raises ConfigError for an argument, BadInput for the recording.
+    """
     return PreparedReplay(options, config)
+
+
+def _paper_of(options: ReplayOptions) -> PaperSettings:
+    """Return the paper account. Raises ConfigError naming the argument."""
+    if options.cash_micro <= 0:
+        raise ConfigError("--cash: a replay needs more than nothing to start with")
+    try:
+        return PaperSettings(
+            order_latency_ms=options.latency_ms,
+            cancel_latency_ms=options.latency_ms,
+            model=FillModel(options.model),
+            starting_cash={CURRENCY: options.cash_micro / MICRO},
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        flag = "--cash" if first["loc"][0] == "starting_cash" else "--latency-ms"
+        raise ConfigError(f"{flag} {first['input']}: {first['msg']}") from None
 
 
 def _unheard(decision: Decision) -> None:
@@ -233,12 +253,12 @@ def assemble(
 
 
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
-    """Return the risk limits with these changes. Raises BadInput naming the field."""
+    """Return the risk limits with these changes. Raises ConfigError naming the field."""
     values: dict[str, Any] = {}
     for name, text in pairs.items():
         if name not in RiskLimits.model_fields:
             known = ", ".join(RiskLimits.model_fields)
-            raise BadInput(f"there is no limit {name!r}; known are: {known}")
+            raise ConfigError(f"there is no limit {name!r}; known are: {known}")
         if text.endswith("%"):
             values[name] = {"percent": text[:-1]}
         elif name in COUNTS:
@@ -250,4 +270,4 @@ def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"limit {field}: {first['msg']}") from None
+        raise ConfigError(f"limit {field}={first['input']}: {first['msg']}") from None
