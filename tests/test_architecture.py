@@ -133,15 +133,17 @@ ROOMS = {
     "engine.migrate": DRIVER,
     "engine.status": DRIVER,
     "storage": Room(
-        libraries=frozenset({"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson"}),
+        libraries=frozenset(
+            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2"}
+        ),
         opened=("engine.domain", "engine.errors"),
     ),
     "pages": Room(
         may=("storage", "engine.domain"),
-        libraries=frozenset({"streamlit", "plotly", "pandas", "numpy"}),
+        libraries=frozenset({"streamlit", "starlette", "plotly", "pandas", "itsdangerous"}),
         never=SQL,
     ),
-    "app": Room(libraries=frozenset({"streamlit", "starlette"}), never=SQL),
+    "app": Room(may=("pages.parts",), libraries=frozenset({"streamlit"}), never=SQL),
 }
 
 
@@ -257,6 +259,8 @@ PLANTED = [
     ("storage/views.py", "from engine.config import load", "storage imports engine.config"),
     ("storage/views.py", "import engine.lab.replay", "storage imports engine.lab.replay"),
     ("pages/risk.py", "from engine.executor import ledger", "pages imports engine.executor"),
+    ("pages/risk.py", "import sqlite3", "pages imports sqlite3; it must never have SQL"),
+    ("pages/bots.py", "from engine.strategies.registry import build", "engine.strategies.registry"),
     ("engine/new.py", "import json", "engine.new stands in no room"),
     (
         "engine/risk/x.py",

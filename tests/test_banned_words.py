@@ -27,6 +27,7 @@ CLOCK_MAY = {
     "engine/feeds": "stamps a frame when it is received",
     "engine/lab/replay_setup.py": "stamps when a run was started",
     "engine/jobs": "a schedule is about the time of day",
+    "pages/parts/clock.py": "pages tell ages",
 }
 STOPWATCH_MAY = {
     **CLOCK_MAY,
@@ -36,6 +37,10 @@ STOPWATCH_MAY = {
 CHANCE_MAY = {
     "engine/main.py": "draws the seed of a live session",
     "storage/commands.py": "a command's id is made where the command is written",
+    "storage/users.py": "draws a password",
+    "pages/parts/commanding.py": "makes a command's id",
+    "pages/parts/kill.py": "makes a command's id",
+    "pages/parts/session.py": "draws the secret that signs cookies",
 }
 BANNED = {
     "time.time": CLOCK_MAY,

@@ -1,0 +1,1 @@
+"""What the pages are made of: sign-in, frame, status bar, tables, charts, commands, KILL."""

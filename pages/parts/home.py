@@ -1,0 +1,22 @@
+"""Where this dashboard's state is: the configuration, read from the environment and `.env`."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from engine.config import Config, keys, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config() -> Config:
+    """Return the configuration. Raises ConfigError with the sentence that mends it."""
+    given = {key: value for key, value in os.environ.items() if key in keys()}
+    return _loaded(tuple(sorted(given.items())))
+
+
+@lru_cache(maxsize=8)
+def _loaded(given: tuple[tuple[str, str], ...]) -> Config:
+    return load(dict(given), Path(".env"))

@@ -1,0 +1,82 @@
+"""Who is signed in: a cookie signed with a secret of this home, believed while the user stands.
+
+The secret is kept in a file of mode 0600, so that a restart signs nobody out. A new password or a
+disabled user ends all sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from engine.config import Config
+from engine.errors import StorageError
+from storage.database import reading
+from storage.users import User, find_user
+
+COOKIE = "pitboss_session"
+AGE_S_MAX = 14 * 24 * 3600
+"""How long a signature is believed."""
+
+_last_known: dict[tuple[str, str], User | None] = {}
+"""What the database said last, by its path and the name: for when it cannot answer."""
+
+
+def secret(config: Config) -> str:
+    """Return this home's secret, made at the first call. Raises OSError."""
+    path = config.run_folder / "cookie.secret"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(path, secrets.token_urlsafe(48))
+    return path.read_text(encoding="ascii")
+
+
+def _create(path: Path, text: str) -> None:
+    """Create a file whole, once: of two programs at the same moment one wins, both read it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if not path.exists():
+            beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _serializer(config: Config) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret(config), salt="pitboss.session")
+
+
+def sign(config: Config, user: User) -> str:
+    """Return the cookie of a user who has just proven his password."""
+    return str(_serializer(config).dumps([user.name, user.fingerprint]))
+
+
+def signed_in(config: Config, token: str | None) -> str | None:
+    """Return the name of whom a cookie belongs to, None where it is not believed.
+
+    Where the database cannot answer, what it said last counts; where it never said anything, the
+    signature alone does: KILL must not depend on SQLite, and nobody else can sign.
+    """
+    if not token:
+        return None
+    try:
+        name, fingerprint = _serializer(config).loads(token, max_age=AGE_S_MAX)
+    except (BadSignature, ValueError):
+        return None
+    key = (str(config.state_path), name)
+    try:
+        with reading(config.state_path) as connection:
+            _last_known[key] = find_user(connection, name)
+    except StorageError:
+        if key not in _last_known:
+            return str(name)
+    user = _last_known[key]
+    return user.name if user is not None and user.fingerprint == fingerprint else None

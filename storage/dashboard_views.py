@@ -1,0 +1,196 @@
+"""What the dashboard's frame shows besides `storage.views`: engine and accounts at a glance.
+
+Everything here takes a reader's connection (`storage.database.reading`) and changes nothing. What
+is not there is None or an empty list, and the page says so; nothing is filled in. Sums stay within
+one mode and one currency.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.domain.instruments import Mode
+from engine.domain.orders import ORDER_ENDS, OrderState
+from engine.domain.settings import RiskLimits
+from storage.settings import in_force
+from storage.users import ENGINE_ID
+
+LIVE_STATES = tuple(sorted(state for state in OrderState if state not in ORDER_ENDS))
+"""The states of an order of which more is expected."""
+
+SECOND_NS = 1_000_000_000
+HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
+"""An engine writes its heartbeat each second; one this old has stopped or hangs."""
+
+Row = dict[str, Any]
+
+
+class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine last wrote of itself."""
+
+    engine_id: str
+    state: str
+    heartbeat_ns: int
+    started_ns: int
+    pid: int
+    version: str
+    latched: bool
+    detail: dict[str, Any]
+    """`feed_age_ms_max`: the oldest proof of a watched book; `strategies`: name → JSON schema of
+    its parameters. Both may be missing."""
+
+
+class AccountSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with its latest equity. Money in micro-units; None = never reported."""
+
+    account: str
+    mode: Mode
+    venue: str
+    currency: str
+    equity_ns: int | None = None
+    equity_micro: int | None = None
+    cash_micro: int | None = None
+    day_start_micro: int | None = None
+    peak_micro: int | None = None
+    loss_micro: int | None = None
+    """Lost since the day's start, ≥ 0."""
+    loss_max_micro: int | None = None
+    """The day's budget by the limits in force."""
+
+
+class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders of one mode that have not ended, and those of which we do not know whether."""
+
+    mode: Mode
+    live: int
+    unknown: int
+    unknown_since_ns: int | None
+    """When the oldest UNKNOWN was last heard of."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the status bar shows. `engine` None = no engine has ever written here."""
+
+    engine: EngineSeen | None
+    accounts: tuple[AccountSeen, ...]
+    orders: tuple[OrdersSeen, ...]
+
+
+def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
+    """Return the rows of a query as dictionaries."""
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def engine_seen(connection: sqlite3.Connection) -> EngineSeen | None:
+    """Return the engine with the latest heartbeat."""
+    found = rows(connection, "SELECT * FROM engine_state ORDER BY heartbeat_ns DESC LIMIT 1")
+    if not found:
+        return None
+    detail = _object(found[0].pop("detail"))
+    return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])}, detail=detail)
+
+
+def engine_of(connection: sqlite3.Connection) -> str:
+    """Return whose settings, commands and orders the pages show."""
+    seen = engine_seen(connection)
+    return seen.engine_id if seen else ENGINE_ID
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return a JSON object; text that is none holds nothing for a page."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def snapshot(connection: sqlite3.Connection) -> Snapshot:
+    """Return everything the status bar shows, of one moment."""
+    engine = engine_seen(connection)
+    engine_id = engine.engine_id if engine else ENGINE_ID
+    return Snapshot(
+        engine=engine,
+        accounts=accounts(connection, engine_id),
+        orders=live_orders(connection, engine_id),
+    )
+
+
+def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSeen, ...]:
+    """Return the accounts the engine registered, each with its latest equity and its budget."""
+    known = in_force(connection, engine_id).document.accounts
+    return tuple(
+        _account(connection, engine_id, row, known.get(row["account"]))
+        for row in rows(
+            connection,
+            "SELECT account, mode, venue, currency FROM accounts WHERE engine_id = ? "
+            "ORDER BY mode, account",
+            (engine_id,),
+        )
+    )
+
+
+def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: Any) -> AccountSeen:
+    mode = Mode(row.pop("mode"))
+    latest = rows(
+        connection,
+        "SELECT at_ns AS equity_ns, equity_micro, cash_micro, day_start_micro, peak_micro "
+        "FROM equity WHERE engine_id = ? AND account = ? ORDER BY at_ns DESC LIMIT 1",
+        (engine_id, row["account"]),
+    )
+    if not latest:
+        return AccountSeen(**row, mode=mode)
+    limits = set_as.limits if set_as is not None else RiskLimits()
+    day_start = latest[0]["day_start_micro"]
+    return AccountSeen(
+        **row,
+        **latest[0],
+        mode=mode,
+        loss_micro=max(0, day_start - latest[0]["equity_micro"]),
+        loss_max_micro=limits.daily_loss_max.micro(day_start),
+    )
+
+
+def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersSeen, ...]:
+    """Return how many orders have not ended, by mode."""
+    marks = ", ".join("?" * len(LIVE_STATES))
+    found = rows(
+        connection,
+        "SELECT mode, count(*) AS live, coalesce(sum(state = ?), 0) AS unknown, "  # noqa: S608 our own marks
+        "min(CASE WHEN state = ? THEN updated_ns END) AS unknown_since_ns FROM orders "
+        f"WHERE engine_id = ? AND state IN ({marks}) GROUP BY mode ORDER BY mode",
+        (OrderState.UNKNOWN, OrderState.UNKNOWN, engine_id, *LIVE_STATES),
+    )
+    return tuple(OrdersSeen(**{**row, "mode": Mode(row["mode"])}) for row in found)
+
+
+def live_orders_of(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
+    """Return how many orders of each bot have not ended."""
+    marks = ", ".join("?" * len(LIVE_STATES))
+    return dict(
+        connection.execute(
+            f"SELECT bot, count(*) FROM orders WHERE engine_id = ? AND state IN ({marks}) "  # noqa: S608 our own marks
+            "GROUP BY bot",
+            (engine_id, *LIVE_STATES),
+        ).fetchall()
+    )
+
+
+def run_engines(connection: sqlite3.Connection) -> list[str]:
+    """Return the engines that have runs; replays by hand have one of their own."""
+    found = connection.execute("SELECT DISTINCT engine_id FROM runs ORDER BY engine_id")
+    return [engine_id for (engine_id,) in found]
+
+
+def strategy_catalog(connection: sqlite3.Connection) -> dict[str, dict[str, Any]] | None:
+    """Return strategy name → JSON schema of its parameters, None where no engine told it yet."""
+    seen = engine_seen(connection)
+    catalog = seen.detail.get("strategies") if seen else None
+    return catalog if isinstance(catalog, dict) and catalog else None

@@ -1,0 +1,59 @@
+"""The KILL latch: a file beside the databases, so that setting it needs no database.
+
+No order leaves while it exists; the gateway and the start of the engine look for it. Setting it
+twice changes nothing: who set it first is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class Latch(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set the latch and when, in ns UTC."""
+
+    who: str
+    at_ns: int
+
+
+def set_latch(path: Path, who: str, now_ns: int) -> bool:
+    """Set the latch; True = now, False = it was set before. On the disk when this returns.
+
+    Raises OSError where the disk refuses: then nothing is latched.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.{now_ns}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(msgspec.json.encode(Latch(who=who, at_ns=now_ns)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link appears whole or not at all and never replaces the latch that is there.
+            os.link(beside, path)
+        except FileExistsError:
+            return False
+    finally:
+        beside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def read_latch(path: Path) -> Latch | None:
+    """Return who set the latch, None where it is not set.
+
+    A latch set by hand (`touch`) or torn says nobody: it is set all the same.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Latch)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        return Latch(who="", at_ns=path.stat().st_mtime_ns)

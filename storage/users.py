@@ -1,0 +1,133 @@
+"""Users: who may sign in to the dashboard. Passwords are kept as Argon2id hashes alone."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sqlite3
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from engine.errors import BadInput
+from storage.audit import note
+from storage.database import transaction, writing
+
+ENGINE_ID = "pitboss"
+"""The engine of a home whose engine has not named itself yet; users always belong to this one."""
+
+OPERATOR = "operator"
+PASSWORD_LENGTH_MIN = 12
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without letters that look alike: the first password is read from a terminal."""
+
+_hasher = PasswordHasher()
+"""Argon2id with the parameters of RFC 9106 for little memory: 64 MiB, about 0.1 s a guess."""
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may sign in. `fingerprint` changes with the password: it ends old sessions."""
+
+    name: str
+    role: str
+    fingerprint: str
+
+
+@cache
+def _nobody() -> str:
+    """Return a hash to check where there is no user: an unknown name takes as long as a known."""
+    return _hasher.hash("nobody")
+
+
+def find_user(connection: sqlite3.Connection, name: str) -> User | None:
+    """Return a user who may sign in, None where there is none or he is disabled."""
+    row = _row(connection, name)
+    return None if row is None else _user(name, row)
+
+
+def check_password(connection: sqlite3.Connection, name: str, password: str) -> User | None:
+    """Return the user where the password is right, None otherwise. Takes about 0.1 s of a core."""
+    row = _row(connection, name)
+    try:
+        _hasher.verify(row[0] if row is not None else _nobody(), password)
+    except (VerificationError, InvalidHashError):
+        return None
+    return None if row is None else _user(name, row)
+
+
+def ensure_operator(state: Path, now_ns: int) -> str | None:
+    """Make the operator where there is no user yet; give the password, once, else None.
+
+    The state file must have been migrated. Show the password and forget it: nobody can read it
+    back. Raises StorageError.
+    """
+    password = _made()
+    hashed = _hasher.hash(password)
+    with writing(state) as connection, transaction(connection):
+        if connection.execute("SELECT count(*) FROM users").fetchone()[0]:
+            return None
+        _store(connection, OPERATOR, hashed, now_ns)
+    return password
+
+
+def renew_password(state: Path, now_ns: int, name: str = OPERATOR) -> str:
+    """Give a user a new password, which ends all his sessions. Raises StorageError."""
+    password = _made()
+    hashed = _hasher.hash(password)
+    with writing(state) as connection, transaction(connection):
+        _store(connection, name, hashed, now_ns)
+    return password
+
+
+def change_password(
+    connection: sqlite3.Connection, *, name: str, old: str, new: str, now_ns: int
+) -> None:
+    """Change a password by its owner. Raises BadInput where the old one is wrong or the new weak.
+
+    All his sessions end.
+    """
+    if len(new) < PASSWORD_LENGTH_MIN:
+        raise BadInput(f"the new password needs at least {PASSWORD_LENGTH_MIN} characters")
+    if check_password(connection, name, old) is None:
+        raise BadInput("the present password is wrong")
+    hashed = _hasher.hash(new)
+    with transaction(connection):
+        _store(connection, name, hashed, now_ns)
+
+
+def _made() -> str:
+    """Return 20 random characters in four groups: 99 bits."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+
+
+def _row(connection: sqlite3.Connection, name: str) -> tuple[str, str] | None:
+    row: tuple[str, str] | None = connection.execute(
+        "SELECT password_hash, role FROM users WHERE engine_id = ? AND name = ? AND NOT disabled",
+        (ENGINE_ID, name),
+    ).fetchone()
+    return row
+
+
+def _user(name: str, row: tuple[str, str]) -> User:
+    fingerprint = hashlib.blake2b(row[0].encode(), digest_size=12).hexdigest()
+    return User(name=name, role=row[1], fingerprint=fingerprint)
+
+
+def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) -> None:
+    connection.execute(
+        "INSERT INTO users (engine_id, name, password_hash, role, created_ns, disabled) "
+        "VALUES (?, ?, ?, 'operator', ?, 0) ON CONFLICT (engine_id, name) "
+        "DO UPDATE SET password_hash = excluded.password_hash, disabled = 0",
+        (ENGINE_ID, name, hashed, now_ns),
+    )
+    note(
+        connection,
+        engine_id=ENGINE_ID,
+        at_ns=now_ns,
+        who=name,
+        what="password set",
+        detail={"user": name},
+    )

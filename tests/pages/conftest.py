@@ -1,0 +1,72 @@
+"""A home of its own for every test, made through the public functions of `storage` alone."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from argon2 import PasswordHasher
+
+from engine.config import Config
+from pages.parts import home as pages_home
+from pages.parts import session
+from pages.parts.operator import ensure_operator
+from storage import users
+from storage.schema import migrate
+
+with warnings.catch_warnings():
+    # Starlette's test client wants `httpx2`; with the `httpx` of this house it works as well.
+    warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
+    import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
+
+CLEARED = (
+    "PITBOSS_HOME",
+    "PITBOSS_DATA",
+    "DATABASE_URL",
+    "PITBOSS_LOG_LEVEL",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hashes() -> Iterator[None]:
+    """Argon2id with next to no work: its parameters stand in each hash and are tested apart."""
+    real, users._hasher = users._hasher, PasswordHasher(1, 8, 1)
+    yield
+    users._hasher = real
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a migrated home with an operator, and the operator's password: hashing takes time."""
+    folder = tmp_path_factory.mktemp("made_home")
+    config = Config(home=folder)
+    migrate(config.state_path)
+    password = ensure_operator(config)
+    assert password is not None
+    return folder, password
+
+
+@pytest.fixture
+def password(made_home: tuple[Path, str]) -> str:
+    return made_home[1]
+
+
+@pytest.fixture
+def config(
+    tmp_path: Path, made_home: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Config]:
+    """Return the configuration of a fresh home; the pages read it from the environment."""
+    home = tmp_path / "home"
+    shutil.copytree(made_home[0], home)
+    for key in CLEARED:
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("PITBOSS_HOME", str(home))
+    monkeypatch.chdir(tmp_path)  # no `.env` of the developer's
+    session._last_known.clear()
+    st.cache_data.clear()
+    yield pages_home.config()
+    st.cache_data.clear()

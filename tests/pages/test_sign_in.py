@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from engine.config import Config
+from pages.parts import lockout, sign_in
+from pages.parts.routes import health, panic
+from pages.parts.session import COOKIE, secret
+from pages.parts.sign_in import SignIn
+from storage.database import writing
+from storage.latch import read_latch
+from storage.users import renew_password
+
+PAGE = {"accept": "text/html"}
+
+
+async def _page(_request: Request) -> HTMLResponse:
+    return HTMLResponse("<html><head></head><body>inside</body></html>")
+
+
+async def _asset(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("asset")
+
+
+async def _socket(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text("inside")
+    await socket.close()
+
+
+@pytest.fixture
+def client(config: Config) -> Iterator[TestClient]:
+    app = Starlette(
+        routes=[
+            health,
+            panic,
+            Route("/risk", _page),
+            Route("/app/static/x.woff2", _asset),
+            WebSocketRoute("/_stcore/stream", _socket),
+        ],
+        middleware=[SignIn],
+    )
+    with TestClient(app, follow_redirects=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    now = [1_700_000_000_000_000_000]
+    monkeypatch.setattr(sign_in, "now_ns", lambda: now[0])
+    return now
+
+
+def enter(client: TestClient, password: str, after: str = "/") -> int:
+    fields = {"name": "operator", "password": password, "next": after}
+    return client.post("/sign-in", data=fields).status_code
+
+
+def test_a_page_asked_for_directly_shows_the_sign_in(client: TestClient) -> None:
+    answer = client.get("/risk?x=1", headers=PAGE)
+    assert answer.status_code == 401
+    assert "Password" in answer.text
+    assert 'value="/risk?x=1"' in answer.text
+    assert "inside" not in answer.text
+
+
+def test_files_of_the_app_and_panic_need_a_sign_in(client: TestClient, config: Config) -> None:
+    assert client.get("/app/static/x.woff2").status_code == 401
+    assert client.post("/panic").status_code == 401
+    assert read_latch(config.kill_path) is None
+
+
+def test_a_websocket_without_a_cookie_is_closed(client: TestClient) -> None:
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        client.websocket_connect("/_stcore/stream"),
+    ):
+        pass
+    assert closed.value.code == 1008
+
+
+def test_health_alone_is_open(client: TestClient) -> None:
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_the_right_password_opens_everything(client: TestClient, password: str) -> None:
+    answer = client.post(
+        "/sign-in", data={"name": "operator", "password": password, "next": "/risk"}
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/risk")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "Max-Age=1209600" in cookie
+    assert "inside" in client.get("/risk", headers=PAGE).text
+    assert client.get("/app/static/x.woff2").text == "asset"
+    with client.websocket_connect("/_stcore/stream") as socket:
+        assert socket.receive_text() == "inside"
+
+
+def test_a_wrong_password_opens_nothing(client: TestClient) -> None:
+    answer = client.post("/sign-in", data={"name": "operator", "password": "wrong", "next": "/"})
+    assert answer.status_code == 401
+    assert "Wrong password" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+def test_an_unknown_name_is_answered_like_a_wrong_password(
+    client: TestClient, password: str
+) -> None:
+    answer = client.post("/sign-in", data={"name": "root", "password": password})
+    assert answer.status_code == 401
+    assert "Wrong password" in answer.text
+
+
+def test_delays_grow_and_the_right_password_waits_too(
+    client: TestClient, password: str, clock: list[int]
+) -> None:
+    assert [enter(client, "wrong") for _ in range(4)] == [401] * 4
+    assert enter(client, password) == 429
+    clock[0] += 2 * 10**9
+    assert enter(client, "wrong") == 401
+    clock[0] += 3 * 10**9
+    assert enter(client, password) == 429
+    clock[0] += 10**9
+    assert enter(client, password) == 303
+
+
+def test_a_refused_guess_says_how_long_to_wait(client: TestClient, clock: list[int]) -> None:
+    for _ in range(4):
+        enter(client, "wrong")
+    answer = client.post("/sign-in", data={"name": "operator", "password": "x"})
+    assert answer.headers["retry-after"] == "2"
+    assert "Try again in 2 s" in answer.text
+
+
+def test_a_restart_forgives_nothing(config: Config, client: TestClient, clock: list[int]) -> None:
+    for _ in range(5):
+        enter(client, "wrong")
+        clock[0] += 3 * 10**9
+    assert lockout.read(config.run_folder / "sign_in.json").failures == 5
+
+
+def test_a_clock_set_back_cannot_lock_for_longer() -> None:
+    state = lockout.Lockout(failures=4, until_ns=10**18)
+    assert state.wait_s(0) == 2
+
+
+def test_the_delay_has_a_maximum() -> None:
+    assert lockout.Lockout(failures=500).delay_s == lockout.DELAY_S_MAX
+
+
+def test_another_site_cannot_post(client: TestClient, password: str, config: Config) -> None:
+    enter(client, password)
+    foreign = {"origin": "http://evil.example"}
+    assert client.post("/panic", headers=foreign).status_code == 403
+    assert read_latch(config.kill_path) is None
+    assert client.post("/panic", headers={"origin": "http://testserver"}).status_code == 200
+    assert read_latch(config.kill_path) is not None
+
+
+@pytest.mark.parametrize("after", ["//evil.example", "https://evil.example", "/\\evil", "\t/x"])
+def test_sign_in_never_leads_to_another_site(client: TestClient, password: str, after: str) -> None:
+    fields = {"name": "operator", "password": password, "next": after}
+    assert client.post("/sign-in", data=fields).headers["location"] == "/"
+
+
+def test_a_new_password_ends_old_sessions(
+    client: TestClient, password: str, config: Config
+) -> None:
+    enter(client, password)
+    assert client.get("/risk", headers=PAGE).status_code == 200
+    renew_password(config.state_path, 1)
+    assert client.get("/risk", headers=PAGE).status_code == 401
+
+
+def test_a_disabled_user_is_out(client: TestClient, password: str, config: Config) -> None:
+    enter(client, password)
+    with writing(config.state_path) as connection:
+        connection.execute("UPDATE users SET disabled = 1")
+    assert client.get("/risk", headers=PAGE).status_code == 401
+    assert enter(client, password) == 401
+
+
+def test_a_forged_cookie_is_not_believed(client: TestClient) -> None:
+    client.cookies.set(COOKIE, "WyJvcGVyYXRvciIsImFiIl0.aaaa.bbbb")
+    assert client.get("/risk", headers=PAGE).status_code == 401
+
+
+def test_a_session_survives_a_restart_and_an_unreadable_database(
+    client: TestClient, password: str, config: Config
+) -> None:
+    enter(client, password)
+    sign_in.signed_in.__globals__["_last_known"].clear()
+    config.state_path.write_bytes(b"no database at all, " * 500)
+    assert client.post("/panic").status_code == 200
+    assert read_latch(config.kill_path) is not None
+
+
+def test_the_secret_is_for_its_owner_alone_and_stays(config: Config) -> None:
+    first = secret(config)
+    path = config.run_folder / "cookie.secret"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secret(config) == first
+    assert len(first) > 40
+
+
+def test_signing_out_ends_the_session_of_this_browser(client: TestClient, password: str) -> None:
+    enter(client, password)
+    assert "Sign out" in client.get("/sign-out", headers=PAGE).text
+    assert client.get("/risk", headers=PAGE).status_code == 200
+    assert client.post("/sign-out").status_code == 303
+    assert client.get("/risk", headers=PAGE).status_code == 401
+
+
+def test_no_page_may_be_framed(client: TestClient, password: str) -> None:
+    assert client.get("/risk", headers=PAGE).headers["x-frame-options"] == "DENY"
+    enter(client, password)
+    assert client.get("/risk", headers=PAGE).headers["x-frame-options"] == "DENY"
+
+
+def test_a_large_form_is_refused(client: TestClient) -> None:
+    assert enter(client, "x" * 5_000) == 413
+
+
+def test_pages_get_the_theme_before_anything_reads_it(client: TestClient, password: str) -> None:
+    enter(client, password)
+    answer = client.get("/risk", headers=PAGE)
+    assert re.match(r"<html><head><script>.*pitboss_theme.*</script></head>", answer.text)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+def test_without_an_operator_the_page_says_how_to_make_one(
+    client: TestClient, config: Config
+) -> None:
+    with writing(config.state_path) as connection:
+        connection.execute("DELETE FROM users")
+    assert "python -m pages.parts.operator" in client.get("/", headers=PAGE).text

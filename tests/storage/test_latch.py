@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.latch import Latch, read_latch, set_latch
+
+
+def test_a_latch_is_set_once_and_the_first_stays(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "KILL"
+    assert read_latch(path) is None
+    assert set_latch(path, "ann", 5)
+    assert not set_latch(path, "ben", 9)
+    assert read_latch(path) == Latch(who="ann", at_ns=5)
+    assert [file.name for file in path.parent.iterdir()] == ["KILL"]
+
+
+def test_a_latch_set_by_hand_counts(tmp_path: Path) -> None:
+    (tmp_path / "KILL").touch()
+    latch = read_latch(tmp_path / "KILL")
+    assert latch is not None
+    assert latch.who == ""
+    assert not set_latch(tmp_path / "KILL", "ann", 5)
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        set_latch(tmp_path / "file" / "KILL", "ann", 5)
