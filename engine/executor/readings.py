@@ -61,6 +61,22 @@ class Readings:
         """Every reason of the account not to place, in words."""
         return self._sight.reasons
 
+    @property
+    def latched(self) -> bool:
+        """True while the KILL latch is set."""
+        return self._gate._breakers.latched  # noqa: SLF001 the gate holds the account's breakers
+
+    @property
+    def stopped(self) -> DenyReason | None:
+        """The most serious stop of risk in force; None = none."""
+        return self._gate._breakers.stopped  # noqa: SLF001 the gate holds the account's breakers
+
+    @property
+    def anchors_micro(self) -> tuple[int, int]:
+        """Equity at the day's start, and the peak."""
+        breakers = self._gate._breakers  # noqa: SLF001 the gate holds the account's breakers
+        return breakers.day_start_equity_micro, breakers.peak_equity_micro
+
     def proven_zero(self, bot: BotId | None = None) -> ZeroProof | None:
         """Return the proof that nothing of the bot, or of the account, is open; None = not yet."""
         return self._reconciler.proofs.proven(bot)

@@ -137,6 +137,7 @@ class Rig:
         settings: ExecutorSettings | None = None,
         cash: int = 1_000,
         instruments: tuple[Instrument, ...] = (),
+        empty: bool = False,
     ) -> None:
         self.build = Build()
         self.now = 10 * SECOND
@@ -153,7 +154,7 @@ class Rig:
         )
         self.effects: list[Any] = []
         self._fills = 0
-        for instrument in instruments or (self.build.binary(),):
+        for instrument in () if empty else instruments or (self.build.binary(),):
             self.tell(InstrumentListed(instrument=instrument))
         if cash:
             self.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000))
