@@ -28,13 +28,17 @@ class Requote:
 
     def __init__(self) -> None:
         self._quoted: int | None = None
+        self._bids: tuple[tuple[int, int], ...] = ()
+        self._asks: tuple[tuple[int, int], ...] = ()
+        self._filled = False
 
     def hear(self, event: Event, now_ns: int) -> bool:
         """Nothing but a moved mid wakes it."""
         return False
 
     def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
-        """Learn nothing from fills: the rule only looks at the position."""
+        """Note that a quote was hit: the rule does not renew it before the mid moves."""
+        self._filled = True
 
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
         """Requote where the mid moved by a tick."""
@@ -44,14 +48,23 @@ class Requote:
         m2 = bid + ask if moved else 0
         moved = moved and (self._quoted is None or abs(m2 - self._quoted) >= 2)
         quotes = None
+        inventory = context.inventory
         if moved:
             self._quoted = m2
-            position = context.inventory.position
+            position = inventory.position
+            self._bids = (((m2 - 4) // 2, QUOTE_SIZE),) if position < POSITION_MAX else ()
+            self._asks = (((m2 + 5) // 2, QUOTE_SIZE),) if position > -POSITION_MAX else ()
+        elif self._filled:
+            # What was filled is not renewed: from now on only what still works is wished for.
+            self._bids = _left(self._bids, inventory.working_bid)
+            self._asks = _left(self._asks, inventory.working_ask)
+        if moved or self._filled:
+            self._filled = False
             quotes = Quotes(
                 bot=context.bot,
                 instrument=view.instrument.id,
-                bids=((((m2 - 4) // 2), QUOTE_SIZE),) if position < POSITION_MAX else (),
-                asks=((((m2 + 5) // 2), QUOTE_SIZE),) if position > -POSITION_MAX else (),
+                bids=self._bids,
+                asks=self._asks,
                 valid_until_ns=FOREVER_NS,
                 decision=context.decision,
             )
@@ -64,7 +77,7 @@ class Requote:
             inputs=(("m2_ticks", float(m2)),),
             build_up=(),
             gates=(),
-            outcome="quote" if moved else "hold",
+            outcome="quote" if quotes else "hold",
             intent=quotes,
         )
         return Evaluation(decision=decision, intents=(quotes,) if quotes else ())
@@ -80,3 +93,7 @@ class Requote:
     def restore(self, state: bytes) -> None:
         """Take the last quoted mid back."""
         self._quoted = None if state == b"None" else int(state)
+
+
+def _left(quotes: tuple[tuple[int, int], ...], size: int) -> tuple[tuple[int, int], ...]:
+    return tuple((price, size) for price, _ in quotes if size)

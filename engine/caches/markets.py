@@ -59,12 +59,11 @@ class MarketCache:
             self.orphans += 1
             return None
         book = view.book
-        change = book.change
-        for side, price, size in event.changes:
-            change(side, price, size)
+        book.apply(event.changes)
         view.proof_ns = now_ns
-        if book.bid_prices and book.ask_prices:
-            view.mid2 = book.bid_prices[-1] + book.ask_prices[0]
+        bids, asks = book.bid_prices, book.ask_prices
+        if bids and asks:
+            view.mid2 = bids[-1] + asks[0]
             view.two_sided_ns = now_ns
         return view
 

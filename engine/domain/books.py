@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from engine.domain.instruments import Side
 
+_BUY = Side.BUY
+
 Level = tuple[int, int]
 """(price, size) in the instrument's increments."""
 
@@ -37,7 +39,7 @@ class Book:
 
     def change(self, side: Side, price: int, size: int) -> None:
         """Set the aggregate size at one level; 0 removes it (venues send absolute sizes)."""
-        if side is Side.BUY:
+        if side is _BUY:
             levels, prices = self.bids, self.bid_prices
         else:
             levels, prices = self.asks, self.ask_prices
@@ -48,6 +50,16 @@ class Book:
         elif price in levels:
             del levels[price]
             del prices[bisect_left(prices, price)]
+
+    def apply(self, changes: Iterable[tuple[Side, int, int]]) -> None:
+        """Take a batch of changes, in order: `change` for each, without the call for most."""
+        bids, asks = self.bids, self.asks
+        for side, price, size in changes:
+            levels = bids if side is _BUY else asks
+            if size > 0 and price in levels:
+                levels[price] = size
+            else:
+                self.change(side, price, size)
 
     @property
     def best_bid(self) -> int | None:

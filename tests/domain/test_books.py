@@ -32,6 +32,16 @@ def test_a_book_of_changes_equals_a_dictionary_that_remembers_the_last_size(step
     assert book.depth(Side.SELL, 3) == sorted(asks.items())[:3]
 
 
+@given(changes)
+def test_a_batch_gives_the_same_book_as_its_changes_one_by_one(steps):
+    batch, single = Book(), Book()
+    batch.apply(steps)
+    for step in steps:
+        single.change(*step)
+    assert (batch.bids, batch.asks) == (single.bids, single.asks)
+    assert (batch.bid_prices, batch.ask_prices) == (single.bid_prices, single.ask_prices)
+
+
 @given(changes, changes)
 def test_a_snapshot_forgets_everything_before_it(before, after):
     book = Book()

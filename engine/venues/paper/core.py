@@ -131,8 +131,14 @@ class PaperVenue:
         heap = self._agenda.heap
         if heap and heap[0][0] <= now_ns:
             self._run(now_ns)
-        if isinstance(event, BookChanged):
-            self._changed(event, now_ns)
+        if type(event) is BookChanged:
+            market = self._markets.get(event.instrument)
+            if market is None:
+                self._floor.audit.orphans += 1
+            elif market.bids or market.asks or market.taken_bids or market.taken_asks:
+                market.changed(event, self._model, now_ns)
+            elif not market.closed:
+                market.book.apply(event.changes)
             if not self._out:
                 return []
         else:
@@ -234,17 +240,6 @@ class PaperVenue:
             self._hand_out(Reply(number=number, events=tuple(events)), now_ns)
 
     # -- the feed ----------------------------------------------------------------------------------
-
-    def _changed(self, event: BookChanged, now_ns: int) -> None:
-        market = self._markets.get(event.instrument)
-        if market is None:
-            self._floor.audit.orphans += 1
-        elif market.bids or market.asks or market.taken_bids or market.taken_asks:
-            market.changed(event, self._model, now_ns)
-        elif not market.closed:
-            change = market.book.change
-            for side, price, size in event.changes:
-                change(side, price, size)
 
     def _replaced(self, event: BookReplaced, now_ns: int) -> None:
         market = self._markets.get(event.instrument)

@@ -124,17 +124,20 @@ class Market:
 
     def changed(self, event: BookChanged, model: FillModel, now_ns: int) -> None:
         """Apply level changes; queues move where we stand, taken size is refreshed."""
-        change = self.book.change
+        book = self.book
         for side, price, size in event.changes:
             if side is _BUY:
-                own, taken = self.bids, self.taken_bids
+                own, taken, levels = self.bids, self.taken_bids, book.bids
             else:
-                own, taken = self.asks, self.taken_asks
+                own, taken, levels = self.asks, self.taken_asks, book.asks
             if price in own:
-                own[price].shown(self.book.size_at(side, price), size, model, now_ns)
+                own[price].shown(levels.get(price, 0), size, model, now_ns)
             if price in taken:
                 del taken[price]
-            change(side, price, size)
+            if size > 0 and price in levels:
+                levels[price] = size
+            else:
+                book.change(side, price, size)
 
     def replaced(self, event: BookReplaced, model: FillModel, now_ns: int) -> None:
         """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""
