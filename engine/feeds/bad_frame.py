@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.errors import BadInput
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are no JSON, no UTF-8, or nested without end."""
 
 
 class BadFrame(BadInput):

@@ -22,7 +22,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import Instrument
 from engine.errors import BrokenInvariant
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket.book_keeper import FEED, BookKeeper
 from engine.feeds.polymarket.frames import (
@@ -142,7 +142,7 @@ class MarketFeedCore:
         if first == b"[":
             try:
                 parts = read_array(frame)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 self.counts.anomaly("broken json")
                 return []
             events: list[Event] = []
@@ -260,7 +260,7 @@ def _kind_of(text: bytes) -> str:
         head: Head = read_head(text)
     except msgspec.ValidationError as error:
         raise BadFrame("unexpected shape", str(error)) from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadFrame("broken json", str(error)) from None
     if head.event_type is not None:
         return head.event_type

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.counts import FeedCounts
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -147,14 +147,14 @@ class Reader(Generic[M]):
         """Return the message."""
         try:
             return self._strict(text)
-        except msgspec.ValidationError:
+        except UNREADABLE:
             pass  # read again below: another shape, or merely a new field
-        except msgspec.DecodeError as error:
-            raise BadFrame("broken json", str(error)) from None
         try:
             message = self._loose(text)
         except msgspec.ValidationError as error:
             raise BadFrame(f"unexpected shape of {self._kind}", str(error)) from None
+        except UNREADABLE as error:
+            raise BadFrame("broken json", str(error)) from None
         counts.anomaly(f"unknown field in {self._kind}")
         return message
 

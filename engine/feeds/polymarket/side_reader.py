@@ -12,7 +12,7 @@ from operator import gt, lt, ne
 import msgspec
 
 from engine.domain.books import Level
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.polymarket.level_map import LevelMap, OddShape
 
 
@@ -116,7 +116,7 @@ class SideReader:
         """Read a side with other white space, key order or further keys: slowly and whole."""
         try:
             wire = _levels(raw)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise BadFrame("levels unreadable", str(error)) from None
         compact = (f'"price":"{level.price}","size":"{level.size}"'.encode() for level in wire)
         try:

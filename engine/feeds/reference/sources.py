@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.domain.events import Event
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.counts import FeedCounts
 from engine.feeds.reference.prices import (
     MS_NS,
@@ -190,7 +190,7 @@ def _decode(decode: Callable[[bytes], T], frame: bytes) -> T:
         return decode(frame)
     except msgspec.ValidationError as error:
         raise BadFrame("unexpected shape", str(error)) from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BadFrame("broken json", str(error)) from None
 
 

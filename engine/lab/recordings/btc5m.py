@@ -21,7 +21,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.errors import BadInput
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.polymarket.book_hash import Sides
 from engine.feeds.polymarket.frames import compact
 from engine.feeds.polymarket.level_map import LevelMap
@@ -114,13 +114,13 @@ class Btc5mRecording:
     def _decode(self, line: bytes) -> Line | LooseLine | None:
         try:
             return _strict(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             pass
         try:
             read = _loose(line)
         except msgspec.ValidationError:
             kind = "unexpected shape"
-        except msgspec.DecodeError:
+        except UNREADABLE:
             kind = "broken json"
         else:
             self.stats.anomaly("unknown field")

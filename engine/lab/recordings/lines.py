@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from engine.errors import BadInput
+from engine.feeds.bad_frame import UNREADABLE
 from engine.lab.recordings.door import RecordingStats
 
 if TYPE_CHECKING:
@@ -125,6 +126,6 @@ def _whole(line: bytes) -> bool:
     """Return whether the unterminated last line is a complete JSON text."""
     try:
         msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return True

@@ -16,7 +16,7 @@ import msgspec
 from engine.domain.events import Event
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.polymarket.core import MarketFeedCore
 from engine.feeds.polymarket.metadata import binary, fee_schedule, yes_first
 from engine.feeds.polymarket.numbers import SIZE_DECIMALS, units
@@ -139,7 +139,7 @@ class MultifeedRecording:
             return _line(text)
         except msgspec.ValidationError:
             self.stats.anomaly("unexpected line")
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self.stats.anomaly("broken json")
         return None
 
@@ -197,7 +197,7 @@ def read_markets(messages: Path) -> list[tuple[Instrument, str]]:
     for number, text in read_lines(path, RecordingStats()):
         try:
             found.append(_instrument(_market(text)))
-        except (msgspec.DecodeError, BadFrame) as error:
+        except (*UNREADABLE, BadFrame) as error:
             raise BadInput(f"{path.name}, line {number}: not a market ({error})") from None
     return found
 
@@ -228,6 +228,6 @@ def _begins(path: Path) -> int:
     for _, text in read_lines(path, RecordingStats()):
         try:
             return _line(text).recv_wall_ts
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import BadInput
+from engine.feeds.bad_frame import UNREADABLE
 from engine.lab.recordings.btc5m import Btc5mRecording, TokenTable, read_tokens
 from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.lines import read_lines
@@ -69,7 +70,7 @@ def _kind(file: Path) -> str:
     for _, line in _first_lines(file):
         try:
             shape = _shape(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if _has(shape.recv_ts, shape.slug, shape.raw):
             return "btc5m"

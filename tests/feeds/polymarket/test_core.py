@@ -423,3 +423,26 @@ def test_told_changes_keep_a_book_equal_to_the_venues(channels, fees, steps):
     ours = {f"{p / 10_000:.2f}".rstrip("0"): s for p, s in (book.bids | book.asks).items()}
     assert ours == micro
     assert core.counts.hash_mismatched == 0
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_no_damage_to_a_frame_stops_the_channel(channels, fees, data):
+    channel = channels({"0.47": "50", "0.48": "300"}, {"0.52": "80"})
+    core = MarketFeedCore(FeedCounts())
+    tokens = (channel.yes, channel.no)
+    core.watch(binary(channel.condition, tokens, tick="0.01", fees=fees), "0.01")
+    ms = channel.open_ms
+    frames = [channel.book(ms, channel.yes), channel.book(ms, channel.no)]
+    frames += channel.change(ms + 1, ("BUY", "0.49", "9"), ("SELL", "0.52", "0"))
+    frames += [channel.trade(ms + 2, "0.52", "5", "BUY"), channel.book(ms + 3, short=True)]
+    for frame in frames:
+        torn = bytearray(frame)
+        for _ in range(data.draw(st.integers(0, 2))):
+            at = data.draw(st.integers(0, len(torn) - 1))
+            torn[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        for event in core.receive(bytes(torn), ms * MS):
+            if type(event) is BookReplaced:
+                assert all(size > 0 for _, size in event.bids + event.asks)
+                assert not (event.bids and event.asks) or event.bids[-1] < event.asks[-1]
+    core.advance(ms * MS + BATCH_NS)

@@ -2,6 +2,8 @@ from collections import Counter
 from itertools import islice
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.domain.events import (
     BookDistrusted,
@@ -327,3 +329,21 @@ def test_every_frame_of_both_days_matches_its_hash(recordings):
     assert kinds[InstrumentResolved] == 0
     assert kinds[BookReplaced] + stats.mirrored + stats.out_of_order + stats.duplicates == 221_242
     assert stats.bytes_read == stats.bytes_total
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_to_a_line_stops_the_recording(frames, pack, data):
+    lines = [frames.line(frames.book(1, BIDS, ASKS, snapshot=True))]
+    lines += [frames.line(frames.book(n, BIDS, ASKS[:n], last="0.490")) for n in (2, 3)]
+    for n, line in enumerate(lines):
+        torn = bytearray(line)
+        for _ in range(data.draw(st.integers(0, 2))):
+            at = data.draw(st.integers(0, len(torn) - 1))
+            torn[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        lines[n] = bytes(torn)
+    recording, events = play(pack(*lines))
+    times = [now_ns for now_ns, _ in events]
+    assert times == sorted(times)
+    stats = recording.stats
+    assert stats.hash_matched + stats.hash_mismatched == stats.hash_checked
