@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.domain.effects import CancelOrders, Effect, SetTimer
-from engine.domain.events import Event, InstrumentListed, TimerFired, VenueEvent
+from engine.domain.events import CashMoved, Event, InstrumentListed, TimerFired, VenueEvent
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId, OrderState
@@ -37,7 +37,7 @@ from engine.risk.gate import RiskGate
 __all__ = ["Executor", "ExecutorSettings"]
 
 _UNKNOWN = OrderState.UNKNOWN
-_BOUND = frozenset(VenueEvent.__args__)
+_BOUND = frozenset({*VenueEvent.__args__, CashMoved})
 """Events that belong to one account; those of another are not ours to hear."""
 
 
@@ -68,7 +68,6 @@ class Executor(Readings):
         self._table = OrderTable(account, ledger, exposure, settings)
         self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
         self._started = settings.starts_reconciled
-        self._homeless: dict[OrderId, Order] = {}
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
         self._handlers: dict[type, tuple[Handler, bool]] = {}
@@ -153,11 +152,14 @@ class Executor(Readings):
 
     def adopt(self, order: Order, now_ns: int) -> None:
         """Take a journaled PlaceOrder of an earlier life, before the events that followed it."""
-        if order.account == self.account and order.id not in self._table.orders:
-            if order.instrument in self._table.posts:
-                self._table.adopt(order, now_ns)
-            else:
-                self._homeless[order.id] = order  # waits for its instrument, and we with it
+        table = self._table
+        if order.account != self.account or order.id in table.orders:
+            return
+        if order.instrument in table.posts:
+            table.adopt(order, now_ns)
+        elif order.id > table.known_until:
+            table.homeless[order.id] = order  # it waits for its instrument, and the start for it
+            table.last_id = max(table.last_id, order.id)
 
     def recover(self, orders: Iterable[Order], now_ns: int) -> list[Effect]:
         """Begin a life: what has no end is UNKNOWN, everything is asked, nothing is placed.
@@ -177,20 +179,20 @@ class Executor(Readings):
             if known.state is not _UNKNOWN:
                 self._table.happen(known, Happened.NOT_LISTED, now_ns)
             known.ask_ns = now_ns
-        self._reconciler.waiting = bool(self._homeless)
+        self._reconciler.waiting = bool(self._table.homeless)
         self._reconciler.begin(now_ns)
 
     def _listed(self, event: InstrumentListed, now_ns: int) -> None:
         """Learn an instrument; orders that waited for it are taken in as UNKNOWN."""
         self._table.listed(event.instrument)
-        found = [o for o in self._homeless.values() if o.instrument == event.instrument.id]
+        homeless = self._table.homeless
+        found = [o for o in homeless.values() if o.instrument == event.instrument.id]
         for order in sorted(found, key=lambda order: order.id):
-            del self._homeless[order.id]
             known = self._table.adopt(order, now_ns)
             if known is not None and self._started:
                 self._table.happen(known, Happened.NO_ANSWER, now_ns)
                 known.ask_ns = now_ns
-        if found and not self._homeless and self._started:
+        if found and not homeless and self._started:
             self._reconciler.waiting = False
             self._reconciler.begin(now_ns)
 

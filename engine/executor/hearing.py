@@ -87,8 +87,9 @@ class Hearing:
 
     def _known(self, order: OrderId) -> Working | None:
         """Return the order; None for one that ended so long ago that it was forgotten."""
-        known = self._table.orders.get(order)
-        if known is None and order > self._table.last_id:
+        table = self._table
+        known = table.orders.get(order)
+        if known is None and order > table.last_id and order not in table.homeless:
             self._outbox.alert(
                 Severity.CRITICAL,
                 "stray_event",
@@ -187,10 +188,9 @@ class Hearing:
         """Book a fill, told by the stream or by a listing."""
         known = self._table.orders.get(event.order)
         if known is None:
-            self.contradiction(
-                f"fill {event.fill} of order {event.order} cannot be booked: unknown"
-            )
-            return
+            if event.order not in self._table.homeless:
+                self.contradiction(f"fill {event.fill} is of order {event.order}, which is unknown")
+            return  # a homeless order's fills are told again, by listing, once it has its home
         over = event.size - known.remaining
         try:
             booked, new = self._table.fill(known, event, now_ns)

@@ -64,17 +64,17 @@ class Readings:
     @property
     def latched(self) -> bool:
         """True while the KILL latch is set."""
-        return self._gate._breakers.latched  # noqa: SLF001 the gate holds the account's breakers
+        return self._gate.breakers.latched
 
     @property
     def stopped(self) -> DenyReason | None:
         """The most serious stop of risk in force; None = none."""
-        return self._gate._breakers.stopped  # noqa: SLF001 the gate holds the account's breakers
+        return self._gate.breakers.stopped
 
     @property
     def anchors_micro(self) -> tuple[int, int]:
         """Equity at the day's start, and the peak."""
-        breakers = self._gate._breakers  # noqa: SLF001 the gate holds the account's breakers
+        breakers = self._gate.breakers
         return breakers.day_start_equity_micro, breakers.peak_equity_micro
 
     def proven_zero(self, bot: BotId | None = None) -> ZeroProof | None:

@@ -60,6 +60,6 @@ class ExecutorSettings(Settings):
     """How long a start waits for the first mark of everything held before equity is judged."""
 
     # -- memory
-    ended_orders_max: Annotated[int, Field(ge=1)] = 10_000
-    """Ended orders kept, so that a late fill finds its order."""
+    ended_orders_max: Annotated[int, Field(ge=1)] = 2_000
+    """Ended orders kept, so that a late fill finds its order; a snapshot carries them all."""
     instruments_max: Annotated[int, Field(ge=1)] = 20_000

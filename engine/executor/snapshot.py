@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import AccountId, InstrumentId
-from engine.domain.orders import OrderId
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput
 from engine.executor.ledger_state import LedgerState
 from engine.executor.markets import Markets
@@ -17,7 +17,8 @@ from engine.executor.table import OrderTable
 from engine.risk.breakers import Breakers
 
 
-class _Pause(msgspec.Struct, frozen=True):
+class _Post(msgspec.Struct, frozen=True):
+    bot: BotId | None
     closed: bool
     cooldown_ns: int
     refusals: int
@@ -28,8 +29,9 @@ class _State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     account: AccountId
     ledger: LedgerState
     orders: list[Working]
+    homeless: list[Order]
     last_id: int
-    pauses: dict[InstrumentId, _Pause]
+    posts: dict[InstrumentId, _Post]
     marks: list[BookMarked]
     sight: SightState
     breakers: bytes
@@ -51,9 +53,10 @@ def encode(
             account=table.account,
             ledger=table.ledger.state,
             orders=[*live, *(table.orders[number] for number in table.ended)],
+            homeless=list(table.homeless.values()),
             last_id=table.last_id,
-            pauses={
-                key: _Pause(post.closed, post.cooldown_ns, post.refusals)
+            posts={
+                key: _Post(post.bot, post.closed, post.cooldown_ns, post.refusals)
                 for key, post in table.posts.items()
             },
             marks=[markets.marks[key] for key in table.ledger.held if key in markets.marks],
@@ -85,6 +88,7 @@ def decode(
     table.ledger.restore(saved.ledger)
     _restore_posts(table, saved)
     table.restore(saved.orders, OrderId(saved.last_id))
+    table.homeless = {order.id: order for order in saved.homeless}
     for mark in saved.marks:
         # What was seen before the restart may mark a holding; it proves nothing any more.
         markets.marks[mark.instrument] = msgspec.structs.replace(mark, trusted=False)
@@ -96,8 +100,12 @@ def decode(
 def _restore_posts(table: OrderTable, saved: _State) -> None:
     for instrument in list(saved.ledger.instruments.values()):
         post = table.listed(instrument)
-        pause = saved.pauses.get(instrument.id)
-        if pause is not None:
-            post.closed = pause.closed
-            post.cooldown_ns = pause.cooldown_ns
-            post.refusals = pause.refusals
+        was = saved.posts.get(instrument.id)
+        if was is None:
+            continue  # forgotten while ended orders of it were still remembered
+        post.closed = was.closed
+        post.cooldown_ns = was.cooldown_ns
+        post.refusals = was.refusals
+        post.bot = was.bot
+        if was.bot is not None:
+            table.exposure.assign(instrument.id, was.bot)

@@ -50,16 +50,19 @@ class OrderTable:
         self.ended: dict[OrderId, None] = {}
         """Ended orders, the longest ended first."""
         self.unknown: dict[OrderId, Working] = {}
+        self.homeless: dict[OrderId, Order] = {}
+        """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
         self.last_id = 0
+        self.known_until = OrderId(0)
+        """Up to this number a snapshot has told everything: what it lacks was forgotten, ended."""
         self.live_count = 0
         self.dirty: dict[InstrumentId, None] = {}
         """Instruments to plan, in the order in which something happened to them."""
         self.fills = 0
-        """Fills booked."""
-        self.moved_ns = -1
-        """When money or tokens last moved; -1 = never."""
         self.moves = 0
-        """How often they moved."""
+        """How often money or tokens moved."""
+        self.moved_ns = -1
+        """When they last did; -1 = never."""
         self.wake_ns = NEVER
         """When a wish may have expired or a pause may be over, at the earliest."""
 
@@ -100,14 +103,12 @@ class OrderTable:
     def post_of(self, known: Working) -> Post:
         """Return an order's instrument, also if it was forgotten before the order was."""
         instrument = known.order.instrument
-        post = self.posts.get(instrument)
-        return post if post is not None else self.listed(self.over[instrument].instrument)
+        return self.posts.get(instrument) or self.listed(self.over[instrument].instrument)
 
     # -- orders ------------------------------------------------------------------------------------
 
     def create(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Working:
         """Make a numbered order: what it may take is reserved, its exposure counted."""
-        settings = self._settings
         number = OrderId(self.last_id + 1)
         order = Order(
             account=self.account,
@@ -122,7 +123,7 @@ class OrderTable:
             post_only=draft.post_only,
             expires_ns=draft.expires_ns,
             created_ns=now_ns,
-            fence=settings.fence,
+            fence=self._settings.fence,
         )
         self.ledger.commit(order, draft.size)
         self.last_id = number
@@ -137,12 +138,14 @@ class OrderTable:
 
     def adopt(self, order: Order, now_ns: int) -> Working | None:
         """Take a journaled order of an earlier life; None where it is known already."""
-        if order.id in self.orders or order.id <= self.last_id:
+        known_before = order.id <= self.known_until and order.id not in self.homeless
+        if order.id in self.orders or known_before:
             return None
         post = self.posts.get(order.instrument)
         if post is None:
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
-        self.last_id = order.id
+        self.homeless.pop(order.id, None)
+        self.last_id = max(self.last_id, order.id)
         known = working_of(order, post.instrument)
         known.changed_ns = now_ns
         self.ledger.commit(order, order.size, forced=True)
@@ -151,7 +154,7 @@ class OrderTable:
 
     def restore(self, saved: list[Working], last_id: OrderId) -> None:
         """Take back saved orders, live ones first; the ledger has been restored before."""
-        self.last_id = last_id
+        self.last_id = self.known_until = last_id
         for known in saved:
             number = known.order.id
             if known.state.ended:

@@ -475,7 +475,7 @@ def wishes(draw: Any, build: Any) -> Quotes:
 
 
 @given(data=st.data(), yes=TOKENS, no=TOKENS, cash=st.integers(0, 60 * USD))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_with_nothing_working_the_naive_planner_agrees(
     build: Any, data: Any, yes: int, no: int, cash: int
 ) -> None:
@@ -572,7 +572,7 @@ def release(scene: Scene, known: Working) -> None:
 
 
 @given(data=st.data(), yes=TOKENS, no=TOKENS, cash=st.integers(0, 60 * USD))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_every_plan_is_legal_and_a_plan_that_came_true_asks_for_nothing_more(
     build: Any, data: Any, yes: int, no: int, cash: int
 ) -> None:
@@ -602,7 +602,7 @@ def test_every_plan_is_legal_and_a_plan_that_came_true_asks_for_nothing_more(
 
 
 @given(data=st.data(), yes=TOKENS, no=TOKENS, cash=st.integers(0, 60 * USD))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_the_same_plan_twice_changes_nothing(
     build: Any, data: Any, yes: int, no: int, cash: int
 ) -> None:

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.domain.effects import QueryFills, RaiseAlert
+from engine.domain.events import (
+    FillAdvanced,
+    FillSettled,
+    InstrumentListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderNamed,
+    OrderNotSent,
+    OrderRejected,
+    OrderReported,
+    OrderSent,
+)
+from engine.domain.fills import FillState
+from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.orders import CancelReason, Identity, OrderId, OrderState, RejectReason
+from engine.executor.executor import ExecutorSettings
+
+S = OrderState
+M1 = InstrumentId("venue:m1")
+SHARE = 1_000_000
+BIDS = [(4_800, 100)]
+
+
+def alerts(effects: list[Any]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, RaiseAlert)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (OrderNamed, {"identity": Identity("x")}),
+        (OrderSent, {}),
+        (OrderAccepted, {}),
+        (OrderNotSent, {"reason": "x"}),
+        (OrderRejected, {"reason": RejectReason.OTHER}),
+        (OrderCancelled, {}),
+        (OrderExpired, {}),
+    ],
+)
+def test_news_of_an_order_forgotten_long_ago_is_no_news(
+    make_rig: Any, kind: Any, changes: dict[str, Any]
+) -> None:
+    rig = make_rig(settings=ExecutorSettings(starts_reconciled=True, ended_orders_max=1))
+    for number in (1, 2):
+        for order in rig.quote([(4_800, 100)], [(5_200, 100)]) if number == 1 else ():
+            rig.open(order.id)
+    rig.tell(rig.quotes(), rig.event(OrderCancelled, 1), rig.event(OrderCancelled, 2))
+    assert rig.executor.order(OrderId(1)) is None
+    assert rig.tell(rig.event(kind, 1, **changes)) == []
+
+
+def test_a_throttled_place_may_be_named_and_sent_again(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.send(1)
+    assert rig.state(1) is S.SENT
+
+
+def test_a_cancel_for_lack_of_funds_pauses_and_asks_the_balance(rig: Any) -> None:
+    rig.rest(BIDS)
+    told = rig.tell(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
+    assert [type(effect).__name__ for effect in told] == ["QueryBalances"]
+    assert rig.executor._table.posts[M1].refusals == 1
+
+
+def test_a_cancelled_order_with_untold_fills_has_them_asked(rig: Any) -> None:
+    rig.rest(BIDS)
+    report = rig.report(1, S.PARTIAL, filled=30 * SHARE)
+    rig.tell(OrderReported(account=rig.build.account, report=report))
+    rig.tell(rig.event(OrderCancelled, 1))
+    rig.tell(rig.fill(1, 30))
+    assert rig.state(1) is S.CANCELLED
+    assert rig.executor.ledger.holding(M1).yes_pending == 30 * SHARE
+
+
+def test_an_open_order_reported_gone_with_untold_fills_is_unknown_until_they_are_told(
+    rig: Any,
+) -> None:
+    rig.rest(BIDS)
+    report = rig.report(1, S.FILLED, filled=100 * SHARE)
+    told = rig.tell(OrderReported(account=rig.build.account, report=report))
+    assert any(isinstance(effect, QueryFills) for effect in told)
+    assert rig.state(1) is S.UNKNOWN
+    rig.tell(rig.fill(1, 100))
+    assert rig.state(1) is S.FILLED
+
+
+def test_a_report_about_an_ended_order_changes_nothing(rig: Any) -> None:
+    rig.rest(BIDS)
+    report = rig.report(1)
+    rig.tell(rig.quotes(), rig.event(OrderCancelled, 1))
+    assert rig.tell(OrderReported(account=rig.build.account, report=report)) == []
+    assert rig.state(1) is S.CANCELLED
+
+
+def test_a_confirmed_fill_told_as_failed_by_a_listing_is_a_contradiction(rig: Any) -> None:
+    rig.rest(BIDS)
+    fill = rig.fill(1, 10, state=FillState.CONFIRMED)
+    rig.tell(fill)
+    failed = msgspec.structs.replace(fill, state=FillState.FAILED)
+    assert "contradiction" in alerts(rig.tell(failed))
+    assert rig.tell(failed) == []  # said once
+
+
+def test_progress_of_a_settlement_changes_no_money(rig: Any) -> None:
+    rig.rest(BIDS)
+    fill = rig.fill(1, 100)
+    rig.tell(fill, rig.quotes())
+    account = rig.build.account
+    for state in (FillState.MINED, FillState.RETRYING, FillState.MINED):
+        rig.tell(FillAdvanced(account=account, fill=fill.fill, state=state))
+    assert rig.executor.ledger.holding(M1).yes_pending == 100 * SHARE
+    rig.tell(FillSettled(account=account, fill=fill.fill))
+    assert rig.executor.ledger.holding(M1).yes_settled == 100 * SHARE
+
+
+def test_a_fill_that_breaks_a_rule_is_booked_and_told(rig: Any) -> None:
+    rig.rest(BIDS)
+    told = rig.tell(rig.fill(1, 100, fee_micro=2_000_000_000))
+    assert "cash_negative" in alerts(told)
+    rig.executor.ledger.check()
+
+
+def test_a_linear_sale_beyond_what_is_held_is_booked_and_told(make_rig: Any, build: Any) -> None:
+    spot = build.spot()
+    rig = make_rig(instruments=(spot,), settings=ExecutorSettings())
+    order = build.order(1, instrument=spot.id, leg=Leg.BASE, side=Side.SELL, size=10_000)
+    rig.executor.recover([order], rig.now)
+    told = rig.tell(rig.fill(1, 0.01, price=5_000_000, state=FillState.CONFIRMED))
+    assert "oversold" in alerts(told)
+    assert rig.executor.ledger.holding(spot.id).position == -10_000
+
+
+def test_events_of_an_order_whose_instrument_is_not_listed_yet_wait_for_the_listings(
+    make_rig: Any,
+) -> None:
+    rig = make_rig(settings=ExecutorSettings())
+    other = rig.build.binary("venue:m2")
+    rig.executor.adopt(rig.build.order(1, instrument=other.id), rig.now)
+    rig.executor.adopt(rig.build.order(2), rig.now)
+    fill = rig.fill(1, 40, price=4_800)
+    for event in (rig.event(OrderAccepted, 1), fill):
+        assert rig.executor.receive(event, rig.now) == []
+    rig.executor.recover([], rig.now)
+    told = rig.tell(InstrumentListed(instrument=other))
+    (query,) = [effect for effect in told if isinstance(effect, QueryFills)]
+    assert query.since_ns == 0
+    rig.tell(fill)
+    assert rig.executor.ledger.holding(other.id).yes_pending == 40 * SHARE

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+from engine.domain.effects import RaiseAlert
+from engine.domain.events import (
+    CashMoved,
+    HealthChanged,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    VenueMode,
+)
+from engine.domain.fills import FillState
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.settings import Limit
+
+M1 = InstrumentId("venue:m1")
+USD = 1_000_000
+BIDS = [(4_800, 100)]
+DAY = 86_400 * 1_000_000_000
+
+
+def alerts(effects: list[Any]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, RaiseAlert)]
+
+
+def moved(rig: Any, amount: int, **changes: Any) -> CashMoved:
+    fields: dict[str, Any] = {"account": rig.build.account, "currency": "USD"}
+    return CashMoved(**(fields | changes), amount_micro=amount)
+
+
+def test_cash_of_another_account_is_not_ours(rig: Any) -> None:
+    rig.tell(moved(rig, 5 * USD, account=AccountId("demo:other")))
+    assert rig.executor.ledger.cash_free_micro == 1_000 * USD
+
+
+def test_cash_of_another_currency_is_told_and_not_booked(rig: Any) -> None:
+    assert alerts(rig.tell(moved(rig, 5 * USD, currency="EUR"))) == ["foreign_currency"]
+    assert rig.executor.ledger.cash_free_micro == 1_000 * USD
+
+
+def test_a_withdrawal_below_zero_is_booked_and_told(rig: Any) -> None:
+    assert "cash_negative" in alerts(rig.tell(moved(rig, -2_000 * USD)))
+    assert rig.executor.ledger.cash_free_micro == -1_000 * USD
+
+
+def test_a_withdrawal_is_never_a_loss(make_rig: Any, limits: Any) -> None:
+    rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
+    assert alerts(rig.tell(moved(rig, -500 * USD))) == []
+    assert rig.executor.healthy
+
+
+def test_a_daily_stop_lifts_with_the_next_day(make_rig: Any, limits: Any) -> None:
+    rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
+    rig.rest(BIDS)
+    fill = rig.fill(1, 100, state=FillState.CONFIRMED)
+    rig.tell(fill, rig.quotes(), rig.mark(best_bid=3_000))
+    assert not rig.executor.healthy
+    rig.now += DAY
+    rig.tell(rig.mark(best_bid=3_000))
+    rig.wait(1)
+    assert rig.executor.healthy
+
+
+def test_every_reason_is_told_in_words(rig: Any) -> None:
+    account = rig.build.account
+    rig.tell(
+        HealthChanged(account=None, source="clock", healthy=False, reason="jumped"),
+        LatchSet(who="me", reason="stop"),
+        ModeChanged(account=account, mode=VenueMode.CANCEL_ONLY),
+    )
+    rig.executor.stop_all("night", rig.now)
+    assert rig.executor.reasons == (
+        "clock: jumped",
+        "KILL latch: me: stop",
+        "stopped: night",
+        "venue is cancel_only",
+    )
+    assert rig.executor.recovering is False
+
+
+def test_a_drawdown_is_told_as_a_reason(make_rig: Any, limits: Any) -> None:
+    rig = make_rig(limits=limits.model_copy(update={"drawdown_max": Limit(absolute=10)}))
+    rig.rest(BIDS)
+    rig.tell(rig.fill(1, 100), rig.mark(best_bid=3_000))
+    assert rig.executor.reasons == ("risk stop: drawdown",)
+    rig.tell(LatchReleased(who="me", reason="accepted"))
+    assert rig.executor.healthy
+
+
+def test_readings_of_the_unknown_are_empty(rig: Any) -> None:
+    executor, nowhere = rig.executor, InstrumentId("venue:x")
+    assert executor.working(nowhere) == ()
+    assert executor.working_sizes(nowhere) == (0, 0)
+    assert executor.explain(nowhere) == ((), None)
+    rig.rest(BIDS, [(5_200, 50)])
+    assert [known.order.id for known in executor.working(M1)] == [1, 2]
+    assert executor.working_sizes(M1) == (100 * USD, 50 * USD)
+    assert executor.equity_mid_micro(rig.now) == 1_000 * USD
+    assert executor.cancels_asked == 0

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.domain.effects import RaiseAlert
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import Basket, ResidualReason, Target
+from engine.executor import mailbox
+
+M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
+SHARE = 1_000_000
+BIDS = [(4_800, 100)]
+
+
+def alerts(effects: list[Any]) -> list[str]:
+    return [effect.kind for effect in effects if isinstance(effect, RaiseAlert)]
+
+
+@pytest.fixture
+def pair(make_rig: Any, build: Any) -> Any:
+    return make_rig(instruments=(build.binary(), build.binary("venue:m2")))
+
+
+def basket(rig: Any, *names: InstrumentId, **changes: Any) -> Basket:
+    until = rig.now + 10**12
+    targets = tuple(
+        Target(
+            bot=rig.build.bot,
+            instrument=name,
+            position=10 * SHARE,
+            limit_price=4_800,
+            valid_until_ns=until,
+        )
+        for name in names
+    )
+    return Basket(bot=rig.build.bot, targets=targets, valid_until_ns=until, **changes)
+
+
+def test_the_latest_wish_wins(rig: Any) -> None:
+    first, second = rig.quotes([(4_700, 10)]), rig.quotes([(4_800, 20)])
+    (place,) = rig.tell(rig.mark(), first, second)
+    assert (place.order.price, place.order.size) == (4_800, 20 * SHARE)
+
+
+def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> None:
+    told = pair.tell(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
+    assert alerts(told) == ["wish_refused"]
+    assert pair.executor.explain(M1) == ((), None)
+
+
+def test_a_basket_with_another_bot_s_target_is_refused_whole(pair: Any) -> None:
+    wish = basket(pair, M1, M2)
+    strange = msgspec.structs.replace(wish.targets[1], bot=BotId("other"))
+    wish = msgspec.structs.replace(wish, targets=(wish.targets[0], strange))
+    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == ["wish_refused"]
+
+
+def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
+    pair.tell(pair.mark(), basket(pair, M1, M2))
+    pair.executor.withdraw(pair.build.bot, M2, pair.now)
+    assert pair.tell(pair.mark("venue:m2")) == []
+    assert [r.reason for r in pair.executor.explain(M1)[0]] == [ResidualReason.EXPIRED_INTENT]
+
+
+def test_an_expired_basket_is_over(pair: Any) -> None:
+    wish = msgspec.structs.replace(basket(pair, M1, M2), valid_until_ns=pair.now + 10**9)
+    assert len(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == 2
+    for number in (1, 2):
+        pair.open(number)
+    told = pair.wait(1)
+    assert [effect.orders for effect in told] == [(1, 2)]
+
+
+def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
+    rig.rest(BIDS)
+    second = rig.quotes(BIDS, bot=BotId("second"))
+    assert alerts(rig.tell(second)) == ["wish_refused"]
+    rig.executor.withdraw(rig.build.bot, None, rig.now)
+    assert alerts(rig.tell(second)) == []
+
+
+def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox, "REFUSED_MAX", 2)
+    for name in ("a", "b", "c", "d"):
+        rig.tell(rig.quotes(BIDS, name=name))
+    assert len(rig.executor._mailbox._refused) == 2
