@@ -425,7 +425,7 @@ def test_told_changes_keep_a_book_equal_to_the_venues(channels, fees, steps):
     assert core.counts.hash_mismatched == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_no_damage_to_a_frame_stops_the_channel(channels, fees, data):
     channel = channels({"0.47": "50", "0.48": "300"}, {"0.52": "80"})
