@@ -23,7 +23,7 @@ from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook
 
 RETIRE_TRIES_MAX = 8
-"""Ended orders looked at per retirement: those with unsettled fills go to the end of the queue."""
+"""Ended orders looked at per retirement; those with unsettled fills queue again."""
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
 _FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
@@ -33,11 +33,7 @@ class OrderTable:
     """Orders by id and by instrument, in step with ledger and exposure."""
 
     def __init__(
-        self,
-        account: AccountId,
-        ledger: Ledger,
-        exposure: ExposureBook,
-        settings: ExecutorSettings,
+        self, account: AccountId, ledger: Ledger, exposure: ExposureBook, settings: ExecutorSettings
     ) -> None:
         self.account = account
         self.ledger = ledger
