@@ -49,11 +49,11 @@ def set_latch(path: Path, who: str, now_ns: int) -> bool:
 def read_latch(path: Path) -> Latch | None:
     """Return who set the latch, None where it is not set.
 
-    A latch set by hand (`touch`) or torn says nobody: it is set all the same.
+    A latch set by hand (`touch`), torn or unreadable says nobody: it is set all the same.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Latch)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, IsADirectoryError, PermissionError):
         return Latch(who="", at_ns=path.stat().st_mtime_ns)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pages.parts import warm  # noqa: F401 loaded with the server
 from pages.parts.clock import now_ns
 from pages.parts.home import config
 from pages.parts.kill import kill

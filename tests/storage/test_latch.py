@@ -24,6 +24,12 @@ def test_a_latch_set_by_hand_counts(tmp_path: Path) -> None:
     assert not set_latch(tmp_path / "KILL", "ann", 5)
 
 
+def test_whatever_bears_the_name_counts(tmp_path: Path) -> None:
+    (tmp_path / "KILL").mkdir()
+    assert read_latch(tmp_path / "KILL") is not None
+    assert not set_latch(tmp_path / "KILL", "ann", 5)
+
+
 def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):

@@ -1,0 +1,61 @@
+"""How a page asks: a reader per visit, rows shared by tabs for a second, errors as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from engine.errors import PitbossError, StorageError
+from pages.parts.home import config
+from storage.dashboard_views import engine_of
+from storage.database import reading
+
+T = TypeVar("T")
+
+
+@st.cache_data(ttl=1.0, max_entries=512, show_spinner=False)
+def _asked(
+    path: str,
+    view: str,  # noqa: ARG001 the key of the cache; `_view` is what it names
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    _view: Any,
+) -> Any:
+    """Rows are cached, never a connection."""
+    with reading(Path(path)) as connection:
+        return _view(connection, *arguments, **named)
+
+
+def fresh(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return what a view of `storage` gives, at most a second old. Raises StorageError."""
+    name = f"{view.__module__}.{view.__qualname__}"
+    found: T = _asked(str(config().state_path), name, arguments, named, view)
+    return found
+
+
+def ask(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return what a view gives; where it cannot be read the page says so and ends here."""
+    try:
+        return fresh(view, *arguments, **named)
+    except PitbossError as error:
+        trouble(error)
+
+
+def engine_id() -> str:
+    """Return whose orders, settings and commands the pages show."""
+    return ask(engine_of)
+
+
+def forget() -> None:
+    """Ask anew after something was written here."""
+    _asked.clear()
+
+
+def trouble(error: PitbossError) -> Any:
+    """Say what happened, what was lost and what to do, and end the page."""
+    lost = "Nothing was changed or lost." if isinstance(error, StorageError) else ""
+    st.error(f"**This page cannot be read now.** {error}. {lost}", icon=":material/database_off:")
+    st.stop()

@@ -1,0 +1,79 @@
+"""The look that Streamlit's theme cannot give: the sticky bar, tones, density, both themes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+_DARK = (
+    "--pb-panel:#121922;--pb-line:#1f2a37;--pb-dim:#93a1b1;--pb-ok:#3fb950;--pb-warn:#e3b341;"
+    "--pb-bad:#ff7b72;--pb-accent:#2dd4bf;--pb-ground:#0b0f14;"
+)
+_LIGHT = (
+    "--pb-panel:#ffffff;--pb-line:#d5dde6;--pb-dim:#51606f;--pb-ok:#1a7f37;--pb-warn:#8a5a00;"
+    "--pb-bad:#b42318;--pb-accent:#0f766e;--pb-ground:#f6f8fa;"
+)
+
+_CSS = """
+.pb-bar,[data-testid="stMetricValue"]{font-variant-numeric:tabular-nums}
+.stMainBlockContainer>[data-testid="stVerticalBlock"]{gap:.6rem}
+.stMainBlockContainer{padding:.5rem 1.25rem 3rem;max-width:none}
+[data-testid="stHeader"]{background:transparent;height:2.25rem;min-height:0;pointer-events:none}
+[data-testid="stHeader"] button{pointer-events:auto}
+.stMainBlockContainer h1{font-size:1.5rem;padding:.4rem 0 .1rem}
+[data-testid="stLayoutWrapper"]:has(>.st-key-statusbar){position:sticky;top:0;z-index:90}
+.st-key-statusbar{background:var(--pb-ground);border-bottom:1px solid var(--pb-line);
+padding:.45rem 0 .4rem}
+.pb-bar{display:flex;flex-wrap:wrap;gap:.3rem 1.35rem;align-items:flex-start}
+.pb-cell{display:inline-flex;flex-direction:column;line-height:1.25}
+.pb-cell i{font-style:normal;font-size:.72rem;color:var(--pb-dim)}
+.pb-cell b{font-weight:650;font-size:.95rem;white-space:nowrap}
+.pb-cell u{display:block;height:3px;margin-top:2px;background:var(--pb-line);border-radius:2px}
+.pb-cell s{display:block;height:3px;background:var(--pb-accent);border-radius:2px}
+.pb-ok b{color:var(--pb-ok)}.pb-warn b{color:var(--pb-warn)}.pb-bad b{color:var(--pb-bad)}
+.pb-dim b{color:var(--pb-dim);font-weight:500}
+.pb-bad s{background:var(--pb-bad)}.pb-warn s{background:var(--pb-warn)}
+.pb-live b,.pb-paper b,.pb-demo b{padding:0 .5em;border-radius:4px}
+.pb-live b{background:#b42318;color:#fff}.pb-paper b{background:#0f766e;color:#fff}
+.pb-demo b{background:#4b5b6d;color:#fff}
+.pb-off .pb-cell:not(.pb-bad){opacity:.55}
+.pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
+.pb-empty{border:1px dashed var(--pb-line);border-radius:8px;padding:1.1rem 1.25rem;
+background:var(--pb-panel)}
+.pb-empty b{display:block;margin-bottom:.25rem}.pb-empty p{margin:.15rem 0;color:var(--pb-dim)}
+.pb-empty code{white-space:pre-wrap;word-break:break-word}
+.st-key-killbutton button,.st-key-killconfirm button{background:#b42318;border-color:#b42318;
+color:#fff;font-weight:700}
+.st-key-killbutton button:hover,.st-key-killconfirm button:hover{background:#8f1b12;color:#fff;
+border-color:#8f1b12}
+.st-key-killbutton kbd,.st-key-killbutton [data-testid*=hortcut]{display:none}
+[data-testid="stMainMenu"]{display:none}
+.pb-source a{color:var(--pb-accent)}
+.pb-life{font-size:.9rem}.pb-life b{letter-spacing:.02em}
+.pb-facts{border-collapse:collapse;font-size:.9rem;max-width:100%}
+.pb-facts th,.pb-facts td{text-align:left;padding:.2rem .9rem .2rem 0;vertical-align:top;
+border-bottom:1px solid var(--pb-line)}
+.pb-facts th{color:var(--pb-dim);font-weight:500}
+.pb-facts td{overflow-wrap:anywhere}
+.stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
+[data-testid="stMetricValue"]{font-size:1.25rem}
+#pb-nodata{position:fixed;left:0;right:0;top:0;z-index:1000001;display:none;padding:.7rem 1rem;
+background:#b42318;color:#fff;font-weight:600;font-size:.95rem}
+#pb-nodata button{margin-left:1rem;padding:.25rem .8rem;border:1px solid #fff;border-radius:5px;
+background:transparent;color:#fff;font:inherit;cursor:pointer}
+body.pb-stale #pb-nodata{display:block}
+body.pb-stale .stMain{filter:grayscale(1);opacity:.45}
+body.pb-stale .st-key-statusbar button{pointer-events:none}
+@media (max-width:640px){.stMainBlockContainer{padding:.4rem .7rem 3rem}
+.pb-bar{gap:.25rem .9rem}.pb-cell b{font-size:.85rem}
+.st-key-statusbar{padding-top:1.9rem}}
+"""
+
+
+def dark() -> bool:
+    """Say whether the browser shows the dark theme; dark where it has not told yet."""
+    return st.context.theme.type != "light"
+
+
+def apply() -> None:
+    """Write the style of the theme that is shown."""
+    st.html(f"<style>:root{{{_DARK if dark() else _LIGHT}}}{_CSS}</style>")

@@ -1,0 +1,166 @@
+"""One run: its figures, its curve, its markets, what it could not do, and how to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import streamlit as st
+
+from pages.parts import charts, panels
+from pages.parts.data import ask
+from pages.parts.home import config
+from pages.parts.tables import table
+from pages.parts.words import NOTHING, age, moment, money
+from pages.parts.zone import zone
+from storage import views
+
+MARKETS = {
+    "instrument": ("Market", "id"),
+    "total": ("PnL", "gain"),
+    "realised": ("Realised", "gain"),
+    "unresolved": ("Unresolved, at mid", "gain"),
+    "fees": ("Fees", "money"),
+    "orders": ("Orders", "count"),
+    "fills": ("Fills", "count"),
+    "left": ("Position left", "text"),
+    "ended": ("Ended", "text"),
+}
+COUNTED = {
+    "residuals": "Residuals: wishes that no legal order could express",
+    "denials": "Denials: what risk refused",
+    "anomalies": "Anomalies in the recording",
+    "alerts": "Alerts",
+}
+
+
+def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
+    """Draw a run; `alike` are the runs with its digest, itself among them."""
+    engine_id, number = listed["engine_id"], listed["id"]
+    run = ask(views.run, engine_id, number)
+    points = ask(views.run_equity, engine_id, number)
+    markets = ask(views.run_markets, engine_id, number)
+    result = _object(run["result"])
+    panels.links(panels.link("← All runs", "runs"))
+    panels.head(
+        f"Run {number}: {run['strategy']} on {listed['name']}",
+        f"{run['kind']} · {run['mode'].upper()} account {run['account']} · "
+        f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
+    )
+    if run["error"]:
+        st.error(f"It did not end well: {run['error']}")
+    _figures(run, points, result)
+    _curve(points)
+    _markets(markets)
+    _counts(result)
+    _made_of(run, alike)
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+def _figures(run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any]) -> None:
+    resolved, unresolved = result.get("pnl_resolved"), result.get("pnl_unresolved")
+    figures = {
+        "PnL": money(run["pnl"], signed=True),
+        "Of it resolved": _amount(resolved),
+        "Unresolved, at mid": _amount(unresolved),
+        "Deepest drawdown": money(charts.drawdown(points)) if points else NOTHING,
+        "Fees": money(run["fees"]),
+        "Orders": f"{run['orders']:,}",
+        "Fills": f"{run['fills']:,}",
+    }
+    with st.container(horizontal=True, gap="small"):
+        for name, value in figures.items():
+            st.metric(name, value, border=True, height="stretch", width=150)
+
+
+def _amount(value: float | None) -> str:
+    return NOTHING if value is None else money(Decimal(str(value)), signed=True)
+
+
+def _curve(points: Sequence[tuple[int, Decimal]]) -> None:
+    st.subheader("Equity at mid")
+    if not points:
+        panels.empty("This run kept no equity curve.", "It ended before the first point.")
+        return
+    charts.equity(points, "USD", "run_equity")
+    panels.note(
+        f"{len(points):,} points, the lowest and highest of each stretch kept · "
+        f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"
+    )
+
+
+def _markets(markets: Sequence[dict[str, Any]]) -> None:
+    st.subheader("Markets")
+    if not markets:
+        panels.empty("No market was traded.", "The reasons are in the counts below.")
+        return
+    rows = [
+        {
+            **row,
+            "total": row["realised"] + row["unresolved"],
+            "left": _left(row),
+            "ended": "resolved" if row["resolved"] else "unresolved",
+        }
+        for row in markets
+    ]
+    rows.sort(key=lambda row: (-abs(row["total"]), row["instrument"]))
+    table(rows, MARKETS, key="run_markets")
+    panels.note("Unresolved = marked at the last mid; a winner is never inferred from a price")
+
+
+def _left(row: Mapping[str, Any]) -> str:
+    """Return what is left in shares; in increments where the catalog lacks the instrument."""
+    if not row["position_left_raw"]:
+        return "flat"
+    shares = row["position_left"]
+    return f"{shares:,f}" if shares is not None else f"{row['position_left_raw']:,} increments"
+
+
+def _counts(result: Mapping[str, Any]) -> None:
+    st.subheader("What it could not do")
+    told = {title: result.get(name) for name, title in COUNTED.items()}
+    columns = st.columns(2)
+    for number, (title, counts) in enumerate(told.items()):
+        with columns[number % 2]:
+            st.markdown(f"**{title}**")
+            if counts:
+                panels.facts({name: f"{value:,}" for name, value in counts.items()})
+            else:
+                panels.note("none" if counts == {} else "this run did not report it")
+
+
+def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
+    st.subheader("What it was made of")
+    ended = run["finished_ns"]
+    panels.facts(
+        {
+            "Recording": run["recording"],
+            "Frames": f"{run['frames']:,}",
+            "Took": age(ended - run["started_ns"]) if ended else "still runs",
+            "Speed": f"{run['events_per_s']:,.0f} events/s, {run['peak_rss_mb']:.0f} MB",
+            "Digest": run["digest"] or "none",
+            **{name: str(value) for name, value in _flat(_object(run["parameters"])).items()},
+        }
+    )
+    others = [row for row in alike if row["id"] != run["id"]]
+    if run["digest"] and others:
+        same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
+        panels.links("The same digest, so the same decisions byte for byte:", *same)
+    if (config().home / "runs" / str(run["started_ns"]) / "journal.db").is_file():
+        panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
+    else:
+        panels.note("No journal was kept for this run (--journal digest), or it was removed.")
+
+
+def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        where = f"{path}.{name}" if path else name
+        found.update(_flat(inner, where) if isinstance(inner, dict) else {where: inner})
+    return found

@@ -1,0 +1,60 @@
+"""The status bar: one fragment each second, and KILL in two clicks."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from engine.errors import PitbossError
+from pages.parts import bar, kill_box
+from pages.parts.clock import now_ns
+from pages.parts.data import fresh
+from pages.parts.health import health_of
+from pages.parts.home import config
+from storage.dashboard_views import Snapshot, snapshot
+from storage.latch import read_latch
+
+NOBODY = Snapshot(engine=None, accounts=(), orders=())
+
+
+def mode_shown(modes: list[Mode]) -> Mode | None:
+    """Return the mode all figures are of: the chosen one, else the most dangerous there is."""
+    chosen = st.session_state.get("mode")
+    return chosen if chosen in modes else next(iter(modes), None)
+
+
+def choose_mode() -> None:
+    """Let the operator choose where accounts of several modes exist: they never mix."""
+    try:
+        modes = bar.modes_of(fresh(snapshot))
+    except PitbossError:
+        return  # the bar says that the state cannot be read
+    if len(modes) > 1:
+        shown = mode_shown(modes)
+        st.radio("Mode shown", modes, index=modes.index(shown), key="mode", format_func=str.upper)
+
+
+def show() -> None:
+    """Draw the bar at the top of the page."""
+    with st.container(key="statusbar", gap="small"):
+        _tick()
+
+
+@st.fragment(run_every=1.0)
+def _tick() -> None:
+    now = now_ns()
+    try:
+        seen, broken = fresh(snapshot), None
+    except PitbossError as error:
+        seen, broken = NOBODY, error
+    alive = health_of(seen.engine, now).alive
+    latch = read_latch(config().kill_path)
+    shown = bar.cells(seen, latch, mode_shown(bar.modes_of(seen)), now)
+    if broken is not None:
+        shown[0] = bar.Cell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=str(broken))
+    with st.container(horizontal=True, wrap=False, vertical_alignment="top", gap="small"):
+        st.html(bar.html(shown, now, alive=alive), width="stretch")
+        kill_box.button(now)
+    if broken is not None:
+        st.error(str(broken))
+    kill_box.show(seen, alive=alive, now=now)

@@ -1,0 +1,61 @@
+"""The browser's watchdog: a page whose clock stands still is no page to trade by.
+
+Server hung, network cut or signed out: after 6 s the page turns grey, says NO DATA and how old it
+is, and offers the one KILL that needs neither a script thread nor SQLite.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+STALE_MS = 6_000
+
+_SCRIPT = """
+<script>
+(() => {
+  if (window.pbWatchdog) { return; }
+  window.pbWatchdog = true;
+  let text = null, since = Date.now();
+  const banner = document.createElement("div");
+  banner.id = "pb-nodata";
+  banner.setAttribute("role", "alert");
+  const said = document.createElement("span");
+  const button = document.createElement("button");
+  button.textContent = "KILL without this page";
+  button.onclick = async () => {
+    if (!confirm("KILL: set the latch, signal the engine, leave the command. Do it?")) { return; }
+    try {
+      const answer = await fetch("/panic", { method: "POST" });
+      const told = await answer.json();
+      alert(told.steps ? told.steps.map((s) => s.name + ": " + s.text).join("\\n") : told.error);
+    } catch (error) {
+      alert("NOT SENT: the server does not answer. In a terminal on its machine: "
+        + "supervisorctl signal USR1 engine, or create the file KILL in PITBOSS_HOME.");
+    }
+  };
+  const again = document.createElement("button");
+  again.textContent = "Load again";
+  again.onclick = () => location.reload();
+  banner.append(said, button, again);
+  document.body.append(banner);
+  setInterval(() => {
+    const tick = document.querySelector(".pb-tick");
+    const now = tick ? tick.textContent : null;
+    if (now !== null && now !== text) { text = now; since = Date.now(); }
+    const age = Date.now() - since;
+    const stale = age > STALE_MS;
+    document.body.classList.toggle("pb-stale", stale);
+    if (stale) {
+      said.textContent = "NO DATA for " + Math.round(age / 1000)
+        + " s: nothing on this page is of now" + (text ? " (last " + text + ")" : "")
+        + ". The engine may be trading.";
+    }
+  }, 500);
+})();
+</script>
+"""
+
+
+def start() -> None:
+    """Put the watchdog into the sidebar, which is drawn on every page."""
+    st.html(_SCRIPT.replace("STALE_MS", str(STALE_MS)), unsafe_allow_javascript=True)

@@ -1,0 +1,72 @@
+"""Numbers, times and ages as a person reads them. What is not known is a dash, never a zero."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from engine.domain.money import MICRO
+
+SECOND_NS = 1_000_000_000
+NOTHING = "\N{EN DASH}"
+
+
+def money(value: Decimal | None, currency: str = "", *, signed: bool = False) -> str:
+    """Return an amount with its currency, two decimals or more where it is small."""
+    if value is None:
+        return NOTHING
+    decimals = 2 if abs(value) >= 1 or value == 0 else 4
+    text = f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{text} {currency}".strip()
+
+
+def micro(value: int | None, currency: str = "", *, signed: bool = False) -> str:
+    """Return an amount given in micro-units."""
+    return money(None if value is None else Decimal(value) / MICRO, currency, signed=signed)
+
+
+def age(ns: int | None) -> str:
+    """Return a duration: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
+    if ns is None:
+        return NOTHING
+    seconds = ns / SECOND_NS
+    if seconds < 0:
+        return "in the future"
+    for limit, unit, size in (
+        (10, "s", 1),
+        (120, "s", 1),
+        (7_200, "min", 60),
+        (172_800, "h", 3600),
+    ):
+        if seconds < limit:
+            return f"{seconds / size:.{1 if limit == 10 else 0}f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def moment(ns: int | None, zone: str = "UTC") -> str:
+    """Return a time in a zone, with the zone named: 2026-03-01 14:05:09 CET."""
+    if ns is None:
+        return NOTHING
+    return f"{_at(ns).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def utc(ns: int | None) -> str:
+    """Return the exact time: 2026-03-01T13:05:09.123456789Z."""
+    if ns is None:
+        return NOTHING
+    return f"{_at(ns):%Y-%m-%dT%H:%M:%S}.{ns % SECOND_NS:09d}Z"
+
+
+def _at(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns // SECOND_NS, UTC)
+
+
+def percent(part: int, whole: int) -> str:
+    """Return how much of a whole a part is; a dash where there is no whole."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else NOTHING
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: 1 order, 2 orders."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

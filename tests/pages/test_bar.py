@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from engine.domain.instruments import Mode
+from pages.parts.bar import Cell, cells, html, modes_of
+from pages.parts.health import Health, health_of
+from pages.parts.words import NOTHING
+from storage.dashboard_views import AccountSeen, EngineSeen, OrdersSeen, Snapshot
+from storage.latch import Latch
+
+NOW = 1_700_000_000_000_000_000
+SECOND = 10**9
+
+
+def engine(*, age_s: float = 0.4, pid: int | None = None, **detail: object) -> EngineSeen:
+    return EngineSeen(
+        engine_id="pitboss",
+        state="running",
+        heartbeat_ns=NOW - int(age_s * SECOND),
+        started_ns=0,
+        pid=os.getpid() if pid is None else pid,
+        version="1",
+        latched=False,
+        detail=dict(detail),
+    )
+
+
+ACCOUNT = AccountSeen(
+    account="paper:a",
+    mode=Mode.PAPER,
+    venue="paper",
+    currency="USD",
+    equity_ns=NOW,
+    equity_micro=1_002_130_000,
+    loss_micro=40_000_000,
+    loss_max_micro=50_000_000,
+)
+ORDERS = OrdersSeen(mode=Mode.PAPER, live=7, unknown=2, unknown_since_ns=NOW - 90 * SECOND)
+
+
+def told(snapshot: Snapshot, mode: Mode | None = Mode.PAPER) -> dict[str, Cell]:
+    return {cell.name: cell for cell in cells(snapshot, None, mode, NOW)}
+
+
+def test_a_running_engine_is_told_with_all_its_figures() -> None:
+    shown = told(
+        Snapshot(engine=engine(feed_age_ms_max=1_500), accounts=(ACCOUNT,), orders=(ORDERS,))
+    )
+    assert {name: cell.value for name, cell in shown.items()} == {
+        "Engine": "RUNNING",
+        "Mode": "PAPER",
+        "Heartbeat": "0.4 s ago",
+        "Equity": "1,002.13 USD",
+        "Loss budget today": "80 % used",
+        "Open orders": "7",
+        "Unknown": "2, oldest 90 s",
+        "Worst feed": "1.5 s old",
+    }
+    assert shown["Loss budget today"].tone == "warn"
+    assert shown["Unknown"].tone == "bad"
+
+
+def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:
+    shown = told(Snapshot(engine=engine(age_s=60), accounts=(ACCOUNT,), orders=(ORDERS,)))
+    assert shown["Engine"].value == "ENGINE NOT RUNNING"
+    assert shown["Heartbeat"].value == "60 s ago"
+    assert [shown[name].value for name in ("Equity", "Loss budget today", "Worst feed")] == [
+        NOTHING
+    ] * 3
+    assert shown["Open orders"].value == "7 last known"
+    assert "may still rest" in shown["Open orders"].hint
+
+
+def test_where_nothing_ever_ran_there_is_no_number_at_all() -> None:
+    shown = told(Snapshot(engine=None, accounts=(), orders=()), None)
+    assert not any(character.isdigit() for cell in shown.values() for character in cell.value)
+    assert shown["Mode"].value == "NO ACCOUNT"
+
+
+def test_equity_is_a_dash_while_one_account_is_silent() -> None:
+    silent = AccountSeen(account="paper:b", mode=Mode.PAPER, venue="paper", currency="USD")
+    shown = told(Snapshot(engine=engine(), accounts=(ACCOUNT, silent), orders=()))
+    assert shown["Equity"].value == NOTHING
+    assert "paper:b" in shown["Equity"].hint
+
+
+def test_modes_never_mix() -> None:
+    live = AccountSeen(
+        account="live:a", mode=Mode.LIVE, venue="x", currency="USD", equity_ns=NOW, equity_micro=5
+    )
+    snapshot = Snapshot(engine=engine(), accounts=(ACCOUNT, live), orders=(ORDERS,))
+    assert modes_of(snapshot) == [Mode.LIVE, Mode.PAPER]
+    shown = told(snapshot, Mode.LIVE)
+    assert (shown["Mode"].value, shown["Open orders"].value) == ("LIVE", "0")
+    assert shown["Equity"].value == "0.0000 USD"
+
+
+def test_currencies_are_listed_and_never_added() -> None:
+    euro = AccountSeen(
+        account="p:e",
+        mode=Mode.PAPER,
+        venue="x",
+        currency="EUR",
+        equity_ns=NOW,
+        equity_micro=3 * 10**6,
+    )
+    shown = told(Snapshot(engine=engine(), accounts=(ACCOUNT, euro), orders=()))
+    assert shown["Equity"].value == "3.00 EUR + 1,002.13 USD"
+
+
+@pytest.mark.parametrize(
+    ("seen", "health"),
+    [
+        (engine(age_s=0), Health.RUNNING),
+        (engine(age_s=4), Health.LATE),
+        (engine(age_s=11), Health.GONE),
+        (engine(age_s=-5), Health.GONE),
+        (engine(pid=0), Health.GONE),
+        (engine(pid=2**22 + 1), Health.GONE),
+        (None, Health.NEVER),
+    ],
+)
+def test_health_needs_a_fresh_heartbeat_and_a_living_process(
+    seen: EngineSeen | None, health: Health
+) -> None:
+    assert health_of(seen, NOW) is health
+
+
+def test_the_latch_is_told_with_who_set_it() -> None:
+    shown = cells(
+        Snapshot(engine=None, accounts=(), orders=()), Latch(who="ann", at_ns=NOW), None, NOW
+    )
+    assert shown[1].value == "KILL IS SET"
+    assert "ann" in shown[1].hint
+
+
+def test_the_bar_is_escaped_and_carries_a_clock_that_changes() -> None:
+    shown = [Cell(name="<b>", value='"&', hint='"><script>')]
+    text = html(shown, NOW, alive=False)
+    assert "<script>" not in text
+    assert "pb-off" in text
+    assert text != html(shown, NOW + SECOND, alive=False)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import socketserver
+import sqlite3
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
+
+import pytest
+
+from engine.config import Config
+from engine.domain.commands import Kill
+from pages.parts import supervisor
+from pages.parts.kill import Receipt, kill
+from storage.commands import find
+from storage.database import reading
+from storage.latch import read_latch
+
+
+class Handler(SimpleXMLRPCRequestHandler):
+    rpc_paths = ("/RPC2",)
+    disable_nagle_algorithm = False
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+class Supervisor(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
+    """A supervisor's socket: answers with what the test says, and remembers what was asked."""
+
+    def __init__(self, path: Path, answer: Callable[..., object]) -> None:
+        SimpleXMLRPCDispatcher.__init__(self)
+        self.logRequests = False
+        self.asked: list[tuple[object, ...]] = []
+        socketserver.UnixStreamServer.__init__(self, str(path), Handler)
+        for method in ("signalProcess", "startProcess"):
+            self.register_function(self._recorded(method, answer), f"supervisor.{method}")
+
+    def _recorded(self, method: str, answer: Callable[..., object]) -> Callable[..., object]:
+        def called(*arguments: object) -> object:
+            self.asked.append((method, *arguments))
+            return answer(method)
+
+        return called
+
+
+@pytest.fixture
+def supervised(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Callable[..., object]], Supervisor]]:
+    # A socket's path may have 107 characters; a test's folder is longer.
+    running: list[Supervisor] = []
+    config.run_folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(config.run_folder)
+
+    def start(answer: Callable[..., object]) -> Supervisor:
+        server = Supervisor(Path("supervisor.sock"), answer)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        running.append(server)
+        real = supervisor.call
+
+        def near(path: Path, *arguments: object) -> object:
+            assert path == config.run_folder / "supervisor.sock"
+            return real(Path("supervisor.sock"), *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(supervisor, "call", near)
+        return server
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def told(receipt: Receipt) -> dict[str, tuple[bool, str]]:
+    return {step.name: (step.done, step.text) for step in receipt.steps}
+
+
+def test_without_an_engine_the_latch_is_set_and_the_rest_is_told(config: Config) -> None:
+    receipt = kill(config, "ann", 5)
+    assert read_latch(config.kill_path).who == "ann"  # type: ignore[union-attr]
+    shown = told(receipt)
+    assert [step.name for step in receipt.steps] == ["latch", "signal", "command"]
+    assert shown["latch"][0]
+    assert not shown["signal"][0]
+    assert "no supervisor runs here" in shown["signal"][1]
+    assert shown["command"][0]
+    with reading(config.state_path) as connection:
+        left = find(connection, "pitboss", receipt.command)
+    assert left is not None
+    assert (left.command, left.who) == (Kill(), "ann")
+
+
+def test_a_running_engine_gets_the_signal(
+    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+) -> None:
+    server = supervised(lambda _method: True)
+    assert told(kill(config, "ann", 5))["signal"] == (True, "USR1 sent to the engine")
+    assert server.asked == [("signalProcess", "engine", "USR1")]
+
+
+def test_a_dead_engine_is_replaced_by_the_program_kill(
+    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+) -> None:
+    def answer(method: str) -> bool:
+        if method == "signalProcess":
+            raise xmlrpc.client.Fault(supervisor.NOT_RUNNING, "NOT_RUNNING")
+        return True
+
+    server = supervised(answer)
+    done, text = told(kill(config, "ann", 5))["signal"]
+    assert done
+    assert "program kill was started" in text
+    assert server.asked[-1] == ("startProcess", "kill", False)
+
+
+def test_another_fault_is_told_as_it_is(
+    config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
+) -> None:
+    def answer(_method: str) -> bool:
+        raise xmlrpc.client.Fault(supervisor.BAD_NAME, "BAD_NAME: engine")
+
+    supervised(answer)
+    assert told(kill(config, "ann", 5))["signal"] == (False, "NOT SENT: BAD_NAME: engine")
+
+
+def test_a_dead_socket_is_told(config: Config) -> None:
+    config.run_folder.mkdir(parents=True, exist_ok=True)
+    (config.run_folder / "supervisor.sock").touch()
+    done, text = told(kill(config, "ann", 5))["signal"]
+    assert not done
+    assert "did not answer" in text
+
+
+def test_a_locked_database_neither_stops_nor_slows_kill(config: Config) -> None:
+    blocker = sqlite3.connect(config.state_path, isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    try:
+        began = time.monotonic()
+        receipt = kill(config, "ann", 5)
+        took = time.monotonic() - began
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+    assert read_latch(config.kill_path) is not None
+    done, text = told(receipt)["command"]
+    assert not done
+    assert "locked by another process" in text
+    assert took < 5
+
+
+def test_a_missing_database_does_not_stop_kill_and_is_not_created(config: Config) -> None:
+    config.state_path.unlink()
+    receipt = kill(config, "ann", 5)
+    assert told(receipt)["latch"][0]
+    assert "NOT LEFT" in told(receipt)["command"][1]
+    assert not config.state_path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_disk_that_refuses_the_latch_is_told_as_not_set(config: Config) -> None:
+    config.home.chmod(0o500)
+    try:
+        receipt = kill(config, "ann", 5)
+    finally:
+        config.home.chmod(0o700)
+    assert not told(receipt)["latch"][0]
+
+
+def test_a_latch_that_cannot_be_written_does_not_stop_the_signal(config: Config) -> None:
+    config.kill_path.mkdir()
+    receipt = kill(config, "ann", 5)
+    assert len(receipt.steps) == 3

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from pages.parts import words
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "text"),
+    [
+        (Decimal("1234.5"), False, "1,234.50 USD"),
+        (Decimal("-0.0123"), True, "\N{MINUS SIGN}0.0123 USD"),
+        (Decimal(0), True, "+0.00 USD"),
+        (None, True, words.NOTHING),
+    ],
+)
+def test_money_has_currency_and_sign(value: Decimal | None, signed: bool, text: str) -> None:
+    assert words.money(value, "USD", signed=signed) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.44, "0.4 s"), (61, "61 s"), (600, "10 min"), (9_000, "2 h"), (200_000, "2 d")],
+)
+def test_an_age_has_one_unit(seconds: float, text: str) -> None:
+    assert words.age(int(seconds * 10**9)) == text
+    assert words.age(-1) == "in the future"
+    assert words.age(None) == words.NOTHING
+
+
+def test_a_time_names_its_zone_and_utc_is_exact() -> None:
+    at = 1_767_225_600_123_456_789
+    assert words.moment(at, "Europe/Berlin") == "2026-01-01 01:00:00 CET"
+    assert words.utc(at) == "2026-01-01T00:00:00.123456789Z"
+    assert words.moment(None) == words.utc(None) == words.NOTHING
+
+
+def test_a_part_of_nothing_is_a_dash() -> None:
+    assert words.percent(1, 0) == words.NOTHING
+    assert words.percent(1, 4) == "25 %"
+    assert (words.count(1, "order"), words.count(2, "order")) == ("1 order", "2 orders")
