@@ -42,6 +42,11 @@ ENGINE = "replay"
 COUNTS = frozenset({"open_orders_max", "data_age_ms_max", "mark_age_ms_max"})
 """Limits that are whole numbers and not amounts."""
 
+REPLAY_MARK_AGE_MS = 86_400_000
+"""A recording without outcomes leaves inventory unresolved. Worth nothing after ten minutes, as a
+live account counts it, it would stop the account on the first morning; so a replay keeps the last
+two-sided value for a day and reports what is left as unresolved."""
+
 GATEWAY = GatewaySettings(
     places_in_flight_max=64, places_per_s=1_000, places_burst=1_000,
     cancels_per_s=2_000, cancels_burst=2_000,
@@ -254,7 +259,7 @@ def assemble(
 
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     """Return the risk limits with these changes. Raises ConfigError naming the field."""
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
     for name, text in pairs.items():
         if name not in RiskLimits.model_fields:
             known = ", ".join(RiskLimits.model_fields)
