@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.events import (
+    BookChanged,
     BookDistrusted,
     BookReplaced,
     Event,
@@ -26,6 +27,7 @@ from engine.feeds.polymarket.book_hash import Sides
 from engine.feeds.polymarket.frames import compact
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import ONE
+from engine.lab.recordings.book_diff import changes_between
 from engine.lab.recordings.btc5m_market import (
     THOUSANDTH,
     BookFrame,
@@ -189,6 +191,7 @@ class Btc5mRecording:
         if len(market.tokens) > 1:
             market.told.append((token.mirrored, book))
         events = self._watch.heard(frame.market, market, now_ns)
+        whole = bool(events)
         if market.tick != market.listed_tick:
             events.append(market.listed(market.tick))
         if market.epoch != self._epoch:
@@ -196,12 +199,8 @@ class Btc5mRecording:
             market.book = None
         if frame.tick_size is None:
             events.append(_trade(market, token, book))
+        events.append(_book(market, book, whole=whole))
         market.book = book
-        events.append(
-            BookReplaced(
-                instrument=market.id, bids=book[0], asks=book[1], exchange_ns=market.stamp_ns
-            )
-        )
         return events
 
     def _open(self, slug: str, frame: BookFrame, now_ns: int) -> Market:
@@ -243,6 +242,19 @@ class Btc5mRecording:
 def _stamp(text: str) -> int:
     """Return the venue's milliseconds in ns; 0 where the text is no time."""
     return int(text) * 1_000_000 if text.isascii() and text.isdigit() else 0
+
+
+def _book(market: Market, book: Sides, *, whole: bool) -> BookReplaced | BookChanged:
+    """Give the book of a frame: whole where nothing stands before it, else what changed."""
+    if whole or market.book is None:
+        return BookReplaced(
+            instrument=market.id, bids=book[0], asks=book[1], exchange_ns=market.stamp_ns
+        )
+    return BookChanged(
+        instrument=market.id,
+        changes=changes_between(market.book, book),
+        exchange_ns=market.stamp_ns,
+    )
 
 
 def _trade(market: Market, token: Token, book: Sides) -> TradePrinted:
