@@ -126,9 +126,9 @@ class Executor(Readings):
         if table.wake_ns <= now_ns:
             self._mailbox.wake(now_ns)
         if house.equity_due or house.judged != table.moves:
-            house.judge(now_ns, self._mark_age_ns_max)
+            house.judge(now_ns, self._ages_ns_max()[1])
         if table.dirty:
-            self._planning.run(now_ns, self._data_age_ns_max)
+            self._planning.run(now_ns, self._ages_ns_max()[0])
         if table.unknown:
             reconciler.watch(now_ns)
         if reconciler.questions.due_ns <= now_ns:
@@ -145,7 +145,7 @@ class Executor(Readings):
             self._timer_ns = NEVER
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
-            self._markets.stale(now_ns, self._data_age_ns_max)
+            self._markets.stale(now_ns, self._ages_ns_max()[0])
             self._house.equity_due = True
 
     # -- starting ----------------------------------------------------------------------------------

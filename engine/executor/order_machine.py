@@ -17,6 +17,9 @@ from engine.errors import InvalidTransition
 class Happened(StrEnum):
     """What can happen to an order."""
 
+    __hash__ = str.__hash__
+    """The enum's own hash runs in Python; this one is looked up with every event."""
+
     NAMED = "named"
     """Its identity stands in the journal (law K)."""
     SENT = "sent"

@@ -73,13 +73,20 @@ def fit(
     kept: dict[int, list[Working]] = {}
     if live:
         alive, committed = _sort_out(half, dict(levels), live, kept)
-        _trim(half, levels, kept)
+        if kept:
+            _trim(half, levels, kept)
     for _, size in levels:
         half.allowance += size
     half.allowance -= alive
     half.sellable = settled - committed
-    if levels:
+    if kept or settled >= smallest or not half.opens:
         _missing(half, levels, settled, kept, reduce_first)
+        return half
+    for price, size in levels:  # nothing rests and nothing can be sold: open it all
+        if size >= smallest:
+            half.needs.append((price, 0, size))
+        else:
+            _need(half, price, size, 0, False)
     return half
 
 
@@ -124,7 +131,7 @@ def _trim(half: Half, levels: list[Quote], kept: dict[int, list[Working]]) -> No
 
 
 def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
-    total = sum(known.remaining for known in orders)
+    total = sum([known.remaining for known in orders])
     while total > limit and orders:
         newest = orders.pop()
         half.cancels.append(newest.order.id)

@@ -102,7 +102,9 @@ class Placer:
         leg, price = _BASE, level
         if self._binary:
             leg, price = (_YES, level) if half.bid else (_NO, self._one - level)
-        cost = self._cost(price, size)
+        cost = -(-price * size // self._divisor)
+        if not self._post_only:
+            cost = self._cost(price, size)
         if cost > self._cash:
             self.short = True
             fits = self._affordable(price, size)

@@ -17,6 +17,8 @@ from engine.executor.plan import Residual
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _BUY, _SELL = Side.BUY, Side.SELL
 _BINARY = Kind.BINARY
+_NO_TOP = 2**62
+"""A price nothing reaches: linear instruments have no highest price."""
 _DUST = ResidualReason.DUST
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
@@ -53,46 +55,69 @@ def wanted_of(
     if isinstance(wish, Target):
         _target(wanted, wish, instrument, position, (bid, ask))
         return wanted
+    top = instrument.one - instrument.tick if instrument.kind is _BINARY else _NO_TOP
     if wish.bids:
-        wanted.bids = _levels(wish.bids, instrument, ask, wanted.residuals, buying=True)
+        wanted.bids = _bids(wish.bids, instrument, ask, top, wanted.residuals)
     if wish.asks:
-        wanted.asks = _levels(wish.asks, instrument, bid, wanted.residuals, buying=False)
+        wanted.asks = _asks(wish.asks, instrument, bid, top, wanted.residuals)
     return wanted
 
 
-def _levels(
+def _bids(
     quotes: tuple[Quote, ...],
     instrument: Instrument,
-    opposite: int | None,
+    touch: int | None,
+    top: int,
     residuals: list[Residual],
-    *,
-    buying: bool,
 ) -> list[Quote]:
-    """Cut, round and reprice one side of quotes; `opposite` is the touch they may not reach."""
+    """Cut, round and reprice bids; `touch` is the ask they may not reach. Mirror of `_asks`."""
     tick, lot = instrument.tick, instrument.lot
-    top = instrument.one - tick if instrument.kind is _BINARY else None
-    side = _BUY if buying else _SELL
     levels: dict[int, int] = {}
     for asked, size in quotes:
         rest = size % lot
         if rest or size <= 0:
-            residuals.append(Residual(_DUST, side, asked, rest))
+            residuals.append(Residual(_DUST, _BUY, asked, rest))
             if size < lot:
                 continue
         price = asked
-        if opposite is not None:  # at least one tick behind the opposite touch (law S)
-            if buying and price > opposite - tick:
-                price = opposite - tick
-            elif not buying and price < opposite + tick:
-                price = opposite + tick
-        if price % tick:
-            price = floor_to_tick(price, tick) if buying else ceil_to_tick(price, tick)
-        if price < tick or (top is not None and price > top):
-            residuals.append(Residual(_OUT_OF_RANGE, side, asked, size - rest))
+        if touch is not None and price > touch - tick:
+            price = touch - tick  # at least one tick behind the opposite touch (law S)
+        price -= price % tick  # floor_to_tick
+        if price < tick or price > top:
+            residuals.append(Residual(_OUT_OF_RANGE, _BUY, asked, size - rest))
         else:
             levels[price] = levels.get(price, 0) + size - rest
     if len(levels) > 1:
-        return sorted(levels.items(), reverse=buying)
+        return sorted(levels.items(), reverse=True)
+    return list(levels.items())
+
+
+def _asks(
+    quotes: tuple[Quote, ...],
+    instrument: Instrument,
+    touch: int | None,
+    top: int,
+    residuals: list[Residual],
+) -> list[Quote]:
+    """Cut, round and reprice asks; `touch` is the bid they may not reach. Mirror of `_bids`."""
+    tick, lot = instrument.tick, instrument.lot
+    levels: dict[int, int] = {}
+    for asked, size in quotes:
+        rest = size % lot
+        if rest or size <= 0:
+            residuals.append(Residual(_DUST, _SELL, asked, rest))
+            if size < lot:
+                continue
+        price = asked
+        if touch is not None and price < touch + tick:
+            price = touch + tick  # at least one tick behind the opposite touch (law S)
+        price += -price % tick  # ceil_to_tick
+        if price < tick or price > top:
+            residuals.append(Residual(_OUT_OF_RANGE, _SELL, asked, size - rest))
+        else:
+            levels[price] = levels.get(price, 0) + size - rest
+    if len(levels) > 1:
+        return sorted(levels.items())
     return list(levels.items())
 
 
@@ -123,11 +148,11 @@ def _target(
             wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
             return
         opposite = None
-    levels = _levels(((price, size),), instrument, opposite, wanted.residuals, buying=buying)
+    top = instrument.one - instrument.tick if instrument.kind is _BINARY else _NO_TOP
     if buying:
-        wanted.bids = levels
+        wanted.bids = _bids(((price, size),), instrument, opposite, top, wanted.residuals)
     else:
-        wanted.asks = levels
+        wanted.asks = _asks(((price, size),), instrument, opposite, top, wanted.residuals)
 
 
 def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:

@@ -7,6 +7,7 @@ from collections import Counter
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import Order, OrderId
+from engine.domain.settings import RiskLimits
 from engine.executor.ledger import Ledger
 from engine.executor.markets import Markets
 from engine.executor.plan import Residual
@@ -31,18 +32,21 @@ class Readings:
     _markets: Markets
     _planning: Planning
     _reconciler: Reconciler
+    _limits_seen: RiskLimits | None = None
+    _ages_ns: tuple[int, int] = (0, 0)
 
     # -- limits ------------------------------------------------------------------------------------
 
-    @property
-    def _data_age_ns_max(self) -> int:
-        """Oldest accepted proof of a book. Read from the gate, so that new limits reach all."""
-        return self._gate._limits.data_age_ms_max * MS  # noqa: SLF001 the gate holds the limits
+    def _ages_ns_max(self) -> tuple[int, int]:
+        """Return the oldest accepted proof of a book and mark of a holding.
 
-    @property
-    def _mark_age_ns_max(self) -> int:
-        """How long a last two-sided value may mark a holding."""
-        return self._gate._limits.mark_age_ms_max * MS  # noqa: SLF001 the gate holds the limits
+        They are the gate's, so that new limits reach everybody at the same moment.
+        """
+        limits = self._gate._limits  # noqa: SLF001 the gate holds the limits
+        if limits is not self._limits_seen:
+            self._limits_seen = limits
+            self._ages_ns = (limits.data_age_ms_max * MS, limits.mark_age_ms_max * MS)
+        return self._ages_ns
 
     # -- what everyone may ask ---------------------------------------------------------------------
 
@@ -128,7 +132,7 @@ class Readings:
     def equity_micro(self, now_ns: int) -> int:
         """Return equity at risk marks: the side each holding would leave by."""
         return self.ledger.equity_micro(
-            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._mark_age_ns_max
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._ages_ns_max()[1]
         )
 
     def equity_mid_micro(self, now_ns: int) -> int:

@@ -27,6 +27,8 @@ RETIRE_TRIES_MAX = 8
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
 _FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
+_FILLED_ALL, _FILLED_PART = Happened.FILLED_ALL, Happened.FILLED_PART
+_CANCEL_ASKED = Happened.CANCEL_ASKED
 
 
 class OrderTable:
@@ -225,7 +227,7 @@ class OrderTable:
 
     def ask_cancel(self, known: Working, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""
-        self.happen(known, Happened.CANCEL_ASKED, now_ns)
+        self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
 
     def _end(self, known: Working) -> None:
@@ -256,7 +258,7 @@ class OrderTable:
             post = self.post_of(known)
             whole = rest < post.instrument.lot
             known.remaining = max(0, rest)
-            self.happen(known, Happened.FILLED_ALL if whole else Happened.FILLED_PART, now_ns)
+            self.happen(known, _FILLED_ALL if whole else _FILLED_PART, now_ns)
             if order.id in post.working:
                 self.ledger.commit(order, known.remaining, forced=True)
                 self.exposure.live(order, known.remaining)
