@@ -36,6 +36,7 @@ padding:.45rem 0 .4rem}
 .pb-live b{background:#b42318;color:#fff}.pb-paper b{background:#0f766e;color:#fff}
 .pb-demo b{background:#4b5b6d;color:#fff}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
+.stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
 .pb-empty{border:1px dashed var(--pb-line);border-radius:8px;padding:1.1rem 1.25rem;
 background:var(--pb-panel)}
@@ -52,6 +53,9 @@ border-color:#8f1b12}
 .pb-facts{border-collapse:collapse;font-size:.9rem;max-width:100%}
 .pb-facts th,.pb-facts td{text-align:left;padding:.2rem .9rem .2rem 0;vertical-align:top;
 border-bottom:1px solid var(--pb-line)}
+.pb-facts u{display:block;height:4px;min-width:9rem;background:var(--pb-line);border-radius:2px}
+.pb-facts s{display:block;height:4px;background:var(--pb-accent);border-radius:2px}
+.pb-use.warn s{background:var(--pb-warn)}.pb-use.bad s{background:var(--pb-bad)}
 .pb-facts th{color:var(--pb-dim);font-weight:500}
 .pb-facts td{overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}

@@ -6,14 +6,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.commands import ApplySettings, Kill, StartBot
 from engine.domain.instruments import Mode
-from storage.database import writing
+from engine.domain.settings import RiskLimits
+from pages.parts.bot_detail import ladder
+from pages.parts.commanding import words_of
+from pages.parts.limits import bars
+from storage import dashboard_journal
+from storage.commands import CommandState, LeftCommand
+from storage.dashboard_views import AccountSeen
+from storage.database import reading, writing
+from storage.journal import open_journal, write_batch
+from storage.latch import read_latch, set_latch
 from storage.projection import register_account
+from storage.records import names_sum, record_sum
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.settings import Saved, SettingsVersion, latest, save
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
@@ -189,3 +202,373 @@ def test_an_unreadable_database_is_told_in_place_of_figures(opened: Opened, conf
     page = opened("overview")
     assert "cannot be read" in page.error[0].value
     assert not page.metric
+
+
+# -- orders ----------------------------------------------------------------------------------------
+
+
+def store_orders(config: Config) -> None:
+    order = {
+        "engine_id": "pitboss",
+        "account": "paper:a",
+        "id": 7,
+        "mode": "paper",
+        "bot": "maker",
+        "instrument": "polymarket:0xdd",
+        "leg": "yes",
+        "side": "buy",
+        "price": 4_500,
+        "size": 20_000_000,
+        "type": "gtc",
+        "post_only": 1,
+        "created_ns": 10**18,
+        "identity": "0xfeed",
+        "state": "partial",
+        "filled": 5_000_000,
+        "voided": 0,
+        "fee_micro": 0,
+        "reason": "",
+        "doubts": 0,
+        "updated_ns": 10**18,
+        "seq": 3,
+    }
+    ended = order | {"id": 8, "state": "cancelled", "reason": "asked", "bot": "other"}
+    fill = {
+        "engine_id": "pitboss",
+        "account": "paper:a",
+        "id": "f1",
+        "mode": "paper",
+        "order_id": 7,
+        "bot": "maker",
+        "instrument": "polymarket:0xdd",
+        "leg": "yes",
+        "side": "buy",
+        "price": 4_500,
+        "size": 5_000_000,
+        "value_micro": 2_250_000,
+        "fee_micro": 0,
+        "liquidity": "maker",
+        "state": "matched",
+        "source": "exact",
+        "at_ns": 10**18,
+        "updated_ns": 10**18,
+        "seq": 4,
+    }
+    with writing(config.state_path) as connection:
+        for table, row in (("orders", order), ("orders", ended), ("fills", fill)):
+            connection.execute(
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
+        connection.execute(
+            "INSERT INTO instruments (engine_id, id, kind, currency, price_decimals, "
+            "size_decimals, tick, lot, market, series, body, updated_ns) VALUES "
+            "('pitboss', 'polymarket:0xdd', 'binary', 'USD', 4, 6, 100, 10000, '', '', '{}', 1)"
+        )
+
+
+def test_orders_without_an_account_say_where_a_runs_orders_are(opened: Opened) -> None:
+    assert "There is no account" in texts(opened("orders"))
+
+
+def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    store_orders(config)
+    page = opened("orders")
+    frame = page.dataframe[0].value
+    assert frame["id"].tolist() == [7]
+    assert (frame.iloc[0]["price"], frame.iloc[0]["size"]) == (0.45, 20.0)
+    assert frame.iloc[0]["way"] == "BUY YES"
+    page.segmented_control(key="orders_what").set_value("All orders").run()
+    assert page.dataframe[0].value["id"].tolist() == [8, 7]
+    page.text_input(key="orders_text").set_value("other").run()
+    assert page.dataframe[0].value["id"].tolist() == [8]
+
+
+def test_fills_are_listed_with_their_value(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    store_orders(config)
+    page = opened("orders")
+    page.segmented_control(key="orders_what").set_value("Fills").run()
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["value"], row["order_id"], row["liquidity"]) == (2.25, 7, "maker")
+
+
+# -- risk and settings -----------------------------------------------------------------------------
+
+
+def save_account(config: Config, name: str = "paper:a") -> None:
+    account = {"name": name, "venue": "paper", "mode": "paper"}
+    with writing(config.state_path) as connection:
+        saved = save(
+            connection,
+            engine_id="pitboss",
+            who="ann",
+            diff={"accounts": {name: account}},
+            base_version=latest(connection, "pitboss").version,
+            now_ns=5,
+        )
+        assert isinstance(saved, Saved)
+
+
+def newest(config: Config) -> SettingsVersion:
+    with reading(config.state_path) as connection:
+        return latest(connection, "pitboss")
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    button = next(button for button in page.button if button.label == label)
+    button.click().run()
+    assert not page.exception, page.exception
+    return page
+
+
+def test_risk_without_an_account_says_where_one_is_made(opened: Opened) -> None:
+    assert "There is no account yet" in texts(opened("risk"))
+
+
+def test_a_limit_is_changed_by_diff_then_saved_and_not_yet_applied(
+    opened: Opened, config: Config
+) -> None:
+    save_account(config)
+    page = opened("risk")
+    page.number_input(key="limit_paper:a_daily_loss_max").set_value(3.0)
+    press(page, "Show what changes")
+    assert "accounts.paper:a.limits.daily_loss_max.percent" in texts(page)
+    assert newest(config).version == 1
+    press(page, "Save these changes")
+    assert newest(config).version == 2
+    assert newest(config).document.accounts["paper:a"].limits.daily_loss_max.percent == 3.0
+    assert "NOT applied" in page.warning[0].value
+    assert "No engine is running" in page.caption[0].value
+
+
+def test_a_limit_out_of_bounds_is_refused_with_words_and_nothing_saved(
+    opened: Opened, config: Config
+) -> None:
+    save_account(config)
+    page = opened("risk")
+    page.number_input(key="limit_paper:a_daily_loss_max").set_value(-5.0)
+    press(page, "Show what changes")
+    assert "greater than or equal to 0" in page.error[0].value
+    assert newest(config).version == 1
+
+
+def test_a_stale_edit_is_refused_with_what_changed_since(opened: Opened, config: Config) -> None:
+    save_account(config)
+    page = opened("risk")
+    page.number_input(key="limit_paper:a_daily_loss_max").set_value(3.0)
+    press(page, "Show what changes")
+    save_account(config, "paper:b")
+    press(page, "Save these changes")
+    assert "while you were editing version 1" in page.error[0].value
+    assert "accounts.paper:b.name" in texts(page)
+    assert newest(config).version == 2
+
+
+def test_a_saved_version_is_applied_by_a_command_that_shows_its_life(
+    opened: Opened, config: Config
+) -> None:
+    save_account(config)
+    run_engine(config)
+    page = press(opened("risk"), "Apply version 1")
+    with reading(config.state_path) as connection:
+        row = connection.execute("SELECT kind, state, who, body FROM commands").fetchone()
+    assert row[:3] == ("ApplySettings", "pending", "operator")
+    assert any("queued" in markdown.value for markdown in page.markdown)
+
+
+def test_used_budget_is_told_beside_its_limit() -> None:
+    seen = AccountSeen(
+        account="a",
+        mode=Mode.PAPER,
+        venue="paper",
+        currency="USD",
+        equity_ns=1,
+        equity_micro=980_000_000,
+        day_start_micro=1_000_000_000,
+        peak_micro=1_010_000_000,
+        loss_micro=20_000_000,
+        loss_max_micro=50_000_000,
+    )
+    text = bars(RiskLimits(), seen, 150)
+    assert "20.00 (40 %)" in text
+    assert "30.00 (20 %)" in text
+    assert "150 (75 %)" in text
+    assert "warn" in text
+    assert "(" not in bars(RiskLimits(), None, None)
+
+
+def test_a_set_latch_is_told_and_cannot_be_released_without_an_engine(
+    opened: Opened, config: Config
+) -> None:
+    set_latch(config.kill_path, "ann", 10**18)
+    page = opened("risk")
+    assert "KILL IS SET** by ann" in page.error[0].value
+    assert not [button for button in page.button if button.label == "Release the latch"]
+
+
+def test_the_latch_is_released_with_a_reason_through_the_engine(
+    opened: Opened, config: Config
+) -> None:
+    set_latch(config.kill_path, "ann", 10**18)
+    run_engine(config)
+    page = opened("risk")
+    page.text_input[0].set_value("ok")
+    press(page, "Release the latch")
+    assert "at least 10 characters" in page.error[1].value
+    page.text_input[0].set_value("books are fine again")
+    press(page, "Release the latch")
+    with reading(config.state_path) as connection:
+        assert connection.execute("SELECT kind FROM commands").fetchall() == [("ReleaseLatch",)]
+    assert read_latch(config.kill_path) is not None
+
+
+def test_a_paper_account_is_added_through_a_diff(opened: Opened, config: Config) -> None:
+    page = opened("settings")
+    page.text_input[0].set_value("paper-1")
+    press(page, "Show what changes")
+    press(page, "Save these changes")
+    account = newest(config).document.accounts["paper-1"]
+    assert (account.mode, account.starting_cash) == (Mode.PAPER, 1_000.0)
+
+
+def test_an_account_with_a_bad_name_is_refused(opened: Opened, config: Config) -> None:
+    page = opened("settings")
+    page.text_input[0].set_value("Paper One")
+    press(page, "Show what changes")
+    assert "Nothing was changed" in page.error[0].value
+    assert newest(config).version == 0
+
+
+# -- bots ------------------------------------------------------------------------------------------
+
+CATALOG = {
+    "maker": {
+        "description": "quotes both sides",
+        "properties": {
+            "levels": {"type": "integer", "default": 1, "minimum": 1, "maximum": 5},
+            "edge": {"type": "number", "default": 0.01, "description": "distance to the mid"},
+            "fair": {"enum": ["mid", "micro"], "default": "mid", "type": "string"},
+            "skew": {"type": "boolean", "default": False},
+            "oracle": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        },
+    }
+}
+
+
+def test_without_a_catalog_the_page_says_what_is_missing(opened: Opened) -> None:
+    shown = texts(opened("bots"))
+    assert "There is no bot yet" in shown
+    assert "The strategy catalog is not in the state database" in shown
+
+
+def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
+    opened: Opened, config: Config
+) -> None:
+    save_account(config)
+    run_engine(config, detail=json.dumps({"strategies": CATALOG}))
+    page = opened("bots")
+    page.text_input[0].set_value("maker-1")
+    page.number_input(key="new_maker_levels").set_value(3)
+    press(page, "Show what changes")
+    press(page, "Save these changes")
+    bot = newest(config).document.bots["maker-1"]
+    assert bot.parameters == {"levels": 3}
+    assert (bot.account, bot.strategy, bot.capital) == ("paper:a", "maker", 100.0)
+    assert page.dataframe[0].value["state"].tolist() == ["SAVED, NOT REPORTED"]
+
+
+def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: Config) -> None:
+    run_engine(config, heartbeat_ns=5)
+    with writing(config.state_path) as connection:
+        connection.execute(
+            "INSERT INTO bots VALUES ('pitboss', 'maker', 'paper', 'paper:a', 'maker', 'running', "
+            "'', 1000000, 5, 1)"
+        )
+    page = opened("bots")
+    assert page.dataframe[0].value["state"].tolist() == ["RUNNING (last known)"]
+    assert "NO ENGINE IS RUNNING" in texts(page)
+
+
+def test_our_orders_stand_in_the_book_in_yes_space() -> None:
+    book = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": True}
+    order = {"leg": "no", "price_raw": 5_400, "size_raw": 3_000_000, "filled_raw": 1_000_000}
+    text = ladder(book, [order | {"price_decimals": 4, "size_decimals": 6}])
+    assert "<td>0.46</td><td>7</td><td>2</td>" in text
+    assert "<td>0.44</td><td>9</td><td></td>" in text
+    assert "NOT trusted" in ladder(book | {"trusted": False}, [])
+
+
+# -- journal ---------------------------------------------------------------------------------------
+
+
+def store_journal(path: Path) -> None:
+    connection, _ = open_journal(path, "pitboss")
+    rows = []
+    for seq, message in enumerate(
+        (ApplySettings(version=1), StartBot(bot="maker"), StartBot(bot="other")), start=1
+    ):
+        body, kind = msgspec.msgpack.encode(message), type(message).__name__
+        crc = record_sum(names_sum("a", kind), seq, seq * 10**18, 0, body)
+        rows.append((seq, seq * 10**18, "a", kind, body, crc, 0))
+    write_batch(connection, rows, [])
+    connection.close()
+
+
+def test_without_a_journal_the_page_says_who_keeps_one(opened: Opened) -> None:
+    assert "There is no journal yet" in texts(opened("journal"))
+
+
+def test_a_journal_is_searched_backwards_by_text_and_kind(opened: Opened, config: Config) -> None:
+    store_journal(config.journal_path)
+    page = opened("journal")
+    assert page.dataframe[0].value["seq"].tolist() == [3, 2, 1]
+    page.text_input[0].set_value("OTHER").run()
+    assert page.dataframe[0].value["seq"].tolist() == [3]
+    page.text_input[0].set_value("").run()
+    page.selectbox[1].set_value("ApplySettings").run()
+    assert page.dataframe[0].value["seq"].tolist() == [1]
+
+
+def test_a_runs_own_journal_is_opened_from_its_link(opened: Opened, config: Config) -> None:
+    number = store_run(config)
+    folder = config.home / "runs" / str(RUN.started_ns)
+    folder.mkdir(parents=True)
+    store_journal(folder / "journal.db")
+    store_journal(config.journal_path)
+    page = opened("journal", run=str(number))
+    assert page.selectbox[0].value == f"Run {number}: market_maker"
+
+
+def test_the_audit_shows_who_saved_what(opened: Opened, config: Config) -> None:
+    save_account(config)
+    page = opened("journal", audit="settings")
+    assert page.dataframe[0].value["what"].tolist() == ["settings 1 saved"]
+
+
+def test_a_search_says_how_far_it_looked(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    store_journal(config.journal_path)
+    monkeypatch.setattr(dashboard_journal, "SCANNED_MAX", 2)
+    found = dashboard_journal.search_journal(config.journal_path, text="nothing has this")
+    assert (found.scanned, found.first_seq, found.complete) == (2, 2, False)
+
+
+def test_a_command_nobody_took_is_told_as_expired() -> None:
+    left = LeftCommand(
+        id="x",
+        command=Kill(),
+        who="ann",
+        state=CommandState.PENDING,
+        created_ns=0,
+        expires_ns=30 * 10**9,
+        claimed_ns=None,
+        answered_ns=None,
+        answer="",
+    )
+    assert words_of(left, 10**9).startswith("**queued**")
+    assert "never be executed" in words_of(left, 31 * 10**9)
+    refused = msgspec.structs.replace(
+        left, state=CommandState.REFUSED, answered_ns=2 * 10**9, answer="latched"
+    )
+    assert words_of(refused, 10**12).startswith("**refused** · latched · ")

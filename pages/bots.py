@@ -1,0 +1,132 @@
+"""Bots: what each does, start and stop, and a new one from the strategy catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pages.parts import bot_detail, drafts, panels, schema_form
+from pages.parts.clock import now_ns
+from pages.parts.data import ask, engine_id
+from pages.parts.health import health_of
+from pages.parts.tables import table
+from storage import views
+from storage.dashboard_views import engine_seen, live_orders_of, strategy_catalog
+
+COLUMNS = {
+    "name": ("Bot", "text"),
+    "state": ("State", "text"),
+    "mode": ("Mode", "text"),
+    "account": ("Account", "text"),
+    "strategy": ("Strategy", "text"),
+    "capital": ("Capital", "money"),
+    "live": ("Open orders", "count"),
+    "evaluations": ("Evaluations", "count"),
+    "error": ("Error", "text"),
+    "updated_ns": ("Reported", "time"),
+}
+NOT_REPORTED = "SAVED, NOT REPORTED"
+
+
+def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
+    """Return the bots the engine reports and those that are only saved, by name."""
+    live = ask(live_orders_of, engine_id())
+    found = {
+        row["name"]: {
+            **row,
+            "state": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
+            "mode": row["mode"].upper(),
+            "live": live.get(row["name"], 0),
+        }
+        for row in ask(views.bots, engine_id())
+    }
+    for name, bot in document.bots.items():
+        account = document.accounts.get(bot.account)
+        blank = dict.fromkeys(COLUMNS)
+        saved = {
+            "name": name,
+            "state": NOT_REPORTED,
+            "mode": account.mode.upper() if account else None,
+            "account": bot.account,
+            "strategy": bot.strategy,
+            "capital": bot.capital,
+        }
+        found.setdefault(name, blank | saved)
+    return [found[name] for name in sorted(found)]
+
+
+def create(base: drafts.SettingsVersion) -> None:
+    """Draw the form of a new bot from the catalog, or say what is missing."""
+    catalog = ask(strategy_catalog)
+    if catalog is None:
+        panels.empty(
+            "The strategy catalog is not in the state database.",
+            "The engine writes it with its heartbeat, with the parameters of every strategy. Start "
+            "the engine once and this form appears; nothing here guesses what a strategy takes.",
+        )
+        return
+    accounts = base.document.accounts
+    if not accounts:
+        panels.empty("A bot needs an account.", "Add a paper account under Settings first.")
+        panels.links(panels.link("Settings", "settings"))
+        return
+    strategy = st.selectbox("Strategy", sorted(catalog), key="new_strategy")
+    told = catalog[strategy].get("description")
+    if told:
+        panels.note(told)
+    with st.form(f"bot_{strategy}", border=False):
+        name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
+        account = st.selectbox("Account", list(accounts))
+        capital = st.number_input("Capital, in the account's currency", value=100.0, step=10.0)
+        markets = st.text_area("Markets, one per line", placeholder="polymarket:0xdd22…")
+        series = st.text_input("Series, with commas", placeholder="btc-updown-5m")
+        st.markdown("**Parameters**")
+        parameters = schema_form.form(catalog[strategy], f"new_{strategy}")
+        sent = st.form_submit_button("Show what changes")
+    if not sent:
+        return
+    if name in base.document.bots:
+        st.error(f"There is a bot {name!r} already. Nothing was changed.")
+        return
+    made = {
+        "name": name,
+        "strategy": strategy,
+        "account": account,
+        "capital": capital,
+        "instruments": [line.strip() for line in markets.splitlines() if line.strip()],
+        "series": [part.strip() for part in series.split(",") if part.strip()],
+        "parameters": parameters,
+    }
+    drafts.draft("bots", {"bots": {name: made}}, base)
+
+
+def main() -> None:
+    """Draw the page."""
+    seen = ask(engine_seen)
+    alive = health_of(seen, now_ns()).alive
+    panels.head(
+        "Bots",
+        "From the state database, at most 1 s old"
+        + ("" if alive else " · NO ENGINE IS RUNNING: no bot trades"),
+    )
+    drafts.standing()
+    base = drafts.newest()
+    rows = rows_of(base.document, alive=alive)
+    if rows:
+        chosen = table(rows, COLUMNS, key="bots", select=True)
+        if chosen is not None:
+            bot_detail.show(chosen, seen, base, alive=alive)
+        else:
+            panels.note("Select a row to see a bot, start it or stop it.")
+    else:
+        panels.empty(
+            "There is no bot yet.",
+            "What an engine reports and what is saved here appears as a row. One is made below.",
+        )
+    with st.expander("Create a bot"):
+        create(base)
+    drafts.review("bots")
+
+
+main()

@@ -1,0 +1,128 @@
+"""Journal: what was asked and said, who changed what, and every command with its answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from engine.errors import StorageError
+from pages.parts import panels
+from pages.parts.data import ask, engine_id, trouble
+from pages.parts.home import config
+from pages.parts.tables import table
+from pages.parts.words import count
+from storage import views
+from storage.dashboard_journal import ROWS_MAX, search_journal
+from storage.dashboard_views import run_engines
+from storage.records import KINDS
+
+RECORDS = {
+    "seq": ("Record", "count"),
+    "at_ns": ("At", "time"),
+    "account": ("Account", "text"),
+    "kind": ("Kind", "text"),
+    "body": ("What it says", "text"),
+}
+COMMANDS = {
+    "created_ns": ("Left", "time"),
+    "kind": ("Command", "text"),
+    "who": ("Who", "text"),
+    "state": ("State", "text"),
+    "answer": ("Answer", "text"),
+    "answered_ns": ("Answered", "time"),
+    "body": ("With", "text"),
+}
+AUDIT = {
+    "at_ns": ("At", "time"),
+    "who": ("Who", "text"),
+    "what": ("What", "text"),
+    "detail": ("Detail", "text"),
+}
+ENGINE = "The engine's journal"
+
+
+def journals() -> dict[str, Path]:
+    """Return the journals there are, by the name a person knows."""
+    found = {ENGINE: config().journal_path} if config().journal_path.is_file() else {}
+    for owner in ask(run_engines):
+        for row in ask(views.runs, owner):
+            path = config().home / "runs" / str(row["started_ns"]) / "journal.db"
+            if path.is_file():
+                found[f"Run {row['id']}: {row['strategy']}"] = path
+    return found
+
+
+def show_records(text: str) -> None:
+    """Draw the search over one journal, newest records first."""
+    known = journals()
+    if not known:
+        panels.empty(
+            "There is no journal yet.",
+            "An engine keeps one, and so does every replay that is not run with --journal digest:",
+            ".venv/bin/python -m engine replay PATH --bot market_maker",
+        )
+        return
+    names = list(known)
+    run = st.query_params.get("run")
+    index = next((n for n, name in enumerate(names) if name.startswith(f"Run {run}:")), 0)
+    left, right = st.columns(2)
+    name = left.selectbox("Journal", names, index=index)
+    kind = right.selectbox(
+        "Kind", ["", *sorted(KINDS)], format_func=lambda one: one or "every kind"
+    )
+    try:
+        found = search_journal(known[name], kind=kind, text=text)
+    except StorageError as error:
+        trouble(error)
+    where = f"{found.scanned:,} looked at"
+    if len(found.records) == ROWS_MAX:
+        where += ", the latest; narrow the search for older ones"
+    elif not found.complete:
+        where += f", down to record {found.first_seq:,} and no further"
+    panels.note(
+        f"{count(len(found.records), 'record')} found · {where} · times are the recording's where "
+        "it is a replay"
+    )
+    show(found.records, RECORDS, "records")
+
+
+def show(rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]], key: str) -> None:
+    """Draw rows; the selected one in full."""
+    if not rows:
+        panels.empty("Nothing fits.", "Search for another text, or clear it to see the latest.")
+        return
+    chosen = table(rows, columns, key=f"journal_{key}", select=True)
+    if chosen is not None:
+        st.json(chosen["body"] if "body" in chosen else chosen["detail"])
+
+
+def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """Return the rows in which a text stands."""
+    wanted = text.lower()
+    return [row for row in rows if wanted in " ".join(map(str, row.values())).lower()]
+
+
+def main() -> None:
+    """Draw the page."""
+    panels.head("Journal", "From the journals and the state database, read now")
+    tabs = {"Records": "records", "Commands": "commands", "Audit": "audit"}
+    audit = st.query_params.get("audit")
+    what = st.segmented_control(
+        "Look at", list(tabs), default="Audit" if audit else "Records", key="what", required=True
+    )
+    given = st.query_params.get("text", audit or "")
+    text = st.text_input("Search", value=given, placeholder="any text in it, then Enter")
+    if what == "Records":
+        show_records(text)
+    elif what == "Commands":
+        show(fitting(ask(views.commands, engine_id()), text), COMMANDS, "commands")
+    else:
+        owners = {engine_id(), "pitboss"}
+        rows = [row for owner in sorted(owners) for row in ask(views.audit, owner)]
+        rows.sort(key=lambda row: (row["at_ns"], row["id"]), reverse=True)
+        show(fitting(rows, text), AUDIT, "audit")
+
+
+main()

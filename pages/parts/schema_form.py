@@ -1,0 +1,60 @@
+"""A form drawn from the JSON schema of a strategy's parameters, with units and help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+
+def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
+    """Draw a widget for every parameter; gives those that differ from the strategy's defaults."""
+    given: dict[str, Any] = {}
+    required = set(schema.get("required", ()))
+    for name, field in schema.get("properties", {}).items():
+        value = _widget(name, _plain(field, schema), f"{slot}_{name}")
+        if name in required or value != field.get("default"):
+            given[name] = value
+    return given
+
+
+def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a field with its reference resolved and `or null` taken away."""
+    merged = dict(field)
+    if "$ref" in field:
+        merged |= schema.get("$defs", {}).get(field["$ref"].rpartition("/")[2], {})
+    kinds = [kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]
+    if len(kinds) == 1:
+        merged |= _plain(kinds[0], schema)
+    return merged
+
+
+def _widget(name: str, field: Mapping[str, Any], key: str) -> Any:
+    label, default = f"{name}{_bounds(field)}", field.get("default")
+    told = field.get("description")
+    if "enum" in field:
+        options = list(field["enum"])
+        index = options.index(default) if default in options else 0
+        return st.selectbox(label, options, index=index, help=told, key=key)
+    kind = field.get("type")
+    if kind == "boolean":
+        return st.checkbox(label, value=bool(default), help=told, key=key)
+    # No bounds in the widgets: they would change what was typed without a word.
+    if kind == "integer":
+        return st.number_input(label, value=default, step=1, help=told, key=key)
+    if kind == "number":
+        typed = None if default is None else float(default)
+        return st.number_input(label, value=typed, format="%g", help=told, key=key)
+    typed = st.text_input(label, value="" if default is None else str(default), help=told, key=key)
+    return default if typed == "" and default is None else typed
+
+
+def _bounds(field: Mapping[str, Any]) -> str:
+    low = field.get("minimum", field.get("exclusiveMinimum"))
+    high = field.get("maximum", field.get("exclusiveMaximum"))
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f" (from {low:g})"
+    return f" ({low:g} … {high:g})" if low is not None else f" (to {high:g})"
