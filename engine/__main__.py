@@ -50,6 +50,11 @@ COMMANDS = {
     "doctor": Command("engine.doctor", "examine this machine and this installation"),
     "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
     "status": Command("engine.status", "tell what state the database holds"),
+    "run": Command("engine.main", "trade: the engine, until it is told to stop"),
+    "kill": Command(
+        "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"
+    ),
+    "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
     "demo": Command("engine.demo", "host the demo exchange on a local socket"),
     "replay": Command(
         "engine.lab.replay_command",

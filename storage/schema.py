@@ -12,16 +12,17 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from typing import TYPE_CHECKING
 
 from engine.errors import StorageError
 from storage.database import connect_reader, connect_writer, refusals_told
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+# Alembic and SQLAlchemy are imported where they are used: a program that only checks its schema
+# starts a second earlier without them.
 
 HEAD = "0001"
 """The schema version this code works with; a test compares it with the scripts."""
@@ -73,6 +74,8 @@ def _newer(path: Path, found: str) -> StorageError:
 
 
 def _known() -> set[str]:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 see above
+
     scripts = ScriptDirectory.from_config(config())
     return {script.revision for script in scripts.walk_revisions()}
 
@@ -117,6 +120,8 @@ def _back_up(connection: sqlite3.Connection, path: Path, found: str) -> Path:
 
 def config(connection: Connection | None = None) -> Config:
     """Return Alembic's configuration, with the connection its `env.py` shall use."""
+    from alembic.config import Config  # noqa: PLC0415 see above
+
     made = Config()
     made.set_main_option("script_location", str(SCRIPTS))
     made.attributes["connection"] = connection
@@ -126,6 +131,10 @@ def config(connection: Connection | None = None) -> Config:
 @contextmanager
 def alchemy(path: Path) -> Iterator[Connection]:
     """Open `path` for SQLAlchemy with real transactions: BEGIN IMMEDIATE covers the DDL too."""
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 see above
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 see above
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415 see above
+
     engine = create_engine("sqlite://", creator=lambda: connect_writer(path), poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     try:
@@ -143,6 +152,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _upgrade(path: Path) -> None:
+    from alembic import command  # noqa: PLC0415 see above
+
     with alchemy(path) as connection, connection.begin():
         command.upgrade(config(connection), "head")
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -32,10 +32,13 @@ CLOCK_MAY = {
 STOPWATCH_MAY = {
     **CLOCK_MAY,
     "engine/lab": "tells how long a run took; no decision reads it",
+    "engine/command.py": "waits for an answer no longer than asked",
+    "engine/kill.py": "waits for a receipt no longer than asked",
     "engine/journal_writer.py": "waits for a thread no longer than its patience",
 }
 CHANCE_MAY = {
     "engine/main.py": "draws the seed of a live session",
+    "engine/command.py": "a command's id is made by whoever leaves it",
     "storage/commands.py": "a command's id is made where the command is written",
     "storage/users.py": "draws a password",
     "pages/parts/commanding.py": "makes a command's id",

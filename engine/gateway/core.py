@@ -122,6 +122,11 @@ class GatewayCore:
         self._places.expire(now_ns)
         return self._flow(now_ns)
 
+    @property
+    def places_in_flight(self) -> int:
+        """How many places were sent and have neither answered nor timed out."""
+        return self._places.in_flight
+
     def take_reports(self) -> list[VenueEvent]:
         """Hand out, once, what the executor must hear: not sent, unanswered, failed."""
         return self._outbox.take_reports()

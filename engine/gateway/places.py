@@ -206,6 +206,11 @@ class PlacesLane:
                 self._after.pop(oldest, None)
 
     @property
+    def in_flight(self) -> int:
+        """How many were sent and have neither answered nor timed out."""
+        return len(self._flights)
+
+    @property
     def waiting(self) -> bool:
         """True where `pump` may have something to do."""
         return bool(self._queue or self._halt)

@@ -1,0 +1,93 @@
+"""`python -m engine command`: leave a command for the engine, and wait for its answer."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import re
+import time
+import uuid
+from typing import Any, get_args
+
+import msgspec
+
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.commands import AnyCommand
+from engine.errors import BadInput
+from storage.commands import ENDS, CommandState, LeftCommand, find, leave
+from storage.database import writing
+from storage.users import ENGINE_ID
+
+NAME = "command"
+HELP = "leave a command for the engine and wait for its answer"
+
+WAIT_S = 30.0
+POLL_S = 0.02
+
+
+def kinds() -> dict[str, type[msgspec.Struct]]:
+    """Return every command by its name on the command line: StartBot → start-bot."""
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower(): kind
+        for kind in get_args(AnyCommand)
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the command, its fields and how long to wait."""
+    parser.add_argument("kind", choices=sorted(kinds()), metavar="KIND", help=", ".join(kinds()))
+    parser.add_argument("fields", nargs="*", metavar="field=value", help="e.g. bot=demo-updown")
+    parser.add_argument("--wait", type=float, default=WAIT_S, help="s: for the answer")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
+    command = _command(args.kind, args.fields)
+    with writing(config.state_path) as connection:
+        left = leave(
+            connection,
+            engine_id=ENGINE_ID,
+            id=uuid.uuid4().hex,
+            command=command,  # type: ignore[arg-type]
+            who=f"cli:{getpass.getuser()}",
+            now_ns=WallClock().now_ns(),
+        )
+        until = time.monotonic() + args.wait
+        while left.state not in ENDS and time.monotonic() < until:
+            time.sleep(POLL_S)
+            left = find(connection, ENGINE_ID, left.id) or left
+    _tell(left, as_json=args.json)
+    return 0 if left.state is CommandState.DONE else 1
+
+
+def _command(kind: str, fields: list[str]) -> msgspec.Struct:
+    """Return the command a person typed. Raises BadInput naming the field."""
+    given: dict[str, Any] = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise BadInput(f"{field!r} is no field=value")
+        given[name] = value
+    made = kinds()[kind]
+    unknown = sorted(set(given) - set(made.__struct_fields__))
+    if unknown:
+        known = ", ".join(made.__struct_fields__) or "none"
+        raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
+    try:
+        return msgspec.convert({"type": made.__name__, **given}, made, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{kind}: {error}") from None
+
+
+def _tell(left: LeftCommand, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"id": left.id, "state": left.state, "answer": left.answer}))
+        return
+    took = (
+        ""
+        if left.answered_ns is None
+        else f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms"
+    )
+    print(f"{left.state}{took}: {left.answer or 'the engine has not answered; does it run?'}")

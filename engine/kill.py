@@ -1,0 +1,69 @@
+"""`python -m engine kill`: KILL from outside, whether the engine lives or not.
+
+Sets the latch. A living engine takes it by itself; where none lives, this program *is* the engine:
+start-up recovery with the latch set, cancel, prove, exit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from engine.clock import WallClock
+from engine.config import Config
+from engine.demo import PORT
+from engine.errors import StorageError
+from engine.live_kill import block_signal
+from engine.main import engine_lock, start
+from storage.database import reading
+from storage.latch import set_latch
+from storage.live import Receipt, latest_receipt
+from storage.users import ENGINE_ID
+
+NAME = "kill"
+HELP = "set the KILL latch, cancel everything and prove it; works without an engine"
+
+WAIT_S = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the demo exchange is and how long to wait for a living engine."""
+    parser.add_argument(
+        "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
+    )
+    parser.add_argument("--wait", type=float, default=WAIT_S, help="s: for a living engine's proof")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
+    block_signal()
+    now_ns = WallClock().now_ns()
+    new = set_latch(config.kill_path, "engine kill", now_ns)
+    print(f"{config.kill_path} {'is set' if new else 'was set before'}: no order is placed")
+    try:
+        engine_lock(config, wait_s=0.0).close()
+    except StorageError:
+        print("an engine runs and takes the latch by itself")
+        return _told(_wait(config, 0 if not new else now_ns, args.wait))
+    start(config, args.demo, kill_only=True)
+    return _told(_wait(config, now_ns, 1.0))
+
+
+def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
+    """Return the first receipt told since a time that is proven, or the latest after the wait."""
+    until = time.monotonic() + wait_s
+    while True:
+        with reading(config.state_path) as connection:
+            receipt = latest_receipt(connection, ENGINE_ID)
+        fresh = receipt is not None and receipt.told_ns >= since_ns
+        if (fresh and receipt is not None and receipt.proven) or time.monotonic() >= until:
+            return receipt if fresh else None
+        time.sleep(0.1)
+
+
+def _told(receipt: Receipt | None) -> int:
+    if receipt is None:
+        print("NOT PROVEN: no engine has told a receipt yet; it keeps trying")
+        return 1
+    print(receipt.sentence())
+    return 0 if receipt.proven else 1

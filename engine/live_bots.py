@@ -1,0 +1,245 @@
+"""Bots on a live desk: created from settings, moved by the one table, watched until it is true.
+
+PAUSED and STOPPED are said only when two complete listings have shown none of the bot's orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from engine.bots.bot import Bot, BotState
+from engine.bots.states import BotHappened, may, moved
+from engine.domain.commands import InventoryPolicy
+from engine.domain.events import Event
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import Target, Urgency
+from engine.domain.money import MICRO, floor_to_tick
+from engine.domain.settings import BotSettings
+from engine.errors import BadInput
+from engine.loop import Shell
+from engine.strategies.registry import build
+
+EXIT_NS_MAX = 30 * 1_000_000_000
+"""How long EXIT tries before it says what is left."""
+
+WISH_NS = 5 * 1_000_000_000
+RETREAT_EVERY_NS = 1_000_000_000
+
+S, H = BotState, BotHappened
+Answer = Callable[[bool, str], None]
+"""(done, the answer): False = it did not work."""
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """What survives of a bot."""
+
+    state: BotState
+    error: str = ""
+    inventory: InventoryPolicy = InventoryPolicy.HOLD
+    strategy: bytes = b""
+
+
+class Seat:
+    """One bot at its account's desk."""
+
+    def __init__(self, settings: BotSettings, shell: Shell) -> None:
+        self.settings = settings
+        self.shell = shell
+        self.inventory = settings.inventory_on_stop
+        self.waiting: list[Answer] = []
+        """Who waits for PAUSED or STOPPED."""
+        self.retreat_ns = 0
+        """Since when inventory is being reduced; 0 = it is not."""
+        self.wished_ns = 0
+        self.seen = S.IDLE
+        self.bot = Bot(
+            name=BotId(settings.name),
+            account=shell.account,
+            strategy=build(settings.strategy, settings.parameters, BotId(settings.name)),
+            capital_micro=round(settings.capital * MICRO),
+            instruments=frozenset(InstrumentId(name) for name in settings.instruments),
+            series=frozenset(settings.series),
+            instruments_max=settings.instruments_max,
+        )
+
+    def kept(self) -> Kept:
+        """Return what survives."""
+        bot = self.bot
+        return Kept(
+            state=bot.state,
+            error=bot.error,
+            inventory=self.inventory,
+            strategy=bot.strategy.state(),
+        )
+
+    def happen(self, happened: BotHappened) -> None:
+        """Move the bot. Raises InvalidTransition."""
+        self.bot.state = moved(self.bot.state, happened)
+
+    def answer(self, *, done: bool, text: str) -> None:
+        """Answer everybody who waits for the end of a pause or a stop."""
+        waiting, self.waiting = self.waiting, []
+        for one in waiting:
+            one(done, text)
+
+    # -- asked -------------------------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> None:
+        """Start or resume: it runs as soon as its account is ready."""
+        again = self.bot.state is S.ERROR
+        resumed = self.bot.state in (S.PAUSED, S.PAUSING)
+        self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
+        self.bot.error = ""
+        self.retreat_ns = 0
+        if again:
+            self.bot.cells.clear()
+            self.shell.desk.seat(self.bot, now_ns)
+
+    def pause(self, now_ns: int) -> None:
+        """Withdraw its wishes; it is PAUSED when nothing of it is open any more."""
+        self.happen(H.PAUSE_ASKED)
+        self.shell.desk.withdraw(self.bot, now_ns)
+
+    def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
+        """Withdraw its wishes, treat its inventory; it is STOPPED when that is proven."""
+        self.happen(H.STOP_ASKED)
+        self.inventory = inventory
+        self.retreat_ns = 0
+        self.shell.desk.withdraw(self.bot, now_ns)
+
+    # -- watched -----------------------------------------------------------------------------------
+
+    def watch(self, now_ns: int) -> None:
+        """Move on what has become true. Call it several times a second."""
+        executor, state = self.shell.desk.executor, self.bot.state
+        stopped = executor.stopped is not None
+        if state is S.STARTING and not executor.recovering and not stopped:
+            self.happen(H.READY)
+            self.shell.desk.rouse(self.bot, now_ns)
+        elif stopped and may(state, H.RISK_STOP):
+            self.happen(H.RISK_STOP)
+            self.shell.desk.withdraw(self.bot, now_ns)
+        elif state is S.RISK_STOPPED and not stopped:
+            self.happen(H.RISK_LIFTED)
+        elif state is S.PAUSING and executor.proven_zero(self.bot.name) is not None:
+            self.happen(H.CLEARED)
+            self.answer(done=True, text="paused; proven: none of its orders is open")
+        elif state is S.STOPPING:
+            self._watch_stop(now_ns)
+        elif state is S.ERROR:
+            self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
+
+    def _watch_stop(self, now_ns: int) -> None:
+        executor = self.shell.desk.executor
+        if self.inventory is not InventoryPolicy.HOLD:
+            held = self._open_holdings()
+            over = not held or (
+                self.inventory is InventoryPolicy.EXIT
+                and self.retreat_ns
+                and now_ns - self.retreat_ns > EXIT_NS_MAX
+            )
+            if not over:
+                self._retreat(held, now_ns)
+                return
+            if self.retreat_ns:
+                self.retreat_ns = 0
+                self.shell.desk.withdraw(self.bot, now_ns)
+            self.inventory = InventoryPolicy.HOLD
+            return
+        if executor.proven_zero(self.bot.name) is None:
+            return
+        self.happen(H.CLEARED)
+        left = len(self._open_holdings())
+        told = f"; inventory is left in {left} open instruments" if left else ""
+        self.answer(done=True, text=f"stopped; proven: none of its orders is open{told}")
+
+    def _open_holdings(self) -> list[InstrumentId]:
+        """Return where the account holds something this bot trades and that still can be left."""
+        desk = self.shell.desk
+        return [
+            key
+            for key, held in desk.executor.ledger.held.items()
+            if held.position
+            and (view := desk.cache.views.get(key)) is not None
+            and not view.closed
+            and self.bot.wants(view.instrument)
+        ]
+
+    def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
+        """Wish for a position of zero: passively at the touch, or at the slippage limit."""
+        self.retreat_ns = self.retreat_ns or now_ns
+        if now_ns - self.wished_ns < RETREAT_EVERY_NS:
+            return
+        self.wished_ns = now_ns
+        for key in held:
+            wish = self._way_out(key, now_ns)
+            if wish is not None:
+                self.shell.desk.wish(wish, now_ns)
+
+    def _way_out(self, key: InstrumentId, now_ns: int) -> Target | None:
+        desk = self.shell.desk
+        view = desk.cache.views[key]
+        long = desk.executor.ledger.holding(key).position > 0
+        cross = self.inventory is InventoryPolicy.EXIT
+        touch = view.best_bid if long is cross else view.best_ask
+        if touch is None:
+            return None
+        instrument = view.instrument
+        slip = int(self.settings.slippage_exit_max * instrument.one) if cross else 0
+        limit = touch - slip if long else touch + slip
+        limit = max(instrument.tick, min(instrument.one - instrument.tick, limit))
+        return Target(
+            bot=self.bot.name,
+            instrument=key,
+            position=0,
+            limit_price=floor_to_tick(limit, instrument.tick),
+            urgency=Urgency.CROSS if cross else Urgency.REST,
+            valid_until_ns=now_ns + WISH_NS,
+        )
+
+
+def restored(seat: Seat, kept: Kept) -> str:
+    """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
+    bot = seat.bot
+    told = ""
+    if kept.strategy:
+        try:
+            bot.strategy.restore(kept.strategy)
+        except BadInput as error:
+            told = f"bot {bot.name} begins to learn anew: {error}"
+    active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
+    bot.state = S.STARTING if kept.state in active else kept.state
+    bot.error = kept.error
+    seat.inventory = kept.inventory
+    return told
+
+
+def folded(kept: dict[str, Kept], message: Event | msgspec.Struct) -> None:
+    """Take what the journal says after the snapshot: the latest command counts."""
+    bot = str(getattr(message, "bot", None) or "")
+    match type(message).__name__:
+        case "StartBot" | "ResumeBot":
+            _set(kept, bot, S.STARTING)
+        case "PauseBot":
+            _set(kept, bot, S.PAUSING)
+        case "StopBot":
+            _set(kept, bot, S.STOPPING)
+            kept[bot].inventory = message.inventory  # type: ignore[union-attr]
+        case "RaiseAlert" if getattr(message, "kind", "") == "bot_error":
+            _set(kept, bot, S.ERROR)
+            kept[bot].error = message.text  # type: ignore[union-attr]
+        case "LatchSet":
+            for one in kept.values():
+                if one.state in (S.STARTING, S.RUNNING, S.RISK_STOPPED):
+                    one.state = S.PAUSING
+        case _:
+            pass
+
+
+def _set(kept: dict[str, Kept], bot: str, state: BotState) -> None:
+    if bot in kept:
+        kept[bot].state = state
+    else:
+        kept[bot] = Kept(state=state)

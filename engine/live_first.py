@@ -1,0 +1,75 @@
+"""The first start: a demo account and two bots that trade on it, saved as version 1."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from engine.domain.settings import SettingsDocument
+from storage.settings import SettingsVersion, Stale, applied, in_force, latest, save
+
+ACCOUNT = "demo"
+CASH = 10_000.0
+WHO = "first start"
+ORACLE = "demo-oracle:btc/usd"
+REFERENCE = "demo-reference:btc/usd"
+SERIES = "btc-updown-5m"
+EVENTS = ("rate-cut-by-march", "comet-visible-this-month", "treaty-signed")
+
+DOCUMENT = {
+    "accounts": {
+        ACCOUNT: {"name": ACCOUNT, "venue": "demo", "mode": "demo", "starting_cash": CASH}
+    },
+    "bots": {
+        "demo-updown": {
+            "name": "demo-updown",
+            "strategy": "market_maker",
+            "account": ACCOUNT,
+            "capital": 4_000.0,
+            "series": [SERIES],
+            "parameters": {
+                "fair": "reference",
+                "oracle": ORACLE,
+                "reference": REFERENCE,
+                "twap_window_s": 30.0,
+                "sigma_warm_s": 10.0,
+                "basis_pairs_min": 10,
+                "size_shares": 20.0,
+                "inventory_shares_max": 150.0,
+            },
+        },
+        "demo-events": {
+            "name": "demo-events",
+            "strategy": "market_maker",
+            "account": ACCOUNT,
+            "capital": 4_000.0,
+            "instruments": [f"demo:{name}-1" for name in EVENTS],
+            "parameters": {
+                "fair": "microprice",
+                "sigma_warm_s": 10.0,
+                "size_shares": 25.0,
+                "inventory_shares_max": 200.0,
+            },
+        },
+    },
+}
+
+
+def first_settings(
+    connection: sqlite3.Connection, engine_id: str, now_ns: int
+) -> tuple[SettingsVersion, bool]:
+    """Return the settings in force; True = they were made just now, and their bots shall start."""
+    newest = latest(connection, engine_id)
+    if newest.version == 0:
+        SettingsDocument.model_validate(DOCUMENT)
+        saved = save(
+            connection,
+            engine_id=engine_id,
+            who=WHO,
+            diff=DOCUMENT,
+            base_version=0,
+            now_ns=now_ns,
+        )
+        if not isinstance(saved, Stale):
+            applied(connection, engine_id, saved.version, now_ns)
+            return in_force(connection, engine_id), True
+    return in_force(connection, engine_id), False

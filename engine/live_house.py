@@ -1,0 +1,301 @@
+"""The house: everything of one running engine that is not one account's, on the loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine import log
+from engine.bots.states import BotHappened, may
+from engine.clock import WallClock
+from engine.config import Config
+from engine.decision_log import DecisionLog
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import (
+    Event,
+    HealthChanged,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    LatchReleased,
+    LatchSet,
+)
+from engine.domain.instruments import AccountId, InstrumentId, Mode
+from engine.errors import BadInput, StorageError
+from engine.journal import SNAPSHOT_EVERY, JournalWriter
+from engine.live_bots import Kept, Seat
+from engine.live_kill import Ending, KillWatch, Proving
+from engine.live_meter import Meter
+from engine.live_start import BOTS, HOUSE
+from engine.live_state import Projector, StateKeeper
+from engine.loop import Shell
+from engine.risk.gate import RiskGate
+from engine.tape import Tape
+from engine.venues.demo.client import DemoVenue
+from storage.latch import Latch
+from storage.live import KILL_PROOF, Receipt, keep_receipt, put_instrument, put_payout, raise_alert
+from storage.settings import SettingsVersion
+
+UNKEPT_MAX = 10_000
+NOT_PROVEN_AFTER_NS = 2_000_000_000
+"""After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
+
+FORGET_AFTER_NS = 600 * 1_000_000_000
+"""How long a closed instrument stays in the caches: late settlements arrive within seconds."""
+
+LEARNED_EVERY_NS = 20 * 1_000_000_000
+"""How often the bots' learning is kept: a few kilobytes."""
+
+CLOCK = "clock"
+Told = Callable[[Receipt], None]
+
+
+class House:
+    """What all accounts share. `ended` is set where the engine must end, with the error if any."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        engine_id: str,
+        clock: WallClock,
+        recorder: JournalWriter,
+        taper: Tape,
+        decisions: DecisionLog,
+        settings: SettingsVersion,
+    ) -> None:
+        self.config = config
+        self.engine_id = engine_id
+        self.clock = clock
+        self.recorder = recorder
+        self.decisions = decisions
+        self.settings = settings
+        self.meter = Meter()
+        self.shells: dict[AccountId, Shell] = {}
+        self.gates: dict[AccountId, RiskGate] = {}
+        self.venues: dict[AccountId, DemoVenue] = {}
+        self.seats: dict[str, Seat] = {}
+        self.state: StateKeeper
+        self.projector: Projector
+        self.watch: KillWatch
+        self.phase = "LOADING"
+        self.started_ns = clock.now_ns()
+        self.log = log.get("engine")
+        self.ended: asyncio.Future[BaseException | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.proving: Proving | None = None
+        self.receipt: Receipt | None = None
+        self._what = KILL_PROOF
+        self._told: list[Told] = []
+        self._said: tuple[int, tuple[str, ...]] = (0, ())
+        self._taper = taper
+        self._tape_refused = False
+        self._unkept: deque[tuple[Event, int]] = deque(maxlen=UNKEPT_MAX)
+        self._snapshot_seq = recorder.seq
+        self._learned_ns = self.started_ns
+        self._closed: deque[tuple[int, InstrumentId]] = deque()
+
+    # -- what everybody tells ----------------------------------------------------------------------
+
+    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
+        """Put what was received on the tape; a tape that refuses is told once, trading goes on."""
+        try:
+            self.recorder.tape = self._taper.append(kind, payload, at_ns)
+            self._tape_refused = False
+        except StorageError as error:
+            if not self._tape_refused:
+                self._tape_refused = True
+                text = str(error)
+                self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
+
+    def keep(self, event: Event, at_ns: int) -> None:
+        """Journal what concerns every account, and tell the catalog."""
+        self._unkept.append((event, at_ns))
+        self._keep_waiting()
+        engine_id = self.engine_id
+        match event:
+            case InstrumentListed(instrument=instrument):
+                self.state.write(lambda c: put_instrument(c, engine_id, instrument, at_ns))
+            case InstrumentResolved(instrument=name, payout_yes_micro=payout):
+                self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
+            case InstrumentClosed(instrument=name):
+                self._closed.append((at_ns + FORGET_AFTER_NS, name))
+            case _:
+                pass
+
+    def _keep_waiting(self) -> None:
+        try:
+            while self._unkept:
+                self.recorder.append(HOUSE, self._unkept[0][0], self._unkept[0][1])
+                self._unkept.popleft()
+        except StorageError:
+            return  # the journal's own refusal is told by every shell; these wait
+
+    def alert(self, alert: RaiseAlert, at_ns: int) -> None:
+        """Tell a person."""
+        self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
+        shell = self.shells.get(alert.account) if alert.account else None
+        mode: Mode | None = shell.desk.executor.mode if shell else None
+        engine_id = self.engine_id
+        self.state.write(lambda c: raise_alert(c, engine_id, alert, mode, at_ns))
+
+    def crash(self, error: BaseException) -> None:
+        """End the engine because of an error. May be called from any thread."""
+        self.ended.get_loop().call_soon_threadsafe(self.end, error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the engine, orderly where there is no error."""
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+    def closed(self) -> None:
+        """Close the tape, the last thing that may be written."""
+        try:
+            self._taper.close()
+        except StorageError as error:
+            self.log.warning("close", refused=str(error))
+
+    # -- KILL --------------------------------------------------------------------------------------
+
+    def take_latch(self, latch: Latch) -> None:
+        """Take the KILL latch: cancel everything, pause every bot, begin the proof."""
+        now_ns = self.clock.now_ns()
+        if self.watch.taken.is_set():
+            return
+        who = latch.who or "somebody, by hand"
+        event = LatchSet(who=who, reason=f"KILL at {log.iso(latch.at_ns)}")
+        self.begin_proof(f"kill-{latch.at_ns}", who=who, reason="KILL", at_ns=latch.at_ns)
+        for shell in self.shells.values():
+            shell.latch(event, now_ns)
+        if self.proving is not None:
+            self.proving.first_cancel_ns = self.clock.now_ns()
+        self.watch.taken.set()
+        for seat in self.seats.values():
+            if may(seat.bot.state, BotHappened.PAUSE_ASKED):
+                seat.pause(now_ns)
+        self.log.warning("kill.taken", who=who)
+
+    def begin_proof(
+        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
+    ) -> None:
+        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
+        self._what = what
+        endings = {}
+        for account, shell in self.shells.items():
+            executor = shell.desk.executor
+            ending = Ending(
+                executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
+            )
+            endings[str(account)] = ending
+            shell.watching = ending.hear
+        self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        self.receipt = None
+        self._said = (at_ns, ())
+
+    def tell_receipt(self, told: Told) -> None:
+        """Call when the proof under way is done, or the latest one at once."""
+        if self.proving is None and self.receipt is not None:
+            told(self.receipt)
+        else:
+            self._told.append(told)
+
+    def prove(self, now_ns: int) -> None:
+        """Look whether the proof is done; keep the receipt when it is or what lacks has changed."""
+        proving = self.proving
+        if proving is None:
+            return
+        receipt = proving.receipt(now_ns)
+        missing = tuple(why for account in receipt.accounts for why in account.missing)
+        if not receipt.proven:
+            at_ns, said = self._said
+            if now_ns - at_ns < NOT_PROVEN_AFTER_NS or missing == said:
+                return
+        self._said = (now_ns, missing)
+        self.receipt = receipt
+        engine_id, what = self.engine_id, self._what
+        self.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
+        self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
+        if receipt.proven:
+            self.proving = None
+            for shell in self.shells.values():
+                shell.watching = None
+            told, self._told = self._told, []
+            for one in told:
+                one(receipt)
+
+    def release(self, who: str, reason: str) -> None:
+        """Release the latch. Raises BadInput without a reason or without the proof, OSError."""
+        if not reason.strip():
+            raise BadInput("type a reason to release the latch; nothing was changed")
+        if self.proving is not None:
+            raise BadInput("the KILL is not proven yet; its latch cannot be released")
+        self.config.kill_path.unlink(missing_ok=True)
+        now_ns = self.clock.now_ns()
+        for shell in self.shells.values():
+            shell.latch(LatchReleased(who=who, reason=reason), now_ns)
+        self.watch.taken.clear()
+
+    # -- as time passes ----------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> None:
+        """Several times a second: let shells, bots and proofs look at the clock."""
+        for shell in self.shells.values():
+            shell.tick()
+        for seat in self.seats.values():
+            seat.watch(now_ns)
+        self.prove(now_ns)
+
+    def second(self, now_ns: int) -> None:
+        """Once a second: the clock's jump, what waits for the journal, what is over."""
+        self._keep_waiting()
+        jump_ns = self.clock.jump_ns()
+        for account, shell in self.shells.items():
+            reason = f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else ""
+            if reason or any(CLOCK in why for why in shell.desk.executor.reasons):
+                shell.report(
+                    HealthChanged(account=account, source=CLOCK, healthy=not reason, reason=reason)
+                )
+        while self._closed and self._closed[0][0] <= now_ns:
+            _, instrument = self._closed.popleft()
+            for shell in self.shells.values():
+                if shell.desk.executor.forget(instrument):
+                    shell.desk.cache.forget(instrument)
+        if self.phase == "RECONCILING" and not self.recovering:
+            self.phase = "RUNNING"
+        if self.recorder.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+            self.snapshot()
+        elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:
+            self._learned_ns = now_ns
+            self._snapshot_bots()
+
+    @property
+    def recovering(self) -> bool:
+        """True while an account waits for the venue's word."""
+        return any(shell.desk.executor.recovering for shell in self.shells.values())
+
+    def snapshot(self) -> None:
+        """Keep the state of every account and bot; what follows is the tail of the next start."""
+        seq = self.recorder.seq
+        if not seq:
+            return
+        for account, shell in self.shells.items():
+            self.recorder.snapshot(f"executor:{account}", shell.desk.executor.snapshot(), seq)
+        self._snapshot_bots()
+        self._snapshot_seq = seq
+
+    def _snapshot_bots(self) -> None:
+        """Keep what the bots have learned, so that a crash does not make them warm up again."""
+        bots: dict[str, Kept] = {name: seat.kept() for name, seat in self.seats.items()}
+        if self.recorder.seq:
+            self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)
+
+    def strategies(self) -> dict[str, Any]:
+        """Return the catalog of strategies: name → JSON schema of its parameters."""
+        from engine.strategies.registry import STRATEGIES  # noqa: PLC0415 once a start
+
+        return {name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()}

@@ -1,0 +1,185 @@
+"""KILL in a living engine: threads that hear it whatever the loop does, and the receipt.
+
+One thread waits for SIGUSR1, one looks for the latch file and the parent. Either makes the latch
+durable, tells the loop, and ends the process where the loop has not taken it within `TAKEN_S`: a
+supervisor starts the engine again, and start is recovery with the latch set.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.domain.events import CancelRefused, Event, OrderCancelled
+from engine.executor.executor import Executor
+from engine.gateway.core import GatewayCore
+from storage.latch import Latch, read_latch, set_latch
+from storage.live import AccountProof, Receipt
+
+TAKEN_S = 0.5
+"""How long the loop may take to take the latch; a hung plugin does not."""
+
+LOOK_S = 0.05
+HUNG = 70
+"""Exit code of an engine whose loop hung when KILL came."""
+
+LISTINGS_NEEDED = 2
+MS = 1_000_000
+REFUSED_MAX = 1_000
+
+
+def block_signal() -> None:
+    """Keep SIGUSR1 for the thread that waits for it. The first thing an engine does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+
+class KillWatch:
+    """The two threads. `take` is called on their thread and must only hand over to the loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        take: Callable[[Latch], object],
+        orphaned: Callable[[], object],
+        hung: Callable[[str], object],
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._take = take
+        self._orphaned = orphaned
+        self._hung = hung
+        self._parent = os.getppid()
+        self.taken = threading.Event()
+        """Set by the loop while it holds the latch; cleared when it is released."""
+        self._lock = threading.Lock()
+        for target, name in ((self._wait, "kill-signal"), (self._look, "kill-file")):
+            threading.Thread(target=target, name=name, daemon=True).start()
+
+    def _wait(self) -> None:
+        while True:
+            signal.sigwait({signal.SIGUSR1})
+            now_ns = self._clock.now_ns()
+            latch = Latch(who="signal", at_ns=now_ns)
+            with self._lock:
+                self._take(latch)
+            try:
+                # The loop already cancels; a disk that refuses must not delay it.
+                set_latch(self._path, "signal", now_ns)
+            except OSError as error:
+                self._hung(f"the latch file could not be written: {error}")
+            self._must_be_taken()
+
+    def _look(self) -> None:
+        gone = False
+        while True:
+            # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
+            if not self.taken.is_set() and self._path.exists():
+                latch = read_latch(self._path)
+                if latch is not None:
+                    with self._lock:
+                        self._take(latch)
+                    self._must_be_taken()
+            if not gone and self._parent != 1 and os.getppid() != self._parent:
+                gone = True
+                self._orphaned()
+            threading.Event().wait(LOOK_S)
+
+    def _must_be_taken(self) -> None:
+        if not self.taken.wait(TAKEN_S):
+            self._hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
+            os._exit(HUNG)
+
+
+class Ending:
+    """One account on its way to a proof: what was cancelled, what was refused, what is missing."""
+
+    def __init__(
+        self, executor: Executor, core: GatewayCore, *, began_ns: int, open_before: int
+    ) -> None:
+        self._executor = executor
+        self._core = core
+        self._began_ns = began_ns
+        self._open = open_before
+        self._cancelled = 0
+        self._refused: dict[int, str] = {}
+        self._landed_ns = 0 if core.places_in_flight else began_ns
+
+    def hear(self, event: Event) -> None:
+        """Take what the venue said to our cancels."""
+        if isinstance(event, OrderCancelled):
+            self._cancelled += 1
+            self._refused.pop(event.order, None)
+        elif isinstance(event, CancelRefused) and len(self._refused) < REFUSED_MAX:
+            self._refused[event.order] = event.venue_text
+
+    def proof(self, now_ns: int) -> AccountProof:
+        """Return what is proven by now."""
+        executor = self._executor
+        if not self._landed_ns and not self._core.places_in_flight:
+            self._landed_ns = now_ns
+        live, unknown = executor.open_and_unknown
+        proven = executor.proven_zero()
+        listings = 0 if proven is None else proven.listings
+        missing = []
+        if not self._landed_ns:
+            missing.append(f"{self._core.places_in_flight} places on their way have not answered")
+        if listings < LISTINGS_NEEDED:
+            missing.append("no two complete listings of open orders in a row without one of ours")
+        if unknown:
+            missing.append(
+                f"{unknown} orders are UNKNOWN: the venue has not said whether they live"
+            )
+        if live > unknown:
+            missing.append(f"{live - unknown} orders may still fill")
+        held = executor.ledger.held
+        return AccountProof(
+            account=executor.account,
+            mode=executor.mode,
+            open_at_latch=self._open,
+            cancelled=self._cancelled,
+            not_cancelled=tuple(self._refused.items()),
+            in_flight_waited_ms=((self._landed_ns or now_ns) - self._began_ns) / MS,
+            listings=listings,
+            unknown=unknown,
+            live=live,
+            inventory=tuple(
+                (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
+                for key, one in held.items()
+            ),
+            foreign=proven.foreign if proven is not None else (),
+            missing=tuple(missing),
+        )
+
+
+class Proving:
+    """A KILL or a stop on its way to its receipt, over all accounts in its scope."""
+
+    def __init__(
+        self, *, name: str, who: str, reason: str, latched_ns: int, endings: dict[str, Ending]
+    ) -> None:
+        self.endings = endings
+        self.first_cancel_ns: int | None = None
+        """When the first cancel was handed to its connection."""
+        self._head = (name, who, reason, latched_ns)
+
+    def receipt(self, now_ns: int, missing: tuple[str, ...] = ()) -> Receipt:
+        """Return the receipt as it stands."""
+        name, who, reason, latched_ns = self._head
+        accounts = tuple(ending.proof(now_ns) for ending in self.endings.values())
+        return Receipt(
+            id=name,
+            who=who,
+            reason=reason,
+            latched_ns=latched_ns,
+            first_cancel_ns=self.first_cancel_ns,
+            told_ns=now_ns,
+            proven=not missing and not any(account.missing for account in accounts),
+            accounts=accounts,
+            missing=missing,
+        )

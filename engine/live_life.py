@@ -1,0 +1,112 @@
+"""The life of an engine once it is wired: trade, prove that nothing is left, close."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from engine.domain.effects import CancelScope
+from engine.errors import BrokenInvariant, StorageError
+from engine.live_house import House
+from engine.live_told import Teller
+from storage.live import STOP_PROOF, put_engine
+
+TICK_S = 0.02
+STOP_S = 25.0
+"""How long a stop waits for its proof; the supervisor waits longer."""
+
+Streams = list[Callable[[], Coroutine[Any, Any, None]]]
+
+
+async def trade(house: House, streams: Streams, *, kill_only: bool) -> None:
+    """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, house.end)
+    tasks = [asyncio.create_task(make()) for make in streams]
+    tasks.append(asyncio.create_task(_beat(house)))
+    for task in tasks:
+        task.add_done_callback(lambda done: _ended(house, done))
+    if kill_only:
+        house.tell_receipt(lambda _: house.end())
+    error = await house.ended
+    try:
+        if error is not None:
+            await _crash(house)
+            raise error
+        if not kill_only:
+            await _stop(house)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ended(house: House, task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        house.end(task.exception() or BrokenInvariant("a stream ended by itself"))
+
+
+async def _beat(house: House) -> None:
+    """Let the house look at the clock, and tell each second how it is."""
+    loop, teller = asyncio.get_running_loop(), Teller(house)
+    second_ns = 0
+    while True:
+        due = loop.time() + TICK_S
+        await asyncio.sleep(TICK_S)
+        house.meter.lag(int((loop.time() - due) * 1e9))
+        now_ns = house.clock.now_ns()
+        house.tick(now_ns)
+        if now_ns >= second_ns:
+            second_ns = now_ns - now_ns % 1_000_000_000 + 1_000_000_000
+            house.second(now_ns)
+            teller.second(now_ns)
+
+
+async def _stop(house: House) -> None:
+    """Cancel everything, wait for the proof, keep it."""
+    now_ns = house.clock.now_ns()
+    house.phase = "STOPPING"
+    house.begin_proof(
+        f"stop-{now_ns}", who="engine", reason="engine stops", at_ns=now_ns, what=STOP_PROOF
+    )
+    for shell in house.shells.values():
+        shell.halt("the engine stops", now_ns)
+    proven: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    house.tell_receipt(lambda _: None if proven.done() else proven.set_result(None))
+    done, _ = await asyncio.wait({proven}, timeout=STOP_S)
+    house.log.info("stopped", proven=bool(done))
+
+
+async def _crash(house: House) -> None:
+    """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
+    house.phase = "RECOVERY"
+    calls = [venue.cancel_all(CancelScope()) for venue in house.venues.values()]
+    if calls:
+        done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)
+        for task in late:
+            task.cancel()
+        for task in done:
+            house.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
+
+
+async def close(house: House) -> None:
+    """Close everything in the order of the flow; what refuses is told."""
+    for shell in house.shells.values():
+        await shell.close()
+    for venue in house.venues.values():
+        await venue.close()
+    crashed = house.ended.done() and house.ended.result() is not None
+    if not crashed:
+        house.snapshot()
+        house.phase = "STOPPED"
+        beat = Teller(house).beat(house.clock.now_ns())
+        house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))
+    for part in (house.recorder, house.projector, house.state, house.decisions):
+        try:
+            part.close()
+        except StorageError as error:
+            house.log.warning("close", refused=str(error))
+    house.closed()

@@ -1,0 +1,145 @@
+"""Start is recovery (law N): journal snapshot and tail → executor → the venue is asked → trade.
+
+There is no other way to start. What was found is told, and stored for the dashboard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import AnyEvent, CashMoved
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, StorageError
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.journal import Snapshots, decode, latest_snapshots, load
+from engine.live_bots import Kept, folded
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
+
+BOTS = "bots"
+"""Name of the bots' snapshot; an executor's is `executor:<account>`."""
+
+HOUSE = ""
+"""The account of records that concern every account: listings, the latch, commands."""
+
+CURRENCY = "pUSD"
+_EVENTS = frozenset(AnyEvent.__args__)
+_kept = msgspec.msgpack.Decoder(dict[str, Kept])
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """What the journal gave."""
+
+    seq: int = 0
+    records: int = 0
+    snapshots: dict[str, int] = {}
+    """Name → the record it stands after."""
+    orders_adopted: int = 0
+    funded: set[str] = set()
+    """Accounts whose first cash stands in the journal."""
+    bots: dict[str, Kept] = {}
+    told: list[str] = []
+
+    def shown(self, executors: Mapping[AccountId, Executor]) -> dict[str, Any]:
+        """Return it for the dashboard, with what each account must now ask about."""
+        live: Counter[str] = Counter()
+        for account, executor in executors.items():
+            live[account] = executor.open_and_unknown[0]
+        return {
+            "seq": self.seq,
+            "records": self.records,
+            "snapshots": self.snapshots,
+            "orders_adopted": self.orders_adopted,
+            "orders_without_end": dict(live),
+            "bots": {name: str(kept.state) for name, kept in self.bots.items()},
+            "told": self.told[:100],
+        }
+
+
+def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGate]:
+    """Return an account's executor and gate, fresh."""
+    account = AccountId(settings.name)
+    breakers = Breakers(settings.limits)
+    gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())
+    currency = currency_of(settings)
+    executor = Executor(
+        account=account,
+        mode=settings.mode,
+        currency=currency,
+        ledger=Ledger(currency=currency),
+        gate=gate,
+        settings=ExecutorSettings(fence=fence),
+    )
+    return executor, gate
+
+
+def currency_of(settings: AccountSettings) -> str:
+    """Return what an account counts in; the demo exchange knows one currency."""
+    return CURRENCY if settings.mode is Mode.DEMO else settings.currency
+
+
+def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered:
+    """Fill fresh executors with what the journal holds. Raises JournalCorrupt, StorageError.
+
+    Afterwards call each executor's `recover`: the venue has the last word.
+    """
+    found = Recovered()
+    if not journal.exists():
+        return found
+    snapshots = latest_snapshots(journal)
+    found.told += snapshots.told
+    after = _restore(snapshots, executors, found)
+    missing = [account for account in executors if account not in after]
+    # An account without a snapshot was never in one: its whole past is the journal.
+    start = 0 if missing or BOTS not in snapshots.by_name else snapshots.seq
+    bots_after = snapshots.by_name[BOTS].seq if BOTS in snapshots.by_name else 0
+    for record in load(journal, after_seq=start):
+        found.records += 1
+        found.seq = record.seq
+        message = decode(record)
+        if record.seq > bots_after:
+            folded(found.bots, message)
+        if type(message) is CashMoved:
+            found.funded.add(message.account)
+        for account, executor in executors.items():
+            if record.account not in (account, HOUSE) or record.seq <= after.get(account, 0):
+                continue
+            if type(message) is PlaceOrder:
+                executor.adopt(message.order, record.at_ns)
+                found.orders_adopted += 1
+            elif type(message) in _EVENTS:
+                executor.receive(message, record.at_ns)
+    return found
+
+
+def _restore(
+    snapshots: Snapshots, executors: Mapping[AccountId, Executor], found: Recovered
+) -> dict[AccountId, int]:
+    """Give every executor its snapshot; return after which record each stands."""
+    after: dict[AccountId, int] = {}
+    for name, snapshot in snapshots.by_name.items():
+        found.snapshots[name] = snapshot.seq
+        try:
+            if name == BOTS:
+                found.bots = _kept.decode(snapshot.body)
+                continue
+            account = AccountId(name.removeprefix("executor:"))
+            if account in executors:
+                executors[account].restore(snapshot.body)
+                after[account] = snapshot.seq
+                found.funded.add(account)
+        except (BadInput, msgspec.DecodeError) as error:
+            raise StorageError(
+                f"the snapshot {name!r} at record {snapshot.seq} cannot be read: {error}; "
+                "start the version that wrote it"
+            ) from error
+    return after

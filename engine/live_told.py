@@ -1,0 +1,147 @@
+"""What the engine tells of itself each second: heartbeat, figures, bots, equity, books."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from engine.live_bots import Seat
+from engine.live_house import House
+from engine.loop import Shell
+from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+
+VERSION = "0.1.0"
+EQUITY_EVERY = 2
+"""Seconds between two points of a curve."""
+
+BOOKS_MAX = 12
+LEVELS = 8
+MS = 1_000_000
+
+
+class Teller:
+    """Hands rows to the state keeper; nothing here waits."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._count = 0
+        self._strategies = house.strategies()
+
+    def second(self, now_ns: int) -> None:
+        """Tell everything once."""
+        house = self._house
+        engine_id, state = house.engine_id, house.state
+        beat = self.beat(now_ns)
+        state.put("engine", lambda c: put_engine(c, engine_id, beat))
+        bots = tuple(_bot(seat) for seat in house.seats.values())
+        state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
+        if self._count % EQUITY_EVERY == 0:
+            for shell in house.shells.values():
+                if not shell.desk.executor.recovering:
+                    self._equity(shell, now_ns)
+        self._count += 1
+
+    def _equity(self, shell: Shell, now_ns: int) -> None:
+        point = equity_of(shell, now_ns)
+        engine_id = self._house.engine_id
+        self._house.state.write(lambda c: add_equity(c, engine_id, point))
+
+    def beat(self, now_ns: int) -> EngineBeat:
+        """Return the heartbeat with the figures of the last second."""
+        house = self._house
+        return EngineBeat(
+            state=house.phase,
+            heartbeat_ns=now_ns,
+            started_ns=house.started_ns,
+            pid=os.getpid(),
+            version=VERSION,
+            latched=house.watch.taken.is_set(),
+            detail=self._detail(now_ns),
+        )
+
+    def _detail(self, now_ns: int) -> dict[str, Any]:
+        house = self._house
+        reasons = {
+            str(account): list(shell.desk.executor.reasons)
+            for account, shell in house.shells.items()
+            if not shell.desk.executor.healthy
+        }
+        recorder = house.recorder
+        return {
+            **house.meter.take(),
+            "journal_waiting": recorder.seq - recorder.durable_seq,
+            "journal_seq": recorder.seq,
+            "projected_seq": house.projector.seq,
+            "requests_under_way": sum(s.sender.under_way for s in house.shells.values()),
+            "state_waiting": house.state.waiting,
+            "feed_age_ms_max": self._feed_age_ms(now_ns),
+            "not_placing": reasons,
+            "refusals": self._refusals(),
+            "receipt": None if house.receipt is None else house.receipt.sentence(),
+            "settings_version": house.settings.version,
+            "books": self._books(),
+            "strategies": self._strategies,
+        }
+
+    def _refusals(self) -> list[str]:
+        house = self._house
+        found = (house.recorder.failure, house.state.failure, house.projector.failure)
+        return [str(failure) for failure in found if failure is not None]
+
+    def _feed_age_ms(self, now_ns: int) -> float | None:
+        """Return the age of the oldest proof of a watched book, None where none is watched."""
+        ages = [
+            age
+            for seat in self._house.seats.values()
+            for key in seat.bot.cells
+            if (view := seat.shell.desk.cache.views.get(key)) is not None
+            and (age := view.age_ns(now_ns)) is not None
+        ]
+        return max(ages) / MS if ages else None
+
+    def _books(self) -> dict[str, Any]:
+        """Return the top of the books that are watched."""
+        books: dict[str, Any] = {}
+        for seat in self._house.seats.values():
+            for key in seat.bot.cells:
+                view = seat.shell.desk.cache.views.get(key)
+                if view is None or len(books) >= BOOKS_MAX:
+                    continue
+                book = view.book
+                books[key] = {
+                    "bids": [(p, book.bids[p]) for p in book.bid_prices[: -LEVELS - 1 : -1]],
+                    "asks": [(p, book.asks[p]) for p in book.ask_prices[:LEVELS]],
+                    "trusted": view.trusted,
+                }
+        return books
+
+
+def _bot(seat: Seat) -> BotSeen:
+    bot = seat.bot
+    return BotSeen(
+        name=bot.name,
+        mode=seat.shell.desk.executor.mode,
+        account=bot.account,
+        strategy=seat.settings.strategy,
+        state=bot.state,
+        error=bot.error,
+        capital_micro=bot.capital_micro,
+        evaluations=bot.evaluations,
+    )
+
+
+def equity_of(shell: Shell, now_ns: int) -> EquityPoint:
+    """Return an account's equity now."""
+    executor = shell.desk.executor
+    day_start, peak = executor.anchors_micro
+    return EquityPoint(
+        account=executor.account,
+        mode=executor.mode,
+        currency=executor.currency,
+        at_ns=now_ns,
+        equity_micro=executor.equity_micro(now_ns),
+        equity_mid_micro=executor.equity_mid_micro(now_ns),
+        cash_micro=executor.ledger.state.cash_settled_micro,
+        day_start_micro=day_start,
+        peak_micro=peak,
+    )

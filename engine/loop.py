@@ -1,0 +1,257 @@
+"""The live shell of one account: the asyncio sibling of the driver of simulated time.
+
+Turns the same desk and gateway core by the wall clock. It owns the order of things within one turn:
+every effect and every report is journaled before it is acted on, what is asked of the venue leaves
+through the sender. Nothing here waits: a turn is a plain call of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from engine.bots.roster import RosterDesk
+from engine.clock import Clock
+from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.events import (
+    Event,
+    HealthChanged,
+    LatchReleased,
+    LatchSet,
+    OrderNotSent,
+    TimerFired,
+)
+from engine.domain.instruments import AccountId
+from engine.domain.orders import OrderId
+from engine.errors import BrokenInvariant, StorageError
+from engine.gateway.core import GatewayCore
+from engine.gateway.sender import Sender
+from engine.journal import Recorder
+from engine.live_meter import Meter
+from engine.venues.door import Venue
+
+TURNS_MAX = 10_000
+"""Most turns within one moment: more means that wish and fact chase each other."""
+
+TIMERS_MAX = 10_000
+JOURNAL = "journal"
+"""Health source: the journal takes no more records."""
+
+
+class Shell:
+    """One account: desk, gateway core, sender, timers. Everything happens on the loop's thread.
+
+    `alert` hears what a person must hear; `crash` what must not be survived.
+    """
+
+    def __init__(
+        self,
+        *,
+        desk: RosterDesk,
+        core: GatewayCore,
+        venue: Venue,
+        recorder: Recorder,
+        clock: Clock,
+        meter: Meter,
+        alert: Callable[[RaiseAlert, int], None],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self.desk = desk
+        self.account: AccountId = core.account
+        self._recorder = recorder
+        self._clock = clock
+        self._meter = meter
+        self._alert = alert
+        self.core = core
+        self.watching: Callable[[Event], None] | None = None
+        """Hears every report while a KILL or a stop is being proven."""
+        self._settling = False
+        self._woken = False
+        self._closed = False
+        self._refused = False
+        self._timers: list[tuple[int, int, str]] = []
+        self._timer_at: dict[str, int] = {}
+        self._counter = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_ns = 0
+        executor = desk.executor
+        self.sender = Sender(
+            core=core,
+            venue=venue,
+            clock=clock,
+            report=self.report,
+            durable=self._durable,
+            alert=lambda alert: self._alert(alert, clock.now_ns()),
+            identity=lambda order: (
+                None if (known := executor.record(order)) is None else known.identity
+            ),
+            crash=crash,
+        )
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        """Take market events of one moment, and turn where they woke somebody."""
+        market = self.desk.market
+        woke = False
+        for event in events:
+            woke |= market(event, now_ns)
+        if woke:
+            self.settle(now_ns)
+
+    def report(self, event: Event) -> None:
+        """Journal and deliver a report of the venue or a house event; the turn follows at once."""
+        self.deliver(event, self._clock.now_ns())
+        if not self._settling and not self._woken and not self._closed:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._wake)
+
+    def deliver(self, event: Event, now_ns: int) -> None:
+        """Journal and deliver an event; call `settle` afterwards."""
+        self._keep(event, now_ns)
+        self.desk.venue(event, now_ns)
+        if self.watching is not None:
+            self.watching(event)
+
+    def start_over(self, now_ns: int) -> None:
+        """Ask the venue everything before anything is placed: at the start, after a blindness."""
+        for effect in self.desk.executor.recover((), now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def cancel(self, order: OrderId, now_ns: int) -> None:
+        """Cancel one order by hand."""
+        for effect in self.desk.executor.cancel(order, now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def ask(self, effect: Effect, now_ns: int) -> None:
+        """Journal and do an effect of the house itself."""
+        self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def halt(self, reason: str, now_ns: int) -> None:
+        """Cancel everything and place nothing any more; begin the proof."""
+        for effect in self.desk.executor.stop_all(reason, now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
+        """Set or release the latch: the gateway first, it is the one veto."""
+        self.sender.take(event)
+        self.deliver(event, now_ns)
+        self.settle(now_ns)
+
+    def _wake(self) -> None:
+        self._woken = False
+        self.settle(self._clock.now_ns())
+
+    def tick(self) -> None:
+        """Let time pass: due timers, the sender's time-outs, evaluations that are due."""
+        now_ns = self._clock.now_ns()
+        due_ns = self.sender.due_ns
+        if due_ns is not None and due_ns <= now_ns:
+            self.sender.advance()
+        while self._timers and self._timers[0][0] <= now_ns:
+            at_ns, _, name = heapq.heappop(self._timers)
+            if self._timer_at.get(name) == at_ns:
+                del self._timer_at[name]
+                self.desk.venue(TimerFired(name=name), now_ns)
+        self.settle(now_ns)
+
+    # -- one turn ----------------------------------------------------------------------------------
+
+    def settle(self, now_ns: int) -> None:
+        """Turn the desk until it asks for nothing more at this moment."""
+        if self._settling or self._closed:
+            return
+        self._settling = True
+        started = time.perf_counter_ns()
+        try:
+            turn = self.desk.turn
+            effects = turn(now_ns)
+            turns = 0
+            while effects:
+                turns += 1
+                if turns > TURNS_MAX:
+                    raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
+                for effect in effects:
+                    self._do(effect, now_ns)
+                effects = turn(now_ns)
+        finally:
+            self._settling = False
+        self._meter.turn(time.perf_counter_ns() - started)
+        self._arm()
+
+    def _do(self, effect: Effect, now_ns: int) -> None:
+        kept = self._keep(effect, now_ns)
+        kind = type(effect)
+        if kind is SetTimer:
+            self._set_timer(effect)  # type: ignore[arg-type]
+        elif kind is RaiseAlert:
+            self._alert(effect, now_ns)  # type: ignore[arg-type]
+        elif kind is PlaceOrder and not kept:
+            order = effect.order.id  # type: ignore[attr-defined]
+            reason = "the journal takes no more records"
+            self.desk.venue(OrderNotSent(account=self.account, order=order, reason=reason), now_ns)
+        else:
+            # Cancels and questions leave even where the journal refuses.
+            self.sender.take(effect)  # type: ignore[arg-type]
+
+    def _keep(self, message: Event | Effect, now_ns: int) -> bool:
+        """Journal a message; False = the journal is full, and nothing is placed until it is not."""
+        try:
+            self._recorder.append(self.account, message, now_ns)
+        except StorageError as error:
+            if not self._refused:
+                self._refused = True
+                self.desk.venue(self._health(healthy=False, reason=str(error)), now_ns)
+            return False
+        if self._refused:
+            self._refused = False
+            self.desk.venue(self._health(healthy=True, reason=""), now_ns)
+        return True
+
+    def _health(self, *, healthy: bool, reason: str) -> HealthChanged:
+        return HealthChanged(account=self.account, source=JOURNAL, healthy=healthy, reason=reason)
+
+    def _durable(self) -> Awaitable[object]:
+        return asyncio.wrap_future(self._recorder.commit())
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        if len(self._timers) >= TIMERS_MAX:
+            raise BrokenInvariant(f"{self.account}: more than {TIMERS_MAX} timers")
+        self._counter += 1
+        self._timer_at[effect.name] = effect.at_ns
+        heapq.heappush(self._timers, (effect.at_ns, self._counter, effect.name))
+
+    def _arm(self) -> None:
+        """Wake the loop when the next thing is due."""
+        due_ns = self.desk.due_ns
+        sender_ns = self.sender.due_ns
+        if sender_ns is not None and sender_ns < due_ns:
+            due_ns = sender_ns
+        if self._timers and self._timers[0][0] < due_ns:
+            due_ns = self._timers[0][0]
+        if self._handle is not None:
+            if self._handle_ns == due_ns and not self._handle.cancelled():
+                return
+            self._handle.cancel()
+        wait_s = max(0, due_ns - self._clock.now_ns()) / 1e9
+        self._handle_ns = due_ns
+        self._handle = asyncio.get_running_loop().call_later(wait_s, self._due)
+
+    def _due(self) -> None:
+        self._handle = None
+        self.tick()
+
+    async def close(self) -> None:
+        """Cut what is under way; nothing turns any more."""
+        await self.sender.close()
+        self._closed = True
+        if self._handle is not None:
+            self._handle.cancel()

@@ -1,0 +1,277 @@
+"""What a running engine writes of itself: heartbeat, bots, equity, instruments, alerts, proofs.
+
+Every function works inside the caller's transaction; writing the same again changes nothing but its
+times. Orders, fills and positions are not here: they are projections of the journal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import RaiseAlert
+from engine.domain.instruments import Instrument, Mode
+from engine.domain.order_events import OrderReport
+from storage.audit import note
+
+KILL_PROOF = "kill receipt"
+STOP_PROOF = "stop receipt"
+START_FOUND = "start found"
+
+
+class EngineBeat(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's heartbeat."""
+
+    state: str
+    heartbeat_ns: int
+    started_ns: int
+    pid: int
+    version: str
+    latched: bool
+    detail: dict[str, Any]
+
+
+class BotSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One bot as it stands."""
+
+    name: str
+    mode: Mode
+    account: str
+    strategy: str
+    state: str
+    error: str
+    capital_micro: int
+    evaluations: int
+
+
+class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One account's equity at a moment, in micro-units."""
+
+    account: str
+    mode: Mode
+    currency: str
+    at_ns: int
+    equity_micro: int
+    equity_mid_micro: int
+    cash_micro: int
+    day_start_micro: int
+    peak_micro: int
+
+
+class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What is proven of one account after everything was cancelled."""
+
+    account: str
+    mode: Mode
+    open_at_latch: int
+    """Orders that might still fill when the latch was set."""
+    cancelled: int
+    not_cancelled: tuple[tuple[int, str], ...]
+    """(order, the venue's words) of every cancel the venue refused."""
+    in_flight_waited_ms: float
+    """How long a place that was on its way was waited for."""
+    listings: int
+    """Complete listings of open orders, in a row, that held none of ours."""
+    unknown: int
+    live: int
+    inventory: tuple[tuple[str, int, int], ...]
+    """(instrument, YES, NO) that remains, in the instrument's increments."""
+    foreign: tuple[OrderReport, ...]
+    missing: tuple[str, ...]
+    """What is not proven yet, in words; empty = PROVEN."""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipt of a KILL or of a stop. `proven` False = the engine keeps trying."""
+
+    id: str
+    """Of the latch or the stop it belongs to; a later receipt of the same id replaces it."""
+    who: str
+    reason: str
+    latched_ns: int
+    first_cancel_ns: int | None
+    told_ns: int
+    proven: bool
+    accounts: tuple[AccountProof, ...]
+    missing: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Return it in one sentence."""
+        cancelled = sum(account.cancelled for account in self.accounts)
+        refused = sum(len(account.not_cancelled) for account in self.accounts)
+        held = sum(len(account.inventory) for account in self.accounts)
+        told = (
+            f"{cancelled} orders cancelled, {refused} not cancelled, inventory left in "
+            f"{held} instruments"
+        )
+        if self.proven:
+            return f"PROVEN: nothing of ours is open at {len(self.accounts)} accounts; {told}"
+        lacking = [*self.missing]
+        lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
+        return f"NOT PROVEN: {'; '.join(lacking)}; {told}"
+
+
+def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:
+    """Write the heartbeat."""
+    connection.execute(
+        "INSERT OR REPLACE INTO engine_state (engine_id, state, heartbeat_ns, started_ns, pid, "
+        "version, latched, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            engine_id,
+            beat.state,
+            beat.heartbeat_ns,
+            beat.started_ns,
+            beat.pid,
+            beat.version,
+            beat.latched,
+            msgspec.json.encode(beat.detail).decode(),
+        ),
+    )
+
+
+def put_bots(
+    connection: sqlite3.Connection, engine_id: str, bots: tuple[BotSeen, ...], now_ns: int
+) -> None:
+    """Write all bots as they stand; those that are not among them are gone."""
+    connection.execute(
+        "DELETE FROM bots WHERE engine_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
+        (engine_id, msgspec.json.encode([bot.name for bot in bots]).decode()),
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO bots (engine_id, name, mode, account, strategy, state, error, "
+        "capital_micro, evaluations, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(engine_id, *msgspec.structs.astuple(bot), now_ns) for bot in bots],
+    )
+
+
+def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoint) -> None:
+    """Add a point of an account's curve."""
+    connection.execute(
+        "INSERT OR REPLACE INTO equity (engine_id, account, mode, currency, at_ns, equity_micro, "
+        "equity_mid_micro, cash_micro, day_start_micro, peak_micro) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (engine_id, *msgspec.structs.astuple(point)),
+    )
+
+
+def put_instrument(
+    connection: sqlite3.Connection, engine_id: str, instrument: Instrument, now_ns: int
+) -> None:
+    """Write an instrument of the catalog; what it pays stays as it is known."""
+    connection.execute(
+        "INSERT INTO instruments (engine_id, id, kind, currency, price_decimals, size_decimals, "
+        "tick, lot, market, series, closes_ns, body, updated_ns) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (engine_id, id) DO UPDATE SET "
+        "tick = excluded.tick, lot = excluded.lot, closes_ns = excluded.closes_ns, "
+        "body = excluded.body, updated_ns = excluded.updated_ns",
+        (
+            engine_id,
+            instrument.id,
+            instrument.kind,
+            instrument.currency,
+            instrument.price_decimals,
+            instrument.size_decimals,
+            instrument.tick,
+            instrument.lot,
+            instrument.market,
+            instrument.series,
+            instrument.closes_ns,
+            msgspec.json.encode(instrument).decode(),
+            now_ns,
+        ),
+    )
+
+
+def put_payout(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    instrument: str,
+    payout_yes_micro: int,
+    now_ns: int,
+) -> None:
+    """Write what one YES of a resolved instrument pays."""
+    connection.execute(
+        "UPDATE instruments SET payout_yes_micro = ?, updated_ns = ? "
+        "WHERE engine_id = ? AND id = ?",
+        (payout_yes_micro, now_ns, engine_id, instrument),
+    )
+
+
+def raise_alert(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    alert: RaiseAlert,
+    mode: Mode | None,
+    at_ns: int,
+) -> None:
+    """Add an alert, or count it on one of its kind and place that nobody has seen yet."""
+    place = (alert.account, alert.bot, alert.instrument)
+    counted = connection.execute(
+        "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ? "
+        "WHERE engine_id = ? AND kind = ? AND acked_ns IS NULL "
+        "AND account IS ? AND bot IS ? AND instrument IS ?",
+        (at_ns, alert.text, alert.severity, engine_id, alert.kind, *place),
+    )
+    if counted.rowcount:
+        return
+    connection.execute(
+        "INSERT INTO alerts (engine_id, mode, account, bot, instrument, severity, kind, text, "
+        "count, first_ns, last_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        (engine_id, mode, *place, alert.severity, alert.kind, alert.text, at_ns, at_ns),
+    )
+
+
+def see_alert(
+    connection: sqlite3.Connection, engine_id: str, alert: int, who: str, now_ns: int
+) -> bool:
+    """Mark an alert as seen; False = there is none of this number."""
+    seen = connection.execute(
+        "UPDATE alerts SET acked_by = coalesce(acked_by, ?), acked_ns = coalesce(acked_ns, ?) "
+        "WHERE engine_id = ? AND id = ?",
+        (who, now_ns, engine_id, alert),
+    )
+    return seen.rowcount > 0
+
+
+def keep_receipt(
+    connection: sqlite3.Connection, engine_id: str, what: str, receipt: Receipt
+) -> None:
+    """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
+    note(
+        connection,
+        engine_id=engine_id,
+        at_ns=receipt.told_ns,
+        who=receipt.who,
+        what=what,
+        detail=msgspec.to_builtins(receipt),
+    )
+
+
+def latest_receipt(
+    connection: sqlite3.Connection, engine_id: str, what: str = KILL_PROOF
+) -> Receipt | None:
+    """Return the latest receipt of a KILL or of a stop, None where there was none."""
+    row = connection.execute(
+        "SELECT detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC LIMIT 1",
+        (engine_id, what),
+    ).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Receipt)
+
+
+def keep_found(
+    connection: sqlite3.Connection, engine_id: str, at_ns: int, found: Mapping[str, Any]
+) -> None:
+    """Add what a start found: records read, orders adopted, how they ended."""
+    note(connection, engine_id=engine_id, at_ns=at_ns, who="engine", what=START_FOUND, detail=found)
+
+
+def latest_found(connection: sqlite3.Connection, engine_id: str) -> dict[str, Any] | None:
+    """Return what the latest start found, None where there was none."""
+    row = connection.execute(
+        "SELECT at_ns, detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC LIMIT 1",
+        (engine_id, START_FOUND),
+    ).fetchone()
+    return None if row is None else {"at_ns": row[0], **msgspec.json.decode(row[1])}

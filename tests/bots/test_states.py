@@ -1,0 +1,45 @@
+"""The table of a bot's moves: the whole product, reachability, and ends."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from engine.bots.bot import BotState
+from engine.bots.states import TRANSITIONS, BotHappened, may, moved
+from engine.errors import InvalidTransition
+
+
+@pytest.mark.parametrize(("state", "happened"), list(product(BotState, BotHappened)))
+def test_a_pair_moves_or_raises(state: BotState, happened: BotHappened) -> None:
+    if may(state, happened):
+        assert moved(state, happened) is TRANSITIONS[state, happened]
+    else:
+        with pytest.raises(InvalidTransition, match=f"{state} cannot take {happened}"):
+            moved(state, happened)
+
+
+def reach(start: BotState) -> set[BotState]:
+    seen, todo = {start}, [start]
+    while todo:
+        here = todo.pop()
+        for (state, _), after in TRANSITIONS.items():
+            if state is here and after not in seen:
+                seen.add(after)
+                todo.append(after)
+    return seen
+
+
+def test_every_state_is_reachable() -> None:
+    assert reach(BotState.IDLE) == set(BotState)
+
+
+@pytest.mark.parametrize("state", list(BotState))
+def test_every_state_can_be_stopped(state: BotState) -> None:
+    assert BotState.STOPPED in reach(state)
+
+
+@pytest.mark.parametrize("state", [state for state in BotState if state is not BotState.STOPPED])
+def test_stop_is_never_refused_before_it_is_done(state: BotState) -> None:
+    assert may(state, BotHappened.STOP_ASKED)
