@@ -90,6 +90,8 @@ class PreparedReplay:
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), _paper_of(options)
         self.recording: Recording = open_recording(options.path)
+        if options.journal_full or options.decisions:
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._recorder = self._open_recorder()
         self._decisions = (
             DecisionLog(self.folder / "decisions.db", engine_id=ENGINE, waits_when_full=True)
@@ -124,7 +126,6 @@ class PreparedReplay:
     def _open_recorder(self) -> Recorder:
         if not self._options.journal_full:
             return DigestRecorder()
-        self.folder.mkdir(parents=True, exist_ok=True)
         return JournalWriter(
             self.folder / "journal.db", engine_id=ENGINE, waits_when_full=True, synchronous="NORMAL"
         )
