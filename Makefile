@@ -51,9 +51,8 @@ soak: $(READY) ## the long runs that `make test` leaves out
 bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
 	$(BIN)/python -m bench
 
-run: $(READY) ## what there is to run
-	@$(BIN)/python -m engine migrate
-	@echo "There is no trading engine and no dashboard to start yet. What runs: .venv/bin/python -m engine --help"
+run: $(READY) ## the whole desk: demo exchange, engine, dashboard; Ctrl-C stops it
+	@exec $(BIN)/python -m engine up
 
 clean: ## remove what the tools left behind; .venv and var stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov

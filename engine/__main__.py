@@ -50,6 +50,9 @@ COMMANDS = {
     "doctor": Command("engine.doctor", "examine this machine and this installation"),
     "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
     "status": Command("engine.status", "tell what state the database holds"),
+    "up": Command(
+        "engine.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
+    ),
     "run": Command("engine.main", "trade: the engine, until it is told to stop"),
     "kill": Command(
         "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"

@@ -146,6 +146,7 @@ ROOMS = {
     "engine.doctor": DRIVER,
     "engine.migrate": DRIVER,
     "engine.status": DRIVER,
+    "engine.up": DRIVER,
     "storage": Room(
         libraries=frozenset(
             {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2"}
