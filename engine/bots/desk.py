@@ -39,6 +39,9 @@ from engine.executor.executor import Executor
 from engine.strategies.door import Context
 
 SECOND_NS = 1_000_000_000
+IDLE_NS = 10 * SECOND_NS
+"""The tick while nothing is held, working or unwell: a recording may be silent for days."""
+
 PASSED_ON = (
     InstrumentListed,
     InstrumentClosed,
@@ -239,8 +242,10 @@ class Desk:
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
-        self._schedule(cell, now_ns + bot.strategy.timer_ns)
+        if view.trusted:  # an untrusted book waits for its snapshot, which wakes
+            self._schedule(cell, now_ns + bot.strategy.timer_ns)
         if evaluation.intents:
+            self._second_ns = min(self._second_ns, now_ns - now_ns % SECOND_NS + SECOND_NS)
             self._mark(cell.instrument, now_ns)
             for intent in evaluation.intents:
                 if type(intent) is Basket:
@@ -266,7 +271,9 @@ class Desk:
 
     def _second(self, now_ns: int) -> None:
         """Once a second: mark what is held or working, and let the executor look at the clock."""
-        self._second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
+        executor = self.executor
+        busy = executor.open_and_unknown[0] or executor.ledger.held or not executor.healthy
+        self._second_ns = now_ns - now_ns % SECOND_NS + (SECOND_NS if busy else IDLE_NS)
         for instrument in self.executor.concerned():
             self._mark(instrument, now_ns)
         self._effects += self.executor.receive(TimerFired(name="second"), now_ns)

@@ -16,6 +16,8 @@ class FeedCounts:
         "advertised_matched",
         "anomalies",
         "batches_complete",
+        "books_checked",
+        "books_matched",
         "duplicates",
         "gaps",
         "hash_checked",
@@ -27,6 +29,9 @@ class FeedCounts:
     )
 
     def __init__(self) -> None:
+        self.books_checked = 0
+        """Whole books among `hash_checked`; the rest are the hashes of change batches."""
+        self.books_matched = 0
         self.hash_checked = 0
         self.hash_matched = 0
         self.hash_mismatched = 0

@@ -139,17 +139,28 @@ class Progress:
 
 def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
     """Return everything the run found as one JSON-ready object; money in the currency."""
+    return _read(result, recording) | _traded(result)
+
+
+def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
     stats = recording.stats
     return {
         "frames": stats.frames,
         "events": result.events,
         "markets": len(result.markets),
         "gaps": stats.gaps,
+        "books_checked": stats.books_checked,
+        "books_matched": stats.books_matched,
         "hash_checked": stats.hash_checked,
         "hash_matched": stats.hash_matched,
         "advertised_checked": stats.advertised_checked,
         "advertised_matched": stats.advertised_matched,
         "anomalies": dict(sorted(stats.anomalies.items())),
+    }
+
+
+def _traded(result: ReplayResult) -> dict[str, Any]:
+    return {
         "evaluations": result.evaluations,
         "orders": result.orders,
         "cancels": result.cancels,
@@ -189,12 +200,14 @@ def describe(summary: dict[str, Any]) -> str:
     rows = [
         f"frames {summary['frames']:,}   events {summary['events']:,}   "
         f"markets {summary['markets']}   gaps {summary['gaps']}",
-        f"book hashes matched {summary['hash_matched']:,} of {summary['hash_checked']:,}",
+        f"books whose hash matched {summary['books_matched']:,} of {summary['books_checked']:,}",
     ]
     if summary["advertised_checked"]:
         rows.append(
-            f"advertised best bid and ask agreed {summary['advertised_matched']:,} "
-            f"of {summary['advertised_checked']:,} batches"
+            "change batches: hashes matched "
+            f"{summary['hash_matched'] - summary['books_matched']:,} of "
+            f"{summary['hash_checked'] - summary['books_checked']:,}, best bid and ask as "
+            f"advertised {summary['advertised_matched']:,} of {summary['advertised_checked']:,}"
         )
     rows += [
         f"anomalies: {_counts(summary['anomalies'])}",

@@ -67,8 +67,10 @@ class BookKeeper:
         if matched is None:
             return
         self.counts.hash_checked += 1
+        self.counts.books_checked += 1
         if matched:
             self.counts.hash_matched += 1
+            self.counts.books_matched += 1
         else:
             self.counts.hash_mismatched += 1
 

@@ -150,11 +150,13 @@ class Btc5mRecording:
         if bids and asks and bids[-1][0] >= asks[-1][0]:
             raise BadFrame("crossed book")
         stats.hash_checked += 1
+        stats.books_checked += 1
         found = market.check(token, frame, book)
         if found is None:
             stats.hash_mismatched += 1
             raise BadFrame("hash mismatch")
         stats.hash_matched += 1
+        stats.books_matched += 1
         if self._stale(market, token, frame, stamp_ns):
             return []
         market.last, market.tick = found

@@ -183,6 +183,7 @@ def test_recorded_sessions_are_proven_by_their_hashes(recordings):
     # 870 books and 85 price_change frames with two tokens each. Of one batch the recorder kept
     # only the first four frames: its eight hashes cannot be reached, and the book is distrusted.
     assert stats.hash_checked == 870 + 170
+    assert (stats.books_checked, stats.books_matched) == (870, 870)
     assert stats.hash_mismatched == 8
     assert (stats.advertised_checked, stats.advertised_matched) == (170, 170)
     assert stats.anomalies == {"hash mismatch": 1, "fees without a taker schedule": 1}
