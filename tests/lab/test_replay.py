@@ -419,6 +419,25 @@ def test_first_frames_of_a_recorded_day_are_the_same_twice(
 
 
 @pytest.mark.recordings
+def test_sessions_of_a_multifeed_recording_are_replayed_one_by_one(
+    recordings: Path, prepared: Make
+) -> None:
+    sessions = sorted((recordings / "polymarket_multifeed_raw").glob("*.raw_messages.jsonl.gz"))
+    found = [0, 0, 0]
+    for session in sessions:
+        run = prepared(path=session, parameters={})
+        result = run.run(quiet)
+        assert not result.bot_errors
+        assert_sums_agree(result)
+        stats = run.recording.stats
+        assert stats.advertised_matched == stats.advertised_checked
+        found[0] += stats.hash_matched
+        found[1] += stats.hash_checked
+        found[2] += stats.advertised_checked
+    assert found == [870 + 162, 870 + 170, 170]
+
+
+@pytest.mark.recordings
 @pytest.mark.soak
 def test_folder_of_a_multifeed_recording_is_replayed(recordings: Path, prepared: Make) -> None:
     run = prepared(path=recordings / "polymarket_multifeed_raw", parameters={})
