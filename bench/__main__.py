@@ -47,7 +47,7 @@ def _replay(rounds: int, *, peers: bool) -> None:
         sides[HFT] = peer("hft", "hftbacktest==2.4.4", "bt_hft.py", "feed_hashmap")
     results = alternate(sides, rounds)
     print(
-        "\nReplay of the common workload: 1 M top-of-book updates, 50 k trades, about 63 k orders.\n"
+        "\nReplay of the common workload: 1 M top-of-book updates, 50 k trades, some 63 k orders.\n"
         "Ours keeps planner, ledger, risk, gateway and queue positions on; full adds journal and\n"
         "decision records on disk. Nautilus runs without its risk engine, hftbacktest keeps no\n"
         "ledger, no journal and no risk.\n"

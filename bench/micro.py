@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.desks import many_bots
 from engine.domain.books import Book
 from engine.domain.events import OrderAccepted
 from engine.domain.instruments import AccountId, Side
 from engine.domain.orders import OrderId
+from engine.feeds.counts import FeedCounts
+from engine.feeds.polymarket.frames import PriceChangeMessage, Reader
 from engine.journal import JournalWriter
 
 Row = tuple[str, str, str, str, str]
@@ -47,11 +50,10 @@ def _per_call_us(work: Callable[[], object], count: int) -> float:
 
 
 def _decode(rounds: int) -> Row:
-    from engine.feeds.polymarket.frames import decode_price_change  # noqa: PLC0415
-
+    reader, counts = Reader("price_change", PriceChangeMessage), FeedCounts()
     mine, plain = [], []
     for _ in range(max(rounds, 3)):
-        mine.append(_per_call_us(lambda: decode_price_change(FRAME), 20_000))
+        mine.append(_per_call_us(lambda: reader.read(FRAME, counts), 20_000))
         plain.append(_per_call_us(lambda: json.loads(FRAME), 20_000))
     a, b = statistics.median(mine), statistics.median(plain)
     return ("decode a price_change (us)", f"{a:.2f}", f"{b:.2f} json", f"{a / b:.2f}", "<= 0.25")
@@ -103,8 +105,6 @@ def _journal() -> Row:
 
 def _turn() -> Row:
     """Book change → effects ready, 20 bots with 50 instruments each."""
-    from bench.desks import many_bots  # noqa: PLC0415
-
     samples = many_bots(bots=20, instruments=50, changes=20_000)
     samples.sort()
     p50, p99 = samples[len(samples) // 2] / 1e3, samples[len(samples) * 99 // 100] / 1e3

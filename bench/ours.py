@@ -12,11 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine.decision_log import DecisionLog
-
 from bench.requote import Requote
 from bench.workload import INSTRUMENT, WorkloadRecording
 from engine.bots.bot import Bot
+from engine.decision_log import DecisionLog
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
 from engine.domain.settings import Limit, RiskLimits
