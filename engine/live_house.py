@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -88,17 +87,20 @@ class House:
         self.ended: asyncio.Future[BaseException | None] = (
             asyncio.get_running_loop().create_future()
         )
-        self.proving: Proving | None = None
-        self.receipt: Receipt | None = None
-        self._what = KILL_PROOF
-        self._told: list[Told] = []
-        self._said: tuple[int, tuple[str, ...]] = (0, ())
+        self._nothing_proven()
         self._taper = taper
         self._tape_refused = False
         self._unkept: deque[tuple[Event, int]] = deque(maxlen=UNKEPT_MAX)
         self._snapshot_seq = recorder.seq
         self._learned_ns = self.started_ns
         self._closed: deque[tuple[int, InstrumentId]] = deque()
+
+    def _nothing_proven(self) -> None:
+        self.proving: Proving | None = None
+        self.receipt: Receipt | None = None
+        self._what = KILL_PROOF
+        self._told: list[Told] = []
+        self._said: tuple[int, tuple[str, ...]] = (0, ())
 
     # -- what everybody tells ----------------------------------------------------------------------
 
@@ -293,9 +295,3 @@ class House:
         bots: dict[str, Kept] = {name: seat.kept() for name, seat in self.seats.items()}
         if self.recorder.seq:
             self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)
-
-    def strategies(self) -> dict[str, Any]:
-        """Return the catalog of strategies: name → JSON schema of its parameters."""
-        from engine.strategies.registry import STRATEGIES  # noqa: PLC0415 once a start
-
-        return {name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from engine.live_bots import Seat
 from engine.live_house import House
 from engine.loop import Shell
+from engine.strategies.registry import STRATEGIES
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 
 VERSION = "0.1.0"
@@ -25,7 +26,10 @@ class Teller:
     def __init__(self, house: House) -> None:
         self._house = house
         self._count = 0
-        self._strategies = house.strategies()
+        self._strategies = {
+            name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()
+        }
+        """The catalog: name → JSON schema of its parameters."""
 
     def second(self, now_ns: int) -> None:
         """Tell everything once."""

@@ -1,0 +1,138 @@
+"""KILL is heard whatever the loop does; a receipt says PROVEN only for what was shown."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.domain.events import CancelRefused, OrderCancelled
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.orders import OrderId
+from engine.live_kill import HUNG, Ending, Proving
+from storage.latch import read_latch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ACCOUNT = AccountId("demo")
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from engine.clock import WallClock
+from engine.live_kill import KillWatch, block_signal
+
+block_signal()
+taken = []
+watch = KillWatch(Path(sys.argv[1]), clock=WallClock(), take=lambda latch: taken.append(latch),
+                  orphaned=lambda: None, hung=lambda text: print(text, flush=True))
+print("ready", flush=True)
+if sys.argv[2] == "hangs":
+    while True:
+        pass
+while not taken:
+    time.sleep(0.001)
+watch.taken.set()
+print("taken", taken[0].who, flush=True)
+time.sleep(1.0)
+"""
+
+
+def started(path: Path, how: str) -> subprocess.Popen[str]:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), how],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    return program
+
+
+def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "hangs")
+    began = time.monotonic()
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert program.returncode == HUNG
+    assert time.monotonic() - began < 5.0
+    assert "did not take the KILL latch within 0.5 s" in out
+    latch = read_latch(tmp_path / "KILL")
+    assert latch is not None
+    assert latch.who == "signal"
+
+
+def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken signal\n")
+    assert read_latch(tmp_path / "KILL") is not None
+
+
+def test_latch_set_by_hand_counts_like_the_signal(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    (tmp_path / "KILL").touch()
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken \n")
+
+
+class Venue:
+    """An executor's and a gateway's readings, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.account = ACCOUNT
+        self.mode = Mode.DEMO
+        self.open_and_unknown = (2, 1)
+        self.places_in_flight = 1
+        self.zero: Any = None
+        self.ledger = self
+        self.held: dict[str, Any] = {}
+
+    def proven_zero(self) -> Any:
+        return self.zero
+
+
+class Proof:
+    listings = 2
+    foreign = ()
+
+
+def proving(venue: Venue) -> Proving:
+    ending = Ending(venue, venue, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    return Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
+
+
+def test_receipt_names_everything_that_is_missing() -> None:
+    receipt = proving(Venue()).receipt(5_000_000)
+    assert not receipt.proven
+    assert len(receipt.accounts[0].missing) == 4
+    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 places on their way")
+
+
+def test_receipt_is_proven_when_nothing_is_missing() -> None:
+    venue = Venue()
+    made = proving(venue)
+    made.endings["demo"].hear(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
+    refused = CancelRefused(account=ACCOUNT, order=OrderId(2), venue_text="matched")
+    made.endings["demo"].hear(refused)
+    assert not made.receipt(1_000_000).proven
+    venue.places_in_flight = 0
+    venue.open_and_unknown = (0, 0)
+    venue.zero = Proof()
+    receipt = made.receipt(7_000_000)
+    assert receipt.proven
+    account = receipt.accounts[0]
+    assert account.cancelled == 1
+    assert account.not_cancelled == ((2, "matched"),)
+    assert account.in_flight_waited_ms == 7.0
+    assert receipt.sentence().startswith("PROVEN: nothing of ours is open at 1 accounts")
+
+
+def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:
+    venue = Venue()
+    venue.places_in_flight, venue.open_and_unknown, venue.zero = 0, (0, 0), Proof()
+    assert not proving(venue).receipt(1, missing=("the vault is locked",)).proven

@@ -1,0 +1,113 @@
+"""The state file's threads: nothing lost under a lock, commands heard once, projections current."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.clock import WallClock
+from engine.domain.commands import Kill
+from engine.live_state import StateKeeper
+from storage.commands import CommandState, LeftCommand, answer, find, leave
+from storage.database import connect_writer
+from storage.live import EngineBeat, put_engine
+from storage.schema import migrate
+
+ENGINE = "pitboss"
+
+
+class Desk:
+    def __init__(self, path: Path) -> None:
+        migrate(path)
+        self.path = path
+        self.heard: list[LeftCommand] = []
+        self.crashes: list[BaseException] = []
+        self.keeper = StateKeeper(
+            path,
+            engine_id=ENGINE,
+            clock=WallClock(),
+            heard=self.heard.extend,
+            crash=self.crashes.append,
+        )
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.path)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "state.db")
+    yield made
+    made.keeper.close()
+    assert not made.crashes
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
+    made = EngineBeat(
+        state="RUNNING", heartbeat_ns=1, started_ns=1, pid=pid, version="1", latched=False,
+        detail={"a": 1},
+    )  # fmt: skip
+    return lambda connection: put_engine(connection, ENGINE, made)
+
+
+def test_latest_of_a_name_is_written(desk: Desk) -> None:
+    for pid in range(50):
+        desk.keeper.put("engine", beat(pid))
+    until(lambda: desk.rows("SELECT pid FROM engine_state") == [(49,)])
+
+
+def test_locked_file_delays_and_loses_nothing(desk: Desk) -> None:
+    lock = sqlite3.connect(desk.path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    for pid in range(3):
+        desk.keeper.write(beat(pid))
+    until(lambda: desk.keeper.failure is not None)
+    assert "locked" in str(desk.keeper.failure)
+    lock.execute("ROLLBACK")
+    lock.close()
+    until(lambda: desk.rows("SELECT pid FROM engine_state") == [(2,)])
+    until(lambda: desk.keeper.failure is None)
+
+
+def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:
+    connection = connect_writer(desk.path)
+    now_ns = time.time_ns()
+    leave(connection, engine_id=ENGINE, id="a", command=Kill(), who="me", now_ns=now_ns)
+    time.sleep(0.05)
+    assert not desk.heard
+    desk.keeper.listen()
+    until(lambda: desk.heard)
+    assert [left.id for left in desk.heard] == ["a"]
+    desk.keeper.do(
+        lambda c: answer(c, ENGINE, "a", state=CommandState.DONE, text="so", now_ns=now_ns)
+    )
+    until(lambda: (left := find(connection, ENGINE, "a")) and left.state is CommandState.DONE)
+    connection.close()
+    assert len(desk.heard) == 1
+
+
+def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
+    desk.keeper.listen()
+    heard = threading.Event()
+    desk.keeper._heard = lambda left: heard.set()
+    connection = connect_writer(desk.path)
+    until(lambda: desk.keeper._version >= 0)
+    leave(connection, engine_id=ENGINE, id="b", command=Kill(), who="me", now_ns=time.time_ns())
+    assert heard.wait(5.0)
+    connection.close()
