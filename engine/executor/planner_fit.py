@@ -64,10 +64,8 @@ def fit(
     if not levels and not live:
         return half
     settled = 0
-    if binary:
+    if binary or not bid:  # a linear bid has nothing to sell
         settled = holding.no.settled if bid else holding.yes.settled
-    elif not bid:
-        settled = holding.yes.settled
     settled = settled - settled % instrument.lot if settled > 0 else 0
     alive = committed = 0
     kept: dict[int, list[Working]] = {}
