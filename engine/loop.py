@@ -24,7 +24,7 @@ from engine.domain.events import (
     TimerFired,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import OrderId
+from engine.domain.orders import Identity, OrderId
 from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.core import GatewayCore
 from engine.gateway.sender import Sender
@@ -76,7 +76,6 @@ class Shell:
         self._counter = 0
         self._handle: asyncio.TimerHandle | None = None
         self._handle_ns = 0
-        executor = desk.executor
         self.sender = Sender(
             core=core,
             venue=venue,
@@ -84,11 +83,13 @@ class Shell:
             report=self.report,
             durable=self._durable,
             alert=lambda alert: self._alert(alert, clock.now_ns()),
-            identity=lambda order: (
-                None if (known := executor.record(order)) is None else known.identity
-            ),
+            identity=self._identity,
             crash=crash,
         )
+
+    def _identity(self, order: OrderId) -> Identity | None:
+        known = self.desk.executor.record(order)
+        return None if known is None else known.identity
 
     # -- what comes in -----------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:
 def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
     desk.keeper.listen()
     heard = threading.Event()
-    desk.keeper._heard = lambda left: heard.set()
+    desk.keeper._heard = lambda _: heard.set()
     connection = connect_writer(desk.path)
     until(lambda: desk.keeper._version >= 0)
     leave(connection, engine_id=ENGINE, id="b", command=Kill(), who="me", now_ns=time.time_ns())
