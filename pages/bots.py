@@ -72,23 +72,27 @@ def create(base: drafts.SettingsVersion) -> None:
         panels.links(panels.link("Settings", "settings"))
         return
     strategy = st.selectbox("Strategy", sorted(catalog), key="new_strategy")
-    told = catalog[strategy].get("description")
-    if told:
-        panels.note(told)
+    made = fill_in(strategy, catalog[strategy], list(accounts))
+    if made is None:
+        return
+    if made["name"] in base.document.bots:
+        st.error(f"There is a bot {made['name']!r} already. Nothing was changed.")
+        return
+    drafts.draft("bots", {"bots": {made["name"]: made}}, base)
+
+
+def fill_in(strategy: str, schema: dict[str, Any], accounts: list[str]) -> dict[str, Any] | None:
+    """Draw the form; gives the new bot when it is sent, else None."""
+    panels.note(schema.get("description", "This strategy does not describe itself."))
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
-        account = st.selectbox("Account", list(accounts))
+        account = st.selectbox("Account", accounts)
         capital = st.number_input("Capital, in the account's currency", value=100.0, step=10.0)
         markets = st.text_area("Markets, one per line", placeholder="polymarket:0xdd22…")
         series = st.text_input("Series, with commas", placeholder="btc-updown-5m")
         st.markdown("**Parameters**")
-        parameters = schema_form.form(catalog[strategy], f"new_{strategy}")
+        parameters = schema_form.form(schema, f"new_{strategy}")
         sent = st.form_submit_button("Show what changes")
-    if not sent:
-        return
-    if name in base.document.bots:
-        st.error(f"There is a bot {name!r} already. Nothing was changed.")
-        return
     made = {
         "name": name,
         "strategy": strategy,
@@ -98,7 +102,7 @@ def create(base: drafts.SettingsVersion) -> None:
         "series": [part.strip() for part in series.split(",") if part.strip()],
         "parameters": parameters,
     }
-    drafts.draft("bots", {"bots": {name: made}}, base)
+    return made if sent else None
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ border-bottom:1px solid var(--pb-line)}
 .pb-facts td{overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
 [data-testid="stMetricValue"]{font-size:1.25rem}
-#pb-nodata{position:fixed;left:0;right:0;top:0;z-index:1000001;display:none;padding:.7rem 1rem;
+#pb-nodata{position:fixed;left:0;right:0;top:0;z-index:2147483647;display:none;padding:.7rem 1rem;
 background:#b42318;color:#fff;font-weight:600;font-size:.95rem}
 #pb-nodata button{margin-left:1rem;padding:.25rem .8rem;border:1px solid #fff;border-radius:5px;
 background:transparent;color:#fff;font:inherit;cursor:pointer}

@@ -22,20 +22,26 @@ _SCRIPT = """
   const said = document.createElement("span");
   const button = document.createElement("button");
   button.textContent = "KILL without this page";
-  button.onclick = async () => {
+  const kill = async () => {
     if (!confirm("KILL: set the latch, signal the engine, leave the command. Do it?")) { return; }
     try {
-      const answer = await fetch("/panic", { method: "POST" });
+      const patience = AbortSignal.timeout(4000);
+      const answer = await fetch("/panic", { method: "POST", signal: patience });
       const told = await answer.json();
       alert(told.steps ? told.steps.map((s) => s.name + ": " + s.text).join("\\n") : told.error);
     } catch (error) {
-      alert("NOT SENT: the server does not answer. In a terminal on its machine: "
+      alert("NO ANSWER: do not count on this KILL. In a terminal on the server's machine: "
         + "supervisorctl signal USR1 engine, or create the file KILL in PITBOSS_HOME.");
     }
   };
   const again = document.createElement("button");
   again.textContent = "Load again";
-  again.onclick = () => location.reload();
+  // Streamlit's message of a lost connection keeps clicks from everything outside it; the window
+  // hears them first.
+  window.addEventListener("click", (event) => {
+    if (event.target === button) { kill(); }
+    if (event.target === again) { location.reload(); }
+  }, true);
   banner.append(said, button, again);
   document.body.append(banner);
   setInterval(() => {
@@ -45,6 +51,9 @@ _SCRIPT = """
     const age = Date.now() - since;
     const stale = age > STALE_MS;
     document.body.classList.toggle("pb-stale", stale);
+    // Streamlit's own message of a lost connection makes everything else inert: not this.
+    banner.inert = false;
+    banner.removeAttribute("aria-hidden");
     if (stale) {
       said.textContent = "NO DATA for " + Math.round(age / 1000)
         + " s: nothing on this page is of now" + (text ? " (last " + text + ")" : "")

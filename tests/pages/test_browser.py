@@ -1,0 +1,344 @@
+"""The dashboard as a person meets it: a fresh server, a real browser, both ended by their id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import websockets.sync.client
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from websockets.exceptions import InvalidStatus
+
+from engine.config import Config
+from pages.parts.operator import ensure_operator
+from storage.database import reading, writing
+from storage.latch import read_latch
+from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.schema import migrate
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+START_S = 90
+WAIT_MS = 20_000
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+DARK, LIGHT = "rgb(11, 15, 20)", "rgb(246, 248, 250)"
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+)
+
+
+class Desk:
+    """A running dashboard over a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.config = Config(home=home)
+        migrate(self.config.state_path)
+        self.password = ensure_operator(self.config) or ""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start the server; return when it answers."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)],
+            cwd=REPOSITORY,
+            env={**os.environ, "PITBOSS_HOME": str(self.config.home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            try:
+                urllib.request.urlopen(f"{self.address}/health", timeout=2).close()
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, "the dashboard ended by itself"
+                time.sleep(0.1)
+            else:
+                return
+        self.stop()
+        raise AssertionError(f"the dashboard did not answer within {START_S} s")
+
+    def stop(self) -> None:
+        """End the server, by its id alone."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    started = Desk(tmp_path_factory.mktemp("desk"))
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Without a sandbox of its own: in a container root may not make one.
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def opened(browser: Browser, **options: object) -> Iterator[Page]:
+    context: BrowserContext = browser.new_context(viewport=options.pop("viewport", WIDE), **options)  # type: ignore[arg-type]
+    context.set_default_timeout(WAIT_MS)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, desk: Desk, path: str = "/") -> None:
+    page.goto(desk.address + path)
+    page.fill("#password", desk.password)
+    page.click("button")
+    page.wait_for_selector(".pb-tick")
+
+
+@pytest.fixture(scope="module")
+def session(desk: Desk, browser: Browser) -> object:
+    """Return the cookies of a signed-in browser: signing in is tested once, not each time."""
+    with opened(browser) as page:
+        sign_in(page, desk)
+        return page.context.storage_state()
+
+
+def ground(page: Page) -> str:
+    script = "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+    return str(page.evaluate(script))
+
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", name=text, exact=True)).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_fresh_server_asked_for_risk_shows_the_sign_in(desk: Desk) -> None:
+    request = urllib.request.Request(f"{desk.address}/risk", headers={"Accept": "text/html"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 401
+    assert "Sign in to this desk" in refused.value.read().decode()
+    refused.value.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_stcore/health",
+        "/_stcore/host-config",
+        "/app/static/inter-latin-wght-normal.woff2",
+        "/risk",
+    ],
+)
+def test_nothing_of_streamlit_answers_without_a_cookie(desk: Desk, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(desk.address + path, timeout=10)
+    assert refused.value.code == 401
+    refused.value.close()
+
+
+def test_the_websocket_without_a_cookie_is_closed(desk: Desk) -> None:
+    address = f"ws://127.0.0.1:{desk.port}/_stcore/stream"
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        websockets.sync.client.connect(address, subprotocols=["streamlit"], proxy=None),
+    ):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_wrong_password_lock_out_then_the_page_that_was_asked_for(
+    desk: Desk, browser: Browser
+) -> None:
+    with opened(browser) as page:
+        page.goto(f"{desk.address}/risk")
+        for _ in range(4):
+            page.fill("#password", "wrong")
+            page.click("button")
+            expect(page.get_by_role("alert")).to_have_text("Wrong password.")
+        page.fill("#password", desk.password)
+        page.click("button")
+        expect(page.get_by_role("alert")).to_contain_text("Too many wrong passwords")
+        page.wait_for_timeout(2_100)
+        page.fill("#password", desk.password)
+        page.click("button")
+        heading(page, "Risk")
+        assert page.url == f"{desk.address}/risk"
+
+
+def test_the_bar_says_that_no_engine_runs(desk: Desk, browser: Browser, session: object) -> None:
+    with opened(browser, storage_state=session) as page:
+        foreign: list[str] = []
+        page.on("request", lambda one: foreign.append(one.url))
+        page.goto(desk.address)
+        expect(page.locator(".pb-bar")).to_contain_text("ENGINE NOT RUNNING")
+        heading(page, "Overview")
+        first = page.locator(".pb-tick").inner_text()
+        expect(page.locator(".pb-tick")).not_to_have_text(first, timeout=5_000)
+        bar = (
+            page.locator(".pb-bar").inner_text().replace(page.locator(".pb-tick").inner_text(), "")
+        )
+        assert not any(character.isdigit() for character in bar), bar
+        outside = [url for url in foreign if not url.startswith((desk.address, "data:", "blob:"))]
+        assert outside == []
+
+
+def test_every_page_opens_in_both_themes_and_is_dark_by_default(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    with opened(browser, storage_state=session, color_scheme="light") as page:
+        page.goto(f"{desk.address}/settings")
+        heading(page, "Settings")
+        assert ground(page) == DARK
+        page.get_by_role("radio", name="Light").click()
+        page.wait_for_function(
+            f"getComputedStyle(document.querySelector('.stApp')).backgroundColor == '{LIGHT}'"
+        )
+        for title in ("Bots", "Orders", "Runs", "Journal", "Overview"):
+            page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
+            heading(page, title)
+            assert page.get_by_test_id("stException").count() == 0
+        page.goto(f"{desk.address}/risk")
+        heading(page, "Risk")
+        assert ground(page) == LIGHT
+
+
+def test_a_stored_run_is_found_and_opened_at_phone_width(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    run = Run(
+        engine_id="replay",
+        account="paper:replay",
+        kind=RunKind.REPLAY,
+        recording="recordings/day.jsonl",
+        bot="replay-market_maker",
+        strategy="market_maker",
+        started_ns=10**18,
+        finished_ns=10**18 + 5 * 10**9,
+        status=RunStatus.DONE,
+        digest="cafe" * 16,
+        orders=12,
+        pnl_micro=1_250_000,
+    )
+    market = RunMarket(
+        instrument="polymarket:0xdd",
+        orders=12,
+        fills=2,
+        fees_micro=0,
+        realised_micro=1_250_000,
+        unresolved_micro=0,
+        position_left=0,
+        resolved=True,
+    )
+    with writing(desk.config.state_path) as connection:
+        number = save_run(connection, run, equity=[(1, 10**9), (2, 10**9 + 5)], markets=[market])
+    with opened(browser, storage_state=session, viewport=PHONE) as page:
+        page.goto(f"{desk.address}/runs")
+        expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=WAIT_MS)
+        page.goto(f"{desk.address}/runs?run={number}")
+        heading(page, f"Run {number}: market_maker on day.jsonl")
+        expect(page.get_by_test_id("stMetricValue").first).to_have_text("+1.25")
+        expect(page.locator(".js-plotly-plot")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_text("cafe" * 16)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        expect(page.get_by_role("button", name="KILL")).to_be_in_viewport()
+
+
+def test_kill_takes_two_clicks_and_says_what_was_not_done(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    desk.config.kill_path.unlink(missing_ok=True)
+    with opened(browser, storage_state=session) as page:
+        page.goto(desk.address)
+        page.locator(".st-key-killbutton button").click()
+        expect(page.get_by_text("KILL everything?")).to_be_visible()
+        expect(page.get_by_text("no engine is running").first).to_be_visible()
+        assert read_latch(desk.config.kill_path) is None
+        page.get_by_role("button", name="Keep trading").click()
+        expect(page.get_by_text("KILL everything?")).to_be_hidden()
+        assert read_latch(desk.config.kill_path) is None
+        page.keyboard.press("Control+Shift+K")
+        page.get_by_role("button", name="CONFIRM KILL").click()
+        expect(page.get_by_text("KILL by operator")).to_be_visible()
+        expect(page.get_by_text("nothing was cancelled and nothing is proven")).to_be_visible()
+        expect(page.get_by_text("no supervisor runs here")).to_be_visible()
+        expect(page.locator(".pb-bar")).to_contain_text("KILL IS SET")
+    latch = read_latch(desk.config.kill_path)
+    assert latch is not None
+    assert latch.who == "operator"
+    with reading(desk.config.state_path) as connection:
+        rows = connection.execute("SELECT kind, state, who FROM commands").fetchall()
+    assert rows[-1] == ("Kill", "pending", "operator")
+
+
+def panic_by_banner(page: Page) -> str:
+    """Press the banner's KILL and return what it says in the end."""
+    told: list[str] = []
+
+    def accept(dialog: Dialog) -> None:
+        told.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", accept)
+    page.locator("#pb-nodata").get_by_role("button", name="KILL without this page").click()
+    until = time.monotonic() + 10
+    while len(told) < 2 and time.monotonic() < until:
+        page.wait_for_timeout(50)
+    page.remove_listener("dialog", accept)
+    assert told[0].startswith("KILL: set the latch")
+    return told[-1]
+
+
+def test_a_page_whose_server_hung_or_died_says_no_data_until_it_is_back(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    with opened(browser, storage_state=session, viewport=PHONE) as page:
+        page.goto(desk.address)
+        heading(page, "Overview")
+        banner = page.locator("#pb-nodata")
+        expect(banner).to_be_hidden()
+        os.kill(desk.process.pid, signal.SIGSTOP)
+        try:
+            expect(banner).to_be_visible(timeout=12_000)
+            expect(banner).to_contain_text("NO DATA for")
+            grey = "getComputedStyle(document.querySelector('.stMain')).filter"
+            assert page.evaluate(grey) == "grayscale(1)"
+        finally:
+            os.kill(desk.process.pid, signal.SIGCONT)
+        expect(banner).to_be_hidden()
+        desk.stop()
+        try:
+            expect(banner).to_be_visible(timeout=12_000)
+            assert panic_by_banner(page).startswith("NO ANSWER")
+        finally:
+            desk.start()
+        expect(banner).to_be_hidden(timeout=WAIT_MS)
+
+
+def test_panic_answers_without_a_script_thread(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    with opened(browser, storage_state=session) as page:
+        page.goto(f"{desk.address}/health")
+        answer = page.request.post(f"{desk.address}/panic")
+        assert [step["name"] for step in answer.json()["steps"]] == ["latch", "signal", "command"]
+    assert read_latch(desk.config.kill_path) is not None
