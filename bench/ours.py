@@ -60,17 +60,9 @@ def main(mode: str, path: str, repeat: str) -> None:
             if full
             else None
         )
-        name = BotId("bench")
-        bot = Bot(
-            name=name,
-            account=ACCOUNT,
-            strategy=Requote(),
-            capital_micro=CASH_MICRO,
-            instruments=frozenset({INSTRUMENT.id}),
-        )
         replay = assemble(
             recording=WorkloadRecording(Path(path), int(repeat)),
-            bots=(bot,),
+            bots=(_bot(),),
             limits=LIMITS,
             paper=PAPER,
             cash_micro=CASH_MICRO,
@@ -91,6 +83,16 @@ def main(mode: str, path: str, repeat: str) -> None:
         "digest": result.digest,
     }
     print("RESULT " + json.dumps(answer))
+
+
+def _bot() -> Bot:
+    return Bot(
+        name=BotId("bench"),
+        account=ACCOUNT,
+        strategy=Requote(),
+        capital_micro=CASH_MICRO,
+        instruments=frozenset({INSTRUMENT.id}),
+    )
 
 
 def _unheard(decision: object) -> None:

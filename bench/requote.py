@@ -68,19 +68,7 @@ class Requote:
                 valid_until_ns=FOREVER_NS,
                 decision=context.decision,
             )
-        decision = Decision(
-            number=context.decision,
-            bot=context.bot,
-            instrument=view.instrument.id,
-            at_ns=now_ns,
-            regime="quiet",
-            inputs=(("m2_ticks", float(m2)),),
-            build_up=(),
-            gates=(),
-            outcome="quote" if quotes else "hold",
-            intent=quotes,
-        )
-        return Evaluation(decision=decision, intents=(quotes,) if quotes else ())
+        return _evaluation(context, float(m2), quotes, now_ns)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Forget the last quote."""
@@ -93,6 +81,22 @@ class Requote:
     def restore(self, state: bytes) -> None:
         """Take the last quoted mid back."""
         self._quoted = None if state == b"None" else int(state)
+
+
+def _evaluation(context: Context, m2: float, quotes: Quotes | None, now_ns: int) -> Evaluation:
+    decision = Decision(
+        number=context.decision,
+        bot=context.bot,
+        instrument=context.view.instrument.id,
+        at_ns=now_ns,
+        regime="quiet",
+        inputs=(("m2_ticks", m2),),
+        build_up=(),
+        gates=(),
+        outcome="quote" if quotes else "hold",
+        intent=quotes,
+    )
+    return Evaluation(decision=decision, intents=(quotes,) if quotes else ())
 
 
 def _left(quotes: tuple[tuple[int, int], ...], size: int) -> tuple[tuple[int, int], ...]:

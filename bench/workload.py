@@ -37,7 +37,7 @@ BLOCK_ROWS = 20_000
 
 
 @numba.njit
-def _walk(rows, updates, trades, seed):  # noqa: PLR0915 one loop, as the compiled code wants it
+def _walk(rows, updates, trades, seed):
     np.random.seed(seed)
     count = updates + trades
     bid, ask, bid_size, ask_size = 499, 501, 500, 500
@@ -61,9 +61,7 @@ def _walk(rows, updates, trades, seed):  # noqa: PLR0915 one loop, as the compil
             rows[i, 8] = 1 + np.random.randint(0, 50)
             rows[i, 1] = 1
         elif jump:
-            bid += jump
-            ask += jump
-            jump = 0
+            bid, ask, jump = bid + jump, ask + jump, 0
             bid_size = 1 + np.random.randint(0, 900)
             ask_size = 1 + np.random.randint(0, 900)
         elif np.random.random() < 0.10:

@@ -78,7 +78,12 @@ def test_every_room_that_exists_is_told_and_no_other() -> None:
         for folder in (REPOSITORY / "engine").iterdir()
         if (folder / "__init__.py").is_file()
     }
-    assert told == rooms | {"storage"}
+    assert told == rooms | {"storage", "pages"}
+
+
+def test_every_page_is_told_and_no_other() -> None:
+    told = {row[0].lower() for row in table("Pages", "page")}
+    assert told == {file.stem for file in (REPOSITORY / "pages").glob("[!_]*.py")}
 
 
 def test_every_make_target_is_told_and_exists() -> None:

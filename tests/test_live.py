@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.commands import AnyCommand, ReleaseLatch, ResumeBot, StartBot
+from engine.domain.instruments import BotId
 from engine.domain.orders import ORDER_ENDS
+from storage.commands import ENDS, CommandState, LeftCommand, find, leave
 from storage.database import connect_writer
 from storage.live import KILL_PROOF, STOP_PROOF, Receipt, latest_found, latest_receipt
 from storage.schema import migrate
@@ -22,7 +25,7 @@ from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BOT = "maker"
+BOT = BotId("maker")
 DOCUMENT = {
     "accounts": {
         "demo": {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
@@ -56,6 +59,7 @@ class Programs:
         self.home = home
         self.port = port
         self.state = home / "pitboss.db"
+        self.commands = 0
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
@@ -79,8 +83,30 @@ class Programs:
     def engine(self) -> subprocess.Popen[bytes]:
         return self.start("run", "--demo", f"http://127.0.0.1:{self.port}")
 
-    def command(self, *words: str) -> int:
-        return self.start("command", *words).wait(40)
+    def command(self, command: AnyCommand) -> LeftCommand:
+        """Leave a command as a page does, and wait for its answer."""
+        connection = connect_writer(self.state)
+        try:
+            self.commands += 1
+            left = leave(
+                connection,
+                engine_id=ENGINE_ID,
+                id=f"test-{self.commands}",
+                command=command,
+                who="test",
+                now_ns=time.time_ns(),
+                ttl_ns=60_000_000_000,
+            )
+
+            def answered() -> bool:
+                nonlocal left
+                left = find(connection, ENGINE_ID, left.id) or left
+                return left.state in ENDS
+
+            self.until(answered, f"{type(command).__name__} is answered")
+            return left
+        finally:
+            connection.close()
 
     def until(self, true: Callable[[], object], what: str, seconds: float = 40.0) -> None:
         end = time.monotonic() + seconds
@@ -154,7 +180,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) -> None:
     programs.demo()
     engine = programs.engine()
-    assert programs.command("start-bot", f"bot={BOT}") == 0
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests")
 
     engine.kill()
@@ -177,10 +203,12 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     )
     assert (programs.home / "KILL").exists()
     programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
-    assert programs.command("resume-bot", f"bot={BOT}") == 1  # the latch stands
-    assert programs.command("release-latch", "reason=tested") == 0
+    refused = programs.command(ResumeBot(bot=BOT))
+    assert (refused.state, "latch is set" in refused.answer) == (CommandState.REFUSED, True)
+    assert programs.command(ReleaseLatch(reason=" ")).state is CommandState.REFUSED
+    assert programs.start("command", "release-latch", "reason=tested").wait(40) == 0
     assert not (programs.home / "KILL").exists()
-    assert programs.command("resume-bot", f"bot={BOT}") == 0
+    assert programs.command(ResumeBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests again")
 
     engine.send_signal(signal.SIGTERM)
@@ -194,7 +222,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
 def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
     programs.demo()
     engine = programs.engine()
-    assert programs.command("start-bot", f"bot={BOT}") == 0
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests")
     engine.kill()
     engine.wait(10)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import cast
 
 from engine.bots.bot import Bot, BotState, Cell
-from engine.bots.marks import mark_of
+from engine.bots.marks import inventory_of, mark_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InventoryView
 from engine.domain.decisions import Decision
@@ -248,10 +247,9 @@ class Desk:
             self._second_ns = min(self._second_ns, now_ns - now_ns % SECOND_NS + SECOND_NS)
             self._mark(cell.instrument, now_ns)
             for intent in evaluation.intents:
-                if type(intent) is Basket:
-                    for target in intent.targets:
-                        self._mark(target.instrument, now_ns)
-                self._effects += self.executor.receive(cast("Event", intent), now_ns)
+                for target in intent.targets if type(intent) is Basket else ():
+                    self._mark(target.instrument, now_ns)
+                self._effects += self.executor.receive(intent, now_ns)
 
     def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
         view = self.cache.views.get(instrument)
@@ -282,22 +280,7 @@ class Desk:
 
     def inventory(self, instrument: InstrumentId) -> InventoryView:
         """Return what the account holds in the instrument, in YES-space."""
-        ledger = self.executor.ledger
-        held = ledger.holding(instrument)
-        bids, asks = self.executor.working_sizes(instrument)
-        return InventoryView(
-            position=held.position,
-            yes_settled=held.yes_settled,
-            yes_pending=held.yes_pending,
-            no_settled=held.no_settled,
-            no_pending=held.no_pending,
-            average_price=held.average_price(self.cache.views[instrument].instrument),
-            realised_micro=held.realised_micro,
-            fees_micro=held.fees_micro,
-            cash_free_micro=ledger.cash_free_micro,
-            working_bid=bids,
-            working_ask=asks,
-        )
+        return inventory_of(self.executor, self.cache.views[instrument].instrument)
 
     def start(self, now_ns: int) -> None:
         """Let all idle bots run; the second's tick starts here."""

@@ -1,9 +1,11 @@
-"""Marks: what executor and risk need to know of a book, taken from its view."""
+"""What crosses between books and orders: marks for the executor, inventory for strategies."""
 
 from __future__ import annotations
 
-from engine.caches.views import BookView
+from engine.caches.views import BookView, InventoryView
 from engine.domain.events import BookMarked
+from engine.domain.instruments import Instrument
+from engine.executor.executor import Executor
 
 
 def mark_of(view: BookView) -> BookMarked:
@@ -17,4 +19,24 @@ def mark_of(view: BookView) -> BookMarked:
         proof_ns=view.proof_ns,
         trusted=view.trusted,
         closed=view.closed,
+    )
+
+
+def inventory_of(executor: Executor, instrument: Instrument) -> InventoryView:
+    """Return what an account holds in an instrument, in YES-space."""
+    ledger = executor.ledger
+    held = ledger.holding(instrument.id)
+    bids, asks = executor.working_sizes(instrument.id)
+    return InventoryView(
+        position=held.position,
+        yes_settled=held.yes_settled,
+        yes_pending=held.yes_pending,
+        no_settled=held.no_settled,
+        no_pending=held.no_pending,
+        average_price=held.average_price(instrument),
+        realised_micro=held.realised_micro,
+        fees_micro=held.fees_micro,
+        cash_free_micro=ledger.cash_free_micro,
+        working_bid=bids,
+        working_ask=asks,
     )

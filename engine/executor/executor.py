@@ -61,10 +61,10 @@ class Executor(Readings):
         self.currency = currency
         self.ledger = ledger
         self._gate = gate
-        self._breakers = gate._breakers  # noqa: SLF001 the gate and we share its account's breakers
+        self._breakers = gate.breakers
         self._settings = settings
         self._outbox = Outbox(account)
-        exposure = gate._exposure  # noqa: SLF001 we are the one writer the gate's exposure has
+        exposure = gate.exposure
         self._table = OrderTable(account, ledger, exposure, settings)
         self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
         self._started = settings.starts_reconciled

@@ -42,7 +42,7 @@ class Readings:
 
         They are the gate's, so that new limits reach everybody at the same moment.
         """
-        limits = self._gate._limits  # noqa: SLF001 the gate holds the limits
+        limits = self._gate.limits
         if limits is not self._limits_seen:
             self._limits_seen = limits
             self._ages_ns = (limits.data_age_ms_max * MS, limits.mark_age_ms_max * MS)

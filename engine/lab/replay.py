@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from engine.bots.bot import Bot
-from engine.bots.desk import Desk, mark_of
+from engine.bots.desk import Desk
+from engine.bots.marks import mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder

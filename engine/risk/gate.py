@@ -70,6 +70,11 @@ class RiskGate:
         """The account's worst case; the executor is its one writer, the gate reads it."""
         return self._exposure
 
+    @property
+    def limits(self) -> RiskLimits:
+        """Return the limits in force."""
+        return self._limits
+
     def apply(self, limits: RiskLimits) -> None:
         """Take new limits, for the gate and its breakers."""
         self._limits = limits
