@@ -16,12 +16,12 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.errors import StorageError
 from storage.database import transaction, writing
-from storage.journal import load, owner, record_at
+from storage.journal import asked_before, load, owner, record_at
 from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -75,7 +75,7 @@ def project(journal: Path, state: Path) -> Projected:
     with writing(state, synchronous="NORMAL") as connection:
         seq, rebuilt = _start(connection, journal, engine_id)
         rows = Rows(connection, engine_id, _modes(connection, engine_id))
-        fold = Fold(rows)
+        fold = Fold(rows, lambda account, before: asked_before(journal, account, before))
         records = 0
         for batch in _batches(load(journal, after_seq=seq)):
             with transaction(connection):

@@ -21,14 +21,24 @@ from storage.records import Record, decode
 DOUBTS_BELIEVED = 2
 """The second `not found` in a row is believed (law J); the executor may wait longer."""
 
+LISTABLE = frozenset(
+    {OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING, OrderState.UNKNOWN}
+)
+"""States of an order that a complete listing would show if it were open."""
+
 TOLD_MAX = 100
 
 
 class Fold:
     """Folds records into `rows`. `told` has a sentence for each record that could not be used."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(
+        self, rows: Rows, asked_before: Callable[[str, int], int | None] = lambda *_: None
+    ) -> None:
+        """`asked_before(account, seq)`: the listing asked for last, if this fold began later."""
         self.rows = rows
+        self._asked_before = asked_before
+        self._asked: dict[str, int] = {}
         self.told: list[str] = []
         self._fills = Fills(rows, self._tell)
 
@@ -126,9 +136,29 @@ class Fold:
                 self._move(order, Told.CANCEL_ASKED, record)
 
     def listed_open(self, event: events.OpenOrdersListed, record: Record) -> None:
-        """Take a complete listing: what stands on it is live."""
+        """Take a complete listing: what stands on it is live, what lacks twice is gone.
+
+        Without the second half a late answer that shows an order of the past kept it for ever.
+        """
         for report in event.orders:
             self._found(event.account, report, record)
+        account = event.account
+        asked = self._asked.pop(account, None) or self._asked_before(account, record.seq)
+        if asked is None:
+            return
+        listed = {report.order for report in event.orders}
+        for order in list(self.rows.live.values()):
+            settled = order.state in LISTABLE and order.seq < asked
+            if order.account == account and settled and order.id not in listed:
+                order.doubts += 1
+                if order.doubts >= DOUBTS_BELIEVED:
+                    self._move(order, Told.FOUND_GONE, record, "not among the open orders, twice")
+                else:
+                    self.rows.put(order)
+
+    def asked_open(self, effect: effects.QueryOpenOrders, record: Record) -> None:
+        """Note since when a listing is asked for: only what it should have shown may lack."""
+        self._asked[effect.account] = record.seq
 
     def reported(self, event: events.OrderReported, record: Record) -> None:
         """Take the answer about one order."""
@@ -218,6 +248,7 @@ HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "CancelAll": Fold.cancel_all,
     "OrderNamed": Fold.named,
     **dict.fromkeys(PLAIN, Fold.tell),
+    "QueryOpenOrders": Fold.asked_open,
     "OpenOrdersListed": Fold.listed_open,
     "OrderReported": Fold.reported,
     "OrderNotFound": Fold.not_found,

@@ -14,7 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.effects import CancelAll, CancelOrders, CancelScope, PlaceOrder, SetTimer
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    CancelScope,
+    PlaceOrder,
+    QueryOpenOrders,
+    SetTimer,
+)
 from engine.domain.events import (
     CancelRefused,
     CancelUnanswered,
@@ -299,6 +306,34 @@ def test_an_unanswered_order_is_unknown_until_found(desk: Desk) -> None:
         OrderNotFound(account=PAPER, order=OrderId(1)),
     )
     assert desk.order()["state"] == "cancelled"
+
+
+def test_an_order_revived_by_a_late_answer_ends_when_two_listings_lack_it(desk: Desk) -> None:
+    stale = OpenOrdersListed(account=PAPER, orders=(report(1, OrderState.OPEN),))
+    empty = OpenOrdersListed(account=PAPER, orders=())
+    asked = QueryOpenOrders(account=PAPER)
+    desk.project(
+        order(1),
+        OrderSent(account=PAPER, order=OrderId(1)),
+        asked,
+        OrderCancelled(account=PAPER, order=OrderId(1)),
+        stale,
+    )
+    assert desk.order()["state"] == OrderState.UNKNOWN
+    desk.project(asked)  # the answer comes in another run
+    desk.project(empty)
+    assert desk.order()["state"] == OrderState.UNKNOWN
+    desk.project(asked, empty)
+    assert desk.order()["state"] == OrderState.CANCELLED
+
+
+def test_a_listing_asked_for_before_an_order_says_nothing_of_it(desk: Desk) -> None:
+    asked, empty = QueryOpenOrders(account=PAPER), OpenOrdersListed(account=PAPER, orders=())
+    accepted = OrderAccepted(account=PAPER, order=OrderId(1))
+    desk.project(
+        asked, order(1), OrderSent(account=PAPER, order=OrderId(1)), accepted, empty, empty, empty
+    )
+    assert desk.order()["state"] == OrderState.OPEN
 
 
 def test_an_answer_about_an_order_moves_it(desk: Desk) -> None:
