@@ -61,7 +61,7 @@ from storage.users import ENGINE_ID
 NAME = "run"
 HELP = "trade: the engine, until it is told to stop"
 
-LOCK_WAIT_S = 10.0
+LOCK_WAIT_S = 5.0
 SWITCH_S = 0.001
 """How long a thread may hold the interpreter while the loop waits for it."""
 
