@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from bench import memory, micro, processes
+from bench.generator import write
 from bench.processes import OUT, Result, alternate, median, ours, peer
-from bench.workload import write
 
 WORKLOAD = OUT / "data" / "workload.npy"
 NAUTILUS = "nautilus, order flow"
