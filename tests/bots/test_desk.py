@@ -221,14 +221,15 @@ def _assert_bad_stopped_alone(stage: Any, bad: Bot, good: Bot) -> None:
     ]
     cancelled = [n for e in stage.effects if isinstance(e, CancelOrders) for n in e.orders]
     assert cancelled == [order.id for order in stage.placed if order.bot == "bad"]
-    asked, evaluated = len(bad.strategy.asked), len(good.strategy.asked)
+    asked, heard = len(bad.strategy.asked), len(bad.strategy.heard)
+    evaluated = len(good.strategy.asked)
     stage.book(ONE, after_ms=500)
     stage.book(TWO, after_ms=500)
     stage.market(ReferencePriced(key="key", price_e8=1), after_ms=500)
     stage.market(FeedLost(feed="venue", instrument=None, reason="silence"), after_ms=500)
-    stage.list(InstrumentId("venue:three"))
+    stage.list(ONE, tick=10)
     stage.at(stage.now + 3 * S)
-    assert len(bad.strategy.asked) == asked
+    assert (len(bad.strategy.asked), len(bad.strategy.heard)) == (asked, heard)
     assert len(good.strategy.asked) > evaluated + 3
     assert len([e for e in stage.effects if isinstance(e, RaiseAlert)]) == 1
 

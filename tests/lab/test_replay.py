@@ -13,6 +13,7 @@ from engine.config import Config
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
+    BookReplaced,
     CashMoved,
     Event,
     InstrumentClosed,
@@ -298,16 +299,74 @@ def test_market_resolved_long_after_it_was_forgotten_is_paid_as_well(
     assert_sums_agree(late)
 
 
+class Inserted(Played):
+    """A recording in which the close of one market is preceded by another event of that moment."""
+
+    def __init__(self, source: Recording, closes: int, event: Callable[[str], Event]) -> None:
+        super().__init__(source)
+        self._left = closes
+        self._make = event
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        first = ""
+        for now_ns, event in super().events():
+            if isinstance(event, InstrumentListed) and not first:
+                first = event.instrument.id
+            if isinstance(event, InstrumentClosed):
+                self._left -= 1
+                if not self._left:
+                    yield now_ns, self._make(first)
+            yield now_ns, event
+
+
+@pytest.fixture(scope="module")
+def long_tape(make_recording: Make) -> Path:
+    """Five windows: the first is forgotten when the third closes."""
+    return make_recording(markets=5, frames=120)
+
+
 def test_sums_agree_when_markets_are_forgotten_while_others_trade(
-    make_recording: Make, quoting: dict[str, str]
+    long_tape: Path, quoting: dict[str, str]
 ) -> None:
-    replay = replay_of(open_recording(make_recording(markets=5, frames=120)), quoting)
+    replay = replay_of(open_recording(long_tape), quoting)
     result = replay.run(quiet)
     assert_sums_agree(result)
     assert len(replay._cache.views) < 5
-    assert len(replay._executor._table.posts) < 5 or all(
-        market.position_left for market in result.markets.values()
-    )
+    assert all(market.position_left for market in result.markets.values())
+    assert len(replay._executor._table.posts) == 5, "what is held is not forgotten"
+
+
+def test_sums_agree_when_a_held_book_changes_just_before_it_is_forgotten(
+    long_tape: Path, quoting: dict[str, str]
+) -> None:
+    def moved(first: str) -> Event:
+        return BookReplaced(
+            instrument=InstrumentId(first), bids=((100, SHARE),), asks=((300, SHARE),)
+        )
+
+    still = replay_of(open_recording(long_tape), quoting).run(quiet)
+    result = replay_of(Inserted(open_recording(long_tape), 3, moved), quoting).run(quiet)
+    first = next(iter(result.markets.values()))
+    before = next(iter(still.markets.values()))
+    assert first.unresolved_micro != before.unresolved_micro
+    assert_sums_agree(result)
+
+
+def test_resolved_market_is_forgotten_whole_and_its_result_kept(
+    long_tape: Path, quoting: dict[str, str]
+) -> None:
+    def paid(first: str) -> Event:
+        return InstrumentResolved(
+            instrument=InstrumentId(first), payout_yes_micro=MICRO, source="a test"
+        )
+
+    replay = replay_of(Inserted(open_recording(long_tape), 2, paid), quoting)
+    result = replay.run(quiet)
+    first = next(iter(result.markets.values()))
+    assert first.resolved
+    assert first.realised_micro != 0
+    assert InstrumentId(first.instrument) not in replay._executor._table.posts
+    assert_sums_agree(result)
 
 
 def test_resolution_of_a_market_nobody_listed_is_passed_over(
