@@ -10,7 +10,7 @@ from pages.parts import bot_detail, drafts, panels, schema_form
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
-from pages.parts.tables import table
+from pages.parts.tables import choice
 from storage import views
 from storage.dashboard_views import engine_seen, live_orders_of, strategy_catalog
 
@@ -26,6 +26,7 @@ COLUMNS = {
     "error": ("Error", "text"),
     "updated_ns": ("Reported", "time"),
 }
+REFRESH_S = 2.0
 NOT_REPORTED = "SAVED, NOT REPORTED"
 
 
@@ -105,31 +106,36 @@ def fill_in(strategy: str, schema: dict[str, Any], accounts: list[str]) -> dict[
     return made if sent else None
 
 
-def main() -> None:
-    """Draw the page."""
+@st.fragment(run_every=REFRESH_S)
+def show_bots() -> None:
+    """Draw the bots as they stand, anew every few seconds, and the selected one."""
     seen = ask(engine_seen)
     alive = health_of(seen, now_ns()).alive
-    panels.head(
-        "Bots",
-        "From the state database, at most 1 s old"
-        + ("" if alive else " · NO ENGINE IS RUNNING: no bot trades"),
-    )
-    drafts.standing()
+    if not alive:
+        st.warning("NO ENGINE IS RUNNING: no bot trades.", icon=":material/power_off:")
     base = drafts.newest()
     rows = rows_of(base.document, alive=alive)
-    if rows:
-        chosen = table(rows, COLUMNS, key="bots", select=True)
-        if chosen is not None:
-            bot_detail.show(chosen, seen, base, alive=alive)
-        else:
-            panels.note("Select a row to see a bot, start it or stop it.")
-    else:
+    if not rows:
         panels.empty(
             "There is no bot yet.",
             "What an engine reports and what is saved here appears as a row. One is made below.",
         )
+        return
+    chosen = choice(rows, COLUMNS, key="bots", ids=[row["name"] for row in rows])
+    bot = next((row for row in rows if row["name"] == chosen), None)
+    if bot is None:
+        panels.note("Select a row to see a bot, start it or stop it.")
+    else:
+        bot_detail.show(bot, seen, base, alive=alive)
+
+
+def main() -> None:
+    """Draw the page."""
+    panels.head("Bots", "From the state database, at most 1 s old, anew every 2 s")
+    drafts.standing()
+    show_bots()
     with st.expander("Create a bot"):
-        create(base)
+        create(drafts.newest())
     drafts.review("bots")
 
 

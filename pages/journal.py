@@ -11,7 +11,7 @@ from engine.errors import StorageError
 from pages.parts import panels
 from pages.parts.data import ask, engine_id, trouble
 from pages.parts.home import config
-from pages.parts.tables import table
+from pages.parts.tables import choice
 from pages.parts.words import count
 from storage import views
 from storage.dashboard_journal import ROWS_MAX, search_journal
@@ -85,17 +85,20 @@ def show_records(text: str) -> None:
         f"{count(len(found.records), 'record')} found · {where} · times are the recording's where "
         "it is a replay"
     )
-    show(found.records, RECORDS, "records")
+    show(found.records, RECORDS, f"records_{name}", "seq")
 
 
-def show(rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]], key: str) -> None:
-    """Draw rows; the selected one in full."""
+def show(
+    rows: list[dict[str, Any]], columns: dict[str, tuple[str, str]], key: str, name: str
+) -> None:
+    """Draw rows, each known by its column `name`; the selected one in full."""
     if not rows:
         panels.empty("Nothing fits.", "Search for another text, or clear it to see the latest.")
         return
-    chosen = table(rows, columns, key=f"journal_{key}", select=True)
-    if chosen is not None:
-        st.json(chosen["body"] if "body" in chosen else chosen["detail"])
+    chosen = choice(rows, columns, key=f"journal_{key}", ids=[row[name] for row in rows])
+    row = next((row for row in rows if row[name] == chosen), None)
+    if row is not None:
+        st.json(row["body"] if "body" in row else row["detail"])
 
 
 def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
@@ -117,12 +120,12 @@ def main() -> None:
     if what == "Records":
         show_records(text)
     elif what == "Commands":
-        show(fitting(ask(views.commands, engine_id()), text), COMMANDS, "commands")
+        show(fitting(ask(views.commands, engine_id()), text), COMMANDS, "commands", "id")
     else:
         owners = {engine_id(), "pitboss"}
         rows = [row for owner in sorted(owners) for row in ask(views.audit, owner)]
         rows.sort(key=lambda row: (row["at_ns"], row["id"]), reverse=True)
-        show(fitting(rows, text), AUDIT, "audit")
+        show(fitting(rows, text), AUDIT, "audit", "id")
 
 
 main()

@@ -14,10 +14,10 @@ from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.status_bar import mode_shown
-from pages.parts.tables import table
+from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
 from storage import views
-from storage.dashboard_views import snapshot
+from storage.dashboard_views import engine_seen, snapshot
 
 ORDERS = {
     "id": ("Order", "count"),
@@ -46,6 +46,7 @@ FILLS = {
     "liquidity": ("Liquidity", "text"),
     "order_id": ("Order", "count"),
 }
+REFRESH_S = 2.0
 WORKING, ALL, FILLED = "Working", "All orders", "Fills"
 NOTHING_YET = {
     WORKING: ("No order is working.", "A running bot places orders; its wishes stand in Journal."),
@@ -70,16 +71,42 @@ def rows_of(what: str, mode: Mode) -> list[dict[str, Any]]:
     return ask(views.orders, engine_id(), mode=mode, open_only=what == WORKING)
 
 
+@st.fragment(run_every=REFRESH_S)
+def show_rows(mode: Mode, what: str, wanted: str) -> None:
+    """Draw the rows as they stand, anew every few seconds, and the selected order."""
+    alive = health_of(ask(engine_seen), now_ns()).alive
+    if not alive:
+        st.warning(
+            "NO ENGINE IS RUNNING: states are as of when it stopped.", icon=":material/power_off:"
+        )
+    rows = rows_of(what, mode)
+    shown = fitting(rows, wanted)
+    if not rows:
+        panels.empty(*NOTHING_YET[what])
+    else:
+        latest = f", the latest {views.ROWS_MAX}" if len(rows) == views.ROWS_MAX else ""
+        panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
+    if rows and not shown:
+        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
+    key = f"orders_{what}"
+    number = "order_id" if what == FILLED else "id"
+    ids = [(row["account"], row[number]) for row in shown]
+    if what == FILLED:
+        ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
+    chosen = st.session_state.get(f"chosen:{key}")
+    if shown:
+        chosen = choice(shown, FILLS if what == FILLED else ORDERS, key=key, ids=ids)
+    if chosen is not None:
+        order_detail.show(chosen[0], chosen[1], mode, alive=alive)
+        if st.button("Close", key=f"close_{key}"):
+            unchoose(key)
+            st.rerun()
+
+
 def main() -> None:
     """Draw the page."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now_ns()).alive
-    panels.head(
-        "Orders",
-        "From the journal's projection, at most 1 s old"
-        + ("" if alive else " · NO ENGINE IS RUNNING: states are as of when it stopped"),
-    )
-    mode = mode_shown(modes_of(seen))
+    panels.head("Orders", "From the journal's projection, at most 1 s old, anew every 2 s")
+    mode = mode_shown(modes_of(ask(snapshot)))
     if mode is None:
         panels.empty(
             "There is no account, so there are no orders.",
@@ -92,21 +119,8 @@ def main() -> None:
     )
     wanted = st.text_input(
         "Filter", placeholder="bot, market, state, side, identity …, then Enter", key="orders_text"
-    ).lower()
-    rows = rows_of(what, mode)
-    shown = fitting(rows, wanted)
-    if not rows:
-        panels.empty(*NOTHING_YET[what])
-        return
-    latest = f", the latest {views.ROWS_MAX}" if len(rows) == views.ROWS_MAX else ""
-    panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
-    if not shown:
-        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
-        return
-    columns = FILLS if what == FILLED else ORDERS
-    chosen = table(shown, columns, key=f"orders_{what}", select=True)
-    if chosen is not None:
-        order_detail.show(chosen, mode, alive=alive, is_fill=what == FILLED)
+    )
+    show_rows(mode, what, wanted.lower())
 
 
 main()

@@ -26,6 +26,7 @@ POSITIONS = {
     "fee": ("Fees", "money"),
     "updated_ns": ("Changed", "time"),
 }
+REFRESH_S = 3.0
 ALERTS = {
     "last_ns": ("Last", "time"),
     "severity": ("Severity", "text"),
@@ -108,12 +109,12 @@ def show_alerts() -> None:
         panels.empty("No unseen alert.", "The engine writes one when a person should look.")
 
 
-def main() -> None:
-    """Draw the page."""
+@st.fragment(run_every=REFRESH_S)
+def show_all() -> None:
+    """Draw everything of the mode shown, anew every few seconds."""
     now = now_ns()
     seen = ask(snapshot)
     health = health_of(seen.engine, now)
-    panels.head("Overview", "From the state database, at most 1 s old")
     if not health.alive:
         nothing_runs(health)
     mode = mode_shown(modes_of(seen))
@@ -124,6 +125,12 @@ def main() -> None:
             show_account(account, alive=health.alive, now=now)
     show_positions(mode)
     show_alerts()
+
+
+def main() -> None:
+    """Draw the page."""
+    panels.head("Overview", "From the state database, at most 1 s old, anew every 3 s")
+    show_all()
 
 
 main()

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts import panels, run_detail
 from pages.parts.data import ask
-from pages.parts.tables import table
+from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
 from storage import views
 from storage.dashboard_views import run_engines
@@ -66,9 +66,10 @@ def show_list(runs: list[dict[str, object]]) -> None:
     if not shown:
         panels.empty("No run fits the filter.", "Clear the filter to see all runs.")
         return
-    chosen = table(shown, COLUMNS, key="runs_table", select=True)
+    chosen = choice(shown, COLUMNS, key="runs_table", ids=[row["id"] for row in shown])
     if chosen is not None:
-        st.query_params["run"] = str(chosen["id"])
+        unchoose("runs_table")
+        st.query_params["run"] = str(chosen)
         st.rerun()
 
 

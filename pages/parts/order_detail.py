@@ -30,19 +30,22 @@ FILLS = {
 }
 
 
-def show(chosen: Mapping[str, Any], mode: Mode, *, alive: bool, is_fill: bool) -> None:
-    """Draw the order of a row, which is an order's or a fill's."""
-    account, number = chosen["account"], chosen["order_id"] if is_fill else chosen["id"]
+def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
+    """Draw one order, whatever has become of it since its row was selected."""
     st.subheader(f"Order {number} at {account}")
-    if not is_fill:
-        _facts(chosen)
+    rows = ask(views.orders, engine_id(), mode=mode)
+    order = next((row for row in rows if (row["account"], row["id"]) == (account, number)), None)
+    if order is None:
+        panels.note(f"It is older than the latest {views.ROWS_MAX} orders; its fills are below.")
+    else:
+        _facts(order)
     fills = ask(views.fills, engine_id(), mode=mode, account=account, order_id=number)
     if fills:
         table(fills, FILLS, key="order_fills")
     else:
         panels.note("No fill.")
     panels.links(panels.link("Its records in the journal", "journal", text=_named(number)))
-    if not is_fill and not OrderState(chosen["state"]).ended:
+    if order is not None and not OrderState(order["state"]).ended:
         _cancel(account, number, alive=alive)
 
 
@@ -56,7 +59,8 @@ def _facts(order: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "State": " · ".join(part for part in (order["state"].upper(), order["reason"]) if part),
-            "Wish": f"{order['way']} {_or_raw(order, 'size')} at {_or_raw(order, 'price')}{raw}",
+            "Wish": f"{order['side'].upper()} {order['leg'].upper()} "
+            f"{_or_raw(order, 'size')} at {_or_raw(order, 'price')}{raw}",
             "Kind": f"{order['type'].upper()}{', post-only' if order['post_only'] else ''}",
             "Market": order["instrument"],
             "Identity at the venue": order["identity"] or "not named yet",

@@ -26,7 +26,7 @@ def empty(title: str, text: str, command: str = "") -> None:
     st.html(f'<div class="pb-empty"><b>{escape(title)}</b><p>{escape(text)}</p>{code}</div>')
 
 
-def link(text: str, page: str, **query: str | int) -> str:
+def link(text: str, page: str, /, **query: str | int) -> str:
     """Return a link to a page of this desk, in this tab."""
     address = f"/{page}" + (f"?{urlencode(query)}" if query else "")
     return f'<a href="{escape(address)}" target="_self">{escape(text)}</a>'

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -27,35 +28,67 @@ RED = ("#b42318", "#ff7b72")
 Row = Mapping[str, Any]
 
 
-def table(
+def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
+    """Draw rows; `columns` says name → (label, kind).
+
+    Kinds: text, id, time, count, money, gain (signed, coloured), rate, size, price.
+    """
+    st.dataframe(**_drawn(rows, columns), key=key)
+
+
+def choice(
     rows: Sequence[Row],
     columns: Mapping[str, tuple[str, str]],
     *,
     key: str,
-    select: bool = False,
-    height: int | None = None,
-) -> Row | None:
-    """Draw rows; `columns` says name → (label, kind). Gives the row the operator selected.
+    ids: Sequence[Hashable],
+) -> Hashable | None:
+    """Draw rows as `table` does; gives the id of the row the operator selected.
 
-    Kinds: text, id, time, count, money, gain (signed, coloured), rate, size, price.
+    The choice is kept by id, never by place: rows move while the page refreshes, and a button
+    below must not come to mean another row. An id that left the rows stays chosen until another
+    one is, or `unchoose`.
     """
-    frame = pd.DataFrame([{name: _plain(row[name]) for name in columns} for row in rows])
-    times = [name for name, (_, kind) in columns.items() if kind == "time"]
-    for name in times:
-        frame[name] = pd.to_datetime(frame[name], unit="ns", utc=True)
-    gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
-    event = st.dataframe(
-        frame.style.map(_tone, subset=gains) if gains else frame,
-        hide_index=True,
-        row_height=ROW_HEIGHT,
-        height=height or "auto",
-        column_config={name: _column(*spec) for name, spec in columns.items()},
-        key=key,
-        on_select="rerun" if select else "ignore",
+    slot, drawn = f"chosen:{key}", f"{key}:{hash(tuple(ids))}"
+    kept = st.session_state.get(slot)
+    places = [ids.index(kept)] if kept in ids else []
+    st.dataframe(
+        **_drawn(rows, columns),
+        # Another key for another order of rows: places always belong to these ids.
+        key=drawn,
+        # A callback hears the click on rows that have moved on in the meantime.
+        on_select=partial(_took, slot, drawn, tuple(ids)),
         selection_mode="single-row",
+        selection_default={"selection": {"rows": places}},
     )
-    chosen = event.selection.rows if select else []
-    return rows[chosen[0]] if chosen else None
+    return st.session_state.get(slot)
+
+
+def _took(slot: str, drawn: str, ids: tuple[Hashable, ...]) -> None:
+    places = st.session_state[drawn].selection.rows
+    if places:
+        st.session_state[slot] = ids[places[0]]
+    else:
+        st.session_state.pop(slot, None)
+
+
+def unchoose(key: str) -> None:
+    """Forget what was chosen in a table."""
+    st.session_state.pop(f"chosen:{key}", None)
+
+
+def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    frame = pd.DataFrame([{name: _plain(row[name]) for name in columns} for row in rows])
+    for name, (_, kind) in columns.items():
+        if kind == "time":
+            frame[name] = pd.to_datetime(frame[name], unit="ns", utc=True)
+    gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
+    return {
+        "data": frame.style.map(_tone, subset=gains) if gains else frame,
+        "hide_index": True,
+        "row_height": ROW_HEIGHT,
+        "column_config": {name: _column(*spec) for name, spec in columns.items()},
+    }
 
 
 def _plain(value: Any) -> Any:

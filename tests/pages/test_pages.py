@@ -73,9 +73,10 @@ Opened = Callable[..., AppTest]
 
 @pytest.fixture
 def opened(config: Config) -> Opened:
-    def open_page(name: str, **query: str) -> AppTest:
+    def open_page(name: str, *, state: object = (), **query: str) -> AppTest:
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
-        page.session_state["who"] = "operator"
+        for key, value in dict(state, who="operator").items():
+            page.session_state[key] = value
         for key, value in query.items():
             page.query_params[key] = value
         page.run()
@@ -285,6 +286,29 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     assert page.dataframe[0].value["id"].tolist() == [8]
 
 
+def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
+    opened: Opened, config: Config
+) -> None:
+    run_engine(config)
+    store_orders(config)
+    page = opened("orders", state={"chosen:orders_Working": ("paper:a", 7)})
+    assert page.subheader[0].value == "Order 7 at paper:a"
+    assert "0xfeed" in texts(page)
+    press(page, "Cancel the order")
+    with reading(config.state_path) as connection:
+        kind, body = connection.execute("SELECT kind, body FROM commands").fetchone()
+    assert (kind, json.loads(body)["order"]) == ("CancelOrderByHand", 7)
+    with writing(config.state_path) as connection:
+        connection.execute("UPDATE orders SET state = 'cancelled'")
+    time.sleep(1.1)
+    page.run()
+    assert page.subheader[0].value == "Order 7 at paper:a"
+    assert "CANCELLED" in texts(page)
+    assert not [button for button in page.button if button.label == "Cancel the order"]
+    press(page, "Close")
+    assert not page.subheader
+
+
 def test_fills_are_listed_with_their_value(opened: Opened, config: Config) -> None:
     run_engine(config)
     store_orders(config)
@@ -488,7 +512,7 @@ def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: C
         )
     page = opened("bots")
     assert page.dataframe[0].value["state"].tolist() == ["RUNNING (last known)"]
-    assert "NO ENGINE IS RUNNING" in texts(page)
+    assert "NO ENGINE IS RUNNING" in page.warning[0].value
 
 
 def test_our_orders_stand_in_the_book_in_yes_space() -> None:
