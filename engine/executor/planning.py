@@ -12,7 +12,7 @@ import msgspec
 
 from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import Leg, Side
-from engine.domain.intents import Basket, ResidualReason
+from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import OrderId
 from engine.executor.outbox import Outbox
 from engine.executor.plan import Draft, Plan, Residual
@@ -143,7 +143,10 @@ class Planning:
             wish, post.wish = post.wish, None
             self._made(post, now_ns)
             post.wish = wish
-        wished = reason is _EXPIRED or post.wish is not None
+        wish = post.wish
+        # A wish for nothing leaves nothing over.
+        nothing = wish is None or (type(wish) is Quotes and not wish.bids and not wish.asks)
+        wished = reason is _EXPIRED or not nothing
         self._leave(post, (Residual(reason, _BUY, 0, 0),) if wished else ())
 
     def _leave(self, post: Post, residuals: tuple[Residual, ...]) -> None:
