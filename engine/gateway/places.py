@@ -44,7 +44,7 @@ class PlacesLane:
         self._latched = latched
         self._mode = VenueMode.OPEN
         self._halt = ""
-        """Why nothing new is taken for now, however the venue stands; empty = it is."""
+        """Why nothing new is taken at present, however the venue stands; empty = it is."""
         self._clear = not latched
         self.followups: list[CancelScope] = []
 
