@@ -11,6 +11,7 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
+from storage.job_tables import JobRow, RecordingRow, ScheduleRow
 from storage.projection_tables import (
     EarlyNewsRow,
     FillRow,
@@ -38,9 +39,11 @@ __all__ = [
     "OrderRow",
     "PositionRow",
     "ProjectionRow",
+    "RecordingRow",
     "RunEquityRow",
     "RunMarketRow",
     "RunRow",
+    "ScheduleRow",
     "SettingsRow",
     "UserRow",
 ]
@@ -220,24 +223,3 @@ class UserRow(SQLModel, table=True):
     role: str
     created_ns: int = whole()
     disabled: bool = False
-
-
-class JobRow(SQLModel, table=True):
-    """A long job of the worker."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (Index(None, "engine_id", "state"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    engine_id: str
-    kind: str
-    arguments: str
-    who: str
-    state: str
-    done: int = whole(default=0)
-    total: int = whole(default=0)
-    created_ns: int = whole()
-    started_ns: int | None = whole(default=None)
-    finished_ns: int | None = whole(default=None)
-    result: str = ""
-    error: str = ""

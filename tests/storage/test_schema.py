@@ -91,11 +91,11 @@ def test_an_older_schema_is_backed_up_and_brought_up(
 ) -> None:
     migrate(path)
     execute(path, "INSERT INTO accounts VALUES ('e1', 'paper', 'paper', 'v', 'USD')")
-    newer = "0002_test"
-    script = path.parent / "0002_test.py"
+    newer = "9999_test"
+    script = path.parent / "9999_test.py"
     script.write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        f"revision = {newer!r}\ndown_revision = '0001'\n"
+        f"revision = {newer!r}\ndown_revision = {schema.HEAD!r}\n"
         "def upgrade():\n"
         "    with op.batch_alter_table('accounts') as batch:\n"
         "        batch.add_column(sa.Column('note', sa.String(), nullable=True))\n"
@@ -103,7 +103,7 @@ def test_an_older_schema_is_backed_up_and_brought_up(
     with_more = with_scripts_of(script.parent)
     monkeypatch.setattr(schema, "config", with_more)
     monkeypatch.setattr(schema, "HEAD", newer)
-    with pytest.raises(StorageError, match=r"has schema 0001, this program needs 0002_test"):
+    with pytest.raises(StorageError, match=r"has schema \d+, this program needs 9999_test"):
         check_schema(path)
     backup = migrate(path)
     assert backup is not None
@@ -118,9 +118,9 @@ def test_an_older_schema_is_backed_up_and_brought_up(
 
 def test_a_failing_migration_leaves_no_trace(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(path)
-    script = path.parent / "0002_bad.py"
+    script = path.parent / "9999_bad.py"
     script.write_text(
-        "from alembic import op\nrevision = '0002_bad'\ndown_revision = '0001'\n"
+        f"from alembic import op\nrevision = '9999_bad'\ndown_revision = {schema.HEAD!r}\n"
         "def upgrade():\n"
         "    op.execute('CREATE TABLE half (x)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
@@ -128,7 +128,7 @@ def test_a_failing_migration_leaves_no_trace(path: Path, monkeypatch: pytest.Mon
     with_more = with_scripts_of(script.parent)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "config", with_more)
-        patch.setattr(schema, "HEAD", "0002_bad")
+        patch.setattr(schema, "HEAD", "9999_bad")
         with pytest.raises(StorageError, match="no such table: nowhere"):
             migrate(path)
     check_schema(path)
