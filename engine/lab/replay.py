@@ -33,6 +33,7 @@ from engine.executor.executor import Executor
 from engine.executor.holdings import mid_value_micro
 from engine.gateway.core import GatewayCore
 from engine.journal import Recorder
+from engine.lab.collector import collecting_rarely
 from engine.lab.driver import Driver
 from engine.lab.recordings.door import Recording
 from engine.venues.door import VenueCore
@@ -139,7 +140,8 @@ class Replay:
         started = time.perf_counter()
         result = self.result
         try:
-            last_ns = self._play(self._recording.events(), progress, started)
+            with collecting_rarely():
+                last_ns = self._play(self._recording.events(), progress, started)
         finally:
             result.elapsed_s = time.perf_counter() - started
         self._finish(last_ns)
