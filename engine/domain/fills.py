@@ -12,6 +12,9 @@ FillId = NewType("FillId", str)
 class FillState(StrEnum):
     """Where a fill stands. MATCHED is a promise, CONFIRMED is money, FAILED is void."""
 
+    __hash__ = str.__hash__
+    """The enum's own hash runs in Python; this one is looked up with every fill."""
+
     MATCHED = "matched"
     MINED = "mined"
     RETRYING = "retrying"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import cached_property
 from typing import NewType
 
 import msgspec
@@ -70,13 +71,14 @@ class FeeSchedule(msgspec.Struct, frozen=True, kw_only=True):
     rebate_rate_ppm: int = 0
 
 
-class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One tradable thing at one venue.
 
     A price is an int in units of 10^−price_decimals of the currency, a size an int in units of
     10^−size_decimals of the thing; `tick`, `lot` and the minima are in those units. `tick` is the
     venue's present grid, always a multiple of one increment. A binary is *one* instrument with two
-    legs; its prices are in YES-space, where 10^price_decimals stands for certainty.
+    legs; its prices are in YES-space, where 10^price_decimals stands for certainty. (`dict=True`
+    gives `one` and `value_divisor` a place to be remembered: every order asks for them many times.)
     """
 
     id: InstrumentId
@@ -114,12 +116,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         if self.tick < 1 or self.lot < 1:
             raise BadInput(f"{self.id}: tick and lot must be at least one increment")
 
-    @property
+    @cached_property
     def one(self) -> int:
         """The price of certainty in YES-space: 1.0 of the currency in price increments."""
         return int(10**self.price_decimals)
 
-    @property
+    @cached_property
     def value_divisor(self) -> int:
         """Return d such that price · size // d is micro-units of the currency."""
         return int(10 ** (self.price_decimals + self.size_decimals - 6))
@@ -147,7 +149,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def cost_micro(self, price: int, size: int) -> int:
         """Return what buying costs, in micro-units, rounded up."""
-        return ceil_div(price * size, self.value_divisor)
+        return -(-price * size // self.value_divisor)
 
     def proceeds_micro(self, price: int, size: int) -> int:
         """Return what selling brings, in micro-units, rounded down."""

@@ -19,6 +19,9 @@ Identity = NewType("Identity", str)
 class OrderState(StrEnum):
     """Where an order stands. The table of moves is in `engine.executor.order_machine`."""
 
+    __hash__ = str.__hash__
+    """The enum's own hash runs in Python; this one is looked up with every event."""
+
     PENDING = "pending"
     """Named and journaled, not yet on its way."""
     SENT = "sent"
