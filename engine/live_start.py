@@ -6,7 +6,7 @@ There is no other way to start. What was found is told, and stored for the dashb
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.journal import Snapshots, decode, latest_snapshots, load
+from engine.journal import Record, Snapshots, decode, latest_snapshots, load
 from engine.live_bots import Kept, folded
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
@@ -92,17 +92,27 @@ def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered
 
     Afterwards call each executor's `recover`: the venue has the last word.
     """
-    found = Recovered()
     if not journal.exists():
-        return found
-    snapshots = latest_snapshots(journal)
+        return Recovered()
+    return rebuild(
+        latest_snapshots(journal), lambda after_seq: load(journal, after_seq=after_seq), executors
+    )
+
+
+def rebuild(
+    snapshots: Snapshots,
+    tail: Callable[[int], Iterable[Record]],
+    executors: Mapping[AccountId, Executor],
+) -> Recovered:
+    """Fill fresh executors from snapshots and from the records after a seq, wherever they lie."""
+    found = Recovered()
     found.told += snapshots.told
     after = _restore(snapshots, executors, found)
     missing = [account for account in executors if account not in after]
     # An account without a snapshot was never in one: its whole past is the journal.
     start = 0 if missing or BOTS not in snapshots.by_name else snapshots.seq
     bots_after = snapshots.by_name[BOTS].seq if BOTS in snapshots.by_name else 0
-    for record in load(journal, after_seq=start):
+    for record in tail(start):
         found.records += 1
         found.seq = record.seq
         message = decode(record)
