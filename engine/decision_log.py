@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, InstrumentId
 from engine.errors import StorageError
 from storage.decisions import (
@@ -27,6 +27,7 @@ from storage.decisions import (
     decision_numbered,
     decisions_around,
 )
+from storage.plans import PlanRow
 
 __all__ = ["DecisionLog", "StoredDecision", "decision_numbered", "decisions_around"]
 
@@ -83,11 +84,11 @@ class DecisionLog:
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
         self._runs: dict[tuple[BotId, InstrumentId], _Run] = {}
-        self._queue: deque[Row] = deque()
+        self._queue: deque[Row | PlanRow] = deque()
         self._queued = self._written = 0
         self._hash = hashlib.blake2b(digest_size=32)
         self._hashed: list[tuple[bytes, int, int]] = []
-        self._batch: list[Row] = []
+        self._batch: list[Row | PlanRow] = []
         self._tries = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -97,8 +98,14 @@ class DecisionLog:
 
     # -- the caller's thread -----------------------------------------------------------------------
 
-    def append(self, decision: Decision) -> None:
-        """Count an alike decision or begin a new row. No I/O. Raises StorageError when full."""
+    def append(self, decision: Decision | Planned) -> None:
+        """Count an alike decision or begin a new row; a plan is a row of its own.
+
+        No I/O. Raises StorageError when full.
+        """
+        if isinstance(decision, Planned):
+            self._append_plan(decision)
+            return
         key = (decision.bot, decision.instrument)
         run = self._runs.get(key)
         if run is not None and decision.alike(run.first):
@@ -117,6 +124,21 @@ class DecisionLog:
         run = _Run(self._row, decision, self._encode(decision))
         self._runs[key] = run
         self._put(run)
+
+    def _append_plan(self, plan: Planned) -> None:
+        if self._queued - self._written >= self._queue_max:
+            self._full()
+        self._queue.append(
+            PlanRow(self._engine_id, plan.instrument, plan.at_ns, self._encode(plan))
+        )
+        self._queued += 1
+
+    def tell(self) -> None:
+        """Queue what still counts as it stands, so that a page sees it; nothing when full."""
+        for run in self._runs.values():
+            if self._queued - self._written >= self._queue_max:
+                return
+            self._put(run)
 
     def _put(self, run: _Run) -> None:
         """Queue the row as it stands, unless it stands so already."""
@@ -225,7 +247,10 @@ class DecisionLog:
             queue = self._queue
             self._batch = [queue.popleft() for _ in range(min(len(queue), BATCH_MAX))]
         try:
-            self._files.write(self._batch)
+            self._files.write(
+                [row for row in self._batch if not isinstance(row, PlanRow)],
+                [row for row in self._batch if isinstance(row, PlanRow)],
+            )
         except StorageError as error:
             self.failure = error
             with self._moved:

@@ -25,7 +25,7 @@ from engine.config import Config
 from engine.decision_log import DecisionLog
 from engine.demo import PORT, locked
 from engine.domain.commands import StartBot
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import CashMoved, HealthChanged
 from engine.domain.instruments import AccountId, BotId, Mode
@@ -207,8 +207,8 @@ def wire(
         )
 
 
-def _deciding(house: House) -> Callable[[Decision], None]:
-    def decide(decision: Decision) -> None:
+def _deciding(house: House) -> Callable[[Decision | Planned], None]:
+    def decide(decision: Decision | Planned) -> None:
         try:
             house.decisions.append(decision)
         except StorageError as error:

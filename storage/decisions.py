@@ -13,9 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
+from storage import plans
 from storage.database import connect_writer, reading, refusals_told, transaction
+from storage.plans import PlanRow, plans_in
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -102,7 +104,7 @@ class DecisionFiles:
                 last = max(last, int(row[0]))
         return last
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], planned: Sequence[PlanRow] = ()) -> None:
         """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
         if self._connection is None:
             self._connection = self._open()
@@ -113,6 +115,7 @@ class DecisionFiles:
                     block = rows[start : start + ROWS_PER_STATEMENT]
                     self._connection.execute(_UPSERT_MANY, tuple(chain.from_iterable(block)))
                 self._connection.executemany(_UPSERT, rows[whole:])
+                self._connection.executemany(plans.INSERT, planned)
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
@@ -137,6 +140,8 @@ class DecisionFiles:
                         for statement in _SCHEMA.split(";"):
                             connection.execute(statement)
                 _check(connection, self._path)
+                for statement in plans.SCHEMA.split(";"):
+                    connection.execute(statement)
         except BaseException:
             connection.close()
             raise
@@ -222,6 +227,29 @@ def decision_numbered(
         if row is not None:
             return _stored(row)
     return None
+
+
+def latest_decision(path: Path, *, bot: str, instrument: str) -> StoredDecision | None:
+    """Return what a bot decided last about an instrument, None = nothing that is still kept."""
+    for file in reversed(files(path)):
+        with reading(file) as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND bot = ? "  # noqa: S608 our own columns
+                "ORDER BY at_ns DESC, row DESC LIMIT 1",
+                (instrument, bot),
+            ).fetchone()
+        if row is not None:
+            return _stored(row)
+    return None
+
+
+def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:
+    """Return what the executor planned about an instrument in the turn of a time, in order."""
+    found: list[Planned] = []
+    for file in files(path):
+        with reading(file) as connection:
+            found += plans_in(connection, instrument=instrument, at_ns=at_ns)
+    return found
 
 
 def _collect(

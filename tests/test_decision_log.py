@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from engine.decision_log import DecisionLog, decision_numbered, decisions_around
-from engine.domain.decisions import Decision, Gate
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
+from engine.domain.orders import OrderId
 from engine.errors import BadInput, StorageError
-from storage.decisions import StoredDecision, files
+from storage.decisions import StoredDecision, files, latest_decision, plans_at
 
 BINARY = InstrumentId("polymarket:0xdd")
 
@@ -214,3 +215,51 @@ def test_foreign_files_and_unreadable_rows_are_told(path: Path) -> None:
     )
     with pytest.raises(BadInput, match="decision row 3 cannot be read"):
         _ = row.decision
+
+
+def plan(at_ns: int, instrument: InstrumentId = BINARY) -> Planned:
+    return Planned(
+        decision=7,
+        account=AccountId("demo"),
+        bot=BotId("maker"),
+        instrument=instrument,
+        at_ns=at_ns,
+        places=(Resting(OrderId(3), Leg.YES, Side.BUY, 4_800, 10),),
+        cancels=(OrderId(1),),
+        rests=(),
+        left=(),
+        rules=(Rule("open_orders", Verdict.PASSED, 1, 2, Unit.COUNT),),
+    )
+
+
+def test_a_plan_is_found_by_its_instrument_and_turn(log: DecisionLog, path: Path) -> None:
+    log.append(plan(50))
+    log.append(plan(60))
+    log.append(plan(50, InstrumentId("other")))
+    log.flush()
+    assert plans_at(path, instrument=BINARY, at_ns=50) == [plan(50)]
+    assert plans_at(path, instrument=BINARY, at_ns=51) == []
+
+
+def test_a_file_of_before_gets_its_plans_when_it_is_written(log: DecisionLog, path: Path) -> None:
+    log.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE plans")
+    assert plans_at(path, instrument=BINARY, at_ns=50) == []
+    again = DecisionLog(path, engine_id="e1", busy_ms=20)
+    again.append(plan(50))
+    again.close()
+    assert plans_at(path, instrument=BINARY, at_ns=50) == [plan(50)]
+
+
+def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> None:
+    log.append(decision(1))
+    log.append(decision(2))
+    log.tell()
+    log.append(decision(3, "quote"))
+    log.flush()
+    found = latest_decision(path, bot="maker", instrument=BINARY)
+    assert found is not None
+    assert (found.number, found.decision.outcome) == (3, "quote")
+    assert latest_decision(path, bot="nobody", instrument=BINARY) is None
+    assert [row.count for row in around(path)] == [2, 1]

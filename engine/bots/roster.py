@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.bots.bot import Bot
 from engine.bots.desk import Desk
+from engine.bots.planned import planned
+from engine.caches.markets import MarketCache
+from engine.domain.decisions import Decision, Planned
+from engine.domain.effects import Effect
 from engine.domain.events import InstrumentListed
 from engine.domain.intents import Target
+from engine.executor.executor import Executor
+
+STARTS_SHIFT = 32
+"""Bits below the start's own number in a decision's: no two starts share a number."""
 
 
 class RosterDesk(Desk):
-    """A `Desk` that admits and dismisses bots between two turns."""
+    """A `Desk` that admits and dismisses bots between two turns, and tells what became of wishes.
+
+    `decide` also hears a `Planned` for every instrument whose orders a turn touched.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: MarketCache,
+        executor: Executor,
+        bots: tuple[Bot, ...],
+        decide: Callable[[Decision | Planned], None],
+    ) -> None:
+        super().__init__(cache=cache, executor=executor, bots=bots, decide=decide)
+        self._explain = decide
+
+    def turn(self, now_ns: int) -> list[Effect]:
+        """Do a `Desk`'s turn and tell what the executor made of the wishes."""
+        effects = super().turn(now_ns)
+        if effects:
+            for one in planned(self.executor, effects, now_ns):
+                self._explain(one)
+        return effects
 
     def begin(self, now_ns: int) -> None:
         """Start the second's tick; no bot is started."""
         self._second_ns = now_ns
+        self._decisions = self.executor.fence << STARTS_SHIFT
 
     def admit(self, bot: Bot, now_ns: int) -> None:
         """Give a bot a seat: it takes what is listed and wanted, and hears of it."""

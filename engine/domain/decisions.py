@@ -1,11 +1,14 @@
-"""Decisions: why a strategy wished what it wished, one record per evaluation."""
+"""Decisions: why a strategy wished what it wished, and what the executor made of the wish."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
-from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Intent
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.intents import Intent, ResidualReason
+from engine.domain.orders import OrderId
 
 
 class Gate(msgspec.Struct, frozen=True, gc=False):
@@ -48,3 +51,79 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             and self.outcome == other.outcome
             and self.intent == other.intent
         )
+
+
+class Verdict(StrEnum):
+    """What a rule of risk said to a plan."""
+
+    PASSED = "passed"
+    SHRANK = "shrank"
+    """It left room for less than was asked."""
+    DENIED = "denied"
+    NOT_ASKED = "not asked"
+    """A rule before it had said no already."""
+
+
+class Unit(StrEnum):
+    """What a rule counts in."""
+
+    NONE = "none"
+    """It holds or it does not."""
+    MICRO = "micro"
+    """Micro-units of the account's currency."""
+    COUNT = "count"
+    SIZE = "size"
+    """Size increments of the instrument."""
+    NS = "ns"
+
+
+class Rule(msgspec.Struct, frozen=True, gc=False):
+    """One rule of risk as it stood after a plan, orders of the plan included."""
+
+    name: str
+    verdict: Verdict
+    value: int
+    limit: int
+    unit: Unit
+
+
+class Resting(msgspec.Struct, frozen=True, gc=False):
+    """One order as a plan saw or made it: price of its own leg, size that may still fill."""
+
+    order: OrderId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+
+
+class LeftOver(msgspec.Struct, frozen=True, gc=False):
+    """A part of a wish that became no order: YES-space side and price, size, and the reason."""
+
+    reason: ResidualReason
+    side: Side
+    price: int
+    size: int
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of the executor about one instrument: the wish against what rested, as a diff.
+
+    Every order of `places` carries `at_ns` as its `created_ns`: that is the exact link back.
+    """
+
+    decision: int
+    """Number of the decision behind the wish; 0 = no wish of a strategy stood."""
+    account: AccountId
+    bot: BotId | None
+    instrument: InstrumentId
+    at_ns: int
+    places: tuple[Resting, ...]
+    cancels: tuple[OrderId, ...]
+    rests: tuple[Resting, ...]
+    """What stayed as it was; orders whose cancel was asked earlier are not among them."""
+    left: tuple[LeftOver, ...]
+    rules: tuple[Rule, ...]
+    """Risk's rules in the order it asks them; empty where nothing was to be placed."""
+    denied: tuple[tuple[str, int], ...] = ()
+    """Every number risk looked at when it said no."""

@@ -109,3 +109,5 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int
     fence: int = 0
     """Token of the engine's lease; an order of an older fence is not ours any more."""
+    decision: int = 0
+    """Number of the decision behind the wish that asked for it; 0 = no strategy's."""

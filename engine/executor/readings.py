@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import Order, OrderId
@@ -14,8 +15,8 @@ from engine.executor.plan import Residual
 from engine.executor.planning import Planning
 from engine.executor.proof import ZeroProof
 from engine.executor.reconciler import Reconciler
-from engine.executor.records import Working
-from engine.executor.settings import MS
+from engine.executor.records import Wish, Working
+from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
 from engine.risk.gate import Denied, RiskGate
@@ -32,6 +33,7 @@ class Readings:
     _markets: Markets
     _planning: Planning
     _reconciler: Reconciler
+    _settings: ExecutorSettings
     _limits_seen: RiskLimits | None = None
     _ages_ns: tuple[int, int] = (0, 0)
 
@@ -49,6 +51,11 @@ class Readings:
         return self._ages_ns
 
     # -- what everyone may ask ---------------------------------------------------------------------
+
+    @property
+    def fence(self) -> int:
+        """Token of the engine's lease: which start this is."""
+        return self._settings.fence
 
     @property
     def healthy(self) -> bool:
@@ -114,6 +121,21 @@ class Readings:
             else:
                 asks += known.remaining
         return bids, asks
+
+    @property
+    def gate(self) -> RiskGate:
+        """The account's gate with its limits, breakers and exposure (read only)."""
+        return self._gate
+
+    def wish(self, instrument: InstrumentId) -> Wish | None:
+        """Return the wish that stands in an instrument; None = nobody wishes anything."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.wish
+
+    def mark(self, instrument: InstrumentId) -> BookMarked | None:
+        """Return the mark of an instrument the executor knows; None before the first."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.mark
 
     def explain(self, instrument: InstrumentId) -> tuple[tuple[Residual, ...], Denied | None]:
         """Return what the last plan left over, and what risk said if it said no."""

@@ -107,10 +107,9 @@ class OrderTable:
 
     def create(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Working:
         """Make a numbered order: what it may take is reserved, its exposure counted."""
-        number = OrderId(self.last_id + 1)
         order = Order(
             account=self.account,
-            id=number,
+            id=OrderId(self.last_id + 1),
             bot=bot,
             instrument=post.instrument.id,
             leg=draft.leg,
@@ -122,9 +121,10 @@ class OrderTable:
             expires_ns=draft.expires_ns,
             created_ns=now_ns,
             fence=self._settings.fence,
+            decision=0 if post.wish is None else post.wish.decision,
         )
         self.ledger.commit(order, draft.size)
-        self.last_id = number
+        self.last_id = order.id
         known = working_of(order, post.instrument)
         self._live(known, post)
         return known

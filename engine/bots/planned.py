@@ -1,0 +1,143 @@
+"""What the executor made of a wish, told for people: the plan as a diff, risk's rules with values.
+
+Reads the executor after its turn and changes nothing. Everything here is a reading of the moment of
+the turn, so it must be asked for before the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.domain.decisions import LeftOver, Planned, Resting, Rule, Unit, Verdict
+from engine.domain.effects import CancelOrders, Effect, PlaceOrder
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.intents import ResidualReason
+from engine.domain.orders import Order, OrderId
+from engine.executor.executor import Executor
+from engine.risk.gate import Denied
+from engine.risk.reasons import DenyReason
+
+R = DenyReason
+_STOPS = (R.LATCHED, R.KILL_DRAWDOWN, R.DRAWDOWN, R.DAILY_LOSS)
+MS = 1_000_000
+
+
+def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[Planned]:
+    """Return one record for every instrument whose orders the effects of one turn touch."""
+    places: dict[InstrumentId, list[Order]] = {}
+    cancels: dict[InstrumentId, list[OrderId]] = {}
+    for effect in effects:
+        if isinstance(effect, PlaceOrder):
+            places.setdefault(effect.order.instrument, []).append(effect.order)
+        elif isinstance(effect, CancelOrders):
+            for number in effect.orders:
+                order = executor.order(number)
+                if order is not None:
+                    cancels.setdefault(order.instrument, []).append(number)
+    return [
+        _planned(executor, key, places.get(key, []), tuple(cancels.get(key, ())), now_ns)
+        for key in dict.fromkeys((*places, *cancels))
+    ]
+
+
+def _planned(
+    executor: Executor,
+    key: InstrumentId,
+    places: list[Order],
+    cancels: tuple[OrderId, ...],
+    now_ns: int,
+) -> Planned:
+    left, denied = executor.explain(key)
+    wish = executor.wish(key)
+    new = {order.id for order in places}
+    working = executor.working(key)
+    bots = [order.bot for order in places] + [known.order.bot for known in working]
+    return Planned(
+        decision=0 if wish is None else wish.decision,
+        account=executor.account,
+        bot=wish.bot if wish is not None else next(iter(bots), None),
+        instrument=key,
+        at_ns=now_ns,
+        places=tuple(Resting(o.id, o.leg, o.side, o.price, o.size) for o in places),
+        cancels=cancels,
+        rests=tuple(
+            Resting(o.id, o.leg, o.side, o.price, known.remaining)
+            for known in working
+            if (o := known.order).id not in new and not known.cancel_asked
+        ),
+        left=tuple(LeftOver(one.reason, one.side, one.price, one.size) for one in left),
+        rules=rules(executor, places, denied, now_ns) if places or denied else (),
+        denied=() if denied is None else denied.numbers,
+    )
+
+
+def rules(
+    executor: Executor, places: list[Order], denied: Denied | None, now_ns: int
+) -> tuple[Rule, ...]:
+    """Return risk's rules in the order it asks them, with what this plan makes of each."""
+    found = [Rule(reason, Verdict.PASSED, 0, 0, Unit.NONE) for reason in _STOPS]
+    if places:
+        found += _numbers(executor, places, now_ns)
+    if denied is None:
+        return _shrunk(executor, places, found)
+    reasons = list(DenyReason)
+    at = reasons.index(denied.reason)
+    known = {rule.name: rule for rule in found}
+    told = []
+    for place, reason in enumerate(reasons):
+        rule = known.get(reason, Rule(reason, Verdict.PASSED, 0, 0, Unit.NONE))
+        if place == at:
+            rule = Rule(reason, Verdict.DENIED, rule.value, rule.limit, rule.unit)
+        elif place > at:
+            rule = Rule(reason, Verdict.NOT_ASKED, 0, 0, Unit.NONE)
+        told.append(rule)
+    return tuple(told)
+
+
+def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]:
+    """Return the rules that count something; exposure holds the orders of the plan already."""
+    gate, last = executor.gate, places[-1]
+    limits, exposure = gate.limits, gate.exposure
+    anchor = gate.breakers.day_start_equity_micro
+    risk = exposure.of(last.instrument)
+    instrument: Instrument = risk.instrument
+    value = max(-(-order.price * order.size // instrument.value_divisor) for order in places)
+    mark = executor.mark(last.instrument)
+    proof_ns = None if mark is None else mark.proof_ns
+    age_ns = 0 if proof_ns is None else now_ns - proof_ns
+    amounts = (
+        (R.ORDER_TOO_LARGE, value, limits.order_value_max),
+        (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max),
+        (R.EXPOSURE_MARKET, risk.market_sum.micro, limits.exposure_market_max),
+        (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), limits.exposure_bot_max),
+        (R.EXPOSURE_ACCOUNT, exposure.account_micro(), limits.exposure_account_max),
+        (R.EXPOSURE_TOTAL, exposure.total_micro(), limits.exposure_total_max),
+    )
+    live = executor.open_and_unknown[0]
+    small = min(order.size for order in places)
+    return [
+        Rule(R.STALE_DATA, Verdict.PASSED, age_ns, limits.data_age_ms_max * MS, Unit.NS),
+        Rule(R.OPEN_ORDERS, Verdict.PASSED, live, limits.open_orders_max, Unit.COUNT),
+        Rule(R.ORDER_TOO_SMALL, Verdict.PASSED, small, instrument.size_min, Unit.SIZE),
+        *(
+            Rule(name, Verdict.PASSED, used, limit.micro(anchor), Unit.MICRO)
+            for name, used, limit in amounts
+        ),
+    ]
+
+
+def _shrunk(executor: Executor, places: list[Order], found: list[Rule]) -> tuple[Rule, ...]:
+    """Mark the tightest amount where risk left a part of the wish over."""
+    if not places:
+        return tuple(found)
+    left, _ = executor.explain(places[-1].instrument)
+    if not any(one.reason is ResidualReason.RISK for one in left):
+        return tuple(found)
+    amounts = [rule for rule in found if rule.unit is Unit.MICRO]
+    tightest = min(amounts, key=lambda rule: rule.limit - rule.value)
+    return tuple(
+        Rule(rule.name, Verdict.SHRANK, rule.value, rule.limit, rule.unit)
+        if rule is tightest
+        else rule
+        for rule in found
+    )
