@@ -21,7 +21,7 @@ from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000

@@ -76,6 +76,7 @@ class Fold:
                 created_ns=order.created_ns,
                 updated_ns=record.at_ns,
                 seq=record.seq,
+                decision=order.decision,
             )
         )
 

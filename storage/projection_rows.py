@@ -39,6 +39,7 @@ class OrderFold(msgspec.Struct, kw_only=True):
     doubts: int = 0
     updated_ns: int
     seq: int
+    decision: int = 0
 
 
 class FillFold(msgspec.Struct, kw_only=True):

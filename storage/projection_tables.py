@@ -42,6 +42,8 @@ class OrderRow(SQLModel, table=True):
     """How often in a row the venue said it does not know the order."""
     updated_ns: int = whole()
     seq: int = whole()
+    decision: int = whole(default=0, sa_column_kwargs={"server_default": "0"})
+    """Number of the decision behind it; 0 = no strategy's."""
 
 
 class FillRow(SQLModel, table=True):

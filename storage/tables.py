@@ -21,6 +21,7 @@ from storage.projection_tables import (
     ProjectionRow,
 )
 from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
+from storage.told_tables import HoldingRow, LimitUseRow, PnlRow
 
 __all__ = [
     "METADATA",
@@ -33,10 +34,13 @@ __all__ = [
     "EngineStateRow",
     "EquityRow",
     "FillRow",
+    "HoldingRow",
     "InstrumentRow",
     "JobRow",
+    "LimitUseRow",
     "ListingRow",
     "OrderRow",
+    "PnlRow",
     "PositionRow",
     "ProjectionRow",
     "RecordingRow",
