@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.intents import Urgency
 from engine.domain.orders import OrderId
 
 
@@ -50,7 +51,7 @@ class StopBot(Command, frozen=True, kw_only=True):
 
 
 class Kill(Command, frozen=True, kw_only=True):
-    """Set the latch and cancel everything in scope. All None = everything."""
+    """Set the latch and cancel everything in scope: one of the three, or none = everything."""
 
     account: AccountId | None = None
     bot: BotId | None = None
@@ -58,9 +59,12 @@ class Kill(Command, frozen=True, kw_only=True):
 
 
 class ReleaseLatch(Command, frozen=True, kw_only=True):
-    """Allow placing again."""
+    """Allow placing again: everywhere, or in the one part a scoped Kill named."""
 
     reason: str
+    account: AccountId | None = None
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
 
 
 class CancelOrderByHand(Command, frozen=True, kw_only=True):
@@ -70,8 +74,12 @@ class CancelOrderByHand(Command, frozen=True, kw_only=True):
     order: OrderId
 
 
+MANUAL = BotId("manual")
+"""Whose orders by hand are: no bot may have this name."""
+
+
 class PlaceManual(Command, frozen=True, kw_only=True):
-    """Place one order by hand, through the same gates."""
+    """Place one order by hand, through the same gates. Price and size in increments of the leg."""
 
     account: AccountId
     instrument: InstrumentId
@@ -79,6 +87,7 @@ class PlaceManual(Command, frozen=True, kw_only=True):
     side: Side
     price: int
     size: int
+    urgency: Urgency = Urgency.REST
 
 
 class ApplySettings(Command, frozen=True, kw_only=True):

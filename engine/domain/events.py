@@ -8,7 +8,7 @@ and of orders have files of their own; everybody imports them from here.
 from __future__ import annotations
 
 from engine.domain.event_base import Event
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.market_events import (
     BookChanged,
     BookDistrusted,
@@ -96,6 +96,8 @@ __all__ = [
     "PositionsListed",
     "QueryFailed",
     "ReferencePriced",
+    "ScopeLatched",
+    "ScopeReleased",
     "StrikeProven",
     "TimerFired",
     "TradePrinted",
@@ -129,6 +131,29 @@ class LatchSet(Event, frozen=True, kw_only=True):
 class LatchReleased(Event, frozen=True, kw_only=True):
     """The operator released the latch."""
 
+    who: str
+    reason: str
+
+
+class ScopeLatched(Event, frozen=True, kw_only=True):
+    """KILL of a part of one account: nothing of it is placed until that is released by hand.
+
+    `bot` or `instrument` names the part; neither = the whole account.
+    """
+
+    account: AccountId
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
+    who: str
+    reason: str
+
+
+class ScopeReleased(Event, frozen=True, kw_only=True):
+    """The operator released the latch of a part of one account."""
+
+    account: AccountId
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
     who: str
     reason: str
 
@@ -183,6 +208,8 @@ VenueEvent = (
     | QueryFailed
 )
 
-HouseEvent = HealthChanged | LatchSet | LatchReleased | CashMoved | TimerFired
+HouseEvent = (
+    HealthChanged | LatchSet | LatchReleased | ScopeLatched | ScopeReleased | CashMoved | TimerFired
+)
 
 AnyEvent = MarketEvent | VenueEvent | HouseEvent

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from engine.domain.commands import InventoryPolicy
+from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, percent_of
 
@@ -138,6 +138,8 @@ class SettingsDocument(Settings):
         for name, bot in self.bots.items():
             if bot.name != name:
                 raise ValueError(f"bot {name!r} calls itself {bot.name!r}")
+            if name == MANUAL:
+                raise ValueError(f"the name {MANUAL!r} belongs to orders by hand")
             if bot.account not in self.accounts:
                 raise ValueError(f"bot {name!r} trades at the unknown account {bot.account!r}")
         return self

@@ -12,13 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.domain.commands import MANUAL, PlaceManual
 from engine.domain.effects import CancelOrders, Effect, SetTimer
-from engine.domain.events import CashMoved, Event, InstrumentListed, TimerFired, VenueEvent
+from engine.domain.events import (
+    CashMoved,
+    Event,
+    InstrumentListed,
+    ScopeLatched,
+    ScopeReleased,
+    TimerFired,
+    VenueEvent,
+)
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.asking import NEVER, Question
+from engine.executor.by_hand import ByHand, Refused
 from engine.executor.hearing import Handler, Hearing
 from engine.executor.house import House
 from engine.executor.ledger import Ledger
@@ -27,9 +37,11 @@ from engine.executor.markets import Markets
 from engine.executor.order_machine import Happened
 from engine.executor.outbox import Outbox
 from engine.executor.planning import Planning
+from engine.executor.proof import Scope, ZeroProof, within
 from engine.executor.readings import Readings
+from engine.executor.records import Working
 from engine.executor.settings import ExecutorSettings
-from engine.executor.sight import Sight
+from engine.executor.sight import Hold, Sight
 from engine.executor.snapshot import decode, encode
 from engine.executor.table import OrderTable
 from engine.risk.gate import RiskGate
@@ -37,7 +49,7 @@ from engine.risk.gate import RiskGate
 __all__ = ["Executor", "ExecutorSettings"]
 
 _UNKNOWN = OrderState.UNKNOWN
-_BOUND = frozenset({*VenueEvent.__args__, CashMoved})
+_BOUND = frozenset({*VenueEvent.__args__, CashMoved, ScopeLatched, ScopeReleased})
 """Events that belong to one account; those of another are not ours to hear."""
 
 
@@ -91,6 +103,7 @@ class Executor(Readings):
         )
         proofs = self._reconciler.proofs
         self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)
+        self._by_hand = ByHand(table, sight, self._gate, out, proofs)
         own: dict[type, Handler] = {
             Quotes: self._mailbox.wish,
             Target: self._mailbox.wish,
@@ -155,8 +168,10 @@ class Executor(Readings):
         table = self._table
         if order.account != self.account or order.id in table.orders:
             return
-        if order.instrument in table.posts:
+        post = table.posts.get(order.instrument)
+        if post is not None:
             table.adopt(order, now_ns)
+            post.bot = MANUAL if order.bot == MANUAL else post.bot
         elif order.id > table.known_until:
             table.homeless[order.id] = order  # it waits for its instrument, and the start for it
             table.last_id = max(table.last_id, order.id)
@@ -229,6 +244,13 @@ class Executor(Readings):
         self._table.ask_cancel(known, now_ns)
         return [CancelOrders(account=self.account, orders=(order,))]
 
+    def place(
+        self, asked: PlaceManual, now_ns: int
+    ) -> tuple[list[Effect], tuple[Working, int] | Refused]:
+        """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
+        made = self._by_hand.place(asked, now_ns, self._ages_ns_max()[0])
+        return self._outbox.take(), made
+
     def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
         """Forget all wishes, cancel everything, place nothing until `resume`, prove zero."""
         self._sight.state.halted = reason
@@ -239,6 +261,26 @@ class Executor(Readings):
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
         self._sight.state.halted = ""
+
+    # -- scoped KILLs ------------------------------------------------------------------------------
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """Scoped KILLs that nobody has released yet."""
+        return tuple(self._sight.state.holds)
+
+    def live_in(self, scope: Scope) -> list[Working]:
+        """Return the orders of a bot or an instrument that may still fill (read only)."""
+        return [known for known in self._table.live() if within(scope, known.order)]
+
+    def prove(self, scope: Scope, now_ns: int) -> None:
+        """Begin to prove that nothing in scope is open; `proven` says when it is."""
+        self._reconciler.proofs.begin(scope, now_ns)
+        self._reconciler.questions.want(Question.LISTING, now_ns)
+
+    def proven(self, scope: Scope) -> ZeroProof | None:
+        """Return the proof that nothing in scope is open; None = not yet."""
+        return self._reconciler.proofs.proven(scope)
 
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop an instrument that is over; False while an order or a holding still needs it."""

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.domain.effects import CancelAll, Severity
-from engine.domain.events import CashMoved, HealthChanged, LatchReleased, LatchSet, ModeChanged
+from engine.domain.effects import CancelAll, CancelScope, Severity
+from engine.domain.events import (
+    CashMoved,
+    HealthChanged,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    ScopeLatched,
+    ScopeReleased,
+)
 from engine.executor.asking import Question
 from engine.executor.markets import Markets
 from engine.executor.outbox import Outbox
 from engine.executor.reconciler import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.sight import Sight
+from engine.executor.sight import Hold, Sight
 from engine.executor.table import OrderTable
 from engine.risk.breakers import Breakers
 from engine.risk.reasons import DenyReason
@@ -54,6 +62,8 @@ class House:
             HealthChanged: self._health,
             LatchSet: self._latch_set,
             LatchReleased: self._latch_released,
+            ScopeLatched: self._scope_latched,
+            ScopeReleased: self._scope_released,
             ModeChanged: self._mode,
             CashMoved: self._cash_moved,
         }
@@ -82,6 +92,31 @@ class House:
         del now_ns
         self._breakers.release_latch(event.reason)
         self._sight.state.contradictions.clear()
+        self._everything_dirty()
+
+    def _scope_latched(self, event: ScopeLatched, now_ns: int) -> None:
+        """Hold placing in a part of the account, cancel what is there, begin to prove it empty."""
+        table, bot, instrument = self._table, event.bot, event.instrument
+        made = Hold(
+            bot=bot, instrument=instrument, who=event.who, reason=event.reason, at_ns=now_ns
+        )
+        holds = self._sight.state.holds
+        if all(hold.place != made.place for hold in holds):
+            holds.append(made)
+        scope = CancelScope(bot=bot, instrument=instrument)
+        self._outbox.effects.append(CancelAll(account=table.account, scope=scope))
+        for known in table.live():
+            order = known.order
+            if bot in (None, order.bot) and instrument in (None, order.instrument):
+                table.ask_cancel(known, now_ns)
+        self._reconciler.proofs.begin(bot or instrument, now_ns)
+        self._reconciler.questions.want(Question.LISTING, now_ns)
+        self._everything_dirty()
+
+    def _scope_released(self, event: ScopeReleased, now_ns: int) -> None:
+        del now_ns
+        state, place = self._sight.state, (event.bot, event.instrument)
+        state.holds = [hold for hold in state.holds if hold.place != place]
         self._everything_dirty()
 
     def _health(self, event: HealthChanged, now_ns: int) -> None:

@@ -52,7 +52,7 @@ class Mailbox:
             self._refuse(bot, instrument, "wishes for an instrument that was never listed")
             return None
         if post.bot != bot:
-            if post.wish is not None:
+            if post.wish is not None or post.by_hand:
                 self._refuse(bot, instrument, f"is the second one here, {post.bot} was first")
                 return None
             post.bot = bot

@@ -10,10 +10,12 @@ from collections import Counter
 
 import msgspec
 
+from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import OrderId
+from engine.executor.by_hand import reduces
 from engine.executor.outbox import Outbox
 from engine.executor.plan import Draft, Plan, Residual
 from engine.executor.planner import plan
@@ -109,6 +111,12 @@ class Planning:
         if reason is not None:
             self._blind(post, reason, now_ns)
             return
+        if wish is None and post.bot == MANUAL and post.by_hand:
+            # Nobody wishes for what a person placed; a bot's order found here again goes.
+            strays = (key for key, known in post.working.items() if known.order.bot != MANUAL)
+            self._cancel(tuple(key for key in strays if not post.working[key].cancel_asked), now_ns)
+            self._leave(post, ())
+            return
         made = self._made(post, now_ns)
         left: list[Residual] = []
         for draft in self._allowed_now(post, made, left, now_ns):
@@ -182,7 +190,7 @@ class Planning:
                 side=draft.side,
                 price=draft.price,
                 size=draft.size,
-                reducing=draft.side is _SELL,
+                reducing=reduces(table, post.instrument, draft.leg, draft.side),
                 post_only=draft.post_only,
             ),
             mark_age_ns=now_ns - mark.proof_ns,
@@ -204,7 +212,7 @@ class Planning:
         known = table.create(draft, bot, post, now_ns)
         self._places.append(PlaceOrder(order=known.order))
         self.orders_placed += 1
-        self._proofs.placed(bot)
+        self._proofs.placed(bot, post.instrument.id)
         return known
 
     # -- a basket ----------------------------------------------------------------------------------

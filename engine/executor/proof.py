@@ -5,10 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.events import OrderReport
-from engine.domain.instruments import AccountId, BotId
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.orders import Order
 from engine.executor.records import Working
 
 LISTINGS_NEEDED = 2
+Scope = BotId | InstrumentId | None
+"""Whose orders a proof is about; None = all of the account. A bot's name has no colon, the id of an
+instrument has one: they cannot be taken for each other."""
+
 PROOFS_MAX = 1_000
 
 
@@ -16,8 +21,7 @@ class ZeroProof(msgspec.Struct, frozen=True, kw_only=True):
     """When it was proven that nothing of ours is open, and what stands there of others."""
 
     account: AccountId
-    bot: BotId | None
-    """None = of the whole account."""
+    scope: Scope
     began_ns: int
     proven_ns: int
     listings: int
@@ -30,34 +34,34 @@ class _Pending(msgspec.Struct, kw_only=True):
 
 
 class Proofs:
-    """Proofs under way and those that succeeded, by bot; None stands for the account."""
+    """Proofs under way and those that succeeded, by scope."""
 
     def __init__(self, account: AccountId) -> None:
         self._account = account
-        self._pending: dict[BotId | None, _Pending] = {}
-        self._proven: dict[BotId | None, ZeroProof] = {}
+        self._pending: dict[Scope, _Pending] = {}
+        self._proven: dict[Scope, ZeroProof] = {}
 
     @property
     def pending(self) -> bool:
         """True while a proof needs more listings."""
         return bool(self._pending)
 
-    def begin(self, bot: BotId | None, now_ns: int) -> None:
-        """Start over proving that nothing of the bot, or of the account, is open."""
-        self._proven.pop(bot, None)
+    def begin(self, scope: Scope, now_ns: int) -> None:
+        """Start over proving that nothing in the scope is open."""
+        self._proven.pop(scope, None)
         if len(self._pending) >= PROOFS_MAX:
             del self._pending[next(iter(self._pending))]
-        self._pending[bot] = _Pending(began_ns=now_ns)
+        self._pending[scope] = _Pending(began_ns=now_ns)
 
-    def proven(self, bot: BotId | None) -> ZeroProof | None:
+    def proven(self, scope: Scope) -> ZeroProof | None:
         """Return the proof; None = not (yet) proven."""
-        return self._proven.get(bot)
+        return self._proven.get(scope)
 
-    def placed(self, bot: BotId) -> None:
+    def placed(self, bot: BotId, instrument: InstrumentId) -> None:
         """Drop proofs a new order has made untrue."""
         if self._proven:
-            self._proven.pop(bot, None)
-            self._proven.pop(None, None)
+            for scope in (bot, instrument, None):
+                self._proven.pop(scope, None)
 
     def listed(
         self,
@@ -68,22 +72,19 @@ class Proofs:
         live: list[Working],
     ) -> None:
         """Take a complete listing and what the table still thinks may fill."""
-        for bot, pending in list(self._pending.items()):
+        for scope, pending in list(self._pending.items()):
             if asked_ns < pending.began_ns:
                 continue
-            open_here = any(bot is None or known.order.bot == bot for known in live)
-            # A listed order of ours whose bot nobody knows is in everybody's scope.
-            known_of_others = {known.order.id for known in live if known.order.bot != bot}
-            open_there = any(
-                bot is None or report.order is None or report.order not in known_of_others
-                for report in ours
-            )
+            others = {known.order.id for known in live if not within(scope, known.order)}
+            open_here = len(others) < len(live)
+            # A listed order of ours that nobody knows is in everybody's scope.
+            open_there = any(report.order is None or report.order not in others for report in ours)
             pending.listings = 0 if open_here or open_there else pending.listings + 1
             if pending.listings >= LISTINGS_NEEDED:
-                del self._pending[bot]
-                self._proven[bot] = ZeroProof(
+                del self._pending[scope]
+                self._proven[scope] = ZeroProof(
                     account=self._account,
-                    bot=bot,
+                    scope=scope,
                     began_ns=pending.began_ns,
                     proven_ns=now_ns,
                     listings=pending.listings,
@@ -91,3 +92,8 @@ class Proofs:
                 )
                 if len(self._proven) > PROOFS_MAX:
                     del self._proven[next(iter(self._proven))]
+
+
+def within(scope: Scope, order: Order) -> bool:
+    """Say whether an order is in a scope."""
+    return scope is None or scope in (order.bot, order.instrument)

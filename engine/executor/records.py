@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.commands import MANUAL
 from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.intents import Basket, Quotes, Target
@@ -100,3 +101,8 @@ class Post:
         """What the last plan could not express."""
         self.denied: Denied | None = None
         """What risk said last, if it said no in the last plan."""
+
+    @property
+    def by_hand(self) -> bool:
+        """True while an order by hand may still fill."""
+        return any(known.order.bot == MANUAL for known in self.working.values())

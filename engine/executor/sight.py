@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.events import VenueMode
+from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.executor.records import Post
 from engine.risk.breakers import Breakers
@@ -19,6 +20,28 @@ _CLOSED = ResidualReason.MARKET_CLOSED
 _DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the account in which nothing is placed until a person releases it."""
+
+    bot: BotId | None
+    instrument: InstrumentId | None
+    """Neither = the whole account."""
+    who: str
+    reason: str
+    at_ns: int
+
+    @property
+    def place(self) -> tuple[BotId | None, InstrumentId | None]:
+        """What it covers."""
+        return self.bot, self.instrument
+
+    def __str__(self) -> str:
+        """Name what it covers, for people."""
+        if self.instrument is not None:
+            return f"instrument {self.instrument}"
+        return "the account" if self.bot is None else f"bot {self.bot}"
+
+
 class SightState(msgspec.Struct, kw_only=True):
     """What must survive a restart."""
 
@@ -26,6 +49,8 @@ class SightState(msgspec.Struct, kw_only=True):
     """Why everything was stopped; empty = it was not."""
     contradictions: list[str] = []
     """What the venue said that cannot be true; cleared when a person releases the latch."""
+    holds: list[Hold] = []
+    """Scoped KILLs that nobody has released yet."""
 
 
 class Sight:
@@ -49,8 +74,19 @@ class Sight:
             return _BLIND
         if self._breakers.latched or self._breakers.stopped is not None or self.state.halted:
             return _RISK
+        if self.state.holds and (None, None) in {hold.place for hold in self.state.holds}:
+            return _RISK
         if self._closed:
             return _CLOSED
+        return None
+
+    def held_by(self, bot: BotId | None, instrument: InstrumentId) -> Hold | None:
+        """Return the scoped KILL that keeps a bot from placing in an instrument; None = none."""
+        for hold in self.state.holds:
+            if hold.instrument == instrument or (
+                hold.instrument is None and hold.bot in (None, bot)
+            ):
+                return hold
         return None
 
     @property
@@ -65,6 +101,7 @@ class Sight:
             found.append(f"risk stop: {self._breakers.stopped}")
         if self.state.halted:
             found.append(f"stopped: {self.state.halted}")
+        found += [f"KILL of {hold} by {hold.who}: {hold.reason}" for hold in self.state.holds]
         if self.mode is not VenueMode.OPEN:
             found.append(f"venue is {self.mode}")
         return tuple(found)
@@ -84,10 +121,11 @@ class Sight:
         self.mode = mode
         self._closed = mode is not VenueMode.OPEN and mode is not VenueMode.POST_ONLY
 
-    @staticmethod
-    def post_block(post: Post, now_ns: int, data_age_ns_max: int) -> ResidualReason | None:
+    def post_block(self, post: Post, now_ns: int, data_age_ns_max: int) -> ResidualReason | None:
         """Return why nothing is placed in one instrument; None = it may be."""
         mark = post.mark
+        if self.state.holds and self.held_by(post.bot, post.instrument.id) is not None:
+            return _RISK
         if post.closed or (mark is not None and mark.closed):
             return _CLOSED
         if mark is None or not mark.trusted or mark.proof_ns is None:

@@ -46,7 +46,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     price: int
     size: int
     reducing: bool
-    """True for a SELL of settled inventory: passes exposure limits where it adds no risk."""
+    """True for a SELL of settled inventory, and for a BUY of the leg that closes what is held:
+    passes exposure limits where it adds no risk."""
     post_only: bool = True
     """False where the order may take: its taker fee is then part of the worst case."""
 
