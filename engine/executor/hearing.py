@@ -44,6 +44,7 @@ H = Happened
 _NAMED, _ACCEPTED, _CANCELLED = H.NAMED, H.ACCEPTED, H.CANCELLED
 _CANCELLING, _PENDING = OrderState.CANCELLING, OrderState.PENDING
 _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
+_NO_FUNDS = CancelReason.NO_FUNDS
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
 """Refusals that belong to trading and need nobody's attention."""
 
@@ -90,29 +91,37 @@ class Hearing:
 
     def _known(self, order: OrderId) -> Working | None:
         """Return the order; None for one that ended so long ago that it was forgotten."""
-        table = self._table
-        known = table.orders.get(order)
-        if known is None and order > table.last_id and order not in table.homeless:
+        known = self._table.orders.get(order)
+        if known is None:
+            self._stray(order)
+        return known
+
+    def _stray(self, order: OrderId) -> None:
+        """Speak up about an order that nobody made; a forgotten or homeless one is no news."""
+        if order > self._table.last_id and order not in self._table.homeless:
             self._outbox.alert(
                 Severity.CRITICAL,
                 "stray_event",
                 f"the venue reports on order {order}, which was never made here",
             )
-        return known
 
     def _plain(self, happened: Happened) -> Handler:
         """Return a handler that only moves the order."""
+        orders, happen = self._table.orders, self._table.happen
 
         def handler(event: Any, now_ns: int) -> None:
-            known = self._known(event.order)
-            if known is not None:
-                self._table.happen(known, happened, now_ns)
+            known = orders.get(event.order)
+            if known is None:
+                self._stray(event.order)
+            else:
+                happen(known, happened, now_ns)
 
         return handler
 
     def _named(self, event: OrderNamed, now_ns: int) -> None:
-        known = self._known(event.order)
+        known = self._table.orders.get(event.order)
         if known is None:
+            self._stray(event.order)
             return
         again = known.identity == event.identity
         known.identity = event.identity
@@ -120,28 +129,34 @@ class Hearing:
             self._table.happen(known, _NAMED, now_ns)
 
     def _accepted(self, event: OrderAccepted, now_ns: int) -> None:
-        known = self._known(event.order)
+        table = self._table
+        known = table.orders.get(event.order)
         if known is None:
+            self._stray(event.order)
             return
-        self._table.happen(known, _ACCEPTED, now_ns)
-        self._table.post_of(known).refusals = 0
+        table.happen(known, _ACCEPTED, now_ns)
+        post = table.posts.get(known.order.instrument) or table.post_of(known)
+        post.refusals = 0
         if known.state is _CANCELLING:
             # The cancel may have reached the venue before the order did: ask once more.
             self._outbox.effects.append(
-                CancelOrders(account=self._table.account, orders=(known.order.id,))
+                CancelOrders(account=table.account, orders=(known.order.id,))
             )
 
     def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
-        known = self._known(event.order)
+        known = self._table.orders.get(event.order)
         if known is None:
+            self._stray(event.order)
             return
         self._table.happen(known, _CANCELLED, now_ns)
-        if event.reason is _KILLED_REST:
-            self._pause(known, self._cross_ns, now_ns)
-        elif event.reason is not _ASKED and event.reason is CancelReason.NO_FUNDS:
-            self._refused(known, now_ns)
-            self.reconciler.questions.want(Question.BALANCES, now_ns)
-        if known.reported > known.filled:
+        reason = event.reason
+        if reason is not _ASKED:
+            if reason is _KILLED_REST:
+                self._pause(known, self._cross_ns, now_ns)
+            elif reason is _NO_FUNDS:
+                self._refused(known, now_ns)
+                self.reconciler.questions.want(Question.BALANCES, now_ns)
+        if known.reported and known.reported > known.filled:
             self.reconciler.want_fills(now_ns)
 
     def _not_sent(self, event: OrderNotSent, now_ns: int) -> None:

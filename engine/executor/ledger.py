@@ -85,13 +85,11 @@ class Ledger:
         A reservation that grows may not exceed what is free: BrokenInvariant. `forced` is for
         orders that exist whether we like it or not (found again after they were believed gone).
         """
+        if remaining <= 0:
+            self.release(order)
+            return
         state = self.state
         old = state.reservations.get(order.id)
-        if remaining <= 0:
-            if old is not None:
-                del state.reservations[order.id]
-                self._rebook(order, old.cash_micro, old.tokens, 0, 0)
-            return
         cash, tokens = 0, remaining
         if order.side is _BUY:
             instrument = state.instruments[order.instrument]
@@ -99,14 +97,28 @@ class Ledger:
             cash = instrument.cost_micro(order.price, remaining)
             if not order.post_only:
                 cash += instrument.taker_fee_micro(order.price, remaining)
-        old_cash, old_tokens = (old.cash_micro, old.tokens) if old is not None else (0, 0)
+        more_cash, more_tokens = cash, tokens
+        if old is not None:
+            more_cash -= old.cash_micro
+            more_tokens -= old.tokens
         if not forced:
-            self._must_be_free(order, cash - old_cash, tokens - old_tokens)
+            self._must_be_free(order, more_cash, more_tokens)
         state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, tokens)
-        self._rebook(order, old_cash, old_tokens, cash, tokens)
+        state.cash_reserved_micro += more_cash
+        if more_tokens:
+            self._own(order.instrument).leg(order.leg).reserved += more_tokens
+
+    def release(self, order: Order) -> None:
+        """Give back all a working order reserved; nothing where it is given back already."""
+        state = self.state
+        old = state.reservations.pop(order.id, None)
+        if old is not None:
+            state.cash_reserved_micro -= old.cash_micro
+            if old.tokens:
+                self._own(order.instrument).leg(order.leg).reserved -= old.tokens
 
     def _must_be_free(self, order: Order, more_cash: int, more_tokens: int) -> None:
-        free = self.cash_free_micro
+        free = self.state.cash_settled_micro - self.state.cash_reserved_micro
         if more_cash > 0 and more_cash > free:
             raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
         if more_tokens > 0:
@@ -116,12 +128,6 @@ class Ledger:
                     f"order {order.id} sells {more_tokens}, settled {leg.settled}, "
                     f"reserved {leg.reserved}"
                 )
-
-    def _rebook(self, order: Order, old_cash: int, old_tokens: int, cash: int, tokens: int) -> None:
-        if cash != old_cash:
-            self.state.cash_reserved_micro += cash - old_cash
-        if tokens != old_tokens:
-            self._own(order.instrument).leg(order.leg).reserved += tokens - old_tokens
 
     def _own(self, instrument: InstrumentId) -> Holding:
         holdings = self.state.holdings

@@ -12,18 +12,15 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.asking import NEVER
-from engine.executor.fill_book import FILLS_KNOWN_MAX
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
 from engine.executor.ledger_state import Booked
+from engine.executor.memory import Memory
 from engine.executor.order_machine import ENDS, FINDINGS, LIVES_AGAIN, MOVES, QUIET, STAYS, Happened
 from engine.executor.plan import Draft
 from engine.executor.records import Post, Working, working_of
 from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook
-
-RETIRE_TRIES_MAX = 8
-"""Ended orders looked at per retirement; those with unsettled fills queue again."""
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
 _FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
@@ -31,22 +28,16 @@ _FILLED_ALL, _FILLED_PART = Happened.FILLED_ALL, Happened.FILLED_PART
 _CANCEL_ASKED = Happened.CANCEL_ASKED
 
 
-class OrderTable:
+class OrderTable(Memory):
     """Orders by id and by instrument, in step with ledger and exposure."""
 
     def __init__(
         self, account: AccountId, ledger: Ledger, exposure: ExposureBook, settings: ExecutorSettings
     ) -> None:
+        super().__init__(ledger, settings.ended_orders_max)
         self.account = account
-        self.ledger = ledger
         self.exposure = exposure
         self._settings = settings
-        self.posts: dict[InstrumentId, Post] = {}
-        self.over: dict[InstrumentId, Post] = {}
-        """Forgotten instruments of which ended orders are still remembered."""
-        self.orders: dict[OrderId, Working] = {}
-        self.ended: dict[OrderId, None] = {}
-        """Ended orders, the longest ended first."""
         self.unknown: dict[OrderId, Working] = {}
         self.homeless: dict[OrderId, Order] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
@@ -180,8 +171,8 @@ class OrderTable:
     def close_books(self, known: Working) -> None:
         """Release everything an order held: it cannot fill any more (law G)."""
         order = known.order
-        self.ledger.commit(order, 0)
-        self.exposure.live(order, 0)
+        self.ledger.release(order)
+        self.exposure.over(order)
         self.posts[order.instrument].working.pop(order.id, None)
         self.live_count -= 1
 
@@ -201,18 +192,22 @@ class OrderTable:
         if move is None:
             raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
         after, kind = move
-        if kind == STAYS:
-            known.state = after
-            return
         known.state = after
+        if kind == STAYS:
+            return
         known.changed_ns = now_ns
         known.missing = 0
+        if kind == QUIET:  # most moves of an order: on its way, arrived, asked to be cancelled
+            if after is _CANCELLING:
+                known.cancel_asked = True
+            return
         number = known.order.id
         if before is _UNKNOWN:
             del self.unknown[number]
             known.cancel_asked = False
         if kind == ENDS:
-            self._end(known)
+            self.close_books(known)
+            self.remember_ended(number)
         elif kind == LIVES_AGAIN:
             self._revive(known)
         if after is _UNKNOWN:
@@ -220,21 +215,12 @@ class OrderTable:
             known.unknown_ns = now_ns
             known.asks = known.not_found = 0
             known.cancel_asked = before is _CANCELLING
-        elif after is _CANCELLING:
-            known.cancel_asked = True
-        if kind != QUIET:
-            self.dirty[known.order.instrument] = None
+        self.dirty[known.order.instrument] = None
 
     def ask_cancel(self, known: Working, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
-
-    def _end(self, known: Working) -> None:
-        self.close_books(known)
-        self.ended[known.order.id] = None
-        if len(self.ended) > self._settings.ended_orders_max:
-            self.retire()
 
     def _revive(self, known: Working) -> None:
         """Take back what was released: the order lives although we believed it had ended."""
@@ -274,27 +260,3 @@ class OrderTable:
         if instrument is not None:
             tell_holding(self.exposure, self.ledger, self.ledger.state.instruments[instrument])
             self.dirty[instrument] = None
-
-    def retire(self) -> None:
-        """Forget the longest ended orders beyond the maximum, unless a fill is undecided."""
-        fills = self.ledger.state.fills
-        ended = self.ended
-        for _ in range(RETIRE_TRIES_MAX):
-            over = len(ended) > self._settings.ended_orders_max
-            if not ended or not (over or len(fills.states) > FILLS_KNOWN_MAX):
-                return
-            number = next(iter(ended))
-            del ended[number]
-            if fills.decided(number):
-                fills.forget(number)
-                self._drop(self.orders[number])
-            else:
-                ended[number] = None
-
-    def _drop(self, known: Working) -> None:
-        instrument = known.order.instrument
-        del self.orders[known.order.id]
-        post = self.posts.get(instrument) or self.over[instrument]
-        post.remembered -= 1
-        if not post.remembered and self.over.pop(instrument, None) is not None:
-            del self.ledger.state.instruments[instrument]

@@ -18,113 +18,17 @@ are against us; fees an order may pay when it fills count as loss.
 
 from __future__ import annotations
 
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg, Side
-from engine.domain.orders import Order, OrderId
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.orders import Order
 from engine.errors import BrokenInvariant
+from engine.risk.instrument_risk import InstrumentRisk, Sum
 
 INSTRUMENTS_MAX = 20_000
 ORDERS_PER_INSTRUMENT_MAX = 10_000
 
-_YES = Leg.YES
 _NO = Leg.NO
 _BASE = Leg.BASE
 _BUY = Side.BUY
-
-
-class Sum:
-    """A running sum of exposure, shared by the instruments it is made of."""
-
-    __slots__ = ("micro",)
-
-    def __init__(self) -> None:
-        self.micro = 0
-
-
-class InstrumentRisk:
-    """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
-
-    `held_yes` and `held_no` are the losses of the holding if YES or NO wins, the worse of with and
-    without pending fills; `live_yes` and `live_no` what live orders add. `micro` is the exposure.
-    """
-
-    __slots__ = (
-        "bot",
-        "bot_sum",
-        "divisor",
-        "held_no",
-        "held_yes",
-        "instrument",
-        "live_no",
-        "live_yes",
-        "maker_pays",
-        "market_sum",
-        "micro",
-        "one",
-        "orders",
-    )
-
-    def __init__(self, instrument: Instrument, market_sum: Sum) -> None:
-        self.bot: BotId | None = None
-        self.bot_sum = Sum()
-        self.market_sum = market_sum
-        self.held_yes = self.held_no = 0
-        self.live_yes = self.live_no = 0
-        self.micro = 0
-        self.orders: dict[OrderId, int] = {}
-        self.learn(instrument)
-
-    def learn(self, instrument: Instrument) -> None:
-        """Take new metadata. Units must not change under live numbers."""
-        self.instrument = instrument
-        self.one = instrument.one if instrument.kind is Kind.BINARY else 0
-        self.divisor = instrument.value_divisor
-        self.maker_pays = instrument.fees.maker_rate_ppm > 0
-
-    def hurts_yes(self, leg: Leg, side: Side) -> bool:
-        """Say under which outcome an order loses: True = if YES wins. Linear ones use this slot."""
-        return leg is _BASE or (leg is _NO) is (side is _BUY)
-
-    def unit(self, leg: Leg, side: Side, price: int) -> int:
-        """Return what one size increment of an order can lose, in price increments."""
-        if side is _BUY:
-            return price
-        # A sale of what is held cannot cost more than the holding did.
-        return 0 if leg is _BASE else self.one - price
-
-    def loss_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
-        """Return what an order adds to the outcome it hurts if it fills, rounded up."""
-        if side is _BUY:
-            loss = -(-price * size // self.divisor)
-        elif leg is _BASE:
-            return 0
-        else:
-            loss = -((price - self.one) * size // self.divisor)
-        if not post_only:
-            loss += max(0, self.instrument.taker_fee_micro(price, size))
-        elif self.maker_pays:
-            loss += self.instrument.maker_fee_micro(price, size)
-        return loss
-
-    def would_be_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
-        """Return the exposure if this order were live too."""
-        if side is _BUY and post_only and not self.maker_pays:
-            added = -(-price * size // self.divisor)  # the usual order, without a call
-        else:
-            added = self.loss_micro(leg, side, price, size, post_only)
-        yes = self.held_yes + self.live_yes
-        no = self.held_no + self.live_no
-        if leg is _BASE or (leg is _NO) is (side is _BUY):
-            return max(yes + added, no, 0)
-        return max(yes, no + added, 0)
-
-    def room_for_micro(self, leg: Leg, side: Side, ceiling: int) -> int:
-        """Return how much loss an order may add so that exposure stays ≤ `ceiling`; −1 = none."""
-        yes = self.held_yes + self.live_yes
-        no = self.held_no + self.live_no
-        mine, other = (yes, no) if self.hurts_yes(leg, side) else (no, yes)
-        if other > ceiling or ceiling < 0:
-            return -1
-        return ceiling - mine
 
 
 class ExposureBook:
@@ -216,28 +120,41 @@ class ExposureBook:
 
     def live(self, order: Order, remaining: int) -> None:
         """Note how much of an order may still fill; 0 = it is over. Idempotent."""
+        if remaining <= 0:
+            if remaining < 0:
+                raise BrokenInvariant(f"order {order.id}: remaining size {remaining} is negative")
+            self.over(order)
+            return
         risk = self._risks.get(order.instrument)
         if risk is None:
-            if remaining == 0:
-                return  # the instrument was forgotten after the order had ended
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
         orders = risk.orders
-        leg, side = order.leg, order.side
         change = -orders.pop(order.id, 0)
-        if remaining > 0:
-            loss = risk.loss_micro(leg, side, order.price, remaining, order.post_only)
-            if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
-                raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
-            orders[order.id] = loss
-            change += loss
-        elif remaining < 0:
-            raise BrokenInvariant(f"order {order.id}: remaining size {remaining} is negative")
+        if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
+            raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
+        loss = risk.loss_micro(order.leg, order.side, order.price, remaining, order.post_only)
+        orders[order.id] = loss
+        change += loss
         if change:
-            if leg is _BASE or (leg is _NO) is (side is _BUY):
-                risk.live_yes += change
-            else:
-                risk.live_no += change
-            self._move(risk)
+            self._grow(risk, order, change)
+
+    def over(self, order: Order) -> None:
+        """Note that an order cannot fill any more. Idempotent."""
+        risk = self._risks.get(order.instrument)
+        if risk is None:
+            return  # the instrument was forgotten after the order had ended
+        loss = risk.orders.pop(order.id, 0)
+        if loss:
+            self._grow(risk, order, -loss)
+
+    def _grow(self, risk: InstrumentRisk, order: Order, change: int) -> None:
+        """Add to what live orders may lose under the outcome the order hurts."""
+        leg = order.leg
+        if leg is _BASE or (leg is _NO) is (order.side is _BUY):
+            risk.live_yes += change
+        else:
+            risk.live_no += change
+        self._move(risk)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument that is over. Raises BrokenInvariant while an order may still fill."""
@@ -284,7 +201,10 @@ class ExposureBook:
 
     def _move(self, risk: InstrumentRisk) -> None:
         """Recompute one instrument and carry the change into the sums."""
-        worst = max(risk.held_yes + risk.live_yes, risk.held_no + risk.live_no, 0)
+        worst = risk.held_yes + risk.live_yes
+        no = risk.held_no + risk.live_no
+        worst = max(worst, no)
+        worst = max(worst, 0)
         grown = worst - risk.micro
         if grown:
             risk.micro = worst

@@ -42,6 +42,7 @@ from engine.domain.instruments import Leg, Side
 from engine.domain.orders import Identity, Order, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
 from engine.executor.records import working_of
+from engine.executor.recount import recount
 
 SHARE = 1_000_000
 MS = 1_000_000
@@ -290,6 +291,7 @@ class World:
             self.wished = (sum(sizes[:2]) * SHARE, sum(sizes[2:]) * SHARE)
             self.tell(rig.mark(best_bid=mid - 50, best_ask=mid + 50), rig.quotes(bids, asks))
         rig.executor.ledger.check()
+        recount(rig.executor._table)
 
     def crash(self) -> None:
         """Die and be born again from the snapshot; what is on the line arrives at the new one."""

@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.errors import InvalidTransition
-from engine.executor.order_machine import FINDINGS, TRANSITIONS, Happened, move
+from engine.executor.order_machine import FINDINGS, MOVES, QUIET, TRANSITIONS, Happened, move
 
 S = OrderState
 H = Happened
@@ -92,3 +92,11 @@ def test_every_state_but_pending_can_book_a_fill() -> None:
 def test_a_finding_is_a_move_out_of_unknown() -> None:
     for finding in FINDINGS.values():
         assert move(S.UNKNOWN, finding) is not S.UNKNOWN
+
+
+def test_a_quiet_move_changes_nothing_but_the_state_and_the_note_of_a_cancel() -> None:
+    for (before, _), (after, meaning) in MOVES.items():
+        if meaning == QUIET:
+            assert S.UNKNOWN not in {before, after}
+            assert before not in ORDER_ENDS
+            assert after not in ORDER_ENDS

@@ -1,0 +1,62 @@
+"""Recount: every sum the executor keeps step by step, made anew from its orders and holdings.
+
+Nothing on the order's way calls it: it is the slow truth the running sums are checked against.
+"""
+
+from __future__ import annotations
+
+from engine.domain.orders import OrderState
+from engine.errors import BrokenInvariant
+from engine.executor.holdings_told import tell_holding
+from engine.executor.ledger import Ledger
+from engine.executor.records import Post
+from engine.executor.table import OrderTable
+from engine.risk.exposure import ExposureBook
+
+
+def recount(table: OrderTable) -> None:
+    """Raise BrokenInvariant where exposure, reservations or counts differ from the orders."""
+    fresh = ExposureBook()
+    ledger = Ledger(currency=table.ledger.state.currency)
+    ledger.state.instruments.update(table.ledger.state.instruments)
+    for post in table.posts.values():
+        _tell(fresh, ledger, post, table)
+        key = post.instrument.id
+        kept, anew = table.exposure.instrument_micro(key), fresh.instrument_micro(key)
+        _equal(f"exposure of {key}", kept, anew)
+    live = [known for post in table.posts.values() for known in post.working.values()]
+    _equal("live orders", table.live_count, len(live))
+    unknown = [known.order.id for known in live if known.state is OrderState.UNKNOWN]
+    _equal("unknown orders", len(table.unknown), len(unknown))
+    _equal("account exposure", table.exposure.account_micro(), fresh.account_micro())
+    for post in table.posts.values():
+        if post.bot is not None:
+            kept, anew = table.exposure.bot_micro(post.bot), fresh.bot_micro(post.bot)
+            _equal(f"exposure of {post.bot}", kept, anew)
+    _reservations(table.ledger, ledger)
+
+
+def _reservations(kept: Ledger, anew: Ledger) -> None:
+    _equal("reserved cash", kept.state.cash_reserved_micro, anew.state.cash_reserved_micro)
+    if kept.state.reservations != anew.state.reservations:
+        raise BrokenInvariant("the reservations are not those of the orders that may still fill")
+    for key, holding in kept.state.holdings.items():
+        reserved = anew.holding(key)
+        _equal(f"reserved YES of {key}", holding.yes.reserved, reserved.yes.reserved)
+        _equal(f"reserved NO of {key}", holding.no.reserved, reserved.no.reserved)
+
+
+def _tell(fresh: ExposureBook, ledger: Ledger, post: Post, table: OrderTable) -> None:
+    """Count one instrument from nothing: its holding, then its orders."""
+    fresh.listed(post.instrument)
+    if post.bot is not None:
+        fresh.assign(post.instrument.id, post.bot)
+    tell_holding(fresh, table.ledger, post.instrument)
+    for known in post.working.values():
+        fresh.live(known.order, known.remaining)
+        ledger.commit(known.order, known.remaining, forced=True)
+
+
+def _equal(what: str, kept: int, anew: int) -> None:
+    if kept != anew:
+        raise BrokenInvariant(f"{what}: kept {kept}, counted anew {anew}")
