@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.live_bots import Seat
+from engine.live_figures import holdings_of, uses_of
 from engine.live_house import House
 from engine.loop import Shell
 from engine.strategies.registry import STRATEGIES
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from storage.told import HoldingSeen, add_pnl, put_holdings, put_limit_use
 
 VERSION = "0.1.0"
 EQUITY_EVERY = 2
 """Seconds between two points of a curve."""
 
+PNL_EVERY = 60
+"""Seconds between two points of a bot's PnL."""
+
 BOOKS_MAX = 12
+WATCHED_MAX = 60
 LEVELS = 8
 MS = 1_000_000
 
@@ -26,6 +33,9 @@ class Teller:
     def __init__(self, house: House) -> None:
         self._house = house
         self._count = 0
+        self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
+        """Whose an instrument of the ledger is: the bot that watched it last."""
+        self._told: dict[tuple[str, str], HoldingSeen] = {}
         self._strategies = {
             name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()
         }
@@ -39,11 +49,51 @@ class Teller:
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
         bots = tuple(_bot(seat) for seat in house.seats.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
-        if self._count % EQUITY_EVERY == 0:
-            for shell in house.shells.values():
-                if not shell.desk.executor.recovering:
+        house.decisions.tell()
+        for shell in house.shells.values():
+            if not shell.desk.executor.recovering:
+                if self._count % EQUITY_EVERY == 0:
                     self._equity(shell, now_ns)
+                self._holdings(shell, now_ns)
+                self._limits(shell, now_ns)
+        if self._count % PNL_EVERY == PNL_EVERY - 1:
+            state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1
+
+    def _holdings(self, shell: Shell, now_ns: int) -> None:
+        """Tell the holdings that changed or whose mark moved."""
+        owners = self._owners.setdefault(shell.account, {})
+        for seat in self._house.seats.values():
+            if seat.shell is shell:
+                owners.update(dict.fromkeys(seat.bot.cells, seat.bot.name))
+        seen = holdings_of(shell.desk.executor, owners)
+        known = {one.instrument for one in seen}
+        for gone in [key for key in owners if key not in known]:
+            del owners[gone]
+        changed = [one for one in seen if self._told.get((one.account, one.instrument)) != one]
+        for key in [key for key in self._told if key[0] == shell.account and key[1] not in known]:
+            del self._told[key]
+        if changed:
+            self._told.update({(one.account, one.instrument): one for one in changed})
+            engine_id = self._house.engine_id
+            self._house.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
+
+    def _limits(self, shell: Shell, now_ns: int) -> None:
+        executor, engine_id = shell.desk.executor, self._house.engine_id
+        bots = [seat.bot.name for seat in self._house.seats.values() if seat.shell is shell]
+        uses = uses_of(executor, bots, now_ns)
+        self._house.state.put(
+            f"limits {shell.account}",
+            lambda c: put_limit_use(
+                c,
+                engine_id,
+                account=executor.account,
+                mode=executor.mode,
+                currency=executor.currency,
+                uses=uses,
+                now_ns=now_ns,
+            ),
+        )
 
     def _equity(self, shell: Shell, now_ns: int) -> None:
         point = equity_of(shell, now_ns)
@@ -83,9 +133,40 @@ class Teller:
             "refusals": self._refusals(),
             "receipt": None if house.receipt is None else house.receipt.sentence(),
             "settings_version": house.settings.version,
+            "latch_reason": self._latch_reason(),
+            "watching": self._watching(),
+            "left": self._left(),
             "books": self._books(),
             "strategies": self._strategies,
         }
+
+    def _latch_reason(self) -> str:
+        """Return who set the latch and why, as risk knows it; empty while it is not set."""
+        shells = self._house.shells.values()
+        return next(
+            (why for s in shells if (why := s.desk.executor.gate.breakers.latch_reason)), ""
+        )
+
+    def _watching(self) -> dict[str, list[str]]:
+        """Return the instruments each bot evaluates."""
+        return {
+            name: sorted(map(str, seat.bot.cells))[:WATCHED_MAX]
+            for name, seat in self._house.seats.items()
+        }
+
+    def _left(self) -> dict[str, Any]:
+        """Return what the last plan of each watched instrument left over, and risk's no."""
+        found: dict[str, Any] = {}
+        for seat in self._house.seats.values():
+            for key in seat.bot.cells:
+                left, denied = seat.shell.desk.executor.explain(key)
+                if (left or denied) and len(found) < WATCHED_MAX:
+                    found[key] = {
+                        "left": [(r.reason, r.side, r.price, r.size) for r in left],
+                        "denied": denied and denied.reason,
+                        "numbers": dict(denied.numbers) if denied else {},
+                    }
+        return found
 
     def _refusals(self) -> list[str]:
         house = self._house

@@ -129,6 +129,7 @@ ROOMS = {
     "engine.live_bots": DRIVER,
     "engine.live_commands": DRIVER,
     "engine.live_feed": DRIVER,
+    "engine.live_figures": DRIVER,
     "engine.live_first": DRIVER,
     "engine.live_house": DRIVER,
     "engine.live_kill": DRIVER,

@@ -1,0 +1,125 @@
+"""What a running engine tells of money each second: holdings, PnL over time, use of limits.
+
+Every function works inside the caller's transaction. The engine's ledger is the source; a page that
+wants the same from the journal reads `storage.views`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.domain.decisions import Unit
+from engine.domain.instruments import Mode
+
+
+class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument of an account. Sizes in increments, money in micro-units of the currency."""
+
+    account: str
+    instrument: str
+    mode: Mode
+    currency: str
+    bot: str
+    """Empty = not known now; what was known before stays."""
+    yes_settled: int
+    yes_pending: int
+    no_settled: int
+    no_pending: int
+    yes_cost_micro: int
+    no_cost_micro: int
+    value_micro: int
+    """At the last two-sided mid, 0 where there never was one."""
+    mid2: int | None
+    marked_ns: int | None
+    realised_micro: int
+    fees_micro: int
+    payout_yes_micro: int | None
+
+    @property
+    def flat(self) -> bool:
+        """True where no token is held or promised."""
+        return not (self.yes_settled or self.yes_pending or self.no_settled or self.no_pending)
+
+
+class LimitUse(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a limit one subject uses: `used` and `limit_value` in `unit`."""
+
+    name: str
+    """The limit's name in the settings, for example `exposure_market_max`."""
+    subject: str = ""
+    """An instrument, a market or a bot; empty where the limit has one subject alone."""
+    used: int
+    limit_value: int
+    unit: Unit
+
+
+def put_holdings(
+    connection: sqlite3.Connection, engine_id: str, seen: Sequence[HoldingSeen], now_ns: int
+) -> None:
+    """Write holdings as they stand; those not named stay as they were told last."""
+    fields = HoldingSeen.__struct_fields__
+    kept = [name for name in fields if name not in ("account", "instrument", "bot")]
+    connection.executemany(
+        f"INSERT INTO holdings (engine_id, {', '.join(fields)}, opened_ns, updated_ns) "  # noqa: S608 our own names
+        f"VALUES (?, {', '.join('?' * len(fields))}, ?, ?) "
+        "ON CONFLICT (engine_id, account, instrument) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in kept)
+        + ", bot = CASE WHEN excluded.bot = '' THEN holdings.bot ELSE excluded.bot END"
+        ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
+        "ELSE coalesce(holdings.opened_ns, excluded.opened_ns) END"
+        ", updated_ns = excluded.updated_ns",
+        [
+            (engine_id, *msgspec.structs.astuple(one), None if one.flat else now_ns, now_ns)
+            for one in seen
+        ],
+    )
+
+
+def add_pnl(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> None:
+    """Add a point for every bot of every account, summed over what `put_holdings` wrote."""
+    connection.execute(
+        "INSERT OR REPLACE INTO pnl (engine_id, account, bot, at_ns, mode, currency, "
+        "realised_micro, fees_micro, unrealised_micro) "
+        "SELECT engine_id, account, bot, ?, mode, currency, sum(realised_micro), sum(fees_micro), "
+        "sum(value_micro - yes_cost_micro - no_cost_micro) FROM holdings "
+        "WHERE engine_id = ? GROUP BY account, bot",
+        (now_ns, engine_id),
+    )
+
+
+def put_limit_use(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    account: str,
+    mode: Mode,
+    currency: str,
+    uses: Sequence[LimitUse],
+    now_ns: int,
+) -> None:
+    """Write an account's use of its limits; what is not among them is not used any more."""
+    connection.execute(
+        "DELETE FROM limit_use WHERE engine_id = ? AND account = ?", (engine_id, account)
+    )
+    connection.executemany(
+        "INSERT INTO limit_use (engine_id, account, name, subject, mode, currency, used, "
+        "limit_value, unit, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                engine_id,
+                account,
+                use.name,
+                use.subject,
+                mode,
+                currency,
+                use.used,
+                use.limit_value,
+                use.unit,
+                now_ns,
+            )
+            for use in uses
+        ],
+    )
