@@ -59,6 +59,9 @@ COMMANDS = {
     ),
     "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
     "demo": Command("engine.demo", "host the demo exchange on a local socket"),
+    "worker": Command(
+        "engine.lab.worker", "run the long jobs of the job table: replays, backups, exports"
+    ),
     "replay": Command(
         "engine.lab.replay_command",
         "play a recording through the same executor, risk and planner that trade",

@@ -133,6 +133,12 @@ def _many(connection: sqlite3.Connection, sql: str, rows: Iterable[tuple[object,
         connection.executemany(sql, batch)
 
 
+def run_of_job(connection: sqlite3.Connection, job: int) -> int | None:
+    """Return the run a job of the worker has stored, None where it has not."""
+    row = connection.execute("SELECT id FROM runs WHERE job = ? LIMIT 1", (job,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def delete_run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> None:
     """Remove a run and its parts. Raises BadInput where there is none."""
     with transaction(connection):

@@ -71,6 +71,7 @@ ROOMS = {
     "engine.journal": Room(may=("storage", "engine.journal_writer"), never=CHANCE),
     "engine.journal_writer": Room(may=("storage",), never=CHANCE),
     "engine.decision_log": Room(may=("storage",), never=CHANCE),
+    "engine.locks": Room(never=SQL | CHANCE),
     "engine.tape_format": Room(libraries=frozenset({"zstandard"}), never=CHANCE),
     "engine.tape": Room(
         may=("engine.tape_format",), libraries=frozenset({"zstandard"}), never=CHANCE
@@ -126,6 +127,7 @@ ROOMS = {
     "engine.loop": DRIVER,
     "engine.main": DRIVER,
     # The live driver's parts: the loop's shells, the threads beside it, what it tells and is told.
+    "engine.live_accounts": DRIVER,
     "engine.live_bots": DRIVER,
     "engine.live_commands": DRIVER,
     "engine.live_feed": DRIVER,
@@ -135,6 +137,7 @@ ROOMS = {
     "engine.live_kill": DRIVER,
     "engine.live_life": DRIVER,
     "engine.live_meter": DRIVER,
+    "engine.live_paper": DRIVER,
     "engine.live_start": DRIVER,
     "engine.live_state": DRIVER,
     "engine.live_told": DRIVER,

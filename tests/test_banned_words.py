@@ -34,6 +34,8 @@ STOPWATCH_MAY = {
     "engine/lab": "tells how long a run took; no decision reads it",
     "engine/command.py": "waits for an answer no longer than asked",
     "engine/kill.py": "waits for a receipt no longer than asked",
+    "engine/locks.py": "waits for a lock no longer than asked",
+    "storage/upkeep.py": "gives up a rewrite that keeps others waiting",
     "engine/journal_writer.py": "waits for a thread no longer than its patience",
 }
 CHANCE_MAY = {

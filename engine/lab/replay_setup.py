@@ -67,6 +67,8 @@ class ReplayOptions:
     latency_ms: int
     decisions: bool
     journal_full: bool
+    job: int | None = None
+    """The worker's job it belongs to; None = asked for by hand."""
 
     def stated(self) -> dict[str, Any]:
         """Return what must be repeated to repeat the run."""
@@ -153,6 +155,7 @@ class PreparedReplay:
             bot=f"replay-{options.strategy}",
             strategy=options.strategy,
             parameters=json.dumps(options.stated()),
+            job=options.job,
             started_ns=self._started_ns,
             finished_ns=time.time_ns(),
             status=RunStatus.FAILED if result.bot_errors else RunStatus.DONE,

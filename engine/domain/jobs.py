@@ -1,0 +1,146 @@
+"""Long jobs by kind: what a person may ask of the worker, each with units, bounds and help."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from engine.domain.instruments import Mode
+from engine.domain.settings import Settings
+from engine.errors import BadInput
+
+
+class FillsBy(StrEnum):
+    """How generous the paper venue of a replay is where the recording does not tell."""
+
+    PESSIMISTIC = "pessimistic"
+    REALISTIC = "realistic"
+    OPTIMISTIC = "optimistic"
+
+
+class Exported(StrEnum):
+    """What can be exported."""
+
+    ORDERS = "orders"
+    FILLS = "fills"
+    POSITIONS = "positions"
+    EQUITY = "equity"
+    ALERTS = "alerts"
+    COMMANDS = "commands"
+    AUDIT = "audit"
+    RUNS = "runs"
+
+
+class ExportFormat(StrEnum):
+    """How an export is written."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+class JobArguments(Settings):
+    """Base of what a job takes."""
+
+
+class ReplayJob(JobArguments):
+    """Play a recording through the same executor, risk and planner that trade."""
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1_000,
+            description="a recording: a name under recordings, or a path",
+        ),
+    ]
+    strategy: Annotated[str, Field(min_length=1, max_length=64)] = "market_maker"
+    parameters: Annotated[
+        dict[str, Any], Field(description="the strategy's, where they differ from its defaults")
+    ] = Field(default_factory=dict)
+    limits: Annotated[
+        dict[str, str],
+        Field(description="risk limits, absolute or with %, e.g. exposure_instrument_max: 20%"),
+    ] = Field(default_factory=dict)
+    cash: Annotated[
+        float, Field(gt=0, le=1_000_000_000, description="starting cash, in the account's currency")
+    ] = 1_000.0
+    model: Annotated[FillsBy, Field(description="how the paper venue fills")] = FillsBy.REALISTIC
+    latency_ms: Annotated[
+        int, Field(ge=0, le=60_000, description="order and cancel latency, ms")
+    ] = 150
+    decisions: Annotated[bool, Field(description="keep a record per evaluation")] = True
+    journal: Annotated[bool, Field(description="keep every record, not only their digest")] = True
+
+
+class BackupJob(JobArguments):
+    """Copy the databases, each consistent in itself, into the folder backups."""
+
+    keep: Annotated[
+        int, Field(ge=1, le=1_000, description="backups kept; older ones are deleted")
+    ] = 14
+
+
+class CompactJob(JobArguments):
+    """Prune what is old, let SQLite look at its tables, give space back. The journal stays whole.
+
+    Orders, fills, positions, the audit and the journal are never pruned.
+    """
+
+    decisions_days: Annotated[
+        int, Field(ge=1, le=3_650, description="days: full decision files older than this go")
+    ] = 30
+    tape_days: Annotated[
+        int, Field(ge=1, le=3_650, description="days: tape segments older than this go")
+    ] = 2
+    equity_days: Annotated[
+        int,
+        Field(ge=1, le=3_650, description="days: older equity is kept once a minute"),
+    ] = 7
+    run_folders: Annotated[
+        int,
+        Field(ge=0, le=100_000, description="newest runs that keep their journal and decisions"),
+    ] = 50
+    vacuum: Annotated[
+        bool, Field(description="rewrite databases that are more than a quarter empty")
+    ] = True
+
+
+class ExportJob(JobArguments):
+    """Write rows of one mode and period as CSV or JSON into the folder exports."""
+
+    what: Annotated[Exported, Field(description="which rows")] = Exported.FILLS
+    mode: Annotated[Mode, Field(description="rows about money: only of this mode")] = Mode.PAPER
+    since: Annotated[
+        dt.date | None, Field(description="first day, UTC, e.g. 2026-03-01; empty = all")
+    ] = None
+    until: Annotated[
+        dt.date | None, Field(description="last day, UTC, included; empty = today")
+    ] = None
+    format: Annotated[ExportFormat, Field(description="csv or json")] = ExportFormat.CSV
+
+
+JOB_KINDS: dict[str, type[JobArguments]] = {
+    "replay": ReplayJob,
+    "backup": BackupJob,
+    "compact": CompactJob,
+    "export": ExportJob,
+}
+"""Every kind of job with the model of its arguments; the worker has a function for each."""
+
+
+def arguments_of(kind: str, text: str) -> JobArguments:
+    """Return a job's arguments from their JSON. Raises BadInput naming kind or argument."""
+    model = JOB_KINDS.get(kind)
+    if model is None:
+        known = ", ".join(sorted(JOB_KINDS))
+        raise BadInput(f"there is no job {kind!r}; known are: {known}")
+    try:
+        return model.model_validate_json(text or "{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = f"{place}: {first['msg']}" if place else first["msg"]
+        raise BadInput(f"job {kind}: {said}") from None

@@ -1,0 +1,157 @@
+"""One job, in the process that runs it: its arguments, its progress, its end.
+
+The worker starts this as a child, so that a job can be ended at any moment and one that dies takes
+nobody with it. The child has no credential: its environment holds none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from types import FrameType
+from typing import Any
+
+from engine import log
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.jobs import JobArguments, arguments_of
+from engine.errors import BadInput, PitbossError, StorageError
+from storage.database import connect_writer, refusals_told
+from storage.jobs import Job, JobState, Progress, find, finish, tell
+from storage.users import ENGINE_ID
+
+TELL_EVERY_S = 0.5
+PARENT_EVERY_S = 0.25
+AGAIN_S = 0.5
+PATIENCE_S = 600.0
+"""How long the end of a job waits for a file that refuses; then the worker offers it again."""
+
+NICENESS = 10
+"""Trading goes first: a job takes what the engine leaves over."""
+
+ORPHANED = 71
+"""Exit code of a child whose worker is gone."""
+
+
+class Cancelled(Exception):
+    """The worker asked this job to end."""
+
+
+class Context:
+    """What a job may use: where things are, and how it tells its progress."""
+
+    def __init__(self, config: Config, job: Job) -> None:
+        self.config = config
+        self.job = job
+        self._clock = WallClock()
+        self._told_s = 0.0
+
+    def now_ns(self) -> int:
+        """Return the time in ns UTC."""
+        return self._clock.now_ns()
+
+    def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Tell how far it is, `done` of `total` units; quick to call, written twice a second.
+
+        Raises Cancelled where this attempt does not count any more.
+        """
+        if _asked.is_set():
+            raise Cancelled
+        now_s = time.monotonic()
+        if now_s - self._told_s < TELL_EVERY_S:
+            return
+        self._told_s = now_s
+        progress = Progress(done=done, total=total, unit=unit, note=note)
+        try:
+            path = self.config.state_path
+            with closing(connect_writer(path, synchronous="NORMAL")) as c, refusals_told(path):
+                goes_on = tell(c, ENGINE_ID, self.job, progress, self.now_ns())
+        except StorageError as error:
+            # Progress is for the eye; the job goes on and tells it later.
+            log.get("job").warning("progress", job=self.job.id, refused=str(error))
+            return
+        if not goes_on:
+            raise Cancelled
+
+
+Work = Callable[[Any, Context], Mapping[str, Any]]
+"""A kind of job: takes its arguments and the context, gives its result as a JSON object."""
+
+
+def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]) -> int:
+    """Run the attempt the worker has claimed, and write its end. Gives the exit code.
+
+    Raises StorageError where the end cannot be written.
+    """
+    _end_with(os.getppid())
+    os.nice(NICENESS)
+    with closing(connect_writer(config.state_path)) as connection:
+        job = find(connection, ENGINE_ID, number)
+    if job is None or job.state is not JobState.RUNNING or job.attempts != attempt:
+        raise BadInput(f"job {number} is not at attempt {attempt}; only the worker starts a job")
+    context = Context(config, job)
+    logger = log.get("job")
+    logger.info("job.begin", job=job.id, kind=job.kind, attempt=attempt)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        arguments: JobArguments = arguments_of(job.kind, job.arguments)
+        result = works[job.kind](arguments, context)
+    except Cancelled:
+        logger.info("job.cancelled", job=job.id)
+        return 0
+    except (PitbossError, OSError) as error:
+        logger.warning("job.failed", job=job.id, error=str(error))
+        _write_end(context, JobState.FAILED, error=str(error))
+        return 0
+    logger.info("job.done", job=job.id)
+    _write_end(context, JobState.DONE, result=json.dumps(result))
+    return 0
+
+
+def _write_end(context: Context, state: JobState, *, result: str = "", error: str = "") -> None:
+    """Write the end; a file that refuses is tried again. Raises StorageError after the patience."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is done is done: it is written
+    path = context.config.state_path
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with closing(connect_writer(path)) as c, refusals_told(path):
+                now_ns = context.now_ns()
+                finish(
+                    c, ENGINE_ID, context.job, state=state, now_ns=now_ns, result=result,
+                    error=error,
+                )  # fmt: skip
+        except StorageError:
+            if time.monotonic() >= until:
+                raise
+            threading.Event().wait(AGAIN_S)
+        else:
+            return
+
+
+_asked = threading.Event()
+"""The worker asked this process to end. It is looked at, too: an exception that a signal raises
+inside a destructor or a callback is lost."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    _asked.set()
+    raise Cancelled
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its worker is gone: the job would otherwise run twice."""
+
+    def watch() -> None:
+        tick = threading.Event()
+        while os.getppid() == parent:
+            tick.wait(PARENT_EVERY_S)
+        os._exit(ORPHANED)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

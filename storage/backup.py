@@ -1,0 +1,156 @@
+"""Backups: every database copied with SQLite's own backup, each consistent in itself.
+
+The state is copied before the journal: a journal that knows more than its projection is what every
+start expects, the other way round would be a projection of records that never were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from engine.errors import StorageError
+from storage.database import connect_reader, refusals_told
+
+PAGES_AT_ONCE = 2_000
+UNFINISHED = ".unfinished-"
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
+
+Told = Callable[[int, int, str], None]
+"""Bytes done, bytes in all, what is copied."""
+
+
+def back_up(files: Mapping[str, Path], folder: Path, *, name: str, tell: Told) -> dict[str, object]:
+    """Copy `files` (name → database, in this order) to `folder/name`; give the manifest.
+
+    A backup appears under its name only when it is whole, checked and on the disk. Raises
+    StorageError where the disk has no room or a copy is damaged, having left nothing behind.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep(folder)
+    total = sum(_size(path) for path in files.values())
+    free = shutil.disk_usage(folder).free
+    if free < total * 11 // 10:
+        raise StorageError(
+            f"a backup needs {total / 1e6:.0f} MB, {folder} has {free / 1e6:.0f} MB free: make "
+            "room or keep fewer backups"
+        )
+    target = folder / name
+    if target.exists():
+        raise StorageError(f"{target} is there already; ask again in a second")
+    unfinished = folder / f"{UNFINISHED}{name}"
+    unfinished.mkdir(mode=0o700)
+    done = 0
+    copied: dict[str, object] = {}
+    try:
+        for label, path in files.items():
+            _copy(path, unfinished / label, partial(_told, tell, label, done, total))
+            size = (unfinished / label).stat().st_size
+            copied[label] = {"bytes": size, "sha256": _digest(unfinished / label)}
+            done += _size(path)
+        manifest: dict[str, object] = {"made": name, "files": copied}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        for file in unfinished.iterdir():
+            _to_disk(file)
+        unfinished.replace(target)
+        _to_disk(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return manifest
+
+
+def _told(tell: Told, label: str, before: int, total: int, copied: int) -> None:
+    tell(min(before + copied, total), total, label)
+
+
+def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
+    """Copy one database as it is at this moment, while others write it."""
+    with closing(connect_reader(source)) as read, closing(sqlite3.connect(target)) as write:
+        with refusals_told(source):
+            # A snapshot that is held: without it the copy would begin anew at every write.
+            read.execute("BEGIN")
+            read.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            size = int(read.execute("PRAGMA page_size").fetchone()[0])
+
+            def told(status: int, remaining: int, pages: int) -> None:
+                del status
+                tell((pages - remaining) * size)
+
+            read.backup(write, pages=PAGES_AT_ONCE, progress=told)
+        with refusals_told(target):
+            write.execute("PRAGMA journal_mode = DELETE")
+            verdict = write.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StorageError(
+            f"the copy of {source} is damaged ({verdict}): the database itself is, too; stop the "
+            "programs and restore the latest backup"
+        )
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a database with what still stands in its log."""
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def backups(folder: Path) -> list[Path]:
+    """Return the whole backups in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
+
+
+def keep_newest(folder: Path, keep: int) -> list[str]:
+    """Delete all but the newest `keep` backups; give the names of those that went."""
+    gone = backups(folder)[:-keep]
+    for path in gone:
+        # Under another name first: half a backup must never look like a whole one.
+        moved = path.with_name(f"{UNFINISHED}{path.name}")
+        path.replace(moved)
+        shutil.rmtree(moved)
+    return [path.name for path in gone]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what an interrupted backup left."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(path)
+
+
+def check_backup(path: Path) -> list[str]:
+    """Return what is wrong with a backup, by its manifest; nothing = it is as it was made."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return [f"{path / MANIFEST} cannot be read: {error}"]
+    wrong = []
+    for label, known in manifest["files"].items():
+        file = path / label
+        if not file.is_file():
+            wrong.append(f"{file} is missing")
+        elif _digest(file) != known["sha256"]:
+            wrong.append(f"{file} is not what was copied: its checksum differs")
+    return wrong

@@ -1,0 +1,159 @@
+"""Exports: rows of one mode and period as a person reads them, streamed to CSV or JSON.
+
+Amounts, prices and sizes are written as decimals in the units the pages show. A price or size whose
+instrument nobody listed stays empty, its whole number stands beside it as `…_raw`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TextIO
+
+import sqlite_utils
+
+from engine.domain.instruments import Mode
+from engine.domain.jobs import Exported, ExportFormat
+from storage.database import connect_reader, refusals_told
+from storage.views import MICRO_DECIMALS, shown
+
+TELL_EVERY_ROWS = 1_000
+_TIME = {
+    Exported.ORDERS: "created_ns",
+    Exported.FILLS: "at_ns",
+    Exported.POSITIONS: "updated_ns",
+    Exported.EQUITY: "at_ns",
+    Exported.ALERTS: "first_ns",
+    Exported.COMMANDS: "created_ns",
+    Exported.AUDIT: "at_ns",
+    Exported.RUNS: "started_ns",
+}
+_OF_NO_MODE = frozenset({Exported.COMMANDS, Exported.AUDIT})
+_PRICES = {Exported.ORDERS: ("price",), Exported.FILLS: ("price",)}
+_SIZES = {
+    Exported.ORDERS: ("size", "filled", "voided"),
+    Exported.FILLS: ("size",),
+    Exported.POSITIONS: ("settled", "pending", "bought", "sold"),
+}
+_LISTED = frozenset({Exported.ORDERS, Exported.FILLS, Exported.POSITIONS})
+
+Told = Callable[[int, int], None]
+"""Rows written, rows in all."""
+
+
+def export(
+    state: Path,
+    target: Path,
+    *,
+    what: Exported,
+    mode: Mode,
+    since_ns: int,
+    until_ns: int,
+    form: ExportFormat,
+    tell: Told,
+) -> int:
+    """Write the rows from `since_ns` on and before `until_ns`; give how many there are.
+
+    The file appears under its name when it is whole. Raises StorageError.
+    """
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    write = _csv if form is ExportFormat.CSV else _json
+    with closing(connect_reader(state)) as connection, refusals_told(state):
+        connection.execute("BEGIN")
+        rows, total, names = _rows(
+            sqlite_utils.Database(connection, recursive_triggers=False), what,
+            (mode, since_ns, until_ns),
+        )  # fmt: skip
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
+                count = write(file, names, _told(rows, total, tell))
+            unfinished.replace(target)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+    return count
+
+
+def _rows(
+    database: sqlite_utils.Database, what: Exported, asked: tuple[Mode, int, int]
+) -> tuple[Iterator[dict[str, Any]], int, list[str]]:
+    """Return the rows, their number and the names of their columns."""
+    at, (mode, since_ns, until_ns) = _TIME[what], asked
+    where = f"t.{at} >= :since AND t.{at} < :until"
+    if what not in _OF_NO_MODE:
+        where += " AND t.mode = :mode"
+    values = {"since": since_ns, "until": until_ns, "mode": str(mode)}
+    joined = listed = ""
+    if what in _LISTED:
+        listed = ", i.price_decimals AS price_decimals, i.size_decimals AS size_decimals"
+        joined = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
+    counted = database.query(
+        f"SELECT count(*) AS n FROM {what} t WHERE {where}",  # noqa: S608 names of our own
+        values,
+    )
+    found = database.query(
+        f"SELECT t.*{listed} FROM {what} t {joined} WHERE {where} ORDER BY t.{at}",  # noqa: S608 names of our own
+        values,
+    )
+    columns = dict.fromkeys(database.table(str(what)).columns_dict)
+    return (
+        (_readable(row, what) for row in found),
+        int(next(iter(counted))["n"]),
+        list(_readable(columns | dict.fromkeys(("price_decimals", "size_decimals")), what)),
+    )
+
+
+def _readable(row: dict[str, Any], what: Exported) -> dict[str, Any]:
+    """Return a row with decimals, the whole numbers beside them, and times in ns UTC."""
+    price, size = row.pop("price_decimals", None), row.pop("size_decimals", None)
+    made: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.endswith("_micro"):
+            made[name.removesuffix("_micro")] = _text(value, MICRO_DECIMALS)
+        elif name in _PRICES.get(what, ()):
+            made |= {name: _text(value, price), f"{name}_raw": value}
+        elif name in _SIZES.get(what, ()):
+            made |= {name: _text(value, size), f"{name}_raw": value}
+        else:
+            made[name] = value
+    return made
+
+
+def _text(value: int | None, decimals: int | None) -> str | None:
+    """Return an amount as text: a float would round it, and JSON has no other decimals."""
+    found = shown(value, decimals)
+    return None if found is None else f"{found:f}"
+
+
+def _told(rows: Iterator[dict[str, Any]], total: int, tell: Told) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows):
+        if number % TELL_EVERY_ROWS == 0:
+            tell(number, total)
+        yield row
+
+
+def _csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    count = 0
+    for row in rows:
+        writer.writerow(row)
+        count += 1
+    return count
+
+
+def _json(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
+    """Write one array, a row per line."""
+    del names
+    count = 0
+    file.write("[")
+    for row in rows:
+        file.write(",\n" if count else "\n")
+        json.dump(row, file, ensure_ascii=False)
+        count += 1
+    file.write("\n]\n")
+    return count

@@ -1,0 +1,267 @@
+"""Long jobs: queued by the engine, claimed and reported by the worker, never lost, never doubled.
+
+queued → running → done | failed | cancelled. Every claim is an attempt with a number of its own:
+what an earlier attempt still reports is not taken. A job whose worker died is offered again,
+and failed with a sentence when that did not help.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import StrEnum
+
+import msgspec
+
+from engine.errors import BadInput
+from storage.audit import note as audit
+from storage.database import transaction
+
+ATTEMPTS_MAX = 3
+"""A job that took its worker with it that often would do so again."""
+
+QUEUED_MAX = 100
+NOTE_LENGTH_MAX = 500
+ERROR_LENGTH_MAX = 2_000
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+JOB_ENDS = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it stands. `arguments` and `result` are JSON objects; times in ns UTC."""
+
+    id: int
+    kind: str
+    arguments: str
+    who: str
+    state: JobState
+    attempts: int
+    cancel_by: str
+    result: str
+    error: str
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is: `done` of `total` units; total 0 = nobody can say."""
+
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    note: str = ""
+
+
+_COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(Job))
+
+
+def _from(row: tuple[object, ...]) -> Job:
+    return msgspec.convert(dict(zip(_COLUMNS.split(", "), row, strict=True)), Job)
+
+
+def queue(
+    connection: sqlite3.Connection,
+    *,
+    engine_id: str,
+    kind: str,
+    arguments: str,
+    who: str,
+    now_ns: int,
+    command: str = "",
+) -> int:
+    """Add a job; give its number. The same `command` never makes a second one.
+
+    Raises BadInput where too many wait already.
+    """
+    with transaction(connection):
+        if command:
+            known = connection.execute(
+                "SELECT id FROM jobs WHERE engine_id = ? AND command = ?", (engine_id, command)
+            ).fetchone()
+            if known:
+                return int(known[0])
+        waiting = connection.execute(
+            "SELECT count(*) FROM jobs WHERE engine_id = ? AND state = ?",
+            (engine_id, JobState.QUEUED),
+        ).fetchone()[0]
+        if waiting >= QUEUED_MAX:
+            raise BadInput(
+                f"{waiting} jobs wait already; is the worker running? Cancel some of them first"
+            )
+        made = connection.execute(
+            "INSERT INTO jobs (engine_id, kind, arguments, who, command, state, attempts, done, "
+            "total, unit, note, created_ns, cancel_by, result, error) "
+            "VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', ?, '', '', '') RETURNING id",
+            (engine_id, kind, arguments, who, command, JobState.QUEUED, now_ns),
+        ).fetchone()
+    return int(made[0])
+
+
+def find(connection: sqlite3.Connection, engine_id: str, job: int) -> Job | None:
+    """Return a job, None where there is none of this number."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM jobs WHERE engine_id = ? AND id = ?",  # noqa: S608 our names
+        (engine_id, job),
+    ).fetchone()
+    return _from(row) if row else None
+
+
+def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | None:
+    """Take the oldest waiting job, None where nothing waits. A second claim gets another one."""
+    if not _anything_waits(connection, engine_id):
+        return None
+    with transaction(connection):
+        row = connection.execute(
+            "UPDATE jobs SET state = ?, attempts = attempts + 1, started_ns = ?, heard_ns = ?, "  # noqa: S608 our names
+            "done = 0, total = 0, unit = '' WHERE id = (SELECT id FROM jobs "
+            f"WHERE engine_id = ? AND state = ? ORDER BY id LIMIT 1) RETURNING {_COLUMNS}",
+            (JobState.RUNNING, now_ns, now_ns, engine_id, JobState.QUEUED),
+        ).fetchone()
+    return _from(row) if row else None
+
+
+def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
+    """Look without taking the write lock: most looks find nothing."""
+    found = connection.execute(
+        "SELECT 1 FROM jobs WHERE engine_id = ? AND state = ? LIMIT 1",
+        (engine_id, JobState.QUEUED),
+    )
+    return found.fetchone() is not None
+
+
+def tell(
+    connection: sqlite3.Connection, engine_id: str, job: Job, progress: Progress, now_ns: int
+) -> bool:
+    """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
+    with transaction(connection):
+        told = connection.execute(
+            "UPDATE jobs SET done = ?, total = ?, unit = ?, note = ?, heard_ns = ? "
+            "WHERE engine_id = ? AND id = ? AND attempts = ? AND state = ?",
+            (
+                progress.done,
+                progress.total,
+                progress.unit,
+                progress.note[:NOTE_LENGTH_MAX],
+                now_ns,
+                *_attempt(engine_id, job),
+            ),
+        )
+    return told.rowcount == 1
+
+
+def wants_cancel(connection: sqlite3.Connection, engine_id: str, job: Job) -> str:
+    """Return who wants a running job to end, '' = nobody."""
+    row = connection.execute(
+        "SELECT cancel_by FROM jobs WHERE engine_id = ? AND id = ?", (engine_id, job.id)
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def finish(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    job: Job,
+    *,
+    state: JobState,
+    now_ns: int,
+    result: str = "",
+    error: str = "",
+) -> bool:
+    """End this attempt. False = it had ended already, or another attempt counts: nothing changed.
+
+    A job that is done has done all of it.
+    """
+    with transaction(connection):
+        moved = connection.execute(
+            "UPDATE jobs SET state = ?, finished_ns = ?, heard_ns = ?, result = ?, error = ?, "
+            "done = CASE WHEN ? THEN total ELSE done END "
+            "WHERE engine_id = ? AND id = ? AND attempts = ? AND state = ?",
+            (
+                state,
+                now_ns,
+                now_ns,
+                result,
+                error[:ERROR_LENGTH_MAX],
+                state is JobState.DONE,
+                *_attempt(engine_id, job),
+            ),
+        )
+    return moved.rowcount == 1
+
+
+def _attempt(engine_id: str, job: Job) -> tuple[object, ...]:
+    return engine_id, job.id, job.attempts, JobState.RUNNING
+
+
+def cancel(
+    connection: sqlite3.Connection, *, engine_id: str, job: int, who: str, now_ns: int
+) -> str:
+    """End a waiting job at once, ask a running one to end; give what was done in a sentence.
+
+    Raises BadInput where there is no such job or it has ended.
+    """
+    with transaction(connection):
+        found = find(connection, engine_id, job)
+        if found is None:
+            raise BadInput(f"there is no job {job}")
+        if found.state in JOB_ENDS:
+            raise BadInput(f"job {job} has ended already: it is {found.state}")
+        waits = found.state is JobState.QUEUED
+        connection.execute(
+            "UPDATE jobs SET cancel_by = ?, state = CASE WHEN ? THEN ? ELSE state END, "
+            "finished_ns = CASE WHEN ? THEN ? ELSE finished_ns END, error = ? WHERE id = ?",
+            (
+                who,
+                waits,
+                JobState.CANCELLED,
+                waits,
+                now_ns,
+                f"cancelled by {who} before it began" if waits else "",
+                job,
+            ),
+        )
+        detail = {"job": job, "kind": found.kind, "was": found.state}
+        audit(
+            connection, engine_id=engine_id, at_ns=now_ns, who=who, what="job cancel", detail=detail
+        )
+    return f"job {job} is cancelled" if waits else f"job {job} was asked to end"
+
+
+def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[tuple[int, str]]:
+    """Settle what ran when the worker ended; give (job, what became of it).
+
+    Call it when a worker starts and nothing of the former one can be alive any more.
+    """
+    told: list[tuple[int, str]] = []
+    with transaction(connection):
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM jobs WHERE engine_id = ? AND state = ? ORDER BY id",  # noqa: S608 our names
+            (engine_id, JobState.RUNNING),
+        ).fetchall()
+        for job in map(_from, rows):
+            state, text = _after_crash(job)
+            ended = state in JOB_ENDS
+            connection.execute(
+                "UPDATE jobs SET state = ?, note = ?, error = ?, finished_ns = ? WHERE id = ?",
+                (state, text, text if ended else "", now_ns if ended else None, job.id),
+            )
+            told.append((job.id, text))
+    return told
+
+
+def _after_crash(job: Job) -> tuple[JobState, str]:
+    if job.cancel_by:
+        return JobState.CANCELLED, f"cancelled by {job.cancel_by}; the worker ended meanwhile"
+    if job.attempts < ATTEMPTS_MAX:
+        text = f"the worker ended during attempt {job.attempts}: it is offered again"
+        return JobState.QUEUED, text
+    text = f"the worker ended during each of {job.attempts} attempts; look into worker.log"
+    return JobState.FAILED, text

@@ -1,0 +1,106 @@
+"""Exports: one mode, one period, decimals as pages show them; whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.instruments import Mode
+from engine.domain.jobs import Exported, ExportFormat
+from engine.errors import StorageError
+from storage.database import connect_writer
+from storage.export import export
+from storage.schema import migrate
+
+Export = Callable[..., list[dict[str, Any]]]
+
+
+def insert(connection: sqlite3.Connection, table: str, **values: object) -> None:
+    marks = ", ".join("?" * len(values))
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+    )
+
+
+def fill(number: int, mode: str, at_ns: int, instrument: str = "polymarket:0xdd") -> dict[str, Any]:
+    return {
+        "engine_id": "e1", "account": mode, "id": f"f{number}", "mode": mode, "order_id": 1,
+        "bot": "maker", "instrument": instrument, "leg": "YES", "side": "BUY", "price": 4_200,
+        "size": 12_340_000, "value_micro": 5_182_800, "fee_micro": 1, "liquidity": "maker",
+        "state": "confirmed", "source": "taped", "at_ns": at_ns, "updated_ns": at_ns, "seq": number,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    path = tmp_path / "state.db"
+    migrate(path)
+    with closing(connect_writer(path)) as connection:
+        insert(
+            connection, "instruments", engine_id="e1", id="polymarket:0xdd", kind="binary",
+            currency="USD", price_decimals=4, size_decimals=6, tick=100, lot=1, market="m",
+            series="", body="{}", updated_ns=1,
+        )  # fmt: skip
+        for number, (mode, at_ns) in enumerate([("demo", 10), ("paper", 20), ("paper", 30)]):
+            insert(connection, "fills", **fill(number, mode, at_ns))
+        insert(connection, "fills", **fill(9, "paper", 40, "unheard:of"))
+    return path
+
+
+@pytest.fixture
+def exported(state: Path, tmp_path: Path) -> Export:
+    def make(**changes: Any) -> list[dict[str, Any]]:
+        asked = {
+            "what": Exported.FILLS, "mode": Mode.PAPER, "since_ns": 0, "until_ns": 1_000,
+            "form": ExportFormat.CSV,
+        } | changes  # fmt: skip
+        target = tmp_path / "exports" / f"x.{asked['form']}"
+        count = export(state, target, tell=lambda *_: None, **asked)
+        with target.open(encoding="utf-8") as file:
+            rows = json.load(file) if asked["form"] == "json" else list(csv.DictReader(file))
+        assert count == len(rows)
+        return rows
+
+    return make
+
+
+def test_only_rows_of_the_mode_and_the_period_are_written(exported: Export) -> None:
+    assert [row["id"] for row in exported()] == ["f1", "f2", "f9"]
+    assert [row["id"] for row in exported(mode=Mode.DEMO)] == ["f0"]
+    assert [row["id"] for row in exported(since_ns=20, until_ns=30)] == ["f1"]
+
+
+def test_numbers_are_decimals_with_the_whole_number_beside(exported: Export) -> None:
+    row = exported()[0]
+    assert (row["price"], row["price_raw"]) == ("0.4200", "4200")
+    assert (row["size"], row["size_raw"]) == ("12.340000", "12340000")
+    assert (row["value"], row["fee"]) == ("5.182800", "0.000001")
+
+
+def test_a_price_of_an_unlisted_instrument_is_not_guessed(exported: Export) -> None:
+    row = exported(form=ExportFormat.JSON)[-1]
+    assert (row["instrument"], row["price"], row["price_raw"]) == ("unheard:of", None, 4_200)
+
+
+@pytest.mark.parametrize("what", Exported)
+@pytest.mark.parametrize("form", ExportFormat)
+def test_everything_can_be_exported_even_where_there_is_nothing(
+    exported: Export, what: Exported, form: ExportFormat
+) -> None:
+    assert exported(what=what, form=form, mode=Mode.LIVE) == []
+
+
+def test_a_missing_state_is_said_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not exist"):
+        export(
+            tmp_path / "no.db", tmp_path / "x.csv", what=Exported.RUNS, mode=Mode.PAPER,
+            since_ns=0, until_ns=1, form=ExportFormat.CSV, tell=lambda *_: None,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
