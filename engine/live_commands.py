@@ -17,22 +17,26 @@ from engine.domain.commands import (
     Command,
     Kill,
     PauseBot,
+    PlaceManual,
     ReleaseLatch,
     ResumeBot,
+    SetMode,
     StartBot,
     StopBot,
+    SyncMarkets,
 )
-from engine.domain.effects import CancelAll, CancelScope
 from engine.domain.orders import OrderState
-from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live_bots import Seat
+from engine.live_by_hand import Hand
 from engine.live_house import House
+from engine.live_markets import Markets
+from engine.live_scopes import Scopes, scoped
+from engine.live_settings import Settings
 from engine.live_start import HOUSE
 from storage.commands import CommandState, LeftCommand, answer
 from storage.latch import Latch, set_latch
 from storage.live import see_alert
-from storage.settings import applied, read
 
 Reply = Callable[[CommandState, str], None]
 DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FAILED
@@ -43,6 +47,10 @@ class Commands:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._hand = Hand(house)
+        self._markets = Markets(house)
+        self._scopes = Scopes(house)
+        self._settings = Settings(house)
 
     def hear(self, left: list[LeftCommand]) -> None:
         """Take claimed commands, oldest first."""
@@ -107,6 +115,11 @@ class Commands:
     def _must_not_be_latched(self, seat: Seat) -> None:
         if seat.shell.desk.executor.latched:
             raise BadInput("the KILL latch is set; release it with a reason first")
+        for hold in seat.shell.desk.executor.holds:
+            if hold.instrument is None and hold.bot in (None, seat.bot.name):
+                raise BadInput(
+                    f"KILL of {hold} by {hold.who} stands; release it with a reason first"
+                )
 
     def pause(self, command: PauseBot, who: str, reply: Reply) -> None:
         """Pause a bot; answered when none of its orders is open any more."""
@@ -142,99 +155,47 @@ class Commands:
         shell.cancel(command.order, house.clock.now_ns())
         reply(DONE, text)
 
+    def place(self, command: PlaceManual, who: str, reply: Reply) -> None:
+        """Place one order by hand; answered when the venue has spoken."""
+        del who
+        self._hand.place(command, _later(reply))
+
     # -- KILL --------------------------------------------------------------------------------------
 
     def kill(self, command: Kill, who: str, reply: Reply) -> None:
-        """Set the latch and cancel everything, or all of one bot; answered with the receipt."""
+        """Set the latch and cancel everything, or all in one scope; answered with the receipt."""
         house = self._house
         now_ns = house.clock.now_ns()
-        if command.instrument is not None or command.account is not None:
-            raise BadInput("KILL covers everything or one bot; pause the bots that trade there")
-        if command.bot is not None:
-            seat = self._seat(command.bot, BotHappened.PAUSE_ASKED)
-            seat.waiting.append(_later(reply))
-            shell = seat.shell
-            shell.ask(
-                CancelAll(account=shell.account, scope=CancelScope(bot=seat.bot.name)), now_ns
-            )
-            seat.pause(now_ns)
+        if scoped(command):
+            self._scopes.kill(command, who, lambda receipt: reply(DONE, receipt.sentence()))
             return
         house.take_latch(Latch(who=who, at_ns=now_ns))
         house.tell_receipt(lambda receipt: reply(DONE, receipt.sentence()))
         set_latch(house.config.kill_path, who, now_ns)
 
     def release(self, command: ReleaseLatch, who: str, reply: Reply) -> None:
-        """Release the latch."""
+        """Release the latch, or that of one scope."""
+        if scoped(command):
+            reply(DONE, self._scopes.release(command, who))
+            return
         self._house.release(who, command.reason)
         reply(DONE, "the latch is released; paused bots stay paused until they are resumed")
 
-    # -- settings ----------------------------------------------------------------------------------
+    # -- settings and markets ----------------------------------------------------------------------
 
     def apply(self, command: ApplySettings, who: str, reply: Reply) -> None:
-        """Read the version where files are read, then go on here."""
+        """Put a saved version in force."""
         del who
-        house = self._house
-        loop = house.ended.get_loop()
+        self._settings.apply(command, _or_refused(reply))
 
-        def fetch(connection: Any) -> None:
-            try:
-                version = read(connection, house.engine_id, command.version)
-            except BadInput as error:
-                text = str(error)
-                loop.call_soon_threadsafe(lambda: reply(REFUSED, text))
-                return
-            loop.call_soon_threadsafe(lambda: self._apply(version.document, command.version, reply))
+    def set_mode(self, command: SetMode, who: str, reply: Reply) -> None:
+        """Move a stopped bot to its twin account of another mode."""
+        self._settings.set_mode(command, who, _or_refused(reply))
 
-        house.state.do(fetch)
-
-    def _apply(self, document: SettingsDocument, version: int, reply: Reply) -> None:
-        house = self._house
-        now_ns = house.clock.now_ns()
-        try:
-            problem = self._problem(document)
-        except (BadInput, ConfigError) as error:
-            problem = str(error)
-        if problem:
-            reply(REFUSED, problem)
-            return
-        for name, account in document.accounts.items():
-            for known, gate in house.gates.items():
-                if known == name:
-                    gate.apply(account.limits)
-        for name in [name for name in house.seats if name not in document.bots]:
-            seat = house.seats.pop(name)
-            seat.shell.desk.dismiss(seat.bot, now_ns)
-        for name, settings in document.bots.items():
-            seat_now = house.seats.get(name)
-            if seat_now is not None and seat_now.settings == settings:
-                continue
-            shell = next(s for known, s in house.shells.items() if known == settings.account)
-            made = Seat(settings, shell)
-            if seat_now is not None:
-                made.bot.state = seat_now.bot.state
-                seat_now.shell.desk.dismiss(seat_now.bot, now_ns)
-            house.seats[name] = made
-            shell.desk.admit(made.bot, now_ns)
-        house.state.do(lambda c: applied(c, house.engine_id, version, now_ns))
-        reply(DONE, f"version {version} is in force")
-
-    def _problem(self, document: SettingsDocument) -> str:
-        """Return why this engine cannot work by a document, or nothing."""
-        house = self._house
-        for name in document.accounts:
-            if name not in house.shells:
-                return f"account {name!r} is new: restart the engine to open it"
-        for name, settings in document.bots.items():
-            seat = house.seats.get(name)
-            if seat is not None and seat.settings != settings and not _rests(seat):
-                return f"bot {name} is {seat.bot.state}: stop it before its settings change"
-            if seat is None or seat.settings != settings:
-                shell = next(s for known, s in house.shells.items() if known == settings.account)
-                Seat(settings, shell)  # raises BadInput where its parameters are wrong
-        for name, seat in house.seats.items():
-            if name not in document.bots and not _rests(seat):
-                return f"bot {name} is {seat.bot.state}: stop it before it is removed"
-        return ""
+    def sync(self, command: SyncMarkets, who: str, reply: Reply) -> None:
+        """Compare the catalog with the venue's listing."""
+        del who
+        self._markets.sync(command.venue, _later(reply))
 
     def ack(self, command: AckAlert, who: str, reply: Reply) -> None:
         """Mark an alert as seen."""
@@ -250,13 +211,12 @@ class Commands:
         house.state.write(seen)
 
 
-def _rests(seat: Seat) -> bool:
-    """Say whether a bot has nothing at work: its settings may change."""
-    return may(seat.bot.state, BotHappened.START_ASKED)
-
-
 def _later(reply: Reply) -> Callable[[bool, str], None]:
     return lambda done, text: reply(DONE if done else FAILED, text)
+
+
+def _or_refused(reply: Reply) -> Callable[[bool, str], None]:
+    return lambda done, text: reply(DONE if done else REFUSED, text)
 
 
 COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None]] = {
@@ -265,8 +225,11 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None
     PauseBot: Commands.pause,
     StopBot: Commands.stop,
     CancelOrderByHand: Commands.cancel,
+    PlaceManual: Commands.place,
     Kill: Commands.kill,
     ReleaseLatch: Commands.release,
     ApplySettings: Commands.apply,
+    SetMode: Commands.set_mode,
+    SyncMarkets: Commands.sync,
     AckAlert: Commands.ack,
 }

@@ -27,8 +27,9 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BadInput, StorageError
 from engine.journal import SNAPSHOT_EVERY, JournalWriter
 from engine.live_bots import Kept, Seat
-from engine.live_kill import Ending, KillWatch, Proving
+from engine.live_kill import KillWatch
 from engine.live_meter import Meter
+from engine.live_proofs import Proofs
 from engine.live_start import BOTS, HOUSE
 from engine.live_state import Projector, StateKeeper
 from engine.loop import Shell
@@ -36,13 +37,10 @@ from engine.risk.gate import RiskGate
 from engine.tape import Tape
 from engine.venues.demo.client import DemoVenue
 from storage.latch import Latch
-from storage.live import KILL_PROOF, Receipt, keep_receipt, put_instrument, put_payout, raise_alert
+from storage.live import put_instrument, put_payout, raise_alert
 from storage.settings import SettingsVersion
 
 UNKEPT_MAX = 10_000
-NOT_PROVEN_AFTER_NS = 2_000_000_000
-"""After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
-
 FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed instrument stays in the caches: late settlements arrive within seconds."""
 
@@ -50,10 +48,9 @@ LEARNED_EVERY_NS = 20 * 1_000_000_000
 """How often the bots' learning is kept: a few kilobytes."""
 
 CLOCK = "clock"
-Told = Callable[[Receipt], None]
 
 
-class House:
+class House(Proofs):
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
     def __init__(
@@ -78,6 +75,7 @@ class House:
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, DemoVenue] = {}
         self.seats: dict[str, Seat] = {}
+        self.watchers: list[Callable[[int], None]] = []
         self.state: StateKeeper
         self.projector: Projector
         self.watch: KillWatch
@@ -94,13 +92,6 @@ class House:
         self._snapshot_seq = recorder.seq
         self._learned_ns = self.started_ns
         self._closed: deque[tuple[int, InstrumentId]] = deque()
-
-    def _nothing_proven(self) -> None:
-        self.proving: Proving | None = None
-        self.receipt: Receipt | None = None
-        self._what = KILL_PROOF
-        self._told: list[Told] = []
-        self._said: tuple[int, tuple[str, ...]] = (0, ())
 
     # -- what everybody tells ----------------------------------------------------------------------
 
@@ -182,54 +173,6 @@ class House:
                 seat.pause(now_ns)
         self.log.warning("kill.taken", who=who)
 
-    def begin_proof(
-        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
-    ) -> None:
-        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
-        self._what = what
-        endings = {}
-        for account, shell in self.shells.items():
-            executor = shell.desk.executor
-            ending = Ending(
-                executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
-            )
-            endings[str(account)] = ending
-            shell.watching = ending.hear
-        self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
-        self.receipt = None
-        self._said = (at_ns, ())
-
-    def tell_receipt(self, told: Told) -> None:
-        """Call when the proof under way is done, or the latest one at once."""
-        if self.proving is None and self.receipt is not None:
-            told(self.receipt)
-        else:
-            self._told.append(told)
-
-    def prove(self, now_ns: int) -> None:
-        """Look whether the proof is done; keep the receipt when it is or what lacks has changed."""
-        proving = self.proving
-        if proving is None:
-            return
-        receipt = proving.receipt(now_ns)
-        missing = tuple(why for account in receipt.accounts for why in account.missing)
-        if not receipt.proven:
-            at_ns, said = self._said
-            if now_ns - at_ns < NOT_PROVEN_AFTER_NS or missing == said:
-                return
-        self._said = (now_ns, missing)
-        self.receipt = receipt
-        engine_id, what = self.engine_id, self._what
-        self.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
-        self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
-        if receipt.proven:
-            self.proving = None
-            for shell in self.shells.values():
-                shell.watching = None
-            told, self._told = self._told, []
-            for one in told:
-                one(receipt)
-
     def release(self, who: str, reason: str) -> None:
         """Release the latch. Raises BadInput without a reason or without the proof, OSError."""
         if not reason.strip():
@@ -251,6 +194,8 @@ class House:
         for seat in self.seats.values():
             seat.watch(now_ns)
         self.prove(now_ns)
+        for watch in self.watchers:
+            watch(now_ns)
 
     def second(self, now_ns: int) -> None:
         """Once a second: the clock's jump, what waits for the journal, what is over."""

@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.clock import Clock
 from engine.domain.events import CancelRefused, Event, OrderCancelled
+from engine.domain.instruments import InstrumentId
+from engine.domain.orders import OrderState
 from engine.executor.executor import Executor
+from engine.executor.holdings import Holding
+from engine.executor.proof import Scope, ZeroProof, within
 from engine.gateway.core import GatewayCore
+from engine.loop import Shell
 from storage.latch import Latch, read_latch, set_latch
 from storage.live import AccountProof, Receipt
 
@@ -30,6 +35,7 @@ HUNG = 70
 LISTINGS_NEEDED = 2
 MS = 1_000_000
 REFUSED_MAX = 1_000
+ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
 
 
 def block_signal() -> None:
@@ -96,6 +102,29 @@ class KillWatch:
             os._exit(HUNG)
 
 
+class Ears(dict[str, Callable[[Event], None]]):
+    """Who hears an account's reports, by name."""
+
+    def __call__(self, event: Event) -> None:
+        """Tell everybody."""
+        for hear in tuple(self.values()):
+            hear(event)
+
+
+def listen(shell: Shell, name: str, hear: Callable[[Event], None]) -> None:
+    """Have every report of an account told under this name, until `deafen`."""
+    ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
+    ears[name] = hear
+    shell.watching = ears
+
+
+def deafen(shell: Shell, name: str) -> None:
+    """Tell nothing more under this name."""
+    if isinstance(shell.watching, Ears):
+        shell.watching.pop(name, None)
+        shell.watching = shell.watching or None
+
+
 class Ending:
     """One account on its way to a proof: what was cancelled, what was refused, what is missing."""
 
@@ -108,7 +137,21 @@ class Ending:
         self._open = open_before
         self._cancelled = 0
         self._refused: dict[int, str] = {}
-        self._landed_ns = 0 if core.places_in_flight else began_ns
+        self._landed_ns = 0 if self._on_their_way() else began_ns
+
+    def _on_their_way(self) -> int:
+        """Return how many places were sent and have not answered."""
+        return self._core.places_in_flight
+
+    def _alive(self) -> tuple[int, int]:
+        """Return how many orders may still fill, and how many of them are UNKNOWN."""
+        return self._executor.open_and_unknown
+
+    def _proof(self) -> ZeroProof | None:
+        return self._executor.proven_zero()
+
+    def _left(self) -> dict[InstrumentId, Holding]:
+        return dict(self._executor.ledger.held)
 
     def hear(self, event: Event) -> None:
         """Take what the venue said to our cancels."""
@@ -121,14 +164,14 @@ class Ending:
     def proof(self, now_ns: int) -> AccountProof:
         """Return what is proven by now."""
         executor = self._executor
-        if not self._landed_ns and not self._core.places_in_flight:
+        if not self._landed_ns and not self._on_their_way():
             self._landed_ns = now_ns
-        live, unknown = executor.open_and_unknown
-        proven = executor.proven_zero()
+        live, unknown = self._alive()
+        proven = self._proof()
         listings = 0 if proven is None else proven.listings
         missing = []
         if not self._landed_ns:
-            missing.append(f"{self._core.places_in_flight} places on their way have not answered")
+            missing.append(f"{self._on_their_way()} places on their way have not answered")
         if listings < LISTINGS_NEEDED:
             missing.append("no two complete listings of open orders in a row without one of ours")
         if unknown:
@@ -137,7 +180,6 @@ class Ending:
             )
         if live > unknown:
             missing.append(f"{live - unknown} orders may still fill")
-        held = executor.ledger.held
         return AccountProof(
             account=executor.account,
             mode=executor.mode,
@@ -150,10 +192,44 @@ class Ending:
             live=live,
             inventory=tuple(
                 (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
-                for key, one in held.items()
+                for key, one in self._left().items()
             ),
             foreign=proven.foreign if proven is not None else (),
             missing=tuple(missing),
+        )
+
+
+class ScopedEnding(Ending):
+    """A part of an account on its way to a proof: one bot, one instrument, or None = all of it."""
+
+    def __init__(
+        self, executor: Executor, core: GatewayCore, *, began_ns: int, scope: Scope
+    ) -> None:
+        self._scope = scope
+        before = len(executor.live_in(scope))
+        super().__init__(executor, core, began_ns=began_ns, open_before=before)
+
+    def hear(self, event: Event) -> None:
+        """Take what the venue said to the cancels of this scope."""
+        number = getattr(event, "order", None)
+        order = None if number is None else self._executor.order(number)
+        if order is not None and within(self._scope, order):
+            super().hear(event)
+
+    def _on_their_way(self) -> int:
+        return sum(known.state in ON_THEIR_WAY for known in self._executor.live_in(self._scope))
+
+    def _alive(self) -> tuple[int, int]:
+        live = self._executor.live_in(self._scope)
+        return len(live), sum(known.state is OrderState.UNKNOWN for known in live)
+
+    def _proof(self) -> ZeroProof | None:
+        return self._executor.proven(self._scope)
+
+    def _left(self) -> dict[InstrumentId, Holding]:
+        held = dict(self._executor.ledger.held)
+        return {key: one for key, one in held.items() if key == self._scope} or (
+            held if self._scope is None else {}
         )
 
 
@@ -161,9 +237,17 @@ class Proving:
     """A KILL or a stop on its way to its receipt, over all accounts in its scope."""
 
     def __init__(
-        self, *, name: str, who: str, reason: str, latched_ns: int, endings: dict[str, Ending]
+        self,
+        *,
+        name: str,
+        who: str,
+        reason: str,
+        latched_ns: int,
+        endings: Mapping[str, Ending],
+        scope: str = "",
     ) -> None:
         self.endings = endings
+        self._scope = scope
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""
         self._head = (name, who, reason, latched_ns)
@@ -182,4 +266,5 @@ class Proving:
             proven=not missing and not any(account.missing for account in accounts),
             accounts=accounts,
             missing=missing,
+            scope=self._scope,
         )

@@ -19,6 +19,7 @@ from storage.audit import note
 
 KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
+SCOPE_PROOF = "scoped kill receipt"
 START_FOUND = "start found"
 
 
@@ -97,6 +98,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     proven: bool
     accounts: tuple[AccountProof, ...]
     missing: tuple[str, ...] = ()
+    scope: str = ""
+    """What a scoped KILL covered, in words; empty = everything."""
 
     def sentence(self) -> str:
         """Return it in one sentence."""
@@ -108,7 +111,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
             f"{held} instruments"
         )
         if self.proven:
-            return f"PROVEN: nothing of ours is open at {len(self.accounts)} accounts; {told}"
+            whose = self.scope or "ours"
+            return f"PROVEN: nothing of {whose} is open at {len(self.accounts)} accounts; {told}"
         lacking = [*self.missing]
         lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
         return f"NOT PROVEN: {'; '.join(lacking)}; {told}"

@@ -1,0 +1,81 @@
+"""Proofs of a whole house: that nothing of ours is open anywhere after a KILL or a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.domain.instruments import AccountId
+from engine.live_kill import Ending, Proving, deafen, listen
+from engine.live_state import StateKeeper
+from engine.loop import Shell
+from storage.live import KILL_PROOF, Receipt, keep_receipt
+
+NOT_PROVEN_AFTER_NS = 2_000_000_000
+"""After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
+
+Told = Callable[[Receipt], None]
+
+
+class Proofs:
+    """The proof under way, over all accounts, and its receipt."""
+
+    engine_id: str
+    shells: dict[AccountId, Shell]
+    state: StateKeeper
+    log: Any
+
+    def _nothing_proven(self) -> None:
+        self.proving: Proving | None = None
+        self.receipt: Receipt | None = None
+        self._what = KILL_PROOF
+        self._told: list[Told] = []
+        self._said: tuple[int, tuple[str, ...]] = (0, ())
+
+    def begin_proof(
+        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
+    ) -> None:
+        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
+        self._what = what
+        endings = {}
+        for account, shell in self.shells.items():
+            executor = shell.desk.executor
+            ending = Ending(
+                executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
+            )
+            endings[str(account)] = ending
+            listen(shell, "proof", ending.hear)
+        self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        self.receipt = None
+        self._said = (at_ns, ())
+
+    def tell_receipt(self, told: Told) -> None:
+        """Call when the proof under way is done, or the latest one at once."""
+        if self.proving is None and self.receipt is not None:
+            told(self.receipt)
+        else:
+            self._told.append(told)
+
+    def prove(self, now_ns: int) -> None:
+        """Look whether the proof is done; keep the receipt when it is or what lacks has changed."""
+        proving = self.proving
+        if proving is None:
+            return
+        receipt = proving.receipt(now_ns)
+        missing = tuple(why for account in receipt.accounts for why in account.missing)
+        if not receipt.proven:
+            at_ns, said = self._said
+            if now_ns - at_ns < NOT_PROVEN_AFTER_NS or missing == said:
+                return
+        self._said = (now_ns, missing)
+        self.receipt = receipt
+        engine_id, what = self.engine_id, self._what
+        self.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
+        self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
+        if receipt.proven:
+            self.proving = None
+            for shell in self.shells.values():
+                deafen(shell, "proof")
+            told, self._told = self._told, []
+            for one in told:
+                one(receipt)
