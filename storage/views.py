@@ -15,19 +15,39 @@ from typing import Any
 
 from engine.domain.instruments import Mode
 from engine.domain.orders import ORDER_ENDS
+from storage.curves import MICRO_DECIMALS, POINTS_MAX, Point, equity, run_equity
 
-POINTS_MAX = 1_500
-"""Most points of one curve (dashboard: charts stay quick)."""
+__all__ = [
+    "MICRO_DECIMALS",
+    "POINTS_MAX",
+    "ROWS_MAX",
+    "Point",
+    "Row",
+    "alerts",
+    "audit",
+    "bots",
+    "commands",
+    "engine_state",
+    "equity",
+    "fills",
+    "jobs",
+    "order",
+    "orders",
+    "positions",
+    "rows_of",
+    "run",
+    "run_equity",
+    "run_markets",
+    "runs",
+    "shown",
+]
 
 ROWS_MAX = 500
 """Most rows of one table."""
 
-MICRO_DECIMALS = 6
 Row = dict[str, Any]
-Point = tuple[int, Decimal]
-"""(at_ns, amount in the currency)."""
 
-_DECIMALS = "i.price_decimals AS price_decimals, i.size_decimals AS size_decimals"
+_DECIMALS = "i.price_decimals, i.size_decimals, i.kind AS listed_kind, i.currency"
 _LISTED = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
 
 
@@ -108,6 +128,17 @@ def orders(
     return _in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
 
 
+def order(connection: sqlite3.Connection, engine_id: str, account: str, number: int) -> Row | None:
+    """Return one order, None where there is none."""
+    found = connection.execute(
+        f"SELECT t.*, {_DECIMALS} FROM orders t {_LISTED} "  # noqa: S608 our own words
+        "WHERE t.engine_id = ? AND t.account = ? AND t.id = ?",
+        (engine_id, account, number),
+    )
+    rows = _in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+    return rows[0] if rows else None
+
+
 def fills(
     connection: sqlite3.Connection,
     engine_id: str,
@@ -154,53 +185,6 @@ def positions(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> 
     return _in_units(rows_of(found), (), ("settled", "pending", "bought", "sold"))
 
 
-def equity(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    *,
-    account: str,
-    since_ns: int = 0,
-    until_ns: int = 2**63 - 1,
-) -> list[Point]:
-    """Return an account's equity at risk's marks, at most 1,500 points, extremes kept."""
-    return _curve(
-        connection,
-        "FROM equity WHERE engine_id = ? AND account = ? AND at_ns BETWEEN ? AND ?",
-        (engine_id, account, since_ns, until_ns),
-    )
-
-
-def _curve(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Point]:
-    """Thin a curve out to the lowest and the highest point of each slice, and both its ends."""
-    count, first, last = connection.execute(
-        f"SELECT count(*), min(at_ns), max(at_ns) {where}",
-        values,
-    ).fetchone()
-    if count <= POINTS_MAX:
-        found = connection.execute(
-            f"SELECT at_ns, equity_micro {where} ORDER BY at_ns",
-            values,
-        ).fetchall()
-    else:
-        slices = (POINTS_MAX - 2) // 2
-        width = (last - first) // slices + 1
-        points: set[tuple[int, int]] = set()
-        for extreme in ("min", "max"):
-            # SQLite gives at_ns of the very row that is the extreme.
-            points.update(
-                connection.execute(
-                    f"SELECT at_ns, {extreme}(equity_micro) {where} GROUP BY (at_ns - ?) / ?",
-                    (*values, first, width),
-                )
-            )
-        ends = connection.execute(
-            f"SELECT at_ns, equity_micro {where} AND at_ns IN (?, ?)",
-            (*values, first, last),
-        )
-        found = sorted(points | set(ends))
-    return [(at_ns, Decimal(micro).scaleb(-MICRO_DECIMALS)) for at_ns, micro in found]
-
-
 # -- runs ------------------------------------------------------------------------------------------
 
 
@@ -241,13 +225,6 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
         (engine_id, run_id),
     )
     return _in_units(rows_of(found), (), ("position_left",))
-
-
-def run_equity(connection: sqlite3.Connection, engine_id: str, run_id: int) -> list[Point]:
-    """Return a run's equity at mid, at most 1,500 points, extremes kept."""
-    return _curve(
-        connection, "FROM run_equity WHERE engine_id = ? AND run = ?", (engine_id, run_id)
-    )
 
 
 # -- people and the house --------------------------------------------------------------------------

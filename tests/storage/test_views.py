@@ -322,3 +322,12 @@ def test_frequent_questions_use_their_index(state: Path, sql: str, index: str) -
         plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}"))
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_one_order_is_found_by_account_and_number(connection: Connection) -> None:
+    insert_order(connection, 7, decision=99)
+    found = views.order(connection, "e1", "paper", 7)
+    assert found is not None
+    assert (found["id"], found["decision"]) == (7, 99)
+    assert views.order(connection, "e1", "paper", 8) is None
+    assert views.order(connection, "e2", "paper", 7) is None

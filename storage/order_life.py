@@ -1,0 +1,110 @@
+"""The life of one order: every record of the journal that tells of it, in order.
+
+The journal has no index by order. Its records are in the order of time, so the first one is found
+by halves, and the rest lies between there and the last record the projection saw of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder
+from engine.domain.events import OrderReported
+from storage.database import reading
+from storage.journal import owner
+from storage.records import Record, decode
+
+SCANNED_MAX = 400_000
+"""Most records one life is searched in; a third of a second."""
+
+_pack = msgspec.msgpack.encode
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of an order's life."""
+
+    seq: int
+    at_ns: int
+    kind: str
+    told: Any
+    """The message itself."""
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """All moments of a life that were found; `whole` False = the search ended before its end."""
+
+    moments: tuple[Moment, ...]
+    whole: bool
+
+
+def life_of(
+    path: Path,
+    *,
+    account: str,
+    order: int,
+    created_ns: int,
+    last_seq: int,
+    fills: Sequence[str] = (),
+) -> Life:
+    """Return an order's life between its placing and `last_seq`; `fills` are its fills' ids.
+
+    Raises StorageError where the journal cannot be read, JournalCorrupt for an unreadable record.
+    """
+    named = _pack("order") + _pack(order)
+    placed = _pack("id") + _pack(order) + _pack("bot")
+    about = [named, placed, *(_pack("fill") + _pack(fill) for fill in fills)]
+    owner(path)
+    with reading(path) as connection:
+        first = _first_at(connection, created_ns)
+        rows = connection.execute(
+            "SELECT seq, at_ns, account, kind, body, tape FROM records "  # noqa: S608 our own marks
+            "WHERE seq BETWEEN ? AND ? AND account = ? AND (kind IN ('CancelOrders', 'CancelAll') "
+            f"OR {' OR '.join('instr(body, ?) > 0' for _ in about)}) ORDER BY seq",
+            (first, min(last_seq, first + SCANNED_MAX), account, *about),
+        ).fetchall()
+    moments: list[Moment] = []
+    for seq, at_ns, whose, kind, body, tape in rows:
+        told = decode(Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape))
+        if _tells_of(told, order, fills, moments):
+            moments.append(Moment(seq=seq, at_ns=at_ns, kind=kind, told=told))
+    return Life(moments=tuple(moments), whole=last_seq <= first + SCANNED_MAX)
+
+
+def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[Moment]) -> bool:
+    """Judge what the search by bytes only suspects."""
+    match told:
+        case PlaceOrder(order=order):
+            return bool(order.id == number)
+        case CancelOrders(orders=orders):
+            return number in orders
+        case CancelAll(scope=scope):
+            placed = before[0].told.order if before and before[0].kind == "PlaceOrder" else None
+            return placed is not None and (
+                scope.instrument in (None, placed.instrument) and scope.bot in (None, placed.bot)
+            )
+        case OrderReported(report=report):
+            return bool(report.order == number)
+        case _:
+            return getattr(told, "order", None) == number or getattr(told, "fill", None) in fills
+
+
+def _first_at(connection: sqlite3.Connection, at_ns: int) -> int:
+    """Return the first record that is not before a time."""
+    low, high = connection.execute(
+        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) + 1 FROM records"
+    ).fetchone()
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(
+            "SELECT at_ns FROM records WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+        ).fetchone()
+        if row is not None and row[0] < at_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low)
