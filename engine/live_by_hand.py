@@ -64,7 +64,7 @@ class Hand:
         if shell is None:
             raise BadInput(f"there is no account {command.account!r} here")
         self._must_be_free(shell, command)
-        effects, made = shell.desk.executor.place(command, now_ns)
+        made = shell.desk.place(command, now_ns)
         if isinstance(made, Refused):
             raise BadInput(made.why)
         known, cut = made
@@ -72,8 +72,7 @@ class Hand:
         asked = Asked(shell, known.order.id, instrument, now_ns, cut, told)
         self._asked.append(asked)
         listen(shell, f"order {asked.order}", asked.hear)
-        for effect in effects:
-            shell.ask(effect, now_ns)
+        shell.settle(now_ns)
 
     def _must_be_free(self, shell: Shell, command: PlaceManual) -> None:
         for seat in self._house.seats.values():

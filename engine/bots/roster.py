@@ -8,11 +8,14 @@ from engine.bots.bot import Bot
 from engine.bots.desk import Desk
 from engine.bots.planned import planned
 from engine.caches.markets import MarketCache
+from engine.domain.commands import PlaceManual
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect
 from engine.domain.events import InstrumentListed
 from engine.domain.intents import Target
+from engine.executor.by_hand import Refused
 from engine.executor.executor import Executor
+from engine.executor.records import Working
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""
@@ -88,6 +91,16 @@ class RosterDesk(Desk):
         """Take a wish of the house itself: a bot that leaves its inventory evaluates no more."""
         self._mark(target.instrument, now_ns)
         self._effects += self.executor.receive(target, now_ns)
+
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[Working, int] | Refused:
+        """Place one order by hand with the next turn; give it and what risk cut off, or why not.
+
+        Nobody may have looked at its book so far, so it is marked first.
+        """
+        self._mark(asked.instrument, now_ns)
+        effects, made = self.executor.place(asked, now_ns)
+        self._effects += effects
+        return made
 
     def rouse(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn."""
