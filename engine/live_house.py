@@ -75,7 +75,6 @@ class House(Proofs):
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, DemoVenue] = {}
         self.seats: dict[str, Seat] = {}
-        self.watchers: list[Callable[[int], None]] = []
         self.state: StateKeeper
         self.projector: Projector
         self.watch: KillWatch

@@ -31,6 +31,8 @@ class Proofs:
         self._what = KILL_PROOF
         self._told: list[Told] = []
         self._said: tuple[int, tuple[str, ...]] = (0, ())
+        self.watchers: list[Callable[[int], None]] = []
+        """Who else waits for something to become true: called several times a second."""
 
     def begin_proof(
         self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
