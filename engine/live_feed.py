@@ -1,7 +1,8 @@
 """The demo exchange's two streams, from frames to the shells, for as long as the engine lives.
 
-A broken stream is said at once (nothing is placed while blind), then tried again. After the stream
-of an account was away, its executor starts over: everything is asked before anything is placed.
+The market's is public: it names no account, and a paper account hears nothing else. A broken stream
+is said at once (nothing is placed while blind), then tried again. After the stream of an account
+was away, its executor starts over: everything is asked before anything is placed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
 from engine.live_meter import Meter
 from engine.loop import Shell
 from engine.venues.demo import wire
-from engine.venues.demo.client import DemoVenue
+from engine.venues.demo.client import DemoMarket, DemoVenue
 
 FEED = "demo"
 USER_FEED = "user_feed"
@@ -63,21 +64,27 @@ class House(Protocol):
 
 
 class MarketStream:
-    """The market of one exchange, for every shell that trades there."""
+    """The market of one exchange, for every shell that trades there.
 
-    def __init__(self, house: House, shells: Callable[[], list[Shell]]) -> None:
+    `kept` False = somebody else's stream puts the same on the tape and into the journal.
+    """
+
+    def __init__(
+        self, house: House, shells: Callable[[], list[Shell]], *, kept: bool = True
+    ) -> None:
         self._house = house
         self._shells = shells
+        self._kept = kept
         self._open: dict[InstrumentId, None] = {}
         self._lasting: dict[tuple[str, str], Event] = {}
         self.connected = False
         self.heard_ns = 0
 
-    async def run(self, venue: DemoVenue) -> None:
+    async def run(self, market: DemoMarket) -> None:
         """Listen until cancelled."""
         while True:
             try:
-                async for raw in venue.listen(wire.MARKET):
+                async for raw in market.listen():
                     self._take(raw)
                 reason = "the stream ended"
             except BREAKS as error:
@@ -90,7 +97,8 @@ class MarketStream:
     def _take(self, raw: bytes) -> None:
         house = self._house
         now_ns = house.clock.now_ns()
-        house.tape("demo.market", raw, now_ns)
+        if self._kept:
+            house.tape("demo.market", raw, now_ns)
         events: tuple[Event, ...] = wire.unpack_market(raw).events
         self.heard_ns = now_ns
         if not self.connected:
@@ -119,7 +127,8 @@ class MarketStream:
         if len(self._lasting) > 20_000:
             self._lasting.clear()
         self._lasting[place] = event
-        self._house.keep(event, now_ns)
+        if self._kept:
+            self._house.keep(event, now_ns)
 
     def _tell(self, events: tuple[Event, ...]) -> None:
         now_ns = self._house.clock.now_ns()

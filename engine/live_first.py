@@ -1,4 +1,4 @@
-"""The first start: a demo account and two bots that trade on it, saved as version 1."""
+"""The first start: a demo account with two bots, a paper account without, saved as version 1."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from engine.domain.settings import SettingsDocument
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, save
 
 ACCOUNT = "demo"
+PAPER = "paper"
+"""Over the demo exchange's market; no bot trades at it until a person makes one."""
+
 CASH = 10_000.0
 WHO = "first start"
 ORACLE = "demo-oracle:btc/usd"
@@ -17,7 +20,8 @@ EVENTS = ("rate-cut-by-march", "comet-visible-this-month", "treaty-signed")
 
 DOCUMENT = {
     "accounts": {
-        ACCOUNT: {"name": ACCOUNT, "venue": "demo", "mode": "demo", "starting_cash": CASH}
+        ACCOUNT: {"name": ACCOUNT, "venue": "demo", "mode": "demo", "starting_cash": CASH},
+        PAPER: {"name": PAPER, "venue": "demo", "mode": "paper", "starting_cash": CASH},
     },
     "bots": {
         "demo-updown": {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -40,6 +41,9 @@ from storage.latch import Latch
 from storage.live import put_instrument, put_payout, raise_alert
 from storage.settings import SettingsVersion
 
+if TYPE_CHECKING:
+    from engine.live_accounts import Accounts
+
 UNKEPT_MAX = 10_000
 FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed instrument stays in the caches: late settlements arrive within seconds."""
@@ -48,6 +52,8 @@ LEARNED_EVERY_NS = 20 * 1_000_000_000
 """How often the bots' learning is kept: a few kilobytes."""
 
 CLOCK = "clock"
+Stream = Callable[[], Coroutine[Any, Any, None]]
+"""Makes what lasts as long as the engine."""
 
 
 class House(Proofs):
@@ -75,6 +81,8 @@ class House(Proofs):
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, DemoVenue] = {}
         self.seats: dict[str, Seat] = {}
+        self.accounts: Accounts
+        self.spawn: Callable[[Stream], None]
         self.state: StateKeeper
         self.projector: Projector
         self.watch: KillWatch

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from engine.domain.effects import CancelScope
 from engine.errors import BrokenInvariant, StorageError
-from engine.live_house import House
+from engine.live_house import House, Stream
 from engine.live_told import Teller
 from storage.live import STOP_PROOF, put_engine
 
@@ -17,7 +15,7 @@ TICK_S = 0.02
 STOP_S = 25.0
 """How long a stop waits for its proof; the supervisor waits longer."""
 
-Streams = list[Callable[[], Coroutine[Any, Any, None]]]
+Streams = list[Stream]
 
 
 async def trade(house: House, streams: Streams, *, kill_only: bool) -> None:
@@ -25,10 +23,16 @@ async def trade(house: House, streams: Streams, *, kill_only: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, house.end)
-    tasks = [asyncio.create_task(make()) for make in streams]
-    tasks.append(asyncio.create_task(_beat(house)))
-    for task in tasks:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(stream: Stream) -> None:
+        task = loop.create_task(stream())
+        tasks.add(task)
         task.add_done_callback(lambda done: _ended(house, done))
+
+    house.spawn = spawn
+    for stream in (*streams, lambda: _beat(house)):
+        spawn(stream)
     if kill_only:
         house.tell_receipt(lambda _: house.end())
     error = await house.ended

@@ -32,6 +32,9 @@ HOUSE = ""
 """The account of records that concern every account: listings, the latch, commands."""
 
 CURRENCY = "pUSD"
+COUNTED_IN = {"demo": CURRENCY, "polymarket": CURRENCY}
+"""What the markets of a venue are counted in, whatever a person typed."""
+
 _EVENTS = frozenset(AnyEvent.__args__)
 _kept = msgspec.msgpack.Decoder(dict[str, Kept])
 
@@ -83,8 +86,10 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
 
 
 def currency_of(settings: AccountSettings) -> str:
-    """Return what an account counts in; the demo exchange knows one currency."""
-    return CURRENCY if settings.mode is Mode.DEMO else settings.currency
+    """Return what an account counts in: what its market does, where that is known."""
+    if settings.mode is Mode.DEMO:
+        return CURRENCY
+    return COUNTED_IN.get(settings.venue, settings.currency)
 
 
 def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered:

@@ -107,7 +107,10 @@ class Shell:
         self.deliver(event, self._clock.now_ns())
         if not self._settling and not self._woken and not self._closed:
             self._woken = True
-            asyncio.get_running_loop().call_soon(self._wake)
+            self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._wake)
 
     def deliver(self, event: Event, now_ns: int) -> None:
         """Journal and deliver an event; call `settle` afterwards."""
@@ -155,12 +158,16 @@ class Shell:
         due_ns = self.sender.due_ns
         if due_ns is not None and due_ns <= now_ns:
             self.sender.advance()
+        self._fire(now_ns)
+        self.settle(now_ns)
+
+    def _fire(self, now_ns: int) -> None:
+        """Tell the desk of every timer that is due."""
         while self._timers and self._timers[0][0] <= now_ns:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
                 self.desk.venue(TimerFired(name=name), now_ns)
-        self.settle(now_ns)
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -230,14 +237,19 @@ class Shell:
         self._timer_at[effect.name] = effect.at_ns
         heapq.heappush(self._timers, (effect.at_ns, self._counter, effect.name))
 
-    def _arm(self) -> None:
-        """Wake the loop when the next thing is due."""
+    def _next_ns(self) -> int:
+        """Return when something is due without a further event."""
         due_ns = self.desk.due_ns
         sender_ns = self.sender.due_ns
         if sender_ns is not None and sender_ns < due_ns:
             due_ns = sender_ns
         if self._timers and self._timers[0][0] < due_ns:
             due_ns = self._timers[0][0]
+        return due_ns
+
+    def _arm(self) -> None:
+        """Wake the loop when the next thing is due."""
+        due_ns = self._next_ns()
         if self._handle is not None:
             if self._handle_ns == due_ns and not self._handle.cancelled():
                 return

@@ -74,7 +74,7 @@ def project(journal: Path, state: Path) -> Projected:
     # What a power cut takes from the projections, the journal gives back: they need no FULL.
     with writing(state, synchronous="NORMAL") as connection:
         seq, rebuilt = _start(connection, journal, engine_id)
-        rows = Rows(connection, engine_id, _modes(connection, engine_id))
+        rows = Rows(connection, engine_id, registered(connection, engine_id))
         fold = Fold(rows, lambda account, before: asked_before(journal, account, before))
         records = 0
         for batch in _batches(load(journal, after_seq=seq)):
@@ -105,7 +105,8 @@ def _start(connection: sqlite3.Connection, journal: Path, engine_id: str) -> tup
     return 0, True
 
 
-def _modes(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode]:
+def registered(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode]:
+    """Return the mode of every account that was ever registered."""
     rows = connection.execute(
         "SELECT account, mode FROM accounts WHERE engine_id = ?", (engine_id,)
     )

@@ -126,25 +126,8 @@ class DemoVenue:
 
     async def listen(self, path: str) -> AsyncIterator[bytes]:
         """Give the frames of a stream. Raises NotSent where it breaks, AuthRefused."""
-        url = f"{self._url}{path}"
-        try:
-            async with self._safety.ws_connect(
-                url,
-                params={"account": self._account},
-                max_msg_size=wire.FRAME_BYTES_MAX,
-                timeout=aiohttp.ClientWSTimeout(ws_receive=SILENCE_S, ws_close=1.0),
-            ) as socket:
-                async for message in socket:
-                    if message.type is not aiohttp.WSMsgType.BINARY:
-                        break
-                    yield message.data
-        except aiohttp.WSServerHandshakeError as error:
-            if error.status == wire.UNKNOWN_STATUS:
-                raise AuthRefused(f"{self._account} has no account at {url}") from error
-            raise NotSent(f"{url} refuses to be listened to: {error.status}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise NotSent(f"{url}: {_words(error)}") from error
-        raise NotSent(f"{url} ended")
+        async for frame in _frames(self._safety, f"{self._url}{path}", self._account):
+            yield frame
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -166,6 +149,43 @@ class DemoVenue:
             raise _refused(response.status, wire.unpack_refusal(answer))
         except msgspec.DecodeError as error:
             raise OutcomeUnknown(f"{url} answered {response.status}, unreadable") from error
+
+
+class DemoMarket:
+    """The exchange's public market stream: it names no account, and there is nothing else here."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """Give the frames until the stream breaks. Raises NotSent where it does."""
+        async with _session() as session:
+            async for frame in _frames(session, f"{self._url}{wire.MARKET}", None):
+                yield frame
+
+
+async def _frames(
+    session: aiohttp.ClientSession, url: str, account: AccountId | None
+) -> AsyncIterator[bytes]:
+    """Give the frames of a stream. Raises NotSent where it breaks, AuthRefused."""
+    try:
+        async with session.ws_connect(
+            url,
+            params={} if account is None else {"account": account},
+            max_msg_size=wire.FRAME_BYTES_MAX,
+            timeout=aiohttp.ClientWSTimeout(ws_receive=SILENCE_S, ws_close=1.0),
+        ) as socket:
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    break
+                yield message.data
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status == wire.UNKNOWN_STATUS:
+            raise AuthRefused(f"{account} has no account at {url}") from error
+        raise NotSent(f"{url} refuses to be listened to: {error.status}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise NotSent(f"{url}: {_words(error)}") from error
+    raise NotSent(f"{url} ended")
 
 
 def _session() -> aiohttp.ClientSession:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from engine.domain.events import VenueEvent
-from engine.domain.instruments import AccountId, Instrument, Leg
+from engine.domain.instruments import AccountId, Instrument, Kind, Leg
 from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
 from engine.venues.paper.account import Purse
@@ -78,6 +79,67 @@ def dump(floor: Floor, undelivered: Iterable[VenueEvent]) -> bytes:
             unsettled=tuple(floor.unsettled.values()),
             undelivered=tuple(undelivered),
         )
+    )
+
+
+class Owned(NamedTuple):
+    """What an account's own books say it holds in one instrument, everything settled."""
+
+    instrument: Instrument
+    payout_yes_micro: int | None
+    """None = not resolved."""
+    tokens: Mapping[Leg, int]
+    """By leg; what is not a binary counts as YES."""
+
+
+def rebuilt(
+    account: AccountId,
+    *,
+    cash: Mapping[str, int],
+    owned: Iterable[Owned],
+    open_orders: Iterable[tuple[Order, int]],
+    fill_count: int,
+) -> bytes:
+    """Return the memory of a venue whose process is gone, from the account's own books.
+
+    `cash` in micro-units by currency; an open order comes with what of it may still fill. It stands
+    nowhere and holds nothing: `PaperVenue.session_lost` must end it. Raises BadInput for a short,
+    whose backing the books do not tell.
+    """
+    return msgspec.msgpack.encode(
+        _Memory(
+            format=FORMAT,
+            account=account,
+            cash={name: (micro, 0, 0) for name, micro in cash.items()},
+            markets=tuple(_owned(one) for one in owned),
+            open=tuple(
+                _Order(order, remaining, OrderState.OPEN, 0, 0) for order, remaining in open_orders
+            ),
+            ended=(),
+            forgotten_max=0,
+            fills=(),
+            fills_dropped_ns=-1,
+            fill_count=fill_count,
+            unsettled=(),
+            undelivered=(),
+        )
+    )
+
+
+def _owned(one: Owned) -> _Market:
+    if min(one.tokens.values(), default=0) < 0:
+        raise BadInput(
+            f"{one.instrument.id}: a short cannot be brought back by a paper account; close it by "
+            "an account of its own"
+        )
+    binary = one.instrument.kind is Kind.BINARY
+    legs = (Leg.YES, Leg.NO) if binary else (Leg.BASE,)
+    tokens = one.tokens if binary else {Leg.BASE: one.tokens[Leg.YES]}
+    return _Market(
+        instrument=one.instrument,
+        closed=one.payout_yes_micro is not None,
+        payout_yes_micro=one.payout_yes_micro,
+        holdings=tuple(_Holding(leg, tokens[leg], 0, 0) for leg in legs),
     )
 
 
