@@ -78,7 +78,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     10^−size_decimals of the thing; `tick`, `lot` and the minima are in those units. `tick` is the
     venue's present grid, always a multiple of one increment. A binary is *one* instrument with two
     legs; its prices are in YES-space, where 10^price_decimals stands for certainty. (`dict=True`
-    gives `one` and `value_divisor` a place to be remembered: every order asks for them many times.)
+    gives what follows from its fields a place: every order asks for it many times.)
     """
 
     id: InstrumentId
@@ -125,6 +125,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def value_divisor(self) -> int:
         """Return d such that price · size // d is micro-units of the currency."""
         return int(10 ** (self.price_decimals + self.size_decimals - 6))
+
+    @cached_property
+    def smallest(self) -> int:
+        """The smallest legal size of an order, in size increments."""
+        return max(self.lot, self.size_min)
 
     @property
     def exposure_key(self) -> str:

@@ -8,8 +8,11 @@ from engine.domain.instruments import Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderId, OrderType
 
+Need = tuple[int, int, int]
+"""(level in YES-space, size to sell of what is settled, size to open)."""
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An order that may be placed. Price and size in the leg's own increments."""
 
     leg: Leg

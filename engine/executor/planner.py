@@ -22,6 +22,7 @@ from engine.executor.holdings import Holding
 from engine.executor.plan import NO_PLAN, Plan
 from engine.executor.planner_fit import fit
 from engine.executor.planner_place import Placer
+from engine.executor.planner_swift import swift
 from engine.executor.planner_wish import Wanted, wanted_of
 from engine.executor.records import Wish, Working
 from engine.executor.settings import MS, ExecutorSettings
@@ -58,13 +59,26 @@ def plan(
     )
     if gtd_ms is not None and wanted.type is _GTD:
         wanted.expires_ns = now_ns + gtd_ms * MS
+    made = swift(wanted, instrument, holding, working, cash=cash_free_micro)
+    if made is not None:
+        return made
+    return careful(wanted, instrument, holding, working, cash=cash_free_micro)
+
+
+def careful(
+    wanted: Wanted,
+    instrument: Instrument,
+    holding: Holding,
+    working: Collection[Working],
+    *,
+    cash: int,
+) -> Plan:
+    """Return the plan of any situation; cash is in micro-units, what no working order reserved."""
     told = len(wanted.residuals)
     # If cash is short while settled tokens could replace a resting buy, reduce first after all.
     for reduce_first in (False, True):
         del wanted.residuals[told:]
-        made = _attempt(
-            wanted, instrument, holding, working, cash=cash_free_micro, reduce_first=reduce_first
-        )
+        made = _attempt(wanted, instrument, holding, working, cash=cash, reduce_first=reduce_first)
         if made is not None:
             return made
     raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")

@@ -6,13 +6,15 @@ newest first; too little is topped up if the difference is a legal order, else l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from engine.domain.instruments import Instrument, Kind, Side
 from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.holdings import Holding
-from engine.executor.plan import Residual
+from engine.executor.plan import Need, Residual
 from engine.executor.planner_wish import Wanted
 from engine.executor.records import Working
 
@@ -22,9 +24,6 @@ _BELOW_MIN = ResidualReason.BELOW_MIN
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 _SENT, _PENDING, _UNKNOWN = OrderState.SENT, OrderState.PENDING, OrderState.UNKNOWN
 _FAK, _FOK = OrderType.FAK, OrderType.FOK
-
-Need = tuple[int, int, int]
-"""(level in YES-space, size to sell of what is settled, size to open)."""
 
 
 class Half(msgspec.Struct, gc=False):
@@ -59,7 +58,7 @@ def fit(
     """Match one direction's levels with its live orders; residuals go to the wanted's own."""
     levels = wanted.bids if bid else wanted.asks
     binary = instrument.kind is _BINARY
-    smallest = max(instrument.lot, instrument.size_min)
+    smallest = instrument.smallest
     half = Half(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
     if not levels and not live:
         return half
@@ -119,7 +118,7 @@ def _sort_out(
     return alive, committed
 
 
-def _trim(half: Half, levels: list[Quote], kept: dict[int, list[Working]]) -> None:
+def _trim(half: Half, levels: Sequence[Quote], kept: dict[int, list[Working]]) -> None:
     """Cancel newest first where a level rests with more than it may."""
     tolerance = half.wanted.tolerance_percent
     for price, size in levels:
@@ -138,7 +137,7 @@ def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
 
 def _missing(
     half: Half,
-    levels: list[Quote],
+    levels: Sequence[Quote],
     settled: int,
     kept: dict[int, list[Working]],
     reduce_first: bool,

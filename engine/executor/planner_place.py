@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderType
-from engine.executor.plan import Draft, Residual
-from engine.executor.planner_fit import Half, Need
+from engine.executor.plan import Draft, Need, Residual
+from engine.executor.planner_fit import Half
 from engine.executor.planner_wish import Wanted
 
 _BUY, _SELL = Side.BUY, Side.SELL

@@ -5,6 +5,8 @@ The result is in YES-space, best level first, one entry per price.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from engine.domain.events import BookMarked
@@ -26,8 +28,8 @@ _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 class Wanted(msgspec.Struct, gc=False):
     """Levels to realise and the style of the orders that shall realise them."""
 
-    bids: list[Quote]
-    asks: list[Quote]
+    bids: Sequence[Quote]
+    asks: Sequence[Quote]
     type: OrderType
     post_only: bool
     tolerance_percent: int
@@ -46,21 +48,42 @@ def wanted_of(
     tolerance_percent: int,
 ) -> Wanted:
     """Return the levels of a wish. `resting` is the type of orders that rest: GTC or GTD."""
-    wanted = Wanted([], [], resting, True, tolerance_percent, [])
+    wanted = Wanted((), (), resting, True, tolerance_percent, [])
     if wish is None:
         return wanted
     bid = ask = None
     if mark is not None:
         bid, ask = mark.best_bid, mark.best_ask
-    if isinstance(wish, Target):
+    if isinstance(wish, Quotes):
+        _quotes(wanted, wish, instrument, bid, ask)
+    else:
         _target(wanted, wish, instrument, position, (bid, ask))
-        return wanted
-    top = instrument.one - instrument.tick if instrument.kind is _BINARY else _NO_TOP
-    if wish.bids:
-        wanted.bids = _bids(wish.bids, instrument, ask, top, wanted.residuals)
-    if wish.asks:
-        wanted.asks = _asks(wish.asks, instrument, bid, top, wanted.residuals)
     return wanted
+
+
+def _quotes(
+    wanted: Wanted, wish: Quotes, instrument: Instrument, bid: int | None, ask: int | None
+) -> None:
+    """Take the levels as they stand where nothing must be cut; else cut, round and reprice."""
+    tick, lot = instrument.tick, instrument.lot
+    top = instrument.one - tick if instrument.kind is _BINARY else _NO_TOP
+    last = top + 1 if ask is None else min(ask - tick, top) + 1
+    for price, size in wish.bids:
+        # On the grid, in range, a tick behind the touch, in lots, and below the level before it.
+        if price >= last or price < tick or price % tick or size % lot or size <= 0:
+            wanted.bids = _bids(wish.bids, instrument, ask, top, wanted.residuals)
+            break
+        last = price
+    else:
+        wanted.bids = wish.bids
+    last = tick - 1 if bid is None else max(bid, 0) + tick - 1
+    for price, size in wish.asks:
+        if price <= last or price > top or price % tick or size % lot or size <= 0:
+            wanted.asks = _asks(wish.asks, instrument, bid, top, wanted.residuals)
+            break
+        last = price
+    else:
+        wanted.asks = wish.asks
 
 
 def _bids(

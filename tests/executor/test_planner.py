@@ -13,7 +13,9 @@ from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.holdings import Holding, empty_holding
 from engine.executor.plan import Draft, Plan
-from engine.executor.planner import plan
+from engine.executor.planner import careful, plan
+from engine.executor.planner_swift import swift
+from engine.executor.planner_wish import Wanted, _asks, _bids, wanted_of
 from engine.executor.records import Working, working_of
 from engine.executor.settings import ExecutorSettings
 
@@ -613,3 +615,136 @@ def test_the_same_plan_twice_changes_nothing(
 
     again = scene.plan(wish)
     assert (again.places, again.cancels) == ((), ())
+
+
+# -- the swift planner against the careful one -----------------------------------------------------
+
+WORKING = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.booleans(),
+        st.integers(-2, 2),
+        st.sampled_from([1, 4, 5, 6, 40]),
+        st.sampled_from([S.PENDING, S.SENT, S.OPEN, S.PARTIAL, S.UNKNOWN, S.CANCELLING, S.DELAYED]),
+        st.sampled_from([OrderType.GTC, OrderType.GTC, OrderType.GTC, OrderType.FAK]),
+        st.booleans(),
+    ),
+    max_size=4,
+)
+LOTS = st.sampled_from([1, 4, 5, 6, 40, 50])
+NARROW = st.lists(st.tuples(st.integers(0, 3), LOTS), max_size=3)
+HELD = st.sampled_from([0, 1, 4, 5, 7, 60])
+
+
+def _wanted(scene: Scene, wish: Quotes | Target | None) -> Wanted:
+    return wanted_of(
+        wish,
+        scene.instrument,
+        scene.holding.position,
+        scene.mark,
+        resting=OrderType.GTC,
+        tolerance_percent=25,
+    )
+
+
+def _quotes(scene: Scene, bids: Any, asks: Any) -> Quotes:
+    return Quotes(
+        bot=scene.build.bot,
+        instrument=scene.instrument.id,
+        bids=tuple((price, size * SHARE) for price, size in bids),
+        asks=tuple((price, size * SHARE) for price, size in asks),
+        valid_until_ns=1,
+    )
+
+
+def _both(scene: Scene, wish: Quotes | Target | None) -> tuple[Plan | None, Plan]:
+    told: Any = {"cash": scene.cash}
+    first, second = _wanted(scene, wish), _wanted(scene, wish)
+    quick = swift(first, scene.instrument, scene.holding, scene.working, **told)
+    assert quick is not None or first == second
+    return quick, careful(second, scene.instrument, scene.holding, scene.working, **told)
+
+
+@given(
+    working=WORKING, bids=NARROW, asks=NARROW, held=st.tuples(HELD, HELD), cash=st.integers(0, 90),
+    linear=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=400)
+def test_the_swift_planner_answers_what_the_careful_one_would(
+    build: Any, working: Any, bids: Any, asks: Any, held: Any, cash: int, linear: bool
+) -> None:
+    scene = Scene(build, build.spot() if linear else None)
+    scene.holds(held[0], 0 if linear else held[1])
+    scene.cash = cash * USD
+    for bid, selling, step, size, state, style, asked in working:
+        level = 4_800 + 100 * step if bid else 5_200 - 100 * step
+        leg, side, price = BASE, BUY if bid else SELL, level
+        if not linear:
+            leg = YES if bid is not selling else NO
+            side = SELL if selling else BUY
+            price = level if leg is YES else 10_000 - level
+        known = scene.works(leg, side, price, size, state, type=style)
+        known.cancel_asked = asked
+    quick, slow = _both(
+        scene,
+        _quotes(
+            scene,
+            [(4_800 - 100 * step, size) for step, size in bids],
+            [(5_200 + 100 * step, size) for step, size in asks],
+        ),
+    )
+    assert quick is None or quick == slow
+
+
+@pytest.mark.parametrize("held", [0, 60])
+def test_the_swift_planner_knows_the_plain_situations(build: Any, held: int) -> None:
+    scene = Scene(build).holds(yes=held)
+    wishes = [
+        _quotes(scene, [(bid, 50)], [(ask, 50)]) for bid, ask in ((4_800, 5_200), (4_700, 5_100))
+    ]
+    assert _both(scene, wishes[0])[0] is not None  # nothing works
+    apply(scene, scene.plan(wishes[0]), None)
+    quick, slow = _both(scene, wishes[0])  # all of it rests
+    assert quick == slow == Plan((), (), ())
+    quick, slow = _both(scene, wishes[1])  # nothing that works is wished
+    assert quick == slow
+    assert len(slow.cancels) == 2
+    quick, slow = _both(scene, None)
+    assert quick == slow
+    assert len(slow.cancels) == 2
+
+
+def test_a_wish_to_take_is_not_planned_swiftly(build: Any) -> None:
+    scene = Scene(build).sees(4_900, 5_100)
+    wish = Target(
+        bot=build.bot,
+        instrument=scene.instrument.id,
+        position=50 * SHARE,
+        limit_price=5_200,
+        urgency=Urgency.CROSS,
+        valid_until_ns=1,
+    )
+    quick, slow = _both(scene, wish)
+    assert quick is None
+    assert slow.places
+
+
+@given(
+    quotes=st.lists(st.tuples(st.integers(0, 105), st.sampled_from([0, 5, 50, 60])), max_size=4),
+    touch=st.none() | st.integers(1, 104),
+    tick=st.sampled_from([1, 10, 25]),
+    ordered=st.booleans(),
+)
+def test_levels_taken_as_they_stand_are_those_cut_and_rounded(
+    build: Any, quotes: Any, touch: int | None, tick: int, ordered: bool
+) -> None:
+    instrument = build.binary(price_decimals=2, tick=tick, lot=10)
+    top = instrument.one - tick
+    for side, of in (("bids", _bids), ("asks", _asks)):
+        asked = tuple(sorted(quotes, reverse=side == "bids") if ordered else quotes)
+        wish = Quotes(bot=build.bot, instrument=instrument.id, valid_until_ns=1, **{side: asked})
+        scene = Scene(build, instrument).sees(touch, touch)
+        made = _wanted(scene, wish)
+        residuals: list[Any] = []
+        levels = of(asked, instrument, touch, top, residuals)
+        assert (list(getattr(made, side)), made.residuals) == (levels, residuals)
