@@ -66,6 +66,10 @@ COMMANDS = {
         "engine.lab.replay_command",
         "play a recording through the same executor, risk and planner that trade",
     ),
+    "simulate": Command(
+        "engine.lab.simulate_command",
+        "run the whole engine over the demo exchange with faults and judges, by seed",
+    ),
     "study": Command(
         "engine.lab.study_command", "Brier scores of the fair value on recorded up/down markets"
     ),

@@ -1,0 +1,61 @@
+"""Accounts of the simulation: small enough that every limit is met now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from engine.bots.bot import Bot, BotState
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.intents import Intent
+from engine.domain.settings import AccountSettings, Limit, RiskLimits
+from engine.lab.simulate.restless import Restless
+from engine.lab.simulate.venue_side import CURRENCY
+
+CASH_MICRO = 400_000_000
+SERIES = "btc-updown-5m"
+
+
+def account_of(name: str, random: Random) -> AccountSettings:
+    """Return an account with limits that are met now and then."""
+    limits = RiskLimits(
+        order_value_max=Limit(absolute=random.choice((15.0, 40.0))),
+        exposure_instrument_max=Limit(absolute=random.choice((30.0, 120.0))),
+        exposure_market_max=Limit(absolute=150.0),
+        exposure_bot_max=Limit(absolute=250.0),
+        exposure_account_max=Limit(absolute=random.choice((100.0, 380.0))),
+        exposure_total_max=Limit(absolute=1_000.0),
+        open_orders_max=random.choice((6, 30)),
+        daily_loss_max=Limit(absolute=random.choice((4.0, 400.0, 400.0))),
+        drawdown_max=Limit(absolute=random.choice((6.0, 400.0, 400.0))),
+        kill_drawdown_max=Limit(absolute=400.0),
+        data_age_ms_max=random.choice((3_000, 10_000)),
+    )
+    return AccountSettings(
+        name=name, venue="demo", mode=Mode.DEMO, currency=CURRENCY, limits=limits
+    )
+
+
+def bots_of(
+    account: AccountId,
+    groups: Sequence[str | list[InstrumentId]],
+    random: Random,
+    said: Callable[[Intent], None],
+    state: BotState,
+) -> list[Bot]:
+    """Return a restless bot for each group: a series by its name, or a list of instruments."""
+    made = [
+        Bot(
+            name=BotId(f"bot-{number}"),
+            account=account,
+            strategy=Restless(random, said),
+            capital_micro=CASH_MICRO,
+            instruments=frozenset() if isinstance(group, str) else frozenset(group),
+            series=frozenset({group}) if isinstance(group, str) else frozenset(),
+            instruments_max=3,
+        )
+        for number, group in enumerate(groups)
+    ]
+    for bot in made:
+        bot.state = state
+    return made

@@ -1,0 +1,85 @@
+"""Chaos: the faults that befall one account's engine and its feeds, when their time comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.lab.simulate.faults import Fault
+from engine.lab.simulate.life import CLOCK, Life, S
+from engine.lab.simulate.station import MS, Station
+
+
+class Chaos:
+    """Lets faults happen at one station."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._random = station.random
+
+    def happen(self, fault: Fault) -> None:
+        """Let a fault happen to the engine that lives, if one does."""
+        station, random = self._station, self._random
+        life = station.life
+        if life is None or life.frozen or not station.faults.on:
+            return
+        acts: dict[Fault, Callable[[], object]] = {
+            Fault.FEED_LOST: lambda: life.market.lose(random.randint(250, 10_000) * MS),
+            Fault.FEED_SILENT: life.market.silent,
+            Fault.FEED_STALE: life.market.stale,
+            Fault.FEED_GAP: lambda: life.market.tear(crossed=False),
+            Fault.FEED_CROSSED: lambda: life.market.tear(crossed=True),
+            Fault.USER_FEED_DOWN: lambda: station.lose_user_feed(
+                life, silent_ns=0, pause_ns=random.randint(250, 20_000) * MS
+            ),
+            Fault.USER_FEED_SILENT: lambda: station.lose_user_feed(
+                life, silent_ns=random.randint(1, 5) * S, pause_ns=250 * MS
+            ),
+            Fault.BEATS_LOST: lambda: self._lapse(life),
+            Fault.CLOCK_JUMP: lambda: self._jump(life),
+            Fault.CRASH: lambda: setattr(life.journal, "dying", random.randint(0, 60)),
+            Fault.CRASH_SENDING: lambda: setattr(life.line, "sending_dies", True),
+            Fault.DISK_FULL: self._fill_disk,
+            Fault.SECOND_ENGINE: lambda: self._hang(life),
+            Fault.KILL: lambda: station.kill(life),
+        }
+        station.faults.counts[fault] += 1
+        station.within(life, acts[fault])
+
+    def _later(self, pause_ns: int, act: Callable[[], None]) -> None:
+        self._station.later(self._station.now() + pause_ns, act)
+
+    def _lapse(self, life: Life) -> None:
+        life.beating = False
+        pause_ns = self._random.randint(5, 25) * S
+        self._later(pause_ns, lambda: setattr(life, "beating", True))
+
+    def _jump(self, life: Life) -> None:
+        station = self._station
+        jump_ns = self._random.randint(2_100, 60_000) * MS
+        life.line.offset_ns += jump_ns
+        life.health(CLOCK, f"the wall clock jumped by {jump_ns / S:.1f} s", station.now())
+        self._later(S, lambda: station.within(life, lambda: life.health(CLOCK, "", station.now())))
+
+    def _fill_disk(self) -> None:
+        disk = self._station.disk
+        disk.full = True
+        self._later(self._random.randint(1, 30) * S, lambda: setattr(disk, "full", False))
+
+    def _hang(self, life: Life) -> None:
+        """Let the engine hang, another one start, and the first one come back for a while."""
+        station = self._station
+        if station.ghost is not None:
+            return
+        life.frozen = True
+        station.ghost, station.life = life, None
+        station.lives.died()
+        self._later(self._random.randint(1, 15) * S, station.start)
+        self._later(self._random.randint(16, 30) * S, lambda: self._wake(life))
+
+    def _wake(self, life: Life) -> None:
+        life.frozen = False
+        self._later(self._random.randint(2, 20) * S, lambda: self._lay(life))
+
+    def _lay(self, life: Life) -> None:
+        self._station.die(life)
+        self._station.ghost = None

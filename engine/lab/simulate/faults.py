@@ -1,0 +1,189 @@
+"""The catalogue of faults: what may go wrong, how often, and how often it did.
+
+Each seed draws which faults it has and how strong each is ("swarm testing": a run with a few strong
+faults finds what a run with all of them drowns). A rate is a chance per message, or per minute.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from random import Random
+
+from engine.errors import ConfigError
+
+
+class Fault(StrEnum):
+    """Everything that can be made to go wrong."""
+
+    # -- on the way to the venue and back, per request
+    LOST_BEFORE = "lost_before"
+    """The request never arrives; nobody answers."""
+    LOST_AFTER = "lost_after"
+    """The venue acts; its answer is lost."""
+    BROKEN = "broken"
+    """HTTP 500 or a cut connection: the answer says nothing, the venue may have acted."""
+    REFUSED_LINE = "refused_line"
+    """No connection: certain that nothing was sent."""
+    LATE_REQUEST = "late_request"
+    LATE_ANSWER = "late_answer"
+    """The answer comes after the gateway has given up."""
+    TWICE = "twice"
+    """The answer is delivered two times."""
+    REORDERED = "reordered"
+    """An answer is overtaken by later ones."""
+    THROTTLED = "throttled"
+    """HTTP 429: refused untouched, with a time to wait."""
+    REJECTED = "rejected"
+    """The venue refuses the order for a reason of its own; every reason has its turn."""
+    QUESTION_FAILED = "question_failed"
+    LISTING_EMPTY = "listing_empty"
+    """A successful listing that shows nothing over resting orders."""
+    LISTING_CUT = "listing_cut"
+    """A successful listing that lacks its second half."""
+    # -- what the venue tells by itself, per report
+    REPORT_LOST = "report_lost"
+    REPORT_TWICE = "report_twice"
+    REPORT_LATE = "report_late"
+    # -- the venue itself, per minute
+    RESTART = "restart"
+    """HTTP 425 for a while, then post-only, then open."""
+    RESTART_DROPS = "restart_drops"
+    """A restart that loses every resting order."""
+    POST_ONLY = "post_only"
+    CANCEL_ONLY = "cancel_only"
+    DISABLED = "disabled"
+    TICK_CHANGED = "tick_changed"
+    VOIDED = "voided"
+    """Settlement fails: a share of all transactions, while the run lasts."""
+    RETRIED = "retried"
+    # -- feeds, per minute
+    FEED_LOST = "feed_lost"
+    FEED_SILENT = "feed_silent"
+    """Nothing comes while the socket lives."""
+    FEED_STALE = "feed_stale"
+    """Everything comes, seconds late."""
+    FEED_GAP = "feed_gap"
+    """A batch is lost; found out later."""
+    FEED_CROSSED = "feed_crossed"
+    """A batch that crosses the book; distrusted at once."""
+    USER_FEED_DOWN = "user_feed_down"
+    USER_FEED_SILENT = "user_feed_silent"
+    """Reports are lost for some seconds before anybody notices."""
+    BEATS_LOST = "beats_lost"
+    """Heartbeats stop until the venue cancels everything."""
+    # -- our own machine, per minute
+    CLOCK_JUMP = "clock_jump"
+    CRASH = "crash"
+    """The engine ends at any return of a core."""
+    CRASH_SENDING = "crash_sending"
+    """The engine ends between the journal's commit and the first byte."""
+    DISK_FULL = "disk_full"
+    SECOND_ENGINE = "second_engine"
+    """A hung engine comes back while its successor trades."""
+    KILL = "kill"
+    """The operator sets the latch; it is released after its proof."""
+
+
+PER_MESSAGE: dict[Fault, float] = {
+    Fault.LOST_BEFORE: 0.02,
+    Fault.LOST_AFTER: 0.02,
+    Fault.BROKEN: 0.02,
+    Fault.REFUSED_LINE: 0.02,
+    Fault.LATE_REQUEST: 0.03,
+    Fault.LATE_ANSWER: 0.02,
+    Fault.TWICE: 0.05,
+    Fault.REORDERED: 0.10,
+    Fault.THROTTLED: 0.03,
+    Fault.REJECTED: 0.03,
+    Fault.QUESTION_FAILED: 0.08,
+    Fault.LISTING_EMPTY: 0.10,
+    Fault.LISTING_CUT: 0.10,
+    Fault.REPORT_LOST: 0.03,
+    Fault.REPORT_TWICE: 0.10,
+    Fault.REPORT_LATE: 0.08,
+    Fault.VOIDED: 0.05,
+    Fault.RETRIED: 0.10,
+}
+"""Chance per request, answer, report or transaction at strength 1."""
+
+PER_MINUTE: dict[Fault, float] = {
+    Fault.RESTART: 0.25,
+    Fault.RESTART_DROPS: 0.15,
+    Fault.POST_ONLY: 0.25,
+    Fault.CANCEL_ONLY: 0.25,
+    Fault.DISABLED: 0.25,
+    Fault.TICK_CHANGED: 0.5,
+    Fault.FEED_LOST: 0.4,
+    Fault.FEED_SILENT: 0.4,
+    Fault.FEED_STALE: 0.4,
+    Fault.FEED_GAP: 1.0,
+    Fault.FEED_CROSSED: 1.0,
+    Fault.USER_FEED_DOWN: 0.4,
+    Fault.USER_FEED_SILENT: 0.4,
+    Fault.BEATS_LOST: 0.25,
+    Fault.CLOCK_JUMP: 0.3,
+    Fault.CRASH: 0.4,
+    Fault.CRASH_SENDING: 0.3,
+    Fault.DISK_FULL: 0.3,
+    Fault.SECOND_ENGINE: 0.2,
+    Fault.KILL: 0.15,
+}
+"""How often per minute at strength 1."""
+
+HAVING = 0.6
+"""Share of the faults a seed has."""
+
+STRENGTHS = (0.3, 1.0, 1.0, 2.5)
+
+
+class Faults:
+    """The faults of one run: asked by everything that can fail, counted where they happen."""
+
+    def __init__(self, random: Random, only: Iterable[Fault] | None = None) -> None:
+        """Draw the faults of a seed; `only` fixes which there are, each at strength 1 or more."""
+        self._random = random
+        self.counts: Counter[str] = Counter()
+        self.on = True
+        """False at the end of a run, when the world must come to rest."""
+        self._rates: dict[Fault, float] = {}
+        chosen = None if only is None else frozenset(only)
+        for fault in Fault:
+            has = random.random() < HAVING
+            strength = random.choice(STRENGTHS)
+            if chosen is not None:
+                has, strength = fault in chosen, max(1.0, strength)
+            if has:
+                self._rates[fault] = strength * (PER_MESSAGE.get(fault) or PER_MINUTE[fault])
+
+    def rate(self, fault: Fault) -> float:
+        """Return the chance per message, or the number per minute; 0 = this run has it not."""
+        return self._rates.get(fault, 0.0)
+
+    def hit(self, fault: Fault) -> bool:
+        """Say whether it happens to this message, and count it."""
+        rate = self._rates.get(fault)
+        if rate is None or not self.on or self._random.random() >= rate:
+            return False
+        self.counts[fault] += 1
+        return True
+
+    def seen(self, what: str) -> None:
+        """Count something that happened by itself."""
+        self.counts[what] += 1
+
+
+def faults_named(text: str) -> tuple[Fault, ...]:
+    """Return the faults of a list like `crash,kill`; `all` and `none` are understood.
+
+    Raises ConfigError for a name that is none.
+    """
+    if text == "all":
+        return tuple(Fault)
+    if text == "none":
+        return ()
+    try:
+        return tuple(Fault(word.strip()) for word in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{error}; there are: {', '.join(Fault)}") from None

@@ -1,0 +1,182 @@
+"""Judges of lives: states that never go back, stops that stay, proofs that are true, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
+from engine.lab.simulate.bench import Evidence
+from engine.lab.simulate.life import Life
+from engine.live_kill import Ending
+
+DAY_NS = 86_400 * 1_000_000_000
+PROVEN_NS_MAX = 180 * 1_000_000_000
+Speak = Callable[[str, str], None]
+
+S = OrderState
+EARLY = {S.PENDING: 0, S.SENT: 1}
+"""States an order never returns to."""
+
+BACK = {
+    (S.CANCELLED, S.UNKNOWN),
+    (S.CANCELLED, S.FILLED),
+    (S.EXPIRED, S.UNKNOWN),
+    (S.EXPIRED, S.FILLED),
+    (S.REJECTED, S.UNKNOWN),
+    (S.REJECTED, S.FILLED),
+}
+"""The annotated ways back: a venue that contradicts itself, a fill that was overtaken."""
+
+
+class Budget:
+    """What must survive every restart."""
+
+    def __init__(self, life: Life) -> None:
+        executor = life.executor
+        self.day = 0
+        self.start_micro, self.peak_micro = executor.anchors_micro
+        self.stopped = executor.stopped
+        self.latched = executor.latched
+        self.deposits = 0
+
+
+class Lives:
+    """Watches an account's engines over their lives."""
+
+    def __init__(self, seen: Evidence) -> None:
+        self._seen = seen
+        self._states: dict[OrderId, OrderState] = {}
+        self._last: OrderId | None = None
+        self._budget: Budget | None = None
+        self._before: Budget | None = None
+        self.ending: Ending | None = None
+        self.began_ns = 0
+        self.proven = False
+
+    # -- lives -------------------------------------------------------------------------------------
+
+    def started(self, life: Life) -> None:
+        """Begin to watch a life."""
+        self._states.clear()
+        self._last = None
+        if self.ending is not None:
+            self.proving(life, self.began_ns)
+
+    def died(self) -> None:
+        """End a life: what must survive is what it had at the last second."""
+        self._before, self._budget = self._budget or self._before, None
+
+    # -- statuses ----------------------------------------------------------------------------------
+
+    def heard(self, message: Any, life: Life, speak: Speak) -> None:
+        """Take a record that was written: look what the one before did to its order."""
+        if self.ending is not None:
+            self.ending.hear(message)
+        last, number = self._last, getattr(message, "order", None)
+        self._last = OrderId(number) if isinstance(number, int) else None
+        if last is None:
+            return
+        known = life.executor.record(last)
+        if known is None:
+            return
+        after, before = known.state, self._states.get(last)
+        if before is not None and before is not after:
+            again = before in ORDER_ENDS and (before, after) not in BACK
+            early = after in EARLY and EARLY[after] < EARLY.get(before, 9)
+            if again or early:
+                speak("status", f"order {last} was {before} and is {after}")
+        self._states[last] = after
+
+    # -- stops -------------------------------------------------------------------------------------
+
+    def watch(self, life: Life, now_ns: int, speak: Speak) -> None:
+        """Once a second: budget, and the proof that is under way."""
+        if life.dead or life.frozen or life.journal.stale:
+            return
+        self._judge_budget(life, now_ns, speak)
+        self._judge_proof(life, now_ns, speak)
+
+    def _judge_budget(self, life: Life, now_ns: int, speak: Speak) -> None:
+        if not life.executor.healthy and life.executor.recovering:
+            return
+        if life.executor_unwell("equity"):
+            return
+        budget = Budget(life)
+        budget.day, budget.deposits = now_ns // DAY_NS, self._seen.told.deposits
+        before, self._before = self._before, None
+        if before is not None and before.day == budget.day and before.deposits == budget.deposits:
+            if budget.start_micro != before.start_micro:
+                speak(
+                    "budget",
+                    f"the day began with {before.start_micro} micro, "
+                    f"after a restart with {budget.start_micro}",
+                )
+            if before.stopped is not None and budget.stopped is None:
+                speak("budget", f"the stop {before.stopped} did not survive a restart")
+            if before.peak_micro > budget.peak_micro:
+                speak("budget", f"the peak fell from {before.peak_micro} to {budget.peak_micro}")
+        self._budget = budget
+
+    # -- proofs ------------------------------------------------------------------------------------
+
+    def proving(self, life: Life, now_ns: int) -> None:
+        """Wait for a proof from now on: a KILL or a stop begins."""
+        live = life.executor.open_and_unknown[0]
+        self.ending = Ending(life.executor, life.core, began_ns=now_ns, open_before=live)
+        self.began_ns = now_ns
+        self.proven = False
+
+    def _judge_proof(self, life: Life, now_ns: int, speak: Speak) -> None:
+        """See that a proof is true: nothing of ours rests or flies."""
+        if self.ending is None:
+            return
+        proof = self.ending.proof(life.now_ns(now_ns))
+        self.proven = not proof.missing
+        side = self._seen.side
+        if self.proven and (side.live() or side.flying):
+            live = [(order.identity, order.remaining) for order in side.live()]
+            speak("proof", f"zero is proven, and {live} rest, {list(side.flying)} fly")
+
+    def over(self) -> None:
+        """Wait no more: the proof was seen, the latch is released."""
+        self.ending = None
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def rest(self, life: Life, speak: Speak) -> None:
+        """Compare at rest: exchange, journal and the engine's own books must say the same."""
+        seen, executor = self._seen, life.executor
+        told, side = seen.told, seen.side
+        exchange, account = side.exchange, life.account
+        theirs = {(key, leg): size for key, leg, size in exchange.positions(account)}
+        balance = exchange.balance(account)
+        cash = balance.settled + balance.pending
+        _same(speak, "journal's tokens", told.holdings(), theirs)
+        _same(speak, "journal's cash", told.cash(), cash)
+        home: dict[tuple[InstrumentId, Leg], int] = {}
+        for key, held in executor.ledger.held.items():
+            for leg, size in (
+                (Leg.YES, held.yes_settled + held.yes_pending),
+                (Leg.NO, held.no_settled + held.no_pending),
+            ):
+                if size:
+                    home[key, leg] = size
+        _same(speak, "engine's tokens", home, theirs)
+        state = executor.ledger.state
+        _same(speak, "engine's cash", state.cash_settled_micro + state.cash_pending_micro, cash)
+        executor.ledger.check()
+        if state.reservations or state.cash_reserved_micro:
+            speak("reservations", f"at rest {dict(state.reservations)} are still reserved")
+        if executor.open_and_unknown != (0, 0):
+            speak("ends", f"at rest {executor.open_and_unknown} orders live or are unknown")
+        for number in told.orders:
+            known = executor.record(number)
+            if known is not None and not known.state.ended:
+                speak("ends", f"order {number} has no end: {known.state}")
+
+
+def _same(speak: Speak, what: str, ours: object, theirs: object) -> None:
+    if ours != theirs:
+        speak("inventory", f"the {what}: {ours}; the exchange has {theirs}")

@@ -1,0 +1,146 @@
+"""Judges of single orders: what an engine may decide, and what may leave it."""
+
+from __future__ import annotations
+
+from engine.domain.events import VenueMode
+from engine.domain.instruments import Instrument, Leg, Side
+from engine.domain.orders import Order
+from engine.lab.simulate.bench import Evidence
+from engine.lab.simulate.naive_planner import bid_and_level, room
+
+MS = 1_000_000
+TAKES = (VenueMode.OPEN, VenueMode.POST_ONLY)
+
+
+def sight(order: Order, seen: Evidence) -> str:
+    """No PLACE while blind, latched, stopped, closed or not reconciled (laws M, N, O)."""
+    told = seen.told
+    if told.latched:
+        return "it was placed under the KILL latch"
+    if seen.halted:
+        return f"it was placed after a stop: {seen.halted}"
+    if told.unwell:
+        return f"it was placed although {told.unwell}"
+    if told.mode not in TAKES or (told.mode is VenueMode.POST_ONLY and not order.post_only):
+        return f"it was placed although the venue is {told.mode}"
+    if not told.listings or not told.fill_listings:
+        return "it was placed before the venue had said what is open and what was filled"
+    key = order.instrument
+    if key in told.closed:
+        return "its market is closed"
+    if key in seen.sights.distrusted:
+        return f"its book is not to be trusted: {seen.sights.distrusted[key]}"
+    proof_ns = seen.sights.proof_ns.get(key)
+    if proof_ns is None or seen.now_ns - proof_ns > seen.limits.data_age_ms_max * MS:
+        return f"the last proof of its book is of {proof_ns}, now is {seen.now_ns}"
+    return ""
+
+
+def slot(order: Order, seen: Evidence) -> str:
+    """No two live orders for one wish beyond plan: the naive planner's word."""
+    wish = seen.wishes.get(order.instrument)
+    if wish is None:
+        return "nobody wishes for it"
+    if wish.valid_until_ns <= seen.now_ns:
+        return f"its wish ended at {wish.valid_until_ns}"
+    one = seen.told.instruments[order.instrument].one
+    bid, level = bid_and_level(order, one)
+    alive = sum(
+        left
+        for other, left in seen.alive(order.instrument)
+        if other.id != order.id and bid_and_level(other, one)[0] is bid
+    )
+    position = seen.told.position(order.instrument)
+    most = room(wish, bid=bid, level=level, position=position, alive=alive)
+    if order.size > most:
+        return f"size {order.size}, where {wish} allows {most} beside {alive} alive at {position}"
+    return ""
+
+
+def sells(order: Order, seen: Evidence) -> str:
+    """No SELL above settled minus reserved (laws E, H)."""
+    if order.side is not Side.SELL:
+        return ""
+    settled, _ = seen.told.tokens(order.instrument, order.leg)
+    selling = 0
+    for other, left in seen.alive(order.instrument):
+        if other.side is Side.SELL and other.leg is order.leg and other.id != order.id:
+            # What has been filled and not been told is neither held nor resting for the engine.
+            selling += min(left, other.size - seen.told.filled.get(other.id, 0))
+    if order.size > settled - selling:
+        return f"it sells {order.size} of {settled} settled, {selling} of them reserved"
+    return ""
+
+
+def legal(order: Order, seen: Evidence) -> str:
+    """Legal: on tick, inside the range, not too small, never against our own (law F)."""
+    terms = seen.told.instruments[order.instrument]
+    if order.price % terms.tick or not terms.tick <= order.price <= terms.one - terms.tick:
+        return f"price {order.price} is off the grid of {terms.tick}"
+    if order.size < terms.size_min or order.size % terms.lot:
+        return f"size {order.size} is below {terms.size_min} or no multiple of {terms.lot}"
+    return _own_cross(order, seen, terms)
+
+
+def _own_cross(order: Order, seen: Evidence, terms: Instrument) -> str:
+    bid, level = bid_and_level(order, terms.one)
+    for other, left in seen.alive(order.instrument):
+        if other.id == order.id or not left:
+            continue
+        other_bid, other_level = bid_and_level(other, terms.one)
+        if other_bid is not bid and (level >= other_level if bid else level <= other_level):
+            return f"it meets our own order {other.id} at {other_level}"
+    return ""
+
+
+def limits(order: Order, seen: Evidence) -> str:
+    """Over no limit: value of the order, number of orders, worst case of account and market."""
+    terms = seen.told.instruments[order.instrument]
+    most = seen.limits.order_value_max.absolute
+    value = order.price * order.size // terms.value_divisor
+    if most is not None and value > most * 1_000_000:
+        return f"its value {value} micro is over {most}"
+    alive = len(seen.side.live()) + len(seen.side.flying) + len(seen.side.waiting)
+    if alive >= seen.limits.open_orders_max:
+        return f"{alive} orders are alive, {seen.limits.open_orders_max} are allowed"
+    most = seen.limits.exposure_instrument_max.absolute
+    worst = worst_case_micro(order, seen, terms)
+    if order.side is Side.BUY and most is not None and worst > most * 1_000_000:
+        return f"{worst} micro could be lost in {order.instrument}, {most} are allowed"
+    return ""
+
+
+def worst_case_micro(order: Order, seen: Evidence, terms: Instrument) -> int:
+    """Return what the buys that may fill, this one among them, can lose beyond what is held.
+
+    A lower bound of the true worst case: what is held can only be gained back by the tokens that
+    pay in the same outcome, so they are counted in full.
+    """
+    losses = {Leg.YES: 0, Leg.NO: 0}
+    for other, left in [*seen.alive(order.instrument), (order, order.size)]:
+        if other.side is Side.BUY and (other is order or other.id != order.id):
+            # A buy of one leg is lost where the other one wins.
+            losses[other.leg] += other.price * left // terms.value_divisor
+    unit = 10**terms.size_decimals
+    worst = 0
+    for leg, winner in ((Leg.YES, Leg.NO), (Leg.NO, Leg.YES)):
+        paying = sum(seen.told.tokens(order.instrument, winner)) * 1_000_000 // unit
+        worst = max(worst, losses[leg] - max(0, paying))
+    return worst
+
+
+def named(order: Order, seen: Evidence) -> str:
+    """Named before sent: its identity is durable before its first byte leaves (law K)."""
+    number = seen.named.get(order.id)
+    if number is None:
+        return "its identity is not in the journal"
+    if number > seen.disk.durable:
+        return f"record {number} names it, only {seen.disk.durable} records are durable"
+    return ""
+
+
+DECIDED = {"sight": sight, "slot": slot, "sells": sells, "legal": legal, "limits": limits}
+"""Judges of a decision, asked as the journal takes the PlaceOrder."""
+
+LEAVING = {"named": named}
+"""Judges of bytes, asked as they leave."""

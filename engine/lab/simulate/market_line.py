@@ -1,0 +1,213 @@
+"""The market stream of one life: what the exchange publishes, on its way to one engine.
+
+A connection is ordered and whole, as TCP is: silence holds frames back, it does not lose them. A
+lost connection loses everything until the next one opens with the market as it then stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookProven,
+    BookReplaced,
+    Event,
+    FeedLost,
+    FeedRestored,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    ReferencePriced,
+    StrikeProven,
+    TradePrinted,
+)
+from engine.domain.instruments import InstrumentId, Side
+from engine.venues.demo.exchange import DemoExchange
+
+MS = 1_000_000
+S = 1_000 * MS
+FEED = "demo"
+SILENCE_NS = 5 * S
+"""As `engine.venues.demo.client`: a stream that says nothing for this long is broken."""
+
+Later = Callable[[int, Callable[[], None]], None]
+Deliver = Callable[[tuple[Event, ...]], None]
+LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
+BOOKS = (BookChanged, BookReplaced, BookProven, BookDistrusted, TradePrinted)
+
+
+class MarketLine:
+    """One life's market stream. `deliver` takes frames at the engine's door."""
+
+    def __init__(
+        self,
+        exchange: DemoExchange,
+        *,
+        random: Random,
+        later: Later,
+        deliver: Deliver,
+        wanted: Callable[[InstrumentId], bool],
+        references: frozenset[str],
+    ) -> None:
+        self.connected = False
+        self._exchange = exchange
+        self._random = random
+        self._later = later
+        self._deliver = deliver
+        self._wanted = wanted
+        self._references = references
+        self._epoch = 0
+        """Counts connections: frames of an earlier one are gone."""
+        self._held_until_ns = 0
+        self._late_ns = 0
+        self._last_ns = 0
+        self._gaps: dict[InstrumentId, int] = {}
+        self._lasting: dict[tuple[str, str], Event] = {}
+        self._open: dict[InstrumentId, None] = {}
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect: hear the market as it stands now."""
+        self._epoch += 1
+        self.connected = True
+        self._held_until_ns = self._late_ns = 0
+        self._gaps.clear()
+        self._open.clear()
+        self._send((FeedRestored(feed=FEED, instrument=None), *self._exchange.opening()))
+        self._pulse(self._epoch)
+
+    def lose(self, pause_ns: int) -> None:
+        """Lose the connection, say so, and come back after a pause."""
+        if not self.connected:
+            return
+        self._epoch += 1
+        self.connected = False
+        self._deliver((FeedLost(feed=FEED, instrument=None, reason="the stream ended"),))
+        epoch = self._epoch
+        self._later(self._now() + pause_ns, lambda: self._again(epoch))
+
+    def end(self) -> None:
+        """Nobody listens any more."""
+        self._epoch += 1
+        self.connected = False
+
+    def _again(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            self.connect()
+
+    def _now(self) -> int:
+        return self._exchange.now_ns
+
+    def _pulse(self, epoch: int) -> None:
+        """Prove every book each second, as the exchange's own pulse does."""
+        if epoch == self._epoch:
+            self._send(tuple(BookProven(instrument=key) for key in self._open))
+            self._later(self._now() + S, lambda: self._pulse(epoch))
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def take(self, events: tuple[Event, ...]) -> None:
+        """Take what the exchange published at this moment."""
+        if self.connected:
+            self._send(events)
+
+    def _send(self, events: tuple[Event, ...]) -> None:
+        kept = tuple(event for event in events if self._goes(event))
+        if not kept:
+            return
+        at_ns = self._now() + self._random.randint(2, 30) * MS + self._late_ns
+        at_ns = self._last_ns = max(at_ns, self._held_until_ns, self._last_ns)
+        epoch = self._epoch
+        self._later(at_ns, lambda: self._arrive(kept, epoch))
+
+    def _goes(self, event: Event) -> bool:
+        """Say whether an event is for this engine, and is not lost on its way."""
+        if isinstance(event, ReferencePriced):
+            return event.key in self._references
+        if isinstance(event, LASTING):
+            listed = isinstance(event, InstrumentListed)
+            key = event.instrument.id if isinstance(event, InstrumentListed) else event.instrument
+            if not listed and not isinstance(event, StrikeProven):
+                self._open.pop(key, None)
+            place = (type(event).__name__, str(key))
+            if self._lasting.get(place) == event:
+                return False
+            self._lasting[place] = event
+            return True
+        if not isinstance(event, BOOKS):
+            return True
+        if not self._wanted(event.instrument):
+            return False
+        if isinstance(event, BookReplaced):
+            self._open[event.instrument] = None
+            self._gaps.pop(event.instrument, None)
+        left = self._gaps.get(event.instrument, 0)
+        if left > 0 and isinstance(event, BookChanged):
+            self._gaps[event.instrument] = left - 1
+            return False
+        return True
+
+    def _arrive(self, events: tuple[Event, ...], epoch: int) -> None:
+        if epoch == self._epoch:
+            self._deliver(events)
+
+    # -- what goes wrong ---------------------------------------------------------------------------
+
+    def silent(self) -> None:
+        """Hold everything back for a while; a long silence is noticed, sometimes."""
+        pause_ns = self._random.randint(2_000, 20_000) * MS
+        self._held_until_ns = self._now() + pause_ns
+        if pause_ns > SILENCE_NS and self._random.random() < 0.5:
+            self._later(self._now() + SILENCE_NS, lambda: self.lose(250 * MS))
+
+    def stale(self) -> None:
+        """Let everything come seconds late for a while."""
+        self._late_ns = self._random.randint(500, 14_000) * MS
+        epoch = self._epoch
+        end_ns = self._now() + self._random.randint(5, 40) * S
+        self._later(end_ns, lambda: self._punctual(epoch))
+
+    def _punctual(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            self._late_ns = 0
+
+    def tear(self, *, crossed: bool) -> None:
+        """Lose batches of one book, or cross it; it is found out, and mended by a snapshot."""
+        if not self.connected or not self._open:
+            return
+        key = self._random.choice(list(self._open))
+        market = self._exchange.desk.markets.get(key)
+        if market is None or not market.accepting:
+            return
+        epoch, found_ns = self._epoch, 0
+        if crossed:
+            ask = market.book.best_ask
+            top = market.instrument.one - market.instrument.tick
+            level = min(top, (ask or top) + 3 * market.instrument.tick)
+            fake = BookChanged(instrument=key, changes=((Side.BUY, level, 50_000_000),))
+            self._send((fake, BookDistrusted(instrument=key, reason="crossed")))
+        else:
+            self._gaps[key] = self._random.randint(1, 4)
+            found_ns = self._random.randint(0, 2_000) * MS
+            torn = BookDistrusted(instrument=key, reason="a batch is missing")
+            self._later(self._now() + found_ns, lambda: self._say(torn, epoch))
+        mended_ns = self._now() + found_ns + self._random.randint(100, 2_500) * MS
+        self._later(mended_ns, lambda: self._mend(key, epoch))
+
+    def _say(self, event: Event, epoch: int) -> None:
+        if epoch == self._epoch:
+            self._send((event,))
+
+    def _mend(self, key: InstrumentId, epoch: int) -> None:
+        market = self._exchange.desk.markets.get(key)
+        if epoch == self._epoch and market is not None and market.accepting:
+            self._send((self._exchange.listing.snapshot(market),))
+
+    def calm(self) -> None:
+        """Come to rest: punctual and whole from now on."""
+        self._held_until_ns = self._late_ns = 0
+        self._gaps.clear()

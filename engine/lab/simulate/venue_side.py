@@ -1,0 +1,150 @@
+"""One account's side of the exchange: what is on its way there, what is done, what is told.
+
+The exchange itself stays as it is; only what it answers is bent here, where a real venue has been
+seen to bend: listings that are empty or cut although they succeeded, refusals of every kind.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    Effect,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+)
+from engine.domain.events import (
+    FillSettled,
+    FillVoided,
+    OpenOrdersListed,
+    OrderRejected,
+    VenueEvent,
+)
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Order, OrderId, OrderType, RejectReason
+from engine.errors import BrokenInvariant
+from engine.lab.simulate.faults import Fault, Faults
+from engine.venues.demo.answers import Answers
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.names import KEY
+from engine.venues.demo.orders import LiveOrder
+
+CURRENCY = "pUSD"
+REFUSALS = (
+    RejectReason.WOULD_CROSS,
+    RejectReason.BELOW_MIN,
+    RejectReason.OFF_TICK,
+    RejectReason.NO_FUNDS,
+    RejectReason.MARKET_CLOSED,
+    RejectReason.EXPIRY,
+    RejectReason.AUTH,
+    RejectReason.OTHER,
+)
+
+
+class VenueSide:
+    """What the exchange knows of one account, and what judges may know: the truth."""
+
+    def __init__(
+        self, exchange: DemoExchange, account: AccountId, faults: Faults, random: Random
+    ) -> None:
+        self.exchange = exchange
+        self.account = account
+        self.waiting: dict[OrderId, Order] = {}
+        """Orders an engine has decided on that may still leave it."""
+        self.flying: dict[OrderId, Order] = {}
+        """Orders whose request has left an engine and has not arrived."""
+        self.arrived: dict[OrderId, Order] = {}
+        self._answers = Answers(exchange, account, key=KEY, currency=CURRENCY)
+        self._faults = faults
+        self._random = random
+        self._bent = False
+        """The last listing was bent: the next one is not, or nobody could be right."""
+        self._token = ""
+        self.prepare = self._answers.prepare
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def do(self, effect: Effect, now_ns: int) -> list[VenueEvent]:
+        """Do what is asked at the exchange. Raises VenueClosed."""
+        answers = self._answers
+        match effect:
+            case PlaceOrder(order=order):
+                return self._place(order, now_ns)
+            case CancelOrders(orders=orders):
+                return answers.cancel(orders, now_ns)
+            case CancelAll(scope=scope):
+                return answers.cancel_all(scope, now_ns)
+            case QueryOrder(order=number):
+                return answers.order(number)
+            case QueryOpenOrders():
+                return [self._bend(event) for event in answers.open_orders()]
+            case QueryFills(since_ns=since_ns):
+                return answers.fills(since_ns)
+            case QueryBalances():
+                return answers.balances()
+            case _:
+                raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
+
+    def _place(self, order: Order, now_ns: int) -> list[VenueEvent]:
+        self.arrived[order.id] = order
+        if self._faults.hit(Fault.REJECTED):
+            taking = order.type in {OrderType.FAK, OrderType.FOK}
+            reason = RejectReason.NOT_FILLED if taking else self._random.choice(REFUSALS)
+            self._faults.seen(f"rejected_{reason}")
+            refused = OrderRejected(account=self.account, order=order.id, reason=reason)
+            return [msgspec.structs.replace(refused, venue_text="refused by the simulation")]
+        return self._answers.place(order, now_ns)
+
+    def _bend(self, event: VenueEvent) -> VenueEvent:
+        """Empty or cut a listing now and then, never two in a row."""
+        if self._bent or not isinstance(event, OpenOrdersListed) or not event.orders:
+            self._bent = False
+            return event
+        if self._faults.hit(Fault.LISTING_EMPTY):
+            self._bent = True
+            return msgspec.structs.replace(event, orders=())
+        if len(event.orders) > 1 and self._faults.hit(Fault.LISTING_CUT):
+            self._bent = True
+            return msgspec.structs.replace(event, orders=event.orders[: len(event.orders) // 2])
+        return event
+
+    def beat(self, now_ns: int) -> None:
+        """Take a heartbeat; the first one arms the exchange's dead-man switch."""
+        answer = self.exchange.beat(self.account, KEY, self._token, now_ns)
+        if not answer.valid:
+            answer = self.exchange.beat(self.account, KEY, answer.token, now_ns)
+        self._token = answer.token
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    def take(self) -> list[VenueEvent]:
+        """Return what the exchange has to tell the account since the last call."""
+        told: list[VenueEvent] = []
+        for _, report in self.exchange.take(self.account):
+            event = self._answers.heard(report)
+            if event is not None:
+                told.append(event)
+                if isinstance(event, FillVoided):
+                    self._faults.seen("settlement_failed")
+                elif isinstance(event, FillSettled):
+                    self._faults.seen("settlement_confirmed")
+        return told
+
+    # -- the truth ---------------------------------------------------------------------------------
+
+    def live(self) -> list[LiveOrder]:
+        """Return our orders that live at the exchange."""
+        orders = self.exchange.account(self.account).open.values()
+        return [order for order in orders if order.key == KEY]
+
+    def number(self, order: LiveOrder) -> OrderId | None:
+        """Return our number of an order at the exchange."""
+        return self._answers.known(order.identity)

@@ -1,0 +1,251 @@
+"""The world of one seed: an exchange, accounts with their engines, faults, and time.
+
+Time jumps from one thing that is due to the next. Everything is drawn from generators made of the
+seed, so the same seed and options give the same run, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from random import Random
+
+import msgspec
+
+from engine.domain.events import Event, VenueMode
+from engine.errors import BrokenInvariant
+from engine.lab.simulate.bench import Verdict
+from engine.lab.simulate.chaos import Chaos
+from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
+from engine.lab.simulate.station import Station
+from engine.venues.demo.profiles import THIN
+from engine.venues.demo.settlement import SettlementRules
+from engine.venues.demo.world import open_world
+
+S = 1_000_000_000
+MS = 1_000_000
+MINUTE = 60 * S
+BEGIN_NS = 1_767_225_600 * S
+"""2026-01-01 00:00 UTC; a seed begins somewhere in that day."""
+
+CALM_NS = 30 * S
+"""How long the world is well before everything is stopped."""
+
+REST_NS_MAX = 300 * S
+"""How long a stop may take to be proven in a world that is well."""
+
+VENUE_FAULTS = (
+    Fault.RESTART,
+    Fault.RESTART_DROPS,
+    Fault.POST_ONLY,
+    Fault.CANCEL_ONLY,
+    Fault.DISABLED,
+    Fault.TICK_CHANGED,
+)
+WINDOWS = {
+    Fault.POST_ONLY: VenueMode.POST_ONLY,
+    Fault.CANCEL_ONLY: VenueMode.CANCEL_ONLY,
+    Fault.DISABLED: VenueMode.DISABLED,
+}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seed gave."""
+
+    seed: int
+    simulated_s: float
+    digest: str
+    verdicts: tuple[Verdict, ...]
+    counts: dict[str, int]
+    lines: tuple[str, ...] = ()
+    """The last journal lines of the account a judge spoke about."""
+
+
+class World:
+    """One run. Call `run` once."""
+
+    def __init__(
+        self, seed: int, *, faults: Iterable[Fault] | None = None, accounts: int = 2
+    ) -> None:
+        self.seed = seed
+        random = Random(seed)  # noqa: S311 - a simulation, not a secret
+        self.faults = Faults(Random(random.getrandbits(64)), faults)  # noqa: S311
+        self._random = Random(random.getrandbits(64))  # noqa: S311
+        self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._counter = 0
+        settlement = SettlementRules(
+            fail_ppm=int(self.faults.rate(Fault.VOIDED) * 1_000_000),
+            retry_ppm=int(self.faults.rate(Fault.RETRIED) * 1_000_000),
+        )
+        self.exchange = open_world(
+            THIN,
+            rng=Random(random.getrandbits(64)),  # noqa: S311
+            now_ns=self._begin_ns,
+            settlement=settlement,
+        )
+        self._digest = hashlib.blake2b(digest_size=16)
+        self.stations = [
+            Station(
+                f"demo-{number}",
+                self.exchange,
+                faults=self.faults,
+                random=Random(random.getrandbits(64)),  # noqa: S311
+                later=self.later,
+                digest=self._digest,
+            )
+            for number in range(accounts)
+        ]
+        self._chaos = [Chaos(station) for station in self.stations]
+
+    def later(self, at_ns: int, act: Callable[[], None]) -> None:
+        """Do something at a time of the world, not before now."""
+        self._counter += 1
+        heappush(self._heap, (max(at_ns, self.exchange.now_ns), self._counter, act))
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def run(self, minutes: float) -> Outcome:
+        """Run for so long with faults, then until everything is at rest."""
+        for station in self.stations:
+            station.start()
+        for fault in PER_MINUTE:
+            self._plan(fault)
+        end_ns = self._begin_ns + int(minutes * MINUTE)
+        if self._until(end_ns) and self._until(self._well(end_ns)):
+            self._rest()
+        verdicts = tuple(verdict for station in self.stations for verdict in station.verdicts)
+        counts = Counter(self.faults.counts)
+        for station in self.stations:
+            counts["starts"] += station.starts
+            counts["orders"] += len(station.seen.told.orders)
+            counts["fills"] += len(station.seen.told.fills)
+        return Outcome(
+            seed=self.seed,
+            simulated_s=(self.exchange.now_ns - self._begin_ns) / S,
+            digest=self._digest.hexdigest(),
+            verdicts=verdicts,
+            counts={str(name): count for name, count in sorted(counts.items())},
+            lines=self._lines(verdicts),
+        )
+
+    def _until(self, end_ns: int) -> bool:
+        """Let time pass up to a moment; False = a judge spoke."""
+        exchange, heap, stations = self.exchange, self._heap, self.stations
+        while True:
+            at_ns = heap[0][0] if heap else end_ns + 1
+            due_ns = exchange.due_ns
+            if due_ns is not None and due_ns < at_ns:
+                at_ns = due_ns
+            for station in stations:
+                for life in (station.life, station.ghost):
+                    if life is not None and not life.frozen and life.due_ns < at_ns:
+                        at_ns = max(life.due_ns, exchange.now_ns)
+            if at_ns > end_ns:
+                exchange.advance(end_ns)
+                self._tell()
+                return True
+            exchange.advance(at_ns)
+            self._tell()
+            while heap and heap[0][0] <= at_ns:
+                heappop(heap)[2]()
+                self._tell()
+            for station in stations:
+                self._turn(station, at_ns)
+                if station.verdicts:
+                    return False
+
+    def _turn(self, station: Station, at_ns: int) -> None:
+        for life in (station.life, station.ghost):
+            if life is not None and not life.frozen and not life.dead and life.due_ns <= at_ns:
+                station.within(life, lambda life=life: life.run(at_ns))  # type: ignore[misc]
+
+    def _tell(self) -> None:
+        """Hand out what the exchange said at this moment."""
+        published = self.exchange.take_public()
+        events: tuple[Event, ...] = tuple([event for _, event in published])
+        for station in self.stations:
+            station.reports()
+            for life in (station.life, station.ghost):
+                if events and life is not None and not life.dead:
+                    life.market.take(events)
+
+    # -- faults ------------------------------------------------------------------------------------
+
+    def _plan(self, fault: Fault) -> None:
+        """Draw when a fault happens next."""
+        rate = self.faults.rate(fault)
+        if rate:
+            pause_ns = int(self._random.expovariate(rate) * MINUTE)
+            self.later(self.exchange.now_ns + pause_ns, lambda: self._strike(fault))
+
+    def _strike(self, fault: Fault) -> None:
+        if not self.faults.on:
+            return
+        if fault in VENUE_FAULTS:
+            self._venue(fault)
+        else:
+            self._random.choice(self._chaos).happen(fault)
+        self._plan(fault)
+
+    def _venue(self, fault: Fault) -> None:
+        guard, now_ns, random = self.exchange.guard, self.exchange.now_ns, self._random
+        if fault is Fault.TICK_CHANGED:
+            markets = [m for m in self.exchange.desk.markets.values() if m.accepting]
+            terms = random.choice(markets).instrument
+            self.exchange.listing.change_tick(terms.id, 10 if terms.tick == 100 else 100)
+        elif guard.mode is not VenueMode.OPEN:
+            return
+        elif fault in WINDOWS:
+            guard.switch(WINDOWS[fault])
+            guard.plan(VenueMode.OPEN, now_ns + random.randint(1, 20) * S)
+        else:
+            guard.plan_restart(
+                now_ns + MS,
+                down_ns=random.randint(1, 20) * S,
+                post_only_ns=random.randint(1, 20) * S,
+                drop_orders=fault is Fault.RESTART_DROPS,
+            )
+        self.faults.counts[fault] += 1
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _well(self, now_ns: int) -> int:
+        """Let no further fault happen; give when everything must be well."""
+        self.faults.on = False
+        self.exchange.guard.plan(VenueMode.OPEN, now_ns + 41 * S)
+        return now_ns + 60 * S + CALM_NS
+
+    def _rest(self) -> None:
+        """Stop every engine, wait for the proofs and the last settlements, then compare."""
+        stop_ns = self.exchange.now_ns
+        for station in self.stations:
+            station.stop()
+        while self.exchange.now_ns < stop_ns + REST_NS_MAX:
+            if not self._until(self.exchange.now_ns + S):
+                return
+            if all(station.at_rest() for station in self.stations):
+                break
+        for station in self.stations:
+            station.judge_rest()
+
+    def _lines(self, verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:
+        if not verdicts:
+            return ()
+        station = next(s for s in self.stations if s.account == verdicts[0].account)
+        return tuple(
+            f"{record.seq} {(record.at_ns - self._begin_ns) / S:.3f} {record.kind} "
+            f"{msgspec.json.encode(msgspec.msgpack.decode(record.body)).decode()}"
+            for record in station.disk.rows[-50:]
+        )
+
+
+def simulate(
+    seed: int, minutes: float = 10.0, faults: Iterable[Fault] | None = None, accounts: int = 2
+) -> Outcome:
+    """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
+    if minutes <= 0 or accounts < 1:
+        raise BrokenInvariant("a simulation needs some minutes and an account")
+    return World(seed, faults=faults, accounts=accounts).run(minutes)
