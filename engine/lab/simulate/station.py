@@ -12,7 +12,7 @@ import msgspec
 from engine.bots.bot import Bot, BotState
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import Event
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Order
 from engine.errors import PitbossError
 from engine.lab.simulate.accounts import CASH_MICRO, SERIES, account_of, bots_of
