@@ -1,4 +1,8 @@
-"""`python -m engine command`: leave a command for the engine, and wait for its answer."""
+"""`python -m engine command`: leave a command for the engine, and wait for its answer.
+
+A person types prices and sizes as a venue writes them; the command carries the instrument's own
+increments.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any, get_args
 
 import msgspec
 
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.commands import AnyCommand
+from engine.domain.commands import AnyCommand, PlaceManual
+from engine.domain.instruments import Instrument
 from engine.errors import BadInput
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
 from storage.database import writing
+from storage.live import listed
 from storage.users import ENGINE_ID
 
 NAME = "command"
@@ -25,6 +32,8 @@ HELP = "leave a command for the engine and wait for its answer"
 
 WAIT_S = 30.0
 POLL_S = 0.02
+Catalog = Callable[[str], Instrument]
+"""The instrument of a name. Raises BadInput where it was never listed."""
 
 
 def kinds() -> dict[str, type[msgspec.Struct]]:
@@ -44,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
-    command = _command(args.kind, args.fields)
     with writing(config.state_path) as connection:
+        command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
         left = leave(
             connection,
             engine_id=ENGINE_ID,
@@ -62,7 +71,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 0 if left.state is CommandState.DONE else 1
 
 
-def _command(kind: str, fields: list[str]) -> msgspec.Struct:
+def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
     """Return the command a person typed. Raises BadInput naming the field."""
     given: dict[str, Any] = {}
     for field in fields:
@@ -75,6 +84,10 @@ def _command(kind: str, fields: list[str]) -> msgspec.Struct:
     if unknown:
         known = ", ".join(made.__struct_fields__) or "none"
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
+    if made is PlaceManual and {"instrument", "price", "size"} <= given.keys():
+        instrument = catalog(given["instrument"])
+        given["price"] = instrument.price_of(given["price"])
+        given["size"] = instrument.size_of(given["size"])
     try:
         return msgspec.convert({"type": made.__name__, **given}, made, strict=False)
     except msgspec.ValidationError as error:

@@ -15,6 +15,7 @@ import msgspec
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.order_events import OrderReport
+from engine.errors import BadInput
 from storage.audit import note
 
 KILL_PROOF = "kill receipt"
@@ -187,6 +188,16 @@ def put_instrument(
             now_ns,
         ),
     )
+
+
+def listed(connection: sqlite3.Connection, engine_id: str, instrument: str) -> Instrument:
+    """Return an instrument of the catalog. Raises BadInput where it was never listed."""
+    row = connection.execute(
+        "SELECT body FROM instruments WHERE engine_id = ? AND id = ?", (engine_id, instrument)
+    ).fetchone()
+    if row is None:
+        raise BadInput(f"{instrument} was never listed here; sync-markets asks for the listing")
+    return msgspec.json.decode(row[0], type=Instrument)
 
 
 def put_payout(

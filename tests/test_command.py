@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from engine.command import _command, kinds
-from engine.domain.commands import AnyCommand, InventoryPolicy, StopBot
+from engine.command import _command as command_of
+from engine.command import kinds
+from engine.domain.commands import (
+    AnyCommand,
+    InventoryPolicy,
+    Kill,
+    PlaceManual,
+    ReleaseLatch,
+    StopBot,
+)
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.intents import Urgency
 from engine.errors import BadInput
+
+BINARY = Instrument(
+    id=InstrumentId("demo:coin"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
+    size_decimals=6, tick=100, lot=10_000,
+)  # fmt: skip
+
+
+def catalog(name: str) -> Instrument:
+    if name != BINARY.id:
+        raise BadInput(f"{name} was never listed here")
+    return BINARY
+
+
+def _command(kind: str, fields: list[str]) -> Any:
+    return command_of(kind, fields, catalog)
 
 
 def test_every_command_has_its_name() -> None:
@@ -19,7 +44,7 @@ def test_every_command_has_its_name() -> None:
 def test_fields_become_the_command() -> None:
     made = _command("stop-bot", ["bot=maker", "inventory=exit"])
     assert made == StopBot(bot="maker", inventory=InventoryPolicy.EXIT)  # type: ignore[arg-type]
-    assert _command("apply-settings", ["version=3"]).version == 3  # type: ignore[attr-defined]
+    assert _command("apply-settings", ["version=3"]).version == 3
 
 
 @pytest.mark.parametrize(
@@ -34,3 +59,30 @@ def test_fields_become_the_command() -> None:
 def test_what_is_wrong_is_named(fields: list[str], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         _command("stop-bot", fields)
+
+
+def test_prices_and_sizes_are_typed_as_the_venue_writes_them() -> None:
+    words = ["account=demo", "instrument=demo:coin", "leg=no", "side=sell"]
+    words += ["price=0.52", "size=10.5"]
+    assert _command("place-manual", [*words, "urgency=cross"]) == PlaceManual(
+        account=AccountId("demo"),
+        instrument=BINARY.id,
+        leg=Leg.NO,
+        side=Side.SELL,
+        price=5_200,
+        size=10_500_000,
+        urgency=Urgency.CROSS,
+    )
+    with pytest.raises(BadInput, match=r"price '0\.52001' is finer"):
+        _command("place-manual", [*words, "price=0.52001"])
+    with pytest.raises(BadInput, match="demo:dice was never listed"):
+        _command("place-manual", [*words, "instrument=demo:dice"])
+    with pytest.raises(BadInput, match="missing required field `leg`"):
+        _command("place-manual", [word for word in words if not word.startswith("leg")])
+
+
+def test_kill_and_its_release_name_a_part_or_nothing() -> None:
+    assert _command("kill", []) == Kill()
+    assert _command("kill", ["bot=maker"]) == Kill(bot=BotId("maker"))
+    released = _command("release-latch", ["reason=seen it", "instrument=demo:coin"])
+    assert released == ReleaseLatch(reason="seen it", instrument=BINARY.id)
