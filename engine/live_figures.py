@@ -24,7 +24,7 @@ def holdings_of(executor: Executor, owners: Mapping[InstrumentId, str]) -> list[
     """Return every instrument the ledger keeps, held or flat; `owners` says whose it is."""
     state = executor.ledger.state
     return [
-        _holding(executor, held, owners.get(key, ""), executor.mark(key))
+        _holding(executor, held, owners.get(key) or executor.owner(key) or "", executor.mark(key))
         for key, held in state.holdings.items()
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import msgspec
+
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.live_bots import Seat
 from engine.live_figures import holdings_of, uses_of
@@ -130,6 +132,7 @@ class Teller:
             "state_waiting": house.state.waiting,
             "feed_age_ms_max": self._feed_age_ms(now_ns),
             "not_placing": reasons,
+            "latches": self._latches(),
             "refusals": self._refusals(),
             "receipt": None if house.receipt is None else house.receipt.sentence(),
             "settings_version": house.settings.version,
@@ -167,6 +170,14 @@ class Teller:
                         "numbers": dict(denied.numbers) if denied else {},
                     }
         return found
+
+    def _latches(self) -> list[dict[str, Any]]:
+        """Return the scoped KILLs that nobody has released yet."""
+        return [
+            {"account": str(account), "covers": str(hold), **msgspec.to_builtins(hold)}
+            for account, shell in self._house.shells.items()
+            for hold in shell.desk.executor.holds
+        ]
 
     def _refusals(self) -> list[str]:
         house = self._house

@@ -262,6 +262,11 @@ class Executor(Readings):
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
         self._sight.state.halted = ""
 
+    def owner(self, instrument: InstrumentId) -> BotId | None:
+        """Return who wished or placed by hand in an instrument last; None = nobody."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.bot
+
     # -- scoped KILLs ------------------------------------------------------------------------------
 
     @property

@@ -51,6 +51,7 @@ def place(rig: Any, **changes: Any) -> Any:
 def test_order_by_hand_is_placed_as_asked_and_left_alone(rig: Any) -> None:
     order = place(rig)
     assert (order.bot, order.type, order.post_only) == (MANUAL, OrderType.GTC, True)
+    assert rig.executor.owner(M1) == MANUAL
     for _ in range(5):
         assert not [e for e in rig.wait(5.0) if isinstance(e, CancelOrders)]
     assert rig.state(order.id) is OrderState.OPEN
