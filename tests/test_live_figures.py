@@ -97,7 +97,7 @@ def test_a_holding_is_told_pending_then_settled_with_its_cost_and_value(executor
     assert (seen.yes_cost_micro, seen.value_micro, seen.mid2) == (4_800_000, 5_000_000, 10_000)
     executor.receive(FillSettled(account=ACCOUNT, fill=FillId("f1")), NOW)
     (seen,) = holdings_of(executor, {})
-    assert (seen.bot, seen.yes_pending, seen.yes_settled) == ("", 0, 10 * SHARE)
+    assert (seen.bot, seen.yes_pending, seen.yes_settled) == (BOT, 0, 10 * SHARE)
 
 
 def test_every_limit_that_has_a_use_is_told_with_what_it_allows(executor: Executor) -> None:
