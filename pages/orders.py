@@ -22,28 +22,28 @@ from storage.dashboard_views import engine_seen, snapshot
 ORDERS = {
     "id": ("Order", "count"),
     "state": ("State", "text"),
-    "bot": ("Bot", "text"),
-    "instrument": ("Market", "id"),
     "way": ("Side", "text"),
     "price": ("Price", "price"),
     "size": ("Size", "size"),
     "filled": ("Filled", "size"),
-    "fee": ("Fees", "money"),
-    "reason": ("Reason", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
     "created_ns": ("Placed", "time"),
     "updated_ns": ("Changed", "time"),
+    "fee": ("Fees", "fee"),
+    "reason": ("Reason", "text"),
 }
 FILLS = {
     "at_ns": ("Filled", "time"),
-    "state": ("State", "text"),
-    "bot": ("Bot", "text"),
-    "instrument": ("Market", "id"),
     "way": ("Side", "text"),
     "price": ("Price", "price"),
     "size": ("Size", "size"),
     "value": ("Value", "money"),
-    "fee": ("Fee", "money"),
+    "state": ("State", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
     "liquidity": ("Liquidity", "text"),
+    "fee": ("Fee", "fee"),
     "order_id": ("Order", "count"),
 }
 REFRESH_S = 2.0
@@ -93,14 +93,25 @@ def show_rows(mode: Mode, what: str, wanted: str) -> None:
     ids = [(row["account"], row[number]) for row in shown]
     if what == FILLED:
         ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
+    drawer = st.container()
     chosen = st.session_state.get(f"chosen:{key}")
     if shown:
         chosen = choice(shown, FILLS if what == FILLED else ORDERS, key=key, ids=ids)
     if chosen is not None:
-        order_detail.show(chosen[0], chosen[1], mode, alive=alive)
-        if st.button("Close", key=f"close_{key}"):
-            unchoose(key)
-            st.rerun()
+        with drawer, st.container(key="drawer"):
+            if st.button("Close", key=f"close_{key}", icon=":material/close:"):
+                unchoose(key)
+                st.query_params.clear()
+                st.rerun()
+            order_detail.show(chosen[0], chosen[1], mode, alive=alive)
+
+
+def open_linked(what: str) -> None:
+    """Open the order an address names, once per address."""
+    account, number = st.query_params.get("account"), st.query_params.get("order", "")
+    if account and number.isdecimal() and st.session_state.get("opened") != (account, number):
+        st.session_state["opened"] = (account, number)
+        st.session_state[f"chosen:orders_{what}"] = (account, int(number))
 
 
 def main() -> None:
@@ -114,12 +125,24 @@ def main() -> None:
         )
         panels.links(panels.link("Runs", "runs"))
         return
-    what = st.segmented_control(
-        "Show", (WORKING, ALL, FILLED), default=WORKING, key="orders_what", required=True
-    )
-    wanted = st.text_input(
-        "Filter", placeholder="bot, market, state, side, identity …, then Enter", key="orders_text"
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        linked = (
+            ALL if "order" in st.query_params else FILLED if "fills" in st.query_params else None
+        )
+        what = st.segmented_control(
+            "Show",
+            (WORKING, ALL, FILLED),
+            default=linked or WORKING,
+            key="orders_what",
+            required=True,
+        )
+        wanted = st.text_input(
+            "Filter",
+            value=st.query_params.get("fills", ""),
+            placeholder="bot, market, state, side, identity …, then Enter",
+            key="orders_text",
+        )
+    open_linked(what)
     show_rows(mode, what, wanted.lower())
 
 

@@ -57,6 +57,22 @@ border-bottom:1px solid var(--pb-line)}
 .pb-facts s{display:block;height:4px;background:var(--pb-accent);border-radius:2px}
 .pb-use.warn s{background:var(--pb-warn)}.pb-use.bad s{background:var(--pb-bad)}
 .pb-facts th{color:var(--pb-dim);font-weight:500}
+.pb-blocks{columns:20rem;column-gap:.7rem}
+.pb-block{break-inside:avoid;margin:0 0 .7rem;border:1px solid var(--pb-line);border-radius:8px;
+background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
+.pb-block h4{margin:0;padding:0 0 .3rem;font-size:.9rem;font-weight:650}
+.pb-block p{margin:.1rem 0;font-size:.9rem;color:var(--pb-dim)}
+.pb-block .pb-facts{width:100%}
+.pb-tight th,.pb-tight td{padding:.12rem .5rem .12rem 0;font-size:.86rem}
+.pb-tight tr:last-child th,.pb-tight tr:last-child td{border-bottom:0}
+.pb-num{text-align:right!important;font-variant-numeric:tabular-nums;white-space:nowrap}
+.pb-facts .pb-at{white-space:nowrap}
+.pb-quiet{color:var(--pb-dim)}
+@media (min-width:960px){.st-key-drawer{position:fixed;right:0;top:0;bottom:0;z-index:80;
+width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:4.6rem 1.1rem 2rem;
+border-left:1px solid var(--pb-line);box-shadow:-18px 0 40px rgba(0,0,0,.28)}}
+.st-key-drawer h3{padding-top:.2rem}
+td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
 .pb-facts td{overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
 [data-testid="stMetricValue"]{font-size:1.25rem}

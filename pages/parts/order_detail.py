@@ -1,21 +1,28 @@
-"""One order: its life in facts, the fills behind it, and cancelling it by hand."""
+"""The drawer of one order: its life, why it was placed, its fills, and cancelling it by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import CancelOrderByHand
+from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId, OrderState
-from pages.parts import commanding, panels
+from engine.errors import PitbossError
+from pages.parts import commanding, life, names, order_why, panels, why
 from pages.parts.data import ask, engine_id
+from pages.parts.home import config
 from pages.parts.tables import table
-from pages.parts.words import moment, money, utc
+from pages.parts.words import count, moment, money, utc
 from pages.parts.zone import zone
 from storage import views
+from storage.decisions import plans_at
+from storage.order_life import Life, life_of
+from storage.views import Row
 
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -23,60 +30,115 @@ FILLS = {
     "price": ("Price", "price"),
     "size": ("Size", "size"),
     "value": ("Value", "money"),
-    "fee": ("Fee", "money"),
+    "fee": ("Fee", "fee"),
     "liquidity": ("Liquidity", "text"),
     "source": ("Size is", "text"),
     "id": ("Fill", "id"),
 }
+WHY, LIFE, FACTS = "Why", "Life", "Facts"
 
 
 def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     """Draw one order, whatever has become of it since its row was selected."""
-    st.subheader(f"Order {number} at {account}")
-    rows = ask(views.orders, engine_id(), mode=mode)
-    order = next((row for row in rows if (row["account"], row["id"]) == (account, number)), None)
-    if order is None:
-        panels.note(f"It is older than the latest {views.ROWS_MAX} orders; its fills are below.")
-    else:
-        _facts(order)
+    row = ask(views.order, engine_id(), account, number)
+    if row is None:
+        panels.empty(
+            f"There is no order {number} at {account}.",
+            "The journal's projection does not hold it; the journal itself can be searched.",
+        )
+        panels.links(panels.link("Search the journal", "journal", text=f'"order":{number},'))
+        return
+    st.subheader(title(row))
+    panels.note(
+        f"{row['state'].upper()}{': ' + row['reason'] if row['reason'] else ''} · bot "
+        f"{row['bot']} · {account} · {mode.upper()} · from the journal and the decision log"
+    )
+    if not OrderState(row["state"]).ended:
+        _cancel(account, number, alive=alive)
     fills = ask(views.fills, engine_id(), mode=mode, account=account, order_id=number)
+    what = st.segmented_control(
+        "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
+    )
+    try:
+        if what == WHY:
+            order_why.show(row)
+        elif what == LIFE:
+            _life(row, fills)
+        else:
+            _facts(row)
+    except PitbossError as error:
+        st.error(f"{error}. Nothing is lost: the order's row above is whole.")
     if fills:
         table(fills, FILLS, key="order_fills")
     else:
-        panels.note("No fill.")
-    panels.links(panels.link("Its records in the journal", "journal", text=_named(number)))
-    if order is not None and not OrderState(order["state"]).ended:
-        _cancel(account, number, alive=alive)
+        panels.note("No fill yet: a fill appears here as the venue reports it.")
 
 
-def _named(number: int) -> str:
-    return f'"order":{number},'
-
-
-def _facts(order: Mapping[str, Any]) -> None:
-    ends = moment(order["expires_ns"], zone()) if order["expires_ns"] else "never by itself"
-    raw = "" if order["price"] is not None else " (increments: the catalog lacks the market)"
-    panels.facts(
-        {
-            "State": " · ".join(part for part in (order["state"].upper(), order["reason"]) if part),
-            "Wish": f"{order['side'].upper()} {order['leg'].upper()} "
-            f"{_or_raw(order, 'size')} at {_or_raw(order, 'price')}{raw}",
-            "Kind": f"{order['type'].upper()}{', post-only' if order['post_only'] else ''}",
-            "Market": order["instrument"],
-            "Identity at the venue": order["identity"] or "not named yet",
-            "Placed": f"{moment(order['created_ns'], zone())} = {utc(order['created_ns'])}",
-            "Last changed": f"{moment(order['updated_ns'], zone())} = {utc(order['updated_ns'])}",
-            "Expires": ends,
-            "Filled": f"{_or_raw(order, 'filled')}, of it void {_or_raw(order, 'voided')}",
-            "Fees": money(order["fee"]),
-            "Doubts": f"the venue did not know it {order['doubts']} times in a row",
-        }
+def title(row: Row) -> str:
+    """Return an order in one line."""
+    price = names.price_raw(row["price_raw"], row)
+    return (
+        f"Order {row['id']}: {why.way(row['side'], row['leg'])} "
+        f"{names.size_raw(row['size_raw'], row)} at {price}, {names.market(row['instrument'])}"
     )
 
 
-def _or_raw(order: Mapping[str, Any], name: str) -> str:
-    value = order[name]
-    return f"{value:f}" if value is not None else f"{order[name + '_raw']:,}"
+# -- life ------------------------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _life_cached(
+    path: Path, *, account: str, number: int, created_ns: int, last_seq: int, fills: tuple[str, ...]
+) -> Life:
+    """Read a life anew only when the projection saw another record of it."""
+    return life_of(
+        path,
+        account=account,
+        order=number,
+        created_ns=created_ns,
+        last_seq=last_seq,
+        fills=fills,
+    )
+
+
+def _life(row: Row, fills: Sequence[Row]) -> None:
+    found = _life_cached(
+        config().journal_path,
+        account=row["account"],
+        number=row["id"],
+        created_ns=row["created_ns"],
+        last_seq=max([row["seq"], *(fill["seq"] for fill in fills)]),
+        fills=tuple(fill["id"] for fill in fills),
+    )
+
+    def plans(at_ns: int) -> Sequence[Planned]:
+        return plans_at(config().decisions_path, instrument=row["instrument"], at_ns=at_ns)
+
+    st.html(life.table(found.moments, row, plans))
+    panels.note(
+        f"{count(len(found.moments), 'record')} · times in {zone()}, exact UTC when the pointer "
+        "rests on one"
+    )
+    if not found.whole:
+        panels.note("Its life is long: only the first 400,000 records of it were searched.")
+
+
+def _facts(row: Row) -> None:
+    ends = moment(row["expires_ns"], zone()) if row["expires_ns"] else "never by itself"
+    pairs: dict[str, Any] = {
+        "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
+        "Market": row["instrument"],
+        "Identity at the venue": row["identity"] or "not named yet",
+        "Placed": f"{moment(row['created_ns'], zone())} = {utc(row['created_ns'])}",
+        "Last changed": f"{moment(row['updated_ns'], zone())} = {utc(row['updated_ns'])}",
+        "Expires": ends,
+        "Filled": f"{names.size_raw(row['filled_raw'], row)}, of it void "
+        f"{names.size_raw(row['voided_raw'], row)}",
+        "Fees": money(row["fee"], row["currency"] or ""),
+        "Doubts": f"the venue did not know it {row['doubts']} times in a row",
+    }
+    panels.facts(pairs)
+    panels.links(panels.link("Its records in the journal", "journal", text=f'"order":{row["id"]},'))
 
 
 def _cancel(account: str, number: int, *, alive: bool) -> None:

@@ -10,18 +10,21 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.parts import look
-from pages.parts.zone import zone
+from pages.parts import look, names
+from pages.parts.zone import exact, zone, zone_short
 
 ROW_HEIGHT = 27
 _FORMATS = {
-    "money": "%.4f",
-    "gain": "%+.4f",
+    "money": "%.2f",
+    "fee": "%.4f",
+    "gain": "%+.2f",
     "count": "localized",
     "rate": "%.0f",
     "size": "%.2f",
     "price": "%.4f",
+    "cents": "%.1f¢",
 }
+MONEY = ("money", "fee", "gain")
 GREEN = ("#1a7f37", "#3fb950")
 RED = ("#b42318", "#ff7b72")
 
@@ -31,7 +34,9 @@ Row = Mapping[str, Any]
 def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
     """Draw rows; `columns` says name → (label, kind).
 
-    Kinds: text, id, time, count, money, gain (signed, coloured), rate, size, price.
+    Kinds: text, id, market, time, age, count, money, fee (four decimals), gain (signed, coloured),
+    rate, size, price (cents where all rows are binaries). Where all rows have one `currency`, it
+    stands in the labels of money.
     """
     st.dataframe(**_drawn(rows, columns), key=key)
 
@@ -78,21 +83,37 @@ def unchoose(key: str) -> None:
 
 
 def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    frame = pd.DataFrame([{name: _plain(row[name]) for name in columns} for row in rows])
+    in_cents = bool(rows) and all(names.cents(row) for row in rows)
+    columns = {
+        name: (label, "cents" if kind == "price" and in_cents else kind)
+        for name, (label, kind) in columns.items()
+    }
+    frame = pd.DataFrame(
+        [{name: _plain(row[name], kind) for name, (_, kind) in columns.items()} for row in rows]
+    )
     for name, (_, kind) in columns.items():
         if kind == "time":
             frame[name] = pd.to_datetime(frame[name], unit="ns", utc=True)
+    currencies = {row.get("currency") for row in rows} - {None}
+    unit = f", {currencies.pop()}" if len(currencies) == 1 else ""
     gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
     return {
         "data": frame.style.map(_tone, subset=gains) if gains else frame,
         "hide_index": True,
         "row_height": ROW_HEIGHT,
-        "column_config": {name: _column(*spec) for name, spec in columns.items()},
+        "column_config": {
+            name: _column(f"{label}{unit}" if kind in MONEY else label, kind)
+            for name, (label, kind) in columns.items()
+        },
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, kind: str) -> Any:
     """Return what a data frame holds: an amount becomes a float only here, on the screen."""
+    if kind == "market" and value is not None:
+        return names.market(value)
+    if kind == "cents" and value is not None:
+        return float(value) * 100
     return float(value) if isinstance(value, Decimal) else value
 
 
@@ -104,11 +125,14 @@ def _tone(value: Any) -> str:
 
 
 def _column(label: str, kind: str) -> Any:
-    if kind == "time":
-        name = zone()
+    if kind == "time" and exact():
         return st.column_config.DatetimeColumn(
-            f"{label} ({name})", format="YYYY-MM-DD HH:mm:ss", timezone=name
+            f"{label}, UTC", format="YYYY-MM-DD HH:mm:ss.SSS", timezone="UTC"
+        )
+    if kind == "time":
+        return st.column_config.DatetimeColumn(
+            f"{label}, {zone_short()}", format="MMM D, HH:mm:ss", timezone=zone()
         )
     if kind in _FORMATS:
         return st.column_config.NumberColumn(label, format=_FORMATS[kind])
-    return st.column_config.TextColumn(label, width="medium" if kind == "id" else None)
+    return st.column_config.TextColumn(label, width="medium" if kind in ("id", "market") else None)

@@ -12,7 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.commands import ApplySettings, Kill, StartBot
-from engine.domain.instruments import Mode
+from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.intents import Quotes
+from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from pages.parts.bot_detail import ladder
 from pages.parts.commanding import words_of
@@ -21,8 +24,10 @@ from storage import dashboard_journal
 from storage.commands import CommandState, LeftCommand
 from storage.dashboard_views import AccountSeen
 from storage.database import reading, writing
+from storage.decisions import DecisionFiles
 from storage.journal import open_journal, write_batch
 from storage.latch import read_latch, set_latch
+from storage.plans import PlanRow
 from storage.projection import register_account
 from storage.records import names_sum, record_sum
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
@@ -278,7 +283,7 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     page = opened("orders")
     frame = page.dataframe[0].value
     assert frame["id"].tolist() == [7]
-    assert (frame.iloc[0]["price"], frame.iloc[0]["size"]) == (0.45, 20.0)
+    assert (frame.iloc[0]["price"], frame.iloc[0]["size"]) == (45.0, 20.0)
     assert frame.iloc[0]["way"] == "BUY YES"
     page.segmented_control(key="orders_what").set_value("All orders").run()
     assert page.dataframe[0].value["id"].tolist() == [8, 7]
@@ -291,8 +296,8 @@ def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
 ) -> None:
     run_engine(config)
     store_orders(config)
-    page = opened("orders", state={"chosen:orders_Working": ("paper:a", 7)})
-    assert page.subheader[0].value == "Order 7 at paper:a"
+    page = opened("orders", state={"chosen:orders_Working": ("paper:a", 7), "order_about": "Facts"})
+    assert page.subheader[0].value == "Order 7: BUY YES 20 at 45¢, 0xdd"
     assert "0xfeed" in texts(page)
     press(page, "Cancel the order")
     with reading(config.state_path) as connection:
@@ -302,11 +307,84 @@ def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
         connection.execute("UPDATE orders SET state = 'cancelled'")
     time.sleep(1.1)
     page.run()
-    assert page.subheader[0].value == "Order 7 at paper:a"
+    assert page.subheader[0].value == "Order 7: BUY YES 20 at 45¢, 0xdd"
     assert "CANCELLED" in texts(page)
     assert not [button for button in page.button if button.label == "Cancel the order"]
     press(page, "Close")
     assert not page.subheader
+
+
+def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    store_orders(config)
+    number = 3 << 32 | 9
+    with writing(config.state_path) as connection:
+        connection.execute("UPDATE orders SET decision = ? WHERE id = 7", (number,))
+        created_ns = connection.execute("SELECT created_ns FROM orders WHERE id = 7").fetchone()[0]
+    keep_why(config, number, created_ns)
+    page = opened("orders", account="paper:a", order="7")
+    shown = texts(page)
+    assert "at a fair value of 47¢; 1 of 1 gates passed" in shown
+    assert "Decision 3.9 of maker" in shown
+    assert "placed 1, kept 0 and cancelled 1" in shown
+    for words in ("best bid", "the book is whole", "worst-case loss, market", "5.00 of 10.00"):
+        assert words in shown
+    assert "BID" in shown
+    assert "this order" in shown
+    page.segmented_control(key="order_about").set_value("Life").run()
+    assert "the order's row above is whole" in page.error[0].value
+
+
+def keep_why(config: Config, number: int, created_ns: int) -> None:
+    """Keep the decision and the plan behind order 7."""
+    maker, dd = BotId("maker"), InstrumentId("polymarket:0xdd")
+    wish = Quotes(
+        bot=maker,
+        instrument=dd,
+        bids=((4_500, 20_000_000),),
+        valid_until_ns=created_ns + 1,
+        decision=number,
+    )
+    decision = Decision(
+        number=number,
+        bot=maker,
+        instrument=dd,
+        at_ns=created_ns,
+        regime="quiet",
+        inputs=(("best_bid", 0.45),),
+        build_up=(("fair", 0.47),),
+        gates=(Gate("book_trusted", True, 1.0, 1.0),),
+        outcome="quote",
+        intent=wish,
+    )
+    plan = Planned(
+        decision=number,
+        account=AccountId("paper:a"),
+        bot=maker,
+        instrument=dd,
+        at_ns=created_ns,
+        places=(Resting(OrderId(7), Leg.YES, Side.BUY, 4_500, 20_000_000),),
+        cancels=(OrderId(6),),
+        rests=(),
+        left=(),
+        rules=(Rule("exposure_market", Verdict.PASSED, 5_000_000, 10_000_000, Unit.MICRO),),
+    )
+    files = DecisionFiles(config.decisions_path)
+    packed = msgspec.msgpack.encode(decision)
+    row = (1, "pitboss", number, number, "maker", str(dd), created_ns, created_ns, 1, "quiet")
+    files.write(
+        [(*row, "quote", packed)],
+        [PlanRow("pitboss", str(dd), created_ns, msgspec.msgpack.encode(plan))],
+    )
+    files.close()
+
+
+def test_an_order_without_a_decision_says_so(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    store_orders(config)
+    shown = texts(opened("orders", account="paper:a", order="7"))
+    assert "decision stands behind this order" in shown
+    assert "There is no order 99" in texts(opened("orders", account="paper:a", order="99"))
 
 
 def test_fills_are_listed_with_their_value(opened: Opened, config: Config) -> None:
