@@ -6,6 +6,7 @@ is refused with the reason; nothing is answered before it is so.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from engine.domain.commands import (
     StopBot,
     SyncMarkets,
 )
+from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live_bots import Seat
@@ -35,7 +37,7 @@ from engine.live_scopes import Scopes, scoped
 from engine.live_settings import Settings
 from engine.live_start import HOUSE
 from storage.commands import CommandState, LeftCommand, answer
-from storage.latch import Latch, set_latch
+from storage.latch import Latch, prepare_spare, set_latch
 from storage.live import see_alert
 
 Reply = Callable[[CommandState, str], None]
@@ -171,7 +173,14 @@ class Commands:
             return
         house.take_latch(Latch(who=who, at_ns=now_ns))
         house.tell_receipt(lambda receipt: reply(DONE, receipt.sentence()))
-        set_latch(house.config.kill_path, who, now_ns)
+        try:
+            set_latch(house.config.kill_path, who, now_ns)
+        except OSError as error:
+            # It is taken and journaled; a restart would know it from there.
+            text = f"the KILL latch is set, but its file could not be written: {error}"
+            house.alert(
+                RaiseAlert(severity=Severity.CRITICAL, kind="latch_file", text=text), now_ns
+            )
 
     def release(self, command: ReleaseLatch, who: str, reply: Reply) -> None:
         """Release the latch, or that of one scope."""
@@ -179,6 +188,8 @@ class Commands:
             reply(DONE, self._scopes.release(command, who))
             return
         self._house.release(who, command.reason)
+        with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
+            prepare_spare(self._house.config.kill_path)
         reply(DONE, "the latch is released; paused bots stay paused until they are resumed")
 
     # -- settings and markets ----------------------------------------------------------------------

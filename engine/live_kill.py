@@ -7,6 +7,7 @@ supervisor starts the engine again, and start is recovery with the latch set.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -22,7 +23,7 @@ from engine.executor.holdings import Holding
 from engine.executor.proof import Scope, ZeroProof, within
 from engine.gateway.core import GatewayCore
 from engine.loop import Shell
-from storage.latch import Latch, read_latch, set_latch
+from storage.latch import Latch, prepare_spare, read_latch, set_latch
 from storage.live import AccountProof, Receipt
 
 TAKEN_S = 0.5
@@ -64,6 +65,10 @@ class KillWatch:
         self.taken = threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
         self._lock = threading.Lock()
+        try:
+            prepare_spare(path)
+        except OSError as error:
+            self._told_hung(f"no spare of the latch could be made: {error}")
         for target, name in ((self._wait, "kill-signal"), (self._look, "kill-file")):
             threading.Thread(target=target, name=name, daemon=True).start()
 
@@ -78,8 +83,13 @@ class KillWatch:
                 # The loop already cancels; a disk that refuses must not delay it.
                 set_latch(self._path, "signal", now_ns)
             except OSError as error:
-                self._hung(f"the latch file could not be written: {error}")
+                self._told_hung(f"the latch file could not be written: {error}")
             self._must_be_taken()
+
+    def _told_hung(self, text: str) -> None:
+        """Tell what is wrong; these threads must survive a disk that takes not even that."""
+        with contextlib.suppress(OSError):
+            self._hung(text)
 
     def _look(self) -> None:
         gone = False
@@ -98,7 +108,7 @@ class KillWatch:
 
     def _must_be_taken(self) -> None:
         if not self.taken.wait(TAKEN_S):
-            self._hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
+            self._told_hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
             os._exit(HUNG)
 
 

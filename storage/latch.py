@@ -1,7 +1,8 @@
 """The KILL latch: a file beside the databases, so that setting it needs no database.
 
 No order leaves while it exists; the gateway and the start of the engine look for it. Setting it
-twice changes nothing: who set it first is kept.
+twice changes nothing: who set it first is kept. A full disk cannot keep it from being set: a spare
+is made beforehand, and giving that the latch's name takes no space.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ class Latch(msgspec.Struct, frozen=True, kw_only=True):
 def set_latch(path: Path, who: str, now_ns: int) -> bool:
     """Set the latch; True = now, False = it was set before. On the disk when this returns.
 
-    Raises OSError where the disk refuses: then nothing is latched.
+    Raises OSError where the disk refuses and there is no spare: then nothing is latched.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.{now_ns}.tmp")
+    spare = spare_of(path)
     try:
-        with beside.open("wb") as file:
-            file.write(msgspec.json.encode(Latch(who=who, at_ns=now_ns)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _write(beside, Latch(who=who, at_ns=now_ns))
+        except OSError:
+            if not spare.exists():
+                raise
+            os.utime(spare)  # its time is when it is used; who used it nobody can write down
+            spare.rename(beside)
         try:
             # A link appears whole or not at all and never replaces the latch that is there.
             os.link(beside, path)
@@ -44,6 +49,28 @@ def set_latch(path: Path, who: str, now_ns: int) -> bool:
     finally:
         os.close(folder)
     return True
+
+
+def prepare_spare(path: Path) -> None:
+    """Make the spare that becomes the latch where the disk is full. Raises OSError."""
+    spare = spare_of(path)
+    if not spare.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spare.write_bytes(b"")
+        with spare.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def spare_of(path: Path) -> Path:
+    """Return where the spare of a latch is: empty, so that it says nobody, as one made by hand."""
+    return path.with_name(f"{path.name}.spare")
+
+
+def _write(path: Path, latch: Latch) -> None:
+    with path.open("wb") as file:
+        file.write(msgspec.json.encode(latch) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_latch(path: Path) -> Latch | None:
