@@ -32,6 +32,8 @@ from engine.errors import BadInput, ConfigError, StorageError
 from engine.live_bots import Seat
 from engine.live_by_hand import Hand
 from engine.live_house import House
+from engine.live_jobs import HANDLERS as JOB_HANDLERS
+from engine.live_jobs import Jobs
 from engine.live_markets import Markets
 from engine.live_scopes import Scopes, scoped
 from engine.live_settings import Settings
@@ -53,6 +55,7 @@ class Commands:
         self._markets = Markets(house)
         self._scopes = Scopes(house)
         self._settings = Settings(house)
+        self.jobs = Jobs(house)
 
     def hear(self, left: list[LeftCommand]) -> None:
         """Take claimed commands, oldest first."""
@@ -243,4 +246,5 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None
     SetMode: Commands.set_mode,
     SyncMarkets: Commands.sync,
     AckAlert: Commands.ack,
+    **JOB_HANDLERS,
 }

@@ -73,6 +73,7 @@ ROOMS = {
     "engine.decision_log": Room(may=("storage",), never=CHANCE),
     "engine.locks": Room(never=SQL | CHANCE),
     "engine.tape_format": Room(libraries=frozenset({"zstandard"}), never=CHANCE),
+    "engine.tape_recording": Room(never=PURE),
     "engine.tape": Room(
         may=("engine.tape_format",), libraries=frozenset({"zstandard"}), never=CHANCE
     ),
@@ -102,6 +103,13 @@ ROOMS = {
     # Simulated venues are cores: they get time with each message, as everything inside does. The
     # demo exchange draws from a random.Random(seed) of its own.
     "engine.venues.paper": Room(may=("engine.venues.door",), never=PURE),
+    # Its compiled path hears columns: the same rules over arrays, held to the plain ones by tests.
+    "engine.venues.paper.kernel": Room(
+        may=("engine.venues.paper.columns",), libraries=NUMERIC, never=PURE
+    ),
+    "engine.venues.paper.compiled": Room(
+        may=("engine.venues.paper",), libraries=NUMERIC, never=PURE
+    ),
     "engine.venues.demo": Room(may=("engine.venues.door",), never=PURE - {"random"}),
     # Its shells: a folder, a socket on either side. They do what the core decided.
     "engine.venues.demo.host": Room(
@@ -135,12 +143,15 @@ ROOMS = {
     "engine.live_figures": DRIVER,
     "engine.live_first": DRIVER,
     "engine.live_house": DRIVER,
+    "engine.live_jobs": DRIVER,
     "engine.live_kill": DRIVER,
     "engine.live_life": DRIVER,
     "engine.live_markets": DRIVER,
     "engine.live_meter": DRIVER,
     "engine.live_paper": DRIVER,
     "engine.live_proofs": DRIVER,
+    "engine.live_recording": DRIVER,
+    "engine.live_recordings": DRIVER,
     "engine.live_scopes": DRIVER,
     "engine.live_settings": DRIVER,
     "engine.live_start": DRIVER,

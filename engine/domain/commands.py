@@ -117,6 +117,12 @@ class RunJob(Command, frozen=True, kw_only=True):
     """JSON object."""
 
 
+class CancelJob(Command, frozen=True, kw_only=True):
+    """End a long job: at once where it waits, as soon as it can where it runs."""
+
+    job: int
+
+
 class AckAlert(Command, frozen=True, kw_only=True):
     """Mark an alert as seen."""
 
@@ -149,6 +155,7 @@ AnyCommand = (
     | SetMode
     | SyncMarkets
     | RunJob
+    | CancelJob
     | AckAlert
     | StartRecording
     | StopRecording

@@ -124,11 +124,45 @@ class AccountSettings(Settings):
     limits: RiskLimits = Field(default_factory=RiskLimits)
 
 
+class ScheduleEntry(Settings):
+    """What is asked for at fixed times: a long job, or a look at a venue's markets."""
+
+    cron: Annotated[
+        str,
+        Field(
+            pattern=r"^\S+ \S+ \S+ \S+ \S+$",
+            max_length=100,
+            description="UTC: minute hour day month weekday, e.g. 10 2 * * mon-fri",
+        ),
+    ]
+    job: Annotated[str, Field(max_length=64, description="kind of job")] = ""
+    arguments: Annotated[dict[str, Any], Field(description="of the job")] = Field(
+        default_factory=dict
+    )
+    sync: Annotated[str, Field(max_length=64, description="venue whose markets are synced")] = ""
+    on: bool = True
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if bool(self.job) == bool(self.sync):
+            raise ValueError("give either a job or a venue to sync, not both")
+        return self
+
+
+def _nightly() -> dict[str, ScheduleEntry]:
+    return {
+        "backup": ScheduleEntry(cron="10 2 * * *", job="backup"),
+        "compact": ScheduleEntry(cron="40 2 * * sun", job="compact"),
+    }
+
+
 class SettingsDocument(Settings):
     """Everything a person may edit, by name."""
 
     accounts: dict[str, AccountSettings] = Field(default_factory=dict)
     bots: dict[str, BotSettings] = Field(default_factory=dict)
+    schedule: dict[str, ScheduleEntry] = Field(default_factory=_nightly)
+    """A document of before there was one has the nightly backup and the weekly upkeep."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -14,6 +14,8 @@ from engine.lab.recordings.btc5m import Btc5mRecording, TokenTable, read_tokens
 from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.multifeed import MESSAGES, MultifeedRecording
+from engine.lab.recordings.taped import TapedRecording
+from engine.tape_format import segments
 
 SNIFFED_LINES = 20
 """Lines looked at before a file is called foreign: the first may be damaged."""
@@ -43,9 +45,11 @@ def open_recording(path: Path) -> Recording:
     """
     if not path.exists():
         raise BadInput(f"{path}: there is no such file or folder")
+    if path.is_dir() and segments(path):
+        return TapedRecording(path)
     files = _files(path)
     if not files:
-        raise BadInput(f"{path}: holds no recording (*.jsonl or *.jsonl.gz)")
+        raise BadInput(f"{path}: holds no recording (*.jsonl, *.jsonl.gz or *.tape)")
     kinds = {_kind(file) for file in files}
     if len(kinds) > 1:
         raise BadInput(f"{path}: holds recordings of several kinds ({', '.join(sorted(kinds))})")

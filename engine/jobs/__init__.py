@@ -1,0 +1,1 @@
+"""The schedule: a thread that knows what time it is, and only posts messages."""
