@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import KeepBudget, PlaceOrder
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -131,6 +131,8 @@ def rebuild(
             if type(message) is PlaceOrder:
                 executor.adopt(message.order, record.at_ns)
                 found.orders_adopted += 1
+            elif type(message) is KeepBudget:
+                executor.restore_budget(message.breakers)
             elif type(message) in _EVENTS:
                 executor.receive(message, record.at_ns)
     return found

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.bots.bot import BotState
 from engine.domain.commands import StartBot
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import KeepBudget, PlaceOrder
 from engine.domain.events import CashMoved, InstrumentListed, OrderAccepted, OrderNamed, OrderSent
 from engine.domain.instruments import (
     AccountId,
@@ -21,11 +21,13 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Identity, Order, OrderId
-from engine.domain.settings import AccountSettings
+from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.executor.executor import Executor
 from engine.journal import JournalWriter
 from engine.live_bots import Kept
 from engine.live_start import BOTS, HOUSE, executor_of, recover
+from engine.risk.breakers import Breakers
+from engine.risk.reasons import DenyReason
 from storage.lease import take_lease
 
 DEMO = AccountId("demo")
@@ -109,3 +111,17 @@ def test_snapshot_and_tail_give_the_same_as_the_whole_journal(tmp_path: Path) ->
 def test_lease_only_rises_and_stands_on_every_order(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     assert [take_lease(path, "pitboss") for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_stop_of_risk_survives_a_death_without_a_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    breakers = Breakers(RiskLimits(daily_loss_max=Limit(absolute=10.0)))
+    for equity in (100_000_000, 89_000_000):
+        breakers.equity(equity, 5)
+    writer = JournalWriter(path, engine_id="pitboss")
+    writer.append(DEMO, KeepBudget(account=DEMO, breakers=breakers.state()), 6)
+    writer.close()
+    executor = fresh()
+    recover(path, {DEMO: executor})
+    assert executor.stopped is DenyReason.DAILY_LOSS
+    assert executor.anchors_micro == (100_000_000, 100_000_000)

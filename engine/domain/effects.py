@@ -74,6 +74,14 @@ class SetTimer(Effect, frozen=True, kw_only=True):
     name: str
 
 
+class KeepBudget(Effect, frozen=True, kw_only=True):
+    """Journal the day's anchor, the peak and the stops: a start takes them back from here."""
+
+    account: AccountId
+    breakers: bytes
+    """As `engine.risk.breakers` gives and takes it."""
+
+
 class Severity(StrEnum):
     """How loudly an alert speaks."""
 
@@ -102,5 +110,6 @@ AnyEffect = (
     | QueryFills
     | QueryBalances
     | SetTimer
+    | KeepBudget
     | RaiseAlert
 )

@@ -226,6 +226,10 @@ class Executor(Readings):
             reconciler=self._reconciler,
         )
 
+    def restore_budget(self, breakers: bytes) -> None:
+        """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""
+        self._breakers.restore(breakers)
+
     # -- commands ----------------------------------------------------------------------------------
 
     def withdraw(self, bot: BotId, instrument: InstrumentId | None, now_ns: int) -> list[Effect]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.domain.effects import CancelAll, CancelScope, Severity
+from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity
 from engine.domain.events import (
     CashMoved,
     HealthChanged,
@@ -25,8 +25,15 @@ from engine.executor.table import OrderTable
 from engine.risk.breakers import Breakers
 from engine.risk.reasons import DenyReason
 
+CLOCK = "clock"
+"""Health source: wall and monotonic time have parted, so time may have leapt."""
+
 EQUITY = "equity"
 """Health source: equity has not been judged since the start."""
+
+KEEP_PEAK_NS = 1_000 * MS
+KEEP_EQUITY_NS = 60_000 * MS
+"""How old the journal's peak and equity may be; a restart around midnight needs the latter."""
 
 
 class House:
@@ -54,6 +61,9 @@ class House:
         self.judged = -1
         """The table's `moves` when equity was judged last."""
         self.equity_due = True
+        self._kept: tuple[object, ...] = ()
+        self._kept_peak = 0
+        self._kept_ns = 0
         sight.unhealthy[EQUITY] = "not judged since the start"
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
@@ -120,13 +130,14 @@ class House:
         self._everything_dirty()
 
     def _health(self, event: HealthChanged, now_ns: int) -> None:
-        del now_ns
         if event.account is not None and event.account != self._table.account:
             return
         if event.healthy:
             self._sight.unhealthy.pop(event.source, None)
         else:
             self._sight.unhealthy[event.source] = event.reason
+            if event.source == CLOCK:
+                self._reconciler.doubt(now_ns)
         self._everything_dirty()
 
     def _mode(self, event: ModeChanged, now_ns: int) -> None:
@@ -182,6 +193,18 @@ class House:
             if self._breakers.stopped is not None:
                 self.cancel_all(now_ns)
             self._everything_dirty()
+        self._keep_budget(now_ns)
+
+    def _keep_budget(self, now_ns: int) -> None:
+        """Have the journal keep what no restart may move: stops at once, the peak each second."""
+        breakers, age_ns = self._breakers, now_ns - self._kept_ns
+        kept, peak = breakers.kept, breakers.peak_equity_micro
+        same = kept == self._kept and (peak == self._kept_peak or age_ns < KEEP_PEAK_NS)
+        if same and age_ns < KEEP_EQUITY_NS:
+            return
+        self._kept, self._kept_peak, self._kept_ns = kept, peak, now_ns
+        keep = KeepBudget(account=self._table.account, breakers=breakers.state())
+        self._outbox.effects.append(keep)
 
     def _marked(self, now_ns: int) -> bool:
         if EQUITY not in self._sight.unhealthy:

@@ -138,6 +138,12 @@ class Reconciler:
                 if happened is not None and now_ns - known.changed_ns > patience_ns:
                     self._table.happen(known, happened, now_ns)
 
+    def doubt(self, now_ns: int) -> None:
+        """Begin every grace period anew: time has leapt, what is on its way has not moved."""
+        for known in self._table.unknown.values():
+            known.unknown_ns = now_ns
+            known.not_found = 0
+
     def _fills_since(self, now_ns: int) -> int:
         """Reach back to the last good listing, the oldest unsettled fill and UNKNOWN order."""
         questions = self.questions

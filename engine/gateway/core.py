@@ -19,6 +19,7 @@ from engine.domain.effects import (
     AnyEffect,
     CancelAll,
     CancelOrders,
+    KeepBudget,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -77,6 +78,7 @@ class GatewayCore:
             LatchSet: self._latch,
             LatchReleased: self._latch,
             ModeChanged: self._mode,
+            KeepBudget: lambda _, __: [],  # it has reached its end: the journal has it
         }
 
     def receive(self, message: Message, now_ns: int) -> list[Request]:

@@ -159,6 +159,19 @@ class Breakers:
         self._state = restored
         self._settle()
 
+    @property
+    def kept(self) -> tuple[object, ...]:
+        """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
+        state = self._state
+        return (
+            state.day,
+            state.day_start_equity_micro,
+            state.daily_loss,
+            state.drawdown,
+            state.kill_drawdown,
+            state.latched,
+        )
+
     # -- inside ------------------------------------------------------------------------------------
 
     def _trips(self, equity_micro: int) -> tuple[Trip, ...]:

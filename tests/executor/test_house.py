@@ -2,17 +2,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.domain.effects import RaiseAlert
+from engine.domain.effects import KeepBudget, RaiseAlert
 from engine.domain.events import (
     CashMoved,
     HealthChanged,
     LatchReleased,
     LatchSet,
     ModeChanged,
+    OrderNotFound,
+    OrderUnanswered,
     VenueMode,
 )
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
 
 M1 = InstrumentId("venue:m1")
@@ -99,3 +102,37 @@ def test_readings_of_the_unknown_are_empty(rig: Any) -> None:
     assert executor.working_sizes(M1) == (100 * USD, 50 * USD)
     assert executor.equity_mid_micro(rig.now) == 1_000 * USD
     assert executor.cancels_asked == 0
+
+
+def test_a_stop_is_kept_with_its_anchor_as_it_begins(make_rig: Any, limits: Any) -> None:
+    tight = limits.model_copy(update={"daily_loss_max": Limit(absolute=10)})
+    rig = make_rig(limits=tight)
+    rig.rest(BIDS)
+    fill = rig.fill(1, 100, state=FillState.CONFIRMED)
+    effects = rig.tell(fill, rig.quotes(), rig.mark(best_bid=3_000))
+    kept = [effect for effect in effects if isinstance(effect, KeepBudget)]
+
+    after = make_rig(limits=tight, empty=True)
+    after.executor.restore_budget(kept[-1].breakers)
+
+    assert after.executor.stopped is rig.executor.stopped is not None
+    assert after.executor.anchors_micro == rig.executor.anchors_micro
+
+
+def test_a_budget_that_stands_still_is_kept_no_more_than_each_minute(rig: Any) -> None:
+    rig.rest(BIDS)
+    seen = [effect for _ in range(150) for effect in rig.wait(1) if isinstance(effect, KeepBudget)]
+    assert 1 <= len(seen) <= 3
+
+
+def test_a_leap_of_time_begins_every_grace_period_anew(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    rig.now += 60 * 1_000_000_000
+    rig.tell(
+        HealthChanged(account=rig.build.account, source="clock", healthy=False, reason="a leap")
+    )
+    for _ in range(3):
+        rig.tell(rig.event(OrderNotFound, 1))
+    assert rig.state(1) is OrderState.UNKNOWN

@@ -435,7 +435,7 @@ def test_nothing_is_placed_before_open_orders_and_fills_have_been_believed(make_
     assert rig.executor.recovering  # one empty listing is not enough
     rig.wait(1)
     placed = rig.tell(rig.listing())
-    assert kinds(placed) == ["PlaceOrder"]
+    assert kinds(placed) == ["KeepBudget", "PlaceOrder"]
 
 
 def test_every_journaled_order_without_an_end_begins_as_unknown(make_rig: Any) -> None:

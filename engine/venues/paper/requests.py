@@ -6,6 +6,7 @@ from engine.domain.effects import (
     AnyEffect,
     CancelAll,
     CancelOrders,
+    KeepBudget,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -57,10 +58,11 @@ class Requests:
         | QueryFills
         | QueryBalances
         | SetTimer
+        | KeepBudget
         | RaiseAlert,
     ) -> list[VenueEvent]:
         floor = self._floor
-        if isinstance(effect, SetTimer | RaiseAlert):
+        if isinstance(effect, SetTimer | KeepBudget | RaiseAlert):
             raise BrokenInvariant(f"{type(effect).__name__} is not a request to a venue")
         self._check(effect.account)
         match effect:
