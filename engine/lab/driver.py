@@ -126,6 +126,11 @@ class Driver:
         if self.desk.market(event, now_ns) or outputs:
             self._settle(now_ns)
 
+    def wake(self, event: Event, now_ns: int) -> None:
+        """Take a market event that the venue has heard; nothing was due before it."""
+        if self.desk.market(event, now_ns):
+            self._settle(now_ns)
+
     def tell(self, event: Event, now_ns: int) -> None:
         """Take a house event (latch, health, cash) at its time; it is recorded."""
         self.run_until(now_ns)

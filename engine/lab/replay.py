@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from engine.bots.bot import Bot
 from engine.bots.desk import Desk
@@ -35,8 +30,16 @@ from engine.gateway.core import GatewayCore
 from engine.journal import Recorder
 from engine.lab.collector import collecting_rarely
 from engine.lab.driver import Driver
+from engine.lab.recordings.columns import ColumnarRecording
 from engine.lab.recordings.door import Recording
+from engine.lab.replay_result import MarketResult, ReplayResult, peak_rss_mb
 from engine.venues.door import VenueCore
+from engine.venues.paper.core import PaperVenue
+
+if TYPE_CHECKING:
+    from engine.lab.wake import WakeLoop
+
+__all__ = ["MarketResult", "Replay", "ReplayResult"]
 
 FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed instrument stays in the caches: late settlements arrive within seconds."""
@@ -47,56 +50,7 @@ EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
 
 
-class MarketResult(msgspec.Struct, kw_only=True):
-    """What one market brought. Money in micro-units; `unresolved` is marked at the last mid."""
-
-    instrument: str
-    orders: int = 0
-    fills: int = 0
-    fees_micro: int = 0
-    realised_micro: int = 0
-    unresolved_micro: int = 0
-    position_left: int = 0
-    resolved: bool = False
-
-    @property
-    def pnl_micro(self) -> int:
-        """Realised plus what is left at its mark less its cost, after fees."""
-        return self.realised_micro + self.unresolved_micro - self.fees_micro
-
-
-class ReplayResult(msgspec.Struct, kw_only=True):
-    """What a replay found, in the units the names end with."""
-
-    markets: dict[str, MarketResult] = {}
-    events: int = 0
-    orders: int = 0
-    cancels: int = 0
-    fills: int = 0
-    fills_inferred: int = 0
-    fills_unknown: int = 0
-    fees_micro: int = 0
-    equity_start_micro: int = 0
-    equity_end_micro: int = 0
-    residuals: dict[str, int] = {}
-    denials: dict[str, int] = {}
-    alerts: dict[str, int] = {}
-    evaluations: int = 0
-    bot_errors: dict[str, str] = {}
-    equity: list[tuple[int, int]] = []
-    elapsed_s: float = 0.0
-    peak_rss_mb: float = 0.0
-    digest: str = ""
-
-    @property
-    def pnl_resolved_micro(self) -> int:
-        """Sum over the markets whose outcome the recording tells."""
-        return sum(m.pnl_micro for m in self.markets.values() if m.resolved)
-
-    @property
-    def pnl_unresolved_micro(self) -> int:
-        """Sum over the markets whose outcome nobody recorded."""
-        return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
+_LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 
 
 class Replay:
@@ -125,6 +79,8 @@ class Replay:
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled,
         )  # fmt: skip
+        self._wake_loop = _wake_loop(recording, self._desk, venue)
+        self._count, self._last_ns, self._equity_ns = 0, 0, 0
         self._closed: list[tuple[int, InstrumentId]] = []
         self._over: set[InstrumentId] = set()
         """Markets whose result is final: nothing of them is held any more."""
@@ -139,42 +95,77 @@ class Replay:
         """
         started = time.perf_counter()
         result = self.result
+
+        def tell() -> None:
+            progress(self._count, time.perf_counter() - started)
+
         try:
             with collecting_rarely():
-                last_ns = self._play(self._recording.events(), progress, started)
+                self._play(tell)
         finally:
             result.elapsed_s = time.perf_counter() - started
-        self._finish(last_ns)
+            result.events = self._count
+        self._finish(self._last_ns)
         return result
 
-    def _play(
-        self,
-        events: Iterator[tuple[int, Event]],
-        progress: Callable[[int, float], None],
-        started: float,
-    ) -> int:
-        driver, feed = self._driver, self._driver.feed
-        count, now_ns, last_ns, equity_ns = 0, 0, 0, 0
+    def _play(self, tell: Callable[[], None]) -> None:
+        recording, loop = self._recording, self._wake_loop
+        if loop is not None and isinstance(recording, ColumnarRecording):
+            self._play_columns(recording, loop, tell)
+        else:
+            self._play_events(recording.events(), tell)
+        if self._count:
+            self._driver.run_until(self._last_ns + 60 * 1_000_000_000)
+
+    def _play_events(self, events: Iterator[tuple[int, Event]], tell: Callable[[], None]) -> None:
+        feed = self._driver.feed
+        count, last_ns = 0, 0
         for now_ns, event in events:
-            if count == 0:
+            if now_ns < last_ns:
+                raise self._backwards(count)
+            if not count:
                 self._begin(now_ns)
-            elif now_ns < last_ns:
-                raise BrokenInvariant(f"the recording's clock ran backwards at event {count}")
             last_ns = now_ns
             count += 1
             feed(event, now_ns)
-            kind = type(event)
-            if kind is InstrumentClosed or kind is InstrumentListed or kind is InstrumentResolved:
+            if type(event) in _LISTING:
                 self._listed(event, now_ns)
-            if now_ns >= equity_ns:
-                equity_ns = now_ns + EQUITY_EVERY_NS
+            if now_ns >= self._equity_ns:
                 self._sample(now_ns)
             if count % PROGRESS_EVERY_FRAMES == 0:
-                progress(count, time.perf_counter() - started)
-        if count:
-            driver.run_until(now_ns + 60 * 1_000_000_000)
-        self.result.events = count
-        return now_ns
+                self._count = count
+                tell()
+            self._last_ns = last_ns
+        self._count = count
+
+    def _play_columns(
+        self, recording: ColumnarRecording, loop: WakeLoop, tell: Callable[[], None]
+    ) -> None:
+        """Play stretches: what nobody waits for is skipped, the rest goes the same way as ever."""
+        driver, told = self._driver, 0
+        for stretch in recording.stretches():
+            for step in loop.steps(stretch, lambda: min(driver.due_ns, self._equity_ns)):
+                self._count += step.skipped
+                event, now_ns = step.event, step.now_ns
+                if event is not None:
+                    if now_ns < self._last_ns:
+                        raise self._backwards(self._count)
+                    if not self._count:
+                        self._begin(now_ns)
+                    self._count += 1
+                    (driver.wake if step.heard else driver.feed)(event, now_ns)
+                    if type(event) in _LISTING:
+                        self._listed(event, now_ns)
+                    if now_ns >= self._equity_ns:
+                        self._sample(now_ns)
+                self._last_ns = now_ns
+                if self._count - told >= PROGRESS_EVERY_FRAMES:
+                    told = self._count
+                    tell()
+
+    @staticmethod
+    def _backwards(count: int) -> BrokenInvariant:
+        return BrokenInvariant(f"the recording's clock ran backwards at event {count}")
 
     def _begin(self, now_ns: int) -> None:
         executor = self._executor
@@ -211,6 +202,7 @@ class Replay:
         self._cache.forget(instrument)
 
     def _sample(self, now_ns: int) -> None:
+        self._equity_ns = now_ns + EQUITY_EVERY_NS
         points = self.result.equity
         points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
         if len(points) > EQUITY_POINTS_MAX:
@@ -271,13 +263,10 @@ class Replay:
             result.markets[order.instrument].fills += 1
 
 
-def peak_rss_mb() -> float:
-    """Return this process's peak resident memory in MB (Linux counts kB, macOS bytes)."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # What getrusage says on Linux begins with the memory of the parent that started us.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-        if found:
-            return int(found[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+def _wake_loop(recording: Recording, desk: Desk, venue: VenueCore) -> WakeLoop | None:
+    """Return the compiled loop where the recording has columns and the venue is the paper venue."""
+    if not (isinstance(recording, ColumnarRecording) and isinstance(venue, PaperVenue)):
+        return None
+    from engine.lab.wake import WakeLoop  # noqa: PLC0415 it brings a compiler into memory
+
+    return WakeLoop(desk=desk, venue=venue)

@@ -33,7 +33,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Order, OrderType
 from engine.errors import BrokenInvariant
 from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
@@ -41,9 +41,10 @@ from engine.venues.paper import memory
 from engine.venues.paper.agenda import Agenda, Due
 from engine.venues.paper.entry import Entry
 from engine.venues.paper.floor import Floor
+from engine.venues.paper.market import Market
 from engine.venues.paper.records import Audit
 from engine.venues.paper.requests import Requests
-from engine.venues.paper.settings import NS_PER_MS, PaperSettings
+from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
 CANCELS_MAX = 1_000
 """Most orders in one cancel request, as at the venue."""
@@ -157,6 +158,15 @@ class PaperVenue:
         """Let time pass; give what has become due, in order."""
         self._run(now_ns)
         return self._take_out()
+
+    def market(self, instrument: InstrumentId) -> Market | None:
+        """Return an instrument's book and queues, for the compiled path; None = never listed."""
+        return self._markets.get(instrument)
+
+    @property
+    def model(self) -> FillModel:
+        """What is assumed where the recording cannot tell."""
+        return self._model
 
     # -- restarts ----------------------------------------------------------------------------------
 

@@ -1,0 +1,128 @@
+"""The wake loop: skips, compiled, what nobody waits for, and hands the rest to the plain path.
+
+Where every strategy on an instrument declares what wakes it (`mid2_moved_min`), most events of a
+recording change a book and a queue and nothing else. Those are heard by the compiled twin of the
+paper venue's market up to the next moment at which the driver has something due, one of our orders
+could fill, or a mid moved far enough. Books, views and queues are then told what happened, and the
+next event goes the same way as ever. The journal is the same byte for byte; a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from engine.bots.desk import Desk
+from engine.caches.views import BookView
+from engine.domain.books import Book
+from engine.domain.events import Event
+from engine.domain.instruments import InstrumentId
+from engine.lab.recordings.columns import Stretch
+from engine.venues.paper import kernel
+from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch, compile_now
+from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.kernel import EVENTS, LAST_NS, NEXT, WOKE
+
+
+class Step(NamedTuple):
+    """What was skipped, and the event that comes next (None = the stretch is over)."""
+
+    skipped: int
+    """Events the loop has heard wholly, before this one."""
+    now_ns: int
+    """Time of the event; without one, of the last that was skipped."""
+    event: Event | None
+    heard: bool
+    """True where the venue has heard it already, and only the desk must be told."""
+
+
+class WakeLoop:
+    """Plays stretches for one driver. The caller takes each step's event before the next step."""
+
+    def __init__(self, *, desk: Desk, venue: PaperVenue) -> None:
+        compile_now()
+        self._desk = desk
+        self._venue = venue
+        self._twins: dict[InstrumentId, CompiledMarket] = {}
+        self._last_ns = 0
+
+    def steps(self, stretch: Stretch, stop_ns: Callable[[], int]) -> Iterator[Step]:
+        """Yield every event that matters; `stop_ns` says before when nothing else happens."""
+        first, follow, count = 0, UNHEARD, len(stretch.rows)
+        while first < count:
+            skipped, woke = 0, UNHEARD
+            facts = self._skip(stretch, (first, follow, stop_ns()))
+            follow = UNHEARD
+            if facts:
+                skipped, woke, first = facts[EVENTS], facts[WOKE], facts[NEXT]
+                self._last_ns = facts[LAST_NS]
+            if woke != UNHEARD:
+                now_ns, event, _ = stretch.event(woke)
+                yield Step(skipped - 1, now_ns, event, heard=True)
+            elif first == count:
+                yield Step(skipped, self._last_ns, None, heard=False)
+            else:
+                now_ns, event, end = stretch.event(first)
+                self._last_ns = now_ns
+                yield Step(skipped, now_ns, event, heard=False)
+                follow, first = first, end
+        if follow != UNHEARD:
+            self._skip(stretch, (first, follow, UNHEARD))
+
+    def _skip(self, stretch: Stretch, span: tuple[int, int, int]) -> list[int]:
+        """Hear what nobody waits for; return the facts, none where the plain path must do it."""
+        instrument = stretch.instrument
+        twin, view = self._twin(instrument), self._desk.cache.views.get(instrument)
+        watches = self._watches(instrument)
+        if (
+            twin is None
+            or view is None
+            or watches is None
+            or not twin.advance(stretch.rows, (view.mid2, self._last_ns), span, watches)
+        ):
+            self._twins.pop(instrument, None)
+            return []
+        facts = twin.facts
+        if facts[EVENTS]:
+            view.book.apply(twin.changes())
+            _tell(view, facts)
+            self._venue.audit.prints += facts[kernel.PRINTS]
+        return facts
+
+    def _twin(self, instrument: InstrumentId) -> CompiledMarket | None:
+        """Return the market's compiled twin; None = the plain path must take it."""
+        market = self._venue.market(instrument)
+        twin = self._twins.get(instrument)
+        if market is None or market.closed:
+            return None
+        if twin is not None and twin.market is market:
+            return twin
+        view = self._desk.cache.views.get(instrument)
+        if view is None or not CompiledMarket.suits(market) or not _agree(view.book, market.book):
+            return None
+        twin = self._twins[instrument] = CompiledMarket(market, self._venue.model)
+        return twin if twin.reload() else None
+
+    def _watches(self, instrument: InstrumentId) -> list[Watch] | None:
+        """Return what wakes whom; None = somebody wants to hear everything."""
+        watches: list[Watch] = []
+        for cell in self._desk.watchers(instrument):
+            if not cell.mid2_moved_min:
+                return None
+            watches.append((cell.mid2 is not None, cell.mid2 or 0, cell.mid2_moved_min))
+        return watches
+
+
+def _tell(view: BookView, facts: list[int]) -> None:
+    """Bring a view up to what was heard, as `MarketCache` would have."""
+    if facts[kernel.PROOF_NS] != UNHEARD:
+        view.proof_ns = facts[kernel.PROOF_NS]
+    if facts[kernel.TWO_SIDED_NS] != UNHEARD:
+        view.mid2, view.two_sided_ns = facts[kernel.MID2], facts[kernel.TWO_SIDED_NS]
+    if facts[kernel.LAST_TRADE] != UNHEARD:
+        view.last_trade = facts[kernel.LAST_TRADE]
+
+
+def _agree(one: Book, other: Book) -> bool:
+    """Say whether two books show the same."""
+    return one.bids == other.bids and one.asks == other.asks

@@ -1,0 +1,162 @@
+"""One market of the paper venue on the compiled path: its arrays, filled from it and told back.
+
+Between two calls the plain `Market` is the truth: `advance` brings the arrays up to our orders and
+to what is taken, hears rows as far as nothing of ours could happen, and writes every change back.
+The book itself is read once and then followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.domain.instruments import Kind, Side
+from engine.venues.paper import kernel
+from engine.venues.paper.columns import ASK, BID, OP, OTHER, SIZE_MAX, WIDTH
+from engine.venues.paper.kernel import DESK_MAX, FACTS, TOUCHED_MAX
+from engine.venues.paper.market import Market
+from engine.venues.paper.queue import OwnLevel
+from engine.venues.paper.settings import FillModel
+
+PRICES_MAX = 100_000
+"""Largest price a book of this path may have, in increments."""
+
+UNHEARD = -1
+"""In the facts: nothing of the kind was heard; no row."""
+
+MODELS = {
+    FillModel.PESSIMISTIC: kernel.PESSIMISTIC,
+    FillModel.REALISTIC: kernel.REALISTIC,
+    FillModel.OPTIMISTIC: kernel.OPTIMISTIC,
+}
+SIDES = (Side.BUY, Side.SELL)
+
+Ints = NDArray[np.int64]
+Changes = list[tuple[Side, int, int]]
+Watch = tuple[int, int, int]
+"""(whether it was ever woken, twice the mid it was woken for, by which move it is)."""
+
+
+class CompiledMarket:
+    """The arrays of one binary instrument, whose prices are bounded."""
+
+    def __init__(self, market: Market, model: FillModel) -> None:
+        self.market = market
+        self._model = MODELS[model]
+        self._grid, self._desk = _arrays(market.instrument.one + 1 if self.suits(market) else 1)
+        self._touched = self._desk[DESK_MAX:].reshape((TOUCHED_MAX, 4))
+        self._best = (UNHEARD, UNHEARD)
+        self._ours: list[OwnLevel] = []
+        self.facts: list[int] = []
+        """What the last `advance` found, as `kernel` names it."""
+
+    @staticmethod
+    def suits(market: Market) -> bool:
+        """Say whether the instrument's prices are bounded and few enough."""
+        instrument = market.instrument
+        return instrument.kind is Kind.BINARY and instrument.one < PRICES_MAX
+
+    def reload(self) -> bool:
+        """Read the whole book; False = it does not fit into the arrays."""
+        book, shown = self._grid[kernel.BOOK], self.market.book
+        book[:] = 0
+        for side, levels in ((BID, shown.bids), (ASK, shown.asks)):
+            for price, size in levels.items():
+                if not 0 <= price < book.shape[1] or size > SIZE_MAX:
+                    return False
+                book[side, price] = size
+        bid, ask = shown.best_bid, shown.best_ask
+        self._best = (UNHEARD if bid is None else bid, UNHEARD if ask is None else ask)
+        return True
+
+    def advance(
+        self, rows: Ints, view: tuple[int | None, int], span: Sequence[int], watches: list[Watch]
+    ) -> bool:
+        """Hear rows; False = it cannot be done, and nothing was heard.
+
+        `view` is (twice the mid of the view, time of the last event), `span` (first row, row of an
+        event the plain path took meanwhile or -1, time before which to stop). Tells the market what
+        changed; `changes` and `facts` tell the rest of the house.
+        """
+        desk = self._stated(view, span, watches)
+        if len(desk) > DESK_MAX:
+            return False
+        try:
+            self._desk[: len(desk)] = desk
+        except OverflowError:
+            return False
+        if not kernel.advance(self._grid, self._desk, rows):
+            return False
+        self.facts = facts = self._desk[: len(desk)].tolist()
+        self._best = (facts[kernel.BEST_BID], facts[kernel.BEST_ASK])
+        if self._ours and facts[kernel.EVENTS]:
+            self._tell_queues(facts)
+        return True
+
+    def _stated(
+        self, view: tuple[int | None, int], span: Sequence[int], watches: list[Watch]
+    ) -> list[int]:
+        """Return what the compiled path must know, as `kernel` lays it out."""
+        market = self.market
+        mid2, last_ns = view
+        first, follow, stop_ns = span
+        self._ours = [*market.bids.values(), *market.asks.values()]
+        levels: list[int] = []
+        aheads: list[int] = []
+        levels_at = FACTS + kernel.WATCH * len(watches)
+        aheads_at = levels_at + kernel.LEVEL * len(self._ours)
+        for side, own in ((BID, market.bids), (ASK, market.asks)):
+            for price, level in own.items():
+                begins = aheads_at + len(aheads)
+                aheads += [resting.ahead for resting in level.orders]
+                ends = aheads_at + len(aheads)
+                levels += (side, price, level.printed, level.printed_ns, begins, ends)
+        taken = [n for price, size in market.taken_bids.items() for n in (BID, price, size)]
+        taken += [n for price, size in market.taken_asks.items() for n in (ASK, price, size)]
+        taken_at = aheads_at + len(aheads)
+        return [
+            self._model, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
+            0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns,
+            levels_at, aheads_at, taken_at, taken_at + len(taken),
+            *(n for watch in watches for n in watch), *levels, *aheads, *taken,
+        ]  # fmt: skip
+
+    def _tell_queues(self, facts: list[int]) -> None:
+        row, aheads = facts[kernel.LEVELS_AT], facts[kernel.AHEADS_AT]
+        for level in self._ours:
+            level.printed = facts[row + kernel.PRINTED]
+            level.printed_ns = facts[row + kernel.PRINTED_NS]
+            for resting in level.orders:
+                resting.ahead = facts[aheads]
+                aheads += 1
+            row += kernel.LEVEL
+
+    def changes(self) -> Changes:
+        """Tell the market which levels changed, and return them for other books."""
+        market = self.market
+        changes: Changes = []
+        for side, price, size, taken in self._touched[: self.facts[kernel.TOUCHED]].tolist():
+            changes.append((SIDES[side], price, size))
+            known = market.taken_asks if side else market.taken_bids
+            if taken:
+                known[price] = taken
+            elif price in known:
+                del known[price]
+        market.book.apply(changes)
+        return changes
+
+
+def compile_now() -> None:
+    """Have everything compiled, or read from where it is kept: seconds the first time."""
+    grid, desk = _arrays(1)
+    desk[kernel.FOLLOW] = UNHEARD
+    desk[kernel.LEVELS_AT : kernel.END_AT + 1] = FACTS
+    rows = np.zeros((1, WIDTH), np.int64)
+    rows[0, OP] = OTHER
+    kernel.advance(grid, desk, rows)
+
+
+def _arrays(prices: int) -> tuple[Ints, Ints]:
+    return np.zeros((4, 2, prices), np.int64), np.zeros(DESK_MAX + TOUCHED_MAX * 4, np.int64)
