@@ -33,11 +33,12 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
-from engine.domain.intents import Basket
+from engine.domain.intents import Basket, Intent
 from engine.executor.executor import Executor
 from engine.strategies.door import Context
 
 SECOND_NS = 1_000_000_000
+_RUNNING = BotState.RUNNING
 IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
@@ -225,35 +226,40 @@ class Desk:
         bot = cell.bot
         view = self.cache.views.get(cell.instrument)
         cell.due_ns = None
-        if bot.state is not BotState.RUNNING or view is None:
+        if bot.state is not _RUNNING or view is None:
             return
-        cell.free_ns = now_ns + bot.strategy.replan_ns_min
+        strategy, executor = bot.strategy, self.executor
+        cell.free_ns = now_ns + strategy.replan_ns_min
         self._decisions += 1
         context = Context(
             bot=bot.name,
             decision=self._decisions,
             view=view,
-            inventory=self.inventory(cell.instrument),
+            inventory=inventory_of(executor, view.instrument),
             references=self.cache.references,
             capital_micro=bot.capital_micro,
-            healthy=self.executor.healthy,
+            healthy=executor.healthy,
         )
         try:
-            evaluation = bot.strategy.evaluate(context, now_ns)
+            evaluation = strategy.evaluate(context, now_ns)
         except Exception as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self._fail(bot, error, now_ns)
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
-            self._schedule(cell, now_ns + bot.strategy.timer_ns)
+            self._schedule(cell, now_ns + strategy.timer_ns)
         if evaluation.intents:
-            self._second_ns = min(self._second_ns, now_ns - now_ns % SECOND_NS + SECOND_NS)
-            self._mark(cell.instrument, now_ns)
-            for intent in evaluation.intents:
-                for target in intent.targets if type(intent) is Basket else ():
-                    self._mark(target.instrument, now_ns)
-                self._effects += self.executor.receive(intent, now_ns)
+            self._wished(view, evaluation.intents, now_ns)
+
+    def _wished(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
+        """Hand wishes on, each after the marks of what it is about."""
+        self._second_ns = min(self._second_ns, now_ns - now_ns % SECOND_NS + SECOND_NS)
+        self._effects += self.executor.receive(mark_of(view), now_ns)
+        for intent in intents:
+            for target in intent.targets if type(intent) is Basket else ():
+                self._mark(target.instrument, now_ns)
+            self._effects += self.executor.receive(intent, now_ns)
 
     def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
         view = self.cache.views.get(instrument)

@@ -10,10 +10,11 @@ from engine.executor.executor import Executor
 
 def mark_of(view: BookView) -> BookMarked:
     """Return what executor and risk need to know of a book."""
+    bids, asks = view.book.bid_prices, view.book.ask_prices
     return BookMarked(
         instrument=view.instrument.id,
-        best_bid=view.best_bid,
-        best_ask=view.best_ask,
+        best_bid=bids[-1] if bids else None,
+        best_ask=asks[0] if asks else None,
         mid2=view.mid2,
         two_sided_ns=view.two_sided_ns,
         proof_ns=view.proof_ns,
@@ -26,13 +27,14 @@ def inventory_of(executor: Executor, instrument: Instrument) -> InventoryView:
     """Return what an account holds in an instrument, in YES-space."""
     ledger = executor.ledger
     held = ledger.holding(instrument.id)
+    yes, no = held.yes, held.no
     bids, asks = executor.working_sizes(instrument.id)
     return InventoryView(
         position=held.position,
-        yes_settled=held.yes_settled,
-        yes_pending=held.yes_pending,
-        no_settled=held.no_settled,
-        no_pending=held.no_pending,
+        yes_settled=yes.settled,
+        yes_pending=yes.pending,
+        no_settled=no.settled,
+        no_pending=no.pending,
         average_price=held.average_price(instrument),
         realised_micro=held.realised_micro,
         fees_micro=held.fees_micro,

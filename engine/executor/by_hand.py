@@ -25,6 +25,8 @@ from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
 
+_SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO
+
 TYPES = {Urgency.REST: OrderType.GTC, Urgency.CROSS: OrderType.FAK, Urgency.NOW: OrderType.FOK}
 
 
@@ -185,10 +187,10 @@ def reduces(table: OrderTable, instrument: Instrument, leg: Leg, side: Side) -> 
     A SELL of what is held does, and so does a BUY of a binary's other leg: the way out while
     tokens are pending, which cannot be sold yet.
     """
-    if side is Side.SELL:
+    if side is _SELL:
         return True
     position = table.ledger.holding(instrument.id).position
-    return position < 0 if leg is Leg.YES else position > 0 and leg is Leg.NO
+    return position < 0 if leg is _YES else position > 0 and leg is _NO
 
 
 def _worthless(instrument: Instrument, draft: Draft) -> str:

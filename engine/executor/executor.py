@@ -135,7 +135,7 @@ class Executor(Readings):
         """Plan what is dirty, ask what is due, and return what must be journaled and done."""
         if not self._started:
             self._recover(now_ns)
-        table, house, reconciler = self._table, self._house, self._reconciler
+        table, house, questions = self._table, self._house, self._reconciler.questions
         if table.wake_ns <= now_ns:
             self._mailbox.wake(now_ns)
         if house.equity_due or house.judged != table.moves:
@@ -143,10 +143,11 @@ class Executor(Readings):
         if table.dirty:
             self._planning.run(now_ns, self._ages_ns_max()[0])
         if table.unknown:
-            reconciler.watch(now_ns)
-        if reconciler.questions.due_ns <= now_ns:
-            reconciler.advance(now_ns)
-        due_ns = min(table.wake_ns, reconciler.questions.due_ns)
+            self._reconciler.watch(now_ns)
+        if questions.due_ns <= now_ns:
+            self._reconciler.advance(now_ns)
+        due_ns = table.wake_ns
+        due_ns = min(due_ns, questions.due_ns)
         if due_ns < self._timer_ns or self._timer_ns <= now_ns:
             self._timer_ns = due_ns
             if due_ns != NEVER:

@@ -267,4 +267,4 @@ class Hearing:
             del found[:-100]
             self._outbox.alert(Severity.CRITICAL, "contradiction", text)
         for instrument in self._table.posts:
-            self._table.dirty[instrument] = None
+            self._table.dirty[instrument] = True

@@ -11,6 +11,8 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg
 from engine.domain.money import floor_div
 
+_NO = Leg.NO
+
 
 class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     """One leg: tokens that are ours, tokens that are promised, tokens that are committed.
@@ -55,7 +57,7 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
 
     def leg(self, leg: Leg) -> LegHolding:
         """Return the side a leg is booked on."""
-        return self.no if leg is Leg.NO else self.yes
+        return self.no if leg is _NO else self.yes
 
     @property
     def position(self) -> int:
@@ -95,9 +97,11 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         if position == 0:
             return None
         leg = self.yes if position > 0 else self.no
-        if leg.total <= 0:
+        total = leg.settled + leg.pending
+        if total <= 0:
             return None
-        price = leg.cost_micro * instrument.value_divisor // leg.total
+        cost = leg.cost_settled_micro + leg.cost_pending_micro
+        price = cost * instrument.value_divisor // total
         return price if position > 0 else instrument.one - price
 
 
@@ -123,18 +127,15 @@ def exit_value_micro(
     fresh = mark.trusted and mark.proof_ns is not None and now_ns - mark.proof_ns <= mark_age_ns_max
     bid = mark.best_bid if fresh else None
     ask = mark.best_ask if fresh else None
-    two_sided = (
-        mark.mid2 is not None
-        and mark.two_sided_ns is not None
-        and now_ns - mark.two_sided_ns <= mark_age_ns_max
-    )
+    two_sided = mark.two_sided_ns is not None and now_ns - mark.two_sided_ns <= mark_age_ns_max
     mid2 = mark.mid2 if two_sided else None
     divisor = instrument.value_divisor
+    yes, no = holding.yes, holding.no
     value = 0
-    long = holding.yes.total
+    long = yes.settled + yes.pending
     if long:
         value += _worth(long, bid, mid2, divisor)
-    short = holding.no.total
+    short = no.settled + no.pending
     if short:
         one = instrument.one
         value += _worth(
@@ -159,7 +160,7 @@ def mid_value_micro(holding: Holding, instrument: Instrument, mark: BookMarked |
 
 def _worth(size: int, price: int | None, mid2: int | None, divisor: int) -> int:
     if price is not None:
-        return floor_div(size * price, divisor)
+        return size * price // divisor
     if mid2 is not None:
-        return floor_div(size * mid2, 2 * divisor)
+        return size * mid2 // (2 * divisor)
     return 0

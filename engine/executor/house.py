@@ -80,7 +80,7 @@ class House:
 
     def _everything_dirty(self) -> None:
         for instrument in self._table.posts:
-            self._table.dirty[instrument] = None
+            self._table.dirty[instrument] = True
 
     # -- stops -------------------------------------------------------------------------------------
 

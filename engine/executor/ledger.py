@@ -89,15 +89,16 @@ class Ledger:
             self.release(order)
             return
         state = self.state
-        old = state.reservations.get(order.id)
-        cash, tokens = 0, remaining
         if order.side is _BUY:
             instrument = state.instruments[order.instrument]
             tokens = 0
-            cash = instrument.cost_micro(order.price, remaining)
+            cash = -(-order.price * remaining // instrument.value_divisor)
             if not order.post_only:
                 cash += instrument.taker_fee_micro(order.price, remaining)
+        else:
+            cash, tokens = 0, remaining
         more_cash, more_tokens = cash, tokens
+        old = state.reservations.get(order.id)
         if old is not None:
             more_cash -= old.cash_micro
             more_tokens -= old.tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from engine.domain.effects import Severity
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Basket
+from engine.domain.intents import Basket, Quotes
 from engine.executor.asking import NEVER
 from engine.executor.outbox import Outbox
 from engine.executor.records import Post, Wish
@@ -74,19 +74,22 @@ class Mailbox:
         )
 
     def _put(self, post: Post, wish: Wish, basket: Basket | None) -> None:
-        table = self._table
+        table, old = self._table, post.wish
         if post.basket is not None:
             self._break_up(post.basket)
         post.wish = wish
         post.basket = basket
-        table.dirty[wish.instrument] = None
+        if basket is None and _alike(wish, old):
+            table.dirty.setdefault(wish.instrument, False)
+        else:
+            table.dirty[wish.instrument] = True
         until_ns = wish.valid_until_ns if basket is None else basket.valid_until_ns
         table.wake_ns = min(table.wake_ns, until_ns)
 
     def _break_up(self, basket: Basket) -> None:
         """See that the rest of a basket that lost a part is looked at: it is over."""
         for target in basket.targets:
-            self._table.dirty[target.instrument] = None
+            self._table.dirty[target.instrument] = True
 
     def withdraw(self, bot: BotId, instrument: InstrumentId | None) -> None:
         """Forget a bot's wishes, of one instrument or all; what rests goes with the next plan."""
@@ -99,14 +102,14 @@ class Mailbox:
                 if post.basket is not None:
                     self._break_up(post.basket)
                 post.wish = post.basket = None
-                table.dirty[key] = None
+                table.dirty[key] = True
         self._refused = {pair: None for pair in self._refused if pair[1] not in chosen}
 
     def withdraw_all(self) -> None:
         """Forget every wish."""
         for key, post in self._table.posts.items():
             post.wish = post.basket = None
-            self._table.dirty[key] = None
+            self._table.dirty[key] = True
 
     def wake(self, now_ns: int) -> None:
         """Mark what time has changed: expired wishes, ended pauses. Sets the next such time."""
@@ -118,9 +121,19 @@ class Mailbox:
                 continue
             until_ns = wish.valid_until_ns if post.basket is None else post.basket.valid_until_ns
             if until_ns <= now_ns or 0 < post.cooldown_ns <= now_ns:
-                table.dirty[key] = None
+                table.dirty[key] = True
                 if until_ns <= now_ns:
                     continue
                 post.cooldown_ns = 0
             wake_ns = min(wake_ns, until_ns, post.cooldown_ns or NEVER)
         table.wake_ns = wake_ns
+
+
+def _alike(wish: Wish, old: Wish | None) -> bool:
+    """Say whether a wish asks for the same orders as the one before it."""
+    return (
+        isinstance(wish, Quotes)
+        and isinstance(old, Quotes)
+        and wish.bids == old.bids
+        and wish.asks == old.asks
+    )

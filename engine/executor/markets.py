@@ -49,9 +49,14 @@ class Markets:
         post = table.posts.get(key)
         if post is None:
             return
+        old = post.mark
         post.mark = self.marks[key] = mark
-        if post.wish is not None or post.working:
-            table.dirty[key] = None
+        if post.wish is None and not post.working:
+            return
+        if old is None or old.best_bid != mark.best_bid or old.best_ask != mark.best_ask:
+            table.dirty[key] = True
+        else:
+            table.dirty.setdefault(key, False)
 
     def _distrusted(self, event: BookDistrusted, now_ns: int) -> None:
         del now_ns
@@ -68,7 +73,7 @@ class Markets:
         mark = self.marks.get(key)
         if post is not None and mark is not None:
             post.mark = self.marks[key] = msgspec.structs.replace(mark, trusted=False)
-            self._table.dirty[key] = None
+            self._table.dirty[key] = True
 
     def _closed(self, event: InstrumentClosed, now_ns: int) -> None:
         del now_ns
@@ -77,7 +82,7 @@ class Markets:
     def _close(self, post: Post | None) -> None:
         if post is not None:
             post.closed = True
-            self._table.dirty[post.instrument.id] = None
+            self._table.dirty[post.instrument.id] = True
 
     def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
         """Turn the tokens into cash. A second, different payout is nobody's to choose here."""
@@ -102,7 +107,7 @@ class Markets:
         table = self._table
         for key, post in table.posts.items():
             if post.working and self._sight.post_block(post, now_ns, data_age_ns_max) is not None:
-                table.dirty[key] = None
+                table.dirty[key] = True
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop the mark of an instrument that is over."""

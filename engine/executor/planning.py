@@ -17,7 +17,7 @@ from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import OrderId
 from engine.executor.by_hand import reduces
 from engine.executor.outbox import Outbox
-from engine.executor.plan import Draft, Plan, Residual
+from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import plan
 from engine.executor.proof import Proofs
 from engine.executor.records import Post, Working
@@ -67,17 +67,19 @@ class Planning:
         table = self._table
         block = self._sight.account_block()
         baskets: list[Basket] = []
-        for key in list(table.dirty):
+        for key, news in list(table.dirty.items()):
             post = table.posts.get(key)
             if post is None:
                 continue
             basket = post.basket
             if basket is None:
+                post.still = post.still and not news
                 self._plan_one(post, block, now_ns, data_age_ns_max)
             elif not any(known is basket for known in baskets):
                 baskets.append(basket)
                 self._plan_basket(basket, block, now_ns, data_age_ns_max)
-        self._hand_out(block)
+        if self._cancels or self._places:
+            self._hand_out(block)
         table.dirty.clear()  # what is dirty now is so by our own doing
 
     def _hand_out(self, block: ResidualReason | None) -> None:
@@ -111,6 +113,8 @@ class Planning:
         if reason is not None:
             self._blind(post, reason, now_ns)
             return
+        if post.still:
+            return  # the same wish and facts as in a plan that had nothing to do
         if wish is None and post.bot == MANUAL and post.by_hand:
             # Nobody wishes for what a person placed; a bot's order found here again goes.
             strays = (key for key, known in post.working.items() if known.order.bot != MANUAL)
@@ -118,25 +122,30 @@ class Planning:
             self._leave(post, ())
             return
         made = self._made(post, now_ns)
+        if made is NO_PLAN:
+            post.still = True
+            post.residuals = ()
+            return
         left: list[Residual] = []
-        for draft in self._allowed_now(post, made, left, now_ns):
+        for draft in self._allowed_now(post, made, left, now_ns) if made.places else ():
             self._place(post, draft, left, now_ns)
         self._leave(post, (*made.residuals, *left) if left else made.residuals)
 
     def _made(self, post: Post, now_ns: int) -> Plan:
         """Plan one instrument and note what is to be cancelled."""
-        table = self._table
+        ledger, instrument = self._table.ledger, post.instrument
         made = plan(
             post.wish,
-            instrument=post.instrument,
-            holding=table.ledger.holding(post.instrument.id),
+            instrument=instrument,
+            holding=ledger.holding(instrument.id),
             working=post.working.values(),
-            cash_free_micro=table.ledger.cash_free_micro,
+            cash_free_micro=ledger.cash_free_micro,
             mark=post.mark,
             settings=self._settings,
             now_ns=now_ns,
         )
-        self._cancel(made.cancels, now_ns)
+        if made.cancels:
+            self._cancel(made.cancels, now_ns)
         return made
 
     def _cancel(self, cancels: tuple[OrderId, ...], now_ns: int) -> None:
@@ -147,6 +156,7 @@ class Planning:
 
     def _blind(self, post: Post, reason: ResidualReason, now_ns: int) -> None:
         """Place nothing and cancel what rests, unless the venue would not even hear a cancel."""
+        post.still = False
         if post.working and self._sight.cancels_work:
             wish, post.wish = post.wish, None
             self._made(post, now_ns)
@@ -167,8 +177,6 @@ class Planning:
     ) -> tuple[Draft, ...]:
         """Return the drafts that may be placed at this moment; the others are left over."""
         places = made.places
-        if not places:
-            return places
         if now_ns < post.cooldown_ns:
             left += [_left(post, draft, _COOLDOWN, draft.size) for draft in places]
             return ()
@@ -239,9 +247,11 @@ class Planning:
         possible = True
         for post in members:
             post.denied = None
+            post.still = False
             made = self._made(post, now_ns)
             left: list[Residual] = []
-            for draft in self._allowed_now(post, made, left, now_ns) if possible else ():
+            may = possible and made.places
+            for draft in self._allowed_now(post, made, left, now_ns) if may else ():
                 known = self._place(post, draft, left, now_ns)
                 if known is not None:
                     created.append(known)

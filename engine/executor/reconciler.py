@@ -257,7 +257,7 @@ class Reconciler:
         if self._sight.recovering and believed:
             self._sight.recovering = False
             for instrument in self._table.posts:
-                self._table.dirty[instrument] = None
+                self._table.dirty[instrument] = True
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which answer."""

@@ -12,6 +12,8 @@ from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.executor.plan import Residual
 from engine.risk.gate import Denied
 
+_NO, _BUY = Leg.NO, Side.BUY
+
 Wish = Quotes | Target
 
 
@@ -50,11 +52,10 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
 
 def working_of(order: Order, instrument: Instrument) -> Working:
     """Return the record of an order that has just been decided."""
-    no = order.leg is Leg.NO
-    buy = order.side is Side.BUY
+    no = order.leg is _NO
     return Working(
         order=order,
-        bid=buy is not no,
+        bid=(order.side is _BUY) is not no,
         level=instrument.one - order.price if no else order.price,
         remaining=order.size,
         changed_ns=order.created_ns,
@@ -75,6 +76,7 @@ class Post:
         "refusals",
         "remembered",
         "residuals",
+        "still",
         "wish",
         "working",
     )
@@ -99,6 +101,8 @@ class Post:
         """Orders of it in the table, ended ones included."""
         self.residuals: tuple[Residual, ...] = ()
         """What the last plan could not express."""
+        self.still = False
+        """True while the last plan had nothing to do and nothing has happened to it since."""
         self.denied: Denied | None = None
         """What risk said last, if it said no in the last plan."""
 

@@ -38,6 +38,7 @@ class OrderTable(Memory):
         self.account = account
         self.exposure = exposure
         self._settings = settings
+        self._fence = settings.fence
         self.unknown: dict[OrderId, Working] = {}
         self.homeless: dict[OrderId, Order] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
@@ -45,8 +46,9 @@ class OrderTable(Memory):
         self.known_until = OrderId(0)
         """Up to this number a snapshot has told everything: what it lacks was forgotten, ended."""
         self.live_count = 0
-        self.dirty: dict[InstrumentId, None] = {}
-        """Instruments to plan, in the order in which something happened to them."""
+        self.dirty: dict[InstrumentId, bool] = {}
+        """Instruments to plan, in the order in which something happened to them; False = only its
+        mark or wish was told again as it was: nothing is news but the time."""
         self.fills = 0
         self.moves = 0
         """How often money or tokens moved."""
@@ -70,7 +72,7 @@ class OrderTable(Memory):
             if not self.ledger.holding(instrument.id).flat:
                 tell_holding(self.exposure, self.ledger, instrument)
         post.instrument = instrument
-        self.dirty[instrument.id] = None
+        self.dirty[instrument.id] = True
         return post
 
     def forget(self, instrument: InstrumentId) -> bool:
@@ -111,7 +113,7 @@ class OrderTable(Memory):
             post_only=draft.post_only,
             expires_ns=draft.expires_ns,
             created_ns=now_ns,
-            fence=self._settings.fence,
+            fence=self._fence,
             decision=0 if post.wish is None else post.wish.decision,
         )
         self.ledger.commit(order, draft.size)
@@ -165,6 +167,7 @@ class OrderTable(Memory):
             self.orders[number] = known
             post.remembered += 1
         post.working[number] = known
+        post.still = False
         self.live_count += 1
         self.exposure.live(known.order, known.remaining)
 
@@ -215,10 +218,11 @@ class OrderTable(Memory):
             known.unknown_ns = now_ns
             known.asks = known.not_found = 0
             known.cancel_asked = before is _CANCELLING
-        self.dirty[known.order.instrument] = None
+        self.dirty[known.order.instrument] = True
 
     def ask_cancel(self, known: Working, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""
+        self.posts[known.order.instrument].still = False
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
 
@@ -259,4 +263,4 @@ class OrderTable(Memory):
         self.moves += 1
         if instrument is not None:
             tell_holding(self.exposure, self.ledger, self.ledger.state.instruments[instrument])
-            self.dirty[instrument] = None
+            self.dirty[instrument] = True

@@ -47,6 +47,9 @@ class Breakers:
 
     def __init__(self, limits: RiskLimits) -> None:
         self._limits = limits
+        self._scaled_for: int | None = None
+        """The anchor the three amounts below were worked out for; None = they were not."""
+        self._daily_max = self._drawdown_max = self._kill_max = 0
         self._state = _State()
         self.stopped: DenyReason | None = None
         """The most serious stop in force; None = none."""
@@ -114,6 +117,7 @@ class Breakers:
     def apply(self, limits: RiskLimits) -> None:
         """Take new limits; they judge from the next equity on and lift no stop in force."""
         self._limits = limits
+        self._scaled_for = None
 
     # -- what everyone may ask ---------------------------------------------------------------------
 
@@ -175,21 +179,31 @@ class Breakers:
     # -- inside ------------------------------------------------------------------------------------
 
     def _trips(self, equity_micro: int) -> tuple[Trip, ...]:
-        state, limits = self._state, self._limits
+        state = self._state
         anchor = state.day_start_equity_micro
+        if anchor != self._scaled_for:
+            self._scale(anchor)
         fall = state.peak_equity_micro - equity_micro
         trips: list[Trip] = []
-        if not state.daily_loss and anchor - equity_micro > limits.daily_loss_max.micro(anchor):
+        if not state.daily_loss and anchor - equity_micro > self._daily_max:
             state.daily_loss = True
             trips.append(Trip(DenyReason.DAILY_LOSS, self.numbers))
-        if not state.drawdown and fall > limits.drawdown_max.micro(anchor):
+        if not state.drawdown and fall > self._drawdown_max:
             state.drawdown = True
             trips.append(Trip(DenyReason.DRAWDOWN, self.numbers))
-        if not state.kill_drawdown and fall > limits.kill_drawdown_max.micro(anchor):
+        if not state.kill_drawdown and fall > self._kill_max:
             state.kill_drawdown = True
             self.set_latch("risk", f"equity fell {fall} micro-units from its peak")
             trips.append(Trip(DenyReason.KILL_DRAWDOWN, self.numbers))
         return tuple(trips)
+
+    def _scale(self, anchor: int) -> None:
+        """Turn the limits into money; percentages follow the day's starting equity."""
+        limits = self._limits
+        self._daily_max = limits.daily_loss_max.micro(anchor)
+        self._drawdown_max = limits.drawdown_max.micro(anchor)
+        self._kill_max = limits.kill_drawdown_max.micro(anchor)
+        self._scaled_for = anchor
 
     def _settle(self) -> None:
         """Copy what the gate reads on every order into plain attributes."""

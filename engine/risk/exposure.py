@@ -132,7 +132,10 @@ class ExposureBook:
         change = -orders.pop(order.id, 0)
         if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
             raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
-        loss = risk.loss_micro(order.leg, order.side, order.price, remaining, order.post_only)
+        if order.side is _BUY and order.post_only and not risk.maker_pays:
+            loss = -(-order.price * remaining // risk.divisor)  # the usual order, without a call
+        else:
+            loss = risk.loss_micro(order.leg, order.side, order.price, remaining, order.post_only)
         orders[order.id] = loss
         change += loss
         if change:

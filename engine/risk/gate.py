@@ -137,7 +137,8 @@ class RiskGate:
         # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
         if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
-        size = proposal.size - proposal.size % instrument.lot
+        size = proposal.size
+        size -= size % instrument.lot
         value = -(-price * size // risk.divisor)
         if size < instrument.size_min or size <= 0 or value < self._value_min:
             return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(proposal, size, value))
