@@ -69,3 +69,26 @@ class ManualClock:
         if ns < 0:
             raise BrokenInvariant(f"time cannot pass by {ns} ns")
         self._now_ns += ns
+
+
+class TapeClock:
+    """A clock that follows a recording: it stands still between two moments of it."""
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+
+    def now_ns(self) -> int:
+        """Return the moment of the recording that is being played; 0 before the first."""
+        return self._now_ns
+
+    def follow(self, at_ns: int) -> None:
+        """Go on to a moment. Raises BrokenInvariant where it lies before the present one."""
+        if at_ns < self._now_ns:
+            raise BrokenInvariant(
+                f"the tape's clock cannot run back from {self._now_ns} to {at_ns}"
+            )
+        self._now_ns = at_ns
+
+    def jump_ns(self) -> int:
+        """Return 0: nobody sets this clock but the recording."""
+        return 0

@@ -22,9 +22,10 @@ from engine.domain.settings import AccountSettings, GatewaySettings, SettingsDoc
 from engine.errors import PitbossError, StorageError
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
+from engine.live_door import PaperDoor, PaperGateway
 from engine.live_feed import HEARTBEAT, USER_FEED, MarketStream, UserStream
 from engine.live_house import House, Stream
-from engine.live_paper import PaperDoor, PaperGateway, PaperShell
+from engine.live_paper import PaperShell
 from engine.live_start import currency_of, executor_of
 from engine.loop import Shell
 from engine.risk.gate import RiskGate

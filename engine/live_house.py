@@ -11,7 +11,7 @@ import msgspec
 
 from engine import log
 from engine.bots.states import BotHappened, may
-from engine.clock import WallClock
+from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
 from engine.domain.effects import RaiseAlert, Severity
@@ -64,7 +64,7 @@ class House(Proofs):
         config: Config,
         *,
         engine_id: str,
-        clock: WallClock,
+        clock: WallClock | TapeClock,
         recorder: JournalWriter,
         taper: Tape,
         decisions: DecisionLog,
@@ -214,11 +214,7 @@ class House(Proofs):
                 shell.report(
                     HealthChanged(account=account, source=CLOCK, healthy=not reason, reason=reason)
                 )
-        while self._closed and self._closed[0][0] <= now_ns:
-            _, instrument = self._closed.popleft()
-            for shell in self.shells.values():
-                if shell.desk.executor.forget(instrument):
-                    shell.desk.cache.forget(instrument)
+        self.forget_closed(now_ns)
         if self.phase == "RECONCILING" and not self.recovering:
             self.phase = "RUNNING"
         if self.recorder.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
@@ -226,6 +222,14 @@ class House(Proofs):
         elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:
             self._learned_ns = now_ns
             self._snapshot_bots()
+
+    def forget_closed(self, now_ns: int) -> None:
+        """Drop markets that are long over."""
+        while self._closed and self._closed[0][0] <= now_ns:
+            _, instrument = self._closed.popleft()
+            for shell in self.shells.values():
+                if shell.desk.executor.forget(instrument):
+                    shell.desk.cache.forget(instrument)
 
     @property
     def recovering(self) -> bool:

@@ -18,7 +18,9 @@ STOP_S = 25.0
 Streams = list[Stream]
 
 
-async def trade(house: House, streams: Streams, *, kill_only: bool) -> None:
+async def trade(
+    house: House, streams: Streams, *, kill_only: bool, teller: Teller | None = None
+) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,7 +33,7 @@ async def trade(house: House, streams: Streams, *, kill_only: bool) -> None:
         task.add_done_callback(lambda done: _ended(house, done))
 
     house.spawn = spawn
-    for stream in (*streams, lambda: _beat(house)):
+    for stream in (*streams, lambda: _beat(house, teller or Teller(house))):
         spawn(stream)
     if kill_only:
         house.tell_receipt(lambda _: house.end())
@@ -53,18 +55,18 @@ def _ended(house: House, task: asyncio.Task[None]) -> None:
         house.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
 
-async def _beat(house: House) -> None:
-    """Let the house look at the clock, and tell each second how it is."""
-    loop, teller = asyncio.get_running_loop(), Teller(house)
-    second_ns = 0
+async def _beat(house: House, teller: Teller) -> None:
+    """Let the house look at the clock, and tell each second of the wall how it is."""
+    loop = asyncio.get_running_loop()
+    second_s = 0
     while True:
         due = loop.time() + TICK_S
         await asyncio.sleep(TICK_S)
         house.meter.lag(int((loop.time() - due) * 1e9))
         now_ns = house.clock.now_ns()
         house.tick(now_ns)
-        if now_ns >= second_ns:
-            second_ns = now_ns - now_ns % 1_000_000_000 + 1_000_000_000
+        if due >= second_s:
+            second_s = int(due) + 1
             house.second(now_ns)
             teller.second(now_ns)
 
@@ -96,7 +98,7 @@ async def _crash(house: House) -> None:
             house.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
 
 
-async def close(house: House) -> None:
+async def close(house: House, teller: Teller | None = None) -> None:
     """Close everything in the order of the flow; what refuses is told."""
     for shell in house.shells.values():
         await shell.close()
@@ -106,7 +108,7 @@ async def close(house: House) -> None:
     if not crashed:
         house.snapshot()
         house.phase = "STOPPED"
-        beat = Teller(house).beat(house.clock.now_ns())
+        beat = (teller or Teller(house)).beat(house.clock.now_ns())
         house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))
     for part in (house.recorder, house.projector, house.state, house.decisions):
         try:

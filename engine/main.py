@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import Any, TextIO
 
 import uvloop
 
+from engine import live_tape_options
 from engine.bots.bot import BotState
-from engine.clock import WallClock
+from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
 from engine.demo import PORT, locked
@@ -35,6 +38,8 @@ from engine.live_kill import KillWatch, block_signal
 from engine.live_life import Streams, close, trade
 from engine.live_start import HOUSE, Recovered, recover
 from engine.live_state import Projector, StateKeeper
+from engine.live_tape import TapeDeck
+from engine.live_tape_house import TapeHouse, TapeTeller
 from engine.tape import Tape
 from storage.commands import CommandState, answer, unanswered
 from storage.database import connect_writer
@@ -57,31 +62,42 @@ CUT = "the engine ended before it was answered; the journal says what was done"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take where the demo exchange is."""
+    """Take where the demo exchange is, or what to play in its place."""
     parser.add_argument(
         "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
     )
+    live_tape_options.add_arguments(parser)
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Trade until SIGTERM, SIGINT or the end of the parent."""
+    """Trade until SIGTERM, SIGINT, the end of the parent, or of the tape."""
     block_signal()
-    return start(config, args.demo, kill_only=False)
+    tape = live_tape_options.tape_options(args)
+    if tape is None:
+        return start(config, args.demo, kill_only=False)
+    deck = TapeDeck(tape)
+    _held(config, lambda: play(config, deck))
+    told = deck.judged()
+    print(json.dumps(told) if args.json else live_tape_options.describe(told))  # noqa: T201 the answer
+    return 0 if told.get("same_as_replay", True) else 1
 
 
 def start(config: Config, url: str, *, kill_only: bool) -> int:
     """Take the lock, then live. Raises what must not be survived; it stands in last_error."""
+    _held(config, lambda: live(config, url, kill_only=kill_only))
+    return 0
+
+
+def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with engine_lock(config):
         last_error = config.run_folder / "last_error"
         last_error.unlink(missing_ok=True)
         try:
-            check_schema(config.state_path)
             sys.setswitchinterval(SWITCH_S)
-            uvloop.run(live(config, url, kill_only=kill_only))
+            uvloop.run(life())
         except PitbossError as error:
             last_error.write_text(f"{error}\n", encoding="utf-8")
             raise
-    return 0
 
 
 def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
@@ -98,6 +114,7 @@ def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
     """Wire, recover, trade, stop."""
+    check_schema(config.state_path)
     clock = WallClock()
     fence = take_lease(config.journal_path, ENGINE_ID)
     accounts = Accounts(url, fence=fence)
@@ -121,18 +138,35 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         await close(house)
 
 
-def open_house(config: Config, clock: WallClock, settings: SettingsVersion) -> House:
-    """Open journal, tape, decisions and the state's threads."""
-    last = last_seq(config.journal_path)
-    record = record_at(config.journal_path, last) if last else None
-    recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID)
-    house = House(
+async def play(config: Config, deck: TapeDeck) -> None:
+    """Play a tape to the live loop, then prove that nothing is left."""
+    wall, clock = WallClock(), TapeClock()
+    settings = deck.settings(config, wall.now_ns())
+    take_lease(config.journal_path, ENGINE_ID)
+    house = open_house(config, wall, settings, tape=clock)
+    teller = TapeTeller(house, wall.now_ns)
+    try:
+        deck.wire(house, clock, wall.now_ns)
+        house.phase = "RUNNING"
+        house.state.listen()
+        await trade(house, [lambda: deck.run(house)], kill_only=False, teller=teller)
+    finally:
+        await close(house, teller)
+
+
+def open_house(
+    config: Config, wall: WallClock, settings: SettingsVersion, *, tape: TapeClock | None = None
+) -> House:
+    """Open journal, tape, decisions and the state's threads. A tape can wait for the disk."""
+    waits = tape is not None
+    recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
+    house = (TapeHouse if waits else House)(
         config,
         engine_id=ENGINE_ID,
-        clock=clock,
+        clock=tape or wall,
         recorder=recorder,
-        taper=Tape(config.tape_folder, after=record.tape if record else 0),
-        decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID),
+        taper=_tape(config),
+        decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
         settings=settings,
     )
     loop = asyncio.get_running_loop()
@@ -141,7 +175,7 @@ def open_house(config: Config, clock: WallClock, settings: SettingsVersion) -> H
     house.state = StateKeeper(
         config.state_path,
         engine_id=ENGINE_ID,
-        clock=clock,
+        clock=wall,
         heard=lambda left: loop.call_soon_threadsafe(commands.hear, left),
         crash=house.crash,
     )
@@ -153,12 +187,18 @@ def open_house(config: Config, clock: WallClock, settings: SettingsVersion) -> H
     )
     house.watch = KillWatch(
         config.kill_path,
-        clock=clock,
+        clock=wall,
         take=lambda latch: loop.call_soon_threadsafe(house.take_latch, latch),
         orphaned=lambda: loop.call_soon_threadsafe(house.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
     return house
+
+
+def _tape(config: Config) -> Tape:
+    last = last_seq(config.journal_path)
+    record = record_at(config.journal_path, last) if last else None
+    return Tape(config.tape_folder, after=record.tape if record else 0)
 
 
 def _error(context: dict[str, Any]) -> BaseException:

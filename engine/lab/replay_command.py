@@ -28,6 +28,21 @@ CASH_MAX = 1_000_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
+    add_trading_arguments(parser)
+    parser.add_argument(
+        "--decisions", choices=("on", "off"), default="on", help="keep a record per evaluation"
+    )
+    parser.add_argument(
+        "--journal",
+        choices=("full", "digest"),
+        default="full",
+        help="keep every record, or only their digest",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
+    """Describe who trades a recording, with how much, and how the paper venue answers."""
     parser.add_argument("--bot", default="market_maker", help="strategy (default: market_maker)")
     parser.add_argument(
         "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
@@ -49,30 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency-ms", type=int, default=150, help="order and cancel latency (default: 150)"
     )
-    parser.add_argument(
-        "--decisions", choices=("on", "off"), default="on", help="keep a record per evaluation"
-    )
-    parser.add_argument(
-        "--journal",
-        choices=("full", "digest"),
-        default="full",
-        help="keep every record, or only their digest",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Replay, store the run, and tell what it found. Returns the exit code."""
-    options = ReplayOptions(
-        path=args.path,
-        strategy=args.bot,
-        parameters=_pairs(args.param, "--param"),
-        limits=_pairs(args.limit, "--limit"),
-        cash_micro=_cash_micro(args.cash),
-        model=args.model,
-        latency_ms=args.latency_ms,
-        decisions=args.decisions == "on",
-        journal_full=args.journal == "full",
+    options = options_of(
+        args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
     )
     prepared = prepare(options, config)
     progress = Progress(prepared.recording, shown=sys.stderr.isatty() and not args.json)
@@ -87,6 +84,23 @@ def run(args: argparse.Namespace, config: Config) -> int:
     else:
         print(describe(summary))  # noqa: T201 the command's answer
     return 1 if result.bot_errors else 0
+
+
+def options_of(
+    args: argparse.Namespace, path: Path, *, decisions: bool, journal_full: bool
+) -> ReplayOptions:
+    """Return what a person asked for by these arguments. Raises ConfigError naming the flag."""
+    return ReplayOptions(
+        path=path,
+        strategy=args.bot,
+        parameters=_pairs(args.param, "--param"),
+        limits=_pairs(args.limit, "--limit"),
+        cash_micro=_cash_micro(args.cash),
+        model=args.model,
+        latency_ms=args.latency_ms,
+        decisions=decisions,
+        journal_full=journal_full,
+    )
 
 
 def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:

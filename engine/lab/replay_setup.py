@@ -90,7 +90,7 @@ class PreparedReplay:
         self._started_ns = time.time_ns()
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
-        bot, limits, paper = self._bot(), limits_of(options.limits), _paper_of(options)
+        bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
         self.recording: Recording = open_recording(options.path)
         if options.journal_full or options.decisions:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:
     return PreparedReplay(options, config)
 
 
-def _paper_of(options: ReplayOptions) -> PaperSettings:
+def paper_of(options: ReplayOptions) -> PaperSettings:
     """Return the paper account. Raises ConfigError naming the argument."""
     if options.cash_micro <= 0:
         raise ConfigError("--cash: a replay needs more than nothing to start with")

@@ -1,0 +1,234 @@
+"""A recording on the live loop decides what the replay decides, however fast it is played."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from engine.bots.bot import Bot
+from engine.bots.roster import RosterDesk
+from engine.caches.markets import MarketCache
+from engine.clock import TapeClock, WallClock
+from engine.domain.effects import CancelOrders, PlaceOrder
+from engine.domain.events import OrderFilled, OrderNamed, OrderSent
+from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.money import MICRO
+from engine.domain.settings import AccountSettings
+from engine.executor.executor import Executor
+from engine.journal import DigestRecorder, JournalWriter, decode, load
+from engine.lab.recordings.open import open_recording
+from engine.lab.replay_setup import CURRENCY, GATEWAY, assemble, limits_of
+from engine.live_door import PaperDoor, PaperGateway
+from engine.live_meter import Meter
+from engine.live_player import Player
+from engine.live_start import executor_of
+from engine.live_tape_shell import DecisionsHeard, EffectsHeard, TapeShell
+from engine.strategies.registry import build
+from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.settings import PaperSettings
+
+ACCOUNT = AccountId("paper")
+CASH_MICRO = 1_000 * MICRO
+
+
+def lab() -> ModuleType:
+    """The hand-made recordings of the lab's tests: tests are no package."""
+    path = Path(__file__).with_name("lab") / "conftest.py"
+    spec = importlib.util.spec_from_file_location("lab_recordings", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+LAB = lab()
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a recording of three windows, so that closed markets are forgotten on the way."""
+    return LAB.write_recording(tmp_path_factory.mktemp("tape") / "day.jsonl", markets=4)  # type: ignore[no-any-return]
+
+
+def bot(parameters: dict[str, str]) -> Bot:
+    name = BotId("maker")
+    strategy = build("market_maker", parameters, name)
+    return Bot(
+        name=name, account=ACCOUNT, strategy=strategy, capital_micro=CASH_MICRO, everything=True
+    )
+
+
+def paper(latency_ms: int) -> PaperSettings:
+    return PaperSettings(
+        order_latency_ms=latency_ms,
+        cancel_latency_ms=latency_ms,
+        starting_cash={CURRENCY: CASH_MICRO / MICRO},
+    )
+
+
+class Outcome:
+    """What was decided and what was asked for."""
+
+    def __init__(self, decide: DecisionsHeard, recorder: EffectsHeard) -> None:
+        self.decisions = (decide.count, decide.digest())
+        self.effects = (recorder.effects, recorder.effects_digest())
+
+
+class Cut:
+    """The beginning of a recording."""
+
+    def __init__(self, path: Path, events: int | None) -> None:
+        source = open_recording(path)
+        self.stats = source.stats
+        self.events = lambda: islice(source.events(), events)
+
+
+def replayed(
+    path: Path, parameters: dict[str, str], *, latency_ms: int = 150, events: int | None = None
+) -> Outcome:
+    decide, recorder = DecisionsHeard(lambda _: None), EffectsHeard(DigestRecorder())
+    assemble(
+        recording=Cut(path, events),
+        bots=(bot(parameters),),
+        limits=limits_of({}),
+        paper=paper(latency_ms),
+        cash_micro=CASH_MICRO,
+        recorder=recorder,
+        decide=decide,
+        account=ACCOUNT,
+    ).run(lambda *_: None)
+    return Outcome(decide, recorder)
+
+
+class Played(Outcome):
+    """The same on the live loop, with a journal on the disk."""
+
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        parameters: dict[str, str],
+        *,
+        speed: float | None = None,
+        latency_ms: int = 150,
+        events: int = 0,
+    ) -> None:
+        self.journal = folder / "journal.db"
+        self.errors: list[BaseException] = []
+        writer = JournalWriter(self.journal, engine_id="pitboss", waits_when_full=True)
+        decide, recorder = DecisionsHeard(lambda _: None), EffectsHeard(writer)
+        settings = AccountSettings(
+            name=ACCOUNT, venue="tape", mode=Mode.PAPER, currency=CURRENCY, limits=limits_of({})
+        )
+        self.executor: Executor = executor_of(settings, 0)[0]
+
+        async def run() -> None:
+            shell, player = self.wire(paper(latency_ms), recorder, decide)
+            shell.desk.admit(bot(parameters), 0)
+            await player.play(
+                open_recording(path), cash_micro=CASH_MICRO, speed=speed, stop_after=events
+            )
+            super(Played, self).__init__(decide, recorder)
+            await shell.close()
+
+        asyncio.run(run())
+        writer.close()
+        assert not self.errors
+
+    def wire(
+        self, settings: PaperSettings, recorder: EffectsHeard, decide: Callable[[Any], None]
+    ) -> tuple[TapeShell, Player]:
+        clock, core = TapeClock(), PaperGateway(account=ACCOUNT, settings=GATEWAY)
+        venue = PaperVenue(ACCOUNT, settings)
+        shell = TapeShell(
+            paper=venue,
+            door=PaperDoor(venue, core),
+            core=core,
+            desk=RosterDesk(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
+            recorder=recorder,
+            clock=clock,
+            meter=Meter(),
+            alert=lambda _alert, _at_ns: None,
+            crash=self.errors.append,
+        )
+        player = Player(
+            shell=shell,
+            recorder=recorder,
+            clock=clock,
+            keep=lambda _event, _at_ns: None,
+            ended=lambda: bool(self.errors),
+            heard=lambda _: None,
+            wall_ns=WallClock().now_ns,
+        )
+        return shell, player
+
+
+@pytest.mark.parametrize("latency_ms", [0, 1, 150, 2_000])
+def test_live_loop_decides_what_the_replay_decides(
+    tape: Path, tmp_path: Path, latency_ms: int
+) -> None:
+    expected = replayed(tape, LAB.QUOTING, latency_ms=latency_ms)
+    played = Played(tape, tmp_path, LAB.QUOTING, latency_ms=latency_ms)
+    assert played.decisions == expected.decisions
+    assert played.effects == expected.effects
+    assert played.executor.orders_placed > 20
+    assert played.executor.fills > 0
+
+
+def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:
+    expected = replayed(tape, LAB.QUOTING, events=600)
+    for number, speed in enumerate((200.0, 700.0)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        played = Played(tape, folder, LAB.QUOTING, speed=speed, events=600)
+        assert (played.decisions, played.effects) == (expected.decisions, expected.effects)
+
+
+def test_every_place_is_durable_before_it_is_sent_and_times_never_run_back(
+    tape: Path, tmp_path: Path
+) -> None:
+    played = Played(tape, tmp_path, LAB.QUOTING)
+    named: set[int] = set()
+    last_ns, fills, cancels = 0, 0, 0
+    placed: set[int] = set()
+    for record in load(played.journal):
+        message = decode(record)
+        assert record.at_ns >= last_ns
+        last_ns = record.at_ns
+        match message:
+            case PlaceOrder(order=order):
+                placed.add(order.id)
+            case OrderNamed(order=number):
+                assert number in placed
+                named.add(number)
+            case OrderSent(order=number):
+                assert number in named
+            case OrderFilled():
+                fills += 1
+            case CancelOrders():
+                cancels += 1
+            case _:
+                pass
+    assert len(named) == played.executor.orders_placed
+    assert fills == played.executor.fills > 0
+    assert cancels > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("speed", [20.0, None])
+def test_recorded_day_decides_what_the_replay_decides(
+    recordings: Path, tmp_path: Path, speed: float | None
+) -> None:
+    day = recordings / "polymarket_btc5m_l2" / "raw" / "2026-04-14.jsonl.gz"
+    events = 20_000 if speed else 0
+    expected = replayed(day, {}, events=events or None)
+    played = Played(day, tmp_path, {}, speed=speed, events=events)
+    assert (played.decisions, played.effects) == (expected.decisions, expected.effects)
