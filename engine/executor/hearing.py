@@ -71,7 +71,7 @@ class Hearing:
             OrderNamed: self._named,
             OrderSent: self._plain(H.SENT),
             OrderNotSent: self._not_sent,
-            OrderUnanswered: self._plain(H.NO_ANSWER),
+            OrderUnanswered: self._unanswered,
             OrderAccepted: self._accepted,
             OrderDelayed: self._plain(H.DELAYED),
             OrderRejected: self._rejected,
@@ -142,6 +142,19 @@ class Hearing:
             self._outbox.effects.append(
                 CancelOrders(account=table.account, orders=(known.order.id,))
             )
+        elif known.not_found and known.state is OrderState.CANCELLED:
+            # It was believed gone because nobody knew it; here it is, late.
+            self.reconciler.zombie(known, now_ns)
+
+    def _unanswered(self, event: OrderUnanswered, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        self._table.happen(known, H.NO_ANSWER, now_ns)
+        if known.state is OrderState.UNKNOWN:
+            # Until now its own answer was due: what was not found was perhaps not there yet.
+            known.unknown_ns = now_ns
+            known.not_found = 0
 
     def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
         known = self._table.orders.get(event.order)

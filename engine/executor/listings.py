@@ -90,7 +90,7 @@ class Listings:
         state = known.state
         if state.ended:
             if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
-                self._zombie(known, now_ns)
+                self.zombie(known, now_ns)
             return
         older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
@@ -99,7 +99,8 @@ class Listings:
         if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
-    def _zombie(self, known: Working, now_ns: int) -> None:
+    def zombie(self, known: Working, now_ns: int) -> None:
+        """Take back an order that ended here and is open at the venue, and cancel it."""
         number, was = known.order.id, known.state
         self._table.happen(known, Happened.FOUND_OPEN, now_ns)
         self._outbox.alert(

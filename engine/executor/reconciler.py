@@ -213,6 +213,10 @@ class Reconciler:
         number = known.order.id
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
 
+    def zombie(self, known: Working, now_ns: int) -> None:
+        """Take back an order that was believed gone and lives: it is asked about and cancelled."""
+        self._listings.zombie(known, now_ns)
+
     # -- the whole account ------------------------------------------------------------------------
 
     def listed(self, event: OpenOrdersListed, now_ns: int) -> None:

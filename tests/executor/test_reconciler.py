@@ -127,6 +127,28 @@ def test_not_found_within_the_grace_period_proves_nothing(unknown: Any) -> None:
     assert unknown.state(1) is S.UNKNOWN
 
 
+def test_an_answer_that_never_came_begins_the_grace_period_anew(rig: Any) -> None:
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.quotes())
+    rig.tell(rig.event(CancelRefused, 1, venue_text="not found"))  # the cancel overtook the place
+    ask_until_grace(rig)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"), fills_listed(rig))
+    for _ in range(2):
+        rig.tell(rig.event(OrderNotFound, 1))
+    assert rig.state(1) is S.UNKNOWN
+
+
+def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any) -> None:
+    ask_until_grace(unknown)
+    unknown.tell(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))
+    unknown.tell(fills_listed(unknown), unknown.event(OrderNotFound, 1), unknown.quotes())
+    assert unknown.state(1) is S.CANCELLED
+    told = unknown.tell(unknown.event(OrderAccepted, 1))
+    assert unknown.state(1) is S.UNKNOWN
+    assert (alerts(told), cancelled(told)) == (["zombie_order"], [1])
+
+
 def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_booked(
     unknown: Any,
 ) -> None:
