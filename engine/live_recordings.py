@@ -94,6 +94,8 @@ class Recordings:
             self._loop.call_soon_threadsafe(self._record, seen, True)
 
     def _record(self, seen: RecordingSeen, resumed: bool) -> None:
+        if seen.name in self._running:
+            return  # begun by a command before the first look at what is to be taken up
         house = self._house
         folder = house.config.recordings_folder / seen.name
 
