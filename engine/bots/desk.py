@@ -222,7 +222,8 @@ class Desk:
         effects, self._effects = self._effects, []
         return effects
 
-    def _evaluate(self, cell: Cell, now_ns: int) -> None:
+    def _evaluate(self, cell: Cell, now_ns: int, *, fit: bool = True) -> None:
+        """Ask a bot about one instrument; not `fit` = it must believe that nothing may rest."""
         bot = cell.bot
         view = self.cache.views.get(cell.instrument)
         cell.due_ns = None
@@ -238,7 +239,7 @@ class Desk:
             inventory=inventory_of(executor, view.instrument),
             references=self.cache.references,
             capital_micro=bot.capital_micro,
-            healthy=executor.healthy,
+            healthy=fit and executor.healthy,
         )
         try:
             evaluation = strategy.evaluate(context, now_ns)

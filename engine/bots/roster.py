@@ -103,6 +103,11 @@ class RosterDesk(Desk):
         return made
 
     def rouse(self, bot: Bot, now_ns: int) -> None:
-        """Evaluate all of a bot's instruments with the next turn."""
-        for cell in bot.cells.values():
+        """Evaluate all of a bot's instruments with the next turn.
+
+        Its wishes were withdrawn when it paused, without its knowledge: it would go on to believe
+        that they stand, and state them again only much later.
+        """
+        for cell in tuple(bot.cells.values()):
+            self._evaluate(cell, now_ns, fit=False)
             self._wake(cell, now_ns)
