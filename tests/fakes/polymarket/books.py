@@ -103,10 +103,11 @@ class WireBook:
 
     def frame(self, leg: Leg, stamp: str, *, full: bool) -> dict[str, Any]:
         """Return a `book` frame; `full` as on subscription."""
-        body = {**self._bare(leg, stamp), "event_type": "book"}
-        if full:
-            body |= {"tick_size": self.market.tick, "last_trade_price": self.market.last}
-        return body
+        body = self._bare(leg, stamp)
+        if not full:
+            return body | {"event_type": "book"}
+        ends = {"tick_size": self.market.tick, "event_type": "book"}
+        return body | ends | {"last_trade_price": self.market.last}
 
     def _bare(self, leg: Leg, stamp: str) -> dict[str, Any]:
         bids, asks = self.levels(leg)

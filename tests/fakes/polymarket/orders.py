@@ -189,9 +189,9 @@ async def place(venue: Venue, key: ApiKey, body: object) -> dict[str, Any]:
         if not accepted.market.itode:
             return reply(venue, accepted, "delayed", [])
         await _released(venue, accepted)
-    order, live = venue.find_order(key.signer, accepted.id)
-    if order is not None and not live and not order.filled and not receipt.filled:
-        raise Refused(_killed_text(order))
+        order, live = venue.find_order(key.signer, accepted.id)
+        if order is not None and not live and not order.filled:
+            raise Refused(_killed_text(order))
     trades = venue.user_voice.trades_of(accepted.id)
     status = "matched" if trades else "live"
     if status == "live" and venue.settings.quirks.unmatched_status:

@@ -145,7 +145,9 @@ class Venue:
                 continue
             bid, ask = wire.book.best_bid, wire.book.best_ask
             known = [price for price in (bid, ask) if price is not None]
-            middle = sum(known) / len(known) if known else 5_000
+            if not known:
+                continue
+            middle = sum(known) / len(known)
             edge = middle > 9_600 or middle < 400
             if edge and market.tick == "0.01":
                 self.change_tick(market, "0.001")

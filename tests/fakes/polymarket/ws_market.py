@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.fakes.polymarket.sockets import Socket
 from tests.fakes.polymarket.venue import Venue
-from tests.fakes.polymarket.web import VENUE, text_of
+from tests.fakes.polymarket.web import VENUE, frame_text, text_of
 
 
 class MarketSocket(Socket):
@@ -70,7 +70,7 @@ class MarketHub:
                 continue
             if tokens and socket.tokens.isdisjoint(tokens):
                 continue
-            text = text or text_of(frame)
+            text = text or frame_text(frame)
             socket.put(text, frame["event_type"])
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:

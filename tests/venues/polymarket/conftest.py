@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
 
 import pytest
 
 from tests.fakes.polymarket.server import Served, serving
 from tests.venues.polymarket.kit import quick
+
+
+@pytest.fixture(autouse=True)
+def one_tls_context() -> Iterator[None]:
+    """Let every HTTP client share one TLS context: making one is slow, and nothing is encrypted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", _context)
+        yield
+
+
+@cache
+def _context(**_: object) -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 @pytest.fixture
