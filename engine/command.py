@@ -19,7 +19,7 @@ import msgspec
 
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.commands import AnyCommand, PlaceManual
+from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
@@ -84,6 +84,8 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
     if unknown:
         known = ", ".join(made.__struct_fields__) or "none"
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
+    if made is StartRecording and "instruments" in given:
+        given["instruments"] = given["instruments"].split(",")
     if made is PlaceManual and {"instrument", "price", "size"} <= given.keys():
         instrument = catalog(given["instrument"])
         given["price"] = instrument.price_of(given["price"])

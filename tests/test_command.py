@@ -10,10 +10,13 @@ from engine.command import _command as command_of
 from engine.command import kinds
 from engine.domain.commands import (
     AnyCommand,
+    CancelJob,
     InventoryPolicy,
     Kill,
     PlaceManual,
     ReleaseLatch,
+    RunJob,
+    StartRecording,
     StopBot,
 )
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
@@ -86,3 +89,15 @@ def test_kill_and_its_release_name_a_part_or_nothing() -> None:
     assert _command("kill", ["bot=maker"]) == Kill(bot=BotId("maker"))
     released = _command("release-latch", ["reason=seen it", "instrument=demo:coin"])
     assert released == ReleaseLatch(reason="seen it", instrument=BINARY.id)
+
+
+def test_instruments_of_a_recording_stand_behind_commas() -> None:
+    made = _command("start-recording", ["name=day", "instruments=btc-updown-5m,demo:coin"])
+    assert made == StartRecording(
+        name="day", instruments=(InstrumentId("btc-updown-5m"), InstrumentId("demo:coin"))
+    )
+
+
+def test_a_job_without_arguments_is_asked_for_by_its_name() -> None:
+    assert _command("run-job", ["job=backup"]) == RunJob(job="backup", arguments="{}")
+    assert _command("cancel-job", ["job=7"]) == CancelJob(job=7)

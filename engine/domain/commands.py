@@ -113,7 +113,7 @@ class RunJob(Command, frozen=True, kw_only=True):
     """Queue a long job for the worker."""
 
     job: str
-    arguments: str
+    arguments: str = "{}"
     """JSON object."""
 
 
