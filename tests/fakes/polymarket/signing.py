@@ -102,7 +102,7 @@ def digest(message: SignableMessage) -> bytes:
 
 def recover(message: SignableMessage, signature: bytes) -> str:
     """Return who signed. Raises Refused where the bytes are no signature."""
-    if len(signature) != 65:
+    if len(signature) != 65 or signature[64] not in {27, 28}:  # what the contracts take
         raise Refused(BAD_SIGNATURE)
     try:
         return str(Account.recover_message(message, signature=signature))
