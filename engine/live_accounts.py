@@ -19,7 +19,7 @@ from engine.domain.events import CashMoved, HealthChanged, LatchSet
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings, GatewaySettings, SettingsDocument
-from engine.errors import PitbossError, StorageError
+from engine.errors import ConfigError, PitbossError, StorageError
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
 from engine.live_door import PaperDoor, PaperGateway
@@ -78,8 +78,15 @@ class Accounts:
     def register(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
         """Note every account this engine can open in the state, before its first record.
 
-        Raises StorageError where an account's mode would change.
+        Raises ConfigError where an account's mode would change.
         """
+        modes = registered(connection, ENGINE_ID)
+        for one in document.accounts.values():
+            if modes.get(one.name, one.mode) is not one.mode:
+                raise ConfigError(
+                    f"account {one.name!r} is {modes[one.name]} and cannot become {one.mode}: "
+                    "positions never cross modes; make an account of another name"
+                )
         for one in document.accounts.values():
             if not self.refusal(one):
                 register_account(

@@ -68,7 +68,7 @@ class Commands:
         house.log.info("command", id=left.id, kind=type(left.command).__name__, who=left.who)
 
         def reply(state: CommandState, text: str) -> None:
-            at_ns = house.clock.now_ns()
+            at_ns = house.wall_ns()
             house.state.do(
                 lambda c: answer(c, house.engine_id, left.id, state=state, text=text, now_ns=at_ns)
             )

@@ -73,6 +73,8 @@ class House(Proofs):
         self.config = config
         self.engine_id = engine_id
         self.clock = clock
+        self.wall_ns: Callable[[], int] = clock.now_ns
+        """What people and pages go by; a tape's trades go by `clock`."""
         self.recorder = recorder
         self.decisions = decisions
         self.settings = settings

@@ -9,11 +9,12 @@ import msgspec
 
 from engine.bots.states import BotHappened, may
 from engine.domain.commands import ApplySettings, SetMode
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.live_bots import S, Seat
 from engine.live_house import House
+from engine.strategies.registry import build
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
 
 PROOF_NS_MAX = 20 * 1_000_000_000
@@ -51,7 +52,8 @@ class Settings:
         def fetch(connection: Any) -> None:
             try:
                 version = read(connection, house.engine_id, command.version)
-            except BadInput as error:
+                house.accounts.register(connection, version.document)
+            except (BadInput, ConfigError) as error:
                 text = str(error)
                 loop.call_soon_threadsafe(lambda: told(False, text))
                 return
@@ -70,6 +72,7 @@ class Settings:
         if problem:
             told(False, problem)
             return
+        closed = self._open_accounts(document, now_ns)
         for name, account in document.accounts.items():
             for known, gate in house.gates.items():
                 if known == name:
@@ -88,22 +91,34 @@ class Settings:
             house.seats[name] = made
             made.shell.desk.admit(made.bot, now_ns)
         house.settings = version
-        house.state.do(lambda c: applied(c, house.engine_id, version.version, now_ns))
-        told(True, done)
+        at_ns = house.wall_ns()
+        house.state.do(lambda c: applied(c, house.engine_id, version.version, at_ns))
+        told(True, "; ".join((done, *closed)))
+
+    def _open_accounts(self, document: SettingsDocument, now_ns: int) -> list[str]:
+        """Open what is new; return why the rest stays closed."""
+        house, closed = self._house, []
+        for account in document.accounts.values():
+            why = house.accounts.refusal(account)
+            if why:
+                closed.append(why)
+            elif not house.accounts.is_open(account.name):
+                house.accounts.open(house, account, now_ns)
+        return closed
 
     def _problem(self, document: SettingsDocument) -> str:
         """Return why this engine cannot work by a document, or nothing."""
         house = self._house
-        for name in document.accounts:
-            if name not in house.shells:
-                return f"account {name!r} is new: restart the engine to open it"
         for name, settings in document.bots.items():
             seat = house.seats.get(name)
             if seat is not None and seat.settings != settings and not _rests(seat):
                 return f"bot {name} is {seat.bot.state}: stop it before its settings change"
             if seat is None or seat.settings != settings:
+                why = house.accounts.refusal(document.accounts[settings.account])
+                if why:
+                    return f"bot {name} cannot trade there: {why}"
                 # raises BadInput where its parameters are wrong
-                Seat(settings, house.shells[AccountId(settings.account)])
+                build(settings.strategy, settings.parameters, BotId(name))
         for name, seat in house.seats.items():
             if name not in document.bots and not _rests(seat):
                 return f"bot {name} is {seat.bot.state}: stop it before it is removed"

@@ -169,6 +169,7 @@ def open_house(
         decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
         settings=settings,
     )
+    house.wall_ns = wall.now_ns
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: house.end(_error(context)))
     commands = Commands(house)

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.clock import JUMP_NS_MAX, ManualClock, WallClock
+from engine.clock import JUMP_NS_MAX, ManualClock, TapeClock, WallClock
 from engine.errors import BrokenInvariant
 
 SECOND = 1_000_000_000
@@ -81,3 +81,13 @@ def test_a_manual_clock_tells_what_it_was_told():
     assert clock.now_ns() == 12
     with pytest.raises(BrokenInvariant, match="cannot pass"):
         clock.advance(-1)
+
+
+def test_tape_clock_stands_still_between_moments_and_never_runs_back() -> None:
+    clock = TapeClock()
+    assert clock.now_ns() == 0
+    clock.follow(5)
+    clock.follow(5)
+    assert (clock.now_ns(), clock.jump_ns()) == (5, 0)
+    with pytest.raises(BrokenInvariant, match="cannot run back"):
+        clock.follow(4)

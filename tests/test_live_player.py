@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,29 +31,16 @@ from engine.live_tape_shell import DecisionsHeard, EffectsHeard, TapeShell
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings
+from tests.lab.conftest import QUOTING, write_recording
 
 ACCOUNT = AccountId("paper")
 CASH_MICRO = 1_000 * MICRO
 
 
-def lab() -> ModuleType:
-    """The hand-made recordings of the lab's tests: tests are no package."""
-    path = Path(__file__).with_name("lab") / "conftest.py"
-    spec = importlib.util.spec_from_file_location("lab_recordings", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-LAB = lab()
-
-
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a recording of three windows, so that closed markets are forgotten on the way."""
-    return LAB.write_recording(tmp_path_factory.mktemp("tape") / "day.jsonl", markets=4)  # type: ignore[no-any-return]
+    return write_recording(tmp_path_factory.mktemp("tape") / "day.jsonl", markets=4)
 
 
 def bot(parameters: dict[str, str]) -> Bot:
@@ -175,8 +160,8 @@ class Played(Outcome):
 def test_live_loop_decides_what_the_replay_decides(
     tape: Path, tmp_path: Path, latency_ms: int
 ) -> None:
-    expected = replayed(tape, LAB.QUOTING, latency_ms=latency_ms)
-    played = Played(tape, tmp_path, LAB.QUOTING, latency_ms=latency_ms)
+    expected = replayed(tape, QUOTING, latency_ms=latency_ms)
+    played = Played(tape, tmp_path, QUOTING, latency_ms=latency_ms)
     assert played.decisions == expected.decisions
     assert played.effects == expected.effects
     assert played.executor.orders_placed > 20
@@ -184,18 +169,18 @@ def test_live_loop_decides_what_the_replay_decides(
 
 
 def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:
-    expected = replayed(tape, LAB.QUOTING, events=600)
+    expected = replayed(tape, QUOTING, events=600)
     for number, speed in enumerate((200.0, 700.0)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        played = Played(tape, folder, LAB.QUOTING, speed=speed, events=600)
+        played = Played(tape, folder, QUOTING, speed=speed, events=600)
         assert (played.decisions, played.effects) == (expected.decisions, expected.effects)
 
 
 def test_every_place_is_durable_before_it_is_sent_and_times_never_run_back(
     tape: Path, tmp_path: Path
 ) -> None:
-    played = Played(tape, tmp_path, LAB.QUOTING)
+    played = Played(tape, tmp_path, QUOTING)
     named: set[int] = set()
     last_ns, fills, cancels = 0, 0, 0
     placed: set[int] = set()
