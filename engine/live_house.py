@@ -59,6 +59,9 @@ Stream = Callable[[], Coroutine[Any, Any, None]]
 class House(Proofs):
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
+    accounts: Accounts
+    spawn: Callable[[Stream], None]
+
     def __init__(
         self,
         config: Config,
@@ -83,8 +86,6 @@ class House(Proofs):
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, DemoVenue] = {}
         self.seats: dict[str, Seat] = {}
-        self.accounts: Accounts
-        self.spawn: Callable[[Stream], None]
         self.state: StateKeeper
         self.projector: Projector
         self.watch: KillWatch
