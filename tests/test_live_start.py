@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
 from engine.bots.bot import BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import KeepBudget, PlaceOrder
-from engine.domain.events import CashMoved, InstrumentListed, OrderAccepted, OrderNamed, OrderSent
+from engine.domain.events import (
+    CancelRefused,
+    CancelUnanswered,
+    CashMoved,
+    InstrumentListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderNamed,
+    OrderSent,
+)
 from engine.domain.instruments import (
     AccountId,
     BotId,
@@ -125,3 +136,31 @@ def test_a_stop_of_risk_survives_a_death_without_a_snapshot(tmp_path: Path) -> N
     recover(path, {DEMO: executor})
     assert executor.stopped is DenyReason.DAILY_LOSS
     assert executor.anchors_micro == (100_000_000, 100_000_000)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CancelRefused(account=DEMO, order=OrderId(1), venue_text="not found"),
+        CancelUnanswered(account=DEMO, order=OrderId(1)),
+        OrderCancelled(account=DEMO, order=OrderId(1)),
+        OrderAccepted(account=DEMO, order=OrderId(1)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_what_a_second_life_heard_of_an_order_that_never_left_the_first_is_read_by_a_third(
+    tmp_path: Path, event: Any, snapshot: bool
+) -> None:
+    path = tmp_path / "journal.db"
+    writer = JournalWriter(path, engine_id="pitboss")
+    for account, message in messages()[:4]:
+        writer.append(account, message, 10)
+    if snapshot:
+        writer.flush()
+        first = fresh()
+        recover(path, {DEMO: first})
+        writer.snapshot(f"executor:{DEMO}", first.snapshot(), 4)
+    writer.append(DEMO, event, 20)
+    writer.close()
+    recover(path, {DEMO: fresh()})

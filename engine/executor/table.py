@@ -141,6 +141,8 @@ class OrderTable(Memory):
         known.changed_ns = now_ns
         self.ledger.commit(order, order.size, forced=True)
         self._live(known, post)
+        # It may have left in the life that made it, and several lives may have spoken of it since.
+        self.happen(known, Happened.NO_ANSWER, now_ns)
         return known
 
     def restore(self, saved: list[Working], last_id: OrderId) -> None:
@@ -156,6 +158,8 @@ class OrderTable(Memory):
             self._live(known, self.posts[known.order.instrument])
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
+            elif known.state is OrderState.PENDING:
+                self.happen(known, Happened.NO_ANSWER, known.changed_ns)
 
     def live(self) -> list[Working]:
         """Return every order that may still fill."""

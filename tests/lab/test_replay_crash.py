@@ -42,9 +42,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS_BEFORE_KILL = 2_500
 PATIENCE_S = 120.0
 CASH_MICRO = 1_000 * MICRO
-ASKED = frozenset({OrderState.CANCELLING})
-"""What the projection calls an order whose cancel was asked for and not answered. A fresh executor
-ignores effects (its docstring says so) and has it where the venue's last word left it."""
+ASKED = frozenset({OrderState.CANCELLING, OrderState.PENDING, OrderState.SENT})
+"""What the projection calls an order that was asked for something without an answer. A fresh one
+ignores effects (its docstring says so) and has it where the venue's last word left it; an order of
+an earlier life without any word may have left, so it is unknown."""
 
 
 @pytest.fixture(scope="module")
