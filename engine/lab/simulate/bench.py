@@ -81,6 +81,8 @@ class Evidence:
         """Order → the record that names it."""
         self.halted = ""
         """Why the engine was told to place nothing any more."""
+        self.released = False
+        """The operator released the latch, perhaps in a record that was lost."""
         self.now_ns = 0
 
     def alive(self, key: InstrumentId) -> list[tuple[Order, int]]:

@@ -72,6 +72,7 @@ class Chaos:
             return
         life.frozen = True
         station.ghost, station.life = life, None
+        station.side.waiting.clear()  # what has not left needs a lease that is over
         station.lives.died()
         self._later(self._random.randint(1, 15) * S, station.start)
         self._later(self._random.randint(16, 30) * S, lambda: self._wake(life))

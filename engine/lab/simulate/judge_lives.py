@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,15 +32,16 @@ BACK = {
 
 
 class Budget:
-    """What must survive every restart."""
+    """What must survive every restart, as it was after some record of the journal."""
 
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: Life, seq: int, day: int, deposits: int) -> None:
         executor = life.executor
-        self.day = 0
+        self.seq = seq
+        self.day = day
+        self.deposits = deposits
         self.start_micro, self.peak_micro = executor.anchors_micro
         self.stopped = executor.stopped
         self.latched = executor.latched
-        self.deposits = 0
 
 
 class Lives:
@@ -49,7 +51,7 @@ class Lives:
         self._seen = seen
         self._states: dict[OrderId, OrderState] = {}
         self._last: OrderId | None = None
-        self._budget: Budget | None = None
+        self._budgets: deque[Budget] = deque(maxlen=90)
         self._before: Budget | None = None
         self.ending: Ending | None = None
         self.began_ns = 0
@@ -65,8 +67,10 @@ class Lives:
             self.proving(life, self.began_ns)
 
     def died(self) -> None:
-        """End a life: what must survive is what it had at the last second."""
-        self._before, self._budget = self._budget or self._before, None
+        """End a life: what must survive is what it had when its journal had been written."""
+        kept = [one for one in self._budgets if one.seq < self._seen.disk.durable]
+        self._before = kept[-1] if kept else self._before
+        self._budgets.clear()
 
     # -- statuses ----------------------------------------------------------------------------------
 
@@ -99,25 +103,20 @@ class Lives:
         self._judge_proof(life, now_ns, speak)
 
     def _judge_budget(self, life: Life, now_ns: int, speak: Speak) -> None:
-        if not life.executor.healthy and life.executor.recovering:
+        if life.executor.recovering or life.executor_unwell("equity"):
             return
-        if life.executor_unwell("equity"):
-            return
-        budget = Budget(life)
-        budget.day, budget.deposits = now_ns // DAY_NS, self._seen.told.deposits
+        seen = self._seen
+        deposits, day = seen.told.deposits, life.now_ns(now_ns) // DAY_NS
+        budget = Budget(life, len(seen.disk.rows), day, deposits)
         before, self._before = self._before, None
-        if before is not None and before.day == budget.day and before.deposits == budget.deposits:
+        if before is not None and (before.day, before.deposits) == (day, deposits):
             if budget.start_micro != before.start_micro:
-                speak(
-                    "budget",
-                    f"the day began with {before.start_micro} micro, "
-                    f"after a restart with {budget.start_micro}",
-                )
+                speak("budget", f"the day's anchor {before.start_micro} is {budget.start_micro}")
             if before.stopped is not None and budget.stopped is None:
                 speak("budget", f"the stop {before.stopped} did not survive a restart")
-            if before.peak_micro > budget.peak_micro:
-                speak("budget", f"the peak fell from {before.peak_micro} to {budget.peak_micro}")
-        self._budget = budget
+            if before.latched and not budget.latched and not seen.released:
+                speak("budget", "the latch did not survive a restart")
+        self._budgets.append(budget)
 
     # -- proofs ------------------------------------------------------------------------------------
 

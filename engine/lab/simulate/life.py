@@ -157,14 +157,11 @@ class Life:
         self.desk.start_over(self.now_ns(world_ns))
         self.health(USER_FEED, "", world_ns)
 
-    def feed(self, events: tuple[Event, ...], world_ns: int) -> None:
-        """Deliver a frame of the market."""
-        now_ns = self.now_ns(world_ns)
-        feed = self.driver.feed
-        for event in events:
-            feed(event, now_ns)
-            if isinstance(event, InstrumentClosed):
-                self._closed.append((world_ns + FORGET_AFTER_NS, event))
+    def feed(self, event: Event, world_ns: int) -> None:
+        """Deliver an event of the market."""
+        self.driver.feed(event, self.now_ns(world_ns))
+        if isinstance(event, InstrumentClosed):
+            self._closed.append((world_ns + FORGET_AFTER_NS, event))
 
     def second(self, world_ns: int, snapshot_every: int) -> None:
         """Once a second: forget what is over, keep a snapshot where one is due."""

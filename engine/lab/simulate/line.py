@@ -135,7 +135,7 @@ class Line:
 
     def _place(self, request: Request, order: Order) -> None:
         """Let a place leave once the journal is durable, unless it was overtaken meanwhile."""
-        if not self.up:
+        if not self.up or self._journal.stale:
             return
         now_ns = self._now()
         veto = self.veto(request)
@@ -165,7 +165,9 @@ class Line:
         if faults.hit(Fault.LOST_BEFORE):
             return
         if faults.hit(Fault.LATE_REQUEST):
-            trip_ns += random.randint(500, 8_000) * MS
+            # After a leap of the clock an engine's patience is its grace period alone.
+            most = 4_500 if faults.rate(Fault.CLOCK_JUMP) else 8_000
+            trip_ns += random.randint(500, most) * MS
         if isinstance(effect, PlaceOrder):
             self._side.flying[effect.order.id] = effect.order
         self._later(now_ns + trip_ns, lambda: self._arrive(request))

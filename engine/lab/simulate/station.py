@@ -13,6 +13,7 @@ from engine.bots.bot import Bot, BotState
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.intents import Intent
 from engine.domain.orders import Order
 from engine.errors import PitbossError
 from engine.lab.simulate.accounts import CASH_MICRO, SERIES, account_of, bots_of
@@ -136,7 +137,13 @@ class Station:
     def _bots(self) -> list[Bot]:
         state = BotState.PAUSED if self.latch_file else BotState.RUNNING
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
-        return bots_of(self.account, groups, self.random, self.seen.wished, state)
+        fence = self.disk.fence
+
+        def said(intent: Intent) -> None:
+            if fence == self.disk.fence:
+                self.seen.wished(intent)
+
+        return bots_of(self.account, groups, self.random, said, state)
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -149,10 +156,10 @@ class Station:
 
     def _feed(self, life: Life, events: tuple[Event, ...]) -> None:
         self.seen.now_ns = now_ns = life.now_ns(self.now())
-        if life is self.life:
-            for event in events:
+        for event in events:
+            if life is self.life:
                 self.seen.sights.take(event, now_ns)
-        life.feed(events, self.now())
+            life.feed(event, self.now())
 
     def _user_feed(self, life: Life) -> None:
         if life.line.user_feed:
@@ -244,13 +251,13 @@ class Station:
     def kill(self, life: Life) -> None:
         """Set the latch; it is released once its proof has been seen."""
         if not self.latch_file:
-            self.latch_file = True
+            self.latch_file, self.seen.released = True, False
             self.seen.wishes.clear()
             life.latch(self.now())
             self.lives.proving(life, self.now())
 
     def _release(self, life: Life) -> None:
-        self.latch_file = False
+        self.latch_file, self.seen.released = False, True
         self.lives.over()
         self.within(life, lambda: life.release(self.now()))
 
