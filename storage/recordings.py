@@ -13,6 +13,7 @@ import msgspec
 
 from engine.errors import BadInput
 from storage.database import transaction
+from storage.views import ROWS_MAX, Row, rows_of
 
 
 class RecordingState(StrEnum):
@@ -121,3 +122,28 @@ def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSee
         )
         for row in rows
     ]
+
+
+def recordings(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+    """Return all recordings, newest first."""
+    return rows_of(
+        connection.execute(
+            "SELECT * FROM recordings WHERE engine_id = ? ORDER BY started_ns DESC LIMIT ?",
+            (engine_id, ROWS_MAX),
+        )
+    )
+
+
+def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
+    """Return what can be recorded: series first, then the instruments that are open."""
+    series = connection.execute(
+        "SELECT DISTINCT series FROM instruments WHERE engine_id = ? AND series != '' "
+        "AND coalesce(closes_ns, ?) >= ? ORDER BY series",
+        (engine_id, now_ns, now_ns),
+    ).fetchall()
+    alone = connection.execute(
+        "SELECT id FROM instruments WHERE engine_id = ? AND coalesce(closes_ns, ?) >= ? "
+        "AND payout_yes_micro IS NULL ORDER BY series != '', id LIMIT ?",
+        (engine_id, now_ns, now_ns, ROWS_MAX),
+    ).fetchall()
+    return [name for (name,) in (*series, *alone)]

@@ -6,6 +6,8 @@ import sqlite3
 
 import msgspec
 
+from storage.views import Row, rows_of
+
 
 class ScheduleSeen(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `next_ns` None = it is off, or never due; `problem` = why it cannot be."""
@@ -55,3 +57,13 @@ def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int
         (engine_id,),
     )
     return {name: int(at_ns) for name, at_ns in rows}
+
+
+def schedule(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+    """Return the schedule as the engine reported it last, what is due first first."""
+    return rows_of(
+        connection.execute(
+            "SELECT * FROM schedule WHERE engine_id = ? ORDER BY next_ns IS NULL, next_ns, name",
+            (engine_id,),
+        )
+    )

@@ -1,0 +1,168 @@
+"""Jobs as they stand: what runs with its bar, rate and time left, the table, one job in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.commands import CancelJob
+from pages.parts import commanding, panels
+from pages.parts.clock import now_ns
+from pages.parts.home import config
+from pages.parts.tables import choice
+from pages.parts.words import NOTHING, SECOND_NS, age, moment
+from pages.parts.zone import zone
+from storage.jobs import JOB_ENDS, JobState
+
+COLUMNS = {
+    "id": ("Job", "count"),
+    "kind": ("Kind", "text"),
+    "state": ("State", "text"),
+    "share": ("Progress", "text"),
+    "who": ("Asked by", "text"),
+    "created_ns": ("Asked", "time"),
+    "took": ("Took", "text"),
+    "words": ("What it says", "text"),
+}
+WORKER_AGE_NS_MAX = 10 * SECOND_NS
+SILENT_NS = 30 * SECOND_NS
+MB = 1_000_000
+
+
+def worker_age_ns() -> int | None:
+    """Return how long nobody has heard of the worker, None where there never was one."""
+    lock = config().run_folder / "worker.lock"
+    return now_ns() - lock.stat().st_mtime_ns if lock.exists() else None
+
+
+def show_worker() -> None:
+    """Say whether somebody would take a job."""
+    heard = worker_age_ns()
+    if heard is not None and heard < WORKER_AGE_NS_MAX:
+        panels.note(f"The worker was heard {age(heard)} ago. It runs one job at a time.")
+        return
+    told = "was never heard" if heard is None else f"was last heard {age(heard)} ago"
+    st.warning(
+        f"NO WORKER IS RUNNING: it {told}. Jobs wait until one runs: `make run` starts it, or "
+        "`.venv/bin/python -m engine worker`.",
+        icon=":material/power_off:",
+    )
+
+
+def amount(value: int, unit: str) -> str:
+    """Return a count of something; bytes as megabytes."""
+    return f"{value / MB:,.1f} MB" if unit == "bytes" else f"{value:,} {unit}".strip()
+
+
+def speed(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a running job's rate and the time it has left; a dash where nobody can say."""
+    spent_ns = (row["heard_ns"] or 0) - (row["started_ns"] or 0)
+    if row["done"] <= 0 or spent_ns < SECOND_NS // 2:
+        return NOTHING, NOTHING
+    per_s = row["done"] * SECOND_NS / spent_ns
+    rate = f"{amount(round(per_s), row['unit'])}/s"
+    if row["total"] <= 0:
+        return rate, NOTHING
+    left_ns = round((row["total"] - row["done"]) / per_s * SECOND_NS)
+    return rate, age(max(0, left_ns))
+
+
+def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
+    """Draw what runs or waits, each with the button that ends it."""
+    for row in rows:
+        if row["state"] in JOB_ENDS:
+            continue
+        left, right = st.columns([6, 1], vertical_alignment="center")
+        with left:
+            _bar(row)
+        asked = bool(row["cancel_by"])
+        if right.button(
+            "Ending" if asked else "Cancel", key=f"cancel_{row['id']}", disabled=asked or not alive
+        ):
+            commanding.send(CancelJob(job=row["id"]), "cancel_job")
+    commanding.show_life("cancel_job")
+
+
+def _bar(row: Mapping[str, Any]) -> None:
+    name = f"**Job {row['id']}** · {row['kind']}"
+    if row["state"] == JobState.QUEUED:
+        said = row["note"] or "waits for the worker"
+        st.markdown(f"{name} · queued {age(now_ns() - row['created_ns'])} ago · {said}")
+        return
+    rate, left = speed(row)
+    share = row["done"] / row["total"] if row["total"] else 0.0
+    figures = (
+        f"{amount(row['done'], row['unit'])} of {amount(row['total'], row['unit'])} · {rate} · "
+        f"{left} left"
+        if row["total"]
+        else "no figures yet"
+    )
+    silent = now_ns() - (row["heard_ns"] or 0)
+    if silent > SILENT_NS:
+        figures += f" · silent for {age(silent)}"
+    st.progress(
+        min(1.0, share), text=f"{name} · {figures}" + f" · {row['note']}" * bool(row["note"])
+    )
+
+
+def listed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as a row of the table."""
+    ended = row["state"] in JOB_ENDS
+    until = row["finished_ns"] if ended else now_ns()
+    share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING
+    return {
+        **row,
+        "share": share,
+        "took": age(until - row["started_ns"]) if row["started_ns"] and until else NOTHING,
+        "words": row["error"] or row["note"],
+    }
+
+
+def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw all jobs; the selected one in full."""
+    if not rows:
+        panels.empty(
+            "No job has been asked for yet.",
+            "A replay, a backup or an export is asked for below; the schedule asks for some each "
+            "night. They run beside trading and survive leaving this page.",
+        )
+        return
+    chosen = choice([listed(r) for r in rows], COLUMNS, key="jobs", ids=[r["id"] for r in rows])
+    row = next((row for row in rows if row["id"] == chosen), None)
+    if row is None:
+        panels.note("Select a row to see what a job was given and what it brought.")
+    else:
+        show_one(row)
+
+
+def show_one(row: Mapping[str, Any]) -> None:
+    """Draw one job: its arguments, its result or its error."""
+    st.subheader(f"Job {row['id']}: {row['kind']}")
+    if row["state"] == JobState.FAILED:
+        st.error(f"It failed: {row['error']} Nothing else was changed.")
+    elif row["error"]:
+        st.info(row["error"])
+    result = json.loads(row["result"] or "{}")
+    panels.facts(
+        {
+            "State": f"{row['state'].upper()}, attempt {row['attempts']}",
+            "Asked": f"{moment(row['created_ns'], zone())} by {row['who']}",
+            "Began": moment(row["started_ns"], zone()),
+            "Ended": moment(row["finished_ns"], zone()),
+            **{f"Given {name}": _text(v) for name, v in json.loads(row["arguments"]).items()},
+            **{name.replace("_", " ").capitalize(): _text(v) for name, v in result.items()},
+        }
+    )
+    if "run" in result:
+        panels.links(panels.link(f"Run {result['run']}", "runs", run=result["run"]))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

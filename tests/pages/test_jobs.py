@@ -1,0 +1,290 @@
+"""Jobs and recordings: what is shown of them, and the commands that leave the pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
+from pages.parts.job_form import pairs
+from pages.parts.job_list import amount, speed
+from storage.database import reading, transaction, writing
+from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
+from storage.recordings import Figures, begin_recording, note_figures
+from storage.schedule import ScheduleSeen, put_schedule
+from storage.users import ENGINE_ID
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+S = 1_000_000_000
+Opened = Callable[..., AppTest]
+CATALOG = {"market_maker": {"properties": {"levels": {"type": "integer", "default": 1}}}}
+
+
+@pytest.fixture
+def opened(config: Config) -> Opened:
+    def open_page(name: str, **query: str) -> AppTest:
+        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        page.session_state["who"] = "operator"
+        for key, value in query.items():
+            page.query_params[key] = value
+        page.run()
+        assert not page.exception, page.exception
+        return page
+
+    return open_page
+
+
+def run_engine(config: Config) -> None:
+    """Write the heartbeat of an engine that lives: this process."""
+    with writing(config.state_path) as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO engine_state VALUES (?, 'RUNNING', ?, 1, ?, '1', 0, ?)",
+            (
+                ENGINE_ID,
+                time.time_ns() + 10**9,
+                os.getpid(),
+                json.dumps({"strategies": CATALOG}),
+            ),
+        )
+
+
+def run_worker(config: Config) -> None:
+    config.run_folder.mkdir(exist_ok=True)
+    (config.run_folder / "worker.lock").touch()
+
+
+def queued(config: Config, kind: str = "backup", **arguments: Any) -> int:
+    with writing(config.state_path) as connection:
+        return queue(
+            connection, engine_id=ENGINE_ID, kind=kind, arguments=json.dumps(arguments),
+            who="ann", now_ns=time.time_ns(),
+        )  # fmt: skip
+
+
+def under_way(config: Config) -> int:
+    """Claim the oldest job ten seconds ago and have it tell that a quarter is done."""
+    now = time.time_ns()
+    with writing(config.state_path) as connection:
+        job = claim(connection, ENGINE_ID, now - 10 * S)
+        assert job is not None
+        progress = Progress(done=25_000_000, total=100_000_000, unit="bytes", note="events")
+        assert tell(connection, ENGINE_ID, job, progress, now)
+    return job.id
+
+
+def left(config: Config) -> list[AnyCommand]:
+    with reading(config.state_path) as connection:
+        rows = connection.execute("SELECT body FROM commands ORDER BY created_ns").fetchall()
+    return [msgspec.json.decode(body, type=AnyCommand) for (body,) in rows]
+
+
+def texts(page: AppTest) -> str:
+    parts = [str(node.proto) for node in page.main if hasattr(node, "proto")]
+    return "\n".join(parts)
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception, page.exception
+
+
+def test_without_a_job_the_page_says_what_to_do_and_who_is_missing(opened: Opened) -> None:
+    shown = texts(opened("jobs"))
+    assert "No job has been asked for yet" in shown
+    assert "NO WORKER IS RUNNING" in shown
+    assert "No engine is running" in shown
+    assert "No schedule has been reported" in shown
+
+
+def test_a_worker_that_lives_is_said(opened: Opened, config: Config) -> None:
+    run_worker(config)
+    assert "The worker was heard" in texts(opened("jobs"))
+
+
+def test_a_running_job_shows_share_rate_and_time_left(opened: Opened, config: Config) -> None:
+    queued(config, "replay", path="day")
+    under_way(config)
+    [row] = opened("jobs").dataframe[0].value.to_dict("records")
+    assert (row["kind"], row["state"], row["share"]) == ("replay", "running", "25 %")
+    told = texts(opened("jobs"))
+    assert "25.0 MB of 100.0 MB" in told
+    assert "2.5 MB/s" in told
+    assert "30 s left" in told
+
+
+def test_a_job_is_cancelled_by_a_command(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    number = queued(config)
+    page = opened("jobs")
+    page.button(key=f"cancel_{number}").click().run()
+    assert left(config) == [CancelJob(job=number)]
+
+
+def test_no_engine_means_no_button_that_would_do_nothing(opened: Opened, config: Config) -> None:
+    number = queued(config)
+    assert opened("jobs").button(key=f"cancel_{number}").disabled
+
+
+def test_a_failed_job_says_why_and_a_done_one_what_it_brought(
+    opened: Opened, config: Config
+) -> None:
+    with writing(config.state_path) as connection:
+        for state, result, error in (
+            (JobState.FAILED, "", "there is no recording 'x'"),
+            (JobState.DONE, '{"run": 7, "fills": 12}', ""),
+        ):
+            queued(config, "replay", path="x")
+            job = claim(connection, ENGINE_ID, time.time_ns())
+            assert job is not None
+            finish(
+                connection, ENGINE_ID, job, state=state, now_ns=time.time_ns(), result=result,
+                error=error,
+            )  # fmt: skip
+    page = opened("jobs")
+    assert "there is no recording" in page.dataframe[0].value["words"].iloc[1]
+    page.session_state["chosen:jobs"] = 2
+    page.run()
+    shown = texts(page)
+    assert "/runs?run=7" in shown
+    assert "Fills" in shown
+    page.session_state["chosen:jobs"] = 1
+    page.run()
+    assert "It failed: there is no recording" in page.error[0].value
+
+
+def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="backup")
+    page.number_input(key="job_backup_keep").set_value(3)
+    press(page, "Ask for the backup")
+    assert left(config) == [RunJob(job="backup", arguments='{"keep": 3}')]
+
+
+def test_an_argument_out_of_its_bounds_is_refused_in_words(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="backup")
+    page.number_input(key="job_backup_keep").set_value(0)
+    press(page, "Ask for the backup")
+    assert "keep" in page.error[0].value
+    assert left(config) == []
+
+
+def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="export")
+    page.text_input(key="job_export_since").set_value("2026-03-01")
+    page.selectbox(key="job_export_what").set_value("orders")
+    press(page, "Ask for the export")
+    [command] = left(config)
+    assert isinstance(command, RunJob)
+    assert json.loads(command.arguments) == {"since": "2026-03-01", "what": "orders"}
+
+
+def test_a_replay_is_asked_for_with_its_strategys_parameters(
+    opened: Opened, config: Config
+) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="replay", path="day")
+    page.number_input(key="job_market_maker_levels").set_value(3)
+    page.text_input(key="job_limits").set_value("exposure_instrument_max=20%")
+    press(page, "Ask for the replay")
+    [command] = left(config)
+    assert isinstance(command, RunJob)
+    assert json.loads(command.arguments) == {
+        "path": "day",
+        "strategy": "market_maker",
+        "parameters": {"levels": 3},
+        "limits": {"exposure_instrument_max": "20%"},
+    }
+
+
+def test_the_schedule_shows_what_is_next(opened: Opened, config: Config) -> None:
+    entry = ScheduleSeen(
+        name="backup", cron="10 2 * * *", what="job backup", next_ns=time.time_ns() + S
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        put_schedule(connection, ENGINE_ID, (entry,), 1)
+    [row] = opened("jobs").dataframe[0].value.to_dict("records")
+    assert (row["name"], row["cron"]) == ("backup", "10 2 * * *")
+
+
+def record(config: Config, name: str = "day") -> None:
+    with writing(config.state_path) as connection:
+        begin_recording(
+            connection, engine_id=ENGINE_ID, name=name, instruments=("btc-updown-5m",),
+            who="ann", now_ns=time.time_ns(),
+        )  # fmt: skip
+        with transaction(connection):
+            figures = Figures(events=1_234, bytes=5_600_000, gaps=1, first_ns=S, last_ns=61 * S)
+            note_figures(connection, ENGINE_ID, name, figures, time.time_ns())
+
+
+def test_recordings_say_what_to_do_where_there_is_none(opened: Opened) -> None:
+    assert "Nothing has been recorded yet" in texts(opened("recordings"))
+
+
+def test_a_recording_is_listed_with_size_span_and_gaps(opened: Opened, config: Config) -> None:
+    record(config)
+    [row] = opened("recordings").dataframe[0].value.to_dict("records")
+    assert (row["state"], row["what"], row["span"]) == ("RECORDING", "btc-updown-5m", "60 s")
+    assert (row["events"], row["mb"], row["gaps"]) == (1_234, 5.6, 1)
+
+
+def test_a_recording_is_stopped_and_offered_for_a_replay(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    record(config)
+    page = opened("recordings")
+    page.session_state["chosen:recordings"] = "day"
+    page.run()
+    assert "/jobs?kind=replay&amp;path=day" in texts(page)
+    page.button(key="stop_day").click().run()
+    assert left(config) == [StopRecording(name="day")]
+
+
+def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    assert "No market is known yet" in texts(opened("recordings"))
+    with writing(config.state_path) as connection:
+        connection.execute(
+            "INSERT INTO instruments VALUES (?, 'demo:a', 'binary', 'pUSD', 4, 6, 100, 1, 'm', "
+            "'btc-updown-5m', NULL, NULL, '{}', 1)",
+            (ENGINE_ID,),
+        )
+    st.cache_data.clear()
+    page = opened("recordings")
+    page.text_input[0].set_value("day")
+    assert page.multiselect[0].options == ["btc-updown-5m", "demo:a"]
+    page.multiselect[0].set_value(["btc-updown-5m"])
+    press(page, "Begin to record")
+    assert left(config) == [StartRecording(name="day", instruments=("btc-updown-5m",))]  # type: ignore[arg-type]
+
+
+def test_amounts_and_speeds_are_words() -> None:
+    assert (amount(2_500_000, "bytes"), amount(1_500, "rows")) == ("2.5 MB", "1,500 rows")
+    row = {"done": 0, "total": 9, "unit": "rows", "started_ns": 0, "heard_ns": 5 * S}
+    assert speed(row) == ("\N{EN DASH}", "\N{EN DASH}")
+    assert speed({**row, "done": 3}) == ("1 rows/s", "10 s")
+    assert speed({**row, "done": 3, "total": 0}) == ("1 rows/s", "\N{EN DASH}")
+
+
+def test_pairs_are_read_from_one_line() -> None:
+    assert pairs(" a=1, b = 20% ,") == {"a": "1", "b": "20%"}
+    assert pairs("") == {}
+
+
+def test_a_job_found_by_the_worker_is_the_one_that_was_asked_for(config: Config) -> None:
+    number = queued(config, "export", what="orders")
+    with writing(config.state_path) as connection:
+        job = find(connection, ENGINE_ID, number)
+    assert job is not None
+    assert (job.kind, json.loads(job.arguments)) == ("export", {"what": "orders"})
