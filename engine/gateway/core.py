@@ -129,6 +129,11 @@ class GatewayCore:
         """How many places were sent and have neither answered nor timed out."""
         return self._places.in_flight
 
+    @property
+    def news(self) -> bool:
+        """True where reports or alerts wait to be drained."""
+        return self._outbox.news
+
     def take_reports(self) -> list[VenueEvent]:
         """Hand out, once, what the executor must hear: not sent, unanswered, failed."""
         return self._outbox.take_reports()
@@ -161,6 +166,8 @@ class GatewayCore:
         for event in reply.events:
             if type(event) is ModeChanged:
                 self._places.mode(event.mode)
+        if self._places.idle and not self._safety.waiting:
+            return []
         return self._flow(now_ns)
 
     def _cancel(self, effect: CancelOrders, now_ns: int) -> list[Request]:

@@ -33,6 +33,11 @@ class Outbox:
                 severity=severity, kind=kind, text=text, account=self._account
             )
 
+    @property
+    def news(self) -> bool:
+        """True where something waits to be handed out."""
+        return bool(self._reports or self._alerts)
+
     def take_reports(self) -> list[VenueEvent]:
         """Hand out what was reported since the last call, in order."""
         if not self._reports:
@@ -42,6 +47,8 @@ class Outbox:
 
     def take_alerts(self) -> list[RaiseAlert]:
         """Hand out what was alerted since the last call, in order of kind's first appearance."""
+        if not self._alerts:
+            return []
         alerts = list(self._alerts.values())
         self._alerts.clear()
         return alerts

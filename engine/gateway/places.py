@@ -216,6 +216,11 @@ class PlacesLane:
         return bool(self._queue or self._halt)
 
     @property
+    def idle(self) -> bool:
+        """True where neither `pump` nor a second CANCEL_ALL has anything to do."""
+        return not (self._queue or self._halt or self.followups)
+
+    @property
     def due_ns(self) -> int | None:
         """When `expire` or `pump` has something to do; None = only an answer can help."""
         due: int | None = None

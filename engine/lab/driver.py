@@ -186,9 +186,12 @@ class Driver:
             if type(effect) is PlaceOrder:
                 self._name(effect.order, now_ns)
             self._hear(self.venue.request(request, now_ns), now_ns)
-        for report in self.gateway.take_reports():
+        gateway = self.gateway
+        if not gateway.news:
+            return
+        for report in gateway.take_reports():
             self._report(report, now_ns)
-        for alert in self.gateway.take_alerts():
+        for alert in gateway.take_alerts():
             self._recorder.append(self._account, alert, now_ns)
             self._alert(alert, now_ns)
 
@@ -207,7 +210,8 @@ class Driver:
                 for event in output.events:
                     self._report(event, now_ns)
                 freed = self.gateway.receive(output, now_ns)
-                self._send(freed, now_ns)
+                if freed or self.gateway.news:
+                    self._send(freed, now_ns)
             else:
                 self._report(output, now_ns)  # type: ignore[arg-type]
 

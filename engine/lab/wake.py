@@ -15,10 +15,11 @@ from typing import NamedTuple
 from engine.bots.desk import Desk
 from engine.caches.views import BookView
 from engine.domain.books import Book
-from engine.domain.events import Event
+from engine.domain.events import BookChanged, Event
 from engine.domain.instruments import InstrumentId
 from engine.lab.recordings.columns import Stretch
 from engine.venues.paper import kernel
+from engine.venues.paper.columns import ASK, OP
 from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch, compile_now
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.kernel import EVENTS, LAST_NS, NEXT, WOKE
@@ -44,6 +45,7 @@ class WakeLoop:
         self._desk = desk
         self._venue = venue
         self._twins: dict[InstrumentId, CompiledMarket] = {}
+        self._moved: dict[InstrumentId, BookChanged] = {}
         self._last_ns = 0
 
     def steps(self, stretch: Stretch, stop_ns: Callable[[], int]) -> Iterator[Step]:
@@ -57,8 +59,7 @@ class WakeLoop:
                 skipped, woke, first = facts[EVENTS], facts[WOKE], facts[NEXT]
                 self._last_ns = facts[LAST_NS]
             if woke != UNHEARD:
-                now_ns, event, _ = stretch.event(woke)
-                yield Step(skipped - 1, now_ns, event, heard=True)
+                yield Step(skipped - 1, self._last_ns, self._waking(stretch, woke), heard=True)
             elif first == count:
                 yield Step(skipped, self._last_ns, None, heard=False)
             else:
@@ -68,6 +69,14 @@ class WakeLoop:
                 follow, first = first, end
         if follow != UNHEARD:
             self._skip(stretch, (first, follow, UNHEARD))
+
+    def _waking(self, stretch: Stretch, row: int) -> Event:
+        """Return what the desk must hear: of a change only that there was one, it has the book."""
+        if stretch.rows[row, OP] <= ASK:
+            return self._moved.setdefault(
+                stretch.instrument, BookChanged(instrument=stretch.instrument, changes=())
+            )
+        return stretch.event(row)[1]
 
     def _skip(self, stretch: Stretch, span: tuple[int, int, int]) -> list[int]:
         """Hear what nobody waits for; return the facts, none where the plain path must do it."""

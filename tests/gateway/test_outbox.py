@@ -35,3 +35,14 @@ def test_alerts_are_bounded(build, monkeypatch):
     outbox.alert(Severity.INFO, "a", "kept")
     outbox.alert(Severity.INFO, "b", "over the bound")
     assert [alert.kind for alert in outbox.take_alerts()] == ["a"]
+
+
+def test_there_is_news_until_all_is_handed_out(build):
+    outbox = Outbox(build.account)
+    assert not outbox.news
+    outbox.report(OrderNotSent(account=build.account, order=OrderId(1), reason="x"))
+    outbox.alert(Severity.INFO, "a", "b")
+    outbox.take_reports()
+    assert outbox.news
+    outbox.take_alerts()
+    assert not outbox.news

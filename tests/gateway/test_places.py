@@ -81,3 +81,16 @@ def test_a_halt_ends_when_the_queue_was_emptied_by_drops(build):
     assert not lane.waiting
     lane.place(build.place(4), NOW)
     assert [report.order for report in outbox.take_reports()] == [3, 2]
+
+
+def test_a_lane_is_idle_while_nothing_waits_and_no_scope_must_be_cancelled_again(build):
+    lane, _ = lane_of(build, places_in_flight_max=1)
+    lane.place(build.place(1), NOW)
+    assert lane.idle
+    lane.place(build.place(2), NOW)
+    assert not lane.idle
+    lane.drop_scope(CancelScope())
+    assert lane.idle
+    lane.expire(NOW + 6_000 * MS)
+    assert lane.followups
+    assert not lane.idle

@@ -102,26 +102,30 @@ class CompiledMarket:
         market = self.market
         mid2, last_ns = view
         first, follow, stop_ns = span
-        self._ours = [*market.bids.values(), *market.asks.values()]
-        levels: list[int] = []
-        aheads: list[int] = []
         levels_at = FACTS + kernel.WATCH * len(watches)
-        aheads_at = levels_at + kernel.LEVEL * len(self._ours)
+        aheads_at = levels_at + kernel.LEVEL * (len(market.bids) + len(market.asks))
+        stated = [
+            self._model, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
+            0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns, levels_at, aheads_at, 0, 0,
+        ]  # fmt: skip
+        for watch in watches:
+            stated += watch
+        self._ours = ours = []
+        aheads: list[int] = []
         for side, own in ((BID, market.bids), (ASK, market.asks)):
             for price, level in own.items():
+                ours.append(level)
                 begins = aheads_at + len(aheads)
-                aheads += [resting.ahead for resting in level.orders]
+                aheads.extend([resting.ahead for resting in level.orders])
                 ends = aheads_at + len(aheads)
-                levels += (side, price, level.printed, level.printed_ns, begins, ends)
-        taken = [n for price, size in market.taken_bids.items() for n in (BID, price, size)]
-        taken += [n for price, size in market.taken_asks.items() for n in (ASK, price, size)]
-        taken_at = aheads_at + len(aheads)
-        return [
-            self._model, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
-            0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns,
-            levels_at, aheads_at, taken_at, taken_at + len(taken),
-            *(n for watch in watches for n in watch), *levels, *aheads, *taken,
-        ]  # fmt: skip
+                stated += (side, price, level.printed, level.printed_ns, begins, ends)
+        stated += aheads
+        stated[kernel.TAKEN_AT] = len(stated)
+        for side, taken in ((BID, market.taken_bids), (ASK, market.taken_asks)):
+            for price, size in taken.items():
+                stated += (side, price, size)
+        stated[kernel.END_AT] = len(stated)
+        return stated
 
     def _tell_queues(self, facts: list[int]) -> None:
         row, aheads = facts[kernel.LEVELS_AT], facts[kernel.AHEADS_AT]
