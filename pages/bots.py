@@ -6,36 +6,45 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import bot_detail, drafts, panels, schema_form
+from engine.domain.instruments import Mode
+from pages.parts import bot_detail, drafts, panels, pnl, schema_form
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.tables import choice
 from storage import views
-from storage.dashboard_views import engine_seen, live_orders_of, strategy_catalog
+from storage.dashboard_views import engine_seen, live_orders_of, strategy_catalog, tradable
 
 COLUMNS = {
     "name": ("Bot", "text"),
     "state": ("State", "text"),
     "mode": ("Mode", "text"),
-    "account": ("Account", "text"),
-    "strategy": ("Strategy", "text"),
-    "capital": ("Capital", "money"),
+    "total": ("PnL", "gain"),
+    "today": ("Today", "gain"),
     "live": ("Open orders", "count"),
+    "capital": ("Capital", "money"),
+    "strategy": ("Strategy", "text"),
+    "account": ("Account", "text"),
     "evaluations": ("Evaluations", "count"),
     "error": ("Error", "text"),
     "updated_ns": ("Reported", "time"),
 }
 REFRESH_S = 2.0
+MINUTE_NS = 60_000_000_000
 NOT_REPORTED = "SAVED, NOT REPORTED"
 
 
 def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
     """Return the bots the engine reports and those that are only saved, by name."""
     live = ask(live_orders_of, engine_id())
+    made = {
+        (row["account"], row["bot"]): row for mode in Mode for row in pnl.by_bot(mode, now_ns())
+    }
+    nothing = {"total": None, "today": None, "currency": None}
     found = {
         row["name"]: {
             **row,
+            **{name: made.get((row["account"], row["name"]), nothing)[name] for name in nothing},
             "state": row["state"].upper() if alive else f"{row['state'].upper()} (last known)",
             "mode": row["mode"].upper(),
             "live": live.get(row["name"], 0),
@@ -44,7 +53,7 @@ def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str,
     }
     for name, bot in document.bots.items():
         account = document.accounts.get(bot.account)
-        blank = dict.fromkeys(COLUMNS)
+        blank: dict[str, Any] = dict.fromkeys((*COLUMNS, "currency"))
         saved = {
             "name": name,
             "state": NOT_REPORTED,
@@ -85,22 +94,33 @@ def create(base: drafts.SettingsVersion) -> None:
 def fill_in(strategy: str, schema: dict[str, Any], accounts: list[str]) -> dict[str, Any] | None:
     """Draw the form; gives the new bot when it is sent, else None."""
     panels.note(schema.get("description", "This strategy does not describe itself."))
+    markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
         account = st.selectbox("Account", accounts)
         capital = st.number_input("Capital, in the account's currency", value=100.0, step=10.0)
-        markets = st.text_area("Markets, one per line", placeholder="polymarket:0xdd22…")
-        series = st.text_input("Series, with commas", placeholder="btc-updown-5m")
-        st.markdown("**Parameters**")
-        parameters = schema_form.form(schema, f"new_{strategy}")
+        chosen = st.multiselect(
+            "Markets",
+            markets,
+            accept_new_options=True,
+            placeholder="listed now, or type polymarket:0xdd22… and Enter",
+        )
+        rolling = st.multiselect(
+            "Series that roll by themselves",
+            series,
+            accept_new_options=True,
+            placeholder="for example btc-updown-5m",
+        )
+        with st.expander("Parameters: the defaults are a careful start"):
+            parameters = schema_form.form(schema, f"new_{strategy}")
         sent = st.form_submit_button("Show what changes")
     made = {
         "name": name,
         "strategy": strategy,
         "account": account,
         "capital": capital,
-        "instruments": [line.strip() for line in markets.splitlines() if line.strip()],
-        "series": [part.strip() for part in series.split(",") if part.strip()],
+        "instruments": list(chosen),
+        "series": list(rolling),
         "parameters": parameters,
     }
     return made if sent else None
@@ -121,10 +141,15 @@ def show_bots() -> None:
             "What an engine reports and what is saved here appears as a row. One is made below.",
         )
         return
+    linked = st.query_params.get("bot")
+    if linked and st.session_state.get("opened_bot") != linked:
+        st.session_state["opened_bot"] = st.session_state["chosen:bots"] = linked
     chosen = choice(rows, COLUMNS, key="bots", ids=[row["name"] for row in rows])
     bot = next((row for row in rows if row["name"] == chosen), None)
     if bot is None:
-        panels.note("Select a row to see a bot, start it or stop it.")
+        panels.note(
+            "Select a row to see a bot: start, stop, why it quotes, its orders in the book."
+        )
     else:
         bot_detail.show(bot, seen, base, alive=alive)
 

@@ -1,39 +1,35 @@
-"""Overview: equity, positions and alerts of one mode; where nothing runs, what to do next."""
+"""Overview: equity, PnL, allocation, positions and alerts of one mode; else what to do next."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import charts, panels
+from pages.parts import alert_list, charts, panels, pnl
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import Health, health_of
 from pages.parts.status_bar import mode_shown
-from pages.parts.tables import table
+from pages.parts.tables import choice
 from pages.parts.words import NOTHING, SECOND_NS, age, micro, moment
 from pages.parts.zone import zone
-from storage import views
+from storage import money_views, views
 from storage.dashboard_views import AccountSeen, run_engines, snapshot
+from storage.views import Row
 
 POSITIONS = {
-    "account": ("Account", "text"),
-    "instrument": ("Market", "id"),
-    "leg": ("Leg", "text"),
-    "settled": ("Settled", "size"),
-    "pending": ("Pending", "size"),
-    "fee": ("Fees", "money"),
-    "updated_ns": ("Changed", "time"),
+    "instrument": ("Market", "market"),
+    "pnl": ("PnL", "gain"),
+    "yes": ("YES", "size"),
+    "no": ("NO", "size"),
+    "pending": ("Of it pending", "size"),
+    "cost": ("Cost", "money"),
+    "value": ("Value", "money"),
+    "mark": ("Mark", "price"),
+    "bot": ("Bot", "text"),
 }
 REFRESH_S = 3.0
-ALERTS = {
-    "last_ns": ("Last", "time"),
-    "severity": ("Severity", "text"),
-    "kind": ("Kind", "text"),
-    "text": ("What happened", "text"),
-    "count": ("Times", "count"),
-}
 
 
 def nothing_runs(health: Health) -> None:
@@ -41,39 +37,42 @@ def nothing_runs(health: Health) -> None:
     if health is Health.NEVER:
         panels.empty(
             "No engine has ever run on this desk.",
-            "Nothing trades and there is nothing to show here. What works today is the replay of "
-            "recordings; its results stand under Runs:",
+            "`make run` starts one with a demo account and two bots. Without an engine the replay "
+            "of recordings works; its results stand under Runs:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
+        panels.links(panels.link("What am I looking at? Help", "help"))
     runs = sum(len(ask(views.runs, owner)) for owner in ask(run_engines))
     if runs:
         panels.links(panels.link(f"Stored runs: {runs:,}", "runs"))
 
 
-def show_account(account: AccountSeen, *, alive: bool, now: int) -> None:
-    """Draw an account's figures and its curve."""
-    since_start = None
-    if account.equity_micro is not None and account.day_start_micro is not None:
-        since_start = account.equity_micro - account.day_start_micro
+def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int) -> None:
+    """Draw an account's figures, its curve and where its money is."""
     fall = None
     if account.equity_micro is not None and account.peak_micro is not None:
         fall = account.peak_micro - account.equity_micro
     told = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
-    st.subheader(f"{account.account} · {account.venue}")
+    st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
     panels.note(f"Equity at risk's marks, {told}" + ("" if alive else " · LAST KNOWN, not of now"))
     with st.container(horizontal=True, gap="small"):
         for name, value in {
             "Equity": micro(account.equity_micro, account.currency),
-            "Since 00:00 UTC": micro(since_start, account.currency, signed=True),
-            "Below the peak": micro(fall, account.currency),
             "Cash": micro(account.cash_micro, account.currency),
+            "Below the peak": micro(fall, account.currency),
         }.items():
-            st.metric(name, value, border=True, height="stretch", width=190)
-    curve(account, now)
+            st.metric(name, value, border=True, height="stretch", width="stretch")
+    with st.container(horizontal=True, gap="small"):
+        pnl.tiles(bots, account.account, account.currency)
+    left, right = st.columns([7, 3], gap="small")
+    with left:
+        curve(account, now)
+    with right:
+        st.html(pnl.allocation(account.account, account.currency))
 
 
 def curve(account: AccountSeen, now: int) -> None:
-    """Draw the equity curve over the chosen range."""
+    """Draw the equity curve with its range."""
     key = f"range_{account.account}"
     chosen = st.segmented_control(
         "Range", list(charts.RANGES_S), default="1 d", key=key, label_visibility="collapsed"
@@ -90,21 +89,38 @@ def curve(account: AccountSeen, now: int) -> None:
 
 
 def show_positions(mode: Mode) -> None:
-    """Draw what is held in one mode."""
+    """Draw what is held in one mode; a selected row leads to its fills."""
     st.subheader("Positions")
-    rows = ask(views.positions, engine_id(), mode=mode)
+    rows = [_short(row) for row in ask(money_views.held, engine_id(), mode=mode)]
     if not rows:
         panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
         return
-    table(rows, POSITIONS, key="positions")
+    ids = [(row["account"], row["instrument"]) for row in rows]
+    chosen = choice(rows, POSITIONS, key="overview_positions", ids=ids)
+    links = [panels.link("All of them, with settlement and fills", "positions")]
+    if isinstance(chosen, tuple):
+        links.append(panels.link("Fills of the selected market", "orders", fills=str(chosen[1])))
+    panels.links(*links)
 
 
-def show_alerts() -> None:
+def _short(row: Row) -> Row:
+    if row["yes_settled"] is None:
+        return {**row, "yes": None, "no": None, "pending": None}
+    return {
+        **row,
+        "yes": row["yes_settled"] + row["yes_pending"],
+        "no": row["no_settled"] + row["no_pending"],
+        "pending": row["yes_pending"] + row["no_pending"],
+    }
+
+
+def show_alerts(*, alive: bool, now: int) -> None:
     """Draw alerts that nobody has seen."""
     st.subheader("Alerts")
     rows = ask(views.alerts, engine_id(), unseen_only=True)
     if rows:
-        table(rows, ALERTS, key="alerts")
+        alert_list.show(rows[:5], alive=alive, now=now)
+        panels.links(panels.link(f"All alerts: {len(rows):,} unseen", "alerts"))
     else:
         panels.empty("No unseen alert.", "The engine writes one when a person should look.")
 
@@ -120,11 +136,13 @@ def show_all() -> None:
     mode = mode_shown(modes_of(seen))
     if mode is None:
         return
+    bots = pnl.by_bot(mode, now)
     for account in seen.accounts:
         if account.mode == mode:
-            show_account(account, alive=health.alive, now=now)
+            show_account(account, bots, alive=health.alive, now=now)
+    pnl.show(bots, mode)
     show_positions(mode)
-    show_alerts()
+    show_alerts(alive=health.alive, now=now)
 
 
 def main() -> None:

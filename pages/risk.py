@@ -6,44 +6,52 @@ import streamlit as st
 
 from engine.domain.commands import ReleaseLatch
 from engine.domain.settings import AccountSettings
-from pages.parts import commanding, drafts, limits, panels
+from pages.parts import commanding, drafts, limits, panels, receipts
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.home import config
-from pages.parts.words import moment
+from pages.parts.words import age, micro, moment, utc
 from pages.parts.zone import zone
-from storage import views
+from storage import money_views
 from storage.dashboard_views import Snapshot, snapshot
 from storage.latch import Latch, read_latch
+from storage.live import KILL_PROOF, latest_receipt
 
 REASON_LENGTH_MIN = 10
-RECEIPT = "kill receipt"
+REFRESH_S = 2.0
 
 
-def show_latch(seen: Snapshot, *, alive: bool) -> None:
-    """Draw the latch, the latest proof, and the way to release it."""
+@st.fragment(run_every=REFRESH_S)
+def show_latch() -> None:
+    """Draw the latch, why nothing is placed where that is so, and the latest proof."""
+    seen = ask(snapshot)
+    alive = health_of(seen.engine, now_ns()).alive
     st.subheader("KILL latch")
     latch = read_latch(config().kill_path)
     if latch is None:
         panels.note("Not set. KILL is the red button above, Ctrl+Shift+K, or a file named KILL.")
     else:
-        show_set(latch, alive=alive)
-    told = seen.engine.detail.get("receipt") if seen.engine else None
-    receipts = [row for row in ask(views.audit, engine_id()) if row["what"] == RECEIPT]
-    if told and alive:
-        st.markdown(f"Proof of the latest KILL: **{told}**")
-    if receipts:
-        panels.links(panels.link("Receipts of KILL", "journal", audit=RECEIPT))
+        show_set(latch, seen, alive=alive)
+    reasons = seen.engine.detail.get("not_placing") if seen.engine and alive else None
+    for account, why in (reasons or {}).items():
+        st.warning(f"{account} places nothing now: {'; '.join(why)}", icon=":material/block:")
+    receipt = ask(latest_receipt, engine_id())
+    if receipt is not None:
+        with st.expander("Receipt of the latest KILL", expanded=latch is not None):
+            st.html(receipts.html(receipt))
+            panels.links(panels.link("All receipts", "journal", audit=KILL_PROOF))
     commanding.show_life("latch")
 
 
-def show_set(latch: Latch, *, alive: bool) -> None:
+def show_set(latch: Latch, seen: Snapshot, *, alive: bool) -> None:
     """Draw who set the latch, and the form that releases it."""
     who = latch.who or "somebody, by hand"
+    told = seen.engine.detail.get("latch_reason") if seen.engine and alive else ""
     st.error(
-        f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())}. No order is placed, in any "
-        "account, until it is released here with a reason."
+        f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
+        "is placed, in any account, until it is released here with a reason."
+        + (f" The engine says: {told}." if told else "")
     )
     if not alive:
         st.caption(
@@ -60,21 +68,35 @@ def show_set(latch: Latch, *, alive: bool) -> None:
                 commanding.send(ReleaseLatch(reason=reason.strip()), "latch")
 
 
-def show_account(account: AccountSettings, seen: Snapshot, *, alive: bool) -> None:
-    """Draw one account's limits with their use, and the form below."""
+@st.fragment(run_every=REFRESH_S)
+def show_use(account: AccountSettings) -> None:
+    """Draw one account's limits with their use as the engine tells it each second."""
+    now = now_ns()
+    seen = ask(snapshot)
+    alive = health_of(seen.engine, now).alive
+    uses = ask(money_views.limit_use, engine_id(), account=account.name)
     found = next((one for one in seen.accounts if one.account == account.name), None)
-    open_orders = None
-    if found is not None:
-        working = ask(views.orders, engine_id(), mode=found.mode, open_only=True)
-        open_orders = sum(row["account"] == account.name for row in working)
-    st.html(limits.bars(account.limits, found, open_orders))
-    if found is None:
-        panels.note("No engine has reported this account yet: nothing is known of its use.")
-    elif found.equity_ns is None:
-        panels.note("The engine has not reported equity of this account yet.")
+    if not uses:
+        panels.note(
+            "No engine has reported this account yet: nothing is known of its use. It is told each "
+            "second while an engine trades there."
+        )
     else:
-        state = "reported" if alive else "LAST KNOWN, not of now: reported"
-        panels.note(f"Use {state} {moment(found.equity_ns, zone())}")
+        at = max(use["updated_ns"] for use in uses)
+        state = "" if alive else "LAST KNOWN, not of now · "
+        panels.note(f"{state}told by the engine {age(max(0, now - at))} ago, anew every 2 s")
+    currency = found.currency if found else account.currency
+    st.html(limits.bars(account.limits, uses, currency))
+    if found is not None and found.day_start_micro is not None:
+        panels.note(
+            f"Equity at 00:00 UTC was {micro(found.day_start_micro, currency)}, the peak is "
+            f"{micro(found.peak_micro, currency)}. Both are kept with the journal: a restart moves "
+            "neither, so today's budget survives it."
+        )
+
+
+def edit(account: AccountSettings) -> None:
+    """Draw the form of an account's limits and its draft."""
     with st.expander(f"Edit the limits of {account.name}"):
         base = drafts.newest()
         patch = limits.form(account.name, base.document.accounts[account.name].limits)
@@ -85,10 +107,8 @@ def show_account(account: AccountSettings, seen: Snapshot, *, alive: bool) -> No
 
 def main() -> None:
     """Draw the page."""
-    seen = ask(snapshot)
-    alive = health_of(seen.engine, now_ns()).alive
     panels.head("Risk", "From the state database and the latch file, at most 1 s old")
-    show_latch(seen, alive=alive)
+    show_latch()
     st.subheader("Limits")
     drafts.standing()
     accounts = drafts.newest().document.accounts
@@ -99,8 +119,11 @@ def main() -> None:
         )
         panels.links(panels.link("Settings: add a paper account", "settings"))
         return
-    name = st.selectbox("Account", list(accounts), key="risk_account")
-    show_account(accounts[name], seen, alive=alive)
+    name = next(iter(accounts))
+    if len(accounts) > 1:
+        name = st.selectbox("Account", list(accounts), key="risk_account")
+    show_use(accounts[name])
+    edit(accounts[name])
 
 
 main()

@@ -194,3 +194,30 @@ def strategy_catalog(connection: sqlite3.Connection) -> dict[str, dict[str, Any]
     seen = engine_seen(connection)
     catalog = seen.detail.get("strategies") if seen else None
     return catalog if isinstance(catalog, dict) and catalog else None
+
+
+def listings_of(
+    connection: sqlite3.Connection, engine_id: str, instruments: Sequence[str]
+) -> dict[str, Row]:
+    """Return what prices and sizes of instruments are counted in, by name; unlisted ones lack."""
+    marks = ", ".join("?" * len(instruments))
+    found = rows(
+        connection,
+        "SELECT id, price_decimals, size_decimals, kind AS listed_kind, currency FROM instruments "  # noqa: S608 our own marks
+        f"WHERE engine_id = ? AND id IN ({marks})",
+        (engine_id, *instruments),
+    )
+    return {row.pop("id"): row for row in found}
+
+
+def tradable(
+    connection: sqlite3.Connection, engine_id: str, now_ns: int
+) -> tuple[list[str], list[str]]:
+    """Return markets that stand alone and are open, and series that roll; by name."""
+    found = connection.execute(
+        "SELECT id, series FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
+        "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",
+        (engine_id, now_ns),
+    ).fetchall()
+    alone = [name for name, series in found if not series]
+    return alone, sorted({series for _, series in found if series})

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.instruments import BotId, Mode
-from pages.parts import commanding, drafts, panels
+from pages.parts import bot_why, commanding, drafts, panels, why
+from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.ladder import ladder
+from pages.parts.names import market
 from pages.parts.words import count
 from storage import views
 from storage.dashboard_views import EngineSeen
@@ -47,11 +49,12 @@ def show(
     else:
         commanding.nobody_takes_it()
     commanding.show_life(f"bot:{bot['name']}")
+    if alive and seen is not None and bot["evaluations"] is not None:
+        bot_why.show(bot["name"], seen.detail, now_ns())
+        _books(bot, seen.detail.get("books") or {})
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
         _settings(saved.model_dump(mode="json"))
-    if alive and seen is not None and bot["evaluations"] is not None:
-        _books(bot, seen.detail.get("books") or {})
 
 
 def _actions(bot: Mapping[str, Any]) -> None:
@@ -100,37 +103,12 @@ def _books(bot: Mapping[str, Any], books: Mapping[str, Any]) -> None:
         for row in ask(views.orders, engine_id(), mode=mode, open_only=True)
         if row["bot"] == bot["name"]
     ]
+    parts = []
     for instrument in sorted({row["instrument"] for row in ours} & set(books)):
-        st.markdown(f"**{instrument}**")
         mine = [row for row in ours if row["instrument"] == instrument]
-        st.html(ladder(books[instrument], mine))
-
-
-def ladder(book: Mapping[str, Any], ours: Sequence[Mapping[str, Any]]) -> str:
-    """Return a book as a table, asks above bids, with our own size at each price.
-
-    Prices are in YES-space; an order for NO at q rests in it at 1 − q, on the other side.
-    """
-    at: dict[int, int] = {}
-    price_decimals = next((row["price_decimals"] for row in ours), None)
-    for row in ours:
-        one = 10 ** (row["price_decimals"] or 0)
-        price = one - row["price_raw"] if row["leg"] == "no" else row["price_raw"]
-        at[price] = at.get(price, 0) + row["size_raw"] - row["filled_raw"]
-    size_decimals = next((row["size_decimals"] for row in ours), None)
-    rows = ["<tr><th>Side</th><th>Price</th><th>Size</th><th>Ours</th></tr>"]
-    levels = [("ASK", *level) for level in reversed(book["asks"])]
-    levels += [("BID", *level) for level in book["bids"]]
-    for side, price, size in levels:
-        own = at.get(price)
-        rows.append(
-            f"<tr class='pb-{'bad' if side == 'ASK' else 'ok'}'><th><b>{side}</b></th>"
-            f"<td>{_in(price, price_decimals)}</td><td>{_in(size, size_decimals)}</td>"
-            f"<td>{_in(own, size_decimals) if own else ''}</td></tr>"
-        )
-    torn = "" if book["trusted"] else "<p class='pb-source'>This book is NOT trusted now.</p>"
-    return f"<table class='pb-facts'>{''.join(rows)}</table>{torn}"
-
-
-def _in(value: int, decimals: int | None) -> str:
-    return escape(f"{value:,}" if decimals is None else f"{value / 10**decimals:,.4g}")
+        parts.append((market(instrument), ladder(books[instrument], mine, mine[0])))
+    st.markdown("**Books with its orders in them**")
+    if parts:
+        st.html(why.blocks(parts))
+    else:
+        panels.note("None of its orders rests in a book that is shown now.")

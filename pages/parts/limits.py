@@ -1,75 +1,103 @@
-"""Limits of an account: how much of each is used, and the form that edits them."""
+"""Limits of an account: how much of each is used by whom, and the form that edits them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import streamlit as st
 
+from engine.domain.decisions import Unit
 from engine.domain.settings import Limit, RiskLimits
-from pages.parts.words import NOTHING, micro, percent
-from storage.dashboard_views import AccountSeen
+from pages.parts.names import market
+from pages.parts.words import age, micro, percent
+from storage.views import Row
 
-NAMES = {
-    "order_value_min": "Smallest order value",
-    "order_value_max": "Largest order value",
-    "exposure_instrument_max": "Worst-case loss, one instrument",
-    "exposure_market_max": "Worst-case loss, one market",
-    "exposure_bot_max": "Worst-case loss, one bot",
-    "exposure_account_max": "Worst-case loss, the account",
-    "exposure_total_max": "Worst-case loss, all accounts of the mode",
-    "daily_loss_max": "Loss since 00:00 UTC",
-    "drawdown_max": "Fall from the peak that stops the account",
-    "kill_drawdown_max": "Fall from the peak that sets KILL",
-    "open_orders_max": "Open orders",
-    "data_age_ms_max": "Oldest book, ms",
-    "mark_age_ms_max": "Oldest mark, ms",
+GROUPS = {
+    "Loss": {
+        "daily_loss_max": "Loss since 00:00 UTC",
+        "drawdown_max": "Fall from the peak that stops the account",
+        "kill_drawdown_max": "Fall from the peak that sets KILL",
+    },
+    "Worst-case loss of what is held and what may still fill": {
+        "exposure_total_max": "All accounts of the mode",
+        "exposure_account_max": "The account",
+        "exposure_bot_max": "One bot",
+        "exposure_market_max": "One market",
+        "exposure_instrument_max": "One instrument",
+    },
+    "Orders and data": {
+        "open_orders_max": "Open orders",
+        "order_value_max": "Largest order value",
+        "order_value_min": "Smallest order value",
+        "data_age_ms_max": "Oldest book, ms",
+        "mark_age_ms_max": "Oldest mark, ms",
+    },
 }
+NAMES = {name: label for group in GROUPS.values() for name, label in group.items()}
+PER_ORDER = frozenset({"order_value_max", "order_value_min"})
 PERCENT, AMOUNT = "% of day start", "amount"
+NEAR = 0.7
+SUBJECTS_MAX = 3
 
 
-def bars(limits: RiskLimits, seen: AccountSeen | None, open_orders: int | None) -> str:
-    """Return the limits as a table; a bar where the use is reported, a dash where it is not."""
-    used = _used(seen, open_orders)
-    rows = []
-    for name, label in NAMES.items():
-        value = getattr(limits, name)
-        limit = _micro(value, seen) if isinstance(value, Limit) else value
-        use = used.get(name)
-        share = min(1.0, use / limit) if use is not None and limit else None
-        tone = "" if share is None else " bad" if share >= 1 else " warn" if share >= 0.7 else ""
-        bar = "" if share is None else f'<u><s style="width:{100 * share:.0f}%"></s></u>'
-        rows.append(
-            f'<tr class="pb-use{tone}"><th>{escape(label)}</th><td>{escape(shown(value))}</td>'
-            f"<td>{escape(_told(use, limit, name))}{bar}</td></tr>"
+def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
+    """Return the limits with a bar, a share and a word each; what nobody reports says so."""
+    parts = []
+    for title, group in GROUPS.items():
+        rows = "".join(
+            _rows(name, label, limits, [use for use in uses if use["name"] == name])
+            for name, label in group.items()
         )
-    head = "<tr><th>Limit</th><th>Set to</th><th>Used</th></tr>"
-    return f'<table class="pb-facts">{head}{"".join(rows)}</table>'
+        parts.append(f'<tr class="pb-group"><th colspan="5">{escape(title)}</th></tr>{rows}')
+    head = (
+        f"<tr><th>Limit</th><th>Set to</th><th>Used, {escape(currency)}</th>"
+        "<th></th><th>Standing</th></tr>"
+    )
+    return f'<table class="pb-facts pb-limits">{head}{"".join(parts)}</table>'
 
 
-def _used(seen: AccountSeen | None, open_orders: int | None) -> dict[str, int]:
-    found = {} if open_orders is None else {"open_orders_max": open_orders}
-    if seen is not None and seen.loss_micro is not None:
-        found["daily_loss_max"] = seen.loss_micro
-    if seen is not None and seen.peak_micro is not None and seen.equity_micro is not None:
-        fall = max(0, seen.peak_micro - seen.equity_micro)
-        found |= {"drawdown_max": fall, "kill_drawdown_max": fall}
-    return found
+def _rows(name: str, label: str, limits: RiskLimits, uses: Sequence[Row]) -> str:
+    value = escape(shown(getattr(limits, name)))
+    if not uses:
+        why = "judged per order" if name in PER_ORDER else "nothing uses it now"
+        return (
+            f"<tr><th>{escape(label)}</th><td>{value}</td><td class='pb-quiet'>"
+            f"{why}</td><td></td><td></td></tr>"
+        )
+    first, *others = uses[:SUBJECTS_MAX]
+    more = "".join(_use("", "", use) for use in others if use["used"])
+    return _use(label, value, first) + more
 
 
-def _micro(limit: Limit, seen: AccountSeen | None) -> int | None:
-    if limit.percent is not None and (seen is None or seen.day_start_micro is None):
-        return None
-    return limit.micro(seen.day_start_micro or 0 if seen else 0)
+def _use(label: str, value: str, use: Row) -> str:
+    share = use["used"] / use["limit_value"] if use["limit_value"] else 1.0 if use["used"] else 0.0
+    tone, word = ("bad", "AT THE LIMIT") if share >= 1 else ("warn", "near") if share >= NEAR else (
+        "ok",
+        "within",
+    )  # fmt: skip
+    subject = f" · {market(use['subject'])}" if use["subject"] else ""
+    told = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
+    name = f"{label}{subject}" if label else subject.removeprefix(" · ")
+    return (
+        f'<tr class="pb-use {tone}"><th class="{"" if label else "pb-sub"}">{escape(name)}</th>'
+        f"<td>{value}</td><td>{escape(told)}</td>"
+        f'<td><u><s style="width:{100 * min(1.0, share):.0f}%"></s></u></td>'
+        f'<td class="pb-{tone}"><b>{percent(use["used"], use["limit_value"])} {word}</b></td></tr>'
+    )
 
 
-def _told(use: int | None, limit: int | None, name: str) -> str:
-    if use is None:
-        return NOTHING
-    amount = f"{use:,}" if name == "open_orders_max" else micro(use)
-    return f"{amount} ({percent(use, limit)})" if limit else amount
+def _amount(value: int, use: Row) -> str:
+    if use["unit"] == Unit.MICRO:
+        return micro(value)
+    return age(value) if use["unit"] == Unit.NS else f"{value:,}"
+
+
+def worst(uses: Iterable[Row]) -> float:
+    """Return the largest share of any limit that is used, 0 where none is."""
+    shares = [use["used"] / use["limit_value"] for use in uses if use["limit_value"]]
+    return max(shares, default=0.0)
 
 
 def shown(value: Limit | int) -> str:
@@ -83,6 +111,7 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
     """Draw the form; gives the limits as a merge patch when it is sent, else None."""
     patch: dict[str, Any] = {}
     with st.form(f"limits_{account}", border=False):
+        st.caption("% is of the equity at 00:00 UTC. Nothing changes before the diff is saved.")
         for name, label in NAMES.items():
             value = getattr(limits, name)
             key = f"limit_{account}_{name}"

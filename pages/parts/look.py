@@ -7,10 +7,12 @@ import streamlit as st
 _DARK = (
     "--pb-panel:#121922;--pb-line:#1f2a37;--pb-dim:#93a1b1;--pb-ok:#3fb950;--pb-warn:#e3b341;"
     "--pb-bad:#ff7b72;--pb-accent:#2dd4bf;--pb-ground:#0b0f14;"
+    "--pb-ok-soft:rgba(63,185,80,.2);--pb-bad-soft:rgba(255,123,114,.2);"
 )
 _LIGHT = (
     "--pb-panel:#ffffff;--pb-line:#d5dde6;--pb-dim:#51606f;--pb-ok:#1a7f37;--pb-warn:#8a5a00;"
     "--pb-bad:#b42318;--pb-accent:#0f766e;--pb-ground:#f6f8fa;"
+    "--pb-ok-soft:rgba(26,127,55,.16);--pb-bad-soft:rgba(180,35,24,.14);"
 )
 
 _CSS = """
@@ -72,10 +74,23 @@ background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
 width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:4.6rem 1.1rem 2rem;
 border-left:1px solid var(--pb-line);box-shadow:-18px 0 40px rgba(0,0,0,.28)}}
 .st-key-drawer h3{padding-top:.2rem}
+.pb-wide{width:100%}
+.pb-ladder{width:100%}.pb-ladder td{padding-left:.5rem}.pb-own td,.pb-own th{font-weight:650}
+.pb-limits{width:100%;max-width:64rem}.pb-limits u{min-width:5rem}
+.pb-limits td,.pb-limits th{vertical-align:middle}
+.pb-limits .pb-group th{padding-top:.9rem;font-weight:650;color:inherit}
+.pb-limits .pb-sub{padding-left:1.2rem;font-weight:400}
+.pb-receipt{max-width:64rem}.pb-receipt h4{padding-top:.4rem}
+.pb-barrow td{padding:0 0 .3rem!important;border-bottom:0!important}
+.pb-barrow u{min-width:0;width:100%}
+.pb-alert{border-left:3px solid var(--pb-dim);padding:.1rem .7rem}
+.pb-alert p{margin:.05rem 0}.pb-alert span{color:var(--pb-dim);font-size:.85rem}
+.pb-alert.pb-bad{border-color:var(--pb-bad)}.pb-alert.pb-warn{border-color:var(--pb-warn)}
 td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
 .pb-facts td{overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
-[data-testid="stMetricValue"]{font-size:1.25rem}
+[data-testid="stMetricValue"]{font-size:1.2rem}
+[data-testid="stMetric"]{padding:.5rem .8rem!important}
 #pb-nodata{position:fixed;left:0;right:0;top:0;z-index:2147483647;display:none;padding:.7rem 1rem;
 background:#b42318;color:#fff;font-weight:600;font-size:.95rem}
 #pb-nodata button{margin-left:1rem;padding:.25rem .8rem;border:1px solid #fff;border-radius:5px;

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from pages.parts import look, status_bar, warm, watchdog
+from pages.parts import look, status_bar, warm, watchdog, zone
 from pages.parts.home import config
 from pages.parts.session import COOKIE, signed_in
 
@@ -16,14 +17,47 @@ GROUPS = {
         ("overview", "Overview", ":material/monitoring:"),
         ("bots", "Bots", ":material/smart_toy:"),
         ("orders", "Orders", ":material/receipt_long:"),
+        ("positions", "Positions", ":material/pie_chart:"),
     ),
-    "Research": (("runs", "Runs", ":material/science:"),),
+    "Research": (
+        ("runs", "Runs", ":material/science:"),
+        ("recordings", "Recordings", ":material/album:"),
+    ),
     "Guard": (
         ("risk", "Risk", ":material/shield:"),
+        ("alerts", "Alerts", ":material/notifications:"),
         ("journal", "Journal", ":material/history:"),
+        ("jobs", "Jobs", ":material/work_history:"),
     ),
-    "Desk": (("settings", "Settings", ":material/settings:"),),
+    "Desk": (
+        ("settings", "Settings", ":material/settings:"),
+        ("help", "Help", ":material/help:"),
+    ),
 }
+
+
+def _pages() -> dict[str, list[Any]]:
+    """Return the navigation; the first page also answers to its own name."""
+    made = {
+        group: [
+            st.Page(
+                HERE / f"{name}.py",
+                title=title,
+                icon=icon,
+                # The first page answers at the root alone; its own name is the hidden one's below.
+                url_path="home" if name == "overview" else name,
+                default=name == "overview",
+            )
+            for name, title, icon in pages
+            if (HERE / f"{name}.py").is_file()
+        ]
+        for group, pages in GROUPS.items()
+    }
+    named = st.Page(
+        HERE / "overview.py", title="Overview", url_path="overview", visibility="hidden"
+    )
+    made["Trade"].append(named)
+    return made
 
 
 def main() -> None:
@@ -41,24 +75,10 @@ def main() -> None:
         st.stop()
     st.session_state["who"] = who
     look.apply()
-    page = st.navigation(
-        {
-            group: [
-                st.Page(
-                    HERE / f"{name}.py",
-                    title=title,
-                    icon=icon,
-                    url_path=name,
-                    default=name == "overview",
-                )
-                for name, title, icon in pages
-                if (HERE / f"{name}.py").is_file()
-            ]
-            for group, pages in GROUPS.items()
-        }
-    )
+    page = st.navigation(_pages())
     with st.sidebar:
         status_bar.choose_mode()
+        st.toggle("Exact UTC in tables", key=zone.EXACT)
         st.html(f'<p class="pb-source">Signed in as {who} · <a href="/sign-out">sign out</a></p>')
         watchdog.start()
     status_bar.show()

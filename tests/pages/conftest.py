@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from argon2 import PasswordHasher
+from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from pages.parts import home as pages_home
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
     import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
 
+PAGES = Path(__file__).resolve().parents[2] / "pages"
 CLEARED = (
     "PITBOSS_HOME",
     "PITBOSS_DATA",
@@ -70,3 +72,18 @@ def config(
     st.cache_data.clear()
     yield pages_home.config()
     st.cache_data.clear()
+
+
+@pytest.fixture
+def opened(config: Config) -> Callable[..., AppTest]:
+    def open_page(name: str, *, state: object = (), **query: str) -> AppTest:
+        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        for key, value in dict(state, who="operator").items():
+            page.session_state[key] = value
+        for key, value in query.items():
+            page.query_params[key] = value
+        page.run()
+        assert not page.exception, page.exception
+        return page
+
+    return open_page

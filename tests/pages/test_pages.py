@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,12 +19,11 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
-from pages.parts.bot_detail import ladder
 from pages.parts.commanding import words_of
+from pages.parts.ladder import ladder
 from pages.parts.limits import bars
 from storage import dashboard_journal
 from storage.commands import CommandState, LeftCommand
-from storage.dashboard_views import AccountSeen
 from storage.database import reading, writing
 from storage.decisions import DecisionFiles
 from storage.journal import open_journal, write_batch
@@ -74,21 +75,6 @@ MARKET = RunMarket(
 CURVE = [(1_775_000_000_000_000_000 + n * 10**9, 1_000_000_000 - n * 1_000) for n in range(2_500)]
 
 Opened = Callable[..., AppTest]
-
-
-@pytest.fixture
-def opened(config: Config) -> Opened:
-    def open_page(name: str, *, state: object = (), **query: str) -> AppTest:
-        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
-        for key, value in dict(state, who="operator").items():
-            page.session_state[key] = value
-        for key, value in query.items():
-            page.query_params[key] = value
-        page.run()
-        assert not page.exception, page.exception
-        return page
-
-    return open_page
 
 
 def store_run(config: Config) -> int:
@@ -196,7 +182,10 @@ def test_overview_of_a_running_engine_shows_its_account(opened: Opened, config: 
     metrics = {metric.label: metric.value for metric in page.metric}
     assert metrics == {
         "Equity": "990.00 USD",
-        "Since 00:00 UTC": "\N{MINUS SIGN}10.00 USD",
+        "PnL today": "\N{EN DASH}",
+        "7 d": "\N{EN DASH}",
+        "30 d": "\N{EN DASH}",
+        "All": "\N{EN DASH}",
         "Below the peak": "20.00 USD",
         "Cash": "900.00 USD",
     }
@@ -480,25 +469,35 @@ def test_a_saved_version_is_applied_by_a_command_that_shows_its_life(
     assert any("queued" in markdown.value for markdown in page.markdown)
 
 
-def test_used_budget_is_told_beside_its_limit() -> None:
-    seen = AccountSeen(
-        account="a",
-        mode=Mode.PAPER,
-        venue="paper",
-        currency="USD",
-        equity_ns=1,
-        equity_micro=980_000_000,
-        day_start_micro=1_000_000_000,
-        peak_micro=1_010_000_000,
-        loss_micro=20_000_000,
-        loss_max_micro=50_000_000,
+def test_use_of_a_limit_has_a_bar_a_share_and_a_word() -> None:
+    def use(name: str, used: int, limit: int, unit: str = "micro", subject: str = "") -> Any:
+        return {
+            "name": name,
+            "used": used,
+            "limit_value": limit,
+            "unit": unit,
+            "subject": subject,
+        }
+
+    text = bars(
+        RiskLimits(),
+        [
+            use("daily_loss_max", 20_000_000, 50_000_000),
+            use("open_orders_max", 150, 200, "count"),
+            use("exposure_bot_max", 9_000_000, 9_000_000, subject="maker"),
+            use("exposure_bot_max", 1_000_000, 9_000_000, subject="other"),
+            use("data_age_ms_max", 2 * 10**9, 10 * 10**9, "ns", "demo:m1"),
+        ],
+        "USD",
     )
-    text = bars(RiskLimits(), seen, 150)
-    assert "20.00 (40 %)" in text
-    assert "30.00 (20 %)" in text
-    assert "150 (75 %)" in text
-    assert "warn" in text
-    assert "(" not in bars(RiskLimits(), None, None)
+    for words in ("20.00 of 50.00", "40 % within", "75 % near", "100 % AT THE LIMIT"):
+        assert words in text
+    for words in ("One bot · maker", "11 % within", "2.0 s of 10 s", "Used, USD"):
+        assert words in text
+    unused = bars(RiskLimits(), [], "USD")
+    assert "nothing uses it now" in unused
+    assert "judged per order" in unused
+    assert "%" not in unused.replace(" %</td>", "")
 
 
 def test_a_set_latch_is_told_and_cannot_be_released_without_an_engine(
@@ -596,10 +595,10 @@ def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: C
 def test_our_orders_stand_in_the_book_in_yes_space() -> None:
     book = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": True}
     order = {"leg": "no", "price_raw": 5_400, "size_raw": 3_000_000, "filled_raw": 1_000_000}
-    text = ladder(book, [order | {"price_decimals": 4, "size_decimals": 6}])
-    assert "<td>0.46</td><td>7</td><td>2</td>" in text
-    assert "<td>0.44</td><td>9</td><td></td>" in text
-    assert "NOT trusted" in ladder(book | {"trusted": False}, [])
+    listed = {"price_decimals": 4, "size_decimals": 6, "listed_kind": "binary"}
+    text = re.sub("<[^>]+>", " ", ladder(book, [order | listed], listed)).split()
+    assert text == ["Side", "Price", "Size", "Ours", "ASK", "46¢", "7", "2", "BID", "44¢", "9"]
+    assert "NOT trusted" in ladder(book | {"trusted": False}, [], listed)
 
 
 # -- journal ---------------------------------------------------------------------------------------

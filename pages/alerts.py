@@ -1,0 +1,54 @@
+"""Alerts: what a person should look at, and what somebody has seen already."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.parts import alert_list, panels
+from pages.parts.clock import now_ns
+from pages.parts.data import ask, engine_id
+from pages.parts.health import health_of
+from storage import views
+from storage.dashboard_views import engine_seen
+
+REFRESH_S = 3.0
+UNSEEN, ALL = "Unseen", "All"
+
+
+@st.fragment(run_every=REFRESH_S)
+def show_alerts(what: str, wanted: str) -> None:
+    """Draw alerts that fit, anew every few seconds."""
+    now = now_ns()
+    alive = health_of(ask(engine_seen), now).alive
+    rows = [
+        row
+        for row in ask(views.alerts, engine_id(), unseen_only=what == UNSEEN)
+        if wanted in " ".join(str(value) for value in row.values()).lower()
+    ]
+    if not rows:
+        panels.empty(
+            "No alert fits."
+            if wanted or what == ALL
+            else "No unseen alert: nothing waits for you.",
+            "The engine writes one when a person should look. Seen ones stay under All.",
+        )
+        return
+    if not alive:
+        panels.note("No engine runs: alerts are as it left them; Seen is offered when one runs.")
+    alert_list.show(rows, alive=alive, now=now)
+
+
+def main() -> None:
+    """Draw the page."""
+    panels.head("Alerts", "From the state database, at most 1 s old, anew every 3 s")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        what = st.segmented_control(
+            "Show", (UNSEEN, ALL), default=UNSEEN, key="alerts_what", required=True
+        )
+        wanted = st.text_input(
+            "Filter", placeholder="any word in it, then Enter", key="alerts_text"
+        )
+    show_alerts(what, wanted.lower())
+
+
+main()

@@ -1,0 +1,57 @@
+"""Alerts as rows a person can answer: what happened, how often, where to look, and Seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from engine.domain.commands import AckAlert
+from pages.parts import commanding, panels
+from pages.parts.names import market
+from pages.parts.words import age, count, moment, utc
+from pages.parts.zone import zone
+from storage.views import Row
+
+TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
+SHOWN_MAX = 25
+
+
+def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
+    """Draw alerts, the latest first, each unseen one with its button."""
+    for row in rows[:SHOWN_MAX]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(line(row, now), width="stretch")
+            unseen = row["acked_ns"] is None and alive
+            if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
+                commanding.send(AckAlert(alert=row["id"]), "ack")
+    if len(rows) > SHOWN_MAX:
+        panels.links(panels.link(f"{len(rows) - SHOWN_MAX:,} more, under Alerts", "alerts"))
+    commanding.show_life("ack")
+
+
+def line(row: Row, now: int) -> str:
+    """Return one alert as HTML: severity as a word and a colour, its text, where to look."""
+    where = " · ".join(_where(row))
+    times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
+    seen = f" · seen by {escape(row['acked_by'])}" if row["acked_ns"] is not None else ""
+    return (
+        f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'
+        f"<b>{escape(row['severity'].upper())}</b> "
+        f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
+        f"<p>{escape(row['text'])}</p>"
+        f'<p class="pb-source">{escape(row["kind"])} · since {moment(row["first_ns"], zone())}'
+        f"{' · ' + where if where else ''}{seen}</p></div>"
+    )
+
+
+def _where(row: Row) -> list[str]:
+    found = []
+    if row["bot"]:
+        found.append(panels.link(f"why: bot {row['bot']}", "bots", bot=row["bot"]))
+    if row["instrument"]:
+        found.append(panels.link(market(row["instrument"]), "orders", fills=row["instrument"]))
+    if row["account"]:
+        found.append(panels.link(f"account {row['account']}", "risk"))
+    return found

@@ -1,0 +1,154 @@
+"""Positions: what is held per market, what it cost, what it is worth, and the fills behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from pages.parts import panels
+from pages.parts.bar import modes_of
+from pages.parts.clock import now_ns
+from pages.parts.data import ask, engine_id
+from pages.parts.health import health_of
+from pages.parts.names import market
+from pages.parts.status_bar import mode_shown
+from pages.parts.tables import choice, table
+from pages.parts.words import NOTHING, age, count, money
+from storage import money_views, views
+from storage.dashboard_views import snapshot
+from storage.views import Row
+
+POSITIONS = {
+    "instrument": ("Market", "market"),
+    "pnl": ("PnL", "gain"),
+    "unrealised": ("Unrealised", "gain"),
+    "yes_settled": ("YES settled", "size"),
+    "yes_pending": ("YES pending", "size"),
+    "no_settled": ("NO settled", "size"),
+    "no_pending": ("NO pending", "size"),
+    "cost": ("Cost", "money"),
+    "value": ("Value", "money"),
+    "mark": ("Mark", "price"),
+    "realised": ("Realised", "gain"),
+    "fees": ("Fees", "fee"),
+    "held_for": ("Held for", "text"),
+    "bot": ("Bot", "text"),
+    "account": ("Account", "text"),
+}
+FILLS = {
+    "at_ns": ("Filled", "time"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "value": ("Value", "money"),
+    "state": ("State", "text"),
+    "liquidity": ("Liquidity", "text"),
+    "fee": ("Fee", "fee"),
+    "order_id": ("Order", "count"),
+}
+REFRESH_S = 2.0
+
+
+def held(mode: Mode, now: int) -> list[Row]:
+    """Return what is held in one mode, each with for how long."""
+    return [
+        {**row, "held_for": age(max(0, now - row["opened_ns"]))}
+        for row in ask(money_views.held, engine_id(), mode=mode)
+    ]
+
+
+def tiles(rows: list[Row]) -> None:
+    """Draw the sums over all positions, currency by currency."""
+    for currency in sorted({row["currency"] for row in rows}):
+        mine = [row for row in rows if row["currency"] == currency]
+        unmarked = sum(row["mark"] is None for row in mine)
+        figures: dict[str, Any] = {
+            "Positions": f"{len(mine):,}",
+            "Cost": money(sum(row["cost"] for row in mine), currency),
+            "Value at mid": money(sum(row["value"] for row in mine), currency),
+            "Unrealised": money(sum(row["unrealised"] or 0 for row in mine), currency, signed=True),
+        }
+        with st.container(horizontal=True, gap="small"):
+            for name, value in figures.items():
+                st.metric(name, value, border=True, height="stretch", width=190)
+        if unmarked:
+            panels.note(
+                f"{count(unmarked, 'position')} without a two-sided book yet: no mark, worth "
+                "nothing in these sums."
+            )
+
+
+@st.fragment(run_every=REFRESH_S)
+def show_positions(mode: Mode) -> None:
+    """Draw positions as they stand, anew every few seconds, and the selected one's fills."""
+    now = now_ns()
+    alive = health_of(ask(snapshot).engine, now).alive
+    if not alive:
+        st.warning(
+            "NO ENGINE IS RUNNING: positions are as of when it stopped.",
+            icon=":material/power_off:",
+        )
+    rows = held(mode, now)
+    if not rows:
+        panels.empty(
+            f"Nothing is held in {mode.upper()}.",
+            "A position appears with the first fill of a bot. Bots are started under Bots.",
+        )
+        panels.links(panels.link("Bots", "bots"), panels.link("All fills", "orders", fills=""))
+        return
+    tiles(rows)
+    told = max(0, now - max(row["updated_ns"] for row in rows))
+    panels.note(
+        f"{mode.upper()} · told by the engine's ledger {age(told)} ago · pending = matched and not "
+        "yet settled: it may still vanish · select a row for its fills"
+    )
+    ids = [(row["account"], row["instrument"]) for row in rows]
+    chosen = choice(rows, POSITIONS, key="positions", ids=ids)
+    row = next((row for row in rows if (row["account"], row["instrument"]) == chosen), None)
+    if row is not None:
+        show_fills(row, mode)
+
+
+def show_fills(row: Row, mode: Mode) -> None:
+    """Draw the fills behind one position, with what is settled of them."""
+    st.subheader(f"Fills of {market(row['instrument'])}")
+    fills = [
+        {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
+        for fill in ask(
+            views.fills,
+            engine_id(),
+            mode=mode,
+            account=row["account"],
+            instrument=row["instrument"],
+        )
+    ]
+    states: dict[str, int] = {}
+    for fill in fills:
+        states[fill["state"]] = states.get(fill["state"], 0) + 1
+    ladder = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
+    panels.note(f"Settlement: {ladder or NOTHING}")
+    panels.links(
+        panels.link("Its orders and why", "orders", fills=row["instrument"]),
+        panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
+    )
+    if fills:
+        table(fills, FILLS, key="position_fills")
+
+
+def main() -> None:
+    """Draw the page."""
+    panels.head("Positions", "From the engine's ledger, at most 1 s old, anew every 2 s")
+    mode = mode_shown(modes_of(ask(snapshot)))
+    if mode is None:
+        panels.empty(
+            "There is no account, so nothing can be held.",
+            "An account is added under Settings; `make run` brings a demo account.",
+        )
+        panels.links(panels.link("Settings", "settings"))
+        return
+    show_positions(mode)
+
+
+main()

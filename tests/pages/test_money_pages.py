@@ -1,0 +1,326 @@
+"""Positions, PnL, alerts, limits, non-orders and Help, over rows as an engine tells them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.decision_log import DecisionLog
+from engine.domain.decisions import Decision, Gate, Unit
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
+from pages.parts import names
+from storage.database import reading, transaction, writing
+from storage.live import (
+    AccountProof,
+    BotSeen,
+    EngineBeat,
+    Receipt,
+    keep_receipt,
+    put_bots,
+    put_engine,
+    put_instrument,
+    raise_alert,
+)
+from storage.projection import register_account
+from storage.settings import latest, save
+from storage.told import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+
+Opened = Callable[..., AppTest]
+M1 = InstrumentId("demo:comet-1")
+MAKER = BotId("maker")
+SHARE = 1_000_000
+
+
+def texts(page: AppTest) -> str:
+    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
+
+
+@pytest.fixture
+def desk(config: Config) -> Config:
+    """A home as an engine leaves it: an account, a bot, a market, a position, use of limits."""
+    now = time.time_ns()
+    instrument = Instrument(
+        id=M1,
+        kind=Kind.BINARY,
+        currency="pUSD",
+        price_decimals=4,
+        size_decimals=6,
+        tick=100,
+        lot=10_000,
+    )
+    held = HoldingSeen(
+        account="demo",
+        instrument=M1,
+        mode=Mode.DEMO,
+        currency="pUSD",
+        bot=MAKER,
+        yes_settled=10 * SHARE,
+        yes_pending=2 * SHARE,
+        no_settled=0,
+        no_pending=0,
+        yes_cost_micro=4_000_000,
+        no_cost_micro=0,
+        value_micro=5_400_000,
+        mid2=9_000,
+        marked_ns=now,
+        realised_micro=700_000,
+        fees_micro=100_000,
+        payout_yes_micro=None,
+    )
+    uses = [
+        LimitUse(name=name, subject=subject, used=6_000_000, limit_value=10**9, unit=Unit.MICRO)
+        for name, subject in (
+            ("exposure_account_max", ""),
+            ("exposure_bot_max", MAKER),
+            ("exposure_instrument_max", M1),
+        )
+    ]
+    with writing(config.state_path) as connection:
+        register_account(
+            connection,
+            engine_id="pitboss",
+            account="demo",
+            mode=Mode.DEMO,
+            venue="demo",
+            currency="pUSD",
+        )
+        save(
+            connection,
+            engine_id="pitboss",
+            who="ann",
+            diff={"accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo"}}},
+            base_version=latest(connection, "pitboss").version,
+            now_ns=5,
+        )
+        put_instrument(connection, "pitboss", instrument, now)
+        put_holdings(connection, "pitboss", [held], now)
+        add_pnl(connection, "pitboss", 1)
+        put_limit_use(
+            connection,
+            "pitboss",
+            account="demo",
+            mode=Mode.DEMO,
+            currency="pUSD",
+            uses=uses,
+            now_ns=now,
+        )
+        beat(connection, {"watching": {MAKER: [M1]}})
+        bot = BotSeen(
+            name=MAKER,
+            mode=Mode.DEMO,
+            account="demo",
+            strategy="market_maker",
+            state="running",
+            error="",
+            capital_micro=10**9,
+            evaluations=5,
+        )
+        put_bots(connection, "pitboss", (bot,), now)
+    return config
+
+
+def beat(connection: Any, detail: dict[str, Any], **changes: Any) -> None:
+    fields: dict[str, Any] = {
+        "state": "RUNNING",
+        "heartbeat_ns": time.time_ns() + 10**9,
+        "started_ns": 1,
+        "pid": os.getpid(),
+        "version": "1",
+        "latched": False,
+        "detail": detail,
+    }
+    put_engine(connection, "pitboss", EngineBeat(**(fields | changes)))
+
+
+def test_positions_show_legs_cost_mark_and_what_they_made(desk: Config, opened: Opened) -> None:
+    del desk
+    page = opened("positions")
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["Unrealised"] == "+1.40 pUSD"
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["instrument"], row["bot"]) == ("comet-1", "maker")
+    assert (row["yes_settled"], row["yes_pending"], row["no_settled"]) == (10, 2, 0)
+    assert (row["mark"], row["cost"], row["pnl"]) == (45.0, 4.0, 2.0)
+
+
+def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) -> None:
+    del desk
+    page = opened("positions", state={"chosen:positions": ("demo", M1)})
+    assert page.subheader[0].value == "Fills of comet-1"
+    assert "/orders?fills=demo%3Acomet-1" in texts(page)
+
+
+def test_positions_without_an_account_and_without_any_say_what_to_do(
+    config: Config, opened: Opened
+) -> None:
+    assert "There is no account" in texts(opened("positions"))
+    st.cache_data.clear()
+    with writing(config.state_path) as connection:
+        register_account(
+            connection,
+            engine_id="pitboss",
+            account="demo",
+            mode=Mode.DEMO,
+            venue="demo",
+            currency="pUSD",
+        )
+    page = opened("positions")
+    assert "Nothing is held in DEMO" in texts(page)
+    assert "NO ENGINE IS RUNNING" in page.warning[0].value
+
+
+def test_overview_has_pnl_by_period_and_bot_and_the_money_at_risk(
+    desk: Config, opened: Opened
+) -> None:
+    del desk
+    page = opened("overview")
+    metrics = {metric.label: metric.value for metric in page.metric}
+    assert metrics["All"] == "+2.00 pUSD"
+    assert metrics["7 d"] == "+0.00 pUSD" or metrics["7 d"] == "0.00 pUSD"
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["bot"], row["total"], row["realised"]) == ("maker", 2.0, 0.7)
+    shown = texts(page)
+    assert "Money at risk, worst case: 6.00 pUSD" in shown
+    assert "100 %" in shown
+
+
+def test_an_alert_is_marked_as_seen_by_a_command(desk: Config, opened: Opened) -> None:
+    alert = RaiseAlert(severity=Severity.CRITICAL, kind="tape", text="the disk is full", bot=MAKER)
+    with writing(desk.state_path) as connection:
+        raise_alert(connection, "pitboss", alert, None, time.time_ns())
+    for name in ("alerts", "overview"):
+        page = opened(name)
+        assert "the disk is full" in texts(page)
+        assert "/bots?bot=maker" in texts(page)
+    next(button for button in page.button if button.label == "Seen").click().run()
+    with reading(desk.state_path) as connection:
+        kind, who = connection.execute("SELECT kind, who FROM commands").fetchone()
+    assert (kind, who) == ("AckAlert", "operator")
+
+
+def test_no_alert_says_so(config: Config, opened: Opened) -> None:
+    del config
+    assert "nothing waits for you" in texts(opened("alerts"))
+
+
+def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: Opened) -> None:
+    with writing(desk.state_path) as connection:
+        connection.execute(
+            "INSERT INTO equity VALUES ('pitboss', 'demo', ?, 'demo', 'pUSD', 990000000, "
+            "991000000, 900000000, 1000000000, 1010000000)",
+            (time.time_ns(),),
+        )
+        beat(connection, {"not_placing": {"demo": ["user_feed: not connected"]}})
+    page = opened("risk")
+    shown = texts(page)
+    assert "6.00 of 1,000.00" in shown
+    assert "Equity at 00:00 UTC was 1,000.00 pUSD" in shown
+    assert "user_feed: not connected" in page.warning[0].value
+
+
+def test_the_latest_receipt_is_read_on_risk(desk: Config, opened: Opened) -> None:
+    proof = AccountProof(
+        account="demo",
+        mode=Mode.DEMO,
+        open_at_latch=3,
+        cancelled=2,
+        not_cancelled=((7, "matched"),),
+        in_flight_waited_ms=12.0,
+        listings=2,
+        unknown=0,
+        live=0,
+        inventory=((M1, 10 * SHARE, 0),),
+        foreign=(),
+        missing=(),
+    )
+    receipt = Receipt(
+        id="kill-1",
+        who="ann",
+        reason="KILL",
+        latched_ns=10**18,
+        first_cancel_ns=10**18 + 2_500_000,
+        told_ns=10**18 + 10**9,
+        proven=True,
+        accounts=(proof,),
+    )
+    with writing(desk.state_path) as connection, transaction(connection):
+        keep_receipt(connection, "pitboss", "kill receipt", receipt)
+    shown = texts(opened("risk"))
+    for words in ("PROVEN", "2.5 ms", "order 7: matched", "comet-1: 10.00 YES"):
+        assert words in shown
+
+
+def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: Opened) -> None:
+    log = DecisionLog(desk.decisions_path, engine_id="pitboss")
+    gates = (Gate("healthy", True, 1.0, 1.0), Gate("data_age_ms", False, 7_200.0, 5_000.0))
+    for number in (1, 2):
+        log.append(
+            Decision(
+                number=number,
+                bot=MAKER,
+                instrument=M1,
+                at_ns=time.time_ns(),
+                regime="halted",
+                inputs=(),
+                build_up=(),
+                gates=gates,
+                outcome="data_age_ms",
+                intent=None,
+            )
+        )
+    log.close()
+    page = opened("bots", bot="maker")
+    row = page.dataframe[1].value.iloc[0]
+    assert row["would"].startswith(
+        "would quote if: the book was proven lately, ms (now 7,200, needs"
+    )
+    assert row["again"].endswith("2\N{MULTIPLICATION SIGN}")
+    page = opened("bots", bot="maker", state={"chosen:why_maker": M1})
+    shown = texts(page)
+    assert "1 of 2 gates passed (would quote if" in shown
+    assert "the same 2 times in a row" in shown
+
+
+def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened: Opened) -> None:
+    del config
+    page = opened("help")
+    assert "Make a bot of your own" in texts(page)
+    for topic, words in (
+        ("What am I looking at", "Equity at risk&#x27;s marks"),
+        ("Glossary", "Pending tokens cannot be sold"),
+        ("Going live", "does not trade real money yet"),
+        ("Shortcuts", "Ctrl+Shift+K"),
+    ):
+        page.segmented_control(key="help_topic").set_value(topic).run()
+        assert words in texts(page)
+    page.segmented_control(key="help_topic").set_value("Glossary").run()
+    page.text_input(key="help_search").set_value("latch").run()
+    assert "Receipt" not in texts(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("demo:comet-1", "comet-1"),
+        ("demo:btc-updown-5m-1795266900", "btc-updown-5m 13:15"),
+        ("polymarket:0x" + "ab" * 32, "0xabababab…abab"),
+        ("plain", "plain"),
+    ],
+)
+def test_markets_have_short_names(name: str, short: str) -> None:
+    assert names.market(name) == short
+
+
+def test_prices_are_in_the_venues_own_style() -> None:
+    assert names.price(0.615, in_cents=True) == "61.5\N{CENT SIGN}"
+    assert names.price(65_000.5, in_cents=False) == "65,000.5"
+    assert names.price(None, in_cents=True) == "\N{EN DASH}"
+    assert names.size(None, 1_500) == "1,500 increments"
