@@ -30,6 +30,7 @@ COLUMNS = {
 WORKER_AGE_NS_MAX = 10 * SECOND_NS
 SILENT_NS = 30 * SECOND_NS
 MB = 1_000_000
+FACTS_SHOWN = 4
 
 
 def worker_age_ns() -> int | None:
@@ -110,15 +111,26 @@ def _bar(row: Mapping[str, Any]) -> None:
 
 def listed(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job as a row of the table."""
-    ended = row["state"] in JOB_ENDS
+    ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
     until = row["finished_ns"] if ended else now_ns()
     share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING
     return {
         **row,
-        "share": share,
+        "share": "100 %" if done else share,
         "took": age(until - row["started_ns"]) if row["started_ns"] and until else NOTHING,
-        "words": row["error"] or row["note"],
+        "words": brought(row["result"]) if done else row["error"] or row["note"],
     }
+
+
+def brought(result: str) -> str:
+    """Return the first plain facts of a result in a line: run 7, fills 12, pnl −1.5."""
+    facts = json.loads(result or "{}")
+    plain = [
+        f"{name.replace('_', ' ')} {_text(value)}"
+        for name, value in facts.items()
+        if isinstance(value, int | float | str)
+    ]
+    return ", ".join(plain[:FACTS_SHOWN])
 
 
 def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
