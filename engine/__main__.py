@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ class CommandModule(Protocol):
         """Do it and return the exit code."""
         ...
 
+
+HEARS_KILL = ("run", "kill")
+"""Commands that hear KILL as a signal."""
 
 COMMANDS = {
     "doctor": Command("engine.doctor", "examine this machine and this installation"),
@@ -171,6 +175,10 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
             name, help=command.help, description=command.help, conflict_handler="resolve"
         )
         if name == asked:
+            if name in HEARS_KILL:
+                # Before any import: a library's own thread that does not know the signal would
+                # be given it, and that would end the engine.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
             module = cast("CommandModule", importlib.import_module(command.module))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.

@@ -40,7 +40,10 @@ ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYE
 
 
 def block_signal() -> None:
-    """Keep SIGUSR1 for the thread that waits for it. The first thing an engine does."""
+    """Keep SIGUSR1 for the thread that waits for it. The first thing an engine does.
+
+    The command line has done so before its imports; here for whoever comes another way.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
@@ -69,8 +72,13 @@ class KillWatch:
             prepare_spare(path)
         except OSError as error:
             self._told_hung(f"no spare of the latch could be made: {error}")
-        for target, name in ((self._wait, "kill-signal"), (self._look, "kill-file")):
-            threading.Thread(target=target, name=name, daemon=True).start()
+        waiting = threading.Thread(target=self._wait, name="kill-signal", daemon=True)
+        waiting.start()
+        # A thread older than the block (a library's) may be given the signal: it is handed on.
+        signal.signal(
+            signal.SIGUSR1, lambda number, _: signal.pthread_kill(waiting.ident or 0, number)
+        )
+        threading.Thread(target=self._look, name="kill-file", daemon=True).start()
 
     def _wait(self) -> None:
         while True:

@@ -19,8 +19,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ACCOUNT = AccountId("demo")
 
 PROGRAM = """
-import sys, time
+import signal, sys, threading, time
 from pathlib import Path
+if sys.argv[2] == "stranger":
+    # A library's thread, older than the block: it is given the signal first.
+    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
 from engine.clock import WallClock
 from engine.live_kill import KillWatch, block_signal
 
@@ -71,6 +74,13 @@ def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     out, _ = program.communicate(timeout=20)
     assert (program.returncode, out) == (0, "taken signal\n")
     assert read_latch(tmp_path / "KILL") is not None
+
+
+def test_signal_given_to_a_librarys_thread_is_handed_on(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "stranger")
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken signal\n")
 
 
 def test_latch_set_by_hand_counts_like_the_signal(tmp_path: Path) -> None:
