@@ -13,7 +13,7 @@ from collections.abc import Callable
 from engine.bots.bot import Bot, BotState, Cell
 from engine.bots.marks import inventory_of, mark_of
 from engine.caches.markets import MarketCache
-from engine.caches.views import BookView, InventoryView
+from engine.caches.views import BookView
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
 from engine.domain.events import (
@@ -218,8 +218,11 @@ class Desk:
                 # One that is in the list twice has its next time by then.
                 if cell.due_ns is not None and cell.due_ns <= now_ns:
                     self._evaluate(cell, now_ns)
-        self._effects += self.executor.plan(now_ns)
-        effects, self._effects = self._effects, []
+        planned, effects = self.executor.plan(now_ns), self._effects
+        if not effects:
+            return planned
+        self._effects = []
+        effects += planned
         return effects
 
     def _evaluate(self, cell: Cell, now_ns: int, *, fit: bool = True) -> None:
@@ -283,15 +286,9 @@ class Desk:
         executor = self.executor
         busy = executor.open_and_unknown[0] or executor.ledger.held or not executor.healthy
         self._second_ns = now_ns - now_ns % SECOND_NS + (SECOND_NS if busy else IDLE_NS)
-        for instrument in self.executor.concerned():
+        for instrument in executor.concerned():
             self._mark(instrument, now_ns)
-        self._effects += self.executor.receive(TimerFired(name="second"), now_ns)
-
-    # -- what strategies may see -------------------------------------------------------------------
-
-    def inventory(self, instrument: InstrumentId) -> InventoryView:
-        """Return what the account holds in the instrument, in YES-space."""
-        return inventory_of(self.executor, self.cache.views[instrument].instrument)
+        self._effects += executor.receive(TimerFired(name="second"), now_ns)
 
     def start(self, now_ns: int) -> None:
         """Let all idle bots run; the second's tick starts here."""

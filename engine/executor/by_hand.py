@@ -101,7 +101,7 @@ class ByHand:
         table = self._table
         post.bot = MANUAL
         table.exposure.assign(post.instrument.id, MANUAL)
-        known = table.create(draft, MANUAL, post, now_ns)
+        known = table.take(table.make(draft, MANUAL, post, now_ns), post)
         self._outbox.effects.append(PlaceOrder(order=known.order))
         self._proofs.placed(MANUAL, post.instrument.id)
         return known

@@ -109,6 +109,19 @@ class Ledger:
         if more_tokens:
             self._own(order.instrument).leg(order.leg).reserved += more_tokens
 
+    def reserve(self, order: Order) -> None:
+        """Reserve what a new order may take. BrokenInvariant where that is not free."""
+        if order.side is not _BUY or not order.post_only:
+            self.commit(order, order.size)
+            return
+        state = self.state
+        divisor = state.instruments[order.instrument].value_divisor
+        cash = -(-order.price * order.size // divisor)
+        if cash > state.cash_settled_micro - state.cash_reserved_micro:
+            self._must_be_free(order, cash, 0)
+        state.reservations[order.id] = Reservation(order.instrument, order.leg, cash, 0)
+        state.cash_reserved_micro += cash
+
     def release(self, order: Order) -> None:
         """Give back all a working order reserved; nothing where it is given back already."""
         state = self.state

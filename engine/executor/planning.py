@@ -14,7 +14,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
-from engine.domain.orders import OrderId
+from engine.domain.orders import Order, OrderId
 from engine.executor.by_hand import reduces
 from engine.executor.outbox import Outbox
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
@@ -190,38 +190,53 @@ class Planning:
         mark, bot, table = post.mark, post.bot, self._table
         if bot is None or mark is None or mark.proof_ns is None:
             return None
+        order = table.make(draft, bot, post, now_ns)
+        age_ns = now_ns - mark.proof_ns
+        if not self._gate.permits(order, age_ns, table.live_count):
+            size = self._judged(post, order, left, age_ns, now_ns)
+            if not size:
+                return None
+            if size != order.size:
+                order = msgspec.structs.replace(order, size=size)
+        known = table.take(order, post)
+        self._places.append(PlaceOrder(order=order))
+        self.orders_placed += 1
+        self._proofs.placed(bot, order.instrument)
+        return known
+
+    def _judged(
+        self, post: Post, order: Order, left: list[Residual], age_ns: int, now_ns: int
+    ) -> int:
+        """Return how much of an order risk allows; 0 = nothing. Notes what is left."""
+        instrument, leg, side = post.instrument, order.leg, order.side
         answer = self._gate.check(
             Proposal(
-                bot=bot,
-                instrument=post.instrument,
-                leg=draft.leg,
-                side=draft.side,
-                price=draft.price,
-                size=draft.size,
-                reducing=reduces(table, post.instrument, draft.leg, draft.side),
-                post_only=draft.post_only,
+                bot=order.bot,
+                instrument=instrument,
+                leg=leg,
+                side=side,
+                price=order.price,
+                size=order.size,
+                reducing=reduces(self._table, instrument, leg, side),
+                post_only=order.post_only,
             ),
-            mark_age_ns=now_ns - mark.proof_ns,
-            open_orders=table.live_count,
+            mark_age_ns=age_ns,
+            open_orders=self._table.live_count,
             now_ns=now_ns,
         )
         if isinstance(answer, Denied):
             self.denials[answer.reason] += 1
             post.denied = answer
-            left.append(_left(post, draft, _RISK, draft.size))
-            return None
-        if answer.size != draft.size:
-            left.append(_left(post, draft, _RISK, draft.size - answer.size))
-            draft = msgspec.structs.replace(draft, size=answer.size)
-            value = post.instrument.proceeds_micro(draft.price, draft.size)
-            if not draft.post_only and value < post.instrument.notional_min_micro:
-                left.append(_left(post, draft, _BELOW_MIN, draft.size))
-                return None
-        known = table.create(draft, bot, post, now_ns)
-        self._places.append(PlaceOrder(order=known.order))
-        self.orders_placed += 1
-        self._proofs.placed(bot, post.instrument.id)
-        return known
+            left.append(_left(post, order, _RISK, order.size))
+            return 0
+        size = answer.size
+        if size != order.size:
+            left.append(_left(post, order, _RISK, order.size - size))
+            value = instrument.proceeds_micro(order.price, size)
+            if not order.post_only and value < instrument.notional_min_micro:
+                left.append(_left(post, order, _BELOW_MIN, size))
+                return 0
+        return size
 
     # -- a basket ----------------------------------------------------------------------------------
 
@@ -264,7 +279,7 @@ class Planning:
             del self._places[before:]
 
 
-def _left(post: Post, draft: Draft, reason: ResidualReason, size: int) -> Residual:
+def _left(post: Post, draft: Draft | Order, reason: ResidualReason, size: int) -> Residual:
     """Return what is left of a draft, in YES-space."""
     no = draft.leg is _NO
     bid = (draft.side is _BUY) is not no

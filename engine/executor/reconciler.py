@@ -238,8 +238,11 @@ class Reconciler:
         """Book what was missed; news of what is known only moves it on."""
         asked_ns = self.questions.answered(Question.FILLS)
         table = self._table
+        known, states = table.orders, table.ledger.state.fills.states
         for fill in event.fills:
-            if fill.order in table.orders or fill.order > table.last_id:
+            if fill.order in known and states.get(fill.fill) is fill.state:
+                continue  # most of a listing is told again as it stands
+            if fill.order in known or fill.order > table.last_id:
                 self._book(fill, now_ns)
             # else: an order that was forgotten after all its fills had been decided
         if asked_ns is not None and event.since_ns <= self.questions.fills_since_ns:

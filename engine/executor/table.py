@@ -98,9 +98,9 @@ class OrderTable(Memory):
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def create(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Working:
-        """Make a numbered order: what it may take is reserved, its exposure counted."""
-        order = Order(
+    def make(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Order:
+        """Return a draft as the order it would be; nothing is done until it is taken."""
+        return Order(
             account=self.account,
             id=OrderId(self.last_id + 1),
             bot=bot,
@@ -116,7 +116,10 @@ class OrderTable(Memory):
             fence=self._fence,
             decision=0 if post.wish is None else post.wish.decision,
         )
-        self.ledger.commit(order, draft.size)
+
+    def take(self, order: Order, post: Post) -> Working:
+        """Take a new order: what it may take is reserved, its exposure counted."""
+        self.ledger.reserve(order)
         self.last_id = order.id
         known = working_of(order, post.instrument)
         self._live(known, post)

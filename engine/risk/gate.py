@@ -7,11 +7,11 @@ allowed, one micro-unit over is not.
 
 from __future__ import annotations
 
-import msgspec
-
-from engine.domain.instruments import BotId, Instrument, Leg, Side
+from engine.domain.instruments import BotId, Leg, Side
+from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
+from engine.risk.answers import Allowed, Denied, Numbers, Proposal
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.instrument_risk import InstrumentRisk
@@ -19,38 +19,8 @@ from engine.risk.reasons import MEANINGS, DenyReason
 
 __all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "Proposal", "RiskGate"]
 
-_BASE = Leg.BASE
-
-Numbers = tuple[tuple[str, int], ...]
-
-
-class Allowed(msgspec.Struct, frozen=True):
-    """The order may be placed with this size, a multiple of the lot, never more than asked."""
-
-    size: int
-
-
-class Denied(msgspec.Struct, frozen=True):
-    """The order must not be placed: why, and every number that was looked at."""
-
-    reason: DenyReason
-    numbers: Numbers
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An order the planner would like to place. Price and size in the leg's increments."""
-
-    bot: BotId
-    instrument: Instrument
-    leg: Leg
-    side: Side
-    price: int
-    size: int
-    reducing: bool
-    """True for a SELL of settled inventory, and for a BUY of the leg that closes what is held:
-    passes exposure limits where it adds no risk."""
-    post_only: bool = True
-    """False where the order may take: its taker fee is then part of the worst case."""
+_NO, _BASE = Leg.NO, Leg.BASE
+_BUY = Side.BUY
 
 
 class RiskGate:
@@ -125,6 +95,50 @@ class RiskGate:
             self._scale()
         return self._sized(proposal, self._exposure.of(proposal.instrument.id))
 
+    def permits(self, order: Order, mark_age_ns: int, open_orders: int) -> bool:
+        """Say whether an order passes whole; where it does not, `check` says why, or how much may.
+
+        `mark_age_ns` and `open_orders` as for `check`. Nearly all orders pass, so that answer is
+        found without a proposal.
+        """
+        breakers, risk = self._breakers, self._exposure.of(order.instrument)
+        if breakers.latched or breakers.stopped is not None or mark_age_ns > self._age_ns_max:
+            return False
+        if open_orders >= self._orders_max:
+            return False
+        if breakers.day_start_equity_micro != self._anchor:
+            self._scale()
+        price, size, leg = order.price, order.size, order.leg
+        value = -(-price * size // risk.divisor)
+        if not self._value_min <= value <= self._value_max or not _legal(risk, leg, price, size):
+            return False
+        added = value
+        if order.side is not _BUY or not order.post_only or risk.maker_pays:
+            added = risk.loss_micro(leg, order.side, price, size, order.post_only)
+        yes, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
+        if leg is _BASE or (leg is _NO) is (order.side is _BUY):
+            yes += added
+        else:
+            no += added
+        would_be = max(no, yes)
+        return self._within(order.bot, risk, max(0, would_be))
+
+    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int) -> bool:
+        """Say whether an instrument's exposure may be this much under every limit."""
+        grown = would_be - risk.micro
+        exposure = self._exposure
+        account = exposure.account.micro + grown
+        bot_micro = risk.bot_sum.micro + grown
+        if risk.bot != bot:
+            bot_micro = exposure.bot_micro(bot) + would_be
+        return (
+            would_be <= self._instrument_max
+            and risk.market_sum.micro + grown <= self._market_max
+            and bot_micro <= self._bot_max
+            and account <= self._account_max
+            and account + exposure.others_micro <= self._total_max
+        )
+
     def _stale(self, mark_age_ns: int | None) -> Denied:
         limit = ("data_age_ns_max", self._age_ns_max)
         if mark_age_ns is None:
@@ -152,20 +166,7 @@ class RiskGate:
         grown = would_be - risk.micro
         if grown <= 0 and proposal.reducing:
             return Allowed(size)
-        exposure = self._exposure
-        account = exposure.account.micro + grown
-        if (
-            would_be <= self._instrument_max
-            and risk.market_sum.micro + grown <= self._market_max
-            and (
-                risk.bot_sum.micro + grown
-                if risk.bot == proposal.bot
-                else self._bot_rest(proposal, risk) + would_be
-            )
-            <= self._bot_max
-            and account <= self._account_max
-            and account + exposure.others_micro <= self._total_max
-        ):
+        if self._within(proposal.bot, risk, would_be):
             return Allowed(size)
         return self._shrunk(proposal, risk, size)
 
@@ -238,6 +239,14 @@ class RiskGate:
         for reason, rest, limit in levels:
             numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
         return tuple(numbers)
+
+
+def _legal(risk: InstrumentRisk, leg: Leg, price: int, size: int) -> bool:
+    """Say whether leg and price can belong to the instrument, and the size is whole and enough."""
+    instrument = risk.instrument
+    if size <= 0 or size % instrument.lot or size < instrument.size_min:
+        return False
+    return price > 0 and (leg is not _BASE if risk.one > price else leg is _BASE and not risk.one)
 
 
 def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, ceiling: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot, BotState
+from engine.bots.marks import inventory_of
 from engine.domain.effects import CancelOrders, PlaceOrder, RaiseAlert, Severity
 from engine.domain.events import (
     BookChanged,
@@ -461,7 +462,7 @@ def test_tokens_of_no_are_a_short_position_in_yes_space(
     assert (order.leg, order.side, order.price) == (Leg.NO, Side.BUY, 4_700)
     stage.accept(order)
     stage.fill(order, 8, FillState.MATCHED)
-    view = stage.desk.inventory(ONE)
+    view = inventory_of(stage.desk.executor, stage.desk.cache.views[ONE].instrument)
     assert (view.position, view.no_pending, view.no_settled) == (-8 * SHARE, 8 * SHARE, 0)
     assert view.average_price == 5_300
     # 20 are wished whatever is held: 12 still rest, 8 were placed anew.
