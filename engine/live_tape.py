@@ -59,6 +59,8 @@ class TapeDeck:
         self.recording: Recording = open_recording(replay.path)
         self.told: dict[str, Any] = {}
         """What came of it, once it was played."""
+        self.torn: BadInput | None = None
+        """Where the recording is torn; None = it is not, as far as it was played."""
 
     def bot(self) -> Bot:
         """Return the bot, fresh. Raises ConfigError for its parameters."""
@@ -161,8 +163,11 @@ class TapeDeck:
                 speed=options.speed,
                 stop_after=options.events,
             )
+        except BadInput as error:
+            self.torn = error  # everything whole before it was played, and is stopped in order
         finally:
-            self.told = self._tell(house.ended.done(), (self._wall_ns() - started_ns) / 1e9)
+            cut = house.ended.done() or self.torn is not None
+            self.told = self._tell(cut, (self._wall_ns() - started_ns) / 1e9)
         house.log.info("tape.played", events=player.events, whole=self.told["whole"])
         house.end()
         await player.linger()

@@ -79,6 +79,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
     _held(config, lambda: play(config, deck))
     told = deck.judged()
     print(json.dumps(told) if args.json else live_tape_options.describe(told))  # noqa: T201 the answer
+    if deck.torn is not None:
+        raise deck.torn
     return 0 if told.get("same_as_replay", True) else 1
 
 

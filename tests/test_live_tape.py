@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import signal
 import sqlite3
@@ -121,6 +122,20 @@ def test_wrong_argument_is_named(words: list[str], told: str) -> None:
     add_arguments(parser)
     with pytest.raises(ConfigError, match=told):
         tape_options(parser.parse_args(words))
+
+
+def test_torn_recording_is_played_to_the_tear_and_stopped_in_order(
+    programs: Programs, tape: Path, tmp_path: Path
+) -> None:
+    whole = gzip.compress(tape.read_bytes())
+    torn = tmp_path / "torn.jsonl.gz"
+    torn.write_bytes(whole[: len(whole) // 2])
+    assert play(programs, torn, "--speed", "max", "--verify").wait(90) == 3
+    found = told(programs)
+    assert not found["whole"]
+    assert found["events"] > 100
+    assert proven(programs, STOP_PROOF)
+    assert "torn.jsonl.gz, line" in (programs.home / "run.log").read_text()
 
 
 def test_recording_that_is_not_there_is_a_bad_file(
