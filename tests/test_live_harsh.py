@@ -31,7 +31,15 @@ from storage.latch import read_latch
 from storage.live import KILL_PROOF, Receipt
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
-from tests.live_programs import ACCOUNT, BOT, REPOSITORY, Programs, check_books, free_port
+from tests.live_programs import (
+    ACCOUNT,
+    BOT,
+    REPOSITORY,
+    Programs,
+    answers,
+    check_books,
+    free_port,
+)
 from tests.live_programs import prepare as prepare_state
 
 HANGING = """
@@ -54,8 +62,17 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """One home for all short forms: an engine that lives is not started again."""
+    made = Programs(tmp_path_factory.mktemp("desk"), free_port())
+    prepare_state(made.state)
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
+def alone(tmp_path: Path) -> Iterator[Programs]:
     made = Programs(tmp_path, free_port())
     prepare_state(made.state)
     yield made
@@ -63,11 +80,25 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 
 def trading(programs: Programs) -> subprocess.Popen[bytes]:
-    programs.demo()
-    engine = programs.engine()
-    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    """See that demo exchange and engine run and that an order rests; give the engine."""
+    if not answers(programs.port):
+        programs.demo()
+    engine = living_engine(programs) or programs.engine()
+    if (programs.home / "KILL").exists():
+        programs.until(lambda: released(programs), "the latch is released")
+    if programs.command(StartBot(bot=BOT)).state is not CommandState.DONE:
+        programs.command(ResumeBot(bot=BOT))
     programs.until(lambda: programs.live() > 0, "an order rests")
     return engine
+
+
+def living_engine(programs: Programs) -> subprocess.Popen[bytes] | None:
+    living = [one for one in programs.running if one.poll() is None and "run" in list(one.args)]  # type: ignore[arg-type]
+    return living[-1] if living else None
+
+
+def released(programs: Programs) -> bool:
+    return programs.command(ReleaseLatch(reason="tested")).state is CommandState.DONE
 
 
 class Watch:
@@ -165,7 +196,7 @@ def kill_while_locked(
 
 def again(programs: Programs) -> None:
     """Release the latch and trade on."""
-    assert programs.command(ReleaseLatch(reason="tested")).state is CommandState.DONE
+    assert released(programs)
     assert programs.command(ResumeBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests again")
 
@@ -187,48 +218,49 @@ def test_locked_journal_delays_no_kill_and_lets_no_order_out(programs: Programs)
 
 
 @pytest.mark.soak
-def test_databases_locked_for_ten_seconds_lose_nothing(programs: Programs) -> None:
-    engine = trading(programs)
+def test_databases_locked_for_ten_seconds_lose_nothing(alone: Programs) -> None:
+    engine = trading(alone)
     for name in ("pitboss.db", "journal.db"):
-        kill_while_locked(programs, engine, name, 10.0)
-        again(programs)
+        kill_while_locked(alone, engine, name, 10.0)
+        again(alone)
         time.sleep(3)
         assert engine.poll() is None
-    stop(programs, engine)
+    stop(alone, engine)
 
 
-def test_hung_engine_is_ended_and_its_successor_proves(programs: Programs, tmp_path: Path) -> None:
-    use_strategy(programs, "hanging")
+def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path: Path) -> None:
+    use_strategy(alone, "hanging")
     flag = tmp_path / "hang"
-    programs.demo()
-    words = (str(flag), "run", "--demo", f"http://127.0.0.1:{programs.port}")
-    engine = hanging(programs, words)
-    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.live() > 0, "an order rests")
+    alone.demo()
+    words = (str(flag), "run", "--demo", f"http://127.0.0.1:{alone.port}")
+    engine = hanging(alone, words)
+    assert alone.command(StartBot(bot=BOT)).state is CommandState.DONE
+    alone.until(lambda: alone.live() > 0, "an order rests")
     flag.touch()
-    programs.until(lambda: silent(programs), "its loop hangs")
+    alone.until(lambda: silent(alone), "its loop hangs")
     since_ns, began = time.time_ns(), time.monotonic()
     engine.send_signal(signal.SIGUSR1)
     assert engine.wait(10) == HUNG
     ended = time.monotonic() - began
-    latch = read_latch(programs.home / "KILL")
+    latch = read_latch(alone.home / "KILL")
     assert latch is not None
     assert latch.who == "signal"
-    assert "did not take the KILL latch" in (programs.home / "run" / "last_error").read_text()
-    hanging(programs, words)  # the supervisor's part; the strategy would still hang
-    programs.until(lambda: proven(programs, since_ns), "the KILL is proven")
+    assert "did not take the KILL latch" in (alone.home / "run" / "last_error").read_text()
+    hanging(alone, words)  # the supervisor's part; the strategy would still hang
+    alone.until(lambda: proven(alone, since_ns), "the KILL is proven")
     print(
         f"\nhung engine: latch durable {(latch.at_ns - since_ns) / 1e6:.0f} ms and process ended "
         f"{1000 * ended:.0f} ms after the signal, PROVEN {time.monotonic() - began:.2f} s after it"
     )
     assert ended < 1.5
-    programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
+    alone.until(lambda: alone.live() == 0, "every order has its end in the projection")
 
 
 def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
     engine = trading(programs)
     engine.kill()
     engine.wait(10)
+    assert programs.live() > 0
     since_ns, began = time.time_ns(), time.monotonic()
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
     with Watch(programs.port) as watch:
@@ -247,10 +279,10 @@ def test_healthy_engine_cancels_at_once(programs: Programs) -> None:
 
 
 @pytest.mark.soak
-def test_healthy_engine_cancels_at_once_every_time(programs: Programs) -> None:
-    engine = trading(programs)
-    kill_healthy(programs, engine, times=20)
-    stop(programs, engine)
+def test_healthy_engine_cancels_at_once_every_time(alone: Programs) -> None:
+    engine = trading(alone)
+    kill_healthy(alone, engine, times=20)
+    stop(alone, engine)
 
 
 def kill_healthy(programs: Programs, engine: subprocess.Popen[bytes], times: int) -> None:
