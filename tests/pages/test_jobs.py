@@ -22,6 +22,7 @@ from storage.database import reading, transaction, writing
 from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
 from storage.recordings import Figures, begin_recording, note_figures
 from storage.schedule import ScheduleSeen, put_schedule
+from storage.settings import latest
 from storage.users import ENGINE_ID
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
@@ -214,8 +215,50 @@ def test_the_schedule_shows_what_is_next(opened: Opened, config: Config) -> None
     )
     with writing(config.state_path) as connection, transaction(connection):
         put_schedule(connection, ENGINE_ID, (entry,), 1)
-    [row] = opened("jobs").dataframe[0].value.to_dict("records")
+    page = opened("jobs")
+    [row] = page.dataframe[0].value.to_dict("records")
     assert (row["name"], row["cron"]) == ("backup", "10 2 * * *")
+    page.session_state["chosen:schedule"] = "backup"
+    page.run()
+    assert "nobody would take a command" in texts(page)
+
+
+def scheduled(opened: Opened, config: Config) -> AppTest:
+    run_engine(config)
+    entry = ScheduleSeen(name="backup", cron="10 2 * * *", what="job backup", next_ns=None)
+    with writing(config.state_path) as connection, transaction(connection):
+        put_schedule(connection, ENGINE_ID, (entry,), 1)
+    page = opened("jobs")
+    page.session_state["chosen:schedule"] = "backup"
+    page.run()
+    return page
+
+
+def test_an_entry_is_asked_for_now(opened: Opened, config: Config) -> None:
+    press(scheduled(opened, config), "Ask for backup now")
+    assert left(config) == [RunJob(job="backup", arguments="{}")]
+
+
+def test_an_entry_is_changed_as_a_setting_with_its_diff(opened: Opened, config: Config) -> None:
+    page = scheduled(opened, config)
+    page.text_input(key="cron_backup").set_value("30 4 * * *")
+    page.checkbox(key="on_backup").uncheck()
+    press(page, "Show what changes")
+    shown = texts(page)
+    assert "schedule.backup.cron" in shown
+    assert "30 4 * * *" in shown
+    press(page, "Save these changes")
+    with reading(config.state_path) as connection:
+        saved = latest(connection, ENGINE_ID).document.schedule
+    assert (saved["backup"].cron, saved["backup"].on) == ("30 4 * * *", False)
+    assert saved["compact"].on
+
+
+def test_a_time_that_is_no_time_is_not_saved(opened: Opened, config: Config) -> None:
+    page = scheduled(opened, config)
+    page.text_input(key="cron_backup").set_value("tonight")
+    press(page, "Show what changes")
+    assert "Not valid, nothing was saved" in page.error[0].value
 
 
 def record(config: Config, name: str = "day") -> None:
