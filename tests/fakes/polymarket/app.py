@@ -18,7 +18,7 @@ from tests.fakes.polymarket import (
     rest_gamma,
     rest_orders,
 )
-from tests.fakes.polymarket.faults import Fault
+from tests.fakes.polymarket.faults import CLOUDFLARE, Fault
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.venue import Venue
 from tests.fakes.polymarket.web import VENUE, Handler, answer, closed, refused
@@ -86,6 +86,10 @@ async def faulty(request: web.Request, handler: Handler) -> web.StreamResponse:
     venue, path = request.app[VENUE], request.path
     if path.startswith((CONTROL, "/ws/")):
         return await handler(request)
+    if request.headers.get("User-Agent", "").startswith("Python-urllib"):
+        return web.Response(
+            text=CLOUDFLARE.format(title="Forbidden"), status=403, content_type="text/html"
+        )
     strike, method = venue.faults.strike, request.method
     if (slow := strike(("latency",), path, venue.clock.now_ns(), method=method)) is not None:
         jitter_ms = float(slow.args.get("jitter_ms", 0)) * venue.faults.draw()

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.domain.instruments import Leg
 from tests.fakes.polymarket.books import LEGS
+from tests.fakes.polymarket.contracts import PUSD
 from tests.fakes.polymarket.listing import Listed
-from tests.fakes.polymarket.signing import CONTRACTS
 from tests.fakes.polymarket.venue import Venue
 
 S = 1_000_000_000
@@ -54,7 +54,7 @@ def compact_market(venue: Venue, market: Listed) -> dict[str, Any]:
 def clob_market(venue: Venue, market: Listed) -> dict[str, Any]:
     """Return `/markets/{cid}`."""
     least, spread = market.rewards or (0, 0)
-    rates = [{"asset_address": CONTRACTS.collateral_token, "rewards_daily_rate": 1}]
+    rates = [{"asset_address": PUSD, "rewards_daily_rate": 1}]
     return {
         "enable_order_book": not market.resolved,
         "active": True,

@@ -12,11 +12,12 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.venues.demo.refusals import NOT_ENOUGH
 from engine.venues.demo.timeline import Due
+from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S, Settings
-from tests.fakes.polymarket.signing import CONTRACTS, Wallets, wallets_of
+from tests.fakes.polymarket.signing import Wallets, wallets_of
 
 MAX = 2**256 - 1
 CASH = ""
@@ -157,9 +158,9 @@ class VenueLedger:
         if self._settings.quirks.old_allowance:
             return {"balance": balance, "allowance": allowance}
         spenders = (
-            CONTRACTS.standard_exchange,
-            CONTRACTS.neg_risk_exchange,
-            CONTRACTS.exchange_v3,
-            CONTRACTS.neg_risk_adapter,
+            contracts.STANDARD_EXCHANGE,
+            contracts.NEG_RISK_EXCHANGE,
+            contracts.EXCHANGE_V3,
+            contracts.NEG_RISK_ADAPTER,
         )
         return {"balance": balance, "allowances": dict.fromkeys(spenders, allowance)}

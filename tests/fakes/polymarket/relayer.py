@@ -15,10 +15,9 @@ from eth_abi.exceptions import DecodingError
 
 from engine.domain.instruments import AccountId
 from tests.fakes.polymarket.chain import selector
+from tests.fakes.polymarket.contracts import CHAIN, DEPOSIT_WALLET_BEACON
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.signing import (
-    CHAIN,
-    CONTRACTS,
     address,
     batch_message,
     recover,
@@ -169,7 +168,7 @@ def _rpc(venue: Venue, question: dict[str, Any]) -> dict[str, Any]:
 def _call(venue: Venue, data: bytes) -> str:
     name, rest = data[:4], data[4:]
     if name == bytes.fromhex("49493a4d"):
-        found = abi_encode(["address"], [CONTRACTS.wallet_derivation.deposit_wallet_beacon])
+        found = abi_encode(["address"], [DEPOSIT_WALLET_BEACON])
     elif name == selector("allowance(address,address)"):
         owner, _ = abi_decode(["address", "address"], rest)
         found = abi_encode(["uint256"], [venue.ledger.allowances.get(_account(owner), MAX)])

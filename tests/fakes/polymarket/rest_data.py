@@ -13,12 +13,13 @@ from aiohttp import web
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.venues.demo.orders import Fill
+from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.clob_rows import iso, value
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S
 from tests.fakes.polymarket.settlement import Trade
-from tests.fakes.polymarket.signing import CHAIN, CONTRACTS, address
+from tests.fakes.polymarket.signing import address
 from tests.fakes.polymarket.venue import Venue
 from tests.fakes.polymarket.web import answer, venue_of
 
@@ -239,23 +240,23 @@ async def activity(request: web.Request) -> web.Response:
 async def approvals(request: web.Request) -> web.Response:
     """Return a wallet's approvals of every contract that must be approved."""
     venue, user = venue_of(request), _user(request)
-    cash, tokens = CONTRACTS.collateral_token, CONTRACTS.conditional_tokens
+    cash, tokens = contracts.PUSD, contracts.CONDITIONAL_TOKENS
     spenders = (
-        CONTRACTS.standard_exchange,
-        CONTRACTS.neg_risk_exchange,
-        CONTRACTS.collateral_adapter,
-        CONTRACTS.neg_risk_collateral_adapter,
-        CONTRACTS.protocol_v2_router,
-        CONTRACTS.exchange_v3,
-        CONTRACTS.perps_deposit_contract,
+        contracts.STANDARD_EXCHANGE,
+        contracts.NEG_RISK_EXCHANGE,
+        contracts.COLLATERAL_ADAPTER,
+        contracts.NEG_RISK_COLLATERAL_ADAPTER,
+        contracts.ROUTER,
+        contracts.EXCHANGE_V3,
+        contracts.PERPS_DEPOSIT,
     )
     operators = (
         *spenders[:4],
-        CONTRACTS.auto_redeem_operator,
-        CONTRACTS.binary_module,
-        CONTRACTS.neg_risk_module,
+        contracts.AUTO_REDEEMER,
+        contracts.BINARY_MODULE,
+        contracts.NEG_RISK_MODULE,
     )
-    managers = (CONTRACTS.protocol_v2_router, CONTRACTS.exchange_v3, CONTRACTS.auto_redeem_operator)
+    managers = (contracts.ROUTER, contracts.EXCHANGE_V3, contracts.AUTO_REDEEMER)
     allowance = venue.ledger.allowances.get(user)
     amount = "max" if allowance is None else str(allowance)
     plain = {"approved": allowance is None or allowance > 0}
@@ -263,6 +264,6 @@ async def approvals(request: web.Request) -> web.Response:
         {"token": cash, "spender": name, "standard": "ERC20", "amount": amount} | plain
         for name in spenders
     ]
-    for token, names in ((tokens, operators), (CONTRACTS.position_manager, managers)):
+    for token, names in ((tokens, operators), (contracts.POSITION_MANAGER, managers)):
         rows += [{"token": token, "spender": name, "standard": "ERC1155"} | plain for name in names]
-    return answer({"data": {"address": user, "chain_id": CHAIN, "contracts": rows}})
+    return answer({"data": {"address": user, "chain_id": contracts.CHAIN, "contracts": rows}})

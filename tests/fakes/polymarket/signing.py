@@ -18,12 +18,14 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
-from polymarket._internal import wallet as derivation
-from polymarket._internal.environment import PRODUCTION_CONFIG
+from tests.fakes.polymarket.contracts import (
+    CHAIN,
+    EXCHANGE_V3,
+    NEG_RISK_EXCHANGE,
+    STANDARD_EXCHANGE,
+)
 from tests.fakes.polymarket.refusal import BAD_SIGNATURE, Refused
 
-CHAIN = 137
-CONTRACTS = PRODUCTION_CONFIG
 ORDER = (
     "Order(uint256 salt,address maker,address signer,uint256 tokenId,uint256 makerAmount,"
     "uint256 takerAmount,uint8 side,uint8 signatureType,uint256 timestamp,bytes32 metadata,"
@@ -70,7 +72,11 @@ class Wallets(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(maxsize=4_096)
 def wallets_of(signer: str) -> Wallets:
     """Return a signer's wallets."""
-    config = CONTRACTS.wallet_derivation
+    # The SDK takes seconds to load, and a venue nobody has signed in to does not need it.
+    from polymarket._internal import wallet as derivation
+    from polymarket._internal.environment import PRODUCTION_CONFIG
+
+    config = PRODUCTION_CONFIG.wallet_derivation
     return Wallets(
         eoa=signer,
         proxy=derivation.derive_proxy_wallet_address(signer, config),
@@ -91,8 +97,8 @@ def address(text: object) -> str:
 def exchange_of(version: str, *, neg_risk: bool) -> str:
     """Return the verifying contract of a market's orders."""
     if version == "v2":
-        return CONTRACTS.exchange_v3
-    return CONTRACTS.neg_risk_exchange if neg_risk else CONTRACTS.standard_exchange
+        return EXCHANGE_V3
+    return NEG_RISK_EXCHANGE if neg_risk else STANDARD_EXCHANGE
 
 
 def digest(message: SignableMessage) -> bytes:
