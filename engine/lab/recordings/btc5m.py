@@ -145,13 +145,13 @@ class Btc5mRecording:
         token = market.tokens.get(frame.asset_id)
         if token is None:
             token = self._open_token(market, frame)
-        book = token.read(compact(frame.bids), compact(frame.asks))
-        bids, asks = book
+        raw = compact(frame.bids), compact(frame.asks)
+        bids, asks = book = token.read(*raw)
         if bids and asks and bids[-1][0] >= asks[-1][0]:
             raise BadFrame("crossed book")
         stats.hash_checked += 1
         stats.books_checked += 1
-        found = market.check(token, frame, book)
+        found = market.check(token, frame, raw, book)
         if found is None:
             stats.hash_mismatched += 1
             raise BadFrame("hash mismatch")

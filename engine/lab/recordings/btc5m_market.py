@@ -18,7 +18,6 @@ from engine.feeds.polymarket.book_hash import (
     thousandths,
     touches,
 )
-from engine.feeds.polymarket.frames import compact
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.numbers import (
     ONE,
@@ -112,9 +111,14 @@ class Market:
         self.epoch = 0
         """The reader's count of unreadable lines when the book was last told."""
 
-    def check(self, token: Token, frame: BookFrame, book: Sides) -> tuple[int, str] | None:
-        """Return (last trade price in thousandths, tick) that complete the hash, or None."""
-        root = stem(token.head, frame.timestamp, compact(frame.bids), compact(frame.asks))
+    def check(
+        self, token: Token, frame: BookFrame, raw: tuple[bytes, bytes], book: Sides
+    ) -> tuple[int, str] | None:
+        """Return (last trade price in thousandths, tick) that complete the hash, or None.
+
+        `raw` are the frame's compact bids and asks, `book` what they say.
+        """
+        root = stem(token.head, frame.timestamp, *raw)
         expected, tick = frame.hash, frame.tick_size
         if tick is not None and frame.last_trade_price is not None:
             stated = thousandths(frame.last_trade_price)
