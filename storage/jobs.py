@@ -235,6 +235,17 @@ def cancel(
     return f"job {job} is cancelled" if waits else f"job {job} was asked to end"
 
 
+def forget_ended(connection: sqlite3.Connection, engine_id: str, before_ns: int) -> int:
+    """Delete jobs that ended before a time; give how many. The runs they made stay."""
+    marks = ", ".join("?" * len(JOB_ENDS))
+    with transaction(connection):
+        gone = connection.execute(
+            f"DELETE FROM jobs WHERE engine_id = ? AND state IN ({marks}) AND finished_ns < ?",  # noqa: S608 our own marks
+            (engine_id, *sorted(JOB_ENDS), before_ns),
+        )
+    return gone.rowcount
+
+
 def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[tuple[int, str]]:
     """Settle what ran when the worker ended; give (job, what became of it).
 

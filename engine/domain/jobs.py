@@ -56,7 +56,9 @@ class ReplayJob(JobArguments):
             description="a recording: a name under recordings, or a path",
         ),
     ]
-    strategy: Annotated[str, Field(min_length=1, max_length=64)] = "market_maker"
+    strategy: Annotated[
+        str, Field(min_length=1, max_length=64, description="which strategy trades")
+    ] = "market_maker"
     parameters: Annotated[
         dict[str, Any], Field(description="the strategy's, where they differ from its defaults")
     ] = Field(default_factory=dict)
@@ -103,6 +105,9 @@ class CompactJob(JobArguments):
         int,
         Field(ge=0, le=100_000, description="newest runs that keep their journal and decisions"),
     ] = 50
+    jobs_days: Annotated[
+        int, Field(ge=1, le=3_650, description="days: jobs that ended longer ago are forgotten")
+    ] = 90
     vacuum: Annotated[
         bool, Field(description="rewrite databases that are more than a quarter empty")
     ] = True

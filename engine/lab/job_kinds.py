@@ -18,9 +18,11 @@ from engine.lab.replay_setup import ReplayOptions, prepare
 from engine.tape_format import segments
 from storage import decisions, upkeep
 from storage.backup import back_up, keep_newest
-from storage.database import connect_reader, refusals_told
+from storage.database import connect_reader, connect_writer, refusals_told
 from storage.export import export
+from storage.jobs import forget_ended
 from storage.runs import run_of_job
+from storage.users import ENGINE_ID
 
 DAY_NS = 86_400 * 1_000_000_000
 NEVER_NS = 1 << 62
@@ -114,6 +116,8 @@ def compact(job: CompactJob, context: Context) -> Mapping[str, Any]:
             lambda done, total: context.progress(done, total, "hours of equity"),
         ),
     }
+    with closing(connect_writer(config.state_path)) as c, refusals_told(config.state_path):
+        told["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
     for path in (config.state_path, config.decisions_path):
         if path.is_file():
             context.progress(0, 0, "", f"looking after {path.name}")

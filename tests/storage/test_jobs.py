@@ -19,6 +19,7 @@ from storage.jobs import (
     claim,
     find,
     finish,
+    forget_ended,
     queue,
     recover,
     tell,
@@ -143,3 +144,15 @@ def test_what_has_ended_or_never_was_cannot_be_cancelled(state: sqlite3.Connecti
         cancel(state, engine_id=ENGINE, job=number, who="bob", now_ns=3)
     with pytest.raises(BadInput, match="there is no job 99"):
         cancel(state, engine_id=ENGINE, job=99, who="bob", now_ns=3)
+
+
+def test_only_jobs_that_ended_long_ago_are_forgotten(state: sqlite3.Connection) -> None:
+    old, new, waiting = queued(state), queued(state), queued(state)
+    for now_ns in (10, 20):
+        finish(state, ENGINE, claimed(state), state=JobState.DONE, now_ns=now_ns)
+    assert forget_ended(state, ENGINE, 20) == 1
+    assert find(state, ENGINE, old) is None
+    assert {standing(state, new).state, standing(state, waiting).state} == {
+        JobState.DONE,
+        JobState.QUEUED,
+    }
