@@ -43,9 +43,9 @@ class Requote:
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
         """Requote where the mid moved by a tick."""
         view = context.view
-        bid, ask = view.book.best_bid, view.book.best_ask
-        moved = bid is not None and ask is not None
-        m2 = bid + ask if moved else 0
+        bids, asks = view.book.bid_prices, view.book.ask_prices
+        moved = bool(bids and asks)
+        m2 = bids[-1] + asks[0] if moved else 0
         moved = moved and (self._quoted is None or abs(m2 - self._quoted) >= 2)
         quotes = None
         inventory = context.inventory
@@ -100,4 +100,4 @@ def _evaluation(context: Context, m2: float, quotes: Quotes | None, now_ns: int)
 
 
 def _left(quotes: tuple[tuple[int, int], ...], size: int) -> tuple[tuple[int, int], ...]:
-    return tuple((price, size) for price, _ in quotes if size)
+    return ((quotes[0][0], size),) if quotes and size else ()

@@ -63,7 +63,7 @@ class ReferenceView(msgspec.Struct, kw_only=True):
     exchange_ns: int | None = None
 
 
-class InventoryView(msgspec.Struct, frozen=True, kw_only=True):
+class InventoryView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an account holds in one instrument, as its ledger says. Sizes in increments.
 
     `position` is signed YES-space: YES − NO for binaries, base for the others, settled plus

@@ -20,7 +20,7 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     limit: float
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One evaluation: inputs, fair-value build-up, gates in order with values, and the wish.
 
     `inputs` and `build_up` are (name, value) in the units their names end with; prices are floats

@@ -10,8 +10,8 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order, OrderId
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base of everything a core asks for."""
+class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
+    """Base of everything a core asks for. Like events they are values without circles."""
 
 
 class PlaceOrder(Effect, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ class Urgency(StrEnum):
     """FOK."""
 
 
-class Quotes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Quotes(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Rest these bids and asks, and nothing else, in one instrument. Best level first."""
 
     bot: BotId
@@ -37,7 +37,7 @@ class Quotes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Number of the decision record that explains this wish."""
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Hold this signed position; pay no worse than `limit_price` on the way."""
 
     bot: BotId
@@ -51,7 +51,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     decision: int = 0
 
 
-class Basket(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Basket(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Several targets that only make sense together: all are permitted, or none is placed."""
 
     bot: BotId

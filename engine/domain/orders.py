@@ -88,7 +88,7 @@ class CancelReason(StrEnum):
     VENUE = "venue"
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is asked of a venue; never changes. Price and size in the leg's own increments.
 
     For a binary's NO leg `price` is the NO token's price, not YES-space.

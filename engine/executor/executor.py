@@ -82,7 +82,8 @@ class Executor(Readings):
         self._started = settings.starts_reconciled
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
-        self._handlers: dict[type, tuple[Handler, bool]] = {}
+        self._bound: dict[type, Handler] = {}
+        self._free: dict[type, Handler] = {}
         self._wire()
 
     def _wire(self) -> None:
@@ -93,14 +94,9 @@ class Executor(Readings):
         self._mailbox = Mailbox(table, out)
         self._markets = Markets(table, sight, contradiction=hearing.contradiction)
         self._house = House(
-            table,
-            sight,
-            out,
-            self._breakers,
-            settings=settings,
-            reconciler=self._reconciler,
-            markets=self._markets,
-        )
+            table, sight, out, self._breakers, settings=settings,
+            reconciler=self._reconciler, markets=self._markets,
+        )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)
         self._by_hand = ByHand(table, sight, self._gate, out, proofs)
@@ -113,7 +109,8 @@ class Executor(Readings):
         }
         rooms = (hearing, self._reconciler, self._markets, self._house)
         for handlers in (own, *(room.handlers() for room in rooms)):
-            self._handlers |= {kind: (take, kind in _BOUND) for kind, take in handlers.items()}
+            for kind, take in handlers.items():
+                (self._bound if kind in _BOUND else self._free)[kind] = take
 
     # -- the turn ----------------------------------------------------------------------------------
 
@@ -122,11 +119,13 @@ class Executor(Readings):
 
         Events of other accounts, and kinds that do not concern an executor, are ignored.
         """
-        entry = self._handlers.get(type(message))
-        if entry is None:
-            return []
-        take, bound = entry
-        if bound and message.account != self.account:  # type: ignore[union-attr]
+        kind = type(message)
+        take = self._bound.get(kind)
+        if take is None:
+            take = self._free.get(kind)
+            if take is None:
+                return []
+        elif message.account != self.account:  # type: ignore[union-attr]
             return []
         take(message, now_ns)
         return self._outbox.take() if self._outbox.effects else []

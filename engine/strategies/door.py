@@ -20,7 +20,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything a strategy may look at in one evaluation of one instrument."""
 
     bot: BotId
@@ -37,7 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """True while the bot winds down: only reduce."""
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one evaluation gave: the record of why, and what to tell the executor.
 
     `intents` empty = the previous wish stands (sticky); an empty `Quotes` cancels it.
