@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from engine.domain.commands import (
     MANUAL,
+    ApplySettings,
     CancelOrderByHand,
     Kill,
     PlaceManual,
@@ -23,7 +25,10 @@ from engine.domain.commands import (
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import OrderId
 from storage.commands import CommandState, LeftCommand
+from storage.database import connect_writer
 from storage.live import SCOPE_PROOF, STOP_PROOF
+from storage.settings import Saved, save
+from storage.users import ENGINE_ID
 from tests.live_programs import ACCOUNT, BOT, Programs, free_port, prepare
 
 DONE, REFUSED = CommandState.DONE, CommandState.REFUSED
@@ -162,6 +167,34 @@ def modes(programs: Programs) -> None:
     assert_answer(command(StartBot(bot=BOT)), DONE)
     assert_answer(command(SetMode(bot=BOT, mode=Mode.PAPER)), REFUSED, "stop it first")
     assert_answer(command(StopBot(bot=BOT)), DONE, "proven: none of its orders is open")
+    saved = with_paper_account(programs)
+    assert_answer(command(SetMode(bot=BOT, mode=Mode.PAPER)), REFUSED, "saved and not applied")
+    assert_answer(command(ApplySettings(version=saved)), DONE)
+    moved = command(SetMode(bot=BOT, mode=Mode.PAPER))
+    assert_answer(moved, DONE, "bot maker trades at paper (paper)", "what demo holds in")
+    audit = f"SELECT who FROM audit WHERE what = 'settings {saved + 1} saved'"
+    assert programs.rows(audit) == [("test",)]
+    assert_answer(command(StartBot(bot=BOT)), DONE)
+    paper = "SELECT count(*) FROM orders WHERE account = 'paper' AND mode = 'paper'"
+    programs.until(lambda: programs.rows(paper) != [(0,)], "it trades at its twin")
+    assert_answer(command(StopBot(bot=BOT)), DONE, "proven: none of its orders is open")
+    assert_answer(command(SetMode(bot=BOT, mode=Mode.DEMO)), DONE, "trades at demo (demo)")
+
+
+def with_paper_account(programs: Programs) -> int:
+    """Save a version that has a paper account, too; give its number."""
+    account = {"name": "paper", "venue": "demo", "mode": "paper", "starting_cash": 5_000.0}
+    with closing(connect_writer(programs.state)) as connection:
+        saved = save(
+            connection,
+            engine_id=ENGINE_ID,
+            who="test",
+            diff={"accounts": {"paper": account}},
+            base_version=1,
+            now_ns=time.time_ns(),
+        )
+    assert isinstance(saved, Saved)
+    return saved.version
 
 
 def stopped(programs: Programs) -> bool:
