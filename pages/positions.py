@@ -72,7 +72,7 @@ def tiles(rows: list[Row]) -> None:
         }
         with st.container(horizontal=True, gap="small"):
             for name, value in figures.items():
-                st.metric(name, value, border=True, height="stretch", width=190)
+                st.metric(name, value, border=True, height="stretch", width="stretch")
         if unmarked:
             panels.note(
                 f"{count(unmarked, 'position')} without a two-sided book yet: no mark, worth "

@@ -72,7 +72,7 @@ background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
 .pb-quiet{color:var(--pb-dim)}
 @media (min-width:960px){.st-key-drawer{position:fixed;right:0;top:0;bottom:0;z-index:80;
 width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:4.6rem 1.1rem 2rem;
-border-left:1px solid var(--pb-line);box-shadow:-18px 0 40px rgba(0,0,0,.28)}}
+border-left:1px solid var(--pb-line);box-shadow:-6px 0 18px rgba(0,0,0,.16)}}
 .st-key-drawer h3{padding-top:.2rem}
 .pb-wide{width:100%}
 .pb-ladder{width:100%}.pb-ladder td{padding-left:.5rem}.pb-own td,.pb-own th{font-weight:650}
@@ -90,7 +90,6 @@ td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
 .pb-facts td{overflow-wrap:anywhere}
 .stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
 [data-testid="stMetricValue"]{font-size:1.2rem}
-[data-testid="stMetric"]{padding:.5rem .8rem!important}
 #pb-nodata{position:fixed;left:0;right:0;top:0;z-index:2147483647;display:none;padding:.7rem 1rem;
 background:#b42318;color:#fff;font-weight:600;font-size:.95rem}
 #pb-nodata button{margin-left:1rem;padding:.25rem .8rem;border:1px solid #fff;border-radius:5px;
@@ -100,7 +99,13 @@ body.pb-stale .stMain{filter:grayscale(1);opacity:.45}
 body.pb-stale .st-key-statusbar button{pointer-events:none}
 @media (max-width:640px){.stMainBlockContainer{padding:.4rem .7rem 3rem}
 .pb-bar{gap:.25rem .9rem}.pb-cell b{font-size:.85rem}
-.st-key-statusbar{padding-top:1.9rem}}
+.st-key-statusbar{padding-top:1.9rem}
+.pb-limits tr{display:grid;grid-template-columns:1fr auto;border-bottom:1px solid var(--pb-line);
+padding:.25rem 0}.pb-limits tr:first-child,.pb-limits td:nth-child(2){display:none}
+.pb-limits th,.pb-limits td{border:0;padding:0 .3rem 0 0}
+.pb-limits th{grid-area:1/1}.pb-limits td:nth-child(3){grid-area:2/1}
+.pb-limits td:nth-child(5){grid-area:1/2}
+.pb-limits td:nth-child(4){grid-column:1/-1;grid-row:3;padding:.2rem 0}}
 """
 
 

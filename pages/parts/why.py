@@ -50,9 +50,11 @@ def _table(rows: Sequence[str]) -> str:
 
 def _row(name: str, value: str, mark: str = "", tone: str = "", hint: str = "") -> str:
     last = f'<td class="pb-{tone}"><b>{escape(mark)}</b></td>' if mark else ""
+    head = f'<tr title="{escape(hint)}"><th{"" if value else " colspan=2"}>{escape(name)}</th>'
     return (
-        f'<tr title="{escape(hint)}"><th>{escape(name)}</th>'
-        f'<td class="pb-num">{escape(value)}</td>{last}</tr>'
+        f'{head}<td class="pb-num">{escape(value)}</td>{last}</tr>'
+        if value
+        else head + last + "</tr>"
     )
 
 
