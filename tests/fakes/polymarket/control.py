@@ -18,6 +18,7 @@ from tests.fakes.polymarket.listing import SHARE, Listed
 from tests.fakes.polymarket.settings import S
 from tests.fakes.polymarket.signing import address
 from tests.fakes.polymarket.sockets import Socket
+from tests.fakes.polymarket.storm import Storm
 from tests.fakes.polymarket.venue import Venue
 from tests.fakes.polymarket.web import answer, body_of, venue_of
 from tests.fakes.polymarket.ws_market import MarketHub, close_all
@@ -29,10 +30,16 @@ routes = web.RouteTableDef()
 
 
 class Hubs(msgspec.Struct):
-    """Both channels."""
+    """Both channels, and the storm over them."""
 
     market: MarketHub
     user: UserHub
+    storm: Storm | None = None
+
+    def cut(self) -> None:
+        """Cut every connection without a word."""
+        for socket in (*self.market.sockets, *self.user.sockets):
+            socket.abort()
 
 
 HUBS = web.AppKey("hubs", Hubs)
@@ -175,6 +182,19 @@ async def sockets(request: web.Request) -> web.Response:
             socket.close(int(given.get("code", 1001)))
 
     return answer({"touched": close_all(list(hub.sockets), touch)})
+
+
+@routes.post("/__fake__/storm")
+async def storm(request: web.Request) -> web.Response:
+    """Let one fault follow the other: `every_s`, each `for_s`; `stop` ends it."""
+    venue, given = await _given(request)
+    hubs = request.app[HUBS]
+    if hubs.storm is None:
+        every_s, for_s = float(given.get("every_s", 30)), float(given.get("for_s", 8))
+        hubs.storm = Storm(venue, every_s=every_s, for_s=for_s, cut=hubs.cut)
+        hubs.storm.start()
+    hubs.storm.running = not given.get("stop", False)
+    return answer({"running": hubs.storm.running, "struck": hubs.storm.struck})
 
 
 # -- markets and money -----------------------------------------------------------------------------

@@ -41,18 +41,17 @@ class Crowd:
         exchange.join(self)
 
     def start(self) -> None:
-        """Begin: everybody gets pairs of every market, then the first wake is set."""
-        self.provide()
+        """Begin: the first wake is set."""
         self._plan()
 
-    def provide(self) -> None:
-        """Give everybody pairs to sell in markets where they have none."""
+    def _provide(self, market: Listed) -> None:
+        """Give everybody pairs to sell in a market they have not seen before."""
+        if market.condition in self._middles:
+            return
+        self._middles[market.condition] = 5_000
         exchange = self._venue.exchange
-        for market in self._venue.by_condition.values():
-            for person in self.people:
-                held = exchange.free_tokens(person, market.instrument, Leg.YES)
-                if not held and self._venue.accepting(market):
-                    exchange.convert(person, market.instrument, 100_000 * SHARE, exchange.now_ns)
+        for person in self.people:
+            exchange.convert(person, market.instrument, 100_000 * SHARE, exchange.now_ns)
 
     def _plan(self) -> None:
         timeline = self._venue.exchange.timeline
@@ -70,7 +69,8 @@ class Crowd:
         if not open_ones or self._venue.exchange.guard.mode.value != "open":
             return
         market = self._rng.choice(open_ones)
-        middle = self._middles.get(market.condition, 5_000)
+        self._provide(market)
+        middle = self._middles[market.condition]
         middle = min(9_000, max(1_000, middle + self._rng.choice((-100, 0, 0, 100))))
         self._middles[market.condition] = middle
         chance = self._rng.random()

@@ -1,13 +1,18 @@
-"""A rolling up/down series: windows listed ahead, closed and paid at their end."""
+"""What happens to markets by the clock: series that roll, and games that start."""
 
 from __future__ import annotations
 
 from random import Random
+from typing import TYPE_CHECKING
 
+from engine.domain.orders import CancelReason
 from engine.venues.demo.timeline import Due
+from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.listing import Listed, window
 from tests.fakes.polymarket.settings import S
-from tests.fakes.polymarket.venue import Venue
+
+if TYPE_CHECKING:
+    from tests.fakes.polymarket.venue import Venue
 
 AHEAD = 2
 """Windows that are listed before they begin."""
@@ -48,6 +53,36 @@ class Series:
             payout = self._rng.choice((0, 1_000_000))
             self._venue.exchange.listing.resolve(market.instrument, payout, "chainlink")
         self._list(now_ns)
+
+    def state(self) -> bytes:
+        """Nothing survives: this venue lives in memory."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Nothing to take back."""
+
+
+class GameStarts:
+    """Clears the books of games that begin (polymarket.md §5.3). An actor."""
+
+    name = "games"
+
+    def __init__(self, exchange: VenueExchange) -> None:
+        self._exchange = exchange
+        self._games: list[Listed] = []
+        exchange.join(self)
+
+    def watch(self, market: Listed) -> None:
+        """Clear this market's book when its game starts."""
+        if market.clear_book_on_start and market.game_start_ns is not None:
+            self._games.append(market)
+            number = len(self._games) - 1
+            self._exchange.timeline.set(market.game_start_ns, Due.ACTOR, self.name, number)
+
+    def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
+        """End everything that rests in a game's market."""
+        book = self._exchange.desk.markets[self._games[topic].instrument].book
+        self._exchange.desk.withdraw(book.resting(), CancelReason.VENUE)
 
     def state(self) -> bytes:
         """Nothing survives: this venue lives in memory."""

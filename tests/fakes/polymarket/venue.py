@@ -24,6 +24,7 @@ from tests.fakes.polymarket.limits import Limits
 from tests.fakes.polymarket.listing import Listed, defaults, identify, instrument_of, ticks
 from tests.fakes.polymarket.market_events import MarketVoice
 from tests.fakes.polymarket.refusal import BAD_TOKEN, NO_BOOK, NO_MARKET, Refused
+from tests.fakes.polymarket.series import GameStarts
 from tests.fakes.polymarket.settings import Settings
 from tests.fakes.polymarket.user_events import UserVoice
 
@@ -44,6 +45,7 @@ class Venue:
         self.ledger = VenueLedger(self.exchange, settings)
         self.beats = Heartbeats(self.exchange, settings)
         self.limits = Limits(settings)
+        self.games = GameStarts(self.exchange)
         self.faults = Faults(settings)
         self.journal: deque[dict[str, Any]] = deque(maxlen=settings.journal_max)
         self.markets: dict[InstrumentId, Listed] = {}
@@ -79,6 +81,7 @@ class Venue:
         for token in market.tokens:
             self.ledger.tokens[token] = (market, market.leg(token))
         self.exchange.listing.add(instrument_of(market))
+        self.games.watch(market)
         self.drain()
         return market
 

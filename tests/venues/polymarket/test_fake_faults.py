@@ -183,6 +183,32 @@ async def test_closed_venue_says_what_it_still_takes(
         assert (await trader.ask("DELETE", "/cancel-all")).status_code == 200
 
 
+async def test_storm_brings_every_fault_once_before_any_comes_again(served: Served) -> None:
+    async with Trader(served) as trader:
+        await served.control("storm", every_s=10, for_s=3)
+        seen: list[str] = []
+        for _ in range(len(SCRIPTS) + 6):
+            await served.control("clock", skip_ms=10_000)
+            seen = [what for _, what in (await served.control("storm"))["struck"]]
+        assert len(set(seen)) == len(seen) == len(SCRIPTS) + 6
+        await served.control("storm", stop=True)
+        await served.control("clock", skip_ms=60_000)
+        again = await attempt(trader)
+        assert again is not None
+        assert again.status_code == 200
+
+
+async def test_game_that_starts_clears_its_book(served: Served) -> None:
+    start_ns = served.venue.clock.now_ns() + 60 * 10**9
+    await served.control(
+        "markets", slug="derby", clear_book_on_start=True, game_start_ns=start_ns, seconds_delay=3
+    )
+    async with Trader(served) as trader:
+        await trader.place(by_slug(served, "derby"), "BUY", "0.40", "10")
+        await served.control("clock", skip_ms=61_000)
+        assert await resting(trader) == 0
+
+
 # -- sockets ---------------------------------------------------------------------------------------
 
 

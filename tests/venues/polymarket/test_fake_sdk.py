@@ -7,7 +7,11 @@ from decimal import Decimal
 
 import pytest
 from polymarket import AsyncPublicClient, AsyncSecureClient, SecureClient
-from polymarket.errors import OrderHeartbeatMismatchError, RequestRejectedError
+from polymarket.errors import (
+    OrderHeartbeatMismatchError,
+    RequestRejectedError,
+    UnexpectedResponseError,
+)
 from polymarket.models import ApiKeyCreds
 from polymarket.streams import MarketSpec, UserSpec
 
@@ -270,3 +274,39 @@ async def test_public_client_reads_markets(served: Served) -> None:
         assert book.market == market.condition
         found = await sdk.list_markets().first_page()
         assert {item.version for item in found.items} == {"v1", "v2"}
+
+
+async def test_replies_the_sdk_misreads_are_there_to_be_had(served: Served) -> None:
+    market = by_slug(served, RAIN)
+    sdk = await client(served, 0)
+
+    async def post() -> object:
+        order = await sdk.create_limit_order(
+            asset_id=market.tokens[0], price="0.40", size="10", side="BUY"
+        )
+        return await sdk.post_order(order)
+
+    await served.control("settings", quirks={"unmatched_status": True})
+    said = await post()
+    assert said.code == "unmatched"
+    await served.control("settings", quirks={"unmatched_status": False, "null_fields": True})
+    with pytest.raises(UnexpectedResponseError):
+        await post()
+    # Both rest all the same.
+    assert len((await sdk.list_open_orders().first_page()).items) == 2
+    await sdk.close()
+
+
+async def test_older_and_prefixed_shapes(served: Served) -> None:
+    market = by_slug(served, RAIN)
+    quirks = {"old_allowance": True, "prefixed_orders": True}
+    await served.control("settings", quirks=quirks)
+    async with Trader(served) as trader:
+        await trader.place(market, "BUY", "0.40", "10")
+        (row,) = (await trader.told("GET", "/data/orders"))["data"]
+        assert row["status"] == "ORDER_STATUS_LIVE"
+        query = {"asset_type": "COLLATERAL", "signature_type": "0"}
+        assert set(await trader.told("GET", "/balance-allowance", **query)) == {
+            "balance",
+            "allowance",
+        }
