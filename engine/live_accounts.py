@@ -15,7 +15,7 @@ from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.events import CashMoved, HealthChanged, LatchSet
+from engine.domain.events import CashMoved, HealthChanged, LatchSet, OrderNotSent
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings, GatewaySettings, SettingsDocument
@@ -25,7 +25,7 @@ from engine.gateway.core import GatewayCore
 from engine.live_door import PaperDoor, PaperGateway
 from engine.live_feed import HEARTBEAT, USER_FEED, MarketStream, UserStream
 from engine.live_house import House, Stream
-from engine.live_paper import PaperShell
+from engine.live_paper import PaperShell, live_orders
 from engine.live_start import currency_of, executor_of
 from engine.loop import Shell
 from engine.risk.gate import RiskGate
@@ -38,6 +38,7 @@ from storage.users import ENGINE_ID
 DEMO = "demo"
 """The one venue whose market this engine hears."""
 
+UNNAMED = "the engine died before the order had a name"
 OPEN_RETRY_S = 0.25
 
 
@@ -159,6 +160,10 @@ class Accounts:
     ) -> list[Stream]:
         account, now_ns = shell.account, house.clock.now_ns()
         shell.desk.begin(now_ns)
+        for known in live_orders(shell.desk.executor):
+            if known.identity is None:  # what has no name has never left (law K)
+                never = OrderNotSent(account=account, order=known.order.id, reason=UNNAMED)
+                shell.deliver(never, now_ns)
         if isinstance(shell, PaperShell):
             if not funded:
                 cash = round(settings.starting_cash * MICRO)

@@ -12,9 +12,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from engine.domain.events import Event, FillSettled, OrderCancelled, OrderNotSent
+from engine.domain.events import Event, FillSettled
 from engine.domain.instruments import Leg
-from engine.domain.orders import OrderState
 from engine.executor.executor import Executor
 from engine.executor.records import Working
 from engine.live_door import PaperDoor, PaperGateway
@@ -25,8 +24,6 @@ from engine.venues.paper.memory import Owned, rebuilt
 
 FILLS_PER_START = 1_000_000_000
 """Numbers of fills set aside for each start of the engine, so that no two share a name."""
-
-LOST = "the session was lost before it was sent"
 
 
 class PaperShell(Shell):
@@ -116,21 +113,12 @@ class PaperShell(Shell):
         for fill in list(executor.ledger.state.fills.unsettled):
             self.deliver(FillSettled(account=self.account, fill=fill), now_ns)
         self.paper.restore(_memory(executor, fence * FILLS_PER_START))
-        states = {known.order.id: known.state for known in _live(executor)}
-        for order, state in states.items():
-            if state is OrderState.PENDING:
-                event = OrderNotSent(account=self.account, order=order, reason=LOST)
-                self.deliver(event, now_ns)
         for output in self.paper.session_lost(now_ns):
-            # One whose fate is unknown is asked about, like everywhere; it will be found cancelled.
-            if isinstance(output, OrderCancelled) and states[output.order] not in _SILENT:
-                self.deliver(output, now_ns)
+            self.deliver(output, now_ns)  # type: ignore[arg-type]
 
 
-_SILENT = frozenset({OrderState.PENDING, OrderState.UNKNOWN})
-
-
-def _live(executor: Executor) -> list[Working]:
+def live_orders(executor: Executor) -> list[Working]:
+    """Return every order that may still fill (read only)."""
     return [
         known
         for instrument in executor.ledger.state.instruments
@@ -141,7 +129,7 @@ def _live(executor: Executor) -> list[Working]:
 def _memory(executor: Executor, fill_count: int) -> bytes:
     """Return the venue's memory as the account's settled books have it."""
     state = executor.ledger.state
-    live = _live(executor)
+    live = live_orders(executor)
     needed = dict.fromkeys(executor.ledger.held) | dict.fromkeys(k.order.instrument for k in live)
     owned = []
     for instrument in needed:

@@ -14,12 +14,14 @@ from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
 from engine.domain.commands import ApplySettings, StartBot, StopBot
+from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookReplaced,
     CashMoved,
     InstrumentListed,
     OrderCancelled,
     OrderFilled,
+    OrderNotSent,
     TradePrinted,
 )
 from engine.domain.instruments import (
@@ -28,11 +30,12 @@ from engine.domain.instruments import (
     Instrument,
     InstrumentId,
     Kind,
+    Leg,
     Mode,
     Side,
 )
 from engine.domain.intents import Target, Urgency
-from engine.domain.orders import CancelReason
+from engine.domain.orders import CancelReason, Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
@@ -105,8 +108,8 @@ class Desk:
 
     async def pass_ms(self, ms: int) -> None:
         """Let so much time pass, in steps, the journal's thread in between."""
-        for _ in range(0, ms, 50):
-            self.clock.advance(50 * MS)
+        for step in range(0, ms + 50, 50):
+            self.clock.advance(50 * MS if step else 0)
             self.shell.tick()
             await asyncio.wrap_future(self.journal.commit())
             for _ in range(5):
@@ -186,6 +189,31 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
     assert lost == [CancelReason.SESSION_LOST]
     fills = [one.fill for one in told if isinstance(one, OrderFilled)]
     assert len(set(fills)) == len(fills) == 2
+
+
+def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> None:
+    async def first_life() -> None:
+        desk = Desk(tmp_path, fresh(), clock)
+        await desk.begin(1, funded=False)
+        wish(desk, 20 * SHARE)
+        while not desk.shell.door.waiting:
+            await desk.pass_ms(0)
+        # sent, and still on its way to the venue
+        await desk.close()
+
+    async def second_life() -> None:
+        executor = fresh()
+        recover(tmp_path / "journal.db", {PAPER: executor})
+        assert executor.open_and_unknown == (1, 1)
+        desk = Desk(tmp_path, executor, clock)
+        await desk.begin(2, funded=True)
+        assert executor.open_and_unknown == (0, 0)
+        assert executor.ledger.cash_free_micro == 100 * MICRO
+        await desk.close()
+
+    clock = ManualClock(1_000_000_000_000)
+    asyncio.run(first_life())
+    asyncio.run(second_life())
 
 
 def test_request_past_the_gateway_is_our_own_bug(tmp_path: Path) -> None:
@@ -289,6 +317,7 @@ def test_paper_engine_asks_for_nothing_but_the_public_market(
 ) -> None:
     diff = {"accounts": {PAPER: account(PAPER, "paper")}, "bots": {"two": maker("two", PAPER)}}
     put(programs.state, diff, 0, in_force=True)
+    die_before_the_name(programs.home / "journal.db")
     asked: list[str] = []
     enough = asyncio.Event()
 
@@ -312,3 +341,20 @@ def test_paper_engine_asks_for_nothing_but_the_public_market(
 
     asyncio.run(asyncio.wait_for(host(), 60))
     assert set(asked) == {"/v1/market"}
+    told = [decode(record) for record in load(programs.home / "journal.db")]
+    never = [one for one in told if isinstance(one, OrderNotSent)]
+    assert [one.reason for one in never] == ["the engine died before the order had a name"]
+
+
+def die_before_the_name(journal: Path) -> None:
+    """Write what an engine leaves that dies between an order's record and that of its name."""
+    order = Order(
+        account=PAPER, id=OrderId(1), bot=BotId("two"), instrument=COIN, leg=Leg.YES,
+        side=Side.BUY, price=4_100, size=20 * SHARE, created_ns=3,
+    )  # fmt: skip
+    writer = JournalWriter(journal, engine_id=ENGINE_ID)
+    cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
+    writer.append(HOUSE, InstrumentListed(instrument=INSTRUMENT), 1)
+    writer.append(PAPER, cash, 2)
+    writer.append(PAPER, PlaceOrder(order=order), 3)
+    writer.close()
