@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -101,3 +102,8 @@ def test_instruments_of_a_recording_stand_behind_commas() -> None:
 def test_a_job_without_arguments_is_asked_for_by_its_name() -> None:
     assert _command("run-job", ["job=backup"]) == RunJob(job="backup", arguments="{}")
     assert _command("cancel-job", ["job=7"]) == CancelJob(job=7)
+
+
+def test_every_kind_is_told_in_the_readme() -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert [kind for kind in kinds() if f"`{kind}`" not in readme] == []
