@@ -119,6 +119,28 @@ SCRIPTS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+TEXTS = {
+    "invalid_nonce": (400, "invalid nonce"),
+    "canceled_on_chain": (400, "order canceled in the CTF exchange contract"),
+    "match_delayed": (400, "order match delayed due to market conditions"),
+    "old_key": (401, "Invalid API key"),
+    "token_rate_limited": (429, "Rate limit exceeded for tokenId: 7132"),
+    "no_matching_orders": (500, "there are no matching orders"),
+    "rounding_issues": (500, "the trade contains rounding issues"),
+    "price_discrepancy": (
+        500,
+        "the price of the taker's order has a discrepancy greater than allowed "
+        "with the worst maker order",
+    ),
+    "internal_error": (500, "Internal server error"),
+}
+"""Answers of the venue whose causes are not simulated here (polymarket.md §3.3)."""
+
+for _name, (_status, _text) in TEXTS.items():
+    _args = _error(_status, _text)
+    SCRIPTS[_name] = [{"kind": "status", "method": "POST", "path": ORDER_POSTS, "args": _args}]
+
+
 class Faults:
     """The faults that stand."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 
 import pytest
 
+from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.server import Served, serving
 from tests.venues.polymarket.kit import quick
 
@@ -23,6 +25,15 @@ def one_tls_context() -> Iterator[None]:
 @cache
 def _context(**_: object) -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+@pytest.fixture
+async def still() -> AsyncIterator[Served]:
+    """A venue whose clock moves only when it is told to, however slow the machine is."""
+    async with serving(quick(), clock=Clock(time.time_ns())) as running:
+        yield running
+        running.venue.pump()
+        assert running.venue.invariants()["problems"] == []
 
 
 @pytest.fixture

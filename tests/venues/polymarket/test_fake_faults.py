@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.fakes.polymarket.faults import SCRIPTS
+from tests.fakes.polymarket.faults import SCRIPTS, TEXTS
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.follower import Follower
 from tests.venues.polymarket.kit import RAIN, Trader, by_slug
@@ -44,6 +44,7 @@ OUTCOMES: dict[str, tuple[int | None, str, int]] = {
     "unauthorized": (401, "Unauthorized/Invalid api key", 0),
 }
 """Script → (status of the reply or none, what it says, how many orders rest)."""
+OUTCOMES |= {name: (status, text, 0) for name, (status, text) in TEXTS.items()}
 
 
 @pytest.mark.parametrize("script", OUTCOMES)
@@ -274,6 +275,10 @@ async def test_lost_user_event(served: Served) -> None:
         second = await trader.place(market, "BUY", "0.40", "10")
         async with asyncio.timeout(2):
             assert json.loads(await socket.recv())["id"] == second["orderID"]
+        await served.control("faults", script="user_ws_freeze")
+        await trader.place(market, "BUY", "0.40", "10")
+        await socket.send("PING")
+        assert await socket.recv() == "PONG"
 
 
 async def test_stale_book_is_served_until_the_fault_ends(served: Served) -> None:

@@ -126,16 +126,16 @@ async def test_fak_takes_what_there_is_and_fok_all_or_nothing(served: Served) ->
         assert (sold["makingAmount"], sold["takingAmount"]) == ("8", "2.4")
 
 
-async def test_gtd_order_leaves_a_minute_early(served: Served) -> None:
-    market = by_slug(served, RAIN)
-    async with Trader(served) as trader:
-        at_s = int(time.time()) + 200
+async def test_gtd_order_leaves_a_minute_early(still: Served) -> None:
+    market = by_slug(still, RAIN)
+    async with Trader(still) as trader:
+        at_s = still.venue.clock.now_ns() // 10**9 + 200
         said = await trader.place(market, "BUY", "0.40", "10", kind="GTD", expiration=at_s)
         (row,) = (await trader.told("GET", "/data/orders"))["data"]
         assert (row["order_type"], row["expiration"]) == ("GTD", str(at_s))
-        await served.control("clock", skip_ms=135_000)
+        await still.control("clock", skip_ms=135_000)
         assert await open_ids(trader) == [said["orderID"]]
-        await served.control("clock", skip_ms=6_000)
+        await still.control("clock", skip_ms=6_000)
         assert await open_ids(trader) == []
 
 
@@ -227,22 +227,22 @@ async def test_open_orders_come_in_pages_that_end(served: Served) -> None:
 # -- heartbeat -------------------------------------------------------------------------------------
 
 
-async def test_silent_key_loses_its_orders_and_no_other_key_does(served: Served) -> None:
-    market = by_slug(served, RAIN)
-    async with Trader(served) as armed, Trader(served, 2) as free:
+async def test_silent_key_loses_its_orders_and_no_other_key_does(still: Served) -> None:
+    market = by_slug(still, RAIN)
+    async with Trader(still) as armed, Trader(still, 2) as free:
         await armed.place(market, "BUY", "0.40", "10")
         await free.place(market, "BUY", "0.40", "10")
         beat = await armed.told("POST", "/v1/heartbeats", {"heartbeat_id": ""})
-        await served.control("clock", skip_ms=9_000)
+        await still.control("clock", skip_ms=9_000)
         assert len(await open_ids(armed)) == 1
         await armed.told("POST", "/v1/heartbeats", beat)
-        await served.control("clock", skip_ms=9_000)
+        await still.control("clock", skip_ms=9_000)
         assert len(await open_ids(armed)) == 1
-        await served.control("clock", skip_ms=7_000)
+        await still.control("clock", skip_ms=7_000)
         assert await open_ids(armed) == []
         assert len(await open_ids(free)) == 1
         await armed.place(market, "BUY", "0.40", "10")
-        await served.control("clock", skip_ms=6_000)
+        await still.control("clock", skip_ms=6_000)
         assert await open_ids(armed) == []  # there is no disarming
 
 
@@ -258,29 +258,29 @@ async def test_wrong_beat_is_answered_with_the_expected_id(served: Served) -> No
 # -- limits ----------------------------------------------------------------------------------------
 
 
-async def test_bucket_warns_first_and_refuses_when_enforced(served: Served) -> None:
-    async with Trader(served) as trader:
-        market = by_slug(served, RAIN)
+async def test_bucket_warns_first_and_refuses_when_enforced(still: Served) -> None:
+    async with Trader(still) as trader:
+        market = by_slug(still, RAIN)
         legs = [trader.order(market, "BUY", "0.01", "5") for _ in range(15)]
         for _ in range(4):
             said = await trader.ask("POST", "/orders", legs)
         assert said.headers["Poly-RateLimit-Tier"] == "Standard"
-        served.venue.settings.tier = "Standard"
+        still.venue.settings.tier = "Standard"
         warned = await trader.ask("POST", "/orders", legs)
         assert warned.headers["Poly-RateLimit-Warning"] == "true"
-        await served.control("settings", rate_limits="enforce")
+        await still.control("settings", rate_limits="enforce")
         refused = await trader.ask("POST", "/orders", legs)
         assert (refused.status_code, refused.json()) == (429, {"error": "Too Many Requests"})
         assert int(refused.headers["Retry-After"]) >= 1
         assert refused.headers["Poly-RateLimit-Remaining"] == "0"
         assert (await trader.ask("DELETE", "/cancel-all")).status_code == 200
-        await served.control("clock", skip_ms=3_000)
+        await still.control("clock", skip_ms=3_000)
         assert (await trader.ask("POST", "/orders", legs)).status_code == 200
 
 
-async def test_higher_tier_has_a_larger_bucket(served: Served) -> None:
-    async with Trader(served) as trader:
-        await served.control("people", signer=trader.account.address, tier="Gold")
+async def test_higher_tier_has_a_larger_bucket(still: Served) -> None:
+    async with Trader(still) as trader:
+        await still.control("people", signer=trader.account.address, tier="Gold")
         tier = await trader.told("GET", "/v1/user/rate-limit-tier")
         assert (tier["tier"], tier["orders_burst"]) == ("Gold", 600)
         said = await trader.ask("DELETE", "/cancel-all")
