@@ -58,7 +58,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take which attempt of which job a child runs; only the worker says so."""
+    """Take which attempt of which job a child runs: only the worker itself says such things."""
+    parser.add_argument("--clean", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--job", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--attempt", type=int, default=0, help=argparse.SUPPRESS)
 
@@ -69,8 +70,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
         from engine.lab.job_kinds import WORKS  # noqa: PLC0415 the waiting worker does without
 
         return run_one(config, args.job, args.attempt, WORKS)
-    for name in set(os.environ) - set(ENVIRONMENT):
-        del os.environ[name]
+    if not args.clean:
+        # What a process was started with stays readable for as long as it lives: start anew.
+        kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        words = [sys.executable, "-m", "engine", NAME, "--clean"]
+        os.execve(sys.executable, words, kept)  # noqa: S606 our own interpreter and arguments
     check_schema(config.state_path)
     with locked(config.run_folder / LOCK, "worker", LOCK_WAIT_S) as lock:
         Worker(config, lock).work()
