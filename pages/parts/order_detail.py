@@ -53,8 +53,11 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         f"{row['state'].upper()}{': ' + row['reason'] if row['reason'] else ''} · bot "
         f"{row['bot']} · {account} · {mode.upper()} · from the journal and the decision log"
     )
+    slot = f"cancel:{account}:{number}"
     if not OrderState(row["state"]).ended:
-        _cancel(account, number, alive=alive)
+        _cancel(account, number, slot, alive=alive)
+    # Also when the order has ended: that is what the answer tells of.
+    commanding.show_life(slot)
     fills = ask(views.fills, engine_id(), mode=mode, account=account, order_id=number)
     what = st.segmented_control(
         "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
@@ -141,8 +144,7 @@ def _facts(row: Row) -> None:
     panels.links(panels.link("Its records in the journal", "journal", text=f'"order":{row["id"]},'))
 
 
-def _cancel(account: str, number: int, *, alive: bool) -> None:
-    slot = f"cancel:{account}:{number}"
+def _cancel(account: str, number: int, slot: str, *, alive: bool) -> None:
     if not alive:
         commanding.nobody_takes_it()
         return
@@ -154,4 +156,3 @@ def _cancel(account: str, number: int, *, alive: bool) -> None:
         if st.button("Cancel the order", type="primary", key=slot):
             command = CancelOrderByHand(account=AccountId(account), order=OrderId(number))
             commanding.send(command, slot)
-    commanding.show_life(slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,15 @@ from pathlib import Path
 
 import pytest
 import websockets.sync.client
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Dialog,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 from websockets.exceptions import InvalidStatus
 
 from engine.config import Config
@@ -26,6 +35,8 @@ from storage.database import reading, writing
 from storage.latch import read_latch
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.schema import migrate
+from storage.settings import Saved, applied, save
+from storage.users import ENGINE_ID
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -91,6 +102,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         # Without a sandbox of its own: in a container root may not make one.
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
@@ -342,3 +354,169 @@ def test_panic_answers_without_a_script_thread(
         answer = page.request.post(f"{desk.address}/panic")
         assert [step["name"] for step in answer.json()["steps"]] == ["latch", "signal", "command"]
     assert read_latch(desk.config.kill_path) is not None
+
+
+# -- a real engine on a demo exchange -----------------------------------------------------------
+
+
+MARKET = "demo:comet-visible-this-month-1"
+
+
+def port_free() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class LiveDesk(Desk):
+    """A dashboard with an engine and a demo exchange; there is an account and no bot."""
+
+    def start(self) -> None:
+        """Start all three at once."""
+        with writing(self.config.state_path) as connection:
+            account = {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
+            made = save(
+                connection,
+                engine_id=ENGINE_ID,
+                who="test",
+                diff={"accounts": {"demo": account}},
+                base_version=0,
+                now_ns=time.time_ns(),
+            )
+            assert isinstance(made, Saved)
+            applied(connection, ENGINE_ID, made.version, time.time_ns())
+        port = port_free()
+        self.programs = [
+            self.program("demo", "--port", str(port)),
+            self.program("run", "--demo", f"http://127.0.0.1:{port}"),
+        ]
+        super().start()
+
+    def program(self, *words: str) -> subprocess.Popen[bytes]:
+        with (self.config.home / f"{words[0]}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "engine", *words],
+                cwd=REPOSITORY,
+                env={**os.environ, "PITBOSS_HOME": str(self.config.home)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        """End the engine first, as a supervisor does."""
+        for program in reversed(self.programs):
+            program.terminate()
+            program.wait(40)
+        super().stop()
+
+    def order(self, where: str, seconds: float = 40.0) -> int:
+        """Return the latest order for which something is true, once there is one."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with reading(self.config.state_path) as connection:
+                row = connection.execute(
+                    f"SELECT id FROM orders WHERE {where} ORDER BY id DESC LIMIT 1"
+                ).fetchone()
+            if row is not None:
+                return int(row[0])
+            time.sleep(0.05)
+        logs = "\n".join(path.read_text()[-2_000:] for path in self.config.home.glob("*.log"))
+        raise AssertionError(f"no order {where} within {seconds} s\n{logs}")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveDesk]:
+    started = LiveDesk(tmp_path_factory.mktemp("live"))
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def number(page: Page, label: str) -> Locator:
+    return page.get_by_role("spinbutton", name=re.compile(f"^{label}"))
+
+
+def make_bot(page: Page, live: LiveDesk) -> None:
+    """Create a bot by the form alone, save it, apply it."""
+    page.goto(f"{live.address}/bots")
+    page.get_by_text("Create a bot", exact=True).click()
+    page.get_by_label("Name").fill("mine")
+    page.get_by_label("Markets", exact=True).fill("comet")
+    page.get_by_role("option", name=MARKET).click()
+    page.get_by_text("Parameters: the defaults are a careful start").click()
+    number(page, "sigma_warm_s").fill("0.5")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_text("These values change")).to_be_visible()
+    page.get_by_role("button", name="Save these changes").click()
+    apply(page, 2)
+
+
+def apply(page: Page, version: int) -> None:
+    page.get_by_role("button", name=f"Apply version {version}").click()
+    expect(page.get_by_text(f"version {version} is in force").first).to_be_visible()
+
+
+def start_bot(page: Page, live: LiveDesk) -> None:
+    """Start the bot and see in the bar that it works."""
+    page.goto(f"{live.address}/bots?bot=mine")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text("bot mine starts as soon as")).to_be_visible()
+    cell = page.locator(".pb-cell", has_text="Open orders").locator("b")
+    expect(cell).to_have_text(re.compile("^[1-9]"), timeout=60_000)
+
+
+def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser) -> None:
+    with opened(browser) as page:
+        sign_in(page, live)
+        expect(page.locator(".pb-bar")).to_contain_text("RUNNING")
+        make_bot(page, live)
+        start_bot(page, live)
+
+        # The why of one of its orders, and its life.
+        order = live.order("bot = 'mine' AND identity IS NOT NULL")
+        page.goto(f"{live.address}/orders?account=demo&order={order}")
+        expect(page.get_by_text(re.compile("mine wished bid")).first).to_be_visible()
+        for words in ("What it saw", "Fair value", "Gates of the strategy", "Rules of risk"):
+            expect(page.get_by_role("heading", name=words)).to_be_visible()
+        expect(page.get_by_text("◂ this order")).to_be_visible()
+        page.get_by_text("Life", exact=True).click()
+        expect(page.get_by_text("accepted by the venue")).to_be_visible()
+
+        # A limit: the diff, saved, applied, and its use against the new value.
+        page.goto(f"{live.address}/risk")
+        page.get_by_text("Edit the limits of demo").click()
+        number(page, "Open orders").fill("150")
+        page.get_by_role("button", name="Show what changes").click()
+        expect(page.get_by_text("accounts.demo.limits.open_orders_max")).to_be_visible()
+        page.get_by_role("button", name="Save these changes").click()
+        apply(page, 3)
+        expect(page.locator(".pb-limits")).to_contain_text(re.compile(r"\d of 150"))
+
+        # One order, cancelled by hand.
+        order = live.order("bot = 'mine' AND state = 'open'")
+        page.goto(f"{live.address}/orders?account=demo&order={order}")
+        page.get_by_role("button", name="Cancel this order").click()
+        page.get_by_role("button", name="Cancel the order").click()
+        expect(page.get_by_text(re.compile("its cancel is sent|is already"))).to_be_visible()
+        live.order(f"id = {order} AND state IN ('cancelled', 'filled')")
+
+        # Stopped with its proof; started again; KILL and its receipt.
+        page.goto(f"{live.address}/bots?bot=mine")
+        page.get_by_role("button", name="Stop…").click()
+        page.get_by_role("button", name="Stop the bot").click()
+        expect(page.get_by_text("stopped; proven")).to_be_visible()
+        start_bot(page, live)
+        page.locator(".st-key-killbutton button").click()
+        page.get_by_role("button", name="CONFIRM KILL").click()
+        expect(page.get_by_text("PROVEN: nothing of ours is open").first).to_be_visible()
+        page.goto(f"{live.address}/risk")
+        expect(page.get_by_text("KILL IS SET").nth(1)).to_be_visible()
+        expect(page.locator(".pb-receipt")).to_contain_text("PROVEN")
+        expect(page.locator(".pb-receipt")).to_contain_text("Inventory that remains")
+    with reading(live.config.state_path) as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM orders WHERE state NOT IN "
+            "('filled', 'cancelled', 'expired', 'rejected')"
+        ).fetchone()
+    assert left == (0,)
