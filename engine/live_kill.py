@@ -8,6 +8,7 @@ supervisor starts the engine again, and start is recovery with the latch set.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import threading
@@ -29,6 +30,11 @@ from storage.live import AccountProof, Receipt
 TAKEN_S = 0.5
 """How long the loop may take to take the latch; a hung plugin does not."""
 
+DEAF_S = 10
+"""How long a loop may hold the interpreter's own lock. No thread of Python hears KILL then; a timer
+of the C library ends the process, and its successor looks for the latch."""
+
+STANDARD_ERROR = 2
 LOOK_S = 0.05
 HUNG = 70
 """Exit code of an engine whose loop hung when KILL came."""
@@ -37,6 +43,16 @@ LISTINGS_NEEDED = 2
 MS = 1_000_000
 REFUSED_MAX = 1_000
 ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
+
+
+def loop_lives() -> None:
+    """Wind the timer of `DEAF_S`. Call it each second; what it ends says where it hung."""
+    faulthandler.dump_traceback_later(DEAF_S, exit=True, file=STANDARD_ERROR)
+
+
+def loop_ends() -> None:
+    """Stop the timer: nobody winds it any more."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 def block_signal() -> None:

@@ -8,6 +8,7 @@ import signal
 from engine.domain.effects import CancelScope
 from engine.errors import BrokenInvariant, StorageError
 from engine.live_house import House, Stream
+from engine.live_kill import loop_ends, loop_lives
 from engine.live_told import Teller
 from storage.live import STOP_PROOF, put_engine
 
@@ -59,16 +60,20 @@ async def _beat(house: House, teller: Teller) -> None:
     """Let the house look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
-    while True:
-        due = loop.time() + TICK_S
-        await asyncio.sleep(TICK_S)
-        house.meter.lag(int((loop.time() - due) * 1e9))
-        now_ns = house.clock.now_ns()
-        house.tick(now_ns)
-        if due >= second_s:
-            second_s = int(due) + 1
-            house.second(now_ns)
-            teller.second(now_ns)
+    try:
+        while True:
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            house.meter.lag(int((loop.time() - due) * 1e9))
+            now_ns = house.clock.now_ns()
+            house.tick(now_ns)
+            if due >= second_s:
+                second_s = int(due) + 1
+                loop_lives()
+                house.second(now_ns)
+                teller.second(now_ns)
+    finally:
+        loop_ends()
 
 
 async def _stop(house: House) -> None:

@@ -23,11 +23,11 @@ import pytest
 
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
 from engine.errors import PitbossError
-from engine.live_kill import HUNG
+from engine.live_kill import DEAF_S, HUNG
 from engine.venues.demo.client import DemoVenue
 from storage.commands import CommandState
 from storage.database import connect_writer
-from storage.latch import read_latch
+from storage.latch import read_latch, set_latch
 from storage.live import KILL_PROOF, Receipt
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
@@ -43,7 +43,7 @@ from tests.live_programs import (
 from tests.live_programs import prepare as prepare_state
 
 HANGING = """
-import signal, sys
+import re, signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 from pathlib import Path
 from engine.strategies.market_maker import MarketMaker
@@ -53,7 +53,8 @@ class Hanging(MarketMaker):
     name = "hanging"
     def evaluate(self, context, now_ns):
         while Path(sys.argv[1]).exists():
-            pass
+            if "deaf" in sys.argv[1]:
+                re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
         return super().evaluate(context, now_ns)
 
 STRATEGIES["hanging"] = Hanging
@@ -382,6 +383,29 @@ def test_disk_full_for_ten_seconds_loses_nothing(small: Programs) -> None:
     kill_on_a_full_disk(small, engine, 10.0)
     again(small)
     stop(small, engine)
+
+
+@pytest.mark.soak
+def test_loop_that_holds_the_interpreter_is_ended_and_its_successor_proves(
+    alone: Programs, tmp_path: Path
+) -> None:
+    use_strategy(alone, "hanging")
+    flag = tmp_path / "deaf"
+    alone.demo()
+    words = (str(flag), "run", "--demo", f"http://127.0.0.1:{alone.port}")
+    engine = hanging(alone, words)
+    assert alone.command(StartBot(bot=BOT)).state is CommandState.DONE
+    alone.until(lambda: alone.live() > 0, "an order rests")
+    flag.touch()
+    alone.until(lambda: silent(alone), "its loop hangs")
+    since_ns, began = time.time_ns(), time.monotonic()
+    engine.send_signal(signal.SIGUSR1)
+    set_latch(alone.home / "KILL", "page", since_ns)  # the dashboard writes the file first
+    assert engine.wait(DEAF_S + 5) == 1
+    print(f"\ndeaf engine: ended {time.monotonic() - began:.1f} s after the signal")
+    hanging(alone, words)
+    alone.until(lambda: proven(alone, since_ns), "the KILL is proven")
+    assert "evaluate" in (alone.home / "run.log").read_text()
 
 
 def silent(programs: Programs) -> bool:
