@@ -12,7 +12,7 @@ from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.lab.simulate.restless import Restless
 from engine.lab.simulate.venue_side import CURRENCY
 
-CASH_MICRO = 400_000_000
+CAPITAL_MICRO = 400_000_000
 SERIES = "btc-updown-5m"
 
 
@@ -32,7 +32,12 @@ def account_of(name: str, random: Random) -> AccountSettings:
         data_age_ms_max=random.choice((3_000, 10_000)),
     )
     return AccountSettings(
-        name=name, venue="demo", mode=Mode.DEMO, currency=CURRENCY, limits=limits
+        name=name,
+        venue="demo",
+        mode=Mode.DEMO,
+        currency=CURRENCY,
+        starting_cash=random.choice((70.0, 400.0, 400.0)),
+        limits=limits,
     )
 
 
@@ -49,7 +54,7 @@ def bots_of(
             name=BotId(f"bot-{number}"),
             account=account,
             strategy=Restless(random, said),
-            capital_micro=CASH_MICRO,
+            capital_micro=CAPITAL_MICRO,
             instruments=frozenset() if isinstance(group, str) else frozenset(group),
             series=frozenset({group}) if isinstance(group, str) else frozenset(),
             instruments_max=3,

@@ -81,22 +81,24 @@ class Evidence:
         """Order → the record that names it."""
         self.halted = ""
         """Why the engine was told to place nothing any more."""
-        self.released = False
-        """The operator released the latch, perhaps in a record that was lost."""
+        self.released_seq = -1
+        """Where in the journal the operator released the latch last, and a drawdown with it."""
         self.now_ns = 0
 
-    def alive(self, key: InstrumentId) -> list[tuple[Order, int]]:
-        """Return (order, what may still fill) of an instrument: resting, flying and waiting."""
+    def alive(self, key: InstrumentId | None) -> list[tuple[Order, int]]:
+        """Return (order, what may still fill), of all instruments where `key` is None."""
         side = self.side
         found = [
             (order, order.size)
             for group in (side.waiting, side.flying)
             for order in group.values()
-            if order.instrument == key
+            if key is None or order.instrument == key
         ]
         for live in side.live():
             number = side.number(live)
-            if live.instrument == key and number is not None and number in side.arrived:
+            if key is not None and live.instrument != key:
+                continue
+            if number is not None and number in side.arrived:
                 found.append((side.arrived[number], live.remaining))
         return found
 

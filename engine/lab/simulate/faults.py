@@ -137,12 +137,15 @@ HAVING = 0.6
 
 STRENGTHS = (0.3, 1.0, 1.0, 2.5)
 
+NAMED_STRENGTH = 4.0
+"""How strong faults are that were asked for by name, so that a short run has them."""
+
 
 class Faults:
     """The faults of one run: asked by everything that can fail, counted where they happen."""
 
     def __init__(self, random: Random, only: Iterable[Fault] | None = None) -> None:
-        """Draw the faults of a seed; `only` fixes which there are, each at strength 1 or more."""
+        """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
         self.counts: Counter[str] = Counter()
         self.on = True
@@ -153,7 +156,7 @@ class Faults:
             has = random.random() < HAVING
             strength = random.choice(STRENGTHS)
             if chosen is not None:
-                has, strength = fault in chosen, max(1.0, strength)
+                has, strength = fault in chosen, NAMED_STRENGTH
             if has:
                 self._rates[fault] = strength * (PER_MESSAGE.get(fault) or PER_MINUTE[fault])
 

@@ -100,7 +100,7 @@ class Lives:
         if life.dead or life.frozen or life.journal.stale:
             return
         self._judge_budget(life, now_ns, speak)
-        self._judge_proof(life, now_ns, speak)
+        self.judge_proof(life, now_ns, speak)
 
     def _judge_budget(self, life: Life, now_ns: int, speak: Speak) -> None:
         if life.executor.recovering or life.executor_unwell("equity"):
@@ -112,9 +112,10 @@ class Lives:
         if before is not None and (before.day, before.deposits) == (day, deposits):
             if budget.start_micro != before.start_micro:
                 speak("budget", f"the day's anchor {before.start_micro} is {budget.start_micro}")
-            if before.stopped is not None and budget.stopped is None:
+            stands = before.seq > seen.released_seq
+            if stands and before.stopped is not None and budget.stopped is None:
                 speak("budget", f"the stop {before.stopped} did not survive a restart")
-            if before.latched and not budget.latched and not seen.released:
+            if stands and before.latched and not budget.latched:
                 speak("budget", "the latch did not survive a restart")
         self._budgets.append(budget)
 
@@ -127,7 +128,7 @@ class Lives:
         self.began_ns = now_ns
         self.proven = False
 
-    def _judge_proof(self, life: Life, now_ns: int, speak: Speak) -> None:
+    def judge_proof(self, life: Life, now_ns: int, speak: Speak) -> None:
         """See that a proof is true: nothing of ours rests or flies."""
         if self.ending is None:
             return

@@ -72,6 +72,21 @@ def sells(order: Order, seen: Evidence) -> str:
     return ""
 
 
+def buys(order: Order, seen: Evidence) -> str:
+    """No BUY above settled cash minus what the buys that may fill have reserved (law G)."""
+    if order.side is not Side.BUY:
+        return ""
+    told = seen.told
+    reserved = needed = 0
+    for other, left in [*seen.alive(None), (order, order.size)]:
+        if other.side is Side.BUY:
+            untold = min(left, other.size - told.filled.get(other.id, 0))
+            needed = other.price * untold // told.instruments[other.instrument].value_divisor
+            reserved += needed
+    free = told.cash(promised=False) - reserved + needed
+    return f"it needs {needed} micro, {free} are free" if needed > free else ""
+
+
 def legal(order: Order, seen: Evidence) -> str:
     """Legal: on tick, inside the range, not too small, never against our own (law F)."""
     terms = seen.told.instruments[order.instrument]
@@ -139,8 +154,21 @@ def named(order: Order, seen: Evidence) -> str:
     return ""
 
 
-DECIDED = {"sight": sight, "slot": slot, "sells": sells, "legal": legal, "limits": limits}
+def veto(order: Order, seen: Evidence) -> str:
+    """No byte of a place leaves under the KILL latch: the gateway's one veto (law C)."""
+    del order
+    return "it leaves under the KILL latch" if seen.told.latched else ""
+
+
+DECIDED = {
+    "sight": sight,
+    "slot": slot,
+    "sells": sells,
+    "buys": buys,
+    "legal": legal,
+    "limits": limits,
+}
 """Judges of a decision, asked as the journal takes the PlaceOrder."""
 
-LEAVING = {"named": named}
+LEAVING = {"named": named, "veto": veto}
 """Judges of bytes, asked as they leave."""

@@ -123,7 +123,7 @@ class Life:
         for source in (USER_FEED, HEARTBEAT):
             self.health(source, "not connected yet", world_ns)
         if latched and not self.executor.latched:
-            self.latch(world_ns)
+            self.latch(world_ns, pausing=True)
 
     def fund(self, cash_micro: int, currency: str, world_ns: int) -> None:
         """Book the first cash, once in the account's life."""
@@ -176,11 +176,11 @@ class Life:
 
     # -- stops -------------------------------------------------------------------------------------
 
-    def latch(self, world_ns: int) -> None:
-        """Set the KILL latch and pause every bot, as the house does."""
+    def latch(self, world_ns: int, *, pausing: bool) -> None:
+        """Set the KILL latch and pause every bot, as the house does; one may go on wishing."""
         self.tell(LatchSet(who="operator", reason="simulated KILL"), world_ns)
         now_ns = self.now_ns(world_ns)
-        for bot in self.desk.bots:
+        for bot in self.desk.bots if pausing else ():
             bot.state = BotState.PAUSED
             self.desk.withdraw(bot, now_ns)
         self.driver.run_until(now_ns)

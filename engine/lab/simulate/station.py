@@ -16,7 +16,7 @@ from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.intents import Intent
 from engine.domain.orders import Order
 from engine.errors import PitbossError
-from engine.lab.simulate.accounts import CASH_MICRO, SERIES, account_of, bots_of
+from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, Verdict
 from engine.lab.simulate.disk import Disk, EngineDied, Journal
 from engine.lab.simulate.faults import Faults
@@ -54,7 +54,8 @@ class Station:
         self.verdicts: list[Verdict] = []
         self.settings = account_of(name, random)
         self.account = AccountId(name)
-        exchange.open_account(self.account, CASH_MICRO)
+        self.cash_micro = round(self.settings.starting_cash * 1_000_000)
+        exchange.open_account(self.account, self.cash_micro)
         self.disk = Disk(random)
         self.side = VenueSide(exchange, self.account, faults, random)
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
@@ -167,7 +168,7 @@ class Station:
         self.within(life, lambda: self._connected(life))
 
     def _connected(self, life: Life) -> None:
-        life.fund(CASH_MICRO, CURRENCY, self.now())
+        life.fund(self.cash_micro, CURRENCY, self.now())
         life.user_feed(self.now())
 
     def lose_user_feed(self, life: Life, *, silent_ns: int, pause_ns: int) -> None:
@@ -251,13 +252,14 @@ class Station:
     def kill(self, life: Life) -> None:
         """Set the latch; it is released once its proof has been seen."""
         if not self.latch_file:
-            self.latch_file, self.seen.released = True, False
-            self.seen.wishes.clear()
-            life.latch(self.now())
+            self.latch_file = True
+            # Bots that are not paused go on wishing: nothing may come of it.
+            life.latch(self.now(), pausing=self.random.random() < 0.5)
             self.lives.proving(life, self.now())
+            self.lives.judge_proof(life, self.now(), self.speak)
 
     def _release(self, life: Life) -> None:
-        self.latch_file, self.seen.released = False, True
+        self.latch_file, self.seen.released_seq = False, len(self.disk.rows)
         self.lives.over()
         self.within(life, lambda: life.release(self.now()))
 
@@ -273,6 +275,7 @@ class Station:
         self.seen.wishes.clear()
         self.within(life, lambda: life.halt(self.now()))
         self.lives.proving(life, self.now())
+        self.lives.judge_proof(life, self.now(), self.speak)
 
     def at_rest(self) -> bool:
         """Say whether zero is proven and every settlement has ended and been told."""

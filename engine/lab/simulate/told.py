@@ -157,16 +157,20 @@ class Told:
         }
         return {place: size for place, size in held.items() if size}
 
-    def cash(self) -> int:
-        """Return all cash in micro-units, what is promised included, payouts too."""
+    def cash(self, *, promised: bool = True) -> int:
+        """Return cash in micro-units, payouts included; `promised` False = only what is settled."""
         cash = self.deposits
         for key in self._by_instrument:
             terms = self.instruments[key]
-            for order, fill, _ in self.standing(key):
+            for order, fill, state in self.standing(key):
                 value = fill.price * fill.size // terms.value_divisor
-                cash += (-value if order.side is Side.BUY else value) - fill.fee_micro
+                if order.side is Side.BUY:
+                    cash -= value + fill.fee_micro
+                elif promised or state is FillState.CONFIRMED:
+                    cash += value - fill.fee_micro
             if key in self.payouts:
                 unit, yes = 10**terms.size_decimals, self.payouts[key]
-                cash += sum(self.tokens(key, Leg.YES)) * yes // unit
-                cash += sum(self.tokens(key, Leg.NO)) * (1_000_000 - yes) // unit
+                for leg, pays in ((Leg.YES, yes), (Leg.NO, 1_000_000 - yes)):
+                    settled, pending = self.tokens(key, leg)
+                    cash += (settled + (pending if promised else 0)) * pays // unit
         return cash

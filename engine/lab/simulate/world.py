@@ -141,8 +141,10 @@ class World:
                 at_ns = due_ns
             for station in stations:
                 for life in (station.life, station.ghost):
-                    if life is not None and not life.frozen and life.due_ns < at_ns:
-                        at_ns = max(life.due_ns, exchange.now_ns)
+                    if life is not None and not life.frozen:
+                        due_ns = life.due_ns
+                        if due_ns < at_ns:
+                            at_ns = max(due_ns, exchange.now_ns)
             if at_ns > end_ns:
                 exchange.advance(end_ns)
                 self._tell()
@@ -164,10 +166,13 @@ class World:
 
     def _tell(self) -> None:
         """Hand out what the exchange said at this moment."""
-        published = self.exchange.take_public()
-        events: tuple[Event, ...] = tuple([event for _, event in published])
+        outbox = self.exchange.outbox
+        events: tuple[Event, ...] = ()
+        if outbox.public:
+            events = tuple([event for _, event in self.exchange.take_public()])
         for station in self.stations:
-            station.reports()
+            if outbox.reports[station.account]:
+                station.reports()
             for life in (station.life, station.ghost):
                 if events and life is not None and not life.dead:
                     life.market.take(events)

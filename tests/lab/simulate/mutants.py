@@ -1,0 +1,256 @@
+"""Engines that are wrong on purpose: each breaks one law, and a judge must say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.domain.effects import CancelScope
+from engine.domain.fills import FillState
+from engine.domain.instruments import Leg
+from engine.domain.orders import OrderState
+from engine.executor import planning
+from engine.executor.executor import ExecutorSettings
+from engine.executor.fill_book import FillBook
+from engine.executor.house import House
+from engine.executor.ledger import Ledger
+from engine.executor.order_machine import ENDS, MOVES, QUIET, Happened
+from engine.executor.reconciler import Reconciler
+from engine.executor.sight import Sight
+from engine.executor.table import OrderTable
+from engine.gateway.places import PlacesLane
+from engine.lab.driver import Driver
+from engine.lab.simulate import life
+from engine.lab.simulate.faults import Fault
+from engine.live_kill import Ending
+from engine.risk.breakers import Breakers
+from engine.risk.gate import Allowed, RiskGate
+
+S, H, F = OrderState, Happened, Fault
+Patch = Any
+
+
+class Mutant(NamedTuple):
+    name: str
+    apply: Callable[[Patch], None]
+    faults: tuple[Fault, ...]
+    seeds_max: int = 5
+    """Within how many seeds it must be caught."""
+    minutes: float = 1.0
+
+
+def _silence_is_refusal(patch: Patch) -> None:
+    patch.setitem(MOVES, (S.SENT, H.NO_ANSWER), (S.REJECTED, ENDS))
+
+
+def _cancel_submit_releases(patch: Patch) -> None:
+    for state in (S.OPEN, S.PARTIAL, S.SENT):
+        patch.setitem(MOVES, (state, H.CANCEL_ASKED), (S.CANCELLED, ENDS))
+
+
+def _pending_is_settled(patch: Patch) -> None:
+    first = FillBook.first
+
+    def settled(self: Any, fill: Any, order: Any, told: Any) -> Any:
+        first(self, fill, order, told)
+        self.states[fill] = FillState.CONFIRMED
+        return FillState.CONFIRMED
+
+    patch.setattr(FillBook, "first", settled)
+
+
+def _planner(patch: Patch, keeps: Callable[[Any], bool]) -> None:
+    plan = planning.plan
+
+    def blind(wish: Any, *, working: Any, **facts: Any) -> Any:
+        return plan(wish, working=[one for one in working if keeps(one)], **facts)
+
+    patch.setattr(planning, "plan", blind)
+
+
+def _sells_overlap(patch: Patch) -> None:
+    _planner(patch, lambda known: known.state is not S.CANCELLING)
+    patch.setattr(Ledger, "_must_be_free", lambda *_: None)
+
+
+def _unknown_is_nothing(patch: Patch) -> None:
+    _planner(patch, lambda known: known.state is not S.UNKNOWN)
+
+
+def _kill_waits(patch: Patch) -> None:
+    patch.setattr(PlacesLane, "drop_scope", lambda *_: None)
+    patch.setattr(PlacesLane, "veto", lambda *_: "")
+    patch.setattr(PlacesLane, "latch", lambda *_, **__: None)
+
+
+def _day_is_forgotten(patch: Patch) -> None:
+    patch.setattr(House, "_keep_budget", lambda *_: None)
+
+
+def _latch_is_forgotten(patch: Patch) -> None:
+    settle = Breakers._settle
+
+    def forgetful(self: Any) -> None:
+        settle(self)
+        self.latched = False
+
+    patch.setattr(Breakers, "_settle", forgetful)
+
+
+def _duplicates_are_booked(patch: Patch) -> None:
+    book = Ledger.book
+
+    def twice(self: Any, order: Any, event: Any, *, now_ns: int = 0) -> Any:
+        if event.fill in self.state.fills.states and event.state is FillState.MATCHED:
+            event = msgspec.structs.replace(event, fill=f"{event.fill}-again-{now_ns}")
+        return book(self, order, event, now_ns=now_ns)
+
+    patch.setattr(Ledger, "book", twice)
+
+
+def _one_not_found_is_believed(patch: Patch) -> None:
+    hasty = ExecutorSettings(grace_ms=1, not_found_confirmations=1)
+    make = life.executor_of
+
+    def made(settings: Any, fence: int) -> Any:
+        executor, gate = make(settings, fence)
+        executor._reconciler._settings = hasty
+        return executor, gate
+
+    patch.setattr(life, "executor_of", made)
+
+
+def _blind_is_well(patch: Patch) -> None:
+    patch.setattr(Sight, "post_block", staticmethod(lambda *_: None))
+    check = RiskGate.check
+    patch.setattr(RiskGate, "check", lambda s, p, **k: check(s, p, **(k | {"mark_age_ns": 0})))
+
+
+def _names_are_not_kept(patch: Patch) -> None:
+    patch.setattr(Driver, "_name", lambda *_: None)
+
+
+def _complement_is_wrong(patch: Patch) -> None:
+    plan = planning.plan
+
+    def wrong(*args: Any, **facts: Any) -> Any:
+        made, one = plan(*args, **facts), facts["instrument"].one
+        flip = msgspec.structs.replace
+        places = tuple(
+            flip(draft, price=one - draft.price) if draft.leg is Leg.NO else draft
+            for draft in made.places
+        )
+        return flip(made, places=places)
+
+    patch.setattr(planning, "plan", wrong)
+
+
+def _zero_is_not_looked_for(patch: Patch) -> None:
+    proof = Ending.proof
+    hasty = msgspec.structs.replace
+    patch.setattr(Ending, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+
+
+def _unknown_releases(patch: Patch) -> None:
+    happen = OrderTable.happen
+
+    def released(self: Any, known: Any, happened: Any, now_ns: int) -> None:
+        happen(self, known, happened, now_ns)
+        if known.state is S.UNKNOWN:
+            self.ledger.commit(known.order, 0)
+            self.exposure.live(known.order, 0)
+
+    patch.setattr(OrderTable, "happen", released)
+
+
+def _voids_are_ignored(patch: Patch) -> None:
+    advance = Ledger.advance
+
+    def deaf(self: Any, fill: Any, told: Any) -> Any:
+        return advance(self, fill, FillState.RETRYING if told is FillState.FAILED else told)
+
+    patch.setattr(Ledger, "advance", deaf)
+
+
+def _start_is_no_recovery(patch: Patch) -> None:
+    make = life.executor_of
+
+    def made(settings: Any, fence: int) -> Any:
+        executor, gate = make(settings, fence)
+        executor._started, executor._sight.recovering = True, False
+        return executor, gate
+
+    patch.setattr(life, "executor_of", made)
+    patch.setattr(life.SimulatedDesk, "start_over", lambda *_: None)
+
+
+def _health_is_ignored(patch: Patch) -> None:
+    health = House._health
+    patch.setattr(House, "_health", lambda s, event, now: event.healthy and health(s, event, now))
+
+
+def _mode_is_ignored(patch: Patch) -> None:
+    patch.setattr(Sight, "take_mode", lambda *_: None)
+    patch.setattr(PlacesLane, "mode", lambda *_: None)
+
+
+def _risk_allows_all(patch: Patch) -> None:
+    patch.setattr(RiskGate, "check", lambda _, proposal, **__: Allowed(proposal.size))
+
+
+def _status_goes_back(patch: Patch) -> None:
+    patch.setitem(MOVES, (S.OPEN, H.ACCEPTED), (S.SENT, QUIET))
+
+
+def _missed_fills_stay_missed(patch: Patch) -> None:
+    patch.setattr(Reconciler, "fills_listed", _unbooked)
+    patch.setattr(Reconciler, "want_fills", lambda *_: None)
+
+
+def _unbooked(self: Any, event: Any, now_ns: int) -> None:
+    known = tuple(f for f in event.fills if f.fill in self._table.ledger.state.fills.states)
+    questions = self.questions
+    asked_ns = questions.answered("QueryFills")
+    for fill in known:
+        self._book(fill, now_ns)
+    if asked_ns is not None:
+        questions.fills_ok_ns = asked_ns
+    questions.again("QueryFills", now_ns, urgent=False)
+    self._recovered()
+
+
+def _cancel_all_is_partial(patch: Patch) -> None:
+    from engine.gateway.safety import SafetyLane
+
+    send = SafetyLane.cancel_all
+    narrow = CancelScope(bot="nobody")
+    patch.setattr(SafetyLane, "cancel_all", lambda self, _, now: send(self, narrow, now))
+
+
+MUTANTS = (
+    Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 12, 2.0),
+    Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
+    Mutant("pending tokens count as settled", _pending_is_settled, (F.REPORT_LATE,)),
+    Mutant("a replacement SELL does not wait", _sells_overlap, (F.REORDERED,)),
+    Mutant("what is UNKNOWN is planned anew", _unknown_is_nothing, (F.LOST_AFTER,)),
+    Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 8, 2.0),
+    Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,)),
+    Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 8, 2.0),
+    Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
+    Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),
+    Mutant("it places while blind", _blind_is_well, (F.FEED_SILENT, F.FEED_CROSSED), 8, 2.0),
+    Mutant("it sends what the journal has not named", _names_are_not_kept, ()),
+    Mutant("the complement's price is not 1 minus p", _complement_is_wrong, ()),
+    Mutant("a stop is proven without looking", _zero_is_not_looked_for, (F.LOST_BEFORE,)),
+    Mutant("an UNKNOWN order reserves nothing", _unknown_releases, (F.LOST_AFTER,), 10, 2.0),
+    Mutant("a void fill is not reversed", _voids_are_ignored, (F.VOIDED,)),
+    Mutant("it trades before the venue was asked", _start_is_no_recovery, ()),
+    Mutant("it places with its user feed down", _health_is_ignored, (F.USER_FEED_DOWN,), 8, 2.0),
+    Mutant("it does not obey the venue's mode", _mode_is_ignored, (F.CANCEL_ONLY,), 8, 2.0),
+    Mutant("risk allows everything", _risk_allows_all, ()),
+    Mutant("a status goes back to SENT", _status_goes_back, (F.TWICE,)),
+    Mutant("a fill that was not told stays unknown", _missed_fills_stay_missed, (F.REPORT_LOST,)),
+    Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 8, 2.0),
+)

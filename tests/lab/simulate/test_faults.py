@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.lab.simulate.faults import PER_MESSAGE, PER_MINUTE, Fault, Faults, faults_named
+from engine.lab.simulate.world import simulate
+
+F = Fault
+GROUPS = (
+    (F.LOST_BEFORE, F.LOST_AFTER, F.BROKEN, F.REFUSED_LINE, F.QUESTION_FAILED, F.THROTTLED),
+    (F.LATE_REQUEST, F.LATE_ANSWER, F.TWICE, F.REORDERED, F.REJECTED),
+    (F.LISTING_EMPTY, F.LISTING_CUT, F.REPORT_LOST, F.REPORT_TWICE, F.REPORT_LATE, F.VOIDED),
+    (F.FEED_LOST, F.FEED_SILENT, F.FEED_STALE, F.FEED_GAP, F.FEED_CROSSED, F.TICK_CHANGED),
+    (F.POST_ONLY, F.CANCEL_ONLY, F.DISABLED, F.RESTART, F.RESTART_DROPS),
+    (F.USER_FEED_DOWN, F.USER_FEED_SILENT, F.BEATS_LOST, F.CLOCK_JUMP),
+    (F.CRASH, F.CRASH_SENDING, F.DISK_FULL, F.SECOND_ENGINE, F.KILL),
+)
+COUNTED_AS = {F.VOIDED: "settlement_failed"}
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group[0]))
+def test_every_fault_really_happens_and_is_survived(group: tuple[Fault, ...]) -> None:
+    missing = set(group)
+    for seed in range(11, 17):
+        outcome = simulate(seed, 2.0, faults=group, accounts=1)
+        assert outcome.verdicts == ()
+        missing -= {f for f in group if outcome.counts.get(COUNTED_AS.get(f, str(f)))}
+        if not missing:
+            return
+    assert not missing
+
+
+def test_every_fault_has_a_rate_and_a_test() -> None:
+    assert PER_MESSAGE.keys() | PER_MINUTE.keys() == set(Fault)
+    assert not PER_MESSAGE.keys() & PER_MINUTE.keys()
+    assert {fault for group in GROUPS for fault in group} == set(Fault) - {F.RETRIED}
+
+
+def test_a_seed_draws_its_own_faults() -> None:
+    drawn = [tuple(fault for fault in Fault if Faults(Random(n)).rate(fault)) for n in range(3)]
+    assert len(set(drawn)) == 3
+
+
+def test_faults_are_named_on_the_command_line() -> None:
+    assert faults_named("none") == ()
+    assert faults_named("all") == tuple(Fault)
+    assert faults_named("crash, kill") == (F.CRASH, F.KILL)
+    with pytest.raises(ConfigError, match="there are: lost_before"):
+        faults_named("gremlins")

@@ -1,0 +1,59 @@
+"""A slice of the simulation with every change: every seed that ever failed, and a few new ones.
+
+The new ones follow the commit, so that each change looks somewhere else; the failing seed is in the
+test's own message.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.lab.simulate.world import simulate
+
+FAILED = Path(__file__).with_name("failed_seeds.txt")
+REPOSITORY = Path(__file__).resolve().parents[3]
+FRESH = 3
+
+
+def failed_seeds() -> list[tuple[int, float, str]]:
+    """Return (seed, minutes, story) of every seed that failed once."""
+    rows = [line.split(maxsplit=2) for line in FAILED.read_text("utf-8").splitlines()]
+    return [(int(row[0]), float(row[1]), row[2]) for row in rows if row[0] != "#"]
+
+
+def commit_base() -> int:
+    """Return a number made of the commit; 0 where there is none."""
+    told = subprocess.run(
+        ["git", "rev-parse", "--short=7", "HEAD"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return int(told.stdout.strip() or "0", 16) if told.returncode == 0 else 0
+
+
+@pytest.mark.parametrize(("seed", "minutes"), [row[:2] for row in failed_seeds()], ids=str)
+def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float) -> None:
+    assert simulate(seed, minutes).verdicts == ()
+
+
+@pytest.mark.parametrize("number", range(FRESH))
+def test_seeds_of_this_commit_are_sound(number: int) -> None:
+    seed = commit_base() * 10 + number
+    assert simulate(seed, 0.5, accounts=1).verdicts == (), f"seed {seed}"
+
+
+@pytest.mark.soak
+def test_two_thousand_seeds_are_sound() -> None:
+    seeds = os.environ.get("SEEDS", "2000")
+    ran = subprocess.run(
+        [REPOSITORY / ".venv/bin/python", "-m", "engine", "simulate", "--seeds", seeds],
+        cwd=REPOSITORY,
+        check=False,
+    )
+    assert ran.returncode == 0
