@@ -35,7 +35,18 @@ PARENT_EVERY_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the port and how busy the world is."""
+    """Take the port and how busy the world is; or what to lay beside recordings."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("host", "calibrate"),
+        default="host",
+        help="host it (default), or calibrate: lay it beside recorded markets, figure by figure",
+    )
+    parser.add_argument("--minutes", type=int, default=60, help="calibrate: simulated time")
+    parser.add_argument(
+        "--recording", type=Path, help="calibrate: measure this instead of the figures on record"
+    )
     parser.add_argument("--port", type=int, default=PORT, help="port on 127.0.0.1")
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
@@ -44,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Host it until SIGTERM, SIGINT or the end of the parent."""
+    """Host it until SIGTERM, SIGINT or the end of the parent; or calibrate."""
+    if args.action == "calibrate":
+        from engine.lab import calibration_command  # noqa: PLC0415 a host does without
+
+        return calibration_command.run(args)
     folder = config.home / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder / "lock", "demo exchange"):

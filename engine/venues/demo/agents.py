@@ -7,7 +7,9 @@ at once, noise takers not at all. So whoever rests a quote is hit more often whe
 
 from __future__ import annotations
 
+from math import exp, sqrt
 from random import Random
+from statistics import NormalDist
 
 import msgspec
 
@@ -26,6 +28,7 @@ from engine.venues.demo.timeline import Due
 
 SURVEY = 0
 SURVEY_NS = 1_000_000_000
+GOLDEN = (5**0.5 - 1) / 2
 PAUSE_NS_MAX = 60_000_000_000
 """Longest time between two wakes of one market, so that its end is noticed."""
 
@@ -87,9 +90,24 @@ class Crowd:
         share = self._spec.event_share
         if isinstance(item, Window):
             share = 1.0 if item.strike_e8 is not None else self._spec.ahead_share
-        wait_s = self._rng.expovariate(self._rate * share)
+        elapsed_s = (now_ns - slot.seen_ns) / 1e9
+        slot.seen_ns = now_ns
+        slot.pressure *= exp(-elapsed_s / self._spec.impact_memory_s)
+        activity = self._mood(slot, elapsed_s)
+        rate = 1 / self._spec.echo_s if slot.echo else self._rate * share * activity
+        wait_s = self._rng.expovariate(rate)
         at_ns = now_ns + min(int(wait_s * 1e9), PAUSE_NS_MAX)
         self._exchange.timeline.set(at_ns, Due.ACTOR, self.name, slot.number)
+
+    def _mood(self, slot: Slot, elapsed_s: float) -> float:
+        """Let a market's mood drift; return its activity over the usual one, 1 in the mean."""
+        spread = self._spec.mood_spread
+        if not spread:
+            return 1.0
+        kept = exp(-elapsed_s / self._spec.mood_memory_s)
+        slot.mood = kept * slot.mood + spread * sqrt(1 - kept * kept) * self._rng.gauss(0, 1)
+        floor = self._spec.mood_floor
+        return floor + (1 - floor) * exp(slot.mood - spread * spread / 2)
 
     def _survey(self, now_ns: int) -> None:
         """Come to markets not yet known, and see to everybody's purse."""
@@ -105,6 +123,7 @@ class Crowd:
                 instrument=instrument,
                 errors=[0.0] * len(self._spec.makers),
                 quotes=[[(Quote(), Quote()) for _ in spec.rungs] for spec in self._spec.makers],
+                depth=self._depth(),
             )
             self._plan(slot, now_ns)
         for member in self._members:
@@ -113,17 +132,42 @@ class Crowd:
                 self._exchange.deposit(member, lacking)
         self._exchange.timeline.set(now_ns + SURVEY_NS, Due.ACTOR, self.name, SURVEY)
 
+    def _depth(self) -> float:
+        """Return how deep the next market is: even steps of the golden ratio, not luck."""
+        share = self._slot_count * GOLDEN % 1 or 0.5
+        return exp(self._spec.depth_spread * NormalDist().inv_cdf(share))
+
     def _act(self, slot: Slot, market: Market) -> None:
         spec = self._spec
+        if slot.echo:
+            self._echo(slot, market)
+            return
         chosen = self._rng.random() * self._rate
         makers_rate = len(spec.makers) * spec.maker_rate
         if chosen < makers_rate:
             index = int(chosen / spec.maker_rate)
             self._makers.quote(spec.makers[index], slot, index, market)
         elif chosen < makers_rate + spec.noise_rate:
-            self._takers.take_blindly(market)
+            self._follow(slot, NOISE, self._takers.take_blindly(market))
         else:
-            self._takers.take_knowingly(market)
+            self._follow(slot, INFORMED, self._takers.take_knowingly(market))
+
+    def _echo(self, slot: Slot, market: Market) -> None:
+        """Let another taker do as the last one did."""
+        if slot.echo == NOISE:
+            self._follow(slot, NOISE, self._takers.take_blindly(market, slot.echo_up))
+        else:
+            self._follow(slot, INFORMED, self._takers.take_knowingly(market))
+
+    def _follow(self, slot: Slot, who: str, up: bool | None) -> None:
+        """Note whether the next to act does the same: matches come in bursts."""
+        spec = self._spec
+        if who == NOISE and up is not None:
+            slot.pressure += spec.impact if up else -spec.impact
+        chance = spec.rush_chance if who == INFORMED else spec.echo_chance
+        again = up is not None and chance > 0
+        slot.echo = who if again and self._rng.random() < chance else ""
+        slot.echo_up = bool(up)
 
     def _name(self, customer: str) -> Identity:
         self._ticket_count += 1

@@ -39,6 +39,18 @@ class Slot(msgspec.Struct, kw_only=True):
     """Each maker's present error about the probability."""
     quotes: list[list[tuple[Quote, Quote]]]
     """Per maker and rung: (bid, ask)."""
+    depth: float = 1.0
+    """How large quotes are in this market, beside others."""
+    pressure: float = 0.0
+    """How far recent takers have moved the makers' belief."""
+    mood: float = 0.0
+    """Logarithm of the market's activity over its usual one."""
+    seen_ns: int = 0
+    """When mood and pressure were looked at last."""
+    echo: str = ""
+    """Which taker another of its kind follows; empty = none."""
+    echo_up: bool = False
+    """The side it took."""
 
 
 class Makers:
@@ -65,7 +77,7 @@ class Makers:
         slot.errors[index] = error
         tick = market.instrument.tick
         grid = market.one // tick
-        value = chance + error
+        value = chance + error + slot.pressure
         bid = min(floor((value - spec.half_width) * grid), grid - 2)
         ask = max(ceil((value + spec.half_width) * grid), 2)
         # Near the edges the last tick stays quoted until the outcome is all but certain.
@@ -80,7 +92,7 @@ class Makers:
                 if not self._keeps(spec, quote, ticks * tick, tolerance * tick):
                     wanted.append((quote, is_bid, ticks * tick))
         for quote, is_bid, level in wanted:
-            self._rest(spec, quote, (market, is_bid, level))
+            self._rest(spec, quote, (market, is_bid, level), slot.depth)
 
     def _keeps(self, spec: MakerSpec, quote: Quote, level: int, tolerance: int) -> bool:
         """Keep a quote that is near enough and not nearly used up; cancel it otherwise."""
@@ -96,7 +108,9 @@ class Makers:
         quote.identity = None
         return False
 
-    def _rest(self, spec: MakerSpec, quote: Quote, place: tuple[Market, bool, int]) -> None:
+    def _rest(
+        self, spec: MakerSpec, quote: Quote, place: tuple[Market, bool, int], depth: float
+    ) -> None:
         """Rest a quote post-only, no better than one tick short of the other side."""
         market, is_bid, level = place
         tick = market.instrument.tick
@@ -106,7 +120,9 @@ class Makers:
         if not tick <= level <= market.one - tick:
             return
         edge = abs(2 * level - market.one) / market.one
-        shares = spec.shares * (1 + 1.2 * edge * edge) * exp(0.9 * self._rng.gauss(0, 1))
+        behind = 0.0 if best is None else abs(best - level) / tick
+        shares = depth * spec.shares * (1 + 1.2 * edge * edge) * (1 + spec.deeper * behind)
+        shares *= exp(spec.size_spread * self._rng.gauss(0, 1))
         size = max(round(shares) * market.share, market.instrument.size_min)
         customer = AccountId(spec.name)
         held = Leg.NO if is_bid else Leg.YES

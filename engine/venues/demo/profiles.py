@@ -55,6 +55,10 @@ class MakerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Median size of a quote."""
     rungs: tuple[tuple[int, int], ...] = ((0, 0),)
     """Per quote and side: (ticks behind the best, ticks of drift it tolerates)."""
+    size_spread: float = 0.9
+    """Standard deviation of the logarithm of a quote's size."""
+    deeper: float = 0.0
+    """How much larger a quote is per tick behind the best, as a share."""
 
 
 class CrowdSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +76,24 @@ class CrowdSpec(msgspec.Struct, frozen=True, kw_only=True):
     informed_shares: float = 120.0
     informed_edge: float = 0.003
     """What an informed taker wants beyond the fee, in price units of 1."""
+    echo_chance: float = 0.0
+    """How often a taker is followed by another of its kind, same side, before anybody else acts."""
+    rush_chance: float = 0.0
+    """The same of informed takers: several see the same mistake."""
+    echo_s: float = 0.02
+    """Mean wait until then."""
+    mood_spread: float = 0.0
+    """Standard deviation of the logarithm of a market's activity."""
+    mood_floor: float = 0.0
+    """The part of the activity that has no moods."""
+    mood_memory_s: float = 4.0
+    """Time in which a mood forgets all but 1/e."""
+    impact: float = 0.0
+    """How far makers follow each noise taker with their belief, in price units of 1."""
+    impact_memory_s: float = 20.0
+    """Time in which they forget all but 1/e of it."""
+    depth_spread: float = 0.0
+    """Standard deviation of the logarithm of how deep one market is beside others."""
     ahead_share: float = 0.12
     """Activity in coming markets of a series, relative to a running one."""
     event_share: float = 0.10
@@ -103,38 +125,62 @@ FULL = Profile(
     step_ns=250 * MS,
     event_step_ns=2 * S,
     events=(*EVENTS, EventSpec(name="treaty-signed", days=120.0, chance=0.08, fee_ppm=0)),
+    price=PriceSpec(
+        vol_annual=0.11, vol_spread=0.7, vol_memory_s=390.0, jumps_per_hour=500.0, jump_bps=1.15
+    ),
     crowd=CrowdSpec(
         makers=(
             MakerSpec(
                 name="demo-maker-tight",
                 half_width=0.0002,
-                noise=0.001,
-                lag_steps=1,
-                shares=65.0,
+                noise=0.0002,
+                lag_steps=4,
+                shares=11.0,
                 rungs=((0, 0), (1, 1)),
+                size_spread=0.95,
+                deeper=0.45,
             ),
             MakerSpec(
                 name="demo-maker-calm",
-                half_width=0.0015,
-                noise=0.002,
-                lag_steps=2,
-                shares=110.0,
-                rungs=((0, 0), (2, 1), (5, 2)),
+                half_width=0.0014,
+                noise=0.001,
+                lag_steps=5,
+                shares=52.0,
+                rungs=((0, 0), (2, 1), (4, 2)),
+                size_spread=0.95,
+                deeper=0.45,
             ),
             MakerSpec(
                 name="demo-maker-wide",
-                half_width=0.010,
+                half_width=0.018,
                 noise=0.004,
-                lag_steps=3,
-                shares=230.0,
-                rungs=((0, 1), (3, 2), (8, 3), (15, 4), (25, 5)),
+                lag_steps=6,
+                shares=140.0,
+                rungs=((0, 1), (2, 2), (4, 2), (8, 3), (15, 4), (25, 5)),
+                size_spread=0.95,
+                deeper=0.45,
             ),
         ),
-        maker_rate=0.75,
-        noise_rate=2.4,
-        informed_rate=1.2,
+        maker_rate=10.5,
+        noise_rate=7.0,
+        noise_shares=6.3,
+        noise_spread=1.0,
+        informed_rate=6.0,
+        informed_shares=16.0,
+        informed_edge=0.002,
+        echo_chance=0.6,
+        rush_chance=0.6,
+        echo_s=0.027,
+        mood_spread=2.0,
+        mood_floor=0.55,
+        mood_memory_s=3.0,
+        impact=0.0004,
+        depth_spread=0.57,
+        ahead_share=0.06,
+        event_share=0.05,
     ),
 )
+"""Fitted by `python -m engine demo calibrate`, which lays it beside recorded markets."""
 
 THIN = Profile(
     step_ns=500 * MS,

@@ -73,7 +73,7 @@ class Price:
         state.log_vol += -share * state.log_vol + spec.vol_spread * sqrt(2 * share) * rng.gauss(
             0, 1
         )
-        move = self.sigma * sqrt(dt_s) * rng.gauss(0, 1)
+        move = self._diffusion * sqrt(dt_s) * rng.gauss(0, 1)
         if rng.random() < spec.jumps_per_hour * dt_s / 3600:
             move += spec.jump_bps * 1e-4 * rng.gauss(0, 1)
         state.log_price += move
@@ -84,9 +84,15 @@ class Price:
             self._past.popleft()
 
     @property
-    def sigma(self) -> float:
-        """Volatility now, per square root of a second."""
+    def _diffusion(self) -> float:
         return self._spec.vol_annual / sqrt(YEAR_S) * exp(self.state.log_vol)
+
+    @property
+    def sigma(self) -> float:
+        """Volatility now, jumps included, per square root of a second."""
+        spec = self._spec
+        jumps = spec.jumps_per_hour / 3600 * (spec.jump_bps * 1e-4) ** 2
+        return sqrt(self._diffusion**2 + jumps)
 
     @property
     def latent(self) -> float:

@@ -43,17 +43,18 @@ class Takers:
         self._rng = rng
         self._name = name
 
-    def take_blindly(self, market: Market) -> None:
-        """Buy or sell something for no reason."""
+    def take_blindly(self, market: Market, up: bool | None = None) -> bool:
+        """Buy or sell something for no reason; give the side. `up` None = either."""
         spec, rng, instrument = self._spec, self._rng, market.instrument
         if rng.random() < MERGE_CHANCE:
             self._merge(market)
-        up = rng.random() < 0.5
+        if up is None:
+            up = rng.random() < 0.5
         best = market.book.best_ask if up else market.book.best_bid
         shares = min(spec.noise_shares * exp(spec.noise_spread * rng.gauss(0, 1)), NOISE_SHARES_MAX)
         slip = instrument.tick * (1 if rng.random() < SLIP_CHANCE else 0)
         if best is None:
-            return
+            return up
         size = max(round(shares) * market.share, instrument.size_min)
         held = Leg.NO if up else Leg.YES
         sells = (
@@ -61,18 +62,22 @@ class Takers:
             and self._exchange.free_tokens(NOISE, instrument.id, held) >= size
         )
         self._take(NOISE, market, (up, best + slip if up else best - slip, size, sells))
+        return up
 
-    def take_knowingly(self, market: Market) -> None:
-        """Take what is mispriced by more than the fee and an edge."""
+    def take_knowingly(self, market: Market) -> bool | None:
+        """Take what is mispriced by more than fee and edge; give the side, None = nothing."""
         chance = self._calendar.chance(market.instrument.id, 0)
         if chance is None:
-            return
+            return None
+        taken = None
         for up in (True, False):
             level = self._worth(market, up, chance)
             if level is not None:
                 shares = self._spec.informed_shares * exp(0.9 * self._rng.gauss(0, 1))
                 size = max(round(shares) * market.share, market.instrument.size_min)
                 self._take(INFORMED, market, (up, level, size, False))
+                taken = up
+        return taken
 
     def _worth(self, market: Market, up: bool, chance: float) -> int | None:
         """Return the worst level still worth taking, None where there is none."""
