@@ -51,7 +51,7 @@ soak: $(READY) ## the long runs that `make test` leaves out
 bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
 	$(BIN)/python -m bench
 
-run: $(READY) ## the whole desk: demo exchange, engine, dashboard; Ctrl-C stops it
+run: $(READY) ## the whole desk: demo exchange, engine, worker, dashboard; Ctrl-C stops it
 	@exec $(BIN)/python -m engine up
 
 clean: ## remove what the tools left behind; .venv and var stay
