@@ -20,12 +20,10 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import StorageError
 from engine.journal import Recorder
 from engine.lab.recordings.door import Recording
+from engine.lab.replay import FORGET_AFTER_NS
 from engine.live_feed import LASTING
 from engine.live_tape_shell import TapeShell
 from engine.venues.door import Reply, VenueOutput
-
-FORGET_AFTER_NS = 600 * 1_000_000_000
-"""How long a closed instrument stays in the caches, as in a replay."""
 
 AFTER_NS = 60 * 1_000_000_000
 """How long time goes on behind the last event, as in a replay."""
