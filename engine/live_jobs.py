@@ -88,7 +88,7 @@ class Jobs:
         def run(connection: Any) -> None:
             try:
                 text, state = do(connection), DONE
-            except BadInput as error:
+            except (BadInput, OSError) as error:
                 text, state = str(error), REFUSED
             self._loop.call_soon_threadsafe(reply, state, text)
 

@@ -25,6 +25,7 @@ from engine.errors import BadInput, StorageError
 from engine.live_feed import FEED, MarketStream
 from engine.live_meter import Meter
 from engine.tape import Tape
+from engine.tape_format import segments
 from engine.tape_recording import BEGIN, EVENTS, FORMAT, Begin, pack_begin, pack_events
 from storage.recordings import Figures, RecordingSeen, RecordingState
 
@@ -177,11 +178,13 @@ class Recording:
 
     # -- as time passes; these two run where files are touched -------------------------------------
 
-    def figures(self) -> Figures:
-        """Return what it holds, the bytes as they are on the disk now."""
+    def figures(self, *, size: int | None = None) -> Figures:
+        """Return what it holds; `size` None = look at the disk. Raises OSError."""
+        if size is None:
+            size = sum(path.stat().st_size for path in segments(self.folder))
         return Figures(
             events=self._events,
-            bytes=sum(path.stat().st_size for path in self.folder.glob("*.tape")),
+            bytes=size,
             gaps=self._gaps,
             first_ns=self._first_ns,
             last_ns=self._last_ns,

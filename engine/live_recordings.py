@@ -111,11 +111,16 @@ class Recordings:
         house, name = self._house, recording.seen.name
 
         def write(connection: Any) -> None:
-            if not recording.folder.is_dir():
+            try:
+                if not recording.folder.is_dir():
+                    return
+                figures = recording.figures()
+                limit = recording.limit(figures)
+            except OSError as error:
+                # This thread writes the whole state: a folder must not end it.
+                house.log.warning("recording.unmeasured", name=name, reason=str(error))
                 return
-            figures = recording.figures()
             note_figures(connection, house.engine_id, name, figures, now_ns)
-            limit = recording.limit(figures)
             if limit:
                 self._loop.call_soon_threadsafe(recording.stop, RecordingState.STOPPED, limit)
 
@@ -131,7 +136,10 @@ class Recordings:
             house.alert(alert, now_ns)
 
         def write(connection: Any) -> None:
-            figures = recording.figures()
+            try:
+                figures = recording.figures()
+            except OSError:
+                figures = recording.figures(size=0)
             with transaction(connection):
                 note_figures(connection, house.engine_id, name, figures, now_ns)
                 end_recording(
