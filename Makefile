@@ -45,7 +45,9 @@ check: lint types laws ## everything but the behaviour: lint, types, laws
 test: lint types ## everything: lint, types and the whole test suite (laws among it)
 	$(BIN)/pytest
 
+SEEDS ?= 2000
 soak: $(READY) ## the long runs that `make test` leaves out
+	$(BIN)/python -m engine simulate --seeds $(SEEDS)
 	$(BIN)/pytest -m soak --timeout 0
 
 bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import simulation
 from bench.desks import many_bots
 from engine.domain.books import Book
 from engine.domain.events import OrderAccepted
@@ -39,7 +40,7 @@ FRAME = json.dumps(
 
 def rows(rounds: int) -> list[Row]:
     """Return the table of the parts."""
-    return [_decode(rounds), _book(rounds), _journal(), _turn()]
+    return [_decode(rounds), _book(rounds), _journal(), _turn(), simulation.row(rounds)]
 
 
 def _per_call_us(work: Callable[[], object], count: int) -> float:

@@ -6,7 +6,6 @@ test's own message.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -46,14 +45,3 @@ def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float) -> None:
 def test_seeds_of_this_commit_are_sound(number: int) -> None:
     seed = commit_base() * 10 + number
     assert simulate(seed, 0.5, accounts=1).verdicts == (), f"seed {seed}"
-
-
-@pytest.mark.soak
-def test_two_thousand_seeds_are_sound() -> None:
-    seeds = os.environ.get("SEEDS", "2000")
-    ran = subprocess.run(
-        [REPOSITORY / ".venv/bin/python", "-m", "engine", "simulate", "--seeds", seeds],
-        cwd=REPOSITORY,
-        check=False,
-    )
-    assert ran.returncode == 0
