@@ -15,7 +15,7 @@ from engine.errors import BadInput
 from engine.executor.by_hand import Refused
 from engine.executor.records import Working
 from engine.live_house import House
-from engine.live_kill import deafen, listen
+from engine.live_proofs import deafen, listen
 from engine.loop import Shell
 
 ANSWER_NS_MAX = 20 * 1_000_000_000

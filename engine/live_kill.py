@@ -23,7 +23,6 @@ from engine.executor.executor import Executor
 from engine.executor.holdings import Holding
 from engine.executor.proof import Scope, ZeroProof, within
 from engine.gateway.core import GatewayCore
-from engine.loop import Shell
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
 from storage.live import AccountProof, Receipt
 
@@ -134,29 +133,6 @@ class KillWatch:
         if not self.taken.wait(TAKEN_S):
             self._told_hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
             os._exit(HUNG)
-
-
-class Ears(dict[str, Callable[[Event], None]]):
-    """Who hears an account's reports, by name."""
-
-    def __call__(self, event: Event) -> None:
-        """Tell everybody."""
-        for hear in tuple(self.values()):
-            hear(event)
-
-
-def listen(shell: Shell, name: str, hear: Callable[[Event], None]) -> None:
-    """Have every report of an account told under this name, until `deafen`."""
-    ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
-    ears[name] = hear
-    shell.watching = ears
-
-
-def deafen(shell: Shell, name: str) -> None:
-    """Tell nothing more under this name."""
-    if isinstance(shell.watching, Ears):
-        shell.watching.pop(name, None)
-        shell.watching = shell.watching or None
 
 
 class Ending:

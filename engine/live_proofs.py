@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.domain.events import Event
 from engine.domain.instruments import AccountId
-from engine.live_kill import Ending, Proving, deafen, listen
+from engine.live_kill import Ending, Proving
 from engine.live_state import StateKeeper
 from engine.loop import Shell
 from storage.live import KILL_PROOF, Receipt, keep_receipt
@@ -15,6 +16,29 @@ NOT_PROVEN_AFTER_NS = 2_000_000_000
 """After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
 
 Told = Callable[[Receipt], None]
+
+
+class Ears(dict[str, Callable[[Event], None]]):
+    """Who hears an account's reports, by name."""
+
+    def __call__(self, event: Event) -> None:
+        """Tell everybody."""
+        for hear in tuple(self.values()):
+            hear(event)
+
+
+def listen(shell: Shell, name: str, hear: Callable[[Event], None]) -> None:
+    """Have every report of an account told under this name, until `deafen`."""
+    ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
+    ears[name] = hear
+    shell.watching = ears
+
+
+def deafen(shell: Shell, name: str) -> None:
+    """Tell nothing more under this name."""
+    if isinstance(shell.watching, Ears):
+        shell.watching.pop(name, None)
+        shell.watching = shell.watching or None
 
 
 class Proofs:

@@ -17,8 +17,8 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
 from engine.live_bots import Seat
 from engine.live_house import House
-from engine.live_kill import Proving, ScopedEnding, deafen, listen
-from engine.live_proofs import NOT_PROVEN_AFTER_NS
+from engine.live_kill import Proving, ScopedEnding
+from engine.live_proofs import NOT_PROVEN_AFTER_NS, deafen, listen
 from engine.live_start import HOUSE
 from engine.loop import Shell
 from storage.live import SCOPE_PROOF, Receipt, keep_receipt
