@@ -1,8 +1,7 @@
 """The desk: one account's caches, bots and executor, turned by whichever driver holds the clock.
 
-It is the part of the flow that does no I/O: market and venue events in, effects out. Call `market`
-or `venue` for each event, then `turn` once; call `turn` again when `due_ns` has come. All effects
-returned must be journaled before they are done.
+No I/O: market and venue events in, effects out. Call `market` or `venue` for each event, then
+`turn` once, and again when `due_ns` has come. Effects must be journaled before they are done.
 """
 
 from __future__ import annotations
@@ -198,10 +197,13 @@ class Desk:
 
     @property
     def due_ns(self) -> int:
-        """When `turn` has something to do without a further event."""
-        if self._agenda and self._agenda[0][0] < self._second_ns:
-            return self._agenda[0][0]
-        return self._second_ns
+        """When `turn` has something to do without a further event; 0 = it has already."""
+        if self._ready or self._effects:
+            return 0
+        agenda, second_ns = self._agenda, self._second_ns
+        while agenda and agenda[0][2].due_ns != agenda[0][0]:  # it has another time by now
+            heapq.heappop(agenda)
+        return min(agenda[0][0], second_ns) if agenda else second_ns
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""

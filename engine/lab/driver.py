@@ -15,6 +15,7 @@ from engine.bots.desk import Desk
 from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,
+    BookReplaced,
     Event,
     InstrumentClosed,
     InstrumentListed,
@@ -26,6 +27,7 @@ from engine.domain.events import (
     OrderNamed,
     OrderSent,
     TimerFired,
+    TradePrinted,
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order, OrderState
@@ -41,6 +43,9 @@ ALERTS_MAX = 1_000
 
 GATES = (LatchSet, LatchReleased, ModeChanged)
 """What the gateway must hear, too."""
+
+BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
+"""Events the executor never hears itself."""
 
 NEVER = 1 << 62
 """A time that does not come: 146 years after the epoch."""
@@ -123,13 +128,24 @@ class Driver:
         if outputs:
             self._hear(outputs, now_ns)
         # Most events move neither an order nor a strategy: then there is nothing to turn.
-        if self.desk.market(event, now_ns) or outputs:
+        woke = self.desk.market(event, now_ns)
+        if outputs or (woke and kind not in BOOKS):
             self._settle(now_ns)
+        elif woke:
+            self._woken(now_ns)
 
     def wake(self, event: Event, now_ns: int) -> None:
         """Take a market event that the venue has heard; nothing was due before it."""
         if self.desk.market(event, now_ns):
+            self._woken(now_ns)
+
+    def _woken(self, now_ns: int) -> None:
+        """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
+        due = self.desk.due_ns
+        if due <= now_ns:
             self._settle(now_ns)
+        elif due < self._rest_ns:
+            self._rest_ns = due
 
     def tell(self, event: Event, now_ns: int) -> None:
         """Take a house event (latch, health, cash) at its time; it is recorded."""

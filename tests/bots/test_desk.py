@@ -82,6 +82,25 @@ def test_wake_that_falls_on_the_timer_is_one_evaluation(stage: Any, script: Any)
     assert len(times) == len(set(times))
 
 
+def test_only_the_time_that_counts_is_due(stage: Any, script: Any) -> None:
+    stage.change(4_700, after_ms=300)
+    evaluated = script.times()[-1]
+    stage.change(4_600, after_ms=7)
+    # The timer it was given when it was evaluated is no longer its time: the wake comes before.
+    assert stage.desk.due_ns == evaluated + 50 * MS
+    stage.at(evaluated + 50 * MS)
+    assert script.times()[-1] == evaluated + 50 * MS
+    assert stage.desk.due_ns % S == 0  # nothing but the second's tick
+
+
+def test_who_is_ready_is_due_at_once(stage: Any, script: Any) -> None:
+    stage.at(stage.now + 300 * MS)
+    stage.desk.market(BookChanged(instrument=ONE, changes=((Side.BUY, 4_700, 5),)), stage.now)
+    assert stage.desk.due_ns == 0
+    stage.turn()
+    assert stage.desk.due_ns > stage.now
+
+
 def test_without_a_debounce_every_event_is_evaluated(
     make_stage: Make, make_bot: Make, make_script: Make
 ) -> None:

@@ -21,6 +21,7 @@ from engine.domain.effects import (
     Severity,
 )
 from engine.domain.events import (
+    BookChanged,
     BookReplaced,
     CashMoved,
     Event,
@@ -349,6 +350,41 @@ def test_what_was_due_earlier_happens_first_and_at_its_own_time() -> None:
         (7, TimerFired(name="seven")),
         (9, LISTED),
     ]
+
+
+class Debounced(Bare):
+    """A desk whose strategy, once woken by a book, must wait for seven nanoseconds."""
+
+    def market(self, event: Event, now_ns: int) -> bool:
+        self.plans.setdefault(now_ns + 7, [])
+        return super().market(event, now_ns)
+
+    def turn(self, now_ns: int) -> list[Effect]:
+        self.log.append((now_ns, "turn"))
+        return super().turn(now_ns)
+
+
+@pytest.mark.parametrize("heard", ["feed", "wake"])
+def test_a_book_that_wakes_for_later_turns_nothing_before(heard: str) -> None:
+    desk = Debounced()
+    driver = bare(desk)
+    driver.run_until(0)
+    desk.log.clear()
+    event = BookChanged(instrument=ONE, changes=())
+    getattr(driver, heard)(event, 3)
+    assert desk.log == [(3, event)]
+    assert driver.due_ns == 10
+    driver.run_until(10)
+    assert desk.log[1:] == [(10, "turn"), (10, "due 10")]
+
+
+def test_a_listing_is_turned_at_once() -> None:
+    desk = Debounced()
+    driver = bare(desk)
+    driver.run_until(0)
+    desk.log.clear()
+    driver.feed(LISTED, 3)
+    assert desk.log == [(3, LISTED), (3, "turn")]
 
 
 def test_what_is_due_at_the_moment_of_an_event_happens_before_it() -> None:
