@@ -36,7 +36,7 @@ class Mutant(NamedTuple):
     name: str
     apply: Callable[[Patch], None]
     faults: tuple[Fault, ...]
-    seeds_max: int = 5
+    seeds_max: int = 8
     """Within how many seeds it must be caught."""
     minutes: float = 1.0
 
@@ -230,27 +230,27 @@ def _cancel_all_is_partial(patch: Patch) -> None:
 
 
 MUTANTS = (
-    Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 12, 2.0),
+    Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
     Mutant("pending tokens count as settled", _pending_is_settled, (F.REPORT_LATE,)),
     Mutant("a replacement SELL does not wait", _sells_overlap, (F.REORDERED,)),
     Mutant("what is UNKNOWN is planned anew", _unknown_is_nothing, (F.LOST_AFTER,)),
-    Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 8, 2.0),
-    Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,)),
-    Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 8, 2.0),
+    Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 12, 2.0),
+    Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,), 12),
+    Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
     Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),
-    Mutant("it places while blind", _blind_is_well, (F.FEED_SILENT, F.FEED_CROSSED), 8, 2.0),
+    Mutant("it places while blind", _blind_is_well, (F.FEED_SILENT, F.FEED_CROSSED), 12, 2.0),
     Mutant("it sends what the journal has not named", _names_are_not_kept, ()),
     Mutant("the complement's price is not 1 minus p", _complement_is_wrong, ()),
     Mutant("a stop is proven without looking", _zero_is_not_looked_for, (F.LOST_BEFORE,)),
-    Mutant("an UNKNOWN order reserves nothing", _unknown_releases, (F.LOST_AFTER,), 10, 2.0),
+    Mutant("an UNKNOWN order reserves nothing", _unknown_releases, (F.LOST_AFTER,), 16, 2.0),
     Mutant("a void fill is not reversed", _voids_are_ignored, (F.VOIDED,)),
     Mutant("it trades before the venue was asked", _start_is_no_recovery, ()),
-    Mutant("it places with its user feed down", _health_is_ignored, (F.USER_FEED_DOWN,), 8, 2.0),
-    Mutant("it does not obey the venue's mode", _mode_is_ignored, (F.CANCEL_ONLY,), 8, 2.0),
+    Mutant("it places with its user feed down", _health_is_ignored, (F.USER_FEED_DOWN,), 12, 2.0),
+    Mutant("it does not obey the venue's mode", _mode_is_ignored, (F.CANCEL_ONLY,), 12, 2.0),
     Mutant("risk allows everything", _risk_allows_all, ()),
     Mutant("a status goes back to SENT", _status_goes_back, (F.TWICE,)),
     Mutant("a fill that was not told stays unknown", _missed_fills_stay_missed, (F.REPORT_LOST,)),
-    Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 8, 2.0),
+    Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
 )
