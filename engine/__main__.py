@@ -62,7 +62,10 @@ COMMANDS = {
         "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"
     ),
     "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
-    "demo": Command("engine.demo", "host the demo exchange on a local socket"),
+    "demo": Command(
+        "engine.demo",
+        "host the demo exchange on a local socket; `calibrate` lays it beside recordings",
+    ),
     "worker": Command(
         "engine.lab.worker", "run the long jobs of the job table: replays, backups, exports"
     ),

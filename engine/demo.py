@@ -26,7 +26,7 @@ from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
 
 NAME = "demo"
-HELP = "host the demo exchange on a local socket"
+HELP = "host the demo exchange on a local socket; `calibrate` lays it beside recordings"
 
 PORT = 8611
 SEED = 20_26
