@@ -7,7 +7,7 @@ that still counted when its file was full stands in both; the larger count is th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -229,18 +229,26 @@ def decision_numbered(
     return None
 
 
-def latest_decision(path: Path, *, bot: str, instrument: str) -> StoredDecision | None:
-    """Return what a bot decided last about an instrument, None = nothing that is still kept."""
+def latest_decisions(
+    path: Path, *, bot: str, instruments: Iterable[str]
+) -> dict[str, StoredDecision]:
+    """Return what a bot decided last about each instrument; what nothing is kept of is missing."""
+    found: dict[str, StoredDecision] = {}
+    wanted = list(instruments)
     for file in reversed(files(path)):
+        missing = [name for name in wanted if name not in found]
+        if not missing:
+            break
         with reading(file) as connection:
-            row = connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND bot = ? "  # noqa: S608 our own columns
-                "ORDER BY at_ns DESC, row DESC LIMIT 1",
-                (instrument, bot),
-            ).fetchone()
-        if row is not None:
-            return _stored(row)
-    return None
+            for name in missing:
+                row = connection.execute(
+                    f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND bot = ? "  # noqa: S608 our own columns
+                    "ORDER BY at_ns DESC, row DESC LIMIT 1",
+                    (name, bot),
+                ).fetchone()
+                if row is not None:
+                    found[name] = _stored(row)
+    return found
 
 
 def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:

@@ -13,7 +13,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.errors import BadInput, StorageError
-from storage.decisions import StoredDecision, files, latest_decision, plans_at
+from storage.decisions import StoredDecision, files, latest_decisions, plans_at
 
 BINARY = InstrumentId("polymarket:0xdd")
 
@@ -258,8 +258,8 @@ def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> 
     log.tell()
     log.append(decision(3, "quote"))
     log.flush()
-    found = latest_decision(path, bot="maker", instrument=BINARY)
-    assert found is not None
-    assert (found.number, found.decision.outcome) == (3, "quote")
-    assert latest_decision(path, bot="nobody", instrument=BINARY) is None
+    found = latest_decisions(path, bot="maker", instruments=[BINARY, "other"])
+    assert list(found) == [BINARY]
+    assert (found[BINARY].number, found[BINARY].decision.outcome) == (3, "quote")
+    assert latest_decisions(path, bot="nobody", instruments=[BINARY]) == {}
     assert [row.count for row in around(path)] == [2, 1]

@@ -15,7 +15,7 @@ from pages.parts.names import market, price
 from pages.parts.tables import choice
 from pages.parts.words import NOTHING, age
 from storage.dashboard_views import listings_of
-from storage.decisions import StoredDecision, latest_decision
+from storage.decisions import StoredDecision, latest_decisions
 from storage.views import Row
 
 COLUMNS = {
@@ -37,17 +37,14 @@ def show(bot: str, detail: Mapping[str, Any], now: int) -> None:
         panels.note("It watches no market now: none of its instruments or series is listed.")
         return
     try:
-        stored = {
-            name: latest_decision(config().decisions_path, bot=bot, instrument=name)
-            for name in watching
-        }
+        stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
         return
     listed = ask(listings_of, engine_id(), tuple(watching))
     left = detail.get("left") or {}
     rows = [
-        _row(name, stored[name], listed.get(name), left.get(name), now=now) for name in watching
+        _row(name, stored.get(name), listed.get(name), left.get(name), now=now) for name in watching
     ]
     chosen = choice(rows, COLUMNS, key=f"why_{bot}", ids=list(watching))
     found = stored.get(str(chosen))
