@@ -135,8 +135,7 @@ class Replay:
             if count % PROGRESS_EVERY_FRAMES == 0:
                 self._count = count
                 tell()
-            self._last_ns = last_ns
-        self._count = count
+        self._count, self._last_ns = count, last_ns
 
     def _play_columns(
         self, recording: ColumnarRecording, loop: WakeLoop, tell: Callable[[], None]
