@@ -12,7 +12,7 @@ from engine.domain import effects, order_events
 from engine.domain.decisions import Planned
 from pages.parts.names import price_raw as _price
 from pages.parts.names import size_raw as _size
-from pages.parts.why import number_of, plain, way
+from pages.parts.why import left_words, number_of, plain, way
 from pages.parts.words import micro, utc
 from pages.parts.zone import clock
 from storage.order_life import Moment
@@ -125,5 +125,5 @@ def _asked(moment: Moment, row: Row, plans: Callable[[int], Sequence[Planned]]) 
     because = f"decision {number_of(plan.decision)}" if plan.decision else "no wish stood any more"
     if instead:
         return f"cancel asked by the plan of {because}, which placed {instead}"
-    reasons = ", ".join(sorted({plain(one.reason) for one in plan.left}))
+    reasons = "; ".join(sorted({left_words(one.reason) for one in plan.left}))
     return f"cancel asked by the plan of {because}" + (f" ({reasons})" if reasons else "")
