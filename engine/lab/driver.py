@@ -41,7 +41,7 @@ TURNS_MAX = 10_000
 
 ALERTS_MAX = 1_000
 
-GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
+GATES = (LatchSet, LatchReleased, ModeChanged)
 """What the gateway must hear, too."""
 
 BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
