@@ -84,6 +84,7 @@ class Reconciler:
 
     def begin(self, now_ns: int) -> None:
         """Start over: everything must be asked before anything is believed (law N)."""
+        self.doubt(now_ns)
         self._listings.start()
         self.questions.start(now_ns)
 

@@ -139,6 +139,15 @@ def test_an_answer_that_never_came_begins_the_grace_period_anew(rig: Any) -> Non
     assert rig.state(1) is S.UNKNOWN
 
 
+def test_a_restart_begins_the_grace_period_anew(unknown: Any) -> None:
+    ask_until_grace(unknown)
+    unknown.executor.recover((), unknown.now)
+    unknown.tell(fills_listed(unknown))
+    for _ in range(3):
+        unknown.tell(unknown.event(OrderNotFound, 1))
+    assert unknown.state(1) is S.UNKNOWN
+
+
 def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any) -> None:
     ask_until_grace(unknown)
     unknown.tell(unknown.event(OrderNotFound, 1), unknown.event(OrderNotFound, 1))

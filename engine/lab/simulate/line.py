@@ -36,6 +36,8 @@ S = 1_000 * MS
 RETRY_NS = 1 * S
 """As `engine.gateway.calls`: when a CANCEL_ALL that failed is sent again."""
 
+IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
+
 Later = Callable[[int, Callable[[], None]], None]
 
 
@@ -165,8 +167,8 @@ class Line:
         if faults.hit(Fault.LOST_BEFORE):
             return
         if faults.hit(Fault.LATE_REQUEST):
-            # After a leap of the clock an engine's patience is its grace period alone.
-            most = 4_500 if faults.rate(Fault.CLOCK_JUMP) else 8_000
+            # After a leap of the clock or a restart an engine's patience is its grace period alone.
+            most = 4_500 if any(faults.rate(fault) for fault in IMPATIENT) else 8_000
             trip_ns += random.randint(500, most) * MS
         if isinstance(effect, PlaceOrder):
             self._side.flying[effect.order.id] = effect.order
