@@ -64,14 +64,17 @@ class Programs:
 
     def __init__(self, home: Path, port: int) -> None:
         self.home = home
+        self.venue_home = home
+        """Where the demo exchange keeps its own: another disk where the engine's is filled."""
         self.port = port
         self.state = home / "pitboss.db"
         self.commands = 0
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PITBOSS_HOME": str(self.home)}
-        with (self.home / f"{words[0]}.log").open("ab") as log:
+        home = self.venue_home if words[0] == "demo" else self.home
+        environment = {**os.environ, "PITBOSS_HOME": str(home)}
+        with (home / f"{words[0]}.log").open("ab") as log:
             program = subprocess.Popen(
                 [sys.executable, "-m", "engine", *words],
                 cwd=REPOSITORY,

@@ -323,6 +323,7 @@ def small(tmp_path: Path) -> Iterator[Programs]:
     ):
         pytest.skip("a disk of its own cannot be mounted here: run as root on Linux")
     made = Programs(home, free_port())
+    made.venue_home = tmp_path
     prepare_state(made.state)
     yield made
     made.end()
