@@ -223,9 +223,20 @@ def test_every_page_opens_in_both_themes_and_is_dark_by_default(
         assert ground(page) == DARK
         page.get_by_role("radio", name="Light").click()
         page.wait_for_function(
-            f"getComputedStyle(document.querySelector('.stApp')).backgroundColor == '{LIGHT}'"
+            # The page loads anew: for a moment there is none.
+            "[...document.querySelectorAll('.stApp')]"
+            f".some(it => getComputedStyle(it).backgroundColor == '{LIGHT}')"
         )
-        for title in ("Bots", "Orders", "Runs", "Journal", "Overview"):
+        for title in (
+            "Bots",
+            "Orders",
+            "Positions",
+            "Alerts",
+            "Runs",
+            "Journal",
+            "Help",
+            "Overview",
+        ):
             page.get_by_test_id("stSidebarNav").get_by_text(title, exact=True).click()
             heading(page, title)
             assert page.get_by_test_id("stException").count() == 0
