@@ -28,6 +28,7 @@ from engine.live_house import House, Stream
 from engine.live_paper import PaperShell, live_orders
 from engine.live_start import currency_of, executor_of
 from engine.loop import Shell
+from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.venues.demo.client import DemoMarket, DemoVenue
 from engine.venues.paper.core import PaperVenue
@@ -48,6 +49,8 @@ class Accounts:
     def __init__(self, url: str, *, fence: int) -> None:
         self._url = url
         self._fence = fence
+        self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        """Books that count together: modes and currencies never mix in a sum."""
         self._open: set[str] = set()
         self._past: frozenset[str] = frozenset()
         """Accounts of earlier starts: only a start can recover them."""
@@ -139,6 +142,9 @@ class Accounts:
             shell = Shell(core=core_, venue=venue, **wiring)
         house.gates[account] = gate
         house.shells[account] = shell
+        kin = self._kin.setdefault((settings.mode, currency_of(settings)), [])
+        kin.append(gate.exposure)
+        share_total(kin)
         self._open.add(settings.name)
         return shell
 

@@ -18,6 +18,8 @@ are against us; fees an order may pay when it fills count as loss.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant
@@ -40,13 +42,27 @@ class ExposureBook:
     """
 
     def __init__(self) -> None:
-        self.others_micro = 0
-        """Exposure of the other accounts of the same mode; the driver keeps it told."""
+        self._others: tuple[Sum, ...] = ()
+        self._others_micro = 0
         self._risks: dict[InstrumentId, InstrumentRisk] = {}
         self._markets: dict[str, Sum] = {}
         self._bots: dict[BotId, Sum] = {}
         self.account = Sum()
         """The whole account's sum, for reading."""
+
+    @property
+    def others_micro(self) -> int:
+        """Exposure of the other accounts of the same mode, as it is now."""
+        return self._others_micro + sum(other.micro for other in self._others)
+
+    @others_micro.setter
+    def others_micro(self, micro: int) -> None:
+        """Say what accounts risk that have no book here."""
+        self._others_micro = micro
+
+    def beside(self, others: tuple[Sum, ...]) -> None:
+        """Count these accounts' sums into the total, as they stand whenever it is asked."""
+        self._others = others
 
     # -- what the executor tells -------------------------------------------------------------------
 
@@ -219,3 +235,13 @@ class ExposureBook:
         """Forget a market without instruments, so that rolling series do not pile up."""
         if not any(risk.instrument.exposure_key == key for risk in self._risks.values()):
             self._markets.pop(key, None)
+
+
+def share_total(books: Iterable[ExposureBook]) -> None:
+    """Let each book see the others: they are all accounts of one mode and currency.
+
+    What the last account took in this very moment counts for the next one: no second between.
+    """
+    sums = [(book, book.account) for book in books]
+    for book, _ in sums:
+        book.beside(tuple(other for sibling, other in sums if sibling is not book))

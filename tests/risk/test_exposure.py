@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.domain.instruments import BotId, FeeSchedule, InstrumentId, Kind, Leg, Side
 from engine.errors import BrokenInvariant
 from engine.risk import exposure as module
-from engine.risk.exposure import ExposureBook
+from engine.risk.exposure import ExposureBook, share_total
 
 M1 = InstrumentId("venue:m1")
 
@@ -275,3 +275,14 @@ def test_instruments_and_orders_are_bounded(build, monkeypatch):
     book.live(build.order(1), 1)
     with pytest.raises(BrokenInvariant, match="too many live orders"):
         book.live(build.order(2), 1)
+
+
+def test_accounts_of_one_mode_count_together_at_once(build):
+    first, second, third = (book_of(build.binary()) for _ in range(3))
+    share_total((first, second))
+    first.live(build.order(1, price=4_000), 100 * build.share)
+    assert second.total_micro() == first.account_micro() == 40_000_000
+    assert first.total_micro() == 40_000_000
+    assert third.total_micro() == 0
+    first.live(build.order(1, price=4_000), 0)
+    assert second.total_micro() == 0
