@@ -1,0 +1,74 @@
+"""The house's own adapter pointed at the fake venue, and orders for it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
+from engine.domain.orders import Order, OrderId, OrderType
+from engine.venues.door import Named, Prepared
+from engine.venues.polymarket.credentials import Credentials
+from engine.venues.polymarket.sdk import Hosts
+from engine.venues.polymarket.venue import PolymarketVenue
+from tests.fakes.polymarket.listing import instrument_of
+from tests.fakes.polymarket.server import Served
+from tests.venues.polymarket.kit import RAIN, by_slug, signer, wallet
+
+LIVE = AccountId("polymarket-1")
+SHARE = 1_000_000
+CENT = 100
+"""0.01 pUSD in price increments."""
+_ids = itertools.count(1)
+
+
+def hosts(served: Served) -> Hosts:
+    url = served.url
+    return Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url)
+
+
+def credentials(number: int = 1, kind: int = 0) -> Credentials:
+    account = signer(number)
+    return Credentials(private_key=account.key.hex(), wallet=wallet(account, kind))
+
+
+@contextlib.asynccontextmanager
+async def adapter(
+    served: Served, *, number: int = 1, kind: int = 0, slug: str = RAIN, **given: Any
+) -> AsyncIterator[tuple[PolymarketVenue, Instrument]]:
+    """An open account that has listed one market."""
+    venue = await PolymarketVenue.open(
+        LIVE, credentials(number, kind), now_ns=time.time_ns, hosts=hosts(served), **given
+    )
+    instrument = instrument_of(by_slug(served, slug))
+    await venue.list_market(instrument)
+    try:
+        yield venue, instrument
+    finally:
+        await venue.close()
+
+
+def order(instrument: Instrument, cents: int = 40, shares: int = 10, **changes: Any) -> Order:
+    given: dict[str, Any] = {
+        "account": LIVE,
+        "id": OrderId(next(_ids)),
+        "bot": BotId("maker"),
+        "instrument": instrument.id,
+        "leg": Leg.YES,
+        "side": Side.BUY,
+        "price": cents * CENT,
+        "size": shares * SHARE,
+        "created_ns": time.time_ns(),
+    }
+    return Order(**(given | changes))
+
+
+def taking(instrument: Instrument, cents: int, shares: int, kind: OrderType) -> Order:
+    return order(instrument, cents, shares, type=kind, post_only=False)
+
+
+def named(prepared: Prepared) -> Named:
+    return Named(order=prepared.order.id, identity=prepared.identity)
