@@ -153,9 +153,11 @@ class Reconciler:
         unsettled = self._table.ledger.state.fills.unsettled
         if unsettled:
             since = min(since, next(iter(unsettled.values())).at_ns)
+        overlap_ns = self._settings.fills_overlap_ms * MS
         for known in self._table.unknown.values():
-            since = min(since, known.order.created_ns)
-        return max(0, since - self._settings.fills_overlap_ms * MS)
+            # Our clock may be ahead of the venue's: what is asked in vain is asked further back.
+            since = min(since, known.order.created_ns - known.asks * overlap_ns)
+        return max(0, since - overlap_ns)
 
     def want_fills(self, now_ns: int) -> None:
         """Ask for fills as soon as possible: something says that one is missing."""

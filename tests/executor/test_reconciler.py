@@ -139,6 +139,16 @@ def test_an_answer_that_never_came_begins_the_grace_period_anew(rig: Any) -> Non
     assert rig.state(1) is S.UNKNOWN
 
 
+def test_fills_asked_in_vain_are_asked_further_back(rig: Any) -> None:
+    rig.now = 10_000 * 1_000_000_000
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    told = [effect for _ in range(60) for effect in rig.wait(1)]
+    since = [effect.since_ns for effect in told if isinstance(effect, QueryFills)]
+    assert since[-1] <= since[0] - 120 * 1_000_000_000
+
+
 def test_a_restart_begins_the_grace_period_anew(unknown: Any) -> None:
     ask_until_grace(unknown)
     unknown.executor.recover((), unknown.now)
