@@ -166,6 +166,8 @@ class Market:
         self.rng = random.Random(seed)
         self.now = START
         self.mid = 500
+        self.calm = self.rng.random() < 0.5
+        """Orders live long, and queues and prints are of a few increments: every edge is met."""
         self.rows: list[Row] = []
         self.others: dict[int, Event] = {}
         self.other(InstrumentListed(instrument=INSTRUMENT))
@@ -176,18 +178,23 @@ class Market:
         self.rows.append((self.now, OTHER, 0, 0, 1))
 
     def size(self) -> int:
+        if self.calm:
+            return self.rng.randrange(7)
         return self.rng.choice((0, 1, 3, 10, 40, 10**7)) * SIZE // self.rng.choice((1, 2, 7))
 
     def step(self) -> None:
         rng = self.rng
         self.now += rng.choice((0, 1, MS, 9 * MS, 300 * MS, 2 * S))
-        self.mid = max(20, min(980, self.mid + rng.choice((0, 0, 0, 0, 1, -1, 6, -6))))
+        if not self.calm or rng.random() < 0.02:
+            self.move()
         kind = rng.random()
         if kind < 0.25:
             price = self.mid + rng.randint(-5, 5)
             size = rng.choice((1, 4, 10, 25, 60)) * SIZE // rng.choice((1, 2, 3))
+            if self.calm:
+                price, size = self.mid + rng.choice((-2, 2, -2, 2, 0)), rng.randrange(1, 5)
             self.rows.append((self.now, rng.choice((SOLD, BOUGHT)), price, size, 1))
-        elif kind < 0.29:
+        elif kind < (0.26 if self.calm else 0.29):
             self.rare()
         elif kind < 0.31:
             self.rows.append((self.now, NOTHING, 0, 0, 1))
@@ -198,6 +205,10 @@ class Market:
                 away = rng.choice((1, 1, 2, 2, 3, 4, -1))
                 price = self.mid - away if side == BID else self.mid + away
                 self.rows.append((self.now, side, price, self.size(), int(at == count - 1)))
+
+    def move(self) -> None:
+        step = self.rng.choice((0, 0, 0, 0, 1, -1, 6, -6))
+        self.mid = max(20, min(980, self.mid + step))
 
     def rare(self) -> None:
         choice = self.rng.randrange(6)
