@@ -20,6 +20,7 @@ from engine.domain.events import (
     HealthChanged,
     LatchReleased,
     LatchSet,
+    ModeChanged,
     OrderNotSent,
     TimerFired,
 )
@@ -116,6 +117,8 @@ class Shell:
         """Journal and deliver an event; call `settle` afterwards."""
         self._keep(event, now_ns)
         self.desk.venue(event, now_ns)
+        if type(event) is ModeChanged:
+            self.sender.take(event)  # the lane of places obeys it, too, and hears when it lifts
         if self.watching is not None:
             self.watching(event)
 

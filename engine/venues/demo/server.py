@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
 from engine.domain.effects import CancelScope
-from engine.domain.events import VenueEvent
+from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
 from engine.venues.demo import wire
@@ -196,7 +196,9 @@ class DemoServer:
     async def _user(self, request: web.Request) -> web.StreamResponse:
         account = _account(request)
         self._host.exchange.account(account)
-        first = wire.pack(wire.UserFrame(at_ns=self._clock.now_ns()))
+        # Who was away may have missed that the exchange opened again.
+        mode = ModeChanged(account=account, mode=self._host.exchange.guard.mode)
+        first = wire.pack(wire.UserFrame(at_ns=self._clock.now_ns(), events=(mode,)))
         return await self._listen(request, Listener(account), first)
 
     async def _listen(
