@@ -143,6 +143,12 @@ class Lives:
         """Wait no more: the proof was seen, the latch is released."""
         self.ending = None
 
+    def judge_awake(self, life: Life, speak: Speak) -> None:
+        """See that an engine trades again once everything is well and nobody has stopped it."""
+        executor = life.executor
+        if executor.stopped is None and not executor.latched and executor.reasons:
+            speak("awake", f"everything is well, and it still does not trade: {executor.reasons}")
+
     # -- the end -----------------------------------------------------------------------------------
 
     def rest(self, life: Life, speak: Speak) -> None:

@@ -17,6 +17,8 @@ from engine.domain.events import (
     InstrumentClosed,
     LatchReleased,
     LatchSet,
+    ModeChanged,
+    VenueMode,
 )
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings, GatewaySettings
@@ -151,9 +153,10 @@ class Life:
         """Say whether the engine holds a source for unwell."""
         return any(why.startswith(f"{source}:") for why in self.executor.reasons)
 
-    def user_feed(self, world_ns: int) -> None:
-        """Connect the user stream: everything is asked anew."""
+    def user_feed(self, mode: VenueMode, world_ns: int) -> None:
+        """Connect the user stream: it tells the venue's mode, then everything is asked anew."""
         self.line.user_feed = True
+        self.tell(ModeChanged(account=self.account, mode=mode), world_ns)
         self.desk.start_over(self.now_ns(world_ns))
         self.health(USER_FEED, "", world_ns)
 

@@ -169,7 +169,7 @@ class Station:
 
     def _connected(self, life: Life) -> None:
         life.fund(self.cash_micro, CURRENCY, self.now())
-        life.user_feed(self.now())
+        life.user_feed(self.exchange.guard.mode, self.now())
 
     def lose_user_feed(self, life: Life, *, silent_ns: int, pause_ns: int) -> None:
         """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
@@ -271,6 +271,7 @@ class Station:
         if life is None:
             self.speak("ends", "no engine lives although every fault is over")
             return
+        self.lives.judge_awake(life, self.speak)
         self.seen.halted = "the simulation ends"
         self.seen.wishes.clear()
         self.within(life, lambda: life.halt(self.now()))
@@ -284,7 +285,10 @@ class Station:
         life = self.life
         fills = None if life is None else life.executor.ledger.state.fills.unsettled
         made = {fill.id for fill in self.exchange.account(self.account).fills}
-        return self.lives.proven and not ours and not fills and made <= self.seen.told.fills.keys()
+        told = self.seen.told
+        over = {key for key, m in self.exchange.desk.markets.items() if m.payout is not None}
+        paid = over & told.instruments.keys() <= told.payouts.keys()
+        return self.lives.proven and not ours and not fills and paid and made <= told.fills.keys()
 
     def judge_rest(self) -> None:
         """Compare everything at rest."""
