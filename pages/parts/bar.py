@@ -15,7 +15,7 @@ from storage.dashboard_views import AccountSeen, OrdersSeen, Snapshot
 from storage.latch import Latch
 
 DANGER = (Mode.LIVE, Mode.PAPER, Mode.DEMO)
-"""Most dangerous first: what is shown where nobody chose."""
+"""Most dangerous first."""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,10 +29,24 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def modes_of(snapshot: Snapshot) -> list[Mode]:
-    """Return the modes there are accounts or live orders of, the most dangerous first."""
+    """Return the modes there are accounts or live orders of: what to show first comes first.
+
+    LIVE leads wherever it exists; of the others, one in which something happens leads an idle one,
+    and where nothing happens yet DEMO leads: its bots start by themselves.
+    """
     found = {account.mode for account in snapshot.accounts}
     found |= {orders.mode for orders in snapshot.orders}
-    return [mode for mode in DANGER if mode in found]
+    busy = {orders.mode for orders in snapshot.orders if orders.live or orders.unknown}
+    busy |= {account.mode for account in snapshot.accounts if _moved(account)}
+    busy |= {Mode.LIVE} & found
+    awake = [mode for mode in DANGER if mode in busy]
+    return awake + [mode for mode in reversed(DANGER) if mode in found - busy]
+
+
+def _moved(account: AccountSeen) -> bool:
+    """Return whether an account has anything but its first cash."""
+    known = {account.equity_micro, account.cash_micro, account.peak_micro} - {None}
+    return len(known) > 1
 
 
 def cells(snapshot: Snapshot, latch: Latch | None, mode: Mode | None, now_ns: int) -> list[Cell]:

@@ -18,7 +18,7 @@ NOBODY = Snapshot(engine=None, accounts=(), orders=())
 
 
 def mode_shown(modes: list[Mode]) -> Mode | None:
-    """Return the mode all figures are of: the chosen one, else the most dangerous there is."""
+    """Return the mode all figures are of: the chosen one, else the first of `modes_of`."""
     chosen = st.session_state.get("mode")
     return chosen if chosen in modes else next(iter(modes), None)
 
@@ -31,7 +31,8 @@ def choose_mode() -> None:
         return  # the bar says that the state cannot be read
     if len(modes) > 1:
         shown = mode_shown(modes)
-        st.radio("Mode shown", modes, index=modes.index(shown), key="mode", format_func=str.upper)
+        fixed = [mode for mode in bar.DANGER if mode in modes]
+        st.radio("Mode shown", fixed, index=fixed.index(shown), key="mode", format_func=str.upper)
 
 
 def show() -> None:

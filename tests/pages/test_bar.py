@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 
 from engine.domain.instruments import Mode
@@ -85,6 +86,20 @@ def test_equity_is_a_dash_while_one_account_is_silent() -> None:
     shown = told(Snapshot(engine=engine(), accounts=(ACCOUNT, silent), orders=()))
     assert shown["Equity"].value == NOTHING
     assert "paper:b" in shown["Equity"].hint
+
+
+def test_a_mode_in_which_something_happens_is_shown_before_an_idle_one() -> None:
+    idle = AccountSeen(
+        account="paper", mode=Mode.PAPER, venue="demo", currency="pUSD",
+        equity_micro=7, cash_micro=7, peak_micro=7,
+    )  # fmt: skip
+    busy = msgspec.structs.replace(idle, account="demo", mode=Mode.DEMO, cash_micro=3)
+    both = Snapshot(engine=engine(), accounts=(idle, busy), orders=())
+    assert modes_of(both) == [Mode.DEMO, Mode.PAPER]
+    live = msgspec.structs.replace(idle, account="live", mode=Mode.LIVE)
+    assert modes_of(Snapshot(engine=engine(), accounts=(idle, busy, live), orders=()))[0] is (
+        Mode.LIVE
+    )
 
 
 def test_modes_never_mix() -> None:
