@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import order_detail, panels
+from pages.parts import asking, by_hand, order_detail, panels
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
+from pages.parts.order_rows import FILLS, ORDERS, fitting
 from pages.parts.status_bar import mode_shown
 from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
 from storage import views
 from storage.dashboard_views import engine_seen, snapshot
 
-ORDERS = {
-    "id": ("Order", "count"),
-    "state": ("State", "text"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "filled": ("Filled", "size"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "created_ns": ("Placed", "time"),
-    "updated_ns": ("Changed", "time"),
-    "fee": ("Fees", "fee"),
-    "reason": ("Reason", "text"),
-}
-FILLS = {
-    "at_ns": ("Filled", "time"),
-    "way": ("Side", "text"),
-    "price": ("Price", "price"),
-    "size": ("Size", "size"),
-    "value": ("Value", "money"),
-    "state": ("State", "text"),
-    "instrument": ("Market", "market"),
-    "bot": ("Bot", "text"),
-    "liquidity": ("Liquidity", "text"),
-    "fee": ("Fee", "fee"),
-    "order_id": ("Order", "count"),
-}
 REFRESH_S = 2.0
 WORKING, ALL, FILLED = "Working", "All orders", "Fills"
 NOTHING_YET = {
@@ -53,15 +26,6 @@ NOTHING_YET = {
     ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
     FILLED: ("Nothing has been filled in this mode.", "Fills appear as the venue reports them."),
 }
-
-
-def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
-    """Return the rows in which a text stands, each with its side as a word."""
-    return [
-        {**row, "way": f"{row['side'].upper()} {row['leg'].upper()}"}
-        for row in rows
-        if wanted in " ".join(str(value) for value in row.values()).lower()
-    ]
 
 
 def rows_of(what: str, mode: Mode) -> list[dict[str, Any]]:
@@ -125,6 +89,8 @@ def main() -> None:
         )
         panels.links(panels.link("Runs", "runs"))
         return
+    by_hand.show(mode)
+    asking.show()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         linked = (
             ALL if "order" in st.query_params else FILLED if "fills" in st.query_params else None

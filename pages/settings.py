@@ -86,7 +86,7 @@ def add_account(base: drafts.SettingsVersion) -> None:
         mode = st.segmented_control(
             "Mode", (Mode.PAPER, Mode.DEMO), default=Mode.PAPER, format_func=str.upper
         )
-        venue = st.text_input("Venue", value="polymarket")
+        venue = st.text_input("Venue", value="demo")
         currency = st.text_input("Currency", value="USD")
         cash = st.number_input("Starting cash", value=1_000.0, step=100.0)
         sent = st.form_submit_button("Show what changes")

@@ -221,3 +221,32 @@ def tradable(
     ).fetchall()
     alone = [name for name, series in found if not series]
     return alone, sorted({series for _, series in found if series})
+
+
+def open_markets(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
+    """Return every market that is open, one of a series too, by name."""
+    found = connection.execute(
+        "SELECT id FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
+        "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",
+        (engine_id, now_ns),
+    )
+    return [name for (name,) in found]
+
+
+def live_orders_in(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    account: str | None = None,
+    bot: str | None = None,
+    instrument: str | None = None,
+) -> int:
+    """Return how many orders of a part have not ended; None = any."""
+    marks = ", ".join("?" * len(LIVE_STATES))
+    (found,) = connection.execute(
+        f"SELECT count(*) FROM orders WHERE engine_id = ? AND state IN ({marks}) "  # noqa: S608 our own marks
+        "AND account = coalesce(?, account) AND bot = coalesce(?, bot) "
+        "AND instrument = coalesce(?, instrument)",
+        (engine_id, *LIVE_STATES, account, bot, instrument),
+    ).fetchone()
+    return int(found)

@@ -15,7 +15,16 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.commands import ApplySettings, Kill, StartBot
 from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+    Side,
+)
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
@@ -28,6 +37,7 @@ from storage.database import reading, writing
 from storage.decisions import DecisionFiles
 from storage.journal import open_journal, write_batch
 from storage.latch import read_latch, set_latch
+from storage.live import put_instrument
 from storage.plans import PlanRow
 from storage.projection import register_account
 from storage.records import names_sum, record_sum
@@ -255,11 +265,16 @@ def store_orders(config: Config) -> None:
                 f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
                 tuple(row.values()),
             )
-        connection.execute(
-            "INSERT INTO instruments (engine_id, id, kind, currency, price_decimals, "
-            "size_decimals, tick, lot, market, series, body, updated_ns) VALUES "
-            "('pitboss', 'polymarket:0xdd', 'binary', 'USD', 4, 6, 100, 10000, '', '', '{}', 1)"
+        market = Instrument(
+            id=InstrumentId("polymarket:0xdd"),
+            kind=Kind.BINARY,
+            currency="USD",
+            price_decimals=4,
+            size_decimals=6,
+            tick=100,
+            lot=10_000,
         )
+        put_instrument(connection, "pitboss", market, 1)
 
 
 def test_orders_without_an_account_say_where_a_runs_orders_are(opened: Opened) -> None:

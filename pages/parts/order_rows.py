@@ -1,0 +1,43 @@
+"""Rows of orders and fills: their columns, and the filter by text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+ORDERS = {
+    "id": ("Order", "count"),
+    "state": ("State", "text"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "filled": ("Filled", "size"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "created_ns": ("Placed", "time"),
+    "updated_ns": ("Changed", "time"),
+    "fee": ("Fees", "fee"),
+    "reason": ("Reason", "text"),
+}
+FILLS = {
+    "at_ns": ("Filled", "time"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "value": ("Value", "money"),
+    "state": ("State", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "liquidity": ("Liquidity", "text"),
+    "fee": ("Fee", "fee"),
+    "order_id": ("Order", "count"),
+}
+
+
+def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Return the rows in which a text stands, each with its side as a word."""
+    return [
+        {**row, "way": f"{row['side'].upper()} {row['leg'].upper()}"}
+        for row in rows
+        if wanted in " ".join(str(value) for value in row.values()).lower()
+    ]

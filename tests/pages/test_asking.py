@@ -1,0 +1,180 @@
+"""Commands a page asks for first: orders by hand, modes, KILL of a part, catalogs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.commands import PlaceManual
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.intents import Urgency
+from engine.errors import BadInput
+from pages.parts import by_hand
+from storage.database import reading, writing
+from storage.live import EngineBeat, put_engine, put_instrument
+from storage.projection import register_account
+from storage.settings import latest, save
+
+Opened = Callable[..., AppTest]
+M1 = Instrument(
+    id=InstrumentId("demo:comet-1"),
+    kind=Kind.BINARY,
+    currency="pUSD",
+    price_decimals=4,
+    size_decimals=6,
+    tick=100,
+    lot=10_000,
+)
+
+
+def texts(page: AppTest) -> str:
+    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
+
+
+def words(page: AppTest) -> str:
+    """Return what is written, in a dialog too: that stands beside the page."""
+    return "\n".join(str(one.value) for one in page.markdown)
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception, page.exception
+    return page
+
+
+def left(config: Config) -> list[tuple[str, dict[str, Any]]]:
+    """Return the commands that were left: kind and fields."""
+    st.cache_data.clear()
+    with reading(config.state_path) as connection:
+        rows = connection.execute("SELECT kind, body FROM commands ORDER BY created_ns").fetchall()
+    return [(kind, msgspec.json.decode(body)) for kind, body in rows]
+
+
+def beat(config: Config, detail: dict[str, Any] | None = None, *, age_ns: int = -(10**9)) -> None:
+    """Write the heartbeat of an engine: of now, or older."""
+    seen = EngineBeat(
+        state="RUNNING",
+        heartbeat_ns=time.time_ns() - age_ns,
+        started_ns=1,
+        pid=os.getpid(),
+        version="1",
+        latched=False,
+        detail=detail or {},
+    )
+    with writing(config.state_path) as connection:
+        put_engine(connection, "pitboss", seen)
+
+
+@pytest.fixture
+def desk(config: Config) -> Config:
+    """A home with an engine, an account at the demo exchange and one market."""
+    with writing(config.state_path) as connection:
+        register_account(
+            connection,
+            engine_id="pitboss",
+            account="demo",
+            mode=Mode.DEMO,
+            venue="demo",
+            currency="pUSD",
+        )
+        save(
+            connection,
+            engine_id="pitboss",
+            who="ann",
+            diff={"accounts": {"demo": {"name": "demo", "venue": "demo", "mode": "demo"}}},
+            base_version=latest(connection, "pitboss").version,
+            now_ns=5,
+        )
+        put_instrument(connection, "pitboss", M1, time.time_ns())
+    book = {"bids": [[4_400, 9_000_000]], "asks": [[4_600, 7_000_000]], "trusted": True}
+    beat(config, {"books": {M1.id: book}})
+    return config
+
+
+# -- orders by hand --------------------------------------------------------------------------------
+
+
+def fill_in(page: AppTest, price: str, size: str) -> AppTest:
+    field = {one.label.partition(",")[0]: one for one in page.text_input}
+    field["Price"].set_value(price)
+    field["Size"].set_value(size)
+    return press(page, "Show what will happen")
+
+
+def test_an_order_by_hand_is_left_only_after_its_dialog(opened: Opened, desk: Config) -> None:
+    page = opened("orders")
+    assert "best bid 44¢, best ask 46¢ of YES" in texts(page)
+    fill_in(page, "44.5", "10")
+    said = words(page)
+    assert "BUY 10 YES at 44.5¢** (0.445 pUSD) in `demo:comet-1`" in said
+    assert "DEMO: money that does not exist" in said
+    assert "up to 4.45 pUSD" in said
+    assert left(desk) == []
+    press(page, "Place the order")
+    ((kind, body),) = left(desk)
+    assert (kind, body["price"], body["size"]) == ("PlaceManual", 4_450, 10_000_000)
+    assert (body["account"], body["leg"], body["urgency"]) == ("demo", "yes", "rest")
+    assert "Command: **queued**" in texts(page)
+    assert not [button for button in page.button if button.label == "Place the order"]
+
+
+def test_doing_nothing_leaves_no_order(opened: Opened, desk: Config) -> None:
+    page = press(fill_in(opened("orders"), "44", "10"), "Do nothing")
+    assert left(desk) == []
+    assert not [button for button in page.button if button.label == "Place the order"]
+
+
+def test_what_is_no_price_is_told_and_nothing_sent(opened: Opened, desk: Config) -> None:
+    page = fill_in(opened("orders"), "cheap", "10")
+    assert "'cheap' is no price. Nothing was sent." in page.error[0].value
+    assert left(desk) == []
+
+
+def test_without_an_engine_no_order_by_hand_is_offered(opened: Opened, desk: Config) -> None:
+    beat(desk, age_ns=3_600 * 10**9)
+    page = opened("orders")
+    assert not [button for button in page.button if button.label == "Show what will happen"]
+    assert "nobody would take a command" in texts(page)
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "100", "101", "nan", "inf", "44.555"])
+def test_a_price_that_is_none_is_refused(typed: str) -> None:
+    with pytest.raises(BadInput):
+        by_hand.price_of(M1, typed)
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "nan", "0.0000001"])
+def test_a_size_that_is_none_is_refused(typed: str) -> None:
+    with pytest.raises(BadInput):
+        by_hand.size_of(M1, typed)
+
+
+def test_prices_are_typed_as_the_venue_writes_them() -> None:
+    spot = msgspec.structs.replace(M1, kind=Kind.SPOT)
+    assert by_hand.price_of(M1, " 61.5¢ ") == 6_150
+    assert by_hand.price_of(spot, "61.5") == 615_000
+
+
+def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
+    asked = PlaceManual(
+        account=AccountId("real"),
+        instrument=M1.id,
+        leg=Leg.NO,
+        side=Side.SELL,
+        price=4_000,
+        size=100_000_000,
+        urgency=Urgency.CROSS,
+    )
+    made = by_hand.question(asked, M1, Mode.LIVE)
+    assert made.phrase == "real"
+    assert "SELL 100 NO at 40¢" in made.words
+    assert "LIVE: **real money**" in made.words
+    assert "brings at least 40.00 pUSD, the fee for taking included" in made.words
