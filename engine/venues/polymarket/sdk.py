@@ -72,12 +72,14 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 class Wire:
     """Signed requests of one account, in two lanes with connections of their own."""
 
-    def __init__(self, client: AsyncSecureClient, on_rate: Callable[[Rate], None] | None) -> None:
+    def __init__(self, client: AsyncSecureClient) -> None:
         ctx = client._ctx  # noqa: SLF001 - the L2 transport has no public door
         self._client = client
         self._data = ctx.data
-        self._places = _lane(ctx, on_rate)
-        self._safety = _lane(ctx, on_rate)
+        self._places = self._lane(ctx, Lane.PLACES)
+        self._safety = self._lane(ctx, Lane.SAFETY)
+        self.on_rate: Callable[[Lane, Rate], None] | None = None
+        """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
         config = ctx.environment_config
         self.wallet = str(ctx.wallet)
         self.signer = str(ctx.signer.address)
@@ -99,7 +101,6 @@ class Wire:
         *,
         now_ns: Callable[[], int],
         hosts: Hosts | None = None,
-        on_rate: Callable[[Rate], None] | None = None,
     ) -> Self:
         """Find or derive the API key and open the connections; nothing is sent to the chain.
 
@@ -129,7 +130,24 @@ class Wire:
             raise ConfigError(
                 f"{credentials.wallet} is no wallet of this private key: check which one is meant"
             )
-        return cls(client, on_rate)
+        return cls(client)
+
+    def _lane(self, ctx: Any, lane: Lane) -> AsyncTransport:
+        def told(update: RateLimitUpdate) -> None:
+            if self.on_rate is not None:
+                rate = Rate(
+                    remaining=update.remaining,
+                    reset_s=update.reset,
+                    tier=update.tier,
+                    warning=update.warning,
+                )
+                self.on_rate(lane, rate)
+
+        return AsyncTransport(
+            base_url=ctx.environment_config.clob_url,
+            header_resolver=ctx.secure_clob._header_resolver,  # noqa: SLF001
+            on_rate_limit_update=told,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -163,25 +181,6 @@ class Wire:
     def is_v2(token: str) -> bool:
         """Say whether a token is a position of protocol version 2."""
         return is_v2_position_id(token)
-
-
-def _lane(ctx: Any, on_rate: Callable[[Rate], None] | None) -> AsyncTransport:
-    def told(update: RateLimitUpdate) -> None:
-        if on_rate is not None:
-            on_rate(
-                Rate(
-                    remaining=update.remaining,
-                    reset_s=update.reset,
-                    tier=update.tier,
-                    warning=update.warning,
-                )
-            )
-
-    return AsyncTransport(
-        base_url=ctx.environment_config.clob_url,
-        header_resolver=ctx.secure_clob._header_resolver,  # noqa: SLF001
-        on_rate_limit_update=told,
-    )
 
 
 def _config(hosts: Hosts) -> Any:

@@ -26,7 +26,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, Instrument
 from engine.domain.orders import Identity, Order, OrderType
 from engine.errors import BadInput, PitbossError
-from engine.venues.door import Capabilities, Lane, Named, Prepared
+from engine.venues.door import Capabilities, Named, Prepared
 from engine.venues.polymarket import outcomes
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.heartbeat import Beats
@@ -34,10 +34,12 @@ from engine.venues.polymarket.listings import clob_rows, data_rows
 from engine.venues.polymarket.markets import market_of
 from engine.venues.polymarket.memory import Memory, condition_of
 from engine.venues.polymarket.outcomes import Refusal
+from engine.venues.polymarket.pace import TIERS, Tier
 from engine.venues.polymarket.preparing import Preparer
 from engine.venues.polymarket.pulse import beat
 from engine.venues.polymarket.rows import Reader, balance_micro, holding, order_report, trade_fills
-from engine.venues.polymarket.sdk import Hosts, Rate, Wire
+from engine.venues.polymarket.sdk import Hosts, Wire
+from engine.venues.polymarket.sending import Places
 from engine.venues.polymarket.signing import Signer
 
 S = 1_000_000_000
@@ -59,11 +61,14 @@ CAPABILITIES = Capabilities(
 class PolymarketVenue:
     """One account's door. Every call but `prepare` and `remember` does I/O."""
 
-    def __init__(self, *, account: AccountId, wire: Wire, signer: Signer) -> None:
+    def __init__(
+        self, *, account: AccountId, wire: Wire, signer: Signer, now_ns: Callable[[], int]
+    ) -> None:
         self._account = account
         self._wire = wire
         self._memory = Memory()
         self._beats = Beats()
+        self._places = Places(account, wire, now_ns)
         self._reader = Reader(account=account, key=wire.api_key, memory=self._memory)
         self._preparer = Preparer(
             memory=self._memory,
@@ -82,14 +87,11 @@ class PolymarketVenue:
         *,
         now_ns: Callable[[], int],
         hosts: Hosts | None = None,
-        on_rate: Callable[[Rate], None] | None = None,
     ) -> Self:
-        """Open the account's connections. Raises ConfigError, AuthRefused, NotSent.
-
-        `on_rate` hears what the venue's rate-limit headers say.
-        """
-        wire = await Wire.open(credentials, now_ns=now_ns, hosts=hosts, on_rate=on_rate)
-        return cls(account=account, wire=wire, signer=Signer(credentials.private_key()))
+        """Open the account's connections. Raises ConfigError, AuthRefused, NotSent."""
+        wire = await Wire.open(credentials, now_ns=now_ns, hosts=hosts)
+        signer = Signer(credentials.private_key())
+        return cls(account=account, wire=wire, signer=signer, now_ns=now_ns)
 
     async def close(self) -> None:
         """Close the connections. Resting orders rest on until an armed heartbeat lapses."""
@@ -99,6 +101,19 @@ class PolymarketVenue:
     def capabilities(self) -> Capabilities:
         """What the venue can do."""
         return CAPABILITIES
+
+    @property
+    def tier(self) -> Tier:
+        """What we use of the account's trading tier: what its gateway's limiter may be set to."""
+        return TIERS[self._places.pace.tier].paced()
+
+    @property
+    def reopens_ns(self) -> int | None:
+        """When a closed venue may be tried again: nobody tells that it opened. None = it is open.
+
+        Whoever drives the account gives its gateway `ModeChanged(OPEN)` then.
+        """
+        return self._places.closing.retry_ns
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -120,13 +135,8 @@ class PolymarketVenue:
         return self._preparer.prepare(order)
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
-        """Send exactly these bytes, once."""
-        named = Named(order=prepared.order.id, identity=prepared.identity)
-        try:
-            body = await self._wire.post("/order", prepared.payload, lane=Lane.PLACES)
-        except Refusal as refusal:
-            return (outcomes.place_refused(self._account, named.order, refusal),)
-        return outcomes.placed(self._account, named, body)
+        """Send exactly these bytes, once. Raises Throttled where our own pace forbids it yet."""
+        return await self._places.send(prepared)
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
         """Cancel these orders, a thousand to a request.
@@ -265,17 +275,12 @@ class PolymarketVenue:
         kind = self._wire.signature_type
         path = "/balance-allowance/update"
         if instrument is None or instrument.tokens is None:
-            await self._touch(path, asset_type="COLLATERAL", signature_type=kind)
+            await self._asked(self._wire.touch(path, asset_type="COLLATERAL", signature_type=kind))
             return
         for token in instrument.tokens:
             asset = "CONDITIONAL-V2" if self._wire.is_v2(token) else "CONDITIONAL"
-            await self._touch(path, asset_type=asset, signature_type=kind, token_id=token)
-
-    async def _touch(self, path: str, **params: str | int) -> None:
-        try:
-            await self._wire.touch(path, **params)
-        except Refusal as refusal:
-            outcomes.question_refused(refusal)
+            call = self._wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
+            await self._asked(call)
 
     async def _asked(self, call: Any) -> Any:
         try:

@@ -37,11 +37,11 @@ def credentials(number: int = 1, kind: int = 0) -> Credentials:
 
 @contextlib.asynccontextmanager
 async def adapter(
-    served: Served, *, number: int = 1, kind: int = 0, slug: str = RAIN, **given: Any
+    served: Served, *, number: int = 1, kind: int = 0, slug: str = RAIN
 ) -> AsyncIterator[tuple[PolymarketVenue, Instrument]]:
     """An open account that has listed one market."""
     venue = await PolymarketVenue.open(
-        LIVE, credentials(number, kind), now_ns=time.time_ns, hosts=hosts(served), **given
+        LIVE, credentials(number, kind), now_ns=time.time_ns, hosts=hosts(served)
     )
     instrument = instrument_of(by_slug(served, slug))
     await venue.list_market(instrument)

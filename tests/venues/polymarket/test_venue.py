@@ -33,7 +33,8 @@ from engine.errors import (
 )
 from engine.venues.door import Named
 from engine.venues.polymarket.credentials import Credentials
-from engine.venues.polymarket.sdk import Hosts, Rate
+from engine.venues.polymarket.pace import TIERS
+from engine.venues.polymarket.sdk import Hosts
 from engine.venues.polymarket.venue import PolymarketVenue
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.listing import instrument_of
@@ -296,6 +297,7 @@ async def test_what_a_first_request_cancelled_stands_where_the_second_fails(
 
 
 async def test_listing_of_several_pages_is_whole_or_nothing(served: Served) -> None:
+    await served.control("people", signer=signer(1).address, tier="Elite")
     async with adapter(served) as (venue, instrument):
         for _ in range(103):
             await rest(venue, instrument, 1, 5)
@@ -520,7 +522,35 @@ async def test_venue_that_is_not_there_cannot_be_opened() -> None:
 
 
 async def test_rate_headers_are_heard(served: Served) -> None:
-    heard: list[Rate] = []
-    async with adapter(served, on_rate=heard.append) as (venue, instrument):
+    await served.control("people", signer=signer(1).address, tier="Gold")
+    async with adapter(served) as (venue, instrument):
+        assert venue.tier == TIERS["Standard"].paced()
         await rest(venue, instrument)
-    assert [(rate.tier, rate.remaining) for rate in heard] == [("Standard", 59.0)]
+        assert venue.tier == TIERS["Gold"].paced()
+
+
+async def test_places_beyond_our_share_of_the_tier_are_held_back(served: Served) -> None:
+    await served.control("settings", rate_limits="enforce")
+    async with adapter(served) as (venue, instrument):
+        prepared = [venue.prepare(order(instrument, 1, 5)) for _ in range(70)]
+        told = await asyncio.gather(*map(venue.send, prepared), return_exceptions=True)
+        held = [error for error in told if isinstance(error, Throttled)]
+        assert len(held) >= 5
+        assert all("our share" in str(error) for error in held)
+        assert min(error.retry_after_ns for error in held) > 0
+        assert served.venue.limits.refused == 0
+
+
+async def test_closed_venue_says_when_to_come_again(served: Served) -> None:
+    async with adapter(served) as (venue, instrument):
+        assert venue.reopens_ns is None
+        await served.control("mode", mode="post_only", for_s=60)
+        with pytest.raises(VenueClosed):
+            await venue.send(venue.prepare(taking(instrument, 40, 10, OrderType.GTC)))
+        assert venue.reopens_ns is not None
+        assert 50 < (venue.reopens_ns - time.time_ns()) / 10**9 < 61
+        await rest(venue, instrument)
+        assert venue.reopens_ns is not None
+        await served.control("mode", mode="open")
+        await rest(venue, instrument, post_only=False)
+        assert venue.reopens_ns is None
