@@ -21,6 +21,8 @@ from engine.venues.polymarket.memory import Known, Market, Memory, instrument_of
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
+DUST = 10_000
+"""0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
 Row = Mapping[str, Any]
 
 _FILL_STATES = {
@@ -80,17 +82,22 @@ def order_report(row: object, reader: Reader) -> OrderReport:
         price=number(fields.get("price"), PRICE_DECIMALS, "price"),
         size=size,
         filled=filled,
-        state=_order_state(status_of(fields), filled),
+        state=_order_state(fields, size, filled),
     )
 
 
-def _order_state(status: str, filled: int) -> OrderState:
+def _order_state(row: Row, size: int, filled: int) -> OrderState:
+    status = status_of(row)
     if status in {"LIVE", "UNMATCHED"}:
         return OrderState.PARTIAL if filled else OrderState.OPEN
     if status == "DELAYED":
         return OrderState.DELAYED
     if status == "MATCHED":
-        return OrderState.FILLED
+        at_once = _text(row, "order_type").upper() in {"FAK", "FOK"}
+        left = size - filled
+        # Matched as far as it went: the rest of a FAK is dead, and cents of a share get lost in
+        # the venue's rounding. Nobody must wait for fills of either.
+        return OrderState.CANCELLED if left > 0 and (at_once or left <= DUST) else OrderState.FILLED
     # CANCELED_MARKET_RESOLVED and its kind; INVALID is how a moved tick ends an order.
     if status.startswith("CANCEL") or status == "INVALID":
         return OrderState.CANCELLED
