@@ -43,6 +43,9 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """Our API key: an order it owns is ours even where the journal lost it."""
     memory: Memory
 
+    def __repr__(self) -> str:
+        return f"Reader(account={self.account}, <hidden>)"
+
 
 def number(value: object, decimals: int, what: str) -> int:
     """Return a decimal of the venue in units of 10^−decimals; "" and null are 0."""

@@ -48,7 +48,7 @@ async def planted(served: Served) -> tuple[Credentials, list[str]]:
         api_secret=secret,
         api_passphrase=passphrase,
     )
-    return made, [private_key, secret, passphrase]
+    return made, [private_key, key, secret, passphrase]
 
 
 async def test_no_error_log_repr_or_event_shows_a_planted_secret(
