@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.domain.commands import ReleaseLatch
 from engine.domain.settings import AccountSettings
-from pages.parts import commanding, drafts, limits, panels, receipts
+from pages.parts import asking, commanding, drafts, limits, panels, receipts, scopes
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -109,6 +109,11 @@ def main() -> None:
     """Draw the page."""
     panels.head("Risk", "From the state database and the latch file, at most 1 s old")
     show_latch()
+    st.subheader("KILL of a part")
+    scopes.show_held()
+    with st.expander("KILL one account or one market"):
+        scopes.show_kill()
+    asking.show()
     st.subheader("Limits")
     drafts.standing()
     accounts = drafts.newest().document.accounts

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.parts import drafts, panels, theme_script, zone
+from pages.parts import drafts, market_sync, panels, theme_script, zone
 from pages.parts.clock import now_ns
 from pages.parts.data import ask
 from pages.parts.home import config
@@ -135,4 +135,5 @@ def show_password() -> None:
 panels.head("Settings", "Accounts from the state database; theme and zone from this browser")
 show_browser()
 show_accounts()
+market_sync.show()
 show_password()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.instruments import BotId, Mode
-from pages.parts import bot_why, commanding, drafts, panels, why
+from pages.parts import bot_mode, bot_why, commanding, drafts, panels, why
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.ladder import ladder
@@ -44,6 +44,7 @@ def show(
         st.error(f"It stopped by itself: {bot['error']}")
     if alive and bot["evaluations"] is not None:
         _actions(bot)
+        bot_mode.show(bot, (seen.detail.get("latches") or []) if seen else [], base.document)
     elif alive:
         panels.note("The engine does not know this bot: apply the saved settings first.")
     else:

@@ -14,12 +14,21 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.commands import PlaceManual
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+    Side,
+)
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
-from pages.parts import by_hand
+from pages.parts import by_hand, scopes
 from storage.database import reading, writing
-from storage.live import EngineBeat, put_engine, put_instrument
+from storage.live import BotSeen, EngineBeat, put_bots, put_engine, put_instrument
 from storage.projection import register_account
 from storage.settings import latest, save
 
@@ -178,3 +187,149 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
     assert "SELL 100 NO at 40¢" in made.words
     assert "LIVE: **real money**" in made.words
     assert "brings at least 40.00 pUSD, the fee for taking included" in made.words
+
+
+# -- modes and the KILL of a bot -------------------------------------------------------------------
+
+
+def put_bot(config: Config, state: str, *, twin: bool = True) -> None:
+    """Write a bot at account demo, and a paper account at the same venue."""
+    seen = BotSeen(
+        name=BotId("maker"),
+        mode=Mode.DEMO,
+        account="demo",
+        strategy="market_maker",
+        state=state,
+        error="",
+        capital_micro=10**9,
+        evaluations=5,
+    )
+    paper = {"paper-1": {"name": "paper-1", "venue": "demo", "mode": "paper"}}
+    with writing(config.state_path) as connection:
+        put_bots(connection, "pitboss", (seen,), time.time_ns())
+        if twin:
+            save(
+                connection,
+                engine_id="pitboss",
+                who="ann",
+                diff={"accounts": paper},
+                base_version=latest(connection, "pitboss").version,
+                now_ns=6,
+            )
+
+
+def button(page: AppTest, label: str) -> Any:
+    return next(button for button in page.button if button.label == label)
+
+
+def test_a_stopped_bot_is_moved_to_its_twin_after_a_dialog(opened: Opened, desk: Config) -> None:
+    put_bot(desk, "stopped")
+    page = press(opened("bots", bot="maker"), "Move to PAPER…")
+    assert "Bot **maker** trades at account **paper-1** from its next start" in words(page)
+    assert left(desk) == []
+    press(page, "Move to PAPER")
+    assert left(desk) == [("SetMode", {"type": "SetMode", "bot": "maker", "mode": "paper"})]
+    assert "Command: **queued**" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("state", "twin", "why"),
+    [
+        ("running", True, "To move it to PAPER, stop it first."),
+        ("stopped", False, "PAPER needs exactly one paper account at the venue of demo"),
+    ],
+)
+def test_a_bot_that_cannot_move_says_why(
+    opened: Opened, desk: Config, state: str, twin: bool, why: str
+) -> None:
+    put_bot(desk, state, twin=twin)
+    page = opened("bots", bot="maker")
+    assert button(page, "Move to PAPER…").disabled
+    assert button(page, "Move to LIVE").disabled
+    assert why in texts(page)
+    assert "LIVE is locked" in texts(page)
+
+
+def test_a_bot_is_killed_alone_in_two_clicks(opened: Opened, desk: Config) -> None:
+    put_bot(desk, "running")
+    page = press(opened("bots", bot="maker"), "KILL this bot…")
+    assert "**bot maker**: cancels its 0 open orders and proves it" in words(page)
+    assert left(desk) == []
+    press(page, "CONFIRM KILL")
+    ((kind, body),) = left(desk)
+    assert (kind, body["bot"], body["account"]) == ("Kill", "maker", None)
+
+
+# -- the KILL of a part on Risk --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "name"), [("Account", "account", "demo"), ("Market", "instrument", M1.id)]
+)
+def test_a_part_is_killed_in_two_clicks(
+    opened: Opened, desk: Config, part: str, field: str, name: str
+) -> None:
+    page = opened("risk", state={"scope_kind": part})
+    press(page, "KILL this part…")
+    assert left(desk) == []
+    press(page, "CONFIRM KILL")
+    ((kind, body),) = left(desk)
+    assert (kind, body[field], body["bot"]) == ("Kill", name, None)
+
+
+def hold(account: str, **part: str) -> dict[str, Any]:
+    told = {"bot": None, "instrument": None, "who": "ann", "reason": "KILL", "at_ns": 10**18}
+    return {"account": account, "covers": "", **told, **part}
+
+
+def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Config) -> None:
+    beat(desk, {"latches": [hold("demo", instrument=M1.id), hold("other", instrument=M1.id)]})
+    page = opened("risk")
+    assert f"KILL of market {M1.id}** at demo, other by ann" in page.error[0].value
+    label = f"Release market {M1.id}"
+    reason = next(one for one in page.text_input if one.label.startswith("Why may market"))
+    reason.set_value("ok")
+    press(page, label)
+    assert "at least 10 characters" in "".join(error.value for error in page.error)
+    assert left(desk) == []
+    next(one for one in page.text_input if one.label.startswith("Why may market")).set_value(
+        "the book is whole again"
+    )
+    press(page, label)
+    ((kind, body),) = left(desk)
+    assert (kind, body["instrument"], body["account"]) == ("ReleaseLatch", M1.id, None)
+    assert body["reason"] == "the book is whole again"
+
+
+def test_a_part_that_was_held_before_the_engine_went_is_last_known(
+    opened: Opened, desk: Config
+) -> None:
+    beat(desk, {"latches": [hold("demo")]}, age_ns=3_600 * 10**9)
+    page = opened("risk")
+    assert "last known" in page.error[0].value
+    assert not [one for one in page.button if one.label.startswith(("Release", "KILL this"))]
+
+
+def test_parts_are_told_once_and_by_their_kind() -> None:
+    latches = [hold("a"), hold("b", bot="maker"), hold("a", bot="maker")]
+    found = scopes.held(latches)
+    assert [str(one.scope) for one in found] == ["account a", "bot maker"]
+    assert found[1].accounts == ("b", "a")
+
+
+# -- catalogs --------------------------------------------------------------------------------------
+
+
+def test_the_markets_of_a_venue_are_synced_from_settings(opened: Opened, desk: Config) -> None:
+    page = opened("settings")
+    assert "1 market of demo known here and open" in texts(page)
+    press(page, "Sync markets of demo")
+    assert left(desk) == [("SyncMarkets", {"type": "SyncMarkets", "venue": "demo"})]
+    assert "Command: **queued**" in words(page)
+
+
+def test_a_new_account_begins_at_the_demo_exchange(opened: Opened, config: Config) -> None:
+    page = opened("settings")
+    assert next(one for one in page.text_input if one.label == "Venue").value == "demo"
+    assert "no venue is known" in texts(page)
+    assert left(config) == []

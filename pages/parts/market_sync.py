@@ -1,0 +1,34 @@
+"""Markets by venue: how many are open, and the button that asks the venue for its listing."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.domain.commands import SyncMarkets
+from pages.parts import commanding, panels
+from pages.parts.clock import now_ns
+from pages.parts.data import ask, engine_id
+from pages.parts.words import count
+from storage.dashboard_views import open_markets, snapshot
+
+MINUTE_NS = 60_000_000_000
+
+
+def show() -> None:
+    """Draw one row for each venue where an account is registered."""
+    st.subheader("Markets")
+    venues = sorted({account.venue for account in ask(snapshot).accounts})
+    if not venues:
+        panels.note("No engine has registered an account yet: no venue is known.")
+        return
+    if not commanding.engine_runs():
+        commanding.nobody_takes_it()
+    everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    for venue in venues:
+        here = sum(name.startswith(f"{venue}:") for name in everywhere)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            runs = commanding.engine_runs()
+            if st.button(f"Sync markets of {venue}", key=f"sync_{venue}", disabled=not runs):
+                commanding.send(SyncMarkets(venue=venue), f"sync:{venue}")
+            panels.note(f"{count(here, 'market')} of {venue} known here and open")
+        commanding.show_life(f"sync:{venue}")
