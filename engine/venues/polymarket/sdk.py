@@ -39,7 +39,7 @@ from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
 from engine.venues.door import Lane
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.memory import Exchanges
-from engine.venues.polymarket.outcomes import BeatRefused, Refusal
+from engine.venues.polymarket.outcomes import BeatRefused, Refusal, raise_common
 
 T = TypeVar("T")
 
@@ -201,6 +201,7 @@ async def _find_key(credentials: Credentials, config: Any, now_s: int) -> ApiKey
                 raise
         return await _ask(create_api_key(transport, signed))
     except Refusal as refusal:
+        raise_common(refusal)
         text = f"Polymarket gives this signer no API key: {refusal}. Check the private key"
         raise AuthRefused(text) from None
     finally:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from engine.errors import AuthRefused, ConfigError, PitbossError
+from engine.errors import (
+    AuthRefused,
+    ConfigError,
+    OutcomeUnknown,
+    PitbossError,
+    Throttled,
+    VenueClosed,
+)
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.venue import PolymarketVenue
 from tests.fakes.polymarket.listing import instrument_of
@@ -105,6 +112,15 @@ async def test_key_the_venue_does_not_know_is_refused_without_showing_it(served:
     with pytest.raises(AuthRefused) as refused:
         await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
     assert signer(1).key.hex().removeprefix("0x") not in told(refused.value)
+
+
+async def test_venue_in_trouble_says_nothing_about_the_key(served: Served) -> None:
+    made = Credentials(private_key=signer(1).key.hex(), wallet=signer(1).address)
+    for status, expected in ((502, OutcomeUnknown), (425, VenueClosed), (429, Throttled)):
+        args = {"status": status, "body": {"error": "later"}}
+        await served.control("faults", kind="status", path="/auth", args=args, times=1)
+        with pytest.raises(expected):
+            await PolymarketVenue.open(LIVE, made, now_ns=time.time_ns, hosts=hosts(served))
 
 
 def test_credentials_are_written_nowhere() -> None:
