@@ -17,10 +17,13 @@ from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.words import micro
+from storage import views
 from storage.dashboard_views import AccountSeen, open_markets, snapshot
 from storage.live import listed
 
 SLOT = "by_hand"
+AT_REST = ("idle", "paused", "stopped", "error")
+"""States of a bot beside which an order by hand may stand."""
 MINUTE_NS = 60_000_000_000
 URGENCIES = {
     Urgency.REST: "Rest (post-only)",
@@ -61,6 +64,7 @@ def _form(mode: Mode) -> None:
     instrument = ask(listed, engine_id(), market)
     detail = seen.engine.detail if seen.engine else {}
     panels.note(_told(instrument, (detail.get("books") or {}).get(market)))
+    _warn(account.account, market, detail.get("watching") or {})
     asked = _fields(instrument, account.account)
     if asked is not None:
         asking.ask_first(question(asked, instrument, mode))
@@ -71,6 +75,23 @@ def _markets(account: AccountSeen) -> list[str]:
     everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     here = [name for name in everywhere if name.startswith(f"{account.venue}:")]
     return here or everywhere
+
+
+def _warn(account: str, market: str, watching: Mapping[str, Any]) -> None:
+    """Name the bots that trade the market at the account: the engine would refuse the order."""
+    at_work = [
+        bot["name"]
+        for bot in ask(views.bots, engine_id())
+        if bot["account"] == account
+        and market in watching.get(bot["name"], ())
+        and bot["state"].lower() not in AT_REST
+    ]
+    if at_work:
+        st.warning(
+            f"{', '.join(at_work)} trades here: an order by hand is refused until it is paused or "
+            "stopped.",
+            icon=":material/smart_toy:",
+        )
 
 
 def _told(instrument: Instrument, book: Mapping[str, Any] | None) -> str:

@@ -260,6 +260,16 @@ def test_a_bot_is_killed_alone_in_two_clicks(opened: Opened, desk: Config) -> No
     assert (kind, body["bot"], body["account"]) == ("Kill", "maker", None)
 
 
+@pytest.mark.parametrize(("state", "warned"), [("running", True), ("paused", False)])
+def test_the_form_names_a_bot_that_trades_the_market(
+    opened: Opened, desk: Config, state: str, warned: bool
+) -> None:
+    put_bot(desk, state)
+    beat(desk, {"watching": {"maker": [M1.id]}})
+    told = [one.value for one in opened("orders").warning]
+    assert any(text.startswith("maker trades here") for text in told) is warned
+
+
 # -- the KILL of a part on Risk --------------------------------------------------------------------
 
 
