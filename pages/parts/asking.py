@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import streamlit as st
 
-from engine.domain.commands import AnyCommand
+from engine.domain.commands import AnyCommand, Kill
 from engine.domain.instruments import Mode
 from pages.parts import commanding
 
@@ -56,8 +56,9 @@ def _draw(question: Question) -> None:
     if not runs:
         commanding.nobody_takes_it()
     with st.container(horizontal=True):
+        key = "asked_kill" if isinstance(question.command, Kill) else "asked_yes"
         ready = runs and typed.strip() == question.phrase
-        if st.button(question.label, type="primary", key="asked_yes", disabled=not ready):
+        if st.button(question.label, type="primary", key=key, disabled=not ready):
             commanding.send(question.command, question.slot)
             _close()
             st.rerun()

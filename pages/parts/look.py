@@ -44,9 +44,11 @@ padding:.45rem 0 .4rem}
 background:var(--pb-panel)}
 .pb-empty b{display:block;margin-bottom:.25rem}.pb-empty p{margin:.15rem 0;color:var(--pb-dim)}
 .pb-empty code{white-space:pre-wrap;word-break:break-word}
-.st-key-killbutton button,.st-key-killconfirm button{background:#b42318;border-color:#b42318;
+.st-key-killbutton button,.st-key-killconfirm button,.st-key-asked_kill button{
+background:#b42318;border-color:#b42318;
 color:#fff;font-weight:700}
-.st-key-killbutton button:hover,.st-key-killconfirm button:hover{background:#8f1b12;color:#fff;
+.st-key-killbutton button:hover,.st-key-killconfirm button:hover,.st-key-asked_kill button:hover{
+background:#8f1b12;color:#fff;
 border-color:#8f1b12}
 .st-key-killbutton kbd,.st-key-killbutton [data-testid*=hortcut]{display:none}
 [data-testid="stMainMenu"]{display:none}

@@ -17,6 +17,7 @@ MINUTE_NS = 60_000_000_000
 def show() -> None:
     """Draw one row for each venue where an account is registered."""
     st.subheader("Markets")
+    panels.note("Feeds tell their markets by themselves; this compares with the whole listing.")
     venues = sorted({account.venue for account in ask(snapshot).accounts})
     if not venues:
         panels.note("No engine has registered an account yet: no venue is known.")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import streamlit as st
 
-from engine.domain.commands import Kill, ReleaseLatch
+from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from pages.parts import asking, commanding, names, panels
 from pages.parts.clock import now_ns
@@ -22,7 +22,7 @@ from storage.live import SCOPE_PROOF
 REASON_LENGTH_MIN = 10
 MINUTE_NS = 60_000_000_000
 SLOT, REFRESH_S = "scopes", 2.0
-ACCOUNT, MARKET = "Account", "Market"
+ACCOUNT, MARKET, HAND = "Account", "Market", "Orders by hand"
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         """Name it, for people."""
         if self.account is not None:
             return f"account {self.account}"
-        return f"market {self.instrument}" if self.bot is None else f"bot {self.bot}"
+        if self.bot is None:
+            return f"market {self.instrument}"
+        return "orders by hand" if self.bot == MANUAL else f"bot {self.bot}"
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +75,10 @@ def held(latches: Sequence[Mapping[str, Any]]) -> list[Held]:
 def ask_kill(scope: Scope, slot: str) -> None:
     """Open the dialog of the second click: what a KILL of this part does, to how many orders."""
     live = ask(live_orders_in, engine_id(), **msgspec.structs.asdict(scope))
-    stops = "the bot" if scope.bot else "every bot that trades there"
+    stops = "every bot that trades there" if scope.bot is None else "the bot"
+    stops = "" if scope.bot == MANUAL else f", stops {stops},"
     words = (
-        f"**{scope}**: cancels its {count(live, 'open order')} and proves it, stops {stops}, and "
+        f"**{scope}**: cancels its {count(live, 'open order')} and proves it{stops} and "
         "places nothing there until it is released under Risk with a reason. Inventory is kept, "
         "not sold. What is outside of it goes on."
     )
@@ -99,13 +102,15 @@ def show_kill() -> None:
         panels.note("KILL in the bar above works without an engine: it latches everything.")
         return
     what = st.segmented_control(
-        "Part", (ACCOUNT, MARKET), default=ACCOUNT, key="scope_kind", required=True
+        "Part", (ACCOUNT, MARKET, HAND), default=ACCOUNT, key="scope_kind", required=True
     )
     if what == ACCOUNT:
         account = st.selectbox(
             "Which account", [one.account for one in seen.accounts], key="scope_account"
         )
         scope = Scope(account=AccountId(account)) if account else None
+    elif what == HAND:
+        scope = Scope(bot=MANUAL)
     else:
         open_now = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
         market = st.selectbox(
@@ -121,6 +126,7 @@ def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
     seen = ask(snapshot)
     alive = health_of(seen.engine, now_ns()).alive
+    panels.note("A KILL of one bot is asked for under Bots, of an account or a market below.")
     latches = held((seen.engine.detail.get("latches") or ()) if seen.engine else ())
     if not latches:
         panels.note("No account, bot or market is held by a KILL of its own.")

@@ -274,7 +274,12 @@ def test_the_form_names_a_bot_that_trades_the_market(
 
 
 @pytest.mark.parametrize(
-    ("part", "field", "name"), [("Account", "account", "demo"), ("Market", "instrument", M1.id)]
+    ("part", "field", "name"),
+    [
+        ("Account", "account", "demo"),
+        ("Market", "instrument", M1.id),
+        ("Orders by hand", "bot", "manual"),
+    ],
 )
 def test_a_part_is_killed_in_two_clicks(
     opened: Opened, desk: Config, part: str, field: str, name: str
@@ -284,7 +289,9 @@ def test_a_part_is_killed_in_two_clicks(
     assert left(desk) == []
     press(page, "CONFIRM KILL")
     ((kind, body),) = left(desk)
-    assert (kind, body[field], body["bot"]) == ("Kill", name, None)
+    others = {"account", "bot", "instrument"} - {field}
+    assert (kind, body[field]) == ("Kill", name)
+    assert [body[other] for other in others] == [None, None]
 
 
 def hold(account: str, **part: str) -> dict[str, Any]:
