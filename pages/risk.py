@@ -111,7 +111,7 @@ def main() -> None:
     show_latch()
     st.subheader("KILL of a part")
     scopes.show_held()
-    with st.expander("KILL one account or one market"):
+    with st.expander("KILL an account, a market or the orders by hand"):
         scopes.show_kill()
     asking.show()
     st.subheader("Limits")

@@ -78,7 +78,7 @@ def ask_kill(scope: Scope, slot: str) -> None:
     stops = "every bot that trades there" if scope.bot is None else "the bot"
     stops = "" if scope.bot == MANUAL else f", stops {stops},"
     words = (
-        f"**{scope}**: cancels its {count(live, 'open order')} and proves it{stops} and "
+        f"Cancels {count(live, 'open order')} of **{scope}**, proves it{stops} and "
         "places nothing there until it is released under Risk with a reason. Inventory is kept, "
         "not sold. What is outside of it goes on."
     )
@@ -147,7 +147,7 @@ def _show(one: Held, *, alive: bool) -> None:
     if not alive:
         return
     with st.form(f"release:{scope}", border=False):
-        reason = st.text_input(f"Why may {scope} place orders again?")
+        reason = st.text_input(f"Why is it safe to release {scope}?")
         if st.form_submit_button(f"Release {scope}"):
             if len(reason.strip()) < REASON_LENGTH_MIN:
                 st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")

@@ -253,7 +253,10 @@ def test_a_bot_that_cannot_move_says_why(
 def test_a_bot_is_killed_alone_in_two_clicks(opened: Opened, desk: Config) -> None:
     put_bot(desk, "running")
     page = press(opened("bots", bot="maker"), "KILL this bot…")
-    assert "**bot maker**: cancels its 0 open orders and proves it" in words(page)
+    assert (
+        "Cancels 0 open orders of **bot maker**, proves it, stops the bot, and places nothing"
+        in words(page)
+    )
     assert left(desk) == []
     press(page, "CONFIRM KILL")
     ((kind, body),) = left(desk)
@@ -304,12 +307,12 @@ def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Con
     page = opened("risk")
     assert f"KILL of market {M1.id}** at demo, other by ann" in page.error[0].value
     label = f"Release market {M1.id}"
-    reason = next(one for one in page.text_input if one.label.startswith("Why may market"))
+    reason = next(one for one in page.text_input if one.label.startswith("Why is it safe"))
     reason.set_value("ok")
     press(page, label)
     assert "at least 10 characters" in "".join(error.value for error in page.error)
     assert left(desk) == []
-    next(one for one in page.text_input if one.label.startswith("Why may market")).set_value(
+    next(one for one in page.text_input if one.label.startswith("Why is it safe")).set_value(
         "the book is whole again"
     )
     press(page, label)
