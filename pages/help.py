@@ -32,7 +32,7 @@ def glossary() -> None:
 def going_live() -> None:
     """Draw what stands between this desk and real money."""
     st.markdown(
-        "**This program does not trade real money yet.** No code path signs an order, and there "
+        "**This program does not trade real money yet.** The engine opens no live account, and there "
         "is no switch that pretends otherwise. What must be true first:"
     )
     for text, possible in CHECKLIST:

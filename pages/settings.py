@@ -90,7 +90,9 @@ def add_account(base: drafts.SettingsVersion) -> None:
         currency = st.text_input("Currency", value="USD")
         cash = st.number_input("Starting cash", value=1_000.0, step=100.0)
         sent = st.form_submit_button("Show what changes")
-    panels.note("LIVE is locked: no venue has passed its doctor, and no code here signs an order.")
+    panels.note(
+        "LIVE is locked: no venue has passed its doctor, and the engine opens no live account."
+    )
     if not sent:
         return
     if name in base.document.accounts:

@@ -78,7 +78,7 @@ GLOSSARY = {
 }
 
 CHECKLIST = (
-    ("A venue's connection that signs and sends orders", False),
+    ("A venue's connection that is wired in and proven at the venue itself", False),
     ("A vault that holds the credential; this dashboard can never read it back", False),
     ("Alerts that reach you away from this screen", False),
     ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", False),
