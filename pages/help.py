@@ -32,8 +32,8 @@ def glossary() -> None:
 def going_live() -> None:
     """Draw what stands between this desk and real money."""
     st.markdown(
-        "**This program does not trade real money yet.** The engine opens no live account, and there "
-        "is no switch that pretends otherwise. What must be true first:"
+        "**This program does not trade real money yet.** The engine opens no live account, and "
+        "there is no switch that pretends otherwise. What must be true first:"
     )
     for text, possible in CHECKLIST:
         mark = ":material/check_box_outline_blank:" if possible else ":material/block:"
