@@ -78,9 +78,10 @@ class Desk:
         self.journal = JournalWriter(folder / "journal.db", engine_id="pitboss")
         core = PaperGateway(account=PAPER, settings=GatewaySettings())
         self.paper = PaperVenue(PAPER, PaperSettings(starting_cash={}))
+        self.door = PaperDoor(self.paper, core)
         self.shell = PaperShell(
             paper=self.paper,
-            door=PaperDoor(self.paper, core),
+            door=self.door,
             core=core,
             desk=RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
             recorder=self.journal,
@@ -111,9 +112,17 @@ class Desk:
         for step in range(0, ms + 50, 50):
             self.clock.advance(50 * MS if step else 0)
             self.shell.tick()
+            async with asyncio.timeout(20):
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until all that is under way waits for the venue's clock alone."""
+        await asyncio.wrap_future(self.journal.commit())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        while self.shell.sender.under_way != self.door.waiting:
             await asyncio.wrap_future(self.journal.commit())
-            for _ in range(5):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         await self.shell.close()
