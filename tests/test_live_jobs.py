@@ -69,7 +69,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     read = open_recording(programs.home / "recordings" / "day")
     events = list(read.events())
     assert read.stats.gaps == 1
-    assert len(events) > 200
+    assert len(events) > 100
     assert MARKET in read.stats.markets
     assert len(read.stats.markets) >= 2
 
