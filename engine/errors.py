@@ -13,7 +13,8 @@ PitbossError
 ├── FeedStale             our view is old        → cancel quotes
 ├── FeedGap               our view is torn       → resubscribe, resnapshot
 └── StorageError          the disk or database refused → say what to do; nothing was lost
-    └── JournalCorrupt    a record does not match its checksum
+    ├── JournalCorrupt    a record does not match its checksum
+    └── LeaseLost         a later start has the account → this one places nothing any more
 
 Values, not exceptions: `Denied` from risk, `OrderRejected` from a venue.
 """
@@ -58,11 +59,15 @@ class Throttled(PitbossError):
 
 
 class VenueClosed(PitbossError):
-    """The venue does not take this kind of request now; `mode` says what it still takes."""
+    """The venue does not take this kind of request now; `mode` says what it still takes.
 
-    def __init__(self, text: str, mode: str) -> None:
+    `retry_after_ns` is how long the venue asks to wait; 0 = it did not say.
+    """
+
+    def __init__(self, text: str, mode: str, retry_after_ns: int = 0) -> None:
         super().__init__(text)
         self.mode = mode
+        self.retry_after_ns = retry_after_ns
 
 
 class AuthRefused(PitbossError):
@@ -83,3 +88,7 @@ class StorageError(PitbossError):
 
 class JournalCorrupt(StorageError):
     """A journal record does not match its checksum."""
+
+
+class LeaseLost(StorageError):
+    """A later start of the engine has taken the lease: nothing of this one may be placed."""

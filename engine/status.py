@@ -21,6 +21,7 @@ from engine.domain.money import MICRO
 from engine.domain.orders import OrderState
 from engine.log import iso
 from storage.database import reading
+from storage.live_accounts import ghost_fills
 from storage.schema import check_schema
 
 NAME = "status"
@@ -66,6 +67,14 @@ class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
+class GhostsSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """Fills of one account at a venue that settles, and how many of them failed to settle."""
+
+    account: str
+    matched: int
+    voided: int
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What the database holds. `exists` False = nothing has run yet, all else is empty."""
 
@@ -76,6 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
     last_run: RunSeen | None = None
     orders: tuple[OrdersSeen, ...] = ()
+    ghosts: tuple[GhostsSeen, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +119,7 @@ def read(config: Config, now_ns: int) -> Status:
             runs=int(connection.execute("SELECT count(*) FROM runs").fetchone()[0]),
             last_run=_last_run(connection),
             orders=_orders(connection),
+            ghosts=_ghosts(connection),
         )
 
 
@@ -163,6 +174,17 @@ def _orders(connection: sqlite3.Connection) -> tuple[OrdersSeen, ...]:
     )
 
 
+def _ghosts(connection: sqlite3.Connection) -> tuple[GhostsSeen, ...]:
+    """Return them for the accounts that beat at their venue: those that trade there for real."""
+    found = []
+    for engine_id, account in connection.execute(
+        "SELECT engine_id, account FROM venue_heartbeats ORDER BY engine_id, account"
+    ):
+        seen = ghost_fills(connection, engine_id, account)
+        found.append(GhostsSeen(account=account, matched=seen.matched, voided=seen.voided))
+    return tuple(found)
+
+
 def describe(status: Status) -> list[str]:
     """Return the status as a person reads it."""
     lines = [f"database   {status.database}"]
@@ -175,6 +197,12 @@ def describe(status: Status) -> list[str]:
         lines.append(f"orders     {orders.mode}: {orders.live} live, {orders.unknown} unknown")
     if not status.orders:
         lines.append("orders     none live, none unknown")
+    for seen in status.ghosts:
+        share = f" ({100 * seen.voided / seen.matched:.2f} %)" if seen.matched else ""
+        lines.append(
+            f"ghosts     {seen.account}: {seen.voided:,} of {seen.matched:,} fills{share} failed "
+            "to settle and were reversed"
+        )
     last = status.last_run
     if last is None:
         lines.append("runs       none yet")

@@ -140,3 +140,14 @@ def test_json_is_one_object(config: Config, capsys: pytest.CaptureFixture[str]) 
     assert told["exists"] is True
     assert told["engines"] == []
     assert told["last_run"] is None
+
+
+def test_fills_that_failed_to_settle_are_told_by_account(config: Config) -> None:
+    insert(config, "venue_heartbeats", engine_id="e1", account="real", mode="live")
+    for number, state in enumerate(("confirmed", "failed", "confirmed", "matched")):
+        insert(
+            config, "fills", engine_id="e1", account="real", id=f"f{number}", mode="live",
+            state=state,
+        )  # fmt: skip
+    told = "\n".join(describe(read(config, NOW_NS)))
+    assert "ghosts     real: 1 of 4 fills (25.00 %) failed to settle and were reversed" in told

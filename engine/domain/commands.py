@@ -142,6 +142,29 @@ class StopRecording(Command, frozen=True, kw_only=True):
     name: str
 
 
+class SetCredential(Command, frozen=True, kw_only=True):
+    """Keep a credential that was sealed for the engine's vault; nobody on the way can read it."""
+
+    account: AccountId
+    wallet: str
+    fingerprint: str
+    sealed: str
+    """Base64 of HPKE's encapsulated key and ciphertext."""
+    venue: str = "polymarket"
+
+
+class RemoveCredential(Command, frozen=True, kw_only=True):
+    """Forget an account's credential."""
+
+    account: AccountId
+
+
+class ExamineAccount(Command, frozen=True, kw_only=True):
+    """Ask the venue whether a live account is fit to trade; nothing is placed or unlocked."""
+
+    account: AccountId
+
+
 AnyCommand = (
     StartBot
     | PauseBot
@@ -159,4 +182,7 @@ AnyCommand = (
     | AckAlert
     | StartRecording
     | StopRecording
+    | SetCredential
+    | RemoveCredential
+    | ExamineAccount
 )

@@ -7,7 +7,8 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
-from engine.domain.intents import Intent, ResidualReason
+from engine.domain.intents import Intent, Quotes, ResidualReason, Target
+from engine.domain.market_events import BookMarked
 from engine.domain.orders import OrderId
 
 
@@ -127,3 +128,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Risk's rules in the order it asks them; empty where nothing was to be placed."""
     denied: tuple[tuple[str, int], ...] = ()
     """Every number risk looked at when it said no."""
+    mark: BookMarked | None = None
+    """The book as the plan saw it: with the journal and the wish all that the plan was made of."""
+    wish: Quotes | Target | None = None
+    """The wish, where it was the house's own: a strategy's stands in its decision."""

@@ -127,11 +127,43 @@ class ExportJob(JobArguments):
     format: Annotated[ExportFormat, Field(description="csv or json")] = ExportFormat.CSV
 
 
+class IncidentJob(JobArguments):
+    """Live a moment of the past again, compare it with the journal, and write it as one page."""
+
+    at: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=40, description="the moment, UTC, e.g. 2026-03-01T12:30:05Z"
+        ),
+    ]
+    around_s: Annotated[int, Field(ge=1, le=3_600, description="seconds shown on either side")] = (
+        120
+    )
+    account: Annotated[
+        str, Field(max_length=64, description="show this account alone; empty = all")
+    ] = ""
+
+
+class CompareJob(JobArguments):
+    """Run the same maker in the demo exchange and as paper over its public feed, day by day.
+
+    It takes about half a minute for each simulated hour of a day.
+    """
+
+    days: Annotated[
+        int, Field(ge=2, le=1_000, description="demo days; each has a seed of its own")
+    ] = 20
+    hours: Annotated[float, Field(gt=0, le=24, description="simulated hours a demo day has")] = 0.5
+    seed: Annotated[int, Field(ge=0, le=2**31, description="seed of the first day")] = 1
+
+
 JOB_KINDS: dict[str, type[JobArguments]] = {
     "replay": ReplayJob,
     "backup": BackupJob,
     "compact": CompactJob,
     "export": ExportJob,
+    "compare": CompareJob,
+    "incident": IncidentJob,
 }
 """Every kind of job with the model of its arguments; the worker has a function for each."""
 

@@ -144,10 +144,12 @@ class VenueMode(StrEnum):
 
 
 class ModeChanged(Event, frozen=True, kw_only=True):
-    """The venue changed what it takes."""
+    """The venue said what it takes."""
 
     account: AccountId
     mode: VenueMode
+    retry_after_ns: int = 0
+    """How long the venue asks to wait before it is tried again; 0 = it did not say."""
 
 
 # -- answers to questions -------------------------------------------------------------------------

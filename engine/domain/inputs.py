@@ -1,0 +1,202 @@
+"""Inputs: what a desk was given, as it stands on the tape. With the journal it is all it was given.
+
+The journal keeps every report a desk heard and every effect it asked for; these are the rest: the
+market, each turn with its time, timers, what people and the house did to bots. An entry of the tape
+of kind `desk` is one of them; a journal record carries the position of the last entry before it,
+so the two can be put back into the one order in which everything happened.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.commands import PlaceManual
+from engine.domain.effects import AnyEffect
+from engine.domain.events import AnyEvent, MarketEvent
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.intents import Target
+from engine.domain.orders import OrderId
+
+KIND = "desk"
+"""Kind of the tape's entries."""
+
+FORMAT = 1
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base: what the desk of one account was given at the entry's time."""
+
+    account: AccountId
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot of the journal as a start found it; the journal itself forgets old ones."""
+
+    seq: int
+    at_ns: int
+    body: bytes
+
+
+class LifeBegan(Input, frozen=True, tag=0):
+    """An engine started: everything before belongs to an earlier life. `account` is empty."""
+
+    format: int
+    fence: int
+    seq: int
+    """Last record of the journal before this life."""
+    accounts: tuple[bytes, ...]
+    """Settings of the accounts that were opened, in order, as JSON."""
+    snapshots: dict[str, Kept]
+    feed: str = ""
+    """What was played in place of a market; empty = the market itself."""
+    code: str = ""
+    """Digest of the source that decides; empty = it was not noted."""
+
+
+class Opened(Input, frozen=True, tag=1):
+    """An account was opened while the engine ran; its settings as JSON."""
+
+    settings: bytes
+
+
+class Turned(Input, frozen=True, tag=2):
+    """The desk turned."""
+
+
+class Heard(Input, frozen=True, tag=3):
+    """The desk heard market events; None = the same ones as the desk before it."""
+
+    events: tuple[MarketEvent, ...] | None
+
+
+class Fired(Input, frozen=True, tag=4):
+    """The desk heard an event that the journal does not keep."""
+
+    event: AnyEvent
+
+
+class Began(Input, frozen=True, tag=5):
+    """The second's tick began; `bots_run` True = idle bots run from now on."""
+
+    bots_run: bool
+
+
+class Admitted(Input, frozen=True, tag=6):
+    """A bot took its seat: its settings as JSON, its state, what it had learned."""
+
+    settings: bytes
+    everything: bool
+    state: str
+    learned: bytes
+
+
+class Seated(Input, frozen=True, tag=7):
+    """A bot hears again after an error."""
+
+    bot: BotId
+
+
+class Dismissed(Input, frozen=True, tag=8):
+    """A bot's seat was taken away."""
+
+    bot: BotId
+
+
+class Withdrawn(Input, frozen=True, tag=9):
+    """A bot's wishes were forgotten."""
+
+    bot: BotId
+
+
+class Moved(Input, frozen=True, tag=10):
+    """A bot stands in another state."""
+
+    bot: BotId
+    state: str
+
+
+class Wished(Input, frozen=True, tag=11):
+    """The house wished for a bot."""
+
+    target: Target
+
+
+class PlacedByHand(Input, frozen=True, tag=12):
+    """A person placed an order."""
+
+    asked: PlaceManual
+
+
+class Roused(Input, frozen=True, tag=13):
+    """A bot states its wishes anew."""
+
+    bot: BotId
+
+
+class StartedOver(Input, frozen=True, tag=14):
+    """The venue is asked everything before anything is placed."""
+
+
+class CancelledByHand(Input, frozen=True, tag=15):
+    """A person cancelled an order."""
+
+    order: OrderId
+
+
+class Halted(Input, frozen=True, tag=16):
+    """Everything was cancelled; nothing is placed any more."""
+
+    reason: str
+
+
+class Asked(Input, frozen=True, tag=17):
+    """The house itself asked for an effect."""
+
+    effect: AnyEffect
+
+
+class Forgot(Input, frozen=True, tag=18):
+    """An instrument that is over was dropped; `marked` True = its last mark was kept."""
+
+    instrument: InstrumentId
+    marked: bool
+
+
+class Proving(Input, frozen=True, tag=19):
+    """A proof began that nothing is open: of a bot, an instrument, or (both None) at all."""
+
+    scope: str | None
+
+
+class Limited(Input, frozen=True, tag=20):
+    """Other risk limits are in force, as JSON."""
+
+    limits: bytes
+
+
+AnyInput = (
+    LifeBegan
+    | Opened
+    | Turned
+    | Heard
+    | Fired
+    | Began
+    | Admitted
+    | Seated
+    | Dismissed
+    | Withdrawn
+    | Moved
+    | Wished
+    | PlacedByHand
+    | Roused
+    | StartedOver
+    | CancelledByHand
+    | Halted
+    | Asked
+    | Forgot
+    | Proving
+    | Limited
+)
+
+pack_input = msgspec.msgpack.Encoder().encode
+unpack_input = msgspec.msgpack.Decoder(AnyInput).decode
