@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import JournalCorrupt, StorageError
+from engine.errors import JournalCorrupt, LeaseLost, StorageError
 from storage.database import connect_writer, reading, refusals_told, transaction
 from storage.records import KINDS, Record, names_sum, record_sum
 
@@ -123,11 +123,28 @@ def _check(connection: sqlite3.Connection, path: Path, engine_id: str | None) ->
             )
 
 
+def fence_of(connection: sqlite3.Connection) -> int:
+    """Return the number of the lease in force; 0 = nobody ever took one."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def write_batch(
-    connection: sqlite3.Connection, rows: Sequence[Row], snapshots: Sequence[Snapshot]
+    connection: sqlite3.Connection,
+    rows: Sequence[Row],
+    snapshots: Sequence[Snapshot],
+    fence: int | None = None,
 ) -> None:
-    """Append rows and snapshots in one transaction: all of them or none."""
+    """Append rows and snapshots in one transaction: all of them or none.
+
+    Raises LeaseLost where `fence` is given and a later start has taken the lease.
+    """
     with transaction(connection):
+        if fence is not None and fence_of(connection) != fence:
+            raise LeaseLost(
+                f"start {fence_of(connection)} of this engine has taken the lease of start {fence}:"
+                " this one places nothing any more; end it"
+            )
         whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
         for start in range(0, whole, ROWS_PER_STATEMENT):
             block = rows[start : start + ROWS_PER_STATEMENT]

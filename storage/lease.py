@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storage.database import refusals_told, transaction
-from storage.journal import open_journal
+from storage.journal import fence_of, open_journal
 
 
 def take_lease(journal: Path, engine_id: str) -> int:
@@ -20,8 +20,7 @@ def take_lease(journal: Path, engine_id: str) -> int:
     connection, _ = open_journal(journal, engine_id)
     try:
         with refusals_told(journal), transaction(connection):
-            row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
-            fence = (0 if row is None else int(row[0])) + 1
+            fence = fence_of(connection) + 1
             connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(fence),)
             )

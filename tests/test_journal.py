@@ -17,7 +17,7 @@ from engine.domain.events import BalancesListed, OrderAccepted, OrderNamed
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import Identity, Order, OrderId
-from engine.errors import BrokenInvariant, JournalCorrupt, StorageError
+from engine.errors import BrokenInvariant, JournalCorrupt, LeaseLost, StorageError
 from engine.journal import (
     DigestRecorder,
     JournalWriter,
@@ -28,6 +28,7 @@ from engine.journal import (
     latest_snapshots,
     load,
 )
+from storage.lease import take_lease
 
 ACCOUNT = AccountId("paper")
 AT_NS = 1_700_000_000_000_000_000
@@ -340,6 +341,24 @@ def test_a_second_writer_is_told(journal: JournalWriter, path: Path) -> None:
     other.execute("DELETE FROM records WHERE seq = 2")
     other.close()
     journal.flush()
+
+
+def test_a_start_that_lost_its_lease_keeps_nothing_any_more(path: Path) -> None:
+    take_lease(path, "e1")
+    older = JournalWriter(path, engine_id="e1", patience_s=0.1)
+    fill(older, 1)
+    older.flush()
+    take_lease(path, "e1")
+    younger = JournalWriter(path, engine_id="e1")
+    fill(older, 1, start=2)
+    with pytest.raises(LeaseLost, match="start 2 of this engine has taken the lease of start 1"):
+        older.commit().result(10)
+    fill(younger, 1, start=2)
+    younger.flush()
+    younger.close()
+    with pytest.raises(StorageError, match="could not be written"):
+        older.close()
+    assert last_seq(path) == 2
 
 
 # -- what must be found ----------------------------------------------------------------------------

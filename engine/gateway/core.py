@@ -97,14 +97,14 @@ class GatewayCore:
         """Say whether an effect is for a gateway (timers and alerts are not)."""
         return type(effect) in ACCEPTED
 
-    def veto(self, request: Request) -> str:
+    def veto(self, request: Request, now_ns: int) -> str:
         """Return why a request handed out earlier must not leave any more; empty = it may.
 
         For senders that wait between `receive` and the first byte (a journal's commit): latch,
         CANCEL_ALL or the timeout may have come in between.
         """
         if isinstance(request.effect, PlaceOrder):
-            return self._places.veto_in_flight(request.number, request.effect.order)
+            return self._places.veto_in_flight(request.number, request.effect.order, now_ns)
         return ""
 
     @property
@@ -165,7 +165,7 @@ class GatewayCore:
             self._safety.answer(reply, now_ns)
         for event in reply.events:
             if type(event) is ModeChanged:
-                self._places.mode(event.mode)
+                self._places.mode(event, now_ns)
         if self._places.idle and not self._safety.waiting:
             return []
         return self._flow(now_ns)
@@ -201,7 +201,7 @@ class GatewayCore:
 
     def _mode(self, event: ModeChanged, now_ns: int) -> list[Request]:
         self._check(event.account)
-        self._places.mode(event.mode)
+        self._places.mode(event, now_ns)
         return self._flow(now_ns)
 
     def _check(self, account: AccountId) -> None:

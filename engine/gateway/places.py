@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from engine.domain.effects import CancelScope, PlaceOrder, Severity
-from engine.domain.events import OrderNotSent, OrderUnanswered, VenueMode
+from engine.domain.events import ModeChanged, OrderNotSent, OrderUnanswered, VenueMode
 from engine.domain.instruments import AccountId
+from engine.domain.modes import ModeBelief
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
@@ -30,7 +31,8 @@ class PlacesLane:
     ) -> None:
         self._account = account
         self._outbox = outbox
-        self._in_flight_max = settings.places_in_flight_max
+        self._in_flight_max = self._slots = settings.places_in_flight_max
+        """`_slots` is 1 while one place knocks at a venue whose closure has become old news."""
         self._queue_max = settings.queue_max
         self._timeout_ns = settings.place_timeout_ms * 1_000_000
         self._bucket = TokenBucket(rate_per_s=settings.places_per_s, burst=settings.places_burst)
@@ -42,7 +44,7 @@ class PlacesLane:
         self._unwanted: set[OrderId] = set()
         self._wait_ns = 0
         self._latched = latched
-        self._mode = VenueMode.OPEN
+        self._belief = ModeBelief()
         self._halt = ""
         """Why nothing new is taken at present, however the venue stands; empty = it is."""
         self._clear = not latched
@@ -58,13 +60,16 @@ class PlacesLane:
         if order.account != self._account or number in queue or number in self._flying:
             raise BrokenInvariant(f"order {number} of {order.account} was placed twice or astray")
         if not self._clear:
+            if self._belief.age(now_ns):
+                self._slots = 1
+                self._settle_veto()
             reason = self.veto(order) or self._halt
             if reason:
                 self._not_sent(number, reason)
                 return []
         if (
             not queue
-            and len(self._flights) < self._in_flight_max
+            and len(self._flights) < self._slots
             and now_ns >= self._wait_ns
             and self._bucket.take(1, now_ns)
         ):
@@ -102,27 +107,36 @@ class PlacesLane:
         self._latched = latched
         self._judge_queue()
 
-    def mode(self, mode: VenueMode) -> None:
-        """Obey what the venue takes.
+    def mode(self, told: ModeChanged, now_ns: int) -> None:
+        """Obey what the venue takes, until that is old news.
 
         What it does not take is dropped, not held: a held place would leave minutes later at a
         price from before the closure, while the executor plans anew from a fresh book.
         """
-        self._mode = mode
+        self._belief.take(told, now_ns)
+        self._slots = self._in_flight_max
         self._judge_queue()
 
     def veto(self, order: Order) -> str:
         """Return why this order must not leave now; empty = it may."""
         if self._latched:
             return "the KILL latch is set"
-        if self._mode is VenueMode.POST_ONLY:
+        mode = self._belief.mode
+        if mode is VenueMode.POST_ONLY:
             return "" if order.post_only else "the venue takes only post-only orders"
-        return "" if self._mode is VenueMode.OPEN else f"the venue is {self._mode}"
+        return "" if mode is VenueMode.OPEN else f"the venue is {mode}"
 
-    def veto_in_flight(self, number: int, order: Order) -> str:
-        """Return why a request already handed out must not leave any more; empty = it may."""
-        if number not in self._flights:
+    def veto_in_flight(self, number: int, order: Order, now_ns: int) -> str:
+        """Return why a request already handed out must not leave any more; empty = it may.
+
+        One that was held up past its time-out must not: the process may have stood still, and
+        another engine may have taken the account over since the journal was written.
+        """
+        flight = self._flights.get(number)
+        if flight is None:
             return "it was given up before it left"
+        if now_ns >= flight[1]:
+            return "its time was over before it left"
         if number in self._after or order.id in self._unwanted:
             return "cancelled before it left"
         return self.veto(order)
@@ -140,6 +154,7 @@ class PlacesLane:
             return True
         order = flight[0].order.id
         del self._flying[order]
+        self._slots = self._in_flight_max
         if reply.retry_after_ns > 0:
             self._throttled(number, flight[0], now_ns + reply.retry_after_ns)
         if self._unwanted:
@@ -172,7 +187,7 @@ class PlacesLane:
         queue = self._queue
         while (
             queue
-            and len(self._flights) < self._in_flight_max
+            and len(self._flights) < self._slots
             and now_ns >= self._wait_ns
             and self._bucket.take(1, now_ns)
         ):
@@ -226,7 +241,7 @@ class PlacesLane:
         due: int | None = None
         if self._flights:
             due = next(iter(self._flights.values()))[1]
-        if self._queue and len(self._flights) < self._in_flight_max:
+        if self._queue and len(self._flights) < self._slots:
             ready_ns = max(self._wait_ns, self._bucket.ready_ns())
             if due is None or ready_ns < due:
                 due = ready_ns
@@ -261,7 +276,7 @@ class PlacesLane:
                 self._not_sent(order, reason)
 
     def _settle_veto(self) -> None:
-        self._clear = self._mode is VenueMode.OPEN and not self._latched and not self._halt
+        self._clear = self._belief.mode is VenueMode.OPEN and not self._latched and not self._halt
 
 
 def _covers(scope: CancelScope, order: Order) -> bool:

@@ -188,7 +188,7 @@ class Sender:
             await self._durable()
         except StorageError as error:
             return self._not_sent(request, order, f"the journal refused: {error}")
-        veto = self._core.veto(request)
+        veto = self._core.veto(request, self._clock.now_ns())
         if veto:
             return self._not_sent(request, order, veto)
         if order not in self._sent:

@@ -125,6 +125,12 @@ async def test_a_closed_venue_tells_its_mode_and_an_unknown_word_takes_nothing(
     assert isinstance(reply.events[1], CancelUnanswered)
 
 
+async def test_a_closed_venues_hint_goes_with_its_mode(build, line):
+    closed = VenueClosed("post-only", "post_only", 79 * 1_000_000_000)
+    reply = await line.ends(line.calls.cancel(5, build.cancel(1)), cancel=closed)
+    assert reply.events[0].retry_after_ns == 79 * 1_000_000_000
+
+
 async def test_a_refused_credential_is_a_reason_not_to_trade(build, line):
     await line.ends(line.calls.cancel_all(5, build.cancel_all()), cancel_all=AuthRefused("401"))
     assert line.reports == [

@@ -343,19 +343,26 @@ def test_the_venues_mode_is_also_learned_from_replies(build):
 def test_a_request_that_has_not_left_yet_is_vetoed_by_what_came_between(build):
     core = core_of(build, safety_timeout_ms=60_000)
     one, two, three, four = placed(core, build, 1, 2, 3, 4)
-    assert core.veto(one) == ""
+    assert core.veto(one, NOW) == ""
     core.receive(build.cancel(1), NOW)
-    assert "cancelled" in core.veto(one)
+    assert "cancelled" in core.veto(one, NOW)
     core.receive(build.mode(VenueMode.CANCEL_ONLY), NOW)
-    assert "cancel_only" in core.veto(two)
+    assert "cancel_only" in core.veto(two, NOW)
     core.receive(SET, NOW)
-    assert "latch" in core.veto(three)
+    assert "latch" in core.veto(three, NOW)
     core.receive(build.cancel_all(), NOW)
-    assert "cancelled" in core.veto(three)
+    assert "cancelled" in core.veto(three, NOW)
     core.advance(NOW + 5_000 * MS)
-    assert "given up" in core.veto(four)
+    assert "given up" in core.veto(four, NOW)
     (cancel,) = core.receive(build.cancel_all(), NOW)
-    assert core.veto(cancel) == ""
+    assert core.veto(cancel, NOW) == ""
+
+
+def test_a_place_held_up_past_its_time_does_not_leave(build):
+    core = core_of(build)
+    (place,) = placed(core, build, 1)
+    assert core.veto(place, NOW + 5_000 * MS - 1) == ""
+    assert "time was over" in core.veto(place, NOW + 5_000 * MS)
 
 
 # -- the door --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.domain.effects import CancelScope
 from engine.domain.events import OrderNotSent, VenueMode
 from engine.domain.instruments import BotId
+from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
 from engine.gateway import places as module
 from engine.gateway.outbox import Outbox
@@ -43,12 +44,12 @@ def test_a_queue_behind_the_bucket_is_due_before_the_timeout(build):
 
 def test_every_reason_why_nothing_leaves_is_said(build):
     lane, outbox = lane_of(build)
-    lane.mode(VenueMode.RESTARTING)
+    lane.mode(build.mode(VenueMode.RESTARTING), NOW)
     lane.place(build.place(1), NOW)
     lane.latch(latched=True)
     lane.place(build.place(2), NOW)
     lane.latch(latched=False)
-    lane.mode(VenueMode.POST_ONLY)
+    lane.mode(build.mode(VenueMode.POST_ONLY), NOW)
     lane.place(build.place(3, post_only=False), NOW)
     reports = outbox.take_reports()
     assert all(isinstance(report, OrderNotSent) for report in reports)
@@ -94,3 +95,29 @@ def test_a_lane_is_idle_while_nothing_waits_and_no_scope_must_be_cancelled_again
     lane.expire(NOW + 6_000 * MS)
     assert lane.followups
     assert not lane.idle
+
+
+def test_a_closure_that_is_old_news_is_tried_one_place_at_a_time(build):
+    lane, outbox = lane_of(build)
+    lane.mode(build.mode(VenueMode.DISABLED), NOW)
+    assert lane.place(build.place(1), NOW + BELIEVED_NS - 1) == []
+    assert len(outbox.take_reports()) == 1
+    (knock,) = lane.place(build.place(2), NOW + BELIEVED_NS)
+    assert lane.place(build.place(3), NOW + BELIEVED_NS) == []
+    assert lane.place(build.place(4, post_only=False), NOW + BELIEVED_NS) == []
+    assert len(outbox.take_reports()) == 1
+    assert lane.answer(build.reply(knock), NOW + BELIEVED_NS)
+    assert [request.effect.order.id for request in lane.pump(NOW + BELIEVED_NS)] == [3]
+
+
+def test_a_refused_knock_closes_the_venue_anew(build):
+    lane, outbox = lane_of(build)
+    lane.mode(build.mode(VenueMode.CANCEL_ONLY), NOW)
+    later = NOW + BELIEVED_NS
+    (knock,) = lane.place(build.place(1), later)
+    lane.place(build.place(2), later)
+    assert lane.answer(build.reply(knock), later)
+    lane.mode(build.mode(VenueMode.CANCEL_ONLY), later)
+    assert lane.pump(later) == []
+    assert lane.place(build.place(3), later + BELIEVED_NS - 1) == []
+    assert len(outbox.take_reports()) == 2

@@ -151,6 +151,19 @@ async def test_an_order_given_up_while_the_journal_was_busy_never_leaves(desk, v
     assert venue.calls == []
 
 
+async def test_an_order_whose_commit_came_back_after_its_time_never_leaves(desk, venue):
+    """The loop stood still: nobody had the chance to give it up before the commit came back."""
+    desk.journal.clear()
+    desk.place(1)
+    await desk.breathe()
+    desk.clock.advance(5_000 * MS)
+    desk.journal.set()
+    await desk.sender.drain()
+    assert desk.events[-1].reason == "its time was over before it left"
+    assert desk.told() == [(OrderNamed, 1), (OrderNotSent, 1)]
+    assert venue.calls == []
+
+
 async def test_a_journal_that_refuses_lets_nothing_leave(desk, venue):
     desk.journal_error = StorageError("disk full")
     desk.place(1)
