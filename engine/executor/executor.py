@@ -159,6 +159,7 @@ class Executor(Readings):
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
             self._markets.stale(now_ns, self._ages_ns_max()[0])
+            self._house.age_mode(now_ns)
             self._house.equity_due = True
 
     # -- starting ----------------------------------------------------------------------------------

@@ -141,9 +141,13 @@ class House:
         self._everything_dirty()
 
     def _mode(self, event: ModeChanged, now_ns: int) -> None:
-        del now_ns
-        self._sight.take_mode(event.mode)
+        self._sight.take_mode(event, now_ns)
         self._everything_dirty()
+
+    def age_mode(self, now_ns: int) -> None:
+        """Try more of the venue where its last word is old: nobody must say that it opened."""
+        if self._sight.age_mode(now_ns):
+            self._everything_dirty()
 
     # -- money -------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from collections import Counter
 from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
+from engine.executor.house import House
 from engine.executor.ledger import Ledger
 from engine.executor.markets import Markets
 from engine.executor.plan import Residual
@@ -34,6 +35,9 @@ class Readings:
     _planning: Planning
     _reconciler: Reconciler
     _settings: ExecutorSettings
+    _house: House
+    _started: bool
+    _timer_ns: int
     _limits_seen: RiskLimits | None = None
     _ages_ns: tuple[int, int] = (0, 0)
 
@@ -61,6 +65,18 @@ class Readings:
     def healthy(self) -> bool:
         """True where nothing of the whole account forbids placing."""
         return self._sight.account_block() is None
+
+    def at_rest(self, now_ns: int) -> bool:
+        """Say whether a plan at this time would find nothing to do."""
+        table, house = self._table, self._house
+        due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
+        return (
+            self._started
+            and now_ns < due_ns
+            and now_ns < self._timer_ns <= due_ns
+            and house.judged == table.moves
+            and not (house.equity_due or table.dirty or table.unknown)
+        )
 
     @property
     def recovering(self) -> bool:
@@ -105,6 +121,11 @@ class Readings:
     def record(self, order: OrderId) -> Working | None:
         """Return an order with its state (read only)."""
         return self._table.orders.get(order)
+
+    def names(self) -> list[tuple[OrderId, Identity]]:
+        """Return every order that has a name at the venue, live or ended, as far as remembered."""
+        known = self._table.orders.values()
+        return [(one.order.id, one.identity) for one in known if one.identity is not None]
 
     def working(self, instrument: InstrumentId) -> tuple[Working, ...]:
         """Return an instrument's orders that may still fill, oldest first (read only)."""

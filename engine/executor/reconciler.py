@@ -239,8 +239,7 @@ class Reconciler:
 
     def fills_listed(self, event: FillsListed, now_ns: int) -> None:
         """Book what was missed; news of what is known only moves it on."""
-        asked_ns = self.questions.answered(Question.FILLS)
-        table = self._table
+        table, questions = self._table, self.questions
         known, states = table.orders, table.ledger.state.fills.states
         for fill in event.fills:
             if fill.order in known and states.get(fill.fill) is fill.state:
@@ -248,9 +247,12 @@ class Reconciler:
             if fill.order in known or fill.order > table.last_id:
                 self._book(fill, now_ns)
             # else: an order that was forgotten after all its fills had been decided
-        if asked_ns is not None and event.since_ns <= self.questions.fills_since_ns:
-            self.questions.fills_ok_ns = asked_ns
-        self.questions.again(Question.FILLS, now_ns, urgent=False)
+        if event.since_ns > questions.fills_since_ns:
+            return  # asked before everything was asked anew: the answer that counts is to come
+        asked_ns = questions.answered(Question.FILLS)
+        if asked_ns is not None:
+            questions.fills_ok_ns = asked_ns
+        questions.again(Question.FILLS, now_ns, urgent=False)
         self._recovered()
 
     def balances_listed(self, event: BalancesListed | PositionsListed) -> None:

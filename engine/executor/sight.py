@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.events import VenueMode
+from engine.domain.events import ModeChanged, VenueMode
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
+from engine.domain.modes import ModeBelief
 from engine.executor.records import Post
 from engine.risk.breakers import Breakers
 
 _BLIND = ResidualReason.BLIND
 _RISK = ResidualReason.RISK
 _CLOSED = ResidualReason.MARKET_CLOSED
+_TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
 _DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
 
@@ -56,14 +58,14 @@ class SightState(msgspec.Struct, kw_only=True):
 class Sight:
     """All reasons of one account."""
 
-    __slots__ = ("_breakers", "_closed", "mode", "recovering", "state", "unhealthy")
+    __slots__ = ("_belief", "_breakers", "_closed", "recovering", "state", "unhealthy")
 
     def __init__(self, breakers: Breakers, *, recovering: bool) -> None:
         self._breakers = breakers
         self.state = SightState()
         self.unhealthy: dict[str, str] = {}
         """Reason by source, for example `user_feed`."""
-        self.mode = VenueMode.OPEN
+        self._belief = ModeBelief()
         self._closed = False
         self.recovering = recovering
         """True until a complete listing has been believed (law N)."""
@@ -107,6 +109,11 @@ class Sight:
         return tuple(found)
 
     @property
+    def mode(self) -> VenueMode:
+        """What the venue takes, as far as we know."""
+        return self._belief.mode
+
+    @property
     def cancels_work(self) -> bool:
         """False while the venue takes nothing, cancels included."""
         return self.mode not in _DEAF
@@ -116,10 +123,16 @@ class Sight:
         """True while the venue takes only post-only orders."""
         return self.mode is VenueMode.POST_ONLY
 
-    def take_mode(self, mode: VenueMode) -> None:
+    def take_mode(self, told: ModeChanged, now_ns: int) -> None:
         """Obey what the venue takes."""
-        self.mode = mode
-        self._closed = mode is not VenueMode.OPEN and mode is not VenueMode.POST_ONLY
+        self._belief.take(told, now_ns)
+        self._closed = told.mode not in _TAKES
+
+    def age_mode(self, now_ns: int) -> bool:
+        """Let a closed mode age that was not heard again; True = more may be tried now."""
+        aged = self._belief.age(now_ns)
+        self._closed = self._belief.mode not in _TAKES
+        return aged
 
     def post_block(self, post: Post, now_ns: int, data_age_ns_max: int) -> ResidualReason | None:
         """Return why nothing is placed in one instrument; None = it may be."""

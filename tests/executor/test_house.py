@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.domain.effects import KeepBudget, RaiseAlert
+from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert
 from engine.domain.events import (
     CashMoved,
     HealthChanged,
@@ -15,6 +15,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.modes import BELIEVED_NS, S
 from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
 
@@ -81,6 +82,19 @@ def test_every_reason_is_told_in_words(rig: Any) -> None:
         "venue is cancel_only",
     )
     assert rig.executor.recovering is False
+
+
+def test_a_closure_that_nobody_repeats_is_tried_again_with_rest_first(rig: Any) -> None:
+    rig.tell(ModeChanged(account=rig.build.account, mode=VenueMode.DISABLED))
+    rig.wait(BELIEVED_NS / S - 1)
+    assert rig.executor.reasons == ("venue is disabled",)
+    assert rig.quote(BIDS) == []
+    placed = [effect for effect in rig.wait(1) if isinstance(effect, PlaceOrder)]
+    assert rig.executor.reasons == ("venue is post_only",)
+    assert [effect.order.post_only for effect in placed] == [True]
+    assert rig.executor.healthy
+    rig.wait(BELIEVED_NS / S)
+    assert rig.executor.reasons == ()
 
 
 def test_a_drawdown_is_told_as_a_reason(make_rig: Any, limits: Any) -> None:

@@ -512,6 +512,23 @@ def test_orders_of_an_instrument_not_listed_yet_hold_the_start_up(make_rig: Any)
     assert not rig.executor.recovering
 
 
+def test_an_answer_to_a_question_from_before_is_not_taken_for_the_one_that_counts(
+    make_rig: Any,
+) -> None:
+    """Two questions cross at a start; the first answer must not delay it to the next round."""
+    rig = make_rig(settings=ExecutorSettings())
+    rig.now += 1_000 * 1_000_000_000
+    executor, since = rig.executor, []
+    for orders in ((), (rig.build.order(1, created_ns=5),)):
+        executor.recover(orders, rig.now)
+        since += [effect.since_ns for effect in rig.tell() if isinstance(effect, QueryFills)]
+    assert since[0] > since[1]
+    rig.tell(rig.listing(rig.report(1)), fills_listed(rig, since_ns=since[0]))
+    assert executor.recovering
+    rig.tell(fills_listed(rig, since_ns=since[1]))
+    assert not executor.recovering
+
+
 def test_journaled_events_are_replayed_before_recovery(make_rig: Any) -> None:
     rig = make_rig(settings=ExecutorSettings())
     executor = rig.executor
