@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.domain.settings import RiskLimits
+from storage.live_accounts import VenueHeartbeat, heartbeats
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 
@@ -79,6 +80,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineSeen | None
     accounts: tuple[AccountSeen, ...]
     orders: tuple[OrdersSeen, ...]
+    beats: tuple[VenueHeartbeat, ...] = ()
 
 
 def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -120,6 +122,7 @@ def snapshot(connection: sqlite3.Connection) -> Snapshot:
         engine=engine,
         accounts=accounts(connection, engine_id),
         orders=live_orders(connection, engine_id),
+        beats=heartbeats(connection, engine_id),
     )
 
 

@@ -108,15 +108,21 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         refused = sum(len(account.not_cancelled) for account in self.accounts)
         held = sum(len(account.inventory) for account in self.accounts)
         told = (
-            f"{cancelled} orders cancelled, {refused} not cancelled, inventory left in "
-            f"{held} instruments"
+            f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory left in "
+            f"{many(held, 'instrument')}"
         )
         if self.proven:
             whose = self.scope or "ours"
-            return f"PROVEN: nothing of {whose} is open at {len(self.accounts)} accounts; {told}"
+            where = many(len(self.accounts), "account")
+            return f"PROVEN: nothing of {whose} is open at {where}; {told}"
         lacking = [*self.missing]
         lacking += [f"{one.account}: {why}" for one in self.accounts for why in one.missing]
         return f"NOT PROVEN: {'; '.join(lacking)}; {told}"
+
+
+def many(number: int, one: str) -> str:
+    """Return a number with its noun: 1 order, 2 orders."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
 def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:

@@ -39,7 +39,7 @@ def held(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[
         row["mark"] = None if mid2 is None else shown(mid2, decimals)
         if row["mark"] is not None:
             row["mark"] /= 2
-        cost = row["cost"] = row.pop("yes_cost") + row.pop("no_cost")
+        cost = row["cost"] = row["yes_cost"] + row["no_cost"]
         row["unrealised"] = None if mid2 is None else row["value"] - cost
         row["pnl"] = None if mid2 is None else row["realised"] - row["fees"] + row["unrealised"]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -44,6 +45,15 @@ def plans_in(connection: sqlite3.Connection, *, instrument: str, at_ns: int) -> 
         (instrument, at_ns),
     )
     return [_plan(body) for (body,) in rows]
+
+
+def all_plans(connection: sqlite3.Connection) -> Iterator[tuple[Planned, bytes]]:
+    """Give every plan of one file with its bytes, in order. Raises BadInput if unreadable."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'plans'")
+    if known.fetchone() is None:
+        return
+    for (body,) in connection.execute("SELECT body FROM plans ORDER BY row"):
+        yield _plan(body), body
 
 
 def _plan(body: bytes) -> Planned:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
 
-VERSION = 3
+VERSION = 4
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -64,9 +64,10 @@ def register_account(
         )
 
 
-def project(journal: Path, state: Path) -> Projected:
+def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Projected:
     """Bring the projections of `journal` in `state` up to its end. Call it as often as you like.
 
+    `until_seq` stops them at that record, so that they can be compared with what stood then.
     Raises JournalCorrupt where the journal cannot be believed (the rows stay at what was proven),
     StorageError where a file refuses.
     """
@@ -77,7 +78,9 @@ def project(journal: Path, state: Path) -> Projected:
         rows = Rows(connection, engine_id, registered(connection, engine_id))
         fold = Fold(rows, lambda account, before: asked_before(journal, account, before))
         records = 0
-        for batch in _batches(load(journal, after_seq=seq)):
+        last = 2**63 - 1 if until_seq is None else until_seq
+        wanted = takewhile(lambda record: record.seq <= last, load(journal, after_seq=seq))
+        for batch in _batches(wanted):
             with transaction(connection):
                 for record in batch:
                     fold.take(record)

@@ -15,7 +15,7 @@ from engine.domain.instruments import Instrument
 from engine.domain.orders import Order, OrderState
 from storage.projection_fills import Fills
 from storage.projection_order import Told, moved
-from storage.projection_rows import ListingFold, OrderFold, Rows
+from storage.projection_rows import CashFold, ListingFold, OrderFold, Rows
 from storage.records import Record, decode
 
 DOUBTS_BELIEVED = 2
@@ -228,6 +228,18 @@ class Fold:
         """Note what one YES pays."""
         self._listing(event.instrument, record).payout_yes_micro = event.payout_yes_micro
 
+    # -- cash --------------------------------------------------------------------------------------
+
+    def cash(self, event: events.CashMoved, record: Record) -> None:
+        """Take a deposit or a withdrawal."""
+        mode, cash = self.rows.mode(event.account), event.amount_micro
+        self.rows.put(
+            CashFold(
+                account=event.account, seq=record.seq, mode=mode, currency=event.currency,
+                amount_micro=cash, at_ns=record.at_ns,
+            )
+        )  # fmt: skip
+
 
 _KEEPS_DOUBT = frozenset({Told.CANCEL_ASKED, Told.FOUND_GONE})
 PLAIN = {
@@ -260,4 +272,5 @@ HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "FillsListed": Fold.fills_listed,
     "InstrumentListed": Fold.listed,
     "InstrumentResolved": Fold.resolved,
+    "CashMoved": Fold.cash,
 }

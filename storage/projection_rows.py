@@ -102,12 +102,24 @@ class NewsFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
+class CashFold(msgspec.Struct, kw_only=True):
+    """One row of `cash_moves`."""
+
+    account: str
+    seq: int
+    mode: Mode
+    currency: str
+    amount_micro: int
+    at_ns: int
+
+
 _KEYS: dict[type[msgspec.Struct], tuple[str, tuple[str, ...]]] = {
     OrderFold: ("orders", ("account", "id")),
     FillFold: ("fills", ("account", "id")),
     PositionFold: ("positions", ("account", "instrument", "leg")),
     ListingFold: ("listings", ("instrument",)),
     NewsFold: ("early_news", ("account", "fill")),
+    CashFold: ("cash_moves", ("account", "seq")),
 }
 TABLES = tuple(table for table, _ in _KEYS.values())
 """What is deleted before a rebuild."""

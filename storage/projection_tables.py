@@ -54,6 +54,7 @@ class FillRow(SQLModel, table=True):
         Index(None, "engine_id", "mode", "at_ns"),
         Index(None, "engine_id", "instrument", "at_ns"),
         Index(None, "engine_id", "account", "order_id"),
+        Index(None, "engine_id", "account", "state"),
     )
 
     engine_id: str = Field(primary_key=True)
@@ -112,6 +113,20 @@ class ListingRow(SQLModel, table=True):
     payout_yes_micro: int | None = whole(default=None)
     """What one YES pays; None = not resolved."""
     seq: int = whole()
+
+
+class CashMoveRow(SQLModel, table=True):
+    """Money that came to an account (+) or left it (−) without a trade."""
+
+    __tablename__ = "cash_moves"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    seq: int = whole(primary_key=True)
+    mode: str
+    currency: str
+    amount_micro: int = whole()
+    at_ns: int = whole()
 
 
 class EarlyNewsRow(SQLModel, table=True):

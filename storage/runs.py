@@ -26,6 +26,8 @@ class RunKind(StrEnum):
     BACKTEST = "backtest"
     SWEEP = "sweep"
     """One point of a sweep."""
+    COMPARE = "compare"
+    """Paper against truth: the same maker in the demo exchange and beside it."""
 
 
 class RunStatus(StrEnum):

@@ -73,6 +73,16 @@ def in_force(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
     return read(connection, engine_id, row[0] if row else 0)
 
 
+def force_history(connection: sqlite3.Connection, engine_id: str) -> list[SettingsVersion]:
+    """Return every version the engine applied, in the order in which each came into force last."""
+    rows = connection.execute(
+        "SELECT version FROM settings WHERE engine_id = ? AND applied_ns IS NOT NULL "
+        "ORDER BY applied_ns, version",
+        (engine_id,),
+    ).fetchall()
+    return [read(connection, engine_id, version) for (version,) in rows]
+
+
 def read(connection: sqlite3.Connection, engine_id: str, version: int) -> SettingsVersion:
     """Return a version. Raises BadInput where it does not exist or is not valid any more."""
     if version == 0:

@@ -11,8 +11,11 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
+from storage.feed_tables import FeedGapRow, TitleRow
 from storage.job_tables import JobRow, RecordingRow, ScheduleRow
+from storage.live_tables import LiveExaminationRow, LiveUnlockRow, VenueHeartbeatRow
 from storage.projection_tables import (
+    CashMoveRow,
     EarlyNewsRow,
     FillRow,
     ListingRow,
@@ -22,6 +25,7 @@ from storage.projection_tables import (
 )
 from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
 from storage.told_tables import HoldingRow, LimitUseRow, PnlRow
+from storage.truth_tables import EquityCheckRow, MarkoutRow, MarkoutSumRow
 
 __all__ = [
     "METADATA",
@@ -29,16 +33,23 @@ __all__ = [
     "AlertRow",
     "AuditRow",
     "BotRow",
+    "CashMoveRow",
     "CommandRow",
     "EarlyNewsRow",
     "EngineStateRow",
+    "EquityCheckRow",
     "EquityRow",
+    "FeedGapRow",
     "FillRow",
     "HoldingRow",
     "InstrumentRow",
     "JobRow",
     "LimitUseRow",
     "ListingRow",
+    "LiveExaminationRow",
+    "LiveUnlockRow",
+    "MarkoutRow",
+    "MarkoutSumRow",
     "OrderRow",
     "PnlRow",
     "PositionRow",
@@ -49,7 +60,9 @@ __all__ = [
     "RunRow",
     "ScheduleRow",
     "SettingsRow",
+    "TitleRow",
     "UserRow",
+    "VenueHeartbeatRow",
 ]
 
 METADATA = SQLModel.metadata

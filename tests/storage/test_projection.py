@@ -25,6 +25,7 @@ from engine.domain.effects import (
 from engine.domain.events import (
     CancelRefused,
     CancelUnanswered,
+    CashMoved,
     FillAdvanced,
     FillSettled,
     FillsListed,
@@ -474,3 +475,18 @@ def check_sums(desk: Desk) -> None:
     for row in desk.rows("orders"):
         sizes = [f["size"] for f in desk.rows("fills") if f["order_id"] == row["id"]]
         assert row["filled"] == sum(sizes)
+
+
+def test_a_projection_stops_where_it_is_told_and_goes_on_from_there(desk: Desk) -> None:
+    desk.write(LISTED, order(1), fill(1, "f1"), fill(1, "f1", state=FillState.CONFIRMED))
+    stopped = project(desk.journal, desk.state, until_seq=3)
+    assert (stopped.seq, desk.rows("fills")[0]["state"]) == (3, "matched")
+    assert project(desk.journal, desk.state, until_seq=2).seq == 3
+    assert project(desk.journal, desk.state).seq == 4
+    assert desk.rows("fills")[0]["state"] == "confirmed"
+
+
+def test_cash_that_moves_is_kept_with_its_record(desk: Desk) -> None:
+    desk.project(CashMoved(account=PAPER, currency="USD", amount_micro=-5))
+    (row,) = desk.rows("cash_moves")
+    assert (row["seq"], row["mode"], row["amount_micro"]) == (1, "paper", -5)

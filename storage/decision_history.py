@@ -1,0 +1,163 @@
+"""What a decision log tells over time: a bot's evaluations as a timeline, and every plan kept.
+
+Reads the files of `storage.decisions`; a row that still counted when its file was full stands in
+two of them, and the larger count is the true one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.decisions import Decision, Planned
+from engine.domain.intents import Intent, Quotes
+from storage.database import reading
+from storage.decisions import StoredDecision, files
+from storage.plans import all_plans
+
+LOOKED_AT_MAX = 20_000
+"""Latest rows of the log, of every bot together, in which reasons are counted and looked for."""
+
+STRETCHED_MAX = 1_500
+"""Latest rows of one bot that are put together to stretches."""
+
+QUOTING = ("quote", "hold")
+"""Outcomes with which a wish stands; any other names the gate that failed."""
+
+_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
+
+
+class Stretch(msgspec.Struct, kw_only=True):
+    """Consecutive evaluations of one market that said the same: one row with count and span."""
+
+    bot: str
+    instrument: str
+    regime: str
+    outcome: str
+    """`quote`, or the name of the gate that failed."""
+    first_ns: int
+    last_ns: int
+    count: int
+    first: Decision
+    wish: Intent | None
+    """What stands in it; None where nothing is wished, or where an older wish than is kept is."""
+
+
+def timeline(
+    path: Path,
+    *,
+    bot: str,
+    outcome: str | None = None,
+    quoting: bool | None = None,
+    rows_max: int = 200,
+) -> list[Stretch]:
+    """Return a bot's latest evaluations as stretches, newest first.
+
+    `outcome` = that one alone; `quoting` True = with a wish that stands, False = without one; None
+    = all. Raises StorageError, BadInput.
+    """
+    if outcome is not None or quoting is False:
+        # Each row is a run of its own: with a wish in between it would not be one row.
+        rows = _latest(path, bot, rows_max, outcome)
+        return [_begun(one.decision, one, None) for one in reversed(rows)]
+    found: list[Stretch] = []
+    open_of: dict[str, Stretch] = {}
+    for stored in _latest(path, bot, STRETCHED_MAX, "*"):
+        decision = stored.decision
+        stretch = open_of.get(decision.instrument)
+        if stretch is not None and _goes_on(stretch, decision):
+            stretch.count += stored.count
+            stretch.last_ns = stored.last_ns
+            continue
+        made = _begun(decision, stored, stretch)
+        open_of[decision.instrument] = made
+        found.append(made)
+    fitting = [one for one in found if quoting is None or one.outcome == "quote"]
+    return sorted(fitting, key=lambda one: one.last_ns, reverse=True)[:rows_max]
+
+
+def outcomes(path: Path, *, bot: str) -> dict[str, int]:
+    """Return how often each outcome stands among a bot's latest evaluations, most first."""
+    last = _last_row(path)
+    counts: dict[str, int] = {}
+    for file in files(path):
+        with reading(file) as connection:
+            for name, count in connection.execute(
+                "SELECT outcome, sum(count) FROM decisions WHERE bot = ? AND row > ? GROUP BY 1",
+                (bot, last - LOOKED_AT_MAX),
+            ):
+                counts[name] = counts.get(name, 0) + count
+    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def every_plan(path: Path) -> Iterator[tuple[Planned, bytes]]:
+    """Give every plan that is kept with its very bytes, oldest first."""
+    for file in files(path):
+        with reading(file) as connection:
+            yield from all_plans(connection)
+
+
+def _last_row(path: Path) -> int:
+    last = 0
+    for file in files(path)[-1:]:
+        with reading(file) as connection:
+            row = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()
+            last = int(row[0])
+    return last
+
+
+def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[StoredDecision]:
+    """Return the bot's latest rows, oldest first; `outcome` `*` = all, None = without a wish."""
+    last, found = _last_row(path), dict[int, StoredDecision]()
+    which = {"*": "1", None: "outcome NOT IN ('quote', 'hold')"}.get(outcome, "outcome = :outcome")
+    for file in reversed(files(path)):
+        with reading(file) as connection:
+            for row in connection.execute(
+                f"SELECT {_COLUMNS} FROM decisions WHERE bot = :bot AND row > :after "  # noqa: S608 our own words
+                f"AND {which} ORDER BY row DESC LIMIT :most",
+                {
+                    "bot": bot, "outcome": outcome, "most": rows_max,
+                    "after": last - LOOKED_AT_MAX,
+                },
+            ):  # fmt: skip
+                stored = StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))
+                known = found.get(stored.row)
+                if known is None or known.count < stored.count:
+                    found[stored.row] = stored
+        if len(found) >= rows_max:
+            break
+    return [found[row] for row in sorted(found)][-rows_max:]
+
+
+def _begun(decision: Decision, stored: StoredDecision, before: Stretch | None) -> Stretch:
+    holds = decision.outcome in QUOTING
+    kept = before.wish if before is not None and holds else None
+    return Stretch(
+        bot=decision.bot,
+        instrument=decision.instrument,
+        regime=decision.regime,
+        outcome="quote" if holds else decision.outcome,
+        first_ns=decision.at_ns,
+        last_ns=stored.last_ns,
+        count=stored.count,
+        first=decision,
+        wish=decision.intent if decision.intent is not None else kept,
+    )
+
+
+def _goes_on(stretch: Stretch, decision: Decision) -> bool:
+    """Say whether an evaluation repeats what the stretch says: outcome, regime and levels."""
+    if decision.regime != stretch.regime:
+        return False
+    if decision.outcome not in QUOTING:
+        return decision.outcome == stretch.outcome
+    if stretch.outcome != "quote":
+        return False
+    return decision.intent is None or _levels(decision.intent) == _levels(stretch.wish)
+
+
+def _levels(wish: Intent | None) -> object:
+    """Return what of a wish a reader would call the same when it is stated again."""
+    return (wish.bids, wish.asks) if isinstance(wish, Quotes) else wish

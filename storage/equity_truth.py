@@ -1,0 +1,196 @@
+"""The identity of equity: cash + inventory at the mark + pending = equity, seen from two sides.
+
+One side is the engine's ledger, as it tells itself at a record of the journal. The other is summed
+anew from the journal's projection as of that very record: cash moves, fills, payouts. They share
+nothing but the marks. A difference is told with both sides; nothing is ever repaired here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.domain.instruments import Leg, Mode
+from engine.domain.money import MICRO
+
+TOLD_MAX = 5
+"""Differing holdings named in a text; the rest is counted."""
+
+Token = tuple[str, Leg]
+"""(instrument, leg); everything but a binary is its own leg BASE."""
+
+
+class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine's ledger says of one account after record `seq`, in micro-units."""
+
+    account: str
+    mode: Mode
+    currency: str
+    at_ns: int
+    seq: int
+    cash_micro: int
+    """Settled."""
+    pending_micro: int
+    inventory_micro: int
+    """At the last two-sided mids."""
+    equity_micro: int
+    """As it is shown: at mid."""
+    tokens: dict[Token, int]
+    """Settled and pending tokens of what has not been paid out, in increments; never 0."""
+    marks: dict[str, int]
+    """Twice the mid of every instrument that has one, in YES-space increments."""
+
+
+class JournalSide(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal's fills and cash moves sum to. `lacks` in words = it cannot be judged."""
+
+    cash_micro: int
+    inventory_micro: int
+    tokens: dict[Token, int]
+    slack_micro: int
+    """How far the two sides may round apart: a payout that is no whole micro-unit per fill."""
+    lacks: str = ""
+
+
+class EquityCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Both sides and what lies between them."""
+
+    ledger: LedgerSide
+    journal: JournalSide
+    difference_micro: int
+    """Ledger less journal."""
+    text: str
+    """What differs, with both sides; what lacked, where it was not judged; empty = nothing."""
+
+    @property
+    def judged(self) -> bool:
+        """True where both sides were whole."""
+        return not self.journal.lacks
+
+    @property
+    def differs(self) -> bool:
+        """True where the identity is broken."""
+        return self.judged and bool(self.text)
+
+
+def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> EquityCheck:
+    """Sum the journal's side of an account and compare. The projection must stand at `side.seq`."""
+    journal = _journal_side(connection, engine_id, side)
+    terms = side.cash_micro + side.pending_micro + side.inventory_micro
+    theirs = journal.cash_micro + journal.inventory_micro
+    difference = side.equity_micro - theirs
+    text = journal.lacks
+    if not text and (abs(difference) > journal.slack_micro or terms != side.equity_micro):
+        text = (
+            f"the ledger says equity {side.equity_micro} = cash {side.cash_micro} + pending "
+            f"{side.pending_micro} + inventory {side.inventory_micro}; the journal's fills and "
+            f"cash moves sum to {theirs} = cash {journal.cash_micro} + inventory "
+            f"{journal.inventory_micro}; difference {difference} micro-{side.currency}"
+        )
+    apart = _apart(side.tokens, journal.tokens)
+    if not journal.lacks and apart:
+        text = f"{text}; {apart}" if text else apart
+    return EquityCheck(ledger=side, journal=journal, difference_micro=difference, text=text)
+
+
+def _apart(ours: Mapping[Token, int], theirs: Mapping[Token, int]) -> str:
+    """Name the holdings of which the two sides have different amounts."""
+    places = sorted(set(ours) | set(theirs))
+    found = [
+        f"{key} {leg}: ledger {ours.get((key, leg), 0)}, journal {theirs.get((key, leg), 0)}"
+        for key, leg in places
+        if ours.get((key, leg), 0) != theirs.get((key, leg), 0)
+    ]
+    more = f", and {len(found) - TOLD_MAX} more" if len(found) > TOLD_MAX else ""
+    return ", ".join(found[:TOLD_MAX]) + more
+
+
+def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> JournalSide:
+    (cash,) = connection.execute(
+        "SELECT coalesce(sum(amount_micro), 0) FROM cash_moves "
+        "WHERE engine_id = ? AND account = ? AND currency = ?",
+        (engine_id, side.account, side.currency),
+    ).fetchone()
+    inventory, slack, unvalued = 0, 0, 0
+    tokens: dict[Token, int] = {}
+    for key, name, size, flow, unpriced, divisor, payout, decimals in connection.execute(
+        "SELECT p.instrument, p.leg, p.settled + p.pending, "
+        "p.received_micro - p.spent_micro - p.fee_micro, p.unvalued, l.value_divisor, "
+        "l.payout_yes_micro, i.size_decimals FROM positions p "
+        "LEFT JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
+        "LEFT JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
+        "WHERE p.engine_id = ? AND p.account = ?",
+        (engine_id, side.account),
+    ):
+        leg = Leg(name)
+        cash += flow
+        unvalued += unpriced + (size != 0 and (divisor is None or decimals is None))
+        if size == 0 or divisor is None or decimals is None:
+            continue
+        if payout is None:
+            tokens[key, leg] = size
+            one = divisor * MICRO // 10**decimals
+            inventory += _at_mid(size, leg, side.marks.get(key), divisor, one)
+            continue
+        paid = MICRO - payout if leg is Leg.NO else payout
+        cash += size * paid // 10**decimals
+        if size * paid % 10**decimals:
+            slack += _fills_of(connection, engine_id, side.account, key)
+    lacks = f"{unvalued} fills or holdings lack their instrument's listing" if unvalued else ""
+    return JournalSide(
+        cash_micro=cash, inventory_micro=inventory, tokens=tokens, slack_micro=slack, lacks=lacks
+    )
+
+
+def _at_mid(size: int, leg: Leg, mid2: int | None, divisor: int, one: int) -> int:
+    """Return the value of tokens at a mid in YES-space, rounded down; 0 where there is none."""
+    if mid2 is None:
+        return 0
+    return size * (2 * one - mid2 if leg is Leg.NO else mid2) // (2 * divisor)
+
+
+def _fills_of(connection: sqlite3.Connection, engine_id: str, account: str, key: str) -> int:
+    (number,) = connection.execute(
+        "SELECT count(*) FROM fills WHERE engine_id = ? AND account = ? AND instrument = ?",
+        (engine_id, account, key),
+    ).fetchone()
+    return int(number)
+
+
+def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck) -> None:
+    """Write an account's last check, and count it; one that was not judged is no check."""
+    ledger, journal = check.ledger, check.journal
+    theirs = journal.cash_micro + journal.inventory_micro
+    figures = {
+        "engine_id": engine_id,
+        "account": ledger.account,
+        "mode": ledger.mode,
+        "currency": ledger.currency,
+        "at_ns": ledger.at_ns,
+        "seq": ledger.seq,
+        "cash_micro": ledger.cash_micro,
+        "pending_micro": ledger.pending_micro,
+        "inventory_micro": ledger.inventory_micro,
+        "equity_micro": ledger.equity_micro,
+        "journal_cash_micro": journal.cash_micro,
+        "journal_inventory_micro": journal.inventory_micro,
+        "journal_equity_micro": theirs,
+        "difference_micro": check.difference_micro,
+        "judged": check.judged,
+        "text": check.text,
+        "checks": int(check.judged),
+        "differed": int(check.differs),
+        "differed_ns": ledger.at_ns if check.differs else None,
+    }
+    names = ", ".join(figures)
+    kept = [name for name in figures if name not in ("checks", "differed", "differed_ns")]
+    connection.execute(
+        f"INSERT INTO equity_checks ({names}) VALUES ({', '.join('?' * len(figures))}) "  # noqa: S608 our own names
+        "ON CONFLICT (engine_id, account) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in kept)
+        + ", checks = checks + excluded.checks, differed = differed + excluded.differed, "
+        "differed_ns = coalesce(excluded.differed_ns, differed_ns)",
+        tuple(figures.values()),
+    )

@@ -1,0 +1,86 @@
+"""What feeds leave behind: names of markets in words, and gaps. Inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from storage.views import ROWS_MAX, Row, rows_of
+
+GAPS_KEPT = 5_000
+TITLES_MAX = 5_000
+
+
+def put_title(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    instrument: str,
+    *,
+    title: str,
+    slug: str,
+    now_ns: int,
+) -> None:
+    """Write how an instrument is called."""
+    connection.execute(
+        "INSERT INTO titles (engine_id, instrument, title, slug, updated_ns) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (engine_id, instrument) DO UPDATE SET "
+        "title = excluded.title, slug = excluded.slug, updated_ns = excluded.updated_ns",
+        (engine_id, instrument, title, slug, now_ns),
+    )
+
+
+def titles(connection: sqlite3.Connection, engine_id: str) -> dict[str, str]:
+    """Return how instruments are called, the newest `TITLES_MAX`; the rest has no name in words."""
+    rows = connection.execute(
+        "SELECT instrument, title FROM titles WHERE engine_id = ? ORDER BY updated_ns DESC LIMIT ?",
+        (engine_id, TITLES_MAX),
+    )
+    return dict(rows.fetchall())
+
+
+def begin_gap(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    feed: str,
+    *,
+    instrument: str,
+    since_ns: int,
+    reason: str,
+) -> None:
+    """Note that a feed, or one instrument's book, cannot be trusted; the newest are kept."""
+    connection.execute(
+        "INSERT OR IGNORE INTO feed_gaps (engine_id, feed, instrument, since_ns, reason) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (engine_id, feed, instrument, since_ns, reason),
+    )
+    connection.execute(
+        "DELETE FROM feed_gaps WHERE engine_id = ? AND since_ns < coalesce((SELECT since_ns FROM "
+        "feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT 1 OFFSET ?), 0)",
+        (engine_id, engine_id, GAPS_KEPT - 1),
+    )
+
+
+def end_gap(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    feed: str,
+    *,
+    instrument: str,
+    since_ns: int,
+    until_ns: int,
+) -> None:
+    """Note that it can be trusted again."""
+    connection.execute(
+        "UPDATE feed_gaps SET until_ns = ? WHERE engine_id = ? AND feed = ? AND instrument = ? "
+        "AND since_ns = ?",
+        (until_ns, engine_id, feed, instrument, since_ns),
+    )
+
+
+def gaps(connection: sqlite3.Connection, engine_id: str, limit: int = ROWS_MAX) -> list[Row]:
+    """Return the newest gaps, newest first."""
+    return rows_of(
+        connection.execute(
+            "SELECT * FROM feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT ?",
+            (engine_id, limit),
+        )
+    )

@@ -1,0 +1,136 @@
+"""What an incident reads: the journal's span, decisions and plans of a time in the order they came.
+
+Reads what `storage.journal` and `storage.decisions` keep; nothing here writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import BadInput
+from storage.database import reading
+from storage.decisions import StoredDecision, files
+from storage.journal import owner
+
+_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """The first and the last record of a journal, with their times."""
+
+    first_seq: int
+    first_ns: int
+    last_seq: int
+    last_ns: int
+
+
+def journal_span(path: Path) -> Span:
+    """Return what time a journal tells of. Raises BadInput where it is missing or empty.
+
+    A start may append records of its own time behind later ones only where a clock was set; the
+    span is that of the first and last record.
+    """
+    if not path.exists():
+        raise BadInput(f"there is no journal at {path}: nothing has traded in this PITBOSS_HOME")
+    owner(path)
+    with reading(path) as connection:
+        rows = [
+            connection.execute(
+                f"SELECT seq, at_ns FROM records WHERE at_ns > 0 ORDER BY seq {way} LIMIT 1"  # noqa: S608 our own words
+            ).fetchone()
+            for way in ("ASC", "DESC")
+        ]
+    if None in rows:
+        raise BadInput(f"the journal {path} is empty: nothing has traded in this PITBOSS_HOME")
+    (first_seq, first_ns), (last_seq, last_ns) = rows
+    return Span(first_seq=first_seq, first_ns=first_ns, last_seq=last_seq, last_ns=last_ns)
+
+
+def accounts_told(path: Path) -> list[str]:
+    """Return the accounts a journal has records of, by name."""
+    with reading(path) as connection:
+        rows = connection.execute("SELECT DISTINCT account FROM records WHERE account != ''")
+        return sorted(str(name) for (name,) in rows)
+
+
+def seq_before(path: Path, at_ns: int) -> int:
+    """Return the last record before the first one at or after a time, 0 = none is before."""
+    with reading(path) as connection:
+        row = connection.execute(
+            "SELECT coalesce(min(seq), 0) FROM records WHERE at_ns >= ?", (at_ns,)
+        ).fetchone()
+        last = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()
+    return int(row[0]) - 1 if row[0] else int(last[0])
+
+
+def decision_rows(path: Path, from_ns: int, until_ns: int) -> Iterator[StoredDecision]:
+    """Give the rows begun in a time, `until_ns` not included, in the order they were begun.
+
+    A row that stands in two files is given once, with the larger count.
+    """
+    seen = 0
+    named = files(path)
+    for number, file in enumerate(named):
+        with reading(file) as connection:
+            last = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()[0]
+            went_on = _went_on(named[number + 1 :], seen, int(last))
+            for row in connection.execute(
+                f"SELECT {_COLUMNS} FROM decisions WHERE row > ? AND at_ns >= ? AND at_ns < ? "  # noqa: S608 our own columns
+                "ORDER BY row",
+                (seen, from_ns, until_ns),
+            ):
+                stored = _stored(row)
+                later = went_on.get(stored.row, stored)
+                yield later if later.count > stored.count else stored
+        seen = max(seen, int(last))
+
+
+def _went_on(later: Sequence[Path], after: int, last: int) -> dict[int, StoredDecision]:
+    """Return the rows up to `last` that counted on in later files: as many as counted at once."""
+    found: dict[int, StoredDecision] = {}
+    for file in later:
+        with reading(file) as connection:
+            for row in connection.execute(
+                f"SELECT {_COLUMNS} FROM decisions WHERE row > ? AND row <= ?",  # noqa: S608 our own columns
+                (after, last),
+            ):
+                found[row[0]] = _stored(row)
+    return found
+
+
+def _stored(row: tuple[int, str, int, int, int, int, bytes]) -> StoredDecision:
+    return StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))  # type: ignore[arg-type]
+
+
+def log_end_ns(path: Path, until_ns: int) -> int:
+    """Return up to when the decision log tells, at most `until_ns`; 0 = it tells nothing."""
+    last = 0
+    for file in files(path):
+        with reading(file) as connection:
+            row = connection.execute(
+                "SELECT coalesce(max(last_ns), 0) FROM decisions WHERE at_ns < ?", (until_ns,)
+            ).fetchone()
+        last = max(last, int(row[0]))
+    return min(last, until_ns)
+
+
+def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Iterator[bytes]:
+    """Give the bytes of the plans made in a time, `until_ns` not included, in order."""
+    for file in files(path):
+        with reading(file) as connection:
+            if not _has_plans(connection):
+                continue
+            for (body,) in connection.execute(
+                "SELECT body FROM plans WHERE at_ns >= ? AND at_ns < ? ORDER BY row",
+                (from_ns, until_ns),
+            ):
+                yield body
+
+
+def _has_plans(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'plans'")
+    return found.fetchone() is not None

@@ -1,0 +1,159 @@
+"""Accounts that trade real money: what unlocked them, their heartbeat at the venue, ghost fills.
+
+Every writing function works inside the caller's transaction; a doctor's verdict and the typed
+phrase are stored together, so that there is no half of an unlocked account.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from engine.domain.fills import FillState
+from engine.domain.instruments import Mode
+from storage.audit import note
+
+UNLOCKED = "live unlocked"
+LOCKED = "live locked"
+
+
+class Unlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Who unlocked an account, for which wallet, and when its doctor had been green."""
+
+    account: str
+    wallet: str
+    doctor_ns: int
+    phrase_ns: int
+    who: str
+
+
+class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account's heartbeat at its venue stands; the fields are the table's."""
+
+    account: str
+    mode: Mode
+    beating: bool
+    reason: str
+    armed_ns: int | None
+    beat_ns: int | None
+    cancels_ns: int | None
+
+
+class GhostFills(msgspec.Struct, frozen=True, kw_only=True):
+    """How many fills of an account there were, and how many failed to settle."""
+
+    matched: int
+    voided: int
+
+    @property
+    def rate(self) -> float | None:
+        """Return voided / matched; None = there was no fill."""
+        return self.voided / self.matched if self.matched else None
+
+
+def unlock(connection: sqlite3.Connection, engine_id: str, given: Unlock) -> None:
+    """Unlock an account. The caller has had the doctor look, and the phrase typed."""
+    connection.execute(
+        "INSERT OR REPLACE INTO live_unlocks (engine_id, account, wallet, doctor_ns, phrase_ns, "
+        "who) VALUES (?, ?, ?, ?, ?, ?)",
+        (engine_id, given.account, given.wallet.lower(), given.doctor_ns, given.phrase_ns,
+         given.who),
+    )  # fmt: skip
+    note(
+        connection,
+        engine_id=engine_id,
+        at_ns=given.phrase_ns,
+        who=given.who,
+        what=UNLOCKED,
+        detail={
+            "account": given.account,
+            "wallet": given.wallet,
+            "doctor_ns": given.doctor_ns,
+        },
+    )
+
+
+def lock(
+    connection: sqlite3.Connection, engine_id: str, account: str, *, who: str, now_ns: int
+) -> None:
+    """Take an account's unlocking back; it takes effect at the engine's next start."""
+    connection.execute(
+        "DELETE FROM live_unlocks WHERE engine_id = ? AND account = ?", (engine_id, account)
+    )
+    note(
+        connection,
+        engine_id=engine_id,
+        at_ns=now_ns,
+        who=who,
+        what=LOCKED,
+        detail={"account": account},
+    )
+
+
+def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]:
+    """Return every unlocked account by name."""
+    found = connection.execute(
+        "SELECT account, wallet, doctor_ns, phrase_ns, who FROM live_unlocks WHERE engine_id = ?",
+        (engine_id,),
+    )
+    return {
+        account: Unlock(
+            account=account, wallet=wallet, doctor_ns=doctor_ns, phrase_ns=phrase_ns, who=who
+        )
+        for account, wallet, doctor_ns, phrase_ns, who in found
+    }
+
+
+def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> frozenset[str]:
+    """Return the identities of every order the journal knows of an account."""
+    found = connection.execute(
+        "SELECT identity FROM orders WHERE engine_id = ? AND account = ? AND identity IS NOT NULL",
+        (engine_id, account),
+    )
+    return frozenset(name for (name,) in found)
+
+
+def put_heartbeat(
+    connection: sqlite3.Connection, engine_id: str, seen: VenueHeartbeat, now_ns: int
+) -> None:
+    """Write how an account's heartbeat stands."""
+    connection.execute(
+        "INSERT OR REPLACE INTO venue_heartbeats (engine_id, account, mode, beating, reason, "
+        "armed_ns, beat_ns, cancels_ns, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (engine_id, seen.account, seen.mode, seen.beating, seen.reason, seen.armed_ns,
+         seen.beat_ns, seen.cancels_ns, now_ns),
+    )  # fmt: skip
+
+
+def heartbeats(connection: sqlite3.Connection, engine_id: str) -> tuple[VenueHeartbeat, ...]:
+    """Return the heartbeats of all accounts that have one, by name."""
+    found = connection.execute(
+        "SELECT account, mode, beating, reason, armed_ns, beat_ns, cancels_ns "
+        "FROM venue_heartbeats WHERE engine_id = ? ORDER BY account",
+        (engine_id,),
+    )
+    return tuple(
+        VenueHeartbeat(
+            account=account,
+            mode=Mode(mode),
+            beating=bool(beating),
+            reason=reason,
+            armed_ns=armed_ns,
+            beat_ns=beat_ns,
+            cancels_ns=cancels_ns,
+        )
+        for account, mode, beating, reason, armed_ns, beat_ns, cancels_ns in found
+    )
+
+
+def ghost_fills(
+    connection: sqlite3.Connection, engine_id: str, account: str, *, since_ns: int = 0
+) -> GhostFills:
+    """Return how many fills were matched since a time, and how many of them came to nothing."""
+    matched, voided = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE state = ?) FROM fills "
+        "WHERE engine_id = ? AND account = ? AND at_ns >= ?",
+        (FillState.FAILED, engine_id, account, since_ns),
+    ).fetchone()
+    return GhostFills(matched=matched, voided=voided)

@@ -1,0 +1,96 @@
+"""A state file into which a journal is folded as the projection does it."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import OrderFilled
+from engine.domain.fills import FillId, Liquidity
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+    Side,
+)
+from engine.domain.orders import Order, OrderId
+from storage.live import put_instrument
+from storage.projection import register_account
+from storage.projection_fold import Fold
+from storage.projection_rows import Rows
+from storage.records import Record
+
+DEMO, M1 = AccountId("demo"), InstrumentId("demo:m1")
+SHARE = 1_000_000
+TERMS = Instrument(
+    id=M1,
+    kind=Kind.BINARY,
+    currency="pUSD",
+    price_decimals=4,
+    size_decimals=6,
+    tick=100,
+    lot=10_000,
+)
+
+
+class Books:
+    """A journal of one account, folded as it is told."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        register_account(
+            connection,
+            engine_id="e1",
+            account=DEMO,
+            mode=Mode.DEMO,
+            venue="demo",
+            currency="pUSD",
+        )
+        put_instrument(connection, "e1", TERMS, 1)
+        self._rows = Rows(connection, "e1", {DEMO: Mode.DEMO})
+        self._fold = Fold(self._rows)
+        self.seq = 0
+        self.at_ns = 5
+
+    def tell(self, *messages: msgspec.Struct) -> None:
+        for message in messages:
+            self.seq += 1
+            kind, body = type(message).__name__, msgspec.msgpack.encode(message)
+            self._fold.take(
+                Record(seq=self.seq, at_ns=self.at_ns, account=DEMO, kind=kind, body=body)
+            )
+        self._rows.flush()
+
+
+def bought(
+    number: int, price: int, size: int, leg: Leg = Leg.YES, fee: int = 0, side: Side = Side.BUY
+) -> Any:
+    """Return an order, which buys if nothing else is said, and its whole fill, told as matched."""
+    order = Order(
+        account=DEMO,
+        id=OrderId(number),
+        bot=BotId("maker"),
+        instrument=M1,
+        leg=leg,
+        side=side,
+        price=price,
+        size=size,
+        created_ns=1,
+    )
+    fill = OrderFilled(
+        account=DEMO,
+        order=order.id,
+        fill=FillId(f"f{number}"),
+        price=price,
+        size=size,
+        fee_micro=fee,
+        liquidity=Liquidity.MAKER,
+    )
+    return PlaceOrder(order=order), fill
