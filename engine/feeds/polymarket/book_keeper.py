@@ -36,6 +36,8 @@ class BookKeeper:
         """Take a full book. Raises BadFrame for a stamp that is none."""
         stamp_ns = stamp_of(message.timestamp)
         counts = self.counts
+        if not message.hash:
+            return self.distrust(market, "book without a hash")
         if stamp_ns < token.stamp_ns:
             # An update overtook this snapshot. Its content is history: look at it, take nothing.
             counts.out_of_order += 1

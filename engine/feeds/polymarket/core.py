@@ -8,9 +8,7 @@ prove it tells as distrusted, until a snapshot or a hash proves it again (law D)
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-
-import msgspec
+from collections.abc import Callable, Iterable
 
 from engine.domain.events import (
     BookDistrusted,
@@ -20,22 +18,22 @@ from engine.domain.events import (
     InstrumentListed,
     InstrumentResolved,
 )
-from engine.domain.instruments import Instrument
+from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BrokenInvariant
 from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket.book_keeper import FEED, BookKeeper
 from engine.feeds.polymarket.frames import (
     BookMessage,
-    Head,
+    FlatChangeMessage,
     LastTradeMessage,
     MarketResolvedMessage,
     NewMarketMessage,
     PriceChangeMessage,
     Reader,
     TickSizeMessage,
+    kind_of,
     read_array,
-    read_head,
 )
 from engine.feeds.polymarket.level_map import LevelMap
 from engine.feeds.polymarket.market_book import MarketBook, TokenBook
@@ -49,6 +47,7 @@ FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed market is still followed: late frames and its resolution."""
 
 NEVER_NS = 1 << 62
+PREFIX = "polymarket:"
 
 _SILENT_TEXTS = frozenset({b"", b"PONG", b"pong"})
 _KNOWN_AND_UNUSED = frozenset({"best_bid_ask"})
@@ -71,6 +70,7 @@ class MarketFeedCore:
         self._keeper = BookKeeper(counts)
         self._books = Reader("book", BookMessage)
         self._changes = Reader("price_change", PriceChangeMessage)
+        self._flat_changes = Reader("price_change", FlatChangeMessage, whole=False)
         self._trades = Reader("last_trade_price", LastTradeMessage)
         self._ticks = Reader("tick_size_change", TickSizeMessage)
         self._news = Reader("new_market", NewMarketMessage, whole=False)
@@ -86,14 +86,22 @@ class MarketFeedCore:
 
     # -- what the driver says ----------------------------------------------------------------------
 
-    def watch(self, instrument: Instrument, tick: str) -> list[Event]:
-        """Follow an instrument's tokens from now on. `tick` as the venue writes it ("0.01")."""
+    def watch(
+        self, instrument: Instrument, tick: str, *, neg_risk: bool = False, min_order_size: str = ""
+    ) -> list[Event]:
+        """Follow an instrument's tokens from now on; `watched` has its book.
+
+        `tick` and `min_order_size` as the venue writes them ("0.01", "5"): both, and `neg_risk`,
+        are part of what a book's hash covers. Empty = as the instrument has it.
+        """
         condition = _condition(instrument)
         if condition in self._markets:
             return []
         if len(self._markets) >= MARKETS_MAX:
             raise BrokenInvariant(f"more than {MARKETS_MAX} markets watched: forget closed ones")
         market = MarketBook(instrument, condition, self._levels, tick)
+        market.neg_risk = neg_risk
+        market.min_order_size = min_order_size or market.min_order_size
         self._markets[condition] = market
         for asset_id in market.tokens:
             self._by_token[asset_id] = market
@@ -101,13 +109,29 @@ class MarketFeedCore:
             self._plan(instrument.closes_ns, "close", condition)
         return [InstrumentListed(instrument=instrument)]
 
-    def lose(self, reason: str) -> list[Event]:
-        """Say that the connection broke: every book must come anew."""
+    def unwatch(self, instrument: InstrumentId) -> None:
+        """Follow an instrument no more."""
+        condition = _bare(instrument)
+        market = self._markets.get(condition)
+        if market is not None:
+            self._forget(condition, market)
+
+    def watched(self, instrument: InstrumentId) -> MarketBook | None:
+        """Return the books of an instrument; None = it is not watched, or forgotten by now."""
+        return self._markets.get(_bare(instrument))
+
+    def lose(self, reason: str, instruments: Iterable[InstrumentId] | None = None) -> list[Event]:
+        """Say that the connection broke: every book of these must come anew; None = of all."""
         self.counts.gaps += 1
-        for market in self._markets.values():
+        whole = instruments is None
+        names = self._markets if instruments is None else map(_bare, instruments)
+        lost = [market for name in names if (market := self._markets.get(name)) is not None]
+        for market in lost:
             market.forget()
             market.lost = True
-        return [FeedLost(feed=FEED, instrument=None, reason=reason)]
+        if whole:
+            return [FeedLost(feed=FEED, instrument=None, reason=reason)]
+        return [FeedLost(feed=FEED, instrument=m.instrument.id, reason=reason) for m in lost]
 
     def advance(self, now_ns: int) -> list[Event]:
         """Let time pass: judge batches that stayed open, close markets, forget them."""
@@ -157,7 +181,7 @@ class MarketFeedCore:
 
     def _one(self, text: bytes, now_ns: int) -> list[Event]:
         try:
-            kind = _kind_of(text)
+            kind = kind_of(text)
             taker = self._takers.get(kind)
             if taker is not None:
                 return taker(text, now_ns)
@@ -174,7 +198,10 @@ class MarketFeedCore:
         return self._keeper.book(market, token, message)
 
     def _change(self, text: bytes, now_ns: int) -> list[Event]:
-        message = self._changes.read(text, self.counts)
+        if b'"price_changes"' in text:
+            message = self._changes.read(text, self.counts)
+        else:
+            message = self._flat_changes.read(text, self.counts).grouped()
         if not message.price_changes:
             return []
         market = self._find(message.price_changes[0].asset_id)[0]
@@ -252,22 +279,9 @@ class MarketFeedCore:
         self.due_ns = self._agenda[0][0]
 
 
-def _kind_of(text: bytes) -> str:
-    """Return the message's kind. Raises BadFrame. REST books carry none."""
-    if text.endswith((b'"event_type":"price_change"}', b'"event_type": "price_change"}')):
-        return "price_change"
-    try:
-        head: Head = read_head(text)
-    except msgspec.ValidationError as error:
-        raise BadFrame("unexpected shape", str(error)) from None
-    except UNREADABLE as error:
-        raise BadFrame("broken json", str(error)) from None
-    if head.event_type is not None:
-        return head.event_type
-    if bytes(head.bids):
-        return "book"
-    return ""
-
-
 def _condition(instrument: Instrument) -> str:
-    return instrument.id.removeprefix("polymarket:")
+    return _bare(instrument.id)
+
+
+def _bare(instrument: InstrumentId) -> str:
+    return instrument.removeprefix(PREFIX)

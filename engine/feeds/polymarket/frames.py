@@ -24,9 +24,10 @@ class BookMessage(msgspec.Struct, gc=False):
     market: str
     asset_id: str
     timestamp: str
-    hash: str
     bids: msgspec.Raw
     asks: msgspec.Raw
+    hash: str = ""
+    """Empty = it states none: such a book cannot be proven."""
     event_type: str = "book"
     tick_size: str | None = None
     last_trade_price: str | None = None
@@ -54,6 +55,27 @@ class PriceChangeMessage(msgspec.Struct):
     price_changes: list[PriceChange]
     timestamp: str
     event_type: str = "price_change"
+
+
+class FlatChangeMessage(msgspec.Struct, gc=False):
+    """A change as the channel told it until 2025-09-15: one level, not mirrored."""
+
+    market: str
+    asset_id: str
+    price: str
+    size: str
+    side: str
+    hash: str
+    timestamp: str
+
+    def grouped(self) -> PriceChangeMessage:
+        """Return it in the present shape."""
+        entry = PriceChange(
+            asset_id=self.asset_id, price=self.price, size=self.size, side=self.side, hash=self.hash
+        )
+        return PriceChangeMessage(
+            market=self.market, price_changes=[entry], timestamp=self.timestamp
+        )
 
 
 class LastTradeMessage(msgspec.Struct, gc=False):
@@ -117,6 +139,19 @@ class Head(msgspec.Struct):
 
     event_type: str | None = None
     bids: msgspec.Raw = msgspec.Raw()
+    price_changes: msgspec.Raw = msgspec.Raw()
+    new_tick_size: msgspec.Raw = msgspec.Raw()
+    price: msgspec.Raw = msgspec.Raw()
+
+    def shape(self) -> str:
+        """Return the kind of a message that does not name it; empty = it has no known shape."""
+        if bytes(self.bids):
+            return "book"
+        if bytes(self.price_changes):
+            return "price_change"
+        if bytes(self.new_tick_size):
+            return "tick_size_change"
+        return "last_trade_price" if bytes(self.price) else ""
 
 
 def compact(raw: msgspec.Raw) -> bytes:
@@ -161,3 +196,18 @@ class Reader(Generic[M]):
 
 read_head = msgspec.json.Decoder(Head).decode
 read_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def kind_of(text: bytes) -> str:
+    """Return the message's kind. Raises BadFrame. REST books carry none."""
+    if text.endswith((b'"event_type":"price_change"}', b'"event_type": "price_change"}')):
+        return "price_change"
+    try:
+        head: Head = read_head(text)
+    except msgspec.ValidationError as error:
+        raise BadFrame("unexpected shape", str(error)) from None
+    except UNREADABLE as error:
+        raise BadFrame("broken json", str(error)) from None
+    if head.event_type is not None:
+        return head.event_type
+    return head.shape()

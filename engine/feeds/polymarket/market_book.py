@@ -7,6 +7,7 @@ change when both tokens' hashes match, or judged when the next batch begins or t
 
 from __future__ import annotations
 
+from engine.domain.events import BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Instrument, Side
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.book_hash import (
@@ -171,6 +172,17 @@ class MarketBook:
         self.lost = False
         self.closed = False
         self.batch: Batch | None = None
+
+    def told(self) -> list[Event]:
+        """Return what somebody who comes later must hear of this market."""
+        events: list[Event] = [InstrumentListed(instrument=self.instrument)]
+        if self.trusted:
+            teller, (bids, asks) = self.teller(), self.teller().sides()
+            whole = BookReplaced(
+                instrument=self.instrument.id, bids=bids, asks=asks, exchange_ns=teller.stamp_ns
+            )
+            events.append(whole)
+        return events
 
     def teller(self) -> TokenBook:
         """Return the token whose book is told: YES where it was seen, else NO mirrored."""

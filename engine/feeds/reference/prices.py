@@ -17,6 +17,14 @@ MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 DIGITS_MAX = 60
 
+CHAINLINK_DECIMALS = 18
+"""`full_accuracy_value` of the Chainlink topic counts 1e-18."""
+
+DIFFERENCE_PPM_MAX = 10
+"""How far the rounded value beside an accurate one may be from it."""
+
+QUOTES = ("usdt", "usd")
+
 
 def price_e8(text: str) -> int:
     """Return a decimal text in 1e-8 units, what is finer rounded half to even. Raises BadFrame."""
@@ -41,6 +49,35 @@ def scaled_e8(digits: str, decimals: int) -> int:
     if number <= 0:
         raise BadFrame("price not above zero", repr(digits[:80]))
     return number
+
+
+def accurate_e8(text: str, rounded: bytes) -> int:
+    """Return `full_accuracy_value` in 1e-8 units, whether it counts 1e-18 or is a decimal.
+
+    The two cannot be told apart by themselves, so the rounded value beside it must agree; without
+    one a text of digits alone counts 1e-18, as Chainlink's topic does. Raises BadFrame.
+    """
+    readings = [price_e8(text)]
+    if "." not in text:
+        readings.insert(0, scaled_e8(text, CHAINLINK_DECIMALS) if len(text) > 10 else 0)
+    if not rounded:
+        return readings[0] or readings[-1]
+    said = price_e8(rounded.decode("latin-1").strip('"'))
+    for price in readings:
+        if abs(price - said) * 1_000_000 <= said * DIFFERENCE_PPM_MAX:
+            return price
+    raise BadFrame("accurate value differs from the rounded one")
+
+
+def slashed(symbol: str) -> str:
+    """Return a symbol as keys of Chainlink spell it: `btcusd` → `btc/usd`. Raises BadFrame."""
+    plain = symbol.lower().replace("-", "/")
+    if "/" in plain:
+        return plain
+    quote = next((one for one in QUOTES if plain.endswith(one) and plain != one), "")
+    if not quote:
+        raise BadFrame("symbol not readable", plain[:40])
+    return f"{plain.removesuffix(quote)}/{quote}"
 
 
 def iso_ns(text: str) -> int:

@@ -16,16 +16,20 @@ from engine.domain.events import Event
 from engine.feeds.bad_frame import UNREADABLE, BadFrame
 from engine.feeds.counts import FeedCounts
 from engine.feeds.reference.prices import (
+    CHAINLINK_DECIMALS,
     MS_NS,
     SECOND_NS,
     Latest,
+    accurate_e8,
     iso_ns,
     price_e8,
     scaled_e8,
+    slashed,
 )
 
-CHAINLINK_DECIMALS = 18
-"""`full_accuracy_value` of the Chainlink topic counts 1e-18."""
+EQUITIES = "equity_prices"
+TWAP_TOPICS = {"crypto_prices_twap_thirty": 30, "crypto_prices_twap_sixty": 60}
+"""Topics of Chainlink's means → over how many seconds."""
 
 T = TypeVar("T")
 
@@ -67,6 +71,7 @@ class RtdsPayload(msgspec.Struct, gc=False):
     symbol: str
     timestamp: int = 0
     full_accuracy_value: str = ""
+    value: msgspec.Raw = msgspec.Raw()
     data: list[RtdsPoint] | None = None
 
 
@@ -75,6 +80,25 @@ class RtdsFrame(msgspec.Struct, gc=False):
 
     topic: str
     payload: RtdsPayload
+
+
+class PolyboltPayload(msgspec.Struct, gc=False):
+    """A price of the newer relay; `window_seconds` where it is a mean."""
+
+    symbol: str
+    timestamp: int = 0
+    source: str = "chainlink"
+    full_accuracy_value: str = ""
+    value: msgspec.Raw = msgspec.Raw()
+    window_seconds: int = 0
+
+
+class PolyboltFrame(msgspec.Struct, gc=False):
+    """A message of the newer relay; what has no channel answers a request."""
+
+    channel: str = ""
+    dropped: int = 0
+    payload: msgspec.Raw = msgspec.Raw()
 
 
 class PythPrice(msgspec.Struct, gc=False):
@@ -108,11 +132,14 @@ class ReferenceCore:
         self._binance_bare = msgspec.json.Decoder(BinanceTrade).decode
         self._coinbase = msgspec.json.Decoder(CoinbaseFrame).decode
         self._rtds = msgspec.json.Decoder(RtdsFrame).decode
+        self._polybolt = msgspec.json.Decoder(PolyboltFrame).decode
+        self._polybolt_payload = msgspec.json.Decoder(PolyboltPayload).decode
         self._pyth = msgspec.json.Decoder(PythFrame).decode
         self.sources: dict[str, Callable[[bytes], list[Event]]] = {
             "binance": self._read_binance,
             "coinbase": self._read_coinbase,
             "rtds": self._read_rtds,
+            "polybolt": self._read_polybolt,
             "pyth": self._read_pyth,
         }
 
@@ -153,12 +180,17 @@ class ReferenceCore:
         """Read an update, or the newest point of a backlog: history told now would be no news."""
         message = _decode(self._rtds, frame)
         payload = message.payload
-        if message.topic not in {"crypto_prices", "crypto_prices_chainlink"}:
+        if message.topic in TWAP_TOPICS and payload.data is None:
+            key = f"chainlink-twap{TWAP_TOPICS[message.topic]}:{slashed(payload.symbol)}"
+            price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
+            return self._latest.tell(key, price, _ms(payload.timestamp))
+        if message.topic not in {"crypto_prices", "crypto_prices_chainlink", EQUITIES}:
             raise BadFrame("unknown topic", message.topic)
         # The backlog of the Chainlink topic comes under the other topic's name: only Chainlink
         # writes its symbols with a slash.
         chainlink = "/" in payload.symbol
-        key = f"{'chainlink' if chainlink else 'rtds-binance'}:{_symbol(payload.symbol)}"
+        relayed = "rtds-equity" if message.topic == EQUITIES else "rtds-binance"
+        key = f"{'chainlink' if chainlink else relayed}:{_symbol(payload.symbol)}"
         if payload.data is not None:
             if not payload.data:
                 return []
@@ -171,6 +203,25 @@ class ReferenceCore:
         else:
             price = price_e8(text)
         return self._latest.tell(key, price, _ms(payload.timestamp))
+
+    def _read_polybolt(self, frame: bytes) -> list[Event]:
+        """Read a price or a mean of Chainlink; other providers' prices settle nothing here."""
+        message = _decode(self._polybolt, frame)
+        if message.dropped:
+            self.counts.gaps += 1
+        if not message.channel:
+            return []
+        if message.channel not in {"price.crypto", "price.crypto.twap"}:
+            raise BadFrame("unknown channel", message.channel)
+        payload = _decode(self._polybolt_payload, bytes(message.payload))
+        if payload.source != "chainlink":
+            return []
+        mean = message.channel.endswith("twap")
+        if mean and not payload.window_seconds:
+            raise BadFrame("mean without its window")
+        name = f"chainlink-twap{payload.window_seconds}" if mean else "chainlink"
+        price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
+        return self._latest.tell(f"{name}:{slashed(payload.symbol)}", price, _ms(payload.timestamp))
 
     def _read_pyth(self, frame: bytes) -> list[Event]:
         events: list[Event] = []

@@ -23,6 +23,7 @@ from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.venue import Venue
 from tests.fakes.polymarket.web import VENUE, Handler, answer, closed, refused
 from tests.fakes.polymarket.ws_market import MarketHub
+from tests.fakes.polymarket.ws_prices import PRICES, Prices
 from tests.fakes.polymarket.ws_user import UserHub
 
 CONTROL = "/__fake__"
@@ -39,6 +40,8 @@ def make_app(venue: Venue) -> web.Application:
     app[control.HUBS] = hubs = control.Hubs(market=MarketHub(venue), user=UserHub(venue))
     app.router.add_get("/ws/market", hubs.market.serve)
     app.router.add_get("/ws/user", hubs.user.serve)
+    app[PRICES] = Prices(venue.settings.seed)
+    app.add_routes(app[PRICES].routes())
     for room in (control, rest_clob, rest_account, rest_orders, rest_data, relayer, rest_gamma):
         app.add_routes(room.routes)
     app.cleanup_ctx.append(ticking)
@@ -72,6 +75,7 @@ async def journaled(request: web.Request, handler: Handler) -> web.StreamRespons
         "method": request.method,
         "path": request.path,
         "query": dict(request.query),
+        "signed": any(name.upper().startswith("POLY") for name in request.headers),
     }
     if not request.path.startswith(CONTROL):
         venue.journal.append(row)

@@ -82,6 +82,9 @@ def market_row(venue: Venue, market: Listed) -> Row:
             "takerOnly": True,
             "rebateRate": float(market.rebate_rate),
         }
+    if market.series:
+        asset = market.series.partition("-")[0]
+        row["resolutionSource"] = f"https://data.chain.link/streams/{asset}-usd"
     if market.rewards is not None:
         row["rewardsMinSize"], row["rewardsMaxSpread"] = market.rewards
     if market.closed_ns is not None:

@@ -16,6 +16,7 @@ from tests.fakes.polymarket.control import HUBS, Hubs
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.settings import Settings
 from tests.fakes.polymarket.venue import Venue
+from tests.fakes.polymarket.ws_prices import PRICES, Prices
 
 HOST = "127.0.0.1"
 
@@ -27,6 +28,7 @@ class Served:
     venue: Venue
     port: int
     hubs: Hubs
+    prices: Prices
 
     @property
     def url(self) -> str:
@@ -74,7 +76,7 @@ async def serving(
     await site.start()
     try:
         port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        yield Served(venue, port, app[HUBS])
+        yield Served(venue, port, app[HUBS], app[PRICES])
     finally:
         await runner.cleanup()
 
