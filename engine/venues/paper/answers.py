@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.domain.effects import QueryFills
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -43,7 +44,7 @@ def fills(floor: Floor, since_ns: int) -> FillsListed | QueryFailed:
     if since_ns <= floor.fills_dropped_ns:
         return QueryFailed(
             account=floor.account,
-            question="fills",
+            question=QueryFills.__name__,
             order=None,
             reason=f"fills up to {floor.fills_dropped_ns} ns are no longer kept",
         )

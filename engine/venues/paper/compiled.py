@@ -7,18 +7,17 @@ The book itself is read once and then followed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.domain.instruments import Kind, Side
 from engine.venues.paper import kernel
-from engine.venues.paper.columns import ASK, BID, OP, OTHER, SIZE_MAX, WIDTH
+from engine.venues.paper.columns import ASK, BID, SIZE_MAX
 from engine.venues.paper.kernel import DESK_MAX, FACTS, TOUCHED_MAX
 from engine.venues.paper.market import Market
 from engine.venues.paper.queue import OwnLevel
-from engine.venues.paper.settings import FillModel
 
 PRICES_MAX = 100_000
 """Largest price a book of this path may have, in increments."""
@@ -26,15 +25,12 @@ PRICES_MAX = 100_000
 UNHEARD = -1
 """In the facts: nothing of the kind was heard; no row."""
 
-MODELS = {
-    FillModel.PESSIMISTIC: kernel.PESSIMISTIC,
-    FillModel.REALISTIC: kernel.REALISTIC,
-    FillModel.OPTIMISTIC: kernel.OPTIMISTIC,
-}
 SIDES = (Side.BUY, Side.SELL)
 
 Ints = NDArray[np.int64]
 Changes = list[tuple[Side, int, int]]
+Advance = Callable[[Ints, Ints, Ints], bool]
+"""`kernel.advance`, as it stands there or compiled; its arrays are contiguous."""
 Watch = tuple[int, int, int]
 """(whether it was ever woken, twice the mid it was woken for, by which move it is)."""
 
@@ -42,9 +38,10 @@ Watch = tuple[int, int, int]
 class CompiledMarket:
     """The arrays of one binary instrument, whose prices are bounded."""
 
-    def __init__(self, market: Market, model: FillModel) -> None:
+    def __init__(self, market: Market, percent: int, advance: Advance = kernel.advance) -> None:
         self.market = market
-        self._model = MODELS[model]
+        self._advance = advance
+        self._percent = percent
         self._grid, self._desk = _arrays(market.instrument.one + 1 if self.suits(market) else 1)
         self._touched = self._desk[DESK_MAX:].reshape((TOUCHED_MAX, 4))
         self._best = (UNHEARD, UNHEARD)
@@ -87,7 +84,7 @@ class CompiledMarket:
             self._desk[: len(desk)] = desk
         except OverflowError:
             return False
-        if not kernel.advance(self._grid, self._desk, rows):
+        if not self._advance(self._grid, self._desk, rows):
             return False
         self.facts = facts = self._desk[: len(desk)].tolist()
         self._best = (facts[kernel.BEST_BID], facts[kernel.BEST_ASK])
@@ -105,7 +102,7 @@ class CompiledMarket:
         levels_at = FACTS + kernel.WATCH * len(watches)
         aheads_at = levels_at + kernel.LEVEL * (len(market.bids) + len(market.asks))
         stated = [
-            self._model, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
+            self._percent, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
             0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns, levels_at, aheads_at, 0, 0,
         ]  # fmt: skip
         for watch in watches:
@@ -150,16 +147,6 @@ class CompiledMarket:
                 del known[price]
         market.book.apply(changes)
         return changes
-
-
-def compile_now() -> None:
-    """Have everything compiled, or read from where it is kept: seconds the first time."""
-    grid, desk = _arrays(1)
-    desk[kernel.FOLLOW] = UNHEARD
-    desk[kernel.LEVELS_AT : kernel.END_AT + 1] = FACTS
-    rows = np.zeros((1, WIDTH), np.int64)
-    rows[0, OP] = OTHER
-    kernel.advance(grid, desk, rows)
 
 
 def _arrays(prices: int) -> tuple[Ints, Ints]:

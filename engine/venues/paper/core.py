@@ -44,7 +44,7 @@ from engine.venues.paper.floor import Floor
 from engine.venues.paper.market import Market
 from engine.venues.paper.records import Audit
 from engine.venues.paper.requests import Requests
-from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
+from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
 CANCELS_MAX = 1_000
 """Most orders in one cancel request, as at the venue."""
@@ -58,7 +58,7 @@ class PaperVenue:
     def __init__(self, account: AccountId, settings: PaperSettings) -> None:
         self._account = account
         self._settings = settings
-        self._model = settings.model
+        self._percent = settings.ahead_percent
         self._agenda = Agenda()
         self._floor = Floor(account, settings, self._agenda)
         self._entry = Entry(self._floor, settings, self._agenda)
@@ -137,7 +137,7 @@ class PaperVenue:
             if market is None:
                 self._floor.audit.orphans += 1
             elif market.bids or market.asks or market.taken_bids or market.taken_asks:
-                market.changed(event, self._model, now_ns)
+                market.changed(event, self._percent, now_ns)
             elif not market.closed:
                 market.book.apply(event.changes)
             if not self._out:
@@ -164,9 +164,9 @@ class PaperVenue:
         return self._markets.get(instrument)
 
     @property
-    def model(self) -> FillModel:
-        """What is assumed where the recording cannot tell."""
-        return self._model
+    def ahead_percent(self) -> int:
+        """Which share of the cancels comes from ahead of us, as `queue` counts it."""
+        return self._percent
 
     # -- restarts ----------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class PaperVenue:
         if market is None:
             self._floor.audit.orphans += 1
         elif not market.closed:
-            market.replaced(event, self._model, now_ns)
+            market.replaced(event, self._percent, now_ns)
 
     def _printed(self, event: TradePrinted, now_ns: int) -> None:
         market = self._markets.get(event.instrument)

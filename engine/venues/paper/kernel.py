@@ -2,15 +2,13 @@
 
 The twin of `Market.changed`, `OwnLevel.shown`, `allot` and the desk's rule of the moved mid; a
 differential test holds the two together. It stops *before* an event in which one of our orders
-could fill, or that it does not know, and *after* one that wakes somebody. All in one file: what is
-compiled is kept, and made anew only when its own file changes (edit `columns` = touch this one).
+could fill, or that it does not know, and *after* one that wakes somebody. Written in the part of
+Python that numba compiles; as it stands here it runs as well, only slowly.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-import numba
 
 from engine.venues.paper.columns import (
     ASK,
@@ -28,7 +26,7 @@ from engine.venues.paper.columns import (
 
 Ints = Any  # an int64 array: the compiler sees its type, the checker does not
 
-MODEL, BEST_BID, BEST_ASK, MID2, MID2_KNOWN, TWO_SIDED_NS, PROOF_NS, LAST_TRADE = range(8)
+PERCENT, BEST_BID, BEST_ASK, MID2, MID2_KNOWN, TWO_SIDED_NS, PROOF_NS, LAST_TRADE = range(8)
 PRINTS, EVENTS, LAST_NS, TOUCHED, WOKE, NEXT, FOLLOW, STOP_NS = range(8, 16)
 LEVELS_AT, AHEADS_AT, TAKEN_AT, END_AT = range(16, 20)
 """Facts, at the head of `desk`. A best price of -1 = that side is empty. NEXT is the row to begin
@@ -52,8 +50,6 @@ DESK_MAX = 2048
 TOUCHED_MAX, TOUCH = 512, 4
 """Levels that may change between two wakes, four numbers each: side, price, size, taken."""
 
-PESSIMISTIC, REALISTIC, OPTIMISTIC = range(3)
-
 PRINT_NS_MAX = 1_000_000_000
 """As in `queue`; the tests hold them together."""
 CHANGES_MAX = 64
@@ -63,9 +59,8 @@ PLAIN_FACTOR_MAX = 3_000_000_000
 """Two factors up to here have a product that fits into 64 bits."""
 
 
-@numba.njit(cache=True)
 def share(part: int, of: int, whole: int) -> int:
-    """Return ⌊part · of / whole⌋ for part and of in [0, whole], whole ≤ 2^53, exactly."""
+    """Return ⌊part · of / whole⌋ for part ≤ 2^53, of ≤ whole < 2^60, part ≤ whole, exactly."""
     if part <= PLAIN_FACTOR_MAX and of <= PLAIN_FACTOR_MAX:
         return part * of // whole
     quotient = 0
@@ -84,21 +79,20 @@ def share(part: int, of: int, whole: int) -> int:
     return quotient
 
 
-@numba.njit(cache=True)
-def ahead_after(model: int, ahead: int, standing: int, after: int) -> int:
+def ahead_after(percent: int, ahead: int, standing: int, after: int) -> int:
     """Return the volume ahead after cancels, as `queue.ahead_after`."""
     ahead = min(ahead, standing)
     cancelled = standing - after
     if ahead == 0 or cancelled == 0:
         return ahead
-    if model == PESSIMISTIC:
-        return min(ahead, after)
-    if model == REALISTIC:
-        return ahead - share(cancelled, ahead, standing)
-    return max(0, ahead - cancelled)
+    behind = standing - ahead
+    gone = 0 if percent <= 0 else cancelled
+    if 0 < percent < 100:
+        weight = ahead * percent
+        gone = share(cancelled, weight, weight + behind * (100 - percent))
+    return ahead - min(max(gone, cancelled - behind, 0), ahead, cancelled)
 
 
-@numba.njit(cache=True)
 def shown(desk: Ints, at: int, before: int, after: int, now_ns: int) -> None:
     """Move the queues of one of our levels for its new size, as `OwnLevel.shown`."""
     printed = desk[at + PRINTED]
@@ -110,11 +104,10 @@ def shown(desk: Ints, at: int, before: int, after: int, now_ns: int) -> None:
         printed -= explained
         standing = before - explained
         for place in range(desk[at + FROM], desk[at + TO]):
-            desk[place] = ahead_after(desk[MODEL], desk[place], standing, after)
+            desk[place] = ahead_after(desk[PERCENT], desk[place], standing, after)
     desk[at + PRINTED] = min(printed, after)
 
 
-@numba.njit(cache=True)
 def set_level(grid: Ints, desk: Ints, side: int, price: int, size: int) -> None:
     """Set the displayed size of a level and keep the best price, as `Book.change`."""
     had = grid[BOOK, side, price]
@@ -131,7 +124,6 @@ def set_level(grid: Ints, desk: Ints, side: int, price: int, size: int) -> None:
         desk[BEST_BID + side] = price if 0 <= price < grid.shape[2] else -1
 
 
-@numba.njit(cache=True)
 def touch(grid: Ints, desk: Ints, side: int, price: int) -> None:
     """Note, once, that a level's size or what is taken of it may differ from the plain book."""
     if grid[MARK, side, price] == 0:
@@ -141,7 +133,6 @@ def touch(grid: Ints, desk: Ints, side: int, price: int) -> None:
         desk[TOUCHED] += 1
 
 
-@numba.njit(cache=True)
 def end_of(rows: Ints, first: int, width: int) -> int:
     """Return the row after an event, or 0 where the plain path must take it."""
     for place in range(first, min(len(rows), first + CHANGES_MAX)):
@@ -157,7 +148,6 @@ def end_of(rows: Ints, first: int, width: int) -> int:
     return 0
 
 
-@numba.njit(cache=True)
 def change(grid: Ints, desk: Ints, rows: Ints, first: int, end: int) -> None:
     """Hear level changes, as `Market.changed` and `MarketCache.changed` do."""
     now_ns = rows[first, AT_NS]
@@ -178,7 +168,6 @@ def change(grid: Ints, desk: Ints, rows: Ints, first: int, end: int) -> None:
         desk[TWO_SIDED_NS] = now_ns
 
 
-@numba.njit(cache=True)
 def fills(desk: Ints, side: int, price: int, size: int) -> bool:
     """Say whether a print might fill one of ours on the side it hit."""
     for at in range(desk[LEVELS_AT], desk[AHEADS_AT], LEVEL):
@@ -194,7 +183,6 @@ def fills(desk: Ints, side: int, price: int, size: int) -> bool:
     return False
 
 
-@numba.njit(cache=True)
 def prints(grid: Ints, desk: Ints, rows: Ints, place: int) -> bool:
     """Hear a print that fills none of ours, as `Floor.printed`; False = it might, nothing done."""
     side = BID if rows[place, OP] == SOLD else ASK
@@ -217,7 +205,6 @@ def prints(grid: Ints, desk: Ints, rows: Ints, place: int) -> bool:
     return True
 
 
-@numba.njit(cache=True)
 def wakes(desk: Ints) -> bool:
     """Say whether the mid moved far enough for anybody, as `Desk` does."""
     if not desk[MID2_KNOWN]:
@@ -230,7 +217,6 @@ def wakes(desk: Ints) -> bool:
     return False
 
 
-@numba.njit(cache=True)
 def enter(grid: Ints, desk: Ints) -> None:
     """Enter our levels and what is taken in the grid."""
     for at in range(desk[LEVELS_AT], desk[AHEADS_AT], LEVEL):
@@ -239,7 +225,6 @@ def enter(grid: Ints, desk: Ints) -> None:
         grid[GONE, desk[at], desk[at + 1]] = desk[at + 2]
 
 
-@numba.njit(cache=True)
 def leave(grid: Ints, desk: Ints) -> None:
     """Write down what the touched levels show now, and leave only the book in the grid."""
     for at in range(DESK_MAX, DESK_MAX + TOUCH * desk[TOUCHED], TOUCH):
@@ -252,7 +237,6 @@ def leave(grid: Ints, desk: Ints) -> None:
         grid[OWN, desk[at + SIDE], desk[at + PRICE_AT]] = 0
 
 
-@numba.njit(cache=True)
 def hear(grid: Ints, desk: Ints, rows: Ints, first: int) -> int:
     """Hear one event; return the row after it, or 0 where the plain path must take it."""
     end = end_of(rows, first, grid.shape[2])
@@ -264,7 +248,6 @@ def hear(grid: Ints, desk: Ints, rows: Ints, first: int) -> int:
     return end
 
 
-@numba.njit(cache=True)
 def advance(grid: Ints, desk: Ints, rows: Ints) -> bool:
     """Hear rows from NEXT on while nothing is due before STOP_NS; the facts say how far it came.
 

@@ -7,7 +7,6 @@ from engine.domain.events import BookChanged, BookReplaced, TradePrinted
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.venues.paper.account import Holding, Pocket, Purse
 from engine.venues.paper.queue import OwnLevel, Resting
-from engine.venues.paper.settings import FillModel
 
 _BUY = Side.BUY
 
@@ -122,7 +121,7 @@ class Market:
 
     # -- the feed ----------------------------------------------------------------------------------
 
-    def changed(self, event: BookChanged, model: FillModel, now_ns: int) -> None:
+    def changed(self, event: BookChanged, percent: int, now_ns: int) -> None:
         """Apply level changes; queues move where we stand, taken size is refreshed."""
         book = self.book
         for side, price, size in event.changes:
@@ -131,7 +130,7 @@ class Market:
             else:
                 own, taken, levels = self.asks, self.taken_asks, book.asks
             if price in own:
-                own[price].shown(levels.get(price, 0), size, model, now_ns)
+                own[price].shown(levels.get(price, 0), size, percent, now_ns)
             if price in taken:
                 del taken[price]
             if size > 0 and price in levels:
@@ -139,7 +138,7 @@ class Market:
             else:
                 book.change(side, price, size)
 
-    def replaced(self, event: BookReplaced, model: FillModel, now_ns: int) -> None:
+    def replaced(self, event: BookReplaced, percent: int, now_ns: int) -> None:
         """Load a snapshot: for our levels it is one more change; all taken size is refreshed."""
         book = self.book
         bids_before, asks_before = book.bids, book.asks
@@ -149,7 +148,7 @@ class Market:
             (self.asks, asks_before, book.asks),
         ):
             for price, level in own.items():
-                level.shown(before.get(price, 0), after.get(price, 0), model, now_ns)
+                level.shown(before.get(price, 0), after.get(price, 0), percent, now_ns)
         self.taken_bids.clear()
         self.taken_asks.clear()
         self.snapshot = True

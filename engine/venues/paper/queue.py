@@ -11,20 +11,22 @@ traded volume the book has not shown yet, and `after` the new displayed size of 
 
 and of `cancelled` the model takes from ahead of us, all in whole size increments:
 
-    pessimistic   max(0, cancelled − (standing − ahead))     behind us first: min(ahead, after) stay
-    realistic     ⌊cancelled · ahead / standing⌋             in proportion to the position
-    optimistic    min(ahead, cancelled)                      ahead of us first
+    least   max(0, cancelled − behind)                            behind us first
+    gone    ⌊cancelled · ahead · w / (ahead · w + behind · (100 − w))⌋
+    most    min(ahead, cancelled)                                 ahead of us first
 
-For equal inputs ahead(pessimistic) ≥ ahead(realistic) ≥ ahead(optimistic), and each formula is
-monotone in `ahead`, so the order holds for ever. Increases join behind us. Volume printed more than
-`PRINT_NS_MAX` ago without a fall is forgotten: other orders joined at the same moment.
+with behind = standing − ahead, and `gone` within `least` and `most`. The weight w, in percent, is
+the model: 0 pessimistic, 100 optimistic, between them the realistic one; 50 takes in proportion to
+the position. `gone` grows with w, and never faster than `ahead`: so for equal inputs the queues of
+two weights keep their order for ever, and so do two orders at one level. Increases join behind us.
+Volume printed more than `PRINT_NS_MAX` ago without a fall is forgotten: other orders joined at the
+same moment.
 """
 
 from __future__ import annotations
 
 from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.orders import Order, OrderState
-from engine.venues.paper.settings import FillModel
 
 PRINT_NS_MAX = 1_000_000_000
 """How long a print waits for the fall of its level; venues send both within milliseconds."""
@@ -86,8 +88,8 @@ class OwnLevel:
         self.printed += size
         self.printed_ns = now_ns
 
-    def shown(self, before: int, after: int, model: FillModel, now_ns: int) -> None:
-        """Move the queue for a new displayed size of this level."""
+    def shown(self, before: int, after: int, percent: int, now_ns: int) -> None:
+        """Move the queue for a new displayed size of this level; `percent` is the weight w."""
         printed = self.printed
         if printed and now_ns - self.printed_ns > PRINT_NS_MAX:
             printed = 0
@@ -97,22 +99,22 @@ class OwnLevel:
             printed -= explained
             standing = before - explained
             for resting in self.orders:
-                resting.ahead = ahead_after(model, resting.ahead, standing, after)
+                resting.ahead = ahead_after(percent, resting.ahead, standing, after)
         # A later fall cannot be larger than what is displayed now.
         self.printed = min(printed, after)
 
 
-def ahead_after(model: FillModel, ahead: int, standing: int, after: int) -> int:
+def ahead_after(percent: int, ahead: int, standing: int, after: int) -> int:
     """Return the volume ahead after cancels took a level from `standing` to `after`."""
     ahead = min(ahead, standing)
     cancelled = standing - after
     if not ahead or not cancelled:
         return ahead
-    if model is FillModel.PESSIMISTIC:
-        return min(ahead, after)
-    if model is FillModel.REALISTIC:
-        return ahead - cancelled * ahead // standing
-    return max(0, ahead - cancelled)
+    behind = standing - ahead
+    weight = ahead * percent
+    whole = weight + behind * (100 - percent)
+    gone = cancelled * weight // whole if whole else cancelled
+    return ahead - min(max(gone, cancelled - behind, 0), ahead, cancelled)
 
 
 def allot(

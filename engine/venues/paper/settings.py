@@ -16,6 +16,12 @@ LATENCY_MS_MAX = 60_000
 """Longest latency or delay that may be set: one minute."""
 
 
+CANCELS_AHEAD_PERCENT = 47
+"""What `PaperSettings.cancels_ahead_percent` is where nobody sets it: 47.0, 95 % interval 45.0 to
+48.7, of 27,047 cancels in the demo exchange, by `python -m engine demo compare --days 20 --seed 1`.
+"""
+
+
 class FillModel(StrEnum):
     """What is assumed where the recording cannot tell (queue position, sizes, sides).
 
@@ -25,7 +31,7 @@ class FillModel(StrEnum):
     PESSIMISTIC = "pessimistic"
     """Cancels come from behind us first; trades of unknown size or side do not count."""
     REALISTIC = "realistic"
-    """Cancels come from ahead and behind in proportion; unknown trades do not count."""
+    """Cancels come from ahead and behind as a share says; unknown trades do not count."""
     OPTIMISTIC = "optimistic"
     """Cancels come from ahead of us first; a trade of unknown size fills us wholly."""
 
@@ -52,10 +58,21 @@ class PaperSettings(Settings):
     An order whose removal would already be past is refused with `invalid expiration`.
     """
     model: FillModel = FillModel.REALISTIC
+    cancels_ahead_percent: Annotated[int, Field(ge=0, le=100)] = CANCELS_AHEAD_PERCENT
+    """Of the realistic model alone: how readily what stands ahead of us is cancelled; what stands
+    behind, 100 less this. 50 = both alike, in proportion to their sizes.
+    """
     starting_cash: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(
         default_factory=lambda: {"USD": 1000.0}
     )
     """Cash at the first start, units per currency."""
+
+    @property
+    def ahead_percent(self) -> int:
+        """Return the share `queue` counts with: none and all of it are the two other models'."""
+        if self.model is FillModel.REALISTIC:
+            return self.cancels_ahead_percent
+        return 0 if self.model is FillModel.PESSIMISTIC else 100
 
     def starting_micro(self) -> dict[str, int]:
         """Return the starting cash in micro-units, rounded to the nearest one."""

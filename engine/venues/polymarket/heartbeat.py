@@ -13,6 +13,10 @@ STRANGE_MAX = 2
 """Refusals nothing explains before we are sure of a second writer."""
 
 
+class SecondWriter(AuthRefused):
+    """Another program beats with our key: it may place and cancel beside us."""
+
+
 class Beats:
     """One API key's chain."""
 
@@ -36,7 +40,7 @@ class Beats:
         self._excused = True
 
     def refused(self, expected: str) -> None:
-        """Take the id the venue waits for. Raises AuthRefused where somebody else is beating."""
+        """Take the id the venue waits for. Raises SecondWriter where somebody else is beating."""
         self.next_id = expected
         again, self._again = self._again, True
         if self._excused:
@@ -44,7 +48,7 @@ class Beats:
             return
         self._strange += 1
         if again or self._strange >= STRANGE_MAX:
-            raise AuthRefused(
+            raise SecondWriter(
                 "another program sends heartbeats with this API key: stop it, or give this engine "
                 "a key of its own"
             )

@@ -30,6 +30,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument: Instrument
     separator: bytes
+    """Of the domain; empty = the venue has not been asked for its terms yet."""
 
     @property
     def condition(self) -> str:
@@ -64,10 +65,27 @@ class Memory:
         self._tokens[tokens[0]] = (market, Leg.YES)
         self._tokens[tokens[1]] = (market, Leg.NO)
 
+    def tell(self, instrument: Instrument) -> None:
+        """Know a market's tokens and grid; the domain asked before stays good for its tokens."""
+        if instrument.tokens is None:
+            return
+        known = self._markets.get(instrument.id)
+        same = known is not None and (
+            (known.instrument.tokens, known.instrument.protocol)
+            == (instrument.tokens, instrument.protocol)
+        )
+        separator = known.separator if known is not None and same else b""
+        self.keep(Market(instrument=instrument, separator=separator))
+
+    def listed(self, instrument: InstrumentId) -> bool:
+        """Say whether orders in a market can be signed."""
+        found = self._markets.get(instrument)
+        return found is not None and bool(found.separator)
+
     def market(self, instrument: InstrumentId) -> Market:
         """Return a market. Raises NotSent where nobody listed it."""
         found = self._markets.get(instrument)
-        if found is None:
+        if found is None or not found.separator:
             raise NotSent(f"{instrument} was not listed with the adapter: its terms are unknown")
         return found
 

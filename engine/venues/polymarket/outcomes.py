@@ -114,7 +114,7 @@ def raise_common(refusal: Refusal) -> None:
         raise Throttled(text, refusal.retry_after_ns or THROTTLED_NS)
     mode = mode_of(refusal)
     if mode is not None:
-        raise VenueClosed(text, mode)
+        raise VenueClosed(text, mode, refusal.retry_after_ns)
     if refusal.status == 401:
         raise AuthRefused(f"{text}. Check the API key, and the clock of this machine")
     if refusal.status == 403:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.venues.polymarket import outcomes
 from engine.venues.polymarket.heartbeat import Beats
@@ -14,7 +16,7 @@ PATH = "/v1/heartbeats"
 async def beat(wire: Wire, beats: Beats) -> None:
     """Send one beat, and a second one at once where the venue names another id.
 
-    Raises AuthRefused where a second program beats with this key, and what a question raises.
+    Raises SecondWriter where a second program beats with this key, and what a question raises.
     """
     for _ in range(2):
         body = f'{{"heartbeat_id":"{beats.next_id}"}}'.encode()
@@ -26,7 +28,7 @@ async def beat(wire: Wire, beats: Beats) -> None:
         except Refusal as refusal:
             beats.lost()
             outcomes.question_refused(refusal)
-        except PitbossError:
+        except (PitbossError, asyncio.CancelledError):
             beats.lost()
             raise
         next_id = answer.get("heartbeat_id") if isinstance(answer, dict) else None

@@ -9,10 +9,13 @@ the account is opened step by step. Pinned exactly; its private parts are used h
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -50,6 +53,27 @@ CHATTY = ("hpack", "httpcore", "httpx")
 """Libraries that write request headers, and so our API key, to their debug logs."""
 
 
+@functools.cache
+def _tls(**_: object) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+@contextlib.contextmanager
+def _one_tls() -> Iterator[None]:
+    """Let the clients made meanwhile share one TLS context.
+
+    The SDK opens fourteen and takes none from outside; each would read every certificate of the
+    world anew, 50 ms in which the loop stands still.
+    """
+    module: Any = httpx._transports.default  # noqa: SLF001 - there is no public door
+    own = module.create_ssl_context
+    module.create_ssl_context = _tls
+    try:
+        yield
+    finally:
+        module.create_ssl_context = own
+
+
 class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the venue is. Empty = the SDK's own production address."""
 
@@ -58,6 +82,7 @@ class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     data: str = ""
     relayer: str = ""
     rpc: str = ""
+    user_ws: str = ""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +106,8 @@ class Wire:
         self.on_rate: Callable[[Lane, Rate], None] | None = None
         """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
         config = ctx.environment_config
+        self._credentials = ctx.credentials
+        self.user_url = str(config.clob_user_ws_url)
         self.wallet = str(ctx.wallet)
         self.signer = str(ctx.signer.address)
         self.signature_type = signature_type_for(ctx.wallet_type)
@@ -108,7 +135,13 @@ class Wire:
         """
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        config = _config(hosts or Hosts())
+        with _one_tls():
+            return await cls._open(credentials, now_ns=now_ns, config=_config(hosts or Hosts()))
+
+    @classmethod
+    async def _open(
+        cls, credentials: Credentials, *, now_ns: Callable[[], int], config: Any
+    ) -> Self:
         environment = create_environment(name="venue", config=config)
         api = credentials.api()
         if api is None:
@@ -155,6 +188,12 @@ class Wire:
         await self._safety.close()
         await self._client.close()
 
+    def login(self) -> bytes:
+        """Return the sign-in frame of the user channel, for all markets; it holds the secret."""
+        key = self._credentials
+        auth = {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
+        return json.dumps({"type": "user", "auth": auth}).encode()
+
     async def post(self, path: str, body: bytes, *, lane: Lane = Lane.SAFETY) -> Any:
         """Send compact JSON. Raises Refusal, NotSent, OutcomeUnknown."""
         # The SDK writes the same compact JSON from the same values: exactly these bytes leave.
@@ -185,6 +224,8 @@ class Wire:
 
 def _config(hosts: Hosts) -> Any:
     given = {f"{name}_url": url for name, url in msgspec.structs.asdict(hosts).items() if url}
+    if "user_ws_url" in given:
+        given["clob_user_ws_url"] = given.pop("user_ws_url")
     return dataclasses.replace(PRODUCTION_CONFIG, **given)
 
 

@@ -8,57 +8,42 @@ and by `fills`; an accepted order may have matched already.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Self
 
 from engine.domain.effects import CancelScope
 from engine.domain.events import (
-    BalancesListed,
     CancelRefused,
     CancelUnanswered,
-    FillsListed,
-    OpenOrdersListed,
     OrderCancelled,
-    OrderNotFound,
-    OrderReported,
-    PositionsListed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId, Instrument
-from engine.domain.orders import Identity, Order, OrderType
-from engine.errors import BadInput, PitbossError
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.orders import Identity, Order
+from engine.errors import PitbossError
 from engine.venues.door import Capabilities, Named, Prepared
 from engine.venues.polymarket import outcomes
+from engine.venues.polymarket.asking import Asking
+from engine.venues.polymarket.capable import CAPABILITIES
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.heartbeat import Beats
-from engine.venues.polymarket.listings import clob_rows, data_rows
 from engine.venues.polymarket.markets import market_of
 from engine.venues.polymarket.memory import Memory, condition_of
 from engine.venues.polymarket.outcomes import Refusal
 from engine.venues.polymarket.pace import TIERS, Tier
 from engine.venues.polymarket.preparing import Preparer
 from engine.venues.polymarket.pulse import beat
-from engine.venues.polymarket.rows import Reader, balance_micro, holding, order_report, trade_fills
+from engine.venues.polymarket.rows import Reader
 from engine.venues.polymarket.sdk import Hosts, Wire
 from engine.venues.polymarket.sending import Places
 from engine.venues.polymarket.signing import Signer
+from engine.venues.polymarket.user_frames import UserFrames
+from engine.venues.polymarket.user_socket import UserSocket
 
-S = 1_000_000_000
-CURRENCY = "pUSD"
 CANCELS_MAX = 1_000
 """Most orders the venue cancels in one request, whatever the SDK allows."""
-FILLS_OVERLAP_S = 120
-"""How far a listing of fills reaches behind what was asked: the venue's index lags."""
-
-CAPABILITIES = Capabilities(
-    heartbeat=True,
-    cancel_after=False,
-    batch_max=1,
-    settles=True,
-    order_types=frozenset(OrderType),
-)
 
 
-class PolymarketVenue:
+class PolymarketVenue(Asking):
     """One account's door. Every call but `prepare` and `remember` does I/O."""
 
     def __init__(
@@ -111,7 +96,7 @@ class PolymarketVenue:
     def reopens_ns(self) -> int | None:
         """When a closed venue may be tried again: nobody tells that it opened. None = it is open.
 
-        Whoever drives the account gives its gateway `ModeChanged(OPEN)` then.
+        `VenueClosed` carries the venue's own hint; the gateway tries again by itself after it.
         """
         return self._places.closing.retry_ns
 
@@ -123,10 +108,21 @@ class PolymarketVenue:
         body = await self._asked(self._wire.get(f"/clob-markets/{condition}"))
         self._memory.keep(market_of(instrument, body, self._wire.exchanges))
 
-    def remember(self, orders: Sequence[Named]) -> None:
-        """Know the names the journal has: without them their fills are a stranger's."""
-        for named in orders:
-            self._memory.name(named.identity, named.order)
+    def know(self, instrument: Instrument) -> None:
+        """Know which tokens are whose, and its grid of now; its terms are `list_market`'s to ask.
+
+        Without it nobody can tell what a fill in this market is of.
+        """
+        self._memory.tell(instrument)
+
+    def lists(self, instrument: InstrumentId) -> bool:
+        """Say whether orders in this market can be signed."""
+        return self._memory.listed(instrument)
+
+    def user_channel(self) -> tuple[UserSocket, UserFrames]:
+        """Return the account's socket, not yet open, and what reads its frames."""
+        wire = self._wire
+        return UserSocket(wire.user_url, wire.login), UserFrames(self._reader)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -207,86 +203,6 @@ class PolymarketVenue:
             if scope.instrument in {None, report.instrument}:
                 wanted.append(Named(order=known.order, identity=report.identity))
         return await self.cancel(wanted)
-
-    # -- questions ---------------------------------------------------------------------------------
-
-    async def open_orders(self) -> OpenOrdersListed:
-        """Return every open order of the key's account, all pages, or raise."""
-        rows = await self._asked(clob_rows(self._wire, "/data/orders"))
-        reports = tuple(order_report(row, self._reader) for row in rows)
-        return OpenOrdersListed(account=self._account, orders=reports)
-
-    async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Return what the venue knows about one order.
-
-        The plain question answers null for an order that ended, so the listing by id is asked too.
-        """
-        self.remember([named])
-        try:
-            row = await self._wire.get(f"/data/order/{named.identity}")
-        except Refusal as refusal:
-            if refusal.status != 404:
-                outcomes.question_refused(refusal)
-            row = None
-        if row is None:
-            rows = await self._asked(clob_rows(self._wire, "/data/orders", id=named.identity))
-            row = next((row for row in rows), None)
-        if row is None:
-            return OrderNotFound(account=self._account, order=named.order)
-        report = order_report(row, self._reader)
-        if report.identity != named.identity:
-            raise BadInput(f"asked about {named.identity}, the venue tells of {report.identity}")
-        return OrderReported(account=self._account, report=report)
-
-    async def fills(self, since_ns: int) -> FillsListed:
-        """Return our fills since a time and of the two minutes before it, oldest first, or raise.
-
-        The listing is not filtered by token: the venue's filter looks at the taker's alone.
-        """
-        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
-        rows = await self._asked(clob_rows(self._wire, "/data/trades", after=str(after_s)))
-        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self._reader))
-        return FillsListed(account=self._account, since_ns=since_ns, fills=fills)
-
-    async def balances(self) -> BalancesListed:
-        """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
-        params: dict[str, str | int] = {
-            "asset_type": "COLLATERAL",
-            "signature_type": self._wire.signature_type,
-        }
-        body = await self._asked(self._wire.get("/balance-allowance", **params))
-        return BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
-
-    async def positions(self) -> PositionsListed:
-        """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
-        held = []
-        for status in ("OPEN", "REDEEMABLE"):
-            params: dict[str, str | int] = {"user": self._wire.wallet, "status": status}
-            rows = await self._asked(data_rows(self._wire, "/v2/positions", **params))
-            held += [holding(row, self._memory) for row in rows]
-        holdings = tuple(sorted({found for found in held if found is not None}))
-        return PositionsListed(account=self._account, holdings=holdings)
-
-    async def refresh_balance(self, instrument: Instrument | None = None) -> None:
-        """Let the venue look at the chain again: after settlements, deposits, splits and merges.
-
-        None = cash, an instrument = both its tokens. The SDK offers no such call.
-        """
-        kind = self._wire.signature_type
-        path = "/balance-allowance/update"
-        if instrument is None or instrument.tokens is None:
-            await self._asked(self._wire.touch(path, asset_type="COLLATERAL", signature_type=kind))
-            return
-        for token in instrument.tokens:
-            asset = "CONDITIONAL-V2" if self._wire.is_v2(token) else "CONDITIONAL"
-            call = self._wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
-            await self._asked(call)
-
-    async def _asked(self, call: Any) -> Any:
-        try:
-            return await call
-        except Refusal as refusal:
-            outcomes.question_refused(refusal)
 
     # -- the dead man's switch ---------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def test_a_listing_that_would_miss_fills_fails(monkeypatch: pytest.MonkeyPatch) 
         world.trade(51, 1, SELL)
     (failed,) = world.ask_fills(times[0])
     assert isinstance(failed, QueryFailed)
-    assert failed.question == "fills"
+    assert failed.question == "QueryFills"
     (listed,) = world.ask_fills(times[0] + 1)
     assert len(listed.fills) == 2
 

@@ -15,7 +15,6 @@ from engine.venues.paper.columns import ASK, BID, BOUGHT, SIZE_MAX, SOLD
 from engine.venues.paper.compiled import UNHEARD, CompiledMarket
 from engine.venues.paper.market import Market
 from engine.venues.paper.queue import Resting
-from engine.venues.paper.settings import FillModel
 
 NOW = 1_000_000_000_000
 FAR = 1 << 60
@@ -28,7 +27,7 @@ def market_of(*bids: Level, asks: tuple[Level, ...] = (), kind: Kind = Kind.BINA
     )
     market = Market(instrument, Purse())
     event = BookReplaced(instrument=ID, bids=bids, asks=asks)
-    market.replaced(event, FillModel.REALISTIC, NOW)
+    market.replaced(event, 50, NOW)
     return market
 
 
@@ -43,7 +42,7 @@ def rest(market: Market, price: int, size: int) -> Resting:
 
 
 def twin_of(market: Market) -> CompiledMarket:
-    twin = CompiledMarket(market, FillModel.REALISTIC)
+    twin = CompiledMarket(market, 50)
     assert twin.reload()
     return twin
 
@@ -129,7 +128,7 @@ def test_an_event_off_the_grid_asks_for_a_new_reading() -> None:
 
 @pytest.mark.parametrize("level", [(400, 1), (40, SIZE_MAX + 1)])
 def test_a_book_that_does_not_fit_is_refused(level: Level) -> None:
-    assert not CompiledMarket(market_of(level), FillModel.REALISTIC).reload()
+    assert not CompiledMarket(market_of(level), 50).reload()
 
 
 def test_more_orders_than_fit_are_refused_untouched() -> None:

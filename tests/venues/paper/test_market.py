@@ -3,7 +3,6 @@ from engine.domain.instruments import Leg
 from engine.venues.paper.account import Purse
 from engine.venues.paper.market import Market
 from engine.venues.paper.queue import Resting
-from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import BINARY, BUY, MARKET, NO, SELL, SHARE, SPOT, YES, World
 
 WORLD = World()
@@ -14,7 +13,7 @@ def market() -> Market:
     book = BookReplaced(
         instrument=MARKET, bids=((5_000, 100), (4_900, 50)), asks=((5_200, 100), (5_300, 50))
     )
-    found.replaced(book, FillModel.REALISTIC, 0)
+    found.replaced(book, 50, 0)
     return found
 
 
@@ -34,7 +33,7 @@ def test_a_market_has_the_legs_of_its_kind() -> None:
 def test_a_market_is_ready_once_a_book_was_heard() -> None:
     fresh = Market(BINARY, Purse())
     assert not fresh.ready
-    fresh.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), FillModel.REALISTIC, 0)
+    fresh.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), 50, 0)
     assert fresh.ready
     fresh.torn = True
     assert not fresh.ready
@@ -68,11 +67,9 @@ def test_leaving_the_queue_twice_is_harmless() -> None:
 def test_a_snapshot_moves_our_queues_like_any_change() -> None:
     found, bid = market(), order(BUY, 50)
     found.enqueue(bid)
-    found.replaced(
-        BookReplaced(instrument=MARKET, bids=((5_000, 30),), asks=()), FillModel.PESSIMISTIC, 1
-    )
+    found.replaced(BookReplaced(instrument=MARKET, bids=((5_000, 30),), asks=()), 0, 1)
     assert bid.ahead == 30
-    found.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), FillModel.PESSIMISTIC, 2)
+    found.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), 0, 2)
     assert bid.ahead == 0
 
 

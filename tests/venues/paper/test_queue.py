@@ -9,14 +9,10 @@ from engine.venues.paper.queue import (
     all_reached,
     allot,
 )
-from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import BINARY, BUY, NO, SELL, World
 
-PESSIMISTIC, REALISTIC, OPTIMISTIC = (
-    FillModel.PESSIMISTIC,
-    FillModel.REALISTIC,
-    FillModel.OPTIMISTIC,
-)
+PESSIMISTIC, REALISTIC, OPTIMISTIC = 0, 50, 100
+PERCENTS = st.integers(0, 100)
 SIZES = st.integers(0, 10_000)
 
 
@@ -44,24 +40,37 @@ def test_the_pessimist_moves_only_by_what_cannot_have_stood_behind() -> None:
     assert ahead_after(PESSIMISTIC, 60, 90, 45) == 45
 
 
+def test_a_weight_above_a_half_takes_more_from_ahead_than_its_share() -> None:
+    # 60 ahead, 30 behind, 30 go away: 60·75 to 30·25 is 6 to 1.
+    assert ahead_after(75, 60, 90, 60) == 60 - 30 * 6 // 7
+    assert ahead_after(25, 60, 90, 60) == 60 - 30 * 2 // 5
+
+
 @given(SIZES, SIZES, SIZES)
+def test_a_half_is_in_proportion(ahead: int, standing: int, fall: int) -> None:
+    after = max(0, standing - fall)
+    ahead = min(ahead, standing)
+    gone = (standing - after) * ahead // standing if standing else 0
+    assert ahead_after(REALISTIC, ahead, standing, after) == ahead - gone
+
+
+@given(SIZES, SIZES, SIZES, PERCENTS, PERCENTS)
 def test_models_keep_their_order_and_never_leave_the_level(
-    ahead: int, standing: int, fall: int
+    ahead: int, standing: int, fall: int, one: int, other: int
 ) -> None:
     after = max(0, standing - fall)
-    slow = ahead_after(PESSIMISTIC, ahead, standing, after)
-    middle = ahead_after(REALISTIC, ahead, standing, after)
-    fast = ahead_after(OPTIMISTIC, ahead, standing, after)
-    assert 0 <= fast <= middle <= slow <= min(ahead, after, standing)
+    percents = sorted((PESSIMISTIC, one, other, OPTIMISTIC))
+    slow, slower, faster, fast = (ahead_after(w, ahead, standing, after) for w in percents)
+    assert 0 <= fast <= faster <= slower <= slow <= min(ahead, after, standing)
 
 
-@given(SIZES, SIZES, SIZES, SIZES, st.sampled_from(FillModel))
+@given(SIZES, SIZES, SIZES, SIZES, PERCENTS)
 def test_who_was_ahead_stays_ahead(
-    first: int, second: int, standing: int, fall: int, model: FillModel
+    first: int, second: int, standing: int, fall: int, percent: int
 ) -> None:
     after = max(0, standing - fall)
     low, high = sorted((first, second))
-    assert ahead_after(model, low, standing, after) <= ahead_after(model, high, standing, after)
+    assert ahead_after(percent, low, standing, after) <= ahead_after(percent, high, standing, after)
 
 
 def test_the_fall_a_print_caused_is_not_also_a_cancel() -> None:

@@ -87,6 +87,7 @@ def settings(
         settle_delay_ms=settle_ms,
         gtd_early_ms=0,
         model=model,
+        cancels_ahead_percent=50,
         starting_cash={"USD": cash, "USDT": cash},
     )
 

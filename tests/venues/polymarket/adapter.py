@@ -27,7 +27,8 @@ _ids = itertools.count(1)
 
 def hosts(served: Served) -> Hosts:
     url = served.url
-    return Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url)
+    user = f"{served.ws}/ws/user"
+    return Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url, user_ws=user)
 
 
 def credentials(number: int = 1, kind: int = 0) -> Credentials:

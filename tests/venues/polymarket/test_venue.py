@@ -453,7 +453,7 @@ async def test_unmatched_is_asked_about_and_found_resting(served: Served) -> Non
 async def test_cancel_does_not_wait_behind_a_place(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         resting = await rest(venue, instrument)
-        slow = {"kind": "latency", "method": "POST", "path": "/order$", "args": {"ms": 1_000}}
+        slow = {"kind": "latency", "method": "POST", "path": "/orders?$", "args": {"ms": 1_000}}
         await served.control("faults", **slow)
         places = [
             asyncio.create_task(venue.send(venue.prepare(order(instrument)))) for _ in range(30)
@@ -545,8 +545,9 @@ async def test_closed_venue_says_when_to_come_again(served: Served) -> None:
     async with adapter(served) as (venue, instrument):
         assert venue.reopens_ns is None
         await served.control("mode", mode="post_only", for_s=60)
-        with pytest.raises(VenueClosed):
+        with pytest.raises(VenueClosed) as closed:
             await venue.send(venue.prepare(taking(instrument, 40, 10, OrderType.GTC)))
+        assert 50 < closed.value.retry_after_ns / 10**9 < 61
         assert venue.reopens_ns is not None
         assert 50 < (venue.reopens_ns - time.time_ns()) / 10**9 < 61
         await rest(venue, instrument)
