@@ -59,6 +59,7 @@ class Bot:
         series: frozenset[str] = frozenset(),
         instruments_max: int = 50,
         everything: bool = False,
+        given: bytes = b"",
     ) -> None:
         self.name = name
         self.account = account
@@ -68,6 +69,8 @@ class Bot:
         self.series = series
         self.instruments_max = instruments_max
         self.everything = everything
+        self.given = given
+        """The settings it was made from, as JSON, so that it can be made again."""
         self.state = BotState.IDLE
         self.error = ""
         self.cells: dict[InstrumentId, Cell] = {}

@@ -40,6 +40,11 @@ def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[
     ]
 
 
+def idle(executor: Executor, key: InstrumentId, now_ns: int) -> Planned:
+    """Return the record of a plan that touched no order: what rests, what is left over and why."""
+    return _planned(executor, key, [], (), now_ns)
+
+
 def _planned(
     executor: Executor,
     key: InstrumentId,
@@ -68,6 +73,8 @@ def _planned(
         left=tuple(LeftOver(one.reason, one.side, one.price, one.size) for one in left),
         rules=rules(executor, places, denied, now_ns) if places or denied else (),
         denied=() if denied is None else denied.numbers,
+        mark=executor.mark(key),
+        wish=None if wish is None or wish.decision else wish,
     )
 
 

@@ -6,15 +6,21 @@ from collections.abc import Callable
 
 from engine.bots.bot import Bot
 from engine.bots.desk import Desk
-from engine.bots.planned import planned
+from engine.bots.marks import mark_of
+from engine.bots.planned import idle, planned
 from engine.caches.markets import MarketCache
+from engine.caches.views import BookView
 from engine.domain.commands import PlaceManual
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect
-from engine.domain.events import InstrumentListed
-from engine.domain.intents import Target
+from engine.domain.events import Event, InstrumentListed
+from engine.domain.instruments import InstrumentId
+from engine.domain.intents import Intent, Target
+from engine.domain.orders import OrderId
+from engine.domain.settings import RiskLimits
 from engine.executor.by_hand import Refused
 from engine.executor.executor import Executor
+from engine.executor.proof import Scope
 from engine.executor.records import Working
 
 STARTS_SHIFT = 32
@@ -37,14 +43,43 @@ class RosterDesk(Desk):
     ) -> None:
         super().__init__(cache=cache, executor=executor, bots=bots, decide=decide)
         self._explain = decide
+        self._stated: list[InstrumentId] = []
+        """What the wishes of this turn are about."""
+        self._left: dict[InstrumentId, object] = {}
+        """Why nothing could be done about a wish, as it was told last."""
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Do a `Desk`'s turn and tell what the executor made of the wishes."""
         effects = super().turn(now_ns)
-        if effects:
-            for one in planned(self.executor, effects, now_ns):
-                self._explain(one)
+        told = planned(self.executor, effects, now_ns) if effects else ()
+        for one in told:
+            self._left.pop(one.instrument, None)
+            self._explain(one)
+        if self._stated:
+            self._tell_left(tuple(one.instrument for one in told), now_ns)
         return effects
+
+    def _wished(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
+        super()._wished(view, intents, now_ns)
+        self._stated.append(view.instrument.id)
+
+    def _tell_left(self, told: tuple[InstrumentId, ...], now_ns: int) -> None:
+        """Tell why nothing was done about a wish that is left over, where that is news."""
+        stated, self._stated = dict.fromkeys(self._stated), []
+        for key in stated:
+            if key in told:
+                continue
+            left, denied = self.executor.explain(key)
+            why = ({one.reason for one in left}, denied.reason if denied else None)
+            if not left:
+                self._left.pop(key, None)
+            elif self._left.get(key) != why:
+                self._left[key] = why
+                self._explain(idle(self.executor, key, now_ns))
+
+    def _close(self, instrument: InstrumentId, now_ns: int) -> None:
+        super()._close(instrument, now_ns)
+        self._left.pop(instrument, None)
 
     def begin(self, now_ns: int) -> None:
         """Start the second's tick; no bot is started."""
@@ -111,3 +146,49 @@ class RosterDesk(Desk):
         for cell in tuple(bot.cells.values()):
             self._evaluate(cell, now_ns, fit=False)
             self._wake(cell, now_ns)
+
+    # -- what the house does -----------------------------------------------------------------------
+
+    def hears(self, events: tuple[Event, ...], now_ns: int) -> None:
+        """Learn which market events `market` is about to be called with. Nothing is done."""
+
+    def unkept(self, event: Event, now_ns: int) -> None:
+        """Take an event of this account that the journal does not keep, as `venue` does."""
+        self.venue(event, now_ns)
+
+    def recover(self, now_ns: int) -> list[Effect]:
+        """Ask the venue everything before anything is placed."""
+        return self.executor.recover((), now_ns)
+
+    def cancel(self, order: OrderId, now_ns: int) -> list[Effect]:
+        """Cancel one order by hand."""
+        return self.executor.cancel(order, now_ns)
+
+    def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
+        """Cancel everything and place nothing any more; begin the proof."""
+        return self.executor.stop_all(reason, now_ns)
+
+    def asked(self, effect: Effect, now_ns: int) -> list[Effect]:
+        """Take an effect the house itself asks for."""
+        del now_ns
+        return [effect]
+
+    def prove(self, scope: Scope, now_ns: int) -> None:
+        """Begin to prove that nothing in scope is open."""
+        self.executor.prove(scope, now_ns)
+
+    def limit(self, limits: RiskLimits, now_ns: int) -> None:
+        """Take other risk limits."""
+        del now_ns
+        self.executor.gate.apply(limits)
+
+    def forget(self, instrument: InstrumentId, now_ns: int, *, held: bool) -> None:
+        """Drop an instrument that is over; `held` True = also one that is held, with a last mark.
+
+        Without it an instrument that an order or a holding still needs stays.
+        """
+        view = self.cache.views.get(instrument)
+        if held and view is not None and not self.executor.ledger.holding(instrument).flat:
+            self.executor.receive(mark_of(view), now_ns)
+        if self.executor.forget(instrument) or held:
+            self.cache.forget(instrument)

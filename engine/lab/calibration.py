@@ -104,6 +104,11 @@ class Sampler:
         if tape is not None and tape.stamps:
             self._done.append(tape)
 
+    def end(self) -> None:
+        """End the world that was sampled; the next one may have markets of the same names."""
+        for instrument in list(self._tapes):
+            self._close(instrument)
+
     def _book(self, event: BookReplaced | BookChanged, now_ns: int) -> None:
         tape = self._tapes.get(event.instrument)
         if tape is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 import msgspec
 
 from engine.lab.calibration import WIDE_CENTS, Figures, Sampler
-from engine.lab.calibration_maker import NaiveMaker
+from engine.lab.calibration_maker import NaiveMaker, told
 from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import FULL
 from engine.venues.demo.world import open_world
@@ -63,7 +63,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def run(args: argparse.Namespace) -> int:
     """Print both sides; exit code 1 where a figure is out of its tolerance. Raises BadInput."""
     recorded = RECORDED if args.recording is None else measured(args.recording)
-    demo, maker = simulated(args.minutes, args.seed)
+    demo, maker = simulated(args.minutes, range(args.seed, args.seed + args.worlds))
     lines = list(compared(demo, recorded))
     told = _json(lines, maker) if args.json else _table(lines, maker)
     sys.stdout.write(told + "\n")
@@ -97,17 +97,25 @@ def measured(path: Path) -> Figures:
     return sampler.figures()
 
 
-def simulated(minutes: int, seed: int) -> tuple[Figures, tuple[int, float, float]]:
-    """Return the demo exchange's figures, and a naive maker's (fills, markout, error)."""
-    world = open_world(FULL, rng=Random(seed), now_ns=BEGIN_NS)  # noqa: S311 - a model
+def simulated(minutes: int, seeds: Sequence[int]) -> tuple[Figures, tuple[int, float, float]]:
+    """Return the demo exchange's figures, and a naive maker's (fills, markout, error).
+
+    Worlds of several seeds are pooled: an hour has twelve markets, too few for what differs from
+    market to market.
+    """
     sampler = Sampler()
-    maker = NaiveMaker(world)
-    for second in range(1, minutes * 60 + 1):
-        now_ns = BEGIN_NS + second * S
-        world.advance(now_ns)
-        maker.second(now_ns, second)
-        sampler.take(world.take_public())
-    return sampler.figures(), maker.told()
+    markouts: list[float] = []
+    for seed in seeds:
+        world = open_world(FULL, rng=Random(seed), now_ns=BEGIN_NS)  # noqa: S311 - a model
+        maker = NaiveMaker(world)
+        for second in range(1, minutes * 60 + 1):
+            now_ns = BEGIN_NS + second * S
+            world.advance(now_ns)
+            maker.second(now_ns, second)
+            sampler.take(world.take_public())
+        sampler.end()
+        markouts += maker.markouts
+    return sampler.figures(), told(markouts)
 
 
 def compared(demo: Figures, recorded: Figures) -> Iterator[Line]:

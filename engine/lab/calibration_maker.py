@@ -8,6 +8,7 @@ makers report them negative (adverse selection).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity
 from engine.venues.demo.accounts import Market
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Standing, Ticket
+from engine.venues.demo.orders import Filled, Standing, Ticket
 
 NAIVE = AccountId("naive-maker")
 CASH_MICRO = 1_000_000_000_000
@@ -33,14 +34,20 @@ class NaiveMaker:
         self._fills: deque[tuple[int, Market, bool, int]] = deque()
         self.markouts: list[float] = []
         """Mid after five seconds less the price paid, in cents a share; of sales the other way."""
-        exchange.open_account(NAIVE, CASH_MICRO, listening=False)
+        exchange.open_account(NAIVE, CASH_MICRO)
 
     def second(self, now_ns: int, second: int) -> None:
-        """Look at what was filled, mark what is old enough, quote anew."""
-        for identity, (market, is_bid, level) in self._orders.items():
-            order = self._exchange.order(NAIVE, identity)
-            if order is not None and order.filled:
-                self._fills.append((second, market, is_bid, level))
+        """Look at what was filled, mark what is old enough, quote anew.
+
+        A fill counts whether it took the quote in part or wholly: the whole ones are those that
+        went on through it, and they are the bad ones.
+        """
+        filled = {
+            report.identity: None
+            for _, report in self._exchange.take(NAIVE)
+            if isinstance(report, Filled)
+        }
+        self._fills.extend((second, *self._orders[identity]) for identity in filled)
         while self._fills and self._fills[0][0] <= second - MARKOUT_S:
             self._mark(*self._fills.popleft()[1:])
         self._exchange.cancel_all(NAIVE, now_ns)
@@ -78,10 +85,11 @@ class NaiveMaker:
             if self._exchange.submit(NAIVE, ticket, now_ns).standing is Standing.LIVE:
                 self._orders[ticket.identity] = (market, is_bid, level)
 
-    def told(self) -> tuple[int, float, float]:
-        """Return (fills marked, mean markout in cents, its standard error)."""
-        count = len(self.markouts)
-        if count < 2:
-            return count, float("nan"), float("nan")
-        found = np.array(self.markouts)
-        return count, float(found.mean()), float(found.std(ddof=1) / count**0.5)
+
+def told(markouts: Sequence[float]) -> tuple[int, float, float]:
+    """Return (fills marked, mean markout in cents, its standard error)."""
+    count = len(markouts)
+    if count < 2:
+        return count, float("nan"), float("nan")
+    found = np.array(markouts)
+    return count, float(found.mean()), float(found.std(ddof=1) / count**0.5)

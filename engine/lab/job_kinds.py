@@ -12,9 +12,11 @@ from typing import Any
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, ReplayJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
+from engine.lab.incident.job import relive
 from engine.lab.job_run import Context, Work
 from engine.lab.replay_command import summarise
 from engine.lab.replay_setup import ReplayOptions, prepare
+from engine.lab.truth.job import compare_worlds
 from engine.tape_format import segments
 from storage import decisions, upkeep
 from storage.backup import back_up, keep_newest
@@ -182,4 +184,6 @@ WORKS: dict[str, Work] = {
     "backup": backup,
     "compact": compact,
     "export": export_rows,
+    "compare": compare_worlds,
+    "incident": relive,
 }

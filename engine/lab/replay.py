@@ -266,6 +266,6 @@ def _wake_loop(recording: Recording, desk: Desk, venue: VenueCore) -> WakeLoop |
     """Return the compiled loop where the recording has columns and the venue is the paper venue."""
     if not (isinstance(recording, ColumnarRecording) and isinstance(venue, PaperVenue)):
         return None
-    from engine.lab.wake import WakeLoop  # noqa: PLC0415 it brings a compiler into memory
+    from engine.lab.wake import WakeLoop  # noqa: PLC0415 it loads machine code
 
     return WakeLoop(desk=desk, venue=venue)

@@ -10,18 +10,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.config import Config
 from engine.errors import BadInput
+from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
 from engine.lab.simulate.world import Outcome, simulate
 
 NAME = "simulate"
 HELP = "run the whole engine over the demo exchange with faults and judges, by seed"
 SEEDS_MAX = 1_000_000
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +107,7 @@ class Total:
     def told(self, wall_s: float) -> dict[str, Any]:
         """Return it as one JSON object."""
         return {
+            "commit": commit(SOURCE),
             "seeds": self.seeds,
             "simulated_hours": round(self.simulated_s / 3600, 3),
             "simulated_s_per_s": round(self.simulated_s / max(wall_s, 1e-9), 1),
@@ -123,6 +127,7 @@ def _tell(outcome: Outcome, args: argparse.Namespace) -> None:
     again = f"--minutes {args.minutes:g} --accounts {args.accounts}"
     if args.faults:
         again += f" --faults {args.faults}"
+    _say(f"commit {commit(SOURCE)}")
     _say(f"again: python -m engine simulate --seed {outcome.seed} {again}\n")
 
 
@@ -133,7 +138,8 @@ def _sum_up(found: dict[str, Any]) -> None:
         _say(f"digest {found['digest']}")
     _say(
         f"{found['seeds']} seeds, {found['simulated_hours']:.2f} simulated hours, "
-        f"{found['simulated_s_per_s']:.0f} simulated s per s, {len(found['failed'])} failed"
+        f"{found['simulated_s_per_s']:.0f} simulated s per s, {len(found['failed'])} failed, "
+        f"commit {found['commit']}"
     )
 
 

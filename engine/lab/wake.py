@@ -17,10 +17,11 @@ from engine.caches.views import BookView
 from engine.domain.books import Book
 from engine.domain.events import BookChanged, Event
 from engine.domain.instruments import InstrumentId
+from engine.lab import kernel_code
 from engine.lab.recordings.columns import Stretch
 from engine.venues.paper import kernel
 from engine.venues.paper.columns import ASK, OP
-from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch, compile_now
+from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.kernel import EVENTS, LAST_NS, NEXT, WOKE
 
@@ -41,7 +42,7 @@ class WakeLoop:
     """Plays stretches for one driver. The caller takes each step's event before the next step."""
 
     def __init__(self, *, desk: Desk, venue: PaperVenue) -> None:
-        compile_now()
+        self._advance = kernel_code.load()
         self._desk = desk
         self._venue = venue
         self._twins: dict[InstrumentId, CompiledMarket] = {}
@@ -109,7 +110,9 @@ class WakeLoop:
         view = self._desk.cache.views.get(instrument)
         if view is None or not CompiledMarket.suits(market) or not _agree(view.book, market.book):
             return None
-        twin = self._twins[instrument] = CompiledMarket(market, self._venue.model)
+        twin = self._twins[instrument] = CompiledMarket(
+            market, self._venue.ahead_percent, self._advance
+        )
         return twin if twin.reload() else None
 
     def _watches(self, instrument: InstrumentId) -> list[Watch] | None:

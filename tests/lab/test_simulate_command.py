@@ -7,6 +7,8 @@ import pytest
 from engine.__main__ import main
 from engine.domain.orders import OrderState
 from engine.executor.order_machine import MOVES, QUIET, Happened
+from engine.lab.simulate.commit import commit
+from engine.lab.simulate_command import SOURCE
 
 
 def test_a_sound_seed_ends_with_zero_and_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +32,7 @@ def test_a_judge_that_speaks_gives_one_the_seed_and_the_last_lines(
     assert "seed 1: judge status" in told
     assert "again: python -m engine simulate --seed 1 --minutes 1" in told
     assert told.count("OrderAccepted") > 0
+    assert f"commit {commit(SOURCE)}" in told
 
 
 @pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--minutes", "0"], ["--accounts", "0"]])

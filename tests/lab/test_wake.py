@@ -17,6 +17,7 @@ from bench.ours import CASH_MICRO, LIMITS
 from bench.requote import Requote
 from bench.workload import INSTRUMENT, SIZE, ColumnarWorkload, WorkloadRecording
 from engine.bots.bot import Bot
+from engine.domain.decisions import Decision
 from engine.domain.events import (
     BookDistrusted,
     BookProven,
@@ -94,9 +95,10 @@ class World:
             name=BotId("bench"), account=ACCOUNT, strategy=strategy, capital_micro=CASH_MICRO,
             instruments=frozenset({ID}),
         )  # fmt: skip
+        self.decided: list[Decision] = []
         self.replay: Replay = assemble(
             recording=recording, bots=(bot,), limits=LIMITS, paper=paper, cash_micro=CASH_MICRO,
-            currency="USD", recorder=self.recorder, decide=lambda _: None,
+            currency="USD", recorder=self.recorder, decide=self.decided.append,
         )  # fmt: skip
         self.calls: list[int] = []
 
@@ -156,6 +158,7 @@ def assert_equal(plain: World, quick: World) -> None:
         assert one == other
     assert len(plain.recorder.rows) == len(quick.recorder.rows)
     assert plain.recorder.digest() == quick.recorder.digest()
+    assert plain.decided == quick.decided
     assert plain.left() == quick.left()
 
 

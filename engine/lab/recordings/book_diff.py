@@ -34,6 +34,17 @@ def _side(
 ) -> None:
     if len(old) == len(new):
         places = list(compress(count(), map(is_not, old, new)))
+        began = len(changes)
+        for at in places:
+            price, size = new[at]
+            before, was_size = old[at]
+            if before != price:
+                break
+            if size != was_size:
+                changes.append((side, price, size))
+        else:
+            return  # no level came or went: most frames
+        del changes[began:]
         gone = [old[at] for at in places]
         come = [new[at] for at in places]
     else:

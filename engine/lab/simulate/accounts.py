@@ -9,11 +9,14 @@ from engine.bots.bot import Bot, BotState
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Intent
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
+from engine.lab.simulate.maker import maker_of
 from engine.lab.simulate.restless import Restless
 from engine.lab.simulate.venue_side import CURRENCY
 
 CAPITAL_MICRO = 400_000_000
 SERIES = "btc-updown-5m"
+MAKERS = 0.5
+"""Share of market makers among the bots of a world that has them."""
 
 
 def account_of(name: str, random: Random) -> AccountSettings:
@@ -47,13 +50,22 @@ def bots_of(
     random: Random,
     said: Callable[[Intent], None],
     state: BotState,
+    *,
+    makers: bool,
 ) -> list[Bot]:
-    """Return a restless bot for each group: a series by its name, or a list of instruments."""
+    """Return a bot for each group: a series by its name, or a list of instruments.
+
+    They are restless; where there are `makers`, every second one is the market maker that trades.
+    """
     made = [
         Bot(
             name=BotId(f"bot-{number}"),
             account=account,
-            strategy=Restless(random, said),
+            strategy=(
+                maker_of(random, BotId(f"bot-{number}"), said)
+                if makers and random.random() < MAKERS
+                else Restless(random, said)
+            ),
             capital_micro=CAPITAL_MICRO,
             instruments=frozenset() if isinstance(group, str) else frozenset(group),
             series=frozenset({group}) if isinstance(group, str) else frozenset(),

@@ -20,8 +20,10 @@ from engine.domain.events import (
     FeedLost,
     HealthChanged,
     InstrumentListed,
+    ModeChanged,
     OrderNamed,
     OrderNotSent,
+    OrderUnanswered,
 )
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Basket, Intent, Quotes, Target
@@ -84,6 +86,8 @@ class Evidence:
         self.released_seq = -1
         """Where in the journal the operator released the latch last, and a drawdown with it."""
         self.now_ns = 0
+        self.mode_told_ns = 0
+        """When the venue said last what it takes."""
 
     def alive(self, key: InstrumentId | None) -> list[tuple[Order, int]]:
         """Return (order, what may still fill), of all instruments where `key` is None."""
@@ -126,8 +130,11 @@ class Evidence:
         match message:
             case OrderNamed(order=number):
                 self.named[number] = len(self.disk.rows)
-            case OrderNotSent(order=number):
+            case OrderNotSent(order=number) | OrderUnanswered(order=number):
+                # Given up: what has not left by now never does, throttled or not.
                 self.side.waiting.pop(number, None)
+            case ModeChanged():
+                self.mode_told_ns = self.now_ns
             case HealthChanged(source=source, healthy=True) if source == USER_FEED:
                 self.told.listings = self.told.fill_listings = 0
             case InstrumentListed() | PlaceOrder():

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.life import CLOCK, Life, S
-from engine.lab.simulate.station import MS, Station
+from engine.lab.simulate.line import MS
+from engine.lab.simulate.scopes import Scopes
+from engine.lab.simulate.station import Station
 
 
 class Chaos:
@@ -15,6 +17,7 @@ class Chaos:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._random = station.random
+        self._scopes = Scopes(station)
 
     def happen(self, fault: Fault) -> None:
         """Let a fault happen to the engine that lives, if one does."""
@@ -41,6 +44,7 @@ class Chaos:
             Fault.DISK_FULL: self._fill_disk,
             Fault.SECOND_ENGINE: lambda: self._hang(life),
             Fault.KILL: lambda: station.kill(life),
+            Fault.KILL_PART: lambda: self._scopes.kill(life, random),
         }
         station.faults.counts[fault] += 1
         station.within(life, acts[fault])
@@ -70,15 +74,16 @@ class Chaos:
         station = self._station
         if station.ghost is not None:
             return
-        life.frozen = True
+        life.frozen = life.line.hung = True
         station.ghost, station.life = life, None
-        station.side.waiting.clear()  # what has not left needs a lease that is over
+        station.side.waiting.clear()  # it waits in the process until its time is over
         station.lives.died()
         self._later(self._random.randint(1, 15) * S, station.start)
         self._later(self._random.randint(16, 30) * S, lambda: self._wake(life))
 
     def _wake(self, life: Life) -> None:
         life.frozen = False
+        self._station.within(life, life.line.wake)
         self._later(self._random.randint(2, 20) * S, lambda: self._lay(life))
 
     def _lay(self, life: Life) -> None:

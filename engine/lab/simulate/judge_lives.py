@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.life import Life
@@ -31,6 +32,17 @@ BACK = {
 """The annotated ways back: a venue that contradicts itself, a fill that was overtaken."""
 
 
+def orders_of(message: Any) -> tuple[OrderId, ...]:
+    """Return the orders of ours a record is about: its own, its report's, or all it lists."""
+    if isinstance(message, OpenOrdersListed):
+        found = [report.order for report in message.orders]
+    elif isinstance(message, OrderReported):
+        found = [message.report.order]
+    else:
+        found = [getattr(message, "order", None)]
+    return tuple(OrderId(number) for number in found if isinstance(number, int))
+
+
 class Budget:
     """What must survive every restart, as it was after some record of the journal."""
 
@@ -50,7 +62,7 @@ class Lives:
     def __init__(self, seen: Evidence) -> None:
         self._seen = seen
         self._states: dict[OrderId, OrderState] = {}
-        self._last: OrderId | None = None
+        self._last: tuple[OrderId, ...] = ()
         self._budgets: deque[Budget] = deque(maxlen=90)
         self._before: Budget | None = None
         self.ending: Ending | None = None
@@ -62,7 +74,7 @@ class Lives:
     def started(self, life: Life) -> None:
         """Begin to watch a life."""
         self._states.clear()
-        self._last = None
+        self._last = ()
         if self.ending is not None:
             self.proving(life, self.began_ns)
 
@@ -75,23 +87,21 @@ class Lives:
     # -- statuses ----------------------------------------------------------------------------------
 
     def heard(self, message: Any, life: Life, speak: Speak) -> None:
-        """Take a record that was written: look what the one before did to its order."""
+        """Take a record that was written: look what the one before did to its orders."""
         if self.ending is not None:
             self.ending.hear(message)
-        last, number = self._last, getattr(message, "order", None)
-        self._last = OrderId(number) if isinstance(number, int) else None
-        if last is None:
-            return
-        known = life.executor.record(last)
-        if known is None:
-            return
-        after, before = known.state, self._states.get(last)
-        if before is not None and before is not after:
-            again = before in ORDER_ENDS and (before, after) not in BACK
-            early = after in EARLY and EARLY[after] < EARLY.get(before, 9)
-            if again or early:
-                speak("status", f"order {last} was {before} and is {after}")
-        self._states[last] = after
+        last, self._last = self._last, orders_of(message)
+        for number in last:
+            known = life.executor.record(number)
+            if known is None:
+                continue
+            after, before = known.state, self._states.get(number)
+            if before is not None and before is not after:
+                again = before in ORDER_ENDS and (before, after) not in BACK
+                early = after in EARLY and EARLY[after] < EARLY.get(before, 9)
+                if again or early:
+                    speak("status", f"order {number} was {before} and is {after}")
+            self._states[number] = after
 
     # -- stops -------------------------------------------------------------------------------------
 
@@ -144,13 +154,9 @@ class Lives:
         self.ending = None
 
     def judge_awake(self, life: Life, speak: Speak) -> None:
-        """See that an engine trades again once everything is well and nobody has stopped it.
-
-        A mode is left out: an answer that comes late may carry one that is over, and an exchange
-        tells its mode only when it changes and to whoever connects. Safe, but asleep.
-        """
+        """See that an engine trades again once everything is well and nobody has stopped it."""
         executor = life.executor
-        reasons = [why for why in executor.reasons if not why.startswith("venue is ")]
+        reasons = executor.reasons
         if executor.stopped is None and not executor.latched and reasons:
             speak("awake", f"everything is well, and it still does not trade: {reasons}")
 

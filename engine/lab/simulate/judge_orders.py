@@ -9,7 +9,9 @@ from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.naive_planner import bid_and_level, room
 
 MS = 1_000_000
-TAKES = (VenueMode.OPEN, VenueMode.POST_ONLY)
+S = 1_000 * MS
+OLD_NEWS_NS = 30 * S
+"""How long a venue's word that it is closed holds; as long again, only what rests may be tried."""
 
 
 def sight(order: Order, seen: Evidence) -> str:
@@ -21,7 +23,7 @@ def sight(order: Order, seen: Evidence) -> str:
         return f"it was placed after a stop: {seen.halted}"
     if told.unwell:
         return f"it was placed although {told.unwell}"
-    if told.mode not in TAKES or (told.mode is VenueMode.POST_ONLY and not order.post_only):
+    if told.mode is not VenueMode.OPEN and not _may_knock(order, seen):
         return f"it was placed although the venue is {told.mode}"
     if not told.listings or not told.fill_listings:
         return "it was placed before the venue had said what is open and what was filled"
@@ -33,6 +35,22 @@ def sight(order: Order, seen: Evidence) -> str:
     proof_ns = seen.sights.proof_ns.get(key)
     if proof_ns is None or seen.now_ns - proof_ns > seen.limits.data_age_ms_max * MS:
         return f"the last proof of its book is of {proof_ns}, now is {seen.now_ns}"
+    return ""
+
+
+def _may_knock(order: Order, seen: Evidence) -> bool:
+    """Say whether a venue that was closed takes this, or may be asked anew by trying it."""
+    age_ns = seen.now_ns - seen.mode_told_ns
+    if seen.told.mode is VenueMode.POST_ONLY:
+        return order.post_only or age_ns >= OLD_NEWS_NS
+    return age_ns >= 2 * OLD_NEWS_NS or (order.post_only and age_ns >= OLD_NEWS_NS)
+
+
+def held(order: Order, seen: Evidence) -> str:
+    """No PLACE in a part of the account that was killed and not released (law O)."""
+    for bot, key in seen.told.holds:
+        if bot in (None, order.bot) and key in (None, order.instrument):
+            return f"it was placed under the KILL of {bot or key or 'the account'}"
     return ""
 
 
@@ -160,8 +178,15 @@ def veto(order: Order, seen: Evidence) -> str:
     return "it leaves under the KILL latch" if seen.told.latched else ""
 
 
+def lease(order: Order, seen: Evidence) -> str:
+    """No byte of a place leaves an engine whose lease another one has taken."""
+    fence = seen.disk.fence
+    return f"start {order.fence} made it, {fence} has the lease" if order.fence != fence else ""
+
+
 DECIDED = {
     "sight": sight,
+    "held": held,
     "slot": slot,
     "sells": sells,
     "buys": buys,
@@ -170,5 +195,5 @@ DECIDED = {
 }
 """Judges of a decision, asked as the journal takes the PlaceOrder."""
 
-LEAVING = {"named": named, "veto": veto}
+LEAVING = {"named": named, "veto": veto, "lease": lease}
 """Judges of bytes, asked as they leave."""

@@ -61,7 +61,10 @@ class Line:
         """True while the user stream is connected and delivers."""
         self.sending_dies = False
         """The next place dies between the journal's commit and the first byte."""
-        self.veto: Callable[[Request], str] = lambda _: ""
+        self.hung = False
+        """True while the process stands still: what it was about to send waits in it."""
+        self._held: list[tuple[Request, Order]] = []
+        self.veto: Callable[[Request, int], str] = lambda _, __: ""
         self._side = side
         self._journal = journal
         self._faults = faults
@@ -137,15 +140,24 @@ class Line:
 
     def _place(self, request: Request, order: Order) -> None:
         """Let a place leave once the journal is durable, unless it was overtaken meanwhile."""
-        if not self.up or self._journal.stale:
+        if not self.up:
             return
         now_ns = self._now()
-        veto = self.veto(request)
+        if self.hung:
+            self._held.append((request, order))
+            return
+        veto = self.veto(request, now_ns + self.offset_ns)
         if veto:
             self._not_sent(request, order.id, veto, now_ns)
             return
         self._leaves(order)
         self._depart(request, now_ns)
+
+    def wake(self) -> None:
+        """Let the process go on exactly where it stood."""
+        self.hung, held, self._held = False, self._held, []
+        for request, order in held:
+            self._place(request, order)
 
     def _now(self) -> int:
         return self._side.exchange.now_ns

@@ -23,13 +23,12 @@ from engine.lab.simulate.faults import Faults
 from engine.lab.simulate.judge_lives import Lives
 from engine.lab.simulate.judge_orders import DECIDED, LEAVING
 from engine.lab.simulate.life import AUTH, Life, S
-from engine.lab.simulate.line import Line
+from engine.lab.simulate.line import MS, Line
 from engine.lab.simulate.market_line import MarketLine
 from engine.lab.simulate.venue_side import CURRENCY, VenueSide
 from engine.live_feed import BEAT_EVERY_S, HEARTBEAT, USER_FEED
 from engine.venues.demo.exchange import DemoExchange
 
-MS = 1_000_000
 BEAT_NS = int(BEAT_EVERY_S * S)
 Later = Callable[[int, Callable[[], None]], None]
 
@@ -46,6 +45,7 @@ class Station:
         random: Random,
         later: Later,
         digest: blake2b,
+        makers: bool,
     ) -> None:
         self.exchange = exchange
         self.faults = faults
@@ -64,7 +64,7 @@ class Station:
         self.ghost: Life | None = None
         """An engine that hangs, or that came back after its successor had started."""
         self.latch_file = False
-        self.calm = False
+        self.makers = makers
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
         self._digest = digest
@@ -144,7 +144,7 @@ class Station:
             if fence == self.disk.fence:
                 self.seen.wished(intent)
 
-        return bots_of(self.account, groups, self.random, said, state)
+        return bots_of(self.account, groups, self.random, said, state, makers=self.makers)
 
     # -- streams -----------------------------------------------------------------------------------
 

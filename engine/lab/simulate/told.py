@@ -24,10 +24,12 @@ from engine.domain.events import (
     ModeChanged,
     OpenOrdersListed,
     OrderFilled,
+    ScopeLatched,
+    ScopeReleased,
     VenueMode,
 )
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
 
 ENDS = (FillState.CONFIRMED, FillState.FAILED)
@@ -48,6 +50,8 @@ class Told:
         self._by_instrument: dict[InstrumentId, list[FillId]] = {}
         self.deposits = 0
         self.latched = False
+        self.holds: set[tuple[BotId | None, InstrumentId | None]] = set()
+        """KILLs of a part: a bot, an instrument, or the whole account."""
         # What a start forgets:
         self.unwell: dict[str, str] = {}
         self.mode = VenueMode.OPEN
@@ -93,6 +97,10 @@ class Told:
                 self.latched = False
             case ModeChanged(mode=mode):
                 self.mode = mode
+            case ScopeLatched(bot=bot, instrument=key):
+                self.holds.add((bot, key))
+            case ScopeReleased(bot=bot, instrument=key):
+                self.holds.discard((bot, key))
             case CashMoved(amount_micro=amount):
                 self.deposits += amount
             case InstrumentListed(instrument=instrument):

@@ -30,11 +30,14 @@ MINUTE = 60 * S
 BEGIN_NS = 1_767_225_600 * S
 """2026-01-01 00:00 UTC; a seed begins somewhere in that day."""
 
-CALM_NS = 30 * S
-"""How long the world is well before everything is stopped."""
+CALM_NS = 60 * S
+"""How long the world is well before everything is stopped: a closure heard last must be over."""
 
 REST_NS_MAX = 300 * S
 """How long a stop may take to be proven in a world that is well."""
+
+MAKERS_EVERY, MAKERS_AT = 7, 4
+"""Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
 
 VENUE_FAULTS = (
     Fault.RESTART,
@@ -71,7 +74,8 @@ class World:
     ) -> None:
         self.seed = seed
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
-        self.faults = Faults(Random(random.getrandbits(64)), faults)  # noqa: S311
+        makers = seed % MAKERS_EVERY == MAKERS_AT
+        self.faults = Faults(Random(random.getrandbits(64)), faults, younger=makers)  # noqa: S311
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -95,6 +99,7 @@ class World:
                 random=Random(random.getrandbits(64)),  # noqa: S311
                 later=self.later,
                 digest=self._digest,
+                makers=makers,
             )
             for number in range(accounts)
         ]

@@ -17,6 +17,7 @@ from engine.lab.recordings.open import open_recording
 from engine.lab.recordings.taped import TORN, TapedRecording
 from engine.lab.replay_setup import ReplayOptions, prepare
 from engine.live_recording import GAP, Recording, checked
+from engine.live_recording_sources import DemoSource
 from engine.tape_format import segments
 from engine.venues.demo import wire
 from storage.recordings import RecordingSeen, RecordingState
@@ -70,7 +71,8 @@ class Desk:
         """Record until the market is silent, then stop, or end as an engine that ends."""
         recording = self.recording(resumed=resumed)
         market = Said(self.clock, *parts)
-        task = asyncio.create_task(recording.run(market))
+        source = DemoSource(market, self.clock)  # type: ignore[arg-type]
+        task = asyncio.create_task(recording.run(source))
         await asyncio.wait(
             {task, asyncio.create_task(market.silent.wait())}, return_when="FIRST_COMPLETED"
         )

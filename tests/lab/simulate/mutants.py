@@ -10,6 +10,7 @@ import msgspec
 from engine.domain.effects import CancelScope
 from engine.domain.fills import FillState
 from engine.domain.instruments import Leg
+from engine.domain.modes import ModeBelief
 from engine.domain.orders import OrderState
 from engine.executor import planning
 from engine.executor.executor import ExecutorSettings
@@ -23,8 +24,9 @@ from engine.executor.table import OrderTable
 from engine.gateway.places import PlacesLane
 from engine.lab.driver import Driver
 from engine.lab.simulate import life
+from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
-from engine.live_kill import Ending
+from engine.live_kill import Ending, ScopedEnding
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
 
@@ -229,6 +231,28 @@ def _cancel_all_is_partial(patch: Patch) -> None:
     patch.setattr(SafetyLane, "cancel_all", lambda self, _, now: send(self, narrow, now))
 
 
+def _time_is_never_over(patch: Patch) -> None:
+    veto = PlacesLane.veto_in_flight
+    patch.setattr(PlacesLane, "veto_in_flight", lambda s, n, o, _: veto(s, n, o, 0))
+
+
+def _lease_is_not_asked(patch: Patch) -> None:
+    patch.setattr(Journal, "stale", False)
+
+
+def _mode_lasts_for_ever(patch: Patch) -> None:
+    patch.setattr(ModeBelief, "age", lambda *_: False)
+
+
+def _part_is_not_held(patch: Patch) -> None:
+    patch.setattr(Sight, "held_by", lambda *_: None)
+
+
+def _part_is_not_looked_for(patch: Patch) -> None:
+    proof, hasty = ScopedEnding.proof, msgspec.structs.replace
+    patch.setattr(ScopedEnding, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+
+
 MUTANTS = (
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
@@ -252,5 +276,12 @@ MUTANTS = (
     Mutant("risk allows everything", _risk_allows_all, ()),
     Mutant("a status goes back to SENT", _status_goes_back, (F.TWICE,)),
     Mutant("a fill that was not told stays unknown", _missed_fills_stay_missed, (F.REPORT_LOST,)),
+    Mutant("a hung engine sends where it stood", _time_is_never_over, (F.SECOND_ENGINE,), 40, 6.0),
+    Mutant("a KILL of a part holds nothing", _part_is_not_held, (F.KILL_PART,), 12, 2.0),
+    Mutant(
+        "its zero is not looked for", _part_is_not_looked_for, (F.KILL_PART, F.LOST_BEFORE), 24, 3.0
+    ),
+    Mutant("the lease is not asked", _lease_is_not_asked, (F.SECOND_ENGINE,), 12, 2.0),
+    Mutant("a closed mode never ends", _mode_lasts_for_ever, (F.DISABLED, F.REORDERED), 24, 4.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
 )

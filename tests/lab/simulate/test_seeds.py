@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.lab.simulate.commit import commit
 from engine.lab.simulate.world import simulate
 
 FAILED = Path(__file__).with_name("failed_seeds.txt")
@@ -36,12 +37,19 @@ def commit_base() -> int:
     return int(told.stdout.strip() or "0", 16) if told.returncode == 0 else 0
 
 
+def sound(seed: int, minutes: float, *, accounts: int = 2) -> None:
+    """Fail with all that is needed to see it again: seed, commit, verdicts, last journal lines."""
+    outcome = simulate(seed, minutes, accounts=accounts)
+    verdicts = [f"judge {one.judge}, {one.account}: {one.text}" for one in outcome.verdicts]
+    told = (f"seed {seed}, {minutes:g} minutes, {accounts} accounts, commit {commit(REPOSITORY)}",)
+    assert not verdicts, "\n".join((*outcome.lines, *verdicts, *told))
+
+
 @pytest.mark.parametrize(("seed", "minutes"), [row[:2] for row in failed_seeds()], ids=str)
 def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float) -> None:
-    assert simulate(seed, minutes).verdicts == ()
+    sound(seed, minutes)
 
 
 @pytest.mark.parametrize("number", range(FRESH))
 def test_seeds_of_this_commit_are_sound(number: int) -> None:
-    seed = commit_base() * 10 + number
-    assert simulate(seed, 0.5, accounts=1).verdicts == (), f"seed {seed}"
+    sound(commit_base() * 10 + number, 0.5, accounts=1)

@@ -1,0 +1,226 @@
+"""One incident from question to answer: which lives, lived again or shown, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from engine.config import Config
+from engine.domain.instruments import AccountId
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput
+from engine.lab.incident.moment import SECOND_NS, Window, window
+from engine.lab.incident.past import Life, Past, lives
+from engine.lab.incident.picture import Picture
+from engine.lab.incident.reliving import Reliving
+from engine.lab.incident.shown import Shown
+from engine.lab.incident.verdict import Decisions, Difference, Plans
+from engine.live_start import code_digest
+from engine.log import iso
+from storage.database import connect_reader
+from storage.incidents import (
+    Span,
+    accounts_told,
+    decision_rows,
+    journal_span,
+    log_end_ns,
+    plan_bodies,
+)
+from storage.settings import in_force
+from storage.users import ENGINE_ID
+
+Told = Callable[[int, int], None]
+
+TAPE_ENDS = "the tape, which keeps the last day or 2 GB, has no earlier life from its beginning"
+NOT_AGAIN = (
+    "not lived again: the life of the engine this moment lies in began before the tape does, which "
+    "keeps the last day or 2 GB; shown is what journal, market and decision log have"
+)
+
+
+class Compared(msgspec.Struct, kw_only=True):
+    """What living it again gave. `again` False = it was not lived again, `notes` say why."""
+
+    again: bool = False
+    lives: int = 0
+    from_ns: int = 0
+    until_ns: int = 0
+    effects: int = 0
+    decisions: int = 0
+    """Rows of the log whose bytes were compared."""
+    evaluations: int = 0
+    plans: int = 0
+    difference: Difference | None = None
+    notes: list[str] = []
+
+    def sentence(self) -> str:
+        """Tell it in one sentence."""
+        if self.difference is not None:
+            return f"IT DIFFERS: {self.difference.sentence()}"
+        if not self.again:
+            return (
+                self.notes[0][:1].upper() + self.notes[0][1:] if self.notes else "Not lived again"
+            )
+        return (
+            f"Lived again from {iso(self.from_ns)}: {self.effects:,} effects, "
+            f"{self.evaluations:,} decisions in {self.decisions:,} rows and {self.plans:,} plans "
+            "are the same byte for byte"
+        )
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a moment."""
+
+    window: Window
+    account: str
+    accounts: dict[str, str]
+    """Name → mode, as shown."""
+    compared: Compared
+    steps: list[dict[str, Any]]
+    left_out: int
+
+
+def incident(
+    config: Config, *, at_ns: int, around_ns: int, account: str = "", tell: Told
+) -> Incident:
+    """Live a moment again and compare it. `tell` hears how far it is: seconds of how many.
+
+    Raises BadInput for a moment or an account nothing is known of, StorageError, JournalCorrupt.
+    """
+    span = journal_span(config.journal_path)
+    wanted = window(at_ns, around_ns, span)
+    known = accounts_told(config.journal_path)
+    if account and account not in known:
+        raise BadInput(
+            f"the journal knows no account {account!r}; it knows: {', '.join(known) or 'none'}"
+        )
+    compared = Compared(notes=[])
+    chosen = None if not account else AccountId(account)
+    picture = Picture(wanted, chosen)
+    found = _chosen(lives(config.tape_folder), wanted)
+    if found:
+        _again(config, found, wanted, compared, picture, span=span, tell=tell)
+    else:
+        compared.notes.append(NOT_AGAIN)
+    if not found or compared.difference is not None:
+        picture = Picture(wanted, chosen)
+        notes = compared.notes
+        rows = decision_rows(config.decisions_path, wanted.begin_ns, wanted.end_ns + 1)
+        Shown(config.journal_path, _accounts(config, found, known)).run(
+            config.tape_folder, wanted, rows, picture=picture, tell=notes.append
+        )
+    if picture.left_out:
+        compared.notes.append(f"{picture.left_out:,} later steps are left out: ask for less time")
+    return Incident(
+        window=wanted, account=account, accounts=picture.accounts, compared=compared,
+        steps=picture.steps, left_out=picture.left_out,
+    )  # fmt: skip
+
+
+def _chosen(known: list[tuple[Life, int]], wanted: Window) -> list[tuple[Life, int]]:
+    """Return the lives that reach into the window; none where its moment lies before them."""
+    reaching = [
+        (life, end_ns)
+        for life, end_ns in known
+        if life.at_ns <= wanted.end_ns and end_ns > wanted.begin_ns
+    ]
+    return reaching if reaching and reaching[0][0].at_ns <= wanted.at_ns else []
+
+
+def _again(
+    config: Config,
+    chosen: list[tuple[Life, int]],
+    wanted: Window,
+    compared: Compared,
+    picture: Picture,
+    *,
+    span: Span,
+    tell: Told,
+) -> None:
+    """Live every life again that reaches into the window, until one differs."""
+    first = chosen[0][0]
+    if first.began.seq and first.at_ns > wanted.begin_ns:
+        compared.notes.append(f"before {iso(first.at_ns)} nothing is lived again: {TAPE_ENDS}")
+    compared.again = True
+    compared.from_ns = from_ns = first.at_ns or span.first_ns
+    total_s = (min(wanted.end_ns, span.last_ns) - from_ns) // SECOND_NS
+    for life, end_ns in chosen:
+        one = _life(config, life, end_ns, span=span, picture=picture)
+        past = Past(
+            config.tape_folder,
+            config.journal_path,
+            position=life.position,
+            after_seq=life.began.seq,
+            tell=compared.notes.append,
+        )
+        one.run(
+            past,
+            wanted.end_ns,
+            lambda now_ns: tell(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
+        )
+        _sum(compared, one)
+        compared.notes += _code(life)
+        compared.until_ns = one.at_ns
+        if one.difference is not None:
+            compared.difference = one.difference
+            break
+
+
+def _life(config: Config, life: Life, end_ns: int, *, span: Span, picture: Picture) -> Reliving:
+    """Return a life that is about to be lived again, with the log's rows of its time."""
+    log = config.decisions_path
+    told_ns = log_end_ns(log, end_ns)
+    made = Reliving(
+        life,
+        config.journal_path,
+        journal_end_ns=span.last_ns,
+        decisions=Decisions(decision_rows(log, life.at_ns, end_ns), told_ns),
+        plans=Plans(plan_bodies(log, life.at_ns, end_ns), told_ns),
+        listener=picture,
+    )
+    picture.attach(made)
+    return made
+
+
+def _code(life: Life) -> list[str]:
+    """Return a note where another version of the code lived a life than lives it again."""
+    then, now = life.began.code, code_digest()
+    if then in ("", now):
+        return []
+    return [
+        f"start {life.began.fence} ran other code than this (then {then}, now {now}): a difference "
+        "may be the code's; live it again with the version that ran"
+    ]
+
+
+def _sum(compared: Compared, one: Reliving) -> None:
+    """Add what a life gave, and what could not be compared in it."""
+    compared.lives += 1
+    compared.effects += one.effects.compared
+    compared.decisions += one.decisions.compared
+    compared.evaluations += one.decisions.evaluations
+    compared.plans += one.plans.compared
+    lacks = (
+        (one.unled, "records of the journal were not compared: the tape's last half second before "
+         "a crash, or before now, is not written"),
+        (one.decisions.rotated + one.plans.rotated, "decisions and plans were not compared: the "
+         "decision log does not keep them any more"),
+        (one.decisions.late + one.plans.late, "decisions and plans were not compared: the "
+         "decision log's last moments before a crash, or before now, are not written"),
+    )  # fmt: skip
+    compared.notes += [f"{count:,} {what}" for count, what in lacks if count]
+
+
+def _accounts(
+    config: Config, chosen: list[tuple[Life, int]], known: list[str]
+) -> Mapping[str, AccountSettings]:
+    """Return the settings of the accounts the journal tells of: as they were, else as they are."""
+    if chosen:
+        made = [AccountSettings.model_validate_json(t) for t in chosen[0][0].began.accounts]
+        return {one.name: one for one in made}
+    with closing(connect_reader(config.state_path)) as connection:
+        document = in_force(connection, ENGINE_ID).document
+    return {name: one for name, one in document.accounts.items() if name in known}

@@ -1,0 +1,175 @@
+"""Messages in words: one line for each thing that happened, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.domain import effects as fx
+from engine.domain import events as ev
+from engine.domain import inputs as given
+from engine.domain.instruments import Instrument
+from engine.domain.orders import Order
+
+TEXT_MAX = 400
+NONE = "\N{EN DASH}"
+
+Terms = Callable[[str], Instrument | None]
+"""The terms of an instrument, None where nobody listed it."""
+
+
+def price(value: int | None, terms: Instrument | None) -> str:
+    """Return a price as the venue writes it; whole increments where the terms are not known."""
+    if value is None:
+        return NONE
+    return f"{value} increments" if terms is None else f"{terms.price_decimal(value):f}"
+
+
+def size(value: int | None, terms: Instrument | None) -> str:
+    """Return a size as the venue writes it."""
+    if value is None:
+        return "an unknown size"
+    return f"{value} increments" if terms is None else f"{terms.size_decimal(value).normalize():f}"
+
+
+def order_words(order: Order, terms: Instrument | None) -> str:
+    """Return an order in a line."""
+    return (
+        f"{order.side} {size(order.size, terms)} {order.leg} at {price(order.price, terms)} "
+        f"in {order.instrument}"
+    )
+
+
+def of_record(message: Any, terms: Terms) -> str:
+    """Return what a record of the journal says."""
+    match message:
+        case fx.PlaceOrder(order=order):
+            said = f"asks to place order {order.id}: {order_words(order, terms(order.instrument))}"
+        case fx.CancelOrders(orders=orders):
+            said = f"asks to cancel {_orders(orders)}"
+        case fx.CancelAll(scope=scope):
+            where = scope.bot or scope.instrument
+            said = f"asks to cancel everything{f' of {where}' if where else ''}"
+        case fx.SetTimer(name=name):
+            said = f"sets the timer {name}"
+        case fx.RaiseAlert(text=text, severity=severity):
+            said = f"alert, {severity}: {text}"
+        case fx.KeepBudget():
+            said = "keeps the day's loss budget"
+        case fx.QueryOrder(order=number):
+            said = f"asks the venue about order {number}"
+        case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):
+            amount = f"{message.size} at {message.price} increments"
+            said = f"order {number} is filled: {amount}, {liquidity}, {state}, fill {fill}"
+        case ev.OrderNamed(order=number, identity=identity):
+            said = f"order {number} is named {str(identity)[:18]}…"
+        case ev.HealthChanged(source=source, healthy=healthy, reason=reason):
+            said = f"{source} is {'well again' if healthy else f'unwell: {reason}'}"
+        case ev.OpenOrdersListed(orders=listed):
+            said = f"the venue lists {len(listed)} open orders"
+        case ev.FillsListed(fills=fills):
+            said = f"the venue lists {len(fills)} fills"
+        case ev.BalancesListed() | ev.PositionsListed():
+            said = f"the venue tells {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
+        case ev.InstrumentListed(instrument=instrument):
+            said = f"{instrument.id} is listed"
+        case _:
+            said = _plain(message)
+    return said[:TEXT_MAX]
+
+
+def _orders(orders: tuple[int, ...]) -> str:
+    shown = ", ".join(str(number) for number in orders[:8])
+    more = f" and {len(orders) - 8} more" if len(orders) > 8 else ""
+    return f"order{'s' if len(orders) > 1 else ''} {shown}{more}"
+
+
+def _plain(message: Any) -> str:
+    """Return a message as its name in words, then its fields."""
+    kind = type(message).__name__
+    name = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+    fields = {
+        key: value
+        for key, value in msgspec.structs.asdict(message).items()
+        if key != "account" and value not in (None, "", ())
+    }
+    told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields.items())
+    return f"{name}: {told}" if told else name
+
+
+def of_market(events: tuple[Any, ...], terms: Terms) -> str:
+    """Return what the market said, the telling events first."""
+    told = []
+    for event in events:
+        match event:
+            case ev.TradePrinted(instrument=key):
+                of = terms(key)
+                told.append(f"a trade of {size(event.size, of)} at {price(event.price, of)}")
+            case ev.FeedLost(feed=feed, reason=reason):
+                told.append(f"feed {feed} is lost: {reason}")
+            case ev.FeedRestored(feed=feed):
+                told.append(f"feed {feed} speaks again")
+            case ev.BookDistrusted(instrument=key, reason=reason):
+                told.append(f"the book of {key} is torn: {reason}")
+            case ev.InstrumentClosed(instrument=key) | ev.InstrumentResolved(instrument=key):
+                told.append(_plain(event))
+            case _:
+                pass
+    books = {
+        event.instrument for event in events if isinstance(event, ev.BookChanged | ev.BookReplaced)
+    }
+    if books:
+        told.append(f"{len(books)} book{'s' if len(books) > 1 else ''} changed")
+    prices = sum(isinstance(event, ev.ReferencePriced) for event in events)
+    if prices:
+        told.append(f"{prices} reference price{'s' if prices > 1 else ''}")
+    return ("; ".join(told) or "books proven")[:TEXT_MAX]
+
+
+def of_input(one: given.AnyInput) -> str:
+    """Return what a desk was given, in words."""
+    match one:
+        case given.LifeBegan(fence=fence, accounts=accounts):
+            return f"the engine starts (start {fence}) with {len(accounts)} accounts"
+        case given.Turned():
+            return "the desk turns"
+        case given.Fired(event=ev.TimerFired(name=name)):
+            return f"the timer {name} fires"
+        case given.Fired(event=event):
+            return _plain(event)[:TEXT_MAX]
+        case given.Moved(bot=bot, state=state):
+            return f"bot {bot} is {state}"
+        case given.Withdrawn(bot=bot):
+            return f"the wishes of bot {bot} are withdrawn"
+        case given.Roused(bot=bot):
+            return f"bot {bot} states its wishes anew"
+        case given.StartedOver():
+            return "the venue is asked everything"
+        case given.PlacedByHand(asked=asked):
+            return f"a person places by hand in {asked.instrument}"
+        case given.CancelledByHand(order=order):
+            return f"a person cancels order {order}"
+        case given.Halted(reason=reason):
+            return f"everything is cancelled: {reason}"
+        case _:
+            kind = type(one).__name__
+            name = "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
+            subject = getattr(one, "bot", None) or getattr(one, "instrument", None)
+            return f"{name}{f': {subject}' if subject else ''}"
+
+
+def kind_of(name: str, message: Any) -> str:
+    """Return which colour a record has on the page."""
+    if isinstance(message, fx.RaiseAlert):
+        return "alert"
+    if name == "OrderFilled" or name.startswith("Fill"):
+        return "fill"
+    if isinstance(message, ev.HealthChanged | ev.LatchSet | ev.LatchReleased | ev.ModeChanged):
+        return "health"
+    if name.startswith(("Place", "Cancel", "Query", "SetTimer", "Keep")) and not isinstance(
+        message, ev.CancelRefused | ev.CancelUnanswered
+    ):
+        return "effect"
+    return "venue" if getattr(message, "account", None) else "house"

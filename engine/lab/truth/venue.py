@@ -1,0 +1,123 @@
+"""The demo exchange as a `VenueCore` with a latency: the truth a paper venue is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    Effect,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+)
+from engine.domain.events import Event, VenueEvent
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Order, OrderType
+from engine.errors import BrokenInvariant
+from engine.venues.demo.answers import Answers
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.names import KEY
+from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
+
+BATCH_MAX = 1_000
+
+
+class ExchangeVenue:
+    """One account's orders in the exchange itself.
+
+    A request arrives after its latency and is answered at once, as at the paper venue. Whoever
+    turns it calls `collect` after the exchange moved.
+    """
+
+    def __init__(
+        self, exchange: DemoExchange, account: AccountId, *, currency: str, latency_ns: int
+    ) -> None:
+        self._exchange = exchange
+        self._account = account
+        self._latency_ns = latency_ns
+        self._answers = Answers(exchange, account, key=KEY, currency=currency)
+        self._agenda: list[tuple[int, int, Request | VenueEvent]] = []
+        self._counter = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the exchange can do; its dead man's switch stays unarmed here."""
+        return Capabilities(
+            heartbeat=False,
+            cancel_after=False,
+            batch_max=BATCH_MAX,
+            settles=True,
+            order_types=frozenset(OrderType),
+        )
+
+    def account(self) -> AccountId:
+        """Return the account this core serves."""
+        return self._account
+
+    def prepare(self, order: Order) -> Prepared:
+        """Name and serialise."""
+        return self._answers.prepare(order)
+
+    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
+        """Ignore market events: the exchange has made them."""
+        del event, now_ns
+        return []
+
+    def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
+        """Take a request; it arrives after the latency."""
+        self._push(now_ns + self._latency_ns, request)
+        return []
+
+    @property
+    def due_ns(self) -> int | None:
+        """Return when something arrives, there or here."""
+        return self._agenda[0][0] if self._agenda else None
+
+    def advance(self, now_ns: int) -> list[VenueOutput]:
+        """Let arrive what is due."""
+        outputs: list[VenueOutput] = []
+        while self._agenda and self._agenda[0][0] <= now_ns:
+            at_ns, _, what = heappop(self._agenda)
+            if isinstance(what, Request):
+                events = tuple(self._do(what.effect, at_ns))
+                outputs.append(Reply(number=what.number, events=events))
+            else:
+                outputs.append(what)
+        return outputs
+
+    def collect(self) -> None:
+        """Take what the exchange has told the account; it is heard at the moment it happened."""
+        for at_ns, report in self._exchange.take(self._account):
+            event = self._answers.heard(report)
+            if event is not None:
+                self._push(at_ns, event)
+
+    def _push(self, at_ns: int, what: Request | VenueEvent) -> None:
+        self._counter += 1
+        heappush(self._agenda, (at_ns, self._counter, what))
+
+    def _do(self, effect: Effect, now_ns: int) -> Sequence[VenueEvent]:
+        """Do what is asked. The exchange of a comparison is always open: VenueClosed is a bug."""
+        answers = self._answers
+        match effect:
+            case PlaceOrder(order=order):
+                return answers.place(order, now_ns)
+            case CancelOrders(orders=orders):
+                return answers.cancel(orders, now_ns)
+            case CancelAll(scope=scope):
+                return answers.cancel_all(scope, now_ns)
+            case QueryOrder(order=number):
+                return answers.order(number)
+            case QueryOpenOrders():
+                return answers.open_orders()
+            case QueryFills(since_ns=since_ns):
+                return answers.fills(since_ns)
+            case QueryBalances():
+                return answers.balances()
+            case _:
+                raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.bots.bot import BotState
+from engine.bots.taped import Batch, TapedDesk
+from engine.caches.markets import MarketCache
+from engine.domain.effects import QueryOpenOrders
+from engine.domain.events import BookProven, FillsListed, OpenOrdersListed, TimerFired
+from engine.domain.inputs import (
+    Admitted,
+    AnyInput,
+    Asked,
+    Began,
+    Fired,
+    Halted,
+    Heard,
+    Moved,
+    StartedOver,
+    Turned,
+    Withdrawn,
+    pack_input,
+    unpack_input,
+)
+from engine.domain.instruments import AccountId, InstrumentId, Mode
+from engine.domain.settings import AccountSettings, BotSettings
+from engine.journal import JournalWriter
+from engine.live_bots import Seat
+from engine.live_start import executor_of, life_began
+
+ACCOUNT = AccountId("demo")
+SETTINGS = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)
+
+
+class Deck:
+    """Two taped desks of one house and what they put."""
+
+    def __init__(self) -> None:
+        self.put: list[tuple[AnyInput, int]] = []
+        batch = Batch()
+        self.desk, self.other = (self._desk(name, batch) for name in ("demo", "other"))
+
+    def _desk(self, name: str, batch: Batch) -> TapedDesk:
+        executor, _ = executor_of(SETTINGS.model_copy(update={"name": name}), 3)
+        return TapedDesk(
+            put=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
+            cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None,
+        )  # fmt: skip
+
+    def taken(self) -> list[AnyInput]:
+        put, self.put = self.put, []
+        return [given for given, _ in put]
+
+
+def seated(deck: Deck) -> Seat:
+    class Shell:
+        desk = deck.desk
+        account = ACCOUNT
+
+    settings = BotSettings(name="b", strategy="market_maker", account="demo", capital=10.0)
+    return Seat(settings, Shell())  # type: ignore[arg-type]
+
+
+def test_every_input_can_be_read_back() -> None:
+    deck = Deck()
+    seat = seated(deck)
+    deck.desk.begin(1)
+    deck.desk.admit(seat.bot, 2)
+    deck.desk.recover(3)
+    deck.desk.asked(QueryOpenOrders(account=ACCOUNT), 4)
+    deck.desk.unkept(TimerFired(name="second"), 5)
+    deck.desk.withdraw(seat.bot, 6)
+    deck.desk.stop_all("over", 7)
+    made = deck.taken()
+    kinds = [Began, Admitted, StartedOver, Asked, Fired, Withdrawn, Halted]
+    assert [type(one) for one in made] == kinds
+    assert [unpack_input(pack_input(one)) for one in made] == made
+
+
+def test_a_market_heard_by_two_desks_is_put_once() -> None:
+    deck = Deck()
+    events = (BookProven(instrument=InstrumentId("demo:one")),)
+    deck.desk.hears(events, 1)
+    deck.other.hears(events, 1)
+    deck.desk.hears((), 2)
+    deck.desk.hears(events, 3)
+    deck.desk.hears((BookProven(instrument=InstrumentId("demo:one")),), 4)
+    other = AccountId("other")
+    assert deck.taken() == [
+        Heard(ACCOUNT, events),
+        Heard(other, None),
+        Heard(ACCOUNT, None),
+        Heard(ACCOUNT, events),
+    ]
+
+
+def test_a_bot_that_moved_is_told_before_the_next_input() -> None:
+    deck = Deck()
+    seat = seated(deck)
+    deck.desk.admit(seat.bot, 1)
+    deck.taken()
+    seat.bot.state = BotState.RUNNING
+    deck.desk.unkept(TimerFired(name="x"), 2)
+    deck.desk.unkept(TimerFired(name="x"), 3)
+    assert [type(one) for one in deck.taken()] == [Moved, Fired, Fired]
+
+
+def test_a_turn_that_can_do_nothing_is_not_put() -> None:
+    deck, second = Deck(), 1_000_000_000
+    desk, executor = deck.desk, deck.desk.executor
+    desk.begin(second)
+    desk.turn(second)
+    for listing in range(4):  # two of them are believed
+        desk.venue(OpenOrdersListed(account=ACCOUNT, orders=()), second + listing)
+        desk.venue(FillsListed(account=ACCOUNT, since_ns=0, fills=()), second + listing)
+        desk.turn(second + listing + second // 2)
+    for _ in range(20):  # the second listing is asked for; its answer ends the start
+        desk.venue(OpenOrdersListed(account=ACCOUNT, orders=()), second * 5)
+        desk.venue(FillsListed(account=ACCOUNT, since_ns=0, fills=()), second * 5)
+        desk.turn(second * 5)
+    assert executor.at_rest(second * 5)
+    deck.taken()
+    for turn in range(100):
+        assert desk.turn(second * 5 + turn) == []
+    assert deck.taken() == []
+    desk.turn(second * 16)
+    assert type(deck.taken()[-1]) is Turned
+
+
+def test_a_first_life_begins_with_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    JournalWriter(path, engine_id="one").close()
+    life = life_began(path, (SETTINGS,), fence=3, seq=0)
+    assert unpack_input(pack_input(life)) == life
+    assert AccountSettings.model_validate_json(life.accounts[0]) == SETTINGS
+    assert not life.snapshots

@@ -1,0 +1,36 @@
+"""One day of both worlds, small: the thin world for a few minutes."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.lab.truth.day import Public, paper_day, true_day
+from engine.lab.truth.run import papers
+from engine.venues.demo.profiles import THIN
+from tests.venues.demo.builders import exchange
+
+HOURS = 0.08
+
+
+def test_the_same_seed_gives_the_same_day() -> None:
+    told: list[float] = []
+    (first, seen), (second, again) = (true_day(3, HOURS, told.append, THIN) for _ in range(2))
+    assert (first, seen) == (second, again)
+    assert first.orders > 10
+    assert first.filled <= first.placed
+    assert max(told) == pytest.approx(HOURS, abs=0.02)
+    other, _ = true_day(4, HOURS, told.append, THIN)
+    assert other.digest != first.digest
+
+
+def test_paper_venues_do_not_know_of_each_other() -> None:
+    venues = papers()
+    together = paper_day(3, HOURS, venues, lambda _: None, THIN)
+    assert set(together) == set(venues)
+    alone = paper_day(3, HOURS, {"realistic": venues["realistic"]}, lambda _: None, THIN)
+    assert alone["realistic"] == together["realistic"]
+    assert alone["realistic"].orders > 10
+
+
+def test_other_markets_than_the_series_are_not_heard() -> None:
+    assert Public(exchange()).opening() == []
