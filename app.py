@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.parts.parent import watched
 from pages.parts.routes import health, panic
 from pages.parts.sign_in import SignIn
 
-app = st.App("pages/parts/shell.py", middleware=[SignIn], routes=[health, panic])
+app = st.App("pages/parts/shell.py", lifespan=watched, middleware=[SignIn], routes=[health, panic])

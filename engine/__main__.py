@@ -62,9 +62,22 @@ COMMANDS = {
         "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"
     ),
     "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
+    "credentials": Command(
+        "engine.credentials_command",
+        "set, list or remove what signs for a live account; kept encrypted",
+    ),
+    "unlock": Command(
+        "engine.unlock_command",
+        "examine a live account at its venue and unlock it by a typed phrase",
+    ),
+    "selftest": Command(
+        "engine.selftest_command",
+        "place one small order far from the touch at a live account, cancel it and prove it is "
+        "gone",
+    ),
     "demo": Command(
         "engine.demo",
-        "host the demo exchange on a local socket; `calibrate` lays it beside recordings",
+        "host the demo exchange; `calibrate` and `compare` measure it and paper trading",
     ),
     "worker": Command(
         "engine.lab.worker", "run the long jobs of the job table: replays, backups, exports"
@@ -73,9 +86,17 @@ COMMANDS = {
         "engine.lab.replay_command",
         "play a recording through the same executor, risk and planner that trade",
     ),
+    "incident": Command(
+        "engine.lab.incident_command",
+        "live a moment of the past again, compare it with the journal, show it as a page",
+    ),
     "simulate": Command(
         "engine.lab.simulate_command",
         "run the whole engine over the demo exchange with faults and judges, by seed",
+    ),
+    "explain": Command(
+        "engine.lab.explain_command",
+        "make every kept plan again from the journal and compare it byte for byte",
     ),
     "study": Command(
         "engine.lab.study_command", "Brier scores of the fair value on recorded up/down markets"

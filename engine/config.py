@@ -14,12 +14,32 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.errors import ConfigError
 
 PREFIX = "PITBOSS_"
 SQLITE = "sqlite:///"
+HTTP_KEYS = frozenset(
+    {
+        "polymarket_clob_url",
+        "polymarket_gamma_url",
+        "polymarket_data_url",
+        "polymarket_relayer_url",
+        "polymarket_geoblock_url",
+    }
+)
+"""Addresses of questions; all others are of streams."""
+
 ALMOST = 0.85
 """How alike a key of `.env` must be to a known one to count as misspelt rather than foreign."""
 
@@ -56,6 +76,72 @@ class Config(BaseModel):
         LogLevel,
         Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error"),
     ] = LogLevel.INFO
+    polymarket_clob_url: Annotated[
+        str, Field(alias="PITBOSS_POLYMARKET_CLOB_URL", description="Polymarket's CLOB over HTTP")
+    ] = "https://clob.polymarket.com"
+    polymarket_gamma_url: Annotated[
+        str, Field(alias="PITBOSS_POLYMARKET_GAMMA_URL", description="Polymarket's market listing")
+    ] = "https://gamma-api.polymarket.com"
+    polymarket_data_url: Annotated[
+        str,
+        Field(alias="PITBOSS_POLYMARKET_DATA_URL", description="Polymarket's index of positions"),
+    ] = "https://data-api.polymarket.com"
+    polymarket_relayer_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_POLYMARKET_RELAYER_URL", description="Polymarket's relayer of wallets"
+        ),
+    ] = "https://relayer-v2.polymarket.com"
+    polymarket_geoblock_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_POLYMARKET_GEOBLOCK_URL",
+            description="where Polymarket says whether it takes orders from here",
+        ),
+    ] = "https://polymarket.com/api/geoblock"
+    polymarket_ws_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_POLYMARKET_WS_URL",
+            description="Polymarket's market and user channels, without `/ws/…`",
+        ),
+    ] = "wss://ws-subscriptions-clob.polymarket.com"
+    polymarket_rtds_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_POLYMARKET_RTDS_URL", description="Polymarket's older relay of prices"
+        ),
+    ] = "wss://ws-live-data.polymarket.com"
+    polymarket_polybolt_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_POLYMARKET_POLYBOLT_URL",
+            description="Polymarket's newer relay of prices; needs a data key",
+        ),
+    ] = "wss://ws-live-v2.polymarket.com/ws"
+    binance_ws_url: Annotated[
+        str,
+        Field(
+            alias="PITBOSS_BINANCE_WS_URL",
+            description="Binance's public streams, without `/stream`",
+        ),
+    ] = "wss://stream.binance.com:9443"
+    coinbase_ws_url: Annotated[
+        str, Field(alias="PITBOSS_COINBASE_WS_URL", description="Coinbase's public ticker")
+    ] = "wss://ws-feed.exchange.coinbase.com"
+    polymarket_data_key: Annotated[
+        SecretStr,
+        Field(
+            alias="PITBOSS_POLYMARKET_DATA_KEY",
+            description="API key that only reads prices: never one that trades",
+        ),
+    ] = SecretStr("")
+    polymarket_data_secret: Annotated[
+        SecretStr, Field(alias="PITBOSS_POLYMARKET_DATA_SECRET", description="its secret")
+    ] = SecretStr("")
+    polymarket_data_passphrase: Annotated[
+        SecretStr, Field(alias="PITBOSS_POLYMARKET_DATA_PASSPHRASE", description="its passphrase")
+    ] = SecretStr("")
 
     @field_validator("home", "data")
     @classmethod
@@ -66,6 +152,27 @@ class Config(BaseModel):
     @classmethod
     def _any_case(cls, level: object) -> object:
         return level.lower() if isinstance(level, str) else level
+
+    @field_validator(
+        "polymarket_clob_url",
+        "polymarket_gamma_url",
+        "polymarket_data_url",
+        "polymarket_relayer_url",
+        "polymarket_geoblock_url",
+        "polymarket_ws_url",
+        "polymarket_rtds_url",
+        "polymarket_polybolt_url",
+        "binance_ws_url",
+        "coinbase_ws_url",
+    )
+    @classmethod
+    def _an_address(cls, url: str, info: ValidationInfo) -> str:
+        wanted = ("ws://", "wss://")
+        if info.field_name in HTTP_KEYS:
+            wanted = ("http://", "https://")
+        if not url.startswith(wanted):
+            raise ValueError(f"must begin with {' or '.join(wanted)}")
+        return url.rstrip("/")
 
     @field_validator("database_url")
     @classmethod
@@ -117,6 +224,11 @@ class Config(BaseModel):
     def kill_path(self) -> Path:
         """The KILL latch: no order leaves while this file exists."""
         return self.home / "KILL"
+
+    @property
+    def vault_path(self) -> Path:
+        """The vault: credentials, encrypted."""
+        return self.home / "vault.json"
 
 
 def keys() -> dict[str, str]:

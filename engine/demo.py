@@ -26,7 +26,7 @@ from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
 
 NAME = "demo"
-HELP = "host the demo exchange on a local socket; `calibrate` lays it beside recordings"
+HELP = "host the demo exchange; `calibrate` and `compare` measure it and paper trading"
 
 PORT = 8611
 SEED = 20_26
@@ -39,13 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=("host", "calibrate"),
+        choices=("host", "calibrate", "compare"),
         default="host",
-        help="host it (default), or calibrate: lay it beside recorded markets, figure by figure",
+        help="host it (default); calibrate: lay it beside recorded markets, figure by figure; "
+        "compare: lay paper trading beside the same maker in the exchange itself",
     )
     parser.add_argument("--minutes", type=int, default=60, help="calibrate: simulated time")
     parser.add_argument(
+        "--worlds", type=int, default=3, help="calibrate: seeds pooled, from --seed on (default: 3)"
+    )
+    parser.add_argument(
         "--recording", type=Path, help="calibrate: measure this instead of the figures on record"
+    )
+    parser.add_argument("--days", type=int, default=20, help="compare: demo days (default: 20)")
+    parser.add_argument(
+        "--hours", type=float, default=0.5, help="compare: simulated hours a day (default: 0.5)"
     )
     parser.add_argument("--port", type=int, default=PORT, help="port on 127.0.0.1")
     parser.add_argument(
@@ -55,11 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Host it until SIGTERM, SIGINT or the end of the parent; or calibrate."""
+    """Host it until SIGTERM, SIGINT or the end of the parent; or measure."""
     if args.action == "calibrate":
         from engine.lab import calibration_command  # noqa: PLC0415 a host does without
 
         return calibration_command.run(args)
+    if args.action == "compare":
+        from engine.lab import truth_command  # noqa: PLC0415 a host does without
+
+        return truth_command.run(args, config)
     folder = config.home / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder / "lock", "demo exchange"):

@@ -13,7 +13,7 @@ from engine.bots.bot import Bot, BotState
 from engine.bots.states import BotHappened, may, moved
 from engine.domain.commands import InventoryPolicy
 from engine.domain.events import Event
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO, floor_to_tick
 from engine.domain.settings import BotSettings
@@ -54,15 +54,7 @@ class Seat:
         """Since when inventory is being reduced; 0 = it is not."""
         self.wished_ns = 0
         self.seen = S.IDLE
-        self.bot = Bot(
-            name=BotId(settings.name),
-            account=shell.account,
-            strategy=build(settings.strategy, settings.parameters, BotId(settings.name)),
-            capital_micro=round(settings.capital * MICRO),
-            instruments=frozenset(InstrumentId(name) for name in settings.instruments),
-            series=frozenset(settings.series),
-            instruments_max=settings.instruments_max,
-        )
+        self.bot = bot_of(settings, shell.account)
 
     def kept(self) -> Kept:
         """Return what survives."""
@@ -152,7 +144,8 @@ class Seat:
             return
         self.happen(H.CLEARED)
         left = len(self._open_holdings())
-        told = f"; inventory is left in {left} open instruments" if left else ""
+        where = "an open instrument" if left == 1 else f"{left} open instruments"
+        told = f"; inventory is left in {where}" if left else ""
         self.answer(done=True, text=f"stopped; proven: none of its orders is open{told}")
 
     def _open_holdings(self) -> list[InstrumentId]:
@@ -198,6 +191,21 @@ class Seat:
             urgency=Urgency.CROSS if cross else Urgency.REST,
             valid_until_ns=now_ns + WISH_NS,
         )
+
+
+def bot_of(settings: BotSettings, account: AccountId) -> Bot:
+    """Return the bot of these settings, fresh. Raises BadInput, ConfigError for its parameters."""
+    name = BotId(settings.name)
+    return Bot(
+        name=name,
+        account=account,
+        strategy=build(settings.strategy, settings.parameters, name),
+        capital_micro=round(settings.capital * MICRO),
+        instruments=frozenset(InstrumentId(name) for name in settings.instruments),
+        series=frozenset(settings.series),
+        instruments_max=settings.instruments_max,
+        given=settings.model_dump_json().encode(),
+    )
 
 
 def restored(seat: Seat, kept: Kept) -> str:

@@ -16,11 +16,14 @@ from engine.domain.commands import (
     ApplySettings,
     CancelOrderByHand,
     Command,
+    ExamineAccount,
     Kill,
     PauseBot,
     PlaceManual,
     ReleaseLatch,
+    RemoveCredential,
     ResumeBot,
+    SetCredential,
     SetMode,
     StartBot,
     StopBot,
@@ -31,6 +34,8 @@ from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live_bots import Seat
 from engine.live_by_hand import Hand
+from engine.live_credentials_kept import Keeping
+from engine.live_examination import Examining
 from engine.live_house import House
 from engine.live_jobs import HANDLERS as JOB_HANDLERS
 from engine.live_jobs import Jobs
@@ -55,6 +60,8 @@ class Commands:
         self._markets = Markets(house)
         self._scopes = Scopes(house)
         self._settings = Settings(house)
+        self._keeping = Keeping(house)
+        self._examining = Examining(house)
         self.jobs = Jobs(house)
 
     def hear(self, left: list[LeftCommand]) -> None:
@@ -211,6 +218,15 @@ class Commands:
         del who
         self._markets.sync(command.venue, _later(reply))
 
+    def credential(self, command: SetCredential | RemoveCredential, who: str, reply: Reply) -> None:
+        """Change what the vault holds; answered when it is on the disk."""
+        del who
+        self._keeping.change(command, _or_refused(reply))
+
+    def examine(self, command: ExamineAccount, who: str, reply: Reply) -> None:
+        """Let the doctor look at a live account; answered when its verdict is kept."""
+        self._examining.examine(command.account, who, _later(reply))
+
     def ack(self, command: AckAlert, who: str, reply: Reply) -> None:
         """Mark an alert as seen."""
         house = self._house
@@ -246,5 +262,8 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None
     SetMode: Commands.set_mode,
     SyncMarkets: Commands.sync,
     AckAlert: Commands.ack,
+    SetCredential: Commands.credential,
+    RemoveCredential: Commands.credential,
+    ExamineAccount: Commands.examine,
     **JOB_HANDLERS,
 }

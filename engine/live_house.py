@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from engine.domain.events import (
     LatchReleased,
     LatchSet,
 )
+from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BadInput, StorageError
 from engine.journal import SNAPSHOT_EVERY, JournalWriter
@@ -36,9 +37,10 @@ from engine.live_state import Projector, StateKeeper
 from engine.loop import Shell
 from engine.risk.gate import RiskGate
 from engine.tape import Tape
-from engine.venues.demo.client import DemoVenue
+from engine.venues.door import Venue
 from storage.latch import Latch
 from storage.live import put_instrument, put_payout, raise_alert
+from storage.markouts import resolve
 from storage.settings import SettingsVersion
 
 if TYPE_CHECKING:
@@ -54,6 +56,14 @@ LEARNED_EVERY_NS = 20 * 1_000_000_000
 CLOCK = "clock"
 Stream = Callable[[], Coroutine[Any, Any, None]]
 """Makes what lasts as long as the engine."""
+
+
+class ClosingVenue(Venue, Protocol):
+    """A venue with connections of its own."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
 
 
 class House(Proofs):
@@ -84,7 +94,7 @@ class House(Proofs):
         self.meter = Meter()
         self.shells: dict[AccountId, Shell] = {}
         self.gates: dict[AccountId, RiskGate] = {}
-        self.venues: dict[AccountId, DemoVenue] = {}
+        self.venues: dict[AccountId, ClosingVenue] = {}
         self.seats: dict[str, Seat] = {}
         self.state: StateKeeper
         self.projector: Projector
@@ -116,6 +126,10 @@ class House(Proofs):
                 text = str(error)
                 self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
 
+    def put(self, given: AnyInput, at_ns: int) -> None:
+        """Put on the tape what a desk was given."""
+        self.tape(KIND, pack_input(given), at_ns)
+
     def keep(self, event: Event, at_ns: int) -> None:
         """Journal what concerns every account, and tell the catalog."""
         self._unkept.append((event, at_ns))
@@ -126,6 +140,7 @@ class House(Proofs):
                 self.state.write(lambda c: put_instrument(c, engine_id, instrument, at_ns))
             case InstrumentResolved(instrument=name, payout_yes_micro=payout):
                 self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
+                self.state.write(lambda c: resolve(c, engine_id, name, payout))
             case InstrumentClosed(instrument=name):
                 self._closed.append((at_ns + FORGET_AFTER_NS, name))
             case _:
@@ -231,8 +246,7 @@ class House(Proofs):
         while self._closed and self._closed[0][0] <= now_ns:
             _, instrument = self._closed.popleft()
             for shell in self.shells.values():
-                if shell.desk.executor.forget(instrument):
-                    shell.desk.cache.forget(instrument)
+                shell.desk.forget(instrument, now_ns, held=False)
 
     @property
     def recovering(self) -> bool:

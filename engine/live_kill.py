@@ -24,7 +24,7 @@ from engine.executor.holdings import Holding
 from engine.executor.proof import Scope, ZeroProof, within
 from engine.gateway.core import GatewayCore
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
-from storage.live import AccountProof, Receipt
+from storage.live import AccountProof, Receipt, many
 
 TAKEN_S = 0.5
 """How long the loop may take to take the latch; a hung plugin does not."""
@@ -181,15 +181,15 @@ class Ending:
         listings = 0 if proven is None else proven.listings
         missing = []
         if not self._landed_ns:
-            missing.append(f"{self._on_their_way()} places on their way have not answered")
+            missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
         if listings < LISTINGS_NEEDED:
             missing.append("no two complete listings of open orders in a row without one of ours")
         if unknown:
             missing.append(
-                f"{unknown} orders are UNKNOWN: the venue has not said whether they live"
+                f"{many(unknown, 'order')} UNKNOWN: the venue has not said whether any lives"
             )
         if live > unknown:
-            missing.append(f"{live - unknown} orders may still fill")
+            missing.append(f"{many(live - unknown, 'order')} may still fill")
         return AccountProof(
             account=executor.account,
             mode=executor.mode,

@@ -34,7 +34,9 @@ async def trade(
         task.add_done_callback(lambda done: _ended(house, done))
 
     house.spawn = spawn
-    for stream in (*streams, lambda: _beat(house, teller or Teller(house))):
+    told = teller or Teller(house)
+    told.follow(house.clock.now_ns())
+    for stream in (*streams, lambda: _beat(house, told)):
         spawn(stream)
     if kill_only:
         house.tell_receipt(lambda _: house.end())

@@ -1,9 +1,10 @@
-"""The instrument catalog on request: the demo exchange's listing compared with what is known."""
+"""The instrument catalog on request: a venue's listing compared with what is known."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,8 @@ from engine.domain.events import BookReplaced, Event, InstrumentClosed, Instrume
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BadInput, NotSent, PitbossError
 from engine.live_house import House
+from engine.live_polymarket import VENUE as POLYMARKET
+from engine.live_polymarket_markets import sync as sync_polymarket
 from engine.loop import Shell
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoVenue
@@ -32,15 +35,27 @@ class Markets:
 
     def sync(self, venue: str, told: Told) -> None:
         """Ask the venue for its listing; `told` hears the counts. Raises BadInput."""
+        if venue == POLYMARKET:
+            self._sync_polymarket(told)
+            return
         if venue != VENUE:
             raise BadInput(
-                f"the listing of {venue!r} cannot be asked for: only the demo exchange answers; "
-                "a feed tells its own markets while it is connected"
+                f"the listing of {venue!r} cannot be asked for: the demo exchange and Polymarket "
+                "answer"
             )
         door = next((d for d in self._house.venues.values() if isinstance(d, DemoVenue)), None)
         if door is None:
             raise BadInput("there is no account at the demo exchange here")
-        task = asyncio.create_task(self._sync(door, told))
+        self._ask(self._sync(door, told))
+
+    def _sync_polymarket(self, told: Told) -> None:
+        accounts = self._house.settings.document.accounts.values()
+        if not any(one.venue == POLYMARKET for one in accounts):
+            raise BadInput("there is no account at Polymarket here: nothing is asked there")
+        self._ask(sync_polymarket(self._house, told))
+
+    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(question)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -13,7 +13,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from engine.bots.marks import mark_of
 from engine.clock import TapeClock
 from engine.domain.events import CashMoved, Event, InstrumentClosed
 from engine.domain.instruments import InstrumentId
@@ -130,12 +129,14 @@ class Player:
     async def _feed(self, event: Event, now_ns: int) -> None:
         """Let the venue hear an event, then the desk."""
         shell = self._shell
+        shell.mark(now_ns)
         lasting = isinstance(event, LASTING)
         if lasting:
             self._keep(event, now_ns)
         outputs = shell.paper.hear(event, now_ns)
         for output in outputs:
             await self._take(output, now_ns)
+        shell.desk.hears((event,), now_ns)
         if shell.desk.market(event, now_ns) or outputs:
             await self._settle(now_ns)
         self._heard(1)
@@ -148,11 +149,7 @@ class Player:
         desk = self._shell.desk
         while self._closed and self._closed[0][0] <= now_ns:
             _, over = self._closed.popleft()
-            view = desk.cache.views.get(over)
-            if view is not None and not desk.executor.ledger.holding(over).flat:
-                desk.executor.receive(mark_of(view), now_ns)
-            desk.executor.forget(over)
-            desk.cache.forget(over)
+            desk.forget(over, now_ns, held=True)
 
     # -- time --------------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class Proofs:
         self._said: tuple[int, tuple[str, ...]] = (0, ())
         self.watchers: list[Callable[[int], None]] = []
         """Who else waits for something to become true: called several times a second."""
+        self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
+        """What each feed tells of itself with the heartbeat."""
 
     def begin_proof(
         self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +22,6 @@ from engine.domain.events import (
     ReferencePriced,
 )
 from engine.errors import BadInput, StorageError
-from engine.live_feed import FEED, MarketStream
-from engine.live_meter import Meter
 from engine.tape import Tape
 from engine.tape_format import segments
 from engine.tape_recording import BEGIN, EVENTS, FORMAT, Begin, pack_begin, pack_events
@@ -43,26 +41,15 @@ FOREVER = 1 << 62
 GAP = "the engine was not running"
 
 
-class Market(Protocol):
+class Source(Protocol):
     """Where a market is listened to."""
 
-    def listen(self) -> AsyncIterator[bytes]:
-        """Give the frames until the stream breaks."""
+    feed: str
+    """How the venue's feed is called."""
+
+    async def tell(self, recording: Recording) -> None:
+        """Let a recording hear the market until cancelled."""
         ...
-
-
-class Apart:
-    """What the stream of a recording needs of an engine: its frames are not the engine's."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.meter = Meter()
-        self.clock = clock
-
-    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """Leave the engine's tape alone: its own stream fills it."""
-
-    def keep(self, event: Event, at_ns: int) -> None:
-        """Leave the engine's journal alone."""
 
 
 class Recording:
@@ -95,21 +82,19 @@ class Recording:
         self.told: Callable[[str], None] = _nobody
         """Hears how it ended, in words."""
 
-    async def run(self, market: Market) -> None:
+    async def run(self, source: Source) -> None:
         """Record until cancelled; `stop` does that."""
         self._task = asyncio.current_task()
         try:
             self._tape = await asyncio.to_thread(self._open)
             gap = GAP if self._resumed else ""
             head = Begin(
-                format=FORMAT, name=self.seen.name, instruments=self.seen.instruments, feed=FEED,
-                gap=gap,
+                format=FORMAT, name=self.seen.name, instruments=self.seen.instruments,
+                feed=source.feed, gap=gap,
             )  # fmt: skip
             self._append(BEGIN, pack_begin(head))
-            heard: Callable[[], list[Any]] = lambda: [self]  # noqa: E731 it is one word
-            stream = MarketStream(Apart(self._clock), heard, kept=False)
             if self._end is None:
-                await stream.run(market)  # type: ignore[arg-type]
+                await source.tell(self)
         except StorageError as error:
             self._end = (RecordingState.FAILED, str(error))
         finally:

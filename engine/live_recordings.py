@@ -13,6 +13,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput
 from engine.live_house import House
 from engine.live_recording import AT_ONCE_MAX, Recording, checked
+from engine.live_recording_sources import known, source_of, venue_of
 from storage.commands import CommandState
 from storage.database import transaction
 from storage.recordings import (
@@ -50,7 +51,8 @@ class Recordings:
     def start(self, command: StartRecording, who: str, reply: Reply) -> None:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
         house = self._house
-        checked(command.name, command.instruments, self._known())
+        venue = venue_of(command.instruments)
+        checked(command.name, command.instruments, known(house, venue, command.instruments))
         if len(self._running) >= AT_ONCE_MAX:
             raise BadInput(f"{AT_ONCE_MAX} recordings run already: stop one of them first")
         now_ns = house.clock.now_ns()
@@ -81,13 +83,6 @@ class Recordings:
         recording.told = lambda text: reply(CommandState.DONE, text)
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")
 
-    def _known(self) -> set[str]:
-        """Return every instrument and series an account's cache knows."""
-        views = [view for s in self._house.shells.values() for view in s.desk.cache.views.values()]
-        return {str(view.instrument.id) for view in views} | {
-            view.instrument.series for view in views if view.instrument.series
-        }
-
     def _go_on(self, connection: Any) -> None:
         """Take up what was recording when the engine ended."""
         for seen in unended(connection, self._house.engine_id):
@@ -104,7 +99,8 @@ class Recordings:
 
         recording = Recording(seen, folder, house.clock, resumed=resumed, ended=ended)
         self._running[seen.name] = recording
-        house.spawn(lambda: recording.run(house.accounts.market()))
+        source = source_of(house, seen.instruments)
+        house.spawn(lambda: recording.run(source))
 
     def _measure(self, recording: Recording, now_ns: int) -> None:
         """Write what a recording holds, and end it where a limit is reached."""

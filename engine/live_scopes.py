@@ -201,7 +201,7 @@ class Scopes:
                 scope = Scope(account if whole else None, hold.bot, hold.instrument)
                 found.setdefault(scope, []).append(shell)
                 who[scope] = hold.who
-                shell.desk.executor.prove(hold.bot or hold.instrument, now_ns)
+                shell.desk.prove(hold.bot or hold.instrument, now_ns)
         for scope, shells in found.items():
             self._begin(scope, shells, who=who[scope], at_ns=now_ns)
 

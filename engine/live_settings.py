@@ -74,9 +74,9 @@ class Settings:
             return
         closed = self._open_accounts(document, now_ns)
         for name, account in document.accounts.items():
-            for known, gate in house.gates.items():
+            for known, shell in house.shells.items():
                 if known == name:
-                    gate.apply(account.limits)
+                    shell.desk.limit(account.limits, now_ns)
         for name in [name for name in house.seats if name not in document.bots]:
             seat = house.seats.pop(name)
             seat.shell.desk.dismiss(seat.bot, now_ns)
@@ -135,13 +135,13 @@ class Settings:
             raise BadInput(f"there is no bot {command.bot!r} in force; known are: {known}")
         executor = seat.shell.desk.executor
         if command.mode is Mode.LIVE:
-            raise BadInput("no live venue exists yet: nothing here can sign an order")
+            raise BadInput("a bot is not moved to LIVE: create one at the live account")
         if command.mode is executor.mode:
             raise BadInput(f"bot {command.bot} trades in mode {command.mode} already")
         if seat.bot.state is not S.STOPPED:
             raise BadInput(f"bot {command.bot} is {seat.bot.state}: stop it first")
         if executor.proven_zero(seat.bot.name) is None:
-            executor.prove(seat.bot.name, now_ns)
+            seat.shell.desk.prove(seat.bot.name, now_ns)
         self._leaving.append(Leaving(seat, command.mode, who, now_ns, told))
 
     def watch(self, now_ns: int) -> None:

@@ -5,6 +5,7 @@ There is no other way to start. What was found is told, and stored for the dashb
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ import msgspec
 
 from engine.domain.effects import KeepBudget, PlaceOrder
 from engine.domain.events import AnyEvent, CashMoved
+from engine.domain.inputs import FORMAT, LifeBegan
+from engine.domain.inputs import Kept as KeptSnapshot
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
@@ -34,6 +37,9 @@ HOUSE = ""
 CURRENCY = "pUSD"
 COUNTED_IN = {"demo": CURRENCY, "polymarket": CURRENCY}
 """What the markets of a venue are counted in, whatever a person typed."""
+
+DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strategies")
+"""Rooms whose code makes decisions, plans and effects."""
 
 _EVENTS = frozenset(AnyEvent.__args__)
 _kept = msgspec.msgpack.Decoder(dict[str, Kept])
@@ -160,3 +166,34 @@ def _restore(
                 "start the version that wrote it"
             ) from error
     return after
+
+
+def code_digest() -> str:
+    """Return a digest of the source that decides: other code may decide otherwise."""
+    here, made = Path(__file__).parent, hashlib.blake2b(digest_size=8)
+    for room in DECIDING:
+        for path in sorted((here / room).rglob("*.py")):
+            made.update(path.read_bytes())
+    return made.hexdigest()
+
+
+def life_began(
+    journal: Path, accounts: Iterable[AccountSettings], *, fence: int, seq: int, feed: str = ""
+) -> LifeBegan:
+    """Return what the tape keeps of a start, so that what follows can be lived again from here.
+
+    `seq` is the journal's last record so far. Call it before anything is appended.
+    """
+    return LifeBegan(
+        AccountId(HOUSE),
+        FORMAT,
+        fence,
+        seq,
+        tuple(one.model_dump_json().encode() for one in accounts),
+        {
+            name: KeptSnapshot(one.seq, one.at_ns, one.body)
+            for name, one in latest_snapshots(journal).by_name.items()
+        },
+        feed,
+        code_digest(),
+    )

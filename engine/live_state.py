@@ -186,6 +186,7 @@ class Projector:
         self._journal = journal
         self._paths = (journal_path, state_path)
         self._crash = crash
+        self._wanted: tuple[int, Callable[[], object]] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
         self._thread.start()
@@ -195,12 +196,29 @@ class Projector:
             self._once()
         self._once()
 
+    def at(self, seq: int, job: Callable[[], object]) -> bool:
+        """Do a job on this thread while the projections stand at exactly the record `seq`.
+
+        False = another job waits. One whose record has passed is let go: ask again.
+        """
+        if self._wanted is not None:
+            return False
+        self._wanted = (seq, job)
+        return True
+
     def _once(self) -> None:
-        durable = self._journal.durable_seq
-        if durable == self.seq:
+        durable, wanted = self._journal.durable_seq, self._wanted
+        if durable == self.seq and wanted is None:
             return
         try:
-            self.seq = project(*self._paths).seq
+            if wanted is not None and wanted[0] <= durable:
+                self.seq = project(*self._paths, until_seq=wanted[0]).seq
+                if self.seq == wanted[0]:
+                    wanted[1]()
+                self._wanted = None
+            # Not beyond what was seen: somebody may just now want it to stop at the next record.
+            if durable != self.seq:
+                self.seq = project(*self._paths, until_seq=durable).seq
             self.failure = None
         except StorageError as error:
             self.failure = error

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.taped import Batch, TapedDesk
 from engine.caches.markets import MarketCache
 from engine.clock import TapeClock
 from engine.config import Config
@@ -29,7 +29,7 @@ from engine.live_accounts import deciding
 from engine.live_door import PaperDoor, PaperGateway
 from engine.live_house import House
 from engine.live_player import Player
-from engine.live_start import CURRENCY, executor_of
+from engine.live_start import CURRENCY, executor_of, life_began
 from engine.live_tape_house import ACCOUNT, TapeAccounts, TapeSeat
 from engine.live_tape_options import FEED, TapeOptions
 from engine.live_tape_shell import DecisionsHeard, EffectsHeard, TapeShell
@@ -118,27 +118,12 @@ class TapeDeck:
 
     def wire(self, house: House, clock: TapeClock, wall_ns: Callable[[], int]) -> None:
         """Put the account together around the player, in the order of the flow."""
-        executor, gate = executor_of(self._account(), 0)
-        self._decide = DecisionsHeard(deciding(house))
         self._recorder = EffectsHeard(house.recorder)
-        core = PaperGateway(account=ACCOUNT, settings=GATEWAY)
-        paper = PaperVenue(ACCOUNT, self._paper)
-        self._shell = TapeShell(
-            paper=paper,
-            door=PaperDoor(paper, core),
-            core=core,
-            desk=RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=self._decide),
-            recorder=self._recorder,
-            clock=clock,
-            meter=house.meter,
-            alert=house.alert,
-            crash=house.end,
-        )
+        self._shell = self._wired(house, clock)
         house.accounts = TapeAccounts()
-        house.gates[ACCOUNT] = gate
         house.shells[ACCOUNT] = self._shell
-        for name, settings in house.settings.document.bots.items():
-            seat = house.seats[name] = TapeSeat(settings, self._shell)
+        for name, given in house.settings.document.bots.items():
+            seat = house.seats[name] = TapeSeat(given, self._shell)
             seat.bot.everything = True
             self._shell.desk.admit(seat.bot, 0)
         self._player = Player(
@@ -151,6 +136,35 @@ class TapeDeck:
             wall_ns=wall_ns,
         )
         self._wall_ns = wall_ns
+
+    def _wired(self, house: House, clock: TapeClock) -> TapeShell:
+        """Return the account's shell; the tape says first that a life begins."""
+        settings, path = self._account(), house.config.journal_path
+        feed = str(self._options.replay.path)
+        house.put(life_began(path, (settings,), fence=0, seq=house.recorder.seq, feed=feed), 0)
+        executor, gate = executor_of(settings, 0)
+        house.gates[ACCOUNT] = gate
+        self._decide = DecisionsHeard(deciding(house))
+        core = PaperGateway(account=ACCOUNT, settings=GATEWAY)
+        paper = PaperVenue(ACCOUNT, self._paper)
+        return TapeShell(
+            paper=paper,
+            door=PaperDoor(paper, core),
+            core=core,
+            desk=TapedDesk(
+                put=house.put,
+                batch=Batch(),
+                cache=MarketCache(),
+                executor=executor,
+                bots=(),
+                decide=self._decide,
+            ),
+            recorder=self._recorder,
+            clock=clock,
+            meter=house.meter,
+            alert=house.alert,
+            crash=house.end,
+        )
 
     async def run(self, house: House) -> None:
         """Play it, say what came of it, end the engine; time goes on until that is proven."""

@@ -13,6 +13,7 @@ from engine.live_accounts import Accounts
 from engine.live_bots import Seat
 from engine.live_house import House
 from engine.live_told import Teller
+from engine.live_venues import Venues
 from storage.latch import Latch
 from storage.live import EngineBeat
 
@@ -43,7 +44,7 @@ class TapeAccounts(Accounts):
     """The one account of a tape."""
 
     def __init__(self) -> None:
-        super().__init__("", fence=0)
+        super().__init__(Venues(openers={}, hearings={}), fence=0)
 
     def refusal(self, settings: AccountSettings) -> str:
         """Return why an account cannot be opened while a tape plays."""

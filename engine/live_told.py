@@ -7,10 +7,13 @@ from typing import Any
 
 import msgspec
 
+from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.live_bots import Seat
 from engine.live_figures import holdings_of, uses_of
 from engine.live_house import House
+from engine.live_markouts import Markouts
+from engine.live_truth import TruthWatch
 from engine.loop import Shell
 from engine.strategies.registry import STRATEGIES
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
@@ -42,9 +45,37 @@ class Teller:
             name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()
         }
         """The catalog: name → JSON schema of its parameters."""
+        self._truth = TruthWatch(
+            house.recorder,
+            house.projector,
+            house.state,
+            state_path=house.config.state_path,
+            engine_id=house.engine_id,
+            alarm=self._alarm,
+        )
+
+    def _alarm(self, alert: RaiseAlert) -> None:
+        """Hand an alert of another thread to the loop."""
+        house = self._house
+        house.ended.get_loop().call_soon_threadsafe(house.alert, alert, house.wall_ns())
+
+    def follow(self, now_ns: int) -> None:
+        """Follow the fills of every account to their horizons; those of before go on."""
+        house = self._house
+        for shell in house.shells.values():
+            if shell.markouts is None:
+                shell.markouts = Markouts(
+                    shell.desk.cache,
+                    shell.desk.executor,
+                    engine_id=house.engine_id,
+                    write=house.state.write,
+                )
+                soon = house.ended.get_loop().call_soon_threadsafe
+                house.state.write(shell.markouts.resume_job(now_ns, soon))
 
     def second(self, now_ns: int) -> None:
         """Tell everything once."""
+        self.follow(now_ns)
         house = self._house
         engine_id, state = house.engine_id, house.state
         beat = self.beat(now_ns)
@@ -58,6 +89,8 @@ class Teller:
                     self._equity(shell, now_ns)
                 self._holdings(shell, now_ns)
                 self._limits(shell, now_ns)
+        executors = [shell.desk.executor for shell in house.shells.values()]
+        self._truth.second(executors, house.wall_ns())
         if self._count % PNL_EVERY == PNL_EVERY - 1:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1
@@ -131,6 +164,7 @@ class Teller:
             "requests_under_way": sum(s.sender.under_way for s in house.shells.values()),
             "state_waiting": house.state.waiting,
             "feed_age_ms_max": self._feed_age_ms(now_ns),
+            "feeds": {name: tell(now_ns) for name, tell in house.feeds.items()},
             "not_placing": reasons,
             "latches": self._latches(),
             "refusals": self._refusals(),

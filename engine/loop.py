@@ -30,6 +30,7 @@ from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.core import GatewayCore
 from engine.gateway.sender import Sender
 from engine.journal import Recorder
+from engine.live_markouts import Markouts
 from engine.live_meter import Meter
 from engine.venues.door import Venue
 
@@ -46,6 +47,9 @@ class Shell:
 
     `alert` hears what a person must hear; `crash` what must not be survived.
     """
+
+    markouts: Markouts | None = None
+    """Follows fills to their horizons; nothing that trades depends on it."""
 
     def __init__(
         self,
@@ -98,10 +102,18 @@ class Shell:
         """Take market events of one moment, and turn where they woke somebody."""
         market = self.desk.market
         woke = False
-        for event in events:
+        told = tuple(events)
+        self.mark(now_ns)
+        self.desk.hears(told, now_ns)
+        for event in told:
             woke |= market(event, now_ns)
         if woke:
             self.settle(now_ns)
+
+    def mark(self, now_ns: int) -> None:
+        """Answer the markouts that came due, before the market of this moment is told."""
+        if self.markouts is not None and self.markouts.due_ns < now_ns:
+            self.markouts.advance(now_ns)
 
     def report(self, event: Event) -> None:
         """Journal and deliver a report of the venue or a house event; the turn follows at once."""
@@ -116,6 +128,8 @@ class Shell:
     def deliver(self, event: Event, now_ns: int) -> None:
         """Journal and deliver an event; call `settle` afterwards."""
         self._keep(event, now_ns)
+        if self.markouts is not None:
+            self.markouts.heard(event, now_ns)
         self.desk.venue(event, now_ns)
         if type(event) is ModeChanged:
             self.sender.take(event)  # the lane of places obeys it, too, and hears when it lifts
@@ -124,24 +138,25 @@ class Shell:
 
     def start_over(self, now_ns: int) -> None:
         """Ask the venue everything before anything is placed: at the start, after a blindness."""
-        for effect in self.desk.executor.recover((), now_ns):
+        for effect in self.desk.recover(now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
 
     def cancel(self, order: OrderId, now_ns: int) -> None:
         """Cancel one order by hand."""
-        for effect in self.desk.executor.cancel(order, now_ns):
+        for effect in self.desk.cancel(order, now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
 
     def ask(self, effect: Effect, now_ns: int) -> None:
         """Journal and do an effect of the house itself."""
-        self._do(effect, now_ns)
+        for asked in self.desk.asked(effect, now_ns):
+            self._do(asked, now_ns)
         self.settle(now_ns)
 
     def halt(self, reason: str, now_ns: int) -> None:
         """Cancel everything and place nothing any more; begin the proof."""
-        for effect in self.desk.executor.stop_all(reason, now_ns):
+        for effect in self.desk.stop_all(reason, now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
 
@@ -158,6 +173,7 @@ class Shell:
     def tick(self) -> None:
         """Let time pass: due timers, the sender's time-outs, evaluations that are due."""
         now_ns = self._clock.now_ns()
+        self.mark(now_ns)
         due_ns = self.sender.due_ns
         if due_ns is not None and due_ns <= now_ns:
             self.sender.advance()
@@ -170,7 +186,7 @@ class Shell:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self.desk.venue(TimerFired(name=name), now_ns)
+                self.desk.unkept(TimerFired(name=name), now_ns)
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -206,7 +222,8 @@ class Shell:
         elif kind is PlaceOrder and not kept:
             order = effect.order.id  # type: ignore[attr-defined]
             reason = "the journal takes no more records"
-            self.desk.venue(OrderNotSent(account=self.account, order=order, reason=reason), now_ns)
+            never = OrderNotSent(account=self.account, order=order, reason=reason)
+            self.desk.unkept(never, now_ns)
         else:
             # Cancels and questions leave even where the journal refuses.
             self.sender.take(effect)  # type: ignore[arg-type]
@@ -218,11 +235,11 @@ class Shell:
         except StorageError as error:
             if not self._refused:
                 self._refused = True
-                self.desk.venue(self._health(healthy=False, reason=str(error)), now_ns)
+                self.desk.unkept(self._health(healthy=False, reason=str(error)), now_ns)
             return False
         if self._refused:
             self._refused = False
-            self.desk.venue(self._health(healthy=True, reason=""), now_ns)
+            self.desk.unkept(self._health(healthy=True, reason=""), now_ns)
         return True
 
     def _health(self, *, healthy: bool, reason: str) -> HealthChanged:

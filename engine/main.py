@@ -11,7 +11,6 @@ import asyncio
 import gc
 import json
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import Any, TextIO
@@ -23,11 +22,11 @@ from engine.bots.bot import BotState
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
-from engine.demo import PORT, locked
+from engine.demo import PORT
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
-from engine.errors import BrokenInvariant, PitbossError, StorageError
+from engine.errors import BrokenInvariant, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
 from engine.live_bots import Kept, Seat, restored
@@ -36,10 +35,12 @@ from engine.live_first import first_settings
 from engine.live_house import House
 from engine.live_kill import KillWatch, block_signal
 from engine.live_life import Streams, close, trade
-from engine.live_start import HOUSE, Recovered, recover
+from engine.live_start import HOUSE, Recovered, life_began, recover
 from engine.live_state import Projector, StateKeeper
 from engine.live_tape import TapeDeck
 from engine.live_tape_house import TapeHouse, TapeTeller
+from engine.live_venues import venues_of
+from engine.locks import locked
 from engine.tape import Tape
 from storage.commands import CommandState, answer, unanswered
 from storage.database import connect_writer
@@ -104,14 +105,7 @@ def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None
 
 def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
     """Hold the engine's lock; one that is just ending is waited for. Raises StorageError."""
-    until = time.monotonic() + wait_s
-    while True:
-        try:
-            return locked(config.run_folder / "engine.lock", "engine")
-        except StorageError:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.1)
+    return locked(config.run_folder / "engine.lock", "engine", wait_s)
 
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
@@ -119,7 +113,7 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
     check_schema(config.state_path)
     clock = WallClock()
     fence = take_lease(config.journal_path, ENGINE_ID)
-    accounts = Accounts(url, fence=fence)
+    accounts = Accounts(venues_of(config, url, fence=fence), fence=fence)
     with closing(connect_writer(config.state_path)) as connection:
         settings, first = first_settings(connection, ENGINE_ID, clock.now_ns())
         accounts.register(connection, settings.document)
@@ -128,6 +122,10 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
     found = recover(config.journal_path, {key: one[1] for key, one in made.items()})
     house = open_house(config, clock, settings)
     house.accounts = accounts
+    told = (one[0] for one in made.values())
+    house.put(
+        life_began(config.journal_path, told, fence=fence, seq=house.recorder.seq), clock.now_ns()
+    )
     try:
         for one in made.values():
             accounts.wire(house, *one)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -23,6 +25,14 @@ settings.register_profile(
 )
 settings.register_profile("explore", derandomize=False, deadline=None, max_examples=2_000)
 settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that ran in a test logs to that test's stream, which is closed after it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def recordings_folder() -> Path:

@@ -59,6 +59,10 @@ DOCUMENT = {
 }
 
 
+LONG_S = 150.0
+"""The end of patience on a machine under load; whoever waits goes on as soon as it is true."""
+
+
 class Programs:
     """The programs of one home, each ended by its own process id."""
 
@@ -105,7 +109,7 @@ class Programs:
                 command=command,
                 who="test",
                 now_ns=time.time_ns(),
-                ttl_ns=60_000_000_000,
+                ttl_ns=int(LONG_S * 1e9),
             )
 
             def answered() -> bool:
@@ -118,7 +122,7 @@ class Programs:
         finally:
             connection.close()
 
-    def until(self, true: Callable[[], object], what: str, seconds: float = 40.0) -> None:
+    def until(self, true: Callable[[], object], what: str, seconds: float = LONG_S) -> None:
         end = time.monotonic() + seconds
         while not true():
             if time.monotonic() > end:

@@ -43,6 +43,7 @@ CHANCE_MAY = {
     "engine/command.py": "a command's id is made by whoever leaves it",
     "storage/commands.py": "a command's id is made where the command is written",
     "storage/users.py": "draws a password",
+    "engine/vault.py": "draws salts and nonces",
     "pages/parts/commanding.py": "makes a command's id",
     "pages/parts/kill.py": "makes a command's id",
     "pages/parts/session.py": "draws the secret that signs cookies",

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from engine.config import Config, LogLevel, keys, load
 from engine.errors import ConfigError
+from engine.live_credentials import NAMES
+from engine.live_vault import PASSPHRASE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -131,7 +133,8 @@ def test_config_can_be_made_by_name(tmp_path: Path) -> None:
 
 def test_example_file_names_every_key_and_no_other() -> None:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
-    assert set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE)) == set(keys())
+    told = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
+    assert told == {*keys(), *NAMES, PASSPHRASE}
 
 
 def test_example_file_is_accepted_as_it_stands_and_filled_in(tmp_path: Path) -> None:

@@ -7,13 +7,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.config import Config
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
+from engine.domain.decisions import Planned
+from engine.lab.explain_command import retold, words
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF, latest_found
 from storage.users import ENGINE_ID
-from tests.live_programs import BOT, Programs, free_port, prepare
+from tests.live_programs import BOT, LONG_S, Programs, free_port, prepare
 
 
 @pytest.fixture
@@ -53,17 +57,40 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     refused = programs.command(ResumeBot(bot=BOT))
     assert (refused.state, "latch is set" in refused.answer) == (CommandState.REFUSED, True)
     assert programs.command(ReleaseLatch(reason=" ")).state is CommandState.REFUSED
-    assert programs.start("command", "release-latch", "reason=tested").wait(40) == 0
+    assert programs.start("command", "release-latch", "reason=tested").wait(LONG_S) == 0
     assert not (programs.home / "KILL").exists()
     assert programs.command(ResumeBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests again")
 
     engine.send_signal(signal.SIGTERM)
-    assert engine.wait(40) == 0
+    assert engine.wait(LONG_S) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven
     assert programs.live() == 0
+    check_explained(Config(home=programs.home))
+
+
+def check_explained(config: Config) -> None:
+    """Every plan follows from the journal byte for byte, and a planted lie in one is found."""
+    found = retold(config)
+    assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)
+    assert found.same == found.plans - found.idle > 0
+    with sqlite3.connect(config.decisions_path) as connection:
+        row, body = next(
+            (row, plan)
+            for row, body in connection.execute("SELECT row, body FROM plans ORDER BY row")
+            if (plan := msgspec.msgpack.decode(body, type=Planned)).places
+        )
+        lie = msgspec.structs.replace(body.places[0], price=body.places[0].price + 100)
+        told = msgspec.structs.replace(body, places=(lie, *body.places[1:]))
+        connection.execute(
+            "UPDATE plans SET body = ? WHERE row = ?", (msgspec.msgpack.encode(told), row)
+        )
+    connection.close()
+    found = retold(config)
+    assert [one.kept.places[0].price for one in found.different] == [lie.price]
+    assert "DIFFERENT" in words(found)
 
 
 def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
@@ -74,16 +101,18 @@ def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
     engine.kill()
     engine.wait(10)
 
-    assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(40) == 0
+    assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(LONG_S) == 0
     receipt = programs.receipt(KILL_PROOF)
     assert receipt is not None
     assert receipt.proven
-    assert programs.live() == 0
     assert (programs.home / "KILL").exists()
+    # The proof is the venue's word; an order whose cancel was never answered gets its end next.
+    programs.engine()
+    programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
 
 
 def test_second_engine_is_refused(programs: Programs) -> None:
     first = programs.engine()
     programs.until(lambda: programs.rows("SELECT 1 FROM engine_state"), "the first one lives")
-    assert programs.engine().wait(40) == 4
+    assert programs.engine().wait(LONG_S) == 4
     assert first.poll() is None

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError
 from engine.live_accounts import Accounts
 from engine.live_start import currency_of
+from engine.live_venues import venues_of
 from storage.database import connect_writer
 from storage.projection import registered
 from storage.schema import migrate
@@ -31,6 +33,11 @@ def account(name: str, mode: Mode, venue: str = "demo") -> AccountSettings:
     return AccountSettings(name=name, venue=venue, mode=mode)
 
 
+def accounts_of(*, fence: int) -> Accounts:
+    venues = venues_of(Config(), "http://127.0.0.1:1", fence=fence)
+    return Accounts(venues, fence=fence)
+
+
 def document(*accounts: AccountSettings) -> SettingsDocument:
     return SettingsDocument(accounts={one.name: one for one in accounts})
 
@@ -46,7 +53,7 @@ def document(*accounts: AccountSettings) -> SettingsDocument:
     ],
 )
 def test_account_is_opened_or_refused_in_words(one: AccountSettings, why: str) -> None:
-    refusal = Accounts("http://127.0.0.1:1", fence=1).refusal(one)
+    refusal = accounts_of(fence=1).refusal(one)
     assert why in refusal
     assert bool(why) is bool(refusal)
 
@@ -58,9 +65,9 @@ def test_paper_account_counts_in_what_its_market_does() -> None:
 
 def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -> None:
     old, new = account("old", Mode.PAPER), account("new", Mode.PAPER)
-    first = Accounts("http://127.0.0.1:1", fence=1)
+    first = accounts_of(fence=1)
     first.register(connection, document(old))
-    second = Accounts("http://127.0.0.1:1", fence=2)
+    second = accounts_of(fence=2)
     assert set(second.made(document(old))) == {"old"}
     second.know(connection)
     assert "restart the engine" in second.refusal(old)
@@ -70,7 +77,7 @@ def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -
 
 
 def test_account_never_changes_its_mode(connection: sqlite3.Connection) -> None:
-    accounts = Accounts("http://127.0.0.1:1", fence=1)
+    accounts = accounts_of(fence=1)
     accounts.register(connection, document(account("a", Mode.PAPER)))
     with pytest.raises(ConfigError, match="'a' is paper and cannot become demo"):
         accounts.register(connection, document(account("a", Mode.DEMO)))

@@ -165,7 +165,7 @@ def account_kill(programs: Programs, market: InstrumentId) -> None:
 def modes(programs: Programs) -> None:
     """Only a stopped bot may change its mode, and only where there is an account for it."""
     command = programs.command
-    assert_answer(command(SetMode(bot=BOT, mode=Mode.LIVE)), REFUSED, "no live venue exists yet")
+    assert_answer(command(SetMode(bot=BOT, mode=Mode.LIVE)), REFUSED, "is not moved to LIVE")
     assert_answer(command(SetMode(bot=BOT, mode=Mode.DEMO)), REFUSED, "in mode demo already")
     assert_answer(command(SetMode(bot=BOT, mode=Mode.PAPER)), REFUSED, "no paper account at demo")
     assert_answer(command(StartBot(bot=BOT)), DONE)

@@ -120,7 +120,7 @@ def test_receipt_names_everything_that_is_missing() -> None:
     receipt = proving(Venue()).receipt(5_000_000)
     assert not receipt.proven
     assert len(receipt.accounts[0].missing) == 4
-    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 places on their way")
+    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 place on the way")
 
 
 def test_receipt_is_proven_when_nothing_is_missing() -> None:
@@ -139,7 +139,7 @@ def test_receipt_is_proven_when_nothing_is_missing() -> None:
     assert account.cancelled == 1
     assert account.not_cancelled == ((2, "matched"),)
     assert account.in_flight_waited_ms == 7.0
-    assert receipt.sentence().startswith("PROVEN: nothing of ours is open at 1 accounts")
+    assert receipt.sentence().startswith("PROVEN: nothing of ours is open at 1 account;")
 
 
 def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:

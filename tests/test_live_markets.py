@@ -105,7 +105,7 @@ def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(house: House) 
 
 def test_other_venues_are_refused_in_words(house: House) -> None:
     markets = Markets(house)  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match="only the demo exchange answers"):
+    with pytest.raises(BadInput, match="the demo exchange and Polymarket answer"):
         markets.sync("okx", lambda *_: None)
     with pytest.raises(BadInput, match="no account at the demo exchange"):
         markets.sync("demo", lambda *_: None)

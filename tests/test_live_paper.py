@@ -277,7 +277,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     programs.demo()
     engine = programs.engine()
     assert programs.command(StartBot(bot=BotId("one"))).state is CommandState.DONE
-    far = {"name": "far", "venue": "polymarket", "mode": "paper"}
+    far = {"name": "far", "venue": "okx", "mode": "paper"}
     more = {
         "accounts": {"paper": account("paper", "paper"), "far": far},
         "bots": {"two": maker("two", "paper")},
@@ -285,7 +285,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     version = put(programs.state, more, 1, in_force=False)
     answered = programs.command(ApplySettings(version=version))
     assert answered.state is CommandState.DONE, answered.answer
-    assert "'far' needs the market of 'polymarket'" in answered.answer
+    assert "'far' needs the market of 'okx'" in answered.answer
     assert programs.command(StartBot(bot=BotId("two"))).state is CommandState.DONE
 
     def resting(name: str) -> bool:

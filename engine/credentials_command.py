@@ -1,0 +1,104 @@
+"""`python -m engine credentials`: set, list and remove what the vault holds.
+
+A secret is typed at a prompt or piped in, never an argument: arguments are seen by every program of
+the machine and stay in the shell's history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+
+from engine import vault
+from engine.clock import WallClock
+from engine.config import Config
+from engine.errors import BadInput, ConfigError
+from engine.venues.polymarket.credentials import Credentials
+from storage.vault import VaultFile, read_vault
+
+NAME = "credentials"
+HELP = "set, list or remove what signs for a live account; kept encrypted"
+
+POLYMARKET = "polymarket"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what to do and of which account."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    setting = actions.add_parser("set", help="keep a signing key, typed or piped in")
+    setting.add_argument("account", help="name of the account it signs for")
+    setting.add_argument("--wallet", required=True, help="the wallet's address, 0x and 40 digits")
+    actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
+    removing = actions.add_parser("remove", help="forget an account's credential")
+    removing.add_argument("account", help="name of the account")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Do it and say what was done."""
+    if args.action == "list":
+        told = listed(read_vault(config.vault_path))
+        print(json.dumps(told) if args.json else _described(told))  # noqa: T201 the answer
+        return 0
+    if args.action == "remove":
+        vault.remove(config.vault_path, args.account)
+        said = f"forgot the credential of {args.account!r}; a running engine has it until it ends"
+    else:
+        said = _set(args, config)
+    print(json.dumps({"done": said}) if args.json else said)  # noqa: T201 the answer
+    return 0
+
+
+def listed(found: VaultFile | None) -> list[dict[str, str]]:
+    """Return what may be shown of a vault: nothing that is sealed."""
+    return [
+        {
+            "account": name,
+            "venue": one.venue,
+            "wallet": one.wallet,
+            "fingerprint": one.fingerprint,
+            "added": datetime.fromtimestamp(one.added_ns / 1e9, UTC).isoformat(timespec="seconds"),
+        }
+        for name, one in sorted((found.entries if found else {}).items())
+    ]
+
+
+def _described(told: list[dict[str, str]]) -> str:
+    if not told:
+        return "the vault holds no credential"
+    return "\n".join(
+        f"{one['account']}  {one['venue']}  wallet {one['wallet']}  key {one['fingerprint']}  "
+        f"since {one['added']}"
+        for one in told
+    )
+
+
+def _set(args: argparse.Namespace, config: Config) -> str:
+    found = read_vault(config.vault_path)
+    if found is None:
+        first = ask("A passphrase for the new vault: ")
+        if sys.stdin.isatty() and ask("The same again: ") != first:
+            raise BadInput("the two passphrases differ: nothing was made")
+        found = vault.create(config.vault_path, first)
+    key = ask("Private key: ").strip()
+    Credentials(private_key=key, wallet=args.wallet)
+    secret = vault.Secret(private_key=key)
+    entry = vault.seal(found, args.account, POLYMARKET, args.wallet, secret)
+    vault.put(config.vault_path, args.account, entry, WallClock().now_ns())
+    return (
+        f"the vault keeps key {entry.fingerprint} for account {args.account!r}; an engine reads it "
+        "at its start, with the vault's passphrase"
+    )
+
+
+def ask(prompt: str) -> str:
+    """Return a line that is typed unseen, or piped in. Raises ConfigError where there is none."""
+    try:
+        found = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+    except EOFError:
+        found = ""
+    if not found.strip():
+        raise ConfigError("nothing was typed: nothing was changed")
+    return found.rstrip("\r\n")

@@ -1,0 +1,75 @@
+"""The health lease: when a heartbeat may be sent, and when quoting must stop. Pure.
+
+A beat tells the venue that this engine watches its orders, so it is sent only while everything that
+watches them is proven to work. When that ends, quoting stops first: at once where we know why, and
+before the venue's own limit where beats stay unanswered. Reference of the trading API, §5.6: ten
+silent seconds cancel everything of the key, looked for every five; there is no disarming.
+"""
+
+from __future__ import annotations
+
+S = 1_000_000_000
+BEAT_EVERY_NS = 5 * S
+RETRY_NS = 1 * S
+"""After a beat that failed: three more fit into the time the venue grants."""
+QUOTES_STOP_NS = 8 * S
+"""A valid beat older than this and nothing is quoted any more."""
+LAPSES_NS = 10 * S
+LOOKED_FOR_NS = 5 * S
+
+
+class Lease:
+    """One API key's lease. Times are when a beat was sent: the venue had it no earlier."""
+
+    __slots__ = ("armed_ns", "beat_ns", "ended", "next_ns", "why")
+
+    def __init__(self) -> None:
+        self.why = "nothing is proven yet"
+        """Why no beat is sent; empty = everything is proven."""
+        self.ended = ""
+        """Why none will be sent any more: a person must act."""
+        self.armed_ns: int | None = None
+        self.beat_ns: int | None = None
+        """When the last beat was sent that the venue took; None = none was."""
+        self.next_ns = 0
+
+    def look(self, why: str) -> None:
+        """Take what is not proven at this moment; empty = everything is."""
+        self.why = why
+
+    def end(self, why: str) -> None:
+        """Beat no more."""
+        self.ended = why
+
+    def due(self, now_ns: int) -> bool:
+        """Say whether a beat is to be sent now."""
+        return not self.why and not self.ended and now_ns >= self.next_ns
+
+    def beat(self, sent_ns: int) -> None:
+        """Know that the venue took the beat sent at a time."""
+        if self.armed_ns is None:
+            self.armed_ns = sent_ns
+        self.beat_ns = sent_ns
+        self.next_ns = sent_ns + BEAT_EVERY_NS
+
+    def missed(self, now_ns: int) -> None:
+        """Know that a beat stayed without a good answer."""
+        self.next_ns = now_ns + RETRY_NS
+
+    def forbids(self, now_ns: int) -> str:
+        """Return why nothing may be quoted; empty = it may."""
+        if self.ended:
+            return self.ended
+        if self.why:
+            return f"no beat is sent: {self.why}"
+        if self.beat_ns is None:
+            return "the venue has taken no beat yet"
+        silent_ns = now_ns - self.beat_ns
+        if silent_ns > QUOTES_STOP_NS:
+            return f"the venue has taken no beat for more than {QUOTES_STOP_NS / S:.0f} s"
+        return ""
+
+    @property
+    def cancels_ns(self) -> int | None:
+        """When the venue will have cancelled everything unless it hears another beat."""
+        return None if self.beat_ns is None else self.beat_ns + LAPSES_NS + LOOKED_FOR_NS

@@ -1,0 +1,203 @@
+"""Accounts that trade real money at Polymarket: opened only with a credential and unlocked.
+
+Everything that signs is loaded only where such an account is (law R), before the loop runs. The
+account starts blind: first its connections, then what the journal knows, then the user channel,
+whose first frame asks the venue everything, then the heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config import Config
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import CashMoved, Event, HealthChanged, InstrumentListed
+from engine.domain.instruments import AccountId, Instrument
+from engine.domain.settings import AccountSettings, GatewaySettings
+from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.executor.executor import Executor
+from engine.gateway.core import GatewayCore
+from engine.live_house import House, Stream
+from engine.live_polymarket_beat import PolymarketBeat
+from engine.live_polymarket_door import PolymarketDoor
+from engine.live_polymarket_tend import PolymarketTend
+from engine.live_polymarket_user import PolymarketUser
+from engine.live_start import currency_of
+from engine.live_unlock import unlocked
+from engine.loop import Shell
+from engine.venues.door import Named
+from engine.venues.polymarket.credentials import Credentials
+from storage.live_accounts import Unlock
+
+POLYMARKET = "polymarket"
+SIGNS = "engine.venues.polymarket.venue"
+KNOWN_MAX = 5_000
+"""Markets remembered until the door is open; a rolling series brings hundreds a day."""
+OPEN_RETRY_S_MIN = 0.5
+OPEN_RETRY_S_MAX = 30.0
+
+
+class PolymarketOpener:
+    """Live accounts. `credentials` and `unlocks` are those of this start, by account."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        credentials: Mapping[str, Credentials],
+        unlocks: Mapping[str, Unlock],
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._unlocks = unlocks
+        if any(not self._closed(name) for name in credentials):
+            importlib.import_module(SIGNS)  # it takes a second: not while the loop runs
+
+    def _closed(self, account: str) -> str:
+        credential = self._credentials.get(account)
+        if credential is None:
+            return (
+                f"account {account!r} is live and has no credential: name it in POLYMARKET_ACCOUNT "
+                "with its key and wallet, then restart the engine"
+            )
+        return unlocked(account, credential.wallet, self._unlocks)
+
+    def credential(self, account: str) -> Credentials | None:
+        """Return what this start was given for an account, locked or not; None = nothing."""
+        return self._credentials.get(account)
+
+    def refusal(self, settings: AccountSettings) -> str:
+        """Return why an account stays closed; empty = it has a credential and is unlocked."""
+        return self._closed(settings.name)
+
+    def shell(
+        self, house: House, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    ) -> Shell:
+        """Wire the gateway to a door that is not open yet."""
+        account = AccountId(settings.name)
+        door = house.venues[account] = PolymarketDoor(house.clock.now_ns)
+        core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
+        return PolymarketShell(door=door, core=core, venue=door, **wiring)
+
+    def begin(
+        self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
+    ) -> list[Stream]:
+        """Report everything as not connected; return what connects it."""
+        if not isinstance(shell, PolymarketShell):
+            raise BrokenInvariant(f"{shell.account} stands at another venue")
+        live = _Live(house, shell, self._config, self._credentials[settings.name])
+        now_ns = house.clock.now_ns()
+        for health in (live.user.health, live.beat.health):
+            shell.deliver(health("not connected yet"), now_ns)
+        return [lambda: live.run(currency_of(settings), funded=funded)]
+
+
+class PolymarketShell(Shell):
+    """A shell whose venue learns each market the account hears of."""
+
+    def __init__(self, *, door: PolymarketDoor, **wiring: Any) -> None:
+        super().__init__(**wiring)
+        self.door = door
+
+    def market(self, events: Any, now_ns: int) -> None:
+        """Let the venue know new terms before anybody plans by them."""
+        told: tuple[Event, ...] = tuple(events)
+        for event in told:
+            if type(event) is InstrumentListed:
+                self.know(event.instrument)
+        super().market(told, now_ns)
+
+    def know(self, instrument: Instrument) -> None:
+        """Know a market's tokens and its grid of now."""
+        known = self.door.known
+        known[instrument.id] = instrument
+        if len(known) > KNOWN_MAX:
+            del known[next(iter(known))]
+        if self.door.is_open:
+            try:
+                self.door.venue.know(instrument)
+            except BadInput as error:
+                alert = RaiseAlert(severity=Severity.WARNING, kind="market", text=str(error))
+                self._alert(alert, self._clock.now_ns())
+
+
+class _Live:
+    """One account from opening to the end."""
+
+    def __init__(
+        self, house: House, shell: PolymarketShell, config: Config, credentials: Credentials
+    ) -> None:
+        self._house = house
+        self._shell = shell
+        self._config = config
+        self._credentials = credentials
+        self.user = PolymarketUser(house, shell)
+        self.beat = PolymarketBeat(house, shell, shell.door, self.user)
+
+    async def run(self, currency: str, *, funded: bool) -> None:
+        """Open the account, book its first cash once, then listen, beat and tend."""
+        house, shell = self._house, self._shell
+        venue = await self._open()
+        executor = shell.desk.executor
+        venue.remember([Named(order=key, identity=name) for key, name in executor.names()])
+        for instrument in (*executor.ledger.state.instruments.values(), *shell.door.known.values()):
+            if instrument.id.startswith(f"{POLYMARKET}:"):
+                venue.know(instrument)
+        shell.door.opened(venue)
+        if not funded:
+            await self._fund(currency)
+        shell.report(HealthChanged(account=shell.account, source="auth", healthy=True))
+        house.log.info("account.open", account=shell.account, wallet=self._credentials.wallet)
+        tend = PolymarketTend(house, shell, shell.door, self.user)
+        await asyncio.gather(
+            self.user.run(venue), self.beat.run(venue), tend.markets(venue), tend.run(venue)
+        )
+
+    async def _open(self) -> Any:
+        """Open the connections, however long it takes; what a person must mend is told."""
+        from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
+        from engine.venues.polymarket.venue import PolymarketVenue  # noqa: PLC0415 the same
+
+        config, house, shell = self._config, self._house, self._shell
+        hosts = Hosts(
+            clob=config.polymarket_clob_url,
+            gamma=config.polymarket_gamma_url,
+            data=config.polymarket_data_url,
+            relayer=config.polymarket_relayer_url,
+            user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
+        )
+        pause_s, told = OPEN_RETRY_S_MIN, ""
+        while True:
+            try:
+                return await PolymarketVenue.open(
+                    shell.account, self._credentials, now_ns=house.clock.now_ns, hosts=hosts
+                )
+            except PitbossError as error:
+                text = f"{shell.account} is not open: {error}"
+                if str(error) != told:
+                    told = str(error)
+                    alert = RaiseAlert(
+                        severity=Severity.WARNING, kind="not_open", text=text, account=shell.account
+                    )
+                    house.alert(alert, house.clock.now_ns())
+                # A wrong wallet or key is not asked about again and again.
+                pause_s = OPEN_RETRY_S_MAX if isinstance(error, ConfigError) else pause_s
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, OPEN_RETRY_S_MAX)
+
+    async def _fund(self, currency: str) -> None:
+        """Book what the wallet holds in cash as the account's first deposit."""
+        shell = self._shell
+        while True:
+            try:
+                cash = (await shell.door.balances()).cash_micro
+                break
+            except PitbossError as error:
+                self._house.log.info("account.waits", account=shell.account, reason=str(error))
+                await asyncio.sleep(OPEN_RETRY_S_MIN)
+        shell.report(
+            CashMoved(account=shell.account, currency=currency, amount_micro=cash[currency])
+        )

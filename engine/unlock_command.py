@@ -1,0 +1,173 @@
+"""`python -m engine unlock ACCOUNT`: examine a live account at its venue, then let it trade.
+
+The doctor must be green and the phrase typed, in one go and for one wallet; an engine reads both at
+its start. `--check` only examines, `--lock` takes the permission back. It signs no order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import sys
+from collections.abc import Container
+from pathlib import Path
+
+import msgspec
+
+from engine.clock import WallClock
+from engine.config import Config
+from engine.credentials_command import ask
+from engine.domain.instruments import Mode
+from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
+from engine.live_credentials import take
+from engine.live_vault import from_vault, keep_no_cores, take_passphrase
+from engine.venues.polymarket.credentials import Credentials
+from engine.venues.polymarket.examination import Finding, Grade, examine
+from engine.venues.polymarket.sdk import Hosts, Wire
+from storage.database import reading, transaction, writing
+from storage.examinations import Examination, Examiner, put_examination, told
+from storage.live_accounts import Unlock, identities, lock, unlock
+from storage.schema import check_schema
+from storage.settings import latest
+from storage.users import ENGINE_ID
+from storage.vault import read_vault
+
+NAME = "unlock"
+HELP = "examine a live account at its venue and unlock it by a typed phrase"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the account and how far to go."""
+    parser.add_argument("account", help="name of an account of mode live")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="only examine; nothing is unlocked")
+    how.add_argument("--lock", action="store_true", help="take an unlocking back")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Examine, tell, ask for the phrase, keep. Gives 1 where the doctor is not green."""
+    check_schema(config.state_path)
+    if args.lock:
+        with writing(config.state_path) as connection, transaction(connection):
+            lock(connection, ENGINE_ID, args.account, who=_who(), now_ns=WallClock().now_ns())
+        _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
+        return 0
+    known = _known(config, args.account)
+    credentials = credential_of(config, args.account)
+    findings = asyncio.run(examined(config, credentials, known))
+    checked_ns = WallClock().now_ns()
+    _keep(config, args.account, credentials.wallet, findings, checked_ns)
+    answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
+    if args.check or any(one.grade is Grade.FAIL for one in findings):
+        _say(args, answer, _described(findings))
+        return int(any(one.grade is Grade.FAIL for one in findings))
+    print(_described(findings), file=sys.stderr)  # noqa: T201 a person reads it before typing
+    phrase = phrase_of(args.account)
+    if ask(f"Type `{phrase}`: ") != phrase:
+        raise BadInput("the phrase is not the one asked for: the account stays locked")
+    given = Unlock(
+        account=args.account,
+        wallet=credentials.wallet,
+        doctor_ns=checked_ns,
+        phrase_ns=WallClock().now_ns(),
+        who=_who(),
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        unlock(connection, ENGINE_ID, given)
+    _say(args, answer | {"unlocked": True}, f"{args.account} is unlocked: restart the engine")
+    return 0
+
+
+def phrase_of(account: str) -> str:
+    """Return what must be typed."""
+    return f"trade real money with {account}"
+
+
+async def examined(
+    config: Config, credentials: Credentials, orders_known: Container[str]
+) -> list[Finding]:
+    """Open the account's connections, ask, close them."""
+    hosts = Hosts(
+        clob=config.polymarket_clob_url,
+        gamma=config.polymarket_gamma_url,
+        data=config.polymarket_data_url,
+        relayer=config.polymarket_relayer_url,
+    )
+    try:
+        wire = await Wire.open(credentials, now_ns=WallClock().now_ns, hosts=hosts)
+    except (AuthRefused, ConfigError) as error:
+        fix = "set the credential again; nothing was changed"
+        return [Finding("key", Grade.FAIL, str(error), fix)]
+    except PitbossError as error:
+        return [Finding("venue", Grade.FAIL, str(error), "try again in a minute")]
+    try:
+        return await examine(
+            wire,
+            geoblock_url=config.polymarket_geoblock_url,
+            now_ns=WallClock().now_ns,
+            orders_known=orders_known,
+        )
+    finally:
+        await wire.close()
+
+
+def credential_of(config: Config, account: str) -> Credentials:
+    """Return the account's credential; the vault's passphrase is typed where it is not given."""
+    file = Path(".env")
+    keep_no_cores()
+    passphrase = take_passphrase(os.environ, file)
+    found = take(os.environ, file)
+    vault = read_vault(config.vault_path)
+    if account not in found and vault is not None and account in vault.entries:
+        found = from_vault(config.vault_path, passphrase or ask("The vault's passphrase: "))
+    if account not in found:
+        raise ConfigError(
+            f"there is no credential of {account!r}: `python -m engine credentials set {account}`"
+        )
+    return found[account]
+
+
+def _known(config: Config, account: str) -> frozenset[str]:
+    """Return the identities of the account's orders; it must be one of mode live."""
+    with reading(config.state_path) as connection:
+        one = latest(connection, ENGINE_ID).document.accounts.get(account)
+        if one is None or one.mode is not Mode.LIVE:
+            raise BadInput(
+                f"{account!r} is no account of mode live: add it under Settings, save it, then "
+                "unlock it"
+            )
+        return identities(connection, ENGINE_ID, account)
+
+
+def _keep(config: Config, account: str, wallet: str, findings: list[Finding], at_ns: int) -> None:
+    """Keep the verdict, whatever it is: the Settings page shows the latest."""
+    verdict = Examination(
+        account=account,
+        examiner=Examiner.DOCTOR,
+        wallet=wallet,
+        at_ns=at_ns,
+        who=_who(),
+        findings=told(findings),
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        put_examination(connection, ENGINE_ID, verdict)
+
+
+def _described(findings: list[Finding]) -> str:
+    lines = []
+    for one in findings:
+        lines.append(f"{one.grade:4}  {one.name:11}  {one.said}")
+        if one.fix:
+            lines.append(f"{'':19}→ {one.fix}")
+    return "\n".join(lines)
+
+
+def _say(args: argparse.Namespace, told: dict[str, object], text: str) -> None:
+    print(json.dumps(told) if args.json else text)  # noqa: T201 the answer
+
+
+def _who() -> str:
+    return f"cli:{getpass.getuser()}"

@@ -1,0 +1,178 @@
+"""The vault: credentials at rest, opened by a passphrase.
+
+Each credential is sealed for the vault's public key by HPKE (RFC 9180: X25519, HKDF-SHA256,
+AES-256-GCM), so that one can be set without the passphrase, by a page that can never read it back.
+The private key is kept under AES-256-GCM with a key that Argon2id makes of the passphrase
+(RFC 9106, its second recommended option: 3 passes, 4 lanes, 64 MiB).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from engine.errors import BadInput, ConfigError
+from storage.vault import (
+    ENTRIES_MAX,
+    NAME_PATTERN,
+    VERSION,
+    Entry,
+    VaultFile,
+    Wrapped,
+    context,
+    read_vault,
+    write_vault,
+)
+
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+ITERATIONS = 3
+LANES = 4
+MEMORY_KIB = 64 * 1024
+PASSPHRASE_CHARS_MIN = 12
+FINGERPRINT_CHARS = 12
+SEALED_BYTES_MAX = 4096
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is sealed: a signing key, and an API key where one is known already."""
+
+    private_key: str
+    api_key: str = ""
+    api_secret: str = ""
+    api_passphrase: str = ""
+
+    def __repr__(self) -> str:
+        return "Secret(<hidden>)"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("credentials are not written anywhere")
+
+
+def create(path: Path, passphrase: str) -> VaultFile:
+    """Make an empty vault. Raises BadInput where there is one, ConfigError on a weak passphrase."""
+    if read_vault(path) is not None:
+        raise BadInput("there is a vault already: nothing was changed")
+    if len(passphrase) < PASSPHRASE_CHARS_MIN:
+        raise ConfigError(f"the passphrase needs {PASSPHRASE_CHARS_MIN} characters or more")
+    private = X25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw()
+    salt, nonce = os.urandom(16), os.urandom(12)
+    key = _stretched(passphrase, salt, ITERATIONS, LANES, MEMORY_KIB)
+    wrapped = Wrapped(
+        salt=salt, iterations=ITERATIONS, lanes=LANES, memory_kib=MEMORY_KIB, nonce=nonce,
+        key=AESGCM(key).encrypt(nonce, private.private_bytes_raw(), public),
+    )  # fmt: skip
+    vault = VaultFile(version=VERSION, public_key=public, wrapped=wrapped)
+    write_vault(path, vault)
+    return vault
+
+
+def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret) -> Entry:
+    """Return the credential sealed for this vault; `added_ns` is set by `put`."""
+    public = X25519PublicKey.from_public_bytes(vault.public_key)
+    plain = msgspec.json.encode(secret)
+    sealed = SUITE.encrypt(plain, public, info=context(account, venue, wallet))
+    return Entry(
+        venue=venue, wallet=wallet, fingerprint=fingerprint(secret.private_key), added_ns=0,
+        sealed=sealed,
+    )  # fmt: skip
+
+
+def fingerprint(private_key: str) -> str:
+    """Return by which a person tells two keys apart: twelve hex digits of the key's SHA-256."""
+    digits = private_key.strip().lower().removeprefix("0x").encode()
+    return hashlib.sha256(digits).hexdigest()[:FINGERPRINT_CHARS]
+
+
+def put(path: Path, account: str, entry: Entry, now_ns: int) -> None:
+    """Keep a sealed credential in the place of any before it.
+
+    Raises BadInput on a name or a size that cannot be right, or where there is no vault.
+    """
+    if not re.fullmatch(NAME_PATTERN, account):
+        raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
+    if not 0 < len(entry.sealed) <= SEALED_BYTES_MAX:
+        raise BadInput("what was sent is no sealed credential: nothing was kept")
+    vault = _there(path)
+    if account not in vault.entries and len(vault.entries) >= ENTRIES_MAX:
+        raise BadInput(f"the vault holds {ENTRIES_MAX} credentials, its maximum: remove one")
+    kept = {**vault.entries, account: msgspec.structs.replace(entry, added_ns=now_ns)}
+    write_vault(path, msgspec.structs.replace(vault, entries=kept))
+
+
+def remove(path: Path, account: str) -> None:
+    """Forget an account's credential. Raises BadInput where there is none."""
+    vault = _there(path)
+    if account not in vault.entries:
+        raise BadInput(f"the vault holds no credential of {account!r}: nothing was changed")
+    kept = {name: entry for name, entry in vault.entries.items() if name != account}
+    write_vault(path, msgspec.structs.replace(vault, entries=kept))
+
+
+class Unlocked:
+    """An open vault. It shows nothing of itself and is written nowhere."""
+
+    __slots__ = ("_private",)
+
+    def __init__(self, vault: VaultFile, passphrase: str) -> None:
+        """Open the vault. Raises ConfigError where the passphrase is not its own."""
+        wrapped = vault.wrapped
+        key = _stretched(
+            passphrase, wrapped.salt, wrapped.iterations, wrapped.lanes, wrapped.memory_kib
+        )
+        try:
+            plain = AESGCM(key).decrypt(wrapped.nonce, wrapped.key, vault.public_key)
+        except InvalidTag:
+            raise ConfigError(
+                "the vault does not open with this passphrase: type it again; without it set the "
+                "credentials anew in a new vault"
+            ) from None
+        self._private = X25519PrivateKey.from_private_bytes(plain)
+
+    def open(self, account: str, entry: Entry) -> Secret:
+        """Return an account's secret. Raises BadInput where it was not sealed for this account."""
+        try:
+            plain = SUITE.decrypt(
+                entry.sealed, self._private, info=context(account, entry.venue, entry.wallet)
+            )
+            secret = msgspec.json.decode(plain, type=Secret)
+        except (InvalidTag, ValueError, msgspec.MsgspecError):
+            raise BadInput(
+                f"the credential of {account!r} was not sealed for this vault, account and "
+                "wallet: set it again"
+            ) from None
+        if fingerprint(secret.private_key) != entry.fingerprint:
+            raise BadInput(
+                f"the credential of {account!r} is not the one it is shown as: set it again"
+            )
+        return secret
+
+    def __repr__(self) -> str:
+        return "Unlocked(<hidden>)"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("an open vault is not written anywhere")
+
+
+def _there(path: Path) -> VaultFile:
+    vault = read_vault(path)
+    if vault is None:
+        raise BadInput("there is no vault yet: `python -m engine credentials set` makes one")
+    return vault
+
+
+def _stretched(passphrase: str, salt: bytes, iterations: int, lanes: int, memory_kib: int) -> bytes:
+    stretch = Argon2id(
+        salt=salt, length=32, iterations=iterations, lanes=lanes, memory_cost=memory_kib
+    )
+    return stretch.derive(passphrase.encode())

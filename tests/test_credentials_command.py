@@ -1,0 +1,78 @@
+"""`credentials`: piped in, never shown, never an argument."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from engine import vault
+from engine.__main__ import main
+from storage.vault import read_vault
+
+PASSPHRASE = "correct horse battery staple"
+KEY = "0x" + "4b" * 32
+WALLET = "0x" + "ab" * 20
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, home: Path, *lines: str) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(home))
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(line + "\n" for line in lines)))
+
+
+def test_a_key_piped_in_is_kept_listed_and_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, tmp_path, PASSPHRASE, KEY)
+    assert main(["credentials", "set", "mine", "--wallet", WALLET]) == 0
+    assert main(["credentials", "--json", "list"]) == 0
+    out, err = capsys.readouterr()
+    (row,) = json.loads(out.splitlines()[-1])
+    assert (row["account"], row["wallet"], row["fingerprint"]) == (
+        "mine",
+        WALLET,
+        vault.fingerprint(KEY),
+    )
+    assert KEY[2:] not in out + err
+    found = read_vault(tmp_path / "vault.json")
+    assert found is not None
+    opened = vault.Unlocked(found, PASSPHRASE)
+    assert opened.open("mine", found.entries["mine"]).private_key == KEY
+    assert main(["credentials", "remove", "mine"]) == 0
+    assert main(["credentials", "list"]) == 0
+    assert "holds no credential" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ((), "nothing was typed"),
+        (("short",), "12 characters"),
+        ((PASSPHRASE, ""), "nothing was typed"),
+        ((PASSPHRASE, "0x1234"), "64 hex digits"),
+    ],
+)
+def test_what_cannot_be_right_is_a_sentence_without_the_value(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    lines: tuple[str, ...],
+    said: str,
+) -> None:
+    piped(monkeypatch, tmp_path, *lines)
+    assert main(["credentials", "set", "mine", "--wallet", WALLET]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "0x1234" not in err
+    found = read_vault(tmp_path / "vault.json")
+    assert found is None or not found.entries
+
+
+def test_removing_what_is_not_there_is_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, tmp_path)
+    assert main(["credentials", "remove", "mine"]) == 3
+    assert "no vault yet" in capsys.readouterr().err

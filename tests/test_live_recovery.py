@@ -1,0 +1,141 @@
+"""What a start does with a damaged journal: mended, or refused with a sentence; never skipped."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.domain.events import CashMoved, ModeChanged, VenueMode
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import JournalCorrupt, StorageError
+from engine.executor.executor import Executor
+from engine.journal import JournalWriter
+from engine.live_start import BOTS, executor_of, recover
+from storage.lease import take_lease
+from storage.records import Record, decode
+
+DEMO = AccountId("demo")
+RECORDS = 40
+
+
+def fresh() -> Executor:
+    return executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)[0]
+
+
+def deposit(amount: int) -> CashMoved:
+    return CashMoved(account=DEMO, currency="pUSD", amount_micro=amount)
+
+
+def written(path: Path, *, snapshot: bool = False) -> None:
+    """Write deposits of 1, one commit each."""
+    take_lease(path, "pitboss")
+    lived = fresh()
+    writer = JournalWriter(path, engine_id="pitboss")
+    try:
+        for number in range(1, RECORDS + 1):
+            writer.append(DEMO, deposit(1), number)
+            lived.receive(deposit(1), number)
+            if snapshot and number == RECORDS // 2:
+                writer.snapshot(f"executor:{DEMO}", lived.snapshot(), number)
+                writer.snapshot(BOTS, msgspec.msgpack.encode({}), number)
+            writer.flush()
+    finally:
+        writer.close()
+
+
+def cash(path: Path) -> int:
+    executor = fresh()
+    recover(path, {DEMO: executor})
+    return executor.ledger.cash_free_micro
+
+
+@pytest.mark.parametrize("torn", [1, 100, 4_000, 9_000])
+def test_a_torn_last_record_is_cut_off_and_every_one_before_it_is_there(
+    tmp_path: Path, torn: int
+) -> None:
+    """As a power cut in the middle of a write leaves it: the last commits are torn."""
+    live, path = tmp_path / "live.db", tmp_path / "journal.db"
+    take_lease(live, "pitboss")
+    writer = JournalWriter(live, engine_id="pitboss")
+    for number in range(1, RECORDS + 1):
+        writer.append(DEMO, deposit(1), number)
+        writer.flush()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{live}{suffix}", f"{path}{suffix}")
+    writer.close()
+    log = path.with_name("journal.db-wal")
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-torn])
+
+    kept = cash(path)
+
+    assert RECORDS - 1 - torn // 4_096 <= kept < RECORDS
+    writer = JournalWriter(path, engine_id="pitboss")
+    assert writer.append(DEMO, deposit(1), RECORDS + 1) == kept + 1
+    writer.close()
+    assert cash(path) == kept + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("UPDATE records SET body = x'00' WHERE seq = 30", "record 30 does not match its checksum"),
+        ("UPDATE records SET at_ns = 7 WHERE seq = 30", "record 30 does not match its checksum"),
+        ("DELETE FROM records WHERE seq = 30", "lacks record 30"),
+    ],
+)
+def test_a_damaged_record_stops_the_start_with_its_number(
+    tmp_path: Path, change: str, sentence: str
+) -> None:
+    path = tmp_path / "journal.db"
+    written(path, snapshot=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    with pytest.raises(JournalCorrupt, match=f"{sentence}.*restore the latest backup"):
+        cash(path)
+
+
+def test_a_damaged_record_behind_a_snapshot_is_not_needed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    written(path, snapshot=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE records SET body = x'00' WHERE seq = 3")
+    assert cash(path) == RECORDS
+
+
+def test_a_damaged_snapshot_is_told_and_the_journal_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    written(path, snapshot=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE snapshots SET body = x'00' WHERE name LIKE 'executor%'")
+    executor = fresh()
+    found = recover(path, {DEMO: executor})
+    assert executor.ledger.cash_free_micro == RECORDS
+    assert found.records == RECORDS
+    assert found.told == [
+        f"snapshot 'executor:demo' at record {RECORDS // 2} does not match its checksum"
+    ]
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_a_journal_of_another_version_is_refused_with_what_to_do(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "journal.db"
+    written(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StorageError, match=f"version {version}.*start the version that wrote it"):
+        cash(path)
+
+
+def test_a_record_from_before_a_field_was_added_is_read_with_its_default() -> None:
+    body = msgspec.msgpack.encode({"type": "ModeChanged", "account": "demo", "mode": "disabled"})
+    record = Record(seq=1, at_ns=1, account="demo", kind="ModeChanged", body=body)
+    assert decode(record) == ModeChanged(account=DEMO, mode=VenueMode.DISABLED)

@@ -1,0 +1,74 @@
+"""Credentials from two places: each is read once, none stays in an environment or a core."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import vault
+from engine.errors import ConfigError
+from engine.live_credentials import ACCOUNT, API, KEY, WALLET
+from engine.live_vault import PASSPHRASE, from_vault, take_all
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WORDS = "correct horse battery staple"
+ASKED = """
+import resource
+from engine.live_vault import keep_no_cores
+keep_no_cores()
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+SIGNING = "0x" + "4b" * 32
+ADDRESS = "0x" + "ab" * 20
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("vault") / "vault.json"
+    made = vault.create(found, WORDS)
+    secret = vault.Secret(private_key=SIGNING)
+    vault.put(found, "kept", vault.seal(made, "kept", "polymarket", ADDRESS, secret), 1)
+    return found
+
+
+def test_both_places_are_read_and_the_environment_is_emptied(path: Path, tmp_path: Path) -> None:
+    environment = {PASSPHRASE: WORDS, ACCOUNT: "given", KEY: SIGNING, WALLET: ADDRESS, "HOME": "/"}
+    found = take_all(environment, tmp_path / ".env", path)
+    assert {name: one.wallet for name, one in found.items()} == {"given": ADDRESS, "kept": ADDRESS}
+    assert environment == {"HOME": "/"}
+
+
+def test_a_passphrase_may_stand_in_the_file(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"{PASSPHRASE}={WORDS}\n")
+    assert set(take_all({}, file, path)) == {"kept"}
+
+
+def test_a_vault_that_stays_locked_opens_nothing(path: Path, tmp_path: Path) -> None:
+    assert take_all({}, tmp_path / ".env", path) == {}
+    assert from_vault(tmp_path / "no vault", WORDS) == {}
+
+
+def test_an_account_with_two_credentials_is_refused(path: Path, tmp_path: Path) -> None:
+    environment = {PASSPHRASE: WORDS, ACCOUNT: "kept", KEY: SIGNING, WALLET: ADDRESS}
+    with pytest.raises(ConfigError, match="remove one of them"):
+        take_all(environment, tmp_path / ".env", path)
+
+
+def test_a_process_that_holds_secrets_leaves_no_core() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert told.stdout.strip() == "(0, 0)"
+
+
+def test_no_program_but_the_engine_is_given_a_secret() -> None:
+    found = configparser.RawConfigParser()
+    found.read(REPOSITORY / "supervisord.conf")
+    for program in ("demo", "worker", "dashboard"):
+        set_ = found[f"program:{program}"]["environment"].split(",")
+        assert {*set_} == {f'{name}=""' for name in (KEY, *API, PASSPHRASE)}

@@ -1,0 +1,166 @@
+"""`unlock`: a green doctor and a typed phrase, in one go; anything less keeps it locked."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import vault
+from engine.__main__ import main
+from engine.domain.instruments import Mode
+from storage.database import connect_writer, reading
+from storage.examinations import Examination, Examiner, examinations
+from storage.live_accounts import Unlock, unlocks
+from storage.schema import migrate
+from storage.settings import save
+from storage.users import ENGINE_ID
+from tests.fakes.polymarket.server import Served, serving
+from tests.venues.polymarket.kit import quick, signer, wallet
+
+PASSPHRASE = "correct horse battery staple"
+PHRASE = "trade real money with mine"
+KEY = signer(1).key.hex()
+WALLET = wallet(signer(1), 3)
+
+
+@pytest.fixture(scope="module")
+def venue() -> Iterator[Served]:
+    """The fake venue on a loop of its own: the command brings its own loop."""
+    loop = asyncio.new_event_loop()
+    ready, over = threading.Event(), asyncio.Event()
+    held: list[Served] = []
+
+    async def serve() -> None:
+        async with serving(quick()) as served:
+            held.append(served)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(30)
+    yield held[0]
+    loop.call_soon_threadsafe(over.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, venue: Served, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a live account and its credential in the vault."""
+    for name in ("CLOB", "GAMMA", "DATA", "RELAYER"):
+        monkeypatch.setenv(f"PITBOSS_POLYMARKET_{name}_URL", venue.url)
+    monkeypatch.setenv("PITBOSS_POLYMARKET_GEOBLOCK_URL", f"{venue.url}/api/geoblock")
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    migrate(tmp_path / "pitboss.db")
+    connection = connect_writer(tmp_path / "pitboss.db")
+    account: dict[str, Any] = {"name": "mine", "venue": "polymarket", "mode": Mode.LIVE}
+    save(
+        connection,
+        engine_id=ENGINE_ID,
+        base_version=0,
+        diff={"accounts": {"mine": account}},
+        who="test",
+        now_ns=time.time_ns(),
+    )
+    connection.close()
+    path = tmp_path / "vault.json"
+    made = vault.create(path, PASSPHRASE)
+    secret = vault.Secret(private_key=KEY)
+    vault.put(path, "mine", vault.seal(made, "mine", "polymarket", WALLET, secret), 1)
+    venue.venue.geoblock["blocked"] = False
+    return tmp_path
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(line + "\n" for line in lines)))
+
+
+def kept(home: Path) -> dict[str, Unlock]:
+    with reading(home / "pitboss.db") as connection:
+        return unlocks(connection, ENGINE_ID)
+
+
+def verdict(home: Path) -> Examination | None:
+    with reading(home / "pitboss.db") as connection:
+        return examinations(connection, ENGINE_ID).get(("mine", Examiner.DOCTOR))
+
+
+def test_a_green_doctor_and_the_phrase_unlock_for_one_wallet(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    assert main(["unlock", "mine"]) == 0
+    (one,) = kept(home).values()
+    assert (one.account, one.wallet) == ("mine", WALLET.lower())
+    assert one.doctor_ns < one.phrase_ns
+    out, err = capsys.readouterr()
+    assert "restart the engine" in out
+    assert KEY.removeprefix("0x") not in out + err
+    assert main(["unlock", "mine", "--lock"]) == 0
+    assert kept(home) == {}
+
+
+def test_another_phrase_leaves_it_locked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
+    typed(monkeypatch, "trade real money with yours")
+    assert main(["unlock", "mine"]) == 3
+    assert kept(home) == {}
+
+
+def test_a_doctor_that_is_not_green_asks_for_no_phrase(
+    home: Path, venue: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    venue.venue.geoblock["blocked"] = True
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    assert main(["unlock", "mine"]) == 1
+    assert kept(home) == {}
+    assert "takes no orders from here" in capsys.readouterr().out
+    found = verdict(home)
+    assert found is not None
+    assert [one.name for one in found.failures] == ["geoblock"]
+
+
+def test_a_check_unlocks_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    assert main(["unlock", "mine", "--check"]) == 0
+    assert kept(home) == {}
+    found = verdict(home)
+    assert found is not None
+    assert (found.green, found.wallet, found.who[:4]) == (True, WALLET.lower(), "cli:")
+
+
+def test_venue_that_is_not_there_is_a_verdict_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PITBOSS_POLYMARKET_CLOB_URL", "http://127.0.0.1:9")
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    assert main(["unlock", "mine"]) == 1
+    found = verdict(home)
+    assert found is not None
+    assert [(one.name, one.fix) for one in found.findings] == [("venue", "try again in a minute")]
+
+
+def test_the_passphrase_is_gone_from_the_environment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
+    assert main(["unlock", "mine", "--check"]) == 0
+    assert "VAULT_PASSPHRASE" not in os.environ
+
+
+def test_an_account_that_is_not_live_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, PASSPHRASE)
+    assert main(["unlock", "demo-maker"]) == 3
+    assert "no account of mode live" in capsys.readouterr().err
