@@ -81,7 +81,9 @@ def show_bots() -> None:
         )
         return
     linked = st.query_params.get("bot")
-    if linked and st.session_state.get("opened_bot") != linked:
+    # One that was just made has its row only after it was saved: it is opened then.
+    there = linked in {row["name"] for row in rows}
+    if there and st.session_state.get("opened_bot") != linked:
         st.session_state["opened_bot"] = st.session_state["chosen:bots"] = linked
     chosen = choice(rows, COLUMNS, key="bots", ids=[row["name"] for row in rows])
     bot = next((row for row in rows if row["name"] == chosen), None)
@@ -99,7 +101,7 @@ def main() -> None:
     drafts.standing()
     show_bots()
     asking.show()
-    with st.expander("Create a bot"):
+    with st.expander("Create a bot", expanded="create" in st.query_params):
         bot_form.create(drafts.newest())
     drafts.review("bots")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.parts import panels
-from pages.parts.help_texts import CHECKLIST, GLOSSARY, LOOKING_AT, SHORTCUTS, TOUR
+from pages.parts.glossary import GLOSSARY
+from pages.parts.help_texts import CHECKLIST, LOOKING_AT, SHORTCUTS, TOUR
 
 TOPICS = ("Tour", "What am I looking at", "Glossary", "Going live", "Shortcuts")
 
@@ -32,8 +33,9 @@ def glossary() -> None:
 def going_live() -> None:
     """Draw what stands between this desk and real money."""
     st.markdown(
-        "**This program does not trade real money yet.** The engine opens no live account, and "
-        "there is no switch that pretends otherwise. What must be true first:"
+        "**No order of this program has ever reached a venue with real money.** Live accounts at "
+        "Polymarket are proven against a fake of it only; each stays locked until its own steps "
+        "are done (Settings, Live accounts). What must be true first:"
     )
     for text, possible in CHECKLIST:
         mark = ":material/check_box_outline_blank:" if possible else ":material/block:"

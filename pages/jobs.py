@@ -25,6 +25,7 @@ def main() -> None:
     """Draw the page."""
     panels.head("Jobs", "From the state database, at most 1 s old, anew every 2 s")
     drafts.standing()
+    job_list.choose_named()
     show_jobs()
     with st.expander("Ask for a job", expanded="kind" in st.query_params):
         job_form.show(alive=engine_runs())

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import asking, by_hand, order_detail, panels
+from pages.parts import asking, by_hand, markouts, order_detail, panels
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
@@ -60,7 +60,11 @@ def show_rows(mode: Mode, what: str, wanted: str) -> None:
     drawer = st.container()
     chosen = st.session_state.get(f"chosen:{key}")
     if shown:
-        chosen = choice(shown, FILLS if what == FILLED else ORDERS, key=key, ids=ids)
+        if what == FILLED:
+            chosen = choice(markouts.beside(shown), FILLS, key=key, ids=ids)
+            panels.note(markouts.MEANING)
+        else:
+            chosen = choice(shown, ORDERS, key=key, ids=ids)
     if chosen is not None:
         with drawer, st.container(key="drawer"):
             if st.button("Close", key=f"close_{key}", icon=":material/close:"):

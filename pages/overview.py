@@ -5,17 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import alert_list, charts, panels, pnl
+from pages.parts import alert_list, curve, panels, pnl
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import Health, health_of
 from pages.parts.status_bar import mode_shown
 from pages.parts.tables import choice
-from pages.parts.words import NOTHING, SECOND_NS, age, micro, moment
-from pages.parts.zone import zone
+from pages.parts.words import age, micro
 from storage import money_views, views
 from storage.dashboard_views import AccountSeen, run_engines, snapshot
+from storage.settings import latest
 from storage.views import Row
 
 POSITIONS = {
@@ -30,6 +30,7 @@ POSITIONS = {
     "bot": ("Bot", "text"),
 }
 REFRESH_S = 3.0
+FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has found the way
 
 
 def nothing_runs(health: Health) -> None:
@@ -66,26 +67,9 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         pnl.tiles(bots, account.account, account.currency)
     left, right = st.columns([7, 3], gap="small")
     with left:
-        curve(account, now)
+        curve.show(account, now)
     with right:
         st.html(pnl.allocation(account.account, account.currency))
-
-
-def curve(account: AccountSeen, now: int) -> None:
-    """Draw the equity curve with its range."""
-    key = f"range_{account.account}"
-    chosen = st.segmented_control(
-        "Range", list(charts.RANGES_S), default="1 d", key=key, label_visibility="collapsed"
-    )
-    seconds = charts.RANGES_S[chosen or "1 d"]
-    # Whole minutes: a range that moves each second would never find its rows in the cache.
-    since = 0 if seconds is None else (now // (60 * SECOND_NS) - seconds // 60) * 60 * SECOND_NS
-    points = ask(views.equity, engine_id(), account=account.account, since_ns=since)
-    if points:
-        charts.equity(points, account.currency, f"equity_{account.account}")
-    else:
-        last = moment(account.equity_ns, zone()) if account.equity_ns else NOTHING
-        panels.empty("No equity in this range.", f"The last point is of {last}; choose `all`.")
 
 
 def show_positions(mode: Mode) -> None:
@@ -148,6 +132,11 @@ def show_all() -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Overview", "From the state database, at most 1 s old, anew every 3 s")
+    if len(ask(latest, engine_id()).document.bots) <= FIRST_BOTS:
+        panels.links(
+            panels.link("New here? A tour of five steps", "help"),
+            panels.link("Make a bot of your own", "bots", create="1"),
+        )
     show_all()
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import panels
+from pages.parts import markouts, panels, settlement
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.names import market
 from pages.parts.status_bar import mode_shown
-from pages.parts.tables import choice, table
+from pages.parts.tables import choice
 from pages.parts.words import NOTHING, age, count, money
 from storage import money_views, views
 from storage.dashboard_views import snapshot
@@ -47,6 +47,7 @@ FILLS = {
     "liquidity": ("Liquidity", "text"),
     "fee": ("Fee", "fee"),
     "order_id": ("Order", "count"),
+    **markouts.COLUMNS,
 }
 REFRESH_S = 2.0
 
@@ -91,6 +92,7 @@ def show_positions(mode: Mode) -> None:
             icon=":material/power_off:",
         )
     rows = held(mode, now)
+    show_settlement(mode, rows, now)
     if not rows:
         panels.empty(
             f"Nothing is held in {mode.upper()}.",
@@ -109,6 +111,14 @@ def show_positions(mode: Mode) -> None:
     row = next((row for row in rows if (row["account"], row["instrument"]) == chosen), None)
     if row is not None:
         show_fills(row, mode)
+
+
+def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
+    """Draw how far money is on its way to cash, account by account, and what could be merged."""
+    for account in ask(snapshot).accounts:
+        if account.mode == mode:
+            settlement.show(account, now)
+    settlement.show_merges(rows)
 
 
 def show_fills(row: Row, mode: Mode) -> None:
@@ -134,7 +144,17 @@ def show_fills(row: Row, mode: Mode) -> None:
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
     )
     if fills:
-        table(fills, FILLS, key="position_fills")
+        ids = [(fill["order_id"], fill["id"]) for fill in fills]
+        chosen = choice(markouts.beside(fills), FILLS, key="position_fills", ids=ids)
+        panels.note(markouts.MEANING)
+        if chosen in ids:
+            number = ids[ids.index(chosen)][0]
+            why = panels.link(
+                f"Why order {number} was placed", "orders", account=row["account"], order=number
+            )
+            panels.links(why)
+        else:
+            panels.note("Select a fill for the why of its order.")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId
-from pages.parts import commanding, panels
+from pages.parts import commanding, feeds, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.home import config
@@ -121,6 +121,7 @@ def main() -> None:
     show_list()
     with st.expander("Begin a recording"):
         begin()
+    feeds.show()
     commanding.show_life(SLOT)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import panels, run_detail
+from pages.parts import compare_detail, panels, run_detail
 from pages.parts.data import ask
 from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
 from storage import views
 from storage.dashboard_views import run_engines
+
+COMPARE = "compare"
+"""Kind of the runs that lay paper beside the truth: a report of their own, no PnL in a list."""
 
 COLUMNS = {
     "id": ("Run", "count"),
@@ -78,13 +81,18 @@ def main() -> None:
     runs = every_run()
     named = st.query_params.get("run")
     if named is None:
-        show_list(runs)
+        reports = [row for row in runs if row["kind"] == COMPARE]
+        show_list([row for row in runs if row["kind"] != COMPARE])
+        compare_detail.section(reports)
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
     if listed is None:
         panels.head(f"Run {named}", "From the state database")
         panels.empty("There is no such run.", "It may have been deleted. All runs are in the list.")
         panels.links(panels.link("All runs", "runs"))
+        return
+    if listed["kind"] == COMPARE:
+        compare_detail.show(listed)
         return
     run_detail.show(listed, [row for row in runs if row["digest"] == listed["digest"]])
 

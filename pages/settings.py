@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.parts import drafts, market_sync, panels, theme_script, zone
+from pages.parts import credentials, drafts, live_accounts, market_sync, panels, theme_script, zone
 from pages.parts.clock import now_ns
 from pages.parts.data import ask
 from pages.parts.home import config
@@ -27,6 +27,15 @@ ACCOUNTS = {
     "starting_cash": ("Starting cash", "money"),
     "known": ("At the engine", "text"),
 }
+VENUES = {
+    "demo": "demo: the exchange that runs beside the engine",
+    "polymarket": "polymarket: its public market, on paper or live",
+}
+"""Venues whose market the engine hears."""
+
+LIVE_VENUES = frozenset({credentials.POLYMARKET})
+"""Venues where the engine can sign an order."""
+
 YEAR_S = 31_536_000
 _SET = """<script>document.cookie = NAME + "=" + encodeURIComponent(VALUE)
  + "; path=/; max-age=AGE; SameSite=Lax"; location.reload();</script>"""
@@ -79,24 +88,37 @@ def show_accounts() -> None:
     drafts.review("accounts")
 
 
+def say_modes() -> None:
+    """Say what an account of each mode is connected to."""
+    panels.note(
+        "The engine connects to Polymarket's public data once a paper account there has a bot; no "
+        "key is needed, and no order leaves this machine."
+    )
+    panels.note(
+        "LIVE is real money. Such an account stays closed until its key is set (Credentials, "
+        "below), its doctor is green and its phrase is typed: `python -m engine unlock NAME`."
+    )
+
+
 def add_account(base: drafts.SettingsVersion) -> None:
-    """Draw the form of a new account. LIVE is not offered: nothing here can sign an order."""
+    """Draw the form of a new account. A LIVE one trades nothing before it is unlocked."""
     with st.form("account", border=False):
         name = st.text_input("Name", placeholder="paper-1")
         mode = st.segmented_control(
-            "Mode", (Mode.PAPER, Mode.DEMO), default=Mode.PAPER, format_func=str.upper
+            "Mode", (Mode.PAPER, Mode.DEMO, Mode.LIVE), default=Mode.PAPER, format_func=str.upper
         )
-        venue = st.text_input("Venue", value="demo")
+        venue = st.selectbox("Venue", list(VENUES), format_func=VENUES.__getitem__)
         currency = st.text_input("Currency", value="USD")
         cash = st.number_input("Starting cash", value=1_000.0, step=100.0)
         sent = st.form_submit_button("Show what changes")
-    panels.note(
-        "LIVE is locked: no venue has passed its doctor, and the engine opens no live account."
-    )
+    say_modes()
     if not sent:
         return
     if name in base.document.accounts:
         st.error(f"There is an account {name!r} already. Nothing was changed.")
+        return
+    if mode is Mode.LIVE and venue not in LIVE_VENUES:
+        st.error("An account of mode LIVE needs the venue polymarket. Nothing was changed.")
         return
     made = {
         "name": name,
@@ -137,5 +159,7 @@ def show_password() -> None:
 panels.head("Settings", "Accounts from the state database; theme and zone from this browser")
 show_browser()
 show_accounts()
+credentials.show()
+live_accounts.show()
 market_sync.show()
 show_password()

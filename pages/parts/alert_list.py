@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from engine.domain.commands import AckAlert
-from pages.parts import commanding, panels
+from pages.parts import commanding, moments, panels
 from pages.parts.names import market
 from pages.parts.words import age, count, moment, utc
 from pages.parts.zone import zone
@@ -26,6 +26,9 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
             unseen = row["acked_ns"] is None and alive
             if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
                 commanding.send(AckAlert(alert=row["id"]), "ack")
+            if alive:
+                moments.offer(row["last_ns"], row["account"] or "", f"alert_{row['id']}", width=155)
+        moments.show_life(f"alert_{row['id']}")
     if len(rows) > SHOWN_MAX:
         panels.links(panels.link(f"{len(rows) - SHOWN_MAX:,} more, under Alerts", "alerts"))
     commanding.show_life("ack")
@@ -50,6 +53,9 @@ def _where(row: Row) -> list[str]:
     found = []
     if row["bot"]:
         found.append(panels.link(f"why: bot {row['bot']}", "bots", bot=row["bot"]))
+    if row["bot"] and row["instrument"]:
+        then = {"bot": row["bot"], "market": row["instrument"], "at": row["last_ns"]}
+        found.append(panels.link("what it had decided by then", "bots", **then))
     if row["instrument"]:
         found.append(panels.link(market(row["instrument"]), "orders", fills=row["instrument"]))
     if row["account"]:

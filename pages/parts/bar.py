@@ -6,26 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from html import escape
 
-import msgspec
-
 from engine.domain.instruments import Mode
+from pages.parts.cell import Cell
 from pages.parts.health import Health, health_of
+from pages.parts.venue_beat import beat_cell
 from pages.parts.words import NOTHING, age, count, micro, moment, percent, utc
 from storage.dashboard_views import AccountSeen, OrdersSeen, Snapshot
 from storage.latch import Latch
 
+__all__ = ["DANGER", "Cell", "cells", "html", "modes_of"]
+
 DANGER = (Mode.LIVE, Mode.PAPER, Mode.DEMO)
 """Most dangerous first."""
-
-
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell. `tone`: ok, warn, bad, dim or empty; `used` 0…1 draws a bar below the value."""
-
-    name: str
-    value: str
-    tone: str = ""
-    hint: str = ""
-    used: float | None = None
 
 
 def modes_of(snapshot: Snapshot) -> list[Mode]:
@@ -54,11 +46,13 @@ def cells(snapshot: Snapshot, latch: Latch | None, mode: Mode | None, now_ns: in
     health = health_of(snapshot.engine, now_ns)
     accounts = [account for account in snapshot.accounts if account.mode == mode]
     orders = next((seen for seen in snapshot.orders if seen.mode == mode), None)
+    switch = beat_cell(snapshot.beats, mode, now_ns, alive=health.alive)
     return [
         _engine(snapshot, health),
         *([_latched(latch)] if latch else []),
         _mode(mode),
         _heartbeat(snapshot, health, now_ns),
+        *([switch] if switch else []),
         _equity(accounts, health),
         _budget(accounts, health),
         _open(orders, health),

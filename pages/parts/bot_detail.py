@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.instruments import BotId, Mode
-from pages.parts import bot_mode, bot_why, commanding, drafts, panels, why
+from pages.parts import bot_mode, bot_why, commanding, drafts, markouts, panels, timeline, why
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.ladder import ladder
@@ -23,6 +23,7 @@ POLICIES = {
     InventoryPolicy.WORK_OUT: "reduce it passively until flat",
     InventoryPolicy.EXIT: "sell it now within the slippage cap",
 }
+NOW, BEFORE = "Now", "Evaluations so far"
 MAY = {
     "start": {"IDLE", "STOPPED", "RISK_STOPPED", "ERROR"},
     "pause": {"RUNNING", "STARTING"},
@@ -40,6 +41,9 @@ def show(
 ) -> None:
     """Draw the bot of a row."""
     st.subheader(bot["name"])
+    panels.note(
+        f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
+    )
     if bot["error"]:
         st.error(f"It stopped by itself: {bot['error']}")
     if alive and bot["evaluations"] is not None:
@@ -51,11 +55,35 @@ def show(
         commanding.nobody_takes_it()
     commanding.show_life(f"bot:{bot['name']}")
     if alive and seen is not None and bot["evaluations"] is not None:
-        bot_why.show(bot["name"], seen.detail, now_ns())
-        _books(bot, seen.detail.get("books") or {})
+        _about(bot, seen)
+    elif bot["evaluations"] is not None:
+        timeline.show(bot["name"])
+    if bot["mode"]:
+        markouts.show(Mode(str(bot["mode"]).lower()), str(bot["name"]))
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
         _settings(saved.model_dump(mode="json"))
+
+
+def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
+    """Draw how it stands now, or what it evaluated before; a link of an alert names a moment."""
+    name, at = str(bot["name"]), st.query_params.get("at", "")
+    linked = at.isdecimal() and st.query_params.get("bot") == name
+    what = st.segmented_control(
+        "About the bot",
+        (NOW, BEFORE),
+        default=BEFORE if linked else NOW,
+        key=f"about_{name}",
+        required=True,
+        label_visibility="collapsed",
+    )
+    if what == BEFORE:
+        if linked:
+            timeline.at_moment(name, st.query_params.get("market", ""), int(at))
+        timeline.show(name)
+        return
+    bot_why.show(name, seen.detail, now_ns())
+    _books(bot, seen.detail.get("books") or {})
 
 
 def _actions(bot: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import SettingsDocument
 from pages.parts import asking, panels, scopes
 
-LOCKED = "LIVE is locked: no venue has passed its doctor, and the engine refuses it."
+LOCKED = "LIVE is locked here: a bot with real money is created at its live account, never moved."
 
 
 def show(bot: Mapping[str, Any], latches: list[Any], document: SettingsDocument) -> None:

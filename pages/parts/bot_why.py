@@ -22,7 +22,7 @@ COLUMNS = {
     "market": ("Market", "text"),
     "standing": ("Now", "text"),
     "fair": ("Fair value", "text"),
-    "would": ("What holds it back", "text"),
+    "would": ("What holds it back", "long"),
     "left": ("Left over by the executor", "text"),
     "again": ("Same since", "text"),
 }

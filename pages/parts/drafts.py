@@ -145,6 +145,7 @@ def standing() -> None:
     by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
     if last.version == force.version:
         panels.note(f"Settings: {by}, in force")
+        commanding.show_life("settings")
         return
     held = f"version {force.version} is in force" if force.version else "no version is in force"
     st.warning(f"Saved, NOT applied: {by}; {held}.", icon=":material/pending:")
@@ -154,3 +155,12 @@ def standing() -> None:
     else:
         commanding.nobody_takes_it()
     commanding.show_life("settings")
+    _await(last.version)
+
+
+@st.fragment(run_every=1.0)
+def _await(version: int) -> None:
+    """Draw the page anew once the engine has put the version in force."""
+    if ask(in_force, engine_id()).version >= version:
+        forget()
+        st.rerun()

@@ -2,32 +2,100 @@
 
 from __future__ import annotations
 
-from engine.domain.intents import ResidualReason
+from typing import NamedTuple
 
-GATES: dict[str, tuple[str, str]] = {
-    "healthy": ("the account may place at all", ""),
-    "market_open": ("the market is open", ""),
-    "book_trusted": ("the book is whole", ""),
-    "data_age_ms": ("the book was proven lately, ms", "\N{LESS-THAN OR EQUAL TO}"),
-    "two_sided": ("the book has both sides", ""),
-    "uncrossed": ("the book is not crossed", ""),
-    "started": ("the window has begun, s ago", "\N{GREATER-THAN OR EQUAL TO}"),
-    "not_closing": ("time is left before the close, s", ">"),
-    "size_of_a_lot": ("the size is at least a lot", "\N{GREATER-THAN OR EQUAL TO}"),
-    "event_cooldown": ("the pause after a jump is over, s left", "\N{LESS-THAN OR EQUAL TO}"),
-    "strike_proven": ("the strike is proven", ""),
-    "oracle_age_ms": ("the oracle spoke lately, ms", "\N{LESS-THAN OR EQUAL TO}"),
-    "reference_age_ms": ("the reference price is fresh, ms", "\N{LESS-THAN OR EQUAL TO}"),
-    "basis_ready": ("oracle and reference were compared, pairs", "\N{GREATER-THAN OR EQUAL TO}"),
-    "sigma_ready": ("volatility was watched, s", "\N{GREATER-THAN OR EQUAL TO}"),
-    "close_known": ("the close is announced", ""),
-    "fair_known": ("a fair value can be given", ""),
-    "settlement_finite": ("the settlement can be modelled", ""),
-    "twap_covered": ("the average is covered by prices", "\N{GREATER-THAN OR EQUAL TO}"),
-    "price_in_range": ("the price is inside the range, limit", "against"),
-    "fair_gap": ("fair value and book agree", "\N{LESS-THAN OR EQUAL TO}"),
+from engine.domain.decisions import Gate
+from engine.domain.intents import ResidualReason
+from pages.parts.words import age
+
+
+class GateWords(NamedTuple):
+    """A gate for people. `broken` tells how value and limit stand when it fails; empty = a fact."""
+
+    holds: str
+    """What is true where it passes."""
+    would: str
+    """What must become true where it does not: `would quote if …`."""
+    broken: str = ""
+    unit: str = ""
+    sign: str = ""
+    """Between value and limit in the list of gates."""
+
+
+_LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
+W = GateWords
+GATES: dict[str, GateWords] = {
+    "healthy": W("the account may place at all", "the account may place again"),
+    "market_open": W("the market is open", "the market opens"),
+    "book_trusted": W("the book is whole", "a whole book is received again"),
+    "data_age_ms": W(
+        "the book was heard lately", "the book is heard again", "stale {value} > {limit}", "ms", _LE
+    ),
+    "two_sided": W("the book has both sides", "somebody bids and somebody offers"),
+    "uncrossed": W("the book is not crossed", "bid and ask cross no more"),
+    "started": W("the window has begun", "the window begins", "in {missing}", "s", _GE),
+    "not_closing": W(
+        "time is left before the stop",
+        "the market were not about to close",
+        "its stop was {value} ago",
+        "s",
+        ">",
+    ),
+    "size_of_a_lot": W(
+        "the size is at least a lot", "its size were at least a lot", "{value} < {limit}", "", _GE
+    ),
+    "event_cooldown": W(
+        "no pause after a jump", "the pause after a jump is over", "{value} left", "s", _LE
+    ),
+    "strike_proven": W("the strike is proven", "the strike is proven"),
+    "oracle_known": W("the oracle has spoken", "the oracle speaks"),
+    "oracle_age_ms": W(
+        "the oracle spoke lately", "the oracle speaks again", "silent {value} > {limit}", "ms", _LE
+    ),
+    "reference_known": W("the reference has a price", "the reference price is heard"),
+    "reference_age_ms": W(
+        "the reference price is fresh",
+        "the reference price is heard again",
+        "stale {value} > {limit}",
+        "ms",
+        _LE,
+    ),
+    "basis_ready": W(
+        "oracle and reference were compared",
+        "oracle and reference were compared more often",
+        "{value} of {limit} pairs",
+        "",
+        _GE,
+    ),
+    "sigma_ready": W(
+        "volatility was watched", "volatility was watched longer", "{value} of {limit}", "s", _GE
+    ),
+    "close_known": W("the close is announced", "the close is announced"),
+    "fair_known": W("a fair value can be given", "a fair value can be given"),
+    "settlement_finite": W("the settlement can be modelled", "the settlement can be modelled"),
+    "twap_covered": W(
+        "the average is covered by prices",
+        "more of the settlement average is known",
+        "{value} of {limit} covered",
+        "",
+        _GE,
+    ),
+    "price_in_range": W(
+        "the price is inside the range",
+        "its fair value comes back into the range",
+        "{value} against the limit {limit}",
+        "",
+        "against",
+    ),
+    "fair_gap": W(
+        "fair value and book agree",
+        "fair value and book agree again",
+        "apart {value} > {limit}",
+        "",
+        _LE,
+    ),
 }
-"""Gate → (words, sign between value and limit; empty where it only holds or not)."""
+"""Every gate a strategy of this house looks at, by its name in the decision record."""
 
 RULES = {
     "latched": "KILL latch is not set",
@@ -62,3 +130,43 @@ LEFT: dict[ResidualReason, str] = {
     R.COOLDOWN: "pause after refusals",
     R.MARKET_CLOSED: "the market is closed",
 }
+
+
+def words_of(name: str) -> GateWords:
+    """Return a gate's words; one of a plugin is told by its own name."""
+    own = name.replace("_", " ")
+    return GATES.get(name) or GateWords(own, f"{own} holds", "{value} against {limit}", "", "/")
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a gate's value in its unit, with the digits that mean something at its size."""
+    if unit:
+        return age(round(abs(value) * (1e6 if unit == "ms" else 1e9)))
+    large = abs(value)
+    text = f"{value:,.1f}" if large >= 100 else f"{value:,.4g}"
+    return text.removesuffix(".0").replace("-", "\N{MINUS SIGN}")
+
+
+def against(gate: Gate) -> str:
+    """Return a gate's value held against its limit; empty where it only holds or does not."""
+    words = words_of(gate.name)
+    if not words.sign:
+        return ""
+    before = gate.name == "started" and gate.value < 0
+    value = f"{'in ' if before else ''}{amount(gate.value, words.unit)}"
+    return (
+        value
+        if gate.name == "started"
+        else f"{value} {words.sign} " + amount(gate.limit, words.unit)
+    )
+
+
+def condition(gate: Gate) -> str:
+    """Return what a failed gate waits for: `would quote if: the book is heard again (stale …)`."""
+    words = words_of(gate.name)
+    told = words.broken.format(
+        value=amount(gate.value, words.unit),
+        limit=amount(gate.limit, words.unit),
+        missing=amount(gate.limit - gate.value, words.unit),
+    )
+    return f"would quote if: {words.would}{f' ({told})' if told else ''}"

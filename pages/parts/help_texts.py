@@ -38,59 +38,40 @@ TOUR = (
 LOOKING_AT = {
     "Overview": "Equity at risk's marks over time, PnL by period and by bot, where the money at "
     "risk is, what is held, alerts. One mode at a time: demo, paper and live never mix in a sum.",
-    "Bots": "Each bot with its state. A bot is a strategy with markets, an account, capital and "
-    "parameters. ERROR means it raised and stopped alone; the others go on.",
+    "Bots": "Each bot with its state, why it quotes or does not, and all it evaluated so far. A "
+    "bot is a strategy with markets, an account, capital and parameters. ERROR means it raised and "
+    "stopped alone; the others go on.",
     "Orders": "Working orders, all orders, fills. Every number leads to the records behind it.",
     "Positions": "What is held per market: settled and pending tokens, cost, mark, PnL, and the "
     "fills behind it.",
     "Runs": "Replays of recordings: the same strategies, risk and executor as in trading.",
+    "Recordings": "What the market said, kept so that a strategy can be replayed over it again and "
+    "again. A gap is a moment nobody heard.",
     "Risk": "The KILL latch, the latest receipt, and each limit with what uses it.",
     "Alerts": "What a person should look at. Seen marks one as read, for everybody.",
     "Journal": "All that was asked and said, searched by text; commands; who changed what.",
+    "Jobs": "Long work of the worker: replays, backups, upkeep, exports, with their progress; and "
+    "the schedule that asks for some of it by the clock.",
     "Settings": "Accounts, this browser's theme and time zone, the password.",
-}
-
-GLOSSARY = {
-    "Account": "Money at one venue, in one mode. One executor alone writes its orders.",
-    "Mode": "demo, paper or live. It belongs to the account; positions never cross.",
-    "Bot": "A strategy with its markets, capital and parameters at an account.",
-    "Wish": "What a strategy wants, without order ids, minimum sizes or complements.",
-    "Gate": "A condition a strategy looks at, in order. The first that fails is why it does not "
-    "quote.",
-    "Rule of risk": "A limit on the account. It permits an order, shrinks it, or denies it.",
-    "Plan": "What the executor makes of a wish: orders to place, keep and cancel, and what is left "
-    "over with its reason.",
-    "Left over": "A part of a wish that cannot be a legal order now: below the minimum, say.",
-    "YES / NO": "The two legs of a market that pays 1.00 for one of them. Buying NO at "
-    "40\N{CENT SIGN} is the same side as selling YES at 60\N{CENT SIGN}.",
-    "Settled / pending": "A fill is pending when it matched and settled when the venue confirmed "
-    "it. Pending tokens cannot be sold and may still vanish.",
-    "UNKNOWN": "An order that was sent without an answer. It is asked about, never sent again.",
-    "Worst-case loss": "The most that can be lost if everything held and everything that may still "
-    "fill goes against us.",
-    "Mark": "What a holding is counted at. Risk uses the side we would leave by; shown PnL uses "
-    "the middle, and says so.",
-    "Loss budget": "The most that may be lost since 00:00 UTC. A restart does not renew it.",
-    "Latch": "KILL sets it. No order is placed until a person releases it with a typed reason.",
-    "Receipt": "The proof after a KILL or stop: two complete listings without one order of ours.",
-    "Journal": "Everything asked is written here before it is done, with a checksum.",
-    "Heartbeat": "The engine says each second that it lives. Old figures are called last known.",
+    "Help": "This page: a tour, these words, every term, the way to real money, shortcuts.",
 }
 
 CHECKLIST = (
-    ("A venue's connection that is wired in and proven at the venue itself", False),
-    ("A vault that holds the credential; this dashboard can never read it back", False),
+    ("A connection that is proven at the venue itself, not at a fake of it", False),
     ("Alerts that reach you away from this screen", False),
-    ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", False),
+    ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", True),
+    ("A key in the vault, of a wallet with no more in it than you can lose (Settings)", True),
+    ("A green doctor, the phrase typed, a green self-test (Settings, Live accounts)", True),
     ("Limits set by you, not left at their defaults (Risk)", True),
     ("You have used KILL once and read its receipt (Risk)", True),
     ("You have read the why of a bot's orders and of its non-orders (Bots, Orders)", True),
     ("You know the other two ways to KILL: `python -m engine kill`, and a file named KILL", True),
 )
-"""(what, can it be done today): no switch here pretends that real money can be traded."""
+"""(what, can it be done today)."""
 
 SHORTCUTS = {
-    "Ctrl+Shift+K": "the first click of KILL; the second one is CONFIRM KILL",
+    "Ctrl+Shift+K": "the first click of KILL, also while you type; the second one is CONFIRM KILL",
+    "R": "draws the page anew; not while you type",
     "Enter": "sends a filter or a text field",
     "Esc": "closes a menu or an enlarged table",
     "Ctrl+F in a table": "searches in it, when it was clicked before",

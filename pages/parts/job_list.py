@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import CancelJob
-from pages.parts import commanding, panels
+from pages.parts import commanding, moments, panels
 from pages.parts.clock import now_ns
 from pages.parts.home import config
 from pages.parts.tables import choice
@@ -125,12 +125,22 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
 def brought(result: str) -> str:
     """Return the first plain facts of a result in a line: run 7, fills 12, pnl −1.5."""
     facts = json.loads(result or "{}")
+    if "told" in facts:
+        return str(facts["told"])
     plain = [
         f"{name.replace('_', ' ')} {_text(value)}"
         for name, value in facts.items()
         if isinstance(value, int | float | str)
     ]
     return ", ".join(plain[:FACTS_SHOWN])
+
+
+def choose_named() -> None:
+    """Select, once, the job the address names: a link led here."""
+    named = st.query_params.get("job", "")
+    if named.isdecimal() and st.session_state.get("named:jobs") != named:
+        st.session_state["named:jobs"] = named
+        st.session_state["chosen:jobs"] = int(named)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -158,6 +168,8 @@ def show_one(row: Mapping[str, Any]) -> None:
     elif row["error"]:
         st.info(row["error"])
     result = json.loads(row["result"] or "{}")
+    if row["kind"] == moments.KIND and row["state"] == JobState.DONE:
+        moments.show_result(row["id"], result)
     panels.facts(
         {
             "State": f"{row['state'].upper()}, attempt {row['attempts']}",

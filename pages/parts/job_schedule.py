@@ -11,6 +11,7 @@ import streamlit as st
 from engine.domain.commands import RunJob, SyncMarkets
 from engine.domain.settings import ScheduleEntry
 from pages.parts import commanding, drafts, panels
+from pages.parts.cron import trouble
 from pages.parts.data import ask, engine_id
 from pages.parts.tables import choice
 from storage.schedule import schedule
@@ -64,7 +65,10 @@ def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
         cron = st.text_input("When", value=entry.cron, help=told, key=f"cron_{name}")
         on = st.checkbox("On", value=entry.on, key=f"on_{name}")
         sent = st.form_submit_button("Show what changes")
-    if sent:
+    problem = trouble(cron.strip()) if sent else ""
+    if problem:
+        st.error(f"Nothing was changed: {cron.strip()!r} can never be. {problem}.")
+    elif sent:
         changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on}
         whole = {**entry.model_dump(mode="json"), **changed}
         drafts.draft(SLOT, {"schedule": {name: whole}}, base)

@@ -61,6 +61,7 @@ border-bottom:1px solid var(--pb-line)}
 .pb-facts s{display:block;height:4px;background:var(--pb-accent);border-radius:2px}
 .pb-use.warn s{background:var(--pb-warn)}.pb-use.bad s{background:var(--pb-bad)}
 .pb-facts th{color:var(--pb-dim);font-weight:500}
+.pb-wrap th{white-space:nowrap}
 .pb-blocks{columns:20rem;column-gap:.7rem}
 .pb-block{break-inside:avoid;margin:0 0 .7rem;border:1px solid var(--pb-line);border-radius:8px;
 background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
@@ -71,6 +72,8 @@ background:var(--pb-panel);padding:.55rem .8rem .6rem;min-width:0}
 .pb-tight tr:last-child th,.pb-tight tr:last-child td{border-bottom:0}
 .pb-num{text-align:right!important;font-variant-numeric:tabular-nums;white-space:nowrap}
 .pb-facts .pb-at{white-space:nowrap}
+.pb-scroll{overflow-x:auto}
+.pb-block a{color:var(--pb-accent)}
 .pb-quiet{color:var(--pb-dim)}
 @media (min-width:960px){.st-key-drawer{position:fixed;right:0;top:0;bottom:0;z-index:80;
 width:min(46rem,62vw);overflow-y:auto;background:var(--pb-ground);padding:4.6rem 1.1rem 2rem;

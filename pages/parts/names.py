@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.domain.instruments import Kind
+from pages.parts.titles import titles
 from pages.parts.words import NOTHING
 from pages.parts.zone import clock
 from storage.views import Row, shown
@@ -17,13 +18,15 @@ _HASH = re.compile(r"^0x[0-9a-f]{16,}$")
 
 
 def market(instrument: str) -> str:
-    """Return a market's short name: no venue, a rolling one by its start, a long id cut."""
+    """Return a market's short name: no venue, a rolling one by its start, a bare id in words."""
     name = instrument.partition(":")[2] or instrument
     rolling = _ROLLING.match(name)
     if rolling:
         starts = datetime.fromtimestamp(int(rolling[2]), UTC).astimezone(clock())
         return f"{rolling[1]} {starts:%H:%M}"
-    return f"{name[:10]}…{name[-4:]}" if _HASH.match(name) else name
+    if not _HASH.match(name):
+        return name
+    return titles().get(instrument) or f"{name[:10]}…{name[-4:]}"
 
 
 def cents(row: Any) -> bool:

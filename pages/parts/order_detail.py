@@ -13,7 +13,7 @@ from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import PitbossError
-from pages.parts import commanding, life, names, order_why, panels, why
+from pages.parts import commanding, life, markouts, moments, names, order_why, panels, why
 from pages.parts.data import ask, engine_id
 from pages.parts.home import config
 from pages.parts.tables import table
@@ -32,6 +32,7 @@ FILLS = {
     "value": ("Value", "money"),
     "fee": ("Fee", "fee"),
     "liquidity": ("Liquidity", "text"),
+    **markouts.COLUMNS,
     "source": ("Size is", "text"),
     "id": ("Fill", "id"),
 }
@@ -58,6 +59,9 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         _cancel(account, number, slot, alive=alive)
     # Also when the order has ended: that is what the answer tells of.
     commanding.show_life(slot)
+    if alive:
+        moments.offer(row["created_ns"], account, slot)
+    moments.show_life(slot)
     fills = ask(views.fills, engine_id(), mode=mode, account=account, order_id=number)
     what = st.segmented_control(
         "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
@@ -71,8 +75,13 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
             _facts(row)
     except PitbossError as error:
         st.error(f"{error}. Nothing is lost: the order's row above is whole.")
+    _fills(fills)
+
+
+def _fills(fills: Sequence[Row]) -> None:
     if fills:
-        table(fills, FILLS, key="order_fills")
+        table(markouts.beside(fills), FILLS, key="order_fills")
+        panels.note(markouts.MEANING)
     else:
         panels.note("No fill yet: a fill appears here as the venue reports it.")
 

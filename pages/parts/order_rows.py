@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pages.parts import markouts
+
 ORDERS = {
     "id": ("Order", "count"),
     "state": ("State", "text"),
@@ -30,6 +32,7 @@ FILLS = {
     "bot": ("Bot", "text"),
     "liquidity": ("Liquidity", "text"),
     "fee": ("Fee", "fee"),
+    **markouts.COLUMNS,
     "order_id": ("Order", "count"),
 }
 

@@ -39,6 +39,9 @@ def show(row: Row) -> None:
         panels.note("The plan of that turn is not in the decision log.")
     if parts:
         st.html(why.blocks(parts))
+    if row["decision"]:
+        then = {"bot": row["bot"], "market": row["instrument"], "at": row["created_ns"]}
+        panels.links(panels.link(f"What {row['bot']} evaluated around then", "bots", **then))
 
 
 def standing(stored: StoredDecision) -> str:

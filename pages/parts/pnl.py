@@ -1,4 +1,7 @@
-"""PnL by bot and period, and where the money at risk is: one mode, one currency per sum."""
+"""Where equity comes from, PnL by bot and period, markouts, and where the money at risk is.
+
+One mode and one currency per sum.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from html import escape
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import panels
+from pages.parts import markouts, panels, truth
+from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.health import health_of
 from pages.parts.names import market
 from pages.parts.tables import choice
 from pages.parts.words import SECOND_NS, micro, money, percent
 from storage import money_views
+from storage.dashboard_views import snapshot
 from storage.views import Row
 
 DAY_NS = 86_400 * SECOND_NS
@@ -63,6 +69,17 @@ def tiles(rows: Sequence[Row], account: str, currency: str) -> None:
 
 
 def show(rows: Sequence[Row], mode: Mode) -> None:
+    """Draw where the equity comes from, what each bot made, and what the price did afterwards."""
+    now, seen = now_ns(), ask(snapshot)
+    alive = health_of(seen.engine, now).alive
+    for account in seen.accounts:
+        if account.mode == mode:
+            truth.show(account, alive=alive, now=now)
+    _by_bot(rows, mode)
+    markouts.show(mode)
+
+
+def _by_bot(rows: Sequence[Row], mode: Mode) -> None:
     """Draw PnL by bot; a selected bot's orders and fills are a click away."""
     st.subheader("PnL by bot")
     if not rows:
@@ -72,8 +89,8 @@ def show(rows: Sequence[Row], mode: Mode) -> None:
         )
         return
     panels.note(
-        f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; no venue "
-        "here pays rewards yet"
+        f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; rewards: "
+        f"{truth.NO_REWARDS} · select a bot for its fills"
     )
     chosen = choice(rows, COLUMNS, key="pnl", ids=[(row["account"], row["bot"]) for row in rows])
     if isinstance(chosen, tuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import charts, panels
+from pages.parts import charts, panels, run_stats
 from pages.parts.data import ask
 from pages.parts.home import config
 from pages.parts.tables import table
@@ -53,6 +53,7 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
         st.error(f"It did not end well: {run['error']}")
     _figures(run, points, result)
     _curve(points)
+    run_stats.show(engine_id, number)
     _markets(markets)
     _counts(result)
     _made_of(run, alike)

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.parts import look, names
+from pages.parts.words import NOTHING
 from pages.parts.zone import exact, zone, zone_short
 
 ROW_HEIGHT = 27
@@ -25,6 +26,7 @@ _FORMATS = {
     "cents": "%.1f¢",
 }
 MONEY = ("money", "fee", "gain")
+_WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
 GREEN = ("#1a7f37", "#3fb950")
 RED = ("#b42318", "#ff7b72")
 
@@ -34,9 +36,9 @@ Row = Mapping[str, Any]
 def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
     """Draw rows; `columns` says name → (label, kind).
 
-    Kinds: text, id, market, time, age, count, money, fee (four decimals), gain (signed, coloured),
-    rate, size, price (cents where all rows are binaries). Where all rows have one `currency`, it
-    stands in the labels of money.
+    Kinds: text, long, id, market, time, age, count, money, fee (four decimals), gain (signed,
+    coloured), rate, size, price (cents where all rows are binaries). Where all rows have one
+    `currency`, it stands in the labels of money.
     """
     st.dataframe(**_drawn(rows, columns), key=key)
 
@@ -101,6 +103,7 @@ def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[
         "data": frame.style.map(_tone, subset=gains) if gains else frame,
         "hide_index": True,
         "row_height": ROW_HEIGHT,
+        "placeholder": NOTHING,
         "column_config": {
             name: _column(f"{label}{unit}" if kind in MONEY else label, kind)
             for name, (label, kind) in columns.items()
@@ -135,4 +138,4 @@ def _column(label: str, kind: str) -> Any:
         )
     if kind in _FORMATS:
         return st.column_config.NumberColumn(label, format=_FORMATS[kind])
-    return st.column_config.TextColumn(label, width="medium" if kind in ("id", "market") else None)
+    return st.column_config.TextColumn(label, width=_WIDTHS.get(kind))

@@ -12,7 +12,7 @@ from html import escape
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason
-from pages.parts.gate_words import GATES, LEFT, RULES
+from pages.parts.gate_words import LEFT, RULES, against, amount, condition, words_of
 from pages.parts.names import cents as names_cents
 from pages.parts.names import price
 from pages.parts.names import price_raw as _price
@@ -63,13 +63,6 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def value_of(number: float) -> str:
-    """Return a model's number with the digits that mean something at its size."""
-    large = abs(number)
-    text = f"{number:,.1f}" if large >= 100 else f"{number:,.4g}"
-    return text.removesuffix(".0").replace("-", "\N{MINUS SIGN}")
-
-
 def because(decision: Decision, plan: Planned | None, row: Row) -> str:
     """Return the whole story in a sentence or two."""
     intent = decision.intent
@@ -101,8 +94,8 @@ def because(decision: Decision, plan: Planned | None, row: Row) -> str:
 def decided(decision: Decision, row: Row) -> list[tuple[str, str]]:
     """Return what the strategy saw, how its fair value came about, its gates and its wish."""
     return [
-        ("1 · What it saw", _table([_row(plain(n), value_of(v)) for n, v in decision.inputs])),
-        ("2 · Fair value", _table([_row(plain(n), value_of(v)) for n, v in decision.build_up])),
+        ("1 · What it saw", _table([_row(plain(n), amount(v, "")) for n, v in decision.inputs])),
+        ("2 · Fair value", _table([_row(plain(n), amount(v, "")) for n, v in decision.build_up])),
         ("3 · Gates of the strategy", gates(decision.gates)),
         ("4 · What it wished", wished(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
@@ -114,8 +107,8 @@ def gates(found: Sequence[Gate]) -> str:
     return _table(
         [
             _row(
-                GATES.get(gate.name, (plain(gate.name), ""))[0],
-                _against(gate),
+                words_of(gate.name).holds,
+                against(gate),
                 "passed" if gate.passed else "NO",
                 "ok" if gate.passed else "bad",
                 gate.name,
@@ -125,21 +118,10 @@ def gates(found: Sequence[Gate]) -> str:
     )
 
 
-def _against(gate: Gate) -> str:
-    sign = GATES.get(gate.name, ("", ""))[1]
-    if not sign:
-        return ""
-    return f"{value_of(gate.value)} {sign} {value_of(gate.limit)}"
-
-
 def would_quote(decision: Decision) -> str:
     """Return what keeps a bot from quoting, as a condition; empty where nothing does."""
     no = next((gate for gate in decision.gates if not gate.passed), None)
-    if no is None:
-        return ""
-    words, sign = GATES.get(no.name, (plain(no.name), ""))
-    told = f" (now {value_of(no.value)}, needs {sign} {value_of(no.limit)})" if sign else ""
-    return f"would quote if: {words}{told}"
+    return "" if no is None else condition(no)
 
 
 def wished(intent: Intent | None, row: Row) -> str:

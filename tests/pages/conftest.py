@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from argon2 import PasswordHasher
+from playwright.sync_api import Browser, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
@@ -18,6 +19,7 @@ from pages.parts import session
 from pages.parts.operator import ensure_operator
 from storage import users
 from storage.schema import migrate
+from tests.pages import desks
 
 with warnings.catch_warnings():
     # Starlette's test client wants `httpx2`; with the `httpx` of this house it works as well.
@@ -39,6 +41,17 @@ def _quick_hashes() -> Iterator[None]:
     real, users._hasher = users._hasher, PasswordHasher(1, 8, 1)
     yield
     users._hasher = real
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium; of one module, because its loop runs as long as it lives."""
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=desks.WAIT_MS)
+        # Without a sandbox of its own: in a container root may not make one.
+        launched = playwright.chromium.launch(executable_path=desks.CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

@@ -350,6 +350,6 @@ def test_the_markets_of_a_venue_are_synced_from_settings(opened: Opened, desk: C
 
 def test_a_new_account_begins_at_the_demo_exchange(opened: Opened, config: Config) -> None:
     page = opened("settings")
-    assert next(one for one in page.text_input if one.label == "Venue").value == "demo"
+    assert next(one for one in page.selectbox if one.label == "Venue").value == "demo"
     assert "no venue is known" in texts(page)
     assert left(config) == []

@@ -254,11 +254,19 @@ def test_an_entry_is_changed_as_a_setting_with_its_diff(opened: Opened, config: 
     assert saved["compact"].on
 
 
-def test_a_time_that_is_no_time_is_not_saved(opened: Opened, config: Config) -> None:
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("tonight", "five words are needed"), ("0 25 * * *", "it goes from 0 to 23")],
+)
+def test_a_time_that_can_never_be_is_refused_at_the_form(
+    opened: Opened, config: Config, typed: str, words: str
+) -> None:
     page = scheduled(opened, config)
-    page.text_input(key="cron_backup").set_value("tonight")
+    page.text_input(key="cron_backup").set_value(typed)
     press(page, "Show what changes")
-    assert "Not valid, nothing was saved" in page.error[0].value
+    assert "Nothing was changed" in page.error[0].value
+    assert words in page.error[0].value
+    assert "schedule.backup.cron" not in texts(page)
 
 
 def record(config: Config, name: str = "day") -> None:

@@ -226,6 +226,22 @@ def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: O
     assert "user_feed: not connected" in page.warning[0].value
 
 
+def test_a_range_ends_with_the_accounts_own_time_not_the_walls(
+    desk: Config, opened: Opened
+) -> None:
+    with writing(desk.state_path) as connection:
+        connection.execute("DELETE FROM equity")
+        for at_ns in (10**18, 10**18 + 3_600 * 10**9):
+            connection.execute(
+                "INSERT INTO equity VALUES ('pitboss', 'demo', ?, 'demo', 'pUSD', 990000000, "
+                "991000000, 900000000, 1000000000, 1010000000)",
+                (at_ns,),
+            )
+    shown = texts(opened("overview"))
+    assert "No equity in this range" not in shown
+    assert "Ranges end with the last point, 2001-09-09 02:46:40 UTC" in shown
+
+
 def test_the_latest_receipt_is_read_on_risk(desk: Config, opened: Opened) -> None:
     proof = AccountProof(
         account="demo",
@@ -279,14 +295,44 @@ def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: 
     log.close()
     page = opened("bots", bot="maker")
     row = page.dataframe[1].value.iloc[0]
-    assert row["would"].startswith(
-        "would quote if: the book was proven lately, ms (now 7,200, needs"
-    )
+    assert row["would"] == "would quote if: the book is heard again (stale 7.2 s > 5.0 s)"
     assert row["again"].endswith("2\N{MULTIPLICATION SIGN}")
     page = opened("bots", bot="maker", state={"chosen:why_maker": M1})
     shown = texts(page)
     assert "1 of 2 gates passed (would quote if" in shown
     assert "the same 2 times in a row" in shown
+    page.segmented_control(key="about_maker").set_value("Evaluations so far").run()
+    (row,) = page.dataframe[1].value.to_dict("records")
+    assert (row["times"], row["did"], row["why"][:14]) == (2, "nothing", "would quote if")
+    page.segmented_control(key="timeline_kind_maker").set_value("Not quoting").run()
+    page.selectbox(key="timeline_reason_maker").set_value("data_age_ms").run()
+    assert len(page.dataframe[1].value) == 1
+    page.segmented_control(key="timeline_kind_maker").set_value("Quoting").run()
+    assert "No evaluation fits." in texts(page)
+
+
+def test_a_link_of_an_alert_opens_what_was_decided_by_then(desk: Config, opened: Opened) -> None:
+    log = DecisionLog(desk.decisions_path, engine_id="pitboss")
+    log.append(
+        Decision(
+            number=1,
+            bot=MAKER,
+            instrument=M1,
+            at_ns=1_000,
+            regime="halted",
+            inputs=(),
+            build_up=(),
+            gates=(Gate("event_cooldown", False, 12.0, 0.0),),
+            outcome="event_cooldown",
+            intent=None,
+        )
+    )
+    log.close()
+    shown = texts(opened("bots", bot="maker", market=M1, at="2000"))
+    assert "What maker had decided about comet-1 by then" in shown
+    assert "the pause after a jump is over (12 s left)" in shown
+    assert "No order was touched in that turn" in shown
+    assert "Nothing is kept of that time" in texts(opened("bots", bot="maker", market=M1, at="9"))
 
 
 def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened: Opened) -> None:
@@ -296,7 +342,7 @@ def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened:
     for topic, words in (
         ("What am I looking at", "Equity at risk&#x27;s marks"),
         ("Glossary", "Pending tokens cannot be sold"),
-        ("Going live", "does not trade real money yet"),
+        ("Going live", "has ever reached a venue with real money"),
         ("Shortcuts", "Ctrl+Shift+K"),
     ):
         page.segmented_control(key="help_topic").set_value(topic).run()

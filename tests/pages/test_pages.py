@@ -28,6 +28,7 @@ from engine.domain.instruments import (
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
+from pages.parts.bot_form import taken
 from pages.parts.commanding import words_of
 from pages.parts.ladder import ladder
 from pages.parts.limits import bars
@@ -588,11 +589,18 @@ def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
     page.text_input[0].set_value("maker-1")
     page.number_input(key="new_maker_levels").set_value(3)
     press(page, "Show what changes")
+    assert "Choose a market or a series" in page.error[0].value
+    page.multiselect[1].set_value(["btc-updown-5m"])
+    press(page, "Show what changes")
     press(page, "Save these changes")
     bot = newest(config).document.bots["maker-1"]
     assert bot.parameters == {"levels": 3}
     assert (bot.account, bot.strategy, bot.capital) == ("paper:a", "maker", 100.0)
+    assert bot.series == ("btc-updown-5m",)
     assert page.dataframe[0].value["state"].tolist() == ["SAVED, NOT REPORTED"]
+    assert page.session_state["chosen:bots"] == "maker-1"  # opened when its row is there
+    assert taken(newest(config).document, "paper:a") == {"btc-updown-5m": "maker-1"}
+    assert taken(newest(config).document, "other") == {}
 
 
 def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: Config) -> None:

@@ -1,0 +1,100 @@
+"""The way of a live account to its first order, as steps: which are done, and what is next. Pure.
+
+A step counts as done only where something stored proves it, for the wallet that signs now.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from storage.examinations import Examination
+from storage.live_accounts import Unlock
+
+
+class Known(NamedTuple):
+    """What is stored of one account."""
+
+    account: str
+    key_wallet: str
+    """The wallet of the key in the vault; empty = the vault holds none."""
+    doctor: Examination | None
+    selftest: Examination | None
+    unlock: Unlock | None
+    engine_started_ns: int | None
+    """When the engine that runs now was started; None = none runs."""
+
+
+class Step(NamedTuple):
+    """One step. `command` is what is typed on the machine, empty where nothing is."""
+
+    name: str
+    done: bool
+    said: str
+    command: str = ""
+
+
+def steps(known: Known) -> tuple[Step, ...]:
+    """Return all steps in their order."""
+    return (_key(known), _doctor(known), _phrase(known), _selftest(known), _restart(known))
+
+
+def _key(known: Known) -> Step:
+    command = f"python -m engine credentials set {known.account} --wallet 0x…"
+    if known.key_wallet:
+        return Step("Key", True, f"the vault holds one for {known.key_wallet}")
+    if known.doctor is not None and known.doctor.wallet:
+        # A verdict exists only where somebody signed: the key is in the engine's environment.
+        said = f"not in the vault; one from the environment was used for {known.doctor.wallet}"
+        return Step("Key", True, said)
+    return Step("Key", False, "the vault holds none: set it here under Credentials, or", command)
+
+
+def _doctor(known: Known) -> Step:
+    command = f"python -m engine unlock {known.account} --check"
+    verdict = known.doctor
+    if verdict is None:
+        return Step("Doctor", False, "nobody has looked yet", command)
+    if not _of_this_wallet(known, verdict.wallet):
+        return Step("Doctor", False, f"the verdict is of another wallet, {verdict.wallet}", command)
+    if not verdict.green:
+        failed = ", ".join(one.name for one in verdict.failures)
+        return Step("Doctor", False, f"to mend: {failed}", command)
+    return Step("Doctor", True, "green")
+
+
+def _phrase(known: Known) -> Step:
+    command = f"python -m engine unlock {known.account}"
+    if known.unlock is None:
+        said = "the account is locked; the phrase is typed on the machine, not here"
+        return Step("Phrase", False, said, command)
+    if not _of_this_wallet(known, known.unlock.wallet):
+        said = f"it was unlocked for another wallet, {known.unlock.wallet}"
+        return Step("Phrase", False, said, command)
+    return Step("Phrase", True, "unlocked")
+
+
+def _selftest(known: Known) -> Step:
+    command = f"python -m engine selftest {known.account} --live"
+    verdict = known.selftest
+    if verdict is None or not _of_this_wallet(known, verdict.wallet):
+        said = "one small real order, cancelled at once; stop the engine first"
+        return Step("Self-test", False, said, command)
+    if not verdict.green:
+        failed = ", ".join(one.name for one in verdict.failures)
+        return Step("Self-test", False, f"it failed at: {failed}", command)
+    return Step("Self-test", True, "green")
+
+
+def _restart(known: Known) -> Step:
+    started = known.engine_started_ns
+    if started is None:
+        return Step("Start", False, "no engine runs: start the desk")
+    if known.unlock is None or started < known.unlock.phrase_ns:
+        said = "an engine reads keys and unlockings at its start: restart it after the others"
+        return Step("Start", False, said)
+    return Step("Start", True, "the engine was started after the unlocking")
+
+
+def _of_this_wallet(known: Known, wallet: str) -> bool:
+    """Say whether a verdict is of the key in the vault; without one it cannot be compared."""
+    return not known.key_wallet or wallet.lower() == known.key_wallet.lower()

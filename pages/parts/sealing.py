@@ -1,0 +1,132 @@
+"""A key typed in the browser is sealed in the browser: this process only ever sees ciphertext.
+
+HPKE's single shot in base mode (RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM) by
+the browser's own WebCrypto; the engine's vault opens it with a library's HPKE, and a test holds the
+two together. A browser without X25519, or a page that came neither from this machine nor by https,
+cannot seal and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import streamlit as st
+
+from storage.vault import context
+
+HTML = """<form autocomplete="off">
+<label>Wallet <input name="wallet" placeholder="0x and 40 digits" autocomplete="off"></label>
+<label>Private key <input name="key" type="password" autocomplete="off"
+ placeholder="64 hex digits; it never leaves this browser readable"></label>
+<button type="submit">Seal and send</button><p role="status"></p></form>"""
+
+CSS = """
+form { display: grid; gap: .6rem; font: inherit; color: var(--st-text-color); }
+label { display: grid; gap: .2rem; font-size: .875rem; }
+input { font: inherit; padding: .45rem .6rem; border-radius: .4rem; color: inherit;
+  background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color); }
+button { font: inherit; justify-self: start; padding: .4rem .9rem; border-radius: .4rem;
+  color: inherit; background: transparent; border: 1px solid var(--st-border-color);
+  cursor: pointer; }
+p { margin: 0; min-height: 1.2em; font-size: .875rem; }
+"""
+
+JS = """
+const text = (words) => new TextEncoder().encode(words);
+const join = (...parts) => {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) { whole.set(part, at); at += part.length; }
+  return whole;
+};
+const bytes = (coded) => Uint8Array.from(atob(coded), (letter) => letter.charCodeAt(0));
+const coded = (raw) => btoa(String.fromCharCode(...raw));
+const NONE = new Uint8Array(0);
+const KEM = join(text("KEM"), new Uint8Array([0, 0x20]));
+const HPKE = join(text("HPKE"), new Uint8Array([0, 0x20, 0, 1, 0, 2]));
+
+const mac = async (key, data) => {
+  const raw = key.length ? key : new Uint8Array(32);
+  const made = await crypto.subtle.importKey(
+    "raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return new Uint8Array(await crypto.subtle.sign("HMAC", made, data));
+};
+const extract = (suite, salt, label, given) =>
+  mac(salt, join(text("HPKE-v1"), suite, text(label), given));
+const expand = async (suite, key, label, info, length) => {
+  const asked = join(new Uint8Array([0, length]), text("HPKE-v1"), suite, text(label), info);
+  return (await mac(key, join(asked, new Uint8Array([1])))).slice(0, length);
+};
+
+export const seal = async (plain, receiver, info) => {
+  const own = await crypto.subtle.generateKey({ name: "X25519" }, true, ["deriveBits"]);
+  const sent = new Uint8Array(await crypto.subtle.exportKey("raw", own.publicKey));
+  const theirs = await crypto.subtle.importKey("raw", receiver, { name: "X25519" }, false, []);
+  const shared = new Uint8Array(await crypto.subtle.deriveBits(
+    { name: "X25519", public: theirs }, own.privateKey, 256));
+  const first = await extract(KEM, NONE, "eae_prk", shared);
+  const secret = await expand(KEM, first, "shared_secret", join(sent, receiver), 32);
+  const scope = join(new Uint8Array([0]),
+    await extract(HPKE, NONE, "psk_id_hash", NONE), await extract(HPKE, NONE, "info_hash", info));
+  const second = await extract(HPKE, secret, "secret", NONE);
+  const key = await crypto.subtle.importKey(
+    "raw", await expand(HPKE, second, "key", scope, 32), "AES-GCM", false, ["encrypt"]);
+  const nonce = await expand(HPKE, second, "base_nonce", scope, 12);
+  const closed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, key, plain);
+  return join(sent, new Uint8Array(closed));
+};
+
+const print = async (digits) => {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text(digits)));
+  return [...hash].map((one) => one.toString(16).padStart(2, "0")).join("").slice(0, 12);
+};
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  const form = parentElement.querySelector("form");
+  const status = parentElement.querySelector("p");
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const wallet = form.wallet.value.trim();
+    const digits = form.key.value.trim().toLowerCase().replace(/^0x/, "");
+    if (!/^0x[0-9a-fA-F]{40}$/.test(wallet)) {
+      status.textContent = "The wallet is an address of 0x and 40 hex digits.";
+      return;
+    }
+    if (!/^[0-9a-f]{64}$/.test(digits)) {
+      status.textContent = "The private key has 64 hex digits: copy it again, whole.";
+      return;
+    }
+    if (!globalThis.crypto || !crypto.subtle) {
+      status.textContent = "This browser seals nothing here: open the page by 127.0.0.1 or https.";
+      return;
+    }
+    try {
+      const plain = text(JSON.stringify({ private_key: "0x" + digits }));
+      const info = text(data.before + wallet.toLowerCase());
+      const sealed = await seal(plain, bytes(data.receiver), info);
+      const fingerprint = await print(digits);
+      form.reset();
+      status.textContent = "Sealed and sent: key " + fingerprint + ".";
+      setTriggerValue("sealed", { wallet, fingerprint, sealed: coded(sealed) });
+    } catch (error) {
+      form.key.value = "";
+      status.textContent = "This browser cannot seal (" + error.name + "): use the command line.";
+    }
+  };
+}
+"""
+
+_form = st.components.v2.component("pitboss_sealing", html=HTML, css=CSS, js=JS)
+
+
+def sealed_key(account: str, venue: str, public_key: bytes) -> dict[str, Any] | None:
+    """Draw the form; gives wallet, fingerprint and ciphertext once, when it was sent, else None."""
+    before = context(account, venue, "").decode()
+    found = _form(
+        data={"receiver": base64.b64encode(public_key).decode(), "before": before},
+        key=f"sealing:{account}",
+        on_sealed_change=lambda: None,
+    )
+    sent = found.sealed
+    return dict(sent) if sent else None

@@ -1,0 +1,103 @@
+"""The settlement ladder, and pairs of YES and NO that a merge would turn into cash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+
+import streamlit as st
+
+from pages.parts import panels
+from pages.parts.data import ask, engine_id
+from pages.parts.names import market, size
+from pages.parts.words import NOTHING, age, count, money
+from storage.dashboard_views import AccountSeen
+from storage.settlement_views import Rung, Step, ladder
+from storage.views import Row
+
+MEANS = {
+    Rung.RESERVED: "working orders may still take it",
+    Rung.MATCHED: "the venue promised it; it may still vanish",
+    Rung.MINED: "on its way, not final",
+    Rung.RETRYING: "the venue tries again",
+    Rung.CONFIRMED: "settled in the last 24 h",
+    Rung.FAILED: "void in the last 24 h, reversed once",
+    Rung.REDEEMABLE: "resolved in our favour, its fills not settled yet: pending cash",
+    Rung.PAID: "resolved and paid so far: the venue redeems by itself, at once",
+    Rung.CASH: "settled cash, working orders included",
+}
+MERGING = (
+    "A pair pays exactly 1 at resolution, whoever wins: waiting brings nothing, a merge frees the "
+    "cash now, less what working sells have reserved. Merging is done at the venue: this engine "
+    "has no command for it, and neither the demo exchange's door nor a paper venue takes one. "
+    "Here the cash comes back at resolution, or by selling one leg."
+)
+WHERE = {rung: rung.value for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED)}
+WHERE |= {Rung.FAILED: Rung.FAILED.value}
+
+
+def show(account: AccountSeen, now: int) -> None:
+    """Draw how far an account's money is on its way, and how long the oldest has waited."""
+    steps = ask(ladder, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
+    body = "".join(_row(step, account, now) for step in steps)
+    head = "".join(f'<th class="pb-num">{name}</th>' for name in ("Count", "Amount", "Oldest"))
+    st.html(
+        f'<section class="pb-block"><h4>Settlement of {escape(account.account)}, '
+        f'{escape(account.mode.upper())}</h4><div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table></div>'
+        "</section>"
+    )
+
+
+def _row(step: Step, account: AccountSeen, now: int) -> str:
+    old = NOTHING if step.oldest_ns is None else age(max(0, now - step.oldest_ns))
+    if step.rung in (Rung.CONFIRMED, Rung.FAILED):
+        old = NOTHING  # it is over: it waits for nothing
+    amount = money(step.amount, account.currency)
+    if step.amount is None and step.count:
+        amount = "not known: never listed"
+    counted = "" if step.rung is Rung.CASH else f"{step.count:,}"
+    if step.tokens:
+        counted += f", of it {count(step.tokens, 'sell')}"
+    name = escape(step.rung.value.capitalize())
+    if step.rung in WHERE and step.count:
+        name = panels.link(step.rung.value.capitalize(), "orders", fills=WHERE[step.rung])
+    elif step.rung is Rung.RESERVED and step.count:
+        name = panels.link("Reserved", "orders")
+    return (
+        f"<tr><th>{name}<br><small>{escape(MEANS[step.rung])}</small></th>"
+        f'<td class="pb-num">{escape(counted)}</td><td class="pb-num">{escape(amount)}</td>'
+        f'<td class="pb-num">{escape(old)}</td></tr>'
+    )
+
+
+def pairs(row: Row) -> Decimal:
+    """Return how many settled pairs of YES and NO a position holds."""
+    if row["yes_settled"] is None or row["no_settled"] is None:
+        return Decimal(0)
+    return max(Decimal(0), min(row["yes_settled"], row["no_settled"]))
+
+
+def show_merges(held: Sequence[Row]) -> None:
+    """Say which pairs could be merged into cash; nothing is said where there are none."""
+    found = [(row, pairs(row)) for row in held if pairs(row)]
+    if not found:
+        return
+    told = [
+        f"- **{market(row['instrument'])}** at {row['account']}: {size(number)} "
+        f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
+        f"**{money(number, row['currency'])}**, "
+        f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
+        for row, number in sorted(found, key=lambda one: -one[1])
+    ]
+    st.info("\n".join([*told, "", MERGING]), icon=":material/merge:")
+
+
+def _cost(row: Row, number: Decimal) -> Decimal:
+    """Return what so many pairs cost, by each leg's average."""
+    total = Decimal(0)
+    for leg in ("yes", "no"):
+        tokens = row[f"{leg}_settled"] + row[f"{leg}_pending"]
+        total += row[f"{leg}_cost"] * number / tokens
+    return total

@@ -1,0 +1,213 @@
+"""Desks for the browser tests: a dashboard alone, or with an engine and a demo exchange."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Position,
+    expect,
+)
+from playwright.sync_api import (
+    TimeoutError as Late,
+)
+
+from engine.config import Config
+from pages.parts.operator import ensure_operator
+from storage.database import reading, writing
+from storage.schema import migrate
+from storage.settings import Saved, applied, save
+from storage.users import ENGINE_ID
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+START_S = 90
+WAIT_MS = 60_000
+"""Long: on a machine under load a first page takes half a minute; nothing waits in vain."""
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+DARK, LIGHT = "rgb(11, 15, 20)", "rgb(246, 248, 250)"
+
+
+class Desk:
+    """A running dashboard over a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.config = Config(home=home)
+        migrate(self.config.state_path)
+        self.password = ensure_operator(self.config) or ""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start the server; return when it answers."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)],
+            cwd=REPOSITORY,
+            env={**os.environ, "PITBOSS_HOME": str(self.config.home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            try:
+                urllib.request.urlopen(f"{self.address}/health", timeout=2).close()
+            except (urllib.error.URLError, OSError):
+                assert self.process.poll() is None, "the dashboard ended by itself"
+                time.sleep(0.1)
+            else:
+                return
+        self.stop()
+        raise AssertionError(f"the dashboard did not answer within {START_S} s")
+
+    def stop(self) -> None:
+        """End the server, by its id alone."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextmanager
+def opened(browser: Browser, **options: object) -> Iterator[Page]:
+    context: BrowserContext = browser.new_context(viewport=options.pop("viewport", WIDE), **options)  # type: ignore[arg-type]
+    context.set_default_timeout(WAIT_MS)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def sign_in(page: Page, desk: Desk, path: str = "/") -> None:
+    page.goto(desk.address + path)
+    page.fill("#password", desk.password)
+    page.click("button")
+    page.wait_for_selector(".pb-tick")
+
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", name=text, exact=True)).to_be_visible(timeout=WAIT_MS)
+
+
+MARKET = re.compile("comet-visible-this-month-1")
+"""The one event of the demo exchange that no bot of a first desk trades."""
+
+
+def port_free() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class LiveDesk(Desk):
+    """A dashboard with an engine and a demo exchange; there is an account and no bot."""
+
+    def start(self) -> None:
+        """Start all three at once."""
+        self.prepare()
+        port = port_free()
+        self.programs = [
+            self.program("demo", "--port", str(port)),
+            self.program("run", "--demo", f"http://127.0.0.1:{port}"),
+        ]
+        super().start()
+
+    def prepare(self) -> None:
+        """Save an account, put in force: with settings of a person the engine adds no bots."""
+        with writing(self.config.state_path) as connection:
+            account = {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
+            made = save(
+                connection,
+                engine_id=ENGINE_ID,
+                who="test",
+                diff={"accounts": {"demo": account}},
+                base_version=0,
+                now_ns=time.time_ns(),
+            )
+            assert isinstance(made, Saved)
+            applied(connection, ENGINE_ID, made.version, time.time_ns())
+
+    def program(self, *words: str) -> subprocess.Popen[bytes]:
+        with (self.config.home / f"{words[0]}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "engine", *words],
+                cwd=REPOSITORY,
+                env={**os.environ, "PITBOSS_HOME": str(self.config.home)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        """End the engine first, as a supervisor does."""
+        for program in reversed(self.programs):
+            program.terminate()
+            program.wait(40)
+        super().stop()
+
+    def order(self, where: str, seconds: float = 40.0) -> int:
+        """Return the latest order for which something is true, once there is one."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with reading(self.config.state_path) as connection:
+                row = connection.execute(
+                    f"SELECT id FROM orders WHERE {where} ORDER BY id DESC LIMIT 1"
+                ).fetchone()
+            if row is not None:
+                return int(row[0])
+            time.sleep(0.05)
+        logs = "\n".join(path.read_text()[-2_000:] for path in self.config.home.glob("*.log"))
+        raise AssertionError(f"no order {where} within {seconds} s\n{logs}")
+
+
+class FirstDesk(LiveDesk):
+    """A desk at its very first start: what `make run` gives a newcomer."""
+
+    def prepare(self) -> None:
+        """Save nothing: the engine makes the demo accounts and bots itself."""
+
+
+def number(page: Page, label: str) -> Locator:
+    return page.get_by_role("spinbutton", name=re.compile(f"^{label}"))
+
+
+def press_until(button: Locator, shown: Locator, position: Position | None = None) -> None:
+    """Press a button again where a redraw of the page took its place under the pointer."""
+    for _ in range(5):
+        button.click(position=position)
+        try:
+            expect(shown).to_be_visible(timeout=10_000)
+        except AssertionError:
+            continue
+        return
+    expect(shown).to_be_visible()
+
+
+def choose(page: Page, field: str, option: re.Pattern[str]) -> None:
+    """Choose one of a list; a redraw of the page may close the list under the pointer."""
+    chosen = page.get_by_test_id("stMultiSelect").get_by_text(option).first
+    for _ in range(5):
+        page.get_by_label(field, exact=True).fill(option.pattern)
+        try:
+            page.get_by_role("option", name=option).click(timeout=10_000)
+            expect(chosen).to_be_visible(timeout=10_000)
+        except (Late, AssertionError):
+            page.keyboard.press("Escape")
+            continue
+        break
+    page.keyboard.press("Escape")
+    expect(chosen).to_be_visible()

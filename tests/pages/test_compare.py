@@ -1,0 +1,73 @@
+"""Paper against truth on the Runs page: none yet, one in the list, one in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.lab.truth.queues import Cancels
+from engine.lab.truth.report import TRUTH, fitted
+from engine.lab.truth.run import Asked, _report, store
+from engine.lab.truth.watch import MICRO, Figures
+from engine.venues.paper.settings import FillModel
+from pages.parts import compare_words
+from tests.pages.test_pages import texts
+
+Opened = Callable[..., AppTest]
+
+
+def day(filled: int) -> Figures:
+    return Figures(
+        orders=10, filled_orders=2, placed=100, filled=filled, wait_s=4.0, fills=2, marked=10,
+        marked_gain=-5.0, pnl_micro=-3 * MICRO, digest="d",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report(config: Config) -> int:
+    """A stored report in which the pessimist fills half as much as the truth."""
+    names = (TRUTH, *map(str, FillModel))
+    days = {name: [day(10 if name == FillModel.PESSIMISTIC else 20)] * 3 for name in names}
+    asked = Asked(days=3, hours=0.5, seed=4)
+    fit = fitted([[Cancels(50, 50, 20, 12)]] * 3, seed=1)
+    found = _report(asked, days, fit) | {"elapsed_s": 1.0}
+    return store(config, asked, found, (1_776_000_000 * 10**9, 1_776_000_009 * 10**9))
+
+
+def test_without_a_report_it_says_how_one_is_made(opened: Opened) -> None:
+    shown = texts(opened("runs"))
+    assert "has not been compared with the truth" in shown
+    assert "python -m engine demo compare" in shown
+    assert "/jobs?kind=compare" in shown
+
+
+def test_a_report_is_summed_up_in_a_sentence_and_is_no_row_of_money(
+    opened: Opened, report: int
+) -> None:
+    page = opened("runs")
+    shown = texts(page)
+    assert f"run={report}" in shown
+    assert "The realistic model: fill ratio, time to fill, 5 s markout, PnL per demo day" in shown
+    assert not page.dataframe
+
+
+def test_a_report_opens_with_intervals_verdicts_and_charts(opened: Opened, report: int) -> None:
+    page = opened("runs", run=str(report))
+    assert not page.exception
+    ratio = page.dataframe[0].value
+    assert list(ratio["value"]) == ["20.00", "10.00", "20.00", "20.00"]
+    assert ratio["verdict"][1] == compare_words.VERDICTS["off"]
+    assert ratio["verdict"][2] == compare_words.VERDICTS["within"]
+    assert len(page.get("plotly_chart")) == 5
+    shown = texts(page)
+    assert "60.00 %" in shown
+    assert "--days 3 --hours 0.5 --seed 4" in shown
+
+
+def test_what_nobody_can_know_is_a_dash() -> None:
+    unknown = {"value": None, "low": None, "high": None}
+    assert compare_words.number(None) == compare_words.NOTHING
+    assert compare_words.span(unknown) == f"{compare_words.NOTHING} to {compare_words.NOTHING}"

@@ -1,0 +1,231 @@
+"""The first hour by the screen alone: a bot of one's own, then every widget a desk has, in one go.
+
+Screenshots go to the folder SCREENSHOTS names, else to a temporary one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.pages.desks import (
+    CHROMIUM,
+    MARKET,
+    PHONE,
+    FirstDesk,
+    choose,
+    heading,
+    opened,
+    press_until,
+    sign_in,
+)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+)
+CLICKS_MAX, DECISIONS_MAX = 9, 3
+LONG_MS = 120_000
+ANSWERED = re.compile("^Command: done")
+
+
+class Walk:
+    """A person at the screen: knows what is written there, and nothing else."""
+
+    def __init__(self, page: Page, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.clicks = 0
+        self.decisions: list[str] = []
+        self.pictures: list[Path] = []
+
+    def click(self, text: str, *, decides: str = "") -> None:
+        """Click what bears a text."""
+        self._counted(decides)
+        self.clicks += 1
+        self.page.get_by_text(text, exact=True).last.click()
+
+    def press(self, button: str | re.Pattern[str]) -> None:
+        """Press the button of that name."""
+        self.clicks += 1
+        self.page.get_by_role("button", name=button, exact=True).last.click()
+
+    def type(self, label: str, text: str, *, decides: str = "") -> None:
+        """Type into the field of that label."""
+        self._counted(decides)
+        self.page.get_by_label(label, exact=True).fill(text)
+
+    def sees(self, text: str | re.Pattern[str], *, within_ms: float | None = None) -> None:
+        """Wait until a text stands there."""
+        expect(self.page.get_by_text(text).first).to_be_visible(timeout=within_ms)
+
+    def picture(self, name: str) -> None:
+        """Keep what is to be seen now."""
+        made = self.folder / f"{len(self.pictures) + 1}-{name}.png"
+        self.page.screenshot(path=made)
+        self.pictures.append(made)
+
+    def _counted(self, decides: str) -> None:
+        if decides:
+            self.decisions.append(decides)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstDesk]:
+    started = FirstDesk(tmp_path_factory.mktemp("first"))
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
+    live: FirstDesk, browser: Browser, folder: Path
+) -> None:
+    with opened(browser, viewport={"width": 1440, "height": 900}) as page:
+        walk = Walk(page, folder)
+        page.goto(live.address)
+        walk.picture("sign-in")
+        walk.type("Password", live.password)
+        walk.press("Sign in")
+        walk.sees("New here? A tour of five steps", within_ms=LONG_MS)
+        walk.sees("RUNNING", within_ms=LONG_MS)
+        walk.sees("demo at demo", within_ms=LONG_MS)
+        walk.picture("overview")
+
+        walk.click("Make a bot of your own", decides="to make one")
+        walk.sees("One bot alone trades a market at an account")
+        walk.type("Name", "mine", decides="its name")
+        walk.clicks += 1
+        choose(page, "Markets", MARKET)
+        walk.clicks += 1
+        walk.decisions.append("its market")
+        walk.picture("form")
+        walk.press("Show what changes")
+        walk.sees("These values change")
+        page.get_by_text("These values change").scroll_into_view_if_needed()
+        walk.picture("what-changes")
+        walk.press("Save these changes")
+        walk.press(re.compile("^Apply version"))
+        walk.sees(re.compile(r"done · version \d+ is in force"))
+        walk.picture("applied")
+        walk.press("Start")
+        walk.sees(re.compile("^RUNNING · DEMO · market_maker at demo"), within_ms=LONG_MS)
+        walk.sees("Why it quotes, or does not")
+        walk.picture("running")
+        assert walk.clicks <= CLICKS_MAX, walk.clicks
+        assert len(walk.decisions) <= DECISIONS_MAX, walk.decisions
+        assert all(made.stat().st_size > 10_000 for made in walk.pictures)
+
+
+# -- every other widget, on the same desk ----------------------------------------------------------
+
+
+def by_hand(page: Page, live: FirstDesk) -> None:
+    """Place one order by hand at the paper account, where no bot trades."""
+    page.goto(f"{live.address}/orders")
+    page.get_by_text("PAPER", exact=True).last.click()
+    page.get_by_text("Order by hand", exact=True).click()
+    price = page.get_by_label(re.compile("^Price, "))
+    expect(price).to_be_visible()
+    price.fill("1")
+    page.get_by_label("Size", exact=True).fill("10")
+    shown = page.get_by_role("button", name="Place the order")
+    press_until(page.get_by_role("button", name="Show what will happen"), shown)
+    shown.click()
+    expect(page.get_by_text(ANSWERED).first).to_be_visible()
+    live.order("bot = 'manual' AND account = 'paper' AND state = 'open'")
+
+
+def kill_a_part(page: Page, live: FirstDesk) -> None:
+    """KILL the orders by hand alone; release that latch with a reason."""
+    page.goto(f"{live.address}/risk")
+    page.get_by_text("KILL an account, a market or the orders by hand").click()
+    page.get_by_text("Orders by hand", exact=True).last.click()
+    confirm = page.get_by_role("button", name="CONFIRM KILL")
+    press_until(page.get_by_role("button", name="KILL this part…"), confirm)
+    confirm.click()
+    expect(page.get_by_text("KILL of orders by hand").first).to_be_visible(timeout=LONG_MS)
+    live.order("bot = 'manual' AND state IN ('cancelled', 'filled')")
+    reason = page.get_by_label("Why is it safe to release orders by hand?")
+    release = page.get_by_role("button", name="Release orders by hand")
+    gone = page.get_by_text("No account, bot or market is held by a KILL of its own.")
+    for _ in range(5):
+        if gone.is_visible():
+            break
+        reason.fill("tested by a person at the screen")
+        release.click()
+        page.wait_for_timeout(1_500)
+    expect(gone).to_be_visible(timeout=LONG_MS)
+
+
+def move(page: Page, live: FirstDesk) -> None:
+    """Stop a bot, move it to its twin account of another mode."""
+    page.goto(f"{live.address}/bots?bot=demo-events")
+    page.get_by_role("button", name="Stop…").click()
+    page.get_by_role("button", name="Stop the bot").click()
+    expect(page.get_by_text("stopped; proven")).to_be_visible(timeout=LONG_MS)
+    press_until(page.get_by_role("button", name="Move to PAPER…"), page.get_by_role("dialog"))
+    page.get_by_role("dialog").get_by_role("button", name="Move to PAPER").click()
+    expect(page.get_by_text(re.compile("^STOPPED · PAPER")).first).to_be_visible(timeout=LONG_MS)
+
+
+def sync(page: Page, live: FirstDesk) -> None:
+    """Compare the markets with the venue's listing."""
+    page.goto(f"{live.address}/settings")
+    page.get_by_role("button", name="Sync markets of demo").click()
+    expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
+
+
+def record(page: Page, live: FirstDesk) -> None:
+    """Begin a recording, and end it from its row."""
+    page.goto(f"{live.address}/recordings")
+    page.get_by_text("Begin a recording").click()
+    page.get_by_label("Name", exact=True).fill("morning")
+    choose(page, "Series and markets", MARKET)
+    page.get_by_role("button", name="Begin to record").click()
+    expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
+    row = page.get_by_test_id("stDataFrame").first
+    expect(row).to_be_visible(timeout=LONG_MS)
+    stop = page.get_by_role("button", name="Stop recording")
+    press_until(row, stop, position={"x": 16, "y": 42})
+    stop.click()
+    expect(stop).to_be_hidden(timeout=LONG_MS)
+
+
+def ask_for_a_job(page: Page, live: FirstDesk) -> None:
+    """Ask for a backup, and see that it waits for the worker."""
+    page.goto(f"{live.address}/jobs?kind=backup")
+    page.get_by_role("button", name="Ask for the backup").click()
+    expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
+
+
+def test_every_widget_of_a_desk_in_one_journey(
+    live: FirstDesk, browser: Browser, folder: Path
+) -> None:
+    with opened(browser) as page:
+        sign_in(page, live)
+        expect(page.locator(".pb-bar")).to_contain_text("RUNNING", timeout=LONG_MS)
+        live.order("bot = 'demo-updown'", 180.0)
+        for step in (by_hand, kill_a_part, move, sync, record, ask_for_a_job):
+            step(page, live)
+            page.screenshot(path=folder / f"journey-{step.__name__}.png")
+            assert page.get_by_test_id("stException").count() == 0
+        page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
+        page.goto(f"{live.address}/bots?bot=demo-updown")
+        heading(page, "demo-updown")
+        page.get_by_text("Evaluations so far", exact=True).click()
+        expect(page.get_by_text(re.compile(r"evaluations? in [\d,]+ row"))).to_be_visible()
+        page.screenshot(path=folder / "journey-timeline-phone.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -1,0 +1,29 @@
+"""A run's performance: ratios with what they are of, or why there are none."""
+
+from __future__ import annotations
+
+from pages.parts.run_stats import figures, source
+from pages.parts.words import NOTHING
+from storage.performance import Performance
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def test_ratios_stand_with_the_number_of_returns_they_are_of() -> None:
+    found = Performance(
+        step="daily", returns=24, enough=True, sharpe=-1.234, sortino=2.0, volatility=0.157,
+        drawdown=-0.0432, profit_factor=1.5, won=3, lost=2,
+    )  # fmt: skip
+    shown = figures(found)
+    assert (shown["Sharpe"], shown["Sortino"]) == (f"{MINUS}1.23", "2.00")
+    assert (shown["Calmar"], shown["Max drawdown"]) == (NOTHING, f"{MINUS}4.32 %")
+    assert shown["Markets won, lost"] == "3, 2"
+    assert "24 daily returns" in source(found)
+
+
+def test_too_few_returns_are_said_and_no_ratio_is_invented() -> None:
+    found = Performance(step="hourly", returns=3, enough=False, drawdown=0.0)
+    shown = figures(found)
+    assert [shown[name] for name in ("Sharpe", "Sortino", "Profit factor")] == [NOTHING] * 3
+    assert source(found).startswith("No ratio: it needs 10 hourly returns")
+    assert "this run has 3" in source(found)
