@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from bench import memory, micro, processes
+from bench import memory, micro, processes, recovery
 from bench.generator import write
 from bench.processes import OUT, Result, alternate, median, ours, peer
 
@@ -34,11 +34,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, small inputs, no peers")
     parser.add_argument(
-        "--only", choices=("replay", "memory", "micro"), default=None, help="one table only"
+        "--only",
+        choices=("replay", "memory", "micro", "recovery"),
+        default=None,
+        help="one table only",
     )
     options = parser.parse_args(argv)
     rounds = 1 if options.quick else options.rounds
-    write(WORKLOAD)
+    if options.only != "recovery":
+        write(WORKLOAD)
     if options.only in {None, "replay"}:
         _replay(rounds, peers=not options.quick)
     if options.only in {None, "memory"}:
@@ -46,6 +50,9 @@ def main(argv: Sequence[str]) -> int:
         _table("Peak memory, 1 x and 10 x the input", memory.rows(TENTH))
     if options.only in {None, "micro"}:
         _table("Parts", micro.rows(rounds))
+    if options.only in {None, "recovery"}:
+        records = recovery.RECORDS // 10 if options.quick else recovery.RECORDS
+        _table("A start after a long life", recovery.rows(records))
     return 0
 
 
