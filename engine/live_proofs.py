@@ -15,6 +15,9 @@ from storage.live import KILL_PROOF, Receipt, keep_receipt
 NOT_PROVEN_AFTER_NS = 2_000_000_000
 """After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
 
+SAID_AGAIN_MAX_NS = 300_000_000_000
+"""What stays missing is said again after twice the wait before, up to this: it is still tried."""
+
 Told = Callable[[Receipt], None]
 
 
@@ -55,6 +58,7 @@ class Proofs:
         self._what = KILL_PROOF
         self._told: list[Told] = []
         self._said: tuple[int, tuple[str, ...]] = (0, ())
+        self._again_ns = NOT_PROVEN_AFTER_NS
         self.watchers: list[Callable[[int], None]] = []
         """Who else waits for something to become true: called several times a second."""
         self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
@@ -76,6 +80,7 @@ class Proofs:
         self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
         self.receipt = None
         self._said = (at_ns, ())
+        self._again_ns = NOT_PROVEN_AFTER_NS
 
     def tell_receipt(self, told: Told) -> None:
         """Call when the proof under way is done, or the latest one at once."""
@@ -85,7 +90,7 @@ class Proofs:
             self._told.append(told)
 
     def prove(self, now_ns: int) -> None:
-        """Look whether the proof is done; keep the receipt when it is or what lacks has changed."""
+        """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
         proving = self.proving
         if proving is None:
             return
@@ -93,8 +98,11 @@ class Proofs:
         missing = tuple(why for account in receipt.accounts for why in account.missing)
         if not receipt.proven:
             at_ns, said = self._said
-            if now_ns - at_ns < NOT_PROVEN_AFTER_NS or missing == said:
+            same = missing == said
+            if now_ns - at_ns < (self._again_ns if same else NOT_PROVEN_AFTER_NS):
                 return
+            longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
+            self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
         self._said = (now_ns, missing)
         self.receipt = receipt
         engine_id, what = self.engine_id, self._what

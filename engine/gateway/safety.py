@@ -20,8 +20,11 @@ from engine.gateway.limiter import TokenBucket
 from engine.gateway.outbox import Outbox
 from engine.venues.door import Lane, Reply, Request
 
-CANCEL_ALL_TRIES_MAX = 120
-"""How often one CANCEL_ALL is sent before only a person can help: two minutes of a restart."""
+CANCEL_ALL_TRIES_PATIENT = 120
+"""How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""
+
+CANCEL_ALL_SLOW_NS = 10_000_000_000
+"""How often it is sent from then on. It is never given up: the venue may be back any minute."""
 
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
@@ -128,12 +131,16 @@ class SafetyLane:
             self._queries = {effect: None, **self._queries}
 
     def _again_later(self, scope: CancelScope, until_ns: int, tries: int) -> None:
-        if tries >= CANCEL_ALL_TRIES_MAX:
-            text = f"CANCEL_ALL was sent {tries} times without an answer: look at the venue by hand"
-            self._outbox.alert(Severity.CRITICAL, "cancel_all_given_up", text)
-            return
-        text = "CANCEL_ALL had no effect yet; it is sent again"
-        self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)
+        if tries >= CANCEL_ALL_TRIES_PATIENT:
+            until_ns += CANCEL_ALL_SLOW_NS
+            text = (
+                f"CANCEL_ALL was sent {tries} times without an answer: look at the venue by hand."
+                f" It is sent again every {CANCEL_ALL_SLOW_NS // 1_000_000_000} s"
+            )
+            self._outbox.alert(Severity.CRITICAL, "cancel_all_stuck", text)
+        else:
+            text = "CANCEL_ALL had no effect yet; it is sent again"
+            self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)
         if len(self._again) >= CANCEL_ALL_WAITING_MAX:
             self._again.clear()
             scope = EVERYTHING

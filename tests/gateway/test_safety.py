@@ -198,8 +198,8 @@ def test_a_cancel_all_of_everything_covers_what_waited(build):
     assert lane.pump(NOW + 400 * MS) == []
 
 
-def test_cancel_all_is_given_up_after_a_named_number_of_tries_and_says_so(build, monkeypatch):
-    monkeypatch.setattr(module, "CANCEL_ALL_TRIES_MAX", 3)
+def test_cancel_all_is_never_given_up_but_slows_down_and_asks_for_a_person(build, monkeypatch):
+    monkeypatch.setattr(module, "CANCEL_ALL_TRIES_PATIENT", 3)
     lane, now = Lane(build), NOW
     lane.lane.cancel_all(SCOPE, now)
     for _ in range(2):
@@ -207,9 +207,14 @@ def test_cancel_all_is_given_up_after_a_named_number_of_tries_and_says_so(build,
         lane.lane.expire(now)
         assert len(lane.pump(now)) == 1
     lane.outbox.take_alerts()
-    lane.lane.expire(now + 3_000 * MS)
-    assert lane.pump(now + 3_000 * MS) == []
-    assert [alert.kind for alert in lane.outbox.take_alerts()] == ["cancel_all_given_up"]
+    for _ in range(5):
+        now += 3_000 * MS
+        lane.lane.expire(now)
+        assert [alert.kind for alert in lane.outbox.take_alerts()] == ["cancel_all_stuck"]
+        assert lane.pump(now + 9_999 * MS) == []
+        now += 10_000 * MS
+        assert lane.lane.due_ns == now
+        assert lane.pump(now) == [build.cancel_all(bot=BotId("maker"))]
 
 
 def test_waiting_scopes_are_bounded_and_collapse_into_everything(build, monkeypatch):
