@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.lab.simulate.faults import Fault
-from engine.lab.simulate.life import CLOCK, Life, S
+from engine.lab.simulate.life import Life, S
 from engine.lab.simulate.line import MS
 from engine.lab.simulate.scopes import Scopes
 from engine.lab.simulate.station import Station
@@ -58,11 +58,7 @@ class Chaos:
         self._later(pause_ns, lambda: setattr(life, "beating", True))
 
     def _jump(self, life: Life) -> None:
-        station = self._station
-        jump_ns = self._random.randint(2_100, 60_000) * MS
-        life.line.offset_ns += jump_ns
-        life.health(CLOCK, f"the wall clock jumped by {jump_ns / S:.1f} s", station.now())
-        self._later(S, lambda: station.within(life, lambda: life.health(CLOCK, "", station.now())))
+        life.jump(self._random.randint(2_100, 60_000) * MS, self._station.now())
 
     def _fill_disk(self) -> None:
         disk = self._station.disk

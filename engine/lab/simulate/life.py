@@ -72,6 +72,7 @@ class Life:
         self.beating = True
         self.missed = 0
         self.funded = False
+        self._jumped = False
         self._snapshot_seq = len(disk.rows)
         self._disk = disk
         self._closed: list[tuple[int, Event]] = []
@@ -149,6 +150,12 @@ class Life:
             world_ns,
         )
 
+    def jump(self, jump_ns: int, world_ns: int) -> None:
+        """Let the wall clock leap ahead and tell it, as the house does when it finds that."""
+        self.line.offset_ns += jump_ns
+        self._jumped = True
+        self.health(CLOCK, f"the wall clock jumped by {jump_ns / S:.1f} s", world_ns)
+
     def executor_unwell(self, source: str) -> bool:
         """Say whether the engine holds a source for unwell."""
         return any(why.startswith(f"{source}:") for why in self.executor.reasons)
@@ -167,7 +174,14 @@ class Life:
             self._closed.append((world_ns + FORGET_AFTER_NS, event))
 
     def second(self, world_ns: int, snapshot_every: int) -> None:
-        """Once a second: forget what is over, keep a snapshot where one is due."""
+        """Once a second: look at the clock, forget what is over, keep a snapshot where one is due.
+
+        A jump may have been told by a life before this one, and its end never.
+        """
+        if self._jumped:
+            self._jumped = False
+        elif self.executor_unwell(CLOCK):
+            self.health(CLOCK, "", world_ns)
         while self._closed and self._closed[0][0] <= world_ns:
             _, event = self._closed.pop(0)
             if self.executor.forget(event.instrument):  # type: ignore[attr-defined]
