@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import streamlit as st
@@ -11,7 +12,7 @@ from pages.parts import asking, bot_detail, bot_form, drafts, panels, pnl
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
-from pages.parts.tables import choice
+from pages.parts.tables import choice, choose, unchoose
 from storage import views
 from storage.dashboard_views import engine_seen, live_orders_of
 
@@ -80,12 +81,9 @@ def show_bots() -> None:
             "What an engine reports and what is saved here appears as a row. One is made below.",
         )
         return
-    linked = st.query_params.get("bot")
-    # One that was just made has its row only after it was saved: it is opened then.
-    there = linked in {row["name"] for row in rows}
-    if there and st.session_state.get("opened_bot") != linked:
-        st.session_state["opened_bot"] = st.session_state["chosen:bots"] = linked
+    follow_address({row["name"] for row in rows})
     chosen = choice(rows, COLUMNS, key="bots", ids=[row["name"] for row in rows])
+    name_in_address(chosen)
     bot = next((row for row in rows if row["name"] == chosen), None)
     if bot is None:
         panels.note(
@@ -93,6 +91,25 @@ def show_bots() -> None:
         )
     else:
         bot_detail.show(bot, seen, base, alive=alive)
+
+
+def follow_address(known: set[str]) -> None:
+    """Open the bot the address names, once; one that was just made, as soon as it has a row."""
+    linked = st.query_params.get("bot")
+    if linked != st.session_state.get("opened_bot") and (linked in known or linked is None):
+        st.session_state["opened_bot"] = linked
+        if linked is None:
+            unchoose("bots")
+        else:
+            choose("bots", linked)
+
+
+def name_in_address(chosen: Hashable | None) -> None:
+    """Let the address name the bot that is open: the back button closes it again."""
+    if not isinstance(chosen, str) or chosen == st.query_params.get("bot"):
+        return
+    st.session_state["opened_bot"] = chosen
+    st.query_params.from_dict({"bot": chosen})
 
 
 def main() -> None:

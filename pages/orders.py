@@ -2,84 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import asking, by_hand, markouts, order_detail, panels
+from pages.parts import asking, behind, by_hand, markouts, order_detail, panels
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
-from pages.parts.order_rows import FILLS, ORDERS, fitting
+from pages.parts.order_rows import FILLS, ORDERS, fitting, sentence
 from pages.parts.status_bar import mode_shown
-from pages.parts.tables import choice, unchoose
+from pages.parts.tables import choice, choose, chosen_in, unchoose
 from pages.parts.words import count
-from storage import views
+from storage.behind_views import fill_sums, fills_behind, orders_behind
 from storage.dashboard_views import engine_seen, snapshot
+from storage.views import ROWS_MAX
 
 REFRESH_S = 2.0
-WORKING, ALL, FILLED = "Working", "All orders", "Fills"
+LABELS = {behind.WORKING: "Working", behind.ALL: "All orders", behind.FILLS: "Fills"}
 NOTHING_YET = {
-    WORKING: ("No order is working.", "A running bot places orders; its wishes stand in Journal."),
-    ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
-    FILLED: ("Nothing has been filled in this mode.", "Fills appear as the venue reports them."),
+    behind.WORKING: (
+        "No order is working.",
+        "A running bot places orders; its wishes stand in Journal.",
+    ),
+    behind.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
+    behind.FILLS: (
+        "Nothing has been filled in this mode.",
+        "Fills appear as the venue reports them.",
+    ),
 }
 
 
-def rows_of(what: str, mode: Mode) -> list[dict[str, Any]]:
+def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what was asked for, newest first."""
-    if what == FILLED:
-        return ask(views.fills, engine_id(), mode=mode)
-    return ask(views.orders, engine_id(), mode=mode, open_only=what == WORKING)
+    if what == behind.FILLS:
+        return ask(fills_behind, engine_id(), mode=mode, **only)
+    of_orders = {name: value for name, value in only.items() if name != "liquidity"}
+    return ask(orders_behind, engine_id(), mode=mode, open_only=what == behind.WORKING, **of_orders)
 
 
 @st.fragment(run_every=REFRESH_S)
-def show_rows(mode: Mode, what: str, wanted: str) -> None:
+def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
     """Draw the rows as they stand, anew every few seconds, and the selected order."""
     alive = health_of(ask(engine_seen), now_ns()).alive
     if not alive:
         st.warning(
             "NO ENGINE IS RUNNING: states are as of when it stopped.", icon=":material/power_off:"
         )
-    rows = rows_of(what, mode)
+    rows = rows_of(what, mode, only)
     shown = fitting(rows, wanted)
-    if not rows:
-        panels.empty(*NOTHING_YET[what])
-    else:
-        latest = f", the latest {views.ROWS_MAX}" if len(rows) == views.ROWS_MAX else ""
-        panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
-    if rows and not shown:
-        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
+    say_what(mode, what, only, rows, shown)
     key = f"orders_{what}"
-    number = "order_id" if what == FILLED else "id"
+    number = "order_id" if what == behind.FILLS else "id"
     ids = [(row["account"], row[number]) for row in shown]
-    if what == FILLED:
+    if what == behind.FILLS:
         ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
     drawer = st.container()
-    chosen = st.session_state.get(f"chosen:{key}")
-    if shown:
-        if what == FILLED:
-            chosen = choice(markouts.beside(shown), FILLS, key=key, ids=ids)
-            panels.note(markouts.MEANING)
-        else:
-            chosen = choice(shown, ORDERS, key=key, ids=ids)
-    if chosen is not None:
+    if shown and what == behind.FILLS:
+        choice(markouts.beside(shown), FILLS, key=key, ids=ids)
+        panels.note(markouts.MEANING)
+    elif shown:
+        choice(shown, ORDERS, key=key, ids=ids)
+    chosen = chosen_in(key)
+    if isinstance(chosen, tuple):
         with drawer, st.container(key="drawer"):
             if st.button("Close", key=f"close_{key}", icon=":material/close:"):
-                unchoose(key)
-                st.query_params.clear()
-                st.rerun()
+                close(what)
             order_detail.show(chosen[0], chosen[1], mode, alive=alive)
 
 
-def open_linked(what: str) -> None:
-    """Open the order an address names, once per address."""
-    account, number = st.query_params.get("account"), st.query_params.get("order", "")
-    if account and number.isdecimal() and st.session_state.get("opened") != (account, number):
-        st.session_state["opened"] = (account, number)
-        st.session_state[f"chosen:orders_{what}"] = (account, int(number))
+def say_what(
+    mode: Mode,
+    what: str,
+    only: Mapping[str, Any],
+    rows: list[dict[str, Any]],
+    shown: list[dict[str, Any]],
+) -> None:
+    """Say how many rows there are, what they sum to, and where the older ones are."""
+    if not rows and behind.narrowed(only):
+        panels.empty("Nothing fits these conditions.", "Lift one of them above to see more.")
+        return
+    if not rows:
+        panels.empty(*NOTHING_YET[what])
+        return
+    latest = f", the latest {ROWS_MAX}" if len(rows) == ROWS_MAX else ""
+    panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
+    if len(rows) == ROWS_MAX:
+        last = rows[-1]["at_ns" if what == behind.FILLS else "created_ns"]
+        older = behind.orders(what, mode, **{**only, "until_ns": last})
+        panels.links(panels.anchor("Older ones", older))
+    if not shown:
+        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
+    if what == behind.FILLS:
+        for sums in ask(fill_sums, engine_id(), mode=mode, **only):
+            panels.note(sentence(sums))
+
+
+def follow_address() -> None:
+    """Do what the address asks, once per address: what to show, and the order to open."""
+    address = st.query_params.to_dict()
+    if st.session_state.get("orders_address") == address:
+        st.session_state.setdefault("orders_what", behind.WORKING)
+        return
+    moved = "orders_address" in st.session_state
+    st.session_state["orders_address"] = address
+    account, number = address.get("account"), address.get("order", "")
+    asked = address.get("show", "")
+    what = asked if asked in LABELS else behind.ALL if number else behind.WORKING
+    st.session_state["orders_what"] = what
+    st.session_state["orders_text"] = ""
+    for one in LABELS if moved else ():
+        unchoose(f"orders_{one}")
+    if account and number.isdecimal():
+        choose(f"orders_{what}", (account, int(number)))
+
+
+def close(what: str) -> None:
+    """Close the drawer; an address that named its order names the rows from now on."""
+    unchoose(f"orders_{what}")
+    if "order" in st.query_params:
+        st.query_params.from_dict({"show": what})
+        st.session_state["orders_address"] = st.query_params.to_dict()
+    st.rerun()
 
 
 def main() -> None:
@@ -95,25 +142,19 @@ def main() -> None:
         return
     by_hand.show(mode)
     asking.show()
+    follow_address()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        linked = (
-            ALL if "order" in st.query_params else FILLED if "fills" in st.query_params else None
-        )
         what = st.segmented_control(
-            "Show",
-            (WORKING, ALL, FILLED),
-            default=linked or WORKING,
-            key="orders_what",
-            required=True,
+            "Show", list(LABELS), format_func=LABELS.__getitem__, key="orders_what", required=True
         )
         wanted = st.text_input(
             "Filter",
-            value=st.query_params.get("fills", ""),
             placeholder="bot, market, state, side, identity …, then Enter",
             key="orders_text",
         )
-    open_linked(what)
-    show_rows(mode, what, wanted.lower())
+    only = behind.asked()
+    behind.chips(what, mode, only)
+    show_rows(mode, what, only, wanted.lower())
 
 
 main()

@@ -5,31 +5,21 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import alert_list, curve, panels, pnl
+from pages.parts import alert_list, behind, curve, panels, pnl, position_rows, tiles
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import Health, health_of
 from pages.parts.status_bar import mode_shown
-from pages.parts.tables import choice
+from pages.parts.tiles import Tile
 from pages.parts.words import age, micro
 from storage import money_views, views
 from storage.dashboard_views import AccountSeen, run_engines, snapshot
 from storage.settings import latest
 from storage.views import Row
 
-POSITIONS = {
-    "instrument": ("Market", "market"),
-    "pnl": ("PnL", "gain"),
-    "yes": ("YES", "size"),
-    "no": ("NO", "size"),
-    "pending": ("Of it pending", "size"),
-    "cost": ("Cost", "money"),
-    "value": ("Value", "money"),
-    "mark": ("Mark", "price"),
-    "bot": ("Bot", "text"),
-}
 REFRESH_S = 3.0
+POSITIONS_MAX = 12
 FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has found the way
 
 
@@ -53,49 +43,40 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
     fall = None
     if account.equity_micro is not None and account.peak_micro is not None:
         fall = account.peak_micro - account.equity_micro
+    name, mode, currency = account.account, account.mode, account.currency
     told = age(now - account.equity_ns) + " old" if account.equity_ns else "never reported"
-    st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
-    panels.note(f"Equity at risk's marks, {told}" + ("" if alive else " · LAST KNOWN, not of now"))
-    with st.container(horizontal=True, gap="small"):
-        for name, value in {
-            "Equity": micro(account.equity_micro, account.currency),
-            "Cash": micro(account.cash_micro, account.currency),
-            "Below the peak": micro(fall, account.currency),
-        }.items():
-            st.metric(name, value, border=True, height="stretch", width="stretch")
-    with st.container(horizontal=True, gap="small"):
-        pnl.tiles(bots, account.account, account.currency)
+    st.subheader(f"{name} at {account.venue}, {mode.upper()}")
+    panels.note(
+        f"Equity at risk's marks, {told} · each figure leads to its fills"
+        + ("" if alive else " · LAST KNOWN, not of now")
+    )
+    fills = behind.fills(mode, account=name)
+    mine = [row for row in bots if (row["account"], row["currency"]) == (name, currency)]
+    tiles.show(
+        [
+            Tile("Equity", micro(account.equity_micro, currency), fills),
+            Tile("Cash", micro(account.cash_micro, currency), fills),
+            Tile("Below the peak", micro(fall, currency), fills),
+            *pnl.periods(mine, mode, currency, now, account=name),
+        ]
+    )
     left, right = st.columns([7, 3], gap="small")
     with left:
         curve.show(account, now)
     with right:
-        st.html(pnl.allocation(account.account, account.currency))
+        st.html(pnl.allocation(account))
 
 
 def show_positions(mode: Mode) -> None:
-    """Draw what is held in one mode; a selected row leads to its fills."""
+    """Draw the largest of what is held in one mode."""
     st.subheader("Positions")
-    rows = [_short(row) for row in ask(money_views.held, engine_id(), mode=mode)]
+    rows = ask(money_views.held, engine_id(), mode=mode)
     if not rows:
         panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
         return
-    ids = [(row["account"], row["instrument"]) for row in rows]
-    chosen = choice(rows, POSITIONS, key="overview_positions", ids=ids)
-    links = [panels.link("All of them, with settlement and fills", "positions")]
-    if isinstance(chosen, tuple):
-        links.append(panels.link("Fills of the selected market", "orders", fills=str(chosen[1])))
-    panels.links(*links)
-
-
-def _short(row: Row) -> Row:
-    if row["yes_settled"] is None:
-        return {**row, "yes": None, "no": None, "pending": None}
-    return {
-        **row,
-        "yes": row["yes_settled"] + row["yes_pending"],
-        "no": row["no_settled"] + row["no_pending"],
-        "pending": row["yes_pending"] + row["no_pending"],
-    }
+    st.html(position_rows.table(rows[:POSITIONS_MAX], mode))
+    more = f"All {len(rows):,}" if len(rows) > POSITIONS_MAX else "All of them"
+    panels.links(panels.link(f"{more}, with settlement and fills", "positions"))
 
 
 def show_alerts(*, alive: bool, now: int) -> None:
@@ -124,7 +105,7 @@ def show_all() -> None:
     for account in seen.accounts:
         if account.mode == mode:
             show_account(account, bots, alive=health.alive, now=now)
-    pnl.show(bots, mode)
+    pnl.show(bots, mode, now)
     show_positions(mode)
     show_alerts(alive=health.alive, now=now)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import markouts, panels, settlement
+from pages.parts import behind, markouts, panels, settlement, tiles
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
@@ -15,8 +13,10 @@ from pages.parts.health import health_of
 from pages.parts.names import market
 from pages.parts.status_bar import mode_shown
 from pages.parts.tables import choice
+from pages.parts.tiles import Tile
 from pages.parts.words import NOTHING, age, count, money
-from storage import money_views, views
+from storage import money_views
+from storage.behind_views import fills_behind
 from storage.dashboard_views import snapshot
 from storage.views import Row
 
@@ -60,20 +60,21 @@ def held(mode: Mode, now: int) -> list[Row]:
     ]
 
 
-def tiles(rows: list[Row]) -> None:
+def figures(rows: list[Row], mode: Mode) -> None:
     """Draw the sums over all positions, currency by currency."""
+    fills = behind.fills(mode)
     for currency in sorted({row["currency"] for row in rows}):
         mine = [row for row in rows if row["currency"] == currency]
         unmarked = sum(row["mark"] is None for row in mine)
-        figures: dict[str, Any] = {
-            "Positions": f"{len(mine):,}",
-            "Cost": money(sum(row["cost"] for row in mine), currency),
-            "Value at mid": money(sum(row["value"] for row in mine), currency),
-            "Unrealised": money(sum(row["unrealised"] or 0 for row in mine), currency, signed=True),
-        }
-        with st.container(horizontal=True, gap="small"):
-            for name, value in figures.items():
-                st.metric(name, value, border=True, height="stretch", width="stretch")
+        unrealised = money(sum(row["unrealised"] or 0 for row in mine), currency, signed=True)
+        tiles.show(
+            [
+                Tile("Positions", f"{len(mine):,}", fills),
+                Tile("Cost", money(sum(row["cost"] for row in mine), currency), fills),
+                Tile("Value at mid", money(sum(row["value"] for row in mine), currency), fills),
+                Tile("Unrealised", unrealised, fills),
+            ]
+        )
         if unmarked:
             panels.note(
                 f"{count(unmarked, 'position')} without a two-sided book yet: no mark, worth "
@@ -98,9 +99,9 @@ def show_positions(mode: Mode) -> None:
             f"Nothing is held in {mode.upper()}.",
             "A position appears with the first fill of a bot. Bots are started under Bots.",
         )
-        panels.links(panels.link("Bots", "bots"), panels.link("All fills", "orders", fills=""))
+        panels.links(panels.link("Bots", "bots"), panels.anchor("All fills", behind.fills(mode)))
         return
-    tiles(rows)
+    figures(rows, mode)
     told = max(0, now - max(row["updated_ns"] for row in rows))
     panels.note(
         f"{mode.upper()} · told by the engine's ledger {age(told)} ago · pending = matched and not "
@@ -124,15 +125,10 @@ def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
 def show_fills(row: Row, mode: Mode) -> None:
     """Draw the fills behind one position, with what is settled of them."""
     st.subheader(f"Fills of {market(row['instrument'])}")
+    here = {"account": row["account"], "instrument": row["instrument"]}
     fills = [
         {**fill, "way": f"{fill['side']} {fill['leg']}".upper()}
-        for fill in ask(
-            views.fills,
-            engine_id(),
-            mode=mode,
-            account=row["account"],
-            instrument=row["instrument"],
-        )
+        for fill in ask(fills_behind, engine_id(), mode=mode, **here)
     ]
     states: dict[str, int] = {}
     for fill in fills:
@@ -140,7 +136,8 @@ def show_fills(row: Row, mode: Mode) -> None:
     ladder = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
     panels.note(f"Settlement: {ladder or NOTHING}")
     panels.links(
-        panels.link("Its orders and why", "orders", fills=row["instrument"]),
+        panels.anchor("Its orders and why", behind.orders(behind.ALL, mode, **here)),
+        panels.anchor("These fills with their sums", behind.fills(mode, **here)),
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
     )
     if fills:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import compare_detail, panels, run_detail
+from pages.parts import compare_detail, panels, run_detail, run_fills
 from pages.parts.data import ask
 from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
@@ -93,6 +93,9 @@ def main() -> None:
         return
     if listed["kind"] == COMPARE:
         compare_detail.show(listed)
+        return
+    if st.query_params.get("show") == run_fills.FILLS:
+        run_fills.show(listed, st.query_params.get("market", ""))
         return
     run_detail.show(listed, [row for row in runs if row["digest"] == listed["digest"]])
 

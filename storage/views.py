@@ -30,6 +30,7 @@ __all__ = [
     "engine_state",
     "equity",
     "fills",
+    "in_units",
     "jobs",
     "order",
     "orders",
@@ -70,7 +71,7 @@ def _readable(row: Row) -> Row:
     return row
 
 
-def _in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> list[Row]:
+def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> list[Row]:
     """Replace prices and sizes by what a person reads, keeping the whole number as `…_raw`."""
     for row in rows:
         for names, unit in ((prices, "price_decimals"), (sizes, "size_decimals")):
@@ -125,7 +126,7 @@ def orders(
             min(limit, ROWS_MAX),
         ),
     )
-    return _in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+    return in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
 
 
 def order(connection: sqlite3.Connection, engine_id: str, account: str, number: int) -> Row | None:
@@ -135,7 +136,7 @@ def order(connection: sqlite3.Connection, engine_id: str, account: str, number: 
         "WHERE t.engine_id = ? AND t.account = ? AND t.id = ?",
         (engine_id, account, number),
     )
-    rows = _in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+    rows = in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
     return rows[0] if rows else None
 
 
@@ -170,7 +171,7 @@ def fills(
             min(limit, ROWS_MAX),
         ),
     )
-    return _in_units(rows_of(found), ("price",), ("size",))
+    return in_units(rows_of(found), ("price",), ("size",))
 
 
 def positions(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[Row]:
@@ -182,7 +183,7 @@ def positions(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> 
         "ORDER BY t.account, t.instrument, t.leg",
         (engine_id, mode),
     )
-    return _in_units(rows_of(found), (), ("settled", "pending", "bought", "sold"))
+    return in_units(rows_of(found), (), ("settled", "pending", "bought", "sold"))
 
 
 # -- runs ------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
         "WHERE t.engine_id = ? AND t.run = ? ORDER BY t.instrument",
         (engine_id, run_id),
     )
-    return _in_units(rows_of(found), (), ("position_left",))
+    return in_units(rows_of(found), (), ("position_left",))
 
 
 # -- people and the house --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from engine.domain.commands import AckAlert
-from pages.parts import commanding, moments, panels
+from pages.parts import behind, commanding, moments, panels
 from pages.parts.names import market
 from pages.parts.words import age, count, moment, utc
 from pages.parts.zone import zone
@@ -57,7 +57,8 @@ def _where(row: Row) -> list[str]:
         then = {"bot": row["bot"], "market": row["instrument"], "at": row["last_ns"]}
         found.append(panels.link("what it had decided by then", "bots", **then))
     if row["instrument"]:
-        found.append(panels.link(market(row["instrument"]), "orders", fills=row["instrument"]))
+        where = panels.address("orders", show=behind.ALL, instrument=row["instrument"])
+        found.append(panels.anchor(market(row["instrument"]), where))
     if row["account"]:
         found.append(panels.link(f"account {row['account']}", "risk"))
     return found

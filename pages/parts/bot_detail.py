@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.instruments import BotId, Mode
-from pages.parts import bot_mode, bot_why, commanding, drafts, markouts, panels, timeline, why
+from pages.parts import (
+    behind,
+    bot_mode,
+    bot_why,
+    commanding,
+    drafts,
+    markouts,
+    panels,
+    pnl,
+    tiles,
+    timeline,
+    why,
+)
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.ladder import ladder
 from pages.parts.names import market
-from pages.parts.words import count
+from pages.parts.tiles import Tile
+from pages.parts.words import NOTHING, count, money
 from storage import views
 from storage.dashboard_views import EngineSeen
 
@@ -44,6 +58,8 @@ def show(
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
     )
+    if bot["mode"]:
+        figures(bot, Mode(str(bot["mode"]).lower()))
     if bot["error"]:
         st.error(f"It stopped by itself: {bot['error']}")
     if alive and bot["evaluations"] is not None:
@@ -63,6 +79,27 @@ def show(
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
         _settings(saved.model_dump(mode="json"))
+
+
+def figures(bot: Mapping[str, Any], mode: Mode) -> None:
+    """Draw what it made and what it has open, each figure with its fills or orders behind it."""
+    now = now_ns()
+    only = {"account": str(bot["account"]), "bot": str(bot["name"])}
+    mine = [
+        row
+        for row in pnl.by_bot(mode, now)
+        if (row["account"], row["bot"]) == (only["account"], only["bot"])
+    ]
+    currency = mine[0]["currency"] if mine else ""
+    shown = pnl.periods(mine, mode, currency, now, **only)
+    fills = behind.fills(mode, **only)
+    for name, key in (("Realised", "realised"), ("Unrealised", "unrealised"), ("Fees", "fees")):
+        value = money(sum((row[key] for row in mine), Decimal(0)), currency, signed=key != "fees")
+        shown.append(Tile(name, value if mine else NOTHING, fills))
+    shown.append(
+        Tile("Open orders", f"{bot['live'] or 0:,}", behind.orders(behind.WORKING, mode, **only))
+    )
+    tiles.show(shown)
 
 
 def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:

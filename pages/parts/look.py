@@ -40,6 +40,22 @@ padding:.45rem 0 .4rem}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
 .stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
+.pb-tiles{display:flex;flex-wrap:wrap;gap:.6rem}
+.pb-tile{flex:1 1 8.5rem;min-width:0;display:flex;flex-direction:column;gap:.15rem;
+padding:.6rem .8rem;border:1px solid var(--pb-line);border-radius:6px;background:var(--pb-panel);
+color:inherit!important;text-decoration:none!important}
+.pb-tile i{font-style:normal;font-size:.8rem;color:var(--pb-dim)}
+.pb-tile b{font-size:1.2rem;font-weight:500;font-variant-numeric:tabular-nums;
+overflow-wrap:anywhere}
+a.pb-tile:hover,a.pb-tile:focus-visible{border-color:var(--pb-accent)}
+a.pb-tile:hover b,a.pb-tile:focus-visible b{color:var(--pb-accent)}
+.pb-chip{display:inline-block;padding:.05rem .55rem;border:1px solid var(--pb-line);
+border-radius:1rem;background:var(--pb-panel);text-decoration:none!important}
+.pb-block .pb-num a{color:inherit!important;text-decoration:underline dotted;
+text-underline-offset:.2em}
+.pb-block .pb-num a:hover,.pb-block .pb-num a:focus-visible{color:var(--pb-accent)!important}
+.pb-gain,.pb-block .pb-gain a{color:var(--pb-ok)!important}
+.pb-loss,.pb-block .pb-loss a{color:var(--pb-bad)!important}
 .pb-empty{border:1px dashed var(--pb-line);border-radius:8px;padding:1.1rem 1.25rem;
 background:var(--pb-panel)}
 .pb-empty b{display:block;margin-bottom:.25rem}.pb-empty p{margin:.15rem 0;color:var(--pb-dim)}

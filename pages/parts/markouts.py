@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import panels
+from pages.parts import behind, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.words import NOTHING
 from storage.markout_views import BotMarkout, Shown, by_bot, of_fills
@@ -79,23 +79,22 @@ def show(mode: Mode, bot: str | None = None) -> None:
     if not rows:
         panels.note("No markout yet: the first follows 0.3 s after the first fill.")
         return
-    st.html(table(rows))
+    st.html(table(rows, mode))
     panels.note(
         "Mean markout in cents per share, + in our favour, ± its standard error, over n fills; "
         f"unknown ones are counted apart and are in no mean · {mode.upper()} alone"
     )
 
 
-def table(rows: Sequence[BotMarkout]) -> str:
-    """Return a row per bot and liquidity, a column per horizon."""
+def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
+    """Return a row per bot and liquidity, a column per horizon; each figure leads to its fills."""
     groups: dict[tuple[str, str, str], dict[int, BotMarkout]] = {}
     for row in rows:
         groups.setdefault((row.account, row.bot, row.liquidity), {})[row.horizon_ms] = row
     head = "".join(f'<th class="pb-num">{escape(label)}</th>' for label in LABELS.values())
     body = "".join(
-        f"<tr><th>{panels.link(bot, 'orders', fills=bot)} {escape(liquidity)}, {escape(account)}"
-        f"</th>{''.join(_cell(found.get(ms)) for ms in LABELS)}</tr>"
-        for (account, bot, liquidity), found in groups.items()
+        _line(key, found, behind.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
+        for key, found in groups.items()
     )
     return (
         '<section class="pb-block"><div class="pb-scroll">'
@@ -104,7 +103,14 @@ def table(rows: Sequence[BotMarkout]) -> str:
     )
 
 
-def _cell(row: BotMarkout | None) -> str:
+def _line(key: tuple[str, str, str], found: Mapping[int, BotMarkout], where: str) -> str:
+    account, bot, liquidity = key
+    cells = "".join(_cell(found.get(ms), where) for ms in LABELS)
+    who = f"{panels.anchor(bot, where)} {escape(liquidity)}, {escape(account)}"
+    return f"<tr><th>{who}</th>{cells}</tr>"
+
+
+def _cell(row: BotMarkout | None, where: str) -> str:
     if row is None:
         return f'<td class="pb-num">{NOTHING}</td>'
     if row.mean_cents is None:
@@ -112,6 +118,6 @@ def _cell(row: BotMarkout | None) -> str:
     error = "" if row.error_cents is None else f" ± {row.error_cents:.2f}"
     unknown = f", {row.unknown:,} unknown" if row.unknown else ""
     return (
-        f'<td class="pb-num">{escape(cents(row.mean_cents))}{error}'
+        f'<td class="pb-num">{panels.anchor(f"{cents(row.mean_cents)}{error}", where)}'
         f"<br><small>n {row.known:,}{unknown}</small></td>"
     )

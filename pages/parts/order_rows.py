@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pages.parts import markouts
+from pages.parts.words import count, money
+from storage.behind_views import FillSums
 
 ORDERS = {
     "id": ("Order", "count"),
@@ -44,3 +46,20 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
         for row in rows
         if wanted in " ".join(str(value) for value in row.values()).lower()
     ]
+
+
+def sentence(sums: FillSums) -> str:
+    """Return what fills sum to, in a sentence."""
+    flow = sums.sold - sums.bought - sums.fees
+    said = [
+        count(sums.count, "fill"),
+        f"bought {money(sums.bought, sums.currency)}",
+        f"sold {money(sums.sold, sums.currency)}",
+        f"fees {money(sums.fees, sums.currency)}",
+        f"so cash {money(flow, sums.currency, signed=True)}, resolutions apart",
+    ]
+    if sums.failed:
+        said.append(f"{sums.failed:,} failed and void")
+    if sums.unvalued:
+        said.append(f"{sums.unvalued:,} of no known value, in no sum")
+    return " · ".join(said)

@@ -26,10 +26,24 @@ def empty(title: str, text: str, command: str = "") -> None:
     st.html(f'<div class="pb-empty"><b>{escape(title)}</b><p>{escape(text)}</p>{code}</div>')
 
 
+def plain(text: str) -> str:
+    """Return text as HTML shows it as it is, in an attribute too."""
+    return escape(text)
+
+
+def address(page: str, /, **query: str | int) -> str:
+    """Return the address of a page of this desk, for an attribute of HTML."""
+    return escape(f"/{page}" + (f"?{urlencode(query)}" if query else ""))
+
+
+def anchor(text: str, to: str) -> str:
+    """Return a link to what `address` gave, in this tab."""
+    return f'<a href="{to}" target="_self">{escape(text)}</a>'
+
+
 def link(text: str, page: str, /, **query: str | int) -> str:
     """Return a link to a page of this desk, in this tab."""
-    address = f"/{page}" + (f"?{urlencode(query)}" if query else "")
-    return f'<a href="{escape(address)}" target="_self">{escape(text)}</a>'
+    return anchor(text, address(page, **query))
 
 
 def links(*made: str) -> None:

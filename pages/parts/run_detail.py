@@ -9,10 +9,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import charts, panels, run_stats
+from pages.parts import charts, panels, run_fills, run_stats, tiles
 from pages.parts.data import ask
-from pages.parts.home import config
-from pages.parts.tables import table
+from pages.parts.names import market
+from pages.parts.tables import choice
+from pages.parts.tiles import Tile
 from pages.parts.words import NOTHING, age, moment, money
 from pages.parts.zone import zone
 from storage import views
@@ -53,8 +54,8 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
         st.error(f"It did not end well: {run['error']}")
     _figures(run, points, result)
     _curve(points)
-    run_stats.show(engine_id, number)
-    _markets(markets)
+    run_stats.show(engine_id, number, run_fills.address(run))
+    _markets(run, markets)
     _counts(result)
     _made_of(run, alike)
 
@@ -75,9 +76,8 @@ def _figures(run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str,
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
     }
-    with st.container(horizontal=True, gap="small"):
-        for name, value in figures.items():
-            st.metric(name, value, border=True, height="stretch", width=150)
+    where = run_fills.address(run)
+    tiles.show([Tile(name, value, where) for name, value in figures.items()])
 
 
 def _amount(value: float | None) -> str:
@@ -96,7 +96,7 @@ def _curve(points: Sequence[tuple[int, Decimal]]) -> None:
     )
 
 
-def _markets(markets: Sequence[dict[str, Any]]) -> None:
+def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
     st.subheader("Markets")
     if not markets:
         panels.empty("No market was traded.", "The reasons are in the counts below.")
@@ -111,7 +111,13 @@ def _markets(markets: Sequence[dict[str, Any]]) -> None:
         for row in markets
     ]
     rows.sort(key=lambda row: (-abs(row["total"]), row["instrument"]))
-    table(rows, MARKETS, key="run_markets")
+    ids = [row["instrument"] for row in rows]
+    chosen = choice(rows, MARKETS, key=f"run_markets_{run['id']}", ids=ids)
+    where = run_fills.address(run, str(chosen)) if chosen in ids else ""
+    if where:
+        panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
+    elif run_fills.address(run):
+        panels.note("Select a market for its fills.")
     panels.note("Unresolved = marked at the last mid; a winner is never inferred from a price")
 
 
@@ -153,7 +159,7 @@ def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None
     if run["digest"] and others:
         same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
         panels.links("The same digest, so the same decisions byte for byte:", *same)
-    if (config().home / "runs" / str(run["started_ns"]) / "journal.db").is_file():
+    if run_fills.journal_of(run) is not None:
         panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
     else:
         panels.note("No journal was kept for this run (--journal digest), or it was removed.")

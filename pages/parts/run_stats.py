@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import panels
+from pages.parts import panels, tiles
 from pages.parts.data import ask
+from pages.parts.tiles import Tile
 from pages.parts.words import NOTHING
 from storage.performance import RETURNS_MIN, Performance, of_run
 
 
-def show(engine_id: str, run: int) -> None:
-    """Draw what can be said of a run's returns."""
+def show(engine_id: str, run: int, fills: str) -> None:
+    """Draw what can be said of a run's returns; `fills` is where its fills are."""
     found = ask(of_run, engine_id, run)
     st.subheader("Performance")
-    with st.container(horizontal=True, gap="small"):
-        for name, value in figures(found).items():
-            st.metric(name, value, border=True, height="stretch", width=150)
+    tiles.show([Tile(name, value, fills) for name, value in figures(found).items()])
     panels.note(source(found))
 
 

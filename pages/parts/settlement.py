@@ -8,12 +8,12 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts import panels
+from pages.parts import behind, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.names import market, size
-from pages.parts.words import NOTHING, age, count, money
+from pages.parts.words import NOTHING, SECOND_NS, age, count, money
 from storage.dashboard_views import AccountSeen
-from storage.settlement_views import Rung, Step, ladder
+from storage.settlement_views import DECIDED_NS, Rung, Step, ladder
 from storage.views import Row
 
 MEANS = {
@@ -33,8 +33,10 @@ MERGING = (
     "has no command for it, and neither the demo exchange's door nor a paper venue takes one. "
     "Here the cash comes back at resolution, or by selling one leg."
 )
-WHERE = {rung: rung.value for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED)}
-WHERE |= {Rung.FAILED: Rung.FAILED.value}
+FILLS = frozenset({Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED})
+"""Rungs that count fills in a state of the same name."""
+
+MINUTE_NS = 60 * SECOND_NS
 
 
 def show(account: AccountSeen, now: int) -> None:
@@ -60,15 +62,31 @@ def _row(step: Step, account: AccountSeen, now: int) -> str:
     counted = "" if step.rung is Rung.CASH else f"{step.count:,}"
     if step.tokens:
         counted += f", of it {count(step.tokens, 'sell')}"
-    name = escape(step.rung.value.capitalize())
-    if step.rung in WHERE and step.count:
-        name = panels.link(step.rung.value.capitalize(), "orders", fills=WHERE[step.rung])
-    elif step.rung is Rung.RESERVED and step.count:
-        name = panels.link("Reserved", "orders")
+    name = step.rung.value.capitalize()
+    where = address(step, account, now) if step.count else ""
+    name, counted, amount = (
+        panels.anchor(text, where) if where and text else escape(text)
+        for text in (name, counted, amount)
+    )
     return (
         f"<tr><th>{name}<br><small>{escape(MEANS[step.rung])}</small></th>"
-        f'<td class="pb-num">{escape(counted)}</td><td class="pb-num">{escape(amount)}</td>'
+        f'<td class="pb-num">{counted}</td><td class="pb-num">{amount}</td>'
         f'<td class="pb-num">{escape(old)}</td></tr>'
+    )
+
+
+def address(step: Step, account: AccountSeen, now: int) -> str:
+    """Return where the orders or fills of a rung are; empty = it is not made of them."""
+    if step.rung is Rung.RESERVED:
+        return behind.orders(behind.WORKING, account.mode, account=account.account)
+    if step.rung is Rung.CASH:
+        return behind.fills(account.mode, account=account.account)
+    if step.rung not in FILLS:
+        return ""
+    decided = step.rung in (Rung.CONFIRMED, Rung.FAILED)
+    since = (now - DECIDED_NS) // MINUTE_NS * MINUTE_NS if decided else 0
+    return behind.fills(
+        account.mode, account=account.account, state=step.rung.value, since_ns=since
     )
 
 

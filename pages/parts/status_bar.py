@@ -30,9 +30,22 @@ def choose_mode() -> None:
     except PitbossError:
         return  # the bar says that the state cannot be read
     if len(modes) > 1:
+        follow_address(modes)
         shown = mode_shown(modes)
         fixed = [mode for mode in bar.DANGER if mode in modes]
-        st.radio("Mode shown", fixed, index=fixed.index(shown), key="mode", format_func=str.upper)
+        # A mode that is kept needs no default, and must not have one beside it.
+        index = 0 if "mode" in st.session_state or shown is None else fixed.index(shown)
+        st.radio("Mode shown", fixed, index=index, key="mode", format_func=str.upper)
+
+
+def follow_address(modes: list[Mode]) -> None:
+    """Show the mode an address names, once per address: its figures are of that mode."""
+    linked = st.query_params.get("mode")
+    if linked == st.session_state.get("mode_linked"):
+        return
+    st.session_state["mode_linked"] = linked
+    if linked in modes:
+        st.session_state["mode"] = Mode(linked)
 
 
 def show() -> None:

@@ -79,6 +79,16 @@ def _took(slot: str, drawn: str, ids: tuple[Hashable, ...]) -> None:
         st.session_state.pop(slot, None)
 
 
+def chosen_in(key: str) -> Hashable | None:
+    """Return the id of what is chosen in a table, also while it has no rows."""
+    return st.session_state.get(f"chosen:{key}")
+
+
+def choose(key: str, identity: Hashable) -> None:
+    """Choose a row by its id, as a click on it would."""
+    st.session_state[f"chosen:{key}"] = identity
+
+
 def unchoose(key: str) -> None:
     """Forget what was chosen in a table."""
     st.session_state.pop(f"chosen:{key}", None)

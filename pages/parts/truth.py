@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts import panels
+from pages.parts import behind, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.words import SECOND_NS, age, count, money
 from storage.dashboard_views import AccountSeen
@@ -23,38 +23,42 @@ def show(account: AccountSeen, *, alive: bool, now: int) -> None:
     """Draw what the equity is made of, each part a link to what is behind it, and its check."""
     made = ask(sources, engine_id(), account.account)
     name, currency = account.account, account.currency
-    fills = panels.link(f"{made.fills:,} fills", "orders", fills=name)
+    where = behind.fills(account.mode, account=name)
+    moves = panels.address("journal", text="CashMoved")
+    held = panels.address("positions")
+    fills = f"{made.fills:,} fills"
     rows = [
         (
             "Deposited less withdrawn",
             money(made.deposited, currency),
-            panels.link(count(made.moves, "cash move"), "journal", text="CashMoved"),
+            count(made.moves, "cash move"),
+            moves,
         ),
-        ("+ Realised, before fees", money(made.realised, currency, signed=True), fills),
-        ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills),
-        (
-            "+ Rewards and rebates",
-            NO_REWARDS,
-            escape("no venue here pays any"),
-        ),
-        (
-            "+ Unrealised, at mid",
-            money(made.unrealised, currency, signed=True),
-            panels.link("positions", "positions"),
-        ),
-        ("= Equity at mid", money(made.equity, currency), ""),
+        ("+ Realised, before fees", money(made.realised, currency, signed=True), fills, where),
+        ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills, where),
+        ("+ Rewards and rebates", NO_REWARDS, "no venue here pays any", ""),
+        ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
+        ("= Equity at mid", money(made.equity, currency), "", where),
     ]
-    body = "".join(
-        f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{escape(value)}</td>'
-        f"<td>{behind}</td></tr>"
-        for label, value, behind in rows
-    )
+    body = "".join(_row(*row) for row in rows)
     st.html(
         '<section class="pb-block"><h4>Where the equity comes from</h4>'
         f'<table class="pb-facts pb-tight pb-wide">{body}</table>'
         f"<p>{_check(name, alive=alive, now=now)}</p></section>"
     )
     _alarm(name)
+
+
+def _row(label: str, value: str, behind_it: str, where: str) -> str:
+    """Return one part of the equity; figure and words lead to what it is made of."""
+    shown, words = (
+        panels.anchor(text, where) if where and text else escape(text)
+        for text in (value, behind_it)
+    )
+    return (
+        f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{shown}</td>'
+        f"<td>{words}</td></tr>"
+    )
 
 
 def _alarm(name: str) -> None:

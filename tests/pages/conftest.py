@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ with warnings.catch_warnings():
     import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
+NO_QUERY: Mapping[str, str] = {}
 CLEARED = (
     "PITBOSS_HOME",
     "PITBOSS_DATA",
@@ -89,11 +90,13 @@ def config(
 
 @pytest.fixture
 def opened(config: Config) -> Callable[..., AppTest]:
-    def open_page(name: str, *, state: object = (), **query: str) -> AppTest:
+    def open_page(
+        name: str, *, state: object = (), address: Mapping[str, str] = NO_QUERY, **query: str
+    ) -> AppTest:
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
         for key, value in dict(state, who="operator").items():
             page.session_state[key] = value
-        for key, value in query.items():
+        for key, value in {**address, **query}.items():
             page.query_params[key] = value
         page.run()
         assert not page.exception, page.exception

@@ -32,6 +32,7 @@ from storage.live import (
 from storage.projection import register_account
 from storage.settings import latest, save
 from storage.told import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+from tests.pages.seen import behind, figures, links
 
 Opened = Callable[..., AppTest]
 M1 = InstrumentId("demo:comet-1")
@@ -143,7 +144,7 @@ def beat(connection: Any, detail: dict[str, Any], **changes: Any) -> None:
 def test_positions_show_legs_cost_mark_and_what_they_made(desk: Config, opened: Opened) -> None:
     del desk
     page = opened("positions")
-    metrics = {metric.label: metric.value for metric in page.metric}
+    metrics = figures(page)
     assert metrics["Unrealised"] == "+1.40 pUSD"
     row = page.dataframe[0].value.iloc[0]
     assert (row["instrument"], row["bot"]) == ("comet-1", "maker")
@@ -155,7 +156,9 @@ def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) ->
     del desk
     page = opened("positions", state={"chosen:positions": ("demo", M1)})
     assert page.subheader[0].value == "Fills of comet-1"
-    assert "/orders?fills=demo%3Acomet-1" in texts(page)
+    assert links(page)["These fills with their sums"] == (
+        "/orders?show=fills&mode=demo&account=demo&instrument=demo%3Acomet-1"
+    )
 
 
 def test_positions_without_an_account_and_without_any_say_what_to_do(
@@ -182,13 +185,17 @@ def test_overview_has_pnl_by_period_and_bot_and_the_money_at_risk(
 ) -> None:
     del desk
     page = opened("overview")
-    metrics = {metric.label: metric.value for metric in page.metric}
+    metrics = figures(page)
     assert metrics["All"] == "+2.00 pUSD"
     assert metrics["7 d"] == "+0.00 pUSD" or metrics["7 d"] == "0.00 pUSD"
-    row = page.dataframe[0].value.iloc[0]
-    assert (row["bot"], row["total"], row["realised"]) == ("maker", 2.0, 0.7)
+    assert behind(page)["All"] == "/orders?show=fills&mode=demo&account=demo"
+    assert "&since_ns=" in behind(page)["PnL today"]
+    of_maker = "/orders?show=fills&mode=demo&account=demo&bot=maker"
+    assert links(page)["+2.00"] == of_maker
+    assert links(page)["+0.7000"] == of_maker
     shown = texts(page)
-    assert "Money at risk, worst case: 6.00 pUSD" in shown
+    assert "Money at risk, worst case" in shown
+    assert links(page)["6.00 pUSD"] == "/positions"
     assert "100 %" in shown
 
 

@@ -44,6 +44,7 @@ from storage.projection import register_account
 from storage.records import names_sum, record_sum
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.settings import Saved, SettingsVersion, latest, save
+from tests.pages.seen import figures
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
@@ -150,7 +151,7 @@ def test_the_filter_narrows_the_runs(opened: Opened, config: Config) -> None:
 def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Config) -> None:
     number = store_run(config)
     page = opened("runs", run=str(number))
-    metrics = {metric.label: metric.value for metric in page.metric}
+    metrics = figures(page)
     assert metrics["PnL"] == "\N{MINUS SIGN}2.50"
     assert metrics["Of it resolved"] == "\N{MINUS SIGN}1.50"
     assert metrics["Deepest drawdown"] == "2.50"
@@ -190,7 +191,7 @@ def test_overview_of_a_running_engine_shows_its_account(opened: Opened, config: 
             (time.time_ns(),),
         )
     page = opened("overview")
-    metrics = {metric.label: metric.value for metric in page.metric}
+    metrics = figures(page)
     assert metrics == {
         "Equity": "990.00 USD",
         "PnL today": "\N{EN DASH}",
@@ -207,7 +208,7 @@ def test_an_unreadable_database_is_told_in_place_of_figures(opened: Opened, conf
     config.state_path.write_bytes(b"no database " * 1_000)
     page = opened("overview")
     assert "cannot be read" in page.error[0].value
-    assert not page.metric
+    assert not figures(page)
 
 
 # -- orders ----------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     assert frame["id"].tolist() == [7]
     assert (frame.iloc[0]["price"], frame.iloc[0]["size"]) == (45.0, 20.0)
     assert frame.iloc[0]["way"] == "BUY YES"
-    page.segmented_control(key="orders_what").set_value("All orders").run()
+    page.segmented_control(key="orders_what").set_value("all").run()
     assert page.dataframe[0].value["id"].tolist() == [8, 7]
     page.text_input(key="orders_text").set_value("other").run()
     assert page.dataframe[0].value["id"].tolist() == [8]
@@ -301,7 +302,7 @@ def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
 ) -> None:
     run_engine(config)
     store_orders(config)
-    page = opened("orders", state={"chosen:orders_Working": ("paper:a", 7), "order_about": "Facts"})
+    page = opened("orders", state={"chosen:orders_working": ("paper:a", 7), "order_about": "Facts"})
     assert page.subheader[0].value == "Order 7: BUY YES 20 at 45¢, 0xdd"
     assert "0xfeed" in texts(page)
     press(page, "Cancel the order")
@@ -396,7 +397,7 @@ def test_fills_are_listed_with_their_value(opened: Opened, config: Config) -> No
     run_engine(config)
     store_orders(config)
     page = opened("orders")
-    page.segmented_control(key="orders_what").set_value("Fills").run()
+    page.segmented_control(key="orders_what").set_value("fills").run()
     row = page.dataframe[0].value.iloc[0]
     assert (row["value"], row["order_id"], row["liquidity"]) == (2.25, 7, "maker")
 

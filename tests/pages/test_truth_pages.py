@@ -27,6 +27,7 @@ from storage.markout_views import BotMarkout
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
 from storage.told import HoldingSeen, add_pnl, put_holdings
 from storage.truth_views import equity_check
+from tests.pages.seen import links
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 Opened = Callable[..., AppTest]
@@ -105,12 +106,13 @@ def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, bo
     assert "not checked yet" in texts(opened("overview"))
     checked(books, 86_480_000)
     forget()  # what was read a moment ago is kept for a second
-    shown = texts(opened("overview"))
+    page = opened("overview")
+    shown = texts(page)
     for said in ("Deposited", "Realised", "Fees", "none received yet", "Unrealised", "Equity at"):
         assert said in shown
     assert "difference 0.000000 pUSD" in shown
     assert "1 check, 0 of them differed" in shown
-    assert "/orders?fills=demo" in shown
+    assert links(page)["2 fills"] == "/orders?show=fills&mode=demo&account=demo"
     assert "identity of equity is broken" not in shown
 
 
@@ -146,7 +148,10 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
     for rung in ("Reserved", "Matched", "Mined", "Retrying", "Confirmed", "Redeemable", "Cash"):
         assert rung in shown
     assert "86.48 pUSD" in shown
-    assert "/orders?fills=confirmed" in shown
+    confirmed = links(page)["Confirmed"]
+    assert confirmed.startswith(
+        "/orders?show=fills&mode=demo&account=demo&state=confirmed&since_ns"
+    )
     (info,) = page.info
     assert "8 pairs of YES and NO can be merged into **8.00 pUSD**" in info.value
     assert "+0.2400 pUSD against their cost" in info.value
@@ -155,7 +160,7 @@ def test_positions_show_the_ladder_and_pairs_that_could_be_merged(
 
 def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, books: Books) -> None:
     assert books.seq
-    shown = frames(opened("orders", fills=""))
+    shown = frames(opened("orders", show="fills"))
     assert "+1.25¢" in shown
     assert "unknown: blind" in shown
     assert "unheard" in shown, "the fill that nobody followed"
@@ -180,6 +185,7 @@ def test_a_mean_stands_with_its_error_and_a_bot_without_one_with_a_dash() -> Non
         account="demo", bot="b", liquidity="taker", horizon_ms=300, known=2, unknown=0,
         mean_cents=-0.5, error_cents=0.25,
     )  # fmt: skip
-    html = markouts.table([row])
-    assert "\N{MINUS SIGN}0.50¢ ± 0.25" in html
+    html = markouts.table([row], Mode.DEMO)
+    assert "\N{MINUS SIGN}0.50¢ ± 0.25</a>" in html
+    assert "show=fills&amp;mode=demo&amp;account=demo&amp;bot=b&amp;liquidity=taker" in html
     assert html.count(NOTHING) == 5

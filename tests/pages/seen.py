@@ -1,0 +1,36 @@
+"""What a page drawn by AppTest shows: its texts, and its tiles as a person reads them."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from streamlit.testing.v1 import AppTest
+
+_TILE = re.compile(r'class="pb-tile"(?: href="([^"]*)")?[^>]*><i>([^<]*)</i><b>([^<]*)</b>')
+_LINK = re.compile(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>')
+
+
+def bodies(page: AppTest) -> str:
+    """Return all HTML of a page."""
+    return "\n".join(
+        node.proto.body for node in page.main if node.type == "html" and hasattr(node, "proto")
+    )
+
+
+def figures(page: AppTest) -> dict[str, str]:
+    """Return every tile's figure by its name."""
+    return {unescape(name): unescape(value) for _, name, value in _TILE.findall(bodies(page))}
+
+
+def behind(page: AppTest) -> dict[str, str]:
+    """Return where every tile leads by its name."""
+    return {unescape(name): unescape(to) for to, name, _ in _TILE.findall(bodies(page))}
+
+
+def links(page: AppTest) -> dict[str, str]:
+    """Return where every link in HTML leads, by its text; of equal texts the first."""
+    found: dict[str, str] = {}
+    for to, text in _LINK.findall(bodies(page)):
+        found.setdefault(unescape(text), unescape(to))
+    return found
