@@ -36,8 +36,9 @@ from engine.feeds.polymarket.frames import (
     read_array,
 )
 from engine.feeds.polymarket.level_map import LevelMap
-from engine.feeds.polymarket.market_book import MarketBook, TokenBook
+from engine.feeds.polymarket.market_book import MarketBook
 from engine.feeds.polymarket.metadata import new_market, tick_units
+from engine.feeds.polymarket.token_book import TokenBook
 from engine.feeds.polymarket.trade_prints import TradePrints
 
 MARKETS_MAX = 5_000
