@@ -43,9 +43,9 @@ from engine.live_markets import Markets
 from engine.live_scopes import Scopes, scoped
 from engine.live_settings import Settings
 from engine.live_start import HOUSE
+from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer
 from storage.latch import Latch, prepare_spare, set_latch
-from storage.live import see_alert
 
 Reply = Callable[[CommandState, str], None]
 DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FAILED

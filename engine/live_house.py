@@ -38,8 +38,9 @@ from engine.loop import Shell
 from engine.risk.gate import RiskGate
 from engine.tape import Tape
 from engine.venues.door import Venue
+from storage.alerts import raise_alert
 from storage.latch import Latch
-from storage.live import put_instrument, put_payout, raise_alert
+from storage.live import put_instrument, put_payout
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
 

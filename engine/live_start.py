@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import KeepBudget, PlaceOrder
+from engine import log
+from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert, Severity
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import Kept as KeptSnapshot
@@ -37,6 +38,9 @@ HOUSE = ""
 CURRENCY = "pUSD"
 COUNTED_IN = {"demo": CURRENCY, "polymarket": CURRENCY}
 """What the markets of a venue are counted in, whatever a person typed."""
+
+STOPPED = "STOPPED"
+"""The state an engine that stopped in order tells last."""
 
 DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strategies")
 """Rooms whose code makes decisions, plans and effects."""
@@ -166,6 +170,22 @@ def _restore(
                 "start the version that wrote it"
             ) from error
     return after
+
+
+def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> RaiseAlert | None:
+    """Return what a person should hear where the engine before this one was not stopped.
+
+    `last` is the state it told last and when, in ns UTC; `live` counts orders without an end.
+    """
+    if last is None or last[0] == STOPPED:
+        return None
+    text = (
+        f"the engine before this one was ended without a stop: it told its state last at "
+        f"{log.iso(last[1])}, {last[0]}. Recovered: {found.records:,} records read, "
+        f"{found.orders_adopted:,} orders adopted; the venue is asked about "
+        f"{live:,} orders without an end"
+    )
+    return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
 
 
 def code_digest() -> str:

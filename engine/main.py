@@ -26,6 +26,7 @@ from engine.demo import PORT
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
+from engine.domain.settings import BotSettings
 from engine.errors import BrokenInvariant, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
@@ -35,19 +36,20 @@ from engine.live_first import first_settings
 from engine.live_house import House
 from engine.live_kill import KillWatch, block_signal
 from engine.live_life import Streams, close, trade
-from engine.live_start import HOUSE, Recovered, life_began, recover
+from engine.live_start import HOUSE, Recovered, life_began, recover, unstopped
 from engine.live_state import Projector, StateKeeper
 from engine.live_tape import TapeDeck
 from engine.live_tape_house import TapeHouse, TapeTeller
 from engine.live_venues import venues_of
 from engine.locks import locked
 from engine.tape import Tape
+from storage.alerts import raise_alert
 from storage.commands import CommandState, answer, unanswered
 from storage.database import connect_writer
 from storage.journal import last_seq, record_at
 from storage.latch import read_latch, set_latch
 from storage.lease import take_lease
-from storage.live import keep_found
+from storage.live import keep_found, last_told
 from storage.schema import check_schema
 from storage.settings import SettingsVersion
 from storage.users import ENGINE_ID
@@ -213,17 +215,20 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
     for one in house.settings.document.accounts.values():
         refusal = house.accounts.refusal(one)
         if refusal:
-            house.alert(RaiseAlert(severity=Severity.WARNING, kind="mode", text=refusal), now_ns)
+            alert = RaiseAlert(
+                severity=Severity.WARNING, kind="mode", text=refusal, account=AccountId(one.name)
+            )
+            house.alert(alert, now_ns)
     for name, settings in house.settings.document.bots.items():
         shell = house.shells.get(AccountId(settings.account))
         if shell is None:
             text = f"bot {name} trades at {settings.account}, which is not open: not started"
-            house.alert(RaiseAlert(severity=Severity.WARNING, kind="mode", text=text), now_ns)
+            house.alert(_about_bot("mode", text, name, settings), now_ns)
             continue
         seat = house.seats[name] = Seat(settings, shell)
         told = restored(seat, found.bots.get(name, Kept(state=BotState.IDLE)))
         if told:
-            house.alert(RaiseAlert(severity=Severity.WARNING, kind="learning", text=told), now_ns)
+            house.alert(_about_bot("learning", told, name, settings), now_ns)
         shell.desk.admit(seat.bot, now_ns)
         if seat.bot.state in (BotState.PAUSING, BotState.STOPPING):
             shell.desk.withdraw(seat.bot, now_ns)
@@ -232,11 +237,23 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
             seat.start(now_ns)
 
 
+def _about_bot(kind: str, text: str, name: str, settings: BotSettings) -> RaiseAlert:
+    return RaiseAlert(
+        severity=Severity.WARNING,
+        kind=kind,
+        text=text,
+        account=AccountId(settings.account),
+        bot=BotId(name),
+    )
+
+
 def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
     """Start blind: nothing is placed before every stream speaks and the venue was asked."""
     now_ns = house.clock.now_ns()
     shown = found.shown({key: shell.desk.executor for key, shell in house.shells.items()})
     house.state.write(lambda c: keep_found(c, house.engine_id, now_ns, shown))
+    live = sum(shown["orders_without_end"].values())
+    house.state.write(lambda c: _tell_unstopped(c, house.engine_id, found, live, now_ns))
     house.state.do(lambda c: _answer_cut(c, house.engine_id, now_ns))
     house.log.info("start.found", **shown)
     house.phase = "RECONCILING"
@@ -249,6 +266,14 @@ def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
         house.take_latch(latch)
     house.state.listen()
     return streams
+
+
+def _tell_unstopped(
+    connection: Any, engine_id: str, found: Recovered, live: int, now_ns: int
+) -> None:
+    alert = unstopped(last_told(connection, engine_id), found, live)
+    if alert is not None:
+        raise_alert(connection, engine_id, alert, None, now_ns)
 
 
 def _answer_cut(connection: Any, engine_id: str, now_ns: int) -> None:

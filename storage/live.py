@@ -1,4 +1,4 @@
-"""What a running engine writes of itself: heartbeat, bots, equity, instruments, alerts, proofs.
+"""What a running engine writes of itself: heartbeat, bots, equity, instruments, proofs.
 
 Every function works inside the caller's transaction; writing the same again changes nothing but its
 times. Orders, fills and positions are not here: they are projections of the journal.
@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.order_events import OrderReport
 from engine.errors import BadInput
@@ -143,6 +142,14 @@ def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat)
     )
 
 
+def last_told(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
+    """Return which state an engine told last and when, in ns UTC; None = it never ran."""
+    row: tuple[str, int] | None = connection.execute(
+        "SELECT state, heartbeat_ns FROM engine_state WHERE engine_id = ?", (engine_id,)
+    ).fetchone()
+    return row
+
+
 def put_bots(
     connection: sqlite3.Connection, engine_id: str, bots: tuple[BotSeen, ...], now_ns: int
 ) -> None:
@@ -219,42 +226,6 @@ def put_payout(
         "WHERE engine_id = ? AND id = ?",
         (payout_yes_micro, now_ns, engine_id, instrument),
     )
-
-
-def raise_alert(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    alert: RaiseAlert,
-    mode: Mode | None,
-    at_ns: int,
-) -> None:
-    """Add an alert, or count it on one of its kind and place that nobody has seen yet."""
-    place = (alert.account, alert.bot, alert.instrument)
-    counted = connection.execute(
-        "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ? "
-        "WHERE engine_id = ? AND kind = ? AND acked_ns IS NULL "
-        "AND account IS ? AND bot IS ? AND instrument IS ?",
-        (at_ns, alert.text, alert.severity, engine_id, alert.kind, *place),
-    )
-    if counted.rowcount:
-        return
-    connection.execute(
-        "INSERT INTO alerts (engine_id, mode, account, bot, instrument, severity, kind, text, "
-        "count, first_ns, last_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
-        (engine_id, mode, *place, alert.severity, alert.kind, alert.text, at_ns, at_ns),
-    )
-
-
-def see_alert(
-    connection: sqlite3.Connection, engine_id: str, alert: int, who: str, now_ns: int
-) -> bool:
-    """Mark an alert as seen; False = there is none of this number."""
-    seen = connection.execute(
-        "UPDATE alerts SET acked_by = coalesce(acked_by, ?), acked_ns = coalesce(acked_ns, ?) "
-        "WHERE engine_id = ? AND id = ?",
-        (who, now_ns, engine_id, alert),
-    )
-    return seen.rowcount > 0
 
 
 def keep_receipt(

@@ -41,6 +41,8 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
     connection = sqlite3.connect(programs.state)
     found = latest_found(connection, ENGINE_ID)
+    told = "SELECT count FROM alerts WHERE kind = 'ended_without_stop'"
+    assert connection.execute(told).fetchall() == [(1,)]
     connection.close()
     assert found is not None
     assert found["bots"] == {BOT: "starting"}

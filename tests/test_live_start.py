@@ -36,7 +36,7 @@ from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.executor.executor import Executor
 from engine.journal import JournalWriter
 from engine.live_bots import Kept
-from engine.live_start import BOTS, HOUSE, executor_of, recover
+from engine.live_start import BOTS, HOUSE, STOPPED, Recovered, executor_of, recover, unstopped
 from engine.risk.breakers import Breakers
 from engine.risk.reasons import DenyReason
 from storage.lease import take_lease
@@ -87,6 +87,17 @@ def written(path: Path, snapshot_after: int | None = None) -> None:
 
 def test_no_journal_is_an_empty_past(tmp_path: Path) -> None:
     assert recover(tmp_path / "journal.db", {DEMO: fresh()}).records == 0
+
+
+def test_an_engine_that_was_not_stopped_is_told_of_with_what_was_recovered() -> None:
+    found = Recovered(records=1_234, orders_adopted=7)
+    assert unstopped(None, found, 0) is None
+    assert unstopped((STOPPED, 5), found, 0) is None
+    alert = unstopped(("RUNNING", 1_795_132_800_000_000_000), found, 2)
+    assert alert is not None
+    assert alert.kind == "ended_without_stop"
+    for said in ("2026-11-20T00:00:00.000000Z, RUNNING", "1,234 records", "7 orders adopted"):
+        assert said in alert.text
 
 
 def test_tail_alone_gives_orders_cash_and_bots(tmp_path: Path) -> None:

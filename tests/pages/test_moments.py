@@ -22,9 +22,9 @@ from engine.domain.jobs import IncidentJob, arguments_of
 from engine.lab.incident.moment import read_at
 from pages.parts import moments
 from pages.parts.data import forget
+from storage.alerts import raise_alert
 from storage.database import reading, writing
 from storage.jobs import JobState, claim, finish, queue
-from storage.live import raise_alert
 from storage.users import ENGINE_ID
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"

@@ -17,6 +17,7 @@ from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
 from pages.parts import names
+from storage.alerts import raise_alert
 from storage.database import reading, transaction, writing
 from storage.live import (
     AccountProof,
@@ -27,7 +28,6 @@ from storage.live import (
     put_bots,
     put_engine,
     put_instrument,
-    raise_alert,
 )
 from storage.projection import register_account
 from storage.settings import latest, save

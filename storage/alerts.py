@@ -1,0 +1,74 @@
+"""Alerts: raised once per kind and subject, counted while nobody has seen them.
+
+The subject of an alert is the place it names, account, bot, instrument, and what its text says but
+for numbers and identities: order 7 and order 9 refused alike are one alert told twice, two
+sentences are two alerts. An alert that names no place is about exactly what its text says.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+from engine.domain.effects import RaiseAlert
+from engine.domain.instruments import Mode
+
+UNSEEN_MAX = 25
+"""Most unseen alerts of one kind and place; more of them are counted on the latest."""
+
+_NUMBERED = re.compile(r"\S*\d\S*")
+
+
+def wording(text: str) -> str:
+    """Return a text without the words that hold a digit: what two repeats have in common."""
+    return _NUMBERED.sub("#", text)
+
+
+def raise_alert(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    alert: RaiseAlert,
+    mode: Mode | None,
+    at_ns: int,
+) -> None:
+    """Add an alert, or count it on the one of its kind and subject that nobody has seen yet."""
+    place = (alert.account, alert.bot, alert.instrument)
+    unseen = connection.execute(
+        "SELECT id, text FROM alerts WHERE engine_id = ? AND kind = ? AND acked_ns IS NULL "
+        "AND account IS ? AND bot IS ? AND instrument IS ? ORDER BY last_ns DESC, id DESC LIMIT ?",
+        (engine_id, alert.kind, *place, UNSEEN_MAX),
+    ).fetchall()
+    same = _same(alert, unseen)
+    if same is not None:
+        connection.execute(
+            "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ? WHERE id = ?",
+            (at_ns, alert.text, alert.severity, same),
+        )
+        return
+    connection.execute(
+        "INSERT INTO alerts (engine_id, mode, account, bot, instrument, severity, kind, text, "
+        "count, first_ns, last_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        (engine_id, mode, *place, alert.severity, alert.kind, alert.text, at_ns, at_ns),
+    )
+
+
+def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:
+    """Return which of the unseen alerts of its kind and place an alert repeats."""
+    placed = any((alert.account, alert.bot, alert.instrument))
+    told = wording(alert.text)
+    for number, text in unseen:
+        if text == alert.text or (placed and wording(text) == told):
+            return number
+    return unseen[0][0] if len(unseen) == UNSEEN_MAX else None
+
+
+def see_alert(
+    connection: sqlite3.Connection, engine_id: str, alert: int, who: str, now_ns: int
+) -> bool:
+    """Mark an alert as seen; False = there is none of this number."""
+    seen = connection.execute(
+        "UPDATE alerts SET acked_by = coalesce(acked_by, ?), acked_ns = coalesce(acked_ns, ?) "
+        "WHERE engine_id = ? AND id = ?",
+        (who, now_ns, engine_id, alert),
+    )
+    return seen.rowcount > 0
