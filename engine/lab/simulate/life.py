@@ -72,6 +72,7 @@ class Life:
         self.beating = True
         self.missed = 0
         self.funded = False
+        self.halted = False
         self._jumped = False
         self._snapshot_seq = len(disk.rows)
         self._disk = disk
@@ -211,6 +212,7 @@ class Life:
 
     def halt(self, world_ns: int) -> None:
         """Stop for good: cancel everything and prove it."""
+        self.halted = True
         now_ns = self.now_ns(world_ns)
         for bot in self.desk.bots:
             bot.state = BotState.STOPPING

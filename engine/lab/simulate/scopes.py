@@ -33,6 +33,8 @@ class Scopes:
         self._life: Life | None = None
         self._ending: ScopedEnding | None = None
         self._release_ns = 0
+        self._released_seq: int | None = None
+        """The record of the release; a life that dies before it is durable may be asked again."""
 
     def kill(self, life: Life, random: Random) -> None:
         """KILL a part, unless another one is under way."""
@@ -55,6 +57,7 @@ class Scopes:
             station.now(),
         )
         self._look(life)
+        self._released_seq = None
         self._release_ns = station.now() + random.randint(1, 20) * S
         station.later(station.now() + S, self._second)
 
@@ -70,6 +73,9 @@ class Scopes:
         station, life = self._station, self._station.life
         if self._part is None:
             return
+        if self._released_seq is not None and station.disk.durable >= self._released_seq:
+            self._part = None
+            return
         if life is not None and not life.frozen and not life.dead:
             station.within(life, lambda: self._watch(life, self._part or Part()))
         station.later(station.now() + S, self._second)
@@ -77,17 +83,21 @@ class Scopes:
     def _watch(self, life: Life, part: Part) -> None:
         now_ns = self._station.now()
         if life is not self._life:
+            self._released_seq = None
             if all(hold.place != part for hold in life.executor.holds):
                 self._part = None  # the latch had not reached the disk: nobody was told of it
                 return
             self._look(life)
             life.desk.prove(part.bot or part.instrument, life.now_ns(now_ns))
         ending = self._ending
-        if ending is None or ending.proof(life.now_ns(now_ns)).missing:
+        if (
+            self._released_seq is not None
+            or ending is None
+            or ending.proof(life.now_ns(now_ns)).missing
+        ):
             return
         self._judge(part)
         if now_ns >= self._release_ns:
-            self._part = None
             life.tell(
                 ScopeReleased(
                     account=self._station.account,
@@ -98,6 +108,7 @@ class Scopes:
                 ),
                 now_ns,
             )
+            self._released_seq = len(self._station.disk.rows)
 
     def _judge(self, part: Part) -> None:
         """See that a proof is true: nothing of the part rests at the exchange or flies there."""

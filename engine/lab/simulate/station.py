@@ -136,7 +136,8 @@ class Station:
             self.speak("invariant", f"{type(error).__name__}: {error}")
 
     def _bots(self) -> list[Bot]:
-        state = BotState.PAUSED if self.latch_file else BotState.RUNNING
+        stays = self.latch_file or self.seen.halted
+        state = BotState.PAUSED if stays else BotState.RUNNING
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
         fence = self.disk.fence
 
@@ -206,6 +207,8 @@ class Station:
         if life.dead:
             return
         self.within(life, lambda: life.second(self.now(), self.snapshot_every))
+        if self.seen.halted and life is self.life and not life.halted:
+            self.within(life, lambda: self._halt(life))
         self.lives.watch(life, self.now(), self.speak)
         if self.latch_file and self.lives.proven and life is self.life and self.faults.on:
             self._release(life)
@@ -274,8 +277,12 @@ class Station:
         self.lives.judge_awake(life, self.speak)
         self.seen.halted = "the simulation ends"
         self.seen.wishes.clear()
-        self.within(life, lambda: life.halt(self.now()))
+        self.within(life, lambda: self._halt(life))
+
+    def _halt(self, life: Life) -> None:
+        """Begin the proof of the stop; who dies of it has a successor, which is asked again."""
         self.lives.proving(life, self.now())
+        life.halt(self.now())
         self.lives.judge_proof(life, self.now(), self.speak)
 
     def at_rest(self) -> bool:
