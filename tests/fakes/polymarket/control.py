@@ -67,8 +67,20 @@ async def overview(request: web.Request) -> web.Response:
             "faults": [msgspec.to_builtins(fault) for fault in venue.faults.standing],
             "hits": venue.faults.hits,
             "lapsed": venue.beats.lapsed,
+            "settled": {state.value: count for state, count in venue.exchange.worker.ends.items()},
+            "settling": _settling(venue),
             "batches": venue.market_voice.batches,
         }
+    )
+
+
+def _settling(venue: Venue) -> int:
+    """Count the customers' fills whose end is still to come."""
+    worker = venue.exchange.worker
+    return sum(
+        fill.customer in worker.customers
+        for transaction in worker.pending.values()
+        for fill in transaction.fills
     )
 
 
@@ -262,10 +274,15 @@ def _wallet(venue: Venue, account: AccountId) -> dict[str, Any]:
 
 @routes.post("/__fake__/settle")
 async def settle(request: web.Request) -> web.Response:
-    """Force the ends of the next transactions: `next` = CONFIRMED, RETRYING or FAILED, in turn."""
+    """Force the ends of the next transactions: `next` = CONFIRMED, RETRYING or FAILED, in turn.
+
+    `customers` = of the next ones with a fill of somebody who trades through the front.
+    """
     venue, given = await _given(request)
-    venue.settle_next([str(state) for state in given.get("next", [])])
-    return answer({"forced": venue.exchange.worker.forced})
+    customers = bool(given.get("customers", False))
+    venue.settle_next([str(state) for state in given.get("next", [])], customers=customers)
+    worker = venue.exchange.worker
+    return answer({"forced": worker.forced_customers if customers else worker.forced})
 
 
 @routes.post("/__fake__/people")

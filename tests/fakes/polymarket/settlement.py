@@ -6,7 +6,8 @@ FAILED); here its transactions become trade rows with ids, hashes and times.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Container
 from hashlib import sha256
 from random import Random
 from uuid import UUID
@@ -68,7 +69,17 @@ class TradeOpened(Event, frozen=True, kw_only=True):
 class SettlementWorker(Settlement):
     """The demo exchange's worker, with an ear for every transaction."""
 
-    __slots__ = ("_outbox", "_seed", "_settings", "by_fill", "tape", "trades")
+    __slots__ = (
+        "_outbox",
+        "_seed",
+        "_settings",
+        "by_fill",
+        "customers",
+        "ends",
+        "forced_customers",
+        "tape",
+        "trades",
+    )
 
     def __init__(self, settings: Settings, rng: Random, timeline: Timeline, outbox: Outbox) -> None:
         super().__init__(_rules(settings), rng, timeline)
@@ -77,6 +88,12 @@ class SettlementWorker(Settlement):
         self._seed = settings.seed
         self.trades: OrderedDict[str, Trade] = OrderedDict()
         self.by_fill: dict[FillId, Trade] = {}
+        self.customers: Container[str] = ()
+        """Wallets of those who trade through the front; everybody else is the crowd."""
+        self.forced_customers: list[FillState] = []
+        """Ends of the customers' next transactions: in a busy crowd `forced` hardly meets one."""
+        self.ends: Counter[FillState] = Counter()
+        """How many fills of customers ended how."""
 
     def reread(self) -> None:
         """Take changed latencies and chances."""
@@ -84,6 +101,8 @@ class SettlementWorker(Settlement):
 
     def open(self, number: int, fills: list[Fill], *, watched: bool) -> None:
         """Begin to settle, and make the trade rows."""
+        if self.forced_customers and any(fill.customer in self.customers for fill in fills):
+            self.forced.insert(0, self.forced_customers.pop(0))
         super().open(number, fills, watched=watched)
         trades = [
             self._trade(number, bucket, pairs, watched=watched)
@@ -101,6 +120,8 @@ class SettlementWorker(Settlement):
     def step(self, number: int) -> tuple[Transaction, FillState]:
         """Move a transaction on, and its trades with it."""
         transaction, state = super().step(number)
+        if not transaction.path:
+            self.ends[state] += sum(fill.customer in self.customers for fill in transaction.fills)
         for fill in transaction.fills[::2]:
             trade = self.by_fill.get(fill.id)
             if trade is not None:

@@ -57,6 +57,9 @@ class Storm:
         if not self.running:
             return
         self._plan()
+        worker = self._venue.exchange.worker
+        if not worker.forced_customers:  # at every strike some of the customers' own go wrong
+            worker.forced_customers += [FillState.FAILED, FillState.RETRYING]
         if not self._left:
             self._left = sorted([*SCRIPTS, *self._others()])
             self._rng.shuffle(self._left)

@@ -43,6 +43,7 @@ class Venue:
         self.exchange = VenueExchange(settings, clock.now_ns())
         self.auth = Auth(settings, clock)
         self.ledger = VenueLedger(self.exchange, settings)
+        self.exchange.worker.customers = self.ledger.signers
         self.beats = Heartbeats(self.exchange, settings)
         self.limits = Limits(settings)
         self.games = GameStarts(self.exchange)
@@ -217,9 +218,11 @@ class Venue:
                 found.append(f"{account}: reserves {wallet.reserved}, its orders need {needed}")
         return found
 
-    def settle_next(self, states: list[str]) -> None:
-        """Force the ends of the next transactions, by name."""
+    def settle_next(self, states: list[str], *, customers: bool = False) -> None:
+        """Force the ends of the next transactions, or of the customers' own, by name."""
+        worker = self.exchange.worker
+        forced = worker.forced_customers if customers else worker.forced
         try:
-            self.exchange.worker.forced += [FillState(state.lower()) for state in states]
+            forced += [FillState(state.lower()) for state in states]
         except ValueError as error:
             raise BadInput(str(error)) from error
