@@ -36,6 +36,7 @@ class PaperShell(Shell):
         self.paper = paper
         self.door = door
         self._paper_handle: asyncio.TimerHandle | None = None
+        self._paper_due_ns = 0
         door.knocked = self._knocked
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
@@ -76,14 +77,21 @@ class PaperShell(Shell):
         self._arm_paper()
 
     def _arm_paper(self) -> None:
+        due_ns = self.paper.due_ns
         if self._paper_handle is not None:
+            if due_ns == self._paper_due_ns:
+                return
             self._paper_handle.cancel()
             self._paper_handle = None
-        due_ns = self.paper.due_ns
         if due_ns is not None and not self._closed:
             wait_s = max(0, due_ns - self._clock.now_ns()) / 1e9
             loop = asyncio.get_running_loop()
-            self._paper_handle = loop.call_later(wait_s, self._advance_paper)
+            self._paper_due_ns = due_ns
+            self._paper_handle = loop.call_later(wait_s, self._paper_due)
+
+    def _paper_due(self) -> None:
+        self._paper_handle = None
+        self._advance_paper()
 
     def _advance_paper(self) -> None:
         now_ns = self._clock.now_ns()

@@ -15,12 +15,14 @@ import msgspec
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import (
+    BookChanged,
     Event,
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
     ReferencePriced,
     StrikeProven,
+    TradePrinted,
 )
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import PitbossError
@@ -44,6 +46,9 @@ LOOK_S = 0.5
 
 ALERT_NS = 5 * 1_000_000_000
 """How long something wanted may be missing before a person is told."""
+
+FLEETING = frozenset({BookChanged, TradePrinted})
+"""What comes thousands of times a second: it lasts nowhere, and neither begins nor ends a gap."""
 
 LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven})
 
@@ -197,16 +202,21 @@ class Hub:
     def _tell(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
         self._house.meter.events(len(events))
-        told: dict[Hearer, list[Event]] = {}
+        if len(events) == 1 and type(events[0]) in FLEETING:
+            told = tuple(events)  # one for all: a desk that hears the same as the last one says so
+            for hearer in self._routes.hearers(events[0].instrument):  # type: ignore[attr-defined]
+                hearer.market(told, now_ns)
+            return
+        theirs: dict[Hearer, list[Event]] = {}
         for event in events:
             kind = type(event)
             if kind in LASTING and not self._last(event, now_ns):
                 continue
             self._gaps.hear(event, now_ns)
-            for shell in self._routes.hearers(_name(event)):
-                told.setdefault(shell, []).append(event)
-        for shell, theirs in told.items():
-            shell.market(theirs, now_ns)
+            for hearer in self._routes.hearers(_name(event)):
+                theirs.setdefault(hearer, []).append(event)
+        for hearer, heard in theirs.items():
+            hearer.market(heard, now_ns)
 
     def _last(self, event: Event, now_ns: int) -> bool:
         """Journal what lasts, once; False = nobody here wants to hear of it."""
@@ -274,9 +284,7 @@ class Hub:
         heard_ns = self.channel.heard_ns
         return {
             "last_word_ms": (now_ns - heard_ns) / 1e6 if heard_ns else None,
-            "markets": len(self.channel.watched),
-            "sockets": len(self.channel.shards),
-            "frames": sum(shard.socket.frames for shard in self.channel.shards),
+            **self.channel.traffic(),
             "trouble": self.channel.trouble() or self.channel.reason,
             "hash_checked": self.counts.hash_checked,
             "hash_mismatched": self.counts.hash_mismatched,

@@ -107,8 +107,12 @@ class Shell:
         self.desk.hears(told, now_ns)
         for event in told:
             woke |= market(event, now_ns)
-        if woke:
+        if not woke:
+            return
+        if self.desk.due_ns <= now_ns or not self.desk.executor.at_rest(now_ns):
             self.settle(now_ns)
+        else:
+            self._arm()  # whoever woke looks again later: a turn now would find nothing to do
 
     def mark(self, now_ns: int) -> None:
         """Answer the markouts that came due, before the market of this moment is told."""

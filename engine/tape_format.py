@@ -79,9 +79,13 @@ def segments(folder: Path) -> list[Path]:
 def block_bytes(first: int, entries: Sequence[Queued]) -> bytes:
     """Return entries as one block."""
     parts: list[bytes] = []
+    heads: dict[str, bytes] = {}
     for kind, at_ns, payload in entries:
-        name = kind.encode()
-        parts += (bytes((len(name),)), name, _AT.pack(at_ns, len(payload)), payload)
+        head = heads.get(kind)
+        if head is None:
+            name = kind.encode()
+            head = heads[kind] = bytes((len(name),)) + name
+        parts += (head, _AT.pack(at_ns, len(payload)), payload)
     data = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(parts))
     first_ns, last_ns = entries[0][1], entries[-1][1]
     checksum = crc32(data, crc32(_SUMMED.pack(len(data), first, len(entries), first_ns, last_ns)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from engine.domain.events import (
@@ -16,9 +18,10 @@ from engine.domain.events import (
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket.frames import BookMessage, PriceChange, PriceChangeMessage
-from engine.feeds.polymarket.market_book import Batch, MarketBook, TokenBook
+from engine.feeds.polymarket.market_book import Batch, MarketBook
 from engine.feeds.polymarket.metadata import tick_units
-from engine.feeds.polymarket.numbers import units
+from engine.feeds.polymarket.numbers import SIZE_DECIMALS, units
+from engine.feeds.polymarket.token_book import TokenBook
 
 FEED = "polymarket"
 
@@ -46,11 +49,11 @@ class BookKeeper:
         same = token.loaded and stamp_ns == token.stamp_ns and message.hash == token.hash
         teller = market.teller() is token
         try:
-            sides = market.take(token, message)
+            taken = market.take(token, message)
         except BadFrame as error:
             return self.distrust(market, error.kind)
-        self._count(sides is not None)
-        if sides is None:
+        self._count(taken)
+        if not taken:
             if teller:
                 return self.distrust(market, "hash mismatch")
             counts.anomaly("hash mismatch")
@@ -78,24 +81,26 @@ class BookKeeper:
 
     def change(self, market: MarketBook, message: PriceChangeMessage, now_ns: int) -> list[Event]:
         """Take a part of a batch. `market.batch` stays where more is to come. Raises BadFrame."""
-        stamp_ns = stamp_of(message.timestamp)
+        timestamp, entries = message.timestamp, message.price_changes
+        stamp_ns = stamp_of(timestamp)
         events: list[Event] = []
         batch = market.batch
-        if batch is not None and not batch.belongs(message.timestamp, message.price_changes):
+        if batch is not None and not batch.belongs(timestamp, entries):
             events += self.judge(market)
             batch = None
         if batch is None:
-            batch = Batch(message.timestamp, stamp_ns, now_ns + BATCH_NS)
+            batch = Batch(timestamp, stamp_ns, now_ns + BATCH_NS)
         try:
-            for entry in message.price_changes:
-                self._apply(market, batch, entry)
+            self._apply(market, batch, entries)
         except BadFrame as error:
             market.batch = None
             return events + self.distrust(market, error.kind)
         if not batch.hashes:
             return events
+        if market.batch_matches(batch):
+            return events + self._complete(market, batch)
         market.batch = batch
-        return events + self.try_complete(market)
+        return events
 
     def try_complete(self, market: MarketBook) -> list[Event]:
         """Tell the open batch if its hashes match by now."""
@@ -104,23 +109,29 @@ class BookKeeper:
             return []
         return self._complete(market, batch)
 
-    def _apply(self, market: MarketBook, batch: Batch, entry: PriceChange) -> None:
-        """Apply one level to its token's book. Raises BadFrame."""
-        token = market.tokens.get(entry.asset_id)
-        if token is None:
-            raise BadFrame("token of another market")
-        if not token.loaded:
-            self.counts.anomaly("change before the first book")
-            return
-        if batch.stamp_ns < token.stamp_ns:
-            self.counts.out_of_order += 1
-            return
-        side, price, size = token.change(entry)
-        token.stamp_ns, token.hash = batch.stamp_ns, ""
-        batch.hashes[entry.asset_id] = entry.hash
-        batch.entries.append(entry)
-        if token is market.teller():
-            batch.changes[side, price] = size
+    def _apply(self, market: MarketBook, batch: Batch, entries: list[PriceChange]) -> None:
+        """Apply levels to their tokens' books. Raises BadFrame; what stood before it stays."""
+        tokens, stamp_ns, teller = market.tokens, batch.stamp_ns, market.teller()
+        text, size = "", 0
+        for entry in entries:
+            token = tokens.get(entry.asset_id)
+            if token is None:
+                raise BadFrame("token of another market")
+            if not token.loaded:
+                self.counts.anomaly("change before the first book")
+                continue
+            if stamp_ns < token.stamp_ns:
+                self.counts.out_of_order += 1
+                continue
+            if entry.size != text:  # both tokens tell the same level
+                text = entry.size
+                size = units(text, SIZE_DECIMALS, "size")
+            side, price, _ = token.change(entry, size)
+            token.stamp_ns, token.hash = stamp_ns, ""
+            batch.hashes[entry.asset_id] = entry.hash
+            batch.entries.append(entry)
+            if token is teller:
+                batch.changes[side, price] = size
 
     def judge(self, market: MarketBook) -> list[Event]:
         """End a batch whose hashes did not match: an unseen trade explains it, or it is torn."""
@@ -140,12 +151,12 @@ class BookKeeper:
     def _complete(self, market: MarketBook, batch: Batch) -> list[Event]:
         """Tell a proven batch as one change; or the whole book, where it had been distrusted."""
         market.batch = None
-        counts = self.counts
+        counts, tokens = self.counts, market.tokens
         counts.hash_checked += len(batch.entries)
         counts.hash_matched += len(batch.entries)
         counts.batches_complete += 1
-        for token, expected in market.members(batch):
-            token.hash = expected
+        for asset_id, expected in batch.hashes.items():
+            tokens[asset_id].hash = expected
         self._compare(market, batch)
         if market.teller().crossed:
             return self.distrust(market, "crossed book")
@@ -153,7 +164,7 @@ class BookKeeper:
             return []
         if not market.trusted:
             return self._tell_whole(market, batch.stamp_ns)
-        changes = tuple((side, price, size) for (side, price), size in batch.changes.items())
+        changes = tuple([(side, price, size) for (side, price), size in batch.changes.items()])
         return [
             BookChanged(
                 instrument=market.instrument.id, changes=changes, exchange_ns=batch.stamp_ns
@@ -162,14 +173,15 @@ class BookKeeper:
 
     def _compare(self, market: MarketBook, batch: Batch) -> None:
         """Compare our tops with the ones the venue advertised for the end of the batch."""
+        counts, tokens = self.counts, market.tokens
         for entry in batch.entries:
             if entry.best_bid is None and entry.best_ask is None:
                 continue
-            self.counts.advertised_checked += 1
-            if market.tokens[entry.asset_id].tops_match(entry):
-                self.counts.advertised_matched += 1
+            counts.advertised_checked += 1
+            if tokens[entry.asset_id].tops_match(entry):
+                counts.advertised_matched += 1
             else:
-                self.counts.anomaly("advertised top differs")
+                counts.anomaly("advertised top differs")
 
     def _overtake(self, market: MarketBook, token: TokenBook) -> list[Event]:
         """End the open batch for a token that was told whole; the other may be complete by now."""
@@ -216,6 +228,10 @@ class BookKeeper:
         return [InstrumentListed(instrument=market.instrument)]
 
 
+@lru_cache(maxsize=256)
 def stamp_of(text: str) -> int:
-    """Return a message's time in ns; the channel writes milliseconds. Raises BadFrame."""
+    """Return a message's time in ns; the channel writes milliseconds. Raises BadFrame.
+
+    Remembers the latest: the messages of one moment share its text.
+    """
     return units(text, 0, "timestamp") * 1_000_000

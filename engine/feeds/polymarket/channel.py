@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from engine.domain.events import BookChanged, BookProven, BookReplaced, Event
 from engine.domain.instruments import InstrumentId
@@ -118,6 +119,17 @@ class MarketChannel:
     def trouble(self) -> str:
         """Return why nothing is heard on some socket, or empty."""
         return next((shard.why for shard in self.shards if shard.why), "")
+
+    def traffic(self) -> dict[str, Any]:
+        """Return what comes over the sockets; how late it was, since the last call."""
+        sockets = [shard.socket for shard in self.shards]
+        return {
+            "markets": len(self._place),
+            "sockets": len(sockets),
+            "frames": sum(socket.frames for socket in sockets),
+            "waiting": sum(socket.waiting for socket in sockets),
+            "lags": [socket.lags.take() for socket in sockets],
+        }
 
     def _new_shard(self) -> Shard:
         self._numbers += 1

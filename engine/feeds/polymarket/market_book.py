@@ -12,101 +12,19 @@ from engine.domain.instruments import Instrument, Side
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.book_hash import (
     GRID,
-    Sides,
+    Texts,
     completes,
     end_of,
     ends,
     find,
-    head_of,
     price_text,
+    proves,
     stem,
     touches,
 )
 from engine.feeds.polymarket.frames import BookMessage, PriceChange, compact
-from engine.feeds.polymarket.level_map import LevelMap, price_units
-from engine.feeds.polymarket.numbers import ONE, SIZE_DECIMALS, units
-from engine.feeds.polymarket.side_book import SideBook
-
-Change = tuple[Side, int, int]
-"""(side, price, new size) in YES-space."""
-
-
-class TokenBook:
-    """One token's book in the venue's own bytes; what it tells is in YES-space."""
-
-    __slots__ = ("asks", "asset_id", "bids", "hash", "head", "loaded", "mirrored", "stamp_ns")
-
-    def __init__(self, condition: str, asset_id: str, levels: LevelMap, *, mirrored: bool) -> None:
-        self.asset_id = asset_id
-        self.mirrored = mirrored
-        self.head = head_of(condition, asset_id)
-        self.bids = SideBook(levels, rising=not mirrored)
-        self.asks = SideBook(levels, rising=mirrored)
-        self.loaded = False
-        self.stamp_ns = 0
-        """The venue's stamp of the newest content."""
-        self.hash = ""
-
-    def load(self, bids: bytes, asks: bytes) -> Sides:
-        """Take a full book. Raises BadFrame; the token is then not loaded."""
-        self.loaded = False
-        own_bids, own_asks = self.bids.load(bids), self.asks.load(asks)
-        sides = (own_asks, own_bids) if self.mirrored else (own_bids, own_asks)
-        if sides[0] and sides[1] and sides[0][-1][0] >= sides[1][-1][0]:
-            raise BadFrame("crossed book")
-        self.loaded = True
-        return sides
-
-    def change(self, entry: PriceChange) -> Change:
-        """Apply one level and give it in YES-space. Raises BadFrame."""
-        if entry.side not in {"BUY", "SELL"}:
-            raise BadFrame("unknown side", entry.side)
-        price = price_units(entry.price)
-        size = units(entry.size, SIZE_DECIMALS, "size")
-        if self.mirrored:
-            price = ONE - price
-        own = self.bids if entry.side == "BUY" else self.asks
-        part = f'"price":"{entry.price}","size":"{entry.size}"'.encode()
-        own.change(part, price, gone=size == 0)
-        buys = (entry.side == "BUY") is not self.mirrored
-        return (Side.BUY if buys else Side.SELL), price, size
-
-    def sides(self) -> Sides:
-        """Return the book as it is now."""
-        bids, asks = self.bids.levels(), self.asks.levels()
-        return (asks, bids) if self.mirrored else (bids, asks)
-
-    @property
-    def crossed(self) -> bool:
-        """Return whether the best bid is at or above the best ask."""
-        bid, ask = self.bids.best, self.asks.best
-        if bid is None or ask is None:
-            return False
-        return bid <= ask if self.mirrored else bid >= ask
-
-    def tops_match(self, entry: PriceChange) -> bool:
-        """Return whether the venue's advertised best bid and ask are ours."""
-        return self._is(entry.best_bid, self.bids.best, "0") and self._is(
-            entry.best_ask, self.asks.best, "1"
-        )
-
-    def _is(self, advertised: str | None, best: int | None, nothing: str) -> bool:
-        """Compare one top; an empty side is advertised as 0 or 1, or not at all."""
-        if best is None:
-            return advertised in {None, "", "0", nothing}
-        try:
-            price = price_units(advertised or "")
-        except BadFrame:
-            return False
-        return (ONE - price if self.mirrored else price) == best
-
-    def forget(self) -> None:
-        """Drop the content; a snapshot must come."""
-        self.loaded = False
-        self.stamp_ns = 0
-        self.hash = ""
-        self.bids.forget()
-        self.asks.forget()
+from engine.feeds.polymarket.level_map import LevelMap
+from engine.feeds.polymarket.token_book import TokenBook
 
 
 class Batch:
@@ -128,10 +46,10 @@ class Batch:
 
     def belongs(self, timestamp: str, entries: list[PriceChange]) -> bool:
         """Return whether a further frame is of this batch."""
+        if timestamp != self.timestamp:
+            return False
         hashes = self.hashes
-        return timestamp == self.timestamp and all(
-            hashes.get(entry.asset_id, entry.hash) == entry.hash for entry in entries
-        )
+        return all(hashes.get(entry.asset_id, entry.hash) == entry.hash for entry in entries)
 
 
 class MarketBook:
@@ -197,35 +115,50 @@ class MarketBook:
         root = stem(token.head, message.timestamp, compact(message.bids), compact(message.asks))
         return completes(root, message.hash, self._end(message, message.last_trade_price))
 
-    def take(self, token: TokenBook, message: BookMessage) -> Sides | None:
-        """Take a full book over. None = its hash cannot be completed. Raises BadFrame.
+    def take(self, token: TokenBook, message: BookMessage) -> bool:
+        """Take a full book over. False = its hash cannot be completed. Raises BadFrame.
 
         Where the message leaves out the last trade price, the one that completes the hash is
         proven by it; the known one and the touches are tried first.
         """
+        sides_text = compact(message.bids), compact(message.asks)
         leaves_out = message.last_trade_price is None
-        before = token.sides() if leaves_out and token.loaded else ((), ())
-        sides = token.load(compact(message.bids), compact(message.asks))
-        proven = self.states_its_hash(token, message)
+        proven: bool | None = leaves_out and self._known_proves(token, message, sides_text)
+        before = token.sides() if leaves_out and not proven and token.loaded else ((), ())
+        token.load(*sides_text)
+        if not proven:
+            proven = self.states_its_hash(token, message)
         if proven is None:
             proven = self._find_last(
-                token, message.timestamp, message.hash, touches(before, sides), message
+                token, message.timestamp, message.hash, touches(before, token.sides()), message
             )
         if not proven:
             token.loaded = False
-            return None
+            return False
         self.tick = message.tick_size or self.tick
         self.min_order_size = message.min_order_size or self.min_order_size
         self.neg_risk = self.neg_risk if message.neg_risk is None else message.neg_risk
         self.last = self.last if message.last_trade_price is None else message.last_trade_price
-        return sides
+        return True
+
+    def _known_proves(self, token: TokenBook, message: BookMessage, sides: Texts) -> bool:
+        """Return whether the known last trade price completes the hash: it mostly does."""
+        if self.last is None:
+            return False
+        end = self._end(message, self.last)
+        return proves(token.head, message.timestamp, sides, end, message.hash)
 
     def batch_matches(self, batch: Batch) -> bool:
         """Return whether every token of the batch has the hash the venue says."""
-        return all(
-            self._matches(token, batch.timestamp, expected)
-            for token, expected in self.members(batch)
-        )
+        if self.last is None:
+            return False
+        end, timestamp, tokens = self._end(None, self.last), batch.timestamp, self.tokens
+        for asset_id, expected in batch.hashes.items():
+            token = tokens[asset_id]
+            sides = token.bids.text(), token.asks.text()
+            if not proves(token.head, timestamp, sides, end, expected):
+                return False
+        return True
 
     def members(self, batch: Batch) -> list[tuple[TokenBook, str]]:
         """Return the batch's tokens with their hashes."""
@@ -268,12 +201,6 @@ class MarketBook:
             return False
         self.last = price_text(price)
         return True
-
-    def _matches(self, token: TokenBook, timestamp: str, expected: str) -> bool:
-        if self.last is None:
-            return False
-        root = stem(token.head, timestamp, token.bids.text(), token.asks.text())
-        return completes(root, expected, self._end(None, self.last))
 
     def _end(self, message: BookMessage | None, last: str) -> bytes:
         """Return the end of the hashed text: what the message states, else what is known."""
