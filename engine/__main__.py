@@ -75,6 +75,10 @@ COMMANDS = {
         "place one small order far from the touch at a live account, cancel it and prove it is "
         "gone",
     ),
+    "quotes": Command(
+        "engine.quotes_command",
+        "let an account's quotes expire by themselves, as a second dead man's switch, or not",
+    ),
     "demo": Command(
         "engine.demo",
         "host the demo exchange; `calibrate` and `compare` measure it and paper trading",

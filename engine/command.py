@@ -10,6 +10,7 @@ import argparse
 import getpass
 import json
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -55,20 +56,26 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
-        left = leave(
-            connection,
-            engine_id=ENGINE_ID,
-            id=uuid.uuid4().hex,
-            command=command,  # type: ignore[arg-type]
-            who=f"cli:{getpass.getuser()}",
-            now_ns=WallClock().now_ns(),
-        )
-        until = time.monotonic() + args.wait
-        while left.state not in ENDS and time.monotonic() < until:
-            time.sleep(POLL_S)
-            left = find(connection, ENGINE_ID, left.id) or left
+        left = asked(connection, command, args.wait)  # type: ignore[arg-type]
     _tell(left, as_json=args.json)
     return 0 if left.state is CommandState.DONE else 1
+
+
+def asked(connection: sqlite3.Connection, command: AnyCommand, wait_s: float) -> LeftCommand:
+    """Leave a command and wait for its end; gives where it stands when the wait is over."""
+    left = leave(
+        connection,
+        engine_id=ENGINE_ID,
+        id=uuid.uuid4().hex,
+        command=command,
+        who=f"cli:{getpass.getuser()}",
+        now_ns=WallClock().now_ns(),
+    )
+    until = time.monotonic() + wait_s
+    while left.state not in ENDS and time.monotonic() < until:
+        time.sleep(POLL_S)
+        left = find(connection, ENGINE_ID, left.id) or left
+    return left
 
 
 def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:

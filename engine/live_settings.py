@@ -14,6 +14,7 @@ from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.live_bots import S, Seat
 from engine.live_house import House
+from engine.live_start import quote_life_ms
 from engine.strategies.registry import build
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
 
@@ -77,6 +78,9 @@ class Settings:
             for known, shell in house.shells.items():
                 if known == name:
                     shell.desk.limit(account.limits, now_ns)
+                    before = house.settings.document.accounts.get(name, account)
+                    if account.quote_life_s != before.quote_life_s:
+                        shell.desk.expire_quotes(quote_life_ms(account), now_ns)
         for name in [name for name in house.seats if name not in document.bots]:
             seat = house.seats.pop(name)
             seat.shell.desk.dismiss(seat.bot, now_ns)

@@ -90,9 +90,14 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
         currency=currency,
         ledger=Ledger(currency=currency),
         gate=gate,
-        settings=ExecutorSettings(fence=fence),
+        settings=ExecutorSettings(fence=fence, gtd_ms=quote_life_ms(settings)),
     )
     return executor, gate
+
+
+def quote_life_ms(settings: AccountSettings) -> int | None:
+    """Return after how long an account's quotes end by themselves; None = they do not."""
+    return None if settings.quote_life_s is None else 1_000 * settings.quote_life_s
 
 
 def currency_of(settings: AccountSettings) -> str:

@@ -10,7 +10,16 @@ from pydantic import ValidationError
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.parts import credentials, drafts, live_accounts, market_sync, panels, theme_script, zone
+from pages.parts import (
+    credentials,
+    drafts,
+    live_accounts,
+    market_sync,
+    panels,
+    quote_life,
+    theme_script,
+    zone,
+)
 from pages.parts.clock import now_ns
 from pages.parts.data import ask
 from pages.parts.home import config
@@ -86,6 +95,7 @@ def show_accounts() -> None:
     with st.expander("Add an account"):
         add_account(base)
     drafts.review("accounts")
+    quote_life.show()
 
 
 def say_modes() -> None:

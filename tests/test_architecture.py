@@ -193,6 +193,7 @@ ROOMS = {
     "engine.credentials_command": DRIVER,
     "engine.doctor": DRIVER,
     "engine.migrate": DRIVER,
+    "engine.quotes_command": DRIVER,
     "engine.status": DRIVER,
     "engine.selftest_command": DRIVER,
     "engine.selftest_market": DRIVER,

@@ -182,6 +182,11 @@ class RosterDesk(Desk):
         del now_ns
         self.executor.gate.apply(limits)
 
+    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
+        """Let resting orders end by themselves after so long; None = they do not."""
+        del now_ns
+        self.executor.expire_quotes(life_ms)
+
     def forget(self, instrument: InstrumentId, now_ns: int, *, held: bool) -> None:
         """Drop an instrument that is over; `held` True = also one that is held, with a last mark.
 

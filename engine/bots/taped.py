@@ -21,6 +21,7 @@ from engine.domain.inputs import (
     Began,
     CancelledByHand,
     Dismissed,
+    Expiring,
     Fired,
     Forgot,
     Halted,
@@ -183,6 +184,11 @@ class TapedDesk(RosterDesk):
         """Take other risk limits."""
         self._note(Limited(self._account, limits.model_dump_json().encode()), now_ns)
         super().limit(limits, now_ns)
+
+    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
+        """Let resting orders end by themselves after so long; None = they do not."""
+        self._note(Expiring(self._account, life_ms), now_ns)
+        super().expire_quotes(life_ms, now_ns)
 
     def forget(self, instrument: InstrumentId, now_ns: int, *, held: bool) -> None:
         """Drop an instrument that is over."""

@@ -174,6 +174,12 @@ class Limited(Input, frozen=True, tag=20):
     limits: bytes
 
 
+class Expiring(Input, frozen=True, tag=21):
+    """Quotes end by themselves after so many ms from now on; None = they do not."""
+
+    life_ms: int | None
+
+
 AnyInput = (
     LifeBegan
     | Opened
@@ -196,6 +202,7 @@ AnyInput = (
     | Forgot
     | Proving
     | Limited
+    | Expiring
 )
 
 pack_input = msgspec.msgpack.Encoder().encode

@@ -10,6 +10,10 @@ from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, percent_of
 
+QUOTE_LIFE_S_MIN = 240
+"""Polymarket refuses an expiry less than 180 s ahead (trading API, §5.1); an order also has its way
+to the venue before it, and the two clocks may differ."""
+
 
 class Settings(BaseModel):
     """Base: frozen, unknown keys refused, no NaN or infinity."""
@@ -121,6 +125,10 @@ class AccountSettings(Settings):
     mode: Mode
     currency: str = "USD"
     starting_cash: Annotated[float, Field(ge=0, description="paper and demo only")] = 1000.0
+    quote_life_s: Annotated[int, Field(ge=QUOTE_LIFE_S_MIN, le=86_400, description="s")] | None = (
+        None
+    )
+    """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled."""
     limits: RiskLimits = Field(default_factory=RiskLimits)
 
 

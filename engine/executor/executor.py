@@ -159,6 +159,7 @@ class Executor(Readings):
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
             self._markets.stale(now_ns, self._ages_ns_max()[0])
+            self._markets.ending(now_ns)
             self._house.age_mode(now_ns)
             self._house.equity_due = True
 
@@ -262,6 +263,10 @@ class Executor(Readings):
         self._mailbox.withdraw_all()
         self._house.cancel_all(now_ns)
         return self._outbox.take()
+
+    def expire_quotes(self, life_ms: int | None) -> None:
+        """Let resting orders end by themselves after a while, renewed before; None = not."""
+        self._planning.expire(life_ms)
 
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""

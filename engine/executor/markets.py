@@ -15,6 +15,7 @@ from engine.domain.events import (
     InstrumentResolved,
 )
 from engine.domain.instruments import InstrumentId
+from engine.executor.planner_renew import ends_soon
 from engine.executor.records import Post
 from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
@@ -108,6 +109,12 @@ class Markets:
         for key, post in table.posts.items():
             if post.working and self._sight.post_block(post, now_ns, data_age_ns_max) is not None:
                 table.dirty[key] = True
+
+    def ending(self, now_ns: int) -> None:
+        """Mark instruments with orders that are to be renewed. Call every second."""
+        for key, post in self._table.posts.items():
+            if any(ends_soon(known, now_ns) for known in post.working.values()):
+                self._table.dirty[key] = True
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop the mark of an instrument that is over."""

@@ -22,6 +22,7 @@ from engine.executor.holdings import Holding
 from engine.executor.plan import NO_PLAN, Plan
 from engine.executor.planner_fit import fit
 from engine.executor.planner_place import Placer
+from engine.executor.planner_renew import renewed
 from engine.executor.planner_swift import swift
 from engine.executor.planner_wish import Wanted, wanted_of
 from engine.executor.records import Wish, Working
@@ -60,9 +61,9 @@ def plan(
     if gtd_ms is not None and wanted.type is _GTD:
         wanted.expires_ns = now_ns + gtd_ms * MS
     made = swift(wanted, instrument, holding, working, cash=cash_free_micro)
-    if made is not None:
-        return made
-    return careful(wanted, instrument, holding, working, cash=cash_free_micro)
+    if made is None:
+        made = careful(wanted, instrument, holding, working, cash=cash_free_micro)
+    return made if gtd_ms is None else renewed(made, working, now_ns)
 
 
 def careful(

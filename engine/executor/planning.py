@@ -62,6 +62,13 @@ class Planning:
         self.orders_placed = 0
         self.cancels_asked = 0
 
+    def expire(self, life_ms: int | None) -> None:
+        """Let what rests end by itself after so long; None = good till cancelled."""
+        self._settings = self._settings.model_copy(update={"gtd_ms": life_ms})
+        for key, post in self._table.posts.items():
+            if post.working:
+                self._table.dirty[key] = True
+
     def run(self, now_ns: int, data_age_ns_max: int) -> None:
         """Plan everything that is dirty and hand out cancels, then places."""
         table = self._table

@@ -24,7 +24,7 @@ from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.executor.retold import RetoldExecutor, ToldPlan
 from engine.journal import Record, decode
-from engine.live_start import HOUSE, currency_of
+from engine.live_start import HOUSE, currency_of, quote_life_ms
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
@@ -120,6 +120,7 @@ class Retelling:
         account = AccountId(settings.name)
         if account in self._gates:
             self._gates[account].apply(settings.limits)
+            self._executors[account].expire_quotes(quote_life_ms(settings))
             return
         currency = currency_of(settings)
         gate = RiskGate(
@@ -131,7 +132,7 @@ class Retelling:
             currency=currency,
             ledger=Ledger(currency=currency),
             gate=gate,
-            settings=ExecutorSettings(starts_reconciled=True),
+            settings=ExecutorSettings(starts_reconciled=True, gtd_ms=quote_life_ms(settings)),
         )
         self._gates[account] = gate
         share_total(

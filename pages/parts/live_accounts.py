@@ -11,8 +11,9 @@ import streamlit as st
 
 from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.parts import commanding, drafts, panels
+from pages.parts import commanding, drafts, panels, quote_life
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -22,6 +23,7 @@ from pages.parts.words import age, moment
 from storage.dashboard_views import engine_seen
 from storage.examinations import Examination, Examiner, ToldFinding, examinations
 from storage.live_accounts import Unlock, unlocks
+from storage.settings import in_force
 from storage.vault import read_vault
 
 WORDS = {"ok": "well", "warn": "mind", "fail": "MEND"}
@@ -57,12 +59,14 @@ def show() -> None:
             engine_started_ns=seen.started_ns if seen is not None and alive else None,
         )
         with st.container(border=True):
-            _account(known, alive=alive)
+            _account(known, ask(in_force, engine_id()).document.accounts.get(name), alive=alive)
 
 
-def _account(known: Known, *, alive: bool) -> None:
+def _account(known: Known, settings: AccountSettings | None, *, alive: bool) -> None:
     name = known.account
     st.markdown(f"**{name}** · LIVE · {_lock(known.unlock)}")
+    if settings is not None:
+        panels.note(quote_life.told(settings))
     st.html(_checklist(steps(known)))
     for examiner, verdict in (
         (Examiner.DOCTOR, known.doctor),

@@ -12,6 +12,7 @@ from engine.domain.inputs import (
     AnyInput,
     Asked,
     Began,
+    Expiring,
     Fired,
     Halted,
     Heard,
@@ -70,9 +71,10 @@ def test_every_input_can_be_read_back() -> None:
     deck.desk.asked(QueryOpenOrders(account=ACCOUNT), 4)
     deck.desk.unkept(TimerFired(name="second"), 5)
     deck.desk.withdraw(seat.bot, 6)
+    deck.desk.expire_quotes(300_000, 7)
     deck.desk.stop_all("over", 7)
     made = deck.taken()
-    kinds = [Began, Admitted, StartedOver, Asked, Fired, Withdrawn, Halted]
+    kinds = [Began, Admitted, StartedOver, Asked, Fired, Withdrawn, Expiring, Halted]
     assert [type(one) for one in made] == kinds
     assert [unpack_input(pack_input(one)) for one in made] == made
 

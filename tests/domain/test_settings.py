@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings, BotSettings, Limit, RiskLimits
 
 
@@ -41,3 +42,11 @@ def test_settings_cannot_be_changed_after_they_were_read():
     account = AccountSettings(name="paper:main", venue="paper", mode="paper")
     with pytest.raises(ValidationError, match="frozen"):
         account.currency = "EUR"
+
+
+def test_a_quotes_life_is_at_least_what_the_venue_takes_and_off_by_default() -> None:
+    account = AccountSettings(name="real", venue="polymarket", mode=Mode.LIVE)
+    assert account.quote_life_s is None
+    assert AccountSettings.model_validate(account.model_dump() | {"quote_life_s": 240})
+    with pytest.raises(ValidationError, match="240"):
+        AccountSettings.model_validate(account.model_dump() | {"quote_life_s": 239})

@@ -115,14 +115,14 @@ class Heard(MarketCache):
 class World:
     """A market maker over a paper venue; `log` has everything that passed between the parts."""
 
-    def __init__(self, **paper: Any) -> None:
+    def __init__(self, *, life_ms: int | None = None, **paper: Any) -> None:
         self.log: Log = []
         gate = RiskGate(
             limits=RiskLimits(), breakers=Breakers(RiskLimits()), exposure=ExposureBook()
         )
         executor = Told(
             account=ACCOUNT, mode=Mode.PAPER, currency="USD", ledger=Ledger(currency="USD"),
-            gate=gate, settings=ExecutorSettings(),
+            gate=gate, settings=ExecutorSettings(gtd_ms=life_ms),
         )  # fmt: skip
         parameters = {
             "sigma_warm_s": 0, "sigma_sample_ms_min": 0, "width_vol_multiplier": 0,
@@ -477,3 +477,19 @@ def test_alert_of_the_gateway_is_recorded_as_well() -> None:
     assert driver.alerts
     kept = [message for _, message, _ in log if isinstance(message, RaiseAlert)]
     assert kept == [alert for _, alert in driver.alerts]
+
+
+def test_expiring_quotes_are_renewed_on_paper_before_the_venue_ends_them() -> None:
+    world = World(life_ms=240_000)
+    world.feed(LISTED, 11 * S)
+    book = BookReplaced(instrument=ONE, bids=((4_700, 500 * SHARE),), asks=((5_200, 500 * SHARE),))
+    executor, resting = world.desk.executor, []
+    for at_s in range(12, 972, 4):
+        world.feed(book, at_s * S)
+        resting.append({known.bid for known in executor.working(ONE)})
+    told = [type(message).__name__ for kind, message, _ in world.log if kind == "told"]
+    assert "OrderExpired" not in told
+    orders = [one.order for one in world.placed]
+    assert {(one.expires_ns or 0) - one.created_ns for one in orders} == {240 * S}
+    assert len(orders) >= 2 * (960 // 152), "each side anew, a minute and a half before its time"
+    assert all(resting[1:]), "never both sides at once"

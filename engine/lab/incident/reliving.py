@@ -264,6 +264,8 @@ class Reliving:
                 desk.prove(scope, now_ns)  # type: ignore[arg-type]
             case given.Limited(limits=limits):
                 desk.limit(RiskLimits.model_validate_json(limits), now_ns)
+            case given.Expiring(life_ms=life_ms):
+                desk.expire_quotes(life_ms, now_ns)
 
 
 def _what(one: Given | Kept) -> str:

@@ -70,7 +70,12 @@ class World:
     """One run. Call `run` once."""
 
     def __init__(
-        self, seed: int, *, faults: Iterable[Fault] | None = None, accounts: int = 2
+        self,
+        seed: int,
+        *,
+        faults: Iterable[Fault] | None = None,
+        accounts: int = 2,
+        quote_life_s: int | None = None,
     ) -> None:
         self.seed = seed
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
@@ -100,6 +105,7 @@ class World:
                 later=self.later,
                 digest=self._digest,
                 makers=makers,
+                quote_life_s=quote_life_s,
             )
             for number in range(accounts)
         ]

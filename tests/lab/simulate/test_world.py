@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.lab.simulate.world import simulate
+from engine.domain.orders import OrderType
+from engine.lab.simulate.world import World, simulate
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -16,3 +17,15 @@ def test_a_world_without_faults_is_judged_sound(seed: int) -> None:
 
 def test_the_same_seed_gives_the_same_run_byte_for_byte() -> None:
     assert simulate(3, 0.5, accounts=1) == simulate(3, 0.5, accounts=1)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 8])
+def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
+    world = World(seed, accounts=1, quote_life_s=240)
+    outcome = world.run(6.0)
+    assert outcome.verdicts == ()
+    orders = world.stations[0].seen.told.orders.values()
+    expiring = [order for order in orders if order.type is OrderType.GTD]
+    assert expiring
+    lives = {(order.expires_ns or 0) - order.created_ns for order in expiring}
+    assert lives == {240_000_000_000}

@@ -22,6 +22,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import OrderId, OrderState, OrderType, RejectReason
+from engine.domain.settings import QUOTE_LIFE_S_MIN
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -233,6 +234,26 @@ async def test_gtd_order_carries_its_time_and_too_short_a_one_is_rejected(served
             (event,) = await venue.send(venue.prepare(asked))
             assert isinstance(event, expected)
         assert event.reason is RejectReason.EXPIRY
+
+
+async def test_order_left_by_a_dead_engine_ends_by_its_own_time_without_a_heartbeat(
+    served: Served,
+) -> None:
+    life_s, fake = QUOTE_LIFE_S_MIN, served.venue
+    async with adapter(served) as (venue, instrument):
+        ends = time.time_ns() + life_s * 10**9
+        asked = order(instrument, type=OrderType.GTD, expires_ns=ends)
+        (event,) = await venue.send(venue.prepare(asked))
+        assert isinstance(event, OrderAccepted)
+        await rest(venue, instrument)
+    owner = signer(1).address
+    assert fake.beats.beats == {}, "nobody beats, nobody ever did"
+    fake.clock.skip((life_s - 65) * 10**9)
+    fake.pump()
+    assert len(list(fake.open_orders(owner))) == 2
+    fake.clock.skip(10 * 10**9)
+    fake.pump()
+    assert [one.type for one in fake.open_orders(owner)] == [OrderType.GTC]
 
 
 async def test_marketable_order_of_a_delayed_market_is_delayed(served: Served) -> None:
