@@ -11,6 +11,7 @@ from engine.domain.instruments import Mode
 from pages.parts import asking, bot_detail, bot_form, drafts, panels, pnl
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.fold import fold
 from pages.parts.health import health_of
 from pages.parts.tables import choice, choose, unchoose
 from storage import views
@@ -106,7 +107,8 @@ def follow_address(known: set[str]) -> None:
 
 def name_in_address(chosen: Hashable | None) -> None:
     """Let the address name the bot that is open: the back button closes it again."""
-    if not isinstance(chosen, str) or chosen == st.query_params.get("bot"):
+    # One that was just made is named there before it has a row: only a click changes the address.
+    if not isinstance(chosen, str) or chosen == st.session_state.get("opened_bot"):
         return
     st.session_state["opened_bot"] = chosen
     st.query_params.from_dict({"bot": chosen})
@@ -118,8 +120,9 @@ def main() -> None:
     drafts.standing()
     show_bots()
     asking.show()
-    with st.expander("Create a bot", expanded="create" in st.query_params):
-        bot_form.create(drafts.newest())
+    with fold("Create a bot", "fold_bot", opened="create" in st.query_params) as opened:
+        if opened:
+            bot_form.create(drafts.newest())
     drafts.review("bots")
 
 

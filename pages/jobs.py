@@ -7,6 +7,7 @@ import streamlit as st
 from pages.parts import drafts, job_form, job_list, job_schedule, panels
 from pages.parts.commanding import engine_runs
 from pages.parts.data import ask, engine_id
+from pages.parts.fold import fold
 from storage import views
 
 REFRESH_S = 2.0
@@ -27,8 +28,9 @@ def main() -> None:
     drafts.standing()
     job_list.choose_named()
     show_jobs()
-    with st.expander("Ask for a job", expanded="kind" in st.query_params):
-        job_form.show(alive=engine_runs())
+    with fold("Ask for a job", "fold_job", opened="kind" in st.query_params) as opened:
+        if opened:
+            job_form.show(alive=engine_runs())
     job_schedule.show()
 
 

@@ -13,7 +13,9 @@ from engine.domain.instruments import InstrumentId
 from pages.parts import commanding, feeds, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.fold import fold
 from pages.parts.home import config
+from pages.parts.names import market
 from pages.parts.tables import choice
 from pages.parts.words import NOTHING, age, count, moment
 from pages.parts.zone import zone
@@ -37,7 +39,7 @@ SLOT = "recording"
 
 def listed(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recording as a row of the table."""
-    names = json.loads(row["instruments"])
+    names = [market(one) for one in json.loads(row["instruments"])]
     first, last = row["first_ns"], row["last_ns"]
     return {
         **row,
@@ -76,7 +78,7 @@ def show_one(row: Mapping[str, Any]) -> None:
     st.subheader(name)
     panels.facts(
         {
-            "Of": ", ".join(json.loads(row["instruments"])),
+            "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
             "Heard": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
             "Gaps": f"{count(row['gaps'], 'gap')}: moments nobody heard, told as such in a replay",
             "Begun by": row["who"],
@@ -108,7 +110,7 @@ def begin() -> None:
         return
     with st.form("recording", border=False):
         name = st.text_input("Name", placeholder="morning-1: a-z, 0-9, dot, dash, underscore")
-        wanted = st.multiselect("Series and markets", known)
+        wanted = st.multiselect("Series and markets", known, format_func=market)
         sent = st.form_submit_button("Begin to record")
     if sent:
         instruments = tuple(InstrumentId(one) for one in wanted)
@@ -119,8 +121,9 @@ def main() -> None:
     """Draw the page."""
     panels.head("Recordings", "From the state database, at most 1 s old, anew every 2 s")
     show_list()
-    with st.expander("Begin a recording"):
-        begin()
+    with fold("Begin a recording", "fold_recording") as opened:
+        if opened:
+            begin()
     feeds.show()
     commanding.show_life(SLOT)
 

@@ -9,6 +9,7 @@ from engine.domain.settings import AccountSettings
 from pages.parts import asking, commanding, drafts, limits, panels, receipts, scopes
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.fold import fold
 from pages.parts.health import health_of
 from pages.parts.home import config
 from pages.parts.words import age, micro, moment, utc
@@ -97,9 +98,10 @@ def show_use(account: AccountSettings) -> None:
 
 def edit(account: AccountSettings) -> None:
     """Draw the form of an account's limits and its draft."""
-    with st.expander(f"Edit the limits of {account.name}"):
+    with fold(f"Edit the limits of {account.name}", "fold_limits") as opened:
         base = drafts.newest()
-        patch = limits.form(account.name, base.document.accounts[account.name].limits)
+        saved = base.document.accounts[account.name].limits
+        patch = limits.form(account.name, saved) if opened else None
         if patch is not None:
             drafts.draft("limits", {"accounts": {account.name: {"limits": patch}}}, base)
     drafts.review("limits")
@@ -111,8 +113,9 @@ def main() -> None:
     show_latch()
     st.subheader("KILL of a part")
     scopes.show_held()
-    with st.expander("KILL an account, a market or the orders by hand"):
-        scopes.show_kill()
+    with fold("KILL an account, a market or the orders by hand", "fold_kill") as opened:
+        if opened:
+            scopes.show_kill()
     asking.show()
     st.subheader("Limits")
     drafts.standing()

@@ -34,11 +34,9 @@ def fills(mode: Mode, /, **only: Any) -> str:
 
 def orders(show: str, mode: Mode, /, **only: Any) -> str:
     """Return the address of the orders, or fills, that fit."""
-    kept = {
-        name: value
-        for name, value in only.items()
-        if value != ALWAYS[name] and value is not None and value != NOBODY
-    }
+    # One order of names: the same rows have one address.
+    given = {**ALWAYS, **only}
+    kept = {name: given[name] for name in ALWAYS if given[name] not in (ALWAYS[name], None, NOBODY)}
     return panels.address("orders", show=show, mode=mode.value, **kept)
 
 

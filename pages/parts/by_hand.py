@@ -15,6 +15,7 @@ from engine.errors import BadInput
 from pages.parts import asking, commanding, names, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
+from pages.parts.fold import fold
 from pages.parts.health import health_of
 from pages.parts.words import micro
 from storage import views
@@ -41,8 +42,9 @@ THEN = {
 
 def show(mode: Mode) -> None:
     """Draw the form, and below it the life of the last order that was asked for."""
-    with st.expander("Order by hand", icon=":material/add:"):
-        _form(mode)
+    with fold("Order by hand", "fold_by_hand", icon=":material/add:") as opened:
+        if opened:
+            _form(mode)
     commanding.show_life(SLOT)
 
 

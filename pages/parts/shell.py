@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import look, status_bar, warm, watchdog, zone
+from pages.parts import in_place, look, status_bar, warm, watchdog, zone
 from pages.parts.home import config
 from pages.parts.session import COOKIE, signed_in
 
@@ -81,6 +81,7 @@ def main() -> None:
         st.toggle("Exact UTC in tables", key=zone.EXACT)
         st.html(f'<p class="pb-source">Signed in as {who} · <a href="/sign-out">sign out</a></p>')
         watchdog.start()
+        in_place.start()
     status_bar.show()
     page.run()
     warm.settle()

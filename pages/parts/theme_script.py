@@ -1,7 +1,8 @@
-"""The theme of this browser, set before Streamlit's page reads it.
+"""What Streamlit's page must know before it begins: the theme of this browser, and its server.
 
 Streamlit follows the system and remembers a choice per path; this desk is dark unless the operator
-chose otherwise, on every page alike. The choice is a cookie that holds nothing but its name.
+chose otherwise, on every page alike. The choice is a cookie that holds nothing but its name. Its
+server it would look for below the page's own path first, in vain: two 404s for each page.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ THEMES = ("Dark", "Light", "System")
 _SCRIPT = (
     b"<script>(()=>{const m=document.cookie.match(/(?:^|; )pitboss_theme=(Dark|Light|System)/);"
     b'localStorage.setItem("stActiveTheme-"+location.pathname+"-v2",'
-    b'JSON.stringify(m?m[1]:"Dark"))})()</script>'
+    b'JSON.stringify(m?m[1]:"Dark"));'
+    b"window.__streamlit={BACKEND_BASE_URL:location.origin}})()</script>"
 )
 _HEAD = b"<head>"
 _DROPPED = frozenset({b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"})

@@ -20,6 +20,7 @@ from pages.parts.operator import ensure_operator
 from storage import users
 from storage.schema import migrate
 from tests.pages import desks
+from tests.pages.seen import unfolded
 
 with warnings.catch_warnings():
     # Starlette's test client wants `httpx2`; with the `httpx` of this house it works as well.
@@ -94,6 +95,7 @@ def opened(config: Config) -> Callable[..., AppTest]:
         name: str, *, state: object = (), address: Mapping[str, str] = NO_QUERY, **query: str
     ) -> AppTest:
         page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        unfolded(page)
         for key, value in dict(state, who="operator").items():
             page.session_state[key] = value
         for key, value in {**address, **query}.items():

@@ -7,6 +7,8 @@ from html import unescape
 
 from streamlit.testing.v1 import AppTest
 
+from pages.parts.fold import KEYS
+
 _TILE = re.compile(r'class="pb-tile"(?: href="([^"]*)")?[^>]*><i>([^<]*)</i><b>([^<]*)</b>')
 _LINK = re.compile(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>')
 
@@ -34,3 +36,9 @@ def links(page: AppTest) -> dict[str, str]:
     for to, text in _LINK.findall(bodies(page)):
         found.setdefault(unescape(text), unescape(to))
     return found
+
+
+def unfolded(page: AppTest) -> None:
+    """Open every fold before a page is drawn."""
+    for key in KEYS:
+        page.session_state[key] = True

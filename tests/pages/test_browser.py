@@ -15,9 +15,14 @@ import websockets.sync.client
 from playwright.sync_api import Browser, Dialog, Page, expect
 from websockets.exceptions import InvalidStatus
 
+from engine.domain.events import InstrumentListed
+from engine.domain.instruments import Leg, Mode
 from storage.database import reading, writing
 from storage.latch import read_latch
+from storage.live import EquityPoint, add_equity
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.told import HoldingSeen, put_holdings
+from storage.users import ENGINE_ID
 from tests.pages.desks import (
     CHROMIUM,
     DARK,
@@ -33,6 +38,7 @@ from tests.pages.desks import (
     press_until,
     sign_in,
 )
+from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
@@ -287,6 +293,59 @@ def test_panic_answers_without_a_script_thread(
         answer = page.request.post(f"{desk.address}/panic")
         assert [step["name"] for step in answer.json()["steps"]] == ["latch", "signal", "command"]
     assert read_latch(desk.config.kill_path) is not None
+
+
+def filled(desk: Desk) -> None:
+    """Leave an account with equity, a position and the two fills behind it, as an engine does."""
+    now = time.time_ns()
+    with writing(desk.config.state_path) as connection:
+        books = Books(connection, ENGINE_ID)
+        books.at_ns = now
+        books.tell(
+            InstrumentListed(instrument=TERMS),
+            *bought(1, 4_000, 10 * SHARE),
+            *bought(2, 4_900, 8 * SHARE, Leg.NO),
+        )
+        held = HoldingSeen(
+            account=DEMO, instrument=M1, mode=Mode.DEMO, currency="pUSD", bot="maker",
+            yes_settled=10 * SHARE, yes_pending=0, no_settled=8 * SHARE, no_pending=0,
+            yes_cost_micro=4_000_000, no_cost_micro=3_920_000, value_micro=9_000_000, mid2=10_000,
+            marked_ns=now, realised_micro=0, fees_micro=0, payout_yes_micro=None,
+        )  # fmt: skip
+        put_holdings(connection, books.engine_id, [held], now)
+        point = EquityPoint(
+            account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=now, equity_micro=100 * SHARE,
+            equity_mid_micro=100 * SHARE, cash_micro=92 * SHARE, day_start_micro=100 * SHARE,
+            peak_micro=100 * SHARE,
+        )  # fmt: skip
+        add_equity(connection, books.engine_id, point)
+
+
+def test_a_figure_leads_to_its_fills_without_loading_the_page_again_and_back(
+    desk: Desk, browser: Browser, session: object
+) -> None:
+    filled(desk)
+    with opened(browser, storage_state=session) as page:
+        failed: list[str] = []
+        page.on("response", lambda one: failed.append(one.url) if one.status >= 400 else None)
+        page.goto(f"{desk.address}/overview")
+        page.evaluate("window.loadedOnce = true")
+        page.locator("a.pb-tile", has_text="PnL today").click()
+        heading(page, "Orders")
+        assert re.search(r"show=fills&mode=demo&account=demo&since_ns=\d+$", page.url)
+        expect(page.get_by_text("2 fills · bought 7.92 pUSD")).to_be_visible()
+        chip = page.locator("a.pb-chip", has_text="since")
+        chip.click()
+        expect(chip).to_be_hidden()
+        expect(page.get_by_text("2 fills · bought 7.92 pUSD")).to_be_visible()
+        page.go_back()
+        expect(chip).to_be_visible()
+        page.go_back()
+        heading(page, "Overview")
+        page.get_by_role("link", name="m1").first.click()
+        expect(page.locator("a.pb-chip", has_text="instrument m1")).to_be_visible()
+        assert page.evaluate("window.loadedOnce"), "the browser loaded a page anew"
+        assert failed == []
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,30 +18,17 @@ from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording
 from pages.parts.job_form import pairs
 from pages.parts.job_list import amount, speed
 from storage.database import reading, transaction, writing
+from storage.feeds import put_title
 from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
 from storage.recordings import Figures, begin_recording, note_figures
 from storage.schedule import ScheduleSeen, put_schedule
 from storage.settings import latest
 from storage.users import ENGINE_ID
 
-PAGES = Path(__file__).resolve().parents[2] / "pages"
 S = 1_000_000_000
 Opened = Callable[..., AppTest]
+RAIN = "polymarket:0x" + "ab" * 32
 CATALOG = {"market_maker": {"properties": {"levels": {"type": "integer", "default": 1}}}}
-
-
-@pytest.fixture
-def opened(config: Config) -> Opened:
-    def open_page(name: str, **query: str) -> AppTest:
-        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
-        page.session_state["who"] = "operator"
-        for key, value in query.items():
-            page.query_params[key] = value
-        page.run()
-        assert not page.exception, page.exception
-        return page
-
-    return open_page
 
 
 def run_engine(config: Config) -> None:
@@ -311,13 +297,19 @@ def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -
             "'btc-updown-5m', NULL, NULL, '{}', 1)",
             (ENGINE_ID,),
         )
+        connection.execute(
+            "INSERT INTO instruments VALUES (?, ?, 'binary', 'pUSD', 4, 6, 100, 1, 'm', "
+            "'', NULL, NULL, '{}', 1)",
+            (ENGINE_ID, RAIN),
+        )
+        put_title(connection, ENGINE_ID, RAIN, title="Will it rain in Oslo?", slug="rain", now_ns=1)
     st.cache_data.clear()
     page = opened("recordings")
     page.text_input[0].set_value("day")
-    assert page.multiselect[0].options == ["btc-updown-5m", "demo:a"]
-    page.multiselect[0].set_value(["btc-updown-5m"])
+    assert page.multiselect[0].options == ["btc-updown-5m", "Will it rain in Oslo?", "a"]
+    page.multiselect[0].set_value(["btc-updown-5m", RAIN])
     press(page, "Begin to record")
-    assert left(config) == [StartRecording(name="day", instruments=("btc-updown-5m",))]  # type: ignore[arg-type]
+    assert left(config) == [StartRecording(name="day", instruments=("btc-updown-5m", RAIN))]  # type: ignore[arg-type]
 
 
 def test_amounts_and_speeds_are_words() -> None:

@@ -43,18 +43,19 @@ TERMS = Instrument(
 class Books:
     """A journal of one account, folded as it is told."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, engine_id: str = "e1") -> None:
         self.connection = connection
+        self.engine_id = engine_id
         register_account(
             connection,
-            engine_id="e1",
+            engine_id=engine_id,
             account=DEMO,
             mode=Mode.DEMO,
             venue="demo",
             currency="pUSD",
         )
-        put_instrument(connection, "e1", TERMS, 1)
-        self._rows = Rows(connection, "e1", {DEMO: Mode.DEMO})
+        put_instrument(connection, engine_id, TERMS, 1)
+        self._rows = Rows(connection, engine_id, {DEMO: Mode.DEMO})
         self._fold = Fold(self._rows)
         self.seq = 0
         self.at_ns = 5
