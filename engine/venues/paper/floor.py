@@ -4,7 +4,8 @@ Every method happens *now* at the venue and returns the events it caused, in ord
 (`core`) decides when a request arrives and when its events are heard.
 
 Where the book moves through a resting order without a print (best ask at or below our bid), nothing
-fills: maker fills need taped volume at or through the price, whatever the model. Prints are facts
+fills: maker fills need taped volume at or through the price, whatever the model. The first print
+there fills, whoever asked for it: `queue.overtaken`. Prints are facts
 and fill resting orders even while the book is torn; new orders wait for a snapshot. Own orders do
 not meet each other: they are not in the recorded book, and law F keeps them apart.
 """
@@ -29,7 +30,7 @@ from engine.venues.paper import rules
 from engine.venues.paper.account import Pocket, Purse, payout_of
 from engine.venues.paper.agenda import Agenda, Due
 from engine.venues.paper.market import Market
-from engine.venues.paper.queue import Resting, all_reached, allot
+from engine.venues.paper.queue import Resting, all_reached, allot, overtaken
 from engine.venues.paper.records import Audit, FillRecord, Unsettled
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
@@ -88,11 +89,14 @@ class Floor:
             size -= sum(part for _, part in fills)
             fills += allot(market.asks, event.price, size, now_ns, bids=False)
             return self._make(market, fills, event.source, now_ns)
+        # Looked up before the print is noted: what a print hit stood in the book until now.
+        behind = market.overtaken(hit, event.price)
         market.printed(hit, event.price, size)
         own = market.bids if hit is Side.BUY else market.asks
-        if not own:
-            return []
-        fills = allot(own, event.price, size, now_ns, bids=hit is Side.BUY)
+        fills = allot(own, event.price, size, now_ns, bids=hit is Side.BUY) if own else []
+        if behind:
+            size -= sum(part for _, part in fills)
+            fills += overtaken(behind, event.price, size, bids=hit is Side.SELL)
         return self._make(market, fills, event.source, now_ns) if fills else []
 
     def _printed_unknown(

@@ -169,11 +169,13 @@ def change(grid: Ints, desk: Ints, rows: Ints, first: int, end: int) -> None:
 
 
 def fills(desk: Ints, side: int, price: int, size: int) -> bool:
-    """Say whether a print might fill one of ours on the side it hit."""
+    """Say whether a print might fill one of ours: on the side it hit, or one it went beyond."""
     for at in range(desk[LEVELS_AT], desk[AHEADS_AT], LEVEL):
-        if desk[at + SIDE] != side:
-            continue
         ours = desk[at + PRICE_AT]
+        if desk[at + SIDE] != side:
+            if ours <= price if side == BID else ours >= price:
+                return True
+            continue
         if ours > price if side == BID else ours < price:
             return True
         if ours == price:

@@ -170,6 +170,17 @@ class Market:
         if price in levels:
             taken[price] = taken.get(price, 0) + size
 
+    def overtaken(self, side_hit: Side, price: int) -> dict[int, OwnLevel] | None:
+        """Return our levels on the other side, where a displayed level was hit that crosses them.
+
+        Almost always None, and then it costs one comparison.
+        """
+        if side_hit is Side.BUY:
+            own, shown, crossed = self.asks, self.book.bids, self.asks and min(self.asks) <= price
+        else:
+            own, shown, crossed = self.bids, self.book.asks, self.bids and max(self.bids) >= price
+        return own if crossed and price in shown else None
+
     def side_hit(self, event: TradePrinted) -> Side | None:
         """Return the side of the book a print hit; None = nobody can tell.
 

@@ -151,6 +151,29 @@ def allot(
     return fills
 
 
+def overtaken(
+    levels: dict[int, OwnLevel], price: int, size: int, *, bids: bool
+) -> list[tuple[Resting, int]]:
+    """Share a print on the *other* side at `price` among our orders it stands at or beyond.
+
+    Whoever traded there had come to rest where our order, live before, should have met him: a
+    displayed ask at or below our bid is one the recorded book could show only because our bid was
+    not in it. So he would have traded with us, before anybody came for him; price-time again, best
+    first, and nobody stands ahead. The sum never exceeds `size`.
+    """
+    fills: list[tuple[Resting, int]] = []
+    left = size
+    for met in sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids):
+        for resting in levels[met].orders:
+            if not left:
+                break
+            resting.ahead = 0
+            filled = min(resting.remaining, left)
+            fills.append((resting, filled))
+            left -= filled
+    return fills
+
+
 def all_reached(
     levels: dict[int, OwnLevel], price: int, *, bids: bool
 ) -> list[tuple[Resting, int]]:

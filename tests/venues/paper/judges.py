@@ -107,10 +107,14 @@ class Judge:
         cause: Event | None,
         budget: int | None,
     ) -> int | None:
-        """Law 1: only a print at or through the price, of the right side, and never beyond it."""
+        """Law 1: only a print at or through the price, and never beyond it.
+
+        One that hit the other side says so only of a level displayed there, at or beyond our price.
+        """
         assert isinstance(cause, TradePrinted), "a maker fill without a print"
         assert cause.price <= price if bid else cause.price >= price
-        assert cause.aggressor in (None, Side.SELL if bid else Side.BUY)
+        if cause.aggressor is (Side.BUY if bid else Side.SELL):
+            assert self.shown.get((Side.SELL if bid else Side.BUY, cause.price)), "nothing was hit"
         if budget is None:
             assert fill.source is SizeSource.UNKNOWN
             return None

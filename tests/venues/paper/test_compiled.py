@@ -83,6 +83,14 @@ def test_a_print_on_the_other_side_touches_nothing_of_ours() -> None:
     assert market.taken_asks == {60: 500}
 
 
+def test_it_stops_before_a_print_beyond_ours_on_the_other_side() -> None:
+    market = market_of((40, 100), asks=((60, 100),))
+    rest(market, 40, 10)
+    twin = twin_of(market)
+    assert hear(twin, (NOW, BID, 40, 0, 0), (NOW, ASK, 40, 50, 1), (NOW + 1, BOUGHT, 40, 20, 1))
+    assert twin.facts[kernel.NEXT] == 2
+
+
 def test_it_stops_after_what_wakes_somebody_and_before_what_is_due() -> None:
     market = market_of((40, 100), asks=((60, 5),))
     twin = twin_of(market)

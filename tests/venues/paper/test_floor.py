@@ -75,6 +75,28 @@ def test_a_book_that_moves_through_us_without_a_print_fills_nothing(model: FillM
     assert world.fills == []
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_trade_on_a_level_that_came_to_stand_across_us_fills_us_first(model: FillModel) -> None:
+    # Who asks 50 while we bid 50 would have met us before anybody bought it from him.
+    world = fresh(model)
+    world.place(BUY, 50, 10)
+    world.book({48: 100}, {50: 100})
+    world.trade(50, 4, BUY)
+    world.trade(51, 40, BUY)
+    assert [(f.price, f.size) for f in world.fills] == [(5000, 4 * SHARE)]
+    world.level(SELL, 49, 30)
+    world.trade(49, 40, BUY)
+    assert world.filled(1) == 10
+
+
+def test_a_trade_across_us_fills_an_ask_alike() -> None:
+    world = fresh()
+    world.place(BUY, 48, 5, NO)
+    world.book({53: 100}, {54: 100})
+    world.trade(53, 3, SELL)
+    assert world.filled(1) == 3
+
+
 @pytest.mark.parametrize(
     ("model", "filled"),
     [(FillModel.PESSIMISTIC, 0), (FillModel.REALISTIC, 0), (FillModel.OPTIMISTIC, 10)],

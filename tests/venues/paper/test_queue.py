@@ -8,6 +8,7 @@ from engine.venues.paper.queue import (
     ahead_after,
     all_reached,
     allot,
+    overtaken,
 )
 from tests.venues.paper.world import BINARY, BUY, NO, SELL, World
 
@@ -165,3 +166,18 @@ def test_a_no_order_stands_on_the_other_side_of_the_yes_book() -> None:
     bid = Resting(world.order(SELL, 40, 1, NO), BINARY)
     assert (ask.bid, ask.price) == (False, 6000)
     assert (bid.bid, bid.price) == (True, 6000)
+
+
+@given(st.lists(st.tuples(st.integers(40, 60), st.integers(1, 50))), st.integers(1, 200))
+def test_what_was_overtaken_fills_best_first_and_never_beyond_the_print(
+    given_: list[tuple[int, int]], size: int
+) -> None:
+    levels: dict[int, OwnLevel] = {}
+    for cents, shares in given_:
+        levels.setdefault(cents, OwnLevel()).orders.append(resting(cents, shares, ahead=7))
+    fills = overtaken(levels, 50, size, bids=True)
+    reached = sum(shares for cents, shares in given_ if cents >= 50)
+    assert sum(part for _, part in fills) == min(size, reached)
+    prices = [order.price for order, _ in fills]
+    assert prices == sorted(prices, reverse=True)
+    assert all(0 < part <= order.remaining and not order.ahead for order, part in fills)
