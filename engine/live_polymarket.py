@@ -30,6 +30,7 @@ from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket.channel import MarketChannel
 from engine.feeds.polymarket.discovery import Discovery
 from engine.feeds.polymarket.listing import Listing
+from engine.feeds.polymarket.shard import traffic
 from engine.feeds.reference.lines import ReferenceLines
 from engine.feeds.reference.strikes import Strikes, strike_key
 from engine.feeds.subscriptions import Subscriptions
@@ -202,18 +203,16 @@ class Hub:
     def _tell(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
         self._house.meter.events(len(events))
-        if len(events) == 1 and type(events[0]) in FLEETING:
-            told = tuple(events)  # one for all: a desk that hears the same as the last one says so
-            for hearer in self._routes.hearers(events[0].instrument):  # type: ignore[attr-defined]
-                hearer.market(told, now_ns)
-            return
-        theirs: dict[Hearer, list[Event]] = {}
+        hearers, theirs = self._routes.hearers, dict[Hearer, list[Event]]()
         for event in events:
-            kind = type(event)
-            if kind in LASTING and not self._last(event, now_ns):
+            if type(event) in FLEETING:
+                about = event.instrument  # type: ignore[attr-defined]
+            elif type(event) in LASTING and not self._last(event, now_ns):
                 continue
-            self._gaps.hear(event, now_ns)
-            for hearer in self._routes.hearers(_name(event)):
+            else:
+                self._gaps.hear(event, now_ns)
+                about = _name(event)
+            for hearer in hearers(about):
                 theirs.setdefault(hearer, []).append(event)
         for hearer, heard in theirs.items():
             hearer.market(heard, now_ns)
@@ -284,7 +283,8 @@ class Hub:
         heard_ns = self.channel.heard_ns
         return {
             "last_word_ms": (now_ns - heard_ns) / 1e6 if heard_ns else None,
-            **self.channel.traffic(),
+            "markets": len(self.channel.watched),
+            **traffic(self.channel.shards),
             "trouble": self.channel.trouble() or self.channel.reason,
             "hash_checked": self.counts.hash_checked,
             "hash_mismatched": self.counts.hash_mismatched,

@@ -39,9 +39,10 @@ PONG_BYTES = 4
 class Socket:
     """A connection that is always wanted. `run` it until cancelled.
 
-    `opened` says what to send first; `heard` gets each frame and when it came, in ns; `lost` why a
-    connection ended or could not be made. All three are called on the loop's thread and must not
-    wait. `ping` is the text the other side wants every `PING_EVERY_S`; empty = none.
+    `opened` says what to send first; `heard` gets each frame and when it came, in ns; `turned` is
+    called when those that had come were handed over; `lost` gets why a connection ended or could
+    not be made. All are called on the loop's thread and must not wait. `ping` is the text the other
+    side wants every `PING_EVERY_S`; empty = none.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Socket:
         opened: Callable[[], list[str]],
         heard: Callable[[bytes, int], None],
         lost: Callable[[str], None],
+        turned: Callable[[], None] = lambda: None,
         ping: str = "",
         silence_s_max: float = 15.0,
     ) -> None:
@@ -60,6 +62,7 @@ class Socket:
         self._opened = opened
         self._heard = heard
         self._lost = lost
+        self._turned = turned
         self._ping = ping
         self._silence_s_max = silence_s_max
         self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
@@ -167,6 +170,7 @@ class Socket:
                 self.pong_ns = at_ns
             else:
                 heard(frame, at_ns)
+        self._turned()
         came_ns = ws.taken(count)
         if came_ns is not None:
             self.lags.add(time.monotonic_ns() - came_ns, count)

@@ -1,16 +1,15 @@
 """The market channel: shards of sockets around one core, and REST where the sockets cannot prove.
 
-What the core tells goes to `tell`, every frame to `tape`. Law M: a market that says nothing is
-asked for over REST; a PONG on its socket and a book of the same hash prove it. Where REST has a
-newer book than a silent socket the feed is frozen: it is opened anew. A torn book is asked
-for again.
+What the core tells goes to `tell`, all that came at once together; every frame goes to `tape`.
+Law M: a market that says nothing is asked for over REST; a PONG on its socket and a book of the
+same hash prove it. Where REST has a newer book than a silent socket the feed is frozen: it is
+opened anew. A torn book is asked for again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from engine.domain.events import BookChanged, BookProven, BookReplaced, Event
 from engine.domain.instruments import InstrumentId
@@ -37,6 +36,9 @@ RETRY_NS = SECOND_NS
 
 FROZEN_NS = SECOND_NS
 """A socket that says nothing for this long after REST had a newer book is frozen."""
+
+PATIENCE_NS = SECOND_NS
+"""How long frames that wait may keep a batch open, or a market from being closed."""
 
 BOOKS_PER_TURN = 16
 """After so many books in a row the loop's other work gets its turn."""
@@ -70,6 +72,10 @@ class MarketChannel:
         self._ahead_ns: dict[int, int] = {}
         """Shard → when REST was asked and had a book that the socket had not told."""
         self._proof_ns: dict[InstrumentId, int] = {}
+        self._overdue = False
+        """Time had run out when it was looked at last."""
+        self._gathered: list[Event] = []
+        self._gathered_ns = 0
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._numbers = 0
         self.reason = ""
@@ -120,17 +126,6 @@ class MarketChannel:
         """Return why nothing is heard on some socket, or empty."""
         return next((shard.why for shard in self.shards if shard.why), "")
 
-    def traffic(self) -> dict[str, Any]:
-        """Return what comes over the sockets; how late it was, since the last call."""
-        sockets = [shard.socket for shard in self.shards]
-        return {
-            "markets": len(self._place),
-            "sockets": len(sockets),
-            "frames": sum(socket.frames for socket in sockets),
-            "waiting": sum(socket.waiting for socket in sockets),
-            "lags": [socket.lags.take() for socket in sockets],
-        }
-
     def _new_shard(self) -> Shard:
         self._numbers += 1
         shard = Shard(
@@ -138,6 +133,7 @@ class MarketChannel:
             number=self._numbers,
             now_ns=self._now_ns,
             heard=self._heard,
+            turned=self._flush,
             lost=self._lost,
         )
         self.shards.append(shard)
@@ -147,31 +143,48 @@ class MarketChannel:
     # -- what is heard -----------------------------------------------------------------------------
 
     def _heard(self, frame: bytes, at_ns: int) -> None:
+        """Take a frame; what it says is told with what else has come by now."""
         self.heard_ns = at_ns
         self._tape("polymarket.market", frame, at_ns)
-        self._take(self.core.receive(frame, at_ns), at_ns)
-        if self.core.due_ns <= at_ns:
-            self._take(self.core.advance(at_ns), at_ns)
+        self._gather(self.core.receive(frame, at_ns), at_ns)
 
-    def _take(self, events: list[Event], at_ns: int) -> None:
-        if not events:
-            return
+    def _gather(self, events: list[Event], at_ns: int) -> None:
         for event in events:
             if type(event) in PROOFS:
                 self._proof_ns[event.instrument] = at_ns  # type: ignore[attr-defined]
-        self._tell(events, at_ns)
+        self._gathered += events
+        self._gathered_ns = at_ns
+
+    def _flush(self) -> None:
+        """Tell what was gathered, as of the moment of the last of it."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._tell(gathered, self._gathered_ns)
+
+    def _take(self, events: list[Event], at_ns: int) -> None:
+        self._gather(events, at_ns)
+        self._flush()
 
     def _lost(self, shard: Shard, reason: str) -> None:
         if shard.why:
             shard.why = reason
             return  # it was told when the connection ended
         here = [name for name, place in self._place.items() if place is shard]
+        self._flush()
         self._tell(self.core.lose(reason, here), self._now_ns())
 
     def advance(self, now_ns: int) -> None:
-        """Let time pass: batches that stayed open, markets that close."""
-        if self.core.due_ns <= now_ns:
+        """Let time pass: batches that stayed open, markets that close. Several times a second.
+
+        A batch is not torn because we are late: the rest of it may be read, or wait in TCP, while
+        this is called. So nothing may wait, and the sockets be read between two calls.
+        """
+        late_ns = now_ns - self.core.due_ns
+        due = late_ns >= 0 and not any(shard.socket.waiting for shard in self.shards)
+        if (due and self._overdue) or late_ns >= PATIENCE_NS:
             self._take(self.core.advance(now_ns), now_ns)
+            due = False
+        self._overdue = due
 
     # -- REST --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ books, then what was kept, so that nothing between the two is missed and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,10 @@ _pack = msgspec.json.Encoder().encode
 
 
 class Shard:
-    """A part of the channel. `heard` gets the frames, `lost` the reason a connection ended."""
+    """A part of the channel. `heard` gets the frames, `lost` why a connection ended.
+
+    `turned` is called when the frames that had come were handed over.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Shard:
         number: int,
         now_ns: Callable[[], int],
         heard: Callable[[bytes, int], None],
+        turned: Callable[[], None],
         lost: Callable[[Shard, str], None],
     ) -> None:
         self.number = number
@@ -43,12 +48,14 @@ class Shard:
         """Why nothing is heard; empty = all is well."""
         self.connections = 0
         self._heard = heard
+        self._turned = turned
         self._lost = lost
         self.socket = Socket(
             url,
             now_ns=now_ns,
             opened=self._opened,
             heard=self._take,
+            turned=turned,
             lost=self._gone,
             ping="PING",
         )
@@ -83,6 +90,7 @@ class Shard:
         kept, self.kept = self.kept or [], None
         for frame, at_ns in kept:
             self._heard(frame, at_ns)
+        self._turned()
 
     def _opened(self) -> list[str]:
         self.kept = []
@@ -109,6 +117,17 @@ class Shard:
         self.kept = None
         self._lost(self, reason)
         self.why = reason
+
+
+def traffic(shards: Iterable[Shard]) -> dict[str, Any]:
+    """Return what comes over the sockets, and how late it was since the last call."""
+    sockets = [shard.socket for shard in shards]
+    return {
+        "sockets": len(sockets),
+        "frames": sum(socket.frames for socket in sockets),
+        "waiting": sum(socket.waiting for socket in sockets),
+        "lags": [socket.lags.take() for socket in sockets],
+    }
 
 
 def _dynamic(operation: str, tokens: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,15 +12,23 @@ from engine.domain.events import (
     BookDistrusted,
     BookProven,
     BookReplaced,
+    Event,
     FeedLost,
     FeedRestored,
     InstrumentListed,
     InstrumentResolved,
 )
+from engine.domain.instruments import Instrument
 from engine.feeds import sockets
+from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket import channel as channel_module
+from engine.feeds.polymarket.book_keeper import BATCH_NS
+from engine.feeds.polymarket.channel import MarketChannel
+from engine.feeds.polymarket.listing import Listing
+from engine.feeds.polymarket.rest import PublicRest
 from engine.feeds.polymarket.shard import TOKENS_MAX
 from tests.fakes.polymarket.listing import Listed
+from tests.feeds.polymarket.conftest import Channel
 from tests.feeds.polymarket.heard import hearing, until
 
 RAIN, CUP, BRIDGE = "will-it-rain-in-lisbon", "who-wins-the-cup-spain", "will-the-bridge-open"
@@ -148,3 +157,64 @@ async def test_a_socket_follows_no_more_than_its_share() -> None:
         assert len(heard.channel.shards) == 1
         await until(lambda: len(heard.served.hubs.market.sockets) == 1, "its socket is closed")
         assert heard.channel.watched == tuple(names[:-1])
+
+
+@pytest.fixture
+async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, list[list[Event]]]]:
+    """A channel whose venue is away, and what it told, call by call."""
+    told: list[list[Event]] = []
+    counts, nowhere = FeedCounts(), "127.0.0.1:9"
+    rest = PublicRest(clob_url=f"http://{nowhere}", gamma_url=f"http://{nowhere}", counts=counts)
+    made = MarketChannel(
+        f"ws://{nowhere}", rest=rest, counts=counts, now_ns=time.time_ns,
+        tell=lambda events, _at_ns: told.append(events), tape=lambda *_: None,
+    )  # fmt: skip
+    made.watch(
+        Listing(
+            instrument=instrument, tick="0.01", min_order_size="5", neg_risk=False,
+            slug="", title="", accepting=True,
+        )
+    )  # fmt: skip
+    yield made, told
+    made.unwatch(instrument.id)
+    await rest.close()
+
+
+async def test_what_came_at_once_is_told_together(
+    silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
+) -> None:
+    made, told = silent
+    shard = made.shards[0]
+    for token in (channel.yes, channel.no):
+        shard._take(channel.book(channel.open_ms, token), 1)
+    for ms in (1, 2):
+        (frame,) = channel.change(channel.open_ms + ms, ("BUY", "0.48", str(ms)))
+        shard._take(frame, 1 + ms)
+    assert len(told) == 1  # that it is listed
+    shard._turned()
+    assert [type(event) for event in told[1]] == [BookReplaced, BookChanged, BookChanged]
+    shard._turned()
+    assert len(told) == 2
+
+
+async def test_a_batch_is_not_torn_because_we_come_late(
+    silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
+) -> None:
+    made, told = silent
+    shard, now_ns = made.shards[0], channel.open_ms * 1_000_000
+    for token in (channel.yes, channel.no):
+        shard._take(channel.book(channel.open_ms, token), now_ns)
+    first, second = channel.change(channel.open_ms + 1, ("BUY", "0.48", "1"), ("BUY", "0.47", "2"))
+    shard._take(first, now_ns)
+    shard._turned()
+    late_ns = now_ns + 10 * BATCH_NS
+    made.advance(late_ns)  # the other half is in TCP: nobody looked there since
+    shard._take(second, late_ns)
+    shard._turned()
+    assert [type(event) for event in told[-1]] == [BookChanged]
+    (alone, _) = channel.change(channel.open_ms + 2, ("BUY", "0.48", "3"), ("BUY", "0.47", "4"))
+    shard._take(alone, late_ns)
+    shard._turned()
+    for _ in range(2):
+        made.advance(late_ns + 10 * BATCH_NS)
+    assert [type(event) for event in told[-1]] == [BookDistrusted]
