@@ -15,6 +15,9 @@ from pages.parts.words import NOTHING
 from pages.parts.zone import exact, zone, zone_short
 
 ROW_HEIGHT = 27
+HEARD_MAX = 8
+"""Of so many tables before this one it is known what the browser said of them."""
+
 _FORMATS = {
     "money": "%.2f",
     "fee": "%.4f",
@@ -56,7 +59,12 @@ def choice(
     below must not come to mean another row. An id that left the rows stays chosen until another
     one is, or `unchoose`.
     """
-    slot, drawn = f"chosen:{key}", f"{key}:{hash(tuple(ids))}"
+    slot, turn = f"chosen:{key}", st.session_state.get(f"turn:{key}", 0)
+    drawn = f"{key}:{hash((turn, *ids))}"
+    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    if st.session_state.get(f"drawn:{key}") != drawn:
+        st.session_state[f"drawn:{key}"] = drawn
+        heard.pop(drawn, None)
     kept = st.session_state.get(slot)
     places = [ids.index(kept)] if kept in ids else []
     st.dataframe(
@@ -64,19 +72,27 @@ def choice(
         # Another key for another order of rows: places always belong to these ids.
         key=drawn,
         # A callback hears the click on rows that have moved on in the meantime.
-        on_select=partial(_took, slot, drawn, tuple(ids)),
+        on_select=partial(_took, key, turn, drawn, tuple(ids)),
         selection_mode="single-row",
         selection_default={"selection": {"rows": places}},
     )
     return st.session_state.get(slot)
 
 
-def _took(slot: str, drawn: str, ids: tuple[Hashable, ...]) -> None:
-    places = st.session_state[drawn].selection.rows
+def _took(key: str, turn: int, drawn: str, ids: tuple[Hashable, ...]) -> None:
+    """Take a click; what a browser says once more of a table that is gone is none."""
+    places: list[int] = list(st.session_state[drawn].selection.rows)
+    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    closed = turn != st.session_state.get(f"turn:{key}", 0)
+    if closed or heard.get(drawn) == places:
+        return
+    heard[drawn] = places
+    while len(heard) > HEARD_MAX:
+        del heard[next(iter(heard))]
     if places:
-        st.session_state[slot] = ids[places[0]]
+        st.session_state[f"chosen:{key}"] = ids[places[0]]
     else:
-        st.session_state.pop(slot, None)
+        st.session_state.pop(f"chosen:{key}", None)
 
 
 def chosen_in(key: str) -> Hashable | None:
@@ -87,11 +103,22 @@ def chosen_in(key: str) -> Hashable | None:
 def choose(key: str, identity: Hashable) -> None:
     """Choose a row by its id, as a click on it would."""
     st.session_state[f"chosen:{key}"] = identity
+    _drawn_anew(key)
 
 
 def unchoose(key: str) -> None:
     """Forget what was chosen in a table."""
     st.session_state.pop(f"chosen:{key}", None)
+    _drawn_anew(key)
+
+
+def _drawn_anew(key: str) -> None:
+    """Have the browser take a table for another one: it keeps what was clicked in the old one.
+
+    Without this the next click on a row that was closed by a button would end its selection there,
+    and nothing would open.
+    """
+    st.session_state[f"turn:{key}"] = st.session_state.get(f"turn:{key}", 0) + 1
 
 
 def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:

@@ -334,6 +334,12 @@ def test_a_figure_leads_to_its_fills_without_loading_the_page_again_and_back(
         heading(page, "Orders")
         assert re.search(r"show=fills&mode=demo&account=demo&since_ns=\d+$", page.url)
         expect(page.get_by_text("2 fills · bought 7.92 pUSD")).to_be_visible()
+        row, drawer = page.get_by_test_id("stDataFrame").first, page.locator(".st-key-drawer")
+        for _ in range(2):  # closed by its button, the same row opens again
+            row.click(position={"x": 16, "y": 42})
+            expect(drawer).to_be_visible()
+            page.get_by_role("button", name="Close").click()
+            expect(drawer).to_be_hidden()
         chip = page.locator("a.pb-chip", has_text="since")
         chip.click()
         expect(chip).to_be_hidden()
