@@ -99,6 +99,7 @@ class Executor(Readings):
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)
+        self.expire_quotes = self._planning.expire
         self._by_hand = ByHand(table, sight, self._gate, out, proofs)
         own: dict[type, Handler] = {
             Quotes: self._mailbox.wish,
@@ -145,8 +146,7 @@ class Executor(Readings):
             self._reconciler.watch(now_ns)
         if questions.due_ns <= now_ns:
             self._reconciler.advance(now_ns)
-        due_ns = table.wake_ns
-        due_ns = min(due_ns, questions.due_ns)
+        due_ns = min(table.wake_ns, questions.due_ns)
         if due_ns < self._timer_ns or self._timer_ns <= now_ns:
             self._timer_ns = due_ns
             if due_ns != NEVER:
@@ -159,7 +159,6 @@ class Executor(Readings):
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
             self._markets.stale(now_ns, self._ages_ns_max()[0])
-            self._markets.ending(now_ns)
             self._house.age_mode(now_ns)
             self._house.equity_due = True
 
@@ -263,10 +262,6 @@ class Executor(Readings):
         self._mailbox.withdraw_all()
         self._house.cancel_all(now_ns)
         return self._outbox.take()
-
-    def expire_quotes(self, life_ms: int | None) -> None:
-        """Let resting orders end by themselves after a while, renewed before; None = not."""
-        self._planning.expire(life_ms)
 
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""

@@ -104,17 +104,17 @@ class Markets:
         table.moved(event.instrument, now_ns)
 
     def stale(self, now_ns: int, data_age_ns_max: int) -> None:
-        """Mark instruments whose orders rest while their book is blind. Call every second."""
+        """Mark instruments whose orders rest while their book is blind, or are to be renewed.
+
+        Call every second.
+        """
         table = self._table
         for key, post in table.posts.items():
-            if post.working and self._sight.post_block(post, now_ns, data_age_ns_max) is not None:
+            if post.working and (
+                self._sight.post_block(post, now_ns, data_age_ns_max) is not None
+                or any(ends_soon(known, now_ns) for known in post.working.values())
+            ):
                 table.dirty[key] = True
-
-    def ending(self, now_ns: int) -> None:
-        """Mark instruments with orders that are to be renewed. Call every second."""
-        for key, post in self._table.posts.items():
-            if any(ends_soon(known, now_ns) for known in post.working.values()):
-                self._table.dirty[key] = True
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop the mark of an instrument that is over."""

@@ -46,15 +46,13 @@ class Station:
         later: Later,
         digest: blake2b,
         makers: bool,
-        quote_life_s: int | None = None,
     ) -> None:
         self.exchange = exchange
         self.faults = faults
         self.random = random
         self.later = later
         self.verdicts: list[Verdict] = []
-        drawn = account_of(name, random)
-        self.settings = drawn.model_copy(update={"quote_life_s": quote_life_s})
+        self.settings = account_of(name, random)
         self.account = AccountId(name)
         self.cash_micro = round(self.settings.starting_cash * 1_000_000)
         exchange.open_account(self.account, self.cash_micro)

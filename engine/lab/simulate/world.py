@@ -70,12 +70,7 @@ class World:
     """One run. Call `run` once."""
 
     def __init__(
-        self,
-        seed: int,
-        *,
-        faults: Iterable[Fault] | None = None,
-        accounts: int = 2,
-        quote_life_s: int | None = None,
+        self, seed: int, *, faults: Iterable[Fault] | None = None, accounts: int = 2
     ) -> None:
         self.seed = seed
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
@@ -105,7 +100,6 @@ class World:
                 later=self.later,
                 digest=self._digest,
                 makers=makers,
-                quote_life_s=quote_life_s,
             )
             for number in range(accounts)
         ]

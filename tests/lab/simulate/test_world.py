@@ -21,10 +21,12 @@ def test_the_same_seed_gives_the_same_run_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("seed", [1, 4, 8])
 def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
-    world = World(seed, accounts=1, quote_life_s=240)
+    world = World(seed, accounts=1)
+    (station,) = world.stations
+    station.settings = station.settings.model_copy(update={"quote_life_s": 240})
     outcome = world.run(6.0)
     assert outcome.verdicts == ()
-    orders = world.stations[0].seen.told.orders.values()
+    orders = station.seen.told.orders.values()
     expiring = [order for order in orders if order.type is OrderType.GTD]
     assert expiring
     lives = {(order.expires_ns or 0) - order.created_ns for order in expiring}
