@@ -64,7 +64,7 @@ COMMANDS = {
     "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
     "credentials": Command(
         "engine.credentials_command",
-        "set, list or remove what signs for a live account; kept encrypted",
+        "set, list or remove what signs for a live account, or open its vault; kept encrypted",
     ),
     "unlock": Command(
         "engine.unlock_command",

@@ -1,4 +1,4 @@
-"""`python -m engine credentials`: set, list and remove what the vault holds.
+"""`python -m engine credentials`: set, list and remove what the vault holds, and open it.
 
 A secret is typed at a prompt or piped in, never an argument: arguments are seen by every program of
 the machine and stay in the shell's history.
@@ -7,6 +7,7 @@ the machine and stay in the shell's history.
 from __future__ import annotations
 
 import argparse
+import base64
 import getpass
 import json
 import sys
@@ -14,15 +15,22 @@ from datetime import UTC, datetime
 
 from engine import vault
 from engine.clock import WallClock
+from engine.command import WAIT_S, asked
 from engine.config import Config
+from engine.domain.commands import OpenVault
 from engine.errors import BadInput, ConfigError
 from engine.venues.polymarket.credentials import Credentials
+from storage.commands import CommandState
+from storage.dashboard_views import engine_seen
+from storage.database import writing
 from storage.vault import VaultFile, read_vault
 
 NAME = "credentials"
-HELP = "set, list or remove what signs for a live account; kept encrypted"
+HELP = "set, list or remove what signs for a live account, or open its vault; kept encrypted"
 
 POLYMARKET = "polymarket"
+ALIVE_NS = 10_000_000_000
+"""An engine that was silent for longer does not take the command."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
     removing = actions.add_parser("remove", help="forget an account's credential")
     removing.add_argument("account", help="name of the account")
+    actions.add_parser("open", help="let the engine that runs open the vault by its passphrase")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -42,6 +51,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
         told = listed(read_vault(config.vault_path))
         print(json.dumps(told) if args.json else _described(told))  # noqa: T201 the answer
         return 0
+    if args.action == "open":
+        return _open(args, config)
     if args.action == "remove":
         vault.remove(config.vault_path, args.account)
         said = f"forgot the credential of {args.account!r}; a running engine has it until it ends"
@@ -73,6 +84,23 @@ def _described(told: list[dict[str, str]]) -> str:
         f"since {one['added']}"
         for one in told
     )
+
+
+def _open(args: argparse.Namespace, config: Config) -> int:
+    """Seal the passphrase for the engine that runs and tell its answer; 1 = it stays closed."""
+    with writing(config.state_path) as connection:
+        seen = engine_seen(connection)
+        key = "" if seen is None else str(seen.detail.get("unlock_key", ""))
+        if seen is None or not key or WallClock().now_ns() - seen.heartbeat_ns > ALIVE_NS:
+            raise BadInput(
+                "no engine runs: start one; it asks for the passphrase here, or reads it from "
+                "VAULT_PASSPHRASE at its start"
+            )
+        sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
+        left = asked(connection, OpenVault(sealed=sealed), WAIT_S)
+    said = left.answer or "the engine has not answered"
+    print(json.dumps({"state": left.state, "answer": said}) if args.json else said)  # noqa: T201 the answer
+    return 0 if left.state is CommandState.DONE else 1
 
 
 def _set(args: argparse.Namespace, config: Config) -> str:

@@ -18,6 +18,7 @@ from engine.domain.commands import (
     Command,
     ExamineAccount,
     Kill,
+    OpenVault,
     PauseBot,
     PlaceManual,
     ReleaseLatch,
@@ -43,6 +44,7 @@ from engine.live_markets import Markets
 from engine.live_scopes import Scopes, scoped
 from engine.live_settings import Settings
 from engine.live_start import HOUSE
+from engine.live_vault_open import Opening
 from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer
 from storage.latch import Latch, prepare_spare, set_latch
@@ -62,6 +64,7 @@ class Commands:
         self._settings = Settings(house)
         self._keeping = Keeping(house)
         self._examining = Examining(house)
+        self._opening = Opening(house)
         self.jobs = Jobs(house)
 
     def hear(self, left: list[LeftCommand]) -> None:
@@ -223,6 +226,11 @@ class Commands:
         del who
         self._keeping.change(command, _or_refused(reply))
 
+    def open_vault(self, command: OpenVault, who: str, reply: Reply) -> None:
+        """Open the vault by a sealed passphrase; answered when it is open, or why it is not."""
+        del who
+        self._opening.open(command, _later(reply))
+
     def examine(self, command: ExamineAccount, who: str, reply: Reply) -> None:
         """Let the doctor look at a live account; answered when its verdict is kept."""
         self._examining.examine(command.account, who, _later(reply))
@@ -264,6 +272,7 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None
     AckAlert: Commands.ack,
     SetCredential: Commands.credential,
     RemoveCredential: Commands.credential,
+    OpenVault: Commands.open_vault,
     ExamineAccount: Commands.examine,
     **JOB_HANDLERS,
 }

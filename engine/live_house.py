@@ -72,6 +72,8 @@ class House(Proofs):
 
     accounts: Accounts
     spawn: Callable[[Stream], None]
+    unlock_key = ""
+    """For which a vault's passphrase is sealed, base64; this start alone can read it."""
 
     def __init__(
         self,

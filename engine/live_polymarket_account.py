@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from engine.config import Config
@@ -31,9 +32,14 @@ from engine.loop import Shell
 from engine.venues.door import Named
 from engine.venues.polymarket.credentials import Credentials
 from storage.live_accounts import Unlock
+from storage.vault import Entry
 
 POLYMARKET = "polymarket"
 SIGNS = "engine.venues.polymarket.venue"
+LOCKED = (
+    "its key lies in the vault, which is locked: type the passphrase on the Settings page, or "
+    "`python -m engine credentials open`"
+)
 KNOWN_MAX = 5_000
 """Markets remembered until the door is open; a rolling series brings hundreds a day."""
 OPEN_RETRY_S_MIN = 0.5
@@ -41,7 +47,11 @@ OPEN_RETRY_S_MAX = 30.0
 
 
 class PolymarketOpener:
-    """Live accounts. `credentials` and `unlocks` are those of this start, by account."""
+    """Live accounts. `credentials` and `unlocks` are those of this start, by account.
+
+    `locked` are the wallets, by account, whose keys lie in a vault that is not open: such an
+    account is recovered and stands blind until `learn` brings its key.
+    """
 
     def __init__(
         self,
@@ -49,21 +59,50 @@ class PolymarketOpener:
         *,
         credentials: Mapping[str, Credentials],
         unlocks: Mapping[str, Unlock],
+        locked: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._config = config
-        self._credentials = credentials
+        self._credentials = dict(credentials)
         self._unlocks = unlocks
-        if any(not self._closed(name) for name in credentials):
+        self._locked = locked
+        self._waiting: dict[str, asyncio.Event] = {}
+        if any(not self._closed(name) for name in (*credentials, *locked)):
             importlib.import_module(SIGNS)  # it takes a second: not while the loop runs
 
     def _closed(self, account: str) -> str:
         credential = self._credentials.get(account)
+        if credential is None and account in self._locked:
+            return unlocked(account, self._locked[account], self._unlocks)
         if credential is None:
             return (
                 f"account {account!r} is live and has no credential: name it in POLYMARKET_ACCOUNT "
-                "with its key and wallet, then restart the engine"
+                "with its key and wallet and restart the engine, or set a key and open the vault"
             )
         return unlocked(account, credential.wallet, self._unlocks)
+
+    def knows(self, account: str, entry: Entry) -> bool:
+        """Say whether the credential of an entry of the vault is known here already."""
+        known = self._credentials.get(account)
+        return known is not None and known.wallet == entry.wallet
+
+    def learn(self, found: Mapping[str, Credentials], unlocks: Mapping[str, Unlock]) -> None:
+        """Take what an opened vault holds; a credential of this start is not replaced."""
+        self._credentials = {**found, **self._credentials}
+        self._unlocks = unlocks
+
+    def go_on(self) -> None:
+        """Let the accounts connect whose credential has come. A lock set meanwhile stands."""
+        for account, waiting in self._waiting.items():
+            if account in self._credentials and not self._closed(account):
+                waiting.set()
+
+    async def awaited(self, account: str) -> Credentials:
+        """Return an account's credential, as soon as there is one."""
+        if account not in self._credentials:
+            waiting = self._waiting[account] = asyncio.Event()
+            await waiting.wait()
+            del self._waiting[account]
+        return self._credentials[account]
 
     def credential(self, account: str) -> Credentials | None:
         """Return what this start was given for an account, locked or not; None = nothing."""
@@ -88,10 +127,16 @@ class PolymarketOpener:
         """Report everything as not connected; return what connects it."""
         if not isinstance(shell, PolymarketShell):
             raise BrokenInvariant(f"{shell.account} stands at another venue")
-        live = _Live(house, shell, self._config, self._credentials[settings.name])
-        now_ns = house.clock.now_ns()
+        live = _Live(house, shell, self._config, lambda: self.awaited(settings.name))
+        now_ns, locked = house.clock.now_ns(), settings.name not in self._credentials
         for health in (live.user.health, live.beat.health):
-            shell.deliver(health("not connected yet"), now_ns)
+            shell.deliver(health(LOCKED if locked else "not connected yet"), now_ns)
+        if locked:
+            text = f"{settings.name} waits: {LOCKED}"
+            alert = RaiseAlert(
+                severity=Severity.WARNING, kind="vault_locked", text=text, account=shell.account
+            )
+            house.alert(alert, now_ns)
         return [lambda: live.run(currency_of(settings), funded=funded)]
 
 
@@ -128,19 +173,24 @@ class _Live:
     """One account from opening to the end."""
 
     def __init__(
-        self, house: House, shell: PolymarketShell, config: Config, credentials: Credentials
+        self,
+        house: House,
+        shell: PolymarketShell,
+        config: Config,
+        awaited: Callable[[], Awaitable[Credentials]],
     ) -> None:
         self._house = house
         self._shell = shell
         self._config = config
-        self._credentials = credentials
+        self._awaited = awaited
         self.user = PolymarketUser(house, shell)
         self.beat = PolymarketBeat(house, shell, shell.door, self.user)
 
     async def run(self, currency: str, *, funded: bool) -> None:
         """Open the account, book its first cash once, then listen, beat and tend."""
         house, shell = self._house, self._shell
-        venue = await self._open()
+        credentials = await self._awaited()
+        venue = await self._open(credentials)
         executor = shell.desk.executor
         venue.remember([Named(order=key, identity=name) for key, name in executor.names()])
         for instrument in (*executor.ledger.state.instruments.values(), *shell.door.known.values()):
@@ -150,13 +200,13 @@ class _Live:
         if not funded:
             await self._fund(currency)
         shell.report(HealthChanged(account=shell.account, source="auth", healthy=True))
-        house.log.info("account.open", account=shell.account, wallet=self._credentials.wallet)
+        house.log.info("account.open", account=shell.account, wallet=credentials.wallet)
         tend = PolymarketTend(house, shell, shell.door, self.user)
         await asyncio.gather(
             self.user.run(venue), self.beat.run(venue), tend.markets(venue), tend.run(venue)
         )
 
-    async def _open(self) -> Any:
+    async def _open(self, credentials: Credentials) -> Any:
         """Open the connections, however long it takes; what a person must mend is told."""
         from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
         from engine.venues.polymarket.venue import PolymarketVenue  # noqa: PLC0415 the same
@@ -173,7 +223,7 @@ class _Live:
         while True:
             try:
                 return await PolymarketVenue.open(
-                    shell.account, self._credentials, now_ns=house.clock.now_ns, hosts=hosts
+                    shell.account, credentials, now_ns=house.clock.now_ns, hosts=hosts
                 )
             except PitbossError as error:
                 text = f"{shell.account} is not open: {error}"

@@ -175,6 +175,7 @@ class Teller:
             "left": self._left(),
             "books": self._books(),
             "strategies": self._strategies,
+            "unlock_key": house.unlock_key,
         }
 
     def _latch_reason(self) -> str:

@@ -7,7 +7,7 @@ typed; a vault that stays locked opens no account.
 from __future__ import annotations
 
 import resource
-from collections.abc import MutableMapping
+from collections.abc import Container, MutableMapping
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -56,6 +56,13 @@ def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
         return dotenv_values(file, interpolate=False, encoding="utf-8").get(PASSPHRASE) or ""
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
+
+
+def locked_wallets(path: Path, found: Container[str]) -> dict[str, str]:
+    """Return whose keys the vault holds and nobody has read yet: wallet by account."""
+    vault = read_vault(path)
+    entries = {} if vault is None else vault.entries
+    return {name: entry.wallet for name, entry in entries.items() if name not in found}
 
 
 def from_vault(path: Path, passphrase: str) -> dict[str, Credentials]:

@@ -21,7 +21,7 @@ from engine.live_house import House, Stream
 from engine.live_paper_account import PaperOpener
 from engine.live_polymarket import PolymarketHearing
 from engine.live_polymarket_account import POLYMARKET, PolymarketOpener
-from engine.live_vault import take_all
+from engine.live_vault import locked_wallets, take_all
 from engine.loop import Shell
 from engine.venues.demo.client import DemoMarket
 from storage.database import reading
@@ -104,8 +104,9 @@ def venues_of(config: Config, url: str, *, fence: int) -> Venues:
     Takes the secrets of live accounts out of the environment: call it once. Raises ConfigError.
     """
     credentials = take_all(os.environ, Path(".env"), config.vault_path)
+    locked = locked_wallets(config.vault_path, credentials)
     kept: dict[str, Unlock] = {}
-    if credentials:
+    if credentials or locked:
         with reading(config.state_path) as connection:
             kept = unlocks(connection, ENGINE_ID)
     paper = PaperOpener(fence)
@@ -115,7 +116,7 @@ def venues_of(config: Config, url: str, *, fence: int) -> Venues:
             (DEMO, Mode.PAPER): paper,
             (POLYMARKET, Mode.PAPER): paper,
             (POLYMARKET, Mode.LIVE): PolymarketOpener(
-                config, credentials=credentials, unlocks=kept
+                config, credentials=credentials, unlocks=kept, locked=locked
             ),
         },
         hearings={DEMO: DemoHearing(url), POLYMARKET: PolymarketHearing(config)},

@@ -8,6 +8,7 @@ The private key is kept under AES-256-GCM with a key that Argon2id makes of the 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -31,6 +32,7 @@ from storage.vault import (
     Wrapped,
     context,
     read_vault,
+    unlock_context,
     write_vault,
 )
 
@@ -86,6 +88,13 @@ def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret
         venue=venue, wallet=wallet, fingerprint=fingerprint(secret.private_key), added_ns=0,
         sealed=sealed,
     )  # fmt: skip
+
+
+def sealed_passphrase(passphrase: str, public_key: bytes) -> str:
+    """Return a passphrase sealed for an engine's key, as a command carries it."""
+    public = X25519PublicKey.from_public_bytes(public_key)
+    sealed = SUITE.encrypt(passphrase.encode(), public, info=unlock_context(public_key))
+    return base64.b64encode(sealed).decode()
 
 
 def fingerprint(private_key: str) -> str:

@@ -7,6 +7,7 @@ on the disk when a write returns, and belongs to its owner alone (mode 0600).
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class VaultFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def context(account: str, venue: str, wallet: str) -> bytes:
     """Return what a sealed credential is bound to: moved to another account it does not open."""
     return f"pitboss vault 1\0{account}\0{venue}\0{wallet.lower()}".encode()
+
+
+def unlock_context(public_key: bytes) -> bytes:
+    """Return what a sealed passphrase is bound to: the key that one start of an engine made."""
+    return b"pitboss unlock 1\0" + base64.b64encode(public_key)
 
 
 def read_vault(path: Path) -> VaultFile | None:

@@ -7,6 +7,7 @@ tests is the adapter itself: it must open at the fake and read its balance first
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -18,12 +19,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.domain.commands import AnyCommand
+from engine import vault
+from engine.domain.commands import AnyCommand, OpenVault
 from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from engine.venues.polymarket.sdk import Hosts
 from engine.venues.polymarket.venue import PolymarketVenue
-from storage.commands import leave
+from storage.commands import LeftCommand, leave
 from storage.database import connect_writer, transaction
 from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, unlock
 from storage.schema import migrate
@@ -125,6 +127,29 @@ class LivePrograms(Programs):
         finally:
             connection.close()
 
+    # -- the vault ---------------------------------------------------------------------------------
+
+    def keep_in_vault(self, passphrase: str) -> None:
+        """Make a vault that holds the account's key."""
+        path, purse = self.home / "vault.json", wallet(signer(SIGNER), 0)
+        secret = vault.Secret(private_key=signer(SIGNER).key.hex())
+        made = vault.create(path, passphrase)
+        vault.put(path, ACCOUNT, vault.seal(made, ACCOUNT, "polymarket", purse, secret), 1)
+
+    def open_vault(self, passphrase: str) -> LeftCommand:
+        """Open the engine's vault as the page does: sealed for the key this start tells."""
+        self.until(self.unlock_key, "the engine tells for which key to seal")
+        key = base64.b64decode(self.unlock_key())
+        return self.command(OpenVault(sealed=vault.sealed_passphrase(passphrase, key)))
+
+    def unlock_key(self) -> str:
+        """Return the key the engine that runs tells; empty = none yet."""
+        alive_ns = time.time_ns() - 5_000_000_000
+        for detail, at_ns in self.rows("SELECT detail, heartbeat_ns FROM engine_state"):
+            if int(str(at_ns)) > alive_ns:
+                return str(json.loads(str(detail)).get("unlock_key", ""))
+        return ""
+
     # -- the venue's own word ----------------------------------------------------------------------
 
     def hand(self, what: str = "", given: dict[str, Any] | None = None) -> Any:
@@ -185,10 +210,11 @@ class LivePrograms(Programs):
         found = {market["slug"]: market["condition"] for market in self.hand()["markets"]}
         return [f"polymarket:{found[slug]}" for slug in slugs]
 
-    def prepare(self, *, unlocked: bool = True) -> None:
+    def prepare(self, *, unlocked: bool = True, quote_life_s: int | None = None) -> None:
         """Migrate, save the settings of one live account and its bot, and unlock it."""
         migrate(self.state)
         account = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
+        account |= {"quote_life_s": quote_life_s}
         bot = {
             "name": BOT,
             "strategy": "market_maker",

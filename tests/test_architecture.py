@@ -183,6 +183,7 @@ ROOMS = {
     "engine.live_unlock": DRIVER,
     "engine.live_truth": DRIVER,
     "engine.live_vault": DRIVER,
+    "engine.live_vault_open": DRIVER,
     "engine.live_venues": DRIVER,
     "engine.lab": DRIVER,
     "engine.__main__": DRIVER,

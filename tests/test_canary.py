@@ -7,6 +7,7 @@ engine may write when it dies.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import subprocess
@@ -24,12 +25,14 @@ from engine.domain.instruments import BotId
 from engine.tape import read
 from engine.venues.polymarket.sdk import Hosts, Wire
 from storage.commands import CommandState
+from storage.vault import read_vault
 from tests.live_polymarket_programs import BOT, SIGNER, LivePrograms
 from tests.live_programs import REPOSITORY, free_port
 from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import signer
 
 PASSPHRASE = "canary passphrase of the vault"
+MISTYPED = "canary passphrase, mistyped"
 KEPT = "0x" + "c4" * 32
 WALLET = "0x" + "ab" * 20
 OTHERS = ("dashboard", "worker", "demo")
@@ -68,7 +71,8 @@ def canaries(programs: LivePrograms) -> dict[str, list[bytes]]:
         "key of the vault": [kept.encode(), kept.upper().encode(), bytes.fromhex(kept)],
         "API secret": [secret.encode()],
         "API passphrase": [phrase.encode()],
-        "vault's passphrase": [PASSPHRASE.encode()],
+        "vault's passphrase": [PASSPHRASE.encode(), base64.b64encode(PASSPHRASE.encode())],
+        "passphrase mistyped": [MISTYPED.encode(), base64.b64encode(MISTYPED.encode())],
     }
 
 
@@ -93,6 +97,21 @@ def whole_desk(programs: LivePrograms) -> subprocess.Popen[bytes]:
     return desk
 
 
+def opened_again(programs: LivePrograms) -> None:
+    """Have the engine that runs open its vault for a key that came after its start."""
+    path = programs.home / "vault.json"
+    made = read_vault(path)
+    assert made is not None
+    entry = vault.seal(made, "later", "polymarket", WALLET, vault.Secret(private_key=KEPT))
+    vault.put(path, "later", entry, 2)
+    assert programs.open_vault(MISTYPED).state is CommandState.FAILED
+    right = programs.open_vault(PASSPHRASE)
+    assert (right.state, right.answer) == (
+        CommandState.DONE,
+        "the vault is open: no account connects",
+    )
+
+
 def children(desk: subprocess.Popen[bytes]) -> dict[str, psutil.Process]:
     """Return the desk's programs by name."""
     words = {"run": "engine", "app.py": "dashboard", "worker": "worker", "demo": "demo"}
@@ -113,6 +132,7 @@ def test_no_secret_is_found_outside_the_engines_memory(programs: LivePrograms) -
     programs.until(lambda: set(children(desk)) == {*OTHERS, "engine"}, "all programs run", 120)
     left = programs.command(StartBot(bot=BotId(BOT)))
     assert left.state is CommandState.DONE, left.answer
+    opened_again(programs)
     sql = "SELECT count(*) FROM orders WHERE identity IS NOT NULL"
     programs.until(lambda: programs.rows(sql) != [(0,)], "it signs and trades", 120)
     found = canaries(programs)

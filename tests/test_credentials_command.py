@@ -10,6 +10,7 @@ import pytest
 
 from engine import vault
 from engine.__main__ import main
+from storage.schema import migrate
 from storage.vault import read_vault
 
 PASSPHRASE = "correct horse battery staple"
@@ -76,3 +77,12 @@ def test_removing_what_is_not_there_is_exit_code_3(
     piped(monkeypatch, tmp_path)
     assert main(["credentials", "remove", "mine"]) == 3
     assert "no vault yet" in capsys.readouterr().err
+
+
+def test_without_an_engine_there_is_nobody_to_open_the_vault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, tmp_path, PASSPHRASE)
+    migrate(tmp_path / "pitboss.db")
+    assert main(["credentials", "open"]) == 3
+    assert "no engine runs" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from engine import vault
-from engine.domain.commands import ApplySettings, RemoveCredential, SetCredential
+from engine.domain.commands import ApplySettings, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId
 from storage.commands import CommandState
 from storage.database import writing
@@ -75,6 +76,29 @@ def test_a_sealed_key_is_kept_and_forgotten(programs: Programs) -> None:
     again = programs.command(RemoveCredential(account=MINE))
     assert again.state is CommandState.REFUSED
     assert "no credential of 'mine'" in again.answer
+
+
+def opening(programs: Programs, passphrase: str) -> OpenVault:
+    ((detail,),) = programs.rows("SELECT detail FROM engine_state")
+    key = base64.b64decode(json.loads(str(detail))["unlock_key"])
+    return OpenVault(sealed=vault.sealed_passphrase(passphrase, key))
+
+
+def test_an_opened_vault_opens_no_account_that_is_locked(programs: Programs) -> None:
+    empty = programs.command(opening(programs, PASSPHRASE))
+    assert (empty.state, empty.answer) == (
+        CommandState.REFUSED,
+        "the vault is empty: set a key first",
+    )
+    programs.command(given(programs))
+    left = programs.command(opening(programs, PASSPHRASE))
+    assert left.state is CommandState.DONE
+    assert left.answer.startswith("the vault is open: no account connects; mine stays closed")
+    assert "its doctor must be green and its phrase typed" in left.answer
+    torn = programs.command(OpenVault(sealed="not base64!"))
+    assert torn.state is CommandState.REFUSED
+    assert "not sealed for this start" in torn.answer
+    programs.command(RemoveCredential(account=MINE))
 
 
 @pytest.mark.parametrize(

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.domain.commands import PlaceManual, StartBot, StopBot
+from engine import vault
+from engine.domain.commands import OpenVault, PlaceManual, StartBot, StopBot
 from engine.domain.instruments import BotId, InstrumentId, Leg, Side
 from engine.domain.settings import AccountSettings
 from engine.live_start import executor_of, recover
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.live_polymarket_programs import ACCOUNT, BOT, SIGNER, LivePrograms
+from tests.live_programs import REPOSITORY
 from tests.venues.polymarket.kit import RAIN, signer, wallet
 
 RESTING = 20
 SHARE = 1_000_000
 LAPSE_NS = 15 * 10**9
 """Ten silent seconds, looked for every five."""
+PASSPHRASE = "correct horse battery staple"
 CASH_MICRO_MAX = 10_000
 """What rounding of single fills may add up to: a cent."""
 LIVE = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
@@ -102,9 +106,33 @@ def test_locked_account_stays_closed_in_words(programs: LivePrograms) -> None:
     assert programs.hand("/invariants")["verified"].get("l1", 0) == 0
 
 
+def opened(programs: LivePrograms) -> None:
+    """Open the vault of the engine that runs: until then the account stands blind."""
+    locked = "SELECT text FROM alerts WHERE kind = 'vault_locked'"
+    programs.until(lambda: programs.rows(locked), "it says that its vault is locked")
+    assert "account.open" not in (programs.home / "run.log").read_text()
+    wrong = programs.open_vault("not the passphrase at all")
+    assert wrong.state is CommandState.FAILED
+    assert "does not open with this passphrase" in wrong.answer
+    other = OpenVault(sealed=vault.sealed_passphrase(PASSPHRASE, bytes(range(1, 33))))
+    assert "not sealed for this start" in programs.command(other).answer
+    typed = subprocess.run(
+        [sys.executable, "-m", "engine", "credentials", "open"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PITBOSS_HOME": str(programs.home)},
+        input=PASSPHRASE.encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert typed.stdout.decode().strip() == "the vault is open: real connects"
+    assert "open already" in programs.open_vault(PASSPHRASE).answer
+
+
 def test_account_trades_through_trouble_and_proves_its_kill(programs: LivePrograms) -> None:
     programs.prepare()
-    engine = programs.engine()
+    programs.keep_in_vault(PASSPHRASE)
+    engine = programs.engine(secret=False)
+    opened(programs)
     started(programs)
     programs.hand("/sockets", {"channel": "user", "do": "abort"})
     resumes(programs, "a cut of the user channel")
@@ -219,3 +247,28 @@ def test_storm_of_every_fault_leaves_the_judges_silent(programs: LivePrograms) -
     struck = programs.hand("/storm", {"stop": True})["struck"]
     print(f"{minutes} minutes, {len(struck)} strikes, our fills by end: {ends}")
     assert ends["failed"] >= minutes / 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_quotes_of_a_dead_engine_end_by_themselves_without_the_heartbeat(
+    programs: LivePrograms,
+) -> None:
+    programs.prepare(quote_life_s=240)
+    programs.hand("/settings", {"beat_timeout_s": 1e6})
+    engine = programs.engine()
+    started(programs)
+    minutes = "SELECT count(DISTINCT created_ns / 60000000000) FROM orders WHERE type = 'gtd'"
+    programs.until(lambda: programs.rows(minutes)[0][0] == 5, "they are renewed", 400.0)
+    assert programs.rows("SELECT 1 FROM orders WHERE type != 'gtd' OR state = 'expired'") == []
+    owner = {"wallet": wallet(signer(SIGNER), 0), "signer": signer(SIGNER).address}
+    programs.until(lambda: programs.hand("/wallet", owner)["cash"]["reserved"], "some rest")
+    engine.kill()
+    engine.wait(10)
+    for skip_ms in (120_000, 65_000):
+        programs.hand("/clock", {"skip_ms": skip_ms})
+    assert programs.hand("/wallet", owner)["cash"]["reserved"] == 0
+    assert programs.hand()["lapsed"] == []
+    words = [sys.executable, "-m", "engine", "explain"]
+    home = {**os.environ, "PITBOSS_HOME": str(programs.home)}
+    assert subprocess.run(words, cwd=REPOSITORY, env=home, check=False).returncode == 0

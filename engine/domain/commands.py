@@ -159,6 +159,13 @@ class RemoveCredential(Command, frozen=True, kw_only=True):
     account: AccountId
 
 
+class OpenVault(Command, frozen=True, kw_only=True):
+    """Open the vault of the engine that runs by its passphrase, sealed for that start of it."""
+
+    sealed: str
+    """Base64 of HPKE's encapsulated key and ciphertext."""
+
+
 class ExamineAccount(Command, frozen=True, kw_only=True):
     """Ask the venue whether a live account is fit to trade; nothing is placed or unlocked."""
 
@@ -183,6 +190,7 @@ AnyCommand = (
     | StartRecording
     | StopRecording
     | SetCredential
+    | OpenVault
     | RemoveCredential
     | ExamineAccount
 )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.domain.commands import RemoveCredential, SetCredential
+from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId, Mode
 from engine.errors import PitbossError
 from pages.parts import commanding, drafts, panels, sealing
+from pages.parts.clock import now_ns
+from pages.parts.data import ask
+from pages.parts.health import health_of
 from pages.parts.home import config
 from pages.parts.tables import table
+from storage.dashboard_views import engine_seen
 from storage.vault import VaultFile, read_vault
 
 COLUMNS = {
@@ -45,6 +49,8 @@ def show() -> None:
         )
         return
     _held(vault)
+    if vault.entries:
+        _open()
     if not live:
         panels.note("No account of mode live is saved: there is nobody to set a key for.")
         return
@@ -71,6 +77,25 @@ def _held(vault: VaultFile) -> None:
         commanding.send(RemoveCredential(account=AccountId(str(chosen))), f"forget:{chosen}")
     if chosen:
         commanding.show_life(f"forget:{chosen}")
+
+
+def _open() -> None:
+    """Draw the form that opens the vault of the engine that runs."""
+    with st.expander("Open the vault"):
+        panels.note(
+            "An engine that was started without VAULT_PASSPHRASE has a locked vault, and accounts "
+            "whose keys lie in it stand blind. The passphrase is sealed in this browser for the "
+            "start of the engine that runs: dashboard and database pass on what they cannot read."
+        )
+        seen = ask(engine_seen)
+        key = "" if seen is None else str(seen.detail.get("unlock_key", ""))
+        if not key or not health_of(seen, now_ns()).alive:
+            commanding.nobody_takes_it()
+            return
+        sealed = sealing.sealed_passphrase(key)
+        if sealed is not None:
+            commanding.send(OpenVault(sealed=sealed), "open_vault")
+        commanding.show_life("open_vault")
 
 
 def _set(vault: VaultFile, live: list[str]) -> None:

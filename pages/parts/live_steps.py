@@ -90,7 +90,10 @@ def _restart(known: Known) -> Step:
     if started is None:
         return Step("Start", False, "no engine runs: start the desk")
     if known.unlock is None or started < known.unlock.phrase_ns:
-        said = "an engine reads keys and unlockings at its start: restart it after the others"
+        said = (
+            "an engine reads keys and unlockings at its start, and when its vault is opened: "
+            "restart it after the others, or open the vault under Credentials"
+        )
         return Step("Start", False, said)
     return Step("Start", True, "the engine was started after the unlocking")
 

@@ -1,4 +1,6 @@
-"""A key typed in the browser is sealed in the browser: this process only ever sees ciphertext.
+"""What is typed in the browser is sealed in the browser: this process only ever sees ciphertext.
+
+A key is sealed for the vault, the vault's passphrase for the start of the engine that runs.
 
 HPKE's single shot in base mode (RFC 9180: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM) by
 the browser's own WebCrypto; the engine's vault opens it with a library's HPKE, and a test holds the
@@ -13,13 +15,18 @@ from typing import Any
 
 import streamlit as st
 
-from storage.vault import context
+from storage.vault import context, unlock_context
 
 HTML = """<form autocomplete="off">
 <label>Wallet <input name="wallet" placeholder="0x and 40 digits" autocomplete="off"></label>
 <label>Private key <input name="key" type="password" autocomplete="off"
  placeholder="64 hex digits; it never leaves this browser readable"></label>
 <button type="submit">Seal and send</button><p role="status"></p></form>"""
+
+PHRASE_HTML = """<form autocomplete="off">
+<label>The vault's passphrase <input name="phrase" type="password" autocomplete="off"
+ placeholder="it never leaves this browser readable"></label>
+<button type="submit">Seal and open the vault</button><p role="status"></p></form>"""
 
 CSS = """
 form { display: grid; gap: .6rem; font: inherit; color: var(--st-text-color); }
@@ -32,7 +39,7 @@ button { font: inherit; justify-self: start; padding: .4rem .9rem; border-radius
 p { margin: 0; min-height: 1.2em; font-size: .875rem; }
 """
 
-JS = """
+SEAL = """
 const text = (words) => new TextEncoder().encode(words);
 const join = (...parts) => {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -77,6 +84,10 @@ export const seal = async (plain, receiver, info) => {
   return join(sent, new Uint8Array(closed));
 };
 
+const unable = "This browser seals nothing here: open the page by 127.0.0.1 or https.";
+"""
+
+KEY_JS = """
 const print = async (digits) => {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text(digits)));
   return [...hash].map((one) => one.toString(16).padStart(2, "0")).join("").slice(0, 12);
@@ -98,7 +109,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       return;
     }
     if (!globalThis.crypto || !crypto.subtle) {
-      status.textContent = "This browser seals nothing here: open the page by 127.0.0.1 or https.";
+      status.textContent = unable;
       return;
     }
     try {
@@ -117,7 +128,31 @@ export default function ({ parentElement, data, setTriggerValue }) {
 }
 """
 
-_form = st.components.v2.component("pitboss_sealing", html=HTML, css=CSS, js=JS)
+PHRASE_JS = """
+export default function ({ parentElement, data, setTriggerValue }) {
+  const form = parentElement.querySelector("form");
+  const status = parentElement.querySelector("p");
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    if (!form.phrase.value) { status.textContent = "Type the passphrase first."; return; }
+    if (!globalThis.crypto || !crypto.subtle) { status.textContent = unable; return; }
+    try {
+      const sealed = await seal(text(form.phrase.value), bytes(data.receiver), text(data.info));
+      form.reset();
+      status.textContent = "Sealed and sent.";
+      setTriggerValue("sealed", { sealed: coded(sealed) });
+    } catch (error) {
+      form.reset();
+      status.textContent = "This browser cannot seal (" + error.name + "): use the command line.";
+    }
+  };
+}
+"""
+
+_form = st.components.v2.component("pitboss_sealing", html=HTML, css=CSS, js=SEAL + KEY_JS)
+_phrase = st.components.v2.component(
+    "pitboss_opening", html=PHRASE_HTML, css=CSS, js=SEAL + PHRASE_JS
+)
 
 
 def sealed_key(account: str, venue: str, public_key: bytes) -> dict[str, Any] | None:
@@ -130,3 +165,17 @@ def sealed_key(account: str, venue: str, public_key: bytes) -> dict[str, Any] | 
     )
     sent = found.sealed
     return dict(sent) if sent else None
+
+
+def sealed_passphrase(unlock_key: str) -> str | None:
+    """Draw the form; gives the passphrase's ciphertext once, when it was sent, else None.
+
+    `unlock_key` is what the engine that runs tells of itself, base64: its own for this start.
+    """
+    info = unlock_context(base64.b64decode(unlock_key)).decode()
+    found = _phrase(
+        data={"receiver": unlock_key, "info": info},
+        key=f"opening:{unlock_key}",
+        on_sealed_change=lambda: None,
+    )
+    return str(found.sealed["sealed"]) if found.sealed else None

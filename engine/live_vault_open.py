@@ -1,0 +1,140 @@
+"""The vault opened while the engine runs: its passphrase comes sealed, nobody else can read it.
+
+Each start makes a key pair of its own and tells its public half. A page or the command line seals
+the passphrase for it (HPKE, RFC 9180); what was sent can be opened by this process alone, and by
+nobody once it has ended. Opening is Argon2id's work of half a second: it is done beside the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from engine.domain.commands import OpenVault
+from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, ConfigError, PitbossError
+from engine.live_house import House
+from engine.live_polymarket_account import POLYMARKET, SIGNS, PolymarketOpener
+from engine.live_vault import from_vault
+from engine.vault import SUITE
+from storage.live_accounts import unlocks
+from storage.vault import read_vault, unlock_context
+
+Told = Callable[[bool, str], None]
+SEALED_CHARS_MAX = 4096
+"""What is longer is no passphrase: it is cut, and does not open."""
+WRONG_PAUSE_S = 1.0
+"""After a wrong passphrase nothing else is tried for so long."""
+
+
+class Opening:
+    """Opens one house's vault, one attempt after the other."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._private = X25519PrivateKey.generate()
+        self._public = self._private.public_key().public_bytes_raw()
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        house.unlock_key = base64.b64encode(self._public).decode()
+
+    def open(self, command: OpenVault, told: Told) -> None:
+        """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
+        house, opener = self._house, self._opener()
+        vault = read_vault(house.config.vault_path)
+        if vault is None:
+            raise BadInput("there is no vault yet: `python -m engine credentials set` makes one")
+        if not vault.entries:
+            raise BadInput("the vault is empty: set a key first")
+        closed = [one.name for one in self._closed() if one.name in vault.entries]
+        if not closed and all(opener.knows(name, one) for name, one in vault.entries.items()):
+            raise BadInput("the vault is open already: every key in it is known to this engine")
+        passphrase = self._unsealed(command.sealed)
+        task = asyncio.get_running_loop().create_task(self._do(passphrase, told))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _opener(self) -> PolymarketOpener:
+        accounts = getattr(self._house, "accounts", None)
+        found = None if accounts is None else accounts.venues.openers.get((POLYMARKET, Mode.LIVE))
+        if not isinstance(found, PolymarketOpener):
+            raise BadInput("this engine plays a tape: it opens no live account")
+        return found
+
+    def _closed(self) -> list[AccountSettings]:
+        """Return the live accounts in force that this engine has not opened."""
+        house = self._house
+        return [
+            one
+            for one in house.settings.document.accounts.values()
+            if (one.venue, one.mode) == (POLYMARKET, Mode.LIVE)
+            and not house.accounts.is_open(one.name)
+        ]
+
+    def _unsealed(self, sealed: str) -> str:
+        try:
+            raw = base64.b64decode(sealed[:SEALED_CHARS_MAX], validate=True)
+            plain = SUITE.decrypt(raw, self._private, info=unlock_context(self._public))
+            return plain.decode()
+        except (binascii.Error, InvalidTag, ValueError):
+            raise BadInput(
+                "what was sent was not sealed for this start of the engine: load the page again "
+                "and type the passphrase anew"
+            ) from None
+
+    # -- beside the loop, and back -----------------------------------------------------------------
+
+    async def _do(self, passphrase: str, told: Told) -> None:
+        """Stretch the passphrase, load what signs, then go on where files are read."""
+        house = self._house
+        async with self._turn:
+            try:
+                found = await asyncio.to_thread(from_vault, house.config.vault_path, passphrase)
+                await asyncio.to_thread(importlib.import_module, SIGNS)
+            except PitbossError as error:
+                await asyncio.sleep(WRONG_PAUSE_S)
+                told(False, str(error))
+                return
+        loop = asyncio.get_running_loop()
+        document = house.settings.document
+
+        def learn(connection: Any) -> None:
+            kept = unlocks(connection, house.engine_id)
+            self._opener().learn(found, kept)
+            try:
+                house.accounts.register(connection, document)
+            except ConfigError as error:
+                text = str(error)
+                loop.call_soon_threadsafe(lambda: told(False, text))
+                return
+            loop.call_soon_threadsafe(self._open, sorted(found), told)
+
+        house.state.do(learn)
+
+    def _open(self, names: list[str], told: Told) -> None:
+        """Let the accounts connect that wait for their key; open those that were closed."""
+        house, now_ns = self._house, self._house.clock.now_ns()
+        opener, here, words = self._opener(), [], []
+        for settings in self._closed():
+            if settings.name in names and not house.accounts.refusal(settings):
+                house.accounts.open(house, settings, now_ns)
+        for name in names:
+            account = house.settings.document.accounts.get(name)
+            if account is None or account.mode is not Mode.LIVE:
+                continue
+            why = house.accounts.refusal(account)
+            if why:
+                words.append(f"{name} stays closed: {why}")
+            else:
+                here.append(name)
+        opener.go_on()
+        done = f"the vault is open: {', '.join(here) or 'no account'} connects"
+        told(True, "; ".join((done, *words)))
