@@ -106,8 +106,8 @@ class DecisionLog:
         if isinstance(decision, Planned):
             self._append_plan(decision)
             return
-        key = (decision.bot, decision.instrument)
-        run = self._runs.get(key)
+        runs, key = self._runs, (decision.bot, decision.instrument)
+        run = runs.get(key)
         if run is not None and decision.alike(run.first):
             run.count += 1
             run.last_ns = decision.at_ns
@@ -116,13 +116,12 @@ class DecisionLog:
         if self._queued - self._written >= self._queue_max:
             self._full()
         if run is not None:
-            del self._runs[key]  # so that the order of runs is the order they began in
+            del runs[key]  # so that the order of runs is the order they began in
             self._close_run(run)
-        elif len(self._runs) >= RUNS_MAX:
-            self._close_run(self._runs.pop(next(iter(self._runs))))
+        elif len(runs) >= RUNS_MAX:
+            self._close_run(runs.pop(next(iter(runs))))
         self._row += 1
-        run = _Run(self._row, decision, self._encode(decision))
-        self._runs[key] = run
+        run = runs[key] = _Run(self._row, decision, self._encode(decision))
         self._put(run)
 
     def _append_plan(self, plan: Planned) -> None:
@@ -142,9 +141,10 @@ class DecisionLog:
 
     def _put(self, run: _Run) -> None:
         """Queue the row as it stands, unless it stands so already."""
-        if run.told == run.count:
+        count = run.count
+        if run.told == count:
             return
-        run.told = run.count
+        run.told = count
         first = run.first
         self._queue.append(
             (
@@ -156,7 +156,7 @@ class DecisionLog:
                 first.instrument,
                 first.at_ns,
                 run.last_ns,
-                run.count,
+                count,
                 first.regime,
                 first.outcome,
                 run.body,
@@ -167,14 +167,15 @@ class DecisionLog:
             self._wake.set()
 
     def _close_run(self, run: _Run) -> None:
-        self._put(run)
-        self._hashed.append((run.body, run.count, run.last_ns))
-        if len(self._hashed) >= DIGEST_ROWS:
+        if run.told != run.count:
+            self._put(run)
+        hashed = self._hashed
+        hashed.append((run.body, run.count, run.last_ns))
+        if len(hashed) >= DIGEST_ROWS:
             self._fold()
 
     def _fold(self) -> None:
-        for row in self._hashed:
-            self._hash.update(self._encode(row))
+        self._hash.update(b"".join(map(self._encode, self._hashed)))
         self._hashed = []
 
     def _full(self) -> None:

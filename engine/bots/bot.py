@@ -26,7 +26,9 @@ class BotState(StrEnum):
 class Cell:
     """One instrument of one bot: when it may be evaluated again, and whether it should be."""
 
-    __slots__ = ("bot", "due_ns", "free_ns", "instrument", "mid2", "mid2_moved_min")
+    __slots__ = (
+        "bot", "due_ns", "free_ns", "instrument", "listed_ns", "mid2", "mid2_moved_min", "turn",
+    )  # fmt: skip
 
     def __init__(self, bot: Bot, instrument: InstrumentId) -> None:
         self.bot = bot
@@ -38,6 +40,10 @@ class Cell:
         """Twice the mid it was last woken for, where only moves wake it."""
         self.due_ns: int | None = None
         """When the next evaluation is scheduled; None = nothing asked for one."""
+        self.turn = 0
+        """Its place among those due at the same time: who was scheduled first goes first."""
+        self.listed_ns: int | None = None
+        """The earliest time at which the agenda has it, never later than `due_ns`; None = not."""
 
 
 class Bot:

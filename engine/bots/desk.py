@@ -6,9 +6,9 @@ No I/O: market and venue events in, effects out. Call `market` or `venue` for ea
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
+from engine.bots.agenda import Agenda
 from engine.bots.bot import Bot, BotState, Cell
 from engine.bots.marks import inventory_of, mark_of
 from engine.caches.markets import MarketCache
@@ -74,8 +74,7 @@ class Desk:
             for key in bot.strategy.references
         }
         self._ready: list[Cell] = []
-        self._agenda: list[tuple[int, int, Cell]] = []
-        self._counter = 0
+        self._agenda = Agenda()
         self._decisions = 0
         self._second_ns = 0
         self._effects: list[Effect] = []
@@ -123,7 +122,9 @@ class Desk:
         """Take a venue event, a timer or a house event of this account. Call `turn` afterwards."""
         if type(event) is OrderFilled:
             self._filled(event, now_ns)
-        self._effects += self.executor.receive(event, now_ns)
+        asked = self.executor.receive(event, now_ns)
+        if asked:
+            self._effects += asked
 
     def _hears(self, bot: Bot, event: Event, now_ns: int) -> bool:
         """Let a bot take an event; say whether it wants to be evaluated."""
@@ -186,12 +187,7 @@ class Desk:
                 cell.due_ns = now_ns
                 self._ready.append(cell)
         elif cell.due_ns is None or cell.due_ns > due_ns:
-            self._schedule(cell, due_ns)
-
-    def _schedule(self, cell: Cell, due_ns: int) -> None:
-        cell.due_ns = due_ns
-        self._counter += 1
-        heapq.heappush(self._agenda, (due_ns, self._counter, cell))
+            self._agenda.put(cell, due_ns)
 
     # -- the turn ----------------------------------------------------------------------------------
 
@@ -200,20 +196,15 @@ class Desk:
         """When `turn` has something to do without a further event; 0 = it has already."""
         if self._ready or self._effects:
             return 0
-        agenda, second_ns = self._agenda, self._second_ns
-        while agenda and agenda[0][2].due_ns != agenda[0][0]:  # it has another time by now
-            heapq.heappop(agenda)
-        return min(agenda[0][0], second_ns) if agenda else second_ns
+        return min(self._agenda.next_ns(), self._second_ns)
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
         if now_ns >= self._second_ns:
             self._second(now_ns)
-        agenda = self._agenda
-        while agenda and agenda[0][0] <= now_ns:
-            due_ns, _, cell = heapq.heappop(agenda)
-            if cell.due_ns == due_ns and cell.instrument in cell.bot.cells:
-                self._ready.append(cell)
+        for due in self._agenda.take(now_ns):
+            if due.instrument in due.bot.cells:
+                self._ready.append(due)
         if self._ready:
             ready, self._ready = self._ready, []
             for cell in ready:
@@ -254,18 +245,21 @@ class Desk:
         bot.evaluations += 1
         self._decide(evaluation.decision)
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
-            self._schedule(cell, now_ns + strategy.timer_ns)
+            self._agenda.put(cell, now_ns + strategy.timer_ns)
         if evaluation.intents:
             self._wished(view, evaluation.intents, now_ns)
 
     def _wished(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand wishes on, each after the marks of what it is about."""
-        self._second_ns = min(self._second_ns, now_ns - now_ns % SECOND_NS + SECOND_NS)
-        self._effects += self.executor.receive(mark_of(view), now_ns)
+        second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
+        self._second_ns = min(self._second_ns, second_ns)
+        receive = self.executor.receive
+        self._effects += receive(mark_of(view), now_ns)
         for intent in intents:
-            for target in intent.targets if type(intent) is Basket else ():
-                self._mark(target.instrument, now_ns)
-            self._effects += self.executor.receive(intent, now_ns)
+            if type(intent) is Basket:
+                for target in intent.targets:
+                    self._mark(target.instrument, now_ns)
+            self._effects += receive(intent, now_ns)
 
     def _mark(self, instrument: InstrumentId, now_ns: int) -> None:
         view = self.cache.views.get(instrument)

@@ -28,14 +28,17 @@ def inventory_of(executor: Executor, instrument: Instrument) -> InventoryView:
     ledger = executor.ledger
     held = ledger.holding(instrument.id)
     yes, no = held.yes, held.no
+    yes_settled, yes_pending = yes.settled, yes.pending
+    no_settled, no_pending = no.settled, no.pending
+    position = yes_settled + yes_pending - no_settled - no_pending
     bids, asks = executor.working_sizes(instrument.id)
     return InventoryView(
-        position=held.position,
-        yes_settled=yes.settled,
-        yes_pending=yes.pending,
-        no_settled=no.settled,
-        no_pending=no.pending,
-        average_price=held.average_price(instrument),
+        position=position,
+        yes_settled=yes_settled,
+        yes_pending=yes_pending,
+        no_settled=no_settled,
+        no_pending=no_pending,
+        average_price=held.average_price(instrument) if position else None,
         realised_micro=held.realised_micro,
         fees_micro=held.fees_micro,
         cash_free_micro=ledger.cash_free_micro,

@@ -42,7 +42,7 @@ from engine.executor.table import OrderTable
 H = Happened
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _NAMED, _ACCEPTED, _CANCELLED = H.NAMED, H.ACCEPTED, H.CANCELLED
-_CANCELLING, _PENDING = OrderState.CANCELLING, OrderState.PENDING
+_CANCELLING, _PENDING, _OPEN = OrderState.CANCELLING, OrderState.PENDING, OrderState.OPEN
 _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
 _NO_FUNDS = CancelReason.NO_FUNDS
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
@@ -125,7 +125,9 @@ class Hearing:
             return
         again = known.identity == event.identity
         known.identity = event.identity
-        if not again or known.state is _PENDING:
+        if known.state is _PENDING:
+            return  # by the table of moves it stays so, and its name is no other news
+        if not again:
             self._table.happen(known, _NAMED, now_ns)
 
     def _accepted(self, event: OrderAccepted, now_ns: int) -> None:
@@ -137,12 +139,15 @@ class Hearing:
         table.happen(known, _ACCEPTED, now_ns)
         post = table.posts.get(known.order.instrument) or table.post_of(known)
         post.refusals = 0
-        if known.state is _CANCELLING:
+        state = known.state
+        if state is _OPEN:
+            return
+        if state is _CANCELLING:
             # The cancel may have reached the venue before the order did: ask once more.
             self._outbox.effects.append(
                 CancelOrders(account=table.account, orders=(known.order.id,))
             )
-        elif known.not_found and known.state is OrderState.CANCELLED:
+        elif known.not_found and state is OrderState.CANCELLED:
             # It was believed gone because nobody knew it; here it is, late.
             self.reconciler.zombie(known, now_ns)
 

@@ -16,6 +16,7 @@ from itertools import zip_longest
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument
+from engine.domain.intents import Quotes
 from engine.domain.orders import OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.holdings import Holding
@@ -53,7 +54,7 @@ def plan(
     wanted = wanted_of(
         wish,
         instrument,
-        holding.position,
+        0 if type(wish) is Quotes else holding.position,
         mark,
         resting=_GTC if gtd_ms is None else _GTD,
         tolerance_percent=settings.resize_tolerance_percent,

@@ -159,21 +159,25 @@ class GatewayCore:
         return requests
 
     def _reply(self, reply: Reply, now_ns: int) -> list[Request]:
-        if reply.number > self._outbox.number or reply.number < 1:
-            raise BrokenInvariant(f"a reply to request {reply.number}, which was never made")
-        if not self._places.answer(reply, now_ns):
+        number, places = reply.number, self._places
+        if number > self._outbox.number or number < 1:
+            raise BrokenInvariant(f"a reply to request {number}, which was never made")
+        if not places.answer(reply, now_ns):
             self._safety.answer(reply, now_ns)
         for event in reply.events:
             if type(event) is ModeChanged:
-                self._places.mode(event, now_ns)
-        if self._places.idle and not self._safety.waiting:
+                places.mode(event, now_ns)
+        if places.idle and not self._safety.waiting:
             return []
         return self._flow(now_ns)
 
     def _cancel(self, effect: CancelOrders, now_ns: int) -> list[Request]:
-        self._check(effect.account)
+        if effect.account != self.account:
+            self._check(effect.account)
         places, safety = self._places, self._safety
-        orders = [order for order in effect.orders if not places.drop(order)]
+        orders = effect.orders
+        if places.busy:
+            orders = tuple(order for order in orders if not places.drop(order))
         if len(orders) == len(effect.orders):
             request = safety.cancel_now(effect, now_ns)
             if request is not None:

@@ -13,11 +13,13 @@ ALERTS_MAX = 100
 class Outbox:
     """Reports and alerts of one gateway, each handed out once; and the count of its requests."""
 
-    __slots__ = ("_account", "_alerts", "_reports", "number")
+    __slots__ = ("_account", "_alerts", "_reports", "news", "number")
 
     def __init__(self, account: AccountId) -> None:
         self.number = 0
         """The last request's number."""
+        self.news = False
+        """True where something waits to be handed out."""
         self._account = account
         self._reports: list[VenueEvent] = []
         self._alerts: dict[str, RaiseAlert] = {}
@@ -25,6 +27,7 @@ class Outbox:
     def report(self, event: VenueEvent) -> None:
         """Tell the executor something certain (or certainly unknown)."""
         self._reports.append(event)
+        self.news = True
 
     def alert(self, severity: Severity, kind: str, text: str) -> None:
         """Tell the operator. Until drained, the latest of a kind stands for all."""
@@ -32,17 +35,14 @@ class Outbox:
             self._alerts[kind] = RaiseAlert(
                 severity=severity, kind=kind, text=text, account=self._account
             )
-
-    @property
-    def news(self) -> bool:
-        """True where something waits to be handed out."""
-        return bool(self._reports or self._alerts)
+            self.news = True
 
     def take_reports(self) -> list[VenueEvent]:
         """Hand out what was reported since the last call, in order."""
         if not self._reports:
             return []
         reports, self._reports = self._reports, []
+        self.news = bool(self._alerts)
         return reports
 
     def take_alerts(self) -> list[RaiseAlert]:
@@ -51,4 +51,5 @@ class Outbox:
             return []
         alerts = list(self._alerts.values())
         self._alerts.clear()
+        self.news = bool(self._reports)
         return alerts

@@ -226,6 +226,11 @@ class PlacesLane:
         return len(self._flights)
 
     @property
+    def busy(self) -> bool:
+        """True where `drop` may find an order, queued or in flight."""
+        return bool(self._queue or self._flying)
+
+    @property
     def waiting(self) -> bool:
         """True where `pump` may have something to do."""
         return bool(self._queue or self._halt)

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-YOUNG_OBJECTS_MAX = 50_000
+YOUNG_OBJECTS_MAX = 200_000
 """Objects made, less objects freed, between two collections of the youngest generation."""
 
 

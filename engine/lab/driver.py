@@ -41,7 +41,7 @@ TURNS_MAX = 10_000
 
 ALERTS_MAX = 1_000
 
-GATES = (LatchSet, LatchReleased, ModeChanged)
+GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
 """What the gateway must hear, too."""
 
 BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
@@ -71,6 +71,7 @@ class Driver:
         self.gateway = gateway
         self.venue = venue
         self._recorder = recorder
+        self._keep = recorder.append
         self._placed = placed
         self._filled = filled
         self._account: AccountId = venue.account()
@@ -87,8 +88,8 @@ class Driver:
     @property
     def due_ns(self) -> int:
         """When something happens without a further event."""
-        venue = self.venue.due_ns
-        return self._rest_ns if venue is None or venue > self._rest_ns else venue
+        venue, rest = self.venue.due_ns, self._rest_ns
+        return rest if venue is None or venue > rest else venue
 
     def _rest_due(self) -> int:
         """When something but the venue is due; it only changes where time or a turn passed."""
@@ -184,15 +185,15 @@ class Driver:
         self._rest_ns = self._rest_due()
 
     def _do(self, effect: Effect, now_ns: int) -> None:
-        self._recorder.append(self._account, effect, now_ns)
+        self._keep(self._account, effect, now_ns)
         kind = type(effect)
-        if kind is PlaceOrder:
-            self._placed(effect)  # type: ignore[arg-type]
         if kind is SetTimer:
             self._set_timer(effect)  # type: ignore[arg-type]
         elif kind is RaiseAlert:
             self._alert(effect, now_ns)  # type: ignore[arg-type]
         else:
+            if kind is PlaceOrder:
+                self._placed(effect)  # type: ignore[arg-type]
             self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
 
     def _send(self, requests: list[Request], now_ns: int) -> None:
@@ -201,7 +202,9 @@ class Driver:
             effect = request.effect
             if type(effect) is PlaceOrder:
                 self._name(effect.order, now_ns)
-            self._hear(self.venue.request(request, now_ns), now_ns)
+            outputs = self.venue.request(request, now_ns)
+            if outputs:
+                self._hear(outputs, now_ns)
         gateway = self.gateway
         if not gateway.news:
             return
@@ -216,9 +219,10 @@ class Driver:
         known = self.desk.executor.record(order.id)
         if known is None or known.state is not OrderState.PENDING:
             return
-        account, identity = self._account, self.venue.prepare(order).identity
-        self._report(OrderNamed(account=account, order=order.id, identity=identity), now_ns)
-        self._report(OrderSent(account=account, order=order.id), now_ns)
+        account, number = self._account, order.id
+        identity = self.venue.prepare(order).identity
+        self._report(OrderNamed(account=account, order=number, identity=identity), now_ns)
+        self._report(OrderSent(account=account, order=number), now_ns)
 
     def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
         for output in outputs:
@@ -232,7 +236,7 @@ class Driver:
                 self._report(output, now_ns)  # type: ignore[arg-type]
 
     def _report(self, event: Event, now_ns: int) -> None:
-        self._recorder.append(self._account, event, now_ns)
+        self._keep(self._account, event, now_ns)
         kind = type(event)
         if kind is OrderFilled:
             self._filled(event)  # type: ignore[arg-type]

@@ -141,26 +141,37 @@ class Replay:
         self, recording: ColumnarRecording, loop: WakeLoop, tell: Callable[[], None]
     ) -> None:
         """Play stretches: what nobody waits for is skipped, the rest goes the same way as ever."""
-        driver, told = self._driver, 0
-        for stretch in recording.stretches():
-            for step in loop.steps(stretch, lambda: min(driver.due_ns, self._equity_ns)):
-                self._count += step.skipped
-                event, now_ns = step.event, step.now_ns
-                if event is not None:
-                    if now_ns < self._last_ns:
-                        raise self._backwards(self._count)
-                    if not self._count:
-                        self._begin(now_ns)
-                    self._count += 1
-                    (driver.wake if step.heard else driver.feed)(event, now_ns)
-                    if type(event) in _LISTING:
-                        self._listed(event, now_ns)
-                    if now_ns >= self._equity_ns:
-                        self._sample(now_ns)
-                self._last_ns = now_ns
-                if self._count - told >= PROGRESS_EVERY_FRAMES:
-                    told = self._count
-                    tell()
+        driver, told, count, last_ns = self._driver, 0, self._count, self._last_ns
+        feed, wake = driver.feed, driver.wake
+
+        def stop_ns() -> int:
+            due_ns, equity_ns = driver.due_ns, self._equity_ns
+            return min(equity_ns, due_ns)
+
+        try:
+            for stretch in recording.stretches():
+                for skipped, now_ns, event, heard in loop.steps(stretch, stop_ns):
+                    count += skipped
+                    if event is not None:
+                        if now_ns < last_ns:
+                            raise self._backwards(count)
+                        if not count:
+                            self._begin(now_ns)
+                        count += 1
+                        if heard:
+                            wake(event, now_ns)
+                        else:
+                            feed(event, now_ns)
+                            if type(event) in _LISTING:
+                                self._listed(event, now_ns)
+                        if now_ns >= self._equity_ns:
+                            self._sample(now_ns)
+                    last_ns = now_ns
+                    if count - told >= PROGRESS_EVERY_FRAMES:
+                        self._count = told = count
+                        tell()
+        finally:
+            self._count, self._last_ns = count, last_ns
 
     @staticmethod
     def _backwards(count: int) -> BrokenInvariant:

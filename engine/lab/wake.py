@@ -10,7 +10,6 @@ next event goes the same way as ever. The journal is the same byte for byte; a t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from engine.bots.desk import Desk
 from engine.caches.views import BookView
@@ -19,23 +18,25 @@ from engine.domain.events import BookChanged, Event
 from engine.domain.instruments import InstrumentId
 from engine.lab import kernel_code
 from engine.lab.recordings.columns import Stretch
-from engine.venues.paper import kernel
 from engine.venues.paper.columns import ASK, OP
 from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.kernel import EVENTS, LAST_NS, NEXT, WOKE
+from engine.venues.paper.kernel import (
+    EVENTS,
+    LAST_NS,
+    LAST_TRADE,
+    MID2,
+    NEXT,
+    PRINTS,
+    PROOF_NS,
+    TWO_SIDED_NS,
+    WOKE,
+)
 
-
-class Step(NamedTuple):
-    """What was skipped, and the event that comes next (None = the stretch is over)."""
-
-    skipped: int
-    """Events the loop has heard wholly, before this one."""
-    now_ns: int
-    """Time of the event; without one, of the last that was skipped."""
-    event: Event | None
-    heard: bool
-    """True where the venue has heard it already, and only the desk must be told."""
+Step = tuple[int, int, Event | None, bool]
+"""What was skipped, and the event that comes next: how many events the loop has heard wholly before
+it; its time (without an event, that of the last that was skipped); the event, None = the stretch is
+over; and whether the venue has heard it already, so that only the desk must be told."""
 
 
 class WakeLoop:
@@ -45,6 +46,7 @@ class WakeLoop:
         self._advance = kernel_code.load()
         self._desk = desk
         self._venue = venue
+        self._views = desk.cache.views
         self._twins: dict[InstrumentId, CompiledMarket] = {}
         self._moved: dict[InstrumentId, BookChanged] = {}
         self._last_ns = 0
@@ -60,29 +62,31 @@ class WakeLoop:
                 skipped, woke, first = facts[EVENTS], facts[WOKE], facts[NEXT]
                 self._last_ns = facts[LAST_NS]
             if woke != UNHEARD:
-                yield Step(skipped - 1, self._last_ns, self._waking(stretch, woke), heard=True)
+                yield skipped - 1, self._last_ns, self._waking(stretch, woke), True
             elif first == count:
-                yield Step(skipped, self._last_ns, None, heard=False)
+                yield skipped, self._last_ns, None, False
             else:
                 now_ns, event, end = stretch.event(first)
                 self._last_ns = now_ns
-                yield Step(skipped, now_ns, event, heard=False)
+                yield skipped, now_ns, event, False
                 follow, first = first, end
         if follow != UNHEARD:
             self._skip(stretch, (first, follow, UNHEARD))
 
     def _waking(self, stretch: Stretch, row: int) -> Event:
         """Return what the desk must hear: of a change only that there was one, it has the book."""
-        if stretch.rows[row, OP] <= ASK:
-            return self._moved.setdefault(
-                stretch.instrument, BookChanged(instrument=stretch.instrument, changes=())
-            )
-        return stretch.event(row)[1]
+        if stretch.rows[row, OP] > ASK:
+            return stretch.event(row)[1]
+        instrument = stretch.instrument
+        event = self._moved.get(instrument)
+        if event is None:
+            event = self._moved[instrument] = BookChanged(instrument=instrument, changes=())
+        return event
 
     def _skip(self, stretch: Stretch, span: tuple[int, int, int]) -> list[int]:
         """Hear what nobody waits for; return the facts, none where the plain path must do it."""
         instrument = stretch.instrument
-        twin, view = self._twin(instrument), self._desk.cache.views.get(instrument)
+        twin, view = self._twin(instrument), self._views.get(instrument)
         watches = self._watches(instrument)
         if (
             twin is None
@@ -94,22 +98,26 @@ class WakeLoop:
             return []
         facts = twin.facts
         if facts[EVENTS]:
-            view.book.apply(twin.changes())
+            twin.changes()  # the view shows the same book
             _tell(view, facts)
-            self._venue.audit.prints += facts[kernel.PRINTS]
+            prints = facts[PRINTS]
+            if prints:
+                self._venue.audit.prints += prints
         return facts
 
     def _twin(self, instrument: InstrumentId) -> CompiledMarket | None:
         """Return the market's compiled twin; None = the plain path must take it."""
         market = self._venue.market(instrument)
-        twin = self._twins.get(instrument)
         if market is None or market.closed:
             return None
+        twin = self._twins.get(instrument)
         if twin is not None and twin.market is market:
             return twin
-        view = self._desk.cache.views.get(instrument)
+        view = self._views.get(instrument)
         if view is None or not CompiledMarket.suits(market) or not _agree(view.book, market.book):
             return None
+        # From here on both show one book: what either is told, the other knows.
+        market.book = view.book
         twin = self._twins[instrument] = CompiledMarket(
             market, self._venue.ahead_percent, self._advance
         )
@@ -119,20 +127,22 @@ class WakeLoop:
         """Return what wakes whom; None = somebody wants to hear everything."""
         watches: list[Watch] = []
         for cell in self._desk.watchers(instrument):
-            if not cell.mid2_moved_min:
+            least = cell.mid2_moved_min
+            if not least:
                 return None
-            watches.append((cell.mid2 is not None, cell.mid2 or 0, cell.mid2_moved_min))
+            mid2 = cell.mid2
+            watches.append((0, 0, least) if mid2 is None else (1, mid2, least))
         return watches
 
 
 def _tell(view: BookView, facts: list[int]) -> None:
     """Bring a view up to what was heard, as `MarketCache` would have."""
-    if facts[kernel.PROOF_NS] != UNHEARD:
-        view.proof_ns = facts[kernel.PROOF_NS]
-    if facts[kernel.TWO_SIDED_NS] != UNHEARD:
-        view.mid2, view.two_sided_ns = facts[kernel.MID2], facts[kernel.TWO_SIDED_NS]
-    if facts[kernel.LAST_TRADE] != UNHEARD:
-        view.last_trade = facts[kernel.LAST_TRADE]
+    if facts[PROOF_NS] != UNHEARD:
+        view.proof_ns = facts[PROOF_NS]
+    if facts[TWO_SIDED_NS] != UNHEARD:
+        view.mid2, view.two_sided_ns = facts[MID2], facts[TWO_SIDED_NS]
+    if facts[LAST_TRADE] != UNHEARD:
+        view.last_trade = facts[LAST_TRADE]
 
 
 def _agree(one: Book, other: Book) -> bool:

@@ -53,6 +53,8 @@ class ExposureBook:
     @property
     def others_micro(self) -> int:
         """Exposure of the other accounts of the same mode, as it is now."""
+        if not self._others:
+            return self._others_micro
         return self._others_micro + sum(other.micro for other in self._others)
 
     @others_micro.setter
@@ -144,18 +146,17 @@ class ExposureBook:
         risk = self._risks.get(order.instrument)
         if risk is None:
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
-        orders = risk.orders
-        change = -orders.pop(order.id, 0)
+        orders, number = risk.orders, order.id
+        before = orders.pop(number, 0)
         if len(orders) >= ORDERS_PER_INSTRUMENT_MAX:
             raise BrokenInvariant(f"{order.instrument}: too many live orders to count")
         if order.side is _BUY and order.post_only and not risk.maker_pays:
             loss = -(-order.price * remaining // risk.divisor)  # the usual order, without a call
         else:
             loss = risk.loss_micro(order.leg, order.side, order.price, remaining, order.post_only)
-        orders[order.id] = loss
-        change += loss
-        if change:
-            self._grow(risk, order, change)
+        orders[number] = loss
+        if loss != before:
+            self._move(risk, order, loss - before)
 
     def over(self, order: Order) -> None:
         """Note that an order cannot fill any more. Idempotent."""
@@ -164,16 +165,7 @@ class ExposureBook:
             return  # the instrument was forgotten after the order had ended
         loss = risk.orders.pop(order.id, 0)
         if loss:
-            self._grow(risk, order, -loss)
-
-    def _grow(self, risk: InstrumentRisk, order: Order, change: int) -> None:
-        """Add to what live orders may lose under the outcome the order hurts."""
-        leg = order.leg
-        if leg is _BASE or (leg is _NO) is (order.side is _BUY):
-            risk.live_yes += change
-        else:
-            risk.live_no += change
-        self._move(risk)
+            self._move(risk, order, -loss)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument that is over. Raises BrokenInvariant while an order may still fill."""
@@ -218,12 +210,18 @@ class ExposureBook:
         """Return the worst-case loss over all accounts of the mode."""
         return self.account.micro + self.others_micro
 
-    def _move(self, risk: InstrumentRisk) -> None:
-        """Recompute one instrument and carry the change into the sums."""
-        worst = risk.held_yes + risk.live_yes
-        no = risk.held_no + risk.live_no
-        worst = max(worst, no)
-        worst = max(worst, 0)
+    def _move(self, risk: InstrumentRisk, order: Order | None = None, change: int = 0) -> None:
+        """Add to what live orders may lose under the outcome `order` hurts; carry it to the sums.
+
+        Without an order the instrument is only counted anew.
+        """
+        if order is not None:
+            leg = order.leg
+            if leg is _BASE or (leg is _NO) is (order.side is _BUY):
+                risk.live_yes += change
+            else:
+                risk.live_no += change
+        worst = max(risk.held_yes + risk.live_yes, risk.held_no + risk.live_no, 0)
         grown = worst - risk.micro
         if grown:
             risk.micro = worst

@@ -108,20 +108,18 @@ class RiskGate:
             return False
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
-        price, size, leg = order.price, order.size, order.leg
-        value = -(-price * size // risk.divisor)
+        price, size, leg, bid = order.price, order.size, order.leg, order.side is _BUY
+        added = value = -(-price * size // risk.divisor)
         if not self._value_min <= value <= self._value_max or not _legal(risk, leg, price, size):
             return False
-        added = value
-        if order.side is not _BUY or not order.post_only or risk.maker_pays:
+        if not bid or not order.post_only or risk.maker_pays:
             added = risk.loss_micro(leg, order.side, price, size, order.post_only)
         yes, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
-        if leg is _BASE or (leg is _NO) is (order.side is _BUY):
+        if leg is _BASE or (leg is _NO) is bid:
             yes += added
         else:
             no += added
-        would_be = max(no, yes)
-        return self._within(order.bot, risk, max(0, would_be))
+        return self._within(order.bot, risk, max(yes, no, 0))
 
     def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int) -> bool:
         """Say whether an instrument's exposure may be this much under every limit."""

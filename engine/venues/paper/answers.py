@@ -21,6 +21,8 @@ from engine.domain.orders import OrderId
 from engine.venues.paper.floor import Floor
 from engine.venues.paper.queue import Resting
 
+_CONFIRMED = FillState.CONFIRMED
+
 
 def order(floor: Floor, asked: OrderId) -> OrderReported | OrderNotFound:
     """Report an order that lives or lived; a rejected or unarrived one is not found."""
@@ -53,8 +55,8 @@ def fills(floor: Floor, since_ns: int) -> FillsListed | QueryFailed:
         if record.at_ns < since_ns:
             break
         event = record.event
-        if event.fill not in floor.unsettled:
-            event = msgspec.structs.replace(event, state=FillState.CONFIRMED)
+        if event.state is not _CONFIRMED and event.fill not in floor.unsettled:
+            event = msgspec.structs.replace(event, state=_CONFIRMED)
         found.append(event)
     return FillsListed(account=floor.account, since_ns=since_ns, fills=tuple(reversed(found)))
 

@@ -7,7 +7,8 @@ The book itself is read once and then followed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,21 @@ from numpy.typing import NDArray
 from engine.domain.instruments import Kind, Side
 from engine.venues.paper import kernel
 from engine.venues.paper.columns import ASK, BID, SIZE_MAX
-from engine.venues.paper.kernel import DESK_MAX, FACTS, TOUCHED_MAX
+from engine.venues.paper.kernel import (
+    AHEADS_AT,
+    BEST_ASK,
+    BEST_BID,
+    DESK_MAX,
+    END_AT,
+    EVENTS,
+    LEVEL,
+    LEVELS_AT,
+    PRINTED,
+    PRINTED_NS,
+    TAKEN_AT,
+    TOUCHED,
+    TOUCHED_MAX,
+)
 from engine.venues.paper.market import Market
 from engine.venues.paper.queue import OwnLevel
 
@@ -25,7 +40,7 @@ PRICES_MAX = 100_000
 UNHEARD = -1
 """In the facts: nothing of the kind was heard; no row."""
 
-SIDES = (Side.BUY, Side.SELL)
+BUY, SELL = Side.BUY, Side.SELL
 
 Ints = NDArray[np.int64]
 Changes = list[tuple[Side, int, int]]
@@ -44,6 +59,7 @@ class CompiledMarket:
         self._percent = percent
         self._grid, self._desk = _arrays(market.instrument.one + 1 if self.suits(market) else 1)
         self._touched = self._desk[DESK_MAX:].reshape((TOUCHED_MAX, 4))
+        self._head = self._desk[:DESK_MAX].data.cast("B").cast("q")
         self._best = (UNHEARD, UNHEARD)
         self._ours: list[OwnLevel] = []
         self.facts: list[int] = []
@@ -69,7 +85,11 @@ class CompiledMarket:
         return True
 
     def advance(
-        self, rows: Ints, view: tuple[int | None, int], span: Sequence[int], watches: list[Watch]
+        self,
+        rows: Ints,
+        view: tuple[int | None, int],
+        span: tuple[int, int, int],
+        watches: Iterable[Watch],
     ) -> bool:
         """Hear rows; False = it cannot be done, and nothing was heard.
 
@@ -77,75 +97,85 @@ class CompiledMarket:
         event the plain path took meanwhile or -1, time before which to stop). Tells the market what
         changed; `changes` and `facts` tell the rest of the house.
         """
-        desk = self._stated(view, span, watches)
-        if len(desk) > DESK_MAX:
+        stated = self._stated(view, span, watches)
+        count = len(stated)
+        if count > DESK_MAX:
             return False
         try:
-            self._desk[: len(desk)] = desk
+            self._head[:count] = array("q", stated)
         except OverflowError:
             return False
         if not self._advance(self._grid, self._desk, rows):
             return False
-        self.facts = facts = self._desk[: len(desk)].tolist()
-        self._best = (facts[kernel.BEST_BID], facts[kernel.BEST_ASK])
-        if self._ours and facts[kernel.EVENTS]:
+        self.facts = facts = self._head[:count].tolist()
+        self._best = (facts[BEST_BID], facts[BEST_ASK])
+        if facts[EVENTS] and self._ours:
             self._tell_queues(facts)
         return True
 
     def _stated(
-        self, view: tuple[int | None, int], span: Sequence[int], watches: list[Watch]
+        self, view: tuple[int | None, int], span: tuple[int, int, int], watches: Iterable[Watch]
     ) -> list[int]:
         """Return what the compiled path must know, as `kernel` lays it out."""
         market = self.market
         mid2, last_ns = view
         first, follow, stop_ns = span
-        levels_at = FACTS + kernel.WATCH * len(watches)
-        aheads_at = levels_at + kernel.LEVEL * (len(market.bids) + len(market.asks))
         stated = [
             self._percent, *self._best, mid2 or 0, mid2 is not None, UNHEARD, UNHEARD, UNHEARD,
-            0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns, levels_at, aheads_at, 0, 0,
+            0, 0, last_ns, 0, UNHEARD, first, follow, stop_ns, 0, 0, 0, 0,
         ]  # fmt: skip
         for watch in watches:
             stated += watch
-        self._ours = ours = []
+        levels_at = stated[LEVELS_AT] = len(stated)
+        ends = stated[AHEADS_AT] = levels_at + LEVEL * (len(market.bids) + len(market.asks))
+        self._ours = ours = [*market.bids.values(), *market.asks.values()]
         aheads: list[int] = []
         for side, own in ((BID, market.bids), (ASK, market.asks)):
             for price, level in own.items():
-                ours.append(level)
-                begins = aheads_at + len(aheads)
-                aheads.extend([resting.ahead for resting in level.orders])
-                ends = aheads_at + len(aheads)
+                begins = ends
+                for resting in level.orders:
+                    aheads.append(resting.ahead)
+                    ends += 1
                 stated += (side, price, level.printed, level.printed_ns, begins, ends)
-        stated += aheads
-        stated[kernel.TAKEN_AT] = len(stated)
-        for side, taken in ((BID, market.taken_bids), (ASK, market.taken_asks)):
-            for price, size in taken.items():
-                stated += (side, price, size)
-        stated[kernel.END_AT] = len(stated)
+        if ours:
+            stated += aheads
+        stated[TAKEN_AT] = ends
+        for price, size in market.taken_bids.items():
+            stated += (BID, price, size)
+        for price, size in market.taken_asks.items():
+            stated += (ASK, price, size)
+        stated[END_AT] = len(stated)
         return stated
 
     def _tell_queues(self, facts: list[int]) -> None:
-        row, aheads = facts[kernel.LEVELS_AT], facts[kernel.AHEADS_AT]
+        row, aheads = facts[LEVELS_AT], facts[AHEADS_AT]
         for level in self._ours:
-            level.printed = facts[row + kernel.PRINTED]
-            level.printed_ns = facts[row + kernel.PRINTED_NS]
+            level.printed = facts[row + PRINTED]
+            level.printed_ns = facts[row + PRINTED_NS]
             for resting in level.orders:
                 resting.ahead = facts[aheads]
                 aheads += 1
-            row += kernel.LEVEL
+            row += LEVEL
 
     def changes(self) -> Changes:
         """Tell the market which levels changed, and return them for other books."""
-        market = self.market
-        changes: Changes = []
-        for side, price, size, taken in self._touched[: self.facts[kernel.TOUCHED]].tolist():
-            changes.append((SIDES[side], price, size))
-            known = market.taken_asks if side else market.taken_bids
-            if taken:
-                known[price] = taken
-            elif price in known:
-                del known[price]
-        market.book.apply(changes)
+        market, changes = self.market, []
+        book, taken_bids, taken_asks = market.book, market.taken_bids, market.taken_asks
+        bids, asks = book.bids, book.asks
+        for at, price, size, gone in self._touched[: self.facts[TOUCHED]].tolist():
+            if at:
+                side, levels, taken = SELL, asks, taken_asks
+            else:
+                side, levels, taken = BUY, bids, taken_bids
+            changes.append((side, price, size))
+            if size and price in levels:
+                levels[price] = size
+            else:
+                book.change(side, price, size)
+            if gone:
+                taken[price] = gone
+            elif price in taken:
+                del taken[price]
         return changes
 
 

@@ -123,6 +123,8 @@ class PaperVenue:
         latency_ns = self._place_ns if type(request.effect) is PlaceOrder else self._cancel_ns
         if latency_ns:
             self._agenda.push(now_ns + latency_ns, Due.ARRIVES, request)
+        elif not self._feed_ns and not self._out:
+            return [self._answered(request, now_ns)]
         else:
             self._arrive(request, now_ns)
         return self._take_out()
@@ -241,13 +243,14 @@ class PaperVenue:
     # -- requests ----------------------------------------------------------------------------------
 
     def _arrive(self, request: Request, now_ns: int) -> None:
+        self._hand_out(self._answered(request, now_ns), now_ns)
+
+    def _answered(self, request: Request, now_ns: int) -> Reply:
         """Answer a request that reaches the venue now, with exactly one reply."""
-        number = request.number
         events = self._requests.answer(request.effect, now_ns)
         if events is None:
-            self._hand_out(Reply(number=number, retry_after_ns=THROTTLE_NS), now_ns)
-        else:
-            self._hand_out(Reply(number=number, events=tuple(events)), now_ns)
+            return Reply(number=request.number, retry_after_ns=THROTTLE_NS)
+        return Reply(number=request.number, events=tuple(events))
 
     # -- the feed ----------------------------------------------------------------------------------
 

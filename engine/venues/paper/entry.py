@@ -21,7 +21,9 @@ from engine.venues.paper.queue import Resting
 from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
-_LASTING = frozenset({OrderType.GTC, OrderType.GTD})
+_GTD = OrderType.GTD
+_LASTING = frozenset({OrderType.GTC, _GTD})
+_OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 
 
 class Entry:
@@ -119,7 +121,7 @@ class Entry:
             refusal = rules.refuse_small_taker(order, market.instrument)
             if refusal is not None:
                 return refusal
-        if order.type is OrderType.GTD:
+        if order.type is _GTD:
             if order.expires_ns is None:
                 return RejectReason.EXPIRY, rules.BAD_EXPIRATION
             early_ns = self._gtd_early_ns if market.instrument.kind is Kind.BINARY else 0
@@ -174,8 +176,9 @@ class Entry:
         return events
 
     def _rest(self, market: Market, resting: Resting) -> None:
-        resting.state = OrderState.PARTIAL if resting.filled else OrderState.OPEN
-        self._floor.open[resting.order.id] = resting
+        order = resting.order
+        resting.state = _OPEN if resting.remaining == order.size else _PARTIAL
+        self._floor.open[order.id] = resting
         market.enqueue(resting)
         if resting.ends_ns is not None:
             self._agenda.push(resting.ends_ns, Due.EXPIRES, resting)

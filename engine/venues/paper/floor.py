@@ -34,6 +34,10 @@ from engine.venues.paper.queue import Resting, all_reached, allot, overtaken
 from engine.venues.paper.records import Audit, FillRecord, Unsettled
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
+_BUY, _BINARY = Side.BUY, Kind.BINARY
+_PARTIAL, _FILLED, _CANCELLED = OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED
+_MAKER, _UNKNOWN = Liquidity.MAKER, SizeSource.UNKNOWN
+
 MARKETS_MAX = 20_000
 ENDED_MAX = 10_000
 """How many ended orders the venue still knows; lower ids than the forgotten are duplicates."""
@@ -77,7 +81,7 @@ class Floor:
         audit = self.audit
         audit.prints += 1
         size = event.size
-        if size is None or event.source is SizeSource.UNKNOWN:
+        if size is None or event.source is _UNKNOWN:
             audit.prints_unknown += 1
             return self._printed_unknown(market, event, now_ns)
         hit = market.side_hit(event)
@@ -92,11 +96,12 @@ class Floor:
         # Looked up before the print is noted: what a print hit stood in the book until now.
         behind = market.overtaken(hit, event.price)
         market.printed(hit, event.price, size)
-        own = market.bids if hit is Side.BUY else market.asks
-        fills = allot(own, event.price, size, now_ns, bids=hit is Side.BUY) if own else []
+        bids = hit is _BUY
+        own = market.bids if bids else market.asks
+        fills = allot(own, event.price, size, now_ns, bids=bids) if own else []
         if behind:
             size -= sum(part for _, part in fills)
-            fills += overtaken(behind, event.price, size, bids=hit is Side.SELL)
+            fills += overtaken(behind, event.price, size, bids=not bids)
         return self._make(market, fills, event.source, now_ns) if fills else []
 
     def _printed_unknown(
@@ -127,9 +132,7 @@ class Floor:
             pocket = market.pockets[order.leg]
             fee = market.instrument.maker_fee_micro(order.price, size)
             if not pocket.affords(order.side, pocket.money(order.side, order.price, size, fee)):
-                events.append(
-                    self.cancel(resting, CancelReason.NO_FUNDS, rules.NO_BALANCE_LEFT),
-                )
+                events.append(self.cancel(resting, CancelReason.NO_FUNDS, rules.NO_BALANCE_LEFT))
                 continue
             pocket.use(resting, size)
             events.append(
@@ -139,17 +142,17 @@ class Floor:
                     price=order.price,
                     size=size,
                     fee_micro=fee,
-                    liquidity=Liquidity.MAKER,
+                    liquidity=_MAKER,
                     source=source,
                 )
             )
             self.audit.maker_size += size
-            if source is SizeSource.UNKNOWN:
+            if source is _UNKNOWN:
                 self.audit.unknown_size += size
             if resting.remaining:
-                resting.state = OrderState.PARTIAL
+                resting.state = _PARTIAL
             else:
-                self.finish(resting, OrderState.FILLED)
+                self.finish(resting, _FILLED)
         return events
 
     def fill(
@@ -169,7 +172,7 @@ class Floor:
         pocket = market.pockets[order.leg]
         if size <= 0 or size > resting.remaining:
             raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
-        at_once = not self._settle_ns or market.instrument.kind is not Kind.BINARY
+        at_once = not self._settle_ns or market.instrument.kind is not _BINARY
         money = pocket.money(order.side, price, size, fee_micro)
         tokens, cash = pocket.fill(order.side, size, money, at_once=at_once)
         resting.remaining -= size
@@ -214,12 +217,12 @@ class Floor:
     def finish(self, resting: Resting, state: OrderState) -> None:
         """End an order: out of the book, holds released, remembered for questions."""
         order = resting.order
-        market = self.markets[order.instrument]
+        number, market = order.id, self.markets[order.instrument]
         market.dequeue(resting)
         market.pockets[order.leg].release(resting)
         resting.state = state
-        self.open.pop(order.id, None)
-        self.ended[order.id] = resting
+        self.open.pop(number, None)
+        self.ended[number] = resting
         if len(self.ended) > ENDED_MAX:
             self._forget_ended()
 
@@ -231,7 +234,7 @@ class Floor:
 
     def cancel(self, resting: Resting, reason: CancelReason, text: str = "") -> OrderCancelled:
         """End an order that was not wholly filled."""
-        self.finish(resting, OrderState.CANCELLED)
+        self.finish(resting, _CANCELLED)
         return OrderCancelled(
             account=self.account, order=resting.order.id, reason=reason, venue_text=text
         )

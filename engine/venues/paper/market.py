@@ -8,7 +8,7 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.venues.paper.account import Holding, Pocket, Purse
 from engine.venues.paper.queue import OwnLevel, Resting
 
-_BUY = Side.BUY
+_BUY, _SELL = Side.BUY, Side.SELL
 
 
 class Market:
@@ -62,30 +62,32 @@ class Market:
     @property
     def ready(self) -> bool:
         """True where there is a book to stand in: a snapshot, or changes, and nothing torn."""
-        book = self.book
-        return not self.torn and bool(self.snapshot or book.bid_prices or book.ask_prices)
+        if self.torn:
+            return False
+        return self.snapshot or bool(self.book.bid_prices or self.book.ask_prices)
 
     # -- our orders in the book --------------------------------------------------------------------
 
     def enqueue(self, resting: Resting) -> None:
         """Put an order into its level, behind everything displayed there now."""
-        levels = self.bids if resting.bid else self.asks
-        level = levels.get(resting.price)
+        price, book = resting.price, self.book
+        levels, shown = (self.bids, book.bids) if resting.bid else (self.asks, book.asks)
+        level = levels.get(price)
         if level is None:
-            level = levels[resting.price] = OwnLevel()
-        shown = self.book.bids if resting.bid else self.book.asks
-        resting.ahead = shown.get(resting.price, 0)
+            level = levels[price] = OwnLevel()
+        resting.ahead = shown.get(price, 0)
         level.orders.append(resting)
 
     def dequeue(self, resting: Resting) -> None:
         """Take an order out of its level, where it stands in one."""
-        levels = self.bids if resting.bid else self.asks
-        level = levels.get(resting.price)
+        levels, price = self.bids if resting.bid else self.asks, resting.price
+        level = levels.get(price)
         if level is None or resting not in level.orders:
             return
-        level.orders.remove(resting)
-        if not level.orders:
-            del levels[resting.price]
+        orders = level.orders
+        orders.remove(resting)
+        if not orders:
+            del levels[price]
 
     # -- the opposite side -------------------------------------------------------------------------
 
@@ -155,15 +157,15 @@ class Market:
         self.torn = False
 
     def clear(self) -> None:
-        """Drop the book of a closed market."""
-        self.book.replace((), ())
+        """Drop the book of a closed market; a view that shared it keeps what it last showed."""
+        self.book = Book()
         self.taken_bids.clear()
         self.taken_asks.clear()
 
     def printed(self, side_hit: Side, price: int, size: int) -> None:
         """Note that printed volume is gone from a displayed level until the level is refreshed."""
         book = self.book
-        if side_hit is Side.BUY:
+        if side_hit is _BUY:
             levels, taken = book.bids, self.taken_bids
         else:
             levels, taken = book.asks, self.taken_asks
@@ -192,7 +194,7 @@ class Market:
         Both sides, or neither, prove nothing.
         """
         if event.aggressor is not None:
-            return event.aggressor.opposite
+            return _SELL if event.aggressor is _BUY else _BUY
         price = event.price
         bid = price in self.book.bids or price in self.bids
         ask = price in self.book.asks or price in self.asks

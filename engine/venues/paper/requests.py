@@ -23,6 +23,8 @@ from engine.venues.paper import answers, rules
 from engine.venues.paper.entry import Entry
 from engine.venues.paper.floor import Floor
 
+_DELAYED, _ASKED = OrderState.DELAYED, CancelReason.ASKED
+
 ORDERS_OPEN_MAX = 10_000
 """With more open orders a place is throttled: refused untouched."""
 
@@ -41,10 +43,12 @@ class Requests:
         """
         floor = self._floor
         if isinstance(effect, PlaceOrder):
-            self._check(effect.order.account)
+            order = effect.order
+            if order.account != floor.account:
+                self._check(order.account)
             if len(floor.open) >= ORDERS_OPEN_MAX:
                 return None
-            return self._entry.place(effect.order, now_ns)
+            return self._entry.place(order, now_ns)
         if isinstance(effect, CancelOrders):
             self._check(effect.account)
             return [self._cancel(order) for order in effect.orders]
@@ -89,8 +93,8 @@ class Requests:
         """
         floor = self._floor
         resting = floor.open.get(order)
-        if resting is not None and resting.state is not OrderState.DELAYED:
-            return floor.cancel(resting, CancelReason.ASKED)
+        if resting is not None and resting.state is not _DELAYED:
+            return floor.cancel(resting, _ASKED)
         if resting is not None:
             text = rules.CANCEL_DELAYED
         elif order in floor.ended and floor.ended[order].state is OrderState.FILLED:
