@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
 from storage import plans
+from storage.bulk import Bulk
 from storage.database import connect_writer, reading, refusals_told, transaction
 from storage.plans import PlanRow, plans_in
 
@@ -27,8 +27,6 @@ APPLICATION_ID = 0x50424443
 """`PBDC`."""
 
 VERSION = 1
-ROWS_PER_STATEMENT = 100
-"""One statement for many rows: the interpreter's lock changes hands once per statement."""
 
 _SCHEMA = f"""
 CREATE TABLE decisions (
@@ -41,14 +39,11 @@ CREATE INDEX decisions_by_instrument ON decisions (instrument, at_ns);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
-_PLACES = "(?,?,?,?,?,?,?,?,?,?,?,?)"
-_COUNT_ON = (
+_DECISIONS = Bulk(
+    "INSERT INTO decisions VALUES", 12,
     " ON CONFLICT (row) DO UPDATE SET last_number = excluded.last_number, "
-    "last_ns = excluded.last_ns, count = excluded.count"
-)
-_INSERT = "INSERT INTO decisions VALUES "
-_UPSERT = _INSERT + _PLACES + _COUNT_ON
-_UPSERT_MANY = _INSERT + ",".join([_PLACES] * ROWS_PER_STATEMENT) + _COUNT_ON
+    "last_ns = excluded.last_ns, count = excluded.count",
+)  # fmt: skip
 _COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 Row = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
@@ -110,11 +105,7 @@ class DecisionFiles:
             self._connection = self._open()
         with refusals_told(self._path):
             with transaction(self._connection):
-                whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
-                for start in range(0, whole, ROWS_PER_STATEMENT):
-                    block = rows[start : start + ROWS_PER_STATEMENT]
-                    self._connection.execute(_UPSERT_MANY, tuple(chain.from_iterable(block)))
-                self._connection.executemany(_UPSERT, rows[whole:])
+                _DECISIONS.write(self._connection, rows)
                 self._connection.executemany(plans.INSERT, planned)
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import JournalCorrupt, LeaseLost, StorageError
+from storage.bulk import Bulk
 from storage.database import connect_writer, reading, refusals_told, transaction
 from storage.records import KINDS, Record, names_sum, record_sum
 
@@ -23,10 +23,6 @@ APPLICATION_ID = 0x50424A4C
 VERSION = 1
 SNAPSHOTS_KEPT = 3
 """Per name; more than one, so that a damaged one has an elder."""
-
-ROWS_PER_STATEMENT = 250
-"""One statement for many rows: the interpreter's lock changes hands once per statement, so a busy
-engine thread does not slow the writer to a row per switch. 1,750 variables; SQLite takes 32,766."""
 
 _SCHEMA = f"""
 CREATE TABLE records (
@@ -41,8 +37,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
-_INSERT = "INSERT INTO records VALUES (?,?,?,?,?,?,?)"
-_INSERT_MANY = f"{_INSERT}{',(?,?,?,?,?,?,?)' * (ROWS_PER_STATEMENT - 1)}"
+_RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
 Row = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
@@ -145,12 +140,7 @@ def write_batch(
                 f"start {fence_of(connection)} of this engine has taken the lease of start {fence}:"
                 " this one places nothing any more; end it"
             )
-        whole = len(rows) - len(rows) % ROWS_PER_STATEMENT
-        for start in range(0, whole, ROWS_PER_STATEMENT):
-            block = rows[start : start + ROWS_PER_STATEMENT]
-            connection.execute(_INSERT_MANY, tuple(chain.from_iterable(block)))
-        if whole < len(rows):
-            connection.executemany(_INSERT, rows[whole:])
+        _RECORDS.write(connection, rows)
         for snapshot in snapshots:
             _write_snapshot(connection, snapshot)
 
