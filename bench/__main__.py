@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from bench import memory, micro, processes, recovery
+from bench import memory, micro, processes, reaction, recovery, sustained
 from bench.generator import write
 from bench.processes import OUT, Result, alternate, median, ours, peer
 
@@ -21,6 +21,10 @@ NAUTILUS = "nautilus, order flow"
 HFT = "hftbacktest, compiled"
 FULL = "ours, full"
 DIGEST = "ours, digest only"
+PEERS = ("ours", "peer", "ratio")
+PAIRS = ("", "", "")
+"""Heads of a table that has no peer: two figures to a row."""
+
 MODES = {
     FULL: "full", DIGEST: "digest", "ours, full, every event": "full-plain",
     "ours, digest, every event": "digest-plain",
@@ -35,13 +39,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="one round, small inputs, no peers")
     parser.add_argument(
         "--only",
-        choices=("replay", "memory", "micro", "recovery"),
+        choices=("replay", "memory", "micro", "recovery", "feed", "reaction"),
         default=None,
         help="one table only",
     )
     options = parser.parse_args(argv)
     rounds = 1 if options.quick else options.rounds
-    if options.only != "recovery":
+    if options.only in {None, "replay", "memory", "micro"}:
         write(WORKLOAD)
     if options.only in {None, "replay"}:
         _replay(rounds, peers=not options.quick)
@@ -53,6 +57,12 @@ def main(argv: Sequence[str]) -> int:
     if options.only in {None, "recovery"}:
         records = recovery.RECORDS // 10 if options.quick else recovery.RECORDS
         _table("A start after a long life", recovery.rows(records))
+    if options.only in {None, "feed"}:
+        title = "The market channel at 20,000 frames/s, whole engine, paper account"
+        _table(title, sustained.rows(10 if options.quick else sustained.SECONDS), PAIRS)
+    if options.only in {None, "reaction"}:
+        title = "Frame to order, live account at the fake venue (p50, p99, longest)"
+        _table(title, reaction.rows(30 if options.quick else reaction.SAMPLES), PAIRS)
     return 0
 
 
@@ -96,8 +106,10 @@ def _differences(results: Mapping[str, Sequence[Result]]) -> None:
         print(f"one digest over all of our runs: {digests.pop()}")
 
 
-def _table(title: str, rows: Sequence[tuple[str, str, str, str, str]]) -> None:
-    print(f"\n{title}\n{'':34}{'ours':>16}{'peer':>16}{'ratio':>9}  goal")
+def _table(
+    title: str, rows: Sequence[tuple[str, str, str, str, str]], heads: Sequence[str] = PEERS
+) -> None:
+    print(f"\n{title}\n{'':34}{heads[0]:>16}{heads[1]:>16}{heads[2]:>9}  goal")
     for name, mine, other, ratio, goal in rows:
         print(f"{name:34}{mine:>16}{other:>16}{ratio:>9}  {goal}")
 

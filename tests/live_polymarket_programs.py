@@ -210,7 +210,14 @@ class LivePrograms(Programs):
         found = {market["slug"]: market["condition"] for market in self.hand()["markets"]}
         return [f"polymarket:{found[slug]}" for slug in slugs]
 
-    def prepare(self, *, unlocked: bool = True, quote_life_s: int | None = None) -> None:
+    def prepare(
+        self,
+        *,
+        unlocked: bool = True,
+        slugs: tuple[str, ...] = (RAIN, CUP, FINE),
+        parameters: dict[str, Any] = PARAMETERS,
+        quote_life_s: int | None = None,
+    ) -> None:
         """Migrate, save the settings of one live account and its bot, and unlock it."""
         migrate(self.state)
         account = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
@@ -220,8 +227,8 @@ class LivePrograms(Programs):
             "strategy": "market_maker",
             "account": ACCOUNT,
             "capital": 5_000.0,
-            "instruments": self.conditions(RAIN, CUP, FINE),
-            "parameters": PARAMETERS,
+            "instruments": self.conditions(*slugs),
+            "parameters": parameters,
         }
         document = {"accounts": {ACCOUNT: account}, "bots": {BOT: bot}}
         connection = connect_writer(self.state)
