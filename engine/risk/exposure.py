@@ -5,12 +5,14 @@ instrument, market, bot and account, in micro-units of the account's currency.
 
 A binary ends with YES or NO paying 1.0. For each outcome o the worst that can still happen is
 
-    loss(o) = cost of all tokens − payoff of the tokens of leg o
+    loss(o) = cost of the settled tokens − payoff of those of leg o
+            + Σ over pending buys and unsettled sales, by leg: max(0, cost − payoff under o)
             + Σ cost of live BUYs of the other leg            (they fill, and pay nothing)
             + Σ (1 − p) · size of live SELLs of leg o         (they fill, and a winner is gone)
 
-because a BUY of leg o or a SELL of the other leg can only make o better. Exposure is
-max(0, loss(YES), loss(NO)), taken once with pending fills and once with all of them void. A payout
+because a BUY of leg o or a SELL of the other leg can only make o better. Each unsettled fill may
+settle or become void for itself, whichever is worse: a buy that settles costs, a sale that becomes
+void gives its tokens back with what they cost. Exposure is max(0, loss(YES), loss(NO)). A payout
 in between (fifty-fifty) mixes the two outcomes and is never worse than the worse of them. Linear
 instruments can lose what they cost: the holding's cost plus that of the live BUYs. All roundings
 are against us; fees an order may pay when it fills count as loss.
@@ -23,7 +25,7 @@ from collections.abc import Iterable
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant
-from engine.risk.instrument_risk import InstrumentRisk, Sum
+from engine.risk.instrument_risk import HeldLeg, InstrumentRisk, Sum
 
 INSTRUMENTS_MAX = 20_000
 ORDERS_PER_INSTRUMENT_MAX = 10_000
@@ -101,39 +103,22 @@ class ExposureBook:
         risk.bot_sum = self._bots.setdefault(bot, Sum())
         risk.bot_sum.micro += risk.micro
 
-    def holding(
-        self,
-        instrument: InstrumentId,
-        *,
-        yes_settled: int,
-        yes_pending: int,
-        no_settled: int,
-        no_pending: int,
-        cost_settled_micro: int,
-        cost_pending_micro: int,
-    ) -> None:
-        """Take the whole holding: tokens in increments, and what was paid for them.
+    def holding(self, instrument: InstrumentId, yes: HeldLeg, no: HeldLeg) -> None:
+        """Take the whole holding; a linear instrument has it in `yes`.
 
-        A linear instrument uses `yes_*`. Pending is signed: an unsettled sale of settled tokens is
-        a negative pending size (and its cost negative), so that settled alone is the state with all
-        pending fills void. Raises BrokenInvariant on a short linear holding: its loss is unbounded.
+        Raises BrokenInvariant on a short linear holding: its loss is unbounded.
         """
         risk = self.of(instrument)
-        cost = cost_settled_micro + cost_pending_micro
         if risk.one:
-            one, divisor = risk.one, risk.divisor
-            risk.held_yes = max(
-                cost - (yes_settled + yes_pending) * one // divisor,
-                cost_settled_micro - yes_settled * one // divisor,
-            )
-            risk.held_no = max(
-                cost - (no_settled + no_pending) * one // divisor,
-                cost_settled_micro - no_settled * one // divisor,
-            )
+            settled = yes.cost_settled_micro + no.cost_settled_micro
+            sure = settled + no.cost_pending_micro + no.cost_leaving_micro
+            risk.held_yes = sure + _winner_micro(yes, risk.one, risk.divisor)
+            sure = settled + yes.cost_pending_micro + yes.cost_leaving_micro
+            risk.held_no = sure + _winner_micro(no, risk.one, risk.divisor)
         else:
-            if yes_settled + yes_pending < 0 or yes_settled < 0:
+            if yes.settled + yes.pending < 0 or yes.settled + yes.leaving < 0:
                 raise BrokenInvariant(f"{instrument}: a short holding has no worst case")
-            risk.held_yes = max(cost, cost_settled_micro)
+            risk.held_yes = yes.cost_settled_micro + yes.cost_pending_micro + yes.cost_leaving_micro
         self._move(risk)
 
     def live(self, order: Order, remaining: int) -> None:
@@ -233,6 +218,16 @@ class ExposureBook:
         """Forget a market without instruments, so that rolling series do not pile up."""
         if not any(risk.instrument.exposure_key == key for risk in self._risks.values()):
             self._markets.pop(key, None)
+
+
+def _winner_micro(leg: HeldLeg, one: int, divisor: int) -> int:
+    """Return what a winning leg's tokens add to the loss beyond the cost of the settled ones."""
+    loss = -(leg.settled * one // divisor)
+    if leg.pending:
+        loss += max(0, leg.cost_pending_micro - leg.pending * one // divisor)
+    if leg.leaving:
+        loss += max(0, leg.cost_leaving_micro - leg.leaving * one // divisor)
+    return loss
 
 
 def share_total(books: Iterable[ExposureBook]) -> None:

@@ -5,12 +5,29 @@ The arithmetic is that of `engine.risk.exposure`, which owns these objects and k
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from engine.domain.instruments import BotId, Instrument, Kind, Leg, Side
 from engine.domain.orders import OrderId
 
 _NO = Leg.NO
 _BASE = Leg.BASE
 _BUY = Side.BUY
+
+
+class HeldLeg(Protocol):
+    """Tokens of one leg in increments, and what each part was paid, in micro-units.
+
+    `settled` can be sold and is without what is `leaving`: sold, not settled, back if that sale
+    becomes void. `pending` has been bought and may vanish.
+    """
+
+    settled: int
+    pending: int
+    leaving: int
+    cost_settled_micro: int
+    cost_pending_micro: int
+    cost_leaving_micro: int
 
 
 class Sum:
@@ -25,8 +42,9 @@ class Sum:
 class InstrumentRisk:
     """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
 
-    `held_yes` and `held_no` are the losses of the holding if YES or NO wins, the worse of with and
-    without pending fills; `live_yes` and `live_no` what live orders add. `micro` is the exposure.
+    `held_yes` and `held_no` are the losses of the holding if YES or NO wins, each unsettled fill
+    settled or void, whichever is worse; `live_yes` and `live_no` what live orders add. `micro` is
+    the exposure.
     """
 
     __slots__ = (

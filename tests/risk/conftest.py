@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,6 +21,18 @@ from engine.risk.gate import Proposal
 
 SHARE = 1_000_000
 BOT = BotId("maker")
+
+
+@dataclass
+class Held:
+    """A leg as the executor has it."""
+
+    settled: int = 0
+    pending: int = 0
+    leaving: int = 0
+    cost_settled_micro: int = 0
+    cost_pending_micro: int = 0
+    cost_leaving_micro: int = 0
 
 
 class Build:
@@ -68,17 +81,14 @@ class Build:
         }
         return Order(**(fields | changes))
 
-    def holding(self, **changes: int) -> dict[str, int]:
-        fields = {
-            "yes_settled": 0,
-            "yes_pending": 0,
-            "no_settled": 0,
-            "no_pending": 0,
-            "cost_settled_micro": 0,
-            "cost_pending_micro": 0,
-        }
-        assert changes.keys() <= fields.keys()
-        return fields | changes
+    def holding(self, **changes: int) -> dict[str, Held]:
+        """Return both legs; what has no leg in its name is of YES, linear holdings too."""
+        legs: dict[str, dict[str, int]] = {"yes": {}, "no": {}}
+        for name, value in changes.items():
+            leg, _, field = name.partition("_")
+            known = leg in legs
+            legs[leg if known else "yes"][field if known else name] = value
+        return {leg: Held(**fields) for leg, fields in legs.items()}
 
     def proposal(self, **changes: Any) -> Proposal:
         fields: dict[str, Any] = {

@@ -11,6 +11,7 @@ from engine.domain.instruments import BotId, FeeSchedule, InstrumentId, Kind, Le
 from engine.errors import BrokenInvariant
 from engine.risk import exposure as module
 from engine.risk.exposure import ExposureBook, share_total
+from tests.risk.conftest import Held
 
 M1 = InstrumentId("venue:m1")
 
@@ -22,16 +23,22 @@ def book_of(*instruments):
     return book
 
 
-def worst_by_enumeration(instrument, holdings, orders):
-    """Slow truth: over outcomes, pending fills kept or void, and every subset of orders filling."""
+def worst_by_enumeration(instrument, settled, unsettled, orders):
+    """Slow truth: over outcomes, every subset of unsettled fills, and every subset of orders."""
     one, worst = 10**instrument.price_decimals, Fraction(0)
     unit = Fraction(1, instrument.value_divisor)
-    for yes, no, cost in holdings:
-        for payout_yes, fills in product(
-            (0, one // 2, one), product((False, True), repeat=len(orders))
+    both = (False, True)
+    for payout_yes in (0, one // 2, one):
+        pays = {Leg.YES: payout_yes, Leg.NO: one - payout_yes}
+        for kept, fills in product(
+            product(both, repeat=len(unsettled)), product(both, repeat=len(orders))
         ):
-            pays = {Leg.YES: payout_yes, Leg.NO: one - payout_yes}
-            gain = (yes * pays[Leg.YES] + no * pays[Leg.NO]) * unit - cost
+            gain = Fraction(0)
+            for leg, size, cost in settled:
+                gain += size * pays[leg] * unit - cost
+            for (leg, size, cost), ours in zip(unsettled, kept, strict=True):
+                if ours:
+                    gain += size * pays[leg] * unit - cost
             for (leg, side, price, size), filled in zip(orders, fills, strict=True):
                 if filled:
                     change = (pays[leg] - price) * size * unit
@@ -48,31 +55,36 @@ orders = st.lists(
         st.integers(1, 9_999),
         st.integers(1, 50 * 1_000_000),
     ),
-    max_size=5,
+    max_size=4,
 )
+parts = st.tuples(sizes, st.integers(1, 9_999))
 
 
-@given(orders, sizes, sizes, sizes, sizes, st.integers(0, 10**8), st.integers(0, 10**8))
+@given(orders, parts, parts, parts, parts, parts, parts)
 @settings(max_examples=150, deadline=None)
-def test_exposure_of_a_binary_is_the_worst_of_all_outcomes_and_fills(
-    build, orders, yes, yes_pending, no, no_pending, cost, cost_pending
+def test_exposure_of_a_binary_is_the_worst_of_all_outcomes_fills_and_settlements(
+    build, orders, yes, yes_pending, yes_leaving, no, no_pending, no_leaving
 ):
     binary = build.binary()
     book = book_of(binary)
-    book.holding(
-        M1,
-        yes_settled=yes,
-        yes_pending=yes_pending,
-        no_settled=no,
-        no_pending=no_pending,
-        cost_settled_micro=cost,
-        cost_pending_micro=cost_pending,
-    )
+
+    def held(settled, pending, leaving):
+        costs = [
+            size * price // binary.value_divisor for size, price in (settled, pending, leaving)
+        ]
+        names = ("cost_settled_micro", "cost_pending_micro", "cost_leaving_micro")
+        return Held(settled[0], pending[0], leaving[0], **dict(zip(names, costs, strict=True)))
+
+    legs = {Leg.YES: held(yes, yes_pending, yes_leaving), Leg.NO: held(no, no_pending, no_leaving)}
+    book.holding(M1, *legs.values())
     for number, (leg, side, price, size) in enumerate(orders):
         book.live(build.order(number, leg=leg, side=side, price=price, size=size), size)
-    holdings = [(yes + yes_pending, no + no_pending, cost + cost_pending), (yes, no, cost)]
-    truth = worst_by_enumeration(binary, holdings, orders)
-    assert truth <= book.instrument_micro(M1) <= truth + len(orders) + 1  # rounded against us
+    settled = [(leg, one.settled, one.cost_settled_micro) for leg, one in legs.items()]
+    unsettled = [(leg, one.pending, one.cost_pending_micro) for leg, one in legs.items()]
+    unsettled += [(leg, one.leaving, one.cost_leaving_micro) for leg, one in legs.items()]
+    truth = worst_by_enumeration(binary, settled, unsettled, orders)
+    # Each part is rounded against us.
+    assert truth <= book.instrument_micro(M1) <= truth + len(orders) + 3
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**8), st.booleans()), max_size=40))
@@ -140,7 +152,7 @@ def test_pending_hedge_may_turn_out_void(build):
             yes_settled=size,
             no_pending=size,
             cost_settled_micro=40_000_000,
-            cost_pending_micro=55_000_000,
+            no_cost_pending_micro=55_000_000,
         ),
     )
     assert book.instrument_micro(M1) == 40_000_000
@@ -148,17 +160,22 @@ def test_pending_hedge_may_turn_out_void(build):
 
 def test_a_pending_sale_that_turns_out_void_brings_the_risk_back(build):
     book = book_of(build.binary())
-    size = 100 * build.share
-    book.holding(
-        M1,
-        **build.holding(
-            yes_settled=size,
-            yes_pending=-size,
-            cost_settled_micro=40_000_000,
-            cost_pending_micro=-40_000_000,
-        ),
-    )
+    held = build.holding(yes_leaving=100 * build.share, yes_cost_leaving_micro=40_000_000)
+    book.holding(M1, **held)
     assert book.instrument_micro(M1) == 40_000_000
+
+
+def test_of_two_pending_sales_one_may_settle_and_the_other_turn_out_void(build):
+    book = book_of(build.binary())
+    size = 100 * build.share
+    legs = build.holding(
+        yes_leaving=size,
+        yes_cost_leaving_micro=60_000_000,
+        no_leaving=size,
+        no_cost_leaving_micro=55_000_000,
+    )
+    book.holding(M1, **legs)  # both void: a pair that loses 15; NO alone settles: YES's 60 at risk
+    assert book.instrument_micro(M1) == 60_000_000
 
 
 def test_linear_holding_and_live_buys_can_lose_what_they_cost(build):
@@ -176,7 +193,7 @@ def test_linear_holding_and_live_buys_can_lose_what_they_cost(build):
 def test_short_linear_holding_is_refused(build):
     spot = build.spot(kind=Kind.PERPETUAL)
     book = book_of(spot)
-    for wrong in ({"yes_settled": -1}, {"yes_settled": 5, "yes_pending": -6}):
+    for wrong in ({"yes_settled": -1}, {"yes_settled": -1, "yes_leaving": 6}):
         with pytest.raises(BrokenInvariant, match="no worst case"):
             book.holding(spot.id, **build.holding(**wrong))
 
