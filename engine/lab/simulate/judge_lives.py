@@ -162,6 +162,18 @@ class Lives:
 
     # -- the end -----------------------------------------------------------------------------------
 
+    def settled(self, life: Life) -> bool:
+        """Say whether every settlement and payout has ended and been told."""
+        side, told = self._seen.side, self._seen.told
+        exchange, account = side.exchange, life.account
+        pending = exchange.clearing.settlement.pending.values()
+        ours = any(fill.customer == account for item in pending for fill in item.fills)
+        made = {fill.id for fill in exchange.account(account).fills}
+        over = {key for key, m in exchange.desk.markets.items() if m.payout is not None}
+        paid = over & told.instruments.keys() <= told.payouts.keys()
+        unsettled = life.executor.ledger.state.fills.unsettled
+        return not ours and not unsettled and paid and made <= told.fills.keys()
+
     def rest(self, life: Life, speak: Speak) -> None:
         """Compare at rest: exchange, journal and the engine's own books must say the same."""
         seen, executor = self._seen, life.executor

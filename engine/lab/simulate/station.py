@@ -287,15 +287,7 @@ class Station:
 
     def at_rest(self) -> bool:
         """Say whether zero is proven and every settlement has ended and been told."""
-        pending = self.exchange.clearing.settlement.pending.values()
-        ours = any(fill.customer == self.account for item in pending for fill in item.fills)
-        life = self.life
-        fills = None if life is None else life.executor.ledger.state.fills.unsettled
-        made = {fill.id for fill in self.exchange.account(self.account).fills}
-        told = self.seen.told
-        over = {key for key, m in self.exchange.desk.markets.items() if m.payout is not None}
-        paid = over & told.instruments.keys() <= told.payouts.keys()
-        return self.lives.proven and not ours and not fills and paid and made <= told.fills.keys()
+        return self.lives.proven and self.life is not None and self.lives.settled(self.life)
 
     def judge_rest(self) -> None:
         """Compare everything at rest."""
