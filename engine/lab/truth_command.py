@@ -80,8 +80,16 @@ def table(found: dict[str, Any]) -> str:
                 f"  {name:12} {_spread(model['value'])}  difference "
                 f"{_spread(model['difference'])}  {SAID[Verdict(model['verdict'])]}"
             )
+    rows.append(answered(found))
     rows.append(fitted(found))
     rows.append(f"digest {found['digest']}, run {found['run']}, {found['elapsed_s']:.0f} s")
+    return "\n".join(rows)
+
+
+def answered(found: dict[str, Any]) -> str:
+    """Say how much of the fill ratio's difference is the world's answer to our quote."""
+    rows = ["the world's answer to our quote, points of fill ratio (no tolerance: no fill model's)"]
+    rows += [f"  {name:12} {_spread(points)}" for name, points in found["answers"].items()]
     return "\n".join(rows)
 
 

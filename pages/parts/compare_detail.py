@@ -70,6 +70,9 @@ def show(listed: Mapping[str, Any]) -> None:
     panels.note(WHAT)
     for line in found["lines"]:
         _measure(line)
+    if "answers" in found:  # reports of earlier versions have none
+        st.subheader("The world's answer to our quote")
+        panels.note(compare_words.answer(found))
     st.subheader("PnL of each day")
     compare_charts.days(found["daily"], "compare_days")
     panels.note("What was still held at a day's end counts at the last two-sided mid.")

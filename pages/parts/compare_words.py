@@ -19,6 +19,7 @@ VERDICTS = {
     "open": "too few days to tell",
 }
 LABELS = {
+    "fill_ratio_same": "fill ratio of the same orders",
     "fill_ratio": "fill ratio",
     "time_to_fill": "time to fill",
     "markout_5s": "5 s markout",
@@ -54,6 +55,22 @@ def sentence(found: Mapping[str, Any]) -> str:
         told[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
     parts = [f"{', '.join(names)}: {VERDICTS[verdict]}" for verdict, names in told.items() if names]
     return f"The realistic model: {'; '.join(parts)}."
+
+
+def answer(found: Mapping[str, Any]) -> str:
+    """Say how much of the fill ratio's difference no fill model can mend."""
+    told = "; ".join(
+        f"{name} {number(points['value'], signed=True)} ({span(points, signed=True)})"
+        for name, points in found["answers"].items()
+    )
+    return (
+        "The truth's own orders were laid once more as paper beside the very book they stood in: "
+        "what they got differently is the fill model's fault. What is left of the difference is "
+        "the world's answer to our quote, in points of fill ratio: "
+        f"{told}. In the exchange a quote of ours holds the price where it stands and takers meet "
+        "it there; the same quote on paper is passed by. No public feed shows that, so it has no "
+        "tolerance: expect a live fill ratio to differ by about as much."
+    )
 
 
 def share(found: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def report(config: Config) -> int:
     days = {name: [day(10 if name == FillModel.PESSIMISTIC else 20)] * 3 for name in names}
     asked = Asked(days=3, hours=0.5, seed=4)
     fit = fitted([[Cancels(50, 50, 20, 12)]] * 3, seed=1)
-    found = _report(asked, days, fit) | {"elapsed_s": 1.0}
+    found = _report(asked, days, days, fit) | {"elapsed_s": 1.0}
     return store(config, asked, found, (1_776_000_000 * 10**9, 1_776_000_009 * 10**9))
 
 
@@ -50,20 +50,22 @@ def test_a_report_is_summed_up_in_a_sentence_and_is_no_row_of_money(
     page = opened("runs")
     shown = texts(page)
     assert f"run={report}" in shown
-    assert "The realistic model: fill ratio, time to fill, 5 s markout, PnL per demo day" in shown
+    said = "fill ratio of the same orders, fill ratio, time to fill, 5 s markout, PnL per demo day"
+    assert f"The realistic model: {said}" in shown
     assert not page.dataframe
 
 
 def test_a_report_opens_with_intervals_verdicts_and_charts(opened: Opened, report: int) -> None:
     page = opened("runs", run=str(report))
     assert not page.exception
-    ratio = page.dataframe[0].value
+    ratio = page.dataframe[1].value
     assert list(ratio["value"]) == ["20.00", "10.00", "20.00", "20.00"]
     assert ratio["verdict"][1] == compare_words.VERDICTS["off"]
     assert ratio["verdict"][2] == compare_words.VERDICTS["within"]
-    assert len(page.get("plotly_chart")) == 5
+    assert len(page.get("plotly_chart")) == 6
     shown = texts(page)
     assert "60.00 %" in shown
+    assert "pessimistic +0.00 (+0.00 to +0.00)" in shown
     assert "--days 3 --hours 0.5 --seed 4" in shown
 
 

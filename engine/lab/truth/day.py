@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from random import Random
+from typing import NamedTuple
 
 from engine.domain.events import (
     BookChanged,
@@ -23,6 +24,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BrokenInvariant
 from engine.lab.truth.queues import Cancels, Queues
 from engine.lab.truth.stand import CASH_MICRO, CURRENCY, Stand
+from engine.lab.truth.twins import Twins
 from engine.lab.truth.venue import ExchangeVenue
 from engine.lab.truth.watch import Figures, S
 from engine.live_first import SERIES
@@ -82,17 +84,33 @@ class Public:
         return True
 
 
+class TrueDay(NamedTuple):
+    """The maker's day in the exchange."""
+
+    figures: Figures
+    cancels: list[Cancels]
+    """Of others, in its levels."""
+    twins: dict[str, Figures]
+    """Per fill model: what its orders would have got as paper orders, beside the same book."""
+
+
 def true_day(
-    seed: int, hours: float, tell: Tell, profile: Profile = FULL
-) -> tuple[Figures, list[Cancels]]:
-    """Return the maker's day in the exchange, and the cancels in its levels."""
+    seed: int,
+    hours: float,
+    papers: Mapping[str, PaperSettings],
+    tell: Tell,
+    profile: Profile = FULL,
+) -> TrueDay:
+    """Return the maker's day in the exchange."""
     exchange = open_world(profile, rng=Random(seed), now_ns=BEGIN_NS)  # noqa: S311 - a model
     account = AccountId("truth")
     exchange.open_account(account, CASH_MICRO)
     latency_ns = LATENCY_MS * NS_PER_MS
     venue = ExchangeVenue(exchange, account, currency=CURRENCY, latency_ns=latency_ns)
     stand, public, queues = Stand(venue, Mode.DEMO), Public(exchange), Queues(exchange, account)
-    _begin((stand,), public)
+    twins = Twins(exchange, account, papers)
+    _begin((stand,), public, twins)
+    said: list[Stamped] = []
     end_ns = BEGIN_NS + int(hours * HOUR_NS)
     pulse_ns = BEGIN_NS + PULSE_NS
     driver = stand.driver
@@ -103,15 +121,24 @@ def true_day(
         at_ns = min(due_ns, driver.due_ns, pulse_ns, end_ns)
         exchange.advance(at_ns)
         # What the market saw at a moment is heard before what is asked at it.
-        _hear(stand, public.take(), queues)
+        _hear(stand, said + _followed(twins, public, at_ns), queues)
         venue.collect()
         driver.run_until(at_ns)
+        said = _followed(twins, public, at_ns)
         if at_ns == pulse_ns:
             _pulse((stand,), public, at_ns)
             pulse_ns += PULSE_NS
             if not pulse_ns % (60 * S):
                 tell((at_ns - BEGIN_NS) / HOUR_NS)
-    return stand.end(end_ns), queues.found
+    return TrueDay(stand.end(end_ns), queues.found, twins.figures)
+
+
+def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:
+    """Return what was said, once the twins have heard it and followed their orders."""
+    heard = public.take()
+    twins.hear(heard)
+    twins.follow(now_ns)
+    return heard
 
 
 def _hear(stand: Stand, heard: list[Stamped], queues: Queues) -> None:
@@ -157,8 +184,10 @@ def paper_day(
     return {name: stand.end(end_ns) for name, stand in stands.items()}
 
 
-def _begin(stands: Collection[Stand], public: Public) -> None:
+def _begin(stands: Collection[Stand], public: Public, twins: Twins | None = None) -> None:
     opening = public.opening()
+    if twins is not None:
+        twins.hear([(BEGIN_NS, event) for event in opening])
     for stand in stands:
         stand.begin(BEGIN_NS)
         for event in opening:

@@ -41,11 +41,18 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
     """How far a model may be from the truth: a share of it, or in the unit."""
     relative: bool
+    twins: bool = False
+    """Of the truth's own orders as paper, not of the orders the paper account placed itself."""
 
 
+FILL_RATIO = "fill_ratio"
 MEASURES = (
     Measure(
-        name="fill_ratio", label="fill ratio", unit="% of the size placed",
+        name="fill_ratio_same", label="fill ratio of the same orders", unit="% of the size placed",
+        above="filled", below="placed", scale=100.0, tolerance=0.10, relative=True, twins=True,
+    ),
+    Measure(
+        name=FILL_RATIO, label="fill ratio", unit="% of the size placed",
         above="filled", below="placed", scale=100.0, tolerance=0.20, relative=True,
     ),
     Measure(
@@ -110,10 +117,27 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """How many it was fitted from."""
 
 
-def lines(days: Days, *, seed: int) -> tuple[Line, ...]:
+def lines(days: Days, twins: Days, *, seed: int) -> tuple[Line, ...]:
     """Return every measure with the truth and each other side that is a fill model's name."""
     draws = _draws(len(days[TRUTH]), seed)
-    return tuple(_line(measure, days, draws) for measure in MEASURES)
+    same = {**twins, TRUTH: days[TRUTH]}
+    return tuple(_line(m, same if m.twins else days, draws) for m in MEASURES)
+
+
+def answers(days: Days, twins: Days, *, seed: int) -> dict[str, Estimate]:
+    """Return, per fill model, by how much its fill ratio is another only because of its world.
+
+    In points: the paper account's ratio less that of the truth's own orders at the same model. The
+    fill model is the same in both; what differs is that nobody saw the paper account's quotes.
+    """
+    (measure,) = (one for one in MEASURES if one.name == FILL_RATIO)
+    draws = _draws(len(days[TRUTH]), seed)
+    found = {}
+    for name in map(str, FillModel):
+        paper, papers = _pooled(measure, days[name], draws)
+        twin, drawn = _pooled(measure, twins[name], draws)
+        found[name] = _estimate(paper - twin, papers - drawn)
+    return found
 
 
 def _line(measure: Measure, days: Days, draws: NDArray[np.int64]) -> Line:

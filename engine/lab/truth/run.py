@@ -57,18 +57,21 @@ def compare(asked: Asked, tell: Tell, profile: Profile = FULL) -> dict[str, Any]
     started = time.perf_counter()
     total = 2 * asked.days * asked.hours
     days: dict[str, list[Figures]] = {name: [] for name in (TRUTH, *map(str, FillModel))}
+    twins: dict[str, list[Figures]] = {str(name): [] for name in FillModel}
     cancels: list[list[Cancels]] = []
     for number in range(asked.days):
         seed, done = asked.seed + number, 2 * number * asked.hours
         note = f"day {number + 1} of {asked.days}"
         true_tell = partial(_told, tell, done, total, f"{note}, in the exchange")
-        truth, seen = true_day(seed, asked.hours, true_tell, profile)
+        truth = true_day(seed, asked.hours, papers(), true_tell, profile)
         paper_tell = partial(_told, tell, done + asked.hours, total, f"{note}, as paper")
         paper = paper_day(seed, asked.hours, papers(), paper_tell, profile)
-        for name, figures in ((TRUTH, truth), *paper.items()):
+        for name, figures in ((TRUTH, truth.figures), *paper.items()):
             days[name].append(figures)
-        cancels.append(seen)
-    found = _report(asked, days, report.fitted(cancels, seed=asked.seed))
+        for name, figures in truth.twins.items():
+            twins[name].append(figures)
+        cancels.append(truth.cancels)
+    found = _report(asked, days, twins, report.fitted(cancels, seed=asked.seed))
     return found | {"elapsed_s": time.perf_counter() - started}
 
 
@@ -76,7 +79,7 @@ def _told(tell: Tell, before: float, total: float, note: str, hours: float) -> N
     tell(before + hours, total, note)
 
 
-def _report(asked: Asked, days: Days, fit: report.Fit) -> dict[str, Any]:
+def _report(asked: Asked, days: Days, twins: Days, fit: report.Fit) -> dict[str, Any]:
     digests = "".join(figures.digest for side in days.values() for figures in side)
     found = {
         "days": asked.days,
@@ -87,9 +90,11 @@ def _report(asked: Asked, days: Days, fit: report.Fit) -> dict[str, Any]:
         "parameters": PARAMETERS,
         "latency_ms": LATENCY_MS,
         "percent": CANCELS_AHEAD_PERCENT,
-        "lines": report.lines(days, seed=asked.seed),
+        "lines": report.lines(days, twins, seed=asked.seed),
+        "answers": report.answers(days, twins, seed=asked.seed),
         "fit": fit,
         "daily": days,
+        "twins": twins,
         "digest": hashlib.blake2b(digests.encode(), digest_size=16).hexdigest(),
     }
     # By way of JSON: what is not a number is null there, not a word of its own.

@@ -14,13 +14,22 @@ HOURS = 0.08
 
 def test_the_same_seed_gives_the_same_day() -> None:
     told: list[float] = []
-    (first, seen), (second, again) = (true_day(3, HOURS, told.append, THIN) for _ in range(2))
-    assert (first, seen) == (second, again)
+    day, again = (true_day(3, HOURS, papers(), told.append, THIN) for _ in range(2))
+    assert day == again
+    first = day.figures
     assert first.orders > 10
     assert first.filled <= first.placed
     assert max(told) == pytest.approx(HOURS, abs=0.02)
-    other, _ = true_day(4, HOURS, told.append, THIN)
-    assert other.digest != first.digest
+    other = true_day(4, HOURS, {}, told.append, THIN)
+    assert other.figures.digest != first.digest
+
+
+def test_whoever_looks_on_changes_nothing() -> None:
+    watched = true_day(3, HOURS, papers(), lambda _: None, THIN)
+    alone = true_day(3, HOURS, {}, lambda _: None, THIN)
+    assert watched.figures == alone.figures
+    assert watched.twins["realistic"].placed == watched.figures.placed
+    assert watched.twins["realistic"].filled > 0
 
 
 def test_paper_venues_do_not_know_of_each_other() -> None:

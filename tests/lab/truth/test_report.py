@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.lab.truth.queues import Cancels
-from engine.lab.truth.report import TRUTH, Estimate, Verdict, _verdict, fitted, lines
+from engine.lab.truth.report import TRUTH, Estimate, Verdict, _verdict, answers, fitted, lines
 from engine.lab.truth.watch import MICRO, Figures
 from engine.venues.paper.settings import FillModel
 
@@ -23,7 +23,7 @@ def sides(**filled: tuple[int, ...]) -> dict[str, list[Figures]]:
 
 
 def test_days_are_pooled_as_sums() -> None:
-    ratio, wait, markout, pnl = lines(sides(), seed=1)
+    _, ratio, wait, markout, pnl = lines(sides(), sides(), seed=1)
     assert ratio.truth.value == 30.0
     assert ratio.truth.low < 30.0 < ratio.truth.high
     assert (wait.truth.value, markout.truth.value, pnl.truth.value) == (2.0, -0.5, 1.0)
@@ -32,13 +32,13 @@ def test_days_are_pooled_as_sums() -> None:
 
 
 def test_equal_days_differ_by_nothing_though_days_differ() -> None:
-    model = lines(sides(), seed=1)[0].models[FillModel.REALISTIC]
+    model = lines(sides(), sides(), seed=1)[1].models[FillModel.REALISTIC]
     assert (model.difference.low, model.difference.high) == (0.0, 0.0)
     assert model.verdict is Verdict.WITHIN
 
 
 def test_twice_as_many_fills_are_out_of_tolerance() -> None:
-    found = lines(sides(optimistic=(40, 60, 80)), seed=1)[0]
+    found = lines(sides(optimistic=(40, 60, 80)), sides(), seed=1)[1]
     assert found.models[FillModel.OPTIMISTIC].verdict is Verdict.OFF
     assert found.models[FillModel.PESSIMISTIC].verdict is Verdict.WITHIN
 
@@ -51,9 +51,26 @@ def test_an_interval_over_the_edge_decides_nothing(low: float, high: float, verd
     assert _verdict(Estimate(value=0, low=low, high=high), 1.2) == verdict
 
 
+def test_the_same_orders_are_measured_by_the_twins_alone() -> None:
+    days, twins = sides(realistic=(1, 1, 1)), sides(realistic=(19, 29, 39))
+    same, own, *_ = lines(days, twins, seed=1)
+    assert same.models[FillModel.REALISTIC].value.value == pytest.approx(29)
+    assert own.models[FillModel.REALISTIC].value.value == pytest.approx(1)
+    assert same.slack < own.slack
+
+
+def test_the_worlds_answer_is_what_the_fill_model_leaves_of_the_difference() -> None:
+    days, twins = sides(realistic=(10, 20, 30)), sides(realistic=(19, 29, 39))
+    found = answers(days, twins, seed=1)[FillModel.REALISTIC]
+    assert (found.value, found.low, found.high) == pytest.approx((-9, -9, -9))
+    same, own, *_ = lines(days, twins, seed=1)
+    parts = found.value + same.models[FillModel.REALISTIC].difference.value
+    assert own.models[FillModel.REALISTIC].difference.value == pytest.approx(parts)
+
+
 def test_a_figure_nobody_can_know_is_not_a_number() -> None:
     empty = {name: [Figures(), Figures()] for name in (TRUTH, *map(str, FillModel))}
-    ratio = lines(empty, seed=1)[0]
+    ratio = lines(empty, empty, seed=1)[1]
     assert ratio.truth.value != ratio.truth.value
     assert ratio.models[FillModel.REALISTIC].verdict is Verdict.OPEN
 
