@@ -15,6 +15,7 @@ import functools
 import json
 import logging
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Self, TypeVar
 
@@ -51,6 +52,10 @@ NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """What fails before the first byte."""
 CHATTY = ("hpack", "httpcore", "httpx")
 """Libraries that write request headers, and so our API key, to their debug logs."""
+
+# httpcore asks four times a request which event loop runs, by importing what we do not have: each
+# time the whole path is searched on the disk, a tenth of a request's CPU. None = it is not there.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 @functools.cache
