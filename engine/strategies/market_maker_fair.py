@@ -62,6 +62,10 @@ def _in_range(gates: list[Gate], price: float, market: Market) -> bool:
     return inside
 
 
+HOURLY, HOURLY_ORACLE = "-updown-1h", "binance:"
+"""The hourly markets end by the close of Binance's candle: another oracle, or a mean of several
+prices, is compared with a strike that is not its own."""
+
 Lead = tuple[float, int, float, tuple[tuple[str, float], ...]]
 """Price, stamp, basis variance and inputs of whatever leads: the oracle or the reference."""
 
@@ -84,6 +88,12 @@ def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: 
     gates.append(Gate("strike_proven", proven, float(proven), 1.0))
     if strike_e8 is None or not proven:
         return None
+    if market.instrument.series.endswith(HOURLY):
+        p = market.p
+        same = p.oracle.startswith(HOURLY_ORACLE) and p.twap_window_s == 0
+        gates.append(Gate("oracle_settles", same, float(same), 1.0))
+        if not same:
+            return None
     spot = _spot(gates, context.references, market, now_ns)
     if spot is None:
         return None

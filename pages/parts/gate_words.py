@@ -48,6 +48,10 @@ GATES: dict[str, GateWords] = {
         "no pause after a jump", "the pause after a jump is over", "{value} left", "s", _LE
     ),
     "strike_proven": W("the strike is proven", "the strike is proven"),
+    "oracle_settles": W(
+        "the oracle is the one that decides",
+        "oracle were the one this market ends by (hourly: binance:…, twap_window_s 0)",
+    ),
     "oracle_known": W("the oracle has spoken", "the oracle speaks"),
     "oracle_age_ms": W(
         "the oracle spoke lately", "the oracle speaks again", "silent {value} > {limit}", "ms", _LE

@@ -65,6 +65,23 @@ def test_the_proof_of_the_strike_is_in_the_record(make_stage: Any) -> None:
     assert dict(decision.inputs)["strike"] == 60_000.0
 
 
+@pytest.mark.parametrize(
+    ("oracle", "window_s", "outcome"),
+    [("binance:btcusdt", 0, "quote"), (ORACLE, 0, "oracle_settles"),
+     ("binance:btcusdt", 60, "oracle_settles")],
+)  # fmt: skip
+def test_an_hour_is_quoted_only_by_the_oracle_it_ends_by(
+    make_stage: Any, oracle: str, window_s: int, outcome: str
+) -> None:
+    stage = referenced(make_stage, oracle=oracle, reference=oracle, twap_window_s=window_s)
+    hour = msgspec.structs.replace(
+        stage.instrument, series="btc-updown-1h", strike_e8=60_000 * 10**8
+    )
+    stage.hear(InstrumentListed(instrument=hour), 0)
+    now_ns = walk(stage, [60_000.0, 60_001.0] * 10, key=oracle)
+    assert stage.ask(now_ns).decision.outcome == outcome
+
+
 def test_a_listed_strike_is_proven_too(make_stage: Any) -> None:
     stage = referenced(make_stage)
     now_ns = walk(stage, [60_000.0, 60_001.0] * 10)

@@ -14,6 +14,7 @@ from engine.domain.events import InstrumentResolved
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput, PitbossError
 from engine.feeds.polymarket.core import PREFIX
+from engine.feeds.polymarket.hourly import hourly_slug
 from engine.feeds.polymarket.listing import Listing
 from engine.feeds.polymarket.metadata import SECOND_NS, WINDOWS_S
 from engine.feeds.polymarket.rest import SLUGS_MAX, PublicRest
@@ -90,7 +91,8 @@ class Discovery:
             self.problems[series] = f"{series!r} does not end with {', '.join(WINDOWS_S)}"
             return []
         first = now_ns // SECOND_NS // length_s * length_s
-        return [f"{series}-{first + number * length_s}" for number in range(AHEAD + 1)]
+        starts = [first + number * length_s for number in range(AHEAD + 1)]
+        return [hourly_slug(series, start) or f"{series}-{start}" for start in starts]
 
     def _may(self, what: str, now_ns: int) -> bool:
         return self._next_ns.get(what, (0, 0))[0] <= now_ns

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.domain.instruments import FeeSchedule, Instrument
 from engine.feeds.bad_frame import BadFrame
+from engine.feeds.polymarket.hourly import HOUR_S
 from engine.feeds.polymarket.metadata import SECOND_NS, binary, fee_schedule, tick_units, yes_first
 from engine.feeds.polymarket.numbers import SIZE_DECIMALS, units
 
@@ -65,6 +66,8 @@ def from_gamma(row: Row, now_ns: int) -> Listing:
         protocol=protocol,
     )
     ends_ns = time_ns(row.get("endDate"))
+    if made.series and made.closes_ns is None:
+        made = _hour(made, time_ns(row.get("eventStartTime")), ends_ns)
     if made.closes_ns is None and ends_ns is not None and ends_ns > now_ns:
         # An end that is past already is not believed: such markets were seen to trade on.
         made = msgspec.structs.replace(made, closes_ns=ends_ns)
@@ -82,6 +85,14 @@ def from_gamma(row: Row, now_ns: int) -> Listing:
         resolution_source=str(row.get("resolutionSource") or ""),
         payout_yes_micro=_payout(row, labels),
     )
+
+
+def _hour(made: Instrument, starts_ns: int | None, ends_ns: int | None) -> Instrument:
+    """Return a market of an hourly series with its hour; what is no whole hour has none."""
+    hour_ns = HOUR_S * SECOND_NS
+    if starts_ns is None or ends_ns != starts_ns + hour_ns or starts_ns % hour_ns:
+        return made
+    return msgspec.structs.replace(made, starts_ns=starts_ns, closes_ns=ends_ns)
 
 
 def confirmed(listing: Listing, body: object) -> Listing:

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.frames import NewMarketMessage
+from engine.feeds.polymarket.hourly import hourly_series
 from engine.feeds.polymarket.numbers import PRICE_DECIMALS, SIZE_DECIMALS, units
 
 SECOND_NS = 1_000_000_000
@@ -65,7 +66,12 @@ def binary(
 
 
 def rolling(slug: str) -> tuple[str, tuple[int, int] | None]:
-    """Return (series, (start, close) in ns) of `btc-updown-5m-1776081600`; else ("", None)."""
+    """Return (series, (start, close) in ns) of `btc-updown-5m-1776081600`; else ("", None).
+
+    An hourly market's slug gives its series alone: the window is Gamma's to say.
+    """
+    if hour := hourly_series(slug):
+        return hour, None
     series, _, start = slug.rpartition("-")
     seconds = WINDOWS_S.get(series.rpartition("-")[2])
     if seconds is None or not (start.isascii() and start.isdigit()):

@@ -18,6 +18,8 @@ from engine.feeds.reference.sources import TWAP_TOPICS, ReferenceCore
 from engine.feeds.sockets import Socket
 
 CHAINLINK = "chainlink"
+OPEN = "binance-open1h"
+"""A candle's open, told again with each change of the candle."""
 SECOND_NS = 1_000_000_000
 STALE_NS = 10 * SECOND_NS
 """An oracle silent for this long is told as missing; its prices come each second."""
@@ -124,6 +126,8 @@ class ReferenceLines:
             source, _, symbol = key.partition(":")
             if source in {"binance", "coinbase"}:
                 found.setdefault(source, {})[symbol] = None
+            elif source == OPEN:
+                found.setdefault("binance", {})[f"{symbol}@kline_1h"] = None
             elif source.startswith(CHAINLINK) or source == "rtds-binance":
                 found.setdefault("rtds", {})[key] = None
                 if self._hosts.data_key is not None and source != "rtds-binance":
@@ -134,7 +138,7 @@ class ReferenceLines:
         hosts = self._hosts
         opened: Callable[[], list[str]]
         if source == "binance":
-            streams = "/".join(f"{symbol}@trade" for symbol in symbols)
+            streams = "/".join(one if "@" in one else f"{one}@trade" for one in symbols)
             url, ping, opened = f"{hosts.binance}/stream?streams={streams}", "", list
         elif source == "coinbase":
             url, ping, opened = hosts.coinbase, "", lambda: [_coinbase(symbols)]
@@ -160,9 +164,10 @@ class ReferenceLines:
 
     def _take(self, source: str, frame: bytes, at_ns: int) -> None:
         self._tape(f"reference.{source}", frame, at_ns)
-        # Two relays of one oracle tell every price twice.
-        events = [e for e in self._core.receive(source, frame) if e not in self._newest.values()]
-        for event in events:
+        heard = self._core.receive(source, frame)
+        # Two relays of one oracle tell every price twice; a candle its open.
+        events = [event for event in heard if event not in self._newest.values()]
+        for event in heard:
             if type(event) is ReferencePriced and event.key in self._since_ns:
                 self._since_ns[event.key] = at_ns
                 self._heard[event.key] = None
@@ -178,6 +183,7 @@ class ReferenceLines:
         source = key.partition(":")[0]
         if not self._sources([key]):
             return f"no source named {source!r} is heard here"
+        source = "binance" if source == OPEN else source
         relays = ("rtds", "polybolt") if source.startswith(CHAINLINK) else (source, "rtds")
         said = [line.why for name in relays if (line := self._lines.get(name)) and line.why]
         return "; ".join(said) or "connected, but it tells no price"

@@ -1,8 +1,10 @@
 """The sources of reference prices, each as `frame → events`. Keys: `<source>:<symbol>`.
 
-binance: trades of the spot streams. coinbase: the ticker channel. rtds: Polymarket's relay of
-Chainlink (`chainlink:btc/usd`, what the 5- and 15-minute markets settle on) and of Binance
-(`rtds-binance:btcusdt`, about 0.6 s behind Binance itself). pyth: Hermes price updates.
+binance: trades of the spot streams, and the open of the running one-hour candle
+(`binance-open1h:btcusdt`, which the hourly markets compare its close with). coinbase: the ticker
+channel. rtds: Polymarket's relay of Chainlink (`chainlink:btc/usd`, what the 5- and 15-minute
+markets settle on) and of Binance (`rtds-binance:btcusdt`, about 0.6 s behind Binance itself). pyth:
+Hermes price updates.
 """
 
 from __future__ import annotations
@@ -41,6 +43,15 @@ class BinanceTrade(msgspec.Struct, gc=False):
     s: str = ""
     p: str = ""
     T: int = 0
+    k: BinanceCandle | None = None
+
+
+class BinanceCandle(msgspec.Struct, gc=False):
+    """A candle as it stands: its begin in ms, its length, its open."""
+
+    t: int
+    i: str
+    o: str
 
 
 class BinanceFrame(msgspec.Struct, gc=False):
@@ -162,9 +173,18 @@ class ReferenceCore:
             trade = _decode(self._binance, frame).data
         else:
             trade = _decode(self._binance_bare, frame)
+        if trade.e == "kline" and trade.k is not None:
+            return self._opened(_symbol(trade.s), trade.k)
         if trade.e != "trade":
             raise BadFrame("unknown event type", trade.e)
         return self._latest.tell(f"binance:{_symbol(trade.s)}", price_e8(trade.p), _ms(trade.T))
+
+    def _opened(self, symbol: str, candle: BinanceCandle) -> list[Event]:
+        """Tell a candle's open under the time it began: it never changes, and is told again."""
+        if candle.i != "1h":
+            raise BadFrame("unknown candle", candle.i)
+        key = f"binance-open1h:{symbol}"
+        return self._latest.tell(key, price_e8(candle.o), _ms(candle.t))
 
     def _read_coinbase(self, frame: bytes) -> list[Event]:
         ticker = _decode(self._coinbase, frame)

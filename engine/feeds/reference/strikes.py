@@ -2,8 +2,10 @@
 
 The 5- and 15-minute markets compare Chainlink's TWAP at the window's end with the one at its start:
 30 s for 5 minutes, 60 s for 15 (since 2026-08-07). So the strike is the TWAP stamped with the very
-start of the window. Heard = proven, with where and when; not heard = no strike and no reference
-quote: a price of our own making would be a guess.
+start of the window. The hourly markets compare close and open of Binance's one-hour candle of the
+USDT pair, so there it is the open of the candle that began with the window. Heard = proven, with
+where and when; not heard = no strike and no reference quote: a price of our own making would be a
+guess. What the 4-hour markets compare with which mean is not known: they have no strike.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ from engine.feeds.reference.prices import SECOND_NS
 
 TWAP_S = {300: 30, 900: 60}
 """Length of the window → length of the mean, in seconds."""
+
+OPEN_S = 3_600
+"""Length of the window that begins with a candle's open."""
+CANDLE = "binance.com/en/trade/"
 
 ORACLE = "data.chain.link/streams/"
 BOUNDARY_S = 300
@@ -28,6 +34,11 @@ def twap_key(asset: str, seconds: int) -> str:
     return f"chainlink-twap{seconds}:{asset}/usd"
 
 
+def open_key(asset: str) -> str:
+    """Return the reference key of the open of Binance's one-hour candle."""
+    return f"binance-open1h:{asset}usdt"
+
+
 def strike_key(instrument: Instrument, resolution_source: str) -> str:
     """Return whose price at the start is the strike; empty = this market's rule is not known.
 
@@ -36,7 +47,10 @@ def strike_key(instrument: Instrument, resolution_source: str) -> str:
     asset = instrument.series.partition("-")[0]
     if not asset or instrument.starts_ns is None or instrument.closes_ns is None:
         return ""
-    seconds = TWAP_S.get((instrument.closes_ns - instrument.starts_ns) // SECOND_NS)
+    length_s = (instrument.closes_ns - instrument.starts_ns) // SECOND_NS
+    if length_s == OPEN_S and resolution_source.endswith(f"{CANDLE}{asset.upper()}_USDT"):
+        return open_key(asset)
+    seconds = TWAP_S.get(length_s)
     if seconds is None or f"{ORACLE}{asset}-usd" not in resolution_source:
         return ""
     return twap_key(asset, seconds)
@@ -69,7 +83,7 @@ class Strikes:
         stamp_ns = event.exchange_ns
         if stamp_ns is None or stamp_ns % (BOUNDARY_S * SECOND_NS):
             return []
-        if not event.key.startswith("chainlink-twap"):
+        if not event.key.startswith(("chainlink-twap", "binance-open1h")):
             return []
         place = (event.key, stamp_ns)
         if place in self._points:

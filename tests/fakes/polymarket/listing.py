@@ -8,6 +8,7 @@ from hashlib import sha256
 import msgspec
 
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind, Leg
+from engine.feeds.polymarket.hourly import hourly_slug
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
@@ -163,12 +164,14 @@ def defaults(now_ns: int) -> list[Listed]:
 def window(asset: str, minutes: int, start_ns: int) -> Listed:
     """Return one window of an up/down series."""
     start_s = start_ns // S
+    length = "1h" if minutes == 60 else f"{minutes}m"
+    series = f"{asset}-updown-{length}"
     return Listed(
-        slug=f"{asset}-updown-{minutes}m-{start_s}",
+        slug=hourly_slug(series, start_s) or f"{series}-{start_s}",
         question=f"{asset.upper()} up or down, {minutes} minutes",
         outcomes=("Up", "Down"),
         start_ns=start_ns,
         end_ns=start_ns + minutes * 60 * S,
-        series=f"{asset}-updown-{minutes}m",
+        series=series,
         tags=("crypto", "up-or-down"),
     )

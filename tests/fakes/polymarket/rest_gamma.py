@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from engine.feeds.polymarket.hourly import SUFFIX
 from tests.fakes.polymarket.books import LEGS
 from tests.fakes.polymarket.clob_rows import iso, value
 from tests.fakes.polymarket.listing import Listed
@@ -82,7 +83,11 @@ def market_row(venue: Venue, market: Listed) -> Row:
             "takerOnly": True,
             "rebateRate": float(market.rebate_rate),
         }
-    if market.series:
+    if market.series.endswith(SUFFIX):
+        asset = market.series.removesuffix(SUFFIX).upper()
+        row["resolutionSource"] = f"https://www.binance.com/en/trade/{asset}_USDT"
+        row["eventStartTime"] = iso(market.start_ns)
+    elif market.series:
         asset = market.series.partition("-")[0]
         row["resolutionSource"] = f"https://data.chain.link/streams/{asset}-usd"
     if market.rewards is not None:

@@ -175,6 +175,14 @@ class Prices:
             symbol = stream.partition("@")[0]
             price = self._between(symbol.replace("usdt", ""), now_ns) * 1.0004
             stamp = now_ns // 1_000_000
+            if stream.endswith("@kline_1h"):
+                began_s = now_ns // S // 3_600 * 3_600
+                opened = self._between(symbol.replace("usdt", ""), began_s * S) * 1.0004
+                candle = {"t": began_s * 1_000, "s": symbol.upper(), "i": "1h"}
+                candle |= {"o": f"{opened:.8f}", "c": f"{price:.8f}", "x": False}
+                told = {"e": "kline", "E": stamp, "s": symbol.upper(), "k": candle}
+                yield json.dumps({"stream": stream, "data": told})
+                continue
             trade = {"e": "trade", "E": stamp, "s": symbol.upper(), "t": stamp}
             trade |= {"p": f"{price:.8f}", "q": "0.00100000", "T": stamp, "m": False, "M": True}
             yield json.dumps({"stream": stream, "data": trade})

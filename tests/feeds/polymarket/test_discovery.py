@@ -11,6 +11,7 @@ from engine.errors import BadInput, NotSent, OutcomeUnknown
 from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket import discovery as discovery_module
 from engine.feeds.polymarket.rest import BOOKS_MAX, PublicRest
+from engine.feeds.reference.strikes import strike_key
 from tests.fakes.polymarket.series import Series
 from tests.feeds.polymarket.heard import hearing
 
@@ -28,6 +29,17 @@ async def test_the_running_window_and_the_next_are_found() -> None:
         assert {one.instrument.series for one in found.listings} == {"btc-updown-5m"}
         assert all("data.chain.link" in one.resolution_source for one in found.listings)
         assert (await heard.discovery.look((), ["btc-updown-5m"])).listings == []
+
+
+async def test_the_running_hour_and_the_next_are_found_with_what_decides_them() -> None:
+    async with hearing() as heard:
+        Series(heard.served.venue, asset="btc", minutes=60).start()
+        found = await heard.discovery.look((), ["btc-updown-1h"])
+        first, then = sorted(one.instrument.starts_ns or 0 for one in found.listings)
+        assert then - first == 3_600 * 10**9
+        assert first <= time.time_ns() < then
+        keys = {strike_key(one.instrument, one.resolution_source) for one in found.listings}
+        assert keys == {"binance-open1h:btcusdt"}
 
 
 async def test_terms_are_the_clobs_where_gamma_is_stale() -> None:

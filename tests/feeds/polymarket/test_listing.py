@@ -11,9 +11,11 @@ import pytest
 
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.polymarket.listing import confirmed, from_gamma, time_ns
+from engine.feeds.reference.strikes import strike_key
 
 CAPTURED = "polymarket_fixtures_captured"
 DAY = 86_400 * 10**9
+HOURLY = "bitcoin-up-or-down-may-8-3pm-et"
 ROW: dict[str, Any] = {
     "conditionId": "0x1",
     "question": "Will it rain?",
@@ -113,6 +115,28 @@ def test_recorded_gamma_rows_are_read(recordings: Path) -> None:
     recorded = recordings / CAPTURED / "gamma_events_series_btc_hourly.json.gz"
     for event in json.loads(gzip.decompress(recorded.read_bytes())):
         for row in event["markets"]:
-            assert from_gamma(row, 0).instrument.tokens
+            made = from_gamma(row, 0)
+            assert made.instrument.tokens
             read += 1
+            assert made.instrument.series == "btc-updown-1h"
+            assert made.instrument.starts_ns == time_ns("2025-11-25T23:00:00Z")
+            assert made.instrument.closes_ns == time_ns("2025-11-26T00:00:00Z")
+            assert strike_key(made.instrument, made.resolution_source) == "binance-open1h:btcusdt"
     assert read > 0
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "known"),
+    [
+        ("2026-05-08T19:00:00Z", "2026-05-08T20:00:00Z", True),
+        ("2026-05-08T18:00:00Z", "2026-05-08T20:00:00Z", False),
+        ("2026-05-08T19:30:00Z", "2026-05-08T20:30:00Z", False),
+        ("", "2026-05-08T20:00:00Z", False),
+    ],
+)
+def test_an_hour_is_gammas_word_or_it_is_none(starts: str, ends: str, known: bool) -> None:
+    row = ROW | {"slug": HOURLY, "eventStartTime": starts, "endDate": ends}
+    made = from_gamma(row, 0).instrument
+    assert (made.starts_ns == time_ns("2026-05-08T19:00:00Z")) is known
+    source = "https://www.binance.com/en/trade/BTC_USDT"
+    assert bool(strike_key(made, source)) is known

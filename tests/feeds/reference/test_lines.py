@@ -15,7 +15,13 @@ from engine.feeds.reference.lines import ReferenceHosts, ReferenceLines
 from tests.fakes.polymarket.server import Served, serving
 from tests.feeds.polymarket.heard import until
 
-KEYS = ("binance:btcusdt", "coinbase:btc-usd", "chainlink:btc/usd", "chainlink-twap30:btc/usd")
+KEYS = (
+    "binance:btcusdt",
+    "binance-open1h:btcusdt",
+    "coinbase:btc-usd",
+    "chainlink:btc/usd",
+    "chainlink-twap30:btc/usd",
+)
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +55,7 @@ async def hearing(
 async def test_every_source_is_heard_and_nothing_is_unreadable() -> None:
     async with hearing() as (_, made, events, counts):
         made.want(KEYS)
-        await until(lambda: {e.key for e in events} == set(KEYS), "all four tell a price")
+        await until(lambda: {e.key for e in events} == set(KEYS), "each of them tells a price")
         assert not counts.anomalies
         assert all(50_000 < e.price_e8 / 1e8 < 70_000 for e in events)
         assert made.missing(time.time_ns()) == {}

@@ -47,6 +47,16 @@ def test_binance_trade(frame):
     assert told == [("binance:btcusdt", 7_658_481_000_000, 1_777_428_651_069_000_000)]
 
 
+def test_an_hours_open_is_told_under_the_time_it_began():
+    candle = {"t": 1777428000000, "s": "BTCUSDT", "i": "1h", "o": "76500.5", "c": "1", "x": False}
+    frame = {"e": "kline", "E": 1777428651069, "s": "BTCUSDT", "k": candle}
+    told, _ = take("binance", {"stream": "btcusdt@kline_1h", "data": frame}, frame)
+    assert told == 2 * [("binance-open1h:btcusdt", 7_650_050_000_000, 1_777_428_000_000_000_000)]
+    wrong, counts = take("binance", frame | {"k": candle | {"i": "5m"}})
+    assert wrong == []
+    assert any("unknown candle" in name for name in counts.anomalies)
+
+
 def test_coinbase_ticker():
     told, _ = take("coinbase", {"type": "subscriptions", "channels": []}, COINBASE)
     assert told == [("coinbase:btc-usd", 7_659_010_000_000, 1_777_428_652_233_043_000)]

@@ -12,6 +12,9 @@ from engine.feeds.reference.strikes import Strikes, strike_key
 START_S = 1_780_876_500
 SOURCE = "https://data.chain.link/streams/btc-usd"
 KEY = "chainlink-twap30:btc/usd"
+CANDLE = "https://www.binance.com/en/trade/BTC_USDT"
+OPEN = "binance-open1h:btcusdt"
+HOUR_S = 1_780_876_800
 
 
 def window(series: str = "btc-updown-5m", start_s: int = START_S):
@@ -50,6 +53,10 @@ def test_without_a_point_at_the_very_start_there_is_no_strike() -> None:
         ("btc-updown-15m", SOURCE, "chainlink-twap60:btc/usd"),
         ("eth-updown-5m", SOURCE, ""),
         ("btc-updown-1h", SOURCE, ""),
+        ("btc-updown-1h", CANDLE, "binance-open1h:btcusdt"),
+        ("eth-updown-1h", CANDLE, ""),
+        ("btc-updown-4h", SOURCE, ""),
+        ("btc-updown-4h", CANDLE, ""),
         ("btc-updown-5m", "https://www.binance.com/en/trade/BTC_USDT", ""),
         ("btc-updown-5m", "", ""),
     ],
@@ -61,3 +68,13 @@ def test_only_a_rule_that_is_known_gives_a_strike(series: str, source: str, key:
 def test_a_market_without_a_window_has_no_strike() -> None:
     plain = binary("0x1", ("1", "2"), tick="0.01", fees=FeeSchedule(exponent=1), slug="rain")
     assert strike_key(plain, SOURCE) == ""
+
+
+def test_an_hours_strike_is_the_open_of_the_candle_that_began_with_it() -> None:
+    strikes, hour = Strikes(), window("btc-updown-1h", HOUR_S)
+    assert strikes.hear(priced(HOUR_S - 3_600, 6, OPEN)) == []
+    assert strikes.watch(hour, CANDLE) == []
+    assert strikes.hear(priced(HOUR_S, 8, "binance:btcusdt")) == []
+    (told,) = strikes.hear(priced(HOUR_S, 7, OPEN))
+    assert told.strike_e8 == 7
+    assert told.provenance == f"{OPEN} stamped {HOUR_S} s, the start of the window"
