@@ -194,6 +194,9 @@ class Reconciler:
         known.reported = max(known.reported, filled)
         if known.reported <= known.filled:
             self._table.happen(known, Happened.FOUND_GONE, now_ns)
+        elif known.state is S.SENT:
+            # An earlier life had asked; that it was UNKNOWN then stands in no journal.
+            self._table.happen(known, Happened.NO_ANSWER, now_ns)
         elif known.state is not S.UNKNOWN:
             self._table.happen(known, Happened.NOT_LISTED, now_ns)
 

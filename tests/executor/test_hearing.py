@@ -94,6 +94,20 @@ def test_an_open_order_reported_gone_with_untold_fills_is_unknown_until_they_are
     assert rig.state(1) is S.FILLED
 
 
+def test_a_sent_order_reported_gone_with_untold_fills_is_unknown_until_they_are_told(
+    rig: Any,
+) -> None:
+    """As a third life reads it: the second one had asked, and that it asked is in no journal."""
+    rig.quote(BIDS)
+    rig.send(1)
+    report = rig.report(1, S.FILLED, filled=100 * SHARE)
+    told = rig.tell(OrderReported(account=rig.build.account, report=report))
+    assert any(isinstance(effect, QueryFills) for effect in told)
+    assert rig.state(1) is S.UNKNOWN
+    rig.tell(rig.fill(1, 100))
+    assert rig.state(1) is S.FILLED
+
+
 def test_a_report_about_an_ended_order_changes_nothing(rig: Any) -> None:
     rig.rest(BIDS)
     report = rig.report(1)
