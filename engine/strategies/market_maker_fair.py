@@ -62,7 +62,7 @@ def _in_range(gates: list[Gate], price: float, market: Market) -> bool:
     return inside
 
 
-HOURLY, HOURLY_ORACLE = "-updown-1h", "binance:"
+HOURLY = "-updown-1h"
 """The hourly markets end by the close of Binance's candle: another oracle, or a mean of several
 prices, is compared with a strike that is not its own."""
 
@@ -88,9 +88,10 @@ def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: 
     gates.append(Gate("strike_proven", proven, float(proven), 1.0))
     if strike_e8 is None or not proven:
         return None
-    if market.instrument.series.endswith(HOURLY):
-        p = market.p
-        same = p.oracle.startswith(HOURLY_ORACLE) and p.twap_window_s == 0
+    series, p = market.instrument.series, market.p
+    if series.endswith(HOURLY):
+        ends_by = f"binance:{series.removesuffix(HOURLY)}usdt"
+        same = p.oracle == ends_by and p.twap_window_s == 0
         gates.append(Gate("oracle_settles", same, float(same), 1.0))
         if not same:
             return None

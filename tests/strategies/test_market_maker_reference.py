@@ -68,7 +68,7 @@ def test_the_proof_of_the_strike_is_in_the_record(make_stage: Any) -> None:
 @pytest.mark.parametrize(
     ("oracle", "window_s", "outcome"),
     [("binance:btcusdt", 0, "quote"), (ORACLE, 0, "oracle_settles"),
-     ("binance:btcusdt", 60, "oracle_settles")],
+     ("binance:btcusdt", 60, "oracle_settles"), ("binance:ethusdt", 0, "oracle_settles")],
 )  # fmt: skip
 def test_an_hour_is_quoted_only_by_the_oracle_it_ends_by(
     make_stage: Any, oracle: str, window_s: int, outcome: str
