@@ -102,10 +102,11 @@ def say_what(
 
 
 def follow_address() -> None:
-    """Do what the address asks, once per address: what to show, and the order to open."""
+    """Do what the address asks, once per visit: what to show, and the order to open."""
     address = st.query_params.to_dict()
-    if st.session_state.get("orders_address") == address:
-        st.session_state.setdefault("orders_what", behind.WORKING)
+    # Streamlit forgets a widget whose page was left: who comes back comes by the address again.
+    here = "orders_what" in st.session_state
+    if here and st.session_state.get("orders_address") == address:
         return
     moved = "orders_address" in st.session_state
     st.session_state["orders_address"] = address

@@ -37,6 +37,7 @@ from tests.pages.desks import (
     opened,
     press_until,
     sign_in,
+    visit,
 )
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
@@ -203,7 +204,7 @@ def test_a_stored_run_is_found_and_opened_at_phone_width(
         expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=WAIT_MS)
         page.goto(f"{desk.address}/runs?run={number}")
         heading(page, f"Run {number}: market_maker on day.jsonl")
-        expect(page.get_by_test_id("stMetricValue").first).to_have_text("+1.25")
+        expect(page.locator(".pb-tile b").first).to_have_text("+1.25")
         expect(page.locator(".js-plotly-plot")).to_be_visible(timeout=WAIT_MS)
         expect(page.get_by_text("cafe" * 16)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -392,7 +393,7 @@ def apply(page: Page, version: int) -> None:
 
 def start_bot(page: Page, live: LiveDesk) -> None:
     """Start the bot and see in the bar that it works."""
-    page.goto(f"{live.address}/bots?bot=mine")
+    visit(page, "/bots?bot=mine")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_text("bot mine starts as soon as")).to_be_visible()
     cell = page.locator(".pb-cell", has_text="Open orders").locator("b")
@@ -408,7 +409,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
 
         # The why of one of its orders, and its life.
         order = live.order("bot = 'mine' AND identity IS NOT NULL")
-        page.goto(f"{live.address}/orders?account=demo&order={order}")
+        visit(page, f"/orders?account=demo&order={order}")
         expect(page.get_by_text(re.compile("mine wished bid")).first).to_be_visible()
         for words in ("What it saw", "Fair value", "Gates of the strategy", "Rules of risk"):
             expect(page.get_by_role("heading", name=words)).to_be_visible()
@@ -417,7 +418,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         expect(page.get_by_text("accepted by the venue")).to_be_visible()
 
         # A limit: the diff, saved, applied, and its use against the new value.
-        page.goto(f"{live.address}/risk")
+        visit(page, "/risk")
         page.get_by_text("Edit the limits of demo").click()
         number(page, "Open orders").fill("150")
         number(page, "Open orders").press("Enter")
@@ -430,14 +431,14 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
 
         # One order, cancelled by hand.
         order = live.order("bot = 'mine' AND state = 'open'")
-        page.goto(f"{live.address}/orders?account=demo&order={order}")
+        visit(page, f"/orders?account=demo&order={order}")
         page.get_by_role("button", name="Cancel this order").click()
         page.get_by_role("button", name="Cancel the order").click()
         expect(page.get_by_text(re.compile("its cancel is sent|is already"))).to_be_visible()
         live.order(f"id = {order} AND state IN ('cancelled', 'filled')")
 
         # Stopped with its proof; started again; KILL and its receipt.
-        page.goto(f"{live.address}/bots?bot=mine")
+        visit(page, "/bots?bot=mine")
         page.get_by_role("button", name="Stop…").click()
         page.get_by_role("button", name="Stop the bot").click()
         expect(page.get_by_text("stopped; proven")).to_be_visible()
@@ -445,7 +446,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         page.locator(".st-key-killbutton button").click()
         page.get_by_role("button", name="CONFIRM KILL").click()
         expect(page.get_by_text("PROVEN: nothing of ours is open").first).to_be_visible()
-        page.goto(f"{live.address}/risk")
+        visit(page, "/risk")
         expect(page.get_by_text("KILL IS SET").nth(1)).to_be_visible()
         expect(page.locator(".pb-receipt")).to_contain_text("PROVEN")
         expect(page.locator(".pb-receipt")).to_contain_text("Inventory that remains")
