@@ -14,8 +14,8 @@ from itertools import chain
 from typing import Any
 
 ROWS = (500, 50, 5)
-"""Rows per statement, while there are so many. 500 decisions (12 columns) take 0.6 ms in all, of which
-handing over is a part. SQLite takes 32,766 variables."""
+"""Rows per statement, while there are so many. 500 decisions (12 columns) take 0.6 ms in all, of
+which handing over is a part. SQLite takes 32,766 variables."""
 
 
 class Bulk:
