@@ -112,7 +112,9 @@ def show_all() -> None:
 
 def main() -> None:
     """Draw the page."""
-    panels.head("Overview", "From the state database, at most 1 s old, anew every 3 s")
+    panels.head(
+        "Overview", "From the state database, at most 1 s old, the curve 10 s, anew every 3 s"
+    )
     if len(ask(latest, engine_id()).document.bots) <= FIRST_BOTS:
         panels.links(
             panels.link("New here? A tour of five steps", "help"),

@@ -20,28 +20,35 @@ def equity(
     account: str,
     since_ns: int = 0,
     until_ns: int = 2**63 - 1,
+    points_max: int = POINTS_MAX,
 ) -> list[Point]:
-    """Return an account's equity at risk's marks, at most 1,500 points, extremes kept."""
+    """Return an account's equity at risk's marks, at most `points_max` points, extremes kept."""
     return _curve(
         connection,
         "FROM equity WHERE engine_id = ? AND account = ? AND at_ns BETWEEN ? AND ?",
         (engine_id, account, since_ns, until_ns),
+        points_max,
     )
 
 
-def _curve(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Point]:
+def _curve(
+    connection: sqlite3.Connection,
+    where: str,
+    values: tuple[object, ...],
+    points_max: int = POINTS_MAX,
+) -> list[Point]:
     """Thin a curve out to the lowest and the highest point of each slice, and both its ends."""
     count, first, last = connection.execute(
         f"SELECT count(*), min(at_ns), max(at_ns) {where}",
         values,
     ).fetchone()
-    if count <= POINTS_MAX:
+    if count <= points_max:
         found = connection.execute(
             f"SELECT at_ns, equity_micro {where} ORDER BY at_ns",
             values,
         ).fetchall()
     else:
-        slices = (POINTS_MAX - 2) // 2
+        slices = (points_max - 2) // 2
         width = (last - first) // slices + 1
         points: set[tuple[int, int]] = set()
         for extreme in ("min", "max"):

@@ -1,15 +1,21 @@
-"""An account's equity over a range that ends where the account's own time does."""
+"""An account's equity over a range that ends where the account's own time does.
+
+A range may hold a million rows: it is read every ten seconds at most, and by all tabs at once.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from pages.parts import charts, panels
-from pages.parts.data import ask, engine_id
+from pages.parts.data import ask_seldom, engine_id
 from pages.parts.words import NOTHING, SECOND_NS, moment
 from pages.parts.zone import zone
 from storage import views
 from storage.dashboard_views import AccountSeen
+
+POINTS_MAX = 600
+"""Twice as many as a chart of this size can tell apart, extremes kept."""
 
 MINUTE_NS = 60 * SECOND_NS
 QUIET_NS = 60 * MINUTE_NS
@@ -33,7 +39,13 @@ def show(account: AccountSeen, now: int) -> None:
             "own time, of a recording or of when the engine stopped. PnL by period counts from "
             "the wall clock; All is the whole of it."
         )
-    points = ask(views.equity, engine_id(), account=account.account, since_ns=since)
+    points = ask_seldom(
+        views.equity,
+        engine_id=engine_id(),
+        account=account.account,
+        since_ns=since,
+        points_max=POINTS_MAX,
+    )
     if points:
         charts.equity(points, account.currency, f"equity_{account.account}")
     else:

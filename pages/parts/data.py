@@ -36,6 +36,22 @@ def fresh(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
     return found
 
 
+@st.cache_data(ttl=10.0, max_entries=64, show_spinner=False)
+def _asked_seldom(path: str, view: str, named: dict[str, Any], _view: Any) -> Any:  # noqa: ARG001 the key, as above
+    with reading(Path(path)) as connection:
+        return _view(connection, **named)
+
+
+def ask_seldom(view: Callable[..., T], **named: Any) -> T:
+    """Return what a view that reads many rows gives, at most ten seconds old; else as `ask`."""
+    try:
+        name = f"{view.__module__}.{view.__qualname__}"
+        found: T = _asked_seldom(str(config().state_path), name, named, view)
+    except PitbossError as error:
+        trouble(error)
+    return found
+
+
 def ask(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Return what a view gives; where it cannot be read the page says so and ends here."""
     try:
@@ -52,6 +68,7 @@ def engine_id() -> str:
 def forget() -> None:
     """Ask anew after something was written here."""
     _asked.clear()
+    _asked_seldom.clear()
 
 
 def trouble(error: PitbossError) -> Any:

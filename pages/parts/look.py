@@ -40,12 +40,12 @@ padding:.45rem 0 .4rem}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
 .stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
-.pb-tiles{display:flex;flex-wrap:wrap;gap:.6rem}
-.pb-tile{flex:1 1 8.5rem;min-width:0;display:flex;flex-direction:column;gap:.15rem;
-padding:.6rem .8rem;border:1px solid var(--pb-line);border-radius:6px;background:var(--pb-panel);
+.pb-tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.6rem,1fr));gap:.6rem}
+.pb-tile{min-width:0;display:flex;flex-direction:column;gap:.15rem;padding:.55rem .7rem;
+border:1px solid var(--pb-line);border-radius:6px;background:var(--pb-panel);
 color:inherit!important;text-decoration:none!important}
 .pb-tile i{font-style:normal;font-size:.8rem;color:var(--pb-dim)}
-.pb-tile b{font-size:1.2rem;font-weight:500;font-variant-numeric:tabular-nums;
+.pb-tile b{font-size:1.1rem;font-weight:500;font-variant-numeric:tabular-nums;
 overflow-wrap:anywhere}
 a.pb-tile:hover,a.pb-tile:focus-visible{border-color:var(--pb-accent)}
 a.pb-tile:hover b,a.pb-tile:focus-visible b{color:var(--pb-accent)}

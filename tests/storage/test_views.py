@@ -331,3 +331,16 @@ def test_one_order_is_found_by_account_and_number(connection: Connection) -> Non
     assert (found["id"], found["decision"]) == (7, 99)
     assert views.order(connection, "e1", "paper", 8) is None
     assert views.order(connection, "e2", "paper", 7) is None
+
+
+def test_a_curve_has_no_more_points_than_were_asked_for(filled: Path) -> None:
+    with writing(filled) as connection:
+        connection.executemany(
+            "INSERT INTO equity VALUES ('e1', 'paper', ?, 'paper', 'USD', ?, 0, 0, 0, 0)",
+            [(at_ns, 9 if at_ns == 777 else at_ns % 5) for at_ns in range(1, 1_001)],
+        )
+    with closing(connect_reader(filled)) as connection:
+        points = views.equity(connection, "e1", account="paper", points_max=100)
+    assert len(points) <= 100
+    assert (points[0][0], points[-1][0]) == (1, 1_000)
+    assert (777, Decimal("0.000009")) in points
