@@ -94,7 +94,9 @@ class Crowd:
         slot.seen_ns = now_ns
         slot.pressure *= exp(-elapsed_s / self._spec.impact_memory_s)
         activity = self._mood(slot, elapsed_s)
-        rate = 1 / self._spec.echo_s if slot.echo else self._rate * share * activity
+        rate = self._rate * share * activity
+        if slot.echo:
+            rate = 1 / (self._spec.swarm_s if slot.swarm else self._spec.echo_s)
         wait_s = self._rng.expovariate(rate)
         at_ns = now_ns + min(int(wait_s * 1e9), PAUSE_NS_MAX)
         self._exchange.timeline.set(at_ns, Due.ACTOR, self.name, slot.number)
@@ -155,16 +157,22 @@ class Crowd:
     def _echo(self, slot: Slot, market: Market) -> None:
         """Let another taker do as the last one did."""
         if slot.echo == NOISE:
-            self._follow(slot, NOISE, self._takers.take_blindly(market, slot.echo_up))
+            up, part = (None, self._spec.swarm_part) if slot.swarm else (slot.echo_up, 1.0)
+            self._follow(slot, NOISE, self._takers.take_blindly(market, up, part))
         else:
             self._follow(slot, INFORMED, self._takers.take_knowingly(market))
 
     def _follow(self, slot: Slot, who: str, up: bool | None) -> None:
-        """Note whether the next to act does the same: matches come in bursts."""
+        """Note whether another acts next, as this one did or in a swarm: matches come in bursts."""
         spec = self._spec
         if who == NOISE and up is not None:
             slot.pressure += spec.impact if up else -spec.impact
+        if not slot.echo:
+            swarms = who == NOISE and spec.swarm_chance > 0
+            slot.swarm = swarms and self._rng.random() < spec.swarm_chance
         chance = spec.rush_chance if who == INFORMED else spec.echo_chance
+        if slot.swarm:
+            chance = spec.swarm_echo_chance
         again = up is not None and chance > 0
         slot.echo = who if again and self._rng.random() < chance else ""
         slot.echo_up = bool(up)
@@ -192,6 +200,11 @@ class Crowd:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"the demo crowd cannot be read: {error}") from error
         set_rng(self._rng, kept.rng)
+        for slot in kept.slots:
+            for spec, quotes in zip(self._spec.makers, slot.quotes, strict=True):
+                # A world of an earlier version may have had fewer or more rungs.
+                quotes += [(Quote(), Quote()) for _ in spec.rungs[len(quotes) :]]
+                del quotes[len(spec.rungs) :]
         self._slots = {slot.number: slot for slot in kept.slots}
         self._known = {slot.instrument for slot in kept.slots}
         self._slot_count = kept.slot_count

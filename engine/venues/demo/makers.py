@@ -51,6 +51,8 @@ class Slot(msgspec.Struct, kw_only=True):
     """Which taker another of its kind follows; empty = none."""
     echo_up: bool = False
     """The side it took."""
+    swarm: bool = False
+    """Whether they come as a swarm, each on a side of its own."""
 
 
 class Makers:

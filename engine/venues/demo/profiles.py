@@ -82,6 +82,14 @@ class CrowdSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The same of informed takers: several see the same mistake."""
     echo_s: float = 0.02
     """Mean wait until then."""
+    swarm_chance: float = 0.0
+    """How often a noise taker is the first of a swarm, each of which takes a side of its own."""
+    swarm_echo_chance: float = 0.0
+    """How often one of a swarm is followed by another."""
+    swarm_s: float = 0.01
+    """Mean wait until then."""
+    swarm_part: float = 1.0
+    """Size of their orders, as a part of a noise taker's."""
     mood_spread: float = 0.0
     """Standard deviation of the logarithm of a market's activity."""
     mood_floor: float = 0.0
@@ -132,22 +140,22 @@ FULL = Profile(
         makers=(
             MakerSpec(
                 name="demo-maker-tight",
-                half_width=0.0002,
+                half_width=0.0001,
                 noise=0.0002,
                 lag_steps=4,
-                shares=16.0,
+                shares=12.5,
                 rungs=((0, 0), (1, 1)),
-                size_spread=0.95,
+                size_spread=1.05,
                 deeper=0.45,
             ),
             MakerSpec(
                 name="demo-maker-calm",
-                half_width=0.0014,
+                half_width=0.0007,
                 noise=0.001,
                 lag_steps=5,
-                shares=54.0,
+                shares=55.0,
                 rungs=((0, 0), (2, 1), (4, 2)),
-                size_spread=0.95,
+                size_spread=0.92,
                 deeper=0.45,
             ),
             MakerSpec(
@@ -155,14 +163,23 @@ FULL = Profile(
                 half_width=0.018,
                 noise=0.004,
                 lag_steps=6,
-                shares=133.0,
-                rungs=((0, 1), (2, 2), (4, 2), (8, 3), (15, 4), (25, 5)),
-                size_spread=0.95,
-                deeper=0.45,
+                shares=119.0,
+                rungs=(
+                    (0, 1),
+                    (1, 2),
+                    (2, 2),
+                    (3, 2),
+                    (4, 2),
+                    (8, 3),
+                    (15, 4),
+                    (25, 5),
+                ),
+                size_spread=0.9,
+                deeper=0.23,
             ),
         ),
         maker_rate=10.5,
-        noise_rate=7.0,
+        noise_rate=6.9,
         noise_shares=6.3,
         noise_spread=1.0,
         informed_rate=6.0,
@@ -171,11 +188,15 @@ FULL = Profile(
         echo_chance=0.6,
         rush_chance=0.6,
         echo_s=0.027,
+        swarm_chance=0.009,
+        swarm_echo_chance=0.945,
+        swarm_s=0.007,
+        swarm_part=0.35,
         mood_spread=2.0,
         mood_floor=0.55,
         mood_memory_s=3.0,
         impact=0.0004,
-        depth_spread=0.38,
+        depth_spread=0.5,
         ahead_share=0.06,
         event_share=0.05,
     ),

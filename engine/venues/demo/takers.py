@@ -43,15 +43,19 @@ class Takers:
         self._rng = rng
         self._name = name
 
-    def take_blindly(self, market: Market, up: bool | None = None) -> bool:
-        """Buy or sell something for no reason; give the side. `up` None = either."""
+    def take_blindly(self, market: Market, up: bool | None = None, part: float = 1.0) -> bool:
+        """Buy or sell something for no reason; give the side. `up` None = either.
+
+        `part` of what a noise taker would take otherwise.
+        """
         spec, rng, instrument = self._spec, self._rng, market.instrument
         if rng.random() < MERGE_CHANCE:
             self._merge(market)
         if up is None:
             up = rng.random() < 0.5
         best = market.book.best_ask if up else market.book.best_bid
-        shares = min(spec.noise_shares * exp(spec.noise_spread * rng.gauss(0, 1)), NOISE_SHARES_MAX)
+        median = part * spec.noise_shares
+        shares = min(median * exp(spec.noise_spread * rng.gauss(0, 1)), NOISE_SHARES_MAX)
         slip = instrument.tick * (1 if rng.random() < SLIP_CHANCE else 0)
         if best is None:
             return up

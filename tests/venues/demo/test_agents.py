@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import msgspec
 import pytest
 
-from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.domain.events import TradePrinted
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BadInput
-from engine.venues.demo.agents import Crowd
+from engine.venues.demo.agents import Crowd, CrowdState
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import LiveOrder
 from engine.venues.demo.profiles import THIN, CrowdSpec, Profile
 from engine.venues.demo.takers import INFORMED, NOISE
 from engine.venues.demo.world import open_world
-from tests.venues.demo.builders import START, S, sound
+from tests.venues.demo.builders import SHARE, START, S, sound
 
 MAKERS = [AccountId(spec.name) for spec in THIN.crowd.makers]
 
@@ -102,6 +104,44 @@ def test_informed_takers_take_only_what_is_worth_more_than_price_and_fee() -> No
                 seen[fill.id] = worth - paid
     assert len(seen) > 20
     assert min(seen.values()) > THIN.crowd.informed_edge - 1e-4
+
+
+def test_a_swarm_comes_at_once_from_both_sides_with_small_orders() -> None:
+    alone = {"echo_chance": 0.0, "rush_chance": 0.0, "informed_rate": 0.0, "maker_rate": 4.0}
+    made = world(
+        **alone, swarm_chance=1.0, swarm_echo_chance=0.9, swarm_s=0.002, swarm_part=0.1,
+        noise_spread=0.0, noise_shares=50.0,
+    )  # fmt: skip
+    made.advance(made.now_ns + 120 * S)
+    name = running(made)
+    prints = [
+        (at_ns, event)
+        for at_ns, event in made.take_public()
+        if isinstance(event, TradePrinted) and event.instrument == name
+    ]
+    stamps = [at_ns for at_ns, _ in prints]
+    near = sum(after - before < 20_000_000 for before, after in pairwise(stamps))
+    assert len(prints) > 50
+    assert near > 0.7 * len(prints)
+    assert {event.aggressor for _, event in prints} == {Side.BUY, Side.SELL}
+    # The first of a swarm takes fifty shares, the others five.
+    assert sorted(event.size or 0 for _, event in prints)[len(prints) // 2] < 10 * SHARE
+
+
+def test_a_world_with_more_rungs_takes_an_earlier_ones_state() -> None:
+    made = world()
+    made.advance(made.now_ns + 60 * S)
+    kept = made.actors["crowd"].state()
+    more = tuple(
+        msgspec.structs.replace(maker, rungs=(*maker.rungs, (20, 4))) for maker in THIN.crowd.makers
+    )
+    later = world(makers=more)
+    later.actors["crowd"].restore(kept)
+    fewer = world(makers=tuple(msgspec.structs.replace(one, rungs=((0, 0),)) for one in more))
+    fewer.actors["crowd"].restore(kept)
+    for crowd, rungs in ((later, [2, 4]), (fewer, [1, 1])):
+        state = msgspec.msgpack.decode(crowd.actors["crowd"].state(), type=CrowdState)
+        assert [len(quotes) for quotes in state.slots[0].quotes] == rungs
 
 
 def test_an_unreadable_state_is_refused() -> None:
