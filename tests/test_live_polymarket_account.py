@@ -76,13 +76,13 @@ def rest(programs: LivePrograms, count: int) -> None:
 
     A beat proves no book: what is asked for before the market was heard is refused, and rightly.
     So the first one is asked for until it is taken, and only then all the others. The crowd sells
-    to whoever bids, fifty shares at most: each order is worth ten such sales, or none would last.
+    to whoever bids, fifty shares at most: each order is worth thirty of them, or none would last.
     """
     (rain,) = (InstrumentId(name) for name in programs.conditions(RAIN))
     wanted = [
         PlaceManual(
             account=ACCOUNT, instrument=rain, leg=Leg.YES, side=Side.BUY,
-            price=100 * (1 + number % 5), size=500 * SHARE,
+            price=100 * (1 + number % 5), size=1_500 * SHARE,
         )
         for number in range(count)
     ]  # fmt: skip
