@@ -69,7 +69,8 @@ def answer(found: Mapping[str, Any]) -> str:
         "the world's answer to our quote, in points of fill ratio: "
         f"{told}. In the exchange a quote of ours holds the price where it stands and takers meet "
         "it there; the same quote on paper is passed by. No public feed shows that, so it has no "
-        "tolerance: expect a live fill ratio to differ by about as much."
+        "tolerance. Where a venue's people answer a quote as the demo's do, a live fill ratio "
+        "differs by about as much."
     )
 
 
