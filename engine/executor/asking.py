@@ -88,6 +88,10 @@ class Questions:
             due.append(question)
         return due
 
+    def note(self, question: Question, now_ns: int) -> None:
+        """Take for under way what somebody else asked: a past that is told again."""
+        self._asked[question] = self._asked_last[question] = now_ns
+
     def asked_last_ns(self, question: Question) -> int | None:
         """Return when a question was asked the last time; None = never."""
         return self._asked_last.get(question)

@@ -11,10 +11,20 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.domain.effects import CancelAll, CancelOrders, Effect, KeepBudget, PlaceOrder
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    Effect,
+    KeepBudget,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+)
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import OrderId
+from engine.executor.asking import Question
 from engine.executor.executor import Executor
 from engine.executor.house import EQUITY
 from engine.executor.records import Wish
@@ -56,6 +66,12 @@ class RetoldExecutor(Executor):
                 ),
                 at_ns,
             )
+        elif isinstance(message, QueryOpenOrders | QueryFills | QueryBalances):
+            # What an answer proves depends on when it was asked for, and how far back.
+            questions = self._reconciler.questions
+            questions.note(Question(type(message).__name__), at_ns)
+            if isinstance(message, QueryFills):
+                questions.fills_since_ns = message.since_ns
         elif isinstance(message, KeepBudget):
             self.restore_budget(message.breakers)
         elif isinstance(message, Event):
