@@ -89,7 +89,7 @@ class RetoldExecutor(Executor):
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
         self._sight.unhealthy.pop(EQUITY, None)
-        self._house.age_mode(now_ns)  # a closed mode ends by itself, at a tick that is not journaled
+        self._house.age_mode(now_ns)  # its tick is in no journal
         for post in table.posts.values():
             post.wish = None
         table.dirty.clear()
