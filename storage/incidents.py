@@ -6,7 +6,7 @@ Reads what `storage.journal` and `storage.decisions` keep; nothing here writes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -67,7 +67,7 @@ def seq_before(path: Path, at_ns: int) -> int:
     return int(row[0]) - 1 if row[0] else int(last[0])
 
 
-def decision_rows(path: Path, from_ns: int, until_ns: int) -> Iterator[StoredDecision]:
+def decision_rows(path: Path, from_ns: int, until_ns: int) -> Generator[StoredDecision, None, None]:
     """Give the rows begun in a time, `until_ns` not included, in the order they were begun.
 
     A row that stands in two files is given once, with the larger count.
@@ -118,7 +118,7 @@ def log_end_ns(path: Path, until_ns: int) -> int:
     return min(last, until_ns)
 
 
-def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Iterator[bytes]:
+def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Generator[bytes, None, None]:
     """Give the bytes of the plans made in a time, `until_ns` not included, in order."""
     for file in files(path):
         with reading(file) as connection:

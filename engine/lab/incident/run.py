@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
@@ -109,9 +109,10 @@ def incident(
         picture = Picture(wanted, chosen)
         notes = compared.notes
         rows = decision_rows(config.decisions_path, wanted.begin_ns, wanted.end_ns + 1)
-        Shown(config.journal_path, _accounts(config, found, known)).run(
-            config.tape_folder, wanted, rows, picture=picture, tell=notes.append
-        )
+        with closing(rows):
+            Shown(config.journal_path, _accounts(config, found, known)).run(
+                config.tape_folder, wanted, rows, picture=picture, tell=notes.append
+            )
     if picture.left_out:
         compared.notes.append(f"{picture.left_out:,} later steps are left out: ask for less time")
     return Incident(
@@ -148,7 +149,6 @@ def _again(
     compared.from_ns = from_ns = first.at_ns or span.first_ns
     total_s = (min(wanted.end_ns, span.last_ns) - from_ns) // SECOND_NS
     for life, end_ns in chosen:
-        one = _life(config, life, end_ns, span=span, picture=picture)
         past = Past(
             config.tape_folder,
             config.journal_path,
@@ -156,11 +156,12 @@ def _again(
             after_seq=life.began.seq,
             tell=compared.notes.append,
         )
-        one.run(
-            past,
-            wanted.end_ns,
-            lambda now_ns: tell(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
-        )
+        with _life(config, life, end_ns, span=span, picture=picture) as one:
+            one.run(
+                past,
+                wanted.end_ns,
+                lambda now_ns: tell(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
+            )
         _sum(compared, one)
         compared.notes += _code(life)
         compared.until_ns = one.at_ns
@@ -169,20 +170,28 @@ def _again(
             break
 
 
-def _life(config: Config, life: Life, end_ns: int, *, span: Span, picture: Picture) -> Reliving:
-    """Return a life that is about to be lived again, with the log's rows of its time."""
+@contextmanager
+def _life(
+    config: Config, life: Life, end_ns: int, *, span: Span, picture: Picture
+) -> Iterator[Reliving]:
+    """Give a life that is about to be lived again, with the log's rows of its time.
+
+    The log is closed behind it: a life that differs leaves rows unread.
+    """
     log = config.decisions_path
     told_ns = log_end_ns(log, end_ns)
-    made = Reliving(
-        life,
-        config.journal_path,
-        journal_end_ns=span.last_ns,
-        decisions=Decisions(decision_rows(log, life.at_ns, end_ns), told_ns),
-        plans=Plans(plan_bodies(log, life.at_ns, end_ns), told_ns),
-        listener=picture,
-    )
-    picture.attach(made)
-    return made
+    rows, plans = decision_rows(log, life.at_ns, end_ns), plan_bodies(log, life.at_ns, end_ns)
+    with closing(rows), closing(plans):
+        made = Reliving(
+            life,
+            config.journal_path,
+            journal_end_ns=span.last_ns,
+            decisions=Decisions(rows, told_ns),
+            plans=Plans(plans, told_ns),
+            listener=picture,
+        )
+        picture.attach(made)
+        yield made
 
 
 def _code(life: Life) -> list[str]:
