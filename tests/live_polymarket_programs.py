@@ -7,6 +7,7 @@ tests is the adapter itself: it must open at the fake and read its balance first
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -18,10 +19,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine import vault
+from engine.domain.commands import OpenVault
 from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from engine.venues.polymarket.sdk import Hosts
 from engine.venues.polymarket.venue import PolymarketVenue
+from storage.commands import LeftCommand
 from storage.database import connect_writer, transaction
 from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, unlock
 from storage.schema import migrate
@@ -105,6 +109,27 @@ class LivePrograms(Programs):
             )
         self.running.append(program)
         return program
+
+    def keep_in_vault(self, passphrase: str) -> None:
+        """Make a vault that holds the account's key."""
+        path, purse = self.home / "vault.json", wallet(signer(SIGNER), 0)
+        secret = vault.Secret(private_key=signer(SIGNER).key.hex())
+        made = vault.create(path, passphrase)
+        vault.put(path, ACCOUNT, vault.seal(made, ACCOUNT, "polymarket", purse, secret), 1)
+
+    def open_vault(self, passphrase: str) -> LeftCommand:
+        """Open the engine's vault as the page does: sealed for the key this start tells."""
+        self.until(self.unlock_key, "the engine tells for which key to seal")
+        key = base64.b64decode(self.unlock_key())
+        return self.command(OpenVault(sealed=vault.sealed_passphrase(passphrase, key)))
+
+    def unlock_key(self) -> str:
+        """Return the key the engine that runs tells; empty = none yet."""
+        alive_ns = time.time_ns() - 5_000_000_000
+        for detail, at_ns in self.rows("SELECT detail, heartbeat_ns FROM engine_state"):
+            if int(str(at_ns)) > alive_ns:
+                return str(json.loads(str(detail)).get("unlock_key", ""))
+        return ""
 
     # -- the venue's own word ----------------------------------------------------------------------
 
