@@ -30,7 +30,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Order, OrderState
+from engine.domain.orders import Order
 from engine.errors import BrokenInvariant
 from engine.gateway.core import GatewayCore
 from engine.journal import Recorder
@@ -217,7 +217,8 @@ class Driver:
     def _name(self, order: Order, now_ns: int) -> None:
         """Give the order its identity and say that it leaves; a throttled one has both already."""
         known = self.desk.executor.record(order.id)
-        if known is None or known.state is not OrderState.PENDING:
+        # Not by its state: one that waited here while everything was asked anew is UNKNOWN.
+        if known is None or known.identity or known.state.ended:
             return
         account, number = self._account, order.id
         identity = self.venue.prepare(order).identity
