@@ -11,14 +11,9 @@ from random import Random
 import msgspec
 
 from engine.domain.effects import (
-    CancelAll,
-    CancelOrders,
     Effect,
     PlaceOrder,
-    QueryBalances,
-    QueryFills,
     QueryOpenOrders,
-    QueryOrder,
 )
 from engine.domain.events import (
     FillSettled,
@@ -29,7 +24,6 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
-from engine.errors import BrokenInvariant
 from engine.lab.simulate.faults import Fault, Faults
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -74,24 +68,12 @@ class VenueSide:
 
     def do(self, effect: Effect, now_ns: int) -> list[VenueEvent]:
         """Do what is asked at the exchange. Raises VenueClosed."""
-        answers = self._answers
-        match effect:
-            case PlaceOrder(order=order):
-                return self._place(order, now_ns)
-            case CancelOrders(orders=orders):
-                return answers.cancel(orders, now_ns)
-            case CancelAll(scope=scope):
-                return answers.cancel_all(scope, now_ns)
-            case QueryOrder(order=number):
-                return answers.order(number)
-            case QueryOpenOrders():
-                return [self._bend(event) for event in answers.open_orders()]
-            case QueryFills(since_ns=since_ns):
-                return answers.fills(since_ns)
-            case QueryBalances():
-                return answers.balances()
-            case _:
-                raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
+        if isinstance(effect, PlaceOrder):
+            return self._place(effect.order, now_ns)
+        told = self._answers.do(effect, now_ns)
+        return (
+            [self._bend(event) for event in told] if isinstance(effect, QueryOpenOrders) else told
+        )
 
     def _place(self, order: Order, now_ns: int) -> list[VenueEvent]:
         self.arrived[order.id] = order

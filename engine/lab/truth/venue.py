@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from engine.domain.effects import (
-    CancelAll,
-    CancelOrders,
-    Effect,
-    PlaceOrder,
-    QueryBalances,
-    QueryFills,
-    QueryOpenOrders,
-    QueryOrder,
-)
 from engine.domain.events import Event, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order, OrderType
-from engine.errors import BrokenInvariant
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY
@@ -84,7 +72,8 @@ class ExchangeVenue:
         while self._agenda and self._agenda[0][0] <= now_ns:
             at_ns, _, what = heappop(self._agenda)
             if isinstance(what, Request):
-                events = tuple(self._do(what.effect, at_ns))
+                # The exchange of a comparison is always open: VenueClosed is a bug.
+                events = tuple(self._answers.do(what.effect, at_ns))
                 outputs.append(Reply(number=what.number, events=events))
             else:
                 outputs.append(what)
@@ -100,24 +89,3 @@ class ExchangeVenue:
     def _push(self, at_ns: int, what: Request | VenueEvent) -> None:
         self._counter += 1
         heappush(self._agenda, (at_ns, self._counter, what))
-
-    def _do(self, effect: Effect, now_ns: int) -> Sequence[VenueEvent]:
-        """Do what is asked. The exchange of a comparison is always open: VenueClosed is a bug."""
-        answers = self._answers
-        match effect:
-            case PlaceOrder(order=order):
-                return answers.place(order, now_ns)
-            case CancelOrders(orders=orders):
-                return answers.cancel(orders, now_ns)
-            case CancelAll(scope=scope):
-                return answers.cancel_all(scope, now_ns)
-            case QueryOrder(order=number):
-                return answers.order(number)
-            case QueryOpenOrders():
-                return answers.open_orders()
-            case QueryFills(since_ns=since_ns):
-                return answers.fills(since_ns)
-            case QueryBalances():
-                return answers.balances()
-            case _:
-                raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.domain.effects import CancelScope, QueryFills
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    CancelScope,
+    Effect,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+)
 from engine.domain.events import (
     BalancesListed,
     CancelRefused,
@@ -37,7 +47,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId
 from engine.domain.orders import CancelReason, Order, OrderId, RejectReason
-from engine.errors import BadInput, VenueClosed
+from engine.errors import BadInput, BrokenInvariant, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import Names
 from engine.venues.demo.orders import (
@@ -69,6 +79,26 @@ class Answers:
         self.identity = self._names.identity
         self.known = self._names.known
         self.prepare = self._names.prepare
+
+    def do(self, effect: Effect, now_ns: int) -> list[VenueEvent]:
+        """Do what is asked. Raises VenueClosed; BrokenInvariant where no venue is asked for it."""
+        match effect:
+            case PlaceOrder(order=order):
+                return self.place(order, now_ns)
+            case CancelOrders(orders=orders):
+                return self.cancel(orders, now_ns)
+            case CancelAll(scope=scope):
+                return self.cancel_all(scope, now_ns)
+            case QueryOrder(order=number):
+                return self.order(number)
+            case QueryOpenOrders():
+                return self.open_orders()
+            case QueryFills(since_ns=since_ns):
+                return self.fills(since_ns)
+            case QueryBalances():
+                return self.balances()
+            case _:
+                raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
 
     # -- requests ----------------------------------------------------------------------------------
 
