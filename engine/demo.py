@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import gc
 import os
 import signal
 from pathlib import Path
-from typing import TextIO
 
 import uvloop
 from aiohttp import web
@@ -20,7 +18,8 @@ from aiohttp import web
 from engine import log
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import PitbossError, StorageError
+from engine.errors import PitbossError
+from engine.locks import locked
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
@@ -77,18 +76,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
     with locked(folder / "lock", "demo exchange"):
         uvloop.run(_serve(args, folder))
     return 0
-
-
-def locked(path: Path, what: str) -> TextIO:
-    """Hold the lock file for as long as the returned file is open. Raises StorageError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise StorageError(f"another {what} runs on {path.parent}; stop it first") from None
-    return file
 
 
 async def _serve(args: argparse.Namespace, folder: Path) -> None:
