@@ -190,7 +190,10 @@ class Reconciler:
 
         Until then it may still cost money, so its reservation stays (law G).
         """
-        filled = known.order.size if report.state is S.FILLED else report.filled
+        filled = report.filled
+        if report.state is S.FILLED:
+            # Whole is what the venue was offered: a budget of whole cents asks for a bit less.
+            filled = min(known.order.size, max(report.size, filled) or known.order.size)
         known.reported = max(known.reported, filled)
         if known.reported <= known.filled:
             self._table.happen(known, Happened.FOUND_GONE, now_ns)

@@ -227,6 +227,17 @@ def test_a_whole_fill_ends_an_unknown_order(unknown: Any) -> None:
     assert not unknown.executor._table.unknown
 
 
+def test_a_match_of_all_that_was_offered_ends_an_order_of_a_larger_size(unknown: Any) -> None:
+    """A budget of whole cents offers a little less than the order's size."""
+    offered = int(99.5 * SHARE)
+    matched = unknown.report(1, S.FILLED, size=offered, filled=offered)
+    unknown.tell(OrderReported(account=unknown.build.account, report=matched))
+    assert unknown.state(1) is S.UNKNOWN  # until the fill is told
+    unknown.tell(unknown.fill(1, 99.5))
+    unknown.tell(OrderReported(account=unknown.build.account, report=matched))
+    assert unknown.state(1) is S.CANCELLED
+
+
 @pytest.mark.parametrize("kind", [CancelRefused, CancelUnanswered])
 def test_a_cancel_that_proved_nothing_makes_the_order_unknown(rig: Any, kind: Any) -> None:
     rig.rest(BIDS)

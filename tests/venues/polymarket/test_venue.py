@@ -164,6 +164,22 @@ async def test_taker_and_maker_fills_are_told_once_under_their_own_names(served:
         assert all(taken.identity in f.fill or made.identity in f.fill for f in fills)
 
 
+async def test_budget_of_whole_cents_is_matched_whole_below_the_order_s_size(
+    served: Served,
+) -> None:
+    served.venue.settings.quirks.terminal_orders = True
+    async with adapter(served) as (venue, instrument), Trader(served, 2) as other:
+        await other.place(by_slug(served, RAIN), "BUY", "0.63", "20", outcome=1)
+        asked = order(instrument, 37, size=10_050_000, type=OrderType.FAK, post_only=False)
+        prepared = venue.prepare(asked)  # 3.7185 pUSD: 3.71 are offered
+        await venue.send(prepared)
+        answer = await venue.order(named(prepared))
+        assert isinstance(answer, OrderReported)
+        assert answer.report.state is OrderState.FILLED
+        assert answer.report.filled == answer.report.size < asked.size - instrument.lot
+        assert [fill.size for fill in (await venue.fills(0)).fills] == [answer.report.size]
+
+
 async def test_maker_fill_on_the_complement_is_in_our_own_token(served: Served) -> None:
     market = by_slug(served, RAIN)
     async with adapter(served) as (venue, instrument), Trader(served, 2) as other:
