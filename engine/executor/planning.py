@@ -34,6 +34,7 @@ _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
 _BELOW_MIN = ResidualReason.BELOW_MIN
 _CLOSED = ResidualReason.MARKET_CLOSED
+_WAITING = ResidualReason.WAITING_CANCEL
 
 
 class Planning:
@@ -117,6 +118,9 @@ class Planning:
         if reason is None and wish is not None and wish.valid_until_ns <= now_ns:
             reason = _EXPIRED
             post.wish = None
+        if reason is None and post.strays and wish is not None and not post.cleared():
+            # They would be kept for this wish, and their bot never proven to have none (law O).
+            reason = _WAITING
         if reason is not None:
             self._blind(post, reason, now_ns)
             return
@@ -258,6 +262,8 @@ class Planning:
             reason = reason or _EXPIRED
         for post in members:
             reason = reason or self._sight.post_block(post, now_ns, data_age_ns_max)
+            if reason is None and post.strays and not post.cleared():
+                reason = _WAITING
         if reason is not None:
             for post in members:
                 if reason is _EXPIRED:

@@ -77,6 +77,7 @@ class Post:
         "remembered",
         "residuals",
         "still",
+        "strays",
         "wish",
         "working",
     )
@@ -103,6 +104,8 @@ class Post:
         """What the last plan could not express."""
         self.still = False
         """True while the last plan had nothing to do and nothing has happened to it since."""
+        self.strays = False
+        """True where orders of another bot than the one that wishes may still work."""
         self.denied: Denied | None = None
         """What risk said last, if it said no in the last plan."""
 
@@ -110,3 +113,8 @@ class Post:
     def by_hand(self) -> bool:
         """True while an order by hand may still fill."""
         return any(known.order.bot == MANUAL for known in self.working.values())
+
+    def cleared(self) -> bool:
+        """Say whether nobody but the bot that wishes has an order here that may still fill."""
+        self.strays = any(known.order.bot != self.bot for known in self.working.values())
+        return not self.strays

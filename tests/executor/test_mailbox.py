@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.effects import RaiseAlert
+from engine.domain.effects import CancelOrders, PlaceOrder, RaiseAlert
+from engine.domain.events import OrderCancelled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, ResidualReason, Target
+from engine.domain.orders import CancelReason
 from engine.executor import mailbox
 
 M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
@@ -87,3 +89,43 @@ def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch
     for name in ("a", "b", "c", "d"):
         rig.tell(rig.quotes(BIDS, name=name))
     assert len(rig.executor._mailbox._refused) == 2
+
+
+def test_a_stopped_bot_s_order_is_not_kept_for_the_wish_of_another(rig: Any) -> None:
+    (order,) = rig.rest(BIDS)
+    rig.executor.withdraw(rig.build.bot, None, rig.now)
+    second = BotId("second")
+    # Stop and wish in the same turn, the same quotes: there is nothing to change, it seems.
+    told = rig.tell(rig.quotes(BIDS, bot=second))
+    assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
+    assert [r.reason for r in rig.executor.explain(M1)[0]] == [ResidualReason.WAITING_CANCEL]
+    (placed,) = orders(rig.tell(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
+    assert placed.bot == second
+
+
+def test_a_basket_waits_for_the_orders_of_the_bot_before(pair: Any) -> None:
+    (order,) = pair.rest(BIDS)
+    pair.executor.withdraw(pair.build.bot, None, pair.now)
+    second = BotId("second")
+    wish = basket(pair, M1, M2)
+    targets = tuple(msgspec.structs.replace(target, bot=second) for target in wish.targets)
+    wish = msgspec.structs.replace(wish, bot=second, targets=targets)
+    assert orders(pair.tell(pair.mark("venue:m2"), wish)) == []
+    placed = orders(pair.tell(pair.event(OrderCancelled, order.id, reason=CancelReason.ASKED)))
+    assert [one.bot for one in placed] == [second, second]
+
+
+def test_an_order_found_again_after_a_start_is_not_kept_for_another_bot(
+    rig: Any, make_rig: Any
+) -> None:
+    (order,) = rig.rest(BIDS)
+    rig.executor.withdraw(rig.build.bot, None, rig.now)
+    rig.executor.receive(rig.quotes(BIDS, bot=BotId("second")), rig.now)
+    anew = make_rig(empty=True, cash=0)
+    anew.executor.restore(rig.executor.snapshot())
+    told = anew.tell(anew.mark(), anew.quotes(BIDS, bot=BotId("second")))
+    assert [effect.orders for effect in told if isinstance(effect, CancelOrders)] == [(order.id,)]
+
+
+def orders(effects: list[Any]) -> list[Any]:
+    return [effect.order for effect in effects if isinstance(effect, PlaceOrder)]
