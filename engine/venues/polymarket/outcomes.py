@@ -1,8 +1,9 @@
 """What a venue's answer proves: the outcome policy of the trading API, §3.3. Pure.
 
 A request ends in one of: what it proved, as events; NotSent; OutcomeUnknown; Throttled;
-VenueClosed(mode); AuthRefused. Definite refusals are 400, 401, 403, 404 and a 200 that says why;
-everything that is not named here is OutcomeUnknown: ask, never resend.
+VenueClosed(mode); AuthRefused. Definite refusals are 400, 401, 403, 404 and a 200 that says why,
+unless what it says is an error of the venue's own; everything that is not named here is
+OutcomeUnknown: ask, never resend.
 """
 
 from __future__ import annotations
@@ -52,6 +53,17 @@ _REASONS: tuple[tuple[str, RejectReason], ...] = (
     ("closed only mode", RejectReason.AUTH),
 )
 """A piece of the venue's sentence, in small letters → our word for it."""
+
+_UNDECIDED = (
+    "could not insert order",
+    "there are no matching orders",
+    "the trade contains rounding issues",
+    "has a discrepancy greater than allowed",
+    "internal server error",
+    "order match delayed",
+)
+"""Pieces of sentences that leave open whether the order lives. Alone they come with a 500; in a
+line of a batch, whose status is everybody's 200, nothing else tells them from a no."""
 
 _MODES: tuple[tuple[str, VenueMode], ...] = (
     ("post-only mode", VenueMode.POST_ONLY),
@@ -173,6 +185,8 @@ def placed(account: AccountId, named: Named, body: object) -> tuple[VenueEvent, 
     said = _text(body, "errorMsg")
     identity, status = _text(body, "orderID"), _text(body, "status").lower()
     if said and not identity:
+        if any(piece in said.lower() for piece in _UNDECIDED):
+            raise OutcomeUnknown(f"order {named.order}: {said[:TEXT_MAX]}")
         return (_rejected(account, named.order, said),)
     if body.get("success") is not True or said or not identity:
         raise OutcomeUnknown(f"the answer to order {named.order} says neither yes nor no: {said}")

@@ -55,6 +55,22 @@ PLACED: dict[str, tuple[object, type]] = {
         said(orderID="", errorMsg="order 0x is invalid. Duplicated."),
         OutcomeUnknown,
     ),
+    "a line that could not be inserted": (
+        said(orderID="", errorMsg="could not insert order"),
+        OutcomeUnknown,
+    ),
+    "a line that could not be settled": (
+        said(orderID="", errorMsg="the trade contains rounding issues"),
+        OutcomeUnknown,
+    ),
+    "a line with an error of the venue's own": (
+        said(orderID="", errorMsg="Internal server error"),
+        OutcomeUnknown,
+    ),
+    "a line that is held": (
+        said(orderID="", errorMsg="order match delayed due to market conditions"),
+        OutcomeUnknown,
+    ),
     "success is a text": (said(success="true"), OutcomeUnknown),
     "an id that is a number": (said(orderID=5), OutcomeUnknown),
     "an array": ([YES], OutcomeUnknown),
