@@ -154,11 +154,18 @@ def save(
 
 
 def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns: int) -> None:
-    """Note that the engine works by `version` from now on. Raises BadInput for an unknown one."""
+    """Note that the engine works by `version` from now on. Raises BadInput for an unknown one.
+
+    The version applied last must stand last, also where the clock went back between two starts.
+    """
     with transaction(connection):
+        last = connection.execute(
+            "SELECT max(applied_ns) FROM settings WHERE engine_id = ?", (engine_id,)
+        ).fetchone()[0]
+        at_ns = now_ns if last is None else max(now_ns, last + 1)
         noted = connection.execute(
             "UPDATE settings SET applied_ns = ? WHERE engine_id = ? AND version = ?",
-            (now_ns, engine_id, version),
+            (at_ns, engine_id, version),
         )
         if noted.rowcount != 1:
             raise BadInput(f"there is no version {version} of the settings")

@@ -118,3 +118,15 @@ def test_saved_is_not_in_force_until_applied(connection: Connection) -> None:
 def test_engines_do_not_share_settings(connection: Connection) -> None:
     saved(connection, {"accounts": {"paper": PAPER}}, 0)
     assert settings.latest(connection, "e2").version == 0
+
+
+def test_what_was_applied_last_is_in_force_after_the_clock_went_back(
+    connection: Connection,
+) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    saved(connection, {"bots": {"maker": MAKER}}, 1)
+    settings.applied(connection, "e1", 1, 900)
+    settings.applied(connection, "e1", 2, 200)
+    assert settings.in_force(connection, "e1").version == 2
+    settings.applied(connection, "e1", 1, 300)
+    assert settings.in_force(connection, "e1").version == 1
