@@ -127,7 +127,8 @@ class StateKeeper:
                 except StorageError as error:
                     self.failure = error
                     self._closing.wait(RETRY_S)
-        except (PitbossError, sqlite3.Error, ValueError, TypeError) as error:
+        except (PitbossError, sqlite3.Error, ValueError, TypeError, ArithmeticError) as error:
+            # Also a number that SQLite cannot hold: nobody would hear commands after this thread.
             self._crash(error)
         finally:
             if connection is not None:

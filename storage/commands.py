@@ -82,9 +82,14 @@ def leave(
 ) -> LeftCommand:
     """Leave a command under an id the author made; leaving the same again changes nothing.
 
-    Raises BadInput where the id already belongs to another command.
+    Raises BadInput where the id already belongs to another command, or the engine could not read
+    this one.
     """
     body = _encode(command).decode()
+    try:
+        _decode(body)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"this {type(command).__name__} cannot be left: {error}") from None
     kind = type(command).__name__
     with transaction(connection):
         made = connection.execute(
@@ -140,7 +145,24 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[L
             _CLAIM,
             (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX),
         ).fetchall()
-    return sorted((_from(row) for row in rows), key=lambda left: (left.created_ns, left.id))
+        claimed = _readable(connection, rows, now_ns)
+    return sorted(claimed, key=lambda left: (left.created_ns, left.id))
+
+
+def _readable(
+    connection: sqlite3.Connection, rows: list[tuple[object, ...]], now_ns: int
+) -> list[LeftCommand]:
+    """Refuse what cannot be read: it must not hold up a KILL that was left after it."""
+    found: list[LeftCommand] = []
+    for row in rows:
+        try:
+            found.append(_from(row))
+        except msgspec.DecodeError as error:
+            connection.execute(
+                "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE id = ?",
+                (CommandState.REFUSED, now_ns, f"it cannot be read: {error}", row[0]),
+            )
+    return found
 
 
 def _anything_pending(connection: sqlite3.Connection, engine_id: str) -> bool:

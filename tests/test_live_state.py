@@ -111,3 +111,10 @@ def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
     leave(connection, engine_id=ENGINE, id="b", command=Kill(), who="me", now_ns=time.time_ns())
     assert heard.wait(5.0)
     connection.close()
+
+
+def test_what_the_thread_cannot_survive_is_told_before_it_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "state.db")
+    desk.keeper.write(lambda connection: connection.execute("SELECT ?", (2**63,)))
+    until(lambda: desk.crashes)
+    assert isinstance(desk.crashes[0], OverflowError)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import OrderId
+
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What the state file, the journal and the tape can hold; looked at where a command is read."""
 
 
 class InventoryPolicy(StrEnum):
@@ -85,15 +89,15 @@ class PlaceManual(Command, frozen=True, kw_only=True):
     instrument: InstrumentId
     leg: Leg
     side: Side
-    price: int
-    size: int
+    price: Whole
+    size: Whole
     urgency: Urgency = Urgency.REST
 
 
 class ApplySettings(Command, frozen=True, kw_only=True):
     """Apply a saved version of the settings."""
 
-    version: int
+    version: Whole
 
 
 class SetMode(Command, frozen=True, kw_only=True):
@@ -120,13 +124,13 @@ class RunJob(Command, frozen=True, kw_only=True):
 class CancelJob(Command, frozen=True, kw_only=True):
     """End a long job: at once where it waits, as soon as it can where it runs."""
 
-    job: int
+    job: Whole
 
 
 class AckAlert(Command, frozen=True, kw_only=True):
     """Mark an alert as seen."""
 
-    alert: int
+    alert: Whole
 
 
 class StartRecording(Command, frozen=True, kw_only=True):

@@ -14,6 +14,9 @@ QUOTE_LIFE_S_MIN = 240
 """Polymarket refuses an expiry less than 180 s ahead (trading API, §5.1); an order also has its way
 to the venue before it, and the two clocks may differ."""
 
+AMOUNT_MAX = 1e11
+"""Units of a currency: in micro-units it fits into 64 bits, and so does the sum of ninety."""
+
 
 class Settings(BaseModel):
     """Base: frozen, unknown keys refused, no NaN or infinity."""
@@ -24,7 +27,9 @@ class Settings(BaseModel):
 class Limit(Settings):
     """An amount, absolute or relative to the day's starting equity. Exactly one is set."""
 
-    absolute: Annotated[float | None, Field(ge=0, description="units of the currency")] = None
+    absolute: Annotated[
+        float | None, Field(ge=0, le=AMOUNT_MAX, description="units of the currency")
+    ] = None
     percent: Annotated[
         float | None, Field(ge=0, le=100, description="% of the day's starting equity")
     ] = None
@@ -106,7 +111,9 @@ class BotSettings(Settings):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     strategy: str
     account: str
-    capital: Annotated[float, Field(gt=0, description="units of the account's currency")]
+    capital: Annotated[
+        float, Field(gt=0, le=AMOUNT_MAX, description="units of the account's currency")
+    ]
     instruments: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     instruments_max: Annotated[int, Field(ge=1, le=500)] = 50
@@ -124,7 +131,9 @@ class AccountSettings(Settings):
     venue: str
     mode: Mode
     currency: str = "USD"
-    starting_cash: Annotated[float, Field(ge=0, description="paper and demo only")] = 1000.0
+    starting_cash: Annotated[
+        float, Field(ge=0, le=AMOUNT_MAX, description="paper and demo only")
+    ] = 1000.0
     quote_life_s: Annotated[int, Field(ge=QUOTE_LIFE_S_MIN, le=86_400, description="s")] | None = (
         None
     )

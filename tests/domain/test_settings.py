@@ -1,8 +1,17 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.domain.instruments import Mode
-from engine.domain.settings import AccountSettings, BotSettings, Limit, RiskLimits
+from engine.domain.money import MICRO
+from engine.domain.settings import (
+    AMOUNT_MAX,
+    AccountSettings,
+    BotSettings,
+    Limit,
+    RiskLimits,
+)
 
 
 def test_the_defaults_are_ten_percent_per_position_five_a_day_fifteen_and_twenty_from_the_peak():
@@ -50,3 +59,19 @@ def test_a_quotes_life_is_at_least_what_the_venue_takes_and_off_by_default() -> 
     assert AccountSettings.model_validate(account.model_dump() | {"quote_life_s": 240})
     with pytest.raises(ValidationError, match="240"):
         AccountSettings.model_validate(account.model_dump() | {"quote_life_s": 239})
+
+
+@given(st.floats(min_value=0, exclude_min=True))
+def test_every_amount_that_is_taken_can_be_kept_as_micro_units(amount: float) -> None:
+    """The journal and the state file hold 64 bits; a limit of 1e305 is not even a number then."""
+    kept = range(-(2**63), 2**63)
+    try:
+        limit = Limit(absolute=amount)
+        bot = BotSettings(name="a", strategy="s", account="p", capital=amount)
+        account = AccountSettings(name="p", venue="demo", mode=Mode.DEMO, starting_cash=amount)
+    except ValidationError:
+        assert amount > AMOUNT_MAX
+        return
+    assert limit.micro(0) in kept
+    assert round(bot.capital * MICRO) in kept
+    assert round(account.starting_cash * MICRO) in kept

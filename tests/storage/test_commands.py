@@ -6,15 +6,19 @@ from sqlite3 import Connection
 import pytest
 
 from engine.domain.commands import (
+    AckAlert,
     AnyCommand,
+    ApplySettings,
+    CancelJob,
     InventoryPolicy,
     Kill,
+    PlaceManual,
     ReleaseLatch,
     StartBot,
     StartRecording,
     StopBot,
 )
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.errors import BadInput, BrokenInvariant
 from storage import commands
 from storage.audit import note
@@ -130,3 +134,39 @@ def test_a_command_leaves_an_audit_row(connection: Connection) -> None:
 def test_audit_belongs_to_a_transaction(connection: Connection) -> None:
     with pytest.raises(BrokenInvariant, match="belongs to the transaction"):
         note(connection, engine_id="e1", at_ns=0, who="ann", what="x", detail={})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ApplySettings(version=2**63),
+        AckAlert(alert=2**63),
+        CancelJob(job=-(2**63) - 1),
+        PlaceManual(
+            account=AccountId("demo"),
+            instrument=InstrumentId("venue:m1"),
+            leg=Leg.YES,
+            side=Side.BUY,
+            price=100,
+            size=10**30,
+        ),
+    ],
+)
+def test_a_number_that_nothing_can_hold_is_refused_where_it_is_left(
+    connection: Connection, command: AnyCommand
+) -> None:
+    with pytest.raises(BadInput, match="cannot be left"):
+        leave(connection, 1, command)
+    assert connection.execute("SELECT count(*) FROM commands").fetchone()[0] == 0
+
+
+def test_a_command_nobody_can_read_is_refused_and_holds_up_no_other(
+    connection: Connection,
+) -> None:
+    leave(connection, 1)
+    leave(connection, 2, Kill())
+    connection.execute("UPDATE commands SET body = '{\"type\": \"Fly\"}' WHERE id = 'c1'")
+    assert [left.id for left in commands.claim(connection, "e1", 200)] == ["c2"]
+    row = connection.execute("SELECT state, answer FROM commands WHERE id = 'c1'").fetchone()
+    assert row[0] == CommandState.REFUSED
+    assert row[1].startswith("it cannot be read")
