@@ -39,6 +39,7 @@ HUNG = 70
 """Exit code of an engine whose loop hung when KILL came."""
 
 LISTINGS_NEEDED = 2
+NOT_ASKED = "the venue cannot be asked"
 MS = 1_000_000
 REFUSED_MAX = 1_000
 ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
@@ -138,6 +139,9 @@ class KillWatch:
 class Ending:
     """One account on its way to a proof: what was cancelled, what was refused, what is missing."""
 
+    unaskable: Callable[[], str] = staticmethod(str)
+    """Says why nothing can be asked at the venue before a person acts; empty = it can."""
+
     def __init__(
         self, executor: Executor, core: GatewayCore, *, began_ns: int, open_before: int
     ) -> None:
@@ -180,6 +184,9 @@ class Ending:
         proven = self._proof()
         listings = 0 if proven is None else proven.listings
         missing = []
+        closed = self.unaskable()
+        if closed and listings < LISTINGS_NEEDED:
+            missing.append(f"{NOT_ASKED}: {closed}; what an earlier life left may rest there")
         if not self._landed_ns:
             missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
         if listings < LISTINGS_NEEDED:
@@ -261,6 +268,11 @@ class Proving:
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""
         self._head = (name, who, reason, latched_ns)
+
+    def vain(self, receipt: Receipt) -> bool:
+        """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
+        lacking = [one.account for one in receipt.accounts if one.missing]
+        return bool(lacking) and all(self.endings[name].unaskable() for name in lacking)
 
     def receipt(self, now_ns: int, missing: tuple[str, ...] = ()) -> Receipt:
         """Return the receipt as it stands."""

@@ -14,7 +14,8 @@ from storage.live import STOP_PROOF, put_engine
 
 TICK_S = 0.02
 STOP_S = 25.0
-"""How long a stop waits for its proof; the supervisor waits longer."""
+"""How long a stop waits for its proof; the supervisor waits longer. Where nobody can be asked
+before a person acts, it does not wait."""
 
 Streams = list[Stream]
 
@@ -79,7 +80,7 @@ async def _beat(house: House, teller: Teller) -> None:
 
 
 async def _stop(house: House) -> None:
-    """Cancel everything, wait for the proof, keep it."""
+    """Cancel everything, wait for the proof as long as there can be one, keep what is proven."""
     now_ns = house.clock.now_ns()
     house.phase = "STOPPING"
     house.begin_proof(
@@ -87,10 +88,15 @@ async def _stop(house: House) -> None:
     )
     for shell in house.shells.values():
         shell.halt("the engine stops", now_ns)
-    proven: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    house.tell_receipt(lambda _: None if proven.done() else proven.set_result(None))
-    done, _ = await asyncio.wait({proven}, timeout=STOP_S)
-    house.log.info("stopped", proven=bool(done))
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def look(_: int) -> None:
+        if not over.done() and (house.proving is None or house.vain):
+            over.set_result(None)
+
+    house.watchers.append(look)
+    await asyncio.wait({over}, timeout=STOP_S)
+    house.log.info("stopped", proven=house.proving is None)
 
 
 async def _crash(house: House) -> None:

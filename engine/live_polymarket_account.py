@@ -104,6 +104,12 @@ class PolymarketOpener:
             del self._waiting[account]
         return self._credentials[account]
 
+    def waits(self, account: str) -> str:
+        """Return why nothing can be asked for an account before a person acts; empty = it can."""
+        if account not in self._credentials:
+            return LOCKED
+        return self._closed(account) if account in self._waiting else ""
+
     def credential(self, account: str) -> Credentials | None:
         """Return what this start was given for an account, locked or not; None = nothing."""
         return self._credentials.get(account)
@@ -119,7 +125,9 @@ class PolymarketOpener:
         account = AccountId(settings.name)
         door = house.venues[account] = PolymarketDoor(house.clock.now_ns)
         core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
-        return PolymarketShell(door=door, core=core, venue=door, **wiring)
+        return PolymarketShell(
+            door=door, waits=lambda: self.waits(settings.name), core=core, venue=door, **wiring
+        )
 
     def begin(
         self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
@@ -143,9 +151,14 @@ class PolymarketOpener:
 class PolymarketShell(Shell):
     """A shell whose venue learns each market the account hears of."""
 
-    def __init__(self, *, door: PolymarketDoor, **wiring: Any) -> None:
+    def __init__(self, *, door: PolymarketDoor, waits: Callable[[], str], **wiring: Any) -> None:
         super().__init__(**wiring)
         self.door = door
+        self._waits = waits
+
+    def unaskable(self) -> str:
+        """Return why nothing can be asked before a person acts; empty = it can, or soon will."""
+        return "" if self.door.is_open else self._waits()
 
     def market(self, events: Any, now_ns: int) -> None:
         """Let the venue know new terms before anybody plans by them."""

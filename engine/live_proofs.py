@@ -56,6 +56,8 @@ class Proofs:
         self.proving: Proving | None = None
         self.receipt: Receipt | None = None
         self._what = KILL_PROOF
+        self.vain = False
+        """True where the latest receipt stays NOT PROVEN until a person acts."""
         self._told: list[Told] = []
         self._said: tuple[int, tuple[str, ...]] = (0, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
@@ -75,10 +77,12 @@ class Proofs:
             ending = Ending(
                 executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
             )
+            ending.unaskable = shell.unaskable
             endings[str(account)] = ending
             listen(shell, "proof", ending.hear)
         self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
         self.receipt = None
+        self.vain = False
         self._said = (at_ns, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
 
@@ -96,13 +100,10 @@ class Proofs:
             return
         receipt = proving.receipt(now_ns)
         missing = tuple(why for account in receipt.accounts for why in account.missing)
-        if not receipt.proven:
-            at_ns, said = self._said
-            same = missing == said
-            if now_ns - at_ns < (self._again_ns if same else NOT_PROVEN_AFTER_NS):
-                return
-            longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
-            self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
+        vain = proving.vain(receipt)
+        if not receipt.proven and not self._due(missing, now_ns, at_once=vain):
+            return
+        self.vain = vain
         self._said = (now_ns, missing)
         self.receipt = receipt
         engine_id, what = self.engine_id, self._what
@@ -115,3 +116,18 @@ class Proofs:
             told, self._told = self._told, []
             for one in told:
                 one(receipt)
+
+    def _due(self, missing: tuple[str, ...], now_ns: int, *, at_once: bool) -> bool:
+        """Say whether what lacks must be told now: soon where it changed, ever later where not.
+
+        `at_once` True = waiting changes nothing: what is new is told without delay.
+        """
+        at_ns, said = self._said
+        same = missing == said
+        if now_ns - at_ns < (self._again_ns if same else NOT_PROVEN_AFTER_NS) and (
+            same or not at_once
+        ):
+            return False
+        longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
+        self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
+        return True

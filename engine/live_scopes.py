@@ -162,6 +162,7 @@ class Scopes:
         made = Proof(proving, shells, at_ns, (), before.waiting if before else [])
         self._proofs[scope] = made
         for shell in shells:
+            endings[str(shell.account)].unaskable = shell.unaskable
             listen(shell, str(scope), endings[str(shell.account)].hear)
         return made
 

@@ -92,6 +92,10 @@ class Shell:
             crash=crash,
         )
 
+    def unaskable(self) -> str:
+        """Return why nothing can be asked at the venue before a person acts; empty = it can."""
+        return ""
+
     def _identity(self, order: OrderId) -> Identity | None:
         known = self.desk.executor.record(order)
         return None if known is None else known.identity

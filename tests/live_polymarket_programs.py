@@ -10,12 +10,14 @@ import asyncio
 import base64
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +29,7 @@ from engine.venues.polymarket.sdk import Hosts
 from engine.venues.polymarket.venue import PolymarketVenue
 from storage.commands import LeftCommand
 from storage.database import connect_writer, transaction
-from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, unlock
+from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, lock, unlock
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
@@ -219,17 +221,29 @@ class LivePrograms(Programs):
             )
             assert isinstance(saved, Saved)
             applied(connection, ENGINE_ID, saved.version, 1)
-            if unlocked:
-                cash = asyncio.run(self._asked(lambda venue: venue.balances())).cash_micro
-                assert cash["pUSD"] > 0
-                given = Unlock(
-                    account=ACCOUNT,
-                    wallet=wallet(signer(SIGNER), 0),
-                    doctor_ns=time.time_ns(),
-                    phrase_ns=time.time_ns(),
-                    who="test",
-                )
-                with transaction(connection):
-                    unlock(connection, ENGINE_ID, given)
         finally:
             connection.close()
+        if unlocked:
+            cash = asyncio.run(self._asked(lambda venue: venue.balances())).cash_micro
+            assert cash["pUSD"] > 0
+            self.permit()
+
+    def permit(self) -> None:
+        """Unlock the account, as a green doctor and a typed phrase do."""
+        given = Unlock(
+            account=ACCOUNT,
+            wallet=wallet(signer(SIGNER), 0),
+            doctor_ns=time.time_ns(),
+            phrase_ns=time.time_ns(),
+            who="test",
+        )
+        self._written(lambda connection: unlock(connection, ENGINE_ID, given))
+
+    def forbid(self) -> None:
+        """Take the unlocking back, as `engine unlock --lock` does."""
+        now_ns = time.time_ns()
+        self._written(lambda c: lock(c, ENGINE_ID, ACCOUNT, who="test", now_ns=now_ns))
+
+    def _written(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        with closing(connect_writer(self.state)) as connection, transaction(connection):
+            change(connection)

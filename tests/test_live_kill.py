@@ -146,3 +146,18 @@ def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:
     venue = Venue()
     venue.places_in_flight, venue.open_and_unknown, venue.zero = 0, (0, 0), Proof()
     assert not proving(venue).receipt(1, missing=("the vault is locked",)).proven
+
+
+def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person() -> None:
+    locked, other = Venue(), Venue()
+    made = proving(locked)
+    made.endings["demo"].unaskable = lambda: "its vault is locked"
+    other.account = AccountId("other")
+    made.endings["other"] = Ending(other, other, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    receipt = made.receipt(1)
+    assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
+    assert not made.vain(receipt), "the other one may still be proven"
+    other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
+    assert made.vain(made.receipt(2))
+    made.endings["demo"].unaskable = str
+    assert not made.vain(made.receipt(3)), "its vault is open"

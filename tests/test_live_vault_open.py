@@ -1,0 +1,80 @@
+"""A live account whose key lies in a locked vault, as processes against the venue's fake."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.domain.commands import StartBot
+from engine.domain.instruments import BotId
+from engine.live_life import STOP_S
+from storage.commands import CommandState
+from storage.live import STOP_PROOF, Receipt
+from tests.live_polymarket_programs import BOT, LivePrograms
+
+PASSPHRASE = "correct horse battery staple"
+RESTS = "SELECT count(*) FROM orders WHERE state IN ('open', 'partial')"
+TAKEN = "SELECT count(*) FROM orders WHERE state NOT IN ('pending', 'sent', 'rejected')"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[LivePrograms]:
+    made = LivePrograms(tmp_path)
+    made.fake()
+    made.prepare()
+    made.keep_in_vault(PASSPHRASE)
+    yield made
+    made.end()
+
+
+def locked_engine(programs: LivePrograms) -> subprocess.Popen[bytes]:
+    """Start an engine without the key; it beats with an unlock key of its own."""
+    before = programs.unlock_key()
+    engine = programs.engine(secret=False)
+    programs.until(lambda: programs.unlock_key() not in ("", before), "it tells how it is")
+    return engine
+
+
+def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
+    """Live a life with the key, die in the middle of it; give how many quotes are left behind.
+
+    The venue's own heartbeat does not act: nothing but a later life can account for them.
+    """
+    programs.hand("/settings", {"beat_timeout_s": 1e6})
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BotId(BOT))).state is CommandState.DONE
+    programs.until(lambda: programs.rows(RESTS)[0][0], "it quotes", 120.0)
+    engine.kill()
+    engine.wait(10)
+    left = programs.open_orders()
+    assert left
+    return left
+
+
+def ended(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> tuple[Receipt, float]:
+    """Stop the engine; give its receipt and how many seconds it took."""
+    began = time.monotonic()
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(60) == 0
+    receipt = programs.receipt(STOP_PROOF)
+    assert receipt is not None
+    return receipt, time.monotonic() - began
+
+
+def test_locked_engine_stops_at_once_and_claims_no_proof(programs: LivePrograms) -> None:
+    left = dies_with_quotes_at_the_venue(programs)
+    engine = locked_engine(programs)
+    receipt, seconds = ended(programs, engine)
+    assert seconds < STOP_S / 2
+    assert not receipt.proven
+    (account,) = receipt.accounts
+    assert account.unknown >= left
+    assert "the venue cannot be asked: its key lies in the vault, which is locked" in (
+        receipt.sentence()
+    )
+    print(f"stopped in {seconds:.1f} s: {receipt.sentence()}")
