@@ -16,12 +16,14 @@ from engine.domain.events import (
     FillsListed,
     OpenOrdersListed,
     OrderNotFound,
+    OrderRejected,
     OrderReported,
     PositionsListed,
     VenueEvent,
 )
+from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId
-from engine.domain.orders import Order
+from engine.domain.orders import Order, OrderId, RejectReason
 from engine.errors import AuthRefused, NotSent
 from engine.venues.door import Capabilities, Named, Prepared
 from engine.venues.polymarket.capable import CAPABILITIES
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from engine.venues.polymarket.venue import PolymarketVenue
 
 T = TypeVar("T")
+
+ENDS_MAX = 20_000
+"""Ended fills remembered as seen; one that is forgotten refreshes a balance once more."""
+ENDS = frozenset({FillState.CONFIRMED, FillState.FAILED})
 
 
 class PolymarketDoor:
@@ -44,6 +50,10 @@ class PolymarketDoor:
         """What the venue last said against our credential; empty = nothing since it was cleared."""
         self.known: dict[InstrumentId, Instrument] = {}
         """Markets the account has heard of, before the door was open too: those it wants."""
+        self.outdated: dict[OrderId, None] = {}
+        """Orders that tell of a balance the venue may not know: a settlement that was listed, a
+        refusal for want of funds."""
+        self._ended: dict[FillId, None] = {}
 
     def opened(self, venue: PolymarketVenue) -> None:
         """Open the door."""
@@ -84,7 +94,11 @@ class PolymarketDoor:
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
         """Send exactly these bytes, once."""
-        return await self._judged(self.venue.send(prepared))
+        events = await self._judged(self.venue.send(prepared))
+        for event in events:
+            if isinstance(event, OrderRejected) and event.reason is RejectReason.NO_FUNDS:
+                self.outdated[event.order] = None
+        return events
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
         """Cancel these orders."""
@@ -107,7 +121,14 @@ class PolymarketDoor:
 
     async def fills(self, since_ns: int) -> FillsListed:
         """Return our fills since a time, or raise."""
-        return await self._judged(self.venue.fills(since_ns))
+        listed = await self._judged(self.venue.fills(since_ns))
+        for fill in listed.fills:
+            if fill.state in ENDS and fill.fill not in self._ended:
+                self._ended[fill.fill] = None
+                self.outdated[fill.order] = None
+        while len(self._ended) > ENDS_MAX:
+            del self._ended[next(iter(self._ended))]
+        return listed
 
     async def balances(self) -> BalancesListed:
         """Return the wallet's cash, or raise."""

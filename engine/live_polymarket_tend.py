@@ -1,8 +1,9 @@
 """What a live account needs beside its streams: terms of markets, fresh balances, a second chance.
 
-None of it decides anything. The venue caches balances and refreshes them late (trading API, §5.2);
-it answers 401 to good keys now and then (§7, no. 9), so a refused credential is asked about again,
-each time later.
+None of it decides anything. The venue caches balances and refreshes them late (trading API, §5.2):
+it is asked to look again after each settlement, heard or listed, and after a refusal for want of
+funds. It answers 401 to good keys now and then (§7, no. 9), so a refused credential is asked about
+again, each time later.
 """
 
 from __future__ import annotations
@@ -95,7 +96,12 @@ class PolymarketTend:
             await self._reassure()
 
     async def _refresh(self, venue: PolymarketVenue) -> None:
-        settled = self._user.settled
+        settled, told = self._user.settled, self._door.outdated
+        for order in list(told):
+            del told[order]
+            known = self._shell.desk.executor.order(order)
+            if known is not None:
+                settled[known.instrument] = None
         if not settled:
             return
         key = next(iter(settled))

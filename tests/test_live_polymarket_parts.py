@@ -200,6 +200,40 @@ async def test_fill_is_heard_settled_and_the_balance_refreshed(
         await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
 
 
+async def test_settlement_the_channel_lost_refreshes_the_balance_too(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account, Trader(served, 2) as other:
+        instrument = instrument_of(by_slug(served, RAIN)).id
+        await other.rich(by_slug(served, RAIN))
+        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        place(account, 45, 10)
+        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        await served.control("faults", script="user_ws_freeze")
+        await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
+        held = account.shell.desk.executor.ledger.holding
+
+        def settled() -> bool:
+            if account.shell.desk.executor.at_rest(account.house.clock.now_ns()):
+                account.shell.start_over(account.house.clock.now_ns())
+            return held(instrument).yes.settled == 10 * SHARE
+
+        await account.until(settled, "it is settled")
+        await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
+
+
+async def test_refusal_for_want_of_funds_refreshes_the_balance(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account:
+        instrument = instrument_of(by_slug(served, RAIN)).id
+        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        served.venue.ledger.allowances[AccountId(wallet(signer(1), 0))] = 0
+        place(account, 45, 10)
+        await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
+        assert account.alerted("rejected_no_funds")
+
+
 async def test_second_writer_halts_the_account_and_tells(served: Served, tmp_path: Path) -> None:
     async with living(served, tmp_path) as account, adapter(served) as (rival, _):
         end = time.monotonic() + 40
