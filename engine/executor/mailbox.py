@@ -56,7 +56,6 @@ class Mailbox:
                 self._refuse(bot, instrument, f"is the second one here, {post.bot} was first")
                 return None
             post.bot = bot
-            post.strays = True
             self._table.exposure.assign(instrument, bot)
         return post
 

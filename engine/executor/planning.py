@@ -16,11 +16,12 @@ from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.by_hand import reduces
+from engine.executor.cut import Cut
 from engine.executor.outbox import Outbox
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import plan
 from engine.executor.proof import Proofs
-from engine.executor.records import Post, Working
+from engine.executor.records import Post, Working, left_of
 from engine.executor.settings import ExecutorSettings
 from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
@@ -56,6 +57,7 @@ class Planning:
         self._outbox = outbox
         self._settings = settings
         self._proofs = proofs
+        self._cut = Cut(table, gate)
         self._cancels: list[OrderId] = []
         self._places: list[Effect] = []
         self.residuals: Counter[ResidualReason] = Counter()
@@ -75,6 +77,8 @@ class Planning:
         table = self._table
         block = self._sight.account_block()
         baskets: list[Basket] = []
+        if self._cut.due:
+            self._cancel(self._cut.orders(), now_ns)
         for key, news in list(table.dirty.items()):
             post = table.posts.get(key)
             if post is None:
@@ -118,9 +122,9 @@ class Planning:
         if reason is None and wish is not None and wish.valid_until_ns <= now_ns:
             reason = _EXPIRED
             post.wish = None
-        if reason is None and post.strays and wish is not None and not post.cleared():
-            # They would be kept for this wish, and their bot never proven to have none (law O).
-            reason = _WAITING
+        if reason is None and wish is not None and post.cleared_for != post.bot:
+            # What another bot left would be kept for this wish, and that one never proven (law O).
+            reason = None if post.cleared() else _WAITING
         if reason is not None:
             self._blind(post, reason, now_ns)
             return
@@ -189,10 +193,10 @@ class Planning:
         """Return the drafts that may be placed at this moment; the others are left over."""
         places = made.places
         if now_ns < post.cooldown_ns:
-            left += [_left(post, draft, _COOLDOWN, draft.size) for draft in places]
+            left += [left_of(post, draft, _COOLDOWN, draft.size) for draft in places]
             return ()
         if self._sight.rests_only and not places[0].post_only:
-            left += [_left(post, draft, _CLOSED, draft.size) for draft in places]
+            left += [left_of(post, draft, _CLOSED, draft.size) for draft in places]
             return ()
         return places
 
@@ -238,14 +242,14 @@ class Planning:
         if isinstance(answer, Denied):
             self.denials[answer.reason] += 1
             post.denied = answer
-            left.append(_left(post, order, _RISK, order.size))
+            left.append(left_of(post, order, _RISK, order.size))
             return 0
         size = answer.size
         if size != order.size:
-            left.append(_left(post, order, _RISK, order.size - size))
+            left.append(left_of(post, order, _RISK, order.size - size))
             value = instrument.proceeds_micro(order.price, size)
             if not order.post_only and value < instrument.notional_min_micro:
-                left.append(_left(post, order, _BELOW_MIN, size))
+                left.append(left_of(post, order, _BELOW_MIN, size))
                 return 0
         return size
 
@@ -262,7 +266,7 @@ class Planning:
             reason = reason or _EXPIRED
         for post in members:
             reason = reason or self._sight.post_block(post, now_ns, data_age_ns_max)
-            if reason is None and post.strays and not post.cleared():
+            if reason is None and post.cleared_for != post.bot and not post.cleared():
                 reason = _WAITING
         if reason is not None:
             for post in members:
@@ -290,11 +294,3 @@ class Planning:
                 self._table.undo(known)
             self.orders_placed -= len(created)
             del self._places[before:]
-
-
-def _left(post: Post, draft: Draft | Order, reason: ResidualReason, size: int) -> Residual:
-    """Return what is left of a draft, in YES-space."""
-    no = draft.leg is _NO
-    bid = (draft.side is _BUY) is not no
-    level = post.instrument.one - draft.price if no else draft.price
-    return Residual(reason, _BUY if bid else _SELL, level, size)

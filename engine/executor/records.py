@@ -7,12 +7,12 @@ import msgspec
 from engine.domain.commands import MANUAL
 from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, Instrument, Leg, Side
-from engine.domain.intents import Basket, Quotes, Target
+from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.orders import Identity, Order, OrderId, OrderState
-from engine.executor.plan import Residual
+from engine.executor.plan import Draft, Residual
 from engine.risk.gate import Denied
 
-_NO, _BUY = Leg.NO, Side.BUY
+_NO, _BUY, _SELL = Leg.NO, Side.BUY, Side.SELL
 
 Wish = Quotes | Target
 
@@ -68,6 +68,7 @@ class Post:
     __slots__ = (
         "basket",
         "bot",
+        "cleared_for",
         "closed",
         "cooldown_ns",
         "denied",
@@ -77,7 +78,6 @@ class Post:
         "remembered",
         "residuals",
         "still",
-        "strays",
         "wish",
         "working",
     )
@@ -104,8 +104,8 @@ class Post:
         """What the last plan could not express."""
         self.still = False
         """True while the last plan had nothing to do and nothing has happened to it since."""
-        self.strays = False
-        """True where orders of another bot than the one that wishes may still work."""
+        self.cleared_for: BotId | None = None
+        """Whose orders alone can work here; None = nobody has looked."""
         self.denied: Denied | None = None
         """What risk said last, if it said no in the last plan."""
 
@@ -116,5 +116,14 @@ class Post:
 
     def cleared(self) -> bool:
         """Say whether nobody but the bot that wishes has an order here that may still fill."""
-        self.strays = any(known.order.bot != self.bot for known in self.working.values())
-        return not self.strays
+        alone = all(known.order.bot == self.bot for known in self.working.values())
+        self.cleared_for = self.bot if alone else None
+        return alone
+
+
+def left_of(post: Post, draft: Draft | Order, reason: ResidualReason, size: int) -> Residual:
+    """Return what is left of a draft, in YES-space."""
+    no = draft.leg is _NO
+    bid = (draft.side is _BUY) is not no
+    level = post.instrument.one - draft.price if no else draft.price
+    return Residual(reason, _BUY if bid else _SELL, level, size)

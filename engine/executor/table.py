@@ -144,7 +144,7 @@ class OrderTable(Memory):
         known.changed_ns = now_ns
         self.ledger.commit(order, order.size, forced=True)
         self._live(known, post)
-        post.strays = True
+        post.cleared_for = None
         # It may have left in the life that made it, and several lives may have spoken of it since.
         self.happen(known, Happened.NO_ANSWER, now_ns)
         return known
@@ -161,7 +161,7 @@ class OrderTable(Memory):
                 continue
             post = self.posts[known.order.instrument]
             self._live(known, post)
-            post.strays = True
+            post.cleared_for = None
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
             elif known.state is OrderState.PENDING:
@@ -243,7 +243,7 @@ class OrderTable(Memory):
         post = self.post_of(known)
         self.ledger.commit(order, known.remaining, forced=True)
         self._live(known, post)
-        post.strays = True
+        post.cleared_for = None
 
     def fill(self, known: Working, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
         """Book a fill and move its order; return what the ledger did and whether it was new.

@@ -7,7 +7,9 @@ allowed, one micro-unit over is not.
 
 from __future__ import annotations
 
-from engine.domain.instruments import BotId, Leg, Side
+from collections.abc import Callable
+
+from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
@@ -30,6 +32,8 @@ class RiskGate:
         self._breakers = breakers
         self._exposure = exposure
         self._limits = limits
+        self.applied: Callable[[], None] = lambda: None
+        """Called when other limits are in force: what was placed under the old ones still works."""
         self._scale()
 
     @property
@@ -52,6 +56,19 @@ class RiskGate:
         self._limits = limits
         self._breakers.apply(limits)
         self._scale()
+        self.applied()
+
+    def exceeded(self, instrument: InstrumentId, open_orders: int) -> bool:
+        """Say whether what is held and what may still fill is over a limit, without a new order."""
+        risk = self._exposure.of(instrument)
+        bot = risk.bot
+        return open_orders > self._orders_max or (
+            bot is not None and not self._within(bot, risk, risk.micro)
+        )
+
+    def too_large(self, value: int, instrument: Instrument) -> bool:
+        """Say whether an order is worth more than one may be; `value` is price times size."""
+        return -(-value // instrument.value_divisor) > self._value_max
 
     def _scale(self) -> None:
         """Turn limits into micro-units; percentages follow the day's starting equity."""

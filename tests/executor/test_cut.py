@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.domain.commands import PlaceManual
+from engine.domain.effects import CancelOrders, PlaceOrder
+from engine.domain.events import OrderCancelled
+from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.orders import CancelReason
+from engine.domain.settings import Limit
+
+BIDS = [(4_800, 100)]
+"""48 at most."""
+
+
+def cancelled(effects: list[Any]) -> list[int]:
+    return [n for effect in effects if isinstance(effect, CancelOrders) for n in effect.orders]
+
+
+def placed(effects: list[Any]) -> list[Any]:
+    return [effect.order for effect in effects if isinstance(effect, PlaceOrder)]
+
+
+def lowered(rig: Any, limits: Any, **changes: Any) -> list[Any]:
+    rig.gate.apply(limits.model_copy(update=changes))
+    found: list[Any] = rig.tell()
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "order_value_max",
+        "exposure_instrument_max",
+        "exposure_market_max",
+        "exposure_bot_max",
+        "exposure_account_max",
+        "exposure_total_max",
+    ],
+)
+def test_what_rests_above_a_lowered_limit_is_cancelled_and_placed_smaller(
+    rig: Any, limits: Any, name: str
+) -> None:
+    (order,) = rig.rest(BIDS)
+    assert cancelled(lowered(rig, limits, **{name: Limit(absolute=24)})) == [order.id]
+    told = rig.tell(rig.event(OrderCancelled, order.id, reason=CancelReason.ASKED))
+    assert [one.size for one in placed(told)] == [50 * rig.build.share]
+
+
+def test_what_rests_above_a_lowered_number_of_orders_is_cancelled(rig: Any, limits: Any) -> None:
+    rig.rest([(4_800, 10), (4_700, 10)])
+    assert cancelled(lowered(rig, limits, open_orders_max=1)) == [1, 2]
+
+
+def test_an_order_by_hand_above_a_lowered_limit_is_cancelled(rig: Any, limits: Any) -> None:
+    rig.tell(rig.mark())
+    asked = PlaceManual(
+        account=rig.build.account, instrument=InstrumentId("venue:m1"), leg=Leg.YES,
+        side=Side.BUY, price=4_800, size=100 * rig.build.share,
+    )  # fmt: skip
+    rig.executor.place(asked, rig.now)
+    rig.open(1)
+    assert cancelled(lowered(rig, limits, exposure_instrument_max=Limit(absolute=24))) == [1]
+
+
+def test_what_rests_within_the_new_limits_keeps_its_place(rig: Any, limits: Any) -> None:
+    rig.rest(BIDS)
+    assert lowered(rig, limits, exposure_instrument_max=Limit(absolute=48)) == []
+    assert lowered(rig, limits) == []
+
+
+@given(
+    limit=st.floats(0, 60),
+    bids=st.integers(5, 50),
+    asks=st.integers(5, 50),
+    filled=st.integers(0, 50),
+)
+def test_after_a_lowered_limit_nothing_but_what_is_held_is_above_it(
+    make_rig: Any, limits: Any, limit: float, bids: int, asks: int, filled: int
+) -> None:
+    rig = make_rig()
+    first, _ = rig.rest([(4_800, bids)], [(5_300, asks)])
+    if min(filled, bids):
+        rig.tell(rig.fill(first.id, min(filled, bids)))
+    told = lowered(rig, limits, exposure_instrument_max=Limit(absolute=limit))
+    ends = [rig.event(OrderCancelled, n, reason=CancelReason.ASKED) for n in cancelled(told)]
+    rig.tell(*ends)
+    held = rig.executor.ledger.holding("venue:m1").yes.cost_micro
+    exposure = rig.gate.exposure.instrument_micro("venue:m1")
+    assert exposure <= max(int(limit * 1_000_000), held)
