@@ -13,9 +13,9 @@ from engine.bots.bot import Bot, BotState
 from engine.bots.states import BotHappened, may, moved
 from engine.domain.commands import InventoryPolicy
 from engine.domain.events import Event
-from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
-from engine.domain.money import MICRO, floor_to_tick
+from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
 from engine.errors import BadInput
 from engine.loop import Shell
@@ -53,6 +53,8 @@ class Seat:
         self.retreat_ns = 0
         """Since when inventory is being reduced; 0 = it is not."""
         self.wished_ns = 0
+        self.touched: dict[InstrumentId, int] = {}
+        """The touch at which an EXIT began: its slippage is counted from there."""
         self.seen = S.IDLE
         self.bot = bot_of(settings, shell.account)
 
@@ -162,7 +164,9 @@ class Seat:
 
     def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
         """Wish for a position of zero: passively at the touch, or at the slippage limit."""
-        self.retreat_ns = self.retreat_ns or now_ns
+        if not self.retreat_ns:
+            self.retreat_ns = now_ns
+            self.touched.clear()
         if now_ns - self.wished_ns < RETREAT_EVERY_NS:
             return
         self.wished_ns = now_ns
@@ -180,14 +184,20 @@ class Seat:
         if touch is None:
             return None
         instrument = view.instrument
-        slip = int(self.settings.slippage_exit_max * instrument.one) if cross else 0
-        limit = touch - slip if long else touch + slip
-        limit = max(instrument.tick, min(instrument.one - instrument.tick, limit))
+        limit = touch
+        if cross:
+            # Each try takes what is within reach and moves the touch: a cap that followed it would
+            # walk through the whole book. A market that got better moves it our way.
+            began = self.touched.setdefault(key, touch)
+            slip = int(self.settings.slippage_exit_max * instrument.one)
+            limit = max(began, touch) - slip if long else min(began, touch) + slip
+        if instrument.kind is Kind.BINARY:
+            limit = min(instrument.one - instrument.tick, limit)
         return Target(
             bot=self.bot.name,
             instrument=key,
             position=0,
-            limit_price=floor_to_tick(limit, instrument.tick),
+            limit_price=max(instrument.tick, limit),  # the planner rounds it our way
             urgency=Urgency.CROSS if cross else Urgency.REST,
             valid_until_ns=now_ns + WISH_NS,
         )

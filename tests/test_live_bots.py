@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.bots.bot import BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import LatchSet
-from engine.domain.instruments import AccountId, BotId
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind
+from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
 from engine.errors import InvalidTransition
 from engine.live_bots import Kept, Seat, folded, restored
@@ -32,11 +36,20 @@ class Executor:
     def proven_zero(self, _bot: BotId) -> object:
         return self.zero
 
+    def holding(self, key: InstrumentId) -> Any:
+        return self.held[key]
+
 
 class Desk:
     def __init__(self) -> None:
         self.executor = Executor()
         self.withdrawn = self.roused = self.seated = 0
+        self.cache = self
+        self.views: dict[Any, Any] = {}
+        self.wishes: list[Target] = []
+
+    def wish(self, target: Target, _now_ns: int) -> None:
+        self.wishes.append(target)
 
     def withdraw(self, _bot: object, _now_ns: int) -> None:
         self.withdrawn += 1
@@ -151,3 +164,52 @@ def test_journal_says_what_became_of_a_bot() -> None:
     alert = RaiseAlert(severity=Severity.CRITICAL, kind="bot_error", text="it raised", bot=BOT)
     folded(kept, alert)
     assert (kept[BOT].state, kept[BOT].error) == (S.ERROR, "it raised")
+
+
+M1 = InstrumentId("demo:m1")
+SECOND = 1_000_000_000
+
+
+def leaving(
+    position: int, touches: list[int], *, kind: Kind = Kind.BINARY, tick: int = 100
+) -> list[int]:
+    """Return at which limits an EXIT with a cap of 0.05 wishes while the touch goes this way."""
+    settings = BotSettings(
+        name=BOT, strategy="market_maker", account="demo", capital=1.0, instruments=(M1,)
+    )
+    seat = Seat(settings, Shell())  # type: ignore[arg-type]
+    desk = desk_of(seat)
+    desk.executor.held[M1] = SimpleNamespace(position=position)
+    seat.start(1)
+    seat.stop(InventoryPolicy.EXIT, 2)
+    for second, touch in enumerate(touches, 1):
+        instrument = Instrument(
+            id=M1, kind=kind, currency="USD", price_decimals=4, size_decimals=6, tick=tick,
+            lot=10_000, size_min=0,
+        )  # fmt: skip
+        desk.views[M1] = SimpleNamespace(
+            instrument=instrument, closed=False, best_bid=touch, best_ask=touch
+        )
+        seat.watch(second * SECOND)
+    return [wish.limit_price for wish in desk.wishes]
+
+
+@given(st.sampled_from([1, -1]), st.lists(st.integers(1, 99), min_size=1, max_size=29))
+def test_exit_stays_within_its_slippage_however_often_it_tries(way: int, cents: list[int]) -> None:
+    touches = [100 * cent for cent in cents]
+    worst = touches[0] - way * 500
+    for limit in leaving(way, touches):
+        assert limit >= min(worst, 9_900) if way > 0 else limit <= max(worst, 100)
+
+
+def test_exit_follows_a_market_that_gets_better() -> None:
+    assert leaving(1, [5_000, 6_000, 4_000]) == [4_500, 5_500, 4_500]
+    assert leaving(-1, [5_000, 4_000, 6_000]) == [5_500, 4_500, 5_500]
+
+
+def test_exit_never_rounds_its_limit_past_the_slippage() -> None:
+    assert leaving(1, [5_030], tick=100) == [4_530]
+
+
+def test_exit_of_what_is_worth_more_than_one_keeps_its_limit() -> None:
+    assert leaving(1, [60_000 * 10_000], kind=Kind.SPOT) == [60_000 * 10_000 - 500]

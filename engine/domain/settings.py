@@ -120,7 +120,12 @@ class BotSettings(Settings):
     parameters: dict[str, Any] = Field(default_factory=dict)
     inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
     slippage_exit_max: Annotated[
-        float, Field(ge=0, le=1, description="worst price distance for EXIT, in the currency")
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="worst price distance for EXIT from where it began, in the currency",
+        ),
     ] = 0.05
 
 
