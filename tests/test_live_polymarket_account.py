@@ -30,6 +30,7 @@ LAPSE_NS = 15 * 10**9
 PASSPHRASE = "correct horse battery staple"
 CASH_MICRO_MAX = 10_000
 """What rounding of single fills may add up to: a cent."""
+RETRYING = "SELECT id FROM fills WHERE state = 'retrying'"
 LIVE = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
 WRONG = {"contradiction", "stranger_order", "second_writer", "zombie_order", "overfilled"}
 
@@ -174,13 +175,20 @@ def dies_with_a_fill_under_way(programs: LivePrograms, engine: subprocess.Popen[
     """End the engine while one of its fills is about to fail; give the fill."""
     programs.hand("/settings", {"mined_ms": [1_000, 2_000], "confirmed_ms": [8_000, 9_000]})
     programs.hand("/settle", {"next": ["FAILED"] * 3, "customers": True})
-    found = "SELECT id FROM fills WHERE state = 'retrying'"
-    programs.until(lambda: programs.rows(found), "a fill of ours is about to fail", 300.0)
+    doomed: list[str] = []
+
+    def one_is_doomed() -> bool:
+        # The storm lets others retry, and those are confirmed: the venue knows which is which.
+        failing = tuple(programs.hand()["failing"])
+        retrying = (str(fill) for (fill,) in programs.rows(RETRYING))
+        doomed[:] = [fill for fill in retrying if fill.startswith(failing)]
+        return bool(doomed)
+
+    programs.until(one_is_doomed, "a fill of ours is about to fail", 300.0)
     engine.kill()
     engine.wait(10)
-    fill = str(programs.rows(found)[0][0])
     programs.hand("/settings", {"mined_ms": [1_500, 4_000], "confirmed_ms": [500, 2_500]})
-    return fill
+    return doomed[0]
 
 
 def books_agree(programs: LivePrograms) -> dict[str, int]:

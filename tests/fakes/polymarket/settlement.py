@@ -130,6 +130,15 @@ class SettlementWorker(Settlement):
                     trade.attempt += 1
         return transaction, state
 
+    def failing(self) -> list[str]:
+        """Return the trades of customers that are still to fail."""
+        return [
+            self.by_fill[fill.id].id
+            for transaction in self.pending.values()
+            for fill in transaction.fills
+            if transaction.path[-1][1] is FillState.FAILED and fill.customer in self.customers
+        ]
+
     def _buckets(self, fills: list[Fill]) -> list[list[tuple[Fill, Fill]]]:
         """Group (taker, maker) pairs: one price per bucket, not too many makers."""
         most = self._settings.bucket_makers_max
