@@ -6,6 +6,7 @@ was found. A market that Gamma lists before the CLOB knows it is asked for again
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -30,7 +31,11 @@ OUTCOME_AFTER_NS = 20 * SECOND_NS
 """How long the channel may take to tell an outcome before Gamma is asked."""
 
 GIVE_UP_NS = 24 * 3_600 * SECOND_NS
-"""How long after its end an outcome is asked for."""
+"""How long after its end an outcome is asked for without rest."""
+
+RARELY_NS = 300 * SECOND_NS
+"""How often it is asked whether any other market is decided: one may end before its announced end,
+or have none, or be disputed for days, and the channel may be down when it tells so (§6.4)."""
 
 
 class Found(msgspec.Struct):
@@ -53,15 +58,19 @@ class Discovery:
         self._next_ns: dict[str, tuple[int, int]] = {}
         """What was asked for in vain → (when again, pause)."""
         self._ended: dict[InstrumentId, None] = {}
+        self._rarely_ns: dict[InstrumentId, int] = {}
+        """What nobody has told the end of → when it is asked about although it may be open."""
 
     def ended(self, instrument: InstrumentId) -> None:
         """Note that an outcome is told: it is not asked for any more."""
         self._ended[instrument] = None
+        self._rarely_ns.pop(instrument, None)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop a market that nobody wants any more."""
         listing = self.known.pop(instrument, None)
         self._ended.pop(instrument, None)
+        self._rarely_ns.pop(instrument, None)
         if listing is not None:
             self._slugs.pop(listing.slug, None)
 
@@ -132,6 +141,7 @@ class Discovery:
     def _take(self, listing: Listing, found: Found) -> None:
         name = listing.instrument.id
         self.known[name] = listing
+        self._rarely_ns[name] = self._now_ns() + RARELY_NS
         self._slugs[listing.slug] = name
         for what in (name, listing.slug):
             self._next_ns.pop(what, None)
@@ -165,22 +175,36 @@ class Discovery:
             and self._may(f"outcome {name}", now_ns)
         ]
         for part in _parts(over):
-            ids = [name.removeprefix(PREFIX) for name in part]
             try:
-                listings = await self._rest.markets(
-                    now_ns, {"condition_ids": ids, "closed": "true"}
-                )
+                left = await self._decided(part, now_ns, found)
             except PitbossError as error:
                 self._in_vain([f"outcome {name}" for name in part], str(error))
                 continue
-            told = [one for one in listings if one.payout_yes_micro is not None]
-            for listing in told:
-                found.outcomes.append(_outcome(listing))
-                self.ended(listing.instrument.id)
-                self.problems.pop(f"outcome {listing.instrument.id}", None)
-            names = {one.instrument.id for one in told}
-            left = [f"outcome {name}" for name in part if name not in names]
-            self._in_vain(left, "the venue has not said how it ended")
+            self._in_vain(
+                [f"outcome {name}" for name in left], "the venue has not said how it ended"
+            )
+        await self._early(set(over), now_ns, found)
+
+    async def _early(self, asked: set[InstrumentId], now_ns: int, found: Found) -> None:
+        """Ask now and then about everything else that is not known to have ended."""
+        rarely = self._rarely_ns
+        due = [name for name, at_ns in rarely.items() if at_ns <= now_ns and name not in asked]
+        for part in _parts(due):
+            rarely |= dict.fromkeys(map(InstrumentId, part), now_ns + RARELY_NS)
+            with contextlib.suppress(PitbossError):  # asked again with the next round
+                await self._decided(part, now_ns, found)
+
+    async def _decided(self, names: list[str], now_ns: int, found: Found) -> list[str]:
+        """Ask how markets ended; return those of which the venue does not say it."""
+        ids = [name.removeprefix(PREFIX) for name in names]
+        listings = await self._rest.markets(now_ns, {"condition_ids": ids, "closed": "true"})
+        told = [one for one in listings if one.payout_yes_micro is not None]
+        for listing in told:
+            found.outcomes.append(_outcome(listing))
+            self.ended(listing.instrument.id)
+            self.problems.pop(f"outcome {listing.instrument.id}", None)
+        decided = {one.instrument.id for one in told}
+        return [name for name in names if name not in decided]
 
 
 def _outcome(listing: Listing) -> InstrumentResolved:

@@ -102,6 +102,33 @@ async def test_the_outcome_of_what_is_over_is_gammas_word() -> None:
         assert "gamma" in found.outcomes[0].source
 
 
+async def test_a_market_that_ended_early_and_unheard_is_asked_about() -> None:
+    async with hearing() as heard:
+        market = next(iter(heard.served.venue.by_condition.values()))
+        (listing,) = (await heard.discovery.look([market.instrument], ())).listings
+        closes_ns = listing.instrument.closes_ns
+        later_ns = time.time_ns() + 600 * 10**9
+        assert closes_ns is None or closes_ns > later_ns
+        heard.served.venue.resolve(market, 1_000_000)
+        heard.discovery._now_ns = lambda: later_ns
+        found = await heard.discovery.look([market.instrument], ())
+        assert [one.payout_yes_micro for one in found.outcomes] == [1_000_000]
+        assert (await heard.discovery.look([market.instrument], ())).outcomes == []
+
+
+async def test_an_open_market_is_rarely_asked_whether_it_ended() -> None:
+    async with hearing() as heard:
+        market = next(iter(heard.served.venue.by_condition.values()))
+        await heard.discovery.look([market.instrument], ())
+        later_ns = time.time_ns() + 600 * 10**9
+        heard.discovery._now_ns = lambda: later_ns
+        asked = len(heard.served.venue.journal)
+        for _ in range(5):
+            assert (await heard.discovery.look([market.instrument], ())).outcomes == []
+        assert len(heard.served.venue.journal) == asked + 1
+        assert heard.discovery.problems == {}
+
+
 async def test_a_failed_question_is_no_empty_list() -> None:
     async with hearing() as heard:
         await heard.served.control("faults", kind="status", path=".*keyset", args={"status": 502})
