@@ -10,7 +10,7 @@ import msgspec
 from engine.bots.states import BotHappened, may
 from engine.domain.commands import ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
-from engine.domain.settings import SettingsDocument
+from engine.domain.settings import BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.live_bots import S, Seat
 from engine.live_house import House
@@ -88,6 +88,8 @@ class Settings:
             seat_now = house.seats.get(name)
             if seat_now is not None and seat_now.settings == settings:
                 continue
+            if seat_now is None and self._waits(settings):
+                continue  # its account is closed, as it was
             made = Seat(settings, house.shells[AccountId(settings.account)])
             if seat_now is not None:
                 made.bot.state = seat_now.bot.state
@@ -113,10 +115,15 @@ class Settings:
     def _problem(self, document: SettingsDocument) -> str:
         """Return why this engine cannot work by a document, or nothing."""
         house = self._house
+        problem = self._unsettled(document)
+        if problem:
+            return problem
         for name, settings in document.bots.items():
             seat = house.seats.get(name)
             if seat is not None and seat.settings != settings and not _rests(seat):
                 return f"bot {name} is {seat.bot.state}: stop it before its settings change"
+            if seat is None and self._waits(settings):
+                continue  # nothing of it changes: it must not hold up a limit that is lowered
             if seat is None or seat.settings != settings:
                 why = house.accounts.refusal(document.accounts[settings.account])
                 if why:
@@ -126,6 +133,33 @@ class Settings:
         for name, seat in house.seats.items():
             if name not in document.bots and not _rests(seat):
                 return f"bot {name} is {seat.bot.state}: stop it before it is removed"
+        return ""
+
+    def _waits(self, settings: BotSettings) -> bool:
+        """Say whether a bot in force waits for its account, which is closed."""
+        house = self._house
+        known = house.settings.document.bots.get(settings.name)
+        return known == settings and AccountId(settings.account) not in house.shells
+
+    def _unsettled(self, document: SettingsDocument) -> str:
+        """Return which account that is open would lose what stands there, or nothing.
+
+        A later start opens what the document names, where it names it: it would neither ask about
+        the orders of the others nor count what they hold.
+        """
+        house = self._house
+        for name, before in house.settings.document.accounts.items():
+            shell, after = house.shells.get(AccountId(name)), document.accounts.get(name)
+            if shell is None:
+                continue
+            executor = shell.desk.executor
+            if after is None and (executor.open_and_unknown[0] or executor.ledger.held):
+                return f"account {name} still has orders or holdings: it cannot be removed"
+            if after is not None and after.venue != before.venue:
+                return (
+                    f"account {name} is at {before.venue} and cannot move to {after.venue}: "
+                    "make an account of another name"
+                )
         return ""
 
     # -- a twin account ----------------------------------------------------------------------------
