@@ -21,11 +21,13 @@ from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
 from engine.live_house import House, Stream
 from engine.live_paper import live_orders
+from engine.live_recall import Recalled, recall, seat_absent
 from engine.live_start import currency_of, executor_of
 from engine.live_venues import Venues
 from engine.loop import Shell
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
+from storage.latch import Latch
 from storage.projection import register_account, registered
 from storage.users import ENGINE_ID
 
@@ -44,15 +46,25 @@ class Accounts:
         """Account → venue."""
         self._batch = Batch()
         self._past: frozenset[str] = frozenset()
-        """Accounts of earlier starts: only a start can recover them."""
+        """Accounts of earlier starts: they are recovered, never opened afresh."""
 
     def refusal(self, settings: AccountSettings) -> str:
         """Return why this engine cannot open an account; empty = it can, or it is open."""
         name = settings.name
         why = self.venues.refusal(settings)
         if not why and name in self._past and name not in self._open:
-            return f"account {name!r} has a past in the journal: restart the engine to open it"
+            how = ", or open the vault that holds its key" if settings.mode is Mode.LIVE else ""
+            return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
         return why
+
+    async def recall(self, house: House, settings: AccountSettings) -> Recalled | None:
+        """Return a closed account as the journal has it; None = it is new.
+
+        Open it at once, without a wait. Raises StorageError, JournalCorrupt.
+        """
+        if settings.name not in self._past:
+            return None
+        return await recall(house, settings, self._fence)
 
     def is_open(self, name: str) -> bool:
         """Say whether the account trades here."""
@@ -148,15 +160,27 @@ class Accounts:
         opener = self.venues.openers[settings.venue, settings.mode]
         return opener.begin(house, shell, settings, funded=funded)
 
-    def open(self, house: House, settings: AccountSettings, now_ns: int) -> None:
-        """Open an account while the engine runs. `refusal` was asked, `register` was called."""
+    def open(
+        self, house: House, settings: AccountSettings, now_ns: int, past: Recalled | None = None
+    ) -> None:
+        """Open an account while the engine runs. `refusal` was asked, `register` was called.
+
+        One that has a past is given it, from `recall` of this very moment.
+        """
         told = settings.model_dump_json().encode()
-        house.put(Opened(AccountId(settings.name), told), now_ns)
-        shell = self.wire(house, settings, *executor_of(settings, self._fence))
-        for stream in self._begin(house, shell, settings, funded=False):
+        house.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
+        made = (past.executor, past.gate) if past else executor_of(settings, self._fence)
+        shell = self.wire(house, settings, *made)
+        seat_absent(house, shell)
+        for stream in self._begin(house, shell, settings, funded=past is not None and past.funded):
             house.spawn(stream)
         if house.watch.taken.is_set():
             shell.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
+            if past:
+                house.prove_too(shell, now_ns)
+        elif shell.desk.executor.latched:  # by a KILL nobody has released at this account
+            house.take_latch(Latch(who="journal", at_ns=now_ns))
+            house.keep_latch("journal", now_ns)
         for stream in self.venues.hearings[settings.venue].join(house, shell):
             house.spawn(stream)
 

@@ -30,7 +30,6 @@ from engine.domain.commands import (
     StopBot,
     SyncMarkets,
 )
-from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live_bots import Seat
@@ -47,7 +46,7 @@ from engine.live_start import HOUSE
 from engine.live_vault_open import Opening
 from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer
-from storage.latch import Latch, prepare_spare, set_latch
+from storage.latch import Latch, prepare_spare
 
 Reply = Callable[[CommandState, str], None]
 DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FAILED
@@ -186,14 +185,7 @@ class Commands:
             return
         house.take_latch(Latch(who=who, at_ns=now_ns))
         house.tell_receipt(lambda receipt: reply(DONE, receipt.sentence()))
-        try:
-            set_latch(house.config.kill_path, who, now_ns)
-        except OSError as error:
-            # It is taken and journaled; a restart would know it from there.
-            text = f"the KILL latch is set, but its file could not be written: {error}"
-            house.alert(
-                RaiseAlert(severity=Severity.CRITICAL, kind="latch_file", text=text), now_ns
-            )
+        house.keep_latch(who, now_ns)
 
     def release(self, command: ReleaseLatch, who: str, reply: Reply) -> None:
         """Release the latch, or that of one scope."""

@@ -28,7 +28,7 @@ from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BadInput, StorageError
 from engine.journal import SNAPSHOT_EVERY, JournalWriter
-from engine.live_bots import Kept, Seat
+from engine.live_bots import Kept, Seat, folded
 from engine.live_kill import KillWatch
 from engine.live_meter import Meter
 from engine.live_proofs import Proofs
@@ -39,7 +39,7 @@ from engine.risk.gate import RiskGate
 from engine.tape import Tape
 from engine.venues.door import Venue
 from storage.alerts import raise_alert
-from storage.latch import Latch
+from storage.latch import Latch, set_latch
 from storage.live import put_instrument, put_payout
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
@@ -74,6 +74,11 @@ class House(Proofs):
     spawn: Callable[[Stream], None]
     unlock_key = ""
     """For which a vault's passphrase is sealed, base64; this start alone can read it."""
+    absent: dict[str, Kept]
+    """Bots whose account is closed, as they were last seen: they are not forgotten."""
+    kept_seq: int
+    """The last record that concerns every account."""
+    _tape_refused = False
 
     def __init__(
         self,
@@ -99,6 +104,7 @@ class House(Proofs):
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
         self.seats: dict[str, Seat] = {}
+        self.absent = {}
         self.state: StateKeeper
         self.projector: Projector
         self.watch: KillWatch
@@ -110,9 +116,8 @@ class House(Proofs):
         )
         self._nothing_proven()
         self._taper = taper
-        self._tape_refused = False
         self._unkept: deque[tuple[Event, int]] = deque(maxlen=UNKEPT_MAX)
-        self._snapshot_seq = recorder.seq
+        self._snapshot_seq = self.kept_seq = recorder.seq
         self._learned_ns = self.started_ns
         self._closed: deque[tuple[int, InstrumentId]] = deque()
 
@@ -152,10 +157,15 @@ class House(Proofs):
     def _keep_waiting(self) -> None:
         try:
             while self._unkept:
-                self.recorder.append(HOUSE, self._unkept[0][0], self._unkept[0][1])
+                self.kept_seq = self.recorder.append(HOUSE, *self._unkept[0])
                 self._unkept.popleft()
         except StorageError:
             return  # the journal's own refusal is told by every shell; these wait
+
+    @property
+    def all_kept(self) -> bool:
+        """Say whether the journal has taken everything that concerns every account."""
+        return not self._unkept
 
     def alert(self, alert: RaiseAlert, at_ns: int) -> None:
         """Tell a person."""
@@ -199,7 +209,16 @@ class House(Proofs):
         for seat in self.seats.values():
             if may(seat.bot.state, BotHappened.PAUSE_ASKED):
                 seat.pause(now_ns)
+        folded(self.absent, event)
         self.log.warning("kill.taken", who=who)
+
+    def keep_latch(self, who: str, now_ns: int) -> None:
+        """Write the file of a latch that is taken; without it a restart has it from the journal."""
+        try:
+            set_latch(self.config.kill_path, who, now_ns)
+        except OSError as error:
+            text = f"the KILL latch is set, but its file could not be written: {error}"
+            self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="latch_file", text=text), now_ns)
 
     def release(self, who: str, reason: str) -> None:
         """Release the latch. Raises BadInput without a reason or without the proof, OSError."""
@@ -268,6 +287,8 @@ class House(Proofs):
 
     def _snapshot_bots(self) -> None:
         """Keep what the bots have learned, so that a crash does not make them warm up again."""
-        bots: dict[str, Kept] = {name: seat.kept() for name, seat in self.seats.items()}
+        known = self.settings.document.bots
+        bots = {name: kept for name, kept in self.absent.items() if name in known}
+        bots |= {name: seat.kept() for name, seat in self.seats.items()}
         if self.recorder.seq:
             self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)

@@ -263,7 +263,7 @@ class Proving:
         endings: Mapping[str, Ending],
         scope: str = "",
     ) -> None:
-        self.endings = endings
+        self.endings: dict[str, Ending] = dict(endings)
         self._scope = scope
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""

@@ -54,6 +54,7 @@ class Proofs:
 
     def _nothing_proven(self) -> None:
         self.proving: Proving | None = None
+        self._latest: Proving | None = None
         self.receipt: Receipt | None = None
         self._what = KILL_PROOF
         self.vain = False
@@ -71,20 +72,32 @@ class Proofs:
     ) -> None:
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
         self._what = what
-        endings = {}
-        for account, shell in self.shells.items():
-            executor = shell.desk.executor
-            ending = Ending(
-                executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
-            )
-            ending.unaskable = shell.unaskable
-            endings[str(account)] = ending
-            listen(shell, "proof", ending.hear)
-        self.proving = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        endings = {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
+        self._latest = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        self._prove(at_ns)
+
+    def _prove(self, now_ns: int) -> None:
+        self.proving = self._latest
         self.receipt = None
         self.vain = False
-        self._said = (at_ns, ())
+        self._said = (now_ns, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
+
+    def prove_too(self, shell: Shell, now_ns: int) -> None:
+        """Let the latest proof cover an account opened since: until that is proven, nothing is."""
+        if self._latest is None:
+            return
+        self._latest.endings[str(shell.account)] = self._ending(shell, now_ns)
+        self._prove(now_ns)
+
+    def _ending(self, shell: Shell, at_ns: int) -> Ending:
+        executor = shell.desk.executor
+        ending = Ending(
+            executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
+        )
+        ending.unaskable = shell.unaskable
+        listen(shell, "proof", ending.hear)
+        return ending
 
     def tell_receipt(self, told: Told) -> None:
         """Call when the proof under way is done, or the latest one at once."""

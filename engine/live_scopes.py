@@ -54,7 +54,7 @@ class Scopes:
     def __init__(self, house: House) -> None:
         self._house = house
         self._proofs: dict[Scope, Proof] = {}
-        self._looked = False
+        self._looked: set[AccountId] = set()
         house.watchers.append(self.watch)
 
     # -- asked -------------------------------------------------------------------------------------
@@ -168,8 +168,7 @@ class Scopes:
 
     def watch(self, now_ns: int) -> None:
         """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
-        if not self._looked:
-            self._looked = True
+        if len(self._looked) < len(self._house.shells):
             self._again(now_ns)
         for scope, proof in list(self._proofs.items()):
             receipt = proof.proving.receipt(now_ns)
@@ -193,10 +192,13 @@ class Scopes:
         house.log.warning("receipt", what=SCOPE_PROOF, text=receipt.sentence())
 
     def _again(self, now_ns: int) -> None:
-        """After a start: prove anew what was latched before, whether or not it was proven then."""
+        """Of a recovered account: prove anew what was latched, whether or not it was proven."""
         found: dict[Scope, list[Shell]] = {}
         who: dict[Scope, str] = {}
         for account, shell in self._house.shells.items():
+            if account in self._looked:
+                continue
+            self._looked.add(account)
             for hold in shell.desk.executor.holds:
                 whole = hold.bot is None and hold.instrument is None
                 scope = Scope(account if whole else None, hold.bot, hold.instrument)
@@ -204,7 +206,8 @@ class Scopes:
                 who[scope] = hold.who
                 shell.desk.prove(hold.bot or hold.instrument, now_ns)
         for scope, shells in found.items():
-            self._begin(scope, shells, who=who[scope], at_ns=now_ns)
+            before = self._proofs[scope].shells if scope in self._proofs else []
+            self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
 
 
 def scope_of(command: Kill | ReleaseLatch) -> Scope:

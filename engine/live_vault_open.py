@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from engine.domain.commands import OpenVault
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
-from engine.errors import BadInput, ConfigError, PitbossError
+from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.live_house import House
 from engine.live_polymarket_account import POLYMARKET, SIGNS, PolymarketOpener
 from engine.live_vault import from_vault
@@ -58,9 +58,18 @@ class Opening:
         if not closed and all(opener.knows(name, one) for name, one in vault.entries.items()):
             raise BadInput("the vault is open already: every key in it is known to this engine")
         passphrase = self._unsealed(command.sealed)
-        task = asyncio.get_running_loop().create_task(self._do(passphrase, told))
+        self._begin(self._do(passphrase, told))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._house.end(error)
 
     def _opener(self) -> PolymarketOpener:
         accounts = getattr(self._house, "accounts", None)
@@ -115,26 +124,51 @@ class Opening:
                 text = str(error)
                 loop.call_soon_threadsafe(lambda: told(False, text))
                 return
-            loop.call_soon_threadsafe(self._open, sorted(found), told)
+            loop.call_soon_threadsafe(self._go_on, sorted(found), told)
 
         house.state.do(learn)
 
-    def _open(self, names: list[str], told: Told) -> None:
-        """Let the accounts connect that wait for their key; open those that were closed."""
-        house, now_ns = self._house, self._house.clock.now_ns()
-        opener, here, words = self._opener(), [], []
-        for settings in self._closed():
-            if settings.name in names and not house.accounts.refusal(settings):
-                house.accounts.open(house, settings, now_ns)
+    def _go_on(self, names: list[str], told: Told) -> None:
+        self._opener().go_on()
+        self._begin(self._open(names, told))
+
+    async def _open(self, names: list[str], told: Told) -> None:
+        """Open the accounts that were closed, those with a past by the recovery of a start."""
+        house, here, words = self._house, list[str](), list[str]()
+        async with self._turn:
+            recovered = {
+                one.name: await self._bring_up(one) for one in self._closed() if one.name in names
+            }
         for name in names:
             account = house.settings.document.accounts.get(name)
             if account is None or account.mode is not Mode.LIVE:
                 continue
-            why = house.accounts.refusal(account)
-            if why:
-                words.append(f"{name} stays closed: {why}")
-            else:
+            said, why = recovered.get(name, ""), house.accounts.refusal(account)
+            if house.accounts.is_open(name):
                 here.append(name)
-        opener.go_on()
+                words += [said] if said else []
+            else:
+                words.append(f"{name} stays closed: {said or why}")
         done = f"the vault is open: {', '.join(here) or 'no account'} connects"
         told(True, "; ".join((done, *words)))
+
+    async def _bring_up(self, settings: AccountSettings) -> str:
+        """Open an account whose key has come; give what was recovered, or why it stays closed."""
+        house, name = self._house, settings.name
+        why = house.accounts.venues.refusal(settings)
+        if why:
+            return why
+        try:
+            past = await house.accounts.recall(house, settings)
+        except StorageError as error:
+            return f"its past cannot be read: {error}; nothing was asked of its venue"
+        # Nothing below waits: what was recalled is true at this moment, and no later.
+        if house.ended.done():
+            return "the engine ends"
+        if house.accounts.is_open(name) or house.settings.document.accounts.get(name) != settings:
+            return "its settings changed meanwhile: open the vault again"
+        house.accounts.open(house, settings, house.clock.now_ns(), past)
+        if past is None:
+            return ""
+        house.log.info("account.recalled", account=name, **past.found.shown({}))
+        return past.sentence()

@@ -26,16 +26,16 @@ from engine.demo import PORT
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
-from engine.domain.settings import BotSettings
 from engine.errors import BrokenInvariant, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
-from engine.live_bots import Kept, Seat, restored
+from engine.live_bots import Kept
 from engine.live_commands import Commands
 from engine.live_first import first_settings
 from engine.live_house import House
 from engine.live_kill import KillWatch, block_signal
 from engine.live_life import Streams, close, trade
+from engine.live_recall import about_bot, seat_bot
 from engine.live_start import HOUSE, Recovered, life_began, recover, unstopped
 from engine.live_state import Projector, StateKeeper
 from engine.live_tape import TapeDeck
@@ -221,30 +221,16 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
             house.alert(alert, now_ns)
     for name, settings in house.settings.document.bots.items():
         shell = house.shells.get(AccountId(settings.account))
+        kept = found.bots.get(name, Kept(state=BotState.IDLE))
         if shell is None:
             text = f"bot {name} trades at {settings.account}, which is not open: not started"
-            house.alert(_about_bot("mode", text, name, settings), now_ns)
+            house.alert(about_bot("mode", text, settings), now_ns)
+            house.absent[name] = kept
             continue
-        seat = house.seats[name] = Seat(settings, shell)
-        told = restored(seat, found.bots.get(name, Kept(state=BotState.IDLE)))
-        if told:
-            house.alert(_about_bot("learning", told, name, settings), now_ns)
-        shell.desk.admit(seat.bot, now_ns)
-        if seat.bot.state in (BotState.PAUSING, BotState.STOPPING):
-            shell.desk.withdraw(seat.bot, now_ns)
+        seat = seat_bot(house, shell, settings, kept)
         if first:
             house.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
             seat.start(now_ns)
-
-
-def _about_bot(kind: str, text: str, name: str, settings: BotSettings) -> RaiseAlert:
-    return RaiseAlert(
-        severity=Severity.WARNING,
-        kind=kind,
-        text=text,
-        account=AccountId(settings.account),
-        bot=BotId(name),
-    )
 
 
 def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     )
     with writing(config.state_path) as connection, transaction(connection):
         unlock(connection, ENGINE_ID, given)
-    _say(args, answer | {"unlocked": True}, f"{args.account} is unlocked: restart the engine")
+    _say(args, answer | {"unlocked": True}, _next(args.account))
     return 0
 
 
@@ -167,6 +167,13 @@ def _described(findings: list[Finding]) -> str:
 
 def _say(args: argparse.Namespace, told: dict[str, object], text: str) -> None:
     print(json.dumps(told) if args.json else text)  # noqa: T201 the answer
+
+
+def _next(account: str) -> str:
+    return (
+        f"{account} is unlocked: restart the engine, or open the vault of the one that runs "
+        "(`python -m engine credentials open`)"
+    )
 
 
 def _who() -> str:

@@ -168,6 +168,7 @@ ROOMS = {
     "engine.live_polymarket_tend": DRIVER,
     "engine.live_polymarket_user": DRIVER,
     "engine.live_proofs": DRIVER,
+    "engine.live_recall": DRIVER,
     "engine.live_recording": DRIVER,
     "engine.live_recording_sources": DRIVER,
     "engine.live_recordings": DRIVER,

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import Config
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId
+from engine.lab.incident.run import incident
 from engine.live_life import STOP_S
 from storage.commands import CommandState
 from storage.live import STOP_PROOF, Receipt
@@ -56,6 +58,16 @@ def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
     return left
 
 
+def lived_again_the_same(programs: LivePrograms, at_ns: int) -> None:
+    """What was decided after the opening follows from tape and journal, byte for byte."""
+    compared = incident(
+        Config(home=programs.home), at_ns=at_ns, around_ns=120 * 10**9, tell=lambda *_: None
+    ).compared
+    assert compared.again, compared.notes
+    assert compared.difference is None, compared.sentence()
+    assert compared.effects
+
+
 def ended(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> tuple[Receipt, float]:
     """Stop the engine; give its receipt and how many seconds it took."""
     began = time.monotonic()
@@ -78,3 +90,27 @@ def test_locked_engine_stops_at_once_and_claims_no_proof(programs: LivePrograms)
         receipt.sentence()
     )
     print(f"stopped in {seconds:.1f} s: {receipt.sentence()}")
+
+
+def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
+    programs: LivePrograms,
+) -> None:
+    dies_with_quotes_at_the_venue(programs)
+    programs.forbid()
+    engine = locked_engine(programs)
+    before = programs.rows(TAKEN)[0][0]
+    closed = programs.open_vault(PASSPHRASE)
+    assert "real stays closed: account 'real' is live and locked" in closed.answer
+
+    programs.permit()
+    opened = programs.open_vault(PASSPHRASE)
+    assert opened.state is CommandState.DONE, opened.answer
+    assert "the vault is open: real connects; real is recovered from " in opened.answer
+    assert " without an end, and nothing is placed before" in opened.answer
+    programs.until(lambda: programs.rows(TAKEN)[0][0] > before, "the bot quotes as it did", 120.0)
+    assert programs.rows("SELECT state FROM bots") == [("running",)]
+    receipt, _ = ended(programs, engine)
+    assert receipt.proven, receipt.sentence()
+    assert (programs.live(), programs.open_orders()) == (0, 0)
+    assert programs.problems() == []
+    lived_again_the_same(programs, time.time_ns() - 5 * 10**9)

@@ -57,6 +57,8 @@ class Opened(Input, frozen=True, tag=1):
     """An account was opened while the engine ran; its settings as JSON."""
 
     settings: bytes
+    seq: int = 0
+    """The journal's record up to which it was recovered; 0 = it is new and has no past."""
 
 
 class Turned(Input, frozen=True, tag=2):

@@ -84,8 +84,10 @@ def _open() -> None:
     with st.expander("Open the vault"):
         panels.note(
             "An engine that was started without VAULT_PASSPHRASE has a locked vault, and accounts "
-            "whose keys lie in it stand blind. The passphrase is sealed in this browser for the "
-            "start of the engine that runs: dashboard and database pass on what they cannot read."
+            "whose keys lie in it stand blind. Opening it also brings up an account that was "
+            "closed at the start and unlocked since: it is recovered as at a start, and its bots "
+            "go on as they stood. The passphrase is sealed in this browser for the start of the "
+            "engine that runs: dashboard and database pass on what they cannot read."
         )
         seen = ask(engine_seen)
         key = "" if seen is None else str(seen.detail.get("unlock_key", ""))

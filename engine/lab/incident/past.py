@@ -142,8 +142,10 @@ class Past:
                 )
 
 
-def recovered(journal: Path, life: LifeBegan, executors: dict[AccountId, Executor]) -> None:
-    """Fill fresh executors as the start of a life did."""
+def recovered(
+    journal: Path, life: LifeBegan, executors: dict[AccountId, Executor], until_seq: int
+) -> None:
+    """Fill fresh executors as the start of a life did, up to a record of the journal."""
     snapshots = Snapshots(
         by_name={
             name: Snapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)
@@ -153,6 +155,6 @@ def recovered(journal: Path, life: LifeBegan, executors: dict[AccountId, Executo
     )
 
     def tail(after_seq: int) -> Iterable[Record]:
-        return takewhile(lambda record: record.seq <= life.seq, load(journal, after_seq=after_seq))
+        return takewhile(lambda record: record.seq <= until_seq, load(journal, after_seq=after_seq))
 
     rebuild(snapshots, tail, executors)

@@ -159,15 +159,18 @@ class Reliving:
         del now_ns
         made = [AccountSettings.model_validate_json(text) for text in life.accounts]
         executors = {AccountId(one.name): executor_of(one, life.fence)[0] for one in made}
-        recovered(self.journal, life, executors)
+        recovered(self.journal, life, executors, life.seq)
         for settings in made:
             self._wire(settings, executors[AccountId(settings.name)])
 
     def opened(self, one: given.Opened, now_ns: int) -> None:
-        """Open an account that was new."""
+        """Open an account that was new, or recover one that had been closed at the start."""
         del now_ns
-        settings = AccountSettings.model_validate_json(one.settings)
-        self._wire(settings, executor_of(settings, self.life.began.fence)[0])
+        settings, life = AccountSettings.model_validate_json(one.settings), self.life.began
+        executor = executor_of(settings, life.fence)[0]
+        if one.seq:
+            recovered(self.journal, life, {one.account: executor}, one.seq)
+        self._wire(settings, executor)
 
     def _wire(self, settings: AccountSettings, executor: Executor) -> None:
         executor.resume()
