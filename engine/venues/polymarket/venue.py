@@ -19,7 +19,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from engine.errors import PitbossError
+from engine.errors import PitbossError, Throttled
 from engine.venues.door import Capabilities, Named, Prepared
 from engine.venues.polymarket import outcomes
 from engine.venues.polymarket.asking import Asking
@@ -39,6 +39,7 @@ from engine.venues.polymarket.signing import Signer
 from engine.venues.polymarket.user_frames import UserFrames
 from engine.venues.polymarket.user_socket import UserSocket
 
+TOO_MANY = 429
 CANCELS_MAX = 1_000
 """Most orders the venue cancels in one request, whatever the SDK allows."""
 
@@ -173,9 +174,28 @@ class PolymarketVenue(Asking):
                 market = {"market": condition_of(scope.instrument)}
                 body = await self._wire.delete("/cancel-market-orders", market)
         except Refusal as refusal:
+            if refusal.status == TOO_MANY:
+                await self._thin_out(scope)
             outcomes.question_refused(refusal)
         gone, kept = outcomes.cancelled_names(body)
         return [*self._cancelled(gone), *self._kept(kept)]
+
+    async def _thin_out(self, scope: CancelScope) -> None:
+        """Cancel by name as many as a request may, where a scope is too large for the venue.
+
+        It takes a token for each order a scope cancels, and more than its bucket holds never pass.
+        Raises Throttled after each part: what is left is asked for again.
+        """
+        listed = (await self.open_orders()).orders
+        names = [one.identity for one in listed if scope.instrument in {None, one.instrument}]
+        if len(names) < TIERS[self._places.pace.tier].cancels_burst:
+            return
+        try:
+            await self._wire.delete("/orders", names[: self.tier.cancels_burst])
+        except Refusal as refusal:
+            outcomes.question_refused(refusal)
+        text = f"{len(names)} orders are more than the venue cancels at once: a part is cancelled"
+        raise Throttled(text, outcomes.THROTTLED_NS)
 
     def _cancelled(self, names: Sequence[Identity]) -> list[VenueEvent]:
         found = [self._memory.known(name) for name in names]

@@ -313,6 +313,34 @@ async def test_more_cancels_than_a_request_takes_go_in_several(
         assert [type(event) for event in events] == [OrderCancelled] * 5
 
 
+async def until_taken(venue: PolymarketVenue, scope: CancelScope) -> None:
+    """Cancel a scope as the gateway does: again as long as the venue is too busy for it."""
+    for _ in range(8):
+        try:
+            await venue.cancel_all(scope)
+        except Throttled as error:
+            await asyncio.sleep(error.retry_after_ns / 1e9)
+        else:
+            return
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_more_orders_than_the_tier_cancels_at_once_are_all_cancelled(
+    served: Served, *, whole: bool
+) -> None:
+    settings = served.venue.settings
+    settings.rate_limits = "off"
+    async with adapter(served) as (venue, instrument):
+        made = [venue.prepare(order(instrument, 1 + n % 9, 100)) for n in range(150)]
+        for start in range(0, len(made), 30):  # our own pace allows so many at once
+            venue._places.pace._level = 10**18
+            await asyncio.gather(*map(venue.send, made[start : start + 30]))
+        assert len((await venue.open_orders()).orders) == 150 > TIERS["Standard"].cancels_burst
+        settings.rate_limits = "enforce"
+        await until_taken(venue, CancelScope(instrument=None if whole else instrument.id))
+        assert (await venue.open_orders()).orders == ()
+
+
 async def test_what_a_first_request_cancelled_stands_where_the_second_fails(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
