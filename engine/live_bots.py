@@ -22,7 +22,7 @@ from engine.loop import Shell
 from engine.strategies.registry import build
 
 EXIT_NS_MAX = 30 * 1_000_000_000
-"""How long EXIT tries before it says what is left."""
+"""How long EXIT tries before it says what is left, and how long a feed may take to list it."""
 
 WISH_NS = 5 * 1_000_000_000
 RETREAT_EVERY_NS = 1_000_000_000
@@ -128,13 +128,12 @@ class Seat:
     def _watch_stop(self, now_ns: int) -> None:
         executor = self.shell.desk.executor
         if self.inventory is not InventoryPolicy.HOLD:
+            if executor.recovering:
+                return  # after a start nothing is listed yet: what is held would not be seen
             held = self._open_holdings()
-            over = not held or (
-                self.inventory is InventoryPolicy.EXIT
-                and self.retreat_ns
-                and now_ns - self.retreat_ns > EXIT_NS_MAX
-            )
-            if not over:
+            late = bool(self.retreat_ns) and now_ns - self.retreat_ns > EXIT_NS_MAX
+            waits = not late and self._unheard()
+            if (held or waits) and not (late and self.inventory is InventoryPolicy.EXIT):
                 self._retreat(held, now_ns)
                 return
             if self.retreat_ns:
@@ -161,6 +160,18 @@ class Seat:
             and not view.closed
             and self.bot.wants(view.instrument)
         ]
+
+    def _unheard(self) -> bool:
+        """Say whether the account holds what this bot trades and no feed has listed so far."""
+        desk = self.shell.desk
+        ledger = desk.executor.ledger
+        return any(
+            held.position
+            and key not in desk.cache.views
+            and (instrument := ledger.state.instruments.get(key)) is not None
+            and self.bot.wants(instrument)
+            for key, held in ledger.held.items()
+        )
 
     def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
         """Wish for a position of zero: passively at the touch, or at the slippage limit."""

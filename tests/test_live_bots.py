@@ -32,6 +32,7 @@ class Executor:
         self.zero: object = None
         self.held: dict[Any, Any] = {}
         self.ledger = self
+        self.state = SimpleNamespace(instruments={})
 
     def proven_zero(self, _bot: BotId) -> object:
         return self.zero
@@ -170,26 +171,35 @@ M1 = InstrumentId("demo:m1")
 SECOND = 1_000_000_000
 
 
-def leaving(
-    position: int, touches: list[int], *, kind: Kind = Kind.BINARY, tick: int = 100
-) -> list[int]:
-    """Return at which limits an EXIT with a cap of 0.05 wishes while the touch goes this way."""
+def view(touch: int, *, kind: Kind = Kind.BINARY, tick: int = 100) -> Any:
+    instrument = Instrument(
+        id=M1, kind=kind, currency="USD", price_decimals=4, size_decimals=6, tick=tick, lot=10_000
+    )
+    return SimpleNamespace(instrument=instrument, closed=False, best_bid=touch, best_ask=touch)
+
+
+def holding(position: int) -> Seat:
+    """A seat at an account that holds something the bot trades, before any feed has spoken."""
     settings = BotSettings(
         name=BOT, strategy="market_maker", account="demo", capital=1.0, instruments=(M1,)
     )
     seat = Seat(settings, Shell())  # type: ignore[arg-type]
+    executor = desk_of(seat).executor
+    executor.held[M1] = SimpleNamespace(position=position)
+    executor.state.instruments[M1] = view(1).instrument
+    return seat
+
+
+def leaving(
+    position: int, touches: list[int], *, kind: Kind = Kind.BINARY, tick: int = 100
+) -> list[int]:
+    """Return at which limits an EXIT with a cap of 0.05 wishes while the touch goes this way."""
+    seat = holding(position)
     desk = desk_of(seat)
-    desk.executor.held[M1] = SimpleNamespace(position=position)
     seat.start(1)
     seat.stop(InventoryPolicy.EXIT, 2)
     for second, touch in enumerate(touches, 1):
-        instrument = Instrument(
-            id=M1, kind=kind, currency="USD", price_decimals=4, size_decimals=6, tick=tick,
-            lot=10_000, size_min=0,
-        )  # fmt: skip
-        desk.views[M1] = SimpleNamespace(
-            instrument=instrument, closed=False, best_bid=touch, best_ask=touch
-        )
+        desk.views[M1] = view(touch, kind=kind, tick=tick)
         seat.watch(second * SECOND)
     return [wish.limit_price for wish in desk.wishes]
 
@@ -213,3 +223,26 @@ def test_exit_never_rounds_its_limit_past_the_slippage() -> None:
 
 def test_exit_of_what_is_worth_more_than_one_keeps_its_limit() -> None:
     assert leaving(1, [60_000 * 10_000], kind=Kind.SPOT) == [60_000 * 10_000 - 500]
+
+
+def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
+    seat = holding(1)
+    desk = desk_of(seat)
+    desk.executor.recovering, desk.executor.zero = True, object()
+    restored(seat, Kept(state=S.STOPPING, inventory=InventoryPolicy.EXIT))
+    seat.watch(1 * SECOND)
+    desk.executor.recovering = False
+    seat.watch(60 * SECOND)  # the account is ready before the feed has listed anything
+    assert seat.bot.state is S.STOPPING
+    desk.views[M1] = view(5_000)
+    seat.watch(62 * SECOND)
+    assert [wish.limit_price for wish in desk.wishes] == [4_500]
+
+
+def test_exit_of_what_nobody_lists_any_more_ends_all_the_same() -> None:
+    seat = holding(1)
+    desk_of(seat).executor.zero = object()
+    restored(seat, Kept(state=S.STOPPING, inventory=InventoryPolicy.WORK_OUT))
+    for second in range(1, 35):
+        seat.watch(second * SECOND)
+    assert seat.bot.state is S.STOPPED
