@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -182,6 +182,14 @@ class PolymarketShell(Shell):
                 self._alert(alert, self._clock.now_ns())
 
 
+def _named(executor: Executor) -> Iterator[Named]:
+    """Give every order the journal knows by its name, and whose it is."""
+    for key, name in executor.names():
+        order = executor.order(key)
+        if order is not None:
+            yield Named(order=key, identity=name, bot=order.bot)
+
+
 class _Live:
     """One account from opening to the end."""
 
@@ -205,7 +213,7 @@ class _Live:
         credentials = await self._awaited()
         venue = await self._open(credentials)
         executor = shell.desk.executor
-        venue.remember([Named(order=key, identity=name) for key, name in executor.names()])
+        venue.remember(list(_named(executor)))
         for instrument in (*executor.ledger.state.instruments.values(), *shell.door.known.values()):
             if instrument.id.startswith(f"{POLYMARKET}:"):
                 venue.know(instrument)

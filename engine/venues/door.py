@@ -25,7 +25,7 @@ from engine.domain.events import (
     PositionsListed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId, OrderType
 
 
@@ -42,6 +42,8 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
     order: OrderId
     identity: Identity
+    bot: BotId = BotId("")
+    """Whose it is; empty = whoever names it does not say."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):

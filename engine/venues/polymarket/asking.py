@@ -40,7 +40,7 @@ class Asking:
     def remember(self, orders: Sequence[Named]) -> None:
         """Know the names the journal has: without them their fills are a stranger's."""
         for named in orders:
-            self._memory.name(named.identity, named.order)
+            self._memory.name(named.identity, named.order, named.bot)
 
     async def open_orders(self) -> OpenOrdersListed:
         """Return every open order of the key's account, all pages, or raise."""

@@ -313,6 +313,22 @@ async def test_more_cancels_than_a_request_takes_go_in_several(
         assert [type(event) for event in events] == [OrderCancelled] * 5
 
 
+async def test_scope_of_a_bot_reaches_its_orders_of_an_earlier_life(served: Served) -> None:
+    async with adapter(served) as (before, instrument):
+        theirs = await rest(before, instrument, bot=BotId("other"))
+        ours = await rest(before, instrument, bot=BotId("maker"))
+    async with adapter(served) as (venue, _):
+        venue.remember(
+            [
+                Named(order=one.order, identity=one.identity, bot=BotId(bot))
+                for one, bot in ((theirs, "other"), (ours, "maker"))
+            ]
+        )
+        (event,) = await venue.cancel_all(CancelScope(bot=BotId("maker")))
+        assert event == OrderCancelled(account=LIVE, order=ours.order)
+        assert [one.order for one in (await venue.open_orders()).orders] == [theirs.order]
+
+
 async def until_taken(venue: PolymarketVenue, scope: CancelScope) -> None:
     """Cancel a scope as the gateway does: again as long as the venue is too busy for it."""
     for _ in range(8):
