@@ -34,6 +34,10 @@ JOBS_MAX = 20_000
 PROJECT_EVERY_S = 0.2
 PATIENCE_S = 10.0
 
+FATAL = (PitbossError, sqlite3.Error, ValueError, TypeError, ArithmeticError)
+"""What a thread tells before it ends, a number that SQLite cannot hold as well: after it nobody
+would hear a command, or the pages would show what was."""
+
 Job = Callable[[sqlite3.Connection], object]
 
 
@@ -127,8 +131,7 @@ class StateKeeper:
                 except StorageError as error:
                     self.failure = error
                     self._closing.wait(RETRY_S)
-        except (PitbossError, sqlite3.Error, ValueError, TypeError, ArithmeticError) as error:
-            # Also a number that SQLite cannot hold: nobody would hear commands after this thread.
+        except FATAL as error:
             self._crash(error)
         finally:
             if connection is not None:
@@ -223,7 +226,7 @@ class Projector:
             self.failure = None
         except StorageError as error:
             self.failure = error
-        except PitbossError as error:
+        except FATAL as error:
             self._crash(error)
 
     def close(self) -> None:

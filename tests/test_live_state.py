@@ -12,7 +12,10 @@ import pytest
 
 from engine.clock import WallClock
 from engine.domain.commands import Kill
-from engine.live_state import StateKeeper
+from engine.domain.events import CashMoved
+from engine.domain.instruments import AccountId
+from engine.journal_writer import JournalWriter
+from engine.live_state import Projector, StateKeeper
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
 from storage.live import EngineBeat, put_engine
@@ -118,3 +121,24 @@ def test_what_the_thread_cannot_survive_is_told_before_it_ends(tmp_path: Path) -
     desk.keeper.write(lambda connection: connection.execute("SELECT ?", (2**63,)))
     until(lambda: desk.crashes)
     assert isinstance(desk.crashes[0], OverflowError)
+
+
+def test_what_the_projection_cannot_survive_is_told(tmp_path: Path) -> None:
+    state, file = tmp_path / "state.db", tmp_path / "journal.db"
+    migrate(state)
+    journal = JournalWriter(file, engine_id=ENGINE)
+    journal.append("demo", CashMoved(account=AccountId("demo"), currency="USD", amount_micro=1), 1)
+    journal.flush()
+    connection = connect_writer(state)
+    connection.execute(
+        "INSERT INTO accounts (engine_id, account, mode, venue, currency) "
+        "VALUES (?, 'demo', 'of another version', 'demo', 'USD')",
+        (ENGINE,),
+    )
+    connection.close()
+    crashes: list[BaseException] = []
+    projector = Projector(journal, journal_path=file, state_path=state, crash=crashes.append)
+    until(lambda: crashes)
+    projector.close()
+    journal.close()
+    assert isinstance(crashes[0], ValueError)
