@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.bots.taped import Batch, TapedDesk
@@ -28,6 +28,7 @@ from engine.loop import Shell
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from storage.latch import Latch
+from storage.live import many
 from storage.projection import register_account, registered
 from storage.users import ENGINE_ID
 
@@ -103,6 +104,34 @@ class Accounts:
         """Learn which accounts have a past, when those of this start are chosen."""
         self._past = frozenset(registered(connection, ENGINE_ID))
 
+    def closed(self, document: SettingsDocument) -> dict[AccountId, Executor]:
+        """Return live accounts with a past that stay closed, each with a fresh executor.
+
+        They do not trade; what the journal knows of them must not be left out of a proof.
+        """
+        return {
+            AccountId(one.name): executor_of(one, self._fence)[0]
+            for one in document.accounts.values()
+            if one.mode is Mode.LIVE and one.name in self._past and self.venues.refusal(one)
+        }
+
+    def left(
+        self, document: SettingsDocument, closed: Mapping[AccountId, Executor]
+    ) -> dict[AccountId, str]:
+        """Return what recovered accounts that stay closed may have left at their venue, in words.
+
+        Nothing is said of one all of whose orders have an end.
+        """
+        return {
+            account: (
+                f"account {account} is closed, and {many(live, 'order')} without an end of an "
+                f"earlier life may rest at its venue: {self.venues.refusal(known)}. Open it, or "
+                "cancel there and remove it under Settings"
+            )
+            for account, executor in closed.items()
+            if (live := executor.open_and_unknown[0]) and (known := document.accounts[account])
+        }
+
     # -- wiring ------------------------------------------------------------------------------------
 
     def wire(
@@ -134,6 +163,7 @@ class Accounts:
         kin.append(gate.exposure)
         share_total(kin)
         self._open[settings.name] = settings.venue
+        house.left.pop(account, None)
         return shell
 
     def begin(self, house: House, funded: set[str]) -> list[Stream]:

@@ -272,7 +272,8 @@ class Proving:
     def vain(self, receipt: Receipt) -> bool:
         """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
         lacking = [one.account for one in receipt.accounts if one.missing]
-        return bool(lacking) and all(self.endings[name].unaskable() for name in lacking)
+        waits = bool(lacking or receipt.missing)
+        return waits and all(self.endings[name].unaskable() for name in lacking)
 
     def receipt(self, now_ns: int, missing: tuple[str, ...] = ()) -> Receipt:
         """Return the receipt as it stands."""

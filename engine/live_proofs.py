@@ -11,6 +11,7 @@ from engine.live_kill import Ending, Proving
 from engine.live_state import StateKeeper
 from engine.loop import Shell
 from storage.live import KILL_PROOF, Receipt, keep_receipt
+from storage.settings import SettingsVersion
 
 NOT_PROVEN_AFTER_NS = 2_000_000_000
 """After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
@@ -50,6 +51,7 @@ class Proofs:
     engine_id: str
     shells: dict[AccountId, Shell]
     state: StateKeeper
+    settings: SettingsVersion
     log: Any
 
     def _nothing_proven(self) -> None:
@@ -57,6 +59,8 @@ class Proofs:
         self._latest: Proving | None = None
         self.receipt: Receipt | None = None
         self._what = KILL_PROOF
+        self.left: dict[AccountId, str] = {}
+        """What accounts that are closed may have left at their venue, in words."""
         self.vain = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
         self._told: list[Told] = []
@@ -111,8 +115,10 @@ class Proofs:
         proving = self.proving
         if proving is None:
             return
-        receipt = proving.receipt(now_ns)
-        missing = tuple(why for account in receipt.accounts for why in account.missing)
+        known = self.settings.document.accounts
+        left = tuple(why for account, why in self.left.items() if account in known)
+        receipt = proving.receipt(now_ns, left)
+        missing = left + tuple(why for account in receipt.accounts for why in account.missing)
         vain = proving.vain(receipt)
         if not receipt.proven and not self._due(missing, now_ns, at_once=vain):
             return

@@ -121,9 +121,11 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         accounts.register(connection, settings.document)
         made = accounts.made(settings.document)
         accounts.know(connection)
-    found = recover(config.journal_path, {key: one[1] for key, one in made.items()})
+    closed = accounts.closed(settings.document)
+    found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | closed)
     house = open_house(config, clock, settings)
     house.accounts = accounts
+    house.left = accounts.left(settings.document, closed)
     told = (one[0] for one in made.values())
     house.put(
         life_began(config.journal_path, told, fence=fence, seq=house.recorder.seq), clock.now_ns()

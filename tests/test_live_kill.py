@@ -159,5 +159,8 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     assert not made.vain(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
     assert made.vain(made.receipt(2))
+    nobody = Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
+    assert not nobody.vain(nobody.receipt(2))
+    assert nobody.vain(nobody.receipt(2, ("account real is closed",)))
     made.endings["demo"].unaskable = str
     assert not made.vain(made.receipt(3)), "its vault is open"

@@ -97,6 +97,11 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
 ) -> None:
     dies_with_quotes_at_the_venue(programs)
     programs.forbid()
+    closed_life, seconds = ended(programs, locked_engine(programs))
+    assert "NOT PROVEN: account real is closed, and " in closed_life.sentence()
+    assert "of an earlier life may rest at its venue" in closed_life.sentence()
+    assert seconds < STOP_S / 2
+
     engine = locked_engine(programs)
     before = programs.rows(TAKEN)[0][0]
     closed = programs.open_vault(PASSPHRASE)
