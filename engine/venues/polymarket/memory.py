@@ -1,7 +1,8 @@
 """What one account's adapter remembers: the markets it may trade, and whose order is whose.
 
 A digest cannot be turned back into our number, so names are kept: of orders prepared here, and of
-those the journal hands over after a start (`remember`). Bounded; the oldest names go first.
+those the journal hands over after a start (`remember`). Bounded; what was spoken of least lately
+goes first.
 """
 
 from __future__ import annotations
@@ -101,8 +102,16 @@ class Memory:
             del self._names[next(iter(self._names))]
 
     def known(self, identity: str) -> Known | None:
-        """Return our order of this name; None = foreign or forgotten."""
-        return self._names.get(Identity(identity.lower()))
+        """Return our order of this name; None = foreign or forgotten.
+
+        Whatever is still spoken of becomes the youngest: an order that rests for hours is listed
+        all the while, and its fill must not be a stranger's.
+        """
+        name = Identity(identity.lower())
+        found = self._names.pop(name, None)
+        if found is not None:
+            self._names[name] = found
+        return found
 
 
 def condition_of(instrument: InstrumentId) -> str:
