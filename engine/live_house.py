@@ -149,6 +149,8 @@ class House(Proofs):
             case InstrumentResolved(instrument=name, payout_yes_micro=payout):
                 self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
                 self.state.write(lambda c: resolve(c, engine_id, name, payout))
+                # Where it was held, its close was too early to forget it.
+                self._closed.append((at_ns + FORGET_AFTER_NS, name))
             case InstrumentClosed(instrument=name):
                 self._closed.append((at_ns + FORGET_AFTER_NS, name))
             case _:
