@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.__main__ import OK, PROBLEM, main
+from engine.__main__ import OK, main
 from engine.domain.books import Level
 from engine.domain.events import (
     BookChanged,
@@ -103,11 +103,7 @@ def test_a_figure_out_of_its_tolerance_is_named() -> None:
     assert off == [calibration_command.LABELS["move_std"]]
 
 
-STILL_OFF = {"mid's change in 1 s, p99 of its size, cents"}
-"""What the demo exchange does not do as recorded yet."""
-
-
-def test_the_demo_exchange_is_near_recorded_markets_but_where_it_says_so(
+def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -116,8 +112,8 @@ def test_the_demo_exchange_is_near_recorded_markets_but_where_it_says_so(
     code = main(["demo", "calibrate", *worlds, "--json"])
     found = json.loads(capsys.readouterr().out)
     off = {line["label"] for line in found["figures"] if not line["near"]}
-    assert off <= STILL_OFF
-    assert code == (PROBLEM if off else OK)
+    assert not off
+    assert code == OK
     maker = found["naive_maker"]
     assert maker["fills"] > 5_000
     # Who rests without a view loses: what real makers report, adverse selection.

@@ -219,13 +219,17 @@ class Calendar:
 
     # -- what the crowd may know -------------------------------------------------------------------
 
-    def chance(self, instrument: InstrumentId, steps_ago: int) -> float | None:
-        """Return the true probability some steps ago, None where the market is over."""
+    def chance(self, instrument: InstrumentId, steps_ago: int, over: int = 1) -> float | None:
+        """Return the true probability some steps ago, None where the market is over.
+
+        `over` > 1 gives the mean of so many steps, that one the newest.
+        """
         item = self.by_name.get(instrument)
         if item is None:
             return None
-        chances = item.chances
-        return chances[max(len(chances) - 1 - steps_ago, 0)]
+        newest = max(len(item.chances) - 1 - steps_ago, 0)
+        seen = item.chances[max(newest + 1 - over, 0) : newest + 1]
+        return sum(seen) / len(seen)
 
     # -- surviving ---------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The crowd's makers: late, in error, and patient.
 
-Each believes the probability as it was some steps ago, give or take its error, and keeps a few
-quotes on each side where that belief puts them.
+Each believes the mean of the probability over a stretch that ended some steps ago, give or take its
+error, and keeps a few quotes on each side where that belief puts them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Makers:
 
     def quote(self, spec: MakerSpec, slot: Slot, index: int, market: Market) -> None:
         """Move a maker's quotes to where it believes they belong: cancels first."""
-        chance = self._calendar.chance(slot.instrument, spec.lag_steps)
+        chance = self._calendar.chance(slot.instrument, spec.lag_steps, spec.mean_steps)
         if chance is None:
             return
         error = 0.8 * slot.errors[index] + 0.6 * spec.noise * self._rng.gauss(0, 1)

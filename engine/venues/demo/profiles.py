@@ -51,6 +51,12 @@ class MakerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Standard deviation of its error about the probability."""
     lag_steps: int
     """How many steps of the world it is behind."""
+    mean_steps: int = 1
+    """Over how many steps, the last one `lag_steps` ago, it averages what it knows.
+
+    More than one lets a jump reach the book over seconds, as recorded books do: over 1 s their
+    mid's variance per second is 55 % of that over 30 s, more than a minute before the close.
+    """
     shares: float
     """Median size of a quote."""
     rungs: tuple[tuple[int, int], ...] = ((0, 0),)
@@ -142,27 +148,30 @@ FULL = Profile(
                 name="demo-maker-tight",
                 half_width=0.0001,
                 noise=0.0002,
-                lag_steps=4,
-                shares=12.5,
+                lag_steps=2,
+                mean_steps=5,
+                shares=9.5,
                 rungs=((0, 0), (1, 1)),
-                size_spread=1.05,
+                size_spread=1.2,
                 deeper=0.45,
             ),
             MakerSpec(
                 name="demo-maker-calm",
                 half_width=0.0007,
                 noise=0.001,
-                lag_steps=5,
+                lag_steps=3,
+                mean_steps=5,
                 shares=55.0,
                 rungs=((0, 0), (2, 1), (4, 2)),
-                size_spread=0.92,
+                size_spread=0.86,
                 deeper=0.45,
             ),
             MakerSpec(
                 name="demo-maker-wide",
                 half_width=0.018,
                 noise=0.004,
-                lag_steps=6,
+                lag_steps=4,
+                mean_steps=5,
                 shares=119.0,
                 rungs=(
                     (0, 1),
@@ -178,8 +187,8 @@ FULL = Profile(
                 deeper=0.23,
             ),
         ),
-        maker_rate=10.5,
-        noise_rate=6.9,
+        maker_rate=11.2,
+        noise_rate=6.75,
         noise_shares=6.3,
         noise_spread=1.0,
         informed_rate=6.0,
@@ -187,16 +196,16 @@ FULL = Profile(
         informed_edge=0.002,
         echo_chance=0.6,
         rush_chance=0.6,
-        echo_s=0.027,
-        swarm_chance=0.009,
-        swarm_echo_chance=0.945,
-        swarm_s=0.007,
+        echo_s=0.030,
+        swarm_chance=0.0115,
+        swarm_echo_chance=0.956,
+        swarm_s=0.0077,
         swarm_part=0.35,
         mood_spread=2.0,
-        mood_floor=0.55,
+        mood_floor=0.575,
         mood_memory_s=3.0,
         impact=0.0004,
-        depth_spread=0.5,
+        depth_spread=0.55,
         ahead_share=0.06,
         event_share=0.05,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from random import Random
+from statistics import fmean
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from engine.venues.demo.agents import Crowd, CrowdState
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import LiveOrder
-from engine.venues.demo.profiles import THIN, CrowdSpec, Profile
+from engine.venues.demo.profiles import THIN, CrowdSpec, MakerSpec, Profile
 from engine.venues.demo.takers import INFORMED, NOISE
 from engine.venues.demo.world import open_world
 from tests.venues.demo.builders import SHARE, START, S, sound
@@ -54,6 +55,25 @@ def test_makers_keep_a_quote_per_rung_and_side_near_the_probability() -> None:
         best_ask = min(order.level for order in resting if not order.bid)
         assert best_bid - 800 < chance * 10_000 < best_ask + 800
     assert made.clearing.trade_count == 0
+
+
+def test_a_maker_that_averages_quotes_around_the_mean_and_not_the_newest() -> None:
+    maker = MakerSpec(name="m", half_width=0.001, noise=0.0, lag_steps=0, shares=50.0, mean_steps=8)
+    made = world(makers=(maker,), noise_rate=0.0, informed_rate=0.0, maker_rate=40.0)
+    calendar = made.actors["calendar"]
+    assert isinstance(calendar, Calendar)
+    from_mean, from_newest = [], []
+    for step in range(1, 200):
+        made.advance(START + step * S // 2 - 1)
+        name = running(made)
+        levels = [order.level for order in quotes(made, AccountId("m"), name)]
+        mean, newest = calendar.chance(name, 0, over=8), calendar.chance(name, 0)
+        assert mean is not None
+        assert newest is not None
+        middle = fmean(levels) / 10_000
+        from_mean.append(abs(middle - mean))
+        from_newest.append(abs(middle - newest))
+    assert fmean(from_mean) < 0.01 < fmean(from_newest)
 
 
 def test_a_world_without_takers_never_trades_and_without_anybody_never_quotes() -> None:

@@ -147,6 +147,19 @@ def test_somebody_slow_sees_the_past() -> None:
     assert calendar.chance(type(name)("demo:none"), 0) is None
 
 
+def test_somebody_who_averages_sees_the_mean_of_the_past() -> None:
+    made, calendar = world()
+    name = calendar.windows[0].instrument
+    seen = []
+    for _ in range(10):
+        made.advance(made.now_ns + S // 2)
+        seen.append(calendar.chance(name, 0))
+    assert calendar.chance(name, 2, over=3) == pytest.approx(fmean(seen[5:8]))
+    assert calendar.chance(name, 2, over=1) == seen[7]
+    fresh = calendar.windows[-1].instrument
+    assert calendar.chance(fresh, 2, over=3) == 0.5  # what it knows, where it knows less
+
+
 def test_steps_must_fit() -> None:
     for changes in ({"step_ns": 300_000_000}, {"event_step_ns": 700_000_000}):
         with pytest.raises(ConfigError):
