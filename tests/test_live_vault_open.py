@@ -16,7 +16,7 @@ from engine.domain.instruments import BotId
 from engine.lab.incident.run import incident
 from engine.live_life import STOP_S
 from storage.commands import CommandState
-from storage.live import STOP_PROOF, Receipt
+from storage.live import KILL_PROOF, STOP_PROOF, Receipt
 from tests.live_polymarket_programs import BOT, LivePrograms
 
 PASSPHRASE = "correct horse battery staple"
@@ -119,3 +119,32 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     assert (programs.live(), programs.open_orders()) == (0, 0)
     assert programs.problems() == []
     lived_again_the_same(programs, time.time_ns() - 5 * 10**9)
+
+
+def test_account_recovered_under_a_kill_is_cancelled_and_proven_with_it(
+    programs: LivePrograms,
+) -> None:
+    dies_with_quotes_at_the_venue(programs)
+    programs.forbid()
+    engine = locked_engine(programs)
+    engine.send_signal(signal.SIGUSR1)
+    programs.until(lambda: programs.receipt(KILL_PROOF), "the KILL has a receipt")
+    killed = programs.receipt(KILL_PROOF)
+    assert killed is not None
+    assert "NOT PROVEN: account real is closed, and " in killed.sentence()
+
+    programs.permit()
+    assert "real is recovered from " in programs.open_vault(PASSPHRASE).answer
+    programs.until(
+        lambda: (found := programs.receipt(KILL_PROOF)) and found.proven, "the KILL is proven"
+    )
+    proven = programs.receipt(KILL_PROOF)
+    assert proven is not None
+    assert [one.account for one in proven.accounts] == ["real"]
+    assert (programs.live(), programs.open_orders()) == (0, 0)
+    programs.until(
+        lambda: programs.rows("SELECT state FROM bots") == [("paused",)], "its bot is paused"
+    )
+    receipt, _ = ended(programs, engine)
+    assert receipt.proven, receipt.sentence()
+    assert programs.problems() == []
