@@ -143,14 +143,19 @@ def rebuild(
         for account, executor in executors.items():
             if record.account not in (account, HOUSE) or record.seq <= after.get(account, 0):
                 continue
-            if type(message) is PlaceOrder:
-                executor.adopt(message.order, record.at_ns)
-                found.orders_adopted += 1
-            elif type(message) is KeepBudget:
-                executor.restore_budget(message.breakers)
-            elif type(message) in _EVENTS:
-                executor.receive(message, record.at_ns)
+            remember(executor, message, record.at_ns)
+            found.orders_adopted += type(message) is PlaceOrder
     return found
+
+
+def remember(executor: Executor, message: Any, at_ns: int) -> None:
+    """Give an executor a journaled record of an earlier life, in the order of the journal."""
+    if type(message) is PlaceOrder:
+        executor.adopt(message.order, at_ns)
+    elif type(message) is KeepBudget:
+        executor.restore_budget(message.breakers)
+    elif type(message) in _EVENTS:
+        executor.receive(message, at_ns)
 
 
 def _restore(
@@ -166,7 +171,7 @@ def _restore(
                 continue
             account = AccountId(name.removeprefix("executor:"))
             if account in executors:
-                executors[account].restore(snapshot.body)
+                executors[account].restore(snapshot.body, snapshot.seq)
                 after[account] = snapshot.seq
                 found.funded.add(account)
         except (BadInput, msgspec.DecodeError) as error:

@@ -82,6 +82,16 @@ class KeepBudget(Effect, frozen=True, kw_only=True):
     """As `engine.risk.breakers` gives and takes it."""
 
 
+class KeepStart(Effect, frozen=True, kw_only=True):
+    """Journal that an account starts over: what has no end is UNKNOWN, everything is asked anew."""
+
+    account: AccountId
+    fence: int
+    """Number of the start; the same one again = after a blindness of the same life."""
+    snapshot: int
+    """Record behind whose snapshot the journal was read; 0 = from its first record."""
+
+
 class Severity(StrEnum):
     """How loudly an alert speaks."""
 
@@ -111,5 +121,6 @@ AnyEffect = (
     | QueryBalances
     | SetTimer
     | KeepBudget
+    | KeepStart
     | RaiseAlert
 )

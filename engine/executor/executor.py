@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.domain.commands import MANUAL, PlaceManual
+from engine.domain.commands import PlaceManual
 from engine.domain.effects import CancelOrders, Effect, SetTimer
 from engine.domain.events import (
     CashMoved,
@@ -80,6 +80,7 @@ class Executor(Readings):
         self._table = OrderTable(account, ledger, exposure, settings)
         self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
         self._started = settings.starts_reconciled
+        self._restored_seq = 0
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
         self._bound: dict[type, Handler] = {}
@@ -169,10 +170,8 @@ class Executor(Readings):
         table = self._table
         if order.account != self.account or order.id in table.orders:
             return
-        post = table.posts.get(order.instrument)
-        if post is not None:
+        if order.instrument in table.posts:
             table.adopt(order, now_ns)
-            post.bot = MANUAL if order.bot == MANUAL else post.bot
         elif order.id > table.known_until:
             table.homeless[order.id] = order  # it waits for its instrument, and the start for it
             table.last_id = max(table.last_id, order.id)
@@ -189,6 +188,7 @@ class Executor(Readings):
 
     def _recover(self, now_ns: int) -> None:
         self._started = True
+        self._outbox.start(self._settings.fence, self._restored_seq)
         self._sight.recovering = True
         for known in self._table.live():
             self._table.happen(known, Happened.NO_ANSWER, now_ns)
@@ -216,16 +216,13 @@ class Executor(Readings):
         """Return everything that must survive: ledger, orders, stops, pauses. Wishes do not."""
         return encode(self._table, self._sight, self._breakers, self._markets, self._reconciler)
 
-    def restore(self, state: bytes) -> None:
-        """Take back what `snapshot` gave, before anything else. Raises BadInput if unreadable."""
+    def restore(self, state: bytes, seq: int = 0) -> None:
+        """Take back what `snapshot` gave behind a record, first of all. Raises BadInput."""
+        markets, reconciler = self._markets, self._reconciler
         decode(
-            state,
-            self._table,
-            self._sight,
-            self._breakers,
-            markets=self._markets,
-            reconciler=self._reconciler,
+            state, self._table, self._sight, self._breakers, markets=markets, reconciler=reconciler
         )
+        self._restored_seq = seq
 
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domain.effects import Effect, RaiseAlert, Severity
+from engine.domain.effects import Effect, KeepStart, RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 
 
@@ -19,6 +19,11 @@ class Outbox:
         """Hand out, once, everything collected so far."""
         effects, self.effects = self.effects, []
         return effects
+
+    def start(self, fence: int, snapshot: int) -> None:
+        """Have the journal keep that a start begins here, and what it knew."""
+        kept = KeepStart(account=self._account, fence=fence, snapshot=snapshot)
+        self.effects.append(kept)
 
     def alert(
         self,

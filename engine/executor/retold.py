@@ -16,6 +16,7 @@ from engine.domain.effects import (
     CancelOrders,
     Effect,
     KeepBudget,
+    KeepStart,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -36,6 +37,8 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     instrument: InstrumentId
     wish: Wish | None
     mark: BookMarked | None
+    echo: bool = False
+    """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
 
 class RetoldExecutor(Executor):
@@ -43,6 +46,11 @@ class RetoldExecutor(Executor):
 
     _owed: tuple[CancelOrders, ...] = ()
     """Cancels that an event asked for by itself: they leave with the turn that follows it."""
+
+    @property
+    def owed(self) -> frozenset[OrderId]:
+        """Return the orders whose cancels the events since the last turn asked for."""
+        return frozenset(number for one in self._owed for number in one.orders)
 
     def fold(self, message: object, at_ns: int) -> None:
         """Take one journaled record; kinds that move nothing are ignored."""
@@ -74,6 +82,8 @@ class RetoldExecutor(Executor):
                 questions.fills_since_ns = message.since_ns
         elif isinstance(message, KeepBudget):
             self.restore_budget(message.breakers)
+        elif isinstance(message, KeepStart):
+            self._recover(at_ns)
         elif isinstance(message, Event):
             asked = self.receive(message, at_ns)
             self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
@@ -103,6 +113,8 @@ class RetoldExecutor(Executor):
                 post.bot = one.wish.bot
                 table.exposure.assign(one.instrument, one.wish.bot)
             table.dirty[one.instrument] = True
+            if one.echo:
+                del table.dirty[one.instrument]
         self._planning.run(now_ns, self._ages_ns_max()[0])
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]

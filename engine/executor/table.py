@@ -145,6 +145,8 @@ class OrderTable(Memory):
         self.ledger.commit(order, order.size, forced=True)
         self._live(known, post)
         post.cleared_for = None
+        post.bot = order.bot  # whose exposure it is, also before that bot wishes here again
+        self.exposure.assign(order.instrument, order.bot)
         # It may have left in the life that made it, and several lives may have spoken of it since.
         self.happen(known, Happened.NO_ANSWER, now_ns)
         return known

@@ -20,6 +20,7 @@ from engine.domain.effects import (
     CancelAll,
     CancelOrders,
     KeepBudget,
+    KeepStart,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -79,6 +80,7 @@ class GatewayCore:
             LatchReleased: self._latch,
             ModeChanged: self._mode,
             KeepBudget: lambda _, __: [],  # it has reached its end: the journal has it
+            KeepStart: lambda _, __: [],  # likewise
         }
 
     def receive(self, message: Message, now_ns: int) -> list[Request]:

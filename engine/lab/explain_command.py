@@ -15,8 +15,9 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import BadInput
-from engine.journal import load
-from engine.lab.retell import Difference, Retelling, Retold, Settings
+from engine.journal import latest_snapshots, load
+from engine.lab.retell import Difference, Retelling, Retold
+from engine.lab.retell_accounts import Settings, ToldAccounts
 from engine.log import iso
 from storage.database import reading
 from storage.decision_history import every_plan
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     found = retold(config, args.account)
     told = json.dumps(msgspec.to_builtins(found)) if args.json else words(found)
     sys.stdout.write(told + "\n")
-    return 1 if found.different else 0
+    return 1 if found.different or found.broken else 0
 
 
 def retold(config: Config, account: str | None = None) -> Retold:
@@ -52,8 +53,10 @@ def retold(config: Config, account: str | None = None) -> Retold:
     settings: Settings = [
         (one.applied_ns, one.document) for one in versions if one.applied_ns is not None
     ]
-    retelling = Retelling(settings, plans, config.decisions_path)
-    return retelling.run(load(config.journal_path))
+    journal = config.journal_path
+    engines = latest_snapshots(journal).by_name
+    accounts = ToldAccounts(settings, lambda after_seq: load(journal, after_seq), engines)
+    return Retelling(accounts, plans, config.decisions_path).run(load(journal))
 
 
 def words(found: Retold) -> str:
@@ -64,6 +67,8 @@ def words(found: Retold) -> str:
     ]
     if found.idle:
         lines.append(f"{found.idle:,} more touched no order: they tell what was left over, and why")
+    if found.by_hand:
+        lines.append(f"{found.by_hand:,} more were placed by hand: nothing planned them")
     if found.untold:
         lines.append(
             f"{found.untold:,} could not be made again: their book or their wish was not kept"
@@ -72,9 +77,17 @@ def words(found: Retold) -> str:
         lines.append(
             f"{found.unreached:,} are not reached: the journal does not hold their orders yet"
         )
+    if found.cut:
+        lines.append(f"{found.cut:,} died with their engine: nothing of them was journaled")
+    if found.starts_unkept:
+        lines.append(
+            f"{found.starts_unkept:,} starts are not in the journal, an older version did not keep "
+            "them: what the engine knew there cannot be told again"
+        )
     lines += [difference(one) for one in found.different]
+    lines += [f"BROKEN: {one}" for one in found.broken]
     if found.beyond:
-        lines.append(f"{found.beyond:,} more come after such a plan and prove nothing")
+        lines.append(f"{found.beyond:,} more come after such a place and prove nothing")
     return "\n".join(lines)
 
 

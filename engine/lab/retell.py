@@ -15,26 +15,20 @@ from pathlib import Path
 import msgspec
 
 from engine.bots.planned import planned
+from engine.domain.commands import MANUAL
 from engine.domain.decisions import Planned
-from engine.domain.effects import CancelOrders, PlaceOrder
+from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
 from engine.domain.instruments import AccountId
 from engine.domain.intents import Basket, Quotes, ResidualReason, Target
-from engine.domain.settings import AccountSettings, SettingsDocument
-from engine.executor.executor import ExecutorSettings
-from engine.executor.ledger import Ledger
-from engine.executor.retold import RetoldExecutor, ToldPlan
+from engine.domain.orders import OrderId
+from engine.executor.retold import ToldPlan
 from engine.journal import Record, decode
-from engine.live_start import HOUSE, currency_of, quote_life_ms
-from engine.risk.breakers import Breakers
-from engine.risk.exposure import ExposureBook, share_total
-from engine.risk.gate import RiskGate
+from engine.lab.retell_accounts import ToldAccounts
+from engine.log import iso
 from storage.decisions import decision_numbered, decisions_around
 
 Kept = tuple[Planned, bytes]
 """A plan, and its bytes as they lie in the log."""
-
-Settings = Sequence[tuple[int, SettingsDocument]]
-"""(applied at, document), oldest first."""
 
 DIFFERENT_MAX = 20
 
@@ -58,88 +52,85 @@ class Retold(msgspec.Struct, kw_only=True):
     same: int = 0
     idle: int = 0
     """Plans that touched no order: no record of the journal says where they belong."""
+    by_hand: int = 0
+    """Orders that a person placed: nothing planned them."""
     untold: int = 0
     """Plans of which an input was not kept: by an older version, or a decision rotated away."""
     beyond: int = 0
     """Plans of accounts in which one came out otherwise before: nothing after it proves a thing."""
     unreached: int = 0
     """Plans whose orders the journal, as far as it goes, does not hold."""
+    cut: int = 0
+    """Plans that died with their engine: nothing of them reached the journal."""
     different: list[Difference] = []
+    broken: list[str] = []
+    """Where the journal's facts cannot be, told again."""
+    starts_unkept: int = 0
+    """Starts that an older version did not journal: what it knew then cannot be told again."""
 
 
 class Retelling:
-    """Folds one journal. `settings` say with which limits each account was judged, and when."""
+    """Folds one journal into `accounts`, and repeats these plans among its records."""
 
-    def __init__(self, settings: Settings, plans: Iterable[Kept], decisions: Path) -> None:
+    def __init__(self, accounts: ToldAccounts, plans: Iterable[Kept], decisions: Path) -> None:
         self.told = Retold()
-        self._settings = settings
+        self._accounts = accounts
         self._decisions = decisions
-        self._due = 0
         self._waiting: dict[tuple[str, int], list[Kept]] = defaultdict(list)
         for one in plans:
-            if not one[0].places and not one[0].cancels:
+            plan = one[0]
+            if not plan.places and not plan.cancels:
                 self.told.idle += 1
-                continue
-            self._waiting[one[0].account, one[0].at_ns].append(one)
-            self.told.plans += 1
-        self._executors: dict[AccountId, RetoldExecutor] = {}
-        self._gates: dict[AccountId, RiskGate] = {}
-        self._lost: set[str] = set()
+            elif plan.places and plan.bot == MANUAL:
+                self.told.by_hand += 1
+            else:
+                self._waiting[plan.account, plan.at_ns].append(one)
+                self.told.plans += 1
         self._encode = msgspec.msgpack.Encoder().encode
 
     def run(self, records: Iterable[Record]) -> Retold:
         """Fold all records and repeat the plans among them."""
+        accounts = self._accounts
         for record in records:
             self.told.records += 1
-            self._apply_settings(record.at_ns)
+            accounts.apply_settings(record.at_ns)
             message = decode(record)
             if isinstance(message, PlaceOrder | CancelOrders):
                 self._turn(record, message)
-            for account, executor in self._executors.items():
-                if record.account in (account, HOUSE):
-                    executor.fold(message, record.at_ns)
+            elif isinstance(message, KeepStart):
+                self._end_of_life(record)
+                accounts.start(record, message)
+            accounts.fold(record, message)
         for (name, _), left in self._waiting.items():
-            if name in self._lost:
+            if name in accounts.lost:
                 self.told.beyond += len(left)
             else:
                 self.told.unreached += len(left)
-        return self.told
+        return self._judged()
 
-    # -- settings ----------------------------------------------------------------------------------
+    def _judged(self) -> Retold:
+        """Excuse what came out otherwise in lives whose start was not kept; the count says so."""
+        told, accounts = self.told, self._accounts
+        found = [one for one in told.different if not accounts.excused(one.account, one.at_ns)]
+        told.beyond += len(told.different) - len(found)
+        told.different = found[:DIFFERENT_MAX]
+        told.broken = [
+            f"{account} at {iso(at_ns)}: {text}"
+            for account, at_ns, text in accounts.broken
+            if not accounts.excused(account, at_ns)
+        ]
+        told.starts_unkept = accounts.starts_unkept
+        return told
 
-    def _apply_settings(self, at_ns: int) -> None:
-        while self._due < len(self._settings) and (
-            self._due == 0 or self._settings[self._due][0] <= at_ns
-        ):
-            document = self._settings[self._due][1]
-            self._due += 1
-            for one in document.accounts.values():
-                self._account(one)
-
-    def _account(self, settings: AccountSettings) -> None:
-        account = AccountId(settings.name)
-        if account in self._gates:
-            self._gates[account].apply(settings.limits)
-            self._executors[account].expire_quotes(quote_life_ms(settings))
-            return
-        currency = currency_of(settings)
-        gate = RiskGate(
-            limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
-        )
-        self._executors[account] = RetoldExecutor(
-            account=account,
-            mode=settings.mode,
-            currency=currency,
-            ledger=Ledger(currency=currency),
-            gate=gate,
-            settings=ExecutorSettings(starts_reconciled=True, gtd_ms=quote_life_ms(settings)),
-        )
-        self._gates[account] = gate
-        share_total(
-            self._gates[name].exposure
-            for name, other in self._executors.items()
-            if (other.mode, other.currency) == (settings.mode, currency)
-        )
+    def _end_of_life(self, record: Record) -> None:
+        """Count what a start leaves behind: its records will not come any more."""
+        over = [w for w in self._waiting if w[0] == record.account and w[1] < record.at_ns]
+        for where in over:
+            left = len(self._waiting.pop(where))
+            if record.account in self._accounts.lost:
+                self.told.beyond += left
+            else:
+                self.told.cut += left
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -147,8 +138,9 @@ class Retelling:
         """Repeat the turn a record belongs to, where plans of it are kept and not yet repeated."""
         where = (record.account, record.at_ns)
         waiting = self._waiting.get(where)
-        executor = self._executors.get(AccountId(record.account))
-        if not waiting or executor is None or record.account in self._lost:
+        account = AccountId(record.account)
+        executor = self._accounts.executors.get(account)
+        if not waiting or executor is None or account in self._accounts.lost:
             return
         turn = _first_turn(waiting)
         if not any(_has(plan, message) for plan, _ in turn):
@@ -157,30 +149,34 @@ class Retelling:
         if not waiting:
             del self._waiting[where]
         turn = sorted(turn, key=lambda one: one[0].places[0].order if one[0].places else 0)
-        inputs = [self._inputs(plan) for plan, _ in turn]
-        if any(one is None for one in inputs):
+        owed = executor.owed
+        inputs = [one for plan, _ in turn if (one := self._inputs(plan, owed)) is not None]
+        if len(inputs) < len(turn):
             self.told.untold += len(turn)
             return
-        effects = executor.plan_again([one for one in inputs if one is not None], record.at_ns)
+        effects = executor.plan_again(inputs, record.at_ns)
         again = {one.instrument: one for one in planned(executor, effects, record.at_ns)}
-        for plan, body in turn:
+        for (plan, body), given in zip(turn, inputs, strict=True):
             made = again.get(plan.instrument)
+            if made is not None and given.echo:
+                # What was left over is of the last plan, and that may have touched no order.
+                made = msgspec.structs.replace(
+                    made, left=plan.left, rules=plan.rules, denied=plan.denied
+                )
             if made is not None and self._encode(made) == body:
                 self.told.same += 1
-                continue
-            self._lost.add(record.account)
-            if len(self.told.different) < DIFFERENT_MAX:
-                self.told.different.append(
-                    Difference(
-                        account=record.account,
-                        instrument=plan.instrument,
-                        at_ns=record.at_ns,
-                        kept=plan,
-                        again=made,
-                    )
-                )
+            else:
+                self._differs(account, plan, made)
 
-    def _inputs(self, plan: Planned) -> ToldPlan | None:
+    def _differs(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
+        self._accounts.lost.add(account)
+        self.told.different.append(
+            Difference(
+                account=account, instrument=plan.instrument, at_ns=plan.at_ns, kept=plan, again=made
+            )
+        )
+
+    def _inputs(self, plan: Planned, owed: frozenset[OrderId]) -> ToldPlan | None:
         """Return what the plan was made of; None = something of it was not kept."""
         if plan.mark is None:
             return None
@@ -191,7 +187,8 @@ class Retelling:
                 return None
         elif any(one.reason is ResidualReason.EXPIRED_INTENT for one in plan.left):
             wish = self._expired(plan)
-        return ToldPlan(instrument=plan.instrument, wish=wish, mark=plan.mark)
+        echo = not plan.places and owed.issuperset(plan.cancels)
+        return ToldPlan(instrument=plan.instrument, wish=wish, mark=plan.mark, echo=echo)
 
     def _wish(self, plan: Planned) -> Quotes | Target | None:
         stored = decision_numbered(

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import Effect
+from engine.domain.effects import Effect, KeepStart
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.journal import Record, decode
@@ -91,6 +91,8 @@ class Effects:
     def kept(self, record: Record) -> Effect:
         """Take a record of an effect; give the effect. Raises Differs."""
         waiting = self._waiting.get(AccountId(record.account))
+        if record.kind != KeepStart.__name__:
+            _pass_unkept(waiting)
         what = f"record {record.seq} of {record.account}"
         if not waiting:
             raise_difference(what, record.at_ns, _told(record), None)
@@ -104,12 +106,19 @@ class Effects:
     def nothing_waits(self, account: AccountId) -> None:
         """Raise Differs where something decided again is not in the journal."""
         waiting = self._waiting.get(account)
+        _pass_unkept(waiting)
         if not waiting:
             return
         effect, at_ns = waiting[0]
         if at_ns < self._end_ns:
             raise_difference(f"an effect of {account}", at_ns, None, effect)
         self.ahead = True
+
+
+def _pass_unkept(waiting: deque[tuple[Effect, int]] | None) -> None:
+    """Pass over a start that an older version did not journal."""
+    while waiting and type(waiting[0][0]) is KeepStart:
+        waiting.popleft()
 
 
 def _told(record: Record) -> Any:

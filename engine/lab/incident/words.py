@@ -58,6 +58,8 @@ def of_record(message: Any, terms: Terms) -> str:
             said = f"alert, {severity}: {text}"
         case fx.KeepBudget():
             said = "keeps the day's loss budget"
+        case fx.KeepStart(fence=fence):
+            said = f"starts over (start {fence}): asks the venue everything anew"
         case fx.QueryOrder(order=number):
             said = f"asks the venue about order {number}"
         case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):

@@ -6,9 +6,12 @@ the disk, the line, the market stream, the heartbeat and the clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.bots.bot import Bot, BotState
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
+from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     CashMoved,
@@ -61,6 +64,7 @@ class Life:
         line: Line,
         *,
         fence: int,
+        decide: Callable[[Decision | Planned], None],
     ) -> None:
         self.account = AccountId(settings.name)
         self.fence = fence
@@ -81,7 +85,7 @@ class Life:
         self.found: Recovered = rebuild(disk.latest(), disk.tail, {self.account: self.executor})
         self.executor.resume()
         self.desk = SimulatedDesk(
-            cache=MarketCache(), executor=self.executor, bots=(), decide=lambda _: None
+            cache=MarketCache(), executor=self.executor, bots=(), decide=decide
         )
         self.core = GatewayCore(
             account=self.account, settings=GatewaySettings(), latched=self.executor.latched

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.bots.bot import Bot, BotState
+from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, InstrumentId
@@ -63,6 +64,8 @@ class Station:
         self.life: Life | None = None
         self.ghost: Life | None = None
         """An engine that hangs, or that came back after its successor had started."""
+        self.decide: Callable[[Decision | Planned], None] = lambda _: None
+        """Hears every decision and plan of its engines."""
         self.latch_file = False
         self.makers = makers
         self.starts = 0
@@ -80,15 +83,13 @@ class Station:
         self.seen.born()
         journal = Journal(self.disk, fence, heard=self._heard, digest=self._digest)
         line = Line(
-            self.side,
-            journal,
-            faults=self.faults,
-            random=self.random,
-            later=self.later,
-            leaves=self._leaves,
-        )
+            self.side, journal, faults=self.faults, random=self.random,
+            later=self.later, leaves=self._leaves,
+        )  # fmt: skip
         try:
-            life = self.life = Life(self.settings, self.disk, journal, line, fence=fence)
+            life = self.life = Life(
+                self.settings, self.disk, journal, line, fence=fence, decide=self.decide
+            )
         except PitbossError as error:
             self.speak("start", f"{type(error).__name__}: {error}")
             return

@@ -7,6 +7,7 @@ from engine.domain.effects import (
     CancelAll,
     CancelOrders,
     KeepBudget,
+    KeepStart,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -63,10 +64,11 @@ class Requests:
         | QueryBalances
         | SetTimer
         | KeepBudget
+        | KeepStart
         | RaiseAlert,
     ) -> list[VenueEvent]:
         floor = self._floor
-        if isinstance(effect, SetTimer | KeepBudget | RaiseAlert):
+        if isinstance(effect, SetTimer | KeepBudget | KeepStart | RaiseAlert):
             raise BrokenInvariant(f"{type(effect).__name__} is not a request to a venue")
         self._check(effect.account)
         match effect:
