@@ -93,14 +93,20 @@ def show_positions(mode: Mode) -> None:
             icon=":material/power_off:",
         )
     rows = held(mode, now)
-    show_settlement(mode, rows, now)
     if not rows:
         panels.empty(
             f"Nothing is held in {mode.upper()}.",
             "A position appears with the first fill of a bot. Bots are started under Bots.",
         )
         panels.links(panels.link("Bots", "bots"), panels.anchor("All fills", behind.fills(mode)))
-        return
+    else:
+        show_held(rows, mode, now)
+    # Below: what is held is looked at each time, how it settles now and then.
+    show_settlement(mode, rows, now)
+
+
+def show_held(rows: list[Row], mode: Mode, now: int) -> None:
+    """Draw the sums, the table, and the fills behind the selected position."""
     figures(rows, mode)
     told = max(0, now - max(row["updated_ns"] for row in rows))
     panels.note(

@@ -56,6 +56,10 @@ def show_list(runs: list[dict[str, object]]) -> None:
             "and is stored here when it ends. PATH is a file or a folder of raw frames:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
+        panels.links(
+            panels.link("Record what the market says now", "recordings"),
+            panels.link("Have the worker replay a recording: Jobs", "jobs", kind="replay"),
+        )
         return
     wanted = st.text_input(
         "Filter", placeholder="strategy, recording or digest, then Enter", key="runs_filter"

@@ -36,10 +36,13 @@ def show() -> None:
     st.subheader("Accounts")
     drafts.standing()
     base = drafts.newest()
-    reported = {account.account for account in ask(snapshot).accounts}
+    reported = {account.account: account.currency for account in ask(snapshot).accounts}
     rows = [
         {
             **account.model_dump(mode="json"),
+            "mode": account.mode.upper(),
+            # What an account's money is, its venue says; the settings' word holds until then.
+            "currency": reported.get(name, account.currency),
             "known": "registered" if name in reported else "not reported yet",
         }
         for name, account in base.document.accounts.items()

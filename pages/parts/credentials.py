@@ -43,9 +43,8 @@ def show() -> None:
         panels.empty(
             "There is no vault yet.",
             "Keys of live accounts are kept in one, encrypted. Make it on the machine itself, "
-            "where its passphrase is typed: `python -m engine credentials set ACCOUNT --wallet "
-            "0x…`. "
-            "Demo and paper accounts need no key.",
+            "where its passphrase is typed. Demo and paper accounts need no key.",
+            ".venv/bin/python -m engine credentials set ACCOUNT --wallet 0x…",
         )
         return
     _held(vault)

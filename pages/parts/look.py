@@ -40,7 +40,7 @@ padding:.45rem 0 .4rem}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
 .stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
-.pb-tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.6rem,1fr));gap:.6rem}
+.pb-tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr));gap:.6rem}
 .pb-tile{min-width:0;display:flex;flex-direction:column;gap:.15rem;padding:.55rem .7rem;
 border:1px solid var(--pb-line);border-radius:6px;background:var(--pb-panel);
 color:inherit!important;text-decoration:none!important}

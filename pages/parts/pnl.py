@@ -18,7 +18,7 @@ from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.names import market
 from pages.parts.tiles import Tile
-from pages.parts.words import NOTHING, SECOND_NS, micro, money, percent
+from pages.parts.words import NOTHING, SECOND_NS, in_column, micro, money, percent
 from storage import money_views
 from storage.dashboard_views import AccountSeen, snapshot
 from storage.views import Row
@@ -135,7 +135,11 @@ def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
         figure(row[key], behind.fills(mode, since_ns=since_ns, **only)) for key, since_ns in since
     ]
     cells += [figure(row["realised"], fills), figure(row["unrealised"], held)]
-    sums = ((money(row["fees"]), fills), (money(row["cost"]), held), (f"{row['markets']:,}", held))
+    sums = (
+        (in_column(row["fees"]), fills),
+        (in_column(row["cost"]), held),
+        (f"{row['markets']:,}", held),
+    )
     cells += [f'<td class="pb-num">{panels.anchor(text, to)}</td>' for text, to in sums]
     where = f"{escape(row['account'])}, {escape(row['currency'])}"
     return f"<tr><th>{bot}<br><small>{where}</small></th>{''.join(cells)}</tr>"
@@ -144,7 +148,7 @@ def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
 def figure(value: Decimal | None, where: str) -> str:
     """Return a gain as a cell: signed, coloured, and a link to what it is made of."""
     tone = "" if not value else " pb-gain" if value > 0 else " pb-loss"
-    return f'<td class="pb-num{tone}">{panels.anchor(money(value, signed=True), where)}</td>'
+    return f'<td class="pb-num{tone}">{panels.anchor(in_column(value, signed=True), where)}</td>'
 
 
 def allocation(account: AccountSeen) -> str:

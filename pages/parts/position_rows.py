@@ -8,7 +8,7 @@ from html import escape
 from engine.domain.instruments import Mode
 from pages.parts import behind, names, panels
 from pages.parts.pnl import figure
-from pages.parts.words import NOTHING, money
+from pages.parts.words import NOTHING, in_column
 from storage.views import Row
 
 LABELS = ("PnL", "YES", "NO", "Of it pending", "Cost", "Value", "Mark")
@@ -37,8 +37,8 @@ def _line(row: Row, mode: Mode) -> str:
     )
     cells = [
         *(names.size(value) for value in (yes, no, pending)),
-        money(row["cost"]),
-        money(row["value"]),
+        in_column(row["cost"]),
+        in_column(row["value"]),
         names.price(row["mark"], in_cents=names.cents(row)),
     ]
     shown = "".join(

@@ -19,15 +19,18 @@ HEARD_MAX = 8
 """Of so many tables before this one it is known what the browser said of them."""
 
 _FORMATS = {
-    "money": "%.2f",
-    "fee": "%.4f",
-    "gain": "%+.2f",
+    "money": "%,.2f",
+    "fee": "%,.4f",
+    "gain": "%+,.2f",
     "count": "localized",
-    "rate": "%.0f",
-    "size": "%.2f",
-    "price": "%.4f",
+    "rate": "%,.0f",
+    "size": "%,.2f",
+    "price": "%,.4f",
     "cents": "%.1f¢",
+    "fine_cents": "%.2f¢",
 }
+CENTS = ("cents", "fine_cents")
+TENTH_OF_A_CENT = Decimal("0.001")
 MONEY = ("money", "fee", "gain")
 _WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
 GREEN = ("#1a7f37", "#3fb950")
@@ -124,7 +127,7 @@ def _drawn_anew(key: str) -> None:
 def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     in_cents = bool(rows) and all(names.cents(row) for row in rows)
     columns = {
-        name: (label, "cents" if kind == "price" and in_cents else kind)
+        name: (label, _cents(rows, name) if kind == "price" and in_cents else kind)
         for name, (label, kind) in columns.items()
     }
     frame = pd.DataFrame(
@@ -148,11 +151,17 @@ def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[
     }
 
 
+def _cents(rows: Sequence[Row], name: str) -> str:
+    """Return the kind that shows each price of a column whole: ticks go down to 0.01 cents."""
+    prices = (row[name] for row in rows if row[name] is not None)
+    return CENTS[any(Decimal(str(price)) % TENTH_OF_A_CENT for price in prices)]
+
+
 def _plain(value: Any, kind: str) -> Any:
     """Return what a data frame holds: an amount becomes a float only here, on the screen."""
     if kind == "market" and value is not None:
         return names.market(value)
-    if kind == "cents" and value is not None:
+    if kind in CENTS and value is not None:
         return float(value) * 100
     return float(value) if isinstance(value, Decimal) else value
 

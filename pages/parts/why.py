@@ -31,7 +31,7 @@ MARKS = {
 def number_of(decision: int) -> str:
     """Return a decision's number as a person reads it: start of the engine, then its count."""
     start, count = decision >> 32, decision & 0xFFFFFFFF
-    return f"{start}.{count:,}" if start else f"{count:,}"
+    return f"{start}.{count}" if start else f"{count:,}"  # "1.55,980" reads as no number
 
 
 def blocks(parts: Iterable[tuple[str, str]]) -> str:

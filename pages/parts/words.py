@@ -10,6 +10,7 @@ from engine.domain.money import MICRO
 
 SECOND_NS = 1_000_000_000
 NOTHING = "\N{EN DASH}"
+HALF_A_CENT = Decimal("0.005")
 
 
 def money(value: Decimal | None, currency: str = "", *, signed: bool = False) -> str:
@@ -19,6 +20,18 @@ def money(value: Decimal | None, currency: str = "", *, signed: bool = False) ->
     decimals = 2 if abs(value) >= 1 or value == 0 else 4
     text = f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
     return f"{text} {currency}".strip()
+
+
+def in_column(value: Decimal | None, *, signed: bool = False) -> str:
+    """Return an amount as one of a column: two decimals always, so that points stand in line.
+
+    What is not zero but would round to it keeps its four decimals: a zero it must not seem.
+    """
+    if value is not None and 0 < abs(value) < HALF_A_CENT:
+        return money(value, signed=signed)
+    if value is None:
+        return NOTHING
+    return f"{value:{'+' if signed else ''},.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def micro(value: int | None, currency: str = "", *, signed: bool = False) -> str:

@@ -13,6 +13,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason, Identity, OrderId
 from pages.parts.life import table, told
+from pages.parts.why import number_of
 from storage.order_life import Moment
 
 ACCOUNT, ORDER = AccountId("demo"), OrderId(7)
@@ -106,3 +107,8 @@ def test_times_have_their_exact_utc_and_the_time_since_the_record_before() -> No
     assert "2001-09-09T01:46:40.002500000Z · record 2" in text
     assert "+2.5 ms" in text
     assert "+3.0 s" in text
+
+
+def test_a_decision_is_counted_from_its_engine_start_with_one_separator() -> None:
+    assert number_of((3 << 32) + 55_980) == "3.55980"
+    assert number_of(55_980) == "55,980"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Dataframe
 
 from engine.config import Config
 from engine.decision_log import DecisionLog
@@ -152,6 +153,19 @@ def test_positions_show_legs_cost_mark_and_what_they_made(desk: Config, opened: 
     assert (row["mark"], row["cost"], row["pnl"]) == (45.0, 4.0, 2.0)
 
 
+def test_what_is_held_stands_above_how_it_settles(desk: Config, opened: Opened) -> None:
+    del desk
+    page = opened("positions")
+    drawn = list(page.main)
+    table = next(at for at, node in enumerate(drawn) if isinstance(node, Dataframe))
+    ladder = next(
+        at
+        for at, node in enumerate(drawn)
+        if "Settlement of demo" in str(getattr(node, "proto", ""))
+    )
+    assert table < ladder
+
+
 def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) -> None:
     del desk
     page = opened("positions", state={"chosen:positions": ("demo", M1)})
@@ -159,6 +173,32 @@ def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) ->
     assert links(page)["These fills with their sums"] == (
         "/orders?show=fills&mode=demo&account=demo&instrument=demo%3Acomet-1"
     )
+
+
+def test_an_accounts_money_is_named_as_its_venue_names_it(config: Config, opened: Opened) -> None:
+    with writing(config.state_path) as connection:
+        accounts = {
+            name: {"name": name, "venue": "demo", "mode": "paper"} for name in ("known", "new")
+        }
+        save(
+            connection,
+            engine_id="pitboss",
+            who="ann",
+            diff={"accounts": accounts},
+            base_version=latest(connection, "pitboss").version,
+            now_ns=5,
+        )
+        register_account(
+            connection,
+            engine_id="pitboss",
+            account="known",
+            mode=Mode.PAPER,
+            venue="demo",
+            currency="pUSD",
+        )
+    shown = opened("settings").dataframe[0].value.set_index("name")
+    assert shown["currency"].to_dict() == {"known": "pUSD", "new": "USD"}
+    assert set(shown["mode"]) == {"PAPER"}
 
 
 def test_positions_without_an_account_and_without_any_say_what_to_do(
@@ -192,7 +232,7 @@ def test_overview_has_pnl_by_period_and_bot_and_the_money_at_risk(
     assert "&since_ns=" in behind(page)["PnL today"]
     of_maker = "/orders?show=fills&mode=demo&account=demo&bot=maker"
     assert links(page)["+2.00"] == of_maker
-    assert links(page)["+0.7000"] == of_maker
+    assert links(page)["+0.70"] == of_maker
     shown = texts(page)
     assert "Money at risk, worst case" in shown
     assert links(page)["6.00 pUSD"] == "/positions"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.domain.instruments import Kind
 from pages.parts import tables
 
 
@@ -68,3 +71,38 @@ def test_a_click_counts_once_and_not_after_its_table_was_closed(
     tables.unchoose("t")
     assert click("new", 0) is None, "the table was closed in the meantime"
     assert click("newest", 0, turn=1) == "a"
+
+
+def pricing() -> None:
+    """Draw prices and amounts the session names."""
+    import streamlit as st
+
+    from pages.parts import tables as drawn
+
+    drawn.table(
+        st.session_state["rows"],
+        {"price": ("Price", "price"), "cash": ("Cash", "money"), "pnl": ("PnL", "gain")},
+        key="t",
+    )
+
+
+@pytest.mark.parametrize(
+    ("prices", "shown"),
+    [
+        (("0.62", "0.085"), "%.1f\N{CENT SIGN}"),
+        (("0.62", "0.9625"), "%.2f\N{CENT SIGN}"),
+        (("0.001", None), "%.1f\N{CENT SIGN}"),
+    ],
+)
+def test_a_price_on_a_fine_tick_is_not_rounded(prices: tuple[str | None, ...], shown: str) -> None:
+    page = AppTest.from_function(pricing)
+    page.session_state["rows"] = [
+        {"kind": Kind.BINARY, "price": price and Decimal(price), "cash": 10_000.0, "pnl": -1_234.5}
+        for price in prices
+    ]
+    page.run()
+    assert not page.exception
+    drawn = json.loads(page.dataframe[0].proto.columns)
+    assert drawn["price"]["type_config"]["format"] == shown
+    assert drawn["cash"]["type_config"]["format"] == "%,.2f"
+    assert drawn["pnl"]["type_config"]["format"] == "%+,.2f"

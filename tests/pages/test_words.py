@@ -21,6 +21,21 @@ def test_money_has_currency_and_sign(value: Decimal | None, signed: bool, text: 
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1234.5", "+1,234.50"),
+        ("0.725", "+0.72"),
+        ("-0.045", "\N{MINUS SIGN}0.04"),
+        ("0.0049", "+0.0049"),
+        ("0", "+0.00"),
+    ],
+)
+def test_amounts_of_one_column_have_two_decimals_and_none_seems_zero(value: str, text: str) -> None:
+    assert words.in_column(Decimal(value), signed=True) == text
+    assert words.in_column(None) == words.NOTHING
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.44, "0.4 s"), (61, "61 s"), (600, "10 min"), (9_000, "2 h"), (200_000, "2 d")],
 )
