@@ -6,12 +6,12 @@ import streamlit as st
 
 _DARK = (
     "--pb-panel:#121922;--pb-line:#1f2a37;--pb-dim:#93a1b1;--pb-ok:#3fb950;--pb-warn:#e3b341;"
-    "--pb-bad:#ff7b72;--pb-accent:#2dd4bf;--pb-ground:#0b0f14;"
+    "--pb-bad:#ff7b72;--pb-accent:#2dd4bf;--pb-ground:#0b0f14;--pb-on-accent:#0b0f14;"
     "--pb-ok-soft:rgba(63,185,80,.2);--pb-bad-soft:rgba(255,123,114,.2);"
 )
 _LIGHT = (
     "--pb-panel:#ffffff;--pb-line:#d5dde6;--pb-dim:#51606f;--pb-ok:#1a7f37;--pb-warn:#8a5a00;"
-    "--pb-bad:#b42318;--pb-accent:#0f766e;--pb-ground:#f6f8fa;"
+    "--pb-bad:#b42318;--pb-accent:#0f766e;--pb-ground:#f6f8fa;--pb-on-accent:#ffffff;"
     "--pb-ok-soft:rgba(26,127,55,.16);--pb-bad-soft:rgba(180,35,24,.14);"
 )
 
@@ -60,6 +60,7 @@ text-underline-offset:.2em}
 background:var(--pb-panel)}
 .pb-empty b{display:block;margin-bottom:.25rem}.pb-empty p{margin:.15rem 0;color:var(--pb-dim)}
 .pb-empty code{white-space:pre-wrap;word-break:break-word}
+:where(.stButton,.stFormSubmitButton) button[kind^="primary"]{color:var(--pb-on-accent)}
 .st-key-killbutton button,.st-key-killconfirm button,.st-key-asked_kill button{
 background:#b42318;border-color:#b42318;
 color:#fff;font-weight:700}
