@@ -57,6 +57,10 @@ class OrderType(StrEnum):
     FOK = "fok"
 
 
+AT_ONCE = frozenset({OrderType.FAK, OrderType.FOK})
+"""What matches when it arrives or not at all: it never rests."""
+
+
 class RejectReason(StrEnum):
     """Why a venue refused an order, in our words."""
 

@@ -68,6 +68,10 @@ class FillBook(msgspec.Struct, kw_only=True):
             fills.append(fill)
         return state
 
+    def moved_micro(self, order: OrderId) -> int:
+        """Return the cash that an order's unsettled fills moved, without fees."""
+        return sum(one.cash_micro for one in self.unsettled.values() if one.order == order)
+
     def tell(self, fill: FillId, told: FillState) -> tuple[FillState, FillState] | None:
         """Move a known fill; return (before, after), or None where it is not known yet."""
         before = self.states.get(fill)

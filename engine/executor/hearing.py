@@ -28,7 +28,8 @@ from engine.domain.events import (
     OrderUnanswered,
 )
 from engine.domain.fills import FillId, FillState
-from engine.domain.orders import CancelReason, OrderId, OrderState, RejectReason
+from engine.domain.instruments import Side
+from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
 from engine.executor.asking import Question
 from engine.executor.fill_machine import FillContradiction
 from engine.executor.order_machine import Happened
@@ -246,13 +247,24 @@ class Hearing:
                 bot=order.bot,
             )
         if over > 0:
-            self._outbox.alert(
-                Severity.CRITICAL,
-                "overfilled",
-                f"order {order.id} was filled by {over} more than could be filled; all is booked",
-                instrument=order.instrument,
-                bot=order.bot,
-            )
+            self._surplus(order, over)
+
+    def _surplus(self, order: Order, over: int) -> None:
+        """Tell of more than asked: at its own limit a mistake, below it what a budget bought.
+
+        Polymarket takes a BUY that matches at once as a budget and spends all of it.
+        """
+        state = self._table.ledger.state
+        budget_micro = state.instruments[order.instrument].cost_micro(order.price, order.size)
+        bought = order.side is Side.BUY and order.type in AT_ONCE
+        fair = bought and state.fills.moved_micro(order.id) <= budget_micro
+        self._outbox.alert(
+            Severity.INFO if fair else Severity.CRITICAL,
+            "price_improved" if fair else "overfilled",
+            f"order {order.id} was filled by {over} more than was asked; all is booked",
+            instrument=order.instrument,
+            bot=order.bot,
+        )
 
     def _advance(self, fill: FillId, state: FillState, now_ns: int) -> None:
         table = self._table

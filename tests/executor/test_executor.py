@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    PlaceOrder,
+    RaiseAlert,
+    SetTimer,
+    Severity,
+)
 from engine.domain.events import (
     BookDistrusted,
     CancelRefused,
@@ -290,6 +297,24 @@ def test_missing_funds_have_the_balance_asked(rig: Any) -> None:
     rig.send(1)
     told = rig.tell(rig.event(OrderRejected, 1, reason=RejectReason.NO_FUNDS))
     assert "QueryBalances" in kinds(told)
+
+
+def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any) -> None:
+    target = Target(
+        bot=rig.build.bot,
+        instrument=M1,
+        position=100 * SHARE,
+        limit_price=5_200,
+        urgency=Urgency.CROSS,
+        valid_until_ns=rig.now + 10**12,
+    )
+    rig.tell(rig.mark(), target)
+    rig.send(1)
+    told = rig.tell(rig.fill(1, 90, price=4_000), rig.fill(1, 40, price=4_000))
+    assert [one.severity for one in told if one.kind == "price_improved"] == [Severity.INFO]
+    assert rig.executor.ledger.holding(M1).yes_pending == 130 * SHARE
+    told = rig.tell(rig.fill(1, 1, price=4_000))
+    assert [one.severity for one in told if one.kind == "overfilled"] == [Severity.CRITICAL]
 
 
 def test_the_killed_rest_of_a_taking_order_pauses_briefly(rig: Any) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from engine.domain.instruments import Instrument, Kind, Leg, Side
-from engine.domain.orders import Order, OrderType, RejectReason
+from engine.domain.orders import AT_ONCE, Order, RejectReason
 from engine.venues.paper.account import Purse
 
-_AT_ONCE = frozenset({OrderType.FAK, OrderType.FOK})
 _BASE, _BINARY = Leg.BASE, Kind.BINARY
 
 Refusal = tuple[RejectReason, str]
@@ -52,7 +51,7 @@ def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
     size, price, tick = order.size, order.price, instrument.tick
     if binary is (order.leg is _BASE) or size <= 0 or price <= 0:
         return RejectReason.OTHER
-    if order.post_only and order.type in _AT_ONCE:
+    if order.post_only and order.type in AT_ONCE:
         return RejectReason.OTHER
     if price % tick or (binary and not tick <= price <= instrument.one - tick):
         return RejectReason.OFF_TICK

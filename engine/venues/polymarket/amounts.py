@@ -6,10 +6,9 @@ Rules: reference of the trading API, §1.5. Pure.
 from __future__ import annotations
 
 from engine.domain.instruments import Instrument, Side
-from engine.domain.orders import Order, OrderType
+from engine.domain.orders import AT_ONCE, Order
 from engine.errors import BadInput
 
-AT_ONCE = frozenset({OrderType.FAK, OrderType.FOK})
 CENT = 10_000
 """0.01 pUSD or share in millionths: the finest budget and the finest size."""
 SHARE_STEP = 100

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from polymarket._internal.actions.orders.limit import _compute_limit_order_amounts
 
 from engine.domain.instruments import Side
-from engine.domain.orders import Order, OrderType
+from engine.domain.orders import AT_ONCE, Order, OrderType
 from engine.errors import BadInput
-from engine.venues.polymarket.amounts import AT_ONCE, amounts
+from engine.venues.polymarket.amounts import amounts
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.venues.polymarket.adapter import order
 
