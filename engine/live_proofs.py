@@ -13,8 +13,11 @@ from engine.loop import Shell
 from storage.live import KILL_PROOF, Receipt, keep_receipt
 from storage.settings import SettingsVersion
 
-NOT_PROVEN_AFTER_NS = 2_000_000_000
-"""After this a receipt says NOT PROVEN with what is missing, and again when that changes."""
+NOT_PROVEN_AFTER_NS = 3_000_000_000
+"""After this a receipt says NOT PROVEN with what is missing, and again when that changes.
+
+A proof that nothing hinders takes two seconds: it has to outlive what may be under way.
+"""
 
 SAID_AGAIN_MAX_NS = 300_000_000_000
 """What stays missing is said again after twice the wait before, up to this: it is still tried."""

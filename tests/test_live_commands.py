@@ -206,4 +206,7 @@ def stopped(programs: Programs) -> bool:
 
 
 def receipts(programs: Programs) -> int:
-    return int(str(programs.rows(f"SELECT count(*) FROM audit WHERE what = '{SCOPE_PROOF}'")[0][0]))
+    """Count the scopes' receipts that are PROVEN; one may say first what it lacks."""
+    proven = "json_extract(detail, '$.proven')"
+    sql = f"SELECT count(*) FROM audit WHERE what = '{SCOPE_PROOF}' AND {proven}"
+    return int(str(programs.rows(sql)[0][0]))
