@@ -23,6 +23,10 @@ HISTORY_SPACING_NS = 20_000_000
 PAIR_AGE_NS_MAX = 5_000_000_000
 """A reference price that is older than this at the oracle's moment is not compared."""
 
+GAP_S_MIN = 60.0
+"""A silence of a half-life, but at least this long, ends what was learned: what comes next is the
+basis of another time, and its first pairs would stand alone against a count of old ones."""
+
 
 class BasisTracker(msgspec.Struct):
     """Mean and standard deviation of oracle − reference, halving every `half_life_s`."""
@@ -64,6 +68,9 @@ class BasisTracker(msgspec.Struct):
             return
         if self.pairs and stamp_ns <= self.at_ns:
             return
+        if not self.pairs_at(stamp_ns):
+            self.mean = self.variance = self.weight = 0.0
+            self.pairs = 0
         decay = exp(-LN2 * (stamp_ns - self.at_ns) * 1e-9 / self.half_life_s) if self.pairs else 0.0
         self.weight = self.weight * decay + 1.0
         share = 1.0 / self.weight
@@ -73,6 +80,11 @@ class BasisTracker(msgspec.Struct):
         self.variance = (1.0 - share) * (self.variance + share * distance * distance)
         self.pairs += 1
         self.at_ns = stamp_ns
+
+    def pairs_at(self, now_ns: int) -> int:
+        """Return how many pairs stand behind the basis at a time; 0 after a silence."""
+        gap_ns = max(self.half_life_s, GAP_S_MIN) * 1e9
+        return self.pairs if now_ns - self.at_ns <= gap_ns else 0
 
     @property
     def sigma(self) -> float | None:

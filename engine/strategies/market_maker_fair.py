@@ -117,7 +117,8 @@ def _fresh(
     if view is None or view.price_e8 <= 0:
         gates.append(Gate(f"{name}_known", False, 0.0, 1.0))
         return False
-    age_ms = (now_ns - view.at_ns) / 1e6
+    # What waited on its way is no news: a backlog, or a socket read late, comes with old stamps.
+    age_ms = (now_ns - min(view.at_ns, _made_ns(view, now_ns))) / 1e6
     gates.append(Gate(f"{name}_age_ms", age_ms <= age_ms_max, age_ms, float(age_ms_max)))
     return age_ms <= age_ms_max
 
@@ -157,8 +158,9 @@ def _led(
     fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
     if not fresh or reference is None:
         return None
-    paired = basis.pairs >= p.basis_pairs_min
-    gates.append(Gate("basis_ready", paired, float(basis.pairs), float(p.basis_pairs_min)))
+    pairs = basis.pairs_at(now_ns)
+    paired = pairs >= p.basis_pairs_min
+    gates.append(Gate("basis_ready", paired, float(pairs), float(p.basis_pairs_min)))
     if not paired:
         return None
     price = reference.price_e8 / 1e8

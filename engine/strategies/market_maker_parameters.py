@@ -92,10 +92,10 @@ class GateParameters(Parameters):
         int, _between(1, 3_600_000, "ms: oldest proof of the book to quote on")
     ] = 5_000
     oracle_age_ms_max: Annotated[
-        int, _between(1, 3_600_000, "ms: since the last oracle price arrived")
+        int, _between(1, 3_600_000, "ms: of the last oracle price, by stamp and arrival")
     ] = 10_000
     reference_age_ms_max: Annotated[
-        int, _between(1, 3_600_000, "ms: since the last reference price arrived")
+        int, _between(1, 3_600_000, "ms: of the last reference price, by stamp and arrival")
     ] = 3_000
     start_after_open_s: Annotated[
         float, _between(-86_400, 86_400, "s: after the window opens; negative = before it")

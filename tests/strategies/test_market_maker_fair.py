@@ -1,0 +1,78 @@
+"""What the reference path believes after silence: old stamps, a broken basis, another oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.domain.events import BookReplaced
+
+S = 1_000_000_000
+ORACLE, FAST = "chainlink:btc/usd", "binance:btcusdt"
+BASIS = 50.0
+
+
+def led(make_stage: Any, **parameters: Any) -> Any:
+    """Return a stage led by a faster reference, with a proven strike and an empty book."""
+    stage = make_stage(
+        **{
+            "fair": "reference", "twap_window_s": 0, "price_min": 0, "price_max": 1,
+            "stop_before_close_s": 0, "data_age_ms_max": 3_600_000, "event_jump_bps": 0,
+            "basis_pairs_min": 10, "basis_lag_ms": 0, **parameters,
+        }
+    )  # fmt: skip
+    stage.hear(BookReplaced(instrument=stage.instrument.id, bids=(), asks=()), 0)
+    stage.strike(60_050.0, 0)
+    return stage
+
+
+def told(stage: Any, start_s: int, count: int, *, basis: float = BASIS, late_s: int = 0) -> int:
+    """Tell both prices once a second, stamped `late_s` ago; return the last one's time."""
+    for second in range(start_s, start_s + count):
+        now_ns, stamp_ns = second * S, (second - late_s) * S
+        stage.price(FAST, 60_000.0 + second % 2, now_ns, stamp_ns)
+        stage.price(ORACLE, 60_000.0 + second % 2 + basis, now_ns, stamp_ns)
+    return (start_s + count - 1) * S
+
+
+@pytest.mark.parametrize(("late_s", "outcome"), [(0, "quote"), (4, "reference_age_ms")])
+def test_a_price_that_comes_late_is_as_old_as_its_stamp(
+    make_stage: Any, late_s: int, outcome: str
+) -> None:
+    stage = led(make_stage)
+    now_ns = told(stage, 20, 30, late_s=late_s)
+    assert stage.ask(now_ns).decision.outcome == outcome
+
+
+def test_a_backlogs_old_price_is_no_oracle(make_stage: Any) -> None:
+    stage = led(make_stage)
+    now_ns = told(stage, 20, 30)
+    stage.price(ORACLE, 60_050.0, now_ns + 20 * S, now_ns)
+    stage.price(FAST, 60_000.0, now_ns + 20 * S, now_ns + 20 * S)
+    assert stage.ask(now_ns + 20 * S).decision.outcome == "oracle_age_ms"
+
+
+def test_the_basis_of_before_a_silence_is_learned_anew(make_stage: Any) -> None:
+    stage = led(make_stage, sigma_warm_s=0)
+    now_ns = told(stage, 0, 30)
+    assert stage.ask(now_ns).decision.outcome == "quote"
+    stage.restart()
+    # The pair of this second is the first for two minutes and a half: one pair has no deviation.
+    now_ns = told(stage, 180, 1, basis=BASIS + 40.0)
+    decision = stage.ask(now_ns).decision
+    assert decision.outcome == "basis_ready"
+    now_ns = told(stage, 181, 9, basis=BASIS + 40.0)
+    decision = stage.ask(now_ns).decision
+    assert decision.outcome == "quote"
+    assert dict(decision.inputs)["basis_mean"] == pytest.approx(BASIS + 40.0)
+
+
+def test_a_basis_nobody_has_paired_for_long_is_not_believed(make_stage: Any) -> None:
+    stage = led(make_stage)
+    told(stage, 0, 30)
+    stage.restart()
+    # Both are heard again, but no reference is known of the oracle's moment: nothing is paired.
+    stage.price(ORACLE, 60_090.0, 200 * S, 199 * S)
+    stage.price(FAST, 60_000.0, 200 * S, 200 * S)
+    assert stage.ask(200 * S).decision.outcome == "basis_ready"
