@@ -220,9 +220,13 @@ class MarketMaker:
 
     def state(self) -> bytes:
         """Return what was learned, as msgpack."""
+        p = self.parameters
         return msgspec.msgpack.encode(
-            Saved(version=STATE_VERSION, bot=self.bot, shared=self._shared, learned=self._learned)
-        )
+            Saved(
+                version=STATE_VERSION, bot=self.bot, shared=self._shared, learned=self._learned,
+                oracle=p.oracle, reference=p.reference,
+            )
+        )  # fmt: skip
 
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it is not this bot's state."""

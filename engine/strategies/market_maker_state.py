@@ -99,6 +99,9 @@ class Saved(msgspec.Struct):
     bot: str
     shared: Shared
     learned: dict[str, Learned]
+    oracle: str = ""
+    reference: str = ""
+    """The keys `shared` was learned of; empty = nobody wrote them down."""
 
 
 def fresh_learned(p: MarketMakerParameters) -> Learned:
@@ -126,7 +129,16 @@ def fresh_shared(p: MarketMakerParameters) -> Shared:
 
 
 def retune(saved: Saved, p: MarketMakerParameters) -> None:
-    """Keep what was learned, but forget and sample as today's parameters say."""
+    """Keep what was learned, but forget and sample as today's parameters say.
+
+    What prices of other keys taught is dropped: a basis or a volatility of one asset, taken for
+    another's, would pass every gate.
+    """
+    if (saved.oracle, saved.reference) != (p.oracle, p.reference):
+        means, saved.shared = saved.shared.means, fresh_shared(p)
+        saved.shared.means = means
+        for learned in saved.learned.values():
+            learned.twap = None
     shared = saved.shared
     for learned in saved.learned.values():
         learned.flow.half_life_s = p.trend_half_life_s
