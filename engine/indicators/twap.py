@@ -8,12 +8,14 @@ import msgspec
 class TwapAccumulator(msgspec.Struct, gc=False):
     """Integral of a piecewise constant price over the part of a window that has passed.
 
-    A price holds from its stamp until the next one. What was not covered by a known price is not
-    counted as anything: `covered_ns` says how much of the window is known, and the reader decides.
+    A price holds from its stamp until the next one, for `held_ns` at most. What was not covered by
+    a known price is not counted as anything: `covered_ns` says how much of the window is known, and
+    the reader decides.
     """
 
     start_ns: int
     end_ns: int
+    held_ns: int = 1 << 62
     price: float = 0.0
     at_ns: int | None = None
     """Stamp of the last price; None = none yet."""
@@ -27,7 +29,8 @@ class TwapAccumulator(msgspec.Struct, gc=False):
         if at_ns is not None:
             if stamp_ns < at_ns:
                 return
-            overlap_ns = min(stamp_ns, self.end_ns) - max(at_ns, self.start_ns)
+            held_until_ns = min(stamp_ns, self.end_ns, at_ns + self.held_ns)
+            overlap_ns = held_until_ns - max(at_ns, self.start_ns)
             if overlap_ns > 0:
                 self.integral += self.price * (overlap_ns * 1e-9)
                 self.covered_ns += overlap_ns
@@ -37,11 +40,12 @@ class TwapAccumulator(msgspec.Struct, gc=False):
     def average(self, until_ns: int) -> tuple[float, int] | None:
         """Return (average price, nanoseconds covered) of [T − w, `until_ns`].
 
-        The last price is taken to hold until then. None where nothing of it is covered.
+        The last price holds until then, as in `take`. None where nothing of it is covered.
         """
         integral, covered_ns = self.integral, self.covered_ns
         if self.at_ns is not None:
-            open_ns = min(until_ns, self.end_ns) - max(self.at_ns, self.start_ns)
+            held_until_ns = min(until_ns, self.end_ns, self.at_ns + self.held_ns)
+            open_ns = held_until_ns - max(self.at_ns, self.start_ns)
             if open_ns > 0:
                 integral += self.price * (open_ns * 1e-9)
                 covered_ns += open_ns

@@ -8,6 +8,7 @@ from engine.domain.instruments import Side
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.market_maker_parameters import FairSource, MarketMakerParameters
 from engine.strategies.market_maker_state import (
+    MS_NS,
     SECOND_NS,
     Learned,
     Market,
@@ -143,6 +144,8 @@ def watch_settlement(market: Market) -> None:
     twap = learned.twap
     if twap is not None and twap.start_ns == start_ns and twap.end_ns == closes_ns:
         return
-    learned.twap = TwapAccumulator(start_ns=start_ns, end_ns=closes_ns)
+    # A price too old to be quoted on is too old to stand for a part of the window.
+    held_ns = p.oracle_age_ms_max * MS_NS
+    learned.twap = TwapAccumulator(start_ns=start_ns, end_ns=closes_ns, held_ns=held_ns)
     if shared.oracle_stamp_ns is not None:
         learned.twap.take(shared.oracle_price, shared.oracle_stamp_ns)

@@ -141,6 +141,8 @@ def retune(saved: Saved, p: MarketMakerParameters) -> None:
             learned.twap = None
     shared = saved.shared
     for learned in saved.learned.values():
+        if learned.twap is not None:
+            learned.twap.held_ns = p.oracle_age_ms_max * MS_NS
         learned.flow.half_life_s = p.trend_half_life_s
         learned.moves = _same_window(learned.moves, p.event_window_s)
         learned.volatility.half_life_s = p.sigma_half_life_s

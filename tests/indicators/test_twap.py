@@ -63,3 +63,13 @@ def test_the_average_lies_among_its_prices(steps: list[tuple[float, int]], until
         prices = [price for price, _ in steps]
         assert min(prices) * (1 - 1e-9) <= known[0] <= max(prices) * (1 + 1e-9)
         assert 0 < known[1] <= 30 * S
+
+
+def test_a_price_holds_no_longer_than_it_is_believed() -> None:
+    twap = TwapAccumulator(start_ns=0, end_ns=30 * S, held_ns=10 * S)
+    twap.take(1.0, -3_600 * S)
+    twap.take(4.0, 20 * S)
+    assert twap.covered_ns == 0
+    assert twap.average(25 * S) == (4.0, 5 * S)
+    twap.take(6.0, 40 * S)
+    assert twap.average(40 * S) == (4.0, 10 * S)

@@ -76,3 +76,34 @@ def test_a_basis_nobody_has_paired_for_long_is_not_believed(make_stage: Any) -> 
     stage.price(ORACLE, 60_090.0, 200 * S, 199 * S)
     stage.price(FAST, 60_000.0, 200 * S, 200 * S)
     assert stage.ask(200 * S).decision.outcome == "basis_ready"
+
+
+def averaged(make_stage: Any) -> tuple[Any, int]:
+    """Return a stage of a market that settles by its last minute, told up to second 200."""
+    stage = led(make_stage, reference=ORACLE, twap_window_s=60)
+    for second in range(200):
+        stage.price(ORACLE, 60_050.0 + second % 2, second * S, second * S)
+    return stage, 199 * S
+
+
+def test_a_silence_within_the_window_is_not_covered_by_what_came_before(make_stage: Any) -> None:
+    stage, now_ns = averaged(make_stage)
+    stage.ask(now_ns)
+    stage.restart()
+    # Nothing was heard between the seconds 199 and 270, and the price has moved meanwhile.
+    for second in range(270, 275):
+        now_ns = second * S
+        stage.price(ORACLE, 60_250.0, now_ns, now_ns)
+    decision = stage.ask(now_ns).decision
+    assert decision.outcome == "twap_covered"
+    assert decision.gates[-1].value < 0.5
+
+
+def test_a_market_met_within_its_window_is_not_averaged_from_hours_ago(make_stage: Any) -> None:
+    stage, now_ns = averaged(make_stage)
+    stage.restart()
+    stage.ask(270 * S)
+    for second in range(271, 275):
+        now_ns = second * S
+        stage.price(ORACLE, 60_250.0, now_ns, now_ns)
+    assert stage.ask(now_ns).decision.outcome == "twap_covered"
