@@ -21,6 +21,10 @@ from engine.errors import BrokenInvariant
 
 LN2 = log(2.0)
 
+GAP_S_MIN = 120.0
+"""A silence of a half-life, but at least this long, ends what was learned: the one return across it
+would outweigh all others, and where it happens to be small, hide the volatility."""
+
 
 class EwmaVolatility(msgspec.Struct, gc=False):
     """Variance per second of whatever is sampled: (price units)²/s of a price."""
@@ -37,7 +41,7 @@ class EwmaVolatility(msgspec.Struct, gc=False):
     """How long samples have been coming in, without forgetting: what a warm-up is measured by."""
 
     def take(self, value: float, at_ns: int) -> None:
-        """Take one sample. Samples out of order are ignored."""
+        """Take one sample. Samples out of order are ignored; after a silence it begins anew."""
         last_ns = self.at_ns
         if last_ns is None:
             self.value = value
@@ -47,6 +51,11 @@ class EwmaVolatility(msgspec.Struct, gc=False):
         if elapsed_ns <= 0 or elapsed_ns < self.sample_ns_min:
             return
         elapsed_s = elapsed_ns * 1e-9
+        if elapsed_s > GAP_S_MIN and elapsed_s > self.half_life_s:
+            self.squares = self.seconds = self.observed_s = 0.0
+            self.value = value
+            self.at_ns = at_ns
+            return
         scale_s = self.half_life_s / LN2
         # ∫ exp(−u/scale) du over the interval: its time, less what was forgotten inside it.
         weighted_s = -scale_s * expm1(-elapsed_s / scale_s)

@@ -112,3 +112,17 @@ def test_variance_is_never_negative_and_state_survives(samples: list[tuple[float
     again.take(5.0, now_ns + S)
     volatility.take(5.0, now_ns + S)
     assert again == volatility
+
+
+def test_a_silence_warms_nothing_up() -> None:
+    volatility = EwmaVolatility(half_life_s=300)
+    for second in range(70):
+        volatility.take(100.0 + second % 2, second * S)
+    assert volatility.ready(60)
+    # An hour later the price happens to stand where it stood: one return says nothing.
+    volatility.take(101.0, 3_669 * S)
+    assert not volatility.ready(60)
+    for second in range(61):
+        volatility.take(100.0 + second % 2, (3_669 + 1 + second) * S)
+    assert volatility.ready(60)
+    assert volatility.variance_per_s == pytest.approx(1.0, rel=0.05)
