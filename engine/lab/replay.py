@@ -198,7 +198,7 @@ class Replay:
             market = self.result.markets.get(event.instrument)
             if market is not None:
                 market.resolved = True
-        elif isinstance(event, InstrumentClosed):
+        elif isinstance(event, InstrumentClosed) and event.instrument in self.result.markets:
             self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
             while self._closed and self._closed[0][0] <= now_ns:
                 _, over = self._closed.pop(0)

@@ -379,6 +379,15 @@ def test_resolution_of_a_market_nobody_listed_is_passed_over(
     assert result.equity_end_micro == 1_000 * MICRO
 
 
+def test_close_of_a_market_nobody_listed_is_passed_over(quoting: dict[str, str]) -> None:
+    closes = [
+        (second * S, InstrumentClosed(instrument=InstrumentId(name)))
+        for second, name in ((1, "x:y"), (700, "x:z"))
+    ]
+    result = replay_of(Listed(*closes), quoting).run(quiet)
+    assert (result.events, result.markets) == (2, {})
+
+
 # -- odd recordings --------------------------------------------------------------------------------
 
 
