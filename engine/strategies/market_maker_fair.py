@@ -66,6 +66,10 @@ HOURLY = "-updown-1h"
 """The hourly markets end by the close of Binance's candle: another oracle, or a mean of several
 prices, is compared with a strike that is not its own."""
 
+WINDOWS = ("-updown-5m", "-updown-15m")
+"""These end by the oracle of their asset, whose keys are spelled `<oracle>:<asset>/usd`. Another
+asset's, or an exchange's, which stands a basis away, is compared with a strike of another price."""
+
 Lead = tuple[float, int, float, tuple[tuple[str, float], ...]]
 """Price, stamp, basis variance and inputs of whatever leads: the oracle or the reference."""
 
@@ -88,13 +92,8 @@ def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: 
     gates.append(Gate("strike_proven", proven, float(proven), 1.0))
     if strike_e8 is None or not proven:
         return None
-    series, p = market.instrument.series, market.p
-    if series.endswith(HOURLY):
-        ends_by = f"binance:{series.removesuffix(HOURLY)}usdt"
-        same = p.oracle == ends_by and p.twap_window_s == 0
-        gates.append(Gate("oracle_settles", same, float(same), 1.0))
-        if not same:
-            return None
+    if not _settles(gates, market):
+        return None
     spot = _spot(gates, context.references, market, now_ns)
     if spot is None:
         return None
@@ -109,6 +108,21 @@ def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: 
         if gap > gap_max:
             return None
     return fair
+
+
+def _settles(gates: list[Gate], market: Market) -> bool:
+    """Gate the oracle of a rolling market: it must be the one whose price the strike is."""
+    series, p = market.instrument.series, market.p
+    if series.endswith(HOURLY):
+        ends_by = f"binance:{series.removesuffix(HOURLY)}usdt"
+        same = p.oracle == ends_by and p.twap_window_s == 0
+    elif series.endswith(WINDOWS):
+        asset = series.partition("-")[0]
+        same = p.oracle.partition(":")[2] == f"{asset}/usd"
+    else:
+        return True
+    gates.append(Gate("oracle_settles", same, float(same), 1.0))
+    return same
 
 
 def _fresh(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.domain.events import BookReplaced
+from engine.domain.events import BookReplaced, InstrumentListed
 
 S = 1_000_000_000
 ORACLE, FAST = "chainlink:btc/usd", "binance:btcusdt"
@@ -107,3 +108,24 @@ def test_a_market_met_within_its_window_is_not_averaged_from_hours_ago(make_stag
         now_ns = second * S
         stage.price(ORACLE, 60_250.0, now_ns, now_ns)
     assert stage.ask(now_ns).decision.outcome == "twap_covered"
+
+
+@pytest.mark.parametrize(
+    ("series", "oracle", "outcome"),
+    [
+        ("btc-updown-5m", ORACLE, "quote"), ("btc-updown-15m", ORACLE, "quote"),
+        ("btc-updown-5m", "demo-oracle:btc/usd", "quote"),
+        ("btc-updown-5m", FAST, "oracle_settles"), ("btc-updown-15m", FAST, "oracle_settles"),
+        ("eth-updown-5m", ORACLE, "oracle_settles"),
+        ("btc-updown-5m", "coinbase:btc-usd", "oracle_settles"),
+    ],
+)  # fmt: skip
+def test_a_window_is_quoted_only_by_the_oracle_of_its_strike(
+    make_stage: Any, series: str, oracle: str, outcome: str
+) -> None:
+    stage = led(make_stage, oracle=oracle, reference=oracle)
+    window = msgspec.structs.replace(stage.instrument, series=series, strike_e8=60_000 * 10**8)
+    stage.hear(InstrumentListed(instrument=window), 0)
+    for second in range(30):
+        stage.price(oracle, 60_000.0 + second % 2, second * S, second * S)
+    assert stage.ask(29 * S).decision.outcome == outcome
