@@ -50,6 +50,7 @@ from storage.journal import last_seq, record_at
 from storage.latch import read_latch, set_latch
 from storage.lease import take_lease
 from storage.live import keep_found, last_told
+from storage.projection import check_past
 from storage.schema import check_schema
 from storage.settings import SettingsVersion
 from storage.users import ENGINE_ID
@@ -113,6 +114,8 @@ def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
     """Wire, recover, trade, stop."""
     check_schema(config.state_path)
+    if not kill_only:  # a KILL cancels whatever can still be cancelled
+        check_past(config.journal_path, config.state_path, ENGINE_ID)
     clock = WallClock()
     fence = take_lease(config.journal_path, ENGINE_ID)
     accounts = Accounts(venues_of(config, url, fence=fence), fence=fence)

@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.instruments import Mode
-from engine.errors import StorageError
-from storage.database import transaction, writing
-from storage.journal import asked_before, load, owner, record_at
+from engine.errors import JournalCorrupt, StorageError
+from storage.database import reading, transaction, writing
+from storage.journal import asked_before, last_seq, load, owner, record_at
 from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
@@ -61,6 +61,25 @@ def register_account(
             "INSERT OR REPLACE INTO accounts (engine_id, account, mode, venue, currency) "
             "VALUES (?, ?, ?, ?, ?)",
             (engine_id, account, mode, venue, currency),
+        )
+
+
+def check_past(journal: Path, state: Path, engine_id: str) -> None:
+    """Refuse a journal that holds nothing where the projections read records of it.
+
+    Without this a lost file would be a first start: limits and latch forgotten, rows thrown away.
+    Call it before anything opens the journal for writing. Raises JournalCorrupt, StorageError.
+    """
+    if journal.is_file() and journal.stat().st_size and last_seq(journal):
+        return
+    with reading(state) as connection:
+        row = connection.execute(
+            "SELECT seq FROM projection WHERE engine_id = ?", (engine_id,)
+        ).fetchone()
+    if row is not None:
+        raise JournalCorrupt(
+            f"{journal} is missing or empty, but {state} knows it up to record {row[0]}: put it "
+            f"back, or restore a backup; to begin without a past move {state.name} away, too"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.config import load
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -17,8 +19,12 @@ from engine.errors import JournalCorrupt, StorageError
 from engine.executor.executor import Executor
 from engine.journal import JournalWriter
 from engine.live_start import BOTS, executor_of, recover
+from engine.main import live
+from storage.database import connect_reader, writing
 from storage.lease import take_lease
+from storage.projection import project, register_account
 from storage.records import Record, decode
+from storage.schema import migrate
 
 DEMO = AccountId("demo")
 RECORDS = 40
@@ -139,3 +145,26 @@ def test_a_record_from_before_a_field_was_added_is_read_with_its_default() -> No
     body = msgspec.msgpack.encode({"type": "ModeChanged", "account": "demo", "mode": "disabled"})
     record = Record(seq=1, at_ns=1, account="demo", kind="ModeChanged", body=body)
     assert decode(record) == ModeChanged(account=DEMO, mode=VenueMode.DISABLED)
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_journal_that_is_gone_beside_its_projections_stops_the_start(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    migrate(config.state_path)
+    written(config.journal_path)
+    with writing(config.state_path) as connection:
+        register_account(
+            connection, engine_id="pitboss", account=DEMO, mode=Mode.DEMO, venue="demo",
+            currency="pUSD",
+        )  # fmt: skip
+    project(config.journal_path, config.state_path)
+    config.journal_path.unlink()
+    if left is not None:
+        config.journal_path.write_bytes(left)
+    with pytest.raises(JournalCorrupt, match=f"up to record {RECORDS}"):
+        asyncio.run(asyncio.wait_for(live(config, "http://127.0.0.1:1", kill_only=False), 30))
+    with closing(connect_reader(config.state_path)) as connection:
+        assert connection.execute("SELECT seq FROM projection").fetchone() == (RECORDS,)
+    assert not config.journal_path.exists() or config.journal_path.stat().st_size == 0
