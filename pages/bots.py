@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import asking, bot_detail, bot_form, drafts, panels, pnl
+from pages.parts import asking, bot_detail, bot_edit, bot_form, drafts, panels, pnl
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -120,6 +120,7 @@ def main() -> None:
     drafts.standing()
     show_bots()
     asking.show()
+    bot_edit.show()
     with fold("Create a bot", "fold_bot", opened="create" in st.query_params) as opened:
         if opened:
             bot_form.create(drafts.newest())

@@ -12,6 +12,7 @@ from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBo
 from engine.domain.instruments import BotId, Mode
 from pages.parts import (
     behind,
+    bot_edit,
     bot_mode,
     bot_why,
     commanding,
@@ -78,7 +79,10 @@ def show(
         markouts.show(Mode(str(bot["mode"]).lower()), str(bot["name"]))
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
+        # A bot the engine does not know is only saved: nothing of it works.
+        rests = bot["evaluations"] is None or (alive and bot["state"] in MAY["start"])
         _settings(saved.model_dump(mode="json"))
+        bot_edit.offer(str(bot["name"]), base, rests=rests)
 
 
 def figures(bot: Mapping[str, Any], mode: Mode) -> None:

@@ -7,13 +7,20 @@ from typing import Any
 
 import streamlit as st
 
+COLUMNS = 3
+"""Fields in a row; on a phone they stand below each other."""
+
 
 def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
     """Draw a widget for every parameter; gives those that differ from the strategy's defaults."""
     given: dict[str, Any] = {}
     required = set(schema.get("required", ()))
+    columns: list[Any] = []
     for name, field in schema.get("properties", {}).items():
-        value = _widget(name, _plain(field, schema), f"{slot}_{name}")
+        # In rows, not in whole columns: the order of reading and of the Tab key is the schema's.
+        columns = columns or list(st.columns(COLUMNS))
+        with columns.pop(0):
+            value = _widget(name, _plain(field, schema), f"{slot}_{name}")
         if name in required or value != field.get("default"):
             given[name] = value
     return given

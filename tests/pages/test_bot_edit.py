@@ -1,0 +1,185 @@
+"""A bot's settings changed and a bot removed from its page: a draft, refused while it works."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.instruments import BotId, Mode
+from engine.strategies.registry import STRATEGIES
+from pages.parts import bot_edit
+from storage.database import reading, writing
+from storage.live import BotSeen, EngineBeat, put_bots, put_engine
+from storage.settings import SettingsVersion, latest, save
+
+Opened = Callable[..., AppTest]
+MAKER = {
+    "name": "maker",
+    "strategy": "market_maker",
+    "account": "demo",
+    "capital": 100.0,
+    "instruments": ["demo:comet-1"],
+    "parameters": {"levels": 2},
+}
+
+
+def saved(config: Config, diff: dict[str, Any], who: str = "ann") -> None:
+    with writing(config.state_path) as connection:
+        base = latest(connection, "pitboss").version
+        save(
+            connection,
+            engine_id="pitboss",
+            who=who,
+            diff=diff,
+            base_version=base,
+            now_ns=time.time_ns(),
+        )
+
+
+def newest(config: Config) -> SettingsVersion:
+    st.cache_data.clear()
+    with reading(config.state_path) as connection:
+        return latest(connection, "pitboss")
+
+
+def put_bot(config: Config, state: str) -> None:
+    seen = BotSeen(
+        name=BotId("maker"),
+        mode=Mode.DEMO,
+        account="demo",
+        strategy="market_maker",
+        state=state,
+        error="",
+        capital_micro=100 * 10**6,
+        evaluations=5,
+    )
+    with writing(config.state_path) as connection:
+        put_bots(connection, "pitboss", (seen,), time.time_ns())
+
+
+@pytest.fixture
+def desk(config: Config) -> Config:
+    """A home with an engine that runs, its catalog, and one bot that is stopped."""
+    account = {"name": "demo", "venue": "demo", "mode": "demo"}
+    saved(config, {"accounts": {"demo": account}, "bots": {"maker": MAKER}})
+    schema = STRATEGIES["market_maker"].parameters_type.model_json_schema()
+    beat = EngineBeat(
+        state="RUNNING",
+        heartbeat_ns=time.time_ns() + 10**9,
+        started_ns=1,
+        pid=os.getpid(),
+        version="1",
+        latched=False,
+        detail={"strategies": {"market_maker": schema}},
+    )
+    with writing(config.state_path) as connection:
+        put_engine(connection, "pitboss", beat)
+    put_bot(config, "stopped")
+    return config
+
+
+def button(page: AppTest, label: str) -> Any:
+    return next(button for button in page.button if button.label == label)
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    button(page, label).click().run()
+    assert not page.exception, page.exception
+    return page
+
+
+def number(page: AppTest, name: str) -> Any:
+    return next(one for one in page.number_input if one.key == f"edit_maker_{name}")
+
+
+def edit(opened: Opened) -> AppTest:
+    return press(opened("bots", bot="maker"), "Change settings…")
+
+
+def test_only_what_was_changed_is_saved(opened: Opened, desk: Config) -> None:
+    page = edit(opened)
+    assert number(page, "levels").value == 2
+    number(page, "capital").set_value(250.0)
+    number(page, "size_shares").set_value(35.0)
+    press(page, "Show what changes in maker")
+    assert newest(desk).version == 1
+    press(page, "Save these changes")
+    bot = newest(desk).document.bots["maker"]
+    assert bot.capital == 250.0
+    assert bot.parameters == {"levels": 2, "size_shares": 35.0}
+    assert bot.instruments == ("demo:comet-1",)
+    assert "Apply version 2" in [one.label for one in page.button]
+    assert not [one for one in page.number_input if one.key == "edit_maker_levels"]
+
+
+def test_a_form_sent_unchanged_changes_nothing(opened: Opened, desk: Config) -> None:
+    page = press(edit(opened), "Show what changes in maker")
+    assert any("Nothing differs" in one.value for one in page.markdown)
+    assert newest(desk).version == 1
+
+
+def test_a_value_that_is_not_legal_is_refused_with_its_field(opened: Opened, desk: Config) -> None:
+    page = edit(opened)
+    number(page, "capital").set_value(-5.0)
+    press(page, "Show what changes in maker")
+    assert "capital" in page.error[0].value
+    assert newest(desk).version == 1
+
+
+def test_an_edit_of_an_older_version_is_refused_then_kept_for_a_second_try(
+    opened: Opened, desk: Config
+) -> None:
+    page = edit(opened)
+    saved(desk, {"bots": {"maker": {"parameters": {"levels": 3}}}}, who="bob")
+    st.cache_data.clear()
+    number(page, "capital").set_value(250.0)
+    press(page, "Show what changes in maker")
+    press(page, "Save these changes")
+    assert "bob saved version 2" in page.error[0].value
+    assert newest(desk).version == 2
+    press(page, "Show what changes in maker")
+    press(page, "Save these changes")
+    bot = newest(desk).document.bots["maker"]
+    assert (bot.capital, bot.parameters) == (250.0, {"levels": 3})
+
+
+@pytest.mark.parametrize("state", ["running", "paused", "stopping"])
+def test_a_bot_at_work_is_neither_changed_nor_removed(
+    opened: Opened, desk: Config, state: str
+) -> None:
+    put_bot(desk, state)
+    page = opened("bots", bot="maker")
+    assert button(page, "Change settings…").disabled
+    assert button(page, "Remove…").disabled
+
+
+def test_a_removed_bot_is_gone_from_the_settings_after_two_clicks(
+    opened: Opened, desk: Config
+) -> None:
+    page = press(opened("bots", bot="maker"), "Remove…")
+    assert any("worked by nobody" in one.value for one in page.warning)
+    assert "maker" in newest(desk).document.bots
+    press(page, "Save these changes")
+    assert "maker" not in newest(desk).document.bots
+    assert not any("worked by nobody" in one.value for one in page.warning)
+
+
+def test_a_removal_that_is_discarded_leaves_the_bot(opened: Opened, desk: Config) -> None:
+    page = press(press(opened("bots", bot="maker"), "Remove…"), "Discard")
+    assert "maker" in newest(desk).document.bots
+    assert not any("worked by nobody" in one.value for one in page.warning)
+
+
+def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:
+    schema = {"properties": {"a": {"default": 1}, "b": {"default": 2}}, "required": ["a"]}
+    made = bot_edit.filled(schema, {"a": 5, "gone": 9})
+    assert made["properties"] == {"a": {"default": 5}, "b": {"default": 2}}
+    assert made["required"] == []
+    assert schema["properties"]["a"] == {"default": 1}
