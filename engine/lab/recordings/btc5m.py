@@ -45,6 +45,13 @@ MARKETS_MAX = 1_000
 """Markets at once; a 5-minute series has two or three, and old ones are dropped."""
 
 
+STAMP_AHEAD_NS_MAX = 60 * 1_000_000_000
+"""How far the venue's clock may be ahead of the recorder's. A stamp beyond that is damaged, and
+would end every market of the recording by carrying its clock along."""
+AHEAD = -1
+"""Stands for such a stamp."""
+
+
 class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """One line of the recording."""
 
@@ -96,6 +103,8 @@ class Btc5mRecording:
                 stamp_ns = _stamp(frame.timestamp)
                 # Received in seconds with microseconds, which a float holds exactly enough.
                 received_ns = round(read.recv_ts * 1e6) * 1_000
+                if stamp_ns - received_ns > STAMP_AHEAD_NS_MAX:
+                    stamp_ns = AHEAD
                 now_ns = max(self._clock_ns, received_ns, stamp_ns)
                 if watch.due_ns <= now_ns:
                     yield from watch.due(now_ns)
@@ -136,6 +145,8 @@ class Btc5mRecording:
         """Check one frame and give its events. Raises BadFrame."""
         if frame.event_type != "book":
             raise BadFrame("unknown event type")
+        if stamp_ns == AHEAD:
+            raise BadFrame("stamp ahead of its receipt")
         if not stamp_ns:
             raise BadFrame("timestamp not a number", repr(frame.timestamp))
         stats = self.stats

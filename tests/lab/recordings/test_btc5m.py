@@ -159,6 +159,20 @@ def test_clock_is_the_later_of_receipt_and_stamp_and_never_runs_back(frames, pac
     assert times[4] == 2_000_000_000
 
 
+def test_stamp_that_no_clock_could_make_moves_no_clock(frames, pack):
+    lines = [
+        frames.line(frames.book(1, BIDS, ASKS, snapshot=True)),
+        frames.line(frames.book(36_000, BIDS, ASKS[:1], last="0.520"), late=-35_998.0),
+        frames.line(frames.book(3, BIDS, ASKS[:1], last="0.520")),
+    ]
+    recording, events = play(pack(*lines))
+    assert recording.stats.anomalies == {"stamp ahead of its receipt": 1}
+    times = {type(event): now_ns - frames.start * 10**9 for now_ns, event in events}
+    assert times[BookDistrusted] == 2 * 10**9
+    assert times[BookReplaced] == 3 * 10**9
+    assert times[InstrumentClosed] == 300 * 10**9
+
+
 def test_frame_older_than_the_snapshot_is_checked_but_not_told(frames, pack):
     lines = [
         frames.line(frames.book(2, BIDS, ASKS, snapshot=True)),
