@@ -99,7 +99,13 @@ class Market:
         return prices[0] <= resting.price if resting.bid else prices[-1] >= resting.price
 
     def takeable(self, resting: Resting) -> list[tuple[int, int]]:
-        """Return the (YES-space price, size) fills a taker would get now, best price first."""
+        """Return the (YES-space price, size) fills a taker would get now, best price first.
+
+        None of a torn book, on which an order may come that the venue had held back: what it still
+        displays nobody vouches for.
+        """
+        if self.torn:
+            return []
         book = self.book
         if resting.bid:
             levels, prices, taken = book.asks, book.ask_prices, self.taken_asks

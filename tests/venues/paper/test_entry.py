@@ -1,6 +1,7 @@
 import msgspec
 
 from engine.domain.events import (
+    BookDistrusted,
     InstrumentClosed,
     InstrumentListed,
     OrderAccepted,
@@ -173,6 +174,16 @@ def test_a_delayed_fak_is_killed_when_the_book_left() -> None:
     world.take(BUY, 52, 150)
     world.level(SELL, 52, 0)
     world.wait(250)
+    assert rejected(world)[0] is RejectReason.NOT_FILLED
+    assert world.purse().reserved == 0
+
+
+def test_a_delayed_order_takes_nothing_from_a_book_that_tore_meanwhile() -> None:
+    world = delayed()
+    world.take(BUY, 52, 10)
+    world.hear(BookDistrusted(instrument=MARKET, reason="hash"))
+    world.wait(250)
+    assert taker_fills(world) == []
     assert rejected(world)[0] is RejectReason.NOT_FILLED
     assert world.purse().reserved == 0
 
