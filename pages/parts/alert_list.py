@@ -8,10 +8,12 @@ from html import escape
 import streamlit as st
 
 from engine.domain.commands import AckAlert
-from pages.parts import behind, commanding, moments, panels
+from pages.parts import behind, commanding, moments, panels, refusals
+from pages.parts.data import ask, engine_id
 from pages.parts.names import market
 from pages.parts.words import age, count, moment, utc
 from pages.parts.zone import zone
+from storage import views
 from storage.views import Row
 
 TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
@@ -22,7 +24,7 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     """Draw alerts, the latest first, each unseen one with its button."""
     for row in rows[:SHOWN_MAX]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.html(line(row, now), width="stretch")
+            st.html(line(row, now, _refused(row)), width="stretch")
             unseen = row["acked_ns"] is None and alive
             if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
                 commanding.send(AckAlert(alert=row["id"]), "ack")
@@ -34,7 +36,15 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     commanding.show_life("ack")
 
 
-def line(row: Row, now: int) -> str:
+def _refused(row: Row) -> Row | None:
+    """Return the order whose refusal an alert tells: its side says what the amounts are of."""
+    number = refusals.order_of(row["text"])
+    if number is None or not row["account"]:
+        return None
+    return ask(views.order, engine_id(), row["account"], number)
+
+
+def line(row: Row, now: int, order: Row | None = None) -> str:
     """Return one alert as HTML: severity as a word and a colour, its text, where to look."""
     where = " · ".join(_where(row))
     times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
@@ -43,7 +53,7 @@ def line(row: Row, now: int) -> str:
         f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
-        f"<p>{escape(row['text'])}</p>"
+        f"{refusals.alert_text(row['text'], order)}"
         f'<p class="pb-source">{escape(row["kind"])} · since {moment(row["first_ns"], zone())}'
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )

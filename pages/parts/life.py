@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.domain import effects, order_events
 from engine.domain.decisions import Planned
+from pages.parts import refusals
 from pages.parts.names import price_raw as _price
 from pages.parts.names import size_raw as _size
 from pages.parts.why import left_words, number_of, plain, way
@@ -69,16 +70,15 @@ def told(moment: Moment, row: Row, plans: Callable[[int], Sequence[Planned]]) ->
         case effects.CancelAll():
             return "cancel of everything in scope asked", "warn"
         case _:
-            return _plain(message)
+            return _plain(message, row)
 
 
-def _plain(message: Any) -> Words:
+def _plain(message: Any, row: Row) -> Words:
     words, tone = PLAIN.get(type(message).__name__, (plain(type(message).__name__), "dim"))
-    more = [
-        str(getattr(message, name))
-        for name in ("reason", "venue_text", "fill")
-        if getattr(message, name, "")
-    ]
+    reason, text = (str(getattr(message, name, "")) for name in ("reason", "venue_text"))
+    more = [refusals.in_words(f"{reason}: {text}", row)] if reason else []
+    more += [f'in the venue\'s words "{text}"'] if text else []
+    more += [str(message.fill)] if getattr(message, "fill", "") else []
     if isinstance(message, order_events.OrderReported):
         more.append(f"{message.report.state}, {message.report.filled:,} increments filled")
     if isinstance(message, order_events.FillAdvanced):

@@ -13,7 +13,7 @@ from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import PitbossError
-from pages.parts import commanding, life, markouts, moments, names, order_why, panels, why
+from pages.parts import commanding, life, markouts, moments, names, order_why, panels, refusals, why
 from pages.parts.data import ask, engine_id
 from pages.parts.home import config
 from pages.parts.tables import table
@@ -50,10 +50,13 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         panels.links(panels.link("Search the journal", "journal", text=f'"order":{number},'))
         return
     st.subheader(title(row))
+    said = refusals.in_words(row["reason"], row)
     panels.note(
-        f"{row['state'].upper()}{': ' + row['reason'] if row['reason'] else ''} · bot "
+        f"{row['state'].upper()}{': ' + said if said else ''} · bot "
         f"{row['bot']} · {account} · {mode.upper()} · from the journal and the decision log"
     )
+    if refusals.venue_text(row["reason"]):
+        st.html(refusals.folded(row["reason"]))
     slot = f"cancel:{account}:{number}"
     if not OrderState(row["state"]).ended:
         _cancel(account, number, slot, alive=alive)

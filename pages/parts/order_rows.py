@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pages.parts import markouts
+from pages.parts import markouts, refusals
 from pages.parts.words import count, money
 from storage.behind_views import FillSums
 
@@ -21,7 +21,7 @@ ORDERS = {
     "created_ns": ("Placed", "time"),
     "updated_ns": ("Changed", "time"),
     "fee": ("Fees", "fee"),
-    "reason": ("Reason", "text"),
+    "why": ("Reason", "text"),
 }
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -42,7 +42,11 @@ FILLS = {
 def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
     """Return the rows in which a text stands, each with its side as a word."""
     return [
-        {**row, "way": f"{row['side'].upper()} {row['leg'].upper()}"}
+        {
+            **row,
+            "way": f"{row['side'].upper()} {row['leg'].upper()}",
+            "why": refusals.in_words(row.get("reason") or "", row),
+        }
         for row in rows
         if wanted in " ".join(str(value) for value in row.values()).lower()
     ]

@@ -74,7 +74,7 @@ def words(message: Any, *plans: Planned) -> str:
             order_events.OrderCancelled(
                 account=ACCOUNT, order=ORDER, reason=CancelReason.HEARTBEAT, venue_text="no beat"
             ),
-            "confirmed by the venue: heartbeat, no beat",
+            'the venue missed our heartbeat, in the venue\'s words "no beat"',
         ),
         (effects.CancelAll(account=ACCOUNT), "everything in scope"),
         (effects.QueryOrder(account=ACCOUNT, order=ORDER), "asked the venue"),
