@@ -40,11 +40,12 @@ POLICIES = {
 }
 NOW, BEFORE = "Now", "Evaluations so far"
 MAY = {
-    "start": {"IDLE", "STOPPED", "RISK_STOPPED", "ERROR"},
-    "pause": {"RUNNING", "STARTING"},
-    "resume": {"PAUSED"},
-    "stop": {"RUNNING", "STARTING", "PAUSING", "PAUSED", "RISK_STOPPED", "ERROR"},
+    "start": {"IDLE", "STOPPED", "ERROR"},
+    "pause": {"RUNNING", "STARTING", "RISK_STOPPED"},
+    "resume": {"PAUSED", "PAUSING"},
+    "stop": {"RUNNING", "STARTING", "PAUSING", "PAUSED", "STOPPING", "RISK_STOPPED", "ERROR"},
 }
+"""In which states the engine takes a command; RISK_STOPPED ends with the stop of its account."""
 
 
 def show(
@@ -123,7 +124,7 @@ def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
             timeline.at_moment(name, st.query_params.get("market", ""), int(at))
         timeline.show(name)
         return
-    bot_why.show(name, seen.detail, now_ns())
+    bot_why.show(name, seen.detail, now_ns(), state=str(bot["state"]))
     _books(bot, seen.detail.get("books") or {})
 
 

@@ -27,9 +27,11 @@ COLUMNS = {
     "again": ("Same since", "text"),
 }
 WORDS = {"quote": "quotes anew", "hold": "keeps its quotes"}
+RUNNING = "RUNNING"
+"""The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
 
-def show(bot: str, detail: Mapping[str, Any], now: int) -> None:
+def show(bot: str, detail: Mapping[str, Any], now: int, *, state: str) -> None:
     """Draw a row per watched market, and the whole evaluation of the selected one."""
     st.markdown("**Why it quotes, or does not**")
     watching = (detail.get("watching") or {}).get(bot) or []
@@ -46,6 +48,8 @@ def show(bot: str, detail: Mapping[str, Any], now: int) -> None:
     rows = [
         _row(name, stored.get(name), listed.get(name), left.get(name), now=now) for name in watching
     ]
+    if state != RUNNING:
+        rows = [_asleep(row, state) for row in rows]
     chosen = choice(rows, COLUMNS, key=f"why_{bot}", ids=list(watching))
     found = stored.get(str(chosen))
     if found is None:
@@ -83,6 +87,16 @@ def _row(
         "fair": price(fair, in_cents=binary),
         "would": why.would_quote(decision),
         "again": f"{age(max(0, now - decision.at_ns))}{times}",
+    }
+
+
+def _asleep(row: Row, state: str) -> Row:
+    """Return a row of a bot that is not evaluated: what it wished last is no wish of now."""
+    return row | {
+        "standing": "quotes nothing",
+        "fair": NOTHING,
+        "would": f"the bot is {state}; select the row for its last evaluation",
+        "left": "",
     }
 
 

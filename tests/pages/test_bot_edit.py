@@ -11,10 +11,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from engine.bots.bot import BotState
+from engine.bots.states import BotHappened, may
 from engine.config import Config
-from engine.domain.instruments import BotId, Mode
+from engine.decision_log import DecisionLog
+from engine.domain.decisions import Decision, Gate
+from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.strategies.registry import STRATEGIES
-from pages.parts import bot_edit
+from pages.parts import bot_detail, bot_edit
 from storage.database import reading, writing
 from storage.live import BotSeen, EngineBeat, put_bots, put_engine
 from storage.settings import SettingsVersion, latest, save
@@ -69,6 +73,12 @@ def desk(config: Config) -> Config:
     """A home with an engine that runs, its catalog, and one bot that is stopped."""
     account = {"name": "demo", "venue": "demo", "mode": "demo"}
     saved(config, {"accounts": {"demo": account}, "bots": {"maker": MAKER}})
+    put_beat(config, {})
+    put_bot(config, "stopped")
+    return config
+
+
+def put_beat(config: Config, detail: dict[str, Any]) -> None:
     schema = STRATEGIES["market_maker"].parameters_type.model_json_schema()
     beat = EngineBeat(
         state="RUNNING",
@@ -77,12 +87,10 @@ def desk(config: Config) -> Config:
         pid=os.getpid(),
         version="1",
         latched=False,
-        detail={"strategies": {"market_maker": schema}},
+        detail={"strategies": {"market_maker": schema}, **detail},
     )
     with writing(config.state_path) as connection:
         put_engine(connection, "pitboss", beat)
-    put_bot(config, "stopped")
-    return config
 
 
 def button(page: AppTest, label: str) -> Any:
@@ -150,7 +158,7 @@ def test_an_edit_of_an_older_version_is_refused_then_kept_for_a_second_try(
     assert (bot.capital, bot.parameters) == (250.0, {"levels": 3})
 
 
-@pytest.mark.parametrize("state", ["running", "paused", "stopping"])
+@pytest.mark.parametrize("state", ["running", "paused", "stopping", "risk_stopped"])
 def test_a_bot_at_work_is_neither_changed_nor_removed(
     opened: Opened, desk: Config, state: str
 ) -> None:
@@ -183,3 +191,51 @@ def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:
     assert made["properties"] == {"a": {"default": 5}, "b": {"default": 2}}
     assert made["required"] == []
     assert schema["properties"]["a"] == {"default": 1}
+
+
+def test_the_buttons_are_those_the_engine_would_take() -> None:
+    asked = {
+        "start": BotHappened.START_ASKED,
+        "pause": BotHappened.PAUSE_ASKED,
+        "resume": BotHappened.RESUME_ASKED,
+        "stop": BotHappened.STOP_ASKED,
+    }
+    for name, happened in asked.items():
+        for offered in bot_detail.MAY[name]:
+            assert may(BotState(offered.lower()), happened), (name, offered)
+    rests = {state.upper() for state in BotState if may(state, BotHappened.START_ASKED)}
+    assert bot_detail.MAY["start"] == rests
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "why"),
+    [
+        ("running", "keeps its quotes", ""),
+        ("stopped", "quotes nothing", "the bot is STOPPED; select the row for its last evaluation"),
+    ],
+)
+def test_a_bot_that_does_not_run_keeps_no_quotes(
+    opened: Opened, desk: Config, state: str, said: str, why: str
+) -> None:
+    put_bot(desk, state)
+    market = InstrumentId("demo:comet-1")
+    put_beat(desk, {"watching": {"maker": [market]}})
+    log = DecisionLog(desk.decisions_path, engine_id="pitboss")
+    log.append(
+        Decision(
+            number=1,
+            bot=BotId("maker"),
+            instrument=market,
+            at_ns=time.time_ns(),
+            regime="calm",
+            inputs=(),
+            build_up=(),
+            gates=(Gate("healthy", True, 1.0, 1.0),),
+            outcome="hold",
+            intent=None,
+        )
+    )
+    log.close()
+    page = opened("bots", bot="maker")
+    row = page.dataframe[1].value.iloc[0]
+    assert (row["standing"], row["would"]) == (said, why)
