@@ -12,8 +12,10 @@ from engine.domain.commands import RunJob
 from engine.domain.jobs import JOB_KINDS, arguments_of
 from engine.errors import BadInput
 from pages.parts import commanding, panels, schema_form
+from pages.parts.bar import modes_of
 from pages.parts.data import ask, engine_id
-from storage.dashboard_views import strategy_catalog
+from pages.parts.status_bar import mode_shown
+from storage.dashboard_views import snapshot, strategy_catalog
 from storage.recordings import recordings
 
 SLOT = "run_job"
@@ -41,7 +43,12 @@ def _title(kind: str) -> str:
 
 def _plain(kind: str) -> dict[str, Any] | None:
     """Draw a form with every argument; gives them when it is sent."""
-    schema = JOB_KINDS[kind].model_json_schema()
+    schema = copy.deepcopy(JOB_KINDS[kind].model_json_schema())
+    shown = mode_shown(modes_of(ask(snapshot)))
+    if "mode" in schema["properties"] and shown is not None:
+        # Of what the person looks at, and always given: the job's own default is another one.
+        schema["properties"]["mode"]["default"] = shown
+        schema["required"] = [*schema.get("required", ()), "mode"]
     with st.form(f"job_{kind}", border=False):
         given = schema_form.form(schema, f"job_{kind}")
         sent = st.form_submit_button(f"Ask for the {kind}")

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import CancelJob
-from pages.parts import commanding, moments, panels
+from pages.parts import commanding, job_file, moments, panels
 from pages.parts.clock import now_ns
 from pages.parts.home import config
 from pages.parts.tables import choice
@@ -170,6 +170,8 @@ def show_one(row: Mapping[str, Any]) -> None:
     result = json.loads(row["result"] or "{}")
     if row["kind"] == moments.KIND and row["state"] == JobState.DONE:
         moments.show_result(row["id"], result)
+    if row["kind"] == job_file.KIND and row["state"] == JobState.DONE:
+        job_file.offer(row["id"], result)
     panels.facts(
         {
             "State": f"{row['state'].upper()}, attempt {row['attempts']}",

@@ -15,11 +15,15 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
+from engine.domain.instruments import Mode
+from engine.domain.jobs import ExportJob, arguments_of
+from pages.parts import job_file
 from pages.parts.job_form import pairs
 from pages.parts.job_list import amount, speed
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
 from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
+from storage.projection import register_account
 from storage.recordings import Figures, begin_recording, note_figures
 from storage.schedule import ScheduleSeen, put_schedule
 from storage.settings import latest
@@ -175,6 +179,64 @@ def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
     [command] = left(config)
     assert isinstance(command, RunJob)
     assert json.loads(command.arguments) == {"since": "2026-03-01", "what": "orders"}
+
+
+def test_an_export_is_of_the_mode_that_is_looked_at(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    with writing(config.state_path) as connection:
+        register_account(
+            connection,
+            engine_id=ENGINE_ID,
+            account="demo",
+            mode=Mode.DEMO,
+            venue="demo",
+            currency="pUSD",
+        )
+    page = opened("jobs", kind="export")
+    assert page.selectbox(key="job_export_mode").value == "demo"
+    press(page, "Ask for the export")
+    [command] = left(config)
+    assert isinstance(command, RunJob)
+    job = arguments_of(command.job, command.arguments)
+    assert isinstance(job, ExportJob)
+    assert job.mode is Mode.DEMO
+
+
+def exported(opened: Opened, config: Config, name: str, rows: int) -> AppTest:
+    """Have an export done that wrote a file of this name; gives the page with it opened."""
+    number = queued(config, "export")
+    result = {"file": str(config.home / name), "rows": rows, "bytes": 9}
+    with writing(config.state_path) as connection:
+        job = claim(connection, ENGINE_ID, time.time_ns())
+        assert job is not None
+        finish(
+            connection, ENGINE_ID, job, state=JobState.DONE, now_ns=time.time_ns(),
+            result=json.dumps(result), error="",
+        )  # fmt: skip
+    return opened("jobs", state={"chosen:jobs": number})
+
+
+def test_an_export_is_offered_for_download(opened: Opened, config: Config) -> None:
+    (config.home / "exports").mkdir()
+    (config.home / "exports" / "fills.csv").write_text("a,b\n1,2\n")
+    page = exported(opened, config, "exports/fills.csv", 1)
+    assert [one.label for one in page.get("download_button")] == ["Download fills.csv"]
+    assert not any("holds no row" in one.value for one in page.warning)
+
+
+def test_an_export_without_a_row_or_a_file_says_so(opened: Opened, config: Config) -> None:
+    page = exported(opened, config, "exports/gone.csv", 0)
+    assert not page.get("download_button")
+    assert any("holds no row" in one.value for one in page.warning)
+    assert "gone from this machine" in texts(page)
+
+
+def test_no_file_but_an_export_is_ever_offered(config: Config) -> None:
+    (config.home / "exports").mkdir()
+    secret = config.home / "secret.csv"
+    secret.write_text("x")
+    for path in (secret, config.home / "exports" / ".." / "secret.csv", config.state_path):
+        assert job_file.file_of({"file": str(path)}) is None
 
 
 def test_a_replay_is_asked_for_with_its_strategys_parameters(
