@@ -201,19 +201,28 @@ def decisions_around(
 
 
 def decision_numbered(
-    path: Path, *, bot: str, instrument: str, number: int, at_ns: int
+    path: Path, *, bot: str, instrument: str | None, number: int, at_ns: int
 ) -> StoredDecision | None:
     """Return the row that covers a decision's number, the one that explains a wish.
+
+    `instrument` None = the row of whichever instrument that begins with the number: a basket is
+    wished about several, and kept with one of them.
 
     Numbers begin anew with every start of the engine, so the latest at or before `at_ns` counts;
     None = it has been rotated away.
     """
+    which = (
+        "number = :number"
+        if instrument is None
+        else ("instrument = :instrument AND number <= :number AND last_number >= :number")
+    )
+    given = {"instrument": instrument, "number": number, "bot": bot, "at_ns": at_ns}
     for file in reversed(files(path)):
         with reading(file) as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND at_ns <= ? "  # noqa: S608 our own columns
-                "AND bot = ? AND number <= ? AND last_number >= ? ORDER BY at_ns DESC LIMIT 1",
-                (instrument, at_ns, bot, number, number),
+                f"SELECT {_COLUMNS} FROM decisions WHERE {which} "  # noqa: S608 our own columns
+                "AND bot = :bot AND at_ns <= :at_ns ORDER BY at_ns DESC LIMIT 1",
+                given,
             ).fetchone()
         if row is not None:
             return _stored(row)

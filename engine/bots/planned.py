@@ -23,7 +23,11 @@ MS = 1_000_000
 
 
 def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[Planned]:
-    """Return one record for every instrument whose orders the effects of one turn touch."""
+    """Return one record for every instrument whose orders the effects of one turn touch.
+
+    They come in the order of the planning: who comes first has the cash and the room. Of a basket
+    every part is told, also where nothing came of it: the others depended on it.
+    """
     places: dict[InstrumentId, list[Order]] = {}
     cancels: dict[InstrumentId, list[OrderId]] = {}
     for effect in effects:
@@ -36,8 +40,17 @@ def planned(executor: Executor, effects: Iterable[Effect], now_ns: int) -> list[
                     cancels.setdefault(order.instrument, []).append(number)
     return [
         _planned(executor, key, places.get(key, []), tuple(cancels.get(key, ())), now_ns)
-        for key in dict.fromkeys((*places, *cancels))
+        for key in _in_order(executor, dict.fromkeys((*places, *cancels)))
     ]
+
+
+def _in_order(executor: Executor, touched: dict[InstrumentId, None]) -> Iterable[InstrumentId]:
+    baskets = [basket for key in touched if (basket := executor.basket(key)) is not None]
+    if len(touched) < 2 and not baskets:
+        return touched
+    parts = (one.instrument for basket in baskets for one in basket.targets)
+    place = {key: at for at, key in enumerate(executor.planned_in_order)}
+    return sorted(dict.fromkeys((*touched, *parts)), key=lambda key: place.get(key, len(place)))
 
 
 def idle(executor: Executor, key: InstrumentId, now_ns: int) -> Planned:

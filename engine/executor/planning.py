@@ -12,7 +12,7 @@ import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
-from engine.domain.instruments import Leg, Side
+from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.by_hand import reduces
@@ -64,6 +64,8 @@ class Planning:
         self.denials: Counter[DenyReason] = Counter()
         self.orders_placed = 0
         self.cancels_asked = 0
+        self.order: tuple[InstrumentId, ...] = ()
+        """What the last run looked at, in its order."""
 
     def expire(self, life_ms: int | None) -> None:
         """Let what rests end by itself after so long; None = good till cancelled."""
@@ -92,6 +94,7 @@ class Planning:
                 self._plan_basket(basket, block, now_ns, data_age_ns_max)
         if self._cancels or self._places:
             self._hand_out(block)
+        self.order = tuple(table.dirty)
         table.dirty.clear()  # what is dirty now is so by our own doing
 
     def _hand_out(self, block: ResidualReason | None) -> None:
@@ -272,6 +275,7 @@ class Planning:
             for post in members:
                 if reason is _EXPIRED:
                     post.wish = post.basket = None
+                post.denied = None
                 self._blind(post, reason, now_ns)
             return
         before = len(self._places)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import ResidualReason
+from engine.domain.intents import Basket, ResidualReason
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.house import House
@@ -162,6 +162,16 @@ class Readings:
         """Return what the last plan left over, and what risk said if it said no."""
         post = self._table.posts.get(instrument)
         return ((), None) if post is None else (post.residuals, post.denied)
+
+    def basket(self, instrument: InstrumentId) -> Basket | None:
+        """Return the basket an instrument's wish belongs to; None = it stands alone."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.basket
+
+    @property
+    def planned_in_order(self) -> tuple[InstrumentId, ...]:
+        """What the last planning looked at, in its order: who comes first has the cash."""
+        return self._planning.order
 
     def concerned(self) -> list[InstrumentId]:
         """Return the instruments with a wish, an order or a holding: those that need marks."""

@@ -24,11 +24,12 @@ from engine.domain.effects import (
 )
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
-from engine.domain.orders import OrderId
+from engine.domain.intents import Basket
+from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.asking import Question
 from engine.executor.executor import Executor
 from engine.executor.house import EQUITY
-from engine.executor.records import Wish
+from engine.executor.records import Wish, Working
 
 
 class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,10 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     instrument: InstrumentId
     wish: Wish | None
     mark: BookMarked | None
+    basket: Basket | None = None
+    """The basket the wish belongs to: all its parts are planned together."""
+    first: int = 0
+    """Number of its first order; a basket that came to nothing before it took some. 0 = none."""
     echo: bool = False
     """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
@@ -70,7 +75,9 @@ class RetoldExecutor(Executor):
                 (
                     one.order.id
                     for one in table.live()
-                    if bot in (None, one.order.bot) and instrument in (None, one.order.instrument)
+                    if bot in (None, one.order.bot)
+                    and instrument in (None, one.order.instrument)
+                    and not _ends_by_itself(one)
                 ),
                 at_ns,
             )
@@ -101,20 +108,38 @@ class RetoldExecutor(Executor):
         self._sight.unhealthy.pop(EQUITY, None)
         self._house.age_mode(now_ns)  # its tick is in no journal
         for post in table.posts.values():
-            post.wish = None
-        table.dirty.clear()
+            post.wish = post.basket = None
+        groups: list[list[ToldPlan]] = []
         for one in plans:
-            if one.mark is not None:
-                self.receive(one.mark, now_ns)
-            post = table.posts[one.instrument]
-            post.still = False
-            post.wish = one.wish
-            if one.wish is not None:
-                post.bot = one.wish.bot
-                table.exposure.assign(one.instrument, one.wish.bot)
-            table.dirty[one.instrument] = True
-            if one.echo:
-                del table.dirty[one.instrument]
-        self._planning.run(now_ns, self._ages_ns_max()[0])
+            self._stand(one, now_ns)
+            basket = one.basket
+            known = [group for group in groups if basket and group[0].basket is basket]
+            if known:
+                known[0].append(one)
+            else:
+                groups.append([one])
+        for group in groups:
+            table.dirty.clear()
+            table.dirty |= {one.instrument: True for one in group if not one.echo}
+            firsts = [one.first for one in group if one.first]
+            table.last_id = max(table.last_id, min(firsts, default=0) - 1)
+            self._planning.run(now_ns, self._ages_ns_max()[0])
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
+
+    def _stand(self, one: ToldPlan, now_ns: int) -> None:
+        """Let a plan's book and wish stand."""
+        if one.mark is not None:
+            self.receive(one.mark, now_ns)
+        post = self._table.posts[one.instrument]
+        post.still = False
+        post.wish, post.basket = one.wish, one.basket
+        if one.wish is not None:
+            post.bot = one.wish.bot
+            self._table.exposure.assign(one.instrument, one.wish.bot)
+
+
+def _ends_by_itself(known: Working) -> bool:
+    """Say whether the planner waits for an order instead of cancelling it, also while blind."""
+    waited = known.order.type in (OrderType.FAK, OrderType.FOK)
+    return waited or known.state is OrderState.DELAYED

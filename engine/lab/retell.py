@@ -18,17 +18,15 @@ from engine.bots.planned import planned
 from engine.domain.commands import MANUAL
 from engine.domain.decisions import Planned
 from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
-from engine.domain.instruments import AccountId
-from engine.domain.intents import Basket, Quotes, ResidualReason, Target
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
 from engine.executor.retold import ToldPlan
 from engine.journal import Record, decode
 from engine.lab.retell_accounts import ToldAccounts
+from engine.lab.retell_turns import Effects, Kept, first_turn, touches, turns_of
 from engine.log import iso
-from storage.decisions import decision_numbered, decisions_around
-
-Kept = tuple[Planned, bytes]
-"""A plan, and its bytes as they lie in the log."""
+from storage.decisions import decision_numbered
 
 DIFFERENT_MAX = 20
 
@@ -79,33 +77,36 @@ class Retelling:
         self._waiting: dict[tuple[str, int], list[Kept]] = defaultdict(list)
         for one in plans:
             plan = one[0]
-            if not plan.places and not plan.cancels:
-                self.told.idle += 1
-            elif plan.places and plan.bot == MANUAL:
+            if plan.places and plan.bot == MANUAL:
                 self.told.by_hand += 1
-            else:
-                self._waiting[plan.account, plan.at_ns].append(one)
+                continue
+            self._waiting[plan.account, plan.at_ns].append(one)
+            if touches(plan):
                 self.told.plans += 1
+            else:
+                self.told.idle += 1
         self._encode = msgspec.msgpack.Encoder().encode
 
     def run(self, records: Iterable[Record]) -> Retold:
         """Fold all records and repeat the plans among them."""
         accounts = self._accounts
+        turns = turns_of(accounts.journal(0), self._waiting)
         for record in records:
             self.told.records += 1
             accounts.apply_settings(record.at_ns)
             message = decode(record)
             if isinstance(message, PlaceOrder | CancelOrders):
-                self._turn(record, message)
+                self._turn(record, turns.get(record.seq, ()))
             elif isinstance(message, KeepStart):
                 self._end_of_life(record)
                 accounts.start(record, message)
             accounts.fold(record, message)
-        for (name, _), left in self._waiting.items():
+        for (name, _), waiting in self._waiting.items():
+            left = sum(touches(plan) for plan, _ in waiting)
             if name in accounts.lost:
-                self.told.beyond += len(left)
+                self.told.beyond += left
             else:
-                self.told.unreached += len(left)
+                self.told.unreached += left
         return self._judged()
 
     def _judged(self) -> Retold:
@@ -126,7 +127,7 @@ class Retelling:
         """Count what a start leaves behind: its records will not come any more."""
         over = [w for w in self._waiting if w[0] == record.account and w[1] < record.at_ns]
         for where in over:
-            left = len(self._waiting.pop(where))
+            left = sum(touches(plan) for plan, _ in self._waiting.pop(where))
             if record.account in self._accounts.lost:
                 self.told.beyond += left
             else:
@@ -134,35 +135,36 @@ class Retelling:
 
     # -- one turn ----------------------------------------------------------------------------------
 
-    def _turn(self, record: Record, message: PlaceOrder | CancelOrders) -> None:
-        """Repeat the turn a record belongs to, where plans of it are kept and not yet repeated."""
+    def _turn(self, record: Record, effects: Effects) -> None:
+        """Repeat the turn of some effects, where plans of it are kept and not yet repeated."""
         where = (record.account, record.at_ns)
         waiting = self._waiting.get(where)
         account = AccountId(record.account)
         executor = self._accounts.executors.get(account)
         if not waiting or executor is None or account in self._accounts.lost:
             return
-        turn = _first_turn(waiting)
-        if not any(_has(plan, message) for plan, _ in turn):
+        whole = first_turn(waiting, effects)
+        turn = [plan for plan, _ in whole if touches(plan)]
+        if not turn:
             return  # by hand, or by the house
-        del waiting[: len(turn)]
+        del waiting[: len(whole)]
         if not waiting:
             del self._waiting[where]
-        turn = sorted(turn, key=lambda one: one[0].places[0].order if one[0].places else 0)
-        owed = executor.owed
-        inputs = [one for plan, _ in turn if (one := self._inputs(plan, owed)) is not None]
-        if len(inputs) < len(turn):
+        inputs = self._all_inputs([plan for plan, _ in whole], executor.owed)
+        if inputs is None:
             self.told.untold += len(turn)
             return
-        effects = executor.plan_again(inputs, record.at_ns)
-        again = {one.instrument: one for one in planned(executor, effects, record.at_ns)}
-        for (plan, body), given in zip(turn, inputs, strict=True):
+        asked = executor.plan_again(inputs.values(), record.at_ns)
+        again = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
+        for plan, body in whole:
             made = again.get(plan.instrument)
-            if made is not None and given.echo:
+            if made is not None and inputs[plan.instrument].echo:
                 # What was left over is of the last plan, and that may have touched no order.
                 made = msgspec.structs.replace(
                     made, left=plan.left, rules=plan.rules, denied=plan.denied
                 )
+            if not touches(plan):
+                continue
             if made is not None and self._encode(made) == body:
                 self.told.same += 1
             else:
@@ -176,62 +178,59 @@ class Retelling:
             )
         )
 
-    def _inputs(self, plan: Planned, owed: frozenset[OrderId]) -> ToldPlan | None:
-        """Return what the plan was made of; None = something of it was not kept."""
-        if plan.mark is None:
-            return None
-        wish = plan.wish
-        if plan.decision:
-            wish = self._wish(plan)
-            if wish is None:
+    # -- what plans were made of -------------------------------------------------------------------
+
+    def _all_inputs(
+        self, turn: Sequence[Planned], owed: frozenset[OrderId]
+    ) -> dict[InstrumentId, ToldPlan] | None:
+        """Return what a turn's plans were made of; None = something of it was not kept."""
+        baskets: list[Basket] = []
+        found: dict[InstrumentId, ToldPlan] = {}
+        for plan in turn:
+            echo = not plan.places and owed.issuperset(plan.cancels)
+            intent = plan.wish if echo and not plan.decision else self._intent(plan)
+            if isinstance(intent, Basket):
+                intent = next((one for one in baskets if one == intent), intent)
+                baskets.append(intent)
+            elif not touches(plan):
+                continue  # it concerned nobody else
+            wish = _about(intent, plan)
+            if plan.mark is None or (plan.decision and wish is None):
                 return None
-        elif any(one.reason is ResidualReason.EXPIRED_INTENT for one in plan.left):
-            wish = self._expired(plan)
-        echo = not plan.places and owed.issuperset(plan.cancels)
-        return ToldPlan(instrument=plan.instrument, wish=wish, mark=plan.mark, echo=echo)
+            found[plan.instrument] = ToldPlan(
+                instrument=plan.instrument,
+                wish=wish,
+                mark=plan.mark,
+                basket=intent if isinstance(intent, Basket) else None,
+                first=plan.places[0].order if plan.places else 0,
+                echo=echo,
+            )
+        parts = {target.instrument for basket in baskets for target in basket.targets}
+        return found if parts <= found.keys() else None
 
-    def _wish(self, plan: Planned) -> Quotes | Target | None:
-        stored = decision_numbered(
-            self._decisions,
-            bot=str(plan.bot),
-            instrument=plan.instrument,
-            number=plan.decision,
-            at_ns=plan.at_ns,
-        )
-        return None if stored is None else _about(stored.decision.intent, plan)
-
-    def _expired(self, plan: Planned) -> Quotes | Target | None:
-        """Return the wish that had run out: the last one of its bot."""
-        before = decisions_around(
-            self._decisions,
-            instrument=plan.instrument,
-            at_ns=plan.at_ns,
-            bot=plan.bot,
-            after=0,
-            before=200,
-        )
-        wishes = [one.decision.intent for one in before if one.decision.intent is not None]
-        return _about(wishes[-1], plan) if wishes else None
-
-
-def _first_turn(waiting: Sequence[Kept]) -> list[Kept]:
-    """Return the plans of a moment's first turn: an instrument planned twice begins another."""
-    turn: list[Kept] = []
-    for one in waiting:
-        if any(known.instrument == one[0].instrument for known, _ in turn):
-            break
-        turn.append(one)
-    return turn
+    def _intent(self, plan: Planned) -> Intent | None:
+        """Return what was wished; None = nothing, or it was not kept."""
+        if not plan.decision:
+            expired = any(one.reason is ResidualReason.EXPIRED_INTENT for one in plan.left)
+            if plan.wish is None and expired and plan.bot is not None:
+                # A wish that has run out asks for nothing, whatever it asked for before.
+                return Quotes(bot=plan.bot, instrument=plan.instrument, valid_until_ns=plan.at_ns)
+            return plan.wish
+        for instrument in (plan.instrument, None):
+            stored = decision_numbered(
+                self._decisions,
+                bot=str(plan.bot),
+                instrument=instrument,
+                number=plan.decision,
+                at_ns=plan.at_ns,
+            )
+            intent = None if stored is None else stored.decision.intent
+            if _about(intent, plan) is not None:
+                return intent
+        return None
 
 
-def _has(plan: Planned, message: PlaceOrder | CancelOrders) -> bool:
-    if isinstance(message, PlaceOrder):
-        return message.order.id in [one.order for one in plan.places]
-    return any(order in plan.cancels for order in message.orders)
-
-
-def _about(intent: object, plan: Planned) -> Quotes | Target | None:
+def _about(intent: Intent | None, plan: Planned) -> Quotes | Target | None:
     """Return the part of a wish that concerns a plan's instrument."""
-    if isinstance(intent, Basket):
-        return next((one for one in intent.targets if one.instrument == plan.instrument), None)
-    return intent if isinstance(intent, Quotes | Target) else None
+    parts = intent.targets if isinstance(intent, Basket) else (intent,)
+    return next((p for p in parts if p is not None and p.instrument == plan.instrument), None)

@@ -52,7 +52,7 @@ class ToldAccounts:
         """Where the journal's facts cannot be, told again: account, time, why."""
         self.starts_unkept = 0
         self._settings = settings
-        self._journal = journal
+        self.journal = journal
         self._engines = snapshots
         self._due = 0
         self._gates: dict[AccountId, RiskGate] = {}
@@ -154,7 +154,7 @@ class ToldAccounts:
         try:
             if body is not None:
                 executor.restore(body)
-            for one in self._journal(message.snapshot):
+            for one in self.journal(message.snapshot):
                 if one.seq >= record.seq:
                     break
                 if one.account in (account, HOUSE):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from engine.bots.planned import planned
 from engine.domain.effects import (
     CancelAll,
     CancelOrders,
@@ -444,6 +445,29 @@ def test_a_basket_that_lost_a_part_is_over(pair: Any) -> None:
     placed = pair.tell(pair.mark("venue:m2"), pair.quotes(BIDS, name="venue:m2"))
     assert [e.order.instrument for e in placed] == ["venue:m2"]
     assert reasons(pair) == [R.EXPIRED_INTENT]
+
+
+def test_a_basket_that_is_over_forgets_what_risk_said_about_it(pair: Any) -> None:
+    order_max = Limit(absolute=0.01)
+    pair.gate.apply(pair.gate.limits.model_copy(update={"order_value_max": order_max}))
+    wish = basket(pair, ("venue:m1", 100, 5_200), ("venue:m2", 100, 5_200))
+    assert pair.tell(pair.mark(), pair.mark("venue:m2"), wish) == []
+    assert pair.executor.explain(M1)[1] is not None
+
+    pair.tell(pair.quotes((), name="venue:m2"))
+
+    assert reasons(pair) == [R.EXPIRED_INTENT]
+    assert pair.executor.explain(M1)[1] is None
+
+
+def test_plans_are_told_in_the_order_of_the_planning_and_a_basket_with_every_part(
+    pair: Any,
+) -> None:
+    wish = basket(pair, ("venue:m1", 0, 5_000), ("venue:m2", 100, 5_200))
+    effects = pair.tell(pair.mark("venue:m2"), pair.mark(), wish)
+    told = planned(pair.executor, effects, pair.now)
+    assert pair.executor.planned_in_order == ("venue:m1", "venue:m2")
+    assert [(one.instrument, len(one.places)) for one in told] == [("venue:m1", 0), ("venue:m2", 1)]
 
 
 # -- blindness -------------------------------------------------------------------------------------
