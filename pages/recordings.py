@@ -52,7 +52,14 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 @st.fragment(run_every=REFRESH_S)
 def show_list() -> None:
-    """Draw the recordings, anew every few seconds; a selected one in full."""
+    """Draw the recordings, anew every few seconds, and below what became of the last command."""
+    _table()
+    # In the fragment: a click on Stop draws nothing outside of it.
+    commanding.show_life(SLOT)
+
+
+def _table() -> None:
+    """Draw the recordings; a selected one in full."""
     rows = ask(recordings, engine_id())
     if not rows:
         panels.empty(
@@ -115,6 +122,7 @@ def begin() -> None:
     if sent:
         instruments = tuple(InstrumentId(one) for one in wanted)
         commanding.send(StartRecording(name=name, instruments=instruments), SLOT)
+        st.rerun()
 
 
 def main() -> None:
@@ -125,7 +133,6 @@ def main() -> None:
         if opened:
             begin()
     feeds.show()
-    commanding.show_life(SLOT)
 
 
 main()

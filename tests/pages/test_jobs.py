@@ -348,6 +348,9 @@ def test_a_recording_is_stopped_and_offered_for_a_replay(opened: Opened, config:
     assert "/jobs?kind=replay&amp;path=day" in texts(page)
     page.button(key="stop_day").click().run()
     assert left(config) == [StopRecording(name="day")]
+    # Beside the button, in the part its click draws anew.
+    shown = texts(page)
+    assert shown.index("Command: **queued**") < shown.index("Begin a recording")
 
 
 def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -> None:
