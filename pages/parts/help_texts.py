@@ -25,7 +25,8 @@ TOUR = (
         "Make a bot of your own",
         "bots",
         "Under Bots, Create a bot: a name, a market or a series, then Show what changes, Save, and "
-        "Apply. It stands stopped until you start it.",
+        "Apply. It stands stopped until you start it; while it is stopped, Change settings and "
+        "Remove stand below its figures.",
     ),
     (
         "Set a limit, and know how to stop",
@@ -50,7 +51,8 @@ LOOKING_AT = {
     "Risk": "The KILL latch, the latest receipt, and each limit with what uses it.",
     "Alerts": "What a person should look at. Seen marks one as read, for everybody.",
     "Journal": "All that was asked and said, searched by text; commands; who changed what.",
-    "Jobs": "Long work of the worker: replays, backups, upkeep, exports, with their progress; and "
+    "Jobs": "Long work of the worker: replays, backups, upkeep, exports (select one to download "
+    "it), with their progress; and "
     "the schedule that asks for some of it by the clock.",
     "Settings": "Accounts, this browser's theme and time zone, the password.",
     "Help": "This page: a tour, these words, every term, the way to real money, shortcuts.",
