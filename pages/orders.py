@@ -13,7 +13,7 @@ from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
-from pages.parts.order_rows import FILLS, ORDERS, fitting, sentence
+from pages.parts.order_rows import FILLS, ORDERS, WORKING, fitting, sentence
 from pages.parts.status_bar import mode_shown
 from pages.parts.tables import choice, choose, chosen_in, unchoose
 from pages.parts.words import count
@@ -65,7 +65,7 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         choice(markouts.beside(shown), FILLS, key=key, ids=ids)
         panels.note(markouts.MEANING)
     elif shown:
-        choice(shown, ORDERS, key=key, ids=ids)
+        choice(shown, WORKING if what == behind.WORKING else ORDERS, key=key, ids=ids)
     chosen = chosen_in(key)
     if isinstance(chosen, tuple):
         with drawer, st.container(key="drawer"):

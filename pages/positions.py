@@ -24,17 +24,16 @@ POSITIONS = {
     "instrument": ("Market", "market"),
     "pnl": ("PnL", "gain"),
     "unrealised": ("Unrealised", "gain"),
-    "yes_settled": ("YES settled", "size"),
-    "yes_pending": ("YES pending", "size"),
-    "no_settled": ("NO settled", "size"),
-    "no_pending": ("NO pending", "size"),
+    "yes": ("YES", "size"),
+    "no": ("NO", "size"),
+    "pending": ("Of it pending", "size"),
     "cost": ("Cost", "money"),
     "value": ("Value", "money"),
     "mark": ("Mark", "price"),
-    "realised": ("Realised", "gain"),
-    "fees": ("Fees", "fee"),
     "held_for": ("Held for", "text"),
     "bot": ("Bot", "text"),
+    "realised": ("Realised", "gain"),
+    "fees": ("Fees", "fee"),
     "account": ("Account", "text"),
 }
 FILLS = {
@@ -52,10 +51,22 @@ FILLS = {
 REFRESH_S = 2.0
 
 
+def sizes(row: Row) -> Row:
+    """Return what is held of each leg and how much of both is pending, in shares."""
+    return {
+        name: None if row[first] is None else row[first] + row[second]
+        for name, first, second in (
+            ("yes", "yes_settled", "yes_pending"),
+            ("no", "no_settled", "no_pending"),
+            ("pending", "yes_pending", "no_pending"),
+        )
+    }
+
+
 def held(mode: Mode, now: int) -> list[Row]:
     """Return what is held in one mode, each with for how long."""
     return [
-        {**row, "held_for": age(max(0, now - row["opened_ns"]))}
+        {**row, **sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
         for row in ask(money_views.held, engine_id(), mode=mode)
     ]
 

@@ -14,6 +14,7 @@ from pages.parts.zone import clock
 from storage.views import Row, shown
 
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
+HALF_A_HUNDREDTH = Decimal("0.005")
 _HASH = re.compile(r"^0x[0-9a-f]{16,}$")
 
 
@@ -47,6 +48,8 @@ def size(value: Decimal | None, raw: int | None = None) -> str:
     """Return a size, or the whole number where nobody listed the instrument."""
     if value is None:
         return NOTHING if raw is None else f"{raw:,} increments"
+    if 0 < abs(value) < HALF_A_HUNDREDTH:
+        return f"{value:f}".rstrip("0")  # a zero it must not seem
     return f"{value:,.2f}".removesuffix(".00")
 
 

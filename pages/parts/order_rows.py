@@ -22,7 +22,10 @@ ORDERS = {
     "updated_ns": ("Changed", "time"),
     "fee": ("Fees", "fee"),
     "why": ("Reason", "text"),
+    "account": ("Account", "text"),
 }
+WORKING = {name: column for name, column in ORDERS.items() if name not in ("fee", "why")}
+"""Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
 FILLS = {
     "at_ns": ("Filled", "time"),
     "way": ("Side", "text"),

@@ -25,6 +25,7 @@ _FORMATS = {
     "count": "localized",
     "rate": "%,.0f",
     "size": "%,.2f",
+    "fine_size": "%,.6f",
     "price": "%,.4f",
     "cents": "%.1f¢",
     "fine_cents": "%.2f¢",
@@ -127,7 +128,7 @@ def _drawn_anew(key: str) -> None:
 def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     in_cents = bool(rows) and all(names.cents(row) for row in rows)
     columns = {
-        name: (label, _cents(rows, name) if kind == "price" and in_cents else kind)
+        name: (label, _finer(rows, name, kind, in_cents=in_cents))
         for name, (label, kind) in columns.items()
     }
     frame = pd.DataFrame(
@@ -149,6 +150,14 @@ def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[
             for name, (label, kind) in columns.items()
         },
     }
+
+
+def _finer(rows: Sequence[Row], name: str, kind: str, *, in_cents: bool) -> str:
+    """Return the kind that shows a column's small values: no size may seem a zero."""
+    if kind == "price" and in_cents:
+        return _cents(rows, name)
+    tiny = kind == "size" and any(0 < abs(row[name] or 0) < names.HALF_A_HUNDREDTH for row in rows)
+    return "fine_size" if tiny else kind
 
 
 def _cents(rows: Sequence[Row], name: str) -> str:

@@ -149,7 +149,7 @@ def test_positions_show_legs_cost_mark_and_what_they_made(desk: Config, opened: 
     assert metrics["Unrealised"] == "+1.40 pUSD"
     row = page.dataframe[0].value.iloc[0]
     assert (row["instrument"], row["bot"]) == ("comet-1", "maker")
-    assert (row["yes_settled"], row["yes_pending"], row["no_settled"]) == (10, 2, 0)
+    assert (row["yes"], row["pending"], row["no"]) == (12, 2, 0)
     assert (row["mark"], row["cost"], row["pnl"]) == (45.0, 4.0, 2.0)
 
 
