@@ -24,7 +24,7 @@ from engine.domain.orders import OrderId
 from engine.executor.retold import ToldPlan
 from engine.journal import Record, decode
 from engine.lab.retell_accounts import ToldAccounts
-from engine.lab.retell_turns import Effects, Kept, first_turn, touches, turns_of
+from engine.lab.retell_turns import Effects, Kept, first_turn, placed_in, touches, turns_of
 from engine.log import iso
 from storage.decisions import decision_numbered
 
@@ -85,12 +85,14 @@ class Retelling:
                 self.told.plans += 1
             else:
                 self.told.idle += 1
+        self._placed: frozenset[tuple[OrderId, int]] = frozenset()
         self._encode = msgspec.msgpack.Encoder().encode
 
     def run(self, records: Iterable[Record]) -> Retold:
         """Fold all records and repeat the plans among them."""
         accounts = self._accounts
         turns = turns_of(accounts.journal(0), self._waiting)
+        self._placed = placed_in(turns)
         for record in records:
             self.told.records += 1
             accounts.apply_settings(record.at_ns)
@@ -143,7 +145,7 @@ class Retelling:
         executor = self._accounts.executors.get(account)
         if not waiting or executor is None or account in self._accounts.lost:
             return
-        whole = first_turn(waiting, effects)
+        whole = first_turn(waiting, effects, self._placed)
         turn = [plan for plan, _ in whole if touches(plan)]
         if not turn:
             return  # by hand, or by the house

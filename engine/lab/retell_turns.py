@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Sequence
 from engine.domain.decisions import Planned, Rule, Verdict
 from engine.domain.effects import CancelOrders, PlaceOrder
 from engine.domain.events import AnyEvent, OrderNamed, OrderSent
+from engine.domain.orders import OrderId
 from engine.journal import Record, decode
 from engine.live_start import HOUSE
 from engine.risk.reasons import DenyReason
@@ -53,11 +54,22 @@ def touches(plan: Planned) -> bool:
     return bool(plan.places or plan.cancels)
 
 
-def first_turn(waiting: Sequence[Kept], effects: Effects) -> list[Kept]:
+def placed_in(turns: dict[int, Effects]) -> frozenset[tuple[OrderId, int]]:
+    """Return the orders that were journaled, with their time: a lost number is used again."""
+    effects = (one for turn in turns.values() for one in turn)
+    return frozenset(
+        (one.order.id, one.order.created_ns) for one in effects if isinstance(one, PlaceOrder)
+    )
+
+
+def first_turn(
+    waiting: Sequence[Kept], effects: Effects, placed: Container[tuple[OrderId, int]]
+) -> list[Kept]:
     """Return the plans of a moment's first turn, the one with these effects.
 
     An instrument planned twice begins another, and so does another number of open orders: plans
-    tell it as it was behind their turn.
+    tell it as it was behind their turn. A plan of which nothing was `placed` in the journal is of
+    the turn in which its engine died.
     """
     turn: list[Kept] = []
     counts: set[int] = set()
@@ -65,7 +77,9 @@ def first_turn(waiting: Sequence[Kept], effects: Effects) -> list[Kept]:
         plan = one[0]
         counts |= {rule.value for rule in plan.rules if plan.places and _counted(rule)}
         twice = len(counts) > 1 or any(known.instrument == plan.instrument for known, _ in turn)
-        if twice or (touches(plan) and not any(_has(plan, effect) for effect in effects)):
+        died = bool(turn and plan.places) and (plan.places[0].order, plan.at_ns) not in placed
+        theirs = died or any(_has(plan, effect) for effect in effects)
+        if twice or (touches(plan) and not theirs):
             break
         turn.append(one)
     return turn
