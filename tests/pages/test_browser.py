@@ -208,6 +208,13 @@ def test_a_stored_run_is_found_and_opened_at_phone_width(
         expect(page.locator(".js-plotly-plot")).to_be_visible(timeout=WAIT_MS)
         expect(page.get_by_text("cafe" * 16)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        bar, button = (
+            page.locator(one).bounding_box() for one in (".pb-bar", ".st-key-killbutton")
+        )
+        assert bar is not None
+        assert bar["height"] < 60  # one row: a phone is for the page, not for the bar
+        assert button is not None
+        assert button["x"] + button["width"] <= PHONE["width"]
         expect(page.get_by_role("button", name="KILL")).to_be_in_viewport()
 
 
