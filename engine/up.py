@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT as DEMO_PORT
-from engine.errors import ConfigError
+from engine.errors import ConfigError, StorageError
 from storage.schema import migrate
 from storage.users import OPERATOR, ensure_operator
 
@@ -24,6 +26,11 @@ HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
 PORT = 8501
 SOCKET_LENGTH_MAX = 100
 """Bytes of a socket's path that every system takes (macOS 104, Linux 108)."""
+
+PORT_WAIT_S = 10.0
+"""How long what a desk that died left on a port may take to notice that it is alone."""
+
+AGAIN_S = 0.2
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -37,9 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Prepare and become supervisord. Raises ConfigError, StorageError."""
     home = config.home
-    socket = config.run_folder / "supervisor.sock"
-    if len(os.fsencode(socket)) > SOCKET_LENGTH_MAX:
-        raise ConfigError(f"{socket} is too long for a socket: choose a shorter PITBOSS_HOME")
+    supervisor = config.run_folder / "supervisor.sock"
+    if len(os.fsencode(supervisor)) > SOCKET_LENGTH_MAX:
+        raise ConfigError(f"{supervisor} is too long for a socket: choose a shorter PITBOSS_HOME")
+    _alone(supervisor, home)
+    _free(args.port, "--port")
+    _free(args.demo_port, "--demo-port")
     for folder in (home, config.run_folder, home / "log"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     backup = migrate(config.state_path)
@@ -64,3 +74,39 @@ def run(args: argparse.Namespace, config: Config) -> int:
     os.execve(  # noqa: S606 our own interpreter, our own arguments
         sys.executable, [*command, "-c", str(REPOSITORY / "supervisord.conf")], environment
     )
+
+
+def _alone(supervisor: Path, home: Path) -> None:
+    """Refuse where a supervisor answers: a newer program must not migrate under a desk that runs.
+
+    Raises StorageError.
+    """
+    with socket.socket(socket.AF_UNIX) as asked:
+        try:
+            asked.connect(os.fspath(supervisor))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return  # none, or what a dead one left
+    raise StorageError(f"another desk runs on {home}; stop it first")
+
+
+def _free(port: int, option: str) -> None:
+    """Refuse a port that is taken: its address would lead to somebody else's page or exchange.
+
+    Raises ConfigError.
+    """
+    left_s = PORT_WAIT_S
+    while True:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except (OSError, OverflowError) as error:
+                if left_s > 0 and isinstance(error, OSError):
+                    left_s -= AGAIN_S
+                    time.sleep(AGAIN_S)
+                    continue
+                raise ConfigError(
+                    f"port {port} cannot be used ({error}): stop what listens there, or choose "
+                    f"another with {option}"
+                ) from None
+        return
