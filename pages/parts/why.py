@@ -12,11 +12,12 @@ from html import escape
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason
-from pages.parts.gate_words import LEFT, RULES, against, amount, condition, words_of
+from pages.parts.gate_words import LEFT, RULES, against, condition, words_of
 from pages.parts.names import cents as names_cents
 from pages.parts.names import price
 from pages.parts.names import price_raw as _price
 from pages.parts.names import size_raw as _size
+from pages.parts.value_words import told as value_told
 from pages.parts.words import age, micro
 from storage.views import Row
 
@@ -94,12 +95,16 @@ def because(decision: Decision, plan: Planned | None, row: Row) -> str:
 def decided(decision: Decision, row: Row) -> list[tuple[str, str]]:
     """Return what the strategy saw, how its fair value came about, its gates and its wish."""
     return [
-        ("1 · What it saw", _table([_row(plain(n), amount(v, "")) for n, v in decision.inputs])),
-        ("2 · Fair value", _table([_row(plain(n), amount(v, "")) for n, v in decision.build_up])),
+        ("1 · What it saw", _values(decision.inputs, row)),
+        ("2 · Fair value", _values(decision.build_up, row)),
         ("3 · Gates of the strategy", gates(decision.gates)),
         ("4 · What it wished", wished(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
     ]
+
+
+def _values(found: Sequence[tuple[str, float]], row: Row) -> str:
+    return _table([_row(*value_told(name, value, row), hint=name) for name, value in found])
 
 
 def gates(found: Sequence[Gate]) -> str:

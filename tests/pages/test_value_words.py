@@ -1,0 +1,25 @@
+"""What a strategy saw, in units; a name nobody knows stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from pages.parts.value_words import told
+
+BINARY = {"listed_kind": "binary"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("best_bid", 0.51, ("best bid", "51¢")),
+        ("fair", 0.5123, ("fair value", "51.23¢")),
+        ("to_close_s", 61.0, ("time to close", "61 s")),
+        ("position_shares", 12.0, ("position", "12 shares")),
+        ("sigma_bps_per_sqrt_s", 0.25, ("volatility", "0.25 bps per √s")),
+        ("my_number", 2.5, ("my number", "2.5")),
+    ],
+)
+def test_a_value_has_its_label_and_unit(name: str, value: float, shown: tuple[str, str]) -> None:
+    assert told(name, value, BINARY) == shown
+    assert told("fair", 0.51, {"listed_kind": None}) == ("fair value", "0.51")
