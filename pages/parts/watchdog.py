@@ -6,7 +6,13 @@ is, and offers the one KILL that needs neither a script thread nor SQLite.
 
 from __future__ import annotations
 
+import json
+import shlex
+from pathlib import Path
+
 import streamlit as st
+
+from pages.parts.home import config
 
 STALE_MS = 6_000
 
@@ -30,8 +36,7 @@ _SCRIPT = """
       const told = await answer.json();
       alert(told.steps ? told.steps.map((s) => s.name + ": " + s.text).join("\\n") : told.error);
     } catch (error) {
-      alert("NO ANSWER: do not count on this KILL. In a terminal on the server's machine: "
-        + "supervisorctl signal USR1 engine, or create the file KILL in PITBOSS_HOME.");
+      alert("NO ANSWER: do not count on this KILL. " + WAYS_WITHOUT);
     }
   };
   const again = document.createElement("button");
@@ -65,6 +70,24 @@ _SCRIPT = """
 """
 
 
+def ways_without(home: Path) -> str:
+    """Return how to KILL without a server, as it can be typed; `home` is the absolute home.
+
+    supervisord's file asks for DESK_HOME: without it supervisorctl ends with 2 and signals nobody.
+    """
+    file, folder = shlex.quote(str(home / "KILL")), shlex.quote(str(home))
+    return (
+        f"In a terminal on the server's machine: touch {file}, or in the folder of the program: "
+        f"DESK_HOME={folder} .venv/bin/supervisorctl signal USR1 engine"
+    )
+
+
+def script(home: Path) -> str:
+    """Return the watchdog as HTML, with the ways of this home in it."""
+    told = json.dumps(ways_without(home)).replace("<", "\\u003c")  # "</script>" ends a script
+    return _SCRIPT.replace("STALE_MS", str(STALE_MS)).replace("WAYS_WITHOUT", told)
+
+
 def start() -> None:
     """Put the watchdog into the sidebar, which is drawn on every page."""
-    st.html(_SCRIPT.replace("STALE_MS", str(STALE_MS)), unsafe_allow_javascript=True)
+    st.html(script(config().home), unsafe_allow_javascript=True)
