@@ -11,7 +11,7 @@ import streamlit as st
 from engine.domain.decisions import Unit
 from engine.domain.settings import Limit, RiskLimits
 from pages.parts.names import market
-from pages.parts.words import age, micro, percent
+from pages.parts.words import SECOND_NS, micro, percent
 from storage.views import Row
 
 GROUPS = {
@@ -31,12 +31,15 @@ GROUPS = {
         "open_orders_max": "Open orders",
         "order_value_max": "Largest order value",
         "order_value_min": "Smallest order value",
-        "data_age_ms_max": "Oldest book, ms",
-        "mark_age_ms_max": "Oldest mark, ms",
+        "data_age_ms_max": "Oldest book, seconds",
+        "mark_age_ms_max": "Oldest mark, seconds",
     },
 }
 NAMES = {name: label for group in GROUPS.values() for name, label in group.items()}
 PER_ORDER = frozenset({"order_value_max", "order_value_min"})
+AGES = frozenset({"data_age_ms_max", "mark_age_ms_max"})
+"""Limits saved in ms, shown and typed in seconds."""
+SECOND_MS = 1_000
 PERCENT, AMOUNT = "% of day start", "amount"
 NEAR = 0.7
 SUBJECTS_MAX = 3
@@ -59,7 +62,7 @@ def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
 
 
 def _rows(name: str, label: str, limits: RiskLimits, uses: Sequence[Row]) -> str:
-    value = escape(shown(getattr(limits, name)))
+    value = escape(shown(name, getattr(limits, name)))
     if not uses:
         why = "judged per order" if name in PER_ORDER else "nothing uses it now"
         return (
@@ -79,6 +82,8 @@ def _use(label: str, value: str, use: Row) -> str:
     )  # fmt: skip
     subject = f" · {market(use['subject'])}" if use["subject"] else ""
     told = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
+    if use["unit"] == Unit.NS:
+        told = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
     name = f"{label}{subject}" if label else subject.removeprefix(" · ")
     return (
         f'<tr class="pb-use {tone}"><th class="{"" if label else "pb-sub"}">{escape(name)}</th>'
@@ -89,9 +94,7 @@ def _use(label: str, value: str, use: Row) -> str:
 
 
 def _amount(value: int, use: Row) -> str:
-    if use["unit"] == Unit.MICRO:
-        return micro(value)
-    return age(value) if use["unit"] == Unit.NS else f"{value:,}"
+    return micro(value) if use["unit"] == Unit.MICRO else f"{value:,}"
 
 
 def worst(uses: Iterable[Row]) -> float:
@@ -100,11 +103,16 @@ def worst(uses: Iterable[Row]) -> float:
     return max(shares, default=0.0)
 
 
-def shown(value: Limit | int) -> str:
-    """Return a limit as a person reads it."""
+def shown(name: str, value: Limit | int) -> str:
+    """Return the limit `name` as a person reads it, an age in the seconds its form takes."""
     if not isinstance(value, Limit):
-        return f"{value:,}"
+        return seconds(value / SECOND_MS) if name in AGES else f"{value:,}"
     return f"{value.absolute:,g}" if value.percent is None else f"{value.percent:g} %"
+
+
+def seconds(value: float) -> str:
+    """Return a limit in seconds to the millisecond: 600 s; never rounded to a larger unit."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".") + " s"
 
 
 def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
@@ -117,10 +125,18 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
             key = f"limit_{account}_{name}"
             if isinstance(value, Limit):
                 patch[name] = _limit(label, value, key)
+            elif name in AGES:
+                patch[name] = _age(label, value, key)
             else:
                 patch[name] = int(st.number_input(label, value=value, step=1, key=key))
         sent = st.form_submit_button("Show what changes")
     return patch if sent else None
+
+
+def _age(label: str, value_ms: int, key: str) -> int:
+    """Return an age that was typed in seconds, in whole ms."""
+    typed = st.number_input(label, value=value_ms / SECOND_MS, step=1.0, key=key, format="%g")
+    return round(float(typed) * SECOND_MS)
 
 
 def _limit(label: str, value: Limit, key: str) -> dict[str, float | None]:

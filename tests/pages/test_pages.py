@@ -462,6 +462,23 @@ def test_a_limit_out_of_bounds_is_refused_with_words_and_nothing_saved(
     assert newest(config).version == 1
 
 
+def test_an_age_is_shown_and_typed_in_seconds_and_saved_in_ms(
+    opened: Opened, config: Config
+) -> None:
+    save_account(config)
+    page = opened("risk")
+    assert "<th>Oldest mark, seconds</th><td>600 s</td>" in texts(page)
+    field = page.number_input(key="limit_paper:a_mark_age_ms_max")
+    assert (field.label, field.value) == ("Oldest mark, seconds", 600.0)
+    press(page, "Show what changes")
+    assert any("Nothing differs" in one.value for one in page.markdown)
+    page.number_input(key="limit_paper:a_data_age_ms_max").set_value(2.5)
+    press(page, "Show what changes")
+    press(page, "Save these changes")
+    limits = newest(config).document.accounts["paper:a"].limits
+    assert (limits.data_age_ms_max, limits.mark_age_ms_max) == (2_500, 600_000)
+
+
 def test_a_stale_edit_is_refused_with_what_changed_since(opened: Opened, config: Config) -> None:
     save_account(config)
     page = opened("risk")
@@ -504,12 +521,19 @@ def test_use_of_a_limit_has_a_bar_a_share_and_a_word() -> None:
             use("exposure_bot_max", 9_000_000, 9_000_000, subject="maker"),
             use("exposure_bot_max", 1_000_000, 9_000_000, subject="other"),
             use("data_age_ms_max", 2 * 10**9, 10 * 10**9, "ns", "demo:m1"),
+            use("mark_age_ms_max", 180 * 10**9, 605_500 * 10**6, "ns"),
         ],
         "USD",
     )
     for words in ("20.00 of 50.00", "40 % within", "75 % near", "100 % AT THE LIMIT"):
         assert words in text
-    for words in ("One bot · maker", "11 % within", "2.0 s of 10 s", "Used, USD"):
+    for words in (
+        "One bot · maker",
+        "11 % within",
+        "2.0 s of 10 s",
+        "180.0 s of 605.5 s",
+        "Used, USD",
+    ):
         assert words in text
     unused = bars(RiskLimits(), [], "USD")
     assert "nothing uses it now" in unused
