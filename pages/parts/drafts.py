@@ -20,9 +20,11 @@ from pages.parts.data import ask, engine_id, forget
 from pages.parts.home import config
 from pages.parts.words import moment
 from pages.parts.zone import zone
+from storage.dashboard_views import strategy_catalog
 from storage.database import writing
 from storage.settings import (
     Change,
+    Saved,
     SettingsVersion,
     Stale,
     changes,
@@ -52,8 +54,16 @@ def review(slot: str) -> None:
     told = st.session_state.get(f"saved:{slot}")
     if isinstance(told, Stale):
         _stale(told)
-    elif told:
-        st.info(told)
+    elif told is not None:
+        _saved(slot, told)
+
+
+def _saved(slot: str, told: Saved) -> None:
+    """Say that a version waits; once it, or one after it, is in force there is nothing to say."""
+    if ask(in_force, engine_id()).version >= told.version:
+        st.session_state.pop(f"saved:{slot}")
+    else:
+        st.info(f"Saved as version {told.version}. It is in force when the engine has applied it.")
 
 
 def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
@@ -71,7 +81,7 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
             st.markdown("Nothing differs from what is saved.")
             return
         st.markdown(f"**These values change** (from version {base_version}):")
-        show_changes(differs)
+        show_changes(differs, base.document, document)
         with st.container(horizontal=True):
             if st.button("Save these changes", type="primary", key=f"save:{slot}"):
                 _save(slot, diff, base_version)
@@ -103,27 +113,42 @@ def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:
         return
     forget()
     st.session_state.pop(f"draft:{slot}")
-    if isinstance(saved, Stale):
-        st.session_state[f"saved:{slot}"] = saved
-    else:
-        st.session_state[f"saved:{slot}"] = (
-            f"Saved as version {saved.version}. It is in force when the engine has applied it."
-        )
+    st.session_state[f"saved:{slot}"] = saved
     st.rerun()
 
 
-def show_changes(differs: Sequence[Change]) -> None:
-    """Draw what differs, before and after."""
+def show_changes(
+    differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
+) -> None:
+    """Draw what differs, before and after, of these documents."""
+    catalog = ask(strategy_catalog) or {}
     panels.facts(
         {
-            one.path: f"{_shown(one.before)}  \N{RIGHTWARDS ARROW}  {_shown(one.after)}"
+            one.path: f"{_shown(one.before, default_of(one.path, before, catalog))}  "
+            f"\N{RIGHTWARDS ARROW}  {_shown(one.after, default_of(one.path, after, catalog))}"
             for one in differs
         }
     )
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value)
+def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, Any]) -> Any:
+    """Return what holds where a bot's parameter is not saved: its strategy's default.
+
+    None = `path` names no parameter, the document has no such bot, or the engine has not told its
+    strategy's parameters in `catalog` (strategy → JSON schema).
+    """
+    for name, bot in document.bots.items():
+        start = f"bots.{name}.parameters."
+        if path.startswith(start) and bot.strategy in catalog:
+            fields = catalog[bot.strategy].get("properties", {})
+            return fields.get(path.removeprefix(start), {}).get("default")
+    return None
+
+
+def _shown(value: Any, default: Any) -> str:
+    if value is None:
+        return "nothing" if default is None else f"{default} (default)"
+    return str(value)
 
 
 def _stale(told: Stale) -> None:
@@ -131,7 +156,7 @@ def _stale(told: Stale) -> None:
         f"Not saved: {told.latest.who} saved version {told.latest.version} while you were editing "
         f"version {told.base.version}. What changed since, before and after:"
     )
-    show_changes(told.changes_since)
+    show_changes(told.changes_since, told.base.document, told.latest.document)
     panels.note("Your values are still in the form; review them against these and save again.")
 
 

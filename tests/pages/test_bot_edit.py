@@ -17,11 +17,13 @@ from engine.config import Config
 from engine.decision_log import DecisionLog
 from engine.domain.decisions import Decision, Gate
 from engine.domain.instruments import BotId, InstrumentId, Mode
+from engine.domain.settings import SettingsDocument
 from engine.strategies.registry import STRATEGIES
 from pages.parts import bot_detail, bot_edit
+from pages.parts.drafts import default_of
 from storage.database import reading, writing
 from storage.live import BotSeen, EngineBeat, put_bots, put_engine
-from storage.settings import SettingsVersion, latest, save
+from storage.settings import SettingsVersion, applied, latest, save
 
 Opened = Callable[..., AppTest]
 MAKER = {
@@ -107,6 +109,11 @@ def number(page: AppTest, name: str) -> Any:
     return next(one for one in page.number_input if one.key == f"edit_maker_{name}")
 
 
+def texts(page: AppTest) -> str:
+    """Return every text of a page."""
+    return "\n".join(str(node.proto) for node in page.main if hasattr(node, "proto"))
+
+
 def edit(opened: Opened) -> AppTest:
     return press(opened("bots", bot="maker"), "Change settings…")
 
@@ -125,6 +132,42 @@ def test_only_what_was_changed_is_saved(opened: Opened, desk: Config) -> None:
     assert bot.instruments == ("demo:comet-1",)
     assert "Apply version 2" in [one.label for one in page.button]
     assert not [one for one in page.number_input if one.key == "edit_maker_levels"]
+
+
+def test_a_parameter_at_its_default_differs_from_the_default(opened: Opened, desk: Config) -> None:
+    saved(desk, {"bots": {"maker": {"parameters": {"size_shares": 35.0}}}})
+    page = edit(opened)
+    number(page, "size_shares").set_value(40.0)
+    number(page, "inventory_shares_max").set_value(150.0)
+    press(page, "Show what changes in maker")
+    shown = texts(page)
+    assert "<th>bots.maker.parameters.size_shares</th><td>35.0  →  40.0</td>" in shown
+    assert "inventory_shares_max</th><td>200.0 (default)  →  150.0</td>" in shown
+
+
+def test_a_default_is_known_of_a_bot_that_is_there_and_of_its_parameters_alone(
+    desk: Config,
+) -> None:
+    document = newest(desk).document
+    catalog = {"market_maker": {"properties": {"levels": {"default": 1}, "size": {}}}}
+    assert default_of("bots.maker.parameters.levels", document, catalog) == 1
+    assert default_of("bots.maker.parameters.size", document, catalog) is None
+    assert default_of("bots.maker.capital", document, catalog) is None
+    assert default_of("bots.maker.parameters.levels", document, {}) is None
+    assert default_of("bots.maker.parameters.levels", SettingsDocument(), catalog) is None
+
+
+def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config) -> None:
+    page = edit(opened)
+    number(page, "capital").set_value(250.0)
+    press(page, "Show what changes in maker")
+    press(page, "Save these changes")
+    assert any("Saved as version 2." in one.value for one in page.info)
+    with writing(desk.state_path) as connection:
+        applied(connection, "pitboss", 2, time.time_ns())
+    st.cache_data.clear()
+    page.run()
+    assert not any("Saved as version" in one.value for one in page.info)
 
 
 def test_a_form_sent_unchanged_changes_nothing(opened: Opened, desk: Config) -> None:
