@@ -50,7 +50,8 @@ class PolymarketOpener:
     """Live accounts. `credentials` and `unlocks` are those of this start, by account.
 
     `locked` are the wallets, by account, whose keys lie in a vault that is not open: such an
-    account is recovered and stands blind until `learn` brings its key.
+    account is recovered and stands blind until `learn` brings its key. `why` says by account what
+    keeps its key from being read, where it is not that the vault is locked.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class PolymarketOpener:
         credentials: Mapping[str, Credentials],
         unlocks: Mapping[str, Unlock],
         locked: Mapping[str, str] = MappingProxyType({}),
+        why: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._config = config
         self._credentials = dict(credentials)
         self._unlocks = unlocks
         self._locked = locked
+        self._why = why
         self._waiting: dict[str, asyncio.Event] = {}
         if any(not self._closed(name) for name in (*credentials, *locked)):
             importlib.import_module(SIGNS)  # it takes a second: not while the loop runs
@@ -107,7 +110,7 @@ class PolymarketOpener:
     def waits(self, account: str) -> str:
         """Return why nothing can be asked for an account before a person acts; empty = it can."""
         if account not in self._credentials:
-            return LOCKED
+            return self._why.get(account, LOCKED)
         return self._closed(account) if account in self._waiting else ""
 
     def credential(self, account: str) -> Credentials | None:
@@ -137,10 +140,11 @@ class PolymarketOpener:
             raise BrokenInvariant(f"{shell.account} stands at another venue")
         live = _Live(house, shell, self._config, lambda: self.awaited(settings.name))
         now_ns, locked = house.clock.now_ns(), settings.name not in self._credentials
+        why = self.waits(settings.name)
         for health in (live.user.health, live.beat.health):
-            shell.deliver(health(LOCKED if locked else "not connected yet"), now_ns)
+            shell.deliver(health(why if locked else "not connected yet"), now_ns)
         if locked:
-            text = f"{settings.name} waits: {LOCKED}"
+            text = f"{settings.name} waits: {why}"
             alert = RaiseAlert(
                 severity=Severity.WARNING, kind="vault_locked", text=text, account=shell.account
             )

@@ -6,40 +6,70 @@ typed; a vault that stays locked opens no account.
 
 from __future__ import annotations
 
+import os
 import resource
-from collections.abc import Container, MutableMapping
+from collections.abc import Container, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, PitbossError
 from engine.live_credentials import take
-from engine.vault import Unlocked
+from engine.vault import Secret, Unlocked
 from engine.venues.polymarket.credentials import Credentials
 from storage.vault import read_vault
 
 PASSPHRASE = "VAULT_PASSPHRASE"  # noqa: S105 the name of the key
+NOWHERE = Path(os.devnull)
 
 
 def take_all(
-    environment: MutableMapping[str, str], file: Path, vault_path: Path
+    environment: MutableMapping[str, str],
+    file: Path,
+    vault_path: Path,
+    spared: dict[str, str] | None = None,
 ) -> dict[str, Credentials]:
     """Return every credential by account, and remove what is secret from the environment.
 
     A locked vault adds none. Raises ConfigError with the sentence that mends it, BadInput where the
-    vault or a credential in it cannot be read.
+    vault or a credential in it cannot be read. Given `spared`, nothing is raised: what could not be
+    read stands there as a sentence by account, under "" where it may be anybody's.
     """
     keep_no_cores()
-    passphrase = take_passphrase(environment, file)
-    found = take(environment, file)
-    for account, credentials in from_vault(vault_path, passphrase).items():
-        if account in found:
-            raise ConfigError(
-                f"account {account!r} has a credential in the environment and one in the vault: "
-                "remove one of them"
-            )
-        found[account] = credentials
+    alone = dict(environment)
+    passphrase, found = "", dict[str, Credentials]()
+    with _sparing(spared):
+        passphrase = take_passphrase(environment, file)
+    with _sparing(spared):
+        found = take(environment, file)
+    if spared and not found:
+        with suppress(ConfigError):  # it is told already; the environment alone may be whole
+            found = take(alone, NOWHERE)
+    for account, credentials in from_vault(vault_path, passphrase, spared).items():
+        if account not in found:
+            found[account] = credentials
+            continue
+        if spared is None or found[account].wallet != credentials.wallet:
+            del found[account]
+            with _sparing(spared, account):
+                raise ConfigError(
+                    f"account {account!r} has a credential in the environment and one in the "
+                    "vault: remove one of them"
+                )
     return found
+
+
+@contextmanager
+def _sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
+    """Note what is raised for the accounts it concerns; None = let it through."""
+    try:
+        yield
+    except PitbossError as error:
+        if spared is None:
+            raise
+        for account in accounts or ("",):
+            spared[account] = str(error)
 
 
 def keep_no_cores() -> None:
@@ -58,27 +88,46 @@ def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
         raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
 
 
-def locked_wallets(path: Path, found: Container[str]) -> dict[str, str]:
-    """Return whose keys the vault holds and nobody has read yet: wallet by account."""
-    vault = read_vault(path)
+def locked_wallets(
+    path: Path, found: Container[str], spared: dict[str, str] | None = None
+) -> dict[str, str]:
+    """Return whose keys the vault holds and nobody has read yet: wallet by account.
+
+    `spared` as with `take_all`.
+    """
+    vault = None
+    with _sparing(spared):
+        vault = read_vault(path)
     entries = {} if vault is None else vault.entries
     return {name: entry.wallet for name, entry in entries.items() if name not in found}
 
 
-def from_vault(path: Path, passphrase: str) -> dict[str, Credentials]:
-    """Return what the vault holds, by account; nothing where it is absent or stays locked."""
-    vault = read_vault(path)
+def from_vault(
+    path: Path, passphrase: str, spared: dict[str, str] | None = None
+) -> dict[str, Credentials]:
+    """Return what the vault holds, by account; nothing where it is absent or stays locked.
+
+    `spared` as with `take_all`.
+    """
+    vault, opened = None, None
+    with _sparing(spared):
+        vault = read_vault(path)
     if vault is None or not vault.entries or not passphrase:
         return {}
-    opened = Unlocked(vault, passphrase)
+    with _sparing(spared, *vault.entries):
+        opened = Unlocked(vault, passphrase)
     found: dict[str, Credentials] = {}
-    for account, entry in vault.entries.items():
-        secret = opened.open(account, entry)
-        found[account] = Credentials(
-            private_key=secret.private_key,
-            wallet=entry.wallet,
-            api_key=secret.api_key,
-            api_secret=secret.api_secret,
-            api_passphrase=secret.api_passphrase,
-        )
+    for account, entry in () if opened is None else vault.entries.items():
+        with _sparing(spared, account):
+            found[account] = _credentials(opened.open(account, entry), entry.wallet)
     return found
+
+
+def _credentials(secret: Secret, wallet: str) -> Credentials:
+    return Credentials(
+        private_key=secret.private_key,
+        wallet=wallet,
+        api_key=secret.api_key,
+        api_secret=secret.api_secret,
+        api_passphrase=secret.api_passphrase,
+    )

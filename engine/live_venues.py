@@ -98,17 +98,24 @@ class Venues(msgspec.Struct, kw_only=True):
         )
 
 
-def venues_of(config: Config, url: str, *, fence: int) -> Venues:
+def venues_of(config: Config, url: str, *, fence: int, killed: bool = False) -> Venues:
     """Return the table. `url` is where the demo exchange is, `fence` which start it is.
 
     Takes the secrets of live accounts out of the environment: call it once. Raises ConfigError.
+    `killed` = a KILL is to be carried out: credentials that cannot be read raise nothing, their
+    accounts stand blind, so that all others are cancelled.
     """
-    credentials = take_all(os.environ, Path(".env"), config.vault_path)
-    locked = locked_wallets(config.vault_path, credentials)
+    spared: dict[str, str] | None = {} if killed else None
+    credentials = take_all(os.environ, Path(".env"), config.vault_path, spared)
+    locked = locked_wallets(config.vault_path, credentials, spared)
     kept: dict[str, Unlock] = {}
-    if credentials or locked:
+    if credentials or locked or spared:
         with reading(config.state_path) as connection:
             kept = unlocks(connection, ENGINE_ID)
+    if spared and "" in spared:  # whose they are cannot be read: whoever was unlocked and has none
+        missing = {name: one.wallet for name, one in kept.items() if name not in credentials}
+        locked = missing | locked
+        spared = dict.fromkeys(locked, spared[""]) | spared
     paper = PaperOpener(fence)
     return Venues(
         openers={
@@ -116,7 +123,7 @@ def venues_of(config: Config, url: str, *, fence: int) -> Venues:
             (DEMO, Mode.PAPER): paper,
             (POLYMARKET, Mode.PAPER): paper,
             (POLYMARKET, Mode.LIVE): PolymarketOpener(
-                config, credentials=credentials, unlocks=kept, locked=locked
+                config, credentials=credentials, unlocks=kept, locked=locked, why=spared or {}
             ),
         },
         hearings={DEMO: DemoHearing(url), POLYMARKET: PolymarketHearing(config)},

@@ -118,7 +118,8 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         check_past(config.journal_path, config.state_path, ENGINE_ID)
     clock = WallClock()
     fence = take_lease(config.journal_path, ENGINE_ID)
-    accounts = Accounts(venues_of(config, url, fence=fence), fence=fence)
+    killed = kill_only or read_latch(config.kill_path) is not None
+    accounts = Accounts(venues_of(config, url, fence=fence, killed=killed), fence=fence)
     with closing(connect_writer(config.state_path)) as connection:
         settings, first = first_settings(connection, ENGINE_ID, clock.now_ns())
         accounts.register(connection, settings.document)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine import vault
-from engine.errors import ConfigError
+from engine.errors import ConfigError, PitbossError
 from engine.live_credentials import ACCOUNT, API, KEY, WALLET
-from engine.live_vault import PASSPHRASE, from_vault, take_all
+from engine.live_vault import PASSPHRASE, from_vault, locked_wallets, take_all
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORDS = "correct horse battery staple"
@@ -72,3 +72,59 @@ def test_no_program_but_the_engine_is_given_a_secret() -> None:
     for program in ("demo", "worker", "dashboard"):
         set_ = found[f"program:{program}"]["environment"].split(",")
         assert {*set_} == {f'{name}=""' for name in (KEY, *API, PASSPHRASE)}
+
+
+def torn(path: Path, tmp_path: Path, change: str) -> Path:
+    """Copy the vault with what stands in it damaged in one place."""
+    copied = tmp_path / "vault.json"
+    whole = path.read_text()
+    copied.write_text(
+        whole[:-40] if change == "file" else whole.replace('"wallet": "0xab', '"wallet": "0xac')
+    )
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("change", "passphrase", "concerned", "why"),
+    [
+        ("none", "not the passphrase", "kept", "does not open with this passphrase"),
+        ("file", WORDS, "", "is no vault any more"),
+        ("entry", WORDS, "kept", "was not sealed for this vault"),
+    ],
+)
+def test_a_kill_is_told_what_cannot_be_read_and_given_what_can(
+    path: Path, tmp_path: Path, change: str, passphrase: str, concerned: str, why: str
+) -> None:
+    environment = {PASSPHRASE: passphrase, ACCOUNT: "given", KEY: SIGNING, WALLET: ADDRESS}
+    vault_path = torn(path, tmp_path, change)
+    with pytest.raises(PitbossError, match=why):
+        take_all(dict(environment), tmp_path / ".env", vault_path)
+    spared: dict[str, str] = {}
+    found = take_all(environment, tmp_path / ".env", vault_path, spared)
+    assert (set(found), environment) == ({"given"}, {})
+    assert list(spared) == [concerned]
+    assert why in spared[concerned]
+    locked_wallets(vault_path, found, spared)  # raises nothing either
+
+
+def test_a_kill_takes_the_environment_where_the_file_cannot_be_read(
+    path: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"PITBOSS_HOME=\xff\n")
+    environment = {ACCOUNT: "given", KEY: SIGNING, WALLET: ADDRESS}
+    with pytest.raises(ConfigError, match="cannot be read"):
+        take_all(dict(environment), file, path)
+    spared: dict[str, str] = {}
+    assert set(take_all(environment, file, path, spared)) == {"given"}
+    assert "cannot be read" in spared[""]
+
+
+@pytest.mark.parametrize(("purse", "signs"), [(ADDRESS, True), ("0x" + "cd" * 20, False)])
+def test_a_kill_takes_two_credentials_of_one_wallet_for_one(
+    path: Path, tmp_path: Path, purse: str, signs: bool
+) -> None:
+    environment = {PASSPHRASE: WORDS, ACCOUNT: "kept", KEY: SIGNING, WALLET: purse}
+    spared: dict[str, str] = {}
+    assert ("kept" in take_all(environment, tmp_path / ".env", path, spared)) is signs
+    assert ("kept" in spared) is not signs
