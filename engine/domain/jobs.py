@@ -133,14 +133,24 @@ class IncidentJob(JobArguments):
     at: Annotated[
         str,
         Field(
-            min_length=1, max_length=40, description="the moment, UTC, e.g. 2026-03-01T12:30:05Z"
+            min_length=1,
+            max_length=40,
+            title="Moment, UTC",
+            description="e.g. 2026-03-01T12:30:05Z",
         ),
     ]
-    around_s: Annotated[int, Field(ge=1, le=3_600, description="seconds shown on either side")] = (
-        120
-    )
+    around_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3_600,
+            title="Seconds before and after",
+            description="seconds shown on either side",
+        ),
+    ] = 120
     account: Annotated[
-        str, Field(max_length=64, description="show this account alone; empty = all")
+        str,
+        Field(max_length=64, title="Only the account", description="empty = all"),
     ] = ""
 
 

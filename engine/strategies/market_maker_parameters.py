@@ -193,7 +193,11 @@ class QuoteParameters(Parameters):
 
 
 class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
-    """Everything a market maker can be told."""
+    """Rests bids below and asks above a fair value, and earns the spread when both are taken.
+
+    It leans its quotes against what it holds, and takes them back wherever one of its gates says
+    no: a stale book, a jump, the close.
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -20,10 +20,17 @@ def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
         # In rows, not in whole columns: the order of reading and of the Tab key is the schema's.
         columns = columns or list(st.columns(COLUMNS))
         with columns.pop(0):
-            value = _widget(name, _plain(field, schema), f"{slot}_{name}")
+            value = _widget(label_of(name, field), _plain(field, schema), f"{slot}_{name}")
         if name in required or value != field.get("default"):
             given[name] = value
     return given
+
+
+def label_of(name: str, field: Mapping[str, Any]) -> str:
+    """Return the title a person gave the field; else its name, as a setting or a file spells it."""
+    title = field.get("title", "")
+    made_of_the_name = title.replace(" ", "_").lower() == name  # by pydantic, where none was given
+    return name if made_of_the_name else title or name
 
 
 def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

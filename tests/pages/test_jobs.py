@@ -20,6 +20,7 @@ from engine.domain.jobs import ExportJob, arguments_of
 from pages.parts import job_file
 from pages.parts.job_form import pairs
 from pages.parts.job_list import amount, speed
+from pages.parts.schema_form import label_of
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
 from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
@@ -168,6 +169,24 @@ def test_an_argument_out_of_its_bounds_is_refused_in_words(opened: Opened, confi
     press(page, "Ask for the backup")
     assert "keep" in page.error[0].value
     assert left(config) == []
+
+
+def test_a_moment_is_asked_for_in_words(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    page = opened("jobs", kind="incident")
+    at, account = page.text_input
+    (around,) = [one for one in page.number_input if one.key == "job_incident_around_s"]
+    assert (at.label, account.label) == ("Moment, UTC", "Only the account")
+    assert around.label == "Seconds before and after (1 … 3600)"
+    at.set_value("2026-03-01T12:30:05Z")
+    press(page, "Ask for the incident")
+    assert left(config) == [RunJob(job="incident", arguments='{"at": "2026-03-01T12:30:05Z"}')]
+
+
+def test_a_field_is_labelled_by_its_own_title_not_by_one_made_of_its_name() -> None:
+    assert label_of("around_s", {"title": "Seconds before and after"}) == "Seconds before and after"
+    assert label_of("around_s", {"title": "Around S"}) == "around_s"
+    assert label_of("around_s", {}) == "around_s"
 
 
 def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
