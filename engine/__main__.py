@@ -50,6 +50,9 @@ class CommandModule(Protocol):
 HEARS_KILL = ("run", "kill")
 """Commands that hear KILL as a signal."""
 
+GOES_ON = "kill"
+"""The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
+
 COMMANDS = {
     "doctor": Command("engine.doctor", "examine this machine and this installation"),
     "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
@@ -174,10 +177,13 @@ def _run(given: Sequence[str]) -> int:
     from engine.redaction import Redactor  # noqa: PLC0415 `--help` does without
 
     redactor = Redactor()
+    spared: list[str] | None = [] if _asked(given) == GOES_ON else None
     try:
-        config = load(os.environ, Path(".env"))
+        config = load(os.environ, Path(".env"), spared)
         log.configure(level=config.log_level, redactor=redactor)
-        return command.run(args, config)
+        for said in spared or ():
+            print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
+        return command.run(args, config) or (PROBLEM if spared else OK)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the top: every error leaves as a sentence and a code
@@ -195,7 +201,7 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
     )
     _add_common(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    asked = next((word for word in given if not word.startswith("-")), None)
+    asked = _asked(given)
     module = None
     for name, command in COMMANDS.items():
         # A command may describe --json itself; ours says the same and replaces it.
@@ -212,6 +218,10 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
         # Without a default of its own a flag given before the command is not unset behind it.
         _add_common(sub, default=argparse.SUPPRESS)
     return parser, module
+
+
+def _asked(given: Sequence[str]) -> str | None:
+    return next((word for word in given if not word.startswith("-")), None)
 
 
 def _add_common(parser: argparse.ArgumentParser, default: object) -> None:

@@ -238,15 +238,24 @@ def keys() -> dict[str, str]:
     }
 
 
-def load(environment: Mapping[str, str], file: Path | None = None) -> Config:
+def load(
+    environment: Mapping[str, str], file: Path | None = None, spared: list[str] | None = None
+) -> Config:
     """Read the configuration once. Raises ConfigError with the sentence that mends it.
 
-    `file` is a `.env` file; None or a missing file = the environment alone.
+    `file` is a `.env` file; None or a missing file = the environment alone. Given `spared`, a file
+    that cannot be read and a key nobody knows are left out and told there instead.
     """
-    known = keys()
-    given = _read_file(file) if file is not None else {}
-    _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
-    _refuse_unknown(environment, known, "the environment", foreign_keys_expected=True)
+    known, given = keys(), dict[str, str]()
+    try:
+        given = _read_file(file) if file is not None else {}
+        _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
+        _refuse_unknown(environment, known, "the environment", foreign_keys_expected=True)
+    except ConfigError as error:
+        if spared is None:
+            raise
+        spared.append(str(error))
+    given = {key: value for key, value in given.items() if key in known}
     merged = {**given, **{key: environment[key] for key in known if environment.get(key)}}
     try:
         return Config.model_validate({key: merged[key] for key in known if merged.get(key)})

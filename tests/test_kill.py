@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.__main__ import BAD_ARGUMENTS, PROBLEM, main
 from engine.domain.commands import StartBot
 from storage.database import connect_writer, transaction
+from storage.latch import set_latch
 from storage.live import KILL_PROOF
 from storage.live_accounts import Unlock, unlock
 from storage.settings import Saved, applied, save
@@ -76,3 +78,28 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     assert receipt is not None
     assert not receipt.proven
     assert receipt.told_ns < time.time_ns()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"PITBOSS_LOG_LEVEL=\xff\n", ".env cannot be read"),
+        (b"PITBOSS_HOMES=x\n", ".env sets PITBOSS_HOMES, which nobody knows"),
+    ],
+)
+def test_kill_goes_on_where_the_file_of_settings_cannot_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: bytes,
+    why: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("engine.log.configure", lambda **_: None)
+    monkeypatch.setattr("engine.kill.run", lambda _, config: set_latch(config.kill_path, "", 1) - 1)
+    (tmp_path / ".env").write_bytes(text)
+    assert main(["status"]) == BAD_ARGUMENTS
+    assert main(["kill"]) == PROBLEM, "nobody may take it for a proof"
+    assert why in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "home" / "KILL").exists()
