@@ -213,6 +213,8 @@ class House(Proofs):
                 seat.pause(now_ns)
         folded(self.absent, event)
         self.log.warning("kill.taken", who=who)
+        text = f"KILL by {who}: no order is placed before a person releases the latch"
+        self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="kill", text=text), now_ns)
 
     def keep_latch(self, who: str, now_ns: int) -> None:
         """Write the file of a latch that is taken; without it a restart has it from the journal."""

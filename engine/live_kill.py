@@ -101,6 +101,8 @@ class KillWatch:
             signal.sigwait({signal.SIGUSR1})
             now_ns = self._clock.now_ns()
             latch = Latch(who="signal", at_ns=now_ns)
+            with contextlib.suppress(OSError):  # who signals may have left his name there first
+                latch = read_latch(self._path) or latch
             with self._lock:
                 self._take(latch)
             try:

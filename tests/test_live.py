@@ -57,6 +57,10 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
         lambda: (receipt := programs.receipt(KILL_PROOF)) and receipt.proven, "the KILL is proven"
     )
     assert (programs.home / "KILL").exists()
+    raised = (
+        "SELECT severity, count FROM alerts WHERE kind = 'kill' AND text LIKE 'KILL by signal: %'"
+    )
+    assert programs.rows(raised) == [("critical", 1)]
     programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
     refused = programs.command(ResumeBot(bot=BOT))
     assert (refused.state, "latch is set" in refused.answer) == (CommandState.REFUSED, True)

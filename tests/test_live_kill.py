@@ -13,7 +13,7 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId
 from engine.live_kill import HUNG, Ending, Proving
-from storage.latch import read_latch
+from storage.latch import read_latch, set_latch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ACCOUNT = AccountId("demo")
@@ -74,6 +74,15 @@ def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     out, _ = program.communicate(timeout=20)
     assert (program.returncode, out) == (0, "taken signal\n")
     assert read_latch(tmp_path / "KILL") is not None
+
+
+def test_signal_is_of_whom_the_latch_names(tmp_path: Path) -> None:
+    """As the dashboard does it: the latch with a name first, then the signal."""
+    program = started(tmp_path / "KILL", "lives")
+    set_latch(tmp_path / "KILL", "operator", 7)
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken operator\n")
 
 
 def test_signal_given_to_a_librarys_thread_is_handed_on(tmp_path: Path) -> None:
