@@ -13,7 +13,15 @@ from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
-from pages.parts.order_rows import FILLS, ORDERS, WORKING, fitting, sentence
+from pages.parts.order_rows import (
+    BEHIND,
+    FILLS,
+    ORDERS,
+    WORKING,
+    fitting,
+    sentence,
+    with_touch,
+)
 from pages.parts.status_bar import mode_shown
 from pages.parts.tables import choice, choose, chosen_in, unchoose
 from pages.parts.words import count
@@ -47,7 +55,8 @@ def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, An
 @st.fragment(run_every=REFRESH_S)
 def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
     """Draw the rows as they stand, anew every few seconds, and the selected order."""
-    alive = health_of(ask(engine_seen), now_ns()).alive
+    seen = ask(engine_seen)
+    alive = health_of(seen, now_ns()).alive
     if not alive:
         st.warning(
             "NO ENGINE IS RUNNING: states are as of when it stopped.", icon=":material/power_off:"
@@ -64,8 +73,13 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
     if shown and what == behind.FILLS:
         choice(markouts.beside(shown), FILLS, key=key, ids=ids)
         panels.note(markouts.MEANING)
+    elif shown and what == behind.WORKING:
+        # A book an engine left behind is of no use: what it told last is not the touch of now.
+        books = seen.detail.get("books") if seen and alive else None
+        choice(with_touch(shown, books or {}), WORKING, key=key, ids=ids)
+        panels.note(BEHIND)
     elif shown:
-        choice(shown, WORKING if what == behind.WORKING else ORDERS, key=key, ids=ids)
+        choice(shown, ORDERS, key=key, ids=ids)
     chosen = chosen_in(key)
     if isinstance(chosen, tuple):
         with drawer, st.container(key="drawer"):

@@ -1,13 +1,15 @@
-"""A book as a ladder: asks above bids, size as a bar, our own orders in it."""
+"""A book as a ladder: asks above bids, size as a bar, our own orders in it, and their touch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from html import escape
 from typing import Any
 
+from engine.domain.instruments import Leg, Side
 from pages.parts.names import price_raw, size_raw
-from storage.views import Row
+from storage.views import Row, shown
 
 
 def ladder(book: Mapping[str, Any], ours: Sequence[Row], listed: Row) -> str:
@@ -18,8 +20,7 @@ def ladder(book: Mapping[str, Any], ours: Sequence[Row], listed: Row) -> str:
     """
     at: dict[int, int] = {}
     for row in ours:
-        one = 10 ** (row["price_decimals"] or 0)
-        price = one - row["price_raw"] if row["leg"] == "no" else row["price_raw"]
+        price = in_yes(row)
         at[price] = at.get(price, 0) + row["size_raw"] - row["filled_raw"]
     levels = [("ASK", *level) for level in reversed(book["asks"])]
     levels += [("BID", *level) for level in book["bids"]]
@@ -30,6 +31,27 @@ def ladder(book: Mapping[str, Any], ours: Sequence[Row], listed: Row) -> str:
     head = "<tr><th>Side</th><th>Price</th><th>Size</th><th>Ours</th></tr>"
     torn = "" if book["trusted"] else "<p class='pb-source'>This book is NOT trusted now.</p>"
     return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
+
+
+def in_yes(order: Row) -> int:
+    """Return an order's price in YES-space, in increments."""
+    one = 10 ** (order["price_decimals"] or 0)
+    raw: int = order["price_raw"]
+    return one - raw if order["leg"] == Leg.NO else raw
+
+
+def away(book: Mapping[str, Any] | None, order: Row) -> Decimal | None:
+    """Return how far an order stands behind the best price of its side of the book.
+
+    In the price's own unit: 0 = at the touch, below 0 = in front of it. None = the book is not
+    shown or not trusted, its side is empty, or nobody listed the instrument.
+    """
+    if book is None or not book["trusted"]:
+        return None
+    price = in_yes(order)
+    if (order["side"] == Side.BUY) != (order["leg"] == Leg.NO):
+        return shown(book["bids"][0][0] - price, order["price_decimals"]) if book["bids"] else None
+    return shown(price - book["asks"][0][0], order["price_decimals"]) if book["asks"] else None
 
 
 def _level(side: str, level: tuple[int, int, int | None], largest: int, listed: Row) -> str:

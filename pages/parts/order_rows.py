@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pages.parts import markouts, refusals
+from pages.parts import ladder, markouts, refusals
 from pages.parts.words import count, money
 from storage.behind_views import FillSums
 
@@ -24,8 +24,18 @@ ORDERS = {
     "why": ("Reason", "text"),
     "account": ("Account", "text"),
 }
-WORKING = {name: column for name, column in ORDERS.items() if name not in ("fee", "why")}
+_ENDED = frozenset({"fee", "why"})
+_FIRST = ("id", "state", "way", "price")
+WORKING = {
+    **{name: ORDERS[name] for name in _FIRST},
+    "away": ("Behind touch", "price"),
+    **{name: ORDERS[name] for name in ORDERS if name not in _ENDED.union(_FIRST)},
+}
 """Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
+BEHIND = (
+    "Behind touch: how far the price is behind the best of its side of the book; 0 is at the "
+    "touch, below 0 in front of it, a dash where no trusted book is shown."
+)
 FILLS = {
     "at_ns": ("Filled", "time"),
     "way": ("Side", "text"),
@@ -53,6 +63,13 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
         for row in rows
         if wanted in " ".join(str(value) for value in row.values()).lower()
     ]
+
+
+def with_touch(
+    rows: Sequence[dict[str, Any]], books: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return working orders, each with how far it is behind the touch of its book, if known."""
+    return [{**row, "away": ladder.away(books.get(row["instrument"]), row)} for row in rows]
 
 
 def sentence(sums: FillSums) -> str:

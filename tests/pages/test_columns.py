@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pages.parts import names, order_rows, tables
+from pages.parts import ladder, names, order_rows, tables
 from pages.parts.words import NOTHING
 
 
@@ -34,3 +34,33 @@ def test_a_working_order_names_its_account_and_has_no_empty_columns() -> None:
     assert "account" in order_rows.WORKING
     assert {"fee", "why"}.isdisjoint(order_rows.WORKING)
     assert {"fee", "why"} <= set(order_rows.ORDERS)
+
+
+BOOK = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": True}
+
+
+@pytest.mark.parametrize(
+    ("side", "leg", "price", "behind"),
+    [
+        ("buy", "yes", 4_100, "0.03"),
+        ("buy", "yes", 4_400, "0"),
+        ("sell", "yes", 4_650, "0.005"),
+        ("sell", "yes", 4_500, "-0.01"),
+        ("buy", "no", 5_300, "0.01"),
+        ("sell", "no", 5_600, "0"),
+        ("sell", "no", 5_800, "0.02"),
+    ],
+)
+def test_an_order_is_so_far_behind_the_touch_of_its_side(
+    side: str, leg: str, price: int, behind: str
+) -> None:
+    order = {"side": side, "leg": leg, "price_raw": price, "price_decimals": 4, "instrument": "m"}
+    (row,) = order_rows.with_touch([order], {"m": BOOK})
+    assert row["away"] == Decimal(behind)
+
+
+@pytest.mark.parametrize("book", [None, BOOK | {"trusted": False}, BOOK | {"bids": []}])
+def test_without_a_touch_there_is_no_distance(book: dict[str, Any] | None) -> None:
+    order = {"side": "buy", "leg": "yes", "price_raw": 4_100, "price_decimals": 4}
+    assert ladder.away(book, order) is None
+    assert ladder.away(BOOK, order | {"price_decimals": None}) is None

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
@@ -295,6 +296,21 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
     assert page.dataframe[0].value["id"].tolist() == [8, 7]
     page.text_input(key="orders_text").set_value("other").run()
     assert page.dataframe[0].value["id"].tolist() == [8]
+
+
+def test_a_working_order_is_held_against_a_book_of_now_alone(
+    opened: Opened, config: Config
+) -> None:
+    book = {"bids": [[4_700, 1]], "asks": [[4_800, 1]], "trusted": True}
+    detail = json.dumps({"books": {"polymarket:0xdd": book}})
+    run_engine(config, detail=detail)
+    store_orders(config)
+    page = opened("orders")
+    assert page.dataframe[0].value["away"].tolist() == [2.0]
+    run_engine(config, detail=detail, heartbeat_ns=1)
+    st.cache_data.clear()
+    page.run()
+    assert page.dataframe[0].value["away"].tolist() == [None]
 
 
 def test_a_chosen_order_stays_chosen_while_rows_move_and_end(
