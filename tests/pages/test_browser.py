@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode
+from pages.parts.watchdog import ways_without
 from storage.database import reading, writing
 from storage.latch import read_latch
 from storage.live import EquityPoint, add_equity
@@ -287,7 +288,9 @@ def test_a_page_whose_server_hung_or_died_says_no_data_until_it_is_back(
         try:
             page.clock.fast_forward(7_000)
             expect(banner).to_be_visible()
-            assert panic_by_banner(page).startswith("NO ANSWER")
+            said = panic_by_banner(page)
+            assert said.startswith("NO ANSWER")
+            assert said.endswith(ways_without(desk.config.home))
         finally:
             desk.start()
         expect(banner).to_be_hidden(timeout=WAIT_MS)
