@@ -250,7 +250,7 @@ def schema(path: Path) -> Check:
 def integrity(path: Path) -> Check:
     """Let SQLite read every page of a database."""
     name = f"{path.name}"
-    fix = "stop the programs and restore the latest backup"
+    fix = "stop the programs and restore it from the latest backup as README's Recovery says"
     try:
         with reading(path) as connection:
             told = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]

@@ -30,8 +30,10 @@ _ADVICE = {
     "folder",
     sqlite3.SQLITE_PERM: "may not be opened; check the owner and permissions of file and folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and is writable",
-    sqlite3.SQLITE_CORRUPT: "is damaged; stop the programs and restore the latest backup",
-    sqlite3.SQLITE_NOTADB: "is not a SQLite database; move it away or restore the latest backup",
+    sqlite3.SQLITE_CORRUPT: "is damaged; stop the programs and restore it from the "
+    "latest backup as README's Recovery says",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database; stop the programs and restore it from "
+    "the latest backup as README's Recovery says",
     sqlite3.SQLITE_IOERR: "could not be read or written; check the disk, its free space and the "
     "limits of this process",
     sqlite3.SQLITE_SCHEMA: "has changed its schema under us; restart the program",

@@ -102,7 +102,9 @@ def _create(connection: sqlite3.Connection, engine_id: str) -> None:
 def _check(connection: sqlite3.Connection, path: Path, engine_id: str | None) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
-        raise StorageError(f"{path} is not a journal of Pitboss; move it away and start again")
+        raise StorageError(
+            f"{path} is not a journal of Pitboss; put its own back or restore a backup"
+        )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != VERSION:
         raise StorageError(

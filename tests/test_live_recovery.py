@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine.__main__ import STORAGE_REFUSED
 from engine.config import load
+from engine.domain.commands import StartBot
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -25,6 +28,7 @@ from storage.lease import take_lease
 from storage.projection import project, register_account
 from storage.records import Record, decode
 from storage.schema import migrate
+from tests.live_programs import BOT, Programs, check_books, free_port, prepare
 
 DEMO = AccountId("demo")
 RECORDS = 40
@@ -168,3 +172,42 @@ def test_a_journal_that_is_gone_beside_its_projections_stops_the_start(
     with closing(connect_reader(config.state_path)) as connection:
         assert connection.execute("SELECT seq FROM projection").fetchone() == (RECORDS,)
     assert not config.journal_path.exists() or config.journal_path.stat().st_size == 0
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    made = Programs(tmp_path, free_port())
+    prepare(made.state)
+    yield made
+    made.end()
+
+
+def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_journal(
+    programs: Programs,
+) -> None:
+    programs.demo()
+    engine = programs.engine()
+    programs.command(StartBot(bot=BOT))
+    programs.until(programs.live, "an order rests")
+    backup = programs.home / "backup.db"
+    with closing(sqlite3.connect(programs.state)) as kept, closing(sqlite3.connect(backup)) as copy:
+        kept.backup(copy)
+    kept_orders = programs.count("orders")
+    programs.until(lambda: programs.count("orders") > kept_orders, "it trades on")
+    engine.kill()
+    engine.wait(10)
+    orders = programs.rows("SELECT id FROM orders ORDER BY id")
+    for suffix in ("-wal", "-shm"):
+        Path(f"{programs.state}{suffix}").unlink(missing_ok=True)
+    programs.state.write_bytes(b"damaged" * 1_000)
+    assert programs.engine().wait(30) == STORAGE_REFUSED
+    told = (programs.home / "run.log").read_text().splitlines()[-1]
+    assert "restore it from the latest backup as README's Recovery says" in told
+
+    shutil.copy(backup, programs.state)
+    engine = programs.engine()
+    programs.until(lambda: programs.count("orders") > len(orders), "it trades again by itself")
+    assert orders == programs.rows("SELECT id FROM orders ORDER BY id")[: len(orders)]
+    engine.terminate()
+    assert engine.wait(60) == 0
+    check_books(programs)
