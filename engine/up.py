@@ -12,11 +12,13 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT as DEMO_PORT
 from engine.errors import ConfigError, StorageError
+from engine.locks import locked
 from storage.schema import migrate
 from storage.users import OPERATOR, ensure_operator
 
@@ -47,11 +49,19 @@ def run(args: argparse.Namespace, config: Config) -> int:
     supervisor = config.run_folder / "supervisor.sock"
     if len(os.fsencode(supervisor)) > SOCKET_LENGTH_MAX:
         raise ConfigError(f"{supervisor} is too long for a socket: choose a shorter PITBOSS_HOME")
-    _alone(supervisor, home)
-    _free(args.port, "--port")
-    _free(args.demo_port, "--demo-port")
     for folder in (home, config.run_folder, home / "log"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # From here until this process has become the supervisor, whose socket then tells of it.
+    with locked(config.run_folder / "desk.lock", "desk"):
+        _alone(supervisor, home)
+        _free(args.port, "--port")
+        _free(args.demo_port, "--demo-port")
+        _prepare(args, config)
+        _become(args, home)
+
+
+def _prepare(args: argparse.Namespace, config: Config) -> None:
+    """Bring the state up to date, make the operator, and say where the desk is."""
     backup = migrate(config.state_path)
     if backup:
         print(f"The state before the migration is kept in {backup}")
@@ -59,8 +69,12 @@ def run(args: argparse.Namespace, config: Config) -> int:
     print(f"Dashboard  http://127.0.0.1:{args.port}")
     if password is not None:
         print(f"Sign in as {OPERATOR} with the password {password} (shown this once)")
-    print(f"State and logs in {home}; Ctrl-C stops everything, the engine first")
+    print(f"State and logs in {config.home}; Ctrl-C stops everything, the engine first")
     sys.stdout.flush()
+
+
+def _become(args: argparse.Namespace, home: Path) -> NoReturn:
+    """Become supervisord; the lock of the start ends with this program."""
     environment = {
         **os.environ,
         "PITBOSS_HOME": str(home),

@@ -11,6 +11,7 @@ import pytest
 from engine import up
 from engine.config import load
 from engine.errors import ConfigError, StorageError
+from engine.locks import locked
 from storage.users import ensure_operator
 
 
@@ -73,3 +74,17 @@ def test_the_socket_a_dead_desk_left_keeps_nobody_from_starting(tmp_path: Path) 
     with pytest.raises(AssertionError, match="became supervisord"):
         up.run(ports, config)
     assert ensure_operator(config.state_path, 1) is None  # it was made with the state
+
+
+def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(tmp_path: Path) -> None:
+    """Its supervisor does not answer yet, and its ports are free still."""
+    config = load({"PITBOSS_HOME": str(tmp_path / "home")})
+    ports = argparse.Namespace(port=free_port(), demo_port=free_port())
+    with (
+        locked(config.run_folder / "desk.lock", "desk"),
+        pytest.raises(StorageError, match="another desk runs"),
+    ):
+        up.run(ports, config)
+    assert not config.state_path.exists()
+    with pytest.raises(AssertionError, match="became supervisord"):
+        up.run(ports, config)
