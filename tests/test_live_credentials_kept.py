@@ -79,7 +79,9 @@ def test_a_sealed_key_is_kept_and_forgotten(programs: Programs) -> None:
 
 
 def opening(programs: Programs, passphrase: str) -> OpenVault:
-    ((detail,),) = programs.rows("SELECT detail FROM engine_state")
+    found = "SELECT detail FROM engine_state"
+    programs.until(lambda: programs.rows(found), "the engine tells of itself")
+    ((detail,),) = programs.rows(found)
     key = base64.b64decode(json.loads(str(detail))["unlock_key"])
     return OpenVault(sealed=vault.sealed_passphrase(passphrase, key))
 

@@ -46,6 +46,8 @@ GLOSSARY = {
     "Volatility / sigma": "How much the price moves by itself; it must be watched before quoting.",
     "Regime": "The manner a strategy quotes in: quiet, trending, event, reduce only, halted.",
     "Book": "All bids and asks that rest in a market.",
+    "Behind touch": "How far an order's price is behind the best of its side of the book: 0 is at "
+    "the touch, below 0 in front of it.",
     "Bid / ask": "What somebody pays, what somebody wants. The best of both is the touch, their "
     "middle the mid.",
     "Quote": "A bid or an ask of ours that rests in the book.",
