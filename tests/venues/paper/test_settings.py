@@ -9,7 +9,7 @@ def test_the_defaults_are_those_of_the_house() -> None:
     assert (usual.order_latency_ms, usual.cancel_latency_ms, usual.feed_latency_ms) == (150, 150, 0)
     assert (usual.taker_delay_ms, usual.settle_delay_ms) == (0, 2_000)
     assert usual.model is FillModel.REALISTIC
-    assert usual.cancels_ahead_percent == CANCELS_AHEAD_PERCENT == 47
+    assert usual.cancels_ahead_percent == CANCELS_AHEAD_PERCENT == 54
 
 
 def test_each_model_is_a_share_of_the_cancels_ahead() -> None:
