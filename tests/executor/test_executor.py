@@ -300,8 +300,9 @@ def test_missing_funds_have_the_balance_asked(rig: Any) -> None:
     assert "QueryBalances" in kinds(told)
 
 
-def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any) -> None:
-    target = Target(
+def crossing(rig: Any) -> Target:
+    """Wish for 100 YES at once, at 52 cents or better."""
+    return Target(
         bot=rig.build.bot,
         instrument=M1,
         position=100 * SHARE,
@@ -309,7 +310,10 @@ def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any)
         urgency=Urgency.CROSS,
         valid_until_ns=rig.now + 10**12,
     )
-    rig.tell(rig.mark(), target)
+
+
+def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any) -> None:
+    rig.tell(rig.mark(), crossing(rig))
     rig.send(1)
     told = rig.tell(rig.fill(1, 90, price=4_000), rig.fill(1, 40, price=4_000))
     assert [one.severity for one in told if one.kind == "price_improved"] == [Severity.INFO]
@@ -319,15 +323,7 @@ def test_a_budget_that_bought_more_is_no_mistake_until_it_is_overspent(rig: Any)
 
 
 def test_the_killed_rest_of_a_taking_order_pauses_briefly(rig: Any) -> None:
-    target = Target(
-        bot=rig.build.bot,
-        instrument=M1,
-        position=100 * SHARE,
-        limit_price=5_200,
-        urgency=Urgency.CROSS,
-        valid_until_ns=rig.now + 10**12,
-    )
-    (place,) = rig.tell(rig.mark(), target)
+    (place,) = rig.tell(rig.mark(), crossing(rig))
     assert place.order.type is OrderType.FAK
     rig.send(1)
     rig.tell(rig.fill(1, 40), rig.event(OrderCancelled, 1, reason=CancelReason.KILLED_REST))
