@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from engine.config import Config
 from engine.domain.money import MICRO
 from engine.errors import ConfigError
+from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
 from engine.lab.replay import ReplayResult
 from engine.lab.replay_setup import ReplayOptions, prepare
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
     )
     prepared = prepare(options, config)
-    progress = Progress(prepared.recording, shown=sys.stderr.isatty() and not args.json)
+    progress = Progress(prepared.recording, shown=not args.json)
     try:
         result = prepared.run(progress)
     finally:
@@ -124,31 +124,28 @@ def _cash_micro(text: str) -> int:
 
 
 class Progress:
-    """One line on a terminal, rewritten about once a second; `end` wipes it away."""
+    """How far a recording has been read, told about once a second; `end` wipes it away."""
 
     def __init__(self, recording: Recording, *, shown: bool) -> None:
         self._recording = recording
-        self._shown = shown
+        self._line = ProgressLine(shown=shown)
         self._last_s = 0.0
 
     def __call__(self, events: int, elapsed_s: float) -> None:
         """Tell how far the recording has been read, where it is time to."""
-        if not self._shown or elapsed_s - self._last_s < PROGRESS_EVERY_S:
+        if elapsed_s - self._last_s < PROGRESS_EVERY_S:
             return
         self._last_s = elapsed_s
         stats = self._recording.stats
-        share = 100 * stats.bytes_read / stats.bytes_total if stats.bytes_total else 0
-        sys.stderr.write(
-            f"\r{share:5.1f} %  {stats.frames:,} frames  {events:,} events  "
-            f"{events / elapsed_s:,.0f} events/s"
+        self._line(
+            stats.bytes_read,
+            stats.bytes_total or 1,
+            f"{stats.frames:,} frames  {events:,} events  {events / elapsed_s:,.0f} events/s",
         )
-        sys.stderr.flush()
 
     def end(self) -> None:
         """Leave a clean line behind: what follows is the result or the sentence of an error."""
-        if self._last_s:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self._line.end()
 
 
 def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:

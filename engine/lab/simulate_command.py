@@ -17,6 +17,7 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import BadInput
+from engine.lab.progress import ProgressLine
 from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
 from engine.lab.simulate.world import Outcome, simulate
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         raise BadInput("give at least one seed, some minutes and one account")
     faults = faults_named(args.faults) if args.faults else None
     started = time.perf_counter()
-    total = Total()
+    total, progress = Total(), ProgressLine(shown=not args.json)
     for outcome in outcomes(
         range(args.seed, args.seed + args.seeds),
         minutes=args.minutes,
@@ -58,7 +59,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
     ):
         total.add(outcome)
         if outcome.verdicts and not args.json:
+            progress.end()
             _tell(outcome, args)
+        progress(total.seeds, args.seeds, f"{total.seeds:,} seeds, {len(total.failed)} failed")
+    progress.end()
     found = total.told(time.perf_counter() - started)
     if args.json:
         _say(json.dumps(found, indent=1))

@@ -10,6 +10,7 @@ from typing import Any
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.lab.progress import ProgressLine
 from engine.lab.truth.report import Verdict
 from engine.lab.truth.run import Asked, compare, store
 from engine.venues.paper.settings import FillModel
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if not 0 < args.hours <= HOURS_MAX:
         raise ConfigError(f"--hours {args.hours:g}: a demo day has more than 0, at most 24 hours")
     asked = Asked(days=args.days, hours=args.hours, seed=args.seed)
-    progress = Progress(shown=sys.stderr.isatty() and not args.json)
+    progress = ProgressLine(shown=not args.json)
     clock = WallClock()
     started_ns = clock.now_ns()
     try:
@@ -42,27 +43,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
     sys.stdout.write((json.dumps(found) if args.json else table(found)) + "\n")
     realistic = [line["models"][FillModel.REALISTIC]["verdict"] for line in found["lines"]]
     return 1 if Verdict.OFF in realistic else 0
-
-
-class Progress:
-    """One line on a terminal, rewritten; `end` wipes it away."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._told = False
-
-    def __call__(self, done: float, total: float, note: str) -> None:
-        """Tell how far it is."""
-        if self._shown:
-            self._told = True
-            sys.stderr.write(f"\r{100 * done / total:5.1f} %  {note}   ")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave a clean line behind."""
-        if self._told:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def table(found: dict[str, Any]) -> str:

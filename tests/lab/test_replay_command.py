@@ -19,6 +19,7 @@ from engine.__main__ import BAD_ARGUMENTS, BAD_FILE, OK, PROBLEM, STORAGE_REFUSE
 from engine.journal import digest_of, load
 from engine.lab import replay as replay_module
 from engine.lab import replay_command
+from engine.lab.progress import STEPS
 from engine.lab.replay_setup import PreparedReplay
 from engine.strategies.market_maker import MarketMaker
 from storage import views
@@ -371,15 +372,26 @@ def test_progress_is_one_line_that_is_wiped_before_the_result(
     assert "stored as run 1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--json"], []], ids=["as json", "not on a terminal"])
-def test_progress_is_silent_elsewhere(
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO], ids=["a terminal", "a log"])
+def test_progress_is_silent_for_who_wants_json(
     eager: None, replay: Callable[..., int], short: Path, monkeypatch: pytest.MonkeyPatch,
-    words: list[str],
+    stream: type[io.StringIO],
 ) -> None:  # fmt: skip
-    stream = Terminal() if words else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
-    assert replay(short, *words) == OK
-    assert stream.getvalue() == ""
+    told = stream()
+    monkeypatch.setattr(sys, "stderr", told)
+    assert replay(short, "--json") == OK
+    assert told.getvalue() == ""
+
+
+def test_progress_in_a_log_is_a_line_per_twentieth(
+    eager: None, replay: Callable[..., int], short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    assert replay(short) == OK
+    lines = log.getvalue().splitlines()
+    assert 1 <= len(lines) < STEPS
+    assert all("frames" in line and "\r" not in line for line in lines)
 
 
 def test_progress_of_a_refused_recording_leaves_a_clean_line_for_the_sentence(
