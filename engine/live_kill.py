@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine.clock import Clock
 from engine.domain.events import CancelRefused, Event, OrderCancelled
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.orders import OrderState
 from engine.executor.executor import Executor
 from engine.executor.holdings import Holding
@@ -246,10 +246,12 @@ class ScopedEnding(Ending):
         return self._executor.proven(self._scope)
 
     def _left(self) -> dict[InstrumentId, Holding]:
-        held = dict(self._executor.ledger.held)
-        return {key: one for key, one in held.items() if key == self._scope} or (
-            held if self._scope is None else {}
-        )
+        held, scope = self._executor.ledger.held.items(), self._scope
+        return {key: one for key, one in held if scope in (None, key) or self._whose(key) == scope}
+
+    def _whose(self, instrument: InstrumentId) -> BotId | None:
+        """Return whose a holding is: who wished or placed there last."""
+        return self._executor.owner(instrument)
 
 
 class Proving:

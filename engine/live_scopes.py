@@ -7,6 +7,7 @@ is stopped. The whole KILL and its latch file are another matter and stay as the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -36,6 +37,16 @@ class Scope(msgspec.Struct, frozen=True):
         if self.account is not None:
             return f"account {self.account}"
         return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
+
+
+class PartEnding(ScopedEnding):
+    """A part on its way to a proof, with the desk's bots: after a start nobody has wished yet."""
+
+    trading: Callable[[InstrumentId], BotId | None] = staticmethod(lambda _: None)
+    """Says which of the account's bots trades an instrument."""
+
+    def _whose(self, instrument: InstrumentId) -> BotId | None:
+        return super()._whose(instrument) or self.trading(instrument)
 
 
 class Proof(msgspec.Struct):
@@ -146,7 +157,7 @@ class Scopes:
     def _begin(self, scope: Scope, shells: list[Shell], *, who: str, at_ns: int) -> Proof:
         before = self._proofs.get(scope)
         endings = {
-            str(shell.account): ScopedEnding(
+            str(shell.account): PartEnding(
                 shell.desk.executor, shell.core, began_ns=at_ns, scope=scope.bot or scope.instrument
             )
             for shell in shells
@@ -163,6 +174,7 @@ class Scopes:
         self._proofs[scope] = made
         for shell in shells:
             endings[str(shell.account)].unaskable = shell.unaskable
+            endings[str(shell.account)].trading = partial(_trading, shell)
             listen(shell, str(scope), endings[str(shell.account)].hear)
         return made
 
@@ -208,6 +220,11 @@ class Scopes:
         for scope, shells in found.items():
             before = self._proofs[scope].shells if scope in self._proofs else []
             self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
+
+
+def _trading(shell: Shell, instrument: InstrumentId) -> BotId | None:
+    """Return which of an account's bots trades an instrument."""
+    return next((bot.name for bot in shell.desk.bots if instrument in bot.cells), None)
 
 
 def scope_of(command: Kill | ReleaseLatch) -> Scope:

@@ -9,10 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engine.domain.commands import MANUAL
 from engine.domain.events import CancelRefused, OrderCancelled
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
+from engine.executor.holdings import empty_holding
 from engine.live_kill import HUNG, Ending, Proving
+from engine.live_scopes import PartEnding
 from storage.latch import read_latch, set_latch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -173,3 +178,41 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     assert nobody.vain(nobody.receipt(2, ("account real is closed",)))
     made.endings["demo"].unaskable = str
     assert not made.vain(made.receipt(3)), "its vault is open"
+
+
+class Parts(Venue):
+    """A venue with the readings of its parts: whose what it holds is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners = {InstrumentId("demo:one"): BotId("maker"), InstrumentId("demo:two"): MANUAL}
+        names = ("demo:one", "demo:two", "demo:three", "demo:four")
+        self.held = {name: empty_holding(InstrumentId(name)) for name in names}
+
+    def owner(self, instrument: InstrumentId) -> BotId | None:
+        return self.owners.get(instrument)
+
+    def live_in(self, _: object) -> list[object]:
+        return []
+
+    def proven(self, _: object) -> Any:
+        return Proof()
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        (BotId("maker"), ["demo:one", "demo:three"]),
+        (MANUAL, ["demo:two"]),
+        (InstrumentId("demo:four"), ["demo:four"]),
+        (None, ["demo:one", "demo:two", "demo:three", "demo:four"]),
+    ],
+)
+def test_receipt_of_a_part_names_the_inventory_that_remains_there(
+    scope: Any, left: list[str]
+) -> None:
+    venue: Any = Parts()
+    ending = PartEnding(venue, venue, began_ns=0, scope=scope)
+    # After a start nobody has wished yet: what a bot trades says whose it is.
+    ending.trading = lambda key: BotId("maker") if key != "demo:four" else None
+    assert [key for key, *_ in ending.proof(1).inventory] == left
