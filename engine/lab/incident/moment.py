@@ -12,6 +12,7 @@ from engine.errors import BadInput, ConfigError
 from engine.log import iso
 from storage.incidents import Span
 
+US = 1_000
 SECOND_NS = 1_000_000_000
 UNITS_NS = {"ms": 1_000_000, "s": SECOND_NS, "m": 60 * SECOND_NS, "h": 3_600 * SECOND_NS}
 AROUND_NS_MAX = 3_600 * SECOND_NS
@@ -67,7 +68,9 @@ def window(at_ns: int, around_ns: int, span: Span) -> Window:
             f"the journal tells from {iso(span.first_ns)} to {iso(span.last_ns)}: "
             f"{iso(at_ns)} is outside of it"
         )
-    return Window(at_ns=at_ns, begin_ns=at_ns - around_ns, end_ns=at_ns + around_ns)
+    # Steps are told in µs since the beginning: on a whole µs both ends of the sum are exact.
+    begin_ns = (at_ns - around_ns) // US * US
+    return Window(at_ns=at_ns, begin_ns=begin_ns, end_ns=at_ns + around_ns)
 
 
 def of_job(job: IncidentJob) -> tuple[int, int]:

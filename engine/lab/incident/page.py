@@ -17,7 +17,6 @@ from engine.redaction import Redactor
 TEMPLATE = Path(__file__).with_name("page.html")
 PLACE = "/*DATA*/"
 US = 1_000
-MS = 1_000_000
 
 
 def summary(found: Incident) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def data(found: Incident) -> dict[str, Any]:
         "around": f"{iso(window.begin_ns)} to {iso(window.end_ns)}",
         "who": found.account or "all accounts",
         "modes": sorted(set(found.accounts.values())),
-        "begin_ms": window.begin_ns / MS,
+        "begin_us": window.begin_ns // US,
         "moment_us": (window.at_ns - window.begin_ns) // US,
         "span_us": (window.end_ns - window.begin_ns) // US,
         "verdict": verdict,

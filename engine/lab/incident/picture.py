@@ -106,10 +106,9 @@ class Picture:
             if isinstance(one, Decision):
                 told.append(f"{one.bot} decides {one.outcome} ({one.regime}) in {one.instrument}")
             else:
-                told.append(
-                    f"plans {len(one.places)} places, {len(one.cancels)} cancels in "
-                    f"{one.instrument}"
-                )
+                places, cancels = (len(side) for side in (one.places, one.cancels))
+                plan = f"{words.many(places, 'place')}, {words.many(cancels, 'cancel')}"
+                told.append(f"plans {plan} in {one.instrument}")
         more = f"; and {len(told) - 3} more" if len(told) > 3 else ""
         return "; ".join(told[:3]) + more
 
@@ -135,7 +134,10 @@ class Picture:
                 up = isinstance(event, ev.FeedRestored)
                 why = "" if isinstance(event, ev.FeedRestored) else event.reason
                 self._put(f"feed/{event.feed}", {"up": up, "why": why})
-        first = next(iter(touched), None)
+        traded = [one.instrument for one in self._events if isinstance(one, ev.TradePrinted)]
+        # What the line tells of comes first: a trade of another market than the one beside it
+        # would read as a trade of that one.
+        first = next((key for key in (*traded, *touched) if key in touched), None)
         text = words.of_market(self._events, self._terms)
         self._step(at_ns, "market", account, text, instrument=first, always=False)
 
@@ -154,10 +156,11 @@ class Picture:
         desk = self._stage.desks.get(account)
         if desk is not None:
             self._look(account, desk, record.at_ns)
-        text = words.of_record(message, self._terms)
+        about = self._instrument(desk, message)
+        text = words.of_record(message, self._terms, about)
         self._step(
             record.at_ns, words.kind_of(record.kind, message), account, text, seq=record.seq,
-            instrument=self._instrument(desk, message), always=True,
+            instrument=about, always=True,
         )  # fmt: skip
 
     def row(self, decided: Decision) -> None:

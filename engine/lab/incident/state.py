@@ -65,7 +65,7 @@ def order(known: Working, terms: Instrument | None) -> dict[str, Any]:
         "cancelling": known.cancel_asked,
         "level": known.level,
         "bid": known.bid,
-        "decision": one.decision,
+        "decision": words.decided(one.decision),
         "live": not known.state.ended,
     }
 
@@ -131,7 +131,7 @@ def fill(
 def decision(made: Decision, terms: Instrument | None) -> dict[str, Any]:
     """Return an evaluation: inputs, build-up, gates in order, the wish."""
     return {
-        "number": made.number,
+        "number": words.decided(made.number),
         "regime": made.regime,
         "outcome": made.outcome,
         "inputs": [[name, _number(value)] for name, value in made.inputs],
@@ -180,7 +180,7 @@ def plan(made: Planned, terms: Instrument | None) -> dict[str, Any]:
         return f"order {one.order}: {one.side} {amount}"
 
     return {
-        "decision": made.decision,
+        "decision": words.decided(made.decision),
         "places": [resting(one) for one in made.places],
         "cancels": [f"order {number}" for number in made.cancels],
         "rests": [resting(one) for one in made.rests],

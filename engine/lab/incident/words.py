@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,9 +12,15 @@ from engine.domain import effects as fx
 from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.instruments import Instrument
+from engine.domain.money import MICRO
 from engine.domain.orders import Order
+from engine.log import iso
 
 TEXT_MAX = 400
+SECOND_NS = 1_000_000_000
+TIME_NS_MIN = 10**17
+"""Nanoseconds below this, three years, are a length; others are a moment."""
+
 NONE = "\N{EN DASH}"
 
 Terms = Callable[[str], Instrument | None]
@@ -34,6 +41,17 @@ def size(value: int | None, terms: Instrument | None) -> str:
     return f"{value} increments" if terms is None else f"{terms.size_decimal(value).normalize():f}"
 
 
+def decided(number: int) -> str:
+    """Return a decision's number as the pages write it: start of the engine, then its count."""
+    start, count = number >> 32, number & 0xFFFFFFFF
+    return f"{start}.{count}" if start else f"{count}"
+
+
+def many(number: int, one: str) -> str:
+    """Return a number of things: 1 place, 2 places."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def order_words(order: Order, terms: Instrument | None) -> str:
     """Return an order in a line."""
     return (
@@ -42,8 +60,8 @@ def order_words(order: Order, terms: Instrument | None) -> str:
     )
 
 
-def of_record(message: Any, terms: Terms) -> str:
-    """Return what a record of the journal says."""
+def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
+    """Return what a record of the journal says; `about` is the instrument of the order it names."""
     match message:
         case fx.PlaceOrder(order=order):
             said = f"asks to place order {order.id}: {order_words(order, terms(order.instrument))}"
@@ -63,16 +81,17 @@ def of_record(message: Any, terms: Terms) -> str:
         case fx.QueryOrder(order=number):
             said = f"asks the venue about order {number}"
         case ev.OrderFilled(order=number, fill=fill, liquidity=liquidity, state=state):
-            amount = f"{message.size} at {message.price} increments"
+            of = None if about is None else terms(about)
+            amount = f"{size(message.size, of)} at {price(message.price, of)}"
             said = f"order {number} is filled: {amount}, {liquidity}, {state}, fill {fill}"
         case ev.OrderNamed(order=number, identity=identity):
             said = f"order {number} is named {str(identity)[:18]}…"
         case ev.HealthChanged(source=source, healthy=healthy, reason=reason):
             said = f"{source} is {'well again' if healthy else f'unwell: {reason}'}"
         case ev.OpenOrdersListed(orders=listed):
-            said = f"the venue lists {len(listed)} open orders"
+            said = f"the venue lists {many(len(listed), 'open order')}"
         case ev.FillsListed(fills=fills):
-            said = f"the venue lists {len(fills)} fills"
+            said = f"the venue lists {many(len(fills), 'fill')}"
         case ev.BalancesListed() | ev.PositionsListed():
             said = f"the venue tells {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
         case ev.InstrumentListed(instrument=instrument):
@@ -92,13 +111,24 @@ def _plain(message: Any) -> str:
     """Return a message as its name in words, then its fields."""
     kind = type(message).__name__
     name = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
-    fields = {
-        key: value
+    told = ", ".join(
+        _field(key, value)
         for key, value in msgspec.structs.asdict(message).items()
         if key != "account" and value not in (None, "", ())
-    }
-    told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in fields.items())
+    )
     return f"{name}: {told}" if told else name
+
+
+def _field(key: str, value: Any) -> str:
+    """Return a field with its name, in the unit a person reads instead of the one it is kept in."""
+    name, _, unit = key.rpartition("_")
+    if isinstance(value, int) and unit == "micro":
+        key, value = name, f"{value / MICRO:,.2f}"
+    elif isinstance(value, int) and unit == "e8":
+        key, value = name, f"{Decimal(value).scaleb(-8).normalize():,f}"
+    elif isinstance(value, int) and unit == "ns":
+        key, value = name, iso(value) if value >= TIME_NS_MIN else f"{value / SECOND_NS:g} s"
+    return f"{key.replace('_', ' ')} {value}"
 
 
 def of_market(events: tuple[Any, ...], terms: Terms) -> str:
@@ -108,7 +138,8 @@ def of_market(events: tuple[Any, ...], terms: Terms) -> str:
         match event:
             case ev.TradePrinted(instrument=key):
                 of = terms(key)
-                told.append(f"a trade of {size(event.size, of)} at {price(event.price, of)}")
+                amount = f"{size(event.size, of)} at {price(event.price, of)}"
+                told.append(f"a trade of {amount} in {key}")
             case ev.FeedLost(feed=feed, reason=reason):
                 told.append(f"feed {feed} is lost: {reason}")
             case ev.FeedRestored(feed=feed):

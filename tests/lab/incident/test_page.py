@@ -75,6 +75,28 @@ def test_the_page_shows_book_orders_decisions_health_and_settlement(
     assert 0 <= times[0] <= times[-1] <= data["span_us"]
 
 
+def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal: Journal) -> None:
+    found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, tell=lambda *_: None)
+    steps = data_of(html(found))["steps"]
+    filled = [step["w"] for step in steps if "is filled" in step["w"]]
+    assert filled
+    assert all(re.search(r"is filled: [\d.]+ at 0\.\d{2,4}, ", told) for told in filled), filled
+    traded = [step for step in steps if "a trade of" in step["w"]]
+    assert traded
+    assert all(f" in {step['i']}" in step["w"] for step in traded)
+    raw = [step["w"] for step in steps if re.search(r" (micro|e8|ns) \d", step["w"])]
+    assert raw == []
+
+
+def test_a_step_has_the_time_of_its_record(past: Config, journal: Journal) -> None:
+    at_ns = traded_ns(journal) + 335_862
+    data = data_of(html(incident(past, at_ns=at_ns, around_ns=60 * S, tell=lambda *_: None)))
+    kept = {step["seq"]: data["begin_us"] + step["t"] for step in data["steps"] if "seq" in step}
+    assert kept
+    assert kept == {seq: journal.at_ns(seq) // 1_000 for seq in kept}
+    assert data["begin_us"] + data["moment_us"] == at_ns // 1_000
+
+
 def test_an_order_at_rest_stands_at_its_level_of_the_book(past: Config, journal: Journal) -> None:
     found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, tell=lambda *_: None)
     open_orders = [
