@@ -42,6 +42,10 @@ class DemoOpener:
         core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
         return Shell(core=core, venue=venue, **wiring)
 
+    async def venue(self, settings: AccountSettings) -> DemoVenue:
+        """Return the exchange."""
+        return DemoVenue(self._url, AccountId(settings.name))
+
     def begin(
         self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:

@@ -40,6 +40,10 @@ class PaperOpener:
         paper = PaperVenue(account, PaperSettings(starting_cash={}))
         return PaperShell(paper=paper, door=PaperDoor(paper, core), core=core, **wiring)
 
+    async def venue(self, settings: AccountSettings) -> None:
+        """Return nothing: the venue lives inside an engine and died with it."""
+        del settings
+
     def begin(
         self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:

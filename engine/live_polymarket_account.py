@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import CashMoved, Event, HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument
 from engine.domain.settings import AccountSettings, GatewaySettings
-from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
 from engine.live_house import House, Stream
@@ -132,6 +133,16 @@ class PolymarketOpener:
             door=door, waits=lambda: self.waits(settings.name), core=core, venue=door, **wiring
         )
 
+    async def venue(self, settings: AccountSettings) -> PolymarketDoor:
+        """Return an open door. Raises AuthRefused without a credential, what the venue refuses."""
+        why = self.refusal(settings) or self.waits(settings.name)
+        if why:
+            raise AuthRefused(why)
+        credentials = self._credentials[settings.name]
+        door = PolymarketDoor(WallClock().now_ns)
+        door.opened(await _opened(self._config, AccountId(settings.name), credentials, door.now_ns))
+        return door
+
     def begin(
         self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
@@ -194,6 +205,23 @@ def _named(executor: Executor) -> Iterator[Named]:
             yield Named(order=key, identity=name, bot=order.bot)
 
 
+async def _opened(
+    config: Config, account: AccountId, credentials: Credentials, now_ns: Callable[[], int]
+) -> Any:
+    """Open an account's connections. Raises what the venue refuses."""
+    from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
+    from engine.venues.polymarket.venue import PolymarketVenue  # noqa: PLC0415 the same
+
+    hosts = Hosts(
+        clob=config.polymarket_clob_url,
+        gamma=config.polymarket_gamma_url,
+        data=config.polymarket_data_url,
+        relayer=config.polymarket_relayer_url,
+        user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
+    )
+    return await PolymarketVenue.open(account, credentials, now_ns=now_ns, hosts=hosts)
+
+
 class _Live:
     """One account from opening to the end."""
 
@@ -233,23 +261,12 @@ class _Live:
 
     async def _open(self, credentials: Credentials) -> Any:
         """Open the connections, however long it takes; what a person must mend is told."""
-        from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
-        from engine.venues.polymarket.venue import PolymarketVenue  # noqa: PLC0415 the same
-
-        config, house, shell = self._config, self._house, self._shell
-        hosts = Hosts(
-            clob=config.polymarket_clob_url,
-            gamma=config.polymarket_gamma_url,
-            data=config.polymarket_data_url,
-            relayer=config.polymarket_relayer_url,
-            user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
-        )
+        house, shell = self._house, self._shell
         pause_s, told = OPEN_RETRY_S_MIN, ""
         while True:
             try:
-                return await PolymarketVenue.open(
-                    shell.account, credentials, now_ns=house.clock.now_ns, hosts=hosts
-                )
+                now_ns = house.clock.now_ns
+                return await _opened(self._config, shell.account, credentials, now_ns)
             except PitbossError as error:
                 text = f"{shell.account} is not open: {error}"
                 if str(error) != told:

@@ -42,7 +42,7 @@ class PolymarketDoor:
     """One account's door. `opened` gives it its venue."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
+        self.now_ns = now_ns
         self._venue: PolymarketVenue | None = None
         self.listed_ns: int | None = None
         """When a listing of open orders last came back whole; None = never."""
@@ -110,7 +110,7 @@ class PolymarketDoor:
 
     async def open_orders(self) -> OpenOrdersListed:
         """Return every open order, or raise."""
-        asked_ns = self._now_ns()
+        asked_ns = self.now_ns()
         listed = await self._judged(self.venue.open_orders())
         self.listed_ns = asked_ns
         return listed

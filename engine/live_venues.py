@@ -17,7 +17,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.live_demo import DEMO, DemoHearing, DemoOpener
-from engine.live_house import House, Stream
+from engine.live_house import ClosingVenue, House, Stream
 from engine.live_paper_account import PaperOpener
 from engine.live_polymarket import PolymarketHearing
 from engine.live_polymarket_account import POLYMARKET, PolymarketOpener
@@ -42,6 +42,13 @@ class Opener(Protocol):
         """Return the account's shell; `wiring` is what every `Shell` takes besides core and venue.
 
         A venue that must be closed, and cancelled at in a crash, is put into `house.venues`.
+        """
+        ...
+
+    async def venue(self, settings: AccountSettings) -> ClosingVenue | None:
+        """Return the venue alone, for a KILL without a journal; None = nothing can rest there.
+
+        Raises what the venue or its credential refuses.
         """
         ...
 

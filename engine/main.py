@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import closing
+from functools import partial
 from typing import Any, TextIO
 
 import uvloop
@@ -29,6 +31,7 @@ from engine.domain.instruments import AccountId, BotId
 from engine.errors import BrokenInvariant, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
+from engine.live_bare import kill
 from engine.live_bots import Kept
 from engine.live_commands import Commands
 from engine.live_first import first_settings
@@ -40,12 +43,12 @@ from engine.live_start import HOUSE, Recovered, life_began, recover, unstopped
 from engine.live_state import Projector, StateKeeper
 from engine.live_tape import TapeDeck
 from engine.live_tape_house import TapeHouse, TapeTeller
-from engine.live_venues import venues_of
+from engine.live_venues import Venues, venues_of
 from engine.locks import locked
 from engine.tape import Tape
 from storage.alerts import raise_alert
 from storage.commands import CommandState, answer, unanswered
-from storage.database import connect_writer
+from storage.database import connect_writer, refusals_told
 from storage.journal import last_seq, record_at
 from storage.latch import read_latch, set_latch
 from storage.lease import take_lease
@@ -102,7 +105,8 @@ def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None
             sys.setswitchinterval(SWITCH_S)
             uvloop.run(life())
         except PitbossError as error:
-            last_error.write_text(f"{error}\n", encoding="utf-8")
+            with contextlib.suppress(OSError):  # a full disk must not hide what ended us
+                last_error.write_text(f"{error}\n", encoding="utf-8")
             raise
 
 
@@ -112,15 +116,23 @@ def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
 
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
-    """Wire, recover, trade, stop."""
+    """Take the lease and live. A KILL that cannot recover first cancels all the same."""
     check_schema(config.state_path)
-    if not kill_only:  # a KILL cancels whatever can still be cancelled
-        check_past(config.journal_path, config.state_path, ENGINE_ID)
-    clock = WallClock()
+    if kill_only:
+        await kill(config, url, partial(_live, config, kill_only=True))
+        return
+    check_past(config.journal_path, config.state_path, ENGINE_ID)
     fence = take_lease(config.journal_path, ENGINE_ID)
-    killed = kill_only or read_latch(config.kill_path) is not None
-    accounts = Accounts(venues_of(config, url, fence=fence, killed=killed), fence=fence)
-    with closing(connect_writer(config.state_path)) as connection:
+    killed = read_latch(config.kill_path) is not None
+    await _live(config, venues_of(config, url, fence=fence, killed=killed), fence)
+
+
+async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool = False) -> None:
+    """Wire, recover, trade, stop."""
+    clock = WallClock()
+    accounts = Accounts(venues, fence=fence)
+    state = config.state_path
+    with closing(connect_writer(state)) as connection, refusals_told(state):
         settings, first = first_settings(connection, ENGINE_ID, clock.now_ns())
         accounts.register(connection, settings.document)
         made = accounts.made(settings.document)

@@ -135,6 +135,7 @@ ROOMS = {
     "engine.main": DRIVER,
     # The live driver's parts: the loop's shells, the threads beside it, what it tells and is told.
     "engine.live_accounts": DRIVER,
+    "engine.live_bare": DRIVER,
     "engine.live_bots": DRIVER,
     "engine.live_by_hand": DRIVER,
     "engine.live_commands": DRIVER,
