@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import BrokenInvariant, StorageError
-from storage.database import BUSY_MS, refusals_told
+from storage.database import BUSY_MS, file_id, must_be, refusals_told
 from storage.journal import Row, Snapshot, fence_of, open_journal, write_batch
 from storage.records import NAMES, Digest, names_sum, record_sum
 
@@ -72,6 +72,7 @@ class JournalWriter:
         self._connection, self._seq = open_journal(
             path, engine_id, synchronous=synchronous, busy_ms=busy_ms
         )
+        self._file = file_id(path)
         self._fence = fence_of(self._connection)  # ours: the lease is taken before this opens
         self._durable = self._seq
         self._at_ns = 0
@@ -226,6 +227,7 @@ class JournalWriter:
             self._take()
         try:
             if self._rows or self._held:
+                must_be(self._path, self._file)
                 with refusals_told(self._path):
                     write_batch(self._connection, self._rows, self._held, self._fence)
         except (StorageError, sqlite3.IntegrityError) as error:

@@ -12,11 +12,19 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from engine import log
 from engine.clock import Clock
 from engine.errors import PitbossError, StorageError
 from engine.journal_writer import JournalWriter
 from storage.commands import LeftCommand, claim
-from storage.database import connect_writer, data_version, refusals_told, transaction
+from storage.database import (
+    connect_writer,
+    data_version,
+    file_id,
+    must_be,
+    refusals_told,
+    transaction,
+)
 from storage.projection import project
 
 POLL_S = 0.005
@@ -117,6 +125,7 @@ class StateKeeper:
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
+        opened = (0, 0)
         try:
             while not self._closing.is_set() or self.waiting:
                 self._wake.wait(POLL_S)
@@ -124,11 +133,15 @@ class StateKeeper:
                 try:
                     if connection is None:
                         connection = connect_writer(self._path, busy_ms=BUSY_MS)
+                        opened = file_id(self._path)
+                    must_be(self._path, opened)
                     with refusals_told(self._path):
                         self._write(connection)
                         self._hear(connection)
                     self.failure = None
                 except StorageError as error:
+                    if self.failure is None:  # no page can tell of it: they read that file
+                        log.get("state").warning("state.refused", reason=str(error))
                     self.failure = error
                     self._closing.wait(RETRY_S)
         except FATAL as error:

@@ -124,6 +124,27 @@ def connect_reader(path: Path | str, *, busy_ms: int = BUSY_MS) -> sqlite3.Conne
     return connection
 
 
+def file_id(path: Path) -> tuple[int, int]:
+    """Return what names a file itself, whatever path leads to it; zeros = there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def must_be(path: Path, known: tuple[int, int]) -> None:
+    """Raise StorageError where `path` is not the file any more that was opened under it.
+
+    SQLite goes on writing a file that was deleted, and nobody would ever read that.
+    """
+    if file_id(path) != known:
+        raise StorageError(
+            f"{path} was deleted, moved or replaced while it was open: nothing is written to it; "
+            "put the same file back, or stop the programs and restore it as README's Recovery says"
+        )
+
+
 @contextmanager
 def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
     """Open a reader for one visit, one snapshot of the file, and close it."""

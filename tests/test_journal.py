@@ -275,6 +275,23 @@ journal.close()
 """
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_a_journal_moved_away_takes_nothing_until_it_is_back(
+    journal: JournalWriter, path: Path, left: bool
+) -> None:
+    fill(journal, 3)
+    journal.flush()
+    moved = path.rename(path.with_name("moved.db"))
+    if left:
+        path.touch()
+    fill(journal, 2, start=4)
+    with pytest.raises(StorageError, match="deleted, moved or replaced while it was open"):
+        journal.commit().result(10)
+    moved.replace(path)
+    journal.flush()
+    assert [record.seq for record in load(path)] == [1, 2, 3, 4, 5]
+
+
 def test_a_file_size_limit_is_told_and_nothing_is_lost(path: Path) -> None:
     root = Path(__file__).parents[1]
     done = subprocess.run(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.clock import WallClock
 from engine.domain.commands import Kill
@@ -86,6 +87,21 @@ def test_locked_file_delays_and_loses_nothing(desk: Desk) -> None:
     lock.close()
     until(lambda: desk.rows("SELECT pid FROM engine_state") == [(2,)])
     until(lambda: desk.keeper.failure is None)
+
+
+def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None:
+    desk.keeper.put("engine", beat(1))
+    until(lambda: desk.rows("SELECT pid FROM engine_state") == [(1,)])
+    moved = desk.path.rename(desk.path.with_name("moved.db"))
+    with capture_logs() as logged:
+        desk.keeper.put("engine", beat(2))
+        until(lambda: logged)
+    assert logged[0]["event"] == "state.refused"
+    until(lambda: desk.keeper.failure is not None)
+    assert "was deleted, moved or replaced while it was open" in str(desk.keeper.failure)
+    until(lambda: desk.keeper.waiting == 1)
+    moved.rename(desk.path)
+    until(lambda: desk.rows("SELECT pid FROM engine_state") == [(2,)])
 
 
 def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:
