@@ -27,6 +27,7 @@ from engine.config import Config
 from engine.errors import StorageError
 from engine.log import iso
 from storage.database import primary_code, reading, sentence
+from storage.projection import check_new
 from storage.schema import HEAD, check_schema
 
 NAME = "doctor"
@@ -45,6 +46,7 @@ CLOCK_WATCH_S = 0.25
 CLOCK_DRIFT_NS_MAX = 20_000_000
 WRITE_LOCK_WAIT_S = 1.0
 OTHERS = 0o077
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Health(StrEnum):
@@ -96,7 +98,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield home(config.home)
     yield env_file(Path(".env"))
     yield latch(config.kill_path)
-    yield schema(config.state_path)
+    yield schema(config.state_path, config.journal_path)
     for path in (config.state_path, config.journal_path, config.decisions_path):
         if path.is_file():
             yield integrity(path)
@@ -234,8 +236,14 @@ def latch(file: Path) -> Check:
     return Check("latch", Health.OK, "KILL is not set")
 
 
-def schema(path: Path) -> Check:
+def schema(path: Path, journal: Path | None = None) -> Check:
     """Compare the schema of the state database with the one this code needs."""
+    try:
+        if journal is not None and not path.is_file():
+            check_new(journal, path)
+    except StorageError as error:
+        said, _, fix = str(error).partition(": ")
+        return Check("schema", Health.FAIL, said, fix)
     if not path.is_file():
         fix = "run `python -m engine migrate`"
         return Check("schema", Health.WARN, f"{path} does not exist yet", fix)
@@ -255,7 +263,10 @@ def integrity(path: Path) -> Check:
         with reading(path) as connection:
             told = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     except StorageError as error:
-        return Check(name, Health.FAIL, str(error), fix)
+        said, _, mend = str(error).partition("; ")
+        cause = error.__cause__
+        damaged = isinstance(cause, sqlite3.Error) and primary_code(cause) in DAMAGED
+        return Check(name, Health.FAIL, str(error), fix if damaged else mend or said)
     if told != ["ok"]:
         return Check(name, Health.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
     return Check(name, Health.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")

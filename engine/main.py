@@ -53,7 +53,7 @@ from storage.journal import last_seq, record_at
 from storage.latch import read_latch, set_latch
 from storage.lease import take_lease
 from storage.live import keep_found, last_told
-from storage.projection import check_past
+from storage.projection import check_new, check_past
 from storage.schema import check_schema
 from storage.settings import SettingsVersion
 from storage.users import ENGINE_ID
@@ -117,6 +117,7 @@ def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
     """Take the lease and live. A KILL that cannot recover first cancels all the same."""
+    check_new(config.journal_path, config.state_path)
     check_schema(config.state_path)
     if kill_only:
         await kill(config, url, partial(_live, config, kill_only=True))

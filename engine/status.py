@@ -27,6 +27,7 @@ from storage.schema import check_schema
 NAME = "status"
 HELP = "tell what state the database holds"
 
+LATCHED = "latch      KILL is set: no order is placed until it is released"
 SECOND_NS = 1_000_000_000
 HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
 """An engine writes its heartbeat each second; one this old has stopped or hangs."""
@@ -76,10 +77,12 @@ class GhostsSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the database holds. `exists` False = nothing has run yet, all else is empty."""
+    """What the database holds. `exists` False = there is none, all else is empty."""
 
     database: str
     exists: bool
+    past: bool = False
+    """A journal is there although no database is: it was lost."""
     kill_latched: bool
     engines: tuple[EngineSeen, ...] = ()
     runs: int = 0
@@ -107,7 +110,8 @@ def read(config: Config, now_ns: int) -> Status:
     path = config.state_path
     latched = config.kill_path.exists()
     if not path.is_file():
-        return Status(database=str(path), exists=False, kill_latched=latched)
+        past = config.journal_path.is_file() and config.journal_path.stat().st_size > 0
+        return Status(database=str(path), exists=False, kill_latched=latched, past=past)
     check_schema(path)
     with reading(path) as connection:
         connection.row_factory = sqlite3.Row
@@ -188,11 +192,17 @@ def _ghosts(connection: sqlite3.Connection) -> tuple[GhostsSeen, ...]:
 def describe(status: Status) -> list[str]:
     """Return the status as a person reads it."""
     lines = [f"database   {status.database}"]
+    if status.past:
+        lines += [
+            "           is missing, but journal.db is here: restore it as README's Recovery says.",
+            "           Whether an engine runs, and what it has open, cannot be told without it",
+        ]
+        return lines + [LATCHED] * status.kill_latched
     if not status.exists:
         lines.append("           does not exist yet: nothing has run here")
     lines += _engine_lines(status)
     if status.kill_latched:
-        lines.append("latch      KILL is set: no order is placed until it is released")
+        lines.append(LATCHED)
     for orders in status.orders:
         lines.append(f"orders     {orders.mode}: {orders.live} live, {orders.unknown} unknown")
     if not status.orders:

@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.demo import PORT as DEMO_PORT
 from engine.errors import ConfigError, StorageError
 from engine.locks import locked
-from storage.schema import migrate
+from engine.migrate import migrated
 from storage.users import OPERATOR, ensure_operator
 
 NAME = "up"
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
     """Bring the state up to date, make the operator, and say where the desk is."""
-    backup = migrate(config.state_path)
+    backup = migrated(config)
     if backup:
         print(f"The state before the migration is kept in {backup}")
     password = ensure_operator(config.state_path, WallClock().now_ns())

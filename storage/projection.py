@@ -83,6 +83,25 @@ def check_past(journal: Path, state: Path, engine_id: str) -> None:
         )
 
 
+def check_new(journal: Path, state: Path) -> None:
+    """Refuse a state that knows no account beside a journal that has records.
+
+    A first start there would know the demo's accounts alone: nobody would ask about what others
+    left at their venues, and a KILL would call that proven. Raises StorageError.
+    """
+    if not (journal.is_file() and journal.stat().st_size and (last := last_seq(journal))):
+        return
+    if state.is_file() and state.stat().st_size:
+        with reading(state) as connection:
+            if connection.execute("SELECT 1 FROM accounts UNION SELECT 1 FROM settings").fetchone():
+                return
+    raise StorageError(
+        f"{state} is missing or empty, but {journal} has {last} records: put it back, or restore "
+        f"it from a backup as README's Recovery says; to begin without a past move {journal.name} "
+        "away, too"
+    )
+
+
 def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Projected:
     """Bring the projections of `journal` in `state` up to its end. Call it as often as you like.
 

@@ -6,13 +6,16 @@ import sqlite3
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from engine import doctor
 from engine.config import Config
 from engine.doctor import GIB, Check, Health
+from engine.errors import StorageError
 from storage import schema
+from storage.database import sentence
 
 
 @pytest.fixture
@@ -147,6 +150,20 @@ def test_file_that_is_no_database_is_found(tmp_path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     assert_found(doctor.integrity(path), Health.FAIL, "not a SQLite database")
     assert_found(doctor.lock(path), Health.FAIL, "not a SQLite database")
+
+
+def test_file_that_cannot_be_opened_is_not_called_damaged(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> NoReturn:
+        refused = sqlite3.OperationalError("unable to open database file")
+        refused.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise StorageError(sentence(path, refused)) from refused
+
+    monkeypatch.setattr("engine.doctor.reading", refuse)
+    found = doctor.integrity(migrated(config))
+    assert found.health is Health.FAIL
+    assert found.fix.startswith("check that its folder exists and is writable")
 
 
 def test_write_lock_held_by_another_is_found(config: Config) -> None:

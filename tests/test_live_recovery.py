@@ -14,6 +14,7 @@ import pytest
 
 from engine.__main__ import STORAGE_REFUSED
 from engine.config import load
+from engine.doctor import Health, schema
 from engine.domain.commands import StartBot
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
@@ -23,6 +24,8 @@ from engine.executor.executor import Executor
 from engine.journal import JournalWriter
 from engine.live_start import BOTS, executor_of, recover
 from engine.main import live
+from engine.migrate import migrated
+from engine.status import describe, read
 from storage.database import connect_reader, writing
 from storage.lease import take_lease
 from storage.projection import project, register_account
@@ -172,6 +175,27 @@ def test_a_journal_that_is_gone_beside_its_projections_stops_the_start(
     with closing(connect_reader(config.state_path)) as connection:
         assert connection.execute("SELECT seq FROM projection").fetchone() == (RECORDS,)
     assert not config.journal_path.exists() or config.journal_path.stat().st_size == 0
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "a new one"])
+@pytest.mark.parametrize("kill_only", [False, True])
+def test_a_new_state_beside_a_journal_with_a_past_stops_the_start_and_a_kill(
+    tmp_path: Path, left: str, *, kill_only: bool
+) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    written(config.journal_path)
+    if left == "an empty file":
+        config.state_path.touch()
+    elif left == "a new one":
+        migrate(config.state_path)
+    else:
+        with pytest.raises(StorageError, match="is missing or empty"):
+            migrated(config)
+        assert not config.state_path.exists()
+        assert "is missing, but journal.db is here" in "".join(describe(read(config, 1)))
+        assert schema(config.state_path, config.journal_path).health is Health.FAIL
+    with pytest.raises(StorageError, match=f"has {RECORDS} records: put it back"):
+        asyncio.run(live(config, "http://127.0.0.1:1", kill_only=kill_only))
 
 
 @pytest.fixture
