@@ -104,14 +104,15 @@ def _open(args: argparse.Namespace, config: Config) -> int:
 
 
 def _set(args: argparse.Namespace, config: Config) -> str:
-    found = read_vault(config.vault_path)
+    """Ask for everything, judge everything, and only then make or change the vault."""
+    vault.check_name(args.account)
+    Credentials.check_wallet(args.wallet)
+    found, first = read_vault(config.vault_path), ""
     if found is None:
-        first = ask("A passphrase for the new vault: ")
-        if sys.stdin.isatty() and ask("The same again: ") != first:
-            raise BadInput("the two passphrases differ: nothing was made")
-        found = vault.create(config.vault_path, first)
+        first = _new_passphrase()
     key = ask("Private key: ").strip()
     Credentials(private_key=key, wallet=args.wallet)
+    found = found or vault.create(config.vault_path, first)
     secret = vault.Secret(private_key=key)
     entry = vault.seal(found, args.account, POLYMARKET, args.wallet, secret)
     vault.put(config.vault_path, args.account, entry, WallClock().now_ns())
@@ -119,6 +120,20 @@ def _set(args: argparse.Namespace, config: Config) -> str:
         f"the vault keeps key {entry.fingerprint} for account {args.account!r}; an engine reads it "
         "at its start, with the vault's passphrase"
     )
+
+
+def _new_passphrase() -> str:
+    """Return what a new vault shall open with. Raises ConfigError, BadInput."""
+    first = ask("A passphrase for the new vault: ")
+    vault.check_passphrase(first)
+    if Credentials.looks_like_a_key(first.strip()):
+        raise ConfigError(
+            "this is a private key, and there is no vault yet: its passphrase comes first, the key "
+            "in the next line"
+        )
+    if sys.stdin.isatty() and ask("The same again: ") != first:
+        raise BadInput("the two passphrases differ: nothing was made")
+    return first
 
 
 def ask(prompt: str) -> str:

@@ -78,7 +78,9 @@ class Keeping:
         try:
             sealed = base64.b64decode(command.sealed, validate=True)
         except binascii.Error:
-            raise BadInput("what was sent is no sealed credential: nothing was kept") from None
+            raise BadInput(
+                "what was sent is not sealed as a credential is: nothing was kept"
+            ) from None
         return Entry(
             venue=command.venue, wallet=command.wallet, fingerprint=command.fingerprint,
             added_ns=0, sealed=sealed,

@@ -62,7 +62,7 @@ class Redactor:
         """Hide this text everywhere from now on, in each form it may be written."""
         if len(secret) < SECRET_CHARACTERS_MIN:
             raise ConfigError(
-                f"a secret of fewer than {SECRET_CHARACTERS_MIN} characters is no secret: "
+                f"a secret of fewer than {SECRET_CHARACTERS_MIN} characters hides nothing here: "
                 "check that it was copied whole"
             )
         bare = secret[2:] if secret[:2].lower() == "0x" else secret

@@ -64,8 +64,7 @@ def create(path: Path, passphrase: str) -> VaultFile:
     """Make an empty vault. Raises BadInput where there is one, ConfigError on a weak passphrase."""
     if read_vault(path) is not None:
         raise BadInput("there is a vault already: nothing was changed")
-    if len(passphrase) < PASSPHRASE_CHARS_MIN:
-        raise ConfigError(f"the passphrase needs {PASSPHRASE_CHARS_MIN} characters or more")
+    check_passphrase(passphrase)
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()
     salt, nonce = os.urandom(16), os.urandom(12)
@@ -77,6 +76,18 @@ def create(path: Path, passphrase: str) -> VaultFile:
     vault = VaultFile(version=VERSION, public_key=public, wrapped=wrapped)
     write_vault(path, vault)
     return vault
+
+
+def check_passphrase(passphrase: str) -> None:
+    """Raise ConfigError where a passphrase is too short for a vault."""
+    if len(passphrase) < PASSPHRASE_CHARS_MIN:
+        raise ConfigError(f"the passphrase needs {PASSPHRASE_CHARS_MIN} characters or more")
+
+
+def check_name(account: str) -> None:
+    """Raise BadInput where no account can have this name."""
+    if not re.fullmatch(NAME_PATTERN, account):
+        raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
 
 
 def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret) -> Entry:
@@ -108,10 +119,9 @@ def put(path: Path, account: str, entry: Entry, now_ns: int) -> None:
 
     Raises BadInput on a name or a size that cannot be right, or where there is no vault.
     """
-    if not re.fullmatch(NAME_PATTERN, account):
-        raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
+    check_name(account)
     if not 0 < len(entry.sealed) <= SEALED_BYTES_MAX:
-        raise BadInput("what was sent is no sealed credential: nothing was kept")
+        raise BadInput("what was sent is not sealed as a credential is: nothing was kept")
     vault = _there(path)
     if account not in vault.entries and len(vault.entries) >= ENTRIES_MAX:
         raise BadInput(f"the vault holds {ENTRIES_MAX} credentials, its maximum: remove one")
@@ -143,8 +153,8 @@ class Unlocked:
             plain = AESGCM(key).decrypt(wrapped.nonce, wrapped.key, vault.public_key)
         except InvalidTag:
             raise ConfigError(
-                "the vault does not open with this passphrase: type it again; without it set the "
-                "credentials anew in a new vault"
+                "this passphrase does not open the vault: type it again; where it is lost, move the "
+                "vault's file away and set the keys anew in a new one"
             ) from None
         self._private = X25519PrivateKey.from_private_bytes(plain)
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine import vault
 from engine.__main__ import main
+from engine.live_vault import from_vault
 from storage.schema import migrate
 from storage.vault import read_vault
 
@@ -67,8 +68,30 @@ def test_what_cannot_be_right_is_a_sentence_without_the_value(
     err = capsys.readouterr().err
     assert said in err
     assert "0x1234" not in err
-    found = read_vault(tmp_path / "vault.json")
-    assert found is None or not found.entries
+    assert read_vault(tmp_path / "vault.json") is None, "nothing was typed, nothing was made"
+
+
+@pytest.mark.parametrize("name", ["mine", "Mine, the second"])
+def test_a_key_is_never_taken_for_the_passphrase_of_a_new_vault(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    piped(monkeypatch, tmp_path, KEY, KEY)
+    assert main(["credentials", "set", name, "--wallet", WALLET]) == (2 if name == "mine" else 3)
+    assert KEY[2:] not in "".join(capsys.readouterr())
+    assert read_vault(tmp_path / "vault.json") is None
+
+
+@pytest.mark.parametrize("form", ["{}", "0x{}", "0X{}", "  0x{} \r"])
+def test_a_key_is_taken_however_it_was_copied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    piped(monkeypatch, tmp_path, PASSPHRASE, form.format(KEY[2:].upper()))
+    assert main(["credentials", "set", "mine", "--wallet", WALLET]) == 0
+    (found,) = from_vault(tmp_path / "vault.json", PASSPHRASE).values()
+    assert found.private_key().lower() == KEY
 
 
 def test_removing_what_is_not_there_is_exit_code_3(

@@ -110,7 +110,7 @@ def opened(programs: LivePrograms) -> None:
     assert "account.open" not in (programs.home / "run.log").read_text()
     wrong = programs.open_vault("not the passphrase at all")
     assert wrong.state is CommandState.FAILED
-    assert "does not open with this passphrase" in wrong.answer
+    assert "does not open the vault" in wrong.answer
     other = OpenVault(sealed=vault.sealed_passphrase(PASSPHRASE, bytes(range(1, 33))))
     assert "not sealed for this start" in programs.command(other).answer
     typed = subprocess.run(

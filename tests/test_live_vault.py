@@ -87,7 +87,7 @@ def torn(path: Path, tmp_path: Path, change: str) -> Path:
 @pytest.mark.parametrize(
     ("change", "passphrase", "concerned", "why"),
     [
-        ("none", "not the passphrase", "kept", "does not open with this passphrase"),
+        ("none", "not the passphrase", "kept", "does not open the vault"),
         ("file", WORDS, "", "is no vault any more"),
         ("entry", WORDS, "kept", "was not sealed for this vault"),
     ],

@@ -130,7 +130,7 @@ def test_an_account_of_a_strange_name_is_refused(made: Path, name: str) -> None:
 def test_what_is_no_sealed_credential_is_refused(made: Path) -> None:
     entry = held(made).entries["mine"]
     for sealed in (b"", b"x" * (vault.SEALED_BYTES_MAX + 1)):
-        with pytest.raises(BadInput, match="no sealed credential"):
+        with pytest.raises(BadInput, match="not sealed as a credential"):
             vault.put(made, "mine", msgspec.structs.replace(entry, sealed=sealed), 8)
 
 

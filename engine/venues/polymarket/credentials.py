@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from engine.errors import ConfigError
 
-_KEY = re.compile(r"(?:0x)?[0-9a-fA-F]{64}")
+_KEY = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
+KEY_DIGITS = 64
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -38,14 +39,26 @@ class Credentials:
             raise ConfigError("the private key must be 64 hex digits: copy it again, whole")
         if not 0 < int(private_key, 16) < _CURVE_ORDER:
             raise ConfigError("the private key is no key of this curve: copy it again")
-        if _ADDRESS.fullmatch(wallet) is None:
-            raise ConfigError("the wallet must be an address of 0x and 40 hex digits")
+        self.check_wallet(wallet)
         parts = (api_key, api_secret, api_passphrase)
         if any(parts) and not all(parts):
-            raise ConfigError("an API key has three parts, key, secret and passphrase: give all")
+            raise ConfigError(
+                "an API key is a key, a secret and a passphrase, three parts: give all"
+            )
         self.wallet = wallet
-        self._private_key = "0x" + private_key.removeprefix("0x")
+        self._private_key = "0x" + private_key[-KEY_DIGITS:]
         self._api = parts if all(parts) else None
+
+    @staticmethod
+    def check_wallet(wallet: str) -> None:
+        """Raise ConfigError where a text is no address."""
+        if _ADDRESS.fullmatch(wallet) is None:
+            raise ConfigError("the wallet must be an address of 0x and 40 hex digits")
+
+    @staticmethod
+    def looks_like_a_key(text: str) -> bool:
+        """Say whether a text has the form of a private key."""
+        return _KEY.fullmatch(text) is not None
 
     def private_key(self) -> str:
         """Return the signing key, for the signer alone."""
