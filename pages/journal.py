@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import streamlit as st
 
 from engine.errors import StorageError
-from pages.parts import panels
+from pages.parts import panels, receipts
 from pages.parts.data import ask, engine_id, trouble
 from pages.parts.home import config
 from pages.parts.tables import choice
@@ -16,6 +19,7 @@ from pages.parts.words import count
 from storage import views
 from storage.dashboard_journal import ROWS_MAX, search_journal
 from storage.dashboard_views import run_engines
+from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
 from storage.records import KINDS
 
 RECORDS = {
@@ -40,6 +44,7 @@ AUDIT = {
     "what": ("What", "text"),
     "detail": ("Detail", "text"),
 }
+RECEIPTS = frozenset({KILL_PROOF, SCOPE_PROOF, STOP_PROOF})
 ENGINE = "The engine's journal"
 
 
@@ -98,7 +103,18 @@ def show(
     chosen = choice(rows, columns, key=f"journal_{key}", ids=[row[name] for row in rows])
     row = next((row for row in rows if row[name] == chosen), None)
     if row is not None:
-        st.json(row["body"] if "body" in row else row["detail"])
+        show_whole(row)
+
+
+def show_whole(row: Mapping[str, Any]) -> None:
+    """Draw one row in full: a receipt as one, and every field as it was kept."""
+    text = str(row["body"] if "body" in row else row["detail"])
+    if row.get("what") in RECEIPTS:
+        st.html(receipts.html(msgspec.json.decode(text, type=Receipt)))
+    with contextlib.suppress(msgspec.DecodeError):  # words of an engine, not fields
+        text = msgspec.json.format(text)
+    # As text: the widget for JSON counts in floats, and a time in ns has more digits than they do.
+    st.code(text, language="json", wrap_lines=True)
 
 
 def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:

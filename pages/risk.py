@@ -18,6 +18,7 @@ from storage import money_views
 from storage.dashboard_views import Snapshot, snapshot
 from storage.latch import Latch, read_latch
 from storage.live import KILL_PROOF, latest_receipt
+from storage.settings import in_force
 
 REASON_LENGTH_MIN = 10
 REFRESH_S = 2.0
@@ -87,7 +88,9 @@ def show_use(account: AccountSettings) -> None:
         state = "" if alive else "LAST KNOWN, not of now · "
         panels.note(f"{state}told by the engine {age(max(0, now - at))} ago, anew every 2 s")
     currency = found.currency if found else account.currency
-    st.html(limits.bars(account.limits, uses, currency))
+    # What is only saved limits nothing yet; an account that is only saved has nothing in force.
+    force = ask(in_force, engine_id()).document.accounts.get(account.name, account)
+    st.html(limits.bars(force.limits, uses, currency))
     if found is not None and found.day_start_micro is not None:
         panels.note(
             f"Equity at 00:00 UTC was {micro(found.day_start_micro, currency)}, the peak is "

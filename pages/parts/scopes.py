@@ -37,7 +37,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         if self.account is not None:
             return f"account {self.account}"
         if self.bot is None:
-            return f"market {self.instrument}"
+            return f"market {names.market(self.instrument or '')}"
         return "orders by hand" if self.bot == MANUAL else f"bot {self.bot}"
 
 
@@ -146,7 +146,8 @@ def _show(one: Held, *, alive: bool) -> None:
     )
     if not alive:
         return
-    with st.form(f"release:{scope}", border=False):
+    # By its parts: two markets of one series may have the same short name.
+    with st.form(f"release:{scope.account or scope.bot or scope.instrument}", border=False):
         reason = st.text_input(f"Why is it safe to release {scope}?")
         if st.form_submit_button(f"Release {scope}"):
             if len(reason.strip()) < REASON_LENGTH_MIN:

@@ -17,7 +17,7 @@ from engine.decision_log import DecisionLog
 from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
-from pages.parts import names
+from pages.parts import data, names
 from storage.alerts import raise_alert
 from storage.database import reading, transaction, writing
 from storage.live import (
@@ -31,7 +31,7 @@ from storage.live import (
     put_instrument,
 )
 from storage.projection import register_account
-from storage.settings import latest, save
+from storage.settings import applied, latest, save
 from storage.told import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
 from tests.pages.seen import behind, figures, links
 
@@ -273,6 +273,29 @@ def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: O
     assert "user_feed: not connected" in page.warning[0].value
 
 
+def test_risk_shows_the_limit_in_force_while_another_one_is_only_saved(
+    desk: Config, opened: Opened
+) -> None:
+    with writing(desk.state_path) as connection:
+        version = latest(connection, "pitboss").version
+        applied(connection, "pitboss", version, 5)
+        save(
+            connection,
+            engine_id="pitboss",
+            who="ann",
+            diff={"accounts": {"demo": {"limits": {"order_value_min": {"absolute": 77.0}}}}},
+            base_version=version,
+            now_ns=6,
+        )
+    page = opened("risk")
+    assert "NOT applied" in page.warning[0].value
+    assert "<th>Smallest order value</th><td>0</td>" in texts(page)
+    with writing(desk.state_path) as connection:
+        applied(connection, "pitboss", version + 1, 7)
+    data.forget()  # rows are kept for a second
+    assert "<th>Smallest order value</th><td>77</td>" in texts(opened("risk"))
+
+
 def test_a_range_ends_with_the_accounts_own_time_not_the_walls(
     desk: Config, opened: Opened
 ) -> None:
@@ -289,7 +312,7 @@ def test_a_range_ends_with_the_accounts_own_time_not_the_walls(
     assert "Ranges end with the last point, 2001-09-09 02:46:40 UTC" in shown
 
 
-def test_the_latest_receipt_is_read_on_risk(desk: Config, opened: Opened) -> None:
+def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Opened) -> None:
     proof = AccountProof(
         account="demo",
         mode=Mode.DEMO,
@@ -319,6 +342,11 @@ def test_the_latest_receipt_is_read_on_risk(desk: Config, opened: Opened) -> Non
     shown = texts(opened("risk"))
     for words in ("PROVEN", "2.5 ms", "order 7: matched", "comet-1: 10.00 YES"):
         assert words in shown
+    with reading(desk.state_path) as connection:
+        ((number,),) = connection.execute("SELECT id FROM audit WHERE what = 'kill receipt'")
+    page = opened("journal", audit="kill receipt", state={"chosen:journal_audit": number})
+    assert "order 7: matched" in texts(page)
+    assert '"told_ns": 1000000001000000000' in page.code[0].value, "every digit of it"
 
 
 def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: Opened) -> None:
