@@ -63,13 +63,17 @@ class Examining:
     def _work(self, account: AccountId, credentials: Credentials, who: str, tell: Told) -> None:
         from engine.unlock_command import examined  # noqa: PLC0415 what signs is loaded when asked
 
-        house = self._house
+        house, findings = self._house, None
         loop = house.ended.get_loop()
+        text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
         try:
             findings = asyncio.run(examined(house.config, credentials, _Ours(house, account)))
         except PitbossError as error:
             text = f"{account} could not be examined: {error}"
-            loop.call_soon_threadsafe(self._end, account, tell, False, text)
+        finally:  # whatever ends this thread: the command is answered, and may be given again
+            if findings is None:
+                loop.call_soon_threadsafe(self._end, account, tell, False, text)
+        if findings is None:
             return
         verdict = Examination(
             account=account,

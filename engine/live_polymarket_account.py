@@ -79,8 +79,9 @@ class PolymarketOpener:
             return unlocked(account, self._locked[account], self._unlocks)
         if credential is None:
             return (
-                f"account {account!r} is live and its key is missing: name it in POLYMARKET_ACCOUNT "
-                "with its key and wallet and restart the engine, or set a key and open the vault"
+                f"account {account!r} is live and its key is missing: name it in "
+                "POLYMARKET_ACCOUNT with its key and wallet and restart the engine, or set a key "
+                "and open the vault"
             )
         return unlocked(account, credential.wallet, self._unlocks)
 

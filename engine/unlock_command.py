@@ -12,7 +12,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,11 +25,11 @@ from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
 from engine.live_credentials import take
 from engine.live_vault import from_vault, keep_no_cores, take_passphrase
 from engine.venues.polymarket.credentials import Credentials
-from engine.venues.polymarket.examination import Finding, Grade, examine
+from engine.venues.polymarket.examination import Finding, Grade, examine, from_outside
 from engine.venues.polymarket.sdk import Hosts, Wire
 from storage.database import reading, transaction, writing
 from storage.examinations import Examination, Examiner, put_examination, told
-from storage.live_accounts import Unlock, identities, lock, unlock
+from storage.live_accounts import Unlock, identities, lock, unlock, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID
@@ -52,6 +52,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
     check_schema(config.state_path)
     if args.lock:
         with writing(config.state_path) as connection, transaction(connection):
+            if args.account not in unlocks(connection, ENGINE_ID):
+                raise BadInput(
+                    f"no account {args.account!r} is unlocked, nothing was changed; unlocked: "
+                    f"{', '.join(unlocks(connection, ENGINE_ID)) or 'none'}"
+                )
             lock(connection, ENGINE_ID, args.account, who=_who(), now_ns=WallClock().now_ns())
         _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
         return 0
@@ -98,11 +103,13 @@ async def examined(
     )
     try:
         wire = await Wire.open(credentials, now_ns=WallClock().now_ns, hosts=hosts)
-    except (AuthRefused, ConfigError) as error:
-        fix = "set the credential again; nothing was changed"
-        return [Finding("key", Grade.FAIL, str(error), fix)]
     except PitbossError as error:
-        return [Finding("venue", Grade.FAIL, str(error), "try again in a minute")]
+        seen = await from_outside(
+            clob_url=config.polymarket_clob_url,
+            geoblock_url=config.polymarket_geoblock_url,
+            now_ns=WallClock().now_ns,
+        )
+        return [*seen, _unopened(error, seen)]
     try:
         return await examine(
             wire,
@@ -112,6 +119,18 @@ async def examined(
         )
     finally:
         await wire.close()
+
+
+def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
+    """Return why an account does not open, and what helps after what was seen from outside."""
+    if isinstance(error, ConfigError):
+        fix = "set the credential again with the wallet that belongs to its key"
+        return Finding("key", Grade.FAIL, str(error), fix)
+    failed = ", ".join(one.name for one in seen if one.grade is Grade.FAIL)
+    fix = "set the credential again" if isinstance(error, AuthRefused) else "try again in a minute"
+    fix = f"mend first what failed besides: {failed}" if failed else fix
+    name = "key" if isinstance(error, AuthRefused) else "venue"
+    return Finding(name, Grade.FAIL, str(error), fix)
 
 
 def credential_of(config: Config, account: str) -> Credentials:

@@ -153,8 +153,8 @@ class Unlocked:
             plain = AESGCM(key).decrypt(wrapped.nonce, wrapped.key, vault.public_key)
         except InvalidTag:
             raise ConfigError(
-                "this passphrase does not open the vault: type it again; where it is lost, move the "
-                "vault's file away and set the keys anew in a new one"
+                "this passphrase does not open the vault: type it again; where it is lost, move "
+                "the vault's file away and set the keys anew in a new one"
             ) from None
         self._private = X25519PrivateKey.from_private_bytes(plain)
 

@@ -147,7 +147,38 @@ def test_venue_that_is_not_there_is_a_verdict_too(
     assert main(["unlock", "mine"]) == 1
     found = verdict(home)
     assert found is not None
-    assert [(one.name, one.fix) for one in found.findings] == [("venue", "try again in a minute")]
+    assert [one.name for one in found.failures] == ["clock", "venue"]
+
+
+@pytest.mark.parametrize(("skew_s", "mends"), [(-120, "clock"), (0, "geoblock")])
+def test_what_looks_like_a_wrong_key_is_told_by_its_cause(
+    home: Path, venue: Served, monkeypatch: pytest.MonkeyPatch, skew_s: int, mends: str
+) -> None:
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    venue.venue.geoblock["blocked"] = mends == "geoblock"
+    venue.venue.clock.skew_ns = skew_s * 10**9
+    answer = {"status": 403, "body": "<html>Forbidden</html>", "type": "text/html"}
+    if mends == "geoblock":
+        venue.venue.faults.add({"kind": "status", "path": "/auth/", "args": answer}, 0)
+    try:
+        assert main(["unlock", "mine"]) == 1
+    finally:
+        venue.venue.clock.skew_ns = 0
+        venue.venue.faults.clear("")
+    found = verdict(home)
+    assert found is not None
+    assert [one.name for one in found.failures] == [mends, "key"]
+    assert found.failures[1].fix == f"mend first what failed besides: {mends}"
+
+
+def test_a_misspelt_account_is_not_called_locked(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(monkeypatch, PASSPHRASE, PHRASE)
+    assert main(["unlock", "mine"]) == 0
+    assert main(["unlock", "mime", "--lock"]) == 3
+    assert "unlocked: mine" in capsys.readouterr().err
+    assert "mine" in kept(home)
 
 
 def test_the_passphrase_is_gone_from_the_environment(

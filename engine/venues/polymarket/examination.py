@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from engine.errors import NotSent, PitbossError
+from engine.errors import AuthRefused, NotSent, PitbossError
 from engine.venues.polymarket.listings import clob_rows
 from engine.venues.polymarket.outcomes import Refusal
 from engine.venues.polymarket.pace import TIERS
@@ -65,14 +65,41 @@ async def examine(
     """
     questions: dict[str, Question] = {
         "geoblock": lambda: geoblock(geoblock_url),
-        "clock": lambda: clock(wire, now_ns),
+        "clock": lambda: clock(lambda: wire.get("/time"), now_ns),
         "key": lambda: api_key(wire),
         "closed-only": lambda: closed_only(wire),
         "money": lambda: money(wire),
         "tier": lambda: tier(wire),
         "alone": lambda: alone(wire, orders_known),
     }
-    found = [sdk(), wallet(wire)]
+    return [sdk(), wallet(wire), *await _answers(questions)]
+
+
+async def from_outside(
+    *, clob_url: str, geoblock_url: str, now_ns: Callable[[], int]
+) -> list[Finding]:
+    """Return what can be found out without an API key, where the venue gives or takes none.
+
+    A clock that is off and a place that is blocked look like a wrong key: both are asked about.
+    """
+
+    async def told() -> Any:
+        async with httpx.AsyncClient(timeout=10) as client:
+            response = await client.get(f"{clob_url}/time")
+        if response.status_code != 200:
+            raise NotSent(f"the question for the time was answered {response.status_code}")
+        return response.json()
+
+    questions: dict[str, Question] = {
+        "geoblock": lambda: geoblock(geoblock_url),
+        "clock": lambda: clock(told, now_ns),
+    }
+    return [sdk(), *await _answers(questions)]
+
+
+async def _answers(questions: Mapping[str, Question]) -> list[Finding]:
+    """Ask; a question that fails is a finding that fails."""
+    found = []
     for name, question in questions.items():
         try:
             found.append(await question())
@@ -83,12 +110,21 @@ async def examine(
             ValueError,
             LookupError,
             TypeError,
+            AttributeError,
         ) as error:
             text = str(error) if isinstance(error, PitbossError | Refusal) else type(error).__name__
-            found.append(
-                Finding(name, Grade.FAIL, f"could not be asked: {text}", "try again in a minute")
-            )
+            said = f"could not be asked: {text}"
+            found.append(Finding(name, Grade.FAIL, said, _mends(error)))
     return found
+
+
+def _mends(error: Exception) -> str:
+    """Return what helps where a question was not answered."""
+    if isinstance(error, AuthRefused) or (isinstance(error, Refusal) and error.status == 401):
+        return "wait two minutes if the API key is new; else set the credential again"
+    if isinstance(error, Refusal) and "banned" in error.text.lower():
+        return "ask Polymarket's support why; nothing here helps around it"
+    return "try again in a minute"
 
 
 def sdk() -> Finding:
@@ -107,7 +143,11 @@ def wallet(wire: Wire) -> Finding:
     if kind is None:
         return Finding("wallet", Grade.FAIL, said, "trade with a wallet Polymarket made")
     if wire.signature_type == 0:
-        return Finding("wallet", Grade.WARN, said, "an EOA pays gas in POL for merge and redeem")
+        fix = (
+            "orders of accounts made today are taken from a deposit wallet alone: if yours is one, "
+            "set the key again with that wallet's address; an EOA pays gas in POL, too"
+        )
+        return Finding("wallet", Grade.WARN, said, fix)
     return Finding("wallet", Grade.OK, said)
 
 
@@ -118,7 +158,7 @@ async def geoblock(url: str) -> Finding:
     if response.status_code != 200:
         raise NotSent(f"the geoblock question was answered {response.status_code}")
     told = response.json()
-    place = f"{told['country']} {told['region']}".strip()
+    place = f"{told.get('country') or '?'} {told.get('region') or ''}".strip()
     if told["blocked"] is not False:
         return Finding(
             "geoblock",
@@ -129,10 +169,10 @@ async def geoblock(url: str) -> Finding:
     return Finding("geoblock", Grade.OK, f"orders are taken from here ({place})")
 
 
-async def clock(wire: Wire, now_ns: Callable[[], int]) -> Finding:
-    """Compare our clock with the venue's, which tells whole seconds."""
+async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) -> Finding:
+    """Compare our clock with the venue's, which tells whole seconds when asked."""
     before = now_ns()
-    told_s = int(await wire.get("/time"))
+    told_s = int(await ask())
     after = now_ns()
     ahead, behind = before - (told_s + 1) * S, told_s * S - after
     skew_ns = max(ahead, behind, 0)

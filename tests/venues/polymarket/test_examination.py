@@ -95,6 +95,36 @@ async def test_a_question_without_an_answer_is_a_failure(served: Served) -> None
     assert told["closed-only"].grade is Grade.OK
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "body"),
+    [
+        ("money", "/balance-allowance", {"balance": "5000000", "allowances": None}),
+        ("key", "/auth/api-keys", {"apiKeys": None}),
+        ("closed-only", "/auth/ban-status/closed-only", []),
+    ],
+)
+async def test_an_answer_of_another_form_is_a_failure(
+    served: Served, name: str, path: str, body: object
+) -> None:
+    served.venue.faults.add(
+        {"kind": "status", "path": path, "args": {"status": 200, "body": body}}, 0
+    )
+    told = await found(served)
+    assert [one.name for one in told.values() if one.grade is Grade.FAIL] == [name]
+
+
+async def test_a_banned_address_is_not_told_to_try_again(served: Served) -> None:
+    async with wired(served) as wire:
+        served.venue.auth.banned.add(wire.signer)
+    told = await found(served)
+    assert "ask Polymarket's support" in told["key"].fix
+
+
+async def test_place_without_a_region_is_told_by_its_country(served: Served) -> None:
+    served.venue.geoblock = {"blocked": True, "country": "US", "region": None}
+    assert "(US)" in (await found(served))["geoblock"].said
+
+
 async def test_an_eoa_is_told_that_it_pays_gas(served: Served) -> None:
     told = await found(served, kind=0)
     assert told["wallet"].grade is Grade.WARN
