@@ -63,13 +63,27 @@ def _form(mode: Mode) -> None:
         panels.links(panels.link("Settings", "settings"))
         return
     market = right.selectbox("Market", markets, format_func=names.market, key="hand_market")
+    over = _over(account.account, market, markets)
     instrument = ask(listed, engine_id(), market)
     detail = seen.engine.detail if seen.engine else {}
     panels.note(_told(instrument, (detail.get("books") or {}).get(market)))
     _warn(account.account, market, detail.get("watching") or {})
     asked = _fields(instrument, account.account)
-    if asked is not None:
+    if over:
+        told = "Nothing was sent: look" if asked is not None else "Look"
+        st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {told} again.")
+    elif asked is not None:
         asking.ask_first(question(asked, instrument, mode))
+
+
+def _over(account: str, market: str, markets: list[str]) -> str:
+    """Name the market that was chosen before, where it has closed while the form stood open.
+
+    The list then chooses another one by itself: what was typed was typed for the one that is gone.
+    """
+    of, before = st.session_state.get("hand_seen", (account, market))
+    st.session_state["hand_seen"] = (account, market)
+    return "" if before in markets or of != account else names.market(before)
 
 
 def _markets(account: AccountSeen) -> list[str]:
@@ -188,7 +202,8 @@ def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> asking.Q
         value = instrument.proceeds_micro(asked.price, asked.size) - fee
         amount = f"Filled whole it brings at least {micro(value, instrument.currency)}"
     words = (
-        f"**{order}** ({exact}) in `{instrument.id}`, one order at account **{asked.account}**. "
+        f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
+        f"order at account **{asked.account}**. "
         f"{asking.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}"
         f"{', the fee for taking included' if takes else ''}. Risk's rules hold as for a bot: "
         "they may make it smaller or deny it. No other order is touched, and nothing places it "

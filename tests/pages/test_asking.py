@@ -123,7 +123,7 @@ def test_an_order_by_hand_is_left_only_after_its_dialog(opened: Opened, desk: Co
     assert "best bid 44¢, best ask 46¢ of YES" in texts(page)
     fill_in(page, "44.5", "10")
     said = words(page)
-    assert "BUY 10 YES at 44.5¢** (0.445 pUSD) in `demo:comet-1`" in said
+    assert "BUY 10 YES at 44.5¢** (0.445 pUSD) in **comet-1** (`demo:comet-1`)" in said
     assert "DEMO: money that does not exist" in said
     assert "up to 4.45 pUSD" in said
     assert left(desk) == []
@@ -133,6 +133,18 @@ def test_an_order_by_hand_is_left_only_after_its_dialog(opened: Opened, desk: Co
     assert (body["account"], body["leg"], body["urgency"]) == ("demo", "yes", "rest")
     assert "Command: **queued**" in texts(page)
     assert not [button for button in page.button if button.label == "Place the order"]
+
+
+def test_an_order_typed_for_a_market_that_closed_meanwhile_is_not_asked_for_another(
+    opened: Opened, desk: Config
+) -> None:
+    page = opened("orders")
+    page.session_state["hand_seen"] = ("demo", "demo:gone-1")
+    fill_in(page, "44.5", "10")
+    said = "gone-1 has closed, comet-1 is chosen in its place. Nothing was sent: look again."
+    assert page.error[0].value == said
+    assert not [button for button in page.button if button.label == "Place the order"]
+    assert "BUY 10 YES at 44.5¢" in words(press(page, "Show what will happen"))
 
 
 def test_doing_nothing_leaves_no_order(opened: Opened, desk: Config) -> None:
