@@ -18,7 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError, StorageError
+from engine.errors import (
+    BadInput,
+    BrokenInvariant,
+    ConfigError,
+    PitbossError,
+    StorageError,
+    os_sentence,
+)
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -238,7 +245,9 @@ def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int
     if args.debug:
         sys.stderr.write(redactor.text("".join(traceback.format_exception(error))))
     said = str(error) or type(error).__name__
-    if not isinstance(error, PitbossError | OSError):
+    if isinstance(error, OSError):
+        said = os_sentence(error)
+    elif not isinstance(error, PitbossError):
         said = f"{type(error).__name__}: {said}; this is a mistake in Pitboss, --debug shows where"
     sentence = redactor.text(said)
     print(f"{type(error).__name__}: {sentence}", file=sys.stderr)

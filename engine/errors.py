@@ -21,6 +21,8 @@ Values, not exceptions: `Denied` from risk, `OrderRejected` from a venue.
 
 from __future__ import annotations
 
+import errno
+
 
 class PitbossError(Exception):
     """Base of all errors this house raises on purpose."""
@@ -92,3 +94,23 @@ class JournalCorrupt(StorageError):
 
 class LeaseLost(StorageError):
     """A later start of the engine has taken the lease: nothing of this one may be placed."""
+
+
+_FULL = "the disk is full; free some space and do it again"
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "the disk is read-only; mount it writable, and see in `dmesg` why it is not",
+    errno.EIO: "the disk failed; see `dmesg`, and do not trust it any further",
+    errno.EACCES: "this user may not use it; check the owner and permissions of file and folder",
+    errno.EPERM: "this user may not use it; check the owner and permissions of file and folder",
+}
+
+
+def os_sentence(error: OSError) -> str:
+    """Return what a refusal of the disk means and what to do; of anything else its own words."""
+    advice = _ADVICE.get(error.errno or 0)
+    about_files = error.filename is not None or error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if advice is None or not about_files:
+        return str(error) or type(error).__name__
+    return f"{error.filename or 'a file could not be written'}: {advice} ({error.strerror})"

@@ -12,7 +12,7 @@ import time
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT
-from engine.errors import StorageError
+from engine.errors import StorageError, os_sentence
 from engine.live_kill import block_signal
 from engine.main import engine_lock, start
 from storage.database import reading
@@ -38,7 +38,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
     block_signal()
     now_ns = WallClock().now_ns()
-    new = set_latch(config.kill_path, "engine kill", now_ns)
+    try:
+        new = set_latch(config.kill_path, "engine kill", now_ns)
+    except OSError as error:
+        raise StorageError(
+            f"the KILL latch could not be set, and nothing was cancelled: {os_sentence(error)}. A "
+            "desk that runs hears the signal all the same: "
+            f"DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 engine"
+        ) from error
     print(f"{config.kill_path} {'is set' if new else 'was set before'}: no order is placed")
     try:
         engine_lock(config, wait_s=0.0).close()

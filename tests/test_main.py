@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import json
 import subprocess
@@ -145,6 +146,27 @@ def test_error_is_one_sentence_without_traceback_and_without_secrets(
     told = capsys.readouterr()
     assert told.err == "BadInput: line 7 of day.jsonl is torn, near [hidden]\n"
     assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "a file could not be written: the disk is full; free some space and do it again",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/d/x"), "/d/x: this user may not use"),
+        (ConnectionError("nobody answers"), "nobody answers"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_what_to_do(
+    error: OSError, told: str, planted: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted(raising(error))
+    assert main(["planted"]) == 4
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Errno" not in said
 
 
 def test_debug_shows_the_traceback_without_secrets(

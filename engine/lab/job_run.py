@@ -20,7 +20,7 @@ from engine import log
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.jobs import JobArguments, arguments_of
-from engine.errors import BadInput, PitbossError, StorageError
+from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from storage.database import connect_writer, refusals_told
 from storage.jobs import Job, JobState, Progress, find, finish, tell
 from storage.users import ENGINE_ID
@@ -105,8 +105,9 @@ def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]
         logger.info("job.cancelled", job=job.id)
         return 0
     except (PitbossError, OSError) as error:
-        logger.warning("job.failed", job=job.id, error=str(error))
-        _write_end(context, JobState.FAILED, error=str(error))
+        said = os_sentence(error) if isinstance(error, OSError) else str(error)
+        logger.warning("job.failed", job=job.id, error=said)
+        _write_end(context, JobState.FAILED, error=said)
         return 0
     logger.info("job.done", job=job.id)
     _write_end(context, JobState.DONE, result=json.dumps(result))
