@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import getpass
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
             closed = unlocked(args.account, credentials.wallet, unlocks(connection, ENGINE_ID))
         if closed:
             raise ConfigError(f"{closed}: `python -m engine unlock {args.account}`")
-        findings = asyncio.run(_tested(args, config, credentials))
+        try:
+            findings = asyncio.run(_tested(args, config, credentials))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         _keep(config, args.account, credentials.wallet, findings)
     green = all(one.grade is not Grade.FAIL for one in findings)
     if args.json:
@@ -91,6 +95,7 @@ async def _tested(
     args: argparse.Namespace, config: Config, credentials: Credentials
 ) -> list[Finding]:
     clock, account = WallClock(), AccountId(args.account)
+    _end_with_the_proof()
     hosts = Hosts(
         clob=config.polymarket_clob_url,
         gamma=config.polymarket_gamma_url,
@@ -107,6 +112,14 @@ async def _tested(
         return await _at(venue, args, config, clock)
     finally:
         await venue.close()
+
+
+def _end_with_the_proof() -> None:
+    """Let a closed terminal and a plain `kill` end it as Ctrl-C does: with cancel and proof."""
+    task = asyncio.current_task()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None and signal.getsignal(ending) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
 
 
 async def _at(

@@ -29,7 +29,7 @@ from engine.venues.polymarket.examination import Finding, Grade, examine, from_o
 from engine.venues.polymarket.sdk import Hosts, Wire
 from storage.database import reading, transaction, writing
 from storage.examinations import Examination, Examiner, put_examination, told
-from storage.live_accounts import Unlock, identities, lock, unlock, unlocks
+from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         return 0
     known = _known(config, args.account)
     credentials = credential_of(config, args.account)
+    _must_be_its_own(config, args.account, credentials.wallet)
     findings = asyncio.run(examined(config, credentials, known))
     checked_ns = WallClock().now_ns()
     _keep(config, args.account, credentials.wallet, findings, checked_ns)
@@ -159,6 +160,17 @@ def _known(config: Config, account: str) -> frozenset[str]:
                 "unlock it"
             )
         return identities(connection, ENGINE_ID, account)
+
+
+def _must_be_its_own(config: Config, account: str, wallet: str) -> None:
+    """Refuse an account whose past is another wallet's: cash and shares do not move with a key."""
+    with reading(config.state_path) as connection:
+        first = funded_wallet(connection, ENGINE_ID, account)
+    if first not in (None, wallet.lower()):
+        raise BadInput(
+            f"account {account!r} has a past with the wallet {first}, and its cash and shares are "
+            f"not those of {wallet}: add a live account of another name for this wallet"
+        )
 
 
 def _keep(config: Config, account: str, wallet: str, findings: list[Finding], at_ns: int) -> None:

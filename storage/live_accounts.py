@@ -105,6 +105,20 @@ def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]
     }
 
 
+def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) -> str | None:
+    """Return whose cash was an account's first, in small letters; None = it was never funded.
+
+    An account is opened for the wallet it is unlocked for: its past is that wallet's.
+    """
+    found = connection.execute(
+        "SELECT json_extract(detail, '$.wallet') FROM audit WHERE engine_id = ? AND what = ? "
+        "AND json_extract(detail, '$.account') = ? AND at_ns <= (SELECT min(at_ns) FROM cash_moves "
+        "WHERE engine_id = ? AND account = ?) ORDER BY at_ns DESC, id DESC LIMIT 1",
+        (engine_id, UNLOCKED, account, engine_id, account),
+    ).fetchone()
+    return None if found is None else str(found[0]).lower()
+
+
 def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> frozenset[str]:
     """Return the identities of every order the journal knows of an account."""
     found = connection.execute(

@@ -183,10 +183,8 @@ def test_market_that_closes_soon_is_not_chosen(
     assert "name another market by --market" in capsys.readouterr().err
 
 
-def test_crash_leaves_a_trace_and_the_next_test_cancels_it(
-    home: Path, venue: Served, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Killed between the venue's yes and the cancel: the order rests, its name is on the disk."""
+def placed(home: Path, venue: Served) -> subprocess.Popen[bytes]:
+    """Start a self-test; give it when its order rests and the user channel says nothing."""
     venue.venue.faults.add({"kind": "ws_freeze", "path": "user", "name": "ice"}, 0)
     program = subprocess.Popen(
         [sys.executable, "-m", "engine", "selftest", "mine", "--live"],
@@ -199,9 +197,31 @@ def test_crash_leaves_a_trace_and_the_next_test_cancels_it(
     for line in program.stderr:
         if line.split()[1:2] == [b"place"]:
             break
-    os.kill(program.pid, signal.SIGKILL)
-    program.wait(WAIT_S)
+    assert resting(venue) == 1
+    return program
+
+
+def ended(program: subprocess.Popen[bytes], by: signal.Signals) -> tuple[int, str]:
+    """Send a signal; give the exit code and what was said since."""
+    os.kill(program.pid, by)
+    assert program.stderr is not None
+    said = program.stderr.read().decode()
     program.stderr.close()
+    return program.wait(WAIT_S), said
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
+def test_closed_terminal_leaves_no_order(home: Path, venue: Served, by: signal.Signals) -> None:
+    code, said = ended(placed(home, venue), by)
+    assert (code, resting(venue)) == (130, 0)
+    assert "PROVEN: zero open orders" in said
+
+
+def test_crash_leaves_a_trace_and_the_next_test_cancels_it(
+    home: Path, venue: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed between the venue's yes and the cancel: the order rests, its name is on the disk."""
+    ended(placed(home, venue), signal.SIGKILL)
     trace = read_trace(home / "selftest-mine.json")
     assert trace is not None
     assert resting(venue) == 1

@@ -16,12 +16,13 @@ import pytest
 from engine import vault
 from engine.__main__ import main
 from engine.domain.instruments import Mode
-from storage.database import connect_writer, reading
+from storage.database import connect_writer, reading, writing
 from storage.examinations import Examination, Examiner, examinations
 from storage.live_accounts import Unlock, unlocks
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID
+from storage.vault import read_vault
 from tests.fakes.polymarket.server import Served, serving
 from tests.venues.polymarket.kit import quick, signer, wallet
 
@@ -169,6 +170,29 @@ def test_what_looks_like_a_wrong_key_is_told_by_its_cause(
     assert found is not None
     assert [one.name for one in found.failures] == [mends, "key"]
     assert found.failures[1].fix == f"mend first what failed besides: {mends}"
+
+
+def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
+    typed(monkeypatch, PHRASE)
+    assert main(["unlock", "mine"]) == 0
+    path, other = home / "vault.json", wallet(signer(1), 0)
+    made = read_vault(path)
+    assert made is not None
+    secret = vault.Secret(private_key=KEY)
+    vault.put(path, "mine", vault.seal(made, "mine", "polymarket", other, secret), 1)
+    monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
+    assert main(["unlock", "mine", "--check"]) == 0, "it has never held anything"
+    with writing(home / "pitboss.db") as connection:
+        row = (ENGINE_ID, "mine", 1, Mode.LIVE, "pUSD", 5_000_000, time.time_ns())
+        connection.execute("INSERT INTO cash_moves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
+    typed(monkeypatch, PHRASE)
+    assert main(["unlock", "mine"]) == 3
+    assert f"has a past with the wallet {WALLET.lower()}" in capsys.readouterr().err
+    assert kept(home)["mine"].wallet == WALLET.lower()
 
 
 def test_a_misspelt_account_is_not_called_locked(

@@ -22,7 +22,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.orders import Order, OrderState
-from engine.errors import BadInput, OutcomeUnknown, PitbossError
+from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.venues.door import Named, Prepared
 from engine.venues.polymarket.examination import Finding, Grade
 from engine.venues.polymarket.venue import PolymarketVenue
@@ -157,7 +157,8 @@ class SelfTest:
             given = await call
             said = say(given)
         except PitbossError as error:
-            self._told(name, Grade.FAIL, f"{error} ({_ms(loop.time() - began_s)})", _FIXES[name])
+            said = f"{error} ({_ms(loop.time() - began_s)})"
+            self._told(name, Grade.FAIL, said, _mends(name, error))
             raise _Failed(error) from None
         self._told(name, Grade.OK, f"{said}, {_ms(loop.time() - began_s)}")
         return given
@@ -185,6 +186,15 @@ _FIXES = {
     "cancel": "do not trade before a self-test is green",
     "seen end": "do not trade: without the user channel ends would come late; try again",
 }
+
+
+def _mends(step: str, error: PitbossError) -> str:
+    """Return what helps where a step failed."""
+    if step == "place" and "deposit wallet" in str(error):
+        return "set the key again with the address of its deposit wallet, then unlock anew"
+    if step == "place" and isinstance(error, OutcomeUnknown | VenueClosed | Throttled):
+        return "nothing is wrong with the order: run the self-test again in a few minutes"
+    return _FIXES[step]
 
 
 class _Channel:

@@ -90,6 +90,23 @@ async def test_channel_that_stays_closed_places_nothing(served: Served) -> None:
         assert places(served) == 0
 
 
+async def test_refused_order_is_told_with_what_mends_it(served: Served) -> None:
+    await served.control("settings", quirks={"eoa_refused": True})
+    async with adapter(served, kind=0) as (venue, instrument):
+        test, proven, _ = await lived(venue, far(instrument))
+        (place,) = (one for one in test.findings if one.name == "place")
+        assert (test.green, proven, await open_orders(venue)) == (False, True, 0)
+        assert "the address of its deposit wallet" in place.fix
+
+
+async def test_silence_about_the_order_does_not_ask_for_another_market(served: Served) -> None:
+    await served.control("faults", kind="drop_after", method="POST", path="/order$", times=1)
+    async with adapter(served) as (venue, instrument):
+        test, _, _ = await lived(venue, far(instrument))
+        (place,) = (one for one in test.findings if one.name == "place")
+        assert "run the self-test again" in place.fix
+
+
 async def test_channel_that_freezes_is_told_and_the_order_is_cancelled(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
