@@ -54,6 +54,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
         _say(args, life_s, f"{args.account}: {_words(life_s)}")
         return 0
     wanted: int | None = args.expire_after
+    if wanted is not None and wanted < QUOTE_LIFE_S_MIN:
+        raise BadInput(
+            f"{wanted} s are too few, nothing was changed: Polymarket refuses an expiry of less "
+            f"than 180 s and takes the order away 60 s early; at least {QUOTE_LIFE_S_MIN} are asked"
+        )
     with writing(config.state_path) as connection:
         version = _saved(connection, args.account, wanted)
         left = asked(connection, ApplySettings(version=version), args.wait)

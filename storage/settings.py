@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput
@@ -174,8 +175,12 @@ def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns
 def _valid(document: Mapping[str, Any]) -> SettingsDocument:
     try:
         return SettingsDocument.model_validate(document)
-    except ValueError as error:
-        raise BadInput(f"the settings are not valid: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+            for one in error.errors(include_url=False)
+        )
+        raise BadInput(f"the settings are not valid: {wrong}; nothing was saved") from error
 
 
 def merged(document: Any, diff: Any) -> Any:

@@ -76,7 +76,8 @@ def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[st
     ("words", "sentence"),
     [
         (["nobody", "--expire-after", "300"], "there is no account 'nobody'; known are: real"),
-        (["real", "--expire-after", "200"], "greater than or equal to 240"),
+        (["real", "--expire-after", "200"], "at least 240 are asked"),
+        (["real", "--expire-after", "86401"], "equal to 86400; nothing was saved"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(

@@ -22,7 +22,7 @@ from pages.parts.live_steps import Known, Step, steps
 from pages.parts.words import age, moment
 from storage.dashboard_views import engine_seen
 from storage.examinations import Examination, Examiner, ToldFinding, examinations
-from storage.live_accounts import Unlock, unlocks
+from storage.live_accounts import Unlock, heartbeats, unlocks
 from storage.settings import in_force
 from storage.vault import read_vault
 
@@ -45,6 +45,7 @@ def show() -> None:
     seen = ask(engine_seen)
     alive = health_of(seen, now_ns()).alive
     found, open_ = ask(examinations, engine_id()), ask(unlocks, engine_id())
+    beats = {one.account: one.beat_ns for one in ask(heartbeats, engine_id())}
     wallets, trouble = _wallets()
     if trouble:
         st.error(f"The vault cannot be read: {trouble}.")
@@ -57,6 +58,7 @@ def show() -> None:
             selftest=verdicts[Examiner.SELFTEST],
             unlock=open_.get(name),
             engine_started_ns=seen.started_ns if seen is not None and alive else None,
+            beat_ns=beats.get(name),
         )
         with st.container(border=True):
             _account(known, ask(in_force, engine_id()).document.accounts.get(name), alive=alive)

@@ -22,6 +22,8 @@ class Known(NamedTuple):
     unlock: Unlock | None
     engine_started_ns: int | None
     """When the engine that runs now was started; None = none runs."""
+    beat_ns: int | None = None
+    """When the account's last heartbeat was sent to its venue; None = never."""
 
 
 class Step(NamedTuple):
@@ -89,7 +91,10 @@ def _restart(known: Known) -> Step:
     started = known.engine_started_ns
     if started is None:
         return Step("Start", False, "no engine runs: start the desk")
-    if known.unlock is None or started < known.unlock.phrase_ns:
+    unlocked_ns = None if known.unlock is None else known.unlock.phrase_ns
+    if unlocked_ns is not None and (known.beat_ns or 0) > max(started, unlocked_ns):
+        return Step("Start", True, "the engine has opened the account: it beats at its venue")
+    if unlocked_ns is None or started < unlocked_ns:
         said = (
             "an engine reads keys and unlockings at its start, and when its vault is opened: "
             "restart it after the others, or open the vault under Credentials"

@@ -65,6 +65,13 @@ def test_what_is_missing_is_said(changes: dict[str, object], missing: str, said:
     assert said in found[missing].said
 
 
+def test_account_that_was_opened_without_a_restart_has_started() -> None:
+    early = ALL._replace(engine_started_ns=6)
+    assert "Start" not in done(early._replace(beat_ns=6))
+    assert "Start" in done(early._replace(beat_ns=8))
+    assert "Start" not in done(early._replace(beat_ns=8, unlock=None))
+
+
 def test_verdicts_of_another_wallet_prove_nothing() -> None:
     other = ALL._replace(key_wallet="0x" + "cd" * 20)
     assert done(other) == ["Key", "Start"]
