@@ -177,7 +177,7 @@ def _valid(document: Mapping[str, Any]) -> SettingsDocument:
         return SettingsDocument.model_validate(document)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+            f"{'.'.join(map(str, one['loc'])) or 'together'}: {one['msg']}"
             for one in error.errors(include_url=False)
         )
         raise BadInput(f"the settings are not valid: {wrong}; nothing was saved") from error

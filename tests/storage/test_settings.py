@@ -93,6 +93,24 @@ def test_an_invalid_edit_changes_nothing(connection: Connection, diff: dict[str,
     assert connection.execute("SELECT count(*) FROM audit").fetchone()[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("diff", "said"),
+    [
+        ({"surprise": 1}, "valid: surprise: Extra inputs are not permitted; nothing was saved"),
+        ({"bots": {"maker": {**MAKER, "account": "nowhere"}}}, "valid: together: "),
+    ],
+)
+def test_an_invalid_edit_is_refused_in_a_sentence(
+    connection: Connection, diff: dict[str, Any], said: str
+) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    with pytest.raises(BadInput) as refused:
+        save(connection, diff, 1)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "http" not in str(refused.value)
+
+
 def test_the_audit_row_comes_with_the_version(connection: Connection) -> None:
     saved(connection, {"accounts": {"paper": PAPER}}, 0)
     saved(connection, {"accounts": {"paper": {"starting_cash": 50}}}, 1)
