@@ -121,12 +121,14 @@ class KillWatch:
         gone = False
         while True:
             # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
-            if not self.taken.is_set() and self._path.exists():
-                latch = read_latch(self._path)
-                if latch is not None:
-                    with self._lock:
-                        self._take(latch)
-                    self._must_be_taken()
+            latch = None
+            with contextlib.suppress(OSError):  # a disk that cannot be asked is asked again
+                if not self.taken.is_set() and self._path.exists():
+                    latch = read_latch(self._path)
+            if latch is not None:
+                with self._lock:
+                    self._take(latch)
+                self._must_be_taken()
             if not gone and self._parent != 1 and os.getppid() != self._parent:
                 gone = True
                 self._orphaned()

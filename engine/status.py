@@ -27,6 +27,7 @@ from storage.schema import check_schema
 NAME = "status"
 HELP = "tell what state the database holds"
 
+STOPPED = "STOPPED"
 LATCHED = "latch      KILL is set: no order is placed until it is released"
 SECOND_NS = 1_000_000_000
 HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
@@ -34,7 +35,10 @@ HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
 
 
 class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine last wrote of itself. `running` = a fresh heartbeat and a living process."""
+    """What an engine last wrote of itself. `running` = a fresh heartbeat and a living process.
+
+    `silent` = its process lives and it did not stop, but its heartbeat is old.
+    """
 
     engine_id: str
     state: str
@@ -42,6 +46,7 @@ class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_age_s: float
     pid: int
     latched: bool
+    silent: bool = False
 
 
 class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,9 +145,21 @@ def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineSeen, .
             heartbeat_age_s=round((now_ns - row["heartbeat_ns"]) / SECOND_NS, 3),
             pid=row["pid"],
             latched=bool(row["latched"]),
+            silent=now_ns - row["heartbeat_ns"] > HEARTBEAT_AGE_NS_MAX
+            and row["state"] != STOPPED
+            and _lives(row["pid"], row["heartbeat_ns"]),
         )
         for row in rows
     )
+
+
+def _lives(pid: int, heartbeat_ns: int) -> bool:
+    """Say whether the process that beat lives; one that began later only bears its number."""
+    try:
+        began_s: float = psutil.Process(pid).create_time()
+    except psutil.Error:
+        return False
+    return began_s * SECOND_NS <= heartbeat_ns
 
 
 def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
@@ -228,15 +245,20 @@ def describe(status: Status) -> list[str]:
 
 
 def _engine_lines(status: Status) -> list[str]:
-    if not any(engine.running for engine in status.engines):
+    if not any(engine.running or engine.silent for engine in status.engines):
         lines = ["engine     no engine is running"]
     else:
         lines = []
     for engine in status.engines:
-        how = "runs" if engine.running else "is gone"
+        how = "runs" if engine.running else "is silent" if engine.silent else "is gone"
         latched = ", latched" if engine.latched else ""
         lines.append(
             f"engine     {engine.engine_id} {how}: {engine.state}{latched}, last heartbeat "
             f"{engine.heartbeat_age_s:,.1f} s ago, process {engine.pid}"
         )
+        if engine.silent:
+            lines.append(
+                "           its process lives: it hangs, or the disk or this file refuses it; see "
+                "log/engine.log. A KILL reaches it all the same"
+            )
     return lines

@@ -60,6 +60,24 @@ def started(path: Path, how: str) -> subprocess.Popen[str]:
     return program
 
 
+def test_a_disk_that_cannot_be_asked_for_a_while_does_not_end_the_looking(tmp_path: Path) -> None:
+    home, real = tmp_path / "home", tmp_path / "real"
+    real.mkdir()
+    (real / "KILL").touch()
+    home.symlink_to("x" * 300)  # any question about it is refused: no name may be so long
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(home / "KILL"), ""],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert "no spare of the latch could be made" in program.stdout.readline()
+        assert program.stdout.readline() == "ready\n"
+        home.unlink()
+        home.symlink_to(real)
+        assert program.stdout.readline() == "taken \n"
+        assert program.wait(20) == 0
+
+
 def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "hangs")
     began = time.monotonic()

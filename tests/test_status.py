@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def test_old_heartbeat_or_dead_process_is_no_running_engine(
     told = "\n".join(describe(read(config, NOW_NS)))
     assert "no engine is running" in told
     assert "e1 is gone: RUNNING, last heartbeat" in told
+
+
+@pytest.mark.parametrize(("state", "how"), [("RUNNING", "silent"), ("STOPPED", "gone")])
+def test_old_heartbeat_of_a_living_process_is_a_silent_engine(
+    state: str, how: str, config: Config
+) -> None:
+    beat = time.time_ns()
+    insert(config, "engine_state", engine_id="e1", state=state, heartbeat_ns=beat, pid=os.getpid())
+    told = "\n".join(describe(read(config, beat + 12 * SECOND_NS)))
+    assert f"e1 is {how}: {state}, last heartbeat 12.0 s ago" in told
+    assert ("no engine is running" in told) is (how == "gone")
 
 
 def test_orders_that_have_not_ended_are_counted_by_mode(config: Config) -> None:
