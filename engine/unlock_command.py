@@ -67,13 +67,15 @@ def run(args: argparse.Namespace, config: Config) -> int:
     checked_ns = WallClock().now_ns()
     _keep(config, args.account, credentials.wallet, findings, checked_ns)
     answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
-    if args.check or any(one.grade is Grade.FAIL for one in findings):
-        _say(args, answer, _described(findings))
-        return int(any(one.grade is Grade.FAIL for one in findings))
+    red = any(one.grade is Grade.FAIL for one in findings)
+    if args.check or red:
+        stays = f"\n{_stays(config, args.account)}" if red else ""
+        _say(args, answer, _described(findings) + stays)
+        return int(red)
     print(_described(findings), file=sys.stderr)  # noqa: T201 a person reads it before typing
     phrase = phrase_of(args.account)
     if ask(f"Type `{phrase}`: ") != phrase:
-        raise BadInput("the phrase is not the one asked for: the account stays locked")
+        raise BadInput(f"the phrase is not the one asked for: {_stays(config, args.account)}")
     given = Unlock(
         account=args.account,
         wallet=credentials.wallet,
@@ -160,6 +162,17 @@ def _known(config: Config, account: str) -> frozenset[str]:
                 "unlock it"
             )
         return identities(connection, ENGINE_ID, account)
+
+
+def _stays(config: Config, account: str) -> str:
+    """Say how the account stands where this run changed nothing."""
+    with reading(config.state_path) as connection:
+        if account not in unlocks(connection, ENGINE_ID):
+            return f"{account} stays locked"
+    return (
+        f"{account} stays UNLOCKED, as it was before: `python -m engine unlock {account} --lock` "
+        "takes it back at the engine's next start"
+    )
 
 
 def _must_be_its_own(config: Config, account: str, wallet: str) -> None:

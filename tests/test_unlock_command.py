@@ -195,6 +195,23 @@ def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
     assert kept(home)["mine"].wallet == WALLET.lower()
 
 
+def test_what_was_unlocked_before_is_not_called_locked(
+    home: Path, venue: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for phrase, code, said in (
+        ("no", 3, "mine stays locked"),
+        (PHRASE, 0, "mine is unlocked"),
+        ("no", 3, "mine stays UNLOCKED"),
+    ):
+        typed(monkeypatch, PASSPHRASE, phrase)
+        assert main(["unlock", "mine"]) == code
+        assert said in "".join(capsys.readouterr())
+    venue.venue.geoblock["blocked"] = True
+    typed(monkeypatch, PASSPHRASE)
+    assert main(["unlock", "mine", "--check"]) == 1
+    assert "mine stays UNLOCKED" in capsys.readouterr().out
+
+
 def test_a_misspelt_account_is_not_called_locked(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
