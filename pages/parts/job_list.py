@@ -164,7 +164,7 @@ def show_one(row: Mapping[str, Any]) -> None:
     """Draw one job: its arguments, its result or its error."""
     st.subheader(f"Job {row['id']}: {row['kind']}")
     if row["state"] == JobState.FAILED:
-        st.error(f"It failed: {row['error']} Nothing else was changed.")
+        st.error(f"It failed: {row['error'].rstrip('.')}. Nothing else was changed.")
     elif row["error"]:
         st.info(row["error"])
     result = json.loads(row["result"] or "{}")

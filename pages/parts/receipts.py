@@ -19,6 +19,7 @@ def html(receipt: Receipt) -> str:
     until = NOTHING if first is None else f"{(first - receipt.latched_ns) / 1e6:,.1f} ms"
     took = f"{(receipt.told_ns - receipt.latched_ns) / 1e9:,.1f} s"
     facts = (
+        ("Of", receipt.scope or "everything"),
         ("By", f"{receipt.who}: {receipt.reason}"),
         ("Set", f"{moment(receipt.latched_ns, zone())} = {utc(receipt.latched_ns)}"),
         ("First cancel left after", until),

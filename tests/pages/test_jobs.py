@@ -151,7 +151,7 @@ def test_a_failed_job_says_why_and_a_done_one_what_it_brought(
     assert "Fills" in shown
     page.session_state["chosen:jobs"] = 1
     page.run()
-    assert "It failed: there is no recording" in page.error[0].value
+    assert page.error[0].value == "It failed: there is no recording 'x'. Nothing else was changed."
 
 
 def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config) -> None:

@@ -336,11 +336,18 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
         told_ns=10**18 + 10**9,
         proven=True,
         accounts=(proof,),
+        scope="bot maker",
     )
     with writing(desk.state_path) as connection, transaction(connection):
         keep_receipt(connection, "pitboss", "kill receipt", receipt)
     shown = texts(opened("risk"))
-    for words in ("PROVEN", "2.5 ms", "order 7: matched", "comet-1: 10.00 YES"):
+    for words in (
+        "PROVEN",
+        "<th>Of</th><td>bot maker</td>",
+        "2.5 ms",
+        "order 7: matched",
+        "comet-1: 10.00 YES",
+    ):
         assert words in shown
     with reading(desk.state_path) as connection:
         ((number,),) = connection.execute("SELECT id FROM audit WHERE what = 'kill receipt'")
