@@ -57,11 +57,23 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
-    """Return the first receipt told since a time that is proven, or the latest after the wait."""
+    """Return the first receipt told since a time that is proven, or the latest after the wait.
+
+    Raises StorageError where the state cannot be read by then.
+    """
     until = time.monotonic() + wait_s
     while True:
-        with reading(config.state_path) as connection:
-            receipt = latest_receipt(connection, ENGINE_ID)
+        try:
+            with reading(config.state_path) as connection:
+                receipt = latest_receipt(connection, ENGINE_ID)
+        except StorageError as error:
+            if time.monotonic() >= until:
+                raise StorageError(
+                    "the latch is set, but whether all is proven cannot be read here; it stands in "
+                    f"{config.home / 'log' / 'engine.log'}: {error}"
+                ) from error
+            time.sleep(0.1)
+            continue
         fresh = receipt is not None and receipt.told_ns >= since_ns
         if (fresh and receipt is not None and receipt.proven) or time.monotonic() >= until:
             return receipt if fresh else None

@@ -12,7 +12,9 @@ from typing import NoReturn
 import pytest
 
 from engine.__main__ import BAD_ARGUMENTS, PROBLEM, STORAGE_REFUSED, main
+from engine.config import load
 from engine.domain.commands import StartBot
+from engine.main import engine_lock
 from storage.database import connect_writer, transaction
 from storage.latch import set_latch
 from storage.live import KILL_PROOF
@@ -97,6 +99,20 @@ def test_a_latch_that_cannot_be_set_says_how_an_engine_is_reached(
     assert "nothing was cancelled" in said
     assert "the disk is read-only; mount it writable" in said
     assert "supervisorctl signal USR1 engine" in said
+
+
+def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("engine.log.configure", lambda **_: None)
+    with engine_lock(load({"PITBOSS_HOME": str(tmp_path / "home")})):
+        assert main(["kill", "--wait", "0"]) == STORAGE_REFUSED
+    said = capsys.readouterr().err
+    assert "the latch is set, but whether all is proven cannot be read here" in said
+    assert "engine.log" in said
+    assert (tmp_path / "home" / "KILL").exists()
 
 
 @pytest.mark.parametrize(
