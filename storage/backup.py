@@ -18,10 +18,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.errors import StorageError
-from storage.database import connect_reader, refusals_told
+from storage.database import connect_reader, primary_code, refusals_told, sentence
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"
+OF_THE_TARGET = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+"""Refusals of a copy that are the disk's it is written to: what is read cannot be full."""
+
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
@@ -86,7 +89,12 @@ def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
                 del status
                 tell((pages - remaining) * size)
 
-            read.backup(write, pages=PAGES_AT_ONCE, progress=told)
+            try:
+                read.backup(write, pages=PAGES_AT_ONCE, progress=told)
+            except sqlite3.Error as error:
+                if primary_code(error) not in OF_THE_TARGET:
+                    raise
+                raise StorageError(sentence(target.parent.parent, error)) from error
         with refusals_told(target):
             write.execute("PRAGMA journal_mode = DELETE")
             verdict = write.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -100,7 +108,10 @@ def _copy(source: Path, target: Path, tell: Callable[[int], None]) -> None:
 def _size(path: Path) -> int:
     """Return the bytes of a database with what still stands in its log."""
     log = path.with_name(path.name + "-wal")
-    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+    try:
+        return path.stat().st_size + log.stat().st_size
+    except FileNotFoundError:  # the last program that closes it takes the log away
+        return path.stat().st_size
 
 
 def _digest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import threading
 from contextlib import closing
@@ -125,3 +126,17 @@ def test_a_damaged_database_is_said_and_never_kept(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="damaged"):
         back_up({"a.db": path}, tmp_path / "k", name=NAME, tell=quiet)
     assert backups(tmp_path / "k") == []
+
+
+def test_a_disk_that_fills_while_it_is_copied_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    source = made(tmp_path / "a.db", 1_000)
+    folder = tmp_path / "backups"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StorageError) as refused:
+            back_up({"a.db": source}, folder, name=NAME, tell=quiet)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(refused.value).startswith(f"{folder} ")
+    assert list(folder.iterdir()) == []
