@@ -203,9 +203,10 @@ def ours(home: Path) -> Executor:
 
 
 def check_books(programs: Programs) -> None:
-    """The exchange's own ledger is the judge of ours: cash, tokens, open orders."""
-    cash, theirs, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
-    assert still_open == 0
+    """The exchange's own ledger is the judge of ours: cash, tokens, open orders.
+
+    It lists what has settled; what was bought at the last moment settles within seconds.
+    """
     executor = ours(programs.home)
     mine = {}
     for key, held in executor.ledger.held.items():
@@ -216,6 +217,12 @@ def check_books(programs: Programs) -> None:
             if size:
                 mine[key, leg] = size
     assert programs.rows("SELECT kind, text FROM alerts WHERE kind LIKE '%differs'") == []
-    assert mine == theirs
+
+    def theirs() -> dict[Any, int]:
+        return asyncio.run(ledger_of_the_exchange(programs.port))[1]
+
+    programs.until(lambda: mine == theirs(), f"the exchange lists {mine}", 30.0)
+    cash, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
+    assert still_open == 0
     state = executor.ledger.state
     assert abs(state.cash_settled_micro + state.cash_pending_micro - cash) <= 10_000
