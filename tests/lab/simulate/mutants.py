@@ -282,6 +282,12 @@ MUTANTS = (
         "its zero is not looked for", _part_is_not_looked_for, (F.KILL_PART, F.LOST_BEFORE), 24, 3.0
     ),
     Mutant("the lease is not asked", _lease_is_not_asked, (F.SECOND_ENGINE,), 12, 2.0),
-    Mutant("a closed mode never ends", _mode_lasts_for_ever, (F.DISABLED, F.REORDERED), 24, 4.0),
+    Mutant(
+        "a closed mode never ends",
+        _mode_lasts_for_ever,
+        (F.DISABLED, F.LATE_REQUEST, F.REORDERED, F.TWICE),
+        24,
+        2.0,
+    ),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
 )
