@@ -1,13 +1,14 @@
 """Who is signed in: a cookie signed with a secret of this home, believed while the user stands.
 
 The secret is kept in a file of mode 0600, so that a restart signs nobody out. A new password or a
-disabled user ends all sessions.
+disabled user ends all sessions; a sign-out ends its own, in every tab that is open.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -23,6 +24,10 @@ AGE_S_MAX = 14 * 24 * 3600
 
 _last_known: dict[tuple[str, str], User | None] = {}
 """What the database said last, by its path and the name: for when it cannot answer."""
+
+_ended: dict[str, float] = {}
+"""Cookies that were signed out, and when (monotonic s). The browser has lost them; what may still
+know one is an open tab, and that does not outlive this process."""
 
 
 def secret(config: Config) -> str:
@@ -56,7 +61,16 @@ def _serializer(config: Config) -> URLSafeTimedSerializer:
 
 def sign(config: Config, user: User) -> str:
     """Return the cookie of a user who has just proven his password."""
-    return str(_serializer(config).dumps([user.name, user.fingerprint]))
+    # The last makes each sign-in its own: one that ends must not end another of the same second.
+    return str(_serializer(config).dumps([user.name, user.fingerprint, secrets.token_hex(8)]))
+
+
+def end(token: str) -> None:
+    """Believe a cookie no more."""
+    now = time.monotonic()
+    for old in [one for one, at in _ended.items() if now - at > AGE_S_MAX]:
+        del _ended[old]
+    _ended[token] = now
 
 
 def signed_in(config: Config, token: str | None) -> str | None:
@@ -65,10 +79,10 @@ def signed_in(config: Config, token: str | None) -> str | None:
     Where the database cannot answer, what it said last counts; where it never said anything, the
     signature alone does: KILL must not depend on SQLite, and nobody else can sign.
     """
-    if not token:
+    if not token or token in _ended:
         return None
     try:
-        name, fingerprint = _serializer(config).loads(token, max_age=AGE_S_MAX)
+        name, fingerprint, *_ = _serializer(config).loads(token, max_age=AGE_S_MAX)
     except (BadSignature, ValueError):
         return None
     key = (str(config.state_path), name)

@@ -7,6 +7,7 @@ and its health answer come before any script runs. Only `/health` is open.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +21,9 @@ from engine.config import Config
 from engine.errors import StorageError
 from pages.parts import lockout, sign_in_page
 from pages.parts.clock import now_ns
+from pages.parts.held_socket import HeldSocket, closed
 from pages.parts.home import config
-from pages.parts.session import AGE_S_MAX, COOKIE, sign, signed_in
+from pages.parts.session import AGE_S_MAX, COOKIE, end, sign, signed_in
 from pages.parts.theme_script import with_theme
 from storage.database import reading
 from storage.users import OPERATOR, User, check_password, find_user
@@ -57,7 +59,11 @@ class Gate:
             token = connection.cookies.get(COOKIE)
             inside = await run_in_threadpool(signed_in, config(), token) is not None
         if scope["type"] == "websocket":
-            await (self._app(scope, receive, send) if inside else send(_closed()))
+            if inside:
+                held = HeldSocket(receive, send, partial(signed_in, config(), token))
+                await self._app(scope, held.receive, held.send)
+            else:
+                await send(closed())
             return
         request = Request(scope, receive)
         answer = await self._own(request, path, inside=inside)
@@ -73,7 +79,9 @@ class Gate:
         if path == "/sign-in" and request.method == "POST":
             return await self._try(request)
         if path == "/sign-out" and inside:
-            return _signed_out() if request.method == "POST" else _page(sign_in_page.sign_out())
+            return (
+                _signed_out(request) if request.method == "POST" else _page(sign_in_page.sign_out())
+            )
         if path == "/sign-in" and inside:
             return RedirectResponse("/", 303)
         if inside:
@@ -167,14 +175,11 @@ def _page(text: str, status: int = 200, headers: dict[str, str] | None = None) -
     return HTMLResponse(text, status, own | (headers or {}))
 
 
-def _signed_out() -> Response:
+def _signed_out(request: Request) -> Response:
+    end(request.cookies[COOKIE])
     answer = RedirectResponse("/", 303)
     answer.delete_cookie(COOKIE)
     return answer
-
-
-def _closed() -> Message:
-    return {"type": "websocket.close", "code": 1008, "reason": "sign in first"}
 
 
 def _hardened(send: Send) -> Send:

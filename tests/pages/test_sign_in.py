@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.testclient import TestClient
+from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.config import Config
@@ -38,6 +38,12 @@ async def _socket(socket: WebSocket) -> None:
     await socket.close()
 
 
+async def _echo(socket: WebSocket) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(text)
+
+
 @pytest.fixture
 def client(config: Config) -> Iterator[TestClient]:
     app = Starlette(
@@ -47,6 +53,7 @@ def client(config: Config) -> Iterator[TestClient]:
             Route("/risk", _page),
             Route("/app/static/x.woff2", _asset),
             WebSocketRoute("/_stcore/stream", _socket),
+            WebSocketRoute("/echo", _echo),
         ],
         middleware=[SignIn],
     )
@@ -220,6 +227,54 @@ def test_signing_out_ends_the_session_of_this_browser(client: TestClient, passwo
     assert "Sign out" in client.get("/sign-out", headers=PAGE).text
     assert client.get("/risk", headers=PAGE).status_code == 200
     assert client.post("/sign-out").status_code == 303
+    assert client.get("/risk", headers=PAGE).status_code == 401
+
+
+def heard(socket: WebSocketTestSession, text: str) -> str:
+    socket.send_text(text)
+    return socket.receive_text()
+
+
+def test_an_open_tab_does_not_outlive_a_sign_out(client: TestClient, password: str) -> None:
+    enter(client, password)
+    with client.websocket_connect("/echo") as socket:
+        assert heard(socket, "one") == "one"
+        client.post("/sign-out")
+        with pytest.raises(WebSocketDisconnect) as ended:
+            heard(socket, "two")
+    assert ended.value.code == 1008
+
+
+def test_an_open_tab_does_not_outlive_a_new_password(
+    client: TestClient, password: str, config: Config
+) -> None:
+    enter(client, password)
+    with client.websocket_connect("/echo") as socket:
+        assert heard(socket, "one") == "one"
+        renew_password(config.state_path, 1)
+        with pytest.raises(WebSocketDisconnect):
+            heard(socket, "two")
+
+
+def test_signing_out_here_leaves_another_browser_signed_in(
+    client: TestClient, password: str
+) -> None:
+    enter(client, password)
+    other = client.cookies[COOKIE]
+    client.cookies.clear()
+    enter(client, password)
+    client.post("/sign-out")
+    client.cookies.set(COOKIE, other)
+    assert client.get("/risk", headers=PAGE).status_code == 200
+
+
+def test_a_copied_cookie_is_worth_nothing_after_the_sign_out(
+    client: TestClient, password: str
+) -> None:
+    enter(client, password)
+    copied = client.cookies[COOKIE]
+    client.post("/sign-out")
+    client.cookies.set(COOKIE, copied)
     assert client.get("/risk", headers=PAGE).status_code == 401
 
 
