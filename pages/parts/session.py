@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from engine.config import Config
 from engine.errors import StorageError
+from pages.parts.clock import now_ns
 from storage.database import reading
 from storage.users import User, find_user
 
@@ -25,8 +25,8 @@ AGE_S_MAX = 14 * 24 * 3600
 _last_known: dict[tuple[str, str], User | None] = {}
 """What the database said last, by its path and the name: for when it cannot answer."""
 
-_ended: dict[str, float] = {}
-"""Cookies that were signed out, and when (monotonic s). The browser has lost them; what may still
+_ended: dict[str, int] = {}
+"""Cookies that were signed out, and when (ns). The browser has lost them; what may still
 know one is an open tab, and that does not outlive this process."""
 
 
@@ -67,8 +67,8 @@ def sign(config: Config, user: User) -> str:
 
 def end(token: str) -> None:
     """Believe a cookie no more."""
-    now = time.monotonic()
-    for old in [one for one, at in _ended.items() if now - at > AGE_S_MAX]:
+    now = now_ns()
+    for old in [one for one, at in _ended.items() if now - at > AGE_S_MAX * 10**9]:
         del _ended[old]
     _ended[token] = now
 
