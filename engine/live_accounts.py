@@ -100,9 +100,10 @@ class Accounts:
             if not self.refusal(one)
         }
 
-    def know(self, connection: sqlite3.Connection) -> None:
-        """Learn which accounts have a past, when those of this start are chosen."""
+    def know(self, connection: sqlite3.Connection) -> frozenset[str]:
+        """Learn and return which accounts have a past, when those of this start are chosen."""
         self._past = frozenset(registered(connection, ENGINE_ID))
+        return self._past
 
     def closed(self, document: SettingsDocument) -> dict[AccountId, Executor]:
         """Return live accounts with a past that stay closed, each with a fresh executor.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Recovered(msgspec.Struct, kw_only=True):
     snapshots: dict[str, int] = {}
     """Name → the record it stands after."""
     orders_adopted: int = 0
+    accounts: set[str] = set()
+    """Accounts that what was read is of."""
     funded: set[str] = set()
     """Accounts whose first cash stands in the journal."""
     bots: dict[str, Kept] = {}
@@ -135,6 +138,7 @@ def rebuild(
     for record in tail(start):
         found.records += 1
         found.seq = record.seq
+        found.accounts.add(record.account)
         message = decode(record)
         if record.seq > bots_after:
             folded(found.bots, message)
@@ -146,6 +150,21 @@ def rebuild(
             remember(executor, message, record.at_ns)
             found.orders_adopted += type(message) is PlaceOrder
     return found
+
+
+def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
+    """Refuse a journal with accounts that the state has never heard of.
+
+    Nobody would ask what they left at their venues, and a KILL would call that proven. `known` are
+    the state's accounts, removed ones among them. Raises StorageError.
+    """
+    if strangers := sorted(found.accounts - known - {HOUSE}):
+        raise StorageError(
+            f"journal.db has records of {', '.join(map(repr, strangers))}, and pitboss.db knows no "
+            "such account: it is older than the journal, or another's. Put the right one back, or "
+            "restore both from one backup as README's Recovery says; until then look at that "
+            "account's venue for open orders"
+        )
 
 
 def remember(executor: Executor, message: Any, at_ns: int) -> None:
@@ -170,6 +189,7 @@ def _restore(
                 found.bots = _kept.decode(snapshot.body)
                 continue
             account = AccountId(name.removeprefix("executor:"))
+            found.accounts.add(account)
             if account in executors:
                 executors[account].restore(snapshot.body, snapshot.seq)
                 after[account] = snapshot.seq

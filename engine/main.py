@@ -39,7 +39,14 @@ from engine.live_house import House
 from engine.live_kill import KillWatch, block_signal
 from engine.live_life import Streams, close, trade
 from engine.live_recall import about_bot, seat_bot
-from engine.live_start import HOUSE, Recovered, life_began, recover, unstopped
+from engine.live_start import (
+    HOUSE,
+    Recovered,
+    check_accounts,
+    life_began,
+    recover,
+    unstopped,
+)
 from engine.live_state import Projector, StateKeeper
 from engine.live_tape import TapeDeck
 from engine.live_tape_house import TapeHouse, TapeTeller
@@ -137,9 +144,10 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
         settings, first = first_settings(connection, ENGINE_ID, clock.now_ns())
         accounts.register(connection, settings.document)
         made = accounts.made(settings.document)
-        accounts.know(connection)
+        known = accounts.know(connection)
     closed = accounts.closed(settings.document)
     found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | closed)
+    check_accounts(found, known)
     house = open_house(config, clock, settings)
     house.accounts = accounts
     house.left = accounts.left(settings.document, closed)

@@ -28,6 +28,7 @@ from engine.migrate import migrated
 from engine.status import describe, read
 from storage.database import connect_reader, writing
 from storage.lease import take_lease
+from storage.live import latest_receipt
 from storage.projection import project, register_account
 from storage.records import Record, decode
 from storage.schema import migrate
@@ -41,18 +42,18 @@ def fresh() -> Executor:
     return executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)[0]
 
 
-def deposit(amount: int) -> CashMoved:
-    return CashMoved(account=DEMO, currency="pUSD", amount_micro=amount)
+def deposit(amount: int, account: AccountId = DEMO) -> CashMoved:
+    return CashMoved(account=account, currency="pUSD", amount_micro=amount)
 
 
-def written(path: Path, *, snapshot: bool = False) -> None:
+def written(path: Path, *, snapshot: bool = False, account: AccountId = DEMO) -> None:
     """Write deposits of 1, one commit each."""
     take_lease(path, "pitboss")
     lived = fresh()
     writer = JournalWriter(path, engine_id="pitboss")
     try:
         for number in range(1, RECORDS + 1):
-            writer.append(DEMO, deposit(1), number)
+            writer.append(account, deposit(1, account), number)
             lived.receive(deposit(1), number)
             if snapshot and number == RECORDS // 2:
                 writer.snapshot(f"executor:{DEMO}", lived.snapshot(), number)
@@ -196,6 +197,24 @@ def test_a_new_state_beside_a_journal_with_a_past_stops_the_start_and_a_kill(
         assert schema(config.state_path, config.journal_path).health is Health.FAIL
     with pytest.raises(StorageError, match=f"has {RECORDS} records: put it back"):
         asyncio.run(live(config, "http://127.0.0.1:1", kill_only=kill_only))
+
+
+@pytest.mark.parametrize("kill_only", [False, True])
+def test_a_state_older_than_an_account_of_the_journal_stops_the_start_and_a_proof(
+    tmp_path: Path, *, kill_only: bool
+) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    migrate(config.state_path)
+    written(config.journal_path, account=AccountId("later"))
+    with writing(config.state_path) as connection:
+        register_account(
+            connection, engine_id="pitboss", account=DEMO, mode=Mode.DEMO, venue="demo",
+            currency="pUSD",
+        )  # fmt: skip
+    with pytest.raises(StorageError, match=r"records of 'later', and pitboss\.db knows no such"):
+        asyncio.run(asyncio.wait_for(live(config, "http://127.0.0.1:1", kill_only=kill_only), 30))
+    with closing(connect_reader(config.state_path)) as connection:
+        assert latest_receipt(connection, "pitboss") is None
 
 
 @pytest.fixture
