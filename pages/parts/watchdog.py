@@ -33,6 +33,11 @@ _SCRIPT = """
     try {
       const patience = AbortSignal.timeout(4000);
       const answer = await fetch("/panic", { method: "POST", signal: patience });
+      if (answer.status === 401) {
+        alert("SIGNED OUT: nothing was killed. Load again, sign in and KILL there. "
+          + WAYS_WITHOUT);
+        return;
+      }
       const told = await answer.json();
       alert(told.steps ? told.steps.map((s) => s.name + ": " + s.text).join("\\n") : told.error);
     } catch (error) {

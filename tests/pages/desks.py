@@ -18,6 +18,7 @@ from pathlib import Path
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    Dialog,
     Locator,
     Page,
     Position,
@@ -191,6 +192,24 @@ class FirstDesk(LiveDesk):
 
 def number(page: Page, label: str) -> Locator:
     return page.get_by_role("spinbutton", name=re.compile(f"^{label}"))
+
+
+def panic_by_banner(page: Page) -> str:
+    """Press the banner's KILL and return what it says in the end."""
+    told: list[str] = []
+
+    def accept(dialog: Dialog) -> None:
+        told.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", accept)
+    page.locator("#pb-nodata").get_by_role("button", name="KILL without this page").click()
+    until = time.monotonic() + 10
+    while len(told) < 2 and time.monotonic() < until:
+        page.wait_for_timeout(50)
+    page.remove_listener("dialog", accept)
+    assert told[0].startswith("KILL: set the latch")
+    return told[-1]
 
 
 def press_until(button: Locator, shown: Locator, position: Position | None = None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 import websockets.sync.client
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from websockets.exceptions import InvalidStatus
 
 from engine.domain.events import InstrumentListed
@@ -36,6 +36,7 @@ from tests.pages.desks import (
     heading,
     number,
     opened,
+    panic_by_banner,
     press_until,
     sign_in,
     visit,
@@ -247,24 +248,6 @@ def test_kill_takes_two_clicks_and_says_what_was_not_done(
     with reading(desk.config.state_path) as connection:
         rows = connection.execute("SELECT kind, state, who FROM commands").fetchall()
     assert rows[-1] == ("Kill", "pending", "operator")
-
-
-def panic_by_banner(page: Page) -> str:
-    """Press the banner's KILL and return what it says in the end."""
-    told: list[str] = []
-
-    def accept(dialog: Dialog) -> None:
-        told.append(dialog.message)
-        dialog.accept()
-
-    page.on("dialog", accept)
-    page.locator("#pb-nodata").get_by_role("button", name="KILL without this page").click()
-    until = time.monotonic() + 10
-    while len(told) < 2 and time.monotonic() < until:
-        page.wait_for_timeout(50)
-    page.remove_listener("dialog", accept)
-    assert told[0].startswith("KILL: set the latch")
-    return told[-1]
 
 
 def test_a_page_whose_server_hung_or_died_says_no_data_until_it_is_back(
