@@ -25,6 +25,7 @@ from engine.gateway.core import GatewayCore
 from engine.live_house import House, Stream
 from engine.live_polymarket_beat import PolymarketBeat
 from engine.live_polymarket_door import PolymarketDoor
+from engine.live_polymarket_hosts import account_hosts
 from engine.live_polymarket_tend import PolymarketTend
 from engine.live_polymarket_user import PolymarketUser
 from engine.live_start import currency_of
@@ -210,16 +211,11 @@ async def _opened(
     config: Config, account: AccountId, credentials: Credentials, now_ns: Callable[[], int]
 ) -> Any:
     """Open an account's connections. Raises what the venue refuses."""
-    from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
-    from engine.venues.polymarket.venue import PolymarketVenue  # noqa: PLC0415 the same
-
-    hosts = Hosts(
-        clob=config.polymarket_clob_url,
-        gamma=config.polymarket_gamma_url,
-        data=config.polymarket_data_url,
-        relayer=config.polymarket_relayer_url,
-        user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
+    from engine.venues.polymarket.venue import (  # noqa: PLC0415 only a live account signs
+        PolymarketVenue,
     )
+
+    hosts = account_hosts(config)
     return await PolymarketVenue.open(account, credentials, now_ns=now_ns, hosts=hosts)
 
 

@@ -1,11 +1,16 @@
-"""Where Polymarket's public data and the reference prices are, as the configuration says."""
+"""Where Polymarket and the reference prices are, as the configuration says."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from engine.config import Config
 from engine.feeds.counts import FeedCounts
 from engine.feeds.polymarket.rest import PublicRest
 from engine.feeds.reference.lines import ReferenceHosts
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.sdk import Hosts
 
 
 def public_rest(config: Config, counts: FeedCounts) -> PublicRest:
@@ -28,4 +33,17 @@ def reference_hosts(config: Config) -> ReferenceHosts:
         rtds=config.polymarket_rtds_url,
         polybolt=config.polymarket_polybolt_url,
         data_key=key if all(key) else None,
+    )
+
+
+def account_hosts(config: Config) -> Hosts:
+    """Return where a live account trades."""
+    from engine.venues.polymarket.sdk import Hosts  # noqa: PLC0415 only a live account signs
+
+    return Hosts(
+        clob=config.polymarket_clob_url,
+        gamma=config.polymarket_gamma_url,
+        data=config.polymarket_data_url,
+        relayer=config.polymarket_relayer_url,
+        user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
     )

@@ -24,7 +24,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity, OrderId
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.feeds.counts import FeedCounts
-from engine.live_polymarket_hosts import public_rest
+from engine.live_polymarket_hosts import account_hosts, public_rest
 from engine.live_unlock import unlocked
 from engine.locks import locked
 from engine.selftest_market import Place, far_order, place_for
@@ -32,7 +32,6 @@ from engine.unlock_command import credential_of
 from engine.venues.door import Named
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.examination import Finding, Grade
-from engine.venues.polymarket.sdk import Hosts
 from engine.venues.polymarket.selftest import SelfTest
 from engine.venues.polymarket.venue import PolymarketVenue
 from storage.database import reading, transaction, writing
@@ -96,13 +95,7 @@ async def _tested(
 ) -> list[Finding]:
     clock, account = WallClock(), AccountId(args.account)
     _end_with_the_proof()
-    hosts = Hosts(
-        clob=config.polymarket_clob_url,
-        gamma=config.polymarket_gamma_url,
-        data=config.polymarket_data_url,
-        relayer=config.polymarket_relayer_url,
-        user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
-    )
+    hosts = account_hosts(config)
     try:
         venue = await PolymarketVenue.open(account, credentials, now_ns=clock.now_ns, hosts=hosts)
     except PitbossError as error:

@@ -23,10 +23,11 @@ from engine.credentials_command import ask
 from engine.domain.instruments import Mode
 from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
 from engine.live_credentials import take
+from engine.live_polymarket_hosts import account_hosts
 from engine.live_vault import from_vault, keep_no_cores, take_passphrase
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.examination import Finding, Grade, examine, from_outside
-from engine.venues.polymarket.sdk import Hosts, Wire
+from engine.venues.polymarket.sdk import Wire
 from storage.database import reading, transaction, writing
 from storage.examinations import Examination, Examiner, put_examination, told
 from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
@@ -98,12 +99,7 @@ async def examined(
     config: Config, credentials: Credentials, orders_known: Container[str]
 ) -> list[Finding]:
     """Open the account's connections, ask, close them."""
-    hosts = Hosts(
-        clob=config.polymarket_clob_url,
-        gamma=config.polymarket_gamma_url,
-        data=config.polymarket_data_url,
-        relayer=config.polymarket_relayer_url,
-    )
+    hosts = account_hosts(config)
     try:
         wire = await Wire.open(credentials, now_ns=WallClock().now_ns, hosts=hosts)
     except PitbossError as error:
