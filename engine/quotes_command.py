@@ -16,7 +16,7 @@ from engine.clock import WallClock
 from engine.command import WAIT_S, asked
 from engine.config import Config
 from engine.domain.commands import ApplySettings
-from engine.domain.settings import QUOTE_LIFE_S_MIN
+from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN
 from engine.errors import BadInput
 from storage.commands import CommandState
 from storage.database import reading, writing
@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--expire-after",
         type=int,
         metavar="SECONDS",
-        help=f"at least {QUOTE_LIFE_S_MIN}: Polymarket refuses an expiry of less than 180 s and "
-        "takes the order away 60 s early; the engine renews each quote before",
+        help=f"at least {QUOTE_LIFE_S_MIN}: Polymarket refuses an expiry of less than "
+        f"{EXPIRY_S_MIN} s and takes the order away 60 s early; the engine renews each quote "
+        "before",
     )
     how.add_argument(
         "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if wanted is not None and wanted < QUOTE_LIFE_S_MIN:
         raise BadInput(
             f"{wanted} s are too few, nothing was changed: Polymarket refuses an expiry of less "
-            f"than 180 s and takes the order away 60 s early; at least {QUOTE_LIFE_S_MIN} are asked"
+            f"than {EXPIRY_S_MIN} s and takes the order away 60 s early; at least "
+            f"{QUOTE_LIFE_S_MIN} are asked"
         )
     with writing(config.state_path) as connection:
         version = _saved(connection, args.account, wanted)

@@ -7,6 +7,7 @@ import pytest
 
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
 from engine.domain.orders import OrderType
+from engine.domain.settings import EXPIRY_S_MIN
 from engine.feeds.polymarket.listing import Listing
 from engine.selftest_market import CLOSES_NS_MIN, EXPIRES_NS, FAR, Place, _unfit, far_order
 
@@ -60,3 +61,7 @@ def test_market_that_is_closed_or_closes_within_the_hour_is_not_fit() -> None:
         soon = msgspec.structs.replace(RAIN, closes_ns=closes_ns)
         one = msgspec.structs.replace(LISTED, instrument=soon)
         assert (_unfit(one, 4_000, 5_000, NOW) == "") is fit
+
+
+def test_expiry_of_the_order_is_one_the_venue_takes() -> None:
+    assert EXPIRES_NS >= EXPIRY_S_MIN * 1_000_000_000

@@ -10,9 +10,12 @@ from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, percent_of
 
-QUOTE_LIFE_S_MIN = 240
-"""Polymarket refuses an expiry less than 180 s ahead (trading API, §5.1); an order also has its way
-to the venue before it, and the two clocks may differ."""
+EXPIRY_S_MIN = 180
+"""Polymarket rejects an expiry sooner than this: "at least 3 minutes in the future", says
+docs.polymarket.com/trading/place-orders, and its own SDK checks the same."""
+
+QUOTE_LIFE_S_MIN = EXPIRY_S_MIN + 60
+"""A quote also has its way to the venue before it, and the two clocks may differ."""
 
 AMOUNT_MAX = 1e11
 """Units of a currency: in micro-units it fits into 64 bits, and so does the sum of ninety."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine.domain.settings import QUOTE_LIFE_S_MIN, AccountSettings
+from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN, AccountSettings
 from pages.parts import drafts, panels
 
 POLYMARKET = "polymarket"
@@ -15,7 +15,7 @@ COVERS = (
     "The first switch is the venue's heartbeat: without one it cancels everything of the key "
     "within 15 s. The second is an expiry on each quote: should the heartbeat not be armed, or its "
     "rule not act, a quote that an engine left behind ends by itself. Polymarket takes it away "
-    f"about {VENUE_EARLY_S} s before its time and refuses less than 180 s, so at least "
+    f"about {VENUE_EARLY_S} s before its time and refuses less than {EXPIRY_S_MIN} s, so at least "
     f"{QUOTE_LIFE_S_MIN} s are asked here. The engine renews each quote in time, one after the "
     "other: cancelled, proven gone, placed again, at the end of the queue. Orders by hand are not "
     "renewed: they stay good till cancelled."

@@ -80,7 +80,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How far a signed timestamp may be from the venue's clock; 0 = any."""
     fresh_key_s: float = 0.0
     """How long a new API key is refused with 401."""
-    gtd_min_s: float = 90.0
+    gtd_min_s: float = 180.0
+    """An expiry sooner than this is refused, says docs.polymarket.com/trading/place-orders."""
     gtd_early_s: float = 60.0
     beat_timeout_s: float = 10.0
     beat_check_s: float = 5.0

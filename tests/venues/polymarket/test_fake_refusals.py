@@ -275,7 +275,7 @@ async def test_kills_crossings_expiries_and_duplicates(served: Served) -> None:
         await maker.place(market, "BUY", "0.50", "10", outcome=1)
         why = await trader.refused(market, "BUY", "0.50", "10", post_only=True)
         assert why == "invalid post-only order: order crosses book"
-        soon = int(time.time()) + 30
+        soon = int(time.time()) + 179
         why = await trader.refused(market, "BUY", "0.40", "10", kind="GTD", expiration=soon)
         assert why == "invalid expiration"
         assert await trader.refused(market, "BUY", "0.40", "10", kind="GTD") == "invalid expiration"
