@@ -1,34 +1,35 @@
 """The official SDK `polymarket-client`, and the only file that touches it.
 
-We use its classification of wallets, its API keys, its L2 headers and its transport. Orders are
-made and read elsewhere in this room: the SDK draws a random salt while an order must have its name
-before it is sent, its `place_*` may send a transaction to the chain, and its models refuse answers
-whose empty fields are null although the order lives. Its own `create` may even deploy a wallet, so
-the account is opened step by step. Pinned exactly; its private parts are used here alone.
+We use its classification of wallets, its API keys, its L2 headers and its transport, over HTTP
+clients of our own. Orders are made and read elsewhere in this room: the SDK draws a random salt
+while an order must have its name before it is sent, its `place_*` may send a transaction to the
+chain, and its models refuse answers whose empty fields are null although the order lives. Its own
+client would open eleven more connections, replace a key that does not answer and even deploy a
+wallet, so there is none. Pinned exactly; its private parts are used here alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
 import logging
 import ssl
-import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 from eth_account import Account
-from polymarket import AsyncSecureClient
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 from polymarket._internal.actions.auth import create_api_key, derive_api_key
-from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
+from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket._internal.l1_auth import sign_api_key_auth
 from polymarket._internal.protocol import is_v2_position_id
-from polymarket._internal.wallet import signature_type_for
-from polymarket.clients._transport import AsyncTransport
+from polymarket._internal.wallet import classify_account, signature_type_for
+from polymarket.clients._transport import AsyncTransport, HeaderResolver, TransportOptions
+from polymarket.clients.async_secure import _make_l2_header_resolver
 from polymarket.errors import (
     OrderHeartbeatMismatchError,
     RateLimitError,
@@ -53,30 +54,40 @@ NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CHATTY = ("hpack", "httpcore", "httpx")
 """Libraries that write request headers, and so our API key, to their debug logs."""
 
-# httpcore asks four times a request which event loop runs, by importing what we do not have: each
-# time the whole path is searched on the disk, a tenth of a request's CPU. None = it is not there.
-sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
-
 
 @functools.cache
-def _tls(**_: object) -> ssl.SSLContext:
+def _tls() -> ssl.SSLContext:
+    """Return what all our connections trust: to read the world's certificates stops the loop 50 ms.
+
+    It is ours alone: another library's clients keep what they were given.
+    """
     return httpx.create_ssl_context()
 
 
-@contextlib.contextmanager
-def _one_tls() -> Iterator[None]:
-    """Let the clients made meanwhile share one TLS context.
+class Transport(AsyncTransport):
+    """The SDK's transport over a client that trusts what our connections share."""
 
-    The SDK opens fourteen and takes none from outside; each would read every certificate of the
-    world anew, 50 ms in which the loop stands still.
-    """
-    module: Any = httpx._transports.default  # noqa: SLF001 - there is no public door
-    own = module.create_ssl_context
-    module.create_ssl_context = _tls
-    try:
-        yield
-    finally:
-        module.create_ssl_context = own
+    def __init__(
+        self,
+        base_url: str,
+        header_resolver: HeaderResolver | None = None,
+        on_rate_limit_update: Callable[[RateLimitUpdate], None] | None = None,
+    ) -> None:
+        options = TransportOptions()
+        client = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=options.timeout,
+            limits=options.limits,
+            http2=options.http2,
+            verify=_tls(),
+        )
+        super().__init__(
+            base_url=base_url,
+            client=client,
+            header_resolver=header_resolver,
+            on_rate_limit_update=on_rate_limit_update,
+        )
+        self._owns_client = True  # the SDK closes only clients that it made
 
 
 class Hosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,21 +113,22 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 class Wire:
     """Signed requests of one account, in two lanes with connections of their own."""
 
-    def __init__(self, client: AsyncSecureClient) -> None:
-        ctx = client._ctx  # noqa: SLF001 - the L2 transport has no public door
-        self._client = client
-        self._data = ctx.data
-        self._places = self._lane(ctx, Lane.PLACES)
-        self._safety = self._lane(ctx, Lane.SAFETY)
+    def __init__(
+        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: ApiKeyCreds, config: Any
+    ) -> None:
+        self._data = Transport(config.data_url)
+        self._clob_url = config.clob_url
+        self._sign = _make_l2_header_resolver(signer, key)
+        self._places = self._lane(Lane.PLACES)
+        self._safety = self._lane(Lane.SAFETY)
         self.on_rate: Callable[[Lane, Rate], None] | None = None
         """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
-        config = ctx.environment_config
-        self._credentials = ctx.credentials
+        self._key = key
         self.user_url = str(config.clob_user_ws_url)
-        self.wallet = str(ctx.wallet)
-        self.signer = str(ctx.signer.address)
-        self.signature_type = signature_type_for(ctx.wallet_type)
-        self.api_key = ctx.credentials.key
+        self.wallet = wallet
+        self.signer = str(signer.address)
+        self.signature_type = signature_type_for(wallet_type)
+        self.api_key = key.key
         self.exchanges = Exchanges(
             standard=config.standard_exchange,
             neg_risk=config.neg_risk_exchange,
@@ -140,37 +152,26 @@ class Wire:
         """
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        with _one_tls():
-            return await cls._open(credentials, now_ns=now_ns, config=_config(hosts or Hosts()))
-
-    @classmethod
-    async def _open(
-        cls, credentials: Credentials, *, now_ns: Callable[[], int], config: Any
-    ) -> Self:
-        environment = create_environment(name="venue", config=config)
-        api = credentials.api()
-        if api is None:
-            creds = await _find_key(credentials, config, now_ns() // S)
-        else:
-            creds = ApiKeyCreds.model_validate(
-                {"apiKey": api[0], "secret": api[1], "passphrase": api[2]}
-            )
-        # `create` would deploy a wallet that is not there and replace a key that does not answer.
-        client = await AsyncSecureClient._create(  # noqa: SLF001
-            private_key=credentials.private_key(),
-            wallet=credentials.wallet,
-            environment=environment,
-            credentials=creds,
-            validate_credentials=False,
+        config = _config(hosts or Hosts())
+        signer = Account.from_key(credentials.private_key())
+        wallet = str(to_checksum_address(credentials.wallet))
+        account = classify_account(
+            signer=signer.address, wallet=wallet, config=config.wallet_derivation
         )
-        if client._ctx.signer_type != "OWNER":  # noqa: SLF001
-            await client.close()
+        if account.signer_type != "OWNER":
             raise ConfigError(
                 f"{credentials.wallet} is no wallet of this private key: check which one is meant"
             )
-        return cls(client)
+        api = credentials.api()
+        if api is None:
+            key = await _find_key(signer, config, now_ns() // S)
+        else:
+            key = ApiKeyCreds.model_validate(
+                {"apiKey": api[0], "secret": api[1], "passphrase": api[2]}
+            )
+        return cls(signer, wallet, account.wallet_type, key, config)
 
-    def _lane(self, ctx: Any, lane: Lane) -> AsyncTransport:
+    def _lane(self, lane: Lane) -> Transport:
         def told(update: RateLimitUpdate) -> None:
             if self.on_rate is not None:
                 rate = Rate(
@@ -181,21 +182,17 @@ class Wire:
                 )
                 self.on_rate(lane, rate)
 
-        return AsyncTransport(
-            base_url=ctx.environment_config.clob_url,
-            header_resolver=ctx.secure_clob._header_resolver,  # noqa: SLF001
-            on_rate_limit_update=told,
-        )
+        return Transport(self._clob_url, self._sign, told)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._places.close()
         await self._safety.close()
-        await self._client.close()
+        await self._data.close()
 
     def login(self) -> bytes:
         """Return the sign-in frame of the user channel, for all markets; it holds the secret."""
-        key = self._credentials
+        key = self._key
         auth = {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
         return json.dumps({"type": "user", "auth": auth}).encode()
 
@@ -234,11 +231,10 @@ def _config(hosts: Hosts) -> Any:
     return dataclasses.replace(PRODUCTION_CONFIG, **given)
 
 
-async def _find_key(credentials: Credentials, config: Any, now_s: int) -> ApiKeyCreds:
+async def _find_key(signer: LocalAccount, config: Any, now_s: int) -> ApiKeyCreds:
     """Derive the account's API key; create one only where there is none yet."""
-    signer = Account.from_key(credentials.private_key())
     signed = sign_api_key_auth(signer, chain_id=config.chain_id, timestamp=now_s, nonce=0)
-    transport = AsyncTransport(base_url=config.clob_url)
+    transport = Transport(config.clob_url)
     try:
         try:
             return await _ask(derive_api_key(transport, signed))

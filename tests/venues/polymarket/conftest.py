@@ -14,9 +14,9 @@ from tests.fakes.polymarket.server import Served, serving
 from tests.venues.polymarket.kit import quick
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def one_tls_context() -> Iterator[None]:
-    """Let every HTTP client share one TLS context: making one is slow, and nothing is encrypted."""
+    """Let the official SDK's clients share one TLS context: it makes fourteen, and slowly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", _context)
         yield

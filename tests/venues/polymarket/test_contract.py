@@ -29,7 +29,7 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import OutcomeUnknown
-from engine.venues.door import Capabilities, Named, Prepared, Reply, Request, VenueOutput
+from engine.venues.door import Named, Prepared, Reply, Request, VenueOutput
 from engine.venues.polymarket.venue import PolymarketVenue
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.server import serving
@@ -63,10 +63,6 @@ class Seat:
         self._told: set[FillId] = set()
         self._due: int | None = None
         self._left = 0
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._venue.capabilities
 
     @property
     def due_ns(self) -> int | None:

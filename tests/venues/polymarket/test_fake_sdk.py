@@ -27,6 +27,8 @@ from tests.venues.polymarket.kit import (
     wallet,
 )
 
+pytestmark = pytest.mark.usefixtures("one_tls_context")
+
 MARKETS = [RAIN, CUP, BRIDGE]
 
 
