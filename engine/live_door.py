@@ -35,7 +35,7 @@ from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
 from engine.errors import BadInput, BrokenInvariant, Throttled
 from engine.gateway.core import GatewayCore, Message
-from engine.venues.door import Capabilities, Named, Prepared, Reply, Request, VenueCore
+from engine.venues.door import Named, Prepared, Reply, Request, VenueCore
 
 T = TypeVar("T")
 
@@ -122,11 +122,6 @@ class PaperDoor:
         return reply.events
 
     # -- the door ----------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        return self._paper.capabilities
 
     def prepare(self, order: Order) -> Prepared:
         """Name and serialise."""

@@ -33,7 +33,6 @@ from engine.feeds.polymarket.listing import Listing
 from engine.feeds.polymarket.shard import traffic
 from engine.feeds.reference.lines import ReferenceLines
 from engine.feeds.reference.strikes import Strikes, strike_key
-from engine.feeds.subscriptions import Subscriptions
 from engine.live_gaps import Gaps
 from engine.live_house import House, Stream
 from engine.live_polymarket_hosts import public_rest, reference_hosts
@@ -91,7 +90,6 @@ class Hub:
         now_ns = house.clock.now_ns
         self.counts = FeedCounts()
         self._rest = public_rest(config, self.counts)
-        self._subscriptions = Subscriptions()
         self._routes = Routes()
         self._strikes = Strikes()
         self._proven: dict[InstrumentId, StrikeProven] = {}
@@ -140,7 +138,6 @@ class Hub:
         house = self._house
         for shell in self._shells:
             named, series, prices = wants_of(house, shell)
-            self._subscriptions.want(str(shell.account), (*named, *series, *prices))
             self._routes.want(shell, named, series, prices)
         for ear in self._ears:
             self._routes.want(ear, ear.named, ear.series, ())

@@ -25,8 +25,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Order, OrderId, RejectReason
 from engine.errors import AuthRefused, NotSent
-from engine.venues.door import Capabilities, Named, Prepared
-from engine.venues.polymarket.capable import CAPABILITIES
+from engine.venues.door import Named, Prepared
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.venue import PolymarketVenue
@@ -75,11 +74,6 @@ class PolymarketDoor:
         """Close the connections."""
         if self._venue is not None:
             await self._venue.close()
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        return CAPABILITIES
 
     def prepare(self, order: Order) -> Prepared:
         """Name, sign and serialise; a market whose terms are not known yet is NotSent."""

@@ -7,9 +7,13 @@ from typing import Protocol
 
 from engine.domain.events import Event
 from engine.domain.instruments import Instrument, InstrumentId
+from engine.errors import BadInput
 from engine.feeds.polymarket.core import PREFIX
 from engine.live_house import House
 from engine.loop import Shell
+
+KEYS_MAX = 5_000
+"""Markets, series and prices heard at once."""
 
 Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
@@ -73,10 +77,17 @@ class Routes:
         series: tuple[str, ...],
         prices: tuple[str, ...],
     ) -> None:
-        """Take what an account wants now."""
+        """Take what an account wants now.
+
+        Raises BadInput, having changed nothing, where all want more than `KEYS_MAX` together.
+        """
         wants = (dict.fromkeys(named), dict.fromkeys(series), dict.fromkeys(prices))
         if wants == (self._named.get(shell), self._series.get(shell), self._prices.get(shell)):
             return
+        tables = (self._named, self._series, self._prices)
+        others = (table[one] for table in tables for one in table if one is not shell)
+        if len(set().union(*wants, *others)) > KEYS_MAX:
+            raise BadInput(f"more than {KEYS_MAX} markets, series and prices are wanted at once")
         self._named[shell], self._series[shell], self._prices[shell] = wants
         for name in list(self._hearers):
             self._route(name)

@@ -1,4 +1,4 @@
-"""Runs: what a replay, a backtest or a point of a sweep was made of and what it brought.
+"""Runs: what a replay or a comparison was made of and what it brought.
 
 The worker writes them, whole runs in one transaction; pages read them through `storage.views`.
 """
@@ -23,9 +23,6 @@ class RunKind(StrEnum):
     """What kind of run it is."""
 
     REPLAY = "replay"
-    BACKTEST = "backtest"
-    SWEEP = "sweep"
-    """One point of a sweep."""
     COMPARE = "compare"
     """Paper against truth: the same maker in the demo exchange and beside it."""
 

@@ -237,6 +237,5 @@ class UserRow(SQLModel, table=True):
     engine_id: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
     password_hash: str
-    role: str
     created_ns: int = whole()
     disabled: bool = False

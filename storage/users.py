@@ -32,7 +32,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who may sign in. `fingerprint` changes with the password: it ends old sessions."""
 
     name: str
-    role: str
     fingerprint: str
 
 
@@ -103,23 +102,23 @@ def _made() -> str:
     return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
 
 
-def _row(connection: sqlite3.Connection, name: str) -> tuple[str, str] | None:
-    row: tuple[str, str] | None = connection.execute(
-        "SELECT password_hash, role FROM users WHERE engine_id = ? AND name = ? AND NOT disabled",
+def _row(connection: sqlite3.Connection, name: str) -> tuple[str] | None:
+    row: tuple[str] | None = connection.execute(
+        "SELECT password_hash FROM users WHERE engine_id = ? AND name = ? AND NOT disabled",
         (ENGINE_ID, name),
     ).fetchone()
     return row
 
 
-def _user(name: str, row: tuple[str, str]) -> User:
+def _user(name: str, row: tuple[str]) -> User:
     fingerprint = hashlib.blake2b(row[0].encode(), digest_size=12).hexdigest()
-    return User(name=name, role=row[1], fingerprint=fingerprint)
+    return User(name=name, fingerprint=fingerprint)
 
 
 def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) -> None:
     connection.execute(
-        "INSERT INTO users (engine_id, name, password_hash, role, created_ns, disabled) "
-        "VALUES (?, ?, ?, 'operator', ?, 0) ON CONFLICT (engine_id, name) "
+        "INSERT INTO users (engine_id, name, password_hash, created_ns, disabled) "
+        "VALUES (?, ?, ?, ?, 0) ON CONFLICT (engine_id, name) "
         "DO UPDATE SET password_hash = excluded.password_hash, disabled = 0",
         (ENGINE_ID, name, hashed, now_ns),
     )

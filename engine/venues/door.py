@@ -26,7 +26,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, BotId
-from engine.domain.orders import Identity, Order, OrderId, OrderType
+from engine.domain.orders import Identity, Order, OrderId
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,20 +44,6 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     bot: BotId = BotId("")
     """Whose it is; empty = whoever names it does not say."""
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue can do."""
-
-    heartbeat: bool
-    """True where the venue cancels everything when our heartbeat stops."""
-    cancel_after: bool
-    """True where the venue has a dead-man timer per order or account."""
-    batch_max: int
-    """Most orders in one request; 1 = no batches."""
-    settles: bool
-    """True where a fill is provisional until settled."""
-    order_types: frozenset[OrderType]
 
 
 class Lane(StrEnum):
@@ -92,11 +78,6 @@ VenueOutput = Event | Reply
 
 class Venue(Protocol):
     """A venue as the live gateway sees it. Every method but `prepare` does I/O."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        ...
 
     def prepare(self, order: Order) -> Prepared:
         """Name, sign and serialise, with salt = f(account, seq): same order, same identity."""
@@ -137,11 +118,6 @@ class Venue(Protocol):
 
 class VenueCore(Protocol):
     """A simulated venue without I/O. Deterministic in its inputs."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        ...
 
     def prepare(self, order: Order) -> Prepared:
         """Name and serialise, as in `Venue`."""

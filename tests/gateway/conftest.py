@@ -10,9 +10,9 @@ import pytest
 from engine.domain.effects import CancelAll, CancelOrders, CancelScope, PlaceOrder
 from engine.domain.events import ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
-from engine.domain.orders import Identity, Order, OrderId, OrderType
+from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import GatewaySettings
-from engine.venues.door import Capabilities, Prepared, Reply, Request
+from engine.venues.door import Prepared, Reply, Request
 
 ACCOUNT = AccountId("demo:one")
 
@@ -73,13 +73,6 @@ class FakeVenue:
     """A door whose answers a test gives: each call waits in `calls` until it is answered."""
 
     def __init__(self) -> None:
-        self.capabilities = Capabilities(
-            heartbeat=False,
-            cancel_after=False,
-            batch_max=10,
-            settles=False,
-            order_types=frozenset(OrderType),
-        )
         self.calls: list[tuple[str, Any, asyncio.Future[Any]]] = []
         self.came = asyncio.Event()
         self.unprepared: Exception | None = None

@@ -18,6 +18,7 @@ from engine.errors import StorageError
 from storage import schema
 from storage.schema import alchemy, check_schema, config, migrate
 from storage.tables import METADATA
+from storage.users import OPERATOR, check_password, renew_password
 
 
 @pytest.fixture
@@ -167,3 +168,21 @@ def test_audit_rows_are_never_changed_or_deleted(path: Path) -> None:
     for statement in ("UPDATE audit SET who = 'bob'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="insert-only"):
             execute(path, statement)
+
+
+def test_users_keep_their_passwords_when_the_role_goes(path: Path) -> None:
+    migrate(path)
+    renew_password(path, 1)
+    execute(
+        path,
+        "ALTER TABLE users ADD COLUMN role VARCHAR NOT NULL DEFAULT 'operator'",
+        "UPDATE alembic_version SET version_num = '0007'",
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT name, password_hash FROM users").fetchall()
+    assert migrate(path) is not None
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name, password_hash FROM users").fetchall() == before
+    password = renew_password(path, 2)
+    with closing(sqlite3.connect(path)) as connection:
+        assert check_password(connection, OPERATOR, password) is not None

@@ -24,12 +24,12 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Order, OrderId, OrderType
+from engine.domain.orders import Order, OrderId
 from engine.errors import StorageError, VenueClosed
 from engine.lab.simulate.disk import EngineDied, Journal
 from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.venue_side import VenueSide
-from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
+from engine.venues.door import Prepared, Reply, Request, VenueOutput
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -77,17 +77,6 @@ class Line:
         self._ended: set[OrderId] = set()
 
     # -- a VenueCore -------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the exchange can do."""
-        return Capabilities(
-            heartbeat=True,
-            cancel_after=False,
-            batch_max=15,
-            settles=True,
-            order_types=frozenset(OrderType),
-        )
 
     def account(self) -> AccountId:
         """Return the account this line serves."""

@@ -6,13 +6,11 @@ from heapq import heappop, heappush
 
 from engine.domain.events import Event, VenueEvent
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Order, OrderType
+from engine.domain.orders import Order
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY
-from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
-
-BATCH_MAX = 1_000
+from engine.venues.door import Prepared, Reply, Request, VenueOutput
 
 
 class ExchangeVenue:
@@ -31,17 +29,6 @@ class ExchangeVenue:
         self._answers = Answers(exchange, account, key=KEY, currency=currency)
         self._agenda: list[tuple[int, int, Request | VenueEvent]] = []
         self._counter = 0
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the exchange can do; its dead man's switch stays unarmed here."""
-        return Capabilities(
-            heartbeat=False,
-            cancel_after=False,
-            batch_max=BATCH_MAX,
-            settles=True,
-            order_types=frozenset(OrderType),
-        )
 
     def account(self) -> AccountId:
         """Return the account this core serves."""

@@ -25,11 +25,11 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Order, OrderType
+from engine.domain.orders import Order
 from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
 from engine.venues.demo import wire
 from engine.venues.demo.names import KEY, Names
-from engine.venues.door import Capabilities, Named, Prepared
+from engine.venues.door import Named, Prepared
 
 T = TypeVar("T")
 
@@ -48,17 +48,6 @@ class DemoVenue:
         self._names = Names(account, KEY)
         self._places = _session()
         self._safety = _session()
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        return Capabilities(
-            heartbeat=True,
-            cancel_after=False,
-            batch_max=15,
-            settles=True,
-            order_types=frozenset(OrderType),
-        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -25,11 +25,11 @@ from engine.domain.effects import (
 )
 from engine.domain.events import Event, VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Identity, Order, OrderId, OrderType
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, ConfigError, VenueClosed
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
+from engine.venues.door import Prepared, Reply, Request, VenueOutput
 
 REQUESTS_MAX = 10_000
 OUTPUTS_MAX = 200_000
@@ -65,17 +65,6 @@ class DemoCustomer:
         self._sequence = 0
         self._arrivals: list[Arrival] = []
         self._departures: list[Departure] = []
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do (polymarket.md §3.2, §5.6)."""
-        return Capabilities(
-            heartbeat=True,
-            cancel_after=False,
-            batch_max=15,
-            settles=True,
-            order_types=frozenset(OrderType),
-        )
 
     def account(self) -> AccountId:
         """Return the account this core serves."""

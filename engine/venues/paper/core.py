@@ -34,9 +34,9 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, InstrumentId
-from engine.domain.orders import CancelReason, Order, OrderType
+from engine.domain.orders import CancelReason, Order
 from engine.errors import BrokenInvariant
-from engine.venues.door import Capabilities, Prepared, Reply, Request, VenueOutput
+from engine.venues.door import Prepared, Reply, Request, VenueOutput
 from engine.venues.paper import memory
 from engine.venues.paper.agenda import Agenda, Due
 from engine.venues.paper.entry import Entry
@@ -45,9 +45,6 @@ from engine.venues.paper.market import Market
 from engine.venues.paper.records import Audit
 from engine.venues.paper.requests import Requests
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
-
-CANCELS_MAX = 1_000
-"""Most orders in one cancel request, as at the venue."""
 
 THROTTLE_NS = 1_000_000_000
 
@@ -89,17 +86,6 @@ class PaperVenue:
         }
 
     # -- the door ----------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        return Capabilities(
-            heartbeat=False,
-            cancel_after=False,
-            batch_max=CANCELS_MAX,
-            settles=self._settings.settle_delay_ms > 0,
-            order_types=frozenset(OrderType),
-        )
 
     @property
     def audit(self) -> Audit:

@@ -15,7 +15,6 @@ from engine.domain.instruments import AccountId
 from engine.errors import OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.venues.door import Lane, Named, Prepared
 from engine.venues.polymarket import outcomes
-from engine.venues.polymarket.capable import CAPABILITIES
 from engine.venues.polymarket.closing import Closing
 from engine.venues.polymarket.outcomes import Refusal
 from engine.venues.polymarket.pace import Pace
@@ -23,6 +22,8 @@ from engine.venues.polymarket.sdk import Rate, Wire
 
 PATH = "/order"
 BATCH_PATH = "/orders"
+BATCH_MAX = 15
+"""Most orders the venue takes in one request."""
 
 Told = asyncio.Future[Sequence[VenueEvent]]
 
@@ -59,8 +60,8 @@ class Places:
         """Let go what has gathered; one that was given up meanwhile stays here."""
         ready = [one for one in self._ready if not one[1].done()]
         self._ready.clear()
-        for start in range(0, len(ready), CAPABILITIES.batch_max):
-            part = ready[start : start + CAPABILITIES.batch_max]
+        for start in range(0, len(ready), BATCH_MAX):
+            part = ready[start : start + BATCH_MAX]
             # A task of its own: who gives up waiting must not cut off the others' request.
             task = asyncio.get_running_loop().create_task(self._go(part))
             self._under_way.add(task)

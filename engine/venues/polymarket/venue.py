@@ -20,10 +20,9 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
 from engine.errors import PitbossError, Throttled
-from engine.venues.door import Capabilities, Named, Prepared
+from engine.venues.door import Named, Prepared
 from engine.venues.polymarket import outcomes
 from engine.venues.polymarket.asking import Asking
-from engine.venues.polymarket.capable import CAPABILITIES
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.heartbeat import Beats
 from engine.venues.polymarket.markets import market_of
@@ -82,11 +81,6 @@ class PolymarketVenue(Asking):
     async def close(self) -> None:
         """Close the connections. Resting orders rest on until an armed heartbeat lapses."""
         await self._wire.close()
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the venue can do."""
-        return CAPABILITIES
 
     @property
     def tier(self) -> Tier:

@@ -127,8 +127,6 @@ def order(number: int = 1, cents: int = 50, shares: int = 10, **changes: Any) ->
 def test_it_is_a_venue_core() -> None:
     core: VenueCore = Desk().core
     assert core.account() == ANN
-    assert core.capabilities.settles
-    assert core.capabilities.heartbeat
     assert core.hear(BookProven(instrument=COIN), START) == []
 
 

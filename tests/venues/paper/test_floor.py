@@ -194,7 +194,6 @@ def test_a_fill_says_matched_where_it_settles_later_and_confirmed_where_not() ->
         world.place(BUY, 51, 10)
         world.trade(51, 10, SELL)
         assert world.fills[0].state is state
-        assert world.venue.capabilities.settles is (settle_ms > 0)
 
 
 def test_cash_spent_to_the_last_micro_ends_an_order_instead_of_overdrawing() -> None:
