@@ -46,8 +46,11 @@ test: lint types ## everything: lint, types and the whole test suite (laws among
 	$(BIN)/pytest
 
 SEEDS ?= 2000
-soak: $(READY) ## the long runs that `make test` leaves out
-	$(BIN)/python -m engine simulate --seeds $(SEEDS)
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+soak: $(READY) ## the long runs that `make test` leaves out; seeds from the clock on, or SEED=...
+	$(BIN)/python -m engine simulate --seed $(SEED) --seeds $(SEEDS)
 	$(BIN)/pytest -m soak --timeout 0
 
 bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal

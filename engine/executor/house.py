@@ -22,7 +22,7 @@ from engine.executor.reconciler import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.sight import Hold, Sight
 from engine.executor.table import OrderTable
-from engine.risk.breakers import Breakers
+from engine.risk.breakers import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason
 
 CLOCK = "clock"
@@ -33,7 +33,8 @@ EQUITY = "equity"
 
 KEEP_PEAK_NS = 1_000 * MS
 KEEP_EQUITY_NS = 60_000 * MS
-"""How old the journal's peak and equity may be; a restart around midnight needs the latter."""
+"""How old the journal's peak and equity may be. In the last minute of a UTC day the latter is kept
+as often as the former: after a death there it is the next day's anchor."""
 
 
 class House:
@@ -204,7 +205,8 @@ class House:
         breakers, age_ns = self._breakers, now_ns - self._kept_ns
         kept, peak = breakers.kept, breakers.peak_equity_micro
         same = kept == self._kept and (peak == self._kept_peak or age_ns < KEEP_PEAK_NS)
-        if same and age_ns < KEEP_EQUITY_NS:
+        ends = now_ns % DAY_NS >= DAY_NS - KEEP_EQUITY_NS
+        if same and age_ns < (KEEP_PEAK_NS if ends else KEEP_EQUITY_NS):
             return
         self._kept, self._kept_peak, self._kept_ns = kept, peak, now_ns
         keep = KeepBudget(account=self._table.account, breakers=breakers.state())

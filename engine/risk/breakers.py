@@ -122,6 +122,11 @@ class Breakers:
     # -- what everyone may ask ---------------------------------------------------------------------
 
     @property
+    def day(self) -> int | None:
+        """The UTC day the anchor belongs to, in days since 1970; None before the first equity."""
+        return self._state.day
+
+    @property
     def peak_equity_micro(self) -> int:
         """Highest equity since the start or the last accepted drawdown, moved by cash."""
         return self._state.peak_equity_micro

@@ -139,6 +139,27 @@ def test_a_budget_that_stands_still_is_kept_no_more_than_each_minute(rig: Any) -
     assert 1 <= len(seen) <= 3
 
 
+def test_a_death_at_midnight_leaves_the_last_equity_as_the_anchor_of_the_new_day(
+    make_rig: Any,
+) -> None:
+    rig = make_rig()
+    rig.now += DAY - rig.now % DAY - 40 * S
+    rig.rest(BIDS)
+    rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED), rig.mark(best_bid=4_800))
+    fallen = rig.mark(best_bid=4_000)  # no new peak and no stop: only the time makes it be kept
+    told = [effect for _ in range(3) for effect in rig.wait(1, fallen, marked=False)]
+    kept = [effect for effect in told if isinstance(effect, KeepBudget)]
+    last_micro = rig.executor.equity_micro(rig.now)
+
+    after = make_rig(empty=True)
+    after.executor.restore_budget(kept[-1].breakers)
+    breakers = after.executor.gate.breakers
+    breakers.equity(last_micro + 5 * USD, rig.now + 60 * S)
+
+    assert breakers.day == (rig.now + 60 * S) // DAY
+    assert breakers.day_start_equity_micro == last_micro
+
+
 def test_a_leap_of_time_begins_every_grace_period_anew(rig: Any) -> None:
     rig.quote(BIDS)
     rig.send(1)

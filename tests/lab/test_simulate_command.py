@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 
 import pytest
 
@@ -42,3 +45,17 @@ def test_nothing_to_simulate_is_refused(wrong: list[str]) -> None:
 
 def test_a_fault_nobody_knows_is_refused() -> None:
     assert main(["simulate", "--faults", "gremlins"]) == 2
+
+
+def test_soak_takes_its_first_seed_from_the_clock_and_shows_it() -> None:
+    def shown(*given: str) -> int:
+        clean = {key: value for key, value in os.environ.items() if key != "SEED"}
+        made = ["make", "--dry-run", "--old-file", ".venv/.ready", "soak", *given]
+        told = subprocess.run(
+            made, cwd=SOURCE, capture_output=True, text=True, check=True, env=clean
+        ).stdout
+        (seed,) = re.findall(r"simulate --seed (\d+) --seeds 2000", told)
+        return int(seed)
+
+    assert shown() > 1_700_000_000
+    assert shown("SEED=7") == 7

@@ -6,14 +6,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from engine.domain.effects import KeepBudget
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.life import Life
 from engine.live_kill import Ending
+from engine.risk.breakers import DAY_NS
+from engine.risk.reasons import DenyReason
 
-DAY_NS = 86_400 * 1_000_000_000
 PROVEN_NS_MAX = 180 * 1_000_000_000
 Speak = Callable[[str, str], None]
 
@@ -43,13 +47,26 @@ def orders_of(message: Any) -> tuple[OrderId, ...]:
     return tuple(OrderId(number) for number in found if isinstance(number, int))
 
 
-class Budget:
-    """What must survive every restart, as it was after some record of the journal."""
+class Day(msgspec.Struct, frozen=True):
+    """What a record of the journal says of a UTC day; the anchor without what was deposited."""
 
-    def __init__(self, life: Life, seq: int, day: int, deposits: int) -> None:
+    seq: int
+    day: int
+    anchor_micro: int
+    stopped: bool
+
+
+class Budget:
+    """What must survive every restart, as it was after some record of the journal.
+
+    `day` is the one the engine holds the anchor for: at midnight its clock is ahead of that until
+    equity is next told.
+    """
+
+    def __init__(self, life: Life, seq: int, deposits: int) -> None:
         executor = life.executor
         self.seq = seq
-        self.day = day
+        self.day = executor.gate.breakers.day
         self.deposits = deposits
         self.start_micro, self.peak_micro = executor.anchors_micro
         self.stopped = executor.stopped
@@ -65,6 +82,7 @@ class Lives:
         self._last: tuple[OrderId, ...] = ()
         self._budgets: deque[Budget] = deque(maxlen=90)
         self._before: Budget | None = None
+        self._days: deque[Day] = deque(maxlen=1_000)
         self.ending: Ending | None = None
         self.began_ns = 0
         self.proven = False
@@ -83,6 +101,8 @@ class Lives:
         kept = [one for one in self._budgets if one.seq < self._seen.disk.durable]
         self._before = kept[-1] if kept else self._before
         self._budgets.clear()
+        while self._days and self._days[-1].seq > len(self._seen.disk.rows):
+            self._days.pop()  # lost with the power: nothing ever came of it
 
     # -- statuses ----------------------------------------------------------------------------------
 
@@ -90,6 +110,8 @@ class Lives:
         """Take a record that was written: look what the one before did to its orders."""
         if self.ending is not None:
             self.ending.hear(message)
+        if isinstance(message, KeepBudget):
+            self._day_kept(message, speak)
         last, self._last = self._last, orders_of(message)
         for number in last:
             known = life.executor.record(number)
@@ -109,25 +131,48 @@ class Lives:
         """Once a second: budget, and the proof that is under way."""
         if life.dead or life.frozen or life.journal.stale:
             return
-        self._judge_budget(life, now_ns, speak)
+        self._judge_budget(life, speak)
         self.judge_proof(life, now_ns, speak)
 
-    def _judge_budget(self, life: Life, now_ns: int, speak: Speak) -> None:
+    def _judge_budget(self, life: Life, speak: Speak) -> None:
         if life.executor.recovering or life.executor_unwell("equity"):
             return
         seen = self._seen
-        deposits, day = seen.told.deposits, life.now_ns(now_ns) // DAY_NS
-        budget = Budget(life, len(seen.disk.rows), day, deposits)
+        budget = Budget(life, len(seen.disk.rows), seen.told.deposits)
         before, self._before = self._before, None
-        if before is not None and (before.day, before.deposits) == (day, deposits):
-            if budget.start_micro != before.start_micro:
+        if before is not None:
+            today = before.day == budget.day
+            same = before.start_micro == budget.start_micro
+            if today and before.deposits == budget.deposits and not same:
                 speak("budget", f"the day's anchor {before.start_micro} is {budget.start_micro}")
             stands = before.seq > seen.released_seq
-            if stands and before.stopped is not None and budget.stopped is None:
+            lasts = before.stopped is not None and (
+                today or before.stopped is not DenyReason.DAILY_LOSS
+            )
+            if stands and lasts and budget.stopped is None:
                 speak("budget", f"the stop {before.stopped} did not survive a restart")
             if stands and before.latched and not budget.latched:
                 speak("budget", "the latch did not survive a restart")
         self._budgets.append(budget)
+
+    def _day_kept(self, message: KeepBudget, speak: Speak) -> None:
+        """Compare what the journal says of a day with what it said before, by whatever life."""
+        seen, said = self._seen, msgspec.json.decode(message.breakers)
+        anchor_micro = said["day_start_equity_micro"] - seen.told.deposits
+        now = Day(len(seen.disk.rows), said["day"], anchor_micro, said["daily_loss"])
+        last = self._days[-1] if self._days else None
+        self._days.append(now)
+        if last is None:
+            return
+        if now.day < last.day:
+            speak("day", f"day {last.day} of the journal is followed by {now.day}")
+        elif now.day > last.day:
+            if now.day > seen.now_ns // DAY_NS:
+                speak("day", f"day {now.day} begins before its midnight")
+        elif now.anchor_micro != last.anchor_micro:
+            speak("day", f"the anchor of day {now.day} is set twice: {last} and {now}")
+        elif last.stopped and not now.stopped:
+            speak("day", f"the daily stop of day {now.day} lifts within the day")
 
     # -- proofs ------------------------------------------------------------------------------------
 

@@ -46,6 +46,10 @@ class Scopes:
         parts += [Part(instrument=random.choice(markets))] if markets else []
         part = self._part = random.choice(parts)
         station = self._station
+        self._released_seq = None
+        self._release_ns = station.now() + random.randint(1, 20) * S
+        # Before it is told: an engine that dies of the telling leaves a latch to be released.
+        station.later(station.now() + S, self._second)
         life.tell(
             ScopeLatched(
                 account=station.account,
@@ -57,9 +61,6 @@ class Scopes:
             station.now(),
         )
         self._look(life)
-        self._released_seq = None
-        self._release_ns = station.now() + random.randint(1, 20) * S
-        station.later(station.now() + S, self._second)
 
     def _look(self, life: Life) -> None:
         part, now_ns = self._part, life.now_ns(self._station.now())

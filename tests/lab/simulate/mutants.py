@@ -91,6 +91,25 @@ def _day_is_forgotten(patch: Patch) -> None:
     patch.setattr(House, "_keep_budget", lambda *_: None)
 
 
+def _stop_lifts_with_a_life(patch: Patch) -> None:
+    restore = Breakers.restore
+
+    def lifting(self: Any, state: bytes) -> None:
+        restore(self, state.replace(b'"daily_loss":true', b'"daily_loss":false'))
+
+    patch.setattr(Breakers, "restore", lifting)
+
+
+def _life_begins_the_day(patch: Patch) -> None:
+    restore = Breakers.restore
+
+    def anew(self: Any, state: bytes) -> None:
+        restore(self, state)
+        self._state.day -= 1
+
+    patch.setattr(Breakers, "restore", anew)
+
+
 def _latch_is_forgotten(patch: Patch) -> None:
     settle = Breakers._settle
 
@@ -261,6 +280,8 @@ MUTANTS = (
     Mutant("what is UNKNOWN is planned anew", _unknown_is_nothing, (F.LOST_AFTER,)),
     Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 12, 2.0),
     Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,), 12),
+    Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 24, 3.0),
+    Mutant("each life begins the day anew", _life_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
     Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),
