@@ -158,11 +158,13 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def writing(path: Path | str, *, synchronous: str = "FULL") -> Iterator[sqlite3.Connection]:
+def writing(
+    path: Path | str, *, synchronous: str = "FULL", busy_ms: int = BUSY_MS
+) -> Iterator[sqlite3.Connection]:
     """Open an existing `path` for one visit of a writer (a page, the worker), and close it."""
     if not Path(path).is_file():
         raise StorageError(f"{path} does not exist; run `python -m engine migrate` first")
-    connection = connect_writer(path, synchronous=synchronous)
+    connection = connect_writer(path, synchronous=synchronous, busy_ms=busy_ms)
     try:
         with refusals_told(path):
             yield connection

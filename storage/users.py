@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,9 @@ OPERATOR = "operator"
 PASSWORD_LENGTH_MIN = 12
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without letters that look alike: the first password is read from a terminal."""
+
+ENTRY_BUSY_MS = 1_000
+"""How long the trace of a sign-in waits for another writer; it is told to the log where it must."""
 
 _hasher = PasswordHasher()
 """Argon2id with the parameters of RFC 9106 for little memory: 64 MiB, about 0.1 s a guess."""
@@ -95,6 +99,17 @@ def change_password(
     hashed = _hasher.hash(new)
     with transaction(connection):
         _store(connection, name, hashed, now_ns)
+
+
+def note_entry(
+    state: Path, *, at_ns: int, who: str, what: str, detail: Mapping[str, str | int]
+) -> None:
+    """Add to the audit that somebody came, was refused or went. Raises StorageError.
+
+    `detail` never holds what was typed: a password may stand in the field of the name.
+    """
+    with writing(state, busy_ms=ENTRY_BUSY_MS) as connection, transaction(connection):
+        note(connection, engine_id=ENGINE_ID, at_ns=at_ns, who=who, what=what, detail=detail)
 
 
 def _made() -> str:

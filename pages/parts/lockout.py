@@ -18,6 +18,8 @@ class Lockout(msgspec.Struct, frozen=True, kw_only=True):
 
     failures: int = 0
     until_ns: int = 0
+    refused: int = 0
+    """Guesses that came too early and were not looked at, since the last one that was."""
 
     def wait_s(self, now_ns: int) -> int:
         """Return the seconds left to wait, rounded up; a clock set back cannot prolong them."""
