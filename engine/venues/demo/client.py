@@ -182,6 +182,7 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         timeout=_TIMEOUT,
         trust_env=False,
+        headers={wire.CUSTOMER: "1"},
         connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=60, force_close=False),
     )
 
@@ -195,7 +196,7 @@ def _refused(status: int, refusal: wire.Refusal) -> Exception:
         return VenueClosed(refusal.text, refusal.mode)
     if status == wire.UNKNOWN_STATUS:
         return AuthRefused(refusal.text)
-    if status == wire.BAD_STATUS:
+    if status in {wire.BAD_STATUS, wire.FORBIDDEN_STATUS}:
         return NotSent(refusal.text)
     return OutcomeUnknown(f"status {status}: {refusal.text}")
 

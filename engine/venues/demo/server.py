@@ -1,6 +1,7 @@
 """The demo exchange's program: HTTP and WebSockets on 127.0.0.1 around `DemoHost`.
 
-It does not know who its customers are; an account is opened by whoever names it. Time passes in
+It does not know who its customers are; an account is opened by whoever names it, but never by a web
+page: a browser takes its pages' requests to any port of this machine. Time passes in
 steps of at most `STEP_S`. A listener that does not take its frames is cut off: it comes back and
 is told everything anew, so that nothing is ever missing in between.
 """
@@ -35,6 +36,8 @@ STEP_S = 0.01
 PULSE_NS = 1_000_000_000
 FRAMES_WAITING_MAX = 1_000
 LISTENERS_MAX = 100
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
 _cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
@@ -253,9 +256,19 @@ def _answer(events: list[VenueEvent]) -> web.Response:
     return web.Response(body=wire.pack(events))
 
 
+def _from_a_page(request: web.Request) -> bool:
+    """Say whether a browser may stand behind a request: what browsers add, or cannot add."""
+    if request.url.host not in LOOPBACK or request.headers.keys() & BROWSER_HEADERS:
+        return True
+    return request.path != wire.HEALTH and wire.CUSTOMER not in request.headers
+
+
 @web.middleware
 async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer what was refused without effect, in the venue's own way."""
+    if _from_a_page(request):
+        told = wire.Refusal(text="refused: this exchange serves programs, not a web page")
+        return web.Response(status=wire.FORBIDDEN_STATUS, body=wire.pack(told))
     try:
         return await handler(request)
     except VenueClosed as closed:

@@ -31,6 +31,12 @@ CLOSED_STATUS = 503
 UNKNOWN_STATUS = 401
 """No such account."""
 BAD_STATUS = 400
+FORBIDDEN_STATUS = 403
+"""Not a customer but a web page."""
+
+CUSTOMER = "x-pitboss-customer"
+"""The header every customer sends. A web page cannot send one to another site without asking first,
+and nobody answers that question."""
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 

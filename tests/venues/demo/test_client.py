@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -134,6 +135,35 @@ async def test_closed_exchange_says_its_mode(place: Place, venue: DemoVenue) -> 
     with pytest.raises(VenueClosed) as closed:
         await venue.open_orders()
     assert closed.value.mode == VenueMode.RESTARTING
+
+
+BROWSERS = {
+    "a form of a page": {"origin": "http://evil.example", "sec-fetch-site": "cross-site"},
+    "a page of another port": {"origin": "http://127.0.0.1:8501", "sec-fetch-site": "same-site"},
+    "an old browser, without any of both": {"content-type": "text/plain"},
+    "a page that knows our header": {"origin": "null", wire.CUSTOMER: "1"},
+    "a name that leads here": {"host": "evil.example", wire.CUSTOMER: "1"},
+    "a page fetched by the address": {"sec-fetch-site": "same-origin", wire.CUSTOMER: "1"},
+}
+
+
+@pytest.mark.parametrize("headers", BROWSERS.values(), ids=BROWSERS)
+async def test_no_web_page_can_cancel_all_or_listen(
+    place: Place, venue: DemoVenue, headers: dict[str, str]
+) -> None:
+    await venue.send(venue.prepare(order(place, 1)))
+    account = {"account": ANN}
+    async with aiohttp.ClientSession(headers=headers) as page:
+        whole = wire.pack(CancelScope())
+        async with page.post(place.url + wire.CANCEL_ALL, params=account, data=whole) as answer:
+            assert answer.status == wire.FORBIDDEN_STATUS
+            assert "web page" in wire.unpack_refusal(await answer.read()).text
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await page.ws_connect(place.url + wire.USER, params=account)
+        assert refused.value.status == wire.FORBIDDEN_STATUS
+        async with page.options(place.url + wire.CANCEL_ALL) as asked:
+            assert "access-control-allow-origin" not in asked.headers
+    assert len((await venue.open_orders()).orders) == 1
 
 
 async def test_nobody_there_is_not_sent(venue: DemoVenue) -> None:
