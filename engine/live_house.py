@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     from engine.live_accounts import Accounts
 
 UNKEPT_MAX = 10_000
+"""Most events that wait for a journal that is full; with one more the engine ends."""
+
+REFUSING_NS = 5 * 1_000_000_000
+"""How long a file may refuse before a person hears of it: a lock of a moment is nothing."""
+
 FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed instrument stays in the caches: late settlements arrive within seconds."""
 
@@ -55,6 +60,9 @@ LEARNED_EVERY_NS = 20 * 1_000_000_000
 """How often the bots' learning is kept: a few kilobytes."""
 
 CLOCK = "clock"
+STATE = "state"
+"""Health source: too many rows wait for the state file."""
+
 Stream = Callable[[], Coroutine[Any, Any, None]]
 """Makes what lasts as long as the engine."""
 
@@ -116,7 +124,9 @@ class House(Proofs):
         )
         self._nothing_proven()
         self._taper = taper
-        self._unkept: deque[tuple[Event, int]] = deque(maxlen=UNKEPT_MAX)
+        self._unkept: deque[tuple[Event, int]] = deque()
+        self._refusing: dict[str, tuple[int, bool]] = {}
+        """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = self.kept_seq = recorder.seq
         self._learned_ns = self.started_ns
         self._closed: deque[tuple[int, InstrumentId]] = deque()
@@ -161,8 +171,10 @@ class House(Proofs):
             while self._unkept:
                 self.kept_seq = self.recorder.append(HOUSE, *self._unkept[0])
                 self._unkept.popleft()
-        except StorageError:
-            return  # the journal's own refusal is told by every shell; these wait
+        except StorageError as error:
+            # The journal's own refusal is told by every shell, and halts it; these wait.
+            if len(self._unkept) > UNKEPT_MAX:
+                self.end(error)
 
     @property
     def all_kept(self) -> bool:
@@ -249,15 +261,15 @@ class House(Proofs):
             watch(now_ns)
 
     def second(self, now_ns: int) -> None:
-        """Once a second: the clock's jump, what waits for the journal, what is over."""
+        """Once a second: the clock's jump, what waits for a file, what is over."""
         self._keep_waiting()
         jump_ns = self.clock.jump_ns()
-        for account, shell in self.shells.items():
-            reason = f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else ""
-            if reason or any(CLOCK in why for why in shell.desk.executor.reasons):
-                shell.report(
-                    HealthChanged(account=account, source=CLOCK, healthy=not reason, reason=reason)
-                )
+        self._health(CLOCK, f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else "")
+        halts = self.state.halts
+        if self._health(STATE, halts):
+            text = f"nothing is placed: {halts}"
+            self.alert(RaiseAlert(severity=Severity.CRITICAL, kind=STATE, text=text), now_ns)
+        self._watch_files(now_ns)
         self.forget_closed(now_ns)
         if self.phase == "RECONCILING" and not self.recovering:
             self.phase = "RUNNING"
@@ -266,6 +278,38 @@ class House(Proofs):
         elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:
             self._learned_ns = now_ns
             self._snapshot_bots()
+
+    def _health(self, source: str, reason: str) -> bool:
+        """Report a source that fell ill (True) or got well; one that stays as it was is no news."""
+        fell = False
+        for account, shell in self.shells.items():
+            known = shell.desk.executor.unhealthy.get(source)
+            if (known is None) is bool(reason):
+                fell |= bool(reason)
+                shell.report(
+                    HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
+                )
+        return fell
+
+    def _watch_files(self, now_ns: int) -> None:
+        """Tell of a file that refuses for a while, and of its end, once that can be written."""
+        failures = {
+            "journal": self.recorder.failure,
+            "state": self.state.failure,
+            "projection": self.projector.failure,
+        }
+        for name, failure in failures.items():
+            since_ns, told = self._refusing.get(name, (now_ns, False))
+            long_ns, text, severity = now_ns - since_ns, "", Severity.CRITICAL
+            if failure is not None:
+                if long_ns >= REFUSING_NS and not told:
+                    told, text = True, f"the {name} refuses; what waits is kept: {failure}"
+                self._refusing[name] = since_ns, told
+            elif self._refusing.pop(name, None) is not None and told:
+                severity = Severity.WARNING
+                text = f"the {name} is written again after {long_ns // 10**9} s; none is lost"
+            if text:
+                self.alert(RaiseAlert(severity=severity, kind="storage", text=text), now_ns)
 
     def forget_closed(self, now_ns: int) -> None:
         """Drop markets that are long over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable, Coroutine
 
 from engine.domain.effects import CancelScope
 from engine.errors import BrokenInvariant, StorageError
@@ -112,20 +113,53 @@ async def _crash(house: House) -> None:
 
 
 async def close(house: House, teller: Teller | None = None) -> None:
-    """Close everything in the order of the flow; what refuses is told."""
-    for shell in house.shells.values():
-        await shell.close()
-    for venue in house.venues.values():
-        await venue.close()
+    """Close everything in the order of the flow, each whatever became of those before.
+
+    A disk that refuses is told. Raises the first other error when all is closed.
+    """
+    errors: list[BaseException] = []
+
+    def tried(part: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 the journal must be closed after it
+            _refused(house, part, error, errors)
+
+    for account, shell in house.shells.items():
+        await _closed(house, account, shell.close(), errors)
+    for account, venue in house.venues.items():
+        await _closed(house, account, venue.close(), errors)
     crashed = house.ended.done() and house.ended.result() is not None
     if not crashed:
-        house.snapshot()
+        tried("snapshot", house.snapshot)
         house.phase = "STOPPED"
-        beat = (teller or Teller(house)).beat(house.clock.now_ns())
-        house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))
-    for part in (house.recorder, house.projector, house.state, house.decisions):
-        try:
-            part.close()
-        except StorageError as error:
-            house.log.warning("close", refused=str(error))
-    house.closed()
+        tried("beat", lambda: _last_beat(house, teller or Teller(house)))
+    tried("journal", house.recorder.close)
+    tried("projector", house.projector.close)
+    tried("state", house.state.close)
+    tried("decisions", house.decisions.close)
+    tried("tape", house.closed)
+    if errors and not crashed:  # what ended the engine is the first of all, and is raised already
+        raise errors[0]
+
+
+async def _closed(
+    house: House, account: str, closing: Coroutine[None, None, None], errors: list[BaseException]
+) -> None:
+    try:
+        await closing
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 the same
+        _refused(house, account, error, errors)
+
+
+def _refused(house: House, part: str, error: BaseException, errors: list[BaseException]) -> None:
+    if isinstance(error, StorageError):
+        house.log.warning("close", part=part, refused=str(error))
+        return
+    house.log.error("close", part=part, refused=repr(error), exc_info=error)
+    errors.append(error)
+
+
+def _last_beat(house: House, teller: Teller) -> None:
+    beat = teller.beat(house.clock.now_ns())
+    house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))

@@ -1,7 +1,8 @@
 """The state file's two threads: one writes what the engine tells and hears commands, one projects.
 
-The loop's thread never touches SQLite: it hands jobs over. A job that the file refuses is kept and
-tried again; jobs under a name replace each other, so that a locked file cannot pile up heartbeats.
+The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
+and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
+any other error ends the engine. Jobs under a name replace each other: heartbeats never pile up.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from engine import log
 from engine.clock import Clock
-from engine.errors import PitbossError, StorageError
+from engine.domain.effects import RaiseAlert, Severity
+from engine.errors import BadInput, StorageError
 from engine.journal_writer import JournalWriter
+from storage.alerts import raise_alert
 from storage.commands import LeftCommand, claim
 from storage.database import (
+    OF_THE_VALUE,
     connect_writer,
     data_version,
     file_id,
+    may_pass,
     must_be,
+    primary_code,
     refusals_told,
     transaction,
 )
@@ -37,16 +45,32 @@ BUSY_MS = 250
 RETRY_S = 0.1
 BATCH_MAX = 500
 JOBS_MAX = 20_000
-"""Most jobs that wait; beyond it the oldest that are only told to people are dropped, loudly."""
+"""Most jobs that wait while the desk trades. From there it places nothing until half of them are
+written; at twice as many the engine ends. None is ever dropped."""
 
 PROJECT_EVERY_S = 0.2
 PATIENCE_S = 10.0
 
-FATAL = (PitbossError, sqlite3.Error, ValueError, TypeError, ArithmeticError)
-"""What a thread tells before it ends, a number that SQLite cannot hold as well: after it nobody
-would hear a command, or the pages would show what was."""
+REFUSED = (sqlite3.Error, BadInput, ValueError, TypeError, ArithmeticError)
+"""What a job may raise because of its values, `OF_THE_VALUE` where SQLite raised it."""
 
 Job = Callable[[sqlite3.Connection], object]
+
+
+class _Waiting(NamedTuple):
+    """A job in the queue."""
+
+    job: Job
+    alone: bool = False
+    """It has a transaction of its own."""
+    refused: Callable[[str], object] | None = None
+    """Hears why it can never be done."""
+
+
+def _must_be_of_the_value(error: BaseException) -> None:
+    """Raise what is not about a value: a file that refuses for now, one that is damaged."""
+    if isinstance(error, sqlite3.Error) and primary_code(error) not in OF_THE_VALUE:
+        raise error
 
 
 class StateKeeper:
@@ -65,14 +89,14 @@ class StateKeeper:
         crash: Callable[[BaseException], None],
     ) -> None:
         self.failure: StorageError | None = None
-        self.dropped = 0
+        self._halting = False
         self._path = path
         self._engine_id = engine_id
         self._clock = clock
         self._heard = heard
         self._crash = crash
         self._latest: dict[str, Job] = {}
-        self._jobs: deque[tuple[bool, Job]] = deque()
+        self._jobs: deque[_Waiting] = deque()
         self._version = -1
         self._claimed_ns = 0
         self._wake = threading.Event()
@@ -99,17 +123,32 @@ class StateKeeper:
 
     def write(self, job: Job) -> None:
         """Write, inside a transaction shared with other jobs."""
-        self._queue(alone=False, job=job)
+        self._queue(_Waiting(job))
 
-    def do(self, job: Job) -> None:
-        """Write by a function that has a transaction of its own."""
-        self._queue(alone=True, job=job)
+    def do(self, job: Job, *, refused: Callable[[str], object] | None = None) -> None:
+        """Write by a function that has a transaction of its own.
 
-    def _queue(self, *, alone: bool, job: Job) -> None:
-        if len(self._jobs) >= JOBS_MAX:
-            self._jobs.popleft()
-            self.dropped += 1
-        self._jobs.append((alone, job))
+        `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
+        so.
+        """
+        self._queue(_Waiting(job, alone=True, refused=refused))
+
+    @property
+    def halts(self) -> str:
+        """Why nothing may be placed: too many rows wait. Empty = it may."""
+        if self._halting and len(self._jobs) < JOBS_MAX // 2:
+            self._halting = False
+        return self._crowd() if self._halting else ""
+
+    def _crowd(self) -> str:
+        why = self.failure or "the disk is slower than the engine"
+        return f"{len(self._jobs)} rows wait for {self._path.name}, none is lost: {why}"
+
+    def _queue(self, waiting: _Waiting) -> None:
+        self._jobs.append(waiting)
+        self._halting |= len(self._jobs) >= JOBS_MAX
+        if len(self._jobs) == 2 * JOBS_MAX:
+            self._crash(StorageError(self._crowd()))
         self._wake.set()
 
     def close(self) -> None:
@@ -140,11 +179,13 @@ class StateKeeper:
                         self._hear(connection)
                     self.failure = None
                 except StorageError as error:
+                    if not may_pass(error):
+                        raise
                     if self.failure is None:  # no page can tell of it: they read that file
                         log.get("state").warning("state.refused", reason=str(error))
                     self.failure = error
                     self._closing.wait(RETRY_S)
-        except FATAL as error:
+        except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
             self._crash(error)
         finally:
             if connection is not None:
@@ -152,27 +193,58 @@ class StateKeeper:
 
     def _write(self, connection: sqlite3.Connection) -> None:
         while self._jobs:
-            if self._jobs[0][0]:
-                self._jobs[0][1](connection)
-                self._jobs.popleft()
+            batch = list(takewhile(lambda one: not one.alone, islice(self._jobs, BATCH_MAX)))
+            if batch and self._tried(connection, [one.job for one in batch]):
+                for _ in batch:
+                    self._jobs.popleft()
                 continue
-            batch: list[Job] = []
-            with transaction(connection):
-                for alone, job in list(self._jobs)[:BATCH_MAX]:
-                    if alone:
-                        break
-                    job(connection)
-                    batch.append(job)
-            for _ in batch:
+            for one in batch or [self._jobs[0]]:  # each for itself: one of them cannot be written
+                self._single(connection, one)
                 self._jobs.popleft()
-        if self._latest:
-            taken = dict(self._latest)
+        taken = dict(self._latest)
+        if taken and not self._tried(connection, list(taken.values())):
+            for job in taken.values():
+                self._single(connection, _Waiting(job))
+        for name, job in taken.items():
+            if self._latest.get(name) is job:
+                del self._latest[name]
+
+    def _tried(self, connection: sqlite3.Connection, jobs: list[Job]) -> bool:
+        """Write all of them at once; False = one of them never can be, and none is written."""
+        try:
             with transaction(connection):
-                for job in taken.values():
+                for job in jobs:
                     job(connection)
-            for name, job in taken.items():
-                if self._latest.get(name) is job:
-                    del self._latest[name]
+        except REFUSED as error:
+            _must_be_of_the_value(error)
+            return False
+        return True
+
+    def _single(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
+        """Write one job, or say why it can never be written."""
+        try:
+            if waiting.alone:
+                waiting.job(connection)
+            else:
+                with transaction(connection):
+                    waiting.job(connection)
+        except REFUSED as error:
+            _must_be_of_the_value(error)
+            if waiting.refused is not None:
+                waiting.refused(str(error))
+            else:
+                self._tell(connection, error)
+
+    def _tell(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Say that a row was refused for good, ahead of whatever waits."""
+        text = f"a row can never be written to {self._path.name} and is left out: {error}"
+        log.get("state").error("state.row_refused", reason=text, exc_info=error)
+        alert = RaiseAlert(severity=Severity.CRITICAL, kind="state", text=text)
+        try:
+            with transaction(connection):
+                raise_alert(connection, self._engine_id, alert, None, self._clock.now_ns())
+        except REFUSED as refused:
+            _must_be_of_the_value(refused)  # not even an alert: the log has it
 
     def _hear(self, connection: sqlite3.Connection) -> None:
         if not self._listening.is_set():
@@ -209,9 +281,12 @@ class Projector:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._closing.wait(PROJECT_EVERY_S):
+        try:
+            while not self._closing.wait(PROJECT_EVERY_S):
+                self._once()
             self._once()
-        self._once()
+        except BaseException as error:  # noqa: BLE001 the pages would show what was
+            self._crash(error)
 
     def at(self, seq: int, job: Callable[[], object]) -> bool:
         """Do a job on this thread while the projections stand at exactly the record `seq`.
@@ -239,8 +314,8 @@ class Projector:
             self.failure = None
         except StorageError as error:
             self.failure = error
-        except FATAL as error:
-            self._crash(error)
+            if not may_pass(error):
+                self._crash(error)
 
     def close(self) -> None:
         """Project what is left and end the thread."""

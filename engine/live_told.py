@@ -83,15 +83,17 @@ class Teller:
         bots = tuple(_bot(seat) for seat in house.seats.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
         house.decisions.tell()
+        crowded = bool(state.halts)  # what is told again and again must not wait in thousands
         for shell in house.shells.values():
             if not shell.desk.executor.recovering:
-                if self._count % EQUITY_EVERY == 0:
+                if self._count % EQUITY_EVERY == 0 and not crowded:
                     self._equity(shell, now_ns)
-                self._holdings(shell, now_ns)
+                if not crowded:
+                    self._holdings(shell, now_ns)
                 self._limits(shell, now_ns)
         executors = [shell.desk.executor for shell in house.shells.values()]
         self._truth.second(executors, house.wall_ns())
-        if self._count % PNL_EVERY == PNL_EVERY - 1:
+        if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1
 

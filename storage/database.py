@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.errors import StorageError
+from engine.errors import JournalCorrupt, StorageError
 
 BUSY_MS = 5_000
 """How long a statement waits for another process's lock before it is refused."""
@@ -51,7 +51,19 @@ RETRIABLE = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-"""Refusals that a person or time can lift without a restart."""
+"""Refusals that a person or time can lift without a restart: what was refused is tried again."""
+
+OF_THE_VALUE = frozenset(
+    {
+        0,  # Python's own, before SQLite was asked: no type of SQLite
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_RANGE,
+        sqlite3.SQLITE_TOOBIG,
+    }
+)
+"""Refusals of what was to be written, not of the file: tried again it is refused again."""
 
 
 def sentence(path: Path | str, error: sqlite3.Error) -> str:
@@ -64,6 +76,14 @@ def primary_code(error: sqlite3.Error) -> int:
     """Return the primary result code: the low byte of SQLite's extended code, 0 where none."""
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else 0
+
+
+def may_pass(error: StorageError) -> bool:
+    """Say whether what was refused is worth another try: nobody has to restart or restore first."""
+    cause = error.__cause__
+    if isinstance(error, JournalCorrupt):
+        return False
+    return not isinstance(cause, sqlite3.Error) or primary_code(cause) in RETRIABLE
 
 
 @contextmanager

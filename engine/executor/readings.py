@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import BotId, InstrumentId
@@ -87,6 +88,11 @@ class Readings:
     def reasons(self) -> tuple[str, ...]:
         """Every reason of the account not to place, in words."""
         return self._sight.reasons
+
+    @property
+    def unhealthy(self) -> Mapping[str, str]:
+        """What `HealthChanged` said is not well: source → why."""
+        return self._sight.unhealthy
 
     @property
     def latched(self) -> bool:

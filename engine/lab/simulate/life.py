@@ -163,7 +163,7 @@ class Life:
 
     def executor_unwell(self, source: str) -> bool:
         """Say whether the engine holds a source for unwell."""
-        return any(why.startswith(f"{source}:") for why in self.executor.reasons)
+        return source in self.executor.unhealthy
 
     def user_feed(self, mode: VenueMode, world_ns: int) -> None:
         """Connect the user stream: it tells the venue's mode, then everything is asked anew."""
