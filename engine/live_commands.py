@@ -1,13 +1,15 @@
 """Commands on a live desk: claimed → journaled → handled → answered. A dict says who takes what.
 
 A handler gives its answer through `reply`, at once or when it has become true. What cannot be done
-is refused with the reason; nothing is answered before it is so.
+is refused with the reason. Nothing is answered before it is so, and before the journal holds all it
+speaks of; where the disk refuses that, the answer says so.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from engine.bots.states import BotHappened, may
@@ -46,6 +48,7 @@ from engine.live_start import HOUSE
 from engine.live_vault_open import Opening
 from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer
+from storage.database import transaction
 from storage.latch import Latch, prepare_spare
 
 Reply = Callable[[CommandState, str], None]
@@ -77,27 +80,45 @@ class Commands:
         house.log.info("command", id=left.id, kind=type(left.command).__name__, who=left.who)
 
         def reply(state: CommandState, text: str) -> None:
-            at_ns = house.wall_ns()
-            house.state.do(
-                lambda c: answer(c, house.engine_id, left.id, state=state, text=text, now_ns=at_ns)
-            )
+            self._answer(left.id, state, text)
 
-        handler = COMMAND_HANDLERS.get(type(left.command))
+        kind = type(left.command)
+        handler = COMMAND_HANDLERS.get(kind)
         if handler is None:
-            reply(REFUSED, f"this engine does not know {type(left.command).__name__} yet")
+            reply(REFUSED, f"this engine does not know {kind.__name__} yet")
             return
         try:
+            if kind in CHECKS:
+                CHECKS[kind](self, left.command)
+            self._journal(left.command, now_ns)
             handler(self, left.command, left.who, reply)
         except (BadInput, ConfigError) as error:
             reply(REFUSED, str(error))
-            return
         except (StorageError, OSError) as error:
             reply(FAILED, str(error))
-            return
+
+    def _journal(self, command: Command, now_ns: int) -> None:
+        """Keep a command before it is done. Raises StorageError, but for one that makes safe."""
+        house = self._house
         try:
-            house.recorder.append(HOUSE, left.command, now_ns)
+            house.recorder.append(HOUSE, command, now_ns)
         except StorageError as error:
-            house.log.warning("command.unkept", id=left.id, error=str(error))
+            if type(command) not in SAFE:
+                raise StorageError(f"nothing was done: {error}") from error
+            house.keep(command, now_ns)
+
+    def _answer(self, name: str, state: CommandState, text: str) -> None:
+        """Write an answer when the journal is on the disk up to here, or with why it is not."""
+        house, at_ns = self._house, self._house.wall_ns()
+
+        def write(kept: Future[int]) -> None:
+            error = kept.exception()
+            told = text if error is None else f"{text} (not in the journal yet: {error})"
+            house.state.do(
+                lambda c: answer(c, house.engine_id, name, state=state, text=told, now_ns=at_ns)
+            )
+
+        house.recorder.commit().add_done_callback(write)
 
     # -- bots --------------------------------------------------------------------------------------
 
@@ -110,19 +131,28 @@ class Commands:
             raise BadInput(f"bot {name} is {seat.bot.state}: it cannot take {happened}")
         return seat
 
+    def may_start(self, command: StartBot | ResumeBot) -> None:
+        """Raise BadInput where a bot cannot start, or go on."""
+        resumes = isinstance(command, ResumeBot)
+        asked = BotHappened.RESUME_ASKED if resumes else BotHappened.START_ASKED
+        self._must_not_be_latched(self._seat(command.bot, asked))
+
+    def may_stop(self, command: PauseBot | StopBot) -> None:
+        """Raise BadInput where a bot can be neither paused nor stopped."""
+        pauses = isinstance(command, PauseBot)
+        self._seat(command.bot, BotHappened.PAUSE_ASKED if pauses else BotHappened.STOP_ASKED)
+
     def start(self, command: StartBot, who: str, reply: Reply) -> None:
         """Start a bot."""
         del who
-        seat = self._seat(command.bot, BotHappened.START_ASKED)
-        self._must_not_be_latched(seat)
+        seat = self._house.seats[command.bot]
         seat.start(self._house.clock.now_ns())
         reply(DONE, f"bot {command.bot} starts as soon as its account is ready")
 
     def resume(self, command: ResumeBot, who: str, reply: Reply) -> None:
         """Go on with a paused bot."""
         del who
-        seat = self._seat(command.bot, BotHappened.RESUME_ASKED)
-        self._must_not_be_latched(seat)
+        seat = self._house.seats[command.bot]
         seat.start(self._house.clock.now_ns())
         reply(DONE, f"bot {command.bot} goes on")
 
@@ -138,14 +168,14 @@ class Commands:
     def pause(self, command: PauseBot, who: str, reply: Reply) -> None:
         """Pause a bot; answered when none of its orders is open any more."""
         del who
-        seat = self._seat(command.bot, BotHappened.PAUSE_ASKED)
+        seat = self._house.seats[command.bot]
         seat.waiting.append(_later(reply))
         seat.pause(self._house.clock.now_ns())
 
     def stop(self, command: StopBot, who: str, reply: Reply) -> None:
         """Stop a bot; answered when that is proven."""
         del who
-        seat = self._seat(command.bot, BotHappened.STOP_ASKED)
+        seat = self._house.seats[command.bot]
         seat.waiting.append(_later(reply))
         seat.stop(command.inventory, self._house.clock.now_ns())
 
@@ -232,13 +262,14 @@ class Commands:
         house = self._house
         now_ns = house.clock.now_ns()
 
-        def seen(connection: Any) -> None:
-            found = see_alert(connection, house.engine_id, command.alert, who, now_ns)
-            house.ended.get_loop().call_soon_threadsafe(
-                lambda: reply(DONE if found else REFUSED, "seen" if found else "no such alert")
-            )
+        soon = house.ended.get_loop().call_soon_threadsafe
 
-        house.state.write(seen)
+        def seen(connection: Any) -> None:
+            with transaction(connection):
+                found = see_alert(connection, house.engine_id, command.alert, who, now_ns)
+            soon(reply, DONE if found else REFUSED, "seen" if found else "no such alert")
+
+        house.state.do(seen, refused=lambda why: soon(reply, REFUSED, why))
 
 
 def _later(reply: Reply) -> Callable[[bool, str], None]:
@@ -248,6 +279,17 @@ def _later(reply: Reply) -> Callable[[bool, str], None]:
 def _or_refused(reply: Reply) -> Callable[[bool, str], None]:
     return lambda done, text: reply(DONE if done else REFUSED, text)
 
+
+SAFE: frozenset[type[Command]] = frozenset({Kill, PauseBot, StopBot, CancelOrderByHand})
+"""What only cancels never waits for a disk: it is done, and journaled as soon as that can be."""
+
+CHECKS: dict[type[Command], Callable[[Commands, Any], None]] = {
+    StartBot: Commands.may_start,
+    ResumeBot: Commands.may_start,
+    PauseBot: Commands.may_stop,
+    StopBot: Commands.may_stop,
+}
+"""Asked before the journal: a start takes every one of these that stands there for done."""
 
 COMMAND_HANDLERS: dict[type[Command], Callable[[Commands, Any, str, Reply], None]] = {
     StartBot: Commands.start,

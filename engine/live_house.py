@@ -14,6 +14,7 @@ from engine.bots.states import BotHappened, may
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
+from engine.domain.commands import Command
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import (
     Event,
@@ -124,7 +125,7 @@ class House(Proofs):
         )
         self._nothing_proven()
         self._taper = taper
-        self._unkept: deque[tuple[Event, int]] = deque()
+        self._unkept: deque[tuple[Event | Command, int]] = deque()
         self._refusing: dict[str, tuple[int, bool]] = {}
         """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = self.kept_seq = recorder.seq
@@ -148,7 +149,7 @@ class House(Proofs):
         """Put on the tape what a desk was given."""
         self.tape(KIND, pack_input(given), at_ns)
 
-    def keep(self, event: Event, at_ns: int) -> None:
+    def keep(self, event: Event | Command, at_ns: int) -> None:
         """Journal what concerns every account, and tell the catalog."""
         self._unkept.append((event, at_ns))
         self._keep_waiting()

@@ -88,11 +88,14 @@ class Jobs:
         def run(connection: Any) -> None:
             try:
                 text, state = do(connection), DONE
-            except (BadInput, OSError) as error:
+            except OSError as error:
                 text, state = str(error), REFUSED
             self._loop.call_soon_threadsafe(reply, state, text)
 
-        self._house.state.do(run)
+        def refused(why: str) -> None:
+            self._loop.call_soon_threadsafe(reply, REFUSED, why)
+
+        self._house.state.do(run, refused=refused)
 
     # -- as time passes ----------------------------------------------------------------------------
 

@@ -54,14 +54,12 @@ class Settings:
             try:
                 version = read(connection, house.engine_id, command.version)
                 house.accounts.register(connection, version.document)
-            except (BadInput, ConfigError) as error:
-                text = str(error)
-                loop.call_soon_threadsafe(lambda: told(False, text))
-                return
+            except ConfigError as error:
+                raise BadInput(str(error)) from error
             done = f"version {command.version} is in force"
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
-        house.state.do(fetch)
+        house.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
     def _apply(self, version: SettingsVersion, told: Told, done: str) -> None:
         house, document = self._house, version.document
@@ -97,9 +95,22 @@ class Settings:
             house.seats[name] = made
             made.shell.desk.admit(made.bot, now_ns)
         house.settings = version
-        at_ns = house.wall_ns()
-        house.state.do(lambda c: applied(c, house.engine_id, version.version, at_ns))
-        told(True, "; ".join((done, *closed)))
+        self._note(version, told, "; ".join((done, *closed)))
+
+    def _note(self, version: SettingsVersion, told: Told, done: str) -> None:
+        """Note what the desk works by now: it is answered when the next start would know it."""
+        house, at_ns = self._house, self._house.wall_ns()
+        soon = house.ended.get_loop().call_soon_threadsafe
+
+        def note(connection: Any) -> None:
+            applied(connection, house.engine_id, version.version, at_ns)
+            soon(told, True, done)
+
+        def refused(why: str) -> None:
+            text = f"{done}, but only until the next start: that it is could not be noted: {why}"
+            soon(told, False, text)
+
+        house.state.do(note, refused=refused)
 
     def _open_accounts(self, document: SettingsDocument, now_ns: int) -> list[str]:
         """Open what is new; return why the rest stays closed."""
@@ -204,19 +215,14 @@ class Settings:
         held = len(seat.shell.desk.executor.ledger.held)
 
         def change(connection: Any) -> None:
-            try:
-                twin, version = _twin_saved(connection, house.engine_id, leaving, here, now_ns)
-            except BadInput as error:
-                text = str(error)
-                loop.call_soon_threadsafe(lambda: told(False, text))
-                return
+            twin, version = _twin_saved(connection, house.engine_id, leaving, here, now_ns)
             done = (
                 f"bot {seat.settings.name} trades at {twin} ({leaving.mode}) from its next start; "
                 f"what {seat.settings.account} holds in {held} instruments stays there"
             )
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
-        house.state.do(change)
+        house.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
 
 def _twin_saved(

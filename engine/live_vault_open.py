@@ -121,12 +121,10 @@ class Opening:
             try:
                 house.accounts.register(connection, document)
             except ConfigError as error:
-                text = str(error)
-                loop.call_soon_threadsafe(lambda: told(False, text))
-                return
+                raise BadInput(str(error)) from error
             loop.call_soon_threadsafe(self._go_on, sorted(found), told)
 
-        house.state.do(learn)
+        house.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
     def _go_on(self, names: list[str], told: Told) -> None:
         self._opener().go_on()

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from functools import partial
@@ -201,6 +202,8 @@ def open_house(
     house.wall_ns = wall.now_ns
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: house.end(_error(context)))
+    # A thread that dies of anything ends the engine: nobody else would do its work.
+    threading.excepthook = lambda died: house.crash(died.exc_value or SystemExit())
     commands = Commands(house)
     house.state = StateKeeper(
         config.state_path,

@@ -197,8 +197,8 @@ def answer(
 ) -> None:
     """Answer a claimed command. The same answer again is harmless.
 
-    Raises BrokenInvariant for a command that was not claimed, was answered otherwise, or where
-    `state` is no end.
+    Raises BadInput for a command that is not claimed any more, or was answered otherwise: somebody
+    changed its row; BrokenInvariant where `state` is no end.
     """
     if state not in ENDS:
         raise BrokenInvariant(f"command {command_id} cannot be answered with {state}")
@@ -213,4 +213,4 @@ def answer(
         left = find(connection, engine_id, command_id)
     if left is None or left.state is not state or left.answer != text:
         stands = "unknown" if left is None else f"already {left.state}"
-        raise BrokenInvariant(f"command {command_id} is {stands}, it cannot become {state}")
+        raise BadInput(f"command {command_id} is {stands}, it cannot become {state}: {text}")

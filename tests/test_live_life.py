@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +14,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine import log
+from engine.clock import WallClock
+from engine.config import load
 from engine.errors import StorageError
 from engine.live_house import House
 from engine.live_life import close
+from engine.main import open_house
+from storage.database import connect_writer
+from storage.schema import migrate
+from storage.settings import in_force
+from storage.users import ENGINE_ID
 
 ORDER = ["shell", "venue", "snapshot", "journal", "projector", "state", "decisions", "tape"]
 
@@ -93,3 +104,31 @@ def test_a_close_that_fails_after_a_crash_does_not_hide_what_ended_the_engine() 
     parts = Parts({"venue": KeyError("venue")})
     parts.close(crash=ValueError("why"))
     assert parts.closed == [one for one in ORDER if one != "snapshot"]
+
+
+def test_a_thread_that_dies_of_anything_ends_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = signal.getsignal(signal.SIGUSR1)
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    migrate(config.state_path)
+    error = KeyError("x")
+
+    def die() -> None:
+        raise error
+
+    async def run() -> BaseException | None:
+        with closing(connect_writer(config.state_path)) as connection:
+            settings = in_force(connection, ENGINE_ID)
+        house = open_house(config, WallClock(), settings)
+        try:
+            threading.Thread(target=die, name="journal").start()
+            return await asyncio.wait_for(house.ended, 20)
+        finally:
+            await close(house)
+
+    try:
+        assert asyncio.run(run()) is error
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine import live_settings
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import (
     AccountSettings,
@@ -51,13 +52,16 @@ class Accounts:
 
 class House:
     def __init__(self, document: SettingsDocument) -> None:
+        self.engine_id = "one"
         self.settings = version(document)
         self.shells: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(desk=Desk())}
         self.seats: dict[str, Any] = {}
         self.watchers: list[Any] = []
         self.accounts = Accounts(self.shells)
         self.clock = SimpleNamespace(now_ns=lambda: 1)
-        self.state = SimpleNamespace(do=lambda _job: None)
+        self.state = SimpleNamespace(do=lambda job, **_: job(None))
+        loop = SimpleNamespace(call_soon_threadsafe=lambda do, *given: do(*given))
+        self.ended = SimpleNamespace(get_loop=lambda: loop)
 
     def wall_ns(self) -> int:
         return 1
@@ -86,6 +90,16 @@ def without_demo() -> SettingsDocument:
 @pytest.fixture
 def house() -> House:
     return House(document())
+
+
+@pytest.fixture(autouse=True)
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The versions that were noted as in force."""
+    versions: list[int] = []
+    monkeypatch.setattr(
+        live_settings, "applied", lambda _c, _engine, version, _at_ns: versions.append(version)
+    )
+    return versions
 
 
 def put(house: House, wanted: SettingsDocument) -> tuple[bool, str]:
@@ -130,3 +144,18 @@ def test_an_account_is_not_removed_while_anything_of_it_stands(house: House) -> 
     assert (done, "still" in text) == (False, True)
     executor.ledger.held = {}
     assert put(house, without_demo())[0] is True
+
+
+def test_a_version_is_answered_when_it_is_noted_as_in_force(
+    house: House, noted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert put(house, document(limits=TIGHT))[0]
+    assert noted == [1]
+
+    def refuses(_job: object, refused: Any) -> None:
+        refused("it cannot be held")
+
+    monkeypatch.setattr(house.state, "do", refuses)
+    done, text = put(house, document())
+    assert not done
+    assert "but only until the next start" in text

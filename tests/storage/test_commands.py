@@ -111,14 +111,14 @@ def test_leaving_the_same_twice_is_one_command(connection: Connection) -> None:
 
 def test_answering_twice_the_same_is_harmless_otherwise_not(connection: Connection) -> None:
     leave(connection, 1)
-    with pytest.raises(BrokenInvariant, match="c1 is already pending"):
+    with pytest.raises(BadInput, match="c1 is already pending"):
         answer(connection, 1, CommandState.DONE)
     commands.claim(connection, "e1", 200)
     answer(connection, 1, CommandState.FAILED, "no such bot")
     answer(connection, 1, CommandState.FAILED, "no such bot")
-    with pytest.raises(BrokenInvariant, match="already failed, it cannot become done"):
+    with pytest.raises(BadInput, match="already failed, it cannot become done"):
         answer(connection, 1, CommandState.DONE)
-    with pytest.raises(BrokenInvariant, match="c9 is unknown"):
+    with pytest.raises(BadInput, match="c9 is unknown"):
         answer(connection, 9, CommandState.DONE)
     with pytest.raises(BrokenInvariant, match="cannot be answered with pending"):
         answer(connection, 1, CommandState.PENDING)
