@@ -58,6 +58,7 @@ ORACLE = "chainlink:btc/usd"
 BOT = BotId("study")
 RESAMPLES = 4_000
 SEED = 20_260_608
+SLUGS_SHOWN = 5
 FOREVER_S = 1e15
 """A half-life so long that the plain formula forgets nothing within a recording."""
 
@@ -70,6 +71,8 @@ class StudyResult(msgspec.Struct, frozen=True):
     markets: int
     left_out: dict[str, int]
     """Moments without a forecast, by the gate that failed."""
+    undecided: tuple[str, ...]
+    """Markets that paid half for each side: there is nothing a forecast could have got right."""
     resamples: int
     seed: int
     horizons: tuple[HorizonScore, ...]
@@ -84,12 +87,14 @@ def study(path: Path, *, resamples: int = RESAMPLES, seed: int = SEED) -> StudyR
     days = recorded_days(path)
     moments: list[Moment] = []
     left_out: Counter[str] = Counter()
+    undecided: list[str] = []
     tick_count = market_count = 0
     for day in days:
         ticks = read_ticks(path / f"{PRICES}{day}.csv.gz")
         markets = read_markets(path / f"{MARKETS}{day}.jsonl.gz")
         tick_count += len(ticks)
         market_count += len(markets)
+        undecided += [market.slug for market in markets if market.up is None]
         # Days are not adjacent: each starts with a strategy that knows nothing.
         moments += forecasts(ticks, markets, left_out)
     return StudyResult(
@@ -97,6 +102,7 @@ def study(path: Path, *, resamples: int = RESAMPLES, seed: int = SEED) -> StudyR
         ticks=tick_count,
         markets=market_count,
         left_out=dict(sorted(left_out.items())),
+        undecided=tuple(undecided),
         resamples=resamples,
         seed=seed,
         horizons=tuple(
@@ -127,6 +133,7 @@ def forecasts(
     agenda = [
         (market.closes_ns - horizon_s * SECOND_NS, horizon_s, market)
         for market in markets
+        if market.up is not None
         for horizon_s in HORIZONS_S
     ]
     agenda.sort(key=lambda entry: (entry[0], entry[2].slug))
@@ -140,7 +147,7 @@ def forecasts(
         if isinstance(found, str):
             left_out[found] += 1
         else:
-            moments.append(Moment(market.slug, horizon_s, *found, market.up))
+            moments.append(Moment(market.slug, horizon_s, *found, up=bool(market.up)))
     return moments
 
 
@@ -253,6 +260,7 @@ def describe(result: StudyResult) -> str:
         f"Brier scores, lower is better; {', '.join(result.days)}; {result.markets} markets, "
         f"{result.ticks} ticks",
         f"moments without a forecast: {left_out}",
+        *_undecided(result.undecided),
         f"bootstrap 95 % over markets, {result.resamples} draws, seed {result.seed}",
         "",
         "before  markets  ours                    half    spot                    "
@@ -265,6 +273,14 @@ def describe(result: StudyResult) -> str:
         for row in result.horizons
     ]
     return "\n".join(lines)
+
+
+def _undecided(slugs: tuple[str, ...]) -> list[str]:
+    if not slugs:
+        return []
+    more = f" and {len(slugs) - SLUGS_SHOWN} more" if len(slugs) > SLUGS_SHOWN else ""
+    shown = ", ".join(slugs[:SLUGS_SHOWN])
+    return [f"left out, they paid half for each side: {len(slugs)} ({shown}{more})"]
 
 
 def _text(estimate: Estimate, *, sign: str = "") -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -126,16 +127,82 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     prices.write_bytes(gzip.compress(b"feed_ts_ms,full_accuracy_value,recv_ms\n1,x,2\n"))
     with pytest.raises(BadInput, match="line 2"):
         read_ticks(prices)
-    prices.write_bytes(gzip.compress(b"feed_ts_ms,full_accuracy_value,recv_ms\n1,2,3\n")[:-4])
-    with pytest.raises(BadInput, match="cannot be read"):
+    prices.write_bytes(gzip.compress(b"feed_ts_ms,full_accuracy_value,recv_ms\n")[:-4])
+    with pytest.raises(BadInput, match="line 2: the file is truncated"):
         read_ticks(prices)
-    markets.write_bytes(
-        gzip.compress(
-            b'{"slug":"a","strike_value":null,"start_sec":1,"end_sec":2,"outcome_prices":["0.5","0.5"]}'
-        )
-    )
-    with pytest.raises(BadInput, match="line 1"):
+    markets.unlink()
+    with pytest.raises(BadInput, match="cannot be read"):
         read_markets(markets)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("1,x,2", "full_accuracy_value 'x' is not a whole number"),
+        ("1,0,2", "full_accuracy_value 0 must be between"),
+        ("1,-60000000000000000000000,2", "full_accuracy_value -6.* must be between"),
+        ("1,5,2", "full_accuracy_value 5 must be between"),
+        (f"1,{'9' * 400},2", "full_accuracy_value 999.* must be between"),
+        (f"{'9' * 30},60000000000000000000000,2", "feed_ts_ms 999.* must be between"),
+        ("1,60000000000000000000000", "column recv_ms is missing"),
+        ("1,\xff,2", "not UTF-8 text"),
+    ],
+)
+def test_tick_that_cannot_be_is_a_sentence_with_file_and_line(
+    tmp_path: Path, row: str, said: str
+) -> None:
+    path = tmp_path / "BTCUSD-prices-2026-01-01.csv.gz"
+    good = "1,60000000000000000000000,2"
+    rows = f"feed_ts_ms,full_accuracy_value,recv_ms\n{good}\n{row}\n"
+    path.write_bytes(gzip.compress(rows.encode("latin-1")))
+    with pytest.raises(BadInput, match=rf"2026-01-01.csv.gz, line 3: {said}") as refused:
+        read_ticks(path)
+    assert "Error(" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"outcome_prices": ["0.3", "0.7"]}, "outcome_prices 0.3 and 0.7 are no outcome"),
+        ({"outcome_prices": ["1"]}, "outcome_prices"),
+        ({"start_sec": "600"}, "start_sec"),
+        ({"end_sec": 1}, "its window from 300 to 1 is none"),
+        ({"end_sec": 10**30}, "end_sec|window"),
+        ({"strike_value": "0"}, "strike_value 0 must be a price above 0"),
+        ({"strike_value": "-5"}, "strike_value -5 must be a price above 0"),
+        ({"strike_value": "many"}, "strike_value"),
+        ({"slug": None}, "slug"),
+    ],
+)
+def test_market_that_cannot_be_is_a_sentence_with_file_and_line(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "BTC-5m-markets-2026-01-01.jsonl.gz"
+    good = {
+        "slug": "a", "strike_value": None, "start_sec": 300, "end_sec": 600,
+        "outcome_prices": ["1", "0"],
+    }  # fmt: skip
+    lines = f"{json.dumps(good)}\n{json.dumps(good | change)}\n"
+    path.write_bytes(gzip.compress(lines.encode()))
+    with pytest.raises(BadInput, match=r"jsonl\.gz, line 2: not a market") as refused:
+        read_markets(path)
+    assert re.search(said, str(refused.value))
+    assert "Error(" not in str(refused.value)
+
+
+def test_market_that_paid_half_for_each_side_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, [60_000.0 + second % 7 for second in range(1201)])
+    path = tmp_path / "BTC-5m-markets-2026-01-01.jsonl.gz"
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    half = json.loads(lines[1]) | {"slug": "btc-half", "outcome_prices": ["0.5", "0.5"]}
+    path.write_bytes(gzip.compress(b"\n".join([*lines, json.dumps(half).encode()])))
+    whole = study(tmp_path, resamples=10)
+    assert whole.undecided == ("btc-half",)
+    assert {row.horizon_s: row.markets for row in whole.horizons}[240] == 2
+    assert main([str(tmp_path), "--resamples", "10"]) == 0
+    assert "they paid half for each side: 1 (btc-half)" in capsys.readouterr().out
 
 
 def test_arguments_out_of_range_are_refused(tmp_path: Path) -> None:

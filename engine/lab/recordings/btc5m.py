@@ -287,7 +287,7 @@ def _trade(market: Market, token: Token, book: Sides) -> TradePrinted:
 def read_tokens(path: Path) -> TokenTable:
     """Read `markets.csv`. Raises BadInput where a column is missing."""
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             return {
                 row["market_condition_id"]: (row["token0"], row["token1"])
                 for row in csv.DictReader(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,21 @@ SALVAGE_BYTES = 64
 """Step in which a damaged chunk is read up to its damage."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+"""What some editors write before a text; it says nothing."""
+
+FOREIGN = (
+    (0, b"PK\x03\x04", "is a zip archive; unpack it first"),
+    (257, b"ustar", "is a tar archive; unpack it first"),
+    (0, b"SQLite format 3\0", "is an SQLite database, not lines of JSON; export its frames first"),
+    (0, b"PAR1", "is a Parquet file, not lines of JSON; export its frames first"),
+    (0, b"\x28\xb5\x2f\xfd", "is packed with zstd; unpack it first"),
+    (0, b"BZh", "is packed with bzip2; unpack it first"),
+    (0, b"\xfd7zXZ\0", "is packed with xz; unpack it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "is a 7z archive; unpack it first"),
+    (0, b"TAPE1\n", "is one segment of a recording of our own; name the folder it lies in"),
+)
+"""Where which bytes stand in files that are no lines of text, and what is said of them."""
 
 
 class Unpacker(Protocol):
@@ -93,19 +108,36 @@ class _Gzip:
         return b"".join(plain)
 
 
-def read_lines(path: Path, stats: RecordingStats) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number from 1, line without its end). Blank lines are left out.
+def is_json(line: bytes) -> bool:
+    """Return whether the unterminated last line is a complete JSON text."""
+    try:
+        msgspec.json.decode(line)
+    except UNREADABLE:
+        return False
+    return True
 
-    Adds to `stats.bytes_read`. Raises BadInput with the line where the file ends torn or is
-    damaged; whole lines before that have been yielded.
+
+def read_lines(
+    path: Path, stats: RecordingStats, whole: Callable[[bytes], bool] = is_json
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number from 1, line without its end). Blank lines and a BOM are left out.
+
+    `whole` judges a last line that has no end. Adds to `stats.bytes_read`. Raises BadInput where
+    the file is none of lines, and with the line where it ends torn or is damaged; whole lines
+    before that have been yielded.
     """
     number = 0
     held = b""
+    begun = False
     with path.open("rb") as file:
         unpacker: Unpacker = _Gzip() if file.peek(2)[:2] == GZIP_MAGIC else _Plain()
         while not unpacker.damage and (chunk := file.read(CHUNK_BYTES)):
             stats.bytes_read += len(chunk)
-            lines = (held + unpacker.unpack(chunk)).split(b"\n")
+            plain = unpacker.unpack(chunk)
+            if plain and not begun:
+                begun = True
+                plain = _beginning(path, plain)
+            lines = (held + plain).split(b"\n")
             held = lines.pop()
             if len(held) > LINE_BYTES_MAX:
                 raise BadInput(f"{path.name}, line {number + 1}: longer than any frame")
@@ -116,16 +148,15 @@ def read_lines(path: Path, stats: RecordingStats) -> Iterator[tuple[int, bytes]]
     where = f"{path.name}, line {number + 1}"
     if unpacker.damage:
         raise BadInput(f"{where}: the compressed data is damaged ({unpacker.damage})")
-    if unpacker.torn or (held and not _whole(held)):
+    if unpacker.torn or (held and not whole(held)):
         raise BadInput(f"{where}: the file is truncated")
     if held:
         yield number + 1, held
 
 
-def _whole(line: bytes) -> bool:
-    """Return whether the unterminated last line is a complete JSON text."""
-    try:
-        msgspec.json.decode(line)
-    except UNREADABLE:
-        return False
-    return True
+def _beginning(path: Path, plain: bytes) -> bytes:
+    """Return the first bytes without a BOM. Raises BadInput for a file that is none of lines."""
+    for at, magic, said in FOREIGN:
+        if plain.startswith(magic, at):
+            raise BadInput(f"{path.name} {said}")
+    return plain.removeprefix(BOM)

@@ -1,7 +1,14 @@
+import bz2
 import gzip
+import io
+import lzma
+import sqlite3
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from engine.errors import BadInput
 from engine.lab.recordings.door import RecordingStats
@@ -89,3 +96,43 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     lines = read_lines(path, stats)
     next(lines)
     assert stats.bytes_read == CHUNK_BYTES
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_mark_at_the_beginning_costs_no_line(tmp_path, pack):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(pack(b'\xef\xbb\xbf{"n":1}\n{"n":2}\n'))
+    assert read(path)[0] == [(1, b'{"n":1}'), (2, b'{"n":2}')]
+
+
+def foreign_files():
+    line = b'{"n":1}\n'
+    packed, taped = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("day.jsonl", line)
+    with tarfile.open(fileobj=taped, mode="w") as archive:
+        member = tarfile.TarInfo("day.jsonl")
+        member.size = len(line)
+        archive.addfile(member, io.BytesIO(line))
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE frames (line)")
+    stored = database.serialize()
+    database.close()
+    return {
+        "is a zip archive; unpack it first": packed.getvalue(),
+        "is a tar archive; unpack it first": taped.getvalue(),
+        "is an SQLite database": stored,
+        "is packed with zstd; unpack it first": zstandard.compress(line),
+        "is packed with bzip2; unpack it first": bz2.compress(line),
+        "is packed with xz; unpack it first": lzma.compress(line),
+    }
+
+
+@pytest.mark.parametrize(("said", "content"), foreign_files().items(), ids=lambda v: str(v)[:20])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_file_that_is_none_of_lines_is_named_as_what_it_is(tmp_path, said, content, pack):
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(pack(content))
+    told, text = collect(path)
+    assert told == []
+    assert text.startswith(f"day.jsonl {said}")
