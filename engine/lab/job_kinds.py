@@ -40,20 +40,18 @@ def replay(job: ReplayJob, context: Context) -> Mapping[str, Any]:
             known = run_of_job(connection, number)
         if known is not None:
             return {"run": known, "note": "an earlier attempt had stored it already"}
-    prepared = prepare(_options(job, context), config)
-    stats = prepared.recording.stats
+    with prepare(_options(job, context), config) as prepared:
+        stats = prepared.recording.stats
 
-    def progress(events: int, elapsed_s: float) -> None:
-        note = f"{events:,} events, {events / elapsed_s:,.0f}/s" if elapsed_s else ""
-        context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
+        def progress(events: int, elapsed_s: float) -> None:
+            note = f"{events:,} events, {events / elapsed_s:,.0f}/s" if elapsed_s else ""
+            context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
 
-    try:
         result = prepared.run(progress)
         summary = summarise(result, prepared.recording)
         run = prepared.store(result, summary)
-    except BaseException:
-        shutil.rmtree(prepared.folder, ignore_errors=True)
-        raise
+    if result.torn:
+        raise BadInput(f"{result.torn}; what was played before it is run {run}")
     told = ("fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
     return {"run": run, **{name: summary[name] for name in told}}
 

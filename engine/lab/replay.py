@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.bots.bot import Bot
 from engine.bots.desk import Desk
@@ -23,7 +23,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import InstrumentId
-from engine.errors import BrokenInvariant
+from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.executor.holdings import mid_value_micro
 from engine.gateway.core import GatewayCore
@@ -50,6 +50,7 @@ EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
 
 
+T = TypeVar("T")
 _LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 
 
@@ -91,7 +92,8 @@ class Replay:
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
         """Play the recording to its end. `progress(events, elapsed_s)` is called now and then.
 
-        Raises BadInput where the recording ends torn; everything up to there has been played.
+        A recording that ends torn is played to where it ends, which `torn` says. Raises BadInput
+        where it tells nothing before that.
         """
         started = time.perf_counter()
         result = self.result
@@ -105,6 +107,8 @@ class Replay:
         finally:
             result.elapsed_s = time.perf_counter() - started
             result.events = self._count
+        if result.torn and not self._count:
+            raise BadInput(result.torn)
         self._finish(self._last_ns)
         return result
 
@@ -113,9 +117,16 @@ class Replay:
         if loop is not None and isinstance(recording, ColumnarRecording):
             self._play_columns(recording, loop, tell)
         else:
-            self._play_events(recording.events(), tell)
+            self._play_events(self._readable(recording.events()), tell)
         if self._count:
             self._driver.run_until(self._last_ns + 60 * 1_000_000_000)
+
+    def _readable(self, told: Iterator[T]) -> Iterator[T]:
+        """Yield what the recording tells, to its end or to where it cannot be read on."""
+        try:
+            yield from told
+        except BadInput as error:
+            self.result.torn = str(error)
 
     def _play_events(self, events: Iterator[tuple[int, Event]], tell: Callable[[], None]) -> None:
         feed = self._driver.feed
@@ -149,7 +160,7 @@ class Replay:
             return min(equity_ns, due_ns)
 
         try:
-            for stretch in recording.stretches():
+            for stretch in self._readable(recording.stretches()):
                 for skipped, now_ns, event, heard in loop.steps(stretch, stop_ns):
                     count += skipped
                     if event is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ NAME = "replay"
 HELP = "play a recording through the same executor, risk and planner that trade"
 PROGRESS_EVERY_S = 1.0
 MARKETS_SHOWN = 12
+PROBLEM = 1
+BAD_FILE = 3
+"""Exit codes, as `engine/__main__.py` has them."""
 CASH_MAX = 1_000_000_000
 """Units of the currency; what the paper venue takes."""
 
@@ -71,19 +76,28 @@ def run(args: argparse.Namespace, config: Config) -> int:
     options = options_of(
         args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
     )
-    prepared = prepare(options, config)
-    progress = Progress(prepared.recording, shown=not args.json)
-    try:
-        result = prepared.run(progress)
-    finally:
-        progress.end()
-    summary = summarise(result, prepared.recording)
-    summary["run"] = prepared.store(result, summary)
-    if args.json:
-        print(json.dumps(summary))  # noqa: T201 the command's answer
-    else:
-        print(describe(summary))  # noqa: T201 the command's answer
-    return 1 if result.bot_errors else 0
+    with prepare(options, config) as prepared:
+        progress = Progress(prepared.recording, shown=not args.json)
+        try:
+            result = prepared.run(progress)
+        finally:
+            progress.end()
+        summary = summarise(result, prepared.recording)
+        summary["run"] = prepared.store(result, summary)
+    print(json.dumps(summary) if args.json else describe(summary))  # noqa: T201 the command's answer
+    if result.torn:
+        print(f"BadInput: {result.torn}", file=sys.stderr)  # noqa: T201 as any bad file is told
+        return BAD_FILE
+    return PROBLEM if _problem(summary) else 0
+
+
+def _problem(summary: Mapping[str, Any]) -> bool:
+    """Say whether the run found something that a person must look at.
+
+    Frames that were repeated or came late are none: a venue sends some after every subscription.
+    """
+    unproven = summary["hash_checked"] - summary["hash_matched"]
+    return bool(summary["bot_errors"] or summary["anomalies"] or unproven)
 
 
 def options_of(
@@ -166,7 +180,12 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
         "hash_matched": stats.hash_matched,
         "advertised_checked": stats.advertised_checked,
         "advertised_matched": stats.advertised_matched,
+        "duplicates": stats.duplicates,
+        "out_of_order": stats.out_of_order,
         "anomalies": dict(sorted(stats.anomalies.items())),
+        "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
+        "torn": result.torn,
+        "ends": None if stats.last_ns is None else _moment(stats.last_ns),
     }
 
 
@@ -221,7 +240,10 @@ def describe(summary: dict[str, Any]) -> str:
             f"advertised {summary['advertised_matched']:,} of {summary['advertised_checked']:,}"
         )
     rows += [
-        f"anomalies: {_counts(summary['anomalies'])}",
+        f"frames repeated {summary['duplicates']:,}, out of order {summary['out_of_order']:,}: "
+        "read, not told again",
+        f"anomalies: {_anomalies(summary)}",
+        *([f"ENDS TORN at {summary['ends']}: {summary['torn']}"] if summary["torn"] else []),
         f"evaluations {summary['evaluations']:,}   orders {summary['orders']:,}   "
         f"cancels {summary['cancels']:,}",
         f"fills {summary['fills']:,} (size inferred {summary['fills_inferred']:,}, "
@@ -254,6 +276,22 @@ def _market_rows(markets: dict[str, Any]) -> list[str]:
     if len(ranked) > MARKETS_SHOWN:
         rows.append(f"  … and {len(ranked) - MARKETS_SHOWN} more markets (--json has all)")
     return rows
+
+
+def _anomalies(summary: dict[str, Any]) -> str:
+    """Return each kind of anomaly with its count and where it was met first."""
+    where = summary["anomaly_lines"]
+    return (
+        ", ".join(
+            f"{kind} {count:,} (first at {where[kind]})" if kind in where else f"{kind} {count:,}"
+            for kind, count in summary["anomalies"].items()
+        )
+        or "none"
+    )
+
+
+def _moment(at_ns: int) -> str:
+    return dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC).isoformat()
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -82,7 +84,10 @@ class ReplayOptions:
 
 
 class PreparedReplay:
-    """A replay ready to run once, and to be stored afterwards."""
+    """A replay ready to run once, and to be stored afterwards.
+
+    As a context it leaves nothing on the disk of a run that was not stored, whatever ended it.
+    """
 
     def __init__(self, options: ReplayOptions, config: Config) -> None:
         self._options = options
@@ -92,23 +97,50 @@ class PreparedReplay:
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
         self.recording: Recording = open_recording(options.path)
+        self._stored = False
+        self._files = ExitStack()
+        """Closes what the run writes: at its end, and where it never begins."""
+        try:
+            self._replay = self._assembled(bot, limits, paper)
+        except BaseException:
+            with ExitStack() as ends:
+                ends.callback(self._discard)
+                ends.push(self._files)
+            raise
+
+    def _assembled(self, bot: Bot, limits: RiskLimits, paper: PaperSettings) -> Replay:
+        options = self._options
         if options.journal_full or options.decisions:
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._recorder = self._open_recorder()
-        self._decisions = (
-            DecisionLog(self.folder / "decisions.db", engine_id=ENGINE, waits_when_full=True)
-            if options.decisions
-            else None
-        )
-        self._replay = assemble(
+        recorder = self._open_recorder()
+        self._files.callback(recorder.close)
+        decide: Callable[[Decision], None] = _unheard
+        if options.decisions:
+            path = self.folder / "decisions.db"
+            decisions = DecisionLog(path, engine_id=ENGINE, waits_when_full=True)
+            self._files.callback(decisions.close)
+            decide = decisions.append
+        return assemble(
             recording=self.recording,
             bots=(bot,),
             limits=limits,
             paper=paper,
             cash_micro=options.cash_micro,
-            recorder=self._recorder,
-            decide=self._decisions.append if self._decisions else _unheard,
+            recorder=recorder,
+            decide=decide,
         )
+
+    def __enter__(self) -> Self:
+        """Run and store it within."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind that no stored run names."""
+        self._discard()
+
+    def _discard(self) -> None:
+        if not self._stored:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _bot(self) -> Bot:
         options = self._options
@@ -134,16 +166,13 @@ class PreparedReplay:
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
         """Play it; the journal and the decisions are on the disk afterwards, whatever happens."""
-        try:
+        with self._files:
             return self._replay.run(progress)
-        finally:
-            self._recorder.close()
-            if self._decisions:
-                self._decisions.close()
 
     def store(self, result: ReplayResult, summary: Mapping[str, Any]) -> int:
         """Keep the run with its equity and markets; return its number."""
         options = self._options
+        errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
         self._config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         migrate(self._config.state_path)
         run = Run(
@@ -158,8 +187,8 @@ class PreparedReplay:
             job=options.job,
             started_ns=self._started_ns,
             finished_ns=time.time_ns(),
-            status=RunStatus.FAILED if result.bot_errors else RunStatus.DONE,
-            error="; ".join(result.bot_errors.values()),
+            status=RunStatus.FAILED if errors else RunStatus.DONE,
+            error="; ".join(errors),
             digest=result.digest,
             frames=self.recording.stats.frames,
             orders=result.orders,
@@ -172,9 +201,11 @@ class PreparedReplay:
         )
         connection = connect_writer(self._config.state_path)
         try:
-            return save_run(connection, run, equity=result.equity, markets=_markets(result))
+            number = save_run(connection, run, equity=result.equity, markets=_markets(result))
         finally:
             connection.close()
+        self._stored = True
+        return number
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:

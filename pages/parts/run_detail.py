@@ -32,7 +32,6 @@ MARKETS = {
 COUNTED = {
     "residuals": "Residuals: wishes that no legal order could express",
     "denials": "Denials: what risk refused",
-    "anomalies": "Anomalies in the recording",
     "alerts": "Alerts",
 }
 
@@ -57,6 +56,7 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     run_stats.show(engine_id, number, run_fills.address(run))
     _markets(run, markets)
     _counts(result)
+    _read(result)
     _made_of(run, alike)
 
 
@@ -140,6 +140,32 @@ def _counts(result: Mapping[str, Any]) -> None:
                 panels.facts({name: f"{value:,}" for name, value in counts.items()})
             else:
                 panels.note("none" if counts == {} else "this run did not report it")
+
+
+def _read(result: Mapping[str, Any]) -> None:
+    """Draw how far the recording can be believed; runs of other kinds report none of it."""
+    if "anomalies" not in result:
+        return
+    st.subheader("What it read")
+    where, found = result.get("anomaly_lines", {}), result["anomalies"]
+    panels.facts(
+        {
+            "Hashes matched": f"{result['hash_matched']:,} of {result['hash_checked']:,}",
+            "Frames repeated": _count(result, "duplicates"),
+            "Frames out of order": _count(result, "out_of_order"),
+            **{
+                f"Anomaly: {kind}": f"{number:,}"
+                + (f", first at {where[kind]}" if kind in where else "")
+                for kind, number in found.items()
+            },
+        }
+    )
+    if not found:
+        panels.note("No anomalies: every line could be read and believed.")
+
+
+def _count(result: Mapping[str, Any], name: str) -> str:
+    return f"{result[name]:,}" if name in result else "this run did not report it"
 
 
 def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:

@@ -16,8 +16,9 @@ from engine.domain.jobs import JOB_KINDS, BackupJob, CompactJob, ExportJob, Repl
 from engine.errors import BadInput
 from engine.lab.job_kinds import TAPE_KEPT, WORKS
 from engine.lab.job_run import Cancelled, Context
+from storage import views
 from storage.backup import backups
-from storage.database import connect_writer
+from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
 from storage.schema import migrate
 from storage.users import ENGINE_ID
@@ -100,11 +101,31 @@ def test_a_recording_is_found_by_its_name(config: Config, tape: Path) -> None:
         WORKS["replay"](ReplayJob(path="night"), context(config))
 
 
-def test_a_replay_that_fails_leaves_no_folder(config: Config, tape: Path) -> None:
+def test_a_replay_of_a_torn_recording_fails_and_keeps_what_was_played(
+    config: Config, tape: Path
+) -> None:
     torn = config.home / "torn.jsonl"
     torn.write_bytes(tape.read_bytes()[:-40])
-    with pytest.raises(BadInput, match="truncated"):
+    with pytest.raises(BadInput, match=r"truncated; what was played before it is run 1$"):
         WORKS["replay"](ReplayJob(path=str(torn)), context(config))
+    [folder] = (config.home / "runs").iterdir()
+    with reading(config.state_path) as connection:
+        row = views.run(connection, "replay", 1)
+    assert row is not None
+    assert str(row["started_ns"]) == folder.name
+    assert (row["status"], row["frames"]) == ("failed", 599)
+
+
+def test_a_replay_that_is_cancelled_leaves_no_folder(
+    config: Config, tape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: object) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr("engine.lab.replay.PROGRESS_EVERY_FRAMES", 10)
+    monkeypatch.setattr(Context, "progress", cancelled)
+    with pytest.raises(Cancelled):
+        WORKS["replay"](ReplayJob(path=str(tape)), context(config))
     assert list((config.home / "runs").iterdir()) == []
 
 

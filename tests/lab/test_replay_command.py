@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from engine.__main__ import BAD_ARGUMENTS, BAD_FILE, OK, PROBLEM, STORAGE_REFUSED, main
+from engine.__main__ import (
+    BAD_ARGUMENTS,
+    BAD_FILE,
+    BROKEN,
+    INTERRUPTED,
+    OK,
+    PROBLEM,
+    STORAGE_REFUSED,
+    main,
+)
+from engine.errors import BrokenInvariant, StorageError
 from engine.journal import digest_of, load
 from engine.lab import replay as replay_module
 from engine.lab import replay_command
@@ -31,6 +41,7 @@ KEYS = {
     "frames", "markets", "gaps", "hash_checked", "hash_matched", "orders", "fills", "fees", "pnl",
     "events_per_s", "peak_rss_mb", "digest", "run", "events", "evaluations", "cancels",
     "pnl_resolved", "pnl_unresolved", "equity_start", "equity_end", "residuals", "denials",
+    "duplicates", "out_of_order", "anomaly_lines", "torn", "ends",
     "alerts", "anomalies", "per_market", "fills_inferred", "fills_unknown", "bot_errors",
 }  # fmt: skip
 
@@ -313,16 +324,126 @@ def test_foreign_file_is_one_sentence(
     assert "foreign.jsonl" in _assert_one_sentence(capsys)
 
 
-def test_truncated_gzip_is_one_sentence_with_the_line(
-    replay: Callable[..., int], home: Path, short: Path, capsys: Output, tmp_path: Path
-) -> None:
-    packed = gzip.compress(short.read_bytes())
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_torn_recording_keeps_what_was_played_and_says_where_it_ends(
+    replay: Callable[..., int], home: Path, short: Path, capsys: Output, tmp_path: Path,
+    pack: Callable[[bytes], bytes],
+) -> None:  # fmt: skip
+    packed = pack(short.read_bytes())
     path = tmp_path / "day.jsonl.gz"
     path.write_bytes(packed[: len(packed) * 2 // 3])
+    assert replay(path, "--json", "--journal", "full") == BAD_FILE
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert err == f"BadInput: {told['torn']}\n"
+    assert told["torn"] == f"day.jsonl.gz, line {told['frames'] + 1}: the file is truncated"
+    assert told["orders"] > 0
+    with reading(home / "pitboss.db") as connection:
+        row = views.run(connection, "replay", told["run"])
+    assert row is not None
+    assert (row["status"], row["error"]) == ("failed", told["torn"])
+    assert (row["digest"], row["frames"]) == (told["digest"], told["frames"])
+    [folder] = (home / "runs").iterdir()
+    assert folder.name == str(row["started_ns"])
     assert replay(path) == BAD_FILE
-    sentence = _assert_one_sentence(capsys)
-    assert "day.jsonl.gz, line " in sentence
-    assert "truncated" in sentence
+    out = capsys.readouterr().out
+    assert f"ENDS TORN at {told['ends']}: {told['torn']}" in out
+    assert f"digest {told['digest']}" in out
+
+
+def test_recording_torn_in_its_first_line_is_refused_and_leaves_nothing(
+    replay: Callable[..., int], home: Path, short: Path, capsys: Output, tmp_path: Path
+) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(short.read_bytes()[:200])
+    assert replay(path, "--journal", "full") == BAD_FILE
+    assert "day.jsonl, line 1: the file is truncated" in _assert_one_sentence(capsys)
+    assert not list((home / "runs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "code"),
+    [
+        ("engine.lab.replay.Replay.run", BrokenInvariant("planted"), BROKEN),
+        ("engine.lab.replay.Replay.run", StorageError("the disk is full"), STORAGE_REFUSED),
+        ("engine.lab.replay.Replay.run", KeyboardInterrupt(), INTERRUPTED),
+        ("engine.lab.replay_setup.assemble", BrokenInvariant("planted"), BROKEN),
+        ("engine.lab.replay_setup.DecisionLog", StorageError("it refused"), STORAGE_REFUSED),
+        ("engine.lab.replay_setup.save_run", StorageError("it refused"), STORAGE_REFUSED),
+        ("engine.lab.replay_command.summarise", KeyError("planted"), BROKEN),
+    ],
+    ids=lambda value: str(value).rpartition(".")[2],
+)
+def test_run_that_fails_anywhere_leaves_no_folder(
+    home: Path, short: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, part: str,
+    error: BaseException, code: int,
+) -> None:  # fmt: skip
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(part, fails)
+    assert main(["replay", str(short)]) == code
+    assert list((home / "runs").iterdir()) == []
+
+
+# -- what it found in the recording ----------------------------------------------------------------
+
+
+def test_frames_repeated_or_out_of_order_are_told_and_are_no_problem(
+    replay: Callable[..., int], home: Path, short: Path, capsys: Output, tmp_path: Path
+) -> None:
+    lines = short.read_bytes().splitlines(keepends=True)
+    lines[30:30] = [lines[29], lines[29]]
+    lines[60:60] = [lines[50]]
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"".join(lines))
+    assert replay(path, "--json") == OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["duplicates"], told["out_of_order"], told["anomalies"]) == (2, 1, {})
+    assert replay(path) == OK
+    assert "frames repeated 2, out of order 1: read, not told again" in capsys.readouterr().out
+
+
+def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
+    replay: Callable[..., int], short: Path, capsys: Output, tmp_path: Path
+) -> None:
+    lines = short.read_bytes().splitlines(keepends=True)
+    frame = json.loads(lines[40])
+    frame["raw"]["hash"] = "0" * 40
+    lines[40] = json.dumps(frame).encode() + b"\n"
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"".join(lines))
+    assert replay(path, "--json") == PROBLEM
+    told = json.loads(capsys.readouterr().out)
+    assert (told["hash_checked"], told["hash_matched"]) == (120, 119)
+    assert told["anomalies"] == {"hash mismatch": 1}
+    assert told["anomaly_lines"] == {"hash mismatch": "day.jsonl:41"}
+    assert replay(path) == PROBLEM
+    out = capsys.readouterr().out
+    assert "anomalies: hash mismatch 1 (first at day.jsonl:41)" in out
+
+
+def test_line_that_cannot_be_read_is_a_problem(
+    replay: Callable[..., int], short: Path, capsys: Output, tmp_path: Path
+) -> None:
+    lines = short.read_bytes().splitlines(keepends=True)
+    lines[40] = b"garbage\n"
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"".join(lines))
+    assert replay(path) == PROBLEM
+    assert "anomalies: broken json 1 (first at day.jsonl:41)" in capsys.readouterr().out
+
+
+def test_mark_at_the_beginning_of_the_file_costs_nothing(
+    replay: Callable[..., int], short: Path, capsys: Output, tmp_path: Path
+) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + short.read_bytes())
+    assert replay(short, "--json") == OK
+    plain = json.loads(capsys.readouterr().out)
+    assert replay(path, "--json") == OK
+    marked = json.loads(capsys.readouterr().out)
+    assert (marked["digest"], marked["frames"]) == (plain["digest"], plain["frames"])
 
 
 def test_error_is_an_object_where_one_was_asked_for(home: Path, capsys: Output) -> None:

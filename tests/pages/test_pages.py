@@ -172,6 +172,28 @@ def test_a_run_that_is_not_there_is_told(opened: Opened) -> None:
     assert "There is no such run" in texts(opened("runs", run="77"))
 
 
+def test_run_says_how_far_its_recording_can_be_believed(config: Config, opened: Opened) -> None:
+    read = {
+        "hash_checked": 500, "hash_matched": 499, "duplicates": 12, "out_of_order": 3,
+        "anomalies": {"hash mismatch": 1}, "anomaly_lines": {"hash mismatch": "day.jsonl:41"},
+    }  # fmt: skip
+    error = "day.jsonl, line 502: the file is truncated"
+    torn = msgspec.structs.replace(
+        RUN, status=RunStatus.FAILED, error=error, result=json.dumps(read)
+    )
+    with writing(config.state_path) as connection:
+        number = save_run(connection, torn, equity=CURVE, markets=[MARKET])
+    page = texts(opened("runs", run=str(number)))
+    assert error in page
+    for name, value in (
+        ("Hashes matched", "499 of 500"),
+        ("Frames repeated", "12"),
+        ("Frames out of order", "3"),
+        ("Anomaly: hash mismatch", "1, first at day.jsonl:41"),
+    ):
+        assert f"<th>{name}</th><td>{value}</td>" in page
+
+
 def test_runs_with_one_digest_are_tied_together(opened: Opened, config: Config) -> None:
     first, second = store_run(config), store_run(config)
     assert f"run={first}" in texts(opened("runs", run=str(second)))

@@ -34,7 +34,7 @@ class TapedRecording:
         """Yield (now_ns, event). See `Recording`.
 
         A segment that ends inside a block is a crash of the recorder: it is counted, and what was
-        recorded afterwards begins with a gap.
+        recorded afterwards begins with a gap. Raises BadInput where that is the recording's end.
         """
         stats = self.stats
         for path in self._segments:
@@ -46,7 +46,10 @@ class TapedRecording:
                         for entry in entries_of(block):
                             yield from self._entry(entry, path)
                         stats.bytes_read = before + file.tell()
-            except Torn:
+            except Torn as error:
+                if path == self._segments[-1]:
+                    where = f"{path.name}, entry {self._next}"
+                    raise BadInput(f"{where}: {TORN}, at byte {error.offset}") from None
                 stats.anomaly(TORN)
             stats.bytes_read = before + path.stat().st_size
 

@@ -188,13 +188,30 @@ async def test_a_stream_that_breaks_is_a_gap(desk: Desk, heard: Timed) -> None:
     assert "the stream broke" in lost.reason
 
 
-async def test_a_torn_end_is_counted_and_all_before_it_is_told(desk: Desk, heard: Timed) -> None:
-    await desk.record(heard)
+async def test_all_before_a_torn_end_is_told_and_the_end_is_named(desk: Desk, heard: Timed) -> None:
+    await desk.record(heard[:50], stop=False)
+    await desk.record(heard[50:], resumed=True)
     whole, _ = played(desk.folder)
     last = segments(desk.folder)[-1]
     last.write_bytes(last.read_bytes()[:-3])
-    back, read = played(desk.folder)
+    back: Timed = []
+    recording = open_recording(desk.folder)
+    with pytest.raises(BadInput, match=rf"{last.name}, entry \d+: {TORN}"):
+        back.extend(recording.events())
+    assert back
     assert whole[: len(back)] == back
+
+
+async def test_a_torn_segment_before_the_last_is_an_anomaly_and_a_gap(
+    desk: Desk, heard: Timed
+) -> None:
+    await desk.record(heard[:50], stop=False)
+    first = segments(desk.folder)[-1]
+    with first.open("ab") as file:
+        file.write(b"BLK1")
+    await desk.record(heard[50:], resumed=True)
+    back, read = played(desk.folder)
+    assert [event for _, event in back if not of_ours(event)][-1] == heard[-1][1]
     assert read.stats.anomalies == {TORN: 1}
 
 
