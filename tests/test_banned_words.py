@@ -73,7 +73,7 @@ BROAD_EXCEPT_MAY = {
     "engine/main.py": "journal the crash, then exit",
     "engine/__main__.py": "an error without a name still ends with one sentence and its exit code",
     "engine/bots/desk.py": "a bot that raises goes to ERROR alone",
-    "engine/live_life.py": "each part is closed whatever became of the one before; raised after all",
+    "engine/live_life.py": "each part is closed whatever became of the one before it; then raised",
     "engine/live_state.py": "a thread that dies of anything ends the engine",
     "engine/gateway/calls.py": "whatever a venue did not name = OutcomeUnknown",
     "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
