@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from engine import log
-from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert, Severity
+from engine.domain.effects import KeepBudget, OrderChanged, PlaceOrder, RaiseAlert, Severity
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import Kept as KeptSnapshot
@@ -171,6 +171,8 @@ def remember(executor: Executor, message: Any, at_ns: int) -> None:
     """Give an executor a journaled record of an earlier life, in the order of the journal."""
     if type(message) is PlaceOrder:
         executor.adopt(message.order, at_ns)
+    elif type(message) is OrderChanged:
+        executor.restore_change(message)
     elif type(message) is KeepBudget:
         executor.restore_budget(message.breakers)
     elif type(message) in _EVENTS:

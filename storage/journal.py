@@ -43,10 +43,6 @@ Row = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
 
 
-LOOKED_BACK_MAX = 20_000
-"""Records within which a question stands before its answer."""
-
-
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state called `name` as it was after record `seq`."""
 
@@ -223,17 +219,6 @@ def record_at(path: Path, seq: int) -> Record | None:
             "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE seq = ?", (seq,)
         ).fetchone()
         return None if row is None else _proven(path, row, seq, {})
-
-
-def asked_before(path: Path, account: str, seq: int) -> int | None:
-    """Return the record in which a listing was asked for last before `seq`, None = not lately."""
-    with reading(path) as connection:
-        row = connection.execute(
-            "SELECT max(seq) FROM records WHERE seq < ? AND seq > ? AND account = ? "
-            "AND kind = 'QueryOpenOrders'",
-            (seq, seq - LOOKED_BACK_MAX, account),
-        ).fetchone()
-        return None if row is None else row[0]
 
 
 def owner(path: Path) -> str:

@@ -16,12 +16,12 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import reading, transaction, writing
-from storage.journal import asked_before, last_seq, load, owner, record_at
+from storage.journal import last_seq, load, owner, record_at
 from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
 
-VERSION = 4
+VERSION = 5
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -114,7 +114,7 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
     with writing(state, synchronous="NORMAL") as connection:
         seq, rebuilt = _start(connection, journal, engine_id)
         rows = Rows(connection, engine_id, registered(connection, engine_id))
-        fold = Fold(rows, lambda account, before: asked_before(journal, account, before))
+        fold = Fold(rows)
         records = 0
         last = 2**63 - 1 if until_seq is None else until_seq
         wanted = takewhile(lambda record: record.seq <= last, load(journal, after_seq=seq))

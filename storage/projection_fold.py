@@ -1,7 +1,8 @@
 """The fold from journal records to orders, fills and positions: pure but for the rows it is given.
 
-Every handler takes one decoded message and its record. Orders move here, fills in
-`storage.projection_fills`.
+Every handler takes one decoded message and its record. Where an order stands is what the executor
+says of it; fills, positions and cash are booked here from the facts, in `storage.projection_fills`,
+so that they bear a second witness.
 """
 
 from __future__ import annotations
@@ -14,17 +15,8 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument
 from engine.domain.orders import Order, OrderState
 from storage.projection_fills import Fills
-from storage.projection_order import Told, moved
 from storage.projection_rows import CashFold, ListingFold, OrderFold, Rows
 from storage.records import Record, decode
-
-DOUBTS_BELIEVED = 2
-"""The second `not found` in a row is believed (law J); the executor may wait longer."""
-
-LISTABLE = frozenset(
-    {OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING, OrderState.UNKNOWN}
-)
-"""States of an order that a complete listing would show if it were open."""
 
 TOLD_MAX = 100
 
@@ -32,13 +24,8 @@ TOLD_MAX = 100
 class Fold:
     """Folds records into `rows`. `told` has a sentence for each record that could not be used."""
 
-    def __init__(
-        self, rows: Rows, asked_before: Callable[[str, int], int | None] = lambda *_: None
-    ) -> None:
-        """`asked_before(account, seq)`: the listing asked for last, if this fold began later."""
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._asked_before = asked_before
-        self._asked: dict[str, int] = {}
         self.told: list[str] = []
         self._fills = Fills(rows, self._tell)
 
@@ -89,19 +76,6 @@ class Fold:
             )
         return order
 
-    def _move(self, order: OrderFold, told: Told, record: Record, reason: str = "") -> None:
-        after = moved(order.state, told)
-        if after is not order.state:
-            order.state = after
-            order.reason = reason
-        if told not in _KEEPS_DOUBT:
-            order.doubts = 0
-        self._touch(order, record)
-
-    def _touch(self, order: OrderFold, record: Record) -> None:
-        order.updated_ns, order.seq = record.at_ns, record.seq
-        self.rows.put(order)
-
     def named(self, event: events.OrderNamed, record: Record) -> None:
         """Take an order's identity."""
         order = self._order(event.account, event.order, record)
@@ -109,83 +83,25 @@ class Fold:
             order.identity = event.identity
             self._touch(order, record)
 
-    def tell(self, event: Any, record: Record) -> None:
-        """Take one of the plain reports about one order."""
-        told = PLAIN[record.kind]
+    def sent(self, event: events.OrderSent, record: Record) -> None:
+        """Note that an order is on its way; of one that moved since, `OrderChanged` has told."""
         order = self._order(event.account, event.order, record)
-        if order is not None:
-            text = getattr(event, "venue_text", "")
-            reason = str(getattr(event, "reason", ""))
-            self._move(order, told, record, f"{reason}: {text}" if text else reason)
-
-    def cancel(self, effect: effects.CancelOrders, record: Record) -> None:
-        """Note that cancels were asked for."""
-        for number in effect.orders:
-            order = self._order(effect.account, number, record)
-            if order is not None:
-                self._move(order, Told.CANCEL_ASKED, record)
-
-    def cancel_all(self, effect: effects.CancelAll, record: Record) -> None:
-        """Note that everything live in scope was asked to be cancelled."""
-        scope = effect.scope
-        for order in list(self.rows.live.values()):
-            if (
-                order.account == effect.account
-                and scope.instrument in (None, order.instrument)
-                and scope.bot in (None, order.bot)
-            ):
-                self._move(order, Told.CANCEL_ASKED, record)
-
-    def listed_open(self, event: events.OpenOrdersListed, record: Record) -> None:
-        """Take a complete listing: what stands on it is live, what lacks twice is gone.
-
-        Without the second half a late answer that shows an order of the past kept it for ever.
-        """
-        for report in event.orders:
-            self._found(event.account, report, record)
-        account = event.account
-        asked = self._asked.pop(account, None) or self._asked_before(account, record.seq)
-        if asked is None:
-            return
-        listed = {report.order for report in event.orders}
-        for order in list(self.rows.live.values()):
-            settled = order.state in LISTABLE and order.seq < asked
-            if order.account == account and settled and order.id not in listed:
-                order.doubts += 1
-                if order.doubts >= DOUBTS_BELIEVED:
-                    self._move(order, Told.FOUND_GONE, record, "not among the open orders, twice")
-                else:
-                    self.rows.put(order)
-
-    def asked_open(self, effect: effects.QueryOpenOrders, record: Record) -> None:
-        """Note since when a listing is asked for: only what it should have shown may lack."""
-        self._asked[effect.account] = record.seq
-
-    def reported(self, event: events.OrderReported, record: Record) -> None:
-        """Take the answer about one order."""
-        self._found(event.account, event.report, record)
-
-    def _found(self, account: str, report: events.OrderReport, record: Record) -> None:
-        if report.order is None:
-            return  # foreign, or forgotten: it has no row of ours
-        order = self._order(account, report.order, record)
-        if order is None or report.state in (OrderState.UNKNOWN, OrderState.DELAYED):
-            return
-        if report.state.ended:
-            self._move(order, Told.FOUND_GONE, record, f"the venue reports {report.state}")
-        else:
-            self._move(order, Told.FOUND_PART if report.filled else Told.FOUND_OPEN, record)
-
-    def not_found(self, event: events.OrderNotFound, record: Record) -> None:
-        """Count a `not found`: one answer is a doubt, the next in a row is believed."""
-        order = self._order(event.account, event.order, record)
-        if order is None:
-            return
-        order.doubts += 1
-        if order.doubts >= DOUBTS_BELIEVED:
-            self._move(order, Told.FOUND_GONE, record, "the venue does not know it")
-        else:
+        if order is not None and order.state is OrderState.PENDING:
+            order.state = OrderState.SENT
             self._touch(order, record)
+
+    def changed(self, change: effects.OrderChanged, record: Record) -> None:
+        """Take where the executor says an order stands: this is no second opinion."""
+        order = self._order(change.account, change.order, record)
+        if order is not None:
+            if order.state is not change.state:
+                order.state, order.reason = change.state, change.reason
+            order.filled = change.filled
+            self._touch(order, record)
+
+    def _touch(self, order: OrderFold, record: Record) -> None:
+        order.updated_ns, order.seq = record.at_ns, record.seq
+        self.rows.put(order)
 
     # -- fills -------------------------------------------------------------------------------------
 
@@ -194,10 +110,8 @@ class Fold:
         order = self._order(event.account, event.order, record)
         if order is None or self._fills.known(event, record):
             return
-        order.filled += event.size
         order.fee_micro += event.fee_micro
-        whole = order.filled >= order.size
-        self._move(order, Told.FILLED_ALL if whole else Told.FILLED_PART, record)
+        self._touch(order, record)
         self._fills.first(order, event, record)
 
     def news(self, event: Any, record: Record) -> None:
@@ -241,30 +155,12 @@ class Fold:
         )  # fmt: skip
 
 
-_KEEPS_DOUBT = frozenset({Told.CANCEL_ASKED, Told.FOUND_GONE})
-PLAIN = {
-    "OrderSent": Told.SENT,
-    "OrderNotSent": Told.NOT_SENT,
-    "OrderUnanswered": Told.NO_ANSWER,
-    "OrderAccepted": Told.ACCEPTED,
-    "OrderDelayed": Told.DELAYED,
-    "OrderRejected": Told.REJECTED,
-    "OrderCancelled": Told.CANCELLED,
-    "CancelRefused": Told.CANCEL_REFUSED,
-    "CancelUnanswered": Told.CANCEL_UNANSWERED,
-    "OrderExpired": Told.EXPIRED,
-}
 SETTLES = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
 HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "PlaceOrder": Fold.place,
-    "CancelOrders": Fold.cancel,
-    "CancelAll": Fold.cancel_all,
     "OrderNamed": Fold.named,
-    **dict.fromkeys(PLAIN, Fold.tell),
-    "QueryOpenOrders": Fold.asked_open,
-    "OpenOrdersListed": Fold.listed_open,
-    "OrderReported": Fold.reported,
-    "OrderNotFound": Fold.not_found,
+    "OrderSent": Fold.sent,
+    "OrderChanged": Fold.changed,
     "OrderFilled": Fold.filled,
     "FillAdvanced": Fold.news,
     "FillSettled": Fold.news,

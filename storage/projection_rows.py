@@ -10,7 +10,7 @@ import msgspec
 
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.orders import ORDER_ENDS, OrderState, OrderType
+from engine.domain.orders import OrderState, OrderType
 from engine.errors import StorageError
 
 
@@ -36,7 +36,6 @@ class OrderFold(msgspec.Struct, kw_only=True):
     voided: int = 0
     fee_micro: int = 0
     reason: str = ""
-    doubts: int = 0
     updated_ns: int
     seq: int
     decision: int = 0
@@ -129,7 +128,7 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class Rows:
-    """All rows of one engine, cached since the last `flush`. Live orders stay in memory."""
+    """All rows of one engine, cached since the last `flush`."""
 
     def __init__(
         self, connection: sqlite3.Connection, engine_id: str, modes: Mapping[str, Mode]
@@ -139,8 +138,6 @@ class Rows:
         self._modes = modes
         self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in _KEYS}
         self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in _KEYS}
-        self.live: dict[Key, OrderFold] = {}
-        self._load_live()
 
     def mode(self, account: str) -> Mode:
         """Return an account's mode. Raises StorageError where the engine never registered it."""
@@ -170,16 +167,15 @@ class Rows:
         cache[key] = found
         return found
 
+    @staticmethod
+    def key_of(row: msgspec.Struct) -> Key:
+        """Return what a row is found by."""
+        return tuple([getattr(row, name) for name in _KEYS[type(row)][1]])
+
     def put(self, row: msgspec.Struct) -> None:
         """Take a new or changed row."""
-        kind = type(row)
-        key = tuple(getattr(row, name) for name in _KEYS[kind][1])
+        kind, key = type(row), self.key_of(row)
         self._cache[kind][key] = self._dirty[kind][key] = row
-        if isinstance(row, OrderFold):
-            if row.state in ORDER_ENDS:
-                self.live.pop(key, None)
-            else:
-                self.live[key] = row
 
     def drop(self, news: NewsFold) -> None:
         """Forget early news that has been used."""
@@ -192,7 +188,7 @@ class Rows:
         )
 
     def flush(self) -> None:
-        """Write what changed, inside the caller's transaction; keep only live orders in memory."""
+        """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
             columns = ("engine_id", *kind.__struct_fields__)
             self._connection.executemany(
@@ -202,19 +198,6 @@ class Rows:
             )
             dirty.clear()
             self._cache[kind].clear()
-        self._cache[OrderFold].update(self.live)
-
-    def _load_live(self) -> None:
-        ends = ", ".join("?" * len(ORDER_ENDS))
-        columns = OrderFold.__struct_fields__
-        for row in self._connection.execute(
-            f"SELECT {', '.join(columns)} FROM orders "  # noqa: S608 our own names
-            f"WHERE engine_id = ? AND state NOT IN ({ends}) ORDER BY account, id",
-            (self._engine_id, *sorted(ORDER_ENDS)),
-        ):
-            order = _row(OrderFold, row)
-            self.live[order.account, order.id] = order
-        self._cache[OrderFold].update(self.live)
 
 
 def _row(kind: type[Row], row: tuple[Any, ...]) -> Row:

@@ -38,8 +38,6 @@ class OrderRow(SQLModel, table=True):
     voided: int = whole()
     fee_micro: int = whole()
     reason: str
-    doubts: int
-    """How often in a row the venue said it does not know the order."""
     updated_ns: int = whole()
     seq: int = whole()
     decision: int = whole(default=0, sa_column_kwargs={"server_default": "0"})

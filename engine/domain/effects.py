@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Order, OrderId, OrderState
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -92,6 +92,21 @@ class KeepStart(Effect, frozen=True, kw_only=True):
     """Record behind whose snapshot the journal was read; 0 = from its first record."""
 
 
+class OrderChanged(Effect, frozen=True, kw_only=True):
+    """Journal where an order stands: said once a turn of each one that moved, the last word on it.
+
+    Not said of PENDING and SENT, which are `PlaceOrder` and `OrderSent` themselves.
+    """
+
+    account: AccountId
+    order: OrderId
+    state: OrderState
+    filled: int
+    """All that its booked fills matched, in its leg's increments; voided ones count, too."""
+    reason: str = ""
+    """Why it moved there, where more can be said than the state does; for people."""
+
+
 class Severity(StrEnum):
     """How loudly an alert speaks."""
 
@@ -122,5 +137,6 @@ AnyEffect = (
     | SetTimer
     | KeepBudget
     | KeepStart
+    | OrderChanged
     | RaiseAlert
 )

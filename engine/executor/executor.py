@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import CancelOrders, Effect, SetTimer
+from engine.domain.effects import CancelOrders, Effect, OrderChanged, SetTimer
 from engine.domain.events import (
     CashMoved,
     Event,
@@ -49,6 +49,7 @@ from engine.risk.gate import RiskGate
 __all__ = ["Executor", "ExecutorSettings"]
 
 _UNKNOWN = OrderState.UNKNOWN
+_ANEW = "everything is asked anew: whether it still stands is not proven"
 _BOUND = frozenset({*VenueEvent.__args__, CashMoved, ScopeLatched, ScopeReleased})
 """Events that belong to one account; those of another are not ours to hear."""
 
@@ -147,6 +148,8 @@ class Executor(Readings):
             self._reconciler.watch(now_ns)
         if questions.due_ns <= now_ns:
             self._reconciler.advance(now_ns)
+        if table.untold:
+            self._outbox.effects += table.tell_changes()
         due_ns = min(table.wake_ns, questions.due_ns)
         if due_ns < self._timer_ns or self._timer_ns <= now_ns:
             self._timer_ns = due_ns
@@ -191,9 +194,9 @@ class Executor(Readings):
         self._outbox.start(self._settings.fence, self._restored_seq)
         self._sight.recovering = True
         for known in self._table.live():
-            self._table.happen(known, Happened.NO_ANSWER, now_ns)
+            self._table.happen(known, Happened.NO_ANSWER, now_ns, _ANEW)
             if known.state is not _UNKNOWN:
-                self._table.happen(known, Happened.NOT_LISTED, now_ns)
+                self._table.happen(known, Happened.NOT_LISTED, now_ns, _ANEW)
             known.ask_ns = now_ns
         self._reconciler.waiting = bool(self._table.homeless)
         self._reconciler.begin(now_ns)
@@ -206,7 +209,7 @@ class Executor(Readings):
         for order in sorted(found, key=lambda order: order.id):
             known = self._table.adopt(order, now_ns)
             if known is not None and self._started:
-                self._table.happen(known, Happened.NO_ANSWER, now_ns)
+                self._table.happen(known, Happened.NO_ANSWER, now_ns, _ANEW)
                 known.ask_ns = now_ns
         if found and not homeless and self._started:
             self._reconciler.waiting = False
@@ -223,6 +226,10 @@ class Executor(Readings):
             state, self._table, self._sight, self._breakers, markets=markets, reconciler=reconciler
         )
         self._restored_seq = seq
+
+    def restore_change(self, change: OrderChanged) -> None:
+        """Take a journaled `OrderChanged` of an earlier life, in the order of the journal."""
+        self._table.was_told(change)
 
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""

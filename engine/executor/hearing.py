@@ -83,7 +83,7 @@ class Hearing:
             ),
             FillVoided: lambda event, now_ns: self._advance(event.fill, FillState.FAILED, now_ns),
             OrderCancelled: self._cancelled,
-            CancelRefused: self._plain(H.CANCEL_REFUSED),
+            CancelRefused: self._cancel_refused,
             CancelUnanswered: self._plain(H.CANCEL_UNANSWERED),
             OrderExpired: self._plain(H.EXPIRED),
         }
@@ -118,6 +118,12 @@ class Hearing:
                 happen(known, happened, now_ns)
 
         return handler
+
+    def _cancel_refused(self, event: CancelRefused, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is not None:
+            why = event.venue_text or "the venue did not cancel it: it may have matched"
+            self._table.happen(known, H.CANCEL_REFUSED, now_ns, why)
 
     def _named(self, event: OrderNamed, now_ns: int) -> None:
         known = self._table.orders.get(event.order)
@@ -156,7 +162,7 @@ class Hearing:
         known = self._known(event.order)
         if known is None:
             return
-        self._table.happen(known, H.NO_ANSWER, now_ns)
+        self._table.happen(known, H.NO_ANSWER, now_ns, event.reason)
         if known.state is OrderState.UNKNOWN:
             # Until now its own answer was due: what was not found was perhaps not there yet.
             known.unknown_ns = now_ns
@@ -167,8 +173,8 @@ class Hearing:
         if known is None:
             self._stray(event.order)
             return
-        self._table.happen(known, _CANCELLED, now_ns)
-        reason = event.reason
+        reason, text = event.reason, event.venue_text
+        self._table.happen(known, _CANCELLED, now_ns, f"{reason}: {text}" if text else reason)
         if reason is not _ASKED:
             if reason is _KILLED_REST:
                 self._pause(known, self._cross_ns, now_ns)
@@ -181,15 +187,15 @@ class Hearing:
     def _not_sent(self, event: OrderNotSent, now_ns: int) -> None:
         known = self._known(event.order)
         if known is not None:
-            self._table.happen(known, H.NOT_SENT, now_ns)
+            self._table.happen(known, H.NOT_SENT, now_ns, event.reason)
             self._pause(known, self._cross_ns, now_ns)
 
     def _rejected(self, event: OrderRejected, now_ns: int) -> None:
         known = self._known(event.order)
         if known is None:
             return
-        self._table.happen(known, H.REJECTED, now_ns)
-        reason = event.reason
+        reason, text = event.reason, event.venue_text
+        self._table.happen(known, H.REJECTED, now_ns, f"{reason}: {text}" if text else reason)
         if reason is RejectReason.WOULD_CROSS:
             self._pause(known, self._cross_ns, now_ns)
             return

@@ -22,6 +22,8 @@ STRANGERS_MAX = 1_000
 MISSING_BELIEVED = 2
 """Listings in a row that must lack an order before it is UNKNOWN."""
 
+_LACKED = f"{MISSING_BELIEVED} listings of open orders in a row lack it"
+
 S = OrderState
 _ABSENT_MATTERS = frozenset({S.OPEN, S.PARTIAL, S.CANCELLING, S.DELAYED})
 
@@ -77,7 +79,7 @@ class Listings:
             if known.missing < MISSING_BELIEVED:
                 complete = False
             else:
-                self._table.happen(known, Happened.NOT_LISTED, now_ns)
+                self._table.happen(known, Happened.NOT_LISTED, now_ns, _LACKED)
         self._empty = 0 if ours else self._empty + 1
         if complete and (ours or self._empty >= MISSING_BELIEVED):
             self.believed = True
@@ -102,7 +104,7 @@ class Listings:
     def zombie(self, known: Working, now_ns: int) -> None:
         """Take back an order that ended here and is open at the venue, and cancel it."""
         number, was = known.order.id, known.state
-        self._table.happen(known, Happened.FOUND_OPEN, now_ns)
+        self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
         self._outbox.alert(
             Severity.CRITICAL,
             "zombie_order",

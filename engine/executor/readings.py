@@ -76,7 +76,7 @@ class Readings:
             and now_ns < due_ns
             and now_ns < self._timer_ns <= due_ns
             and house.judged == table.moves
-            and not (house.equity_due or table.dirty or table.unknown)
+            and not (house.equity_due or table.dirty or table.unknown or table.untold)
         )
 
     @property

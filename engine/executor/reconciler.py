@@ -49,11 +49,12 @@ ASKS_ALERT = 8
 S = OrderState
 _RESTS = frozenset({S.OPEN, S.PARTIAL})
 _GONE = frozenset({S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED})
-_SILENCE = {
+SILENCE = {
     S.SENT: Happened.NO_ANSWER,
     S.DELAYED: Happened.NO_ANSWER,
     S.CANCELLING: Happened.CANCEL_UNANSWERED,
 }
+"""What it means for an order that nothing was heard of it for too long."""
 
 
 class Reconciler:
@@ -135,9 +136,9 @@ class Reconciler:
         patience_ns = self._settings.in_flight_ms_max * MS
         for post in self._table.posts.values():
             for known in list(post.working.values()) if post.working else ():
-                happened = _SILENCE.get(known.state)
+                happened = SILENCE.get(known.state)
                 if happened is not None and now_ns - known.changed_ns > patience_ns:
-                    self._table.happen(known, happened, now_ns)
+                    self._table.happen(known, happened, now_ns, "no answer came in time")
 
     def doubt(self, now_ns: int) -> None:
         """Begin every grace period anew: time has leapt, what is on its way has not moved."""
@@ -195,13 +196,14 @@ class Reconciler:
             # Whole is what the venue was offered: a budget of whole cents asks for a bit less.
             filled = min(known.order.size, max(report.size, filled) or known.order.size)
         known.reported = max(known.reported, filled)
+        why = f"the venue reports it {report.state}"
         if known.reported <= known.filled:
-            self._table.happen(known, Happened.FOUND_GONE, now_ns)
+            self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         elif known.state is S.SENT:
             # An earlier life had asked; that it was UNKNOWN then stands in no journal.
-            self._table.happen(known, Happened.NO_ANSWER, now_ns)
+            self._table.happen(known, Happened.NO_ANSWER, now_ns, why)
         elif known.state is not S.UNKNOWN:
-            self._table.happen(known, Happened.NOT_LISTED, now_ns)
+            self._table.happen(known, Happened.NOT_LISTED, now_ns, why)
 
     def not_found(self, event: OrderNotFound, now_ns: int) -> None:
         """Count `not found`; believe it after grace, confirmation and a look at the fills."""
@@ -217,7 +219,8 @@ class Reconciler:
         if known.reported > known.filled or self.questions.fills_ok_ns <= known.unknown_ns:
             self.want_fills(now_ns)
             return
-        self._table.happen(known, Happened.FOUND_GONE, now_ns)
+        why = f"the venue does not know it: {known.not_found} answers, and no fill of it is listed"
+        self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         # It may still be on its way to the venue: one last cancel for that case.
         number = known.order.id
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))

@@ -29,6 +29,11 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
     identity: Identity | None = None
     """None = not named yet."""
     changed_ns: int = 0
+    filled: int = 0
+    """What has been filled, by the fills we booked; more than was asked where the venue gave it."""
+    told: OrderState = OrderState.PENDING
+    """Where it stood when the journal was told last, and how much was filled then."""
+    told_filled: int = 0
     cancel_asked: bool = False
     """A cancel has been asked since the order was last known to rest."""
     reported: int = 0
@@ -43,11 +48,6 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
     """`Not found` answers since it became UNKNOWN."""
     missing: int = 0
     """Complete listings in a row that should have had it and did not."""
-
-    @property
-    def filled(self) -> int:
-        """What has been filled, by the fills we booked."""
-        return self.order.size - self.remaining
 
 
 def working_of(order: Order, instrument: Instrument) -> Working:

@@ -8,6 +8,7 @@ no equity is judged, and what risk had stopped is restored from what was kept.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from engine.domain.effects import (
     Effect,
     KeepBudget,
     KeepStart,
+    OrderChanged,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -29,7 +31,10 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.asking import Question
 from engine.executor.executor import Executor
 from engine.executor.house import EQUITY
+from engine.executor.reconciler import SILENCE
 from engine.executor.records import Wish, Working
+
+DIFFERS_MAX = 100
 
 
 class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +56,13 @@ class RetoldExecutor(Executor):
 
     _owed: tuple[CancelOrders, ...] = ()
     """Cancels that an event asked for by itself: they leave with the turn that follows it."""
+
+    def __init__(self, **wiring: Any) -> None:
+        super().__init__(**wiring)
+        self._stood: dict[OrderId, set[tuple[OrderState, int]]] = {}
+        """Where orders stood since the journal was told of them, by the facts folded here."""
+        self.differs: list[str] = []
+        """Where the engine said of an order what the facts do not bear out."""
 
     @property
     def owed(self) -> frozenset[OrderId]:
@@ -87,6 +99,8 @@ class RetoldExecutor(Executor):
             questions.note(Question(type(message).__name__), at_ns)
             if isinstance(message, QueryFills):
                 questions.fills_since_ns = message.since_ns
+        elif isinstance(message, OrderChanged):
+            self._changed(message, at_ns)
         elif isinstance(message, KeepBudget):
             self.restore_budget(message.breakers)
         elif isinstance(message, KeepStart):
@@ -94,7 +108,31 @@ class RetoldExecutor(Executor):
         elif isinstance(message, Event):
             asked = self.receive(message, at_ns)
             self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
+        for number, (known, _) in table.untold.items():
+            self._stood.setdefault(number, set()).add((known.state, known.filled))
         self._outbox.take()
+
+    def _changed(self, change: OrderChanged, at_ns: int) -> None:
+        """Compare where the engine said an order stood with where it stood by the facts."""
+        table = self._table
+        known = table.orders.get(change.order)
+        if known is None:
+            return
+        silent = SILENCE.get(known.state)
+        stood = self._stood.pop(change.order, set())
+        if silent is not None and change.state is OrderState.UNKNOWN:
+            table.happen(known, silent, at_ns)  # it lost patience: its tick is in no journal
+        elif change.state is OrderState.CANCELLING and not known.state.ended:
+            self._asked((change.order,), at_ns)  # a CANCEL_ALL of which the scope alone was told
+        said, now = (change.state, change.filled), (known.state, known.filled)
+        if said != now and said not in stood and len(self.differs) < DIFFERS_MAX:
+            self.differs.append(
+                f"order {change.order} is {now[0]} with {now[1]} filled by the journal's facts, "
+                f"the engine said {said[0]} with {said[1]}"
+            )
+        table.was_told(change)
+        if said == (known.state, known.filled):
+            table.untold.pop(change.order, None)
 
     def _asked(self, orders: Iterable[OrderId], at_ns: int) -> None:
         for number in list(orders):

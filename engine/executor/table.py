@@ -7,6 +7,7 @@ are all settled or void.
 
 from __future__ import annotations
 
+from engine.domain.effects import Effect, OrderChanged
 from engine.domain.events import OrderFilled
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.orders import Order, OrderId, OrderState
@@ -23,9 +24,15 @@ from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
+_SENT = OrderState.SENT
+_SILENT = frozenset({OrderState.PENDING, OrderState.SENT})
+"""States the journal has as facts of their own."""
 _FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
 _FILLED_ALL, _FILLED_PART = Happened.FILLED_ALL, Happened.FILLED_PART
 _CANCEL_ASKED = Happened.CANCEL_ASKED
+
+
+_STARTED = "the engine started: the venue is asked about it"
 
 
 class OrderTable(Memory):
@@ -54,6 +61,8 @@ class OrderTable(Memory):
         """How often money or tokens moved."""
         self.moved_ns = -1
         """When they last did; -1 = never."""
+        self.untold: dict[OrderId, tuple[Working, str]] = {}
+        """Orders that moved since the journal was told where they stand, and why they did."""
         self.wake_ns = NEVER
         """When a wish may have expired or a pause may be over, at the earliest."""
 
@@ -148,7 +157,7 @@ class OrderTable(Memory):
         post.bot = order.bot  # whose exposure it is, also before that bot wishes here again
         self.exposure.assign(order.instrument, order.bot)
         # It may have left in the life that made it, and several lives may have spoken of it since.
-        self.happen(known, Happened.NO_ANSWER, now_ns)
+        self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
         return known
 
     def restore(self, saved: list[Working], last_id: OrderId) -> None:
@@ -156,6 +165,8 @@ class OrderTable(Memory):
         self.last_id = self.known_until = last_id
         for known in saved:
             number = known.order.id
+            if known.state not in _SILENT:
+                self.untold[number] = (known, "")
             if known.state.ended:
                 self.orders[number] = known
                 self.ended[number] = None
@@ -167,7 +178,7 @@ class OrderTable(Memory):
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
             elif known.state is OrderState.PENDING:
-                self.happen(known, Happened.NO_ANSWER, known.changed_ns)
+                self.happen(known, Happened.NO_ANSWER, known.changed_ns, _STARTED)
 
     def live(self) -> list[Working]:
         """Return every order that may still fill."""
@@ -193,10 +204,11 @@ class OrderTable(Memory):
 
     # -- moves -------------------------------------------------------------------------------------
 
-    def happen(self, known: Working, happened: Happened, now_ns: int) -> None:
+    def happen(self, known: Working, happened: Happened, now_ns: int, why: str = "") -> None:
         """Move an order by the table. Raises InvalidTransition on a missing pair.
 
-        A venue's own word about an UNKNOWN order is taken as the finding it amounts to.
+        A venue's own word about an UNKNOWN order is taken as the finding it amounts to. `why` is
+        what the journal keeps beside the state, for people.
         """
         before = known.state
         if before is _UNKNOWN:
@@ -208,6 +220,8 @@ class OrderTable(Memory):
             raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
         after, kind = move
         known.state = after
+        if after is not before and after is not _SENT:
+            self.untold[known.order.id] = (known, why)
         if kind == STAYS:
             return
         known.changed_ns = now_ns
@@ -261,6 +275,8 @@ class OrderTable(Memory):
             post = self.post_of(known)
             whole = rest < post.instrument.lot
             known.remaining = max(0, rest)
+            known.filled += event.size
+            self.untold.setdefault(order.id, (known, ""))
             self.happen(known, _FILLED_ALL if whole else _FILLED_PART, now_ns)
             if order.id in post.working:
                 self.ledger.commit(order, known.remaining, forced=True)
@@ -269,6 +285,41 @@ class OrderTable(Memory):
             known.changed_ns = now_ns
             self.moved(order.instrument, now_ns)
         return booked, new
+
+    # -- what the journal is told ------------------------------------------------------------------
+
+    def tell_changes(self) -> list[Effect]:
+        """Return, once, where every order stands that moved since this was asked last."""
+        changes: list[Effect] = []
+        for number, (known, why) in self.untold.items():
+            if known.told is known.state and known.told_filled == known.filled:
+                continue
+            known.told, known.told_filled = known.state, known.filled
+            changes.append(
+                OrderChanged(
+                    account=self.account,
+                    order=number,
+                    state=known.state,
+                    filled=known.filled,
+                    reason=why,
+                )
+            )
+        self.untold.clear()
+        return changes
+
+    def was_told(self, change: OrderChanged) -> None:
+        """Take what an earlier life told the journal of an order: only what differs is told again.
+
+        An order is folded from the venue's own words. Which end it came to is the one thing they
+        do not say twice (of an UNKNOWN order every end reads as gone), so that is believed.
+        """
+        known = self.orders.get(change.order)
+        if known is None:
+            return
+        known.told, known.told_filled = change.state, change.filled
+        before = known.state
+        if before.ended and before is not OrderState.FILLED and change.state.ended:
+            known.state = change.state
 
     def moved(self, instrument: InstrumentId | None, now_ns: int) -> None:
         """Note that money moved, and tokens of this instrument."""

@@ -21,6 +21,7 @@ from engine.domain.effects import (
     CancelOrders,
     KeepBudget,
     KeepStart,
+    OrderChanged,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -81,6 +82,7 @@ class GatewayCore:
             ModeChanged: self._mode,
             KeepBudget: lambda _, __: [],  # it has reached its end: the journal has it
             KeepStart: lambda _, __: [],  # likewise
+            OrderChanged: lambda _, __: [],  # likewise
         }
 
     def receive(self, message: Message, now_ns: int) -> list[Request]:

@@ -79,6 +79,7 @@ class ToldAccounts:
                     executor.fold(message, record.at_ns)
                 except BrokenInvariant as error:
                     self._broke(account, record, error)
+                self._differs(account, record)
         for account in self._wanted.get(record.seq, ()):
             if account in self.executors and account not in self.lost:
                 self._snapshots[account, record.seq] = self.executors[account].snapshot()
@@ -86,6 +87,12 @@ class ToldAccounts:
     def _broke(self, account: AccountId, record: Record, error: BrokenInvariant) -> None:
         self.lost.add(account)
         self.broken.append((account, record.at_ns, str(error)))
+
+    def _differs(self, account: AccountId, record: Record) -> None:
+        """Note where an engine said of an order what its journal's facts do not bear out."""
+        found = self.executors[account].differs
+        self.broken += [(account, record.at_ns, text) for text in found]
+        found.clear()
 
     # -- settings ----------------------------------------------------------------------------------
 

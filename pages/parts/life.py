@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.domain import effects, order_events
 from engine.domain.decisions import Planned
+from engine.domain.orders import OrderState
 from pages.parts import refusals
 from pages.parts.names import price_raw as _price
 from pages.parts.names import size_raw as _size
@@ -69,8 +70,17 @@ def told(moment: Moment, row: Row, plans: Callable[[int], Sequence[Planned]]) ->
             return _asked(moment, row, plans), "warn"
         case effects.CancelAll():
             return "cancel of everything in scope asked", "warn"
+        case effects.OrderChanged():
+            return _stands(message, row)
         case _:
             return _plain(message, row)
+
+
+def _stands(message: effects.OrderChanged, row: Row) -> Words:
+    why = refusals.in_words(message.reason, row)
+    filled = f", {_size(message.filled, row)} filled" if message.filled else ""
+    words = f"the engine holds it {message.state.upper()}{filled}{f': {why}' if why else ''}"
+    return words, "bad" if message.state is OrderState.UNKNOWN else "dim"
 
 
 def _plain(message: Any, row: Row) -> Words:

@@ -150,7 +150,6 @@ def _facts(row: Row) -> None:
         "Filled": f"{names.size_raw(row['filled_raw'], row)}, of it void "
         f"{names.size_raw(row['voided_raw'], row)}",
         "Fees": money(row["fee"], row["currency"] or ""),
-        "Doubts": f"the venue did not know it {row['doubts']} times in a row",
     }
     panels.facts(pairs)
     panels.links(panels.link("Its records in the journal", "journal", text=f'"order":{row["id"]},'))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain.effects import PlaceOrder, SetTimer
+from engine.domain.effects import OrderChanged, PlaceOrder, SetTimer
 from engine.domain.events import (
     BookMarked,
     CashMoved,
@@ -153,6 +153,8 @@ class Rig:
             settings=settings or ExecutorSettings(starts_reconciled=True),
         )
         self.effects: list[Any] = []
+        self.changes: list[OrderChanged] = []
+        """Where orders stand, as the journal was told."""
         self._fills = 0
         for instrument in () if empty else instruments or (self.build.binary(),):
             self.tell(InstrumentListed(instrument=instrument))
@@ -160,12 +162,13 @@ class Rig:
             self.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=cash * 1_000_000))
 
     def tell(self, *messages: Any) -> list[Any]:
-        """Give messages and plan once; return (and keep) what is asked, timers left out."""
+        """Give messages and plan once; return (and keep) what is asked of venue and people."""
         made: list[Any] = []
         for message in messages:
             made += self.executor.receive(message, self.now)
         made += self.executor.plan(self.now)
-        made = [effect for effect in made if not isinstance(effect, SetTimer)]
+        self.changes += [effect for effect in made if isinstance(effect, OrderChanged)]
+        made = [effect for effect in made if not isinstance(effect, SetTimer | OrderChanged)]
         self.effects += made
         return made
 

@@ -4,13 +4,24 @@ from typing import Any
 
 import pytest
 
-from engine.domain.events import InstrumentListed, OrderCancelled
+from engine.domain.effects import QueryFills
+from engine.domain.events import (
+    FillsListed,
+    InstrumentListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderExpired,
+    OrderNotFound,
+    OrderSent,
+    OrderUnanswered,
+)
 from engine.domain.instruments import InstrumentId
-from engine.domain.orders import OrderId
+from engine.domain.orders import OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
 from engine.executor.plan import Plan
 from engine.executor.planner import plan
+from tests.executor.conftest import ACCOUNT, SHARE, Rig
 
 M1 = InstrumentId("venue:m1")
 BIDS = [(4_800, 100)]
@@ -69,3 +80,83 @@ def test_nothing_wished_and_nothing_working_is_no_plan(rig: Any) -> None:
         now_ns=0,
     )
     assert made == Plan((), (), ())
+
+
+# -- what the journal is told ----------------------------------------------------------------------
+
+
+def told(rig: Rig, since: int = 0) -> list[tuple[int, str, int, str]]:
+    return [(one.order, one.state, one.filled, one.reason) for one in rig.changes[since:]]
+
+
+def test_the_journal_is_told_once_a_turn_where_an_order_stands(rig: Rig) -> None:
+    rig.quote([(4_800, 100)])
+    rig.send(1)
+    assert rig.changes == []
+    rig.tell(rig.event(OrderAccepted, 1), rig.fill(1, 40), rig.fill(1, 10))
+    assert told(rig) == [(1, "partial", 50 * SHARE, "")]
+    rig.tell(rig.event(OrderCancelled, 1))
+    rig.tell(rig.event(OrderCancelled, 1))
+    assert told(rig, 1) == [(1, "cancelled", 50 * SHARE, "asked")]
+    rig.tell(rig.fill(1, 5))
+    assert told(rig, 2) == [(1, "cancelled", 55 * SHARE, "")]
+
+
+def test_an_order_that_nobody_found_is_told_unknown_until_it_is_believed_gone(rig: Rig) -> None:
+    rig.quote([(4_800, 100)])
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timed out"))
+    assert told(rig) == [(1, "unknown", 0, "timed out")]
+    for _ in range(2):
+        rig.wait(1, rig.event(OrderNotFound, 1))
+        assert rig.state(1) is OrderState.UNKNOWN
+    assert len(rig.changes) == 1
+    rig.wait(30)
+    for _ in range(3):
+        asked = next(e for e in rig.effects[::-1] if isinstance(e, QueryFills))
+        rig.tell(FillsListed(account=ACCOUNT, since_ns=asked.since_ns, fills=()))
+        rig.wait(10, rig.event(OrderNotFound, 1))
+    ((_, state, _, reason),) = told(rig, 1)
+    assert state == rig.state(1) == OrderState.CANCELLED
+    assert "does not know it" in reason
+
+
+def test_a_rest_too_small_to_trade_is_told_as_filled(rig: Rig) -> None:
+    rig.rest([(4_800, 100)])
+    rig.tell(rig.fill(1, 99.995))
+    assert told(rig)[-1] == (1, "filled", 99_995_000, "")
+
+
+def test_a_start_tells_what_the_life_before_could_not(rig: Rig, make_rig: Any) -> None:
+    placed = rig.rest([(4_800, 100), (4_700, 100)])
+    known = [rig.executor.record(order.id) for order in placed]
+    assert [one.told for one in known if one is not None] == [OrderState.OPEN] * 2
+
+    after = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
+    after.executor.receive(InstrumentListed(instrument=after.build.binary()), 0)
+    for order in placed:
+        after.executor.adopt(order, after.now)
+        after.executor.receive(after.event(OrderSent, order.id), after.now)
+        after.executor.receive(after.event(OrderAccepted, order.id), after.now)
+    after.executor.receive(after.event(OrderCancelled, 2), after.now)  # and there it died
+    for change in rig.changes:
+        after.executor.restore_change(change)
+    after.tell()
+
+    assert {number: state for number, state, *_ in told(after)} == {1: "unknown", 2: "cancelled"}
+
+
+def test_which_end_an_order_came_to_survives_a_restart(rig: Rig, make_rig: Any) -> None:
+    (placed,) = rig.rest([(4_800, 100)])
+    rig.tell(rig.event(OrderExpired, 1))
+
+    after = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
+    after.executor.receive(InstrumentListed(instrument=after.build.binary()), 0)
+    after.executor.adopt(placed, after.now)
+    after.executor.receive(after.event(OrderExpired, 1), after.now)
+    for change in rig.changes:
+        after.executor.restore_change(change)
+    after.tell()
+
+    assert after.state(1) is OrderState.EXPIRED
+    assert after.changes == []

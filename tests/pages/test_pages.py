@@ -258,7 +258,6 @@ def store_orders(config: Config) -> None:
         "voided": 0,
         "fee_micro": 0,
         "reason": "",
-        "doubts": 0,
         "updated_ns": 10**18,
         "seq": 3,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import OrderChanged, PlaceOrder
 from engine.domain.events import OrderFilled
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import (
@@ -20,7 +20,7 @@ from engine.domain.instruments import (
     Mode,
     Side,
 )
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Order, OrderId, OrderState
 from storage.live import put_instrument
 from storage.projection import register_account
 from storage.projection_fold import Fold
@@ -61,13 +61,24 @@ class Books:
         self.at_ns = 5
 
     def tell(self, *messages: msgspec.Struct) -> None:
+        """Fold messages; a fill is whole, and the engine says of its order that it is filled."""
         for message in messages:
-            self.seq += 1
-            kind, body = type(message).__name__, msgspec.msgpack.encode(message)
-            self._fold.take(
-                Record(seq=self.seq, at_ns=self.at_ns, account=DEMO, kind=kind, body=body)
-            )
+            self._take(message)
+            if isinstance(message, OrderFilled):
+                self._take(
+                    OrderChanged(
+                        account=message.account,
+                        order=message.order,
+                        state=OrderState.FILLED,
+                        filled=message.size,
+                    )
+                )
         self._rows.flush()
+
+    def _take(self, message: msgspec.Struct) -> None:
+        self.seq += 1
+        kind, body = type(message).__name__, msgspec.msgpack.encode(message)
+        self._fold.take(Record(seq=self.seq, at_ns=self.at_ns, account=DEMO, kind=kind, body=body))
 
 
 def bought(

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from engine.domain.effects import (
     CancelAll,
-    CancelOrders,
-    CancelScope,
+    OrderChanged,
     PlaceOrder,
     QueryOpenOrders,
     SetTimer,
@@ -39,9 +38,6 @@ from engine.domain.events import (
     OrderFilled,
     OrderNamed,
     OrderNotFound,
-    OrderRejected,
-    OrderReport,
-    OrderReported,
     OrderSent,
     OrderUnanswered,
 )
@@ -56,7 +52,7 @@ from engine.domain.instruments import (
     Mode,
     Side,
 )
-from engine.domain.orders import Identity, Order, OrderId, OrderState, RejectReason
+from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import connect_writer, transaction, writing
 from storage.journal import open_journal, write_batch
@@ -98,18 +94,9 @@ def fill(number: int, name: str, size: int = 10_000_000, **more: Any) -> OrderFi
     )
 
 
-def report(number: int, state: OrderState, filled: int = 0) -> OrderReport:
-    return OrderReport(
-        identity=Identity(f"0x{number}"),
-        order=OrderId(number),
-        ours=True,
-        instrument=BINARY,
-        leg=Leg.YES,
-        side=Side.BUY,
-        price=4_900,
-        size=10_000_000,
-        filled=filled,
-        state=state,
+def stands(number: int, state: OrderState, filled: int = 0, reason: str = "") -> OrderChanged:
+    return OrderChanged(
+        account=PAPER, order=OrderId(number), state=state, filled=filled, reason=reason
     )
 
 
@@ -201,12 +188,14 @@ def test_an_order_is_told_from_its_placing_to_its_fill(desk: Desk) -> None:
         OrderNamed(account=PAPER, order=OrderId(1), identity=Identity("0xab")),
         OrderSent(account=PAPER, order=OrderId(1)),
         OrderAccepted(account=PAPER, order=OrderId(1)),
+        stands(1, OrderState.OPEN),
         fill(1, "f1", 4_000_000),
+        stands(1, OrderState.PARTIAL, 4_000_000),
     )
     row = desk.order()
     assert (row["engine_id"], row["mode"], row["bot"]) == ("e1", "paper", "maker")
     assert (row["state"], row["filled"], row["identity"]) == ("partial", 4_000_000, "0xab")
-    desk.project(fill(1, "f2", 6_000_000))
+    desk.project(fill(1, "f2", 6_000_000), stands(1, OrderState.FILLED, 10_000_000))
     assert desk.order()["state"] == "filled"
     assert desk.order()["fee_micro"] == 14
     assert [row["value_micro"] for row in desk.rows("fills")] == [1_960_000, 2_940_000]
@@ -229,7 +218,7 @@ def test_a_fill_settles_or_is_reversed_once(desk: Desk) -> None:
     position = desk.position()
     assert (position["settled"], position["pending"]) == (4_000_000, 0)
     assert (position["bought"], position["fee_micro"], position["unvalued"]) == (4_000_000, 7, 1)
-    assert (desk.order()["filled"], desk.order()["voided"]) == (10_000_000, 6_000_000)
+    assert desk.order()["voided"] == 6_000_000
     assert [row["state"] for row in desk.rows("fills")] == ["confirmed", "failed"]
 
 
@@ -266,96 +255,62 @@ def test_a_late_fill_after_the_cancel_is_booked(desk: Desk) -> None:
     desk.project(
         order(1),
         OrderSent(account=PAPER, order=OrderId(1)),
-        OrderCancelled(account=PAPER, order=OrderId(1)),
+        stands(1, OrderState.CANCELLED, reason="asked"),
         fill(1, "f1", 1_000_000),
+        stands(1, OrderState.CANCELLED, 1_000_000),
     )
-    assert (desk.order()["state"], desk.order()["filled"]) == ("cancelled", 1_000_000)
-    desk.project(fill(1, "f2", 9_000_000))
-    assert desk.order()["state"] == "filled"
+    row = desk.order()
+    assert (row["state"], row["filled"], row["reason"]) == ("cancelled", 1_000_000, "asked")
+    assert [row["size"] for row in desk.rows("fills")] == [1_000_000]
 
 
-def test_cancel_all_moves_what_is_in_scope(desk: Desk) -> None:
-    live = AccountId("live")
+def test_a_row_stands_where_the_engine_says_whatever_the_venue_answers(desk: Desk) -> None:
+    number = OrderId(1)
+    lost = OrderUnanswered(account=PAPER, order=number, reason="timeout")
     desk.project(
         order(1),
-        order(2, bot="other"),
-        order(3, account=live),
-        order(4, instrument=InstrumentId("x")),
-        OrderRejected(account=PAPER, order=OrderId(4), reason=RejectReason.NO_FUNDS),
-        CancelAll(account=PAPER, scope=CancelScope(bot=BotId("maker"))),
-    )
-    states = {row["id"]: row["state"] for row in desk.rows("orders")}
-    assert states == {1: "cancelling", 2: "pending", 3: "pending", 4: "rejected"}
-    assert desk.order(4)["reason"] == "no_funds"
-    desk.project(CancelAll(account=PAPER))
-    assert desk.order(2)["state"] == "cancelling"
-    assert desk.order(3)["mode"] == "live"
-
-
-def test_an_unanswered_order_is_unknown_until_found(desk: Desk) -> None:
-    lost = OrderUnanswered(account=PAPER, order=OrderId(1), reason="timeout")
-    desk.project(order(1), OrderSent(account=PAPER, order=OrderId(1)), lost)
-    assert (desk.order()["state"], desk.order()["reason"]) == ("unknown", "timeout")
-    desk.project(OrderNotFound(account=PAPER, order=OrderId(1)))
-    assert desk.order()["state"] == "unknown"
-    desk.project(OpenOrdersListed(account=PAPER, orders=(report(1, OrderState.OPEN),)))
-    assert (desk.order()["state"], desk.order()["doubts"]) == ("open", 0)
-    desk.project(
+        OrderSent(account=PAPER, order=number),
         lost,
-        CancelRefused(account=PAPER, order=OrderId(1)),
-        OrderNotFound(account=PAPER, order=OrderId(1)),
-        OrderNotFound(account=PAPER, order=OrderId(1)),
+        stands(1, OrderState.UNKNOWN, reason="timeout"),
+        OrderNotFound(account=PAPER, order=number),
+        OrderNotFound(account=PAPER, order=number),
+        OrderNotFound(account=PAPER, order=number),
     )
-    assert desk.order()["state"] == "cancelled"
-
-
-def test_an_order_revived_by_a_late_answer_ends_when_two_listings_lack_it(desk: Desk) -> None:
-    stale = OpenOrdersListed(account=PAPER, orders=(report(1, OrderState.OPEN),))
-    empty = OpenOrdersListed(account=PAPER, orders=())
-    asked = QueryOpenOrders(account=PAPER)
-    desk.project(
-        order(1),
-        OrderSent(account=PAPER, order=OrderId(1)),
-        asked,
-        OrderCancelled(account=PAPER, order=OrderId(1)),
-        stale,
-    )
-    assert desk.order()["state"] == OrderState.UNKNOWN
-    desk.project(asked)  # the answer comes in another run
-    desk.project(empty)
-    assert desk.order()["state"] == OrderState.UNKNOWN
-    desk.project(asked, empty)
-    assert desk.order()["state"] == OrderState.CANCELLED
-
-
-def test_a_listing_asked_for_before_an_order_says_nothing_of_it(desk: Desk) -> None:
+    assert (desk.order()["state"], desk.order()["reason"]) == ("unknown", "timeout")
     asked, empty = QueryOpenOrders(account=PAPER), OpenOrdersListed(account=PAPER, orders=())
-    accepted = OrderAccepted(account=PAPER, order=OrderId(1))
-    desk.project(
-        asked, order(1), OrderSent(account=PAPER, order=OrderId(1)), accepted, empty, empty, empty
+    desk.project(asked, empty, asked, empty, CancelAll(account=PAPER))
+    assert desk.order()["state"] == "unknown"
+    desk.project(stands(1, OrderState.CANCELLED, reason="the venue does not know it"))
+    assert (desk.order()["state"], desk.order()["reason"]) == (
+        "cancelled",
+        "the venue does not know it",
     )
-    assert desk.order()["state"] == OrderState.OPEN
 
 
-def test_an_answer_about_an_order_moves_it(desk: Desk) -> None:
+def test_an_order_filled_but_for_a_rest_too_small_stays_filled(desk: Desk) -> None:
     desk.project(
         order(1),
         OrderSent(account=PAPER, order=OrderId(1)),
-        OrderReported(account=PAPER, report=report(1, OrderState.PARTIAL, 5)),
+        fill(1, "f1", 9_995_000),
+        stands(1, OrderState.FILLED, 9_995_000),
+        OrderCancelled(account=PAPER, order=OrderId(1)),
     )
-    assert desk.order()["state"] == "partial"
-    foreign = msgspec.structs.replace(report(9, OrderState.OPEN), order=None)
-    done = desk.project(
-        OpenOrdersListed(account=PAPER, orders=(foreign,)),
-        OrderReported(account=PAPER, report=report(1, OrderState.CANCELLED)),
-    )
-    assert done.told == ()
-    assert desk.order()["state"] == "cancelled"
+    assert (desk.order()["state"], desk.order()["filled"]) == ("filled", 9_995_000)
+
+
+def test_an_order_on_its_way_is_told_by_what_was_sent_unless_it_moved_since(desk: Desk) -> None:
+    sent = OrderSent(account=PAPER, order=OrderId(1))
+    desk.project(order(1))
+    assert desk.order()["state"] == "pending"
+    desk.project(sent)
+    assert desk.order()["state"] == "sent"
+    desk.project(stands(1, OrderState.CANCELLING), sent)
+    assert desk.order()["state"] == "cancelling"
 
 
 def test_orders_the_journal_never_placed_are_told(desk: Desk) -> None:
     done = desk.project(
-        OrderAccepted(account=PAPER, order=OrderId(9)),
+        stands(9, OrderState.OPEN),
         fill(9, "f1"),
         SetTimer(at_ns=1, name="x"),
     )
@@ -425,16 +380,11 @@ STREAMS = st.lists(
             lambda n: OrderUnanswered(account=PAPER, order=OrderId(n), reason="lost"), NUMBERS
         ),
         st.builds(lambda n: CancelUnanswered(account=PAPER, order=OrderId(n)), NUMBERS),
-        st.builds(lambda n: CancelOrders(account=PAPER, orders=(OrderId(n),)), NUMBERS),
+        st.builds(stands, NUMBERS, st.sampled_from(OrderState), SIZES),
         st.builds(
             lambda kind, name: kind(account=PAPER, fill=FillId(name)),
             st.sampled_from([FillSettled, FillVoided]),
             FILLS,
-        ),
-        st.builds(
-            lambda n, state: OrderReported(account=PAPER, report=report(n, state)),
-            NUMBERS,
-            st.sampled_from(OrderState),
         ),
         st.just(CancelAll(account=PAPER)),
         st.just(LISTED),
@@ -473,8 +423,8 @@ def check_sums(desk: Desk) -> None:
         assert row["unvalued"] == sum(f["value_micro"] is None for f in mine)
         assert row["bought"] - row["sold"] == row["settled"] + row["pending"]
     for row in desk.rows("orders"):
-        sizes = [f["size"] for f in desk.rows("fills") if f["order_id"] == row["id"]]
-        assert row["filled"] == sum(sizes)
+        fees = [f["fee_micro"] for f in alive if f["order_id"] == row["id"]]
+        assert row["fee_micro"] == sum(fees)
 
 
 def test_a_projection_stops_where_it_is_told_and_goes_on_from_there(desk: Desk) -> None:

@@ -55,7 +55,6 @@ def insert_order(connection: Connection, number: int, **more: object) -> None:
         "voided": 0,
         "fee_micro": 12,
         "reason": "",
-        "doubts": 0,
         "updated_ns": 0,
         "seq": number,
     }

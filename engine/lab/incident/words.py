@@ -74,6 +74,8 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
             said = f"sets the timer {name}"
         case fx.RaiseAlert(text=text, severity=severity):
             said = f"alert, {severity}: {text}"
+        case fx.OrderChanged(order=number, state=state, reason=reason):
+            said = f"order {number} is {state}{f': {reason}' if reason else ''}"
         case fx.KeepBudget():
             said = "keeps the day's loss budget"
         case fx.KeepStart(fence=fence):

@@ -23,6 +23,7 @@ from engine.lab.simulate.disk import Disk, EngineDied, Journal
 from engine.lab.simulate.faults import Faults
 from engine.lab.simulate.judge_lives import Lives
 from engine.lab.simulate.judge_orders import DECIDED, LEAVING
+from engine.lab.simulate.judge_rows import RowsJudge
 from engine.lab.simulate.life import AUTH, Life, S
 from engine.lab.simulate.line import MS, Line
 from engine.lab.simulate.market_line import MarketLine
@@ -61,6 +62,7 @@ class Station:
         self.side = VenueSide(exchange, self.account, faults, random)
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
         self.lives = Lives(self.seen)
+        self.rows = RowsJudge(self.disk)
         self.life: Life | None = None
         self.ghost: Life | None = None
         """An engine that hangs, or that came back after its successor had started."""
@@ -81,6 +83,7 @@ class Station:
         self.starts += 1
         fence = self.disk.take_lease()
         self.seen.born()
+        self.rows.born()
         journal = Journal(self.disk, fence, heard=self._heard, digest=self._digest)
         line = Line(
             self.side, journal, faults=self.faults, random=self.random,
@@ -211,6 +214,8 @@ class Station:
         if self.seen.halted and life is self.life and not life.halted:
             self.within(life, lambda: self._halt(life))
         self.lives.watch(life, self.now(), self.speak)
+        if not (life.dead or life.frozen or life.journal.stale):
+            self.rows.look(life.executor, self.speak)
         if self.latch_file and self.lives.proven and life is self.life and self.faults.on:
             self._release(life)
         self.later(self.now() + S, lambda: self._second(life))
@@ -298,3 +303,4 @@ class Station:
             self.speak("proof", f"nothing is proven: {missing and missing.missing}")
             return
         self.lives.rest(life, self.speak)
+        self.rows.look(life.executor, self.speak, whole=True)

@@ -8,6 +8,7 @@ from engine.domain.effects import (
     CancelOrders,
     KeepBudget,
     KeepStart,
+    OrderChanged,
     PlaceOrder,
     QueryBalances,
     QueryFills,
@@ -65,10 +66,11 @@ class Requests:
         | SetTimer
         | KeepBudget
         | KeepStart
+        | OrderChanged
         | RaiseAlert,
     ) -> list[VenueEvent]:
         floor = self._floor
-        if isinstance(effect, SetTimer | KeepBudget | KeepStart | RaiseAlert):
+        if isinstance(effect, SetTimer | KeepBudget | KeepStart | OrderChanged | RaiseAlert):
             raise BrokenInvariant(f"{type(effect).__name__} is not a request to a venue")
         self._check(effect.account)
         match effect:

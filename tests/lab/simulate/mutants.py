@@ -13,7 +13,7 @@ from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
 from engine.domain.orders import OrderState
 from engine.executor import planning
-from engine.executor.executor import ExecutorSettings
+from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fill_book import FillBook
 from engine.executor.house import House
 from engine.executor.ledger import Ledger
@@ -29,6 +29,8 @@ from engine.lab.simulate.faults import Fault
 from engine.live_kill import Ending, ScopedEnding
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
+from storage.projection_fold import HANDLERS
+from storage.projection_rows import OrderFold
 
 S, H, F = OrderState, Happened, Fault
 Patch = Any
@@ -272,6 +274,29 @@ def _part_is_not_looked_for(patch: Patch) -> None:
     patch.setattr(ScopedEnding, "proof", lambda self, now: hasty(proof(self, now), missing=()))
 
 
+def _rows_judge_for_themselves(patch: Patch) -> None:
+    asked: dict[int, int] = {}
+
+    def not_found(fold: Any, event: Any, record: Any) -> None:
+        asked[event.order] = asked.get(event.order, 0) + 1
+        row = fold.rows.find(OrderFold, event.account, event.order)
+        if row is not None and row.state is S.UNKNOWN and asked[event.order] == 2:
+            row.state = S.CANCELLED
+            fold.rows.put(row)
+
+    patch.setitem(HANDLERS, "OrderNotFound", not_found)
+
+
+def _a_start_tells_no_rows(patch: Patch) -> None:
+    recover = Executor._recover
+
+    def silent(self: Any, now_ns: int) -> None:
+        recover(self, now_ns)
+        self._table.untold.clear()
+
+    patch.setattr(Executor, "_recover", silent)
+
+
 MUTANTS = (
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
@@ -310,5 +335,7 @@ MUTANTS = (
         24,
         2.0,
     ),
+    Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
+    Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
 )

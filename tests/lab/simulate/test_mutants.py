@@ -28,6 +28,7 @@ QUICK = {
     "it trades before the venue was asked",
     "a status goes back to SENT",
     "a cancel that was only sent releases",
+    "two `not found` end a row",
 }
 """Caught within seconds of simulated time: these are shown with every change."""
 

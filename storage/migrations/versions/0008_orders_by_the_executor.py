@@ -1,0 +1,14 @@
+"""Where an order stands is the executor's word: no doubts are counted beside it any more.
+
+Revision ID: 0008
+Revises: 0007. There is no way down: restore the backup that `migrate` made.
+"""
+
+from alembic import op
+
+revision: str = "0008"
+down_revision: str | None = "0007"
+
+
+def upgrade() -> None:
+    op.drop_column("orders", "doubts")
