@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.bots.bot import Bot, BotState
-from engine.bots.states import BotHappened, may, moved
+from engine.bots.bot import Bot
+from engine.domain.bots import BotHappened, BotState, may, moved
 from engine.domain.commands import InventoryPolicy
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.bots.bot import BotState
+from engine.domain.bots import AT_REST
 from engine.domain.commands import PlaceManual
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.instruments import Instrument
@@ -21,7 +21,6 @@ from engine.loop import Shell
 ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
 
-AT_REST = (BotState.IDLE, BotState.PAUSED, BotState.STOPPED, BotState.ERROR)
 S = OrderState
 Told = Callable[[bool, str], None]
 """(done, the answer)."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from engine.bots.states import BotHappened, may
+from engine.domain.bots import BotHappened, may
 from engine.domain.commands import (
     AckAlert,
     ApplySettings,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from engine import log
-from engine.bots.states import BotHappened, may
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
+from engine.domain.bots import BotHappened, may
 from engine.domain.commands import Command
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import (

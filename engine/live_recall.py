@@ -14,8 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bots.bot import BotState
-from engine.bots.states import BotHappened, may
+from engine.domain.bots import BotHappened, BotState, may
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings

@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from engine.bots.states import BotHappened, may
+from engine.domain.bots import BotHappened, may
 from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, StopBot
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId

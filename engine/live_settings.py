@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.bots.states import BotHappened, may
+from engine.domain.bots import BotHappened, may
 from engine.domain.commands import ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine.bots.bot import BotState
+from engine.domain.bots import BotState
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
 from engine.live_accounts import Accounts

@@ -21,11 +21,11 @@ from typing import Any, TextIO
 import uvloop
 
 from engine import live_tape_options
-from engine.bots.bot import BotState
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
 from engine.demo import PORT
+from engine.domain.bots import BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId

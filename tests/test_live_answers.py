@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine import live_commands
-from engine.bots.bot import BotState
+from engine.domain.bots import BotState
 from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, SyncMarkets
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError

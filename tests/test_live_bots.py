@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.bots.bot import BotState
+from engine.domain.bots import BotState
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import LatchSet

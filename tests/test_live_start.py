@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.bots.bot import BotState
+from engine.domain.bots import BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import KeepBudget, PlaceOrder
 from engine.domain.events import (

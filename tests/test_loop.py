@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
+from engine.domain.bots import BotState
 from engine.domain.events import (
     BookChanged,
     BookReplaced,

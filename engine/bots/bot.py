@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.strategies.door import Strategy
-
-
-class BotState(StrEnum):
-    """Where a bot stands (architecture §5)."""
-
-    IDLE = "idle"
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSING = "pausing"
-    PAUSED = "paused"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    RISK_STOPPED = "risk_stopped"
-    ERROR = "error"
 
 
 class Cell:

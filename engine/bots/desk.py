@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.agenda import Agenda
-from engine.bots.bot import Bot, BotState, Cell
+from engine.bots.bot import Bot, Cell
 from engine.bots.marks import inventory_of, mark_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
+from engine.domain.bots import BotState
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
 from engine.domain.events import (

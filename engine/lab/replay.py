@@ -199,6 +199,7 @@ class Replay:
             ),
             now_ns,
         )
+        self.result.currency = executor.currency
         self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
 
     def _listed(self, event: Event, now_ns: int) -> None:

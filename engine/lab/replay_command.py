@@ -197,6 +197,7 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
         "fills": result.fills,
         "fills_inferred": result.fills_inferred,
         "fills_unknown": result.fills_unknown,
+        "currency": result.currency,
         "fees": result.fees_micro / MICRO,
         "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
         "pnl_resolved": result.pnl_resolved_micro / MICRO,

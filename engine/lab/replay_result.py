@@ -41,6 +41,8 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     fees_micro: int = 0
     equity_start_micro: int = 0
     equity_end_micro: int = 0
+    currency: str = ""
+    """What all of its money is in."""
     residuals: dict[str, int] = {}
     denials: dict[str, int] = {}
     alerts: dict[str, int] = {}

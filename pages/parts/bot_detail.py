@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.bots import BotHappened, BotState, may
 from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBot, StopBot
 from engine.domain.instruments import BotId, Mode
 from pages.parts import (
@@ -39,13 +40,14 @@ POLICIES = {
     InventoryPolicy.EXIT: "sell it now within the slippage cap",
 }
 NOW, BEFORE = "Now", "Evaluations so far"
-MAY = {
-    "start": {"IDLE", "STOPPED", "ERROR"},
-    "pause": {"RUNNING", "STARTING", "RISK_STOPPED"},
-    "resume": {"PAUSED", "PAUSING"},
-    "stop": {"RUNNING", "STARTING", "PAUSING", "PAUSED", "STOPPING", "RISK_STOPPED", "ERROR"},
-}
-"""In which states the engine takes a command; RISK_STOPPED ends with the stop of its account."""
+
+
+def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
+    """Say whether the engine would take what is asked of a bot, by the table it goes by itself."""
+    try:
+        return may(BotState(str(bot["state"]).lower()), asked)
+    except ValueError:
+        return False  # saved only, or the last word of an engine that is gone
 
 
 def show(
@@ -81,7 +83,7 @@ def show(
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
         # A bot the engine does not know is only saved: nothing of it works.
-        rests = bot["evaluations"] is None or (alive and bot["state"] in MAY["start"])
+        rests = bot["evaluations"] is None or (alive and takes(bot, BotHappened.START_ASKED))
         _settings(saved.model_dump(mode="json"))
         bot_edit.offer(str(bot["name"]), base, rests=rests)
 
@@ -129,16 +131,18 @@ def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
 
 
 def _actions(bot: Mapping[str, Any]) -> None:
-    name, state = BotId(bot["name"]), bot["state"]
+    name = BotId(bot["name"])
     slot = f"bot:{name}"
     with st.container(horizontal=True):
-        if st.button("Start", disabled=state not in MAY["start"], key=f"start_{name}"):
-            commanding.send(StartBot(bot=name), slot)
-        if st.button("Pause", disabled=state not in MAY["pause"], key=f"pause_{name}"):
-            commanding.send(PauseBot(bot=name), slot)
-        if st.button("Resume", disabled=state not in MAY["resume"], key=f"resume_{name}"):
-            commanding.send(ResumeBot(bot=name), slot)
-        if state in MAY["stop"]:
+        for label, asked, command in (
+            ("Start", BotHappened.START_ASKED, StartBot(bot=name)),
+            ("Pause", BotHappened.PAUSE_ASKED, PauseBot(bot=name)),
+            ("Resume", BotHappened.RESUME_ASKED, ResumeBot(bot=name)),
+        ):
+            key = f"{label.lower()}_{name}"
+            if st.button(label, disabled=not takes(bot, asked), key=key):
+                commanding.send(command, slot)
+        if takes(bot, BotHappened.STOP_ASKED):
             with st.popover("Stop…"):
                 _stop(bot, slot)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.bots import AT_REST
 from engine.domain.commands import PlaceManual
 from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Side
 from engine.domain.intents import Urgency
@@ -23,8 +24,6 @@ from storage.dashboard_views import AccountSeen, open_markets, snapshot
 from storage.live import listed
 
 SLOT = "by_hand"
-AT_REST = ("idle", "paused", "stopped", "error")
-"""States of a bot beside which an order by hand may stand."""
 MINUTE_NS = 60_000_000_000
 URGENCIES = {
     Urgency.REST: "Rest (post-only)",

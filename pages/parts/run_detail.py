@@ -43,6 +43,7 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     points = ask(views.run_equity, engine_id, number)
     markets = ask(views.run_markets, engine_id, number)
     result = _object(run["result"])
+    currency = _currency(result, markets)
     panels.links(panels.link("← All runs", "runs"))
     panels.head(
         f"Run {number}: {run['strategy']} on {listed['name']}",
@@ -51,8 +52,8 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     )
     if run["error"]:
         st.error(f"It did not end well: {run['error']}")
-    _figures(run, points, result)
-    _curve(points)
+    _figures(run, points, result, currency)
+    _curve(points, currency)
     run_stats.show(engine_id, number, run_fills.address(run))
     _markets(run, markets)
     _counts(result)
@@ -60,19 +61,29 @@ def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     _made_of(run, alike)
 
 
+def _currency(result: Mapping[str, Any], markets: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a run's money is in; an old run says it by its markets, or nobody knows."""
+    if result.get("currency"):
+        return str(result["currency"])
+    named = {row["currency"] for row in markets}
+    return str(named.pop() or "") if len(named) == 1 else ""
+
+
 def _object(text: str) -> dict[str, Any]:
     value = json.loads(text or "{}")
     return value if isinstance(value, dict) else {}
 
 
-def _figures(run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any]) -> None:
+def _figures(
+    run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any], currency: str
+) -> None:
     resolved, unresolved = result.get("pnl_resolved"), result.get("pnl_unresolved")
     figures = {
-        "PnL": money(run["pnl"], signed=True),
-        "Of it resolved": _amount(resolved),
-        "Unresolved, at mid": _amount(unresolved),
-        "Deepest drawdown": money(charts.drawdown(points)) if points else NOTHING,
-        "Fees": money(run["fees"]),
+        "PnL": money(run["pnl"], currency, signed=True),
+        "Of it resolved": _amount(resolved, currency),
+        "Unresolved, at mid": _amount(unresolved, currency),
+        "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
+        "Fees": money(run["fees"], currency),
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
     }
@@ -80,16 +91,16 @@ def _figures(run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str,
     tiles.show([Tile(name, value, where) for name, value in figures.items()])
 
 
-def _amount(value: float | None) -> str:
-    return NOTHING if value is None else money(Decimal(str(value)), signed=True)
+def _amount(value: float | None, currency: str) -> str:
+    return NOTHING if value is None else money(Decimal(str(value)), currency, signed=True)
 
 
-def _curve(points: Sequence[tuple[int, Decimal]]) -> None:
+def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     st.subheader("Equity at mid")
     if not points:
         panels.empty("This run kept no equity curve.", "It ended before the first point.")
         return
-    charts.equity(points, "USD", "run_equity")
+    charts.equity(points, currency, "run_equity")
     panels.note(
         f"{len(points):,} points, the lowest and highest of each stretch kept · "
         f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"

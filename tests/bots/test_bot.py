@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
+from engine.domain.bots import BotState
 from engine.domain.effects import Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import BotState
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import ResidualReason
 from engine.domain.settings import Limit, RiskLimits

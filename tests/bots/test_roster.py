@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import BotState
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 
 Make = Callable[..., Any]
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.bots.bot import BotState
 from engine.bots.taped import Batch, TapedDesk
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 from engine.domain.effects import QueryOpenOrders
 from engine.domain.events import BookProven, FillsListed, OpenOrdersListed, TimerFired
 from engine.domain.inputs import (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.bots.bot import BotState
+from engine.domain.bots import BotState
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState

@@ -124,6 +124,19 @@ def run_engine(config: Config, **columns: object) -> None:
         )
 
 
+def market_in(currency: str) -> Instrument:
+    """Return the market of the stored run and orders, as a catalog has it."""
+    return Instrument(
+        id=InstrumentId("polymarket:0xdd"),
+        kind=Kind.BINARY,
+        currency=currency,
+        price_decimals=4,
+        size_decimals=6,
+        tick=100,
+        lot=10_000,
+    )
+
+
 def texts(page: AppTest) -> str:
     """Return every text of a page."""
     parts = [str(node.proto) for node in page.main if hasattr(node, "proto")]
@@ -166,6 +179,33 @@ def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Conf
     assert "this run did not report it" in shown
     figure = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert figure["layout"]["uirevision"] == "run_equity"
+
+
+def test_a_run_is_told_in_the_currency_of_its_markets(opened: Opened, config: Config) -> None:
+    number = store_run(config)
+    with writing(config.state_path) as connection:
+        put_instrument(connection, "replay", market_in("pUSD"), 1)
+    page = opened("runs", run=str(number))
+    assert figures(page)["PnL"] == "\N{MINUS SIGN}2.50 pUSD"
+    figure = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["title"]["text"] == "pUSD"
+
+
+def test_a_run_that_says_its_currency_is_drawn_in_it(opened: Opened, config: Config) -> None:
+    told = msgspec.structs.replace(RUN, result=json.dumps({"currency": "EUR"}))
+    with writing(config.state_path) as connection:
+        number = save_run(connection, told, equity=CURVE, markets=[MARKET])
+    page = opened("runs", run=str(number))
+    assert figures(page)["PnL"] == "\N{MINUS SIGN}2.50 EUR"
+    figure = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["title"]["text"] == "EUR"
+
+
+def test_a_run_whose_currency_nobody_knows_names_none(opened: Opened, config: Config) -> None:
+    page = opened("runs", run=str(store_run(config)))
+    figure = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["yaxis"]["title"]["text"] == ""
+    assert "USD" not in json.dumps(figure["data"])
 
 
 def test_a_run_that_is_not_there_is_told(opened: Opened) -> None:
@@ -289,16 +329,7 @@ def store_orders(config: Config) -> None:
                 f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
                 tuple(row.values()),
             )
-        market = Instrument(
-            id=InstrumentId("polymarket:0xdd"),
-            kind=Kind.BINARY,
-            currency="USD",
-            price_decimals=4,
-            size_decimals=6,
-            tick=100,
-            lot=10_000,
-        )
-        put_instrument(connection, "pitboss", market, 1)
+        put_instrument(connection, "pitboss", market_in("USD"), 1)
 
 
 def test_orders_without_an_account_say_where_a_runs_orders_are(opened: Opened) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
 from engine.domain import inputs as given
+from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyEffect, Effect
 from engine.domain.events import AnyEvent, Event

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
+from engine.domain.bots import BotState
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Intent
 from engine.domain.settings import AccountSettings, Limit, RiskLimits

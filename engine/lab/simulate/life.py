@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
 from engine.bots.roster import RosterDesk
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from engine.bots.bot import Bot, BotState
+from engine.bots.bot import Bot
+from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import Event

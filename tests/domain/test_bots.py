@@ -6,8 +6,7 @@ from itertools import product
 
 import pytest
 
-from engine.bots.bot import BotState
-from engine.bots.states import TRANSITIONS, BotHappened, may, moved
+from engine.domain.bots import TRANSITIONS, BotHappened, BotState, may, moved
 from engine.errors import InvalidTransition
 
 

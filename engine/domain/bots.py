@@ -1,11 +1,27 @@
-"""The life of a bot: one table of moves. A missing pair raises `InvalidTransition`."""
+"""The life of a bot: its states and the one table of moves, for the engine and for what shows it.
+
+A missing pair raises `InvalidTransition`.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from engine.bots.bot import BotState
 from engine.errors import InvalidTransition
+
+
+class BotState(StrEnum):
+    """Where a bot stands (architecture §5)."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    RISK_STOPPED = "risk_stopped"
+    ERROR = "error"
 
 
 class BotHappened(StrEnum):
@@ -62,6 +78,10 @@ TRANSITIONS: dict[tuple[BotState, BotHappened], BotState] = {
     (S.ERROR, H.FAILED): S.ERROR,  # its traceback is told once more
 }
 """RISK_STOPPED is left towards STARTING, so that an account found unready is waited for."""
+
+
+AT_REST = frozenset({S.IDLE, S.PAUSED, S.STOPPED, S.ERROR})
+"""Beside a bot that stands so, an order by hand on its instruments may be placed."""
 
 
 def moved(state: BotState, happened: BotHappened) -> BotState:
