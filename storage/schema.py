@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Alembic and SQLAlchemy are imported where they are used: a program that only checks its schema
 # starts a second earlier without them.
 
-HEAD = "0008"
+HEAD = "0009"
 """The schema version this code works with; a test compares it with the scripts."""
 
 APPLICATION_ID = 0x50425354

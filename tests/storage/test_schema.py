@@ -176,6 +176,7 @@ def test_users_keep_their_passwords_when_the_role_goes(path: Path) -> None:
     execute(
         path,
         "ALTER TABLE users ADD COLUMN role VARCHAR NOT NULL DEFAULT 'operator'",
+        "ALTER TABLE orders ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0",
         "UPDATE alembic_version SET version_num = '0007'",
     )
     with closing(sqlite3.connect(path)) as connection:
