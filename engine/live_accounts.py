@@ -76,6 +76,16 @@ class Accounts:
 
         Raises ConfigError where an account's mode would change.
         """
+        self.check(connection, document)
+        for one in document.accounts.values():
+            if not self.refusal(one):
+                register_account(
+                    connection, engine_id=ENGINE_ID, account=one.name, mode=one.mode,
+                    venue=one.venue, currency=currency_of(one),
+                )  # fmt: skip
+
+    def check(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
+        """Raise ConfigError where an account's mode would change."""
         modes = registered(connection, ENGINE_ID)
         for one in document.accounts.values():
             if modes.get(one.name, one.mode) is not one.mode:
@@ -83,12 +93,6 @@ class Accounts:
                     f"account {one.name!r} is {modes[one.name]} and cannot become {one.mode}: "
                     "positions never cross modes; make an account of another name"
                 )
-        for one in document.accounts.values():
-            if not self.refusal(one):
-                register_account(
-                    connection, engine_id=ENGINE_ID, account=one.name, mode=one.mode,
-                    venue=one.venue, currency=currency_of(one),
-                )  # fmt: skip
 
     def made(
         self, document: SettingsDocument

@@ -114,7 +114,7 @@ class Commands:
         def write(kept: Future[int]) -> None:
             error = kept.exception()
             told = text if error is None else f"{text} (not in the journal yet: {error})"
-            house.state.do(
+            house.state.write(
                 lambda c: answer(c, house.engine_id, name, state=state, text=told, now_ns=at_ns)
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from engine.domain.settings import SettingsDocument
-from storage.settings import SettingsVersion, Stale, applied, in_force, latest, save
+from storage.settings import Stale, any_saved, applied, save
 
 ACCOUNT = "demo"
 PAPER = "paper"
@@ -59,22 +59,18 @@ DOCUMENT = {
 }
 
 
-def first_settings(
-    connection: sqlite3.Connection, engine_id: str, now_ns: int
-) -> tuple[SettingsVersion, bool]:
-    """Return the settings in force; True = they were made just now, and their bots shall start."""
-    newest = latest(connection, engine_id)
-    if newest.version == 0:
-        SettingsDocument.model_validate(DOCUMENT)
-        saved = save(
-            connection,
-            engine_id=engine_id,
-            who=WHO,
-            diff=DOCUMENT,
-            base_version=0,
-            now_ns=now_ns,
-        )
-        if not isinstance(saved, Stale):
-            applied(connection, engine_id, saved.version, now_ns)
-            return in_force(connection, engine_id), True
-    return in_force(connection, engine_id), False
+def first_settings(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> bool:
+    """Save and apply the first settings where nobody ever saved any; True = just now.
+
+    Their bots shall start.
+    """
+    if any_saved(connection, engine_id):
+        return False
+    SettingsDocument.model_validate(DOCUMENT)
+    saved = save(
+        connection, engine_id=engine_id, who=WHO, diff=DOCUMENT, base_version=0, now_ns=now_ns
+    )
+    if isinstance(saved, Stale):
+        return False
+    applied(connection, engine_id, saved.version, now_ns)
+    return True

@@ -21,7 +21,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, StorageError
 from engine.journal_writer import JournalWriter
 from storage.alerts import raise_alert
-from storage.commands import LeftCommand, claim
+from storage.commands import LeftCommand, claim, pending
 from storage.database import (
     OF_THE_VALUE,
     connect_writer,
@@ -98,6 +98,8 @@ class StateKeeper:
         self._latest: dict[str, Job] = {}
         self._jobs: deque[_Waiting] = deque()
         self._version = -1
+        self._more = False
+        """More commands wait than one claim takes."""
         self._claimed_ns = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -251,10 +253,12 @@ class StateKeeper:
             return
         version = data_version(connection)
         now_ns = self._clock.now_ns()
-        if version == self._version and now_ns - self._claimed_ns < CLAIM_EVERY_NS:
+        looked = version == self._version and now_ns - self._claimed_ns < CLAIM_EVERY_NS
+        if looked and not self._more:
             return
         self._version, self._claimed_ns = version, now_ns
         claimed = claim(connection, self._engine_id, now_ns)
+        self._more = pending(connection, self._engine_id)
         if claimed:
             self._heard(claimed)
 

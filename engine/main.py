@@ -29,7 +29,7 @@ from engine.domain.bots import BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
-from engine.errors import BrokenInvariant, PitbossError
+from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
 from engine.live_bare import kill
@@ -55,7 +55,7 @@ from engine.live_venues import Venues, venues_of
 from engine.locks import locked
 from engine.tape import Tape
 from storage.alerts import raise_alert
-from storage.commands import CommandState, answer, unanswered
+from storage.commands import cut
 from storage.database import connect_writer, refusals_told
 from storage.journal import last_seq, record_at
 from storage.latch import read_latch, set_latch
@@ -63,7 +63,7 @@ from storage.lease import take_lease
 from storage.live import keep_found, last_told
 from storage.projection import check_new, check_past
 from storage.schema import check_schema
-from storage.settings import SettingsVersion
+from storage.settings import SettingsVersion, last_in_force
 from storage.users import ENGINE_ID
 
 NAME = "run"
@@ -142,7 +142,8 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
     accounts = Accounts(venues, fence=fence)
     state = config.state_path
     with closing(connect_writer(state)) as connection, refusals_told(state):
-        settings, first = first_settings(connection, ENGINE_ID, clock.now_ns())
+        first = first_settings(connection, ENGINE_ID, clock.now_ns())
+        settings, aside = last_in_force(connection, ENGINE_ID, partial(accounts.check, connection))
         accounts.register(connection, settings.document)
         made = accounts.made(settings.document)
         known = accounts.know(connection)
@@ -151,6 +152,14 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
     check_accounts(found, known)
     house = open_house(config, clock, settings)
     house.accounts = accounts
+    for why in aside:
+        text = f"{why}: it was in force and is set aside; the desk works by version "
+        house.alert(
+            RaiseAlert(
+                severity=Severity.CRITICAL, kind="settings", text=f"{text}{settings.version}"
+            ),
+            clock.now_ns(),
+        )
     house.left = accounts.left(settings.document, closed)
     told = (one[0] for one in made.values())
     house.put(
@@ -257,7 +266,14 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
             house.alert(about_bot("mode", text, settings), now_ns)
             house.absent[name] = kept
             continue
-        seat = seat_bot(house, shell, settings, kept)
+        try:
+            seat = seat_bot(house, shell, settings, kept)
+        except (BadInput, ConfigError) as error:
+            house.seats.pop(name, None)
+            house.absent[name] = kept
+            text = f"bot {name} is not started: {error}"
+            house.alert(about_bot("settings", text, settings), now_ns)
+            continue
         if first:
             house.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
             seat.start(now_ns)
@@ -270,7 +286,7 @@ def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
     house.state.write(lambda c: keep_found(c, house.engine_id, now_ns, shown))
     live = sum(shown["orders_without_end"].values())
     house.state.write(lambda c: _tell_unstopped(c, house.engine_id, found, live, now_ns))
-    house.state.do(lambda c: _answer_cut(c, house.engine_id, now_ns))
+    house.state.do(lambda c: cut(c, house.engine_id, CUT, now_ns))
     house.log.info("start.found", **shown)
     house.phase = "RECONCILING"
     streams = house.accounts.begin(house, found.funded)
@@ -290,8 +306,3 @@ def _tell_unstopped(
     alert = unstopped(last_told(connection, engine_id), found, live)
     if alert is not None:
         raise_alert(connection, engine_id, alert, None, now_ns)
-
-
-def _answer_cut(connection: Any, engine_id: str, now_ns: int) -> None:
-    for left in unanswered(connection, engine_id):
-        answer(connection, engine_id, left.id, state=CommandState.FAILED, text=CUT, now_ns=now_ns)

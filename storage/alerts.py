@@ -57,7 +57,7 @@ def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:
     placed = any((alert.account, alert.bot, alert.instrument))
     told = wording(alert.text)
     for number, text in unseen:
-        if text == alert.text or (placed and wording(text) == told):
+        if text == alert.text or (placed and wording(str(text)) == told):
             return number
     return unseen[0][0] if len(unseen) == UNSEEN_MAX else None
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from engine.domain.commands import AnyCommand
+from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, BrokenInvariant
+from storage.alerts import raise_alert
 from storage.audit import note
 from storage.database import transaction
 
@@ -21,6 +24,8 @@ TTL_NS = 30 * 1_000_000_000
 
 CLAIM_MAX = 100
 """Most commands of one claim."""
+
+ID_LENGTH_TOLD = 100
 
 
 class CommandState(StrEnum):
@@ -52,22 +57,29 @@ class LeftCommand(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
 
 
+WHY_LENGTH_MAX = 300
+"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
+
 _COLUMNS = "id, body, who, state, created_ns, expires_ns, claimed_ns, answered_ns, answer"
 _CLAIM = (
-    "UPDATE commands SET state = ?, claimed_ns = ? WHERE id IN ("  # noqa: S608 our own columns
-    "SELECT id FROM commands WHERE engine_id = ? AND state = ? "
-    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COLUMNS}"
+    "UPDATE commands SET state = ?, claimed_ns = ? WHERE rowid IN ("  # noqa: S608 our own columns
+    "SELECT rowid FROM commands WHERE engine_id = ? AND state = ? "
+    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COLUMNS}, rowid, "
+    "CAST(id AS BLOB), CAST(body AS BLOB), CAST(who AS BLOB)"
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyCommand).decode
+_convert = msgspec.convert
 
 
 def _from(row: tuple[object, ...]) -> LeftCommand:
-    names = _COLUMNS.split(", ")
-    fields = dict(zip(names, row, strict=True))
-    fields["command"] = _decode(str(fields.pop("body")))
-    fields["state"] = CommandState(str(fields["state"]))
-    return LeftCommand(**fields)  # type: ignore[arg-type]
+    """Return a row as what it is. Raises BadInput where it cannot be: any cell may be damaged."""
+    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    try:
+        fields["command"] = _decode(str(fields.pop("body")))
+        return _convert(fields, LeftCommand)
+    except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
+        raise BadInput(f"it cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
 
 
 def leave(
@@ -88,7 +100,7 @@ def leave(
     body = _encode(command).decode()
     try:
         _decode(body)
-    except msgspec.ValidationError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"this {type(command).__name__} cannot be left: {error}") from None
     kind = type(command).__name__
     with transaction(connection):
@@ -113,7 +125,7 @@ def leave(
 
 
 def find(connection: sqlite3.Connection, engine_id: str, command_id: str) -> LeftCommand | None:
-    """Return a command by its id, None where nobody left it."""
+    """Return a command by its id, None where nobody left it. Raises BadInput for a damaged row."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM commands WHERE id = ? AND engine_id = ?",  # noqa: S608 our names
         (command_id, engine_id),
@@ -122,11 +134,12 @@ def find(connection: sqlite3.Connection, engine_id: str, command_id: str) -> Lef
 
 
 def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
-    """Take what is pending, oldest first; what is too old is refused. A second claim gets none.
+    """Take what is pending, oldest first, up to `CLAIM_MAX`. A second claim gets none of it.
 
-    Execute each and `answer` it. After a crash, ask `unanswered` before claiming.
+    What is too old is refused; so is, with an alert, what cannot be read. Execute each and `answer`
+    it. After a crash, `cut` before claiming.
     """
-    if not _anything_pending(connection, engine_id):
+    if not pending(connection, engine_id):
         return []
     with transaction(connection):
         connection.execute(
@@ -145,28 +158,38 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[L
             _CLAIM,
             (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX),
         ).fetchall()
-        claimed = _readable(connection, rows, now_ns)
+        claimed = _readable(connection, engine_id, rows, now_ns)
     return sorted(claimed, key=lambda left: (left.created_ns, left.id))
 
 
 def _readable(
-    connection: sqlite3.Connection, rows: list[tuple[object, ...]], now_ns: int
+    connection: sqlite3.Connection, engine_id: str, rows: list[tuple[Any, ...]], now_ns: int
 ) -> list[LeftCommand]:
     """Refuse what cannot be read: it must not hold up a KILL that was left after it."""
     found: list[LeftCommand] = []
-    for row in rows:
+    for *row, number, name, body, who in rows:
         try:
-            found.append(_from(row))
-        except msgspec.DecodeError as error:
+            _must_be_sound(row[:3], [name, body, who])
+            found.append(_from(tuple(row)))
+        except BadInput as error:
             connection.execute(
-                "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE id = ?",
-                (CommandState.REFUSED, now_ns, f"it cannot be read: {error}", row[0]),
+                "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE rowid = ?",
+                (CommandState.REFUSED, now_ns, str(error), number),
             )
+            text = f"a command left as {str(row[0])[:ID_LENGTH_TOLD]!r} is refused: {error}"
+            alert = RaiseAlert(severity=Severity.WARNING, kind="bad_row", text=text)
+            raise_alert(connection, engine_id, alert, None, now_ns)
     return found
 
 
-def _anything_pending(connection: sqlite3.Connection, engine_id: str) -> bool:
-    """Look without taking the write lock: most polls find nothing."""
+def _must_be_sound(texts: list[object], cells: list[bytes]) -> None:
+    """Raise BadInput where texts are not what their cells hold, but what was legible of it."""
+    if [str(text).encode() for text in texts] != cells:
+        raise BadInput("it cannot be read: its text is damaged")
+
+
+def pending(connection: sqlite3.Connection, engine_id: str) -> bool:
+    """Say whether a command waits, without taking the write lock: most looks find nothing."""
     return (
         connection.execute(
             "SELECT 1 FROM commands WHERE engine_id = ? AND state = ? LIMIT 1",
@@ -176,14 +199,17 @@ def _anything_pending(connection: sqlite3.Connection, engine_id: str) -> bool:
     )
 
 
-def unanswered(connection: sqlite3.Connection, engine_id: str) -> list[LeftCommand]:
-    """Return what was claimed and never answered: the engine ended in between. Answer each."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM commands WHERE engine_id = ? AND state = ? "  # noqa: S608 our names
-        "ORDER BY created_ns, id",
-        (engine_id, CommandState.CLAIMED),
-    ).fetchall()
-    return [_from(row) for row in rows]
+def cut(connection: sqlite3.Connection, engine_id: str, text: str, now_ns: int) -> int:
+    """Fail what was claimed and never answered: the engine ended in between. Give how many.
+
+    No row is read: one that is damaged must not keep an engine from its start.
+    """
+    with transaction(connection):
+        return connection.execute(
+            "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
+            "WHERE engine_id = ? AND state = ?",
+            (CommandState.FAILED, now_ns, text, engine_id, CommandState.CLAIMED),
+        ).rowcount
 
 
 def answer(
@@ -195,22 +221,21 @@ def answer(
     text: str,
     now_ns: int,
 ) -> None:
-    """Answer a claimed command. The same answer again is harmless.
+    """Answer a claimed command in the caller's transaction. The same answer again is harmless.
 
     Raises BadInput for a command that is not claimed any more, or was answered otherwise: somebody
     changed its row; BrokenInvariant where `state` is no end.
     """
     if state not in ENDS:
         raise BrokenInvariant(f"command {command_id} cannot be answered with {state}")
-    with transaction(connection):
-        moved = connection.execute(
-            "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
-            "WHERE id = ? AND engine_id = ? AND state = ?",
-            (state, now_ns, text, command_id, engine_id, CommandState.CLAIMED),
-        )
-        if moved.rowcount == 1:
-            return
-        left = find(connection, engine_id, command_id)
+    moved = connection.execute(
+        "UPDATE commands SET state = ?, answered_ns = ?, answer = ? "
+        "WHERE id = ? AND engine_id = ? AND state = ?",
+        (state, now_ns, text, command_id, engine_id, CommandState.CLAIMED),
+    )
+    if moved.rowcount == 1:
+        return
+    left = find(connection, engine_id, command_id)
     if left is None or left.state is not state or left.answer != text:
         stands = "unknown" if left is None else f"already {left.state}"
         raise BadInput(f"command {command_id} is {stands}, it cannot become {state}: {text}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from engine.errors import JournalCorrupt, StorageError
@@ -39,6 +40,10 @@ _ADVICE = {
     sqlite3.SQLITE_SCHEMA: "has changed its schema under us; restart the program",
     sqlite3.SQLITE_ERROR: "does not look as expected; run `python -m engine migrate`",
 }
+
+LEGIBLE = partial(str, encoding="utf-8", errors="backslashreplace")
+"""How text is read: bytes that are none are shown as such, so that one damaged cell does not keep a
+whole table from being read. Who must know whether a text is sound asks for its bytes as well."""
 
 RETRIABLE = frozenset(
     {
@@ -117,6 +122,7 @@ def connect_writer(
             isolation_level=None,
             check_same_thread=not any_thread,
         )
+        connection.text_factory = LEGIBLE
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -136,6 +142,7 @@ def connect_reader(path: Path | str, *, busy_ms: int = BUSY_MS) -> sqlite3.Conne
     uri = Path(path).absolute().as_uri() + "?mode=ro"
     with refusals_told(path):
         connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None)
+        connection.text_factory = LEGIBLE
         try:
             connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error:

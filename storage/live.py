@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -245,12 +246,18 @@ def keep_receipt(
 def latest_receipt(
     connection: sqlite3.Connection, engine_id: str, what: str = KILL_PROOF
 ) -> Receipt | None:
-    """Return the latest receipt of a KILL or of a stop, None where there was none."""
-    row = connection.execute(
-        "SELECT detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC LIMIT 1",
+    """Return the latest receipt of a KILL or of a stop, None where there was none.
+
+    A row that cannot be read hides none before it.
+    """
+    rows = connection.execute(
+        "SELECT detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC",
         (engine_id, what),
-    ).fetchone()
-    return None if row is None else msgspec.json.decode(row[0], type=Receipt)
+    )
+    for (detail,) in rows:
+        with suppress(ValueError, TypeError, RecursionError):
+            return msgspec.json.decode(detail, type=Receipt)
+    return None
 
 
 def keep_found(

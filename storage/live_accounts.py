@@ -111,8 +111,9 @@ def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) 
     An account is opened for the wallet it is unlocked for: its past is that wallet's.
     """
     found = connection.execute(
-        "SELECT json_extract(detail, '$.wallet') FROM audit WHERE engine_id = ? AND what = ? "
-        "AND json_extract(detail, '$.account') = ? AND at_ns <= (SELECT min(at_ns) FROM cash_moves "
+        "SELECT json_extract(detail, '$.wallet') FROM audit WHERE engine_id = ? AND what = ? AND "
+        "CASE WHEN json_valid(detail) THEN json_extract(detail, '$.account') END = ? "
+        "AND at_ns <= (SELECT min(at_ns) FROM cash_moves "
         "WHERE engine_id = ? AND account = ?) ORDER BY at_ns DESC, id DESC LIMIT 1",
         (engine_id, UNLOCKED, account, engine_id, account),
     ).fetchone()

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
-from engine.errors import BadInput
+from engine.errors import BadInput, ConfigError
 from storage.audit import note
 from storage.database import transaction
+
+WHY_LENGTH_MAX = 300
+"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,32 +60,81 @@ class Stale(msgspec.Struct, frozen=True, kw_only=True):
     """From `base` to `latest`."""
 
 
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    """A row as it must be to be read."""
+
+    base_version: int
+    at_ns: int
+    who: str
+    body: str
+    applied_ns: int | None
+
+
+_SOUND = f"typeof(version) = 'integer' AND version BETWEEN 1 AND {2**53}"
+"""Versions that are numbers, with room for the next one."""
+
+_SOUND_APPLIED = f"{_SOUND} AND typeof(applied_ns) = 'integer' AND applied_ns BETWEEN 0 AND {2**62}"
+
+Judge = Callable[[SettingsDocument], object]
+"""Raises BadInput or ConfigError where a valid document cannot be worked by all the same."""
+
+
 def latest(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
-    """Return the newest saved version."""
-    row = connection.execute(
-        "SELECT max(version) FROM settings WHERE engine_id = ?", (engine_id,)
-    ).fetchone()
-    return read(connection, engine_id, row[0] or 0)
+    """Return the newest saved version that can be read."""
+    for version in _versions(connection, engine_id):
+        with suppress(BadInput):
+            return read(connection, engine_id, version)
+    return read(connection, engine_id, 0)
+
+
+def _versions(connection: sqlite3.Connection, engine_id: str) -> list[int]:
+    """Return the numbers of all saved versions, the newest first."""
+    rows = connection.execute(
+        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND} ORDER BY version DESC",  # noqa: S608 our own words
+        (engine_id,),
+    )
+    return [version for (version,) in rows]
+
+
+def any_saved(connection: sqlite3.Connection, engine_id: str) -> bool:
+    """Say whether there is any row of settings, be it one that cannot be read."""
+    query = "SELECT 1 FROM settings WHERE engine_id = ? LIMIT 1"
+    return connection.execute(query, (engine_id,)).fetchone() is not None
 
 
 def in_force(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
-    """Return the version the engine applied last."""
-    row = connection.execute(
-        "SELECT version FROM settings WHERE engine_id = ? AND applied_ns IS NOT NULL "
-        "ORDER BY applied_ns DESC, version DESC LIMIT 1",
+    """Return the version the engine applied last, of those that can be read."""
+    return last_in_force(connection, engine_id)[0]
+
+
+def last_in_force(
+    connection: sqlite3.Connection, engine_id: str, judge: Judge = lambda _: None
+) -> tuple[SettingsVersion, tuple[str, ...]]:
+    """Return the version applied last that can be worked by, and why each later one cannot."""
+    aside: list[str] = []
+    for version in reversed(_applied(connection, engine_id)):
+        try:
+            found = read(connection, engine_id, version)
+            judge(found.document)
+        except (BadInput, ConfigError) as error:
+            aside.append(f"version {version}: {error}")
+            continue
+        return found, tuple(aside)
+    return read(connection, engine_id, 0), tuple(aside)
+
+
+def _applied(connection: sqlite3.Connection, engine_id: str) -> list[int]:
+    rows = connection.execute(
+        f"SELECT version FROM settings WHERE engine_id = ? AND {_SOUND_APPLIED} "  # noqa: S608 our own words
+        "ORDER BY applied_ns, version",
         (engine_id,),
-    ).fetchone()
-    return read(connection, engine_id, row[0] if row else 0)
+    )
+    return [version for (version,) in rows]
 
 
 def force_history(connection: sqlite3.Connection, engine_id: str) -> list[SettingsVersion]:
     """Return every version the engine applied, in the order in which each came into force last."""
-    rows = connection.execute(
-        "SELECT version FROM settings WHERE engine_id = ? AND applied_ns IS NOT NULL "
-        "ORDER BY applied_ns, version",
-        (engine_id,),
-    ).fetchall()
-    return [read(connection, engine_id, version) for (version,) in rows]
+    return [read(connection, engine_id, version) for version in _applied(connection, engine_id)]
 
 
 def read(connection: sqlite3.Connection, engine_id: str, version: int) -> SettingsVersion:
@@ -102,14 +155,19 @@ def read(connection: sqlite3.Connection, engine_id: str, version: int) -> Settin
     ).fetchone()
     if row is None:
         raise BadInput(f"there is no version {version} of the settings")
-    base, at_ns, who, body, applied_ns = row
+    try:
+        known = msgspec.convert(row, _Row)
+        document = json.loads(known.body)
+    except (ValueError, RecursionError) as error:
+        why = str(error)[:WHY_LENGTH_MAX]
+        raise BadInput(f"version {version} of the settings cannot be read: {why}") from error
     return SettingsVersion(
         version=version,
-        base_version=base,
-        at_ns=at_ns,
-        who=who,
-        document=_valid(json.loads(body)),
-        applied_ns=applied_ns,
+        base_version=known.base_version,
+        at_ns=known.at_ns,
+        who=known.who,
+        document=_valid(document, f"version {version} of the settings is not valid"),
+        applied_ns=known.applied_ns,
     )
 
 
@@ -133,11 +191,12 @@ def save(
         if base.version != newest.version:
             since = changes(base.document, newest.document)
             return Stale(base=base, latest=newest, changes_since=since)
-        document = _valid(merged(base.document.model_dump(mode="json"), diff))
+        merge = merged(base.document.model_dump(mode="json"), diff)
+        document = _valid(merge, "the settings are not valid", "; nothing was saved")
         differs = changes(base.document, document)
         if not differs:
             return Saved(version=newest.version, changes=())
-        version = newest.version + 1
+        version = max(_versions(connection, engine_id), default=0) + 1
         connection.execute(
             "INSERT INTO settings (engine_id, version, base_version, at_ns, who, body) "
             "VALUES (?, ?, ?, ?, ?, ?)",
@@ -161,7 +220,8 @@ def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns
     """
     with transaction(connection):
         last = connection.execute(
-            "SELECT max(applied_ns) FROM settings WHERE engine_id = ?", (engine_id,)
+            f"SELECT max(applied_ns) FROM settings WHERE engine_id = ? AND {_SOUND_APPLIED}",  # noqa: S608 our own words
+            (engine_id,),
         ).fetchone()[0]
         at_ns = now_ns if last is None else max(now_ns, last + 1)
         noted = connection.execute(
@@ -172,7 +232,7 @@ def applied(connection: sqlite3.Connection, engine_id: str, version: int, now_ns
             raise BadInput(f"there is no version {version} of the settings")
 
 
-def _valid(document: Mapping[str, Any]) -> SettingsDocument:
+def _valid(document: object, what: str, end: str = "") -> SettingsDocument:
     try:
         return SettingsDocument.model_validate(document)
     except ValidationError as error:
@@ -180,7 +240,7 @@ def _valid(document: Mapping[str, Any]) -> SettingsDocument:
             f"{'.'.join(map(str, one['loc'])) or 'together'}: {one['msg']}"
             for one in error.errors(include_url=False)
         )
-        raise BadInput(f"the settings are not valid: {wrong}; nothing was saved") from error
+        raise BadInput(f"{what}: {wrong}{end}") from error
 
 
 def merged(document: Any, diff: Any) -> Any:

@@ -18,9 +18,11 @@ from engine.domain.commands import (
     StartRecording,
     StopBot,
 )
+from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.errors import BadInput, BrokenInvariant
 from storage import commands
+from storage.alerts import raise_alert
 from storage.audit import note
 from storage.commands import CommandState, LeftCommand
 
@@ -66,12 +68,11 @@ def test_a_command_lives_from_pending_to_done(connection: Connection) -> None:
     leave(connection, 1)
     (claimed,) = commands.claim(connection, "e1", 200)
     assert (claimed.state, claimed.claimed_ns) == (CommandState.CLAIMED, 200)
-    assert commands.unanswered(connection, "e1") == [claimed]
     answer(connection, 1, CommandState.DONE, "running")
     done = commands.find(connection, "e1", "c1")
     assert done is not None
     assert (done.state, done.answer, done.answered_ns) == (CommandState.DONE, "running", 300)
-    assert commands.unanswered(connection, "e1") == []
+    assert commands.cut(connection, "e1", "cut", 400) == 0
 
 
 def test_claiming_twice_gives_nothing_twice(connection: Connection) -> None:
@@ -160,13 +161,71 @@ def test_a_number_that_nothing_can_hold_is_refused_where_it_is_left(
     assert connection.execute("SELECT count(*) FROM commands").fetchone()[0] == 0
 
 
-def test_a_command_nobody_can_read_is_refused_and_holds_up_no_other(
-    connection: Connection,
+DAMAGES = {
+    "an unknown kind": ("body", '\'{"type": "Fly"}\''),
+    "garbage": ("body", "'garbage'"),
+    "nested too deep": ("body", f"'{'[' * 100_000}'"),
+    "a body of bytes": ("body", "CAST(body AS BLOB)"),
+    "a body that is no text": ("body", "CAST(x'7bff7d' AS TEXT)"),
+    "an id that is no text": ("id", "CAST(x'ff61' AS TEXT)"),
+    "an id of bytes": ("id", "x'6131'"),
+    "a name that is no text": ("who", "CAST(x'61ff' AS TEXT)"),
+    "a time of words": ("created_ns", "'yesterday'"),
+    "an end of words": ("expires_ns", "'tomorrow'"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_command_is_refused_once_with_an_alert_and_holds_up_no_other(
+    connection: Connection, name: str
 ) -> None:
+    column, value = DAMAGES[name]
     leave(connection, 1)
     leave(connection, 2, Kill())
-    connection.execute("UPDATE commands SET body = '{\"type\": \"Fly\"}' WHERE id = 'c1'")
-    assert [left.id for left in commands.claim(connection, "e1", 200)] == ["c2"]
-    row = connection.execute("SELECT state, answer FROM commands WHERE id = 'c1'").fetchone()
-    assert row[0] == CommandState.REFUSED
-    assert row[1].startswith("it cannot be read")
+    connection.execute(f"UPDATE commands SET {column} = {value} WHERE id = 'c1'")
+    claimed = commands.claim(connection, "e1", 200)
+    assert [left.id for left in claimed] == ["c2"]
+    told = "SELECT state, answer FROM commands WHERE id IS NOT 'c2'"
+    ((state, text),) = connection.execute(told).fetchall()
+    assert state == CommandState.REFUSED
+    assert text.startswith("it cannot be read")
+    alerts = "SELECT kind, count FROM alerts"
+    assert connection.execute(alerts).fetchall() == [("bad_row", 1)]
+    assert commands.claim(connection, "e1", 300) == []
+    assert connection.execute(alerts).fetchall() == [("bad_row", 1)]
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_command_that_was_claimed_keeps_no_engine_from_its_start(
+    connection: Connection, name: str
+) -> None:
+    column, value = DAMAGES[name]
+    leave(connection, 1)
+    leave(connection, 2, Kill())
+    commands.claim(connection, "e1", 200)
+    connection.execute(f"UPDATE commands SET {column} = {value} WHERE id = 'c1'")
+    assert commands.cut(connection, "e1", "the engine ended", 300) == 2
+    rows = connection.execute("SELECT state, answer FROM commands").fetchall()
+    assert rows == [(CommandState.FAILED, "the engine ended")] * 2
+
+
+def test_a_damaged_alert_keeps_no_other_from_being_told(connection: Connection) -> None:
+    alert = RaiseAlert(severity=Severity.WARNING, kind="k", text="first", bot=BotId("b"))
+    raise_alert(connection, "e1", alert, None, 1)
+    connection.execute("UPDATE alerts SET text = x'ff00', count = 'many', last_ns = 'late'")
+    again = RaiseAlert(severity=Severity.WARNING, kind="k", text="second", bot=BotId("b"))
+    raise_alert(connection, "e1", again, None, 2)
+    assert connection.execute("SELECT text FROM alerts").fetchall() == [(b"\xff\x00",), ("second",)]
+
+
+def test_a_thousand_damaged_commands_hold_up_no_kill(connection: Connection) -> None:
+    for number in range(1_000):
+        leave(connection, number)
+    connection.execute("UPDATE commands SET body = 'garbage'")
+    leave(connection, 1_000, Kill())
+    found: list[LeftCommand] = []
+    while commands.pending(connection, "e1"):
+        found += commands.claim(connection, "e1", 200)
+    assert [left.id for left in found] == ["c1000"]
+    rows, told = connection.execute("SELECT count(*), sum(count) FROM alerts").fetchone()
+    assert (rows, told) == (25, 1_000)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import BadInput
+from engine.domain.settings import SettingsDocument
+from engine.errors import BadInput, ConfigError
+from engine.live_first import first_settings
 from storage import settings
 from storage.settings import Change, Saved, Stale
 
@@ -148,3 +150,78 @@ def test_what_was_applied_last_is_in_force_after_the_clock_went_back(
     assert settings.in_force(connection, "e1").version == 2
     settings.applied(connection, "e1", 1, 300)
     assert settings.in_force(connection, "e1").version == 1
+
+
+DAMAGES = {
+    "no JSON": ("body", "'{'"),
+    "no object": ("body", "'[]'"),
+    "one letter changed": ("body", "replace(body, 'polymarket', 'polymarke\u0007')"),
+    "of another kind": ("body", '\'{"accounts": {"a": 1}}\''),
+    "nested too deep": ("body", f"'{'[' * 100_000}'"),
+    "bytes": ("body", "CAST(body AS BLOB)"),
+    "no text": ("body", "CAST(x'7bff7d' AS TEXT)"),
+    "a base of words": ("base_version", "'one'"),
+    "a time of words": ("at_ns", "'late'"),
+    "a version of words": ("version", "'two'"),
+    "a version far too large": ("version", str(2**63 - 1)),
+    "bytes for a name": ("who", "x'ff'"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_version_leaves_the_last_valid_one_in_force_and_the_next_can_be_saved(
+    connection: Connection, name: str
+) -> None:
+    column, value = DAMAGES[name]
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    saved(connection, {"bots": {"maker": MAKER}}, 1)
+    settings.applied(connection, "e1", 1, 900)
+    settings.applied(connection, "e1", 2, 901)
+    connection.execute(f"UPDATE settings SET {column} = {value} WHERE version = 2")
+    assert settings.latest(connection, "e1").version == 1
+    assert settings.in_force(connection, "e1").version == 1
+    made = saved(connection, {"accounts": {"paper": {"starting_cash": 7}}}, 1)
+    settings.applied(connection, "e1", made, 902)
+    assert settings.in_force(connection, "e1").version == made
+    assert settings.in_force(connection, "e1").document.accounts["paper"].starting_cash == 7
+
+
+@pytest.mark.parametrize("value", ["'soon'", "x'00'", str(2**63 - 1), "-1"])
+def test_a_version_applied_at_no_time_is_not_in_force_for_ever(
+    connection: Connection, value: str
+) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    saved(connection, {"bots": {"maker": MAKER}}, 1)
+    settings.applied(connection, "e1", 1, 900)
+    connection.execute(f"UPDATE settings SET applied_ns = {value} WHERE version = 2")
+    assert settings.in_force(connection, "e1").version == 1
+    settings.applied(connection, "e1", 1, 901)
+    assert settings.in_force(connection, "e1").applied_ns == 901
+
+
+def test_why_a_version_is_set_aside_is_told(connection: Connection) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    settings.applied(connection, "e1", 1, 900)
+    saved(connection, {"bots": {"maker": MAKER}}, 1)
+    settings.applied(connection, "e1", 2, 901)
+
+    def judge(document: SettingsDocument) -> None:
+        if document.bots:
+            raise ConfigError("account 'paper' cannot become live")
+
+    found, aside = settings.last_in_force(connection, "e1", judge)
+    assert (found.version, aside) == (1, ("version 2: account 'paper' cannot become live",))
+    connection.execute("UPDATE settings SET body = '{' WHERE version = 1")
+    found, aside = settings.last_in_force(connection, "e1", judge)
+    assert (found.version, len(aside)) == (0, 2)
+
+
+def test_no_first_settings_are_made_where_all_there_are_cannot_be_read(
+    connection: Connection,
+) -> None:
+    saved(connection, {"accounts": {"paper": PAPER}}, 0)
+    connection.execute("UPDATE settings SET body = '{', version = 'one'")
+    assert not first_settings(connection, "e1", 1)
+    assert settings.latest(connection, "e1").version == 0
+    assert first_settings(connection, "e2", 1)
+    assert settings.in_force(connection, "e2").version == 1
