@@ -18,6 +18,7 @@ from engine.domain.events import CashMoved, Event, InstrumentClosed
 from engine.domain.instruments import InstrumentId
 from engine.errors import StorageError
 from engine.journal import Recorder
+from engine.lab.driver import SILENCE_NS_MAX
 from engine.lab.recordings.door import Recording
 from engine.lab.replay import FORGET_AFTER_NS
 from engine.live_feed import LASTING
@@ -61,6 +62,8 @@ class Player:
         self._wall_ns = wall_ns
         self._awake = asyncio.Event()
         shell.stirred = self._awake.set
+        self._reached_ns = 0
+        """Up to when everything that was due has happened."""
         self._closed: deque[tuple[int, InstrumentId]] = deque()
         self._speed: float | None = None
         self._first_ns = 0
@@ -119,6 +122,7 @@ class Player:
         self._first_ns, self._started_ns = now_ns, self._wall_ns()
         self._clock.follow(now_ns)
         shell.desk.start(now_ns)
+        self._reached_ns = now_ns
         await self._advance(now_ns)
         shell.deliver(
             CashMoved(account=shell.account, currency=executor.currency, amount_micro=cash_micro),
@@ -156,14 +160,17 @@ class Player:
     async def _run_until(self, now_ns: int) -> None:
         """Let everything happen that is due at or before `now_ns`, in order and in time."""
         shell = self._shell
+        leaps_ns = self._reached_ns + SILENCE_NS_MAX
         while not self._ended():
             due_ns = shell.due_ns
-            if not await self._reach(min(due_ns, now_ns)):
+            at_ns = due_ns if due_ns <= leaps_ns else now_ns
+            if not await self._reach(min(at_ns, now_ns)):
                 await self._settle(self._clock.now_ns())
                 continue
             if due_ns > now_ns:
                 return
-            await self._advance(due_ns)
+            await self._advance(at_ns)
+            self._reached_ns = now_ns
 
     async def _advance(self, now_ns: int) -> None:
         shell, paper = self._shell, self._shell.paper

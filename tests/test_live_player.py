@@ -31,7 +31,7 @@ from engine.live_tape_shell import DecisionsHeard, EffectsHeard, TapeShell
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings
-from tests.lab.conftest import QUOTING, write_recording
+from tests.lab.conftest import QUOTING, Market, write_recording
 
 ACCOUNT = AccountId("paper")
 CASH_MICRO = 1_000 * MICRO
@@ -176,6 +176,16 @@ def test_live_loop_decides_what_the_replay_decides(
         played = Played(tape, tmp_path, QUOTING, latency_ms=latency_ms)
     assert played.decisions == expected.decisions
     assert played.effects == expected.effects
+
+
+def test_silence_of_days_is_played_as_a_replay_plays_it(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    times = [1.0 + number for number in range(150)]
+    markets = (Market(0), Market(12 * 24 * 30))
+    path.write_bytes(b"\n".join(line for market in markets for line in market.lines(times)))
+    expected, played = replayed(path, QUOTING), Played(path, tmp_path, QUOTING)
+    assert (played.decisions, played.effects) == (expected.decisions, expected.effects)
+    assert played.executor.orders_placed > 20
 
 
 def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:

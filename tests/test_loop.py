@@ -101,3 +101,34 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
     assert (bot.evaluations, meter.take()["turns"]) == (2, 1)
     await shell.close()
     await venue.close()
+
+
+async def test_clock_that_leaps_a_year_costs_a_few_turns_and_each_timer_fires_once() -> None:
+    meter, clock = Meter(), ManualClock(10**18)
+    instrument = instrument_of(identify(Listed(slug="one"), 1, 1))
+    executor, _ = executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)
+    executor.plan(clock.now_ns())
+    bot = Bot(
+        name=BotId("maker"), account=ACCOUNT,
+        strategy=MarketMaker(MarketMakerParameters(replan_ms_min=1_000), BotId("maker")),
+        capital_micro=10**9, instruments=frozenset({instrument.id}),
+    )  # fmt: skip
+    bot.state = BotState.RUNNING
+    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk.begin(clock.now_ns())
+    desk.admit(bot, clock.now_ns())
+    venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
+    shell = wired(desk, venue, clock, meter)
+    whole = BookReplaced(
+        instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
+    )
+    shell.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
+    evaluated, _ = bot.evaluations, meter.take()
+    clock.advance(365 * 86_400 * 10**9)
+    for _ in range(10):
+        shell.tick()
+    assert bot.evaluations - evaluated <= 1
+    assert meter.take()["turns"] == 10
+    assert shell._next_ns() > clock.now_ns()
+    await shell.close()
+    await venue.close()

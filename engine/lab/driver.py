@@ -47,6 +47,10 @@ GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
 BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
 """Events the executor never hears itself."""
 
+SILENCE_NS_MAX = 600 * 1_000_000_000
+"""How much of a silence passes timer by timer. What falls due later in it happens once, at its end:
+so a leap of a year costs no more than one of ten minutes."""
+
 NEVER = 1 << 62
 """A time that does not come: 146 years after the epoch."""
 
@@ -80,6 +84,8 @@ class Driver:
         self._counter = 0
         self._rest_ns = NEVER
         """When something but the venue is due."""
+        self._reached_ns = 0
+        """Up to when everything that was due has happened."""
         self.alerts: list[tuple[int, RaiseAlert]] = []
         self.alert_counts: Counter[str] = Counter()
 
@@ -102,19 +108,23 @@ class Driver:
         return due
 
     def run_until(self, now_ns: int) -> None:
-        """Let everything happen that is due at or before `now_ns`, in order."""
+        """Let everything happen that is due at or before `now_ns`, in order; see SILENCE_NS_MAX."""
         due = self.due_ns
+        if due > now_ns:
+            return
+        leaps_ns = self._reached_ns + SILENCE_NS_MAX
         while due <= now_ns:
-            self._advance(due)
+            self._advance(due if due <= leaps_ns else now_ns)
             after = self.due_ns
             if after < due:
                 raise BrokenInvariant(f"time ran backwards: due at {due}, then at {after}")
             due = after
+        self._reached_ns = now_ns
 
     def start(self, now_ns: int) -> None:
         """Begin at this time: let the bots run. Must come before anything else."""
         self.desk.start(now_ns)
-        self._rest_ns = now_ns
+        self._rest_ns = self._reached_ns = now_ns
 
     def feed(self, event: Event, now_ns: int) -> None:
         """Take one market event at its time."""

@@ -45,7 +45,7 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import ACCEPTED, GatewayCore
 from engine.journal import DigestRecorder
 from engine.lab import driver as driver_module
-from engine.lab.driver import KEPT, Driver
+from engine.lab.driver import KEPT, SILENCE_NS_MAX, Driver
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
@@ -392,6 +392,40 @@ def test_what_is_due_at_the_moment_of_an_event_happens_before_it() -> None:
     driver = bare(desk)
     driver.feed(LISTED, 9)
     assert desk.log == [(1, "due 1"), (9, TimerFired(name="nine")), (9, "due 9"), (9, LISTED)]
+
+
+class Ticking(Bare):
+    """A desk that wants a turn every second, for ever."""
+
+    def turn(self, now_ns: int) -> list[Effect]:
+        effects = super().turn(now_ns)
+        self.plans[now_ns - now_ns % S + S] = []
+        return effects
+
+
+@pytest.mark.parametrize("hours", [1, 24, 365 * 24])
+def test_silence_is_stepped_at_its_beginning_and_the_rest_happens_once_at_its_end(
+    hours: int,
+) -> None:
+    later = SetTimer(at_ns=SILENCE_NS_MAX + 30 * S + 1, name="later")
+    desk, end_ns = Ticking(at1=[later]), hours * 3_600 * S
+    driver = bare(desk)
+    driver.feed(LISTED, end_ns)
+    ticks = [at for at, what in desk.log if isinstance(what, str)]
+    stepped = [at for at in ticks if at <= SILENCE_NS_MAX]
+    assert len(stepped) == SILENCE_NS_MAX // S + 1
+    assert set(ticks) - set(stepped) == {end_ns}
+    assert desk.log.count((end_ns, TimerFired(name="later"))) == 1
+    assert desk.log[-1] == (end_ns, LISTED)
+    assert driver.due_ns == end_ns + S
+
+
+def test_silence_within_the_bound_is_stepped_timer_by_timer() -> None:
+    desk = Ticking(at1=[])
+    driver = bare(desk)
+    driver.feed(LISTED, SILENCE_NS_MAX)
+    times = [at for at, what in desk.log if isinstance(what, str)]
+    assert times == [1, *range(S, SILENCE_NS_MAX + S, S)]
 
 
 def test_later_timer_of_the_same_name_replaces_the_earlier() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from engine.journal import DigestRecorder, decode, digest_of, load
 from engine.lab import replay as replay_module
 from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.receive_times import FALLS, LEAPS
 from engine.lab.replay import Replay, ReplayResult
 from engine.lab.replay_setup import (
     ACCOUNT,
@@ -42,6 +45,7 @@ from engine.lab.replay_setup import (
 )
 from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
+from tests.lab.conftest import Market
 
 S = 1_000_000_000
 SHARE = 1_000_000
@@ -186,6 +190,64 @@ def test_wish_ends_with_its_market_and_nothing_is_left_open(
     result = replay.run(quiet)
     assert "market_closed" not in result.residuals
     assert replay._executor.open_and_unknown == (0, 0)
+
+
+# -- time that cannot be ---------------------------------------------------------------------------
+
+
+def retimed(tape: Path, path: Path, off_s: dict[int, float]) -> Path:
+    """Write the tape with each frame received when it was stamped, some of them off by so much."""
+    lines = [json.loads(line) for line in tape.read_bytes().splitlines()]
+    for number, line in enumerate(lines):
+        stamped_s = int(line["raw"]["timestamp"]) / 1_000
+        line["recv_ts"] = stamped_s + off_s.get(number % len(lines), 0)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("where", "off_s"),
+    [
+        ([300], 365 * 86_400), ([300], 86_400), ([300], -86_400), ([300], 1e300),
+        ([0], 365 * 86_400), ([0], -86_400), ([599], 86_400), ([599], -86_400),
+        ([100, 101, 102, 400], 86_400), ([0, 1, 598, 599], 365 * 86_400),
+    ],
+)  # fmt: skip
+def test_receive_time_that_cannot_be_is_counted_and_decides_nothing(
+    tape: Path, tmp_path: Path, prepared: Make, where: list[int], off_s: float
+) -> None:
+    good = prepared(path=retimed(tape, tmp_path / "good.jsonl", {})).run(quiet)
+    path = retimed(tape, tmp_path / "day.jsonl", dict.fromkeys(where, off_s))
+    replay = prepared(path=path)
+    result = replay.run(quiet)
+    assert (result.digest, result.orders) == (good.digest, good.orders)
+    assert result.evaluations == good.evaluations
+    assert result.orders > 20
+    stats = replay.recording.stats
+    kind = LEAPS if off_s > 0 else FALLS
+    assert stats.anomalies == {kind: len(where)}
+    assert stats.anomaly_lines == {kind: f"day.jsonl:{where[0] + 1}"}
+
+
+def test_silence_of_days_is_a_gap_and_is_not_stepped_timer_by_timer(
+    tmp_path: Path, prepared: Make
+) -> None:
+    runs = []
+    for windows_later in (12, 12 * 24 * 30):
+        path = tmp_path / f"{windows_later}.jsonl"
+        times = [1 + number * 0.5 for number in range(300)]
+        markets = (Market(0), Market(windows_later))
+        markets[1].chance = random.Random(1)
+        lines = [line for market in markets for line in market.lines(times)]
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        replay = prepared(path=path)
+        runs.append(replay.run(quiet))
+        assert not replay.recording.stats.anomalies
+        assert replay.recording.stats.last_ns == Market(windows_later).start * S + 300 * S
+    hour, month = runs
+    assert (month.orders, month.fills) == (hour.orders, hour.fills)
+    assert month.evaluations == hour.evaluations
+    assert all(market.orders for market in month.markets.values())
 
 
 # -- the same each time ----------------------------------------------------------------------------

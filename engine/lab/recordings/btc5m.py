@@ -39,17 +39,15 @@ from engine.lab.recordings.btc5m_market import (
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.inferred_trades import read_trade
 from engine.lab.recordings.lines import read_lines
+from engine.lab.recordings.receive_times import AHEAD, TIME_NS_MAX, Frame, ReceiveTimes
 from engine.lab.recordings.watch import Watch
 
 MARKETS_MAX = 1_000
 """Markets at once; a 5-minute series has two or three, and old ones are dropped."""
 
 
-STAMP_AHEAD_NS_MAX = 60 * 1_000_000_000
-"""How far the venue's clock may be ahead of the recorder's. A stamp beyond that is damaged, and
-would end every market of the recording by carrying its clock along."""
-AHEAD = -1
-"""Stands for such a stamp."""
+SECONDS_MAX = TIME_NS_MAX // 1_000_000_000
+"""Stands for a receive time that is none: before the epoch, or beyond all time."""
 
 
 class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -86,41 +84,50 @@ class Btc5mRecording:
         self._levels = (LevelMap(), LevelMap(mirrored=True))
         self._watch = Watch(self.stats)
         self._markets = self._watch.markets
-        self._clock_ns = 0
         self._epoch = 0
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""
         stats, watch = self.stats, self._watch
-        for path in self._paths:
-            for number, line in read_lines(path, stats):
-                stats.frames += 1
-                stats.at = (path.name, number)
-                read = self._decode(line)
-                if read is None:
-                    continue
-                frame = read.raw
-                stamp_ns = _stamp(frame.timestamp)
-                # Received in seconds with microseconds, which a float holds exactly enough.
-                received_ns = round(read.recv_ts * 1e6) * 1_000
-                if stamp_ns - received_ns > STAMP_AHEAD_NS_MAX:
-                    stamp_ns = AHEAD
-                now_ns = max(self._clock_ns, received_ns, stamp_ns)
-                if watch.due_ns <= now_ns:
-                    yield from watch.due(now_ns)
-                self._clock_ns = stats.last_ns = now_ns
-                if stats.first_ns is None:
-                    stats.first_ns = now_ns
-                try:
-                    events = self._take(read.slug, frame, stamp_ns, now_ns)
-                except BadFrame as error:
-                    events = self._refuse(frame, error.kind)
-                stats.events += len(events)
-                for event in events:
-                    yield now_ns, event
+        for frame, now_ns in ReceiveTimes(stats).told(self._frames()):
+            stats.frames += 1
+            stats.at = frame.at
+            read = frame.line
+            if read is None:
+                # Nobody knows whose frame was lost: no market's next fall of a level is a trade.
+                self._epoch += 1
+                continue
+            if watch.due_ns <= now_ns:
+                yield from watch.due(now_ns)
+            stats.last_ns = now_ns
+            if stats.first_ns is None:
+                stats.first_ns = now_ns
+            try:
+                events = self._take(read.slug, read.raw, frame.stamp_ns, now_ns)
+            except BadFrame as error:
+                events = self._refuse(read.raw, error.kind)
+            stats.events += len(events)
+            for event in events:
+                yield now_ns, event
         for now_ns, event in watch.rest():
             stats.last_ns = now_ns
             yield now_ns, event
+
+    def _frames(self) -> Iterator[Frame]:
+        stats = self.stats
+        for path in self._paths:
+            for number, line in read_lines(path, stats):
+                stats.at = at = (path.name, number)
+                read = self._decode(line)
+                if read is None:
+                    yield Frame(at, None)
+                    continue
+                # In seconds with microseconds, which a float holds exactly enough.
+                seconds = read.recv_ts if 0 <= read.recv_ts < SECONDS_MAX else SECONDS_MAX
+                received_ns = round(seconds * 1e6) * 1_000
+                # Only what a trade made is stamped when it is sent, and carries no tick.
+                fresh = read.raw.tick_size is None or seconds == SECONDS_MAX
+                yield Frame(at, read, received_ns, _stamp(read.raw.timestamp), fresh)
 
     def _decode(self, line: bytes) -> Line | LooseLine | None:
         try:
@@ -136,8 +143,6 @@ class Btc5mRecording:
         else:
             self.stats.anomaly("unknown field")
             return read
-        # Nobody knows whose frame was lost: no market's next fall of a level is a trade's size.
-        self._epoch += 1
         self.stats.anomaly(kind)
         return None
 
@@ -254,7 +259,9 @@ class Btc5mRecording:
 
 def _stamp(text: str) -> int:
     """Return the venue's milliseconds in ns; 0 where the text is no time."""
-    return int(text) * 1_000_000 if text.isascii() and text.isdigit() else 0
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(SECONDS_MAX)) + 3:
+        return 0
+    return int(text) * 1_000_000
 
 
 def _book(market: Market, book: Sides, *, whole: bool) -> BookReplaced | BookChanged:

@@ -7,6 +7,7 @@ the live feeds; this file only opens, orders and counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,7 @@ from engine.feeds.polymarket.numbers import SIZE_DECIMALS, units
 from engine.feeds.reference.sources import ReferenceCore
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import read_lines
+from engine.lab.recordings.receive_times import Frame, ReceiveTimes
 
 MS_NS = 1_000_000
 
@@ -36,6 +38,9 @@ SOURCES = {
     "coinbase": "coinbase",
     "pyth_proxy": "pyth",
 }
+
+STAMPS = re.compile(r'"(?:timestamp|E)":\s*"?(\d{13})\b').findall
+"""Milliseconds, as the venue and Binance write them."""
 
 MESSAGES = ".raw_messages.jsonl"
 MARKETS = ".markets.jsonl"
@@ -108,31 +113,46 @@ class MultifeedRecording:
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""
         stats = self.stats
+        session: Path | None = None
+        waiting: list[tuple[Instrument, str]] = []
+        for frame, at_ns in ReceiveTimes(stats).told(self._frames()):
+            stats.frames += 1
+            stats.at = frame.at
+            if frame.line is None:
+                continue
+            path, line = frame.line
+            if path != session:
+                session, waiting = path, read_markets(path)
+            stats.out_of_order += frame.received_ns < self._clock_ns
+            now_ns = max(self._clock_ns, at_ns)
+            yield from self._due(now_ns)
+            self._clock_ns = stats.last_ns = now_ns
+            if stats.first_ns is None:
+                stats.first_ns = now_ns
+            events = self._connected(path, line)
+            for instrument, tick in waiting:
+                stats.markets.add(instrument.id)
+                events += self._core.watch(instrument, tick)
+            waiting = []
+            events += self._frame(line, now_ns)
+            stats.events += len(events)
+            for event in events:
+                yield now_ns, event
+        yield from self._open_batches()
+
+    def _frames(self) -> Iterator[Frame]:
+        stats = self.stats
         for path in self._sessions:
-            markets = read_markets(path)
-            listed = False
             for number, text in read_lines(path, stats):
-                stats.frames += 1
-                stats.at = (path.name, number)
+                stats.at = at = (path.name, number)
                 line = self._decode(text)
                 if line is None:
+                    yield Frame(at, None)
                     continue
-                now_ns = self._now(line)
-                yield from self._due(now_ns)
-                self._clock_ns = stats.last_ns = now_ns
-                if stats.first_ns is None:
-                    stats.first_ns = now_ns
-                events = self._connected(path, line)
-                if not listed:
-                    listed = True
-                    for instrument, tick in markets:
-                        stats.markets.add(instrument.id)
-                        events += self._core.watch(instrument, tick)
-                events += self._frame(line, now_ns)
-                stats.events += len(events)
-                for event in events:
-                    yield now_ns, event
-        yield from self._open_batches()
+                stamp_ns = _stamp(line.payload)
+                # A book is stamped when it last changed; of other feeds nobody knows.
+                fresh = stamp_ns > 0 and line.source == CLOB and '"bids"' not in line.payload
+                yield Frame(at, (path, line), _received(line), stamp_ns, fresh)
 
     def _decode(self, text: bytes) -> Line | None:
         try:
@@ -142,15 +162,6 @@ class MultifeedRecording:
         except UNREADABLE:
             self.stats.anomaly("broken json")
         return None
-
-    def _now(self, line: Line) -> int:
-        """Return the receive time, in ns where the recorder's finer clock agrees with its wall."""
-        wall_ns = line.recv_wall_ts * MS_NS
-        fine_ns = line.recv_mono_ns
-        received_ns = fine_ns if 0 <= fine_ns - wall_ns < MS_NS else wall_ns
-        if received_ns < self._clock_ns:
-            self.stats.out_of_order += 1
-        return max(self._clock_ns, received_ns)
 
     def _due(self, now_ns: int) -> Iterator[tuple[int, Event]]:
         """Yield what the core has to say before `now_ns`, each at its own time."""
@@ -184,6 +195,17 @@ class MultifeedRecording:
         if line.source == CLOB:
             return self._core.receive(frame, now_ns)
         return self._references.receive(SOURCES.get(line.source, line.source), frame)
+
+
+def _received(line: Line) -> int:
+    """Return the receive time, in ns where the recorder's finer clock agrees with its wall."""
+    wall_ns, fine_ns = line.recv_wall_ts * MS_NS, line.recv_mono_ns
+    return fine_ns if 0 <= fine_ns - wall_ns < MS_NS else wall_ns
+
+
+def _stamp(payload: str) -> int:
+    """Return the newest time a frame says of itself, in ns; 0 where it says none."""
+    return max((int(found) * MS_NS for found in STAMPS(payload)), default=0)
 
 
 def read_markets(messages: Path) -> list[tuple[Instrument, str]]:

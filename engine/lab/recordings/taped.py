@@ -7,10 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed
+from engine.domain.events import (
+    BookChanged,
+    Event,
+    FeedLost,
+    FeedRestored,
+    InstrumentListed,
+    TradePrinted,
+)
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.lab.recordings.door import RecordingStats
+from engine.lab.recordings.receive_times import Frame, ReceiveTimes
 from engine.tape_format import Block, Entry, Torn, blocks, entries_of, segments
 from engine.tape_recording import BEGIN, EVENTS, FORMAT, Begin, unpack_begin, unpack_events
 
@@ -37,6 +45,25 @@ class TapedRecording:
         recorded afterwards begins with a gap. Raises BadInput where that is the recording's end.
         """
         stats = self.stats
+        for frame, now_ns in ReceiveTimes(stats).told(self._frames()):
+            stats.frames += 1
+            stats.at = frame.at
+            stats.out_of_order += frame.received_ns < self._clock_ns
+            head, events = frame.line
+            if head is not None:
+                yield from self._begin(head)
+                continue
+            self._clock_ns = stats.last_ns = now_ns
+            if stats.first_ns is None:
+                stats.first_ns = now_ns
+            stats.events += len(events)
+            for event in events:
+                self._look(event, now_ns)
+                yield now_ns, event
+
+    def _frames(self) -> Iterator[Frame]:
+        """Yield every entry with its time; the line is (its head, its events)."""
+        stats = self.stats
         for path in self._segments:
             before = stats.bytes_read
             try:
@@ -44,7 +71,7 @@ class TapedRecording:
                     for block in blocks(file, path):
                         self._follows(block, path)
                         for entry in entries_of(block):
-                            yield from self._entry(entry, path)
+                            yield self._frame(entry, path)
                         stats.bytes_read = before + file.tell()
             except Torn as error:
                 if path == self._segments[-1]:
@@ -62,28 +89,20 @@ class TapedRecording:
             )
         self._next = block.first + block.entries
 
-    def _entry(self, entry: Entry, path: Path) -> Iterator[tuple[int, Event]]:
-        stats = self.stats
-        stats.frames += 1
-        stats.at = (path.name, entry.position)
-        now_ns = max(self._clock_ns, entry.at_ns)
-        stats.out_of_order += entry.at_ns < self._clock_ns
+    @staticmethod
+    def _frame(entry: Entry, path: Path) -> Frame:
+        at = (path.name, entry.position)
         try:
             if entry.kind == BEGIN:
-                yield from self._begin(unpack_begin(entry.payload))
-                return
+                return Frame(at, (unpack_begin(entry.payload), ()), entry.at_ns, fresh=False)
             if entry.kind != EVENTS or entry.position == 1:
                 raise BadInput(f"{path}: is no recording but a tape of {entry.kind!r}")
             events = unpack_events(entry.payload)
         except msgspec.DecodeError as error:
             raise BadInput(f"{path}, entry {entry.position}: cannot be read: {error}") from error
-        self._clock_ns = stats.last_ns = now_ns
-        if stats.first_ns is None:
-            stats.first_ns = now_ns
-        stats.events += len(events)
-        for event in events:
-            self._look(event, now_ns)
-            yield now_ns, event
+        stamp_ns = max((getattr(event, "exchange_ns", None) or 0 for event in events), default=0)
+        fresh = any(isinstance(event, BookChanged | TradePrinted) for event in events)
+        return Frame(at, (None, events), entry.at_ns, stamp_ns, fresh and stamp_ns > 0)
 
     def _begin(self, head: Begin) -> Iterator[tuple[int, Event]]:
         """Check the head; tell a gap where there is one, at the last moment anything was known."""
