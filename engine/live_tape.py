@@ -56,7 +56,7 @@ class TapeDeck:
         self._limits = limits_of(replay.limits)
         self._paper = paper_of(replay)
         self.bot()
-        self.recording: Recording = open_recording(replay.path)
+        self.recording: Recording = open_recording(replay.path, replay.trade_size_cap)
         self.told: dict[str, Any] = {}
         """What came of it, once it was played."""
         self.torn: BadInput | None = None
@@ -218,7 +218,7 @@ class TapeDeck:
         """Replay the same events and say whether decisions and effects are the same."""
         replay = self._options.replay
         decide, recorder = DecisionsHeard(lambda _: None), EffectsHeard(DigestRecorder())
-        recording = open_recording(replay.path)
+        recording = open_recording(replay.path, replay.trade_size_cap)
         assemble(
             recording=_Cut(recording, self._player.events),
             bots=(self.bot(),),

@@ -13,9 +13,10 @@ from typing import Any
 
 from engine.config import Config
 from engine.domain.money import MICRO
-from engine.errors import ConfigError
+from engine.errors import BadInput, ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
+from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
 from engine.lab.replay import ReplayResult
 from engine.lab.replay_setup import ReplayOptions, prepare
 
@@ -69,6 +70,12 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--latency-ms", type=int, default=150, help="order and cancel latency (default: 150)"
     )
+    parser.add_argument(
+        "--trade-size-cap",
+        metavar="QUANTILE",
+        help="cap trade sizes read from falling levels, which contain cancels, at a quantile of "
+        f"real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -114,7 +121,15 @@ def options_of(
         latency_ms=args.latency_ms,
         decisions=decisions,
         journal_full=journal_full,
+        trade_size_cap=_size_cap(args.trade_size_cap),
     )
+
+
+def _size_cap(text: str | None) -> int | None:
+    try:
+        return None if text is None else size_cap(text)
+    except BadInput as error:
+        raise ConfigError(f"--trade-size-cap {text!r}: {error}") from None
 
 
 def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:
@@ -184,6 +199,9 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
         "out_of_order": stats.out_of_order,
         "anomalies": dict(sorted(stats.anomalies.items())),
         "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
+        "sizes_inferred": stats.sizes_inferred,
+        "sizes_capped": stats.sizes_capped,
+        "sizes_unknown": stats.sizes_unknown,
         "torn": result.torn,
         "ends": None if stats.last_ns is None else _moment(stats.last_ns),
     }
@@ -253,6 +271,12 @@ def describe(summary: dict[str, Any]) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
+    if summary["sizes_inferred"]:
+        rows.append(
+            f"trade sizes: {summary['sizes_inferred']:,} read from falling levels, so what was "
+            f"cancelled with them is in them ({summary['sizes_capped']:,} capped, see "
+            f"--trade-size-cap); {summary['sizes_unknown']:,} unknown"
+        )
     rows += _market_rows(summary["per_market"])
     rows += [
         f"residuals: {_counts(summary['residuals'])}",

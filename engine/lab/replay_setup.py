@@ -69,6 +69,8 @@ class ReplayOptions:
     latency_ms: int
     decisions: bool
     journal_full: bool
+    trade_size_cap: int | None = None
+    """Most a trade's inferred size may be, in size increments; None = as the level fell."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
 
@@ -80,6 +82,7 @@ class ReplayOptions:
             "cash_micro": self.cash_micro,
             "model": self.model,
             "latency_ms": self.latency_ms,
+            "trade_size_cap": self.trade_size_cap,
         }
 
 
@@ -96,7 +99,7 @@ class PreparedReplay:
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
-        self.recording: Recording = open_recording(options.path)
+        self.recording: Recording = open_recording(options.path, options.trade_size_cap)
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""

@@ -41,7 +41,8 @@ KEYS = {
     "frames", "markets", "gaps", "hash_checked", "hash_matched", "orders", "fills", "fees", "pnl",
     "events_per_s", "peak_rss_mb", "digest", "run", "events", "evaluations", "cancels",
     "pnl_resolved", "pnl_unresolved", "equity_start", "equity_end", "residuals", "denials",
-    "duplicates", "out_of_order", "anomaly_lines", "torn", "ends",
+    "sizes_inferred", "sizes_capped", "sizes_unknown", "duplicates", "out_of_order",
+    "anomaly_lines", "torn", "ends",
     "alerts", "anomalies", "per_market", "fills_inferred", "fills_unknown", "bot_errors",
 }  # fmt: skip
 
@@ -281,6 +282,8 @@ def _assert_one_sentence(capsys: Output) -> str:
         (["--cash", "1e30"], "--cash '1e30'"),
         (["--latency-ms", "-1"], "--latency-ms -1"),
         (["--latency-ms", "9999999"], "--latency-ms 9999999"),
+        (["--trade-size-cap", "p42"], "--trade-size-cap 'p42': write a number of shares"),
+        (["--trade-size-cap", "-1"], "--trade-size-cap '-1': write a number of shares"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -421,6 +424,28 @@ def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
     assert replay(path) == PROBLEM
     out = capsys.readouterr().out
     assert "anomalies: hash mismatch 1 (first at day.jsonl:41)" in out
+
+
+def test_sizes_read_from_falling_levels_are_said_to_contain_cancels_and_can_be_capped(
+    replay: Callable[..., int], home: Path, short: Path, capsys: Output
+) -> None:
+    told = []
+    for words in ([], ["--trade-size-cap", "p50"], ["--trade-size-cap", "10"]):
+        assert replay(short, "--json", *words) == OK
+        told.append(json.loads(capsys.readouterr().out))
+    free, capped, same = told
+    assert free["sizes_inferred"] + free["sizes_unknown"] == 119
+    assert (free["sizes_capped"], capped["sizes_inferred"]) == (0, free["sizes_inferred"])
+    assert capped["sizes_capped"] > 50
+    assert capped["digest"] == same["digest"] != free["digest"]
+    with reading(home / "pitboss.db") as connection:
+        row = views.run(connection, "replay", capped["run"])
+    assert row is not None
+    assert json.loads(row["parameters"])["trade_size_cap"] == 10_000_000
+    assert replay(short, "--trade-size-cap", "p50") == OK
+    out = capsys.readouterr().out
+    assert "read from falling levels, so what was cancelled with them is in them" in out
+    assert f"({capped['sizes_capped']} capped, see --trade-size-cap)" in out
 
 
 def test_line_that_cannot_be_read_is_a_problem(

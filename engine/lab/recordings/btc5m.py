@@ -76,7 +76,11 @@ TokenTable = dict[str, tuple[str, str]]
 class Btc5mRecording:
     """The days given, in order. token0 of `tokens` stands as YES; unknown: the first one met."""
 
-    def __init__(self, paths: Sequence[Path], tokens: TokenTable) -> None:
+    def __init__(
+        self, paths: Sequence[Path], tokens: TokenTable, size_max: int | None = None
+    ) -> None:
+        """`size_max` caps the size of a trade that is read from a falling level."""
+        self._size_max = size_max
         self.stats = RecordingStats()
         self.stats.bytes_total = sum(path.stat().st_size for path in paths)
         self._paths = tuple(paths)
@@ -216,10 +220,30 @@ class Btc5mRecording:
             market.epoch = self._epoch
             market.book = None
         if frame.tick_size is None:
-            events.append(_trade(market, token, book))
+            events.append(self._trade(market, token, book))
         events.append(_book(market, book, whole=whole))
         market.book = book
         return events
+
+    def _trade(self, market: Market, token: Token, book: Sides) -> TradePrinted:
+        """Give the trade that caused a frame, read from the proven last trade price."""
+        own = (market.last or 0) * THOUSANDTH
+        last = ONE - own if token.mirrored else own
+        trade = read_trade(last, market.book, book, self._size_max)
+        stats = self.stats
+        if trade.size is None:
+            stats.sizes_unknown += 1
+        else:
+            stats.sizes_inferred += 1
+            stats.sizes_capped += trade.size == self._size_max
+        return TradePrinted(
+            instrument=market.id,
+            price=trade.price,
+            size=trade.size,
+            aggressor=trade.aggressor,
+            source=trade.source,
+            exchange_ns=market.stamp_ns,
+        )
 
     def _open(self, slug: str, frame: BookFrame, now_ns: int) -> Market:
         """Begin a market at its first frame."""
@@ -273,20 +297,6 @@ def _book(market: Market, book: Sides, *, whole: bool) -> BookReplaced | BookCha
     return BookChanged(
         instrument=market.id,
         changes=changes_between(market.book, book),
-        exchange_ns=market.stamp_ns,
-    )
-
-
-def _trade(market: Market, token: Token, book: Sides) -> TradePrinted:
-    """Give the trade that caused a frame, read from the proven last trade price."""
-    own = (market.last or 0) * THOUSANDTH
-    trade = read_trade(ONE - own if token.mirrored else own, market.book, book)
-    return TradePrinted(
-        instrument=market.id,
-        price=trade.price,
-        size=trade.size,
-        aggressor=trade.aggressor,
-        source=trade.source,
         exchange_ns=market.stamp_ns,
     )
 

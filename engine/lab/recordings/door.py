@@ -29,6 +29,9 @@ class RecordingStats(FeedCounts):
         "gap_ns",
         "last_ns",
         "markets",
+        "sizes_capped",
+        "sizes_inferred",
+        "sizes_unknown",
     )
 
     def __init__(self) -> None:
@@ -36,6 +39,12 @@ class RecordingStats(FeedCounts):
         self.frames = 0
         self.events = 0
         self.markets: set[InstrumentId] = set()
+        self.sizes_inferred = 0
+        """Trades whose size is the fall of a level: what was cancelled with it is in it."""
+        self.sizes_capped = 0
+        """Those of them that a cap made as large as itself."""
+        self.sizes_unknown = 0
+        """Trades whose level did not fall."""
         self.gap_ns = 0
         """Length of the gaps together."""
         self.anomaly_lines: dict[str, str] = {}

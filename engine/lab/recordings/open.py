@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import BadInput
+from engine.errors import BadInput, ConfigError
 from engine.feeds.bad_frame import UNREADABLE
 from engine.lab.recordings.btc5m import Btc5mRecording, TokenTable, read_tokens
 from engine.lab.recordings.door import Recording, RecordingStats
@@ -38,11 +38,19 @@ class _Shape(msgspec.Struct):
 _shape = msgspec.json.Decoder(_Shape).decode
 
 
-def open_recording(path: Path) -> Recording:
+def open_recording(path: Path, size_max: int | None = None) -> Recording:
     """Open a file, or a folder with all its days or sessions in order.
 
-    Raises BadInput with one sentence where nothing there is a recording we can read.
+    `size_max` caps trade sizes that are read from falling levels. Raises BadInput with one sentence
+    where nothing there is a recording we can read, ConfigError where it has no such sizes.
     """
+    recording = _opened(path, size_max)
+    if size_max is not None and not isinstance(recording, Btc5mRecording):
+        raise ConfigError(f"--trade-size-cap: {path} has the venue's own prints, none is inferred")
+    return recording
+
+
+def _opened(path: Path, size_max: int | None) -> Recording:
     if not path.exists():
         raise BadInput(f"{path}: there is no such file or folder")
     if path.is_dir() and segments(path):
@@ -55,7 +63,7 @@ def open_recording(path: Path) -> Recording:
         raise BadInput(f"{path}: holds recordings of several kinds ({', '.join(sorted(kinds))})")
     if kinds == {"multifeed"}:
         return MultifeedRecording(files)
-    return Btc5mRecording(files, _tokens_beside(files[0]))
+    return Btc5mRecording(files, _tokens_beside(files[0]), size_max)
 
 
 def _files(path: Path) -> list[Path]:

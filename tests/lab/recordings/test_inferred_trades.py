@@ -1,6 +1,9 @@
+import pytest
+
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
-from engine.lab.recordings.inferred_trades import read_trade, size_at
+from engine.errors import BadInput
+from engine.lab.recordings.inferred_trades import read_trade, size_at, size_cap
 
 BIDS = ((4_700, 50), (4_800, 300))
 ASKS = ((5_300, 20), (5_200, 80))
@@ -16,6 +19,25 @@ def test_bid_that_was_hit_fell_by_the_size():
     wide = (BIDS, ((5_300, 20),))
     after = (((4_700, 50), (4_800, 100)), wide[1])
     assert read_trade(4_800, wide, after) == (4_800, Side.SELL, 200, SizeSource.INFERRED)
+
+
+def test_cap_bounds_a_size_and_makes_none_up():
+    wide = (BIDS, ((5_300, 20),))
+    after = (((4_700, 50), (4_800, 100)), wide[1])
+    assert read_trade(4_800, wide, after, 120) == (4_800, Side.SELL, 120, SizeSource.INFERRED)
+    assert read_trade(4_800, wide, after, 500).size == 200
+    assert read_trade(4_700, None, (((4_700, 50),), ASKS), 120).size is None
+
+
+@pytest.mark.parametrize(("text", "cap"), [("p50", 10_000_000), ("2.5", 2_500_000), ("411", None)])
+def test_cap_is_a_quantile_of_real_prints_or_shares(text, cap):
+    assert size_cap(text) == (cap or size_cap("p99"))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "p42", "many", "", "1e12", "0.0000001"])
+def test_cap_that_cannot_be_is_refused_with_what_can(text):
+    with pytest.raises(BadInput, match=r"number of shares above 0.*p95 \(104\.17 shares\)"):
+        size_cap(text)
 
 
 def test_level_that_is_gone_fell_to_nothing():

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from engine.domain.events import BookReplaced
-from engine.errors import BadInput
+from engine.errors import BadInput, ConfigError
 from engine.lab.recordings.btc5m import Btc5mRecording
 from engine.lab.recordings.multifeed import MultifeedRecording
 from engine.lab.recordings.open import open_recording
@@ -47,6 +47,8 @@ def test_session_file_is_known_by_its_lines(tmp_path):
     (tmp_path / "a.raw_messages.jsonl").write_text(json.dumps(line) + "\n")
     (tmp_path / "a.markets.jsonl").write_text("")
     assert isinstance(open_recording(tmp_path), MultifeedRecording)
+    with pytest.raises(ConfigError, match="has the venue's own prints, none is inferred"):
+        open_recording(tmp_path, 5)
 
 
 @pytest.mark.parametrize(
