@@ -1,22 +1,26 @@
 """`python -m engine kill`: KILL from outside, whether the engine lives or not.
 
 Sets the latch. A living engine takes it by itself; where none lives, this program *is* the engine:
-start-up recovery with the latch set, cancel, prove, exit.
+start-up recovery with the latch set, cancel, prove, exit. Where one holds the lock and is silent,
+where the lock cannot be opened, or where journal, state or settings refuse, everything is cancelled
+from beside: that needs a credential and a venue, nothing else, and it is never called a proof.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT
 from engine.errors import StorageError, os_sentence
+from engine.live_bare import kill
 from engine.live_kill import block_signal
 from engine.main import engine_lock, start
 from storage.database import reading
-from storage.latch import set_latch
+from storage.latch import read_latch, set_latch
 from storage.live import Receipt, latest_receipt
 from storage.users import ENGINE_ID
 
@@ -38,22 +42,57 @@ def run(args: argparse.Namespace, config: Config) -> int:
     """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
     block_signal()
     now_ns = WallClock().now_ns()
-    try:
-        new = set_latch(config.kill_path, "engine kill", now_ns)
-    except OSError as error:
-        raise StorageError(
-            f"the KILL latch could not be set, and nothing was cancelled: {os_sentence(error)}. A "
-            "desk that runs hears the signal all the same: "
-            f"DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 engine"
-        ) from error
-    print(f"{config.kill_path} {'is set' if new else 'was set before'}: no order is placed")
+    unlatched, since_ns = _latch(config, now_ns)
     try:
         engine_lock(config, wait_s=0.0).close()
     except StorageError:
-        print("an engine runs and takes the latch by itself")
-        return _told(_wait(config, 0 if not new else now_ns, args.wait))
-    start(config, args.demo, kill_only=True)
-    return _told(_wait(config, now_ns, 1.0))
+        print("an engine runs and takes the latch by itself", flush=True)
+        receipt: Receipt | None = _engines(args, config, since_ns)
+    except OSError as error:
+        why = f"the lock of the engine cannot be held: {os_sentence(error)}"
+        asyncio.run(kill(config, args.demo, why))
+        raise StorageError(why) from error
+    else:
+        start(config, args.demo, kill_only=True)
+        receipt = _wait(config, now_ns, 1.0)
+    code = _told(receipt)
+    if unlatched:
+        raise unlatched
+    return code
+
+
+def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
+    """Set the latch; return what refused that, and since when a receipt is of this KILL."""
+    try:
+        new = set_latch(config.kill_path, "engine kill", now_ns)
+    except OSError as error:
+        text = (
+            f"the KILL latch could NOT be set: {os_sentence(error)}. A desk that runs hears the "
+            f"signal all the same: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 "
+            "engine; an engine that is started later trades"
+        )
+        print(text, flush=True)
+        return StorageError(text), now_ns
+    told = "is set" if new else "was set before"
+    print(f"{config.kill_path} {told}: no order is placed", flush=True)
+    latch = None if new else read_latch(config.kill_path)
+    return None, latch.at_ns if latch else now_ns
+
+
+def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt:
+    """Return the receipt of the engine that holds the lock; where it tells none, cancel for it.
+
+    Raises StorageError where there is none, or none can be read.
+    """
+    silent = "an engine holds the lock and has told no receipt: it may be frozen"
+    try:
+        receipt = _wait(config, since_ns, args.wait)
+        if receipt is not None:
+            return receipt
+    except StorageError as error:
+        silent = str(error)
+    asyncio.run(kill(config, args.demo, silent))
+    raise StorageError(silent)
 
 
 def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
@@ -66,7 +105,7 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
         try:
             with reading(config.state_path) as connection:
                 receipt = latest_receipt(connection, ENGINE_ID)
-        except StorageError as error:
+        except Exception as error:
             if time.monotonic() >= until:
                 raise StorageError(
                     "the latch is set, but whether all is proven cannot be read here; it stands in "

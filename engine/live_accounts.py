@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.bots.taped import Batch, TapedDesk
@@ -19,6 +19,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
+from engine.live_bare import BareEnding
 from engine.live_house import House, Stream
 from engine.live_paper import live_orders
 from engine.live_recall import Recalled, recall, seat_absent
@@ -28,8 +29,7 @@ from engine.loop import Shell
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from storage.latch import Latch
-from storage.live import many
-from storage.projection import register_account, registered
+from storage.projection import accounts_known, register_account, registered
 from storage.users import ENGINE_ID
 
 UNNAMED = "the engine died before the order had a name"
@@ -46,8 +46,11 @@ class Accounts:
         self._open: dict[str, str] = {}
         """Account → venue."""
         self._batch = Batch()
-        self._past: frozenset[str] = frozenset()
+        self._past: dict[str, AccountSettings] = {}
         """Accounts of earlier starts: they are recovered, never opened afresh."""
+        self._outside: dict[str, tuple[AccountSettings, Executor]] = {}
+        """Those of them that a start does not open, with what the journal knows of each."""
+        self._endings: dict[str, BareEnding] = {}
 
     def refusal(self, settings: AccountSettings) -> str:
         """Return why this engine cannot open an account; empty = it can, or it is open."""
@@ -104,38 +107,53 @@ class Accounts:
             if not self.refusal(one)
         }
 
-    def know(self, connection: sqlite3.Connection) -> frozenset[str]:
-        """Learn and return which accounts have a past, when those of this start are chosen."""
-        self._past = frozenset(registered(connection, ENGINE_ID))
-        return self._past
+    def know(
+        self, connection: sqlite3.Connection, document: SettingsDocument
+    ) -> dict[AccountId, Executor]:
+        """Learn which accounts have a past, when those of this start are chosen.
 
-    def closed(self, document: SettingsDocument) -> dict[AccountId, Executor]:
-        """Return live accounts with a past that stay closed, each with a fresh executor.
-
-        They do not trade; what the journal knows of them must not be left out of a proof.
+        Return a fresh executor for each that is not opened, by whatever reason: it does not trade,
+        and what the journal knows of it must not be left out of a proof.
         """
-        return {
-            AccountId(one.name): executor_of(one, self._fence)[0]
-            for one in document.accounts.values()
-            if one.mode is Mode.LIVE and one.name in self._past and self.venues.refusal(one)
+        self._past = accounts_known(connection, ENGINE_ID)
+        known = self._past | {
+            name: one for name, one in document.accounts.items() if name in self._past
         }
+        for name, one in known.items():
+            here = name in document.accounts and not self.venues.refusal(one)
+            if not here and one.mode is not Mode.PAPER:  # a paper venue died with its engine
+                self._outside[name] = one, executor_of(one, self._fence)[0]
+        return {AccountId(name): one[1] for name, one in self._outside.items()}
 
-    def left(
-        self, document: SettingsDocument, closed: Mapping[AccountId, Executor]
-    ) -> dict[AccountId, str]:
-        """Return what recovered accounts that stay closed may have left at their venue, in words.
+    @property
+    def known(self) -> frozenset[str]:
+        """Every account that was ever registered, when those of this start were chosen."""
+        return frozenset(self._past)
 
-        Nothing is said of one all of whose orders have an end.
+    def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareEnding]:
+        """Begin to cancel at every account with a past that does not trade here, and return it.
+
+        Also those that settings in force name no more. Left out is one whose venue nobody here can
+        ask and all of whose orders ended. `besides` are accounts that other sources name.
         """
-        return {
-            account: (
-                f"account {account} is closed, and {many(live, 'order')} without an end of an "
-                f"earlier life may rest at its venue: {self.venues.refusal(known)}. Open it, or "
-                "cancel there and remove it under Settings"
-            )
-            for account, executor in closed.items()
-            if (live := executor.open_and_unknown[0]) and (known := document.accounts[account])
-        }
+        for ending in self._endings.values():
+            ending.over()
+        self._endings = {}
+        places = [*self._outside.values(), *((one, None) for one in besides)]
+        for one, executor in places:
+            place = one.venue, one.mode
+            if one.name in self._open or one.mode is Mode.PAPER:
+                continue
+            # Where two sources say two places of one account, both are asked.
+            name = one.name if one.name not in self._endings else f"{one.name} at {place}"
+            known = self._endings.get(one.name)
+            if known is None or (known.settings.venue, known.settings.mode) != place:
+                opener = self.venues.openers.get(place)
+                self._endings[name] = BareEnding(one, opener, executor)
+        self._endings = {name: one for name, one in self._endings.items() if not one.settled}
+        for ending in self._endings.values():
+            ending.begin()
+        return self._endings
 
     # -- wiring ------------------------------------------------------------------------------------
 
@@ -168,7 +186,8 @@ class Accounts:
         kin.append(gate.exposure)
         share_total(kin)
         self._open[settings.name] = settings.venue
-        house.left.pop(account, None)
+        if ending := self._endings.pop(settings.name, None):
+            ending.over()  # it is proven by its own gateway from now on
         return shell
 
     def begin(self, house: House, funded: set[str]) -> list[Stream]:

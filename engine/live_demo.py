@@ -42,6 +42,11 @@ class DemoOpener:
         core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
         return Shell(core=core, venue=venue, **wiring)
 
+    def silent(self, settings: AccountSettings) -> str:
+        """Every demo account can be asked about."""
+        del settings
+        return ""
+
     async def venue(self, settings: AccountSettings) -> DemoVenue:
         """Return the exchange."""
         return DemoVenue(self._url, AccountId(settings.name))

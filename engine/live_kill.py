@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from engine.clock import Clock
 from engine.domain.events import CancelRefused, Event, OrderCancelled
@@ -84,6 +85,7 @@ class KillWatch:
         self.taken = threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
         self._lock = threading.Lock()
+        self._over = threading.Event()
         try:
             prepare_spare(path)
         except OSError as error:
@@ -104,7 +106,8 @@ class KillWatch:
             with contextlib.suppress(OSError):  # who signals may have left his name there first
                 latch = read_latch(self._path) or latch
             with self._lock:
-                self._take(latch)
+                if not self._over.is_set():
+                    self._take(latch)
             try:
                 # The loop already cancels; a disk that refuses must not delay it.
                 set_latch(self._path, "signal", now_ns)
@@ -119,7 +122,7 @@ class KillWatch:
 
     def _look(self) -> None:
         gone = False
-        while True:
+        while not self._over.is_set():
             # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
             latch = None
             with contextlib.suppress(OSError):  # a disk that cannot be asked is asked again
@@ -132,12 +135,29 @@ class KillWatch:
             if not gone and self._parent != 1 and os.getppid() != self._parent:
                 gone = True
                 self._orphaned()
-            threading.Event().wait(LOOK_S)
+            self._over.wait(LOOK_S)
+
+    def end(self) -> None:
+        """Look no more: the loop has ended by itself, and what comes after it takes its time."""
+        self._over.set()
 
     def _must_be_taken(self) -> None:
-        if not self.taken.wait(TAKEN_S):
+        if not self.taken.wait(TAKEN_S) and not self._over.is_set():
             self._told_hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
             os._exit(HUNG)
+
+
+class Ends(Protocol):
+    """An account on its way to a proof that nothing of it is open."""
+
+    @property
+    def unaskable(self) -> Callable[[], str]:
+        """Says why nothing can be asked at its venue before a person acts; empty = it can."""
+        ...
+
+    def proof(self, now_ns: int) -> AccountProof:
+        """Return what is proven by now."""
+        ...
 
 
 class Ending:
@@ -266,10 +286,10 @@ class Proving:
         who: str,
         reason: str,
         latched_ns: int,
-        endings: Mapping[str, Ending],
+        endings: Mapping[str, Ends],
         scope: str = "",
     ) -> None:
-        self.endings: dict[str, Ending] = dict(endings)
+        self.endings: dict[str, Ends] = dict(endings)
         self._scope = scope
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""
@@ -279,7 +299,8 @@ class Proving:
         """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
         lacking = [one.account for one in receipt.accounts if one.missing]
         waits = bool(lacking or receipt.missing)
-        return waits and all(self.endings[name].unaskable() for name in lacking)
+        asked = [self.endings[name] for name in lacking if name in self.endings]
+        return waits and all(one.unaskable() for one in asked)
 
     def receipt(self, now_ns: int, missing: tuple[str, ...] = ()) -> Receipt:
         """Return the receipt as it stands."""

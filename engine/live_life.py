@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine
 
 from engine.domain.effects import CancelScope
+from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant, StorageError
 from engine.live_house import House, Stream
 from engine.live_kill import loop_ends, loop_lives
@@ -42,6 +43,7 @@ async def trade(
         spawn(stream)
     if kill_only:
         house.tell_receipt(lambda _: house.end())
+        house.watchers.append(lambda _: _all_there_is(house))
     error = await house.ended
     try:
         if error is not None:
@@ -53,6 +55,15 @@ async def trade(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _all_there_is(house: House) -> None:
+    """End a KILL that has proven every account it opened, where nobody here can ask the others."""
+    receipt = house.receipt
+    if house.vain and receipt:
+        lacking = {AccountId(one.account) for one in receipt.accounts if one.missing}
+        if not lacking & house.shells.keys():
+            house.end()
 
 
 def _ended(house: House, task: asyncio.Task[None]) -> None:

@@ -40,6 +40,11 @@ class PaperOpener:
         paper = PaperVenue(account, PaperSettings(starting_cash={}))
         return PaperShell(paper=paper, door=PaperDoor(paper, core), core=core, **wiring)
 
+    def silent(self, settings: AccountSettings) -> str:
+        """Nothing has to be asked."""
+        del settings
+        return ""
+
     async def venue(self, settings: AccountSettings) -> None:
         """Return nothing: the venue lives inside an engine and died with it."""
         del settings

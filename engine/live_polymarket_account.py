@@ -135,9 +135,18 @@ class PolymarketOpener:
             door=door, waits=lambda: self.waits(settings.name), core=core, venue=door, **wiring
         )
 
+    def silent(self, settings: AccountSettings) -> str:
+        """Return why no key is at hand; empty = there is one. That it is locked does not matter."""
+        account = settings.name
+        if account in self._credentials:
+            return ""
+        if account in self._why or account in self._locked:
+            return self._why.get(account, LOCKED)
+        return self._closed(account)
+
     async def venue(self, settings: AccountSettings) -> PolymarketDoor:
         """Return an open door. Raises AuthRefused without a credential, what the venue refuses."""
-        why = self.refusal(settings) or self.waits(settings.name)
+        why = self.silent(settings)
         if why:
             raise AuthRefused(why)
         credentials = self._credentials[settings.name]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId
-from engine.live_kill import Ending, Proving
+from engine.live_kill import Ending, Ends, Proving
 from engine.live_state import StateKeeper
 from engine.loop import Shell
 from storage.live import KILL_PROOF, Receipt, keep_receipt
@@ -62,8 +62,10 @@ class Proofs:
         self._latest: Proving | None = None
         self.receipt: Receipt | None = None
         self._what = KILL_PROOF
-        self.left: dict[AccountId, str] = {}
-        """What accounts that are closed may have left at their venue, in words."""
+        self.outside: Callable[[], Mapping[str, Ends]] = dict
+        """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
+        self.unread: tuple[str, ...] = ()
+        """What a KILL could not read: over it nothing is proven."""
         self.vain = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
         self._told: list[Told] = []
@@ -79,7 +81,8 @@ class Proofs:
     ) -> None:
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
         self._what = what
-        endings = {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
+        endings: dict[str, Ends] = dict(self.outside())
+        endings |= {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
         self._latest = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
         self._prove(at_ns)
 
@@ -118,10 +121,9 @@ class Proofs:
         proving = self.proving
         if proving is None:
             return
-        known = self.settings.document.accounts
-        left = tuple(why for account, why in self.left.items() if account in known)
-        receipt = proving.receipt(now_ns, left)
-        missing = left + tuple(why for account in receipt.accounts for why in account.missing)
+        receipt = proving.receipt(now_ns, self.unread)
+        lacking = tuple(why for account in receipt.accounts for why in account.missing)
+        missing = self.unread + lacking
         vain = proving.vain(receipt)
         if not receipt.proven and not self._due(missing, now_ns, at_once=vain):
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from engine.errors import ConfigError, PitbossError
+from engine.errors import ConfigError
 from engine.live_credentials import take
 from engine.vault import Secret, Unlocked
 from engine.venues.polymarket.credentials import Credentials
@@ -39,9 +39,9 @@ def take_all(
     keep_no_cores()
     alone = dict(environment)
     passphrase, found = "", dict[str, Credentials]()
-    with _sparing(spared):
+    with sparing(spared):
         passphrase = take_passphrase(environment, file)
-    with _sparing(spared):
+    with sparing(spared):
         found = take(environment, file)
     if spared and not found:
         with suppress(ConfigError):  # it is told already; the environment alone may be whole
@@ -52,7 +52,7 @@ def take_all(
             continue
         if spared is None or found[account].wallet != credentials.wallet:
             del found[account]
-            with _sparing(spared, account):
+            with sparing(spared, account):
                 raise ConfigError(
                     f"account {account!r} has a credential in the environment and one in the "
                     "vault: remove one of them"
@@ -61,15 +61,15 @@ def take_all(
 
 
 @contextmanager
-def _sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
-    """Note what is raised for the accounts it concerns; None = let it through."""
+def sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
+    """Note what is raised, whatever it is, for the accounts it concerns; None = let it through."""
     try:
         yield
-    except PitbossError as error:
+    except Exception as error:
         if spared is None:
             raise
         for account in accounts or ("",):
-            spared[account] = str(error)
+            spared[account] = str(error) or type(error).__name__
 
 
 def keep_no_cores() -> None:
@@ -96,7 +96,7 @@ def locked_wallets(
     `spared` as with `take_all`.
     """
     vault = None
-    with _sparing(spared):
+    with sparing(spared):
         vault = read_vault(path)
     entries = {} if vault is None else vault.entries
     return {name: entry.wallet for name, entry in entries.items() if name not in found}
@@ -110,15 +110,15 @@ def from_vault(
     `spared` as with `take_all`.
     """
     vault, opened = None, None
-    with _sparing(spared):
+    with sparing(spared):
         vault = read_vault(path)
     if vault is None or not vault.entries or not passphrase:
         return {}
-    with _sparing(spared, *vault.entries):
+    with sparing(spared, *vault.entries):
         opened = Unlocked(vault, passphrase)
     found: dict[str, Credentials] = {}
     for account, entry in () if opened is None else vault.entries.items():
-        with _sparing(spared, account):
+        with sparing(spared, account):
             found[account] = _credentials(opened.open(account, entry), entry.wallet)
     return found
 

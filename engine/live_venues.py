@@ -21,12 +21,15 @@ from engine.live_house import ClosingVenue, House, Stream
 from engine.live_paper_account import PaperOpener
 from engine.live_polymarket import PolymarketHearing
 from engine.live_polymarket_account import POLYMARKET, PolymarketOpener
-from engine.live_vault import locked_wallets, take_all
+from engine.live_vault import locked_wallets, sparing, take_all
 from engine.loop import Shell
 from engine.venues.demo.client import DemoMarket
 from storage.database import reading
 from storage.live_accounts import Unlock, unlocks
 from storage.users import ENGINE_ID
+
+UNLOCKING = "who was unlocked"
+"""Under which it stands that the state does not say it; the name of no account."""
 
 
 class Opener(Protocol):
@@ -45,8 +48,15 @@ class Opener(Protocol):
         """
         ...
 
+    def silent(self, settings: AccountSettings) -> str:
+        """Return why a KILL cannot ask the venue, as a sentence; empty = it can.
+
+        It needs a credential; that trading is locked does not matter.
+        """
+        ...
+
     async def venue(self, settings: AccountSettings) -> ClosingVenue | None:
-        """Return the venue alone, for a KILL without a journal; None = nothing can rest there.
+        """Return the venue alone, for a KILL without an executor; None = nothing can rest there.
 
         Raises what the venue or its credential refuses.
         """
@@ -84,6 +94,14 @@ class Venues(msgspec.Struct, kw_only=True):
     hearings: dict[str, Hearing]
     """The market of each venue."""
     demo_url: str = ""
+    keys: frozenset[str] = frozenset()
+    """Accounts of which environment or vault hold a key, open or not."""
+    unread: tuple[str, ...] = ()
+    """What could not be read where a KILL goes on all the same, as sentences."""
+
+    def holders(self) -> dict[str, tuple[str, Mode]]:
+        """Return venue and mode of every account of which there is a key."""
+        return dict.fromkeys(self.keys, (POLYMARKET, Mode.LIVE))
 
     def market(self) -> DemoMarket:
         """Return where a recording listens to the demo exchange."""
@@ -117,12 +135,14 @@ def venues_of(config: Config, url: str, *, fence: int, killed: bool = False) -> 
     locked = locked_wallets(config.vault_path, credentials, spared)
     kept: dict[str, Unlock] = {}
     if credentials or locked or spared:
-        with reading(config.state_path) as connection:
+        # A KILL asks without them; that the state cannot be read is told by whoever needs it.
+        with sparing(spared, UNLOCKING), reading(config.state_path) as connection:
             kept = unlocks(connection, ENGINE_ID)
     if spared and "" in spared:  # whose they are cannot be read: whoever was unlocked and has none
         missing = {name: one.wallet for name, one in kept.items() if name not in credentials}
         locked = missing | locked
         spared = dict.fromkeys(locked, spared[""]) | spared
+    keys = frozenset(credentials) | frozenset(locked)
     paper = PaperOpener(fence)
     return Venues(
         openers={
@@ -135,4 +155,6 @@ def venues_of(config: Config, url: str, *, fence: int, killed: bool = False) -> 
         },
         hearings={DEMO: DemoHearing(url), POLYMARKET: PolymarketHearing(config)},
         demo_url=url,
+        keys=keys,
+        unread=(spared[""],) if spared and "" in spared else (),
     )

@@ -32,7 +32,7 @@ from engine.domain.instruments import AccountId, BotId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
-from engine.live_bare import kill
+from engine.live_bare import Everything, kill
 from engine.live_bots import Kept
 from engine.live_commands import Commands
 from engine.live_first import first_settings
@@ -58,7 +58,7 @@ from storage.alerts import raise_alert
 from storage.commands import cut
 from storage.database import connect_writer, refusals_told
 from storage.journal import last_seq, record_at
-from storage.latch import read_latch, set_latch
+from storage.latch import Latch, read_latch
 from storage.lease import take_lease
 from storage.live import keep_found, last_told
 from storage.projection import check_new, check_past
@@ -108,7 +108,8 @@ def start(config: Config, url: str, *, kill_only: bool) -> int:
 def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with engine_lock(config):
         last_error = config.run_folder / "last_error"
-        last_error.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
+            last_error.unlink(missing_ok=True)
         try:
             sys.setswitchinterval(SWITCH_S)
             uvloop.run(life())
@@ -124,20 +125,23 @@ def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
 
 
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
-    """Take the lease and live. A KILL that cannot recover first cancels all the same."""
+    """Take the lease and live. A KILL that cannot recover cancels all the same."""
+    if kill_only:
+        await kill(config, url, partial(_live, config))
+        return
     check_new(config.journal_path, config.state_path)
     check_schema(config.state_path)
-    if kill_only:
-        await kill(config, url, partial(_live, config, kill_only=True))
-        return
     check_past(config.journal_path, config.state_path, ENGINE_ID)
     fence = take_lease(config.journal_path, ENGINE_ID)
     killed = read_latch(config.kill_path) is not None
     await _live(config, venues_of(config, url, fence=fence, killed=killed), fence)
 
 
-async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool = False) -> None:
-    """Wire, recover, trade, stop."""
+async def _live(
+    config: Config, venues: Venues, fence: int, everything: Everything | None = None
+) -> None:
+    """Wire, recover, trade, stop. `everything` is what a KILL has to prove; None = no KILL."""
+    kill_only = everything is not None
     clock = WallClock()
     accounts = Accounts(venues, fence=fence)
     state = config.state_path
@@ -146,12 +150,13 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
         settings, aside = last_in_force(connection, ENGINE_ID, partial(accounts.check, connection))
         accounts.register(connection, settings.document)
         made = accounts.made(settings.document)
-        known = accounts.know(connection)
-    closed = accounts.closed(settings.document)
-    found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | closed)
-    check_accounts(found, known)
+        outside = accounts.know(connection, settings.document)
+    found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | outside)
+    check_accounts(found, accounts.known)
     house = open_house(config, clock, settings)
     house.accounts = accounts
+    house.outside = partial(accounts.outside, everything.accounts if everything else ())
+    house.unread = everything.unread if everything else ()
     for why in aside:
         text = f"{why}: it was in force and is set aside; the desk works by version "
         house.alert(
@@ -160,7 +165,6 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
             ),
             clock.now_ns(),
         )
-    house.left = accounts.left(settings.document, closed)
     told = (one[0] for one in made.values())
     house.put(
         life_began(config.journal_path, told, fence=fence, seq=house.recorder.seq), clock.now_ns()
@@ -174,6 +178,7 @@ async def _live(config: Config, venues: Venues, fence: int, *, kill_only: bool =
         gc.freeze()
         await trade(house, streams, kill_only=kill_only)
     finally:
+        house.watch.end()  # whoever comes after it, a KILL from beside, takes its time
         await close(house)
 
 
@@ -291,9 +296,12 @@ def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
     house.phase = "RECONCILING"
     streams = house.accounts.begin(house, found.funded)
     latched = kill_only or any(s.desk.executor.latched for s in house.shells.values())
+    who = "engine kill" if kill_only else "journal"
     if latched:
-        set_latch(house.config.kill_path, "engine kill" if kill_only else "journal", now_ns)
-    latch = read_latch(house.config.kill_path)
+        house.keep_latch(who, now_ns)
+    latch = read_latch(house.config.kill_path) or (
+        Latch(who=who, at_ns=now_ns) if latched else None
+    )
     if latch is not None:
         house.take_latch(latch)
     house.state.listen()

@@ -79,8 +79,8 @@ class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
     """Complete listings of open orders, in a row, that held none of ours."""
     unknown: int
     live: int
-    inventory: tuple[tuple[str, int, int], ...]
-    """(instrument, YES, NO) that remains, in the instrument's increments."""
+    inventory: tuple[tuple[str, int, int], ...] | None
+    """(instrument, YES, NO) that remains, in the instrument's increments; None = not known."""
     foreign: tuple[OrderReport, ...]
     missing: tuple[str, ...]
     """What is not proven yet, in words; empty = PROVEN."""
@@ -106,11 +106,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         """Return it in one sentence."""
         cancelled = sum(account.cancelled for account in self.accounts)
         refused = sum(len(account.not_cancelled) for account in self.accounts)
-        held = sum(len(account.inventory) for account in self.accounts)
-        told = (
-            f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory left in "
-            f"{many(held, 'instrument')}"
-        )
+        known = [one.inventory for one in self.accounts if one.inventory is not None]
+        held = many(sum(map(len, known)), "instrument")
+        left = "not known" if len(known) < len(self.accounts) else f"left in {held}"
+        told = f"{many(cancelled, 'order')} cancelled, {refused} not cancelled, inventory {left}"
         if self.proven:
             whose = self.scope or "ours"
             where = many(len(self.accounts), "account")

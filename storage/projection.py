@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import reading, transaction, writing
 from storage.journal import last_seq, load, owner, record_at
@@ -152,6 +153,17 @@ def registered(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode
         "SELECT account, mode FROM accounts WHERE engine_id = ?", (engine_id,)
     )
     return {account: Mode(mode) for account, mode in rows}
+
+
+def accounts_known(connection: sqlite3.Connection, engine_id: str) -> dict[str, AccountSettings]:
+    """Return every account that was ever registered, as it is opened to be asked."""
+    rows = connection.execute(
+        "SELECT account, mode, venue, currency FROM accounts WHERE engine_id = ?", (engine_id,)
+    )
+    return {
+        name: AccountSettings(name=name, mode=Mode(mode), venue=venue, currency=currency)
+        for name, mode, venue, currency in rows
+    }
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -72,6 +72,10 @@ SEEDED = frozenset({"random.Random", "numpy.random.Generator", "numpy.random.def
 BROAD_EXCEPT_MAY = {
     "engine/main.py": "journal the crash, then exit",
     "engine/__main__.py": "an error without a name still ends with one sentence and its exit code",
+    "engine/kill.py": "KILL goes on whatever a source fails with, and names it",
+    "engine/live_bare.py": "KILL goes on whatever a source or a venue fails with, and names it",
+    "engine/live_vault.py": "KILL goes on whatever a source fails with, and names it",
+    "storage/known_accounts.py": "KILL goes on whatever a source fails with, and names it",
     "engine/bots/desk.py": "a bot that raises goes to ERROR alone",
     "engine/live_life.py": "each part is closed whatever became of the one before it; then raised",
     "engine/live_state.py": "a thread that dies of anything ends the engine",

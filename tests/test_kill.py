@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -82,23 +80,6 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     assert receipt is not None
     assert not receipt.proven
     assert receipt.told_ns < time.time_ns()
-
-
-def test_a_latch_that_cannot_be_set_says_how_an_engine_is_reached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(path: Path, who: str, now_ns: int) -> NoReturn:
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("engine.log.configure", lambda **_: None)
-    monkeypatch.setattr("engine.kill.set_latch", refuse)
-    assert main(["kill"]) == STORAGE_REFUSED
-    said = capsys.readouterr().err
-    assert "nothing was cancelled" in said
-    assert "the disk is read-only; mount it writable" in said
-    assert "supervisorctl signal USR1 engine" in said
 
 
 def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(

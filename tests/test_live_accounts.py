@@ -69,7 +69,7 @@ def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -
     first.register(connection, document(old))
     second = accounts_of(fence=2)
     assert set(second.made(document(old))) == {"old"}
-    second.know(connection)
+    second.know(connection, document(old))
     assert "restart the engine" in second.refusal(old)
     assert second.refusal(new) == ""
     second.register(connection, document(old, new))

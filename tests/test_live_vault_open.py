@@ -98,8 +98,11 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     dies_with_quotes_at_the_venue(programs)
     programs.forbid()
     closed_life, seconds = ended(programs, locked_engine(programs))
-    assert "NOT PROVEN: account real is closed, and " in closed_life.sentence()
-    assert "of an earlier life may rest at its venue" in closed_life.sentence()
+    assert (
+        "NOT PROVEN: real: the venue cannot be asked: its key lies in the vault"
+        in closed_life.sentence()
+    )
+    assert "what an earlier life left may rest there" in closed_life.sentence()
     assert seconds < STOP_S / 2
 
     engine = locked_engine(programs)
@@ -131,7 +134,10 @@ def test_account_recovered_under_a_kill_is_cancelled_and_proven_with_it(
     programs.until(lambda: programs.receipt(KILL_PROOF), "the KILL has a receipt")
     killed = programs.receipt(KILL_PROOF)
     assert killed is not None
-    assert "NOT PROVEN: account real is closed, and " in killed.sentence()
+    assert (
+        "NOT PROVEN: real: the venue cannot be asked: its key lies in the vault"
+        in killed.sentence()
+    )
 
     programs.permit()
     assert "real is recovered from " in programs.open_vault(PASSPHRASE).answer

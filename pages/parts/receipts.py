@@ -40,7 +40,7 @@ def _accounts(accounts: Sequence[AccountProof]) -> str:
 def _account(one: AccountProof) -> str:
     held = ", ".join(
         f"{market(name)}: {yes / 1e6:,.2f} YES, {no / 1e6:,.2f} NO"
-        for name, yes, no in one.inventory
+        for name, yes, no in one.inventory or ()
     )
     refused = "; ".join(f"order {number}: {text}" for number, text in one.not_cancelled)
     facts = (
@@ -51,7 +51,7 @@ def _account(one: AccountProof) -> str:
         ("Complete listings without ours", f"{one.listings:,} (two are needed)"),
         ("Still UNKNOWN / still live", f"{one.unknown:,} / {one.live:,}"),
         ("Orders of others, left alone", count(len(one.foreign), "order")),
-        ("Inventory that remains", held or "none"),
+        ("Inventory that remains", held or ("none" if one.inventory is not None else "not known")),
         ("Missing for the proof", "; ".join(one.missing) or "nothing"),
     )
     rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
