@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.errors import StorageError
 from storage.database import connect_reader, primary_code, refusals_told, sentence
@@ -32,8 +33,17 @@ Told = Callable[[int, int, str], None]
 """Bytes done, bytes in all, what is copied."""
 
 
-def back_up(files: Mapping[str, Path], folder: Path, *, name: str, tell: Told) -> dict[str, object]:
+def back_up(
+    files: Mapping[str, Path],
+    folder: Path,
+    *,
+    name: str,
+    tell: Told,
+    plain: Mapping[str, Path] = MappingProxyType({}),
+) -> dict[str, object]:
     """Copy `files` (name → database, in this order) to `folder/name`; give the manifest.
+
+    `plain` are files that are no databases; whoever writes them replaces them as a whole.
 
     A backup appears under its name only when it is whole, checked and on the disk. Raises
     StorageError where the disk has no room or a copy is damaged, having left nothing behind.
@@ -57,9 +67,12 @@ def back_up(files: Mapping[str, Path], folder: Path, *, name: str, tell: Told) -
     try:
         for label, path in files.items():
             _copy(path, unfinished / label, partial(_told, tell, label, done, total))
-            size = (unfinished / label).stat().st_size
-            copied[label] = {"bytes": size, "sha256": _digest(unfinished / label)}
+            copied[label] = _seen(unfinished / label)
             done += _size(path)
+        for label, path in plain.items():
+            shutil.copyfile(path, unfinished / label)
+            (unfinished / label).chmod(0o600)
+            copied[label] = _seen(unfinished / label)
         manifest: dict[str, object] = {"made": name, "files": copied}
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for file in unfinished.iterdir():
@@ -112,6 +125,11 @@ def _size(path: Path) -> int:
         return path.stat().st_size + log.stat().st_size
     except FileNotFoundError:  # the last program that closes it takes the log away
         return path.stat().st_size
+
+
+def _seen(path: Path) -> dict[str, object]:
+    """Return what a manifest keeps of a file."""
+    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
 
 
 def _digest(path: Path) -> str:

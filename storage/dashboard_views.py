@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.domain.settings import RiskLimits
+from storage.live import latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
 from storage.settings import in_force
 from storage.users import ENGINE_ID
@@ -142,21 +143,20 @@ def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSee
 
 def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: Any) -> AccountSeen:
     mode = Mode(row.pop("mode"))
-    latest = rows(
-        connection,
-        "SELECT at_ns AS equity_ns, equity_micro, cash_micro, day_start_micro, peak_micro "
-        "FROM equity WHERE engine_id = ? AND account = ? ORDER BY at_ns DESC LIMIT 1",
-        (engine_id, row["account"]),
-    )
-    if not latest:
+    latest = latest_equity(connection, engine_id, str(row["account"]))
+    if latest is None:
         return AccountSeen(**row, mode=mode)
     limits = set_as.limits if set_as is not None else RiskLimits()
-    day_start = latest[0]["day_start_micro"]
+    day_start = latest.day_start_micro
     return AccountSeen(
         **row,
-        **latest[0],
         mode=mode,
-        loss_micro=max(0, day_start - latest[0]["equity_micro"]),
+        equity_ns=latest.at_ns,
+        equity_micro=latest.equity_micro,
+        cash_micro=latest.cash_micro,
+        day_start_micro=day_start,
+        peak_micro=latest.peak_micro,
+        loss_micro=max(0, day_start - latest.equity_micro),
         loss_max_micro=limits.daily_loss_max.micro(day_start),
     )
 

@@ -22,6 +22,8 @@ KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
 SCOPE_PROOF = "scoped kill receipt"
 START_FOUND = "start found"
+EQUITY_LOOK = 20_000
+"""Points of all accounts among which an account's latest is looked for by its number."""
 
 
 class EngineBeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +175,30 @@ def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoin
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (engine_id, *msgspec.structs.astuple(point)),
     )
+
+
+def latest_equity(
+    connection: sqlite3.Connection, engine_id: str, account: str
+) -> EquityPoint | None:
+    """Return the point of an account's curve that was written last, None where there is none.
+
+    By number, not by time: a clock that ran ahead leaves points of the future behind. An account
+    that wrote none of the last `EQUITY_LOOK` points has its latest by time.
+    """
+    columns = ", ".join(EquityPoint.__struct_fields__)
+    for newest in (
+        f"NOT INDEXED WHERE rowid > (SELECT max(rowid) FROM equity) - {EQUITY_LOOK} AND "  # noqa: S608 the same
+        "engine_id = ? AND account = ? ORDER BY rowid DESC LIMIT 1",
+        "WHERE engine_id = ? AND account = ? ORDER BY at_ns DESC LIMIT 1",
+    ):
+        row = connection.execute(
+            f"SELECT {columns} FROM equity {newest}",  # noqa: S608 our own words
+            (engine_id, account),
+        ).fetchone()
+        if row is not None:
+            fields = dict(zip(EquityPoint.__struct_fields__, row, strict=True))
+            return msgspec.convert(fields, EquityPoint)
+    return None
 
 
 def put_instrument(

@@ -17,6 +17,7 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS
+from storage.live import latest_equity
 
 DAY_NS = 86_400 * 1_000_000_000
 DECIDED_NS = DAY_NS
@@ -144,10 +145,7 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
 
 
 def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
-    row = connection.execute(
-        "SELECT cash_micro, at_ns FROM equity WHERE engine_id = ? AND account = ? "
-        "ORDER BY at_ns DESC LIMIT 1",
-        (engine_id, account),
-    ).fetchone()
-    micro = None if row is None else row[0]
-    return Step(rung=Rung.CASH, count=0, amount=_amount(micro))
+    latest = latest_equity(connection, engine_id, account)
+    return Step(
+        rung=Rung.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
+    )

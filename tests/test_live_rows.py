@@ -18,18 +18,18 @@ from random import Random
 
 import pytest
 
-from engine.domain.commands import AckAlert, Kill
+from engine.domain.commands import AckAlert, Kill, StartBot
 from engine.domain.settings import SettingsDocument
 from engine.journal_writer import JournalWriter
 from engine.live_first import first_settings
 from storage.commands import CommandState
 from storage.database import connect_writer
-from storage.live import latest_receipt
+from storage.live import KILL_PROOF, latest_receipt
 from storage.schema import migrate
 from storage.settings import last_in_force
 from storage.users import ENGINE_ID
 from tests.live_desk import LiveDesk
-from tests.live_programs import DOCUMENT
+from tests.live_programs import BOT, DOCUMENT, Programs, free_port, prepare
 
 KILLED = CommandState.DONE
 BODY = SettingsDocument.model_validate(DOCUMENT).model_dump_json()
@@ -215,3 +215,45 @@ def test_thousands_of_rows_delay_no_command_beyond_seconds(home: Path) -> None:
             assert alerts[0][1] == 2_500
 
     asyncio.run(run())
+
+
+def test_a_whole_engine_starts_on_the_last_valid_settings_beside_damaged_rows_and_kills(
+    tmp_path: Path,
+) -> None:
+    programs = Programs(tmp_path, free_port())
+    prepare(programs.state)
+    chance = Random(20261122)
+    with closing(connect_writer(programs.state)) as connection:
+        connection.execute("BEGIN")
+        for table, columns in ROWS.items():
+            for _ in range(200):
+                column = chance.choice(list(columns))
+                plant(connection, table, {column: chance.choice(list(VALUES.values()))})
+        for state in ("claimed", "pending"):
+            for body in ("'garbage'", VALUES["nested too deep"], VALUES["text that is none"]):
+                plant(connection, "commands", {"state": f"'{state}'", "body": body})
+        # Whatever was in force by then, this is the last that can be worked by, and one after it.
+        connection.execute("UPDATE settings SET applied_ns = 2 WHERE version = 1")
+        connection.execute("UPDATE settings SET applied_ns = 1 WHERE version <> 1")
+        broken = {"body": "'{'", "applied_ns": "3", "version": "7000"}
+        assert plant(connection, "settings", broken)
+        connection.execute("COMMIT")
+    try:
+        programs.demo()
+        engine = programs.engine()
+        started = programs.command(StartBot(bot=BOT))
+        assert started.state is CommandState.DONE, started.answer
+        programs.until(lambda: programs.live() > 0, "an order rests")
+        (told,) = programs.rows("SELECT text FROM alerts WHERE kind = 'settings'")
+        assert "version 7000" in str(told)
+        assert "the desk works by version 1" in str(told)
+        killed = programs.command(Kill())
+        assert killed.answer.startswith("PROVEN: nothing of ours is open at 1 account")
+        receipt = programs.receipt(KILL_PROOF)
+        assert receipt is not None
+        assert receipt.proven
+        assert engine.poll() is None
+        engine.terminate()
+        assert engine.wait(40) == 0
+    finally:
+        programs.end()

@@ -83,6 +83,13 @@ class BackupJob(JobArguments):
     keep: Annotated[
         int, Field(ge=1, le=1_000, description="backups kept; older ones are deleted")
     ] = 14
+    vault: Annotated[
+        bool,
+        Field(
+            description="copy vault.json, too: its keys stay encrypted by the passphrase, which is "
+            "in no backup"
+        ),
+    ] = False
 
 
 class CompactJob(JobArguments):

@@ -87,15 +87,26 @@ def backup(job: BackupJob, context: Context) -> Mapping[str, Any]:
     config = context.config
     named = (config.state_path, config.decisions_path, config.journal_path)
     now = dt.datetime.fromtimestamp(context.now_ns() // 1_000_000_000, dt.UTC)
-    folder = config.home / "backups"
+    folder, vault = config.home / "backups", config.vault_path
     manifest = back_up(
         {path.name: path for path in named if path.is_file()},
         folder,
         name=f"{now:%Y-%m-%dT%H-%M-%SZ}",
         tell=lambda done, total, what: context.progress(done, total, "bytes", what),
+        plain={vault.name: vault} if job.vault and vault.is_file() else {},
     )
     gone = keep_newest(folder, job.keep)
-    return {**manifest, "folder": str(folder), "deleted": gone}
+    told = {"vault": _about_vault(vault, copied=job.vault)}
+    return {**manifest, **told, "folder": str(folder), "deleted": gone}
+
+
+def _about_vault(vault: Path, *, copied: bool) -> str:
+    """Say whether the keys are in a backup, and what a restored one needs."""
+    if not vault.is_file():
+        return f"there is no {vault.name}: nothing to copy"
+    if copied:
+        return f"{vault.name} is in it, encrypted: it opens with its passphrase, which is not"
+    return f"{vault.name} is not in it: keep a copy elsewhere, or ask for a backup with vault=true"
 
 
 def compact(job: CompactJob, context: Context) -> Mapping[str, Any]:

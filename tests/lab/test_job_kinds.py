@@ -17,7 +17,7 @@ from engine.errors import BadInput
 from engine.lab.job_kinds import TAPE_KEPT, WORKS
 from engine.lab.job_run import Cancelled, Context
 from storage import views
-from storage.backup import backups
+from storage.backup import backups, check_backup
 from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
 from storage.schema import migrate
@@ -135,6 +135,28 @@ def test_backups_are_made_and_the_oldest_go(config: Config) -> None:
     result = WORKS["backup"](BackupJob(keep=2), context(config))
     assert result["deleted"] == ["2026-01-01T00-00-00Z"]
     assert next(path.name for path in backups(config.home / "backups")) == "2026-01-02T00-00-00Z"
+
+
+def test_a_backup_says_that_the_vault_is_not_in_it_and_takes_it_where_that_is_asked(
+    config: Config,
+) -> None:
+    folder = config.home / "backups"
+    assert "no vault.json" in WORKS["backup"](BackupJob(), context(config))["vault"]
+    config.vault_path.write_bytes(b'{"encrypted": 1}')
+    for path in folder.iterdir():
+        path.rename(folder / "2026-01-01T00-00-00Z")
+    result = WORKS["backup"](BackupJob(), context(config))
+    assert "vault.json is not in it" in result["vault"]
+    assert "vault=true" in result["vault"]
+    [_, without] = backups(folder)
+    assert not (without / "vault.json").exists()
+    without.rename(folder / "2026-01-02T00-00-00Z")
+    result = WORKS["backup"](BackupJob(vault=True), context(config))
+    copy = backups(folder)[-1] / "vault.json"
+    assert "vault.json is in it, encrypted" in result["vault"]
+    assert copy.read_bytes() == b'{"encrypted": 1}'
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert check_backup(copy.parent) == []
 
 
 def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:

@@ -15,6 +15,8 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Leg, Mode, Side
+from storage import live
+from storage.dashboard_views import accounts
 from storage.live import EquityPoint, add_equity
 from storage.settlement_views import DAY_NS, Rung, Step, ladder
 from storage.told import HoldingSeen, put_holdings
@@ -112,6 +114,24 @@ def test_cash_is_what_the_engine_told_last(books: Books, connection: Connection)
     )  # fmt: skip
     add_equity(connection, "e1", point)
     assert rungs(books)[Rung.CASH].amount == 95
+
+
+def test_the_newest_equity_is_the_one_written_last_after_the_clock_ran_ahead(
+    books: Books, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour_ns = 3_600 * 10**9
+    for at_ns, cash in ((1, 100), (hour_ns, 90), (hour_ns + 2, 80), (5, 70), (7, 60)):
+        point = EquityPoint(
+            account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=at_ns, equity_micro=cash * SHARE,
+            equity_mid_micro=1, cash_micro=cash * SHARE, day_start_micro=1, peak_micro=1,
+        )  # fmt: skip
+        add_equity(connection, "e1", point)
+    assert rungs(books)[Rung.CASH].amount == 60
+    (seen,) = accounts(connection, "e1")
+    assert (seen.equity_ns, seen.equity_micro) == (7, 60 * SHARE)
+    # An account that has been silent for long is not looked for by number: its latest is by time.
+    monkeypatch.setattr(live, "EQUITY_LOOK", 0)
+    assert rungs(books)[Rung.CASH].amount == 80
 
 
 def test_equity_is_made_of_deposits_and_of_what_was_made(
