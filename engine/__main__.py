@@ -72,6 +72,10 @@ COMMANDS = {
         "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"
     ),
     "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
+    "recover": Command(
+        "engine.recover_command",
+        "show what a damaged journal lost; with --accept-loss go on without it",
+    ),
     "credentials": Command(
         "engine.credentials_command",
         "set, list or remove what signs for a live account, or open its vault; kept encrypted",

@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine.errors import JournalCorrupt, LeaseLost, StorageError
 from storage.bulk import Bulk
 from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.records import KINDS, Record, names_sum, record_sum
+from storage.records import KINDS, Record, decode, names_sum, record_sum
 
 APPLICATION_ID = 0x50424A4C
 """`PBJL`: what SQLite's header says of our journals."""
@@ -143,6 +144,11 @@ def write_batch(
             _write_snapshot(connection, snapshot)
 
 
+def append_all(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Append rows inside the caller's transaction."""
+    _RECORDS.write(connection, rows)
+
+
 def _write_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?)",
@@ -219,6 +225,25 @@ def record_at(path: Path, seq: int) -> Record | None:
             "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE seq = ?", (seq,)
         ).fetchone()
         return None if row is None else _proven(path, row, seq, {})
+
+
+def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
+    """Give the proven records of some kinds in order, decoded; nothing where there is no journal.
+
+    Raises JournalCorrupt, StorageError.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with reading(path) as connection:
+        _check(connection, path, None)
+        sums: dict[tuple[str, str], int] = {}
+        for row in connection.execute(
+            "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
+            "WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY seq",
+            (msgspec.json.encode(kinds).decode(),),
+        ):
+            record = _proven(path, row, row[0], sums)
+            yield record, decode(record)
 
 
 def owner(path: Path) -> str:

@@ -17,7 +17,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import reading, transaction, writing
-from storage.journal import last_seq, load, owner, record_at
+from storage.journal import kinds_of, last_seq, load, owner, record_at
 from storage.projection_fold import Fold
 from storage.projection_rows import TABLES, Rows
 from storage.records import Record, names_sum, record_sum
@@ -65,23 +65,66 @@ def register_account(
         )
 
 
-def check_past(journal: Path, state: Path, engine_id: str) -> None:
-    """Refuse a journal that holds nothing where the projections read records of it.
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal that lacks what the projections have read of it."""
 
-    Without this a lost file would be a first start: limits and latch forgotten, rows thrown away.
-    Call it before anything opens the journal for writing. Raises JournalCorrupt, StorageError.
+    journal_seq: int
+    """The last record the journal has; 0 = it has none."""
+    projected_seq: int
+    crc: int
+    """Checksum of the record the projections have read last."""
+
+    def sentence(self, journal: Path, state: Path) -> str:
+        """Name both numbers, and what to do."""
+        if self.journal_seq < self.projected_seq:
+            head = (
+                f"{journal} is missing or empty, but"
+                if not self.journal_seq
+                else f"{journal} ends at record {self.journal_seq}, but"
+            )
+        else:
+            head = f"{journal} goes on to record {self.journal_seq} with another past:"
+        return (
+            f"{head} {state} has read it up to record {self.projected_seq}: put the file back with "
+            "its -wal, or restore a backup; where there is neither, `python -m engine recover` "
+            "shows what is lost, and goes on without it if told so"
+        )
+
+
+def find_loss(journal: Path, state: Path, engine_id: str) -> Loss | None:
+    """Return what the journal lost of what the projections had read; None = nothing.
+
+    Also None where a person has accepted exactly that. Raises JournalCorrupt, StorageError.
     """
-    if journal.is_file() and journal.stat().st_size and last_seq(journal):
-        return
     with reading(state) as connection:
         row = connection.execute(
-            "SELECT seq FROM projection WHERE engine_id = ?", (engine_id,)
+            "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
         ).fetchone()
-    if row is not None:
-        raise JournalCorrupt(
-            f"{journal} is missing or empty, but {state} knows it up to record {row[0]}: put it "
-            f"back, or restore a backup; to begin without a past move {state.name} away, too"
-        )
+    if row is None:
+        return None
+    version, seq, crc = row
+    there = journal.is_file() and journal.stat().st_size
+    last = last_seq(journal) if there else 0
+    if last >= seq:
+        record = record_at(journal, seq)
+        if version != VERSION or (record is not None and _sum(record) == crc):
+            return None
+    for _, accepted in kinds_of(journal, ("LossAccepted",)):
+        if (accepted.projected_seq, accepted.projected_crc) == (seq, crc):
+            return None
+    return Loss(journal_seq=last, projected_seq=seq, crc=crc)
+
+
+def check_past(journal: Path, state: Path, engine_id: str) -> None:
+    """Refuse a journal that lacks records the projections have read, before anything is written.
+
+    Without this it would be the past: limits and latch forgotten, order numbers used again, rows
+    thrown away. Call it before anything opens the journal for writing. Raises JournalCorrupt,
+    StorageError.
+    """
+    loss = find_loss(journal, state, engine_id)
+    if loss is not None:
+        raise JournalCorrupt(loss.sentence(journal, state))
 
 
 def check_new(journal: Path, state: Path) -> None:
@@ -113,7 +156,7 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
     engine_id = owner(journal)
     # What a power cut takes from the projections, the journal gives back: they need no FULL.
     with writing(state, synchronous="NORMAL") as connection:
-        seq, rebuilt = _start(connection, journal, engine_id)
+        seq, rebuilt = _start(connection, journal, state, engine_id)
         rows = Rows(connection, engine_id, registered(connection, engine_id))
         fold = Fold(rows)
         records = 0
@@ -130,7 +173,9 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
     return Projected(seq=seq, records=records, rebuilt=rebuilt, told=tuple(fold.told))
 
 
-def _start(connection: sqlite3.Connection, journal: Path, engine_id: str) -> tuple[int, bool]:
+def _start(
+    connection: sqlite3.Connection, journal: Path, state: Path, engine_id: str
+) -> tuple[int, bool]:
     """Return the seq to go on from, and whether the rows had to be thrown away."""
     row = connection.execute(
         "SELECT version, seq, crc FROM projection WHERE engine_id = ?", (engine_id,)
@@ -141,6 +186,7 @@ def _start(connection: sqlite3.Connection, journal: Path, engine_id: str) -> tup
     record = record_at(journal, seq)
     if version == VERSION and record is not None and _sum(record) == crc:
         return int(seq), False
+    check_past(journal, state, engine_id)  # the rows may be all that is left of lost records
     with transaction(connection):
         for table in (*TABLES, "projection"):
             connection.execute(f"DELETE FROM {table} WHERE engine_id = ?", (engine_id,))  # noqa: S608 our own tables

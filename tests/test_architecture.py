@@ -197,6 +197,7 @@ ROOMS = {
     "engine.doctor": DRIVER,
     "engine.migrate": DRIVER,
     "engine.quotes_command": DRIVER,
+    "engine.recover_command": DRIVER,
     "engine.status": DRIVER,
     "engine.selftest_command": DRIVER,
     "engine.selftest_market": DRIVER,

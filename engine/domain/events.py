@@ -51,6 +51,7 @@ from engine.domain.order_events import (
     QueryFailed,
     VenueMode,
 )
+from engine.domain.orders import OrderId
 
 __all__ = [
     "AnyEvent",
@@ -77,6 +78,7 @@ __all__ = [
     "InstrumentResolved",
     "LatchReleased",
     "LatchSet",
+    "LossAccepted",
     "MarketEvent",
     "ModeChanged",
     "OpenOrdersListed",
@@ -166,6 +168,25 @@ class CashMoved(Event, frozen=True, kw_only=True):
     amount_micro: int
 
 
+class LossAccepted(Event, frozen=True, kw_only=True):
+    """A person accepts that the journal lost records; here its account goes on.
+
+    What the state and the venue still knew of them stands in the records before this one.
+    """
+
+    account: AccountId
+    orders_until: OrderId
+    """Every new order has a higher number: above all that a file or the venue knows."""
+    since_ns: int
+    """The venue is asked for its fills from here on."""
+    journal_seq: int
+    """The last record that was left."""
+    projected_seq: int
+    """The last record that the state had read."""
+    projected_crc: int
+    who: str
+
+
 MarketEvent = (
     InstrumentListed
     | InstrumentClosed
@@ -209,7 +230,14 @@ VenueEvent = (
 )
 
 HouseEvent = (
-    HealthChanged | LatchSet | LatchReleased | ScopeLatched | ScopeReleased | CashMoved | TimerFired
+    HealthChanged
+    | LatchSet
+    | LatchReleased
+    | ScopeLatched
+    | ScopeReleased
+    | CashMoved
+    | LossAccepted
+    | TimerFired
 )
 
 AnyEvent = MarketEvent | VenueEvent | HouseEvent

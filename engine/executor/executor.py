@@ -18,6 +18,7 @@ from engine.domain.events import (
     CashMoved,
     Event,
     InstrumentListed,
+    LossAccepted,
     ScopeLatched,
     ScopeReleased,
     TimerFired,
@@ -50,7 +51,7 @@ __all__ = ["Executor", "ExecutorSettings"]
 
 _UNKNOWN = OrderState.UNKNOWN
 _ANEW = "everything is asked anew: whether it still stands is not proven"
-_BOUND = frozenset({*VenueEvent.__args__, CashMoved, ScopeLatched, ScopeReleased})
+_BOUND = frozenset({*VenueEvent.__args__, CashMoved, LossAccepted, ScopeLatched, ScopeReleased})
 """Events that belong to one account; those of another are not ours to hear."""
 
 

@@ -11,6 +11,7 @@ from engine.domain.events import (
     HealthChanged,
     LatchReleased,
     LatchSet,
+    LossAccepted,
     ModeChanged,
     ScopeLatched,
     ScopeReleased,
@@ -77,6 +78,7 @@ class House:
             ScopeReleased: self._scope_released,
             ModeChanged: self._mode,
             CashMoved: self._cash_moved,
+            LossAccepted: self._loss_accepted,
         }
 
     def _everything_dirty(self) -> None:
@@ -149,6 +151,14 @@ class House:
         """Try more of the venue where its last word is old: nobody must say that it opened."""
         if self._sight.age_mode(now_ns):
             self._everything_dirty()
+
+    def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
+        """Go on behind lost records: no number is used again, fills are asked for since then."""
+        del now_ns
+        table, questions = self._table, self._reconciler.questions
+        table.last_id = max(table.last_id, event.orders_until)
+        reach_ns = questions.fills_reach_ns
+        questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)
 
     # -- money -------------------------------------------------------------------------------------
 

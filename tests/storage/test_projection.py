@@ -338,20 +338,38 @@ def test_an_unregistered_account_is_told_and_nothing_is_half_done(desk: Desk) ->
         desk.register(AccountId("new"), Mode.LIVE)
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("seq = 99", "journal.db ends at record 2, but .*pitboss.db has read it up to record 99"),
+        ("crc = crc + 1", "goes on to record 2 with another past: .* read it up to record 2"),
+    ],
+)
+def test_rows_of_records_the_journal_lacks_are_never_thrown_away(
+    desk: Desk, damage: str, said: str
+) -> None:
+    desk.project(order(1), fill(1, "f1"))
+    whole = desk.rows("orders"), desk.rows("fills"), desk.rows("positions")
+    with writing(desk.state) as connection, transaction(connection):
+        connection.execute(f"UPDATE projection SET {damage}")
+    with pytest.raises(JournalCorrupt, match=said):
+        desk.project()
+    assert (desk.rows("orders"), desk.rows("fills"), desk.rows("positions")) == whole
+
+
 # -- rebuilt equals kept ---------------------------------------------------------------------------
 
 
 def test_a_projection_that_disagrees_is_rebuilt(desk: Desk) -> None:
     desk.project(order(1), fill(1, "f1"))
     whole = desk.rows("orders"), desk.rows("fills"), desk.rows("positions")
-    for damage in ("crc = crc + 1", "version = 0", "seq = 99"):
-        with writing(desk.state) as connection, transaction(connection):
-            connection.execute(f"UPDATE projection SET {damage}")
-            connection.execute("UPDATE positions SET pending = 1")
-            connection.execute("INSERT INTO early_news VALUES ('e1', 'paper', 'z', 'mined', 1)")
-        done = desk.project()
-        assert (done.rebuilt, done.records) == (True, 2)
-        assert (desk.rows("orders"), desk.rows("fills"), desk.rows("positions")) == whole
+    with writing(desk.state) as connection, transaction(connection):
+        connection.execute("UPDATE projection SET version = 0")
+        connection.execute("UPDATE positions SET pending = 1")
+        connection.execute("INSERT INTO early_news VALUES ('e1', 'paper', 'z', 'mined', 1)")
+    done = desk.project()
+    assert (done.rebuilt, done.records) == (True, 2)
+    assert (desk.rows("orders"), desk.rows("fills"), desk.rows("positions")) == whole
     assert desk.project() == Projected(seq=2, records=0, rebuilt=False, told=())
 
 

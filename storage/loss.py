@@ -1,0 +1,257 @@
+"""A journal that lost records the projections had read: what is lost, and how it is made good.
+
+`pitboss.db` carries how far it has read the journal and that record's checksum, so it knows. What
+it and the venues still know of the lost records is written behind what is left, in one transaction
+with the number that new orders go on above: all of it stands in the journal, or nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import (
+    CashMoved,
+    FillsListed,
+    InstrumentListed,
+    InstrumentResolved,
+    LossAccepted,
+    OrderFilled,
+    OrderNamed,
+)
+from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.orders import Identity, Order, OrderId, OrderType
+from storage.database import reading, refusals_told, transaction
+from storage.journal import Row, append_all, fence_of, kinds_of, open_journal
+from storage.projection import Loss
+from storage.records import NAMES, names_sum, record_sum
+
+UNSEEN_MAX = 10_000
+"""Numbers of orders that are passed over: more than were ever placed unseen by the projections."""
+
+STARTS_SHIFT = 32
+"""Bits below the start's own number in a decision's."""
+
+HOUSE = ""
+"""The account of records that concern every account."""
+
+Message = tuple[str, msgspec.Struct, int]
+"""Account, message, time in ns UTC: a record to be."""
+
+
+class Known(msgspec.Struct, kw_only=True):
+    """What `pitboss.db` knows and the journal lacks, and how far each account's numbers go."""
+
+    listings: list[Message] = []
+    cash: list[Message] = []
+    orders: list[Order] = []
+    names: dict[tuple[str, int], Identity] = {}
+    fills: list[Message] = []
+    payouts: list[Message] = []
+    last: dict[str, int] = {}
+    """Account → the highest number of an order that either file has."""
+    have: set[tuple[str, int]] = set()
+    """Numbers of orders that are known, lost ones among them."""
+    fill_names: set[tuple[str, str]] = set()
+    """Fills that either file has."""
+    since_ns: int = 0
+    """Time of the last record that is left; 0 = none is."""
+    fence: int = 0
+    """The highest start that either file tells of."""
+
+    def messages(self) -> list[Message]:
+        """Return what is to be written, each before what needs it."""
+        made = [*self.listings, *self.cash]
+        for order in sorted(self.orders, key=lambda one: (one.created_ns, one.id)):
+            made.append((order.account, PlaceOrder(order=order), order.created_ns))
+            name = self.names.get((order.account, order.id))
+            if name is not None:
+                named = OrderNamed(account=order.account, order=order.id, identity=name)
+                made.append((order.account, named, order.created_ns))
+        return [*made, *self.fills, *self.payouts]
+
+
+def known_of(journal: Path, state: Path, engine_id: str) -> Known:
+    """Compare both files. Raises JournalCorrupt, StorageError; changes nothing."""
+    found = Known()
+    fills: set[tuple[str, str]] = set()
+    cash: dict[tuple[str, int, int], int] = defaultdict(int)
+    listed: set[str] = set()
+    paid: set[str] = set()
+    for record, message in kinds_of(journal, _LOOKED_AT):
+        found.since_ns = record.at_ns
+        match message:
+            case PlaceOrder(order=order):
+                found.last[order.account] = max(found.last.get(order.account, 0), order.id)
+                found.have.add((order.account, order.id))
+            case OrderFilled(account=account, fill=fill):
+                fills.add((account, fill))
+            case FillsListed(account=account, fills=many):
+                fills.update((account, one.fill) for one in many)
+            case CashMoved(account=account, amount_micro=amount):
+                cash[account, record.at_ns, amount] += 1
+            case InstrumentListed(instrument=instrument):
+                listed.add(instrument.id)
+            case InstrumentResolved(instrument=name):
+                paid.add(name)
+            case _:
+                pass
+    with reading(state) as connection:
+        connection.row_factory = sqlite3.Row
+        _orders(connection, engine_id, found)
+        _fills(connection, engine_id, found, fills)
+        _cash(connection, engine_id, found, cash)
+        _markets(connection, engine_id, found, listed, paid)
+    found.fill_names = fills | {
+        (account, message.fill)
+        for account, message, _ in found.fills
+        if isinstance(message, OrderFilled)
+    }
+    return found
+
+
+_LOOKED_AT = (
+    "PlaceOrder",
+    "OrderFilled",
+    "FillsListed",
+    "CashMoved",
+    "InstrumentListed",
+    "InstrumentResolved",
+)
+
+
+def _orders(connection: sqlite3.Connection, engine_id: str, found: Known) -> None:
+    last = dict(found.last)
+    for row in connection.execute(
+        "SELECT * FROM orders WHERE engine_id = ? ORDER BY account, id", (engine_id,)
+    ):
+        account, number = row["account"], row["id"]
+        found.fence = max(found.fence, row["decision"] >> STARTS_SHIFT)
+        if number <= last.get(account, 0):
+            continue
+        found.last[account] = max(found.last.get(account, 0), number)
+        found.have.add((account, number))
+        found.orders.append(
+            Order(
+                account=AccountId(account),
+                id=OrderId(number),
+                bot=BotId(row["bot"]),
+                instrument=InstrumentId(row["instrument"]),
+                leg=Leg(row["leg"]),
+                side=Side(row["side"]),
+                price=row["price"],
+                size=row["size"],
+                type=OrderType(row["type"]),
+                post_only=bool(row["post_only"]),
+                expires_ns=row["expires_ns"],
+                created_ns=row["created_ns"],
+                decision=row["decision"],
+            )
+        )
+        if row["identity"] is not None:
+            found.names[account, number] = Identity(row["identity"])
+
+
+def _fills(
+    connection: sqlite3.Connection, engine_id: str, found: Known, kept: set[tuple[str, str]]
+) -> None:
+    for row in connection.execute(
+        "SELECT * FROM fills WHERE engine_id = ? ORDER BY at_ns, id", (engine_id,)
+    ):
+        if (row["account"], row["id"]) in kept:
+            continue
+        event = OrderFilled(
+            account=AccountId(row["account"]),
+            order=OrderId(row["order_id"]),
+            fill=FillId(row["id"]),
+            price=row["price"],
+            size=row["size"],
+            fee_micro=row["fee_micro"],
+            liquidity=Liquidity(row["liquidity"]),
+            state=FillState(row["state"]),
+            source=SizeSource(row["source"]),
+        )
+        found.fills.append((event.account, event, row["at_ns"]))
+
+
+def _cash(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    found: Known,
+    kept: Mapping[tuple[str, int, int], int],
+) -> None:
+    left = dict(kept)
+    for row in connection.execute(
+        "SELECT * FROM cash_moves WHERE engine_id = ? ORDER BY seq", (engine_id,)
+    ):
+        key = (row["account"], row["at_ns"], row["amount_micro"])
+        if left.get(key, 0):
+            left[key] -= 1
+            continue
+        event = CashMoved(
+            account=AccountId(row["account"]),
+            currency=row["currency"],
+            amount_micro=row["amount_micro"],
+        )
+        found.cash.append((event.account, event, row["at_ns"]))
+
+
+def _markets(
+    connection: sqlite3.Connection, engine_id: str, found: Known, listed: set[str], paid: set[str]
+) -> None:
+    """Take the terms that lost orders need, and payouts that were heard and are lost."""
+    needed = {order.instrument for order in found.orders} - listed
+    for name, body in connection.execute(
+        "SELECT id, body FROM instruments WHERE engine_id = ?", (engine_id,)
+    ):
+        if name in needed:
+            instrument = msgspec.json.decode(body, type=Instrument)
+            found.listings.append((HOUSE, InstrumentListed(instrument=instrument), found.since_ns))
+            listed.add(name)
+    for name, payout in connection.execute(
+        "SELECT instrument, payout_yes_micro FROM listings "
+        "WHERE engine_id = ? AND payout_yes_micro IS NOT NULL",
+        (engine_id,),
+    ):
+        if name in listed and name not in paid:
+            resolved = InstrumentResolved(
+                instrument=InstrumentId(name), payout_yes_micro=payout, source="pitboss.db"
+            )
+            found.payouts.append((HOUSE, resolved, found.since_ns))
+
+
+def accept(
+    journal: Path, engine_id: str, loss: Loss, messages: Sequence[Message], *, fence: int
+) -> int:
+    """Write everything behind what the journal has, in one transaction; give its last record.
+
+    `fence` is the highest start anybody tells of: later ones go on above it. Raises StorageError.
+    """
+    if not any(isinstance(one, LossAccepted) for _, one, _ in messages):
+        raise ValueError(f"nobody accepts the loss of record {loss.projected_seq}")
+    connection, last = open_journal(journal, engine_id)
+    try:
+        with refusals_told(journal), transaction(connection):
+            above = max(fence_of(connection), fence) + UNSEEN_MAX
+            connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (str(above),)
+            )
+            append_all(connection, _rows(messages, last))
+    finally:
+        connection.close()
+    return last + len(messages)
+
+
+def _rows(messages: Iterable[Message], last: int) -> list[Row]:
+    rows: list[Row] = []
+    for seq, (account, message, at_ns) in enumerate(messages, last + 1):
+        kind, body = NAMES[type(message)], msgspec.msgpack.encode(message)
+        crc = record_sum(names_sum(account, kind), seq, at_ns, 0, body)
+        rows.append((seq, at_ns, account, kind, body, crc, 0))
+    return rows

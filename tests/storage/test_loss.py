@@ -1,0 +1,171 @@
+"""A journal whose write-ahead log was deleted, cut or has a bit flipped, beside its projections."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import CashMoved, InstrumentListed, LossAccepted, OrderNamed
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.orders import Identity, OrderId
+from engine.domain.settings import AccountSettings
+from engine.errors import JournalCorrupt
+from engine.executor.executor import Executor
+from engine.journal import JournalWriter
+from engine.live_start import executor_of, recover
+from storage.database import connect_reader, transaction, writing
+from storage.journal import last_seq, load
+from storage.lease import take_lease
+from storage.live import put_instrument
+from storage.loss import UNSEEN_MAX, accept, known_of
+from storage.projection import check_past, find_loss, project, register_account
+from storage.schema import migrate
+from tests.storage.books import DEMO, SHARE, TERMS, bought
+
+ENGINE = "pitboss"
+ORDERS = 21
+FRAME, HEADER = 4_096 + 24, 32
+Damage = Callable[[Path], None]
+
+
+def _delete(log: Path) -> None:
+    log.unlink()
+
+
+def _cut(share: float) -> Damage:
+    def damage(log: Path) -> None:
+        whole = log.read_bytes()
+        log.write_bytes(whole[: HEADER + int((len(whole) - HEADER) * share)])
+
+    return damage
+
+
+def _flip(share: float) -> Damage:
+    """Flip one bit in the content of the frame that far into the log; above 1 = of the header."""
+
+    def damage(log: Path) -> None:
+        whole = bytearray(log.read_bytes())
+        frames = (len(whole) - HEADER) // FRAME
+        at = 17 if share > 1 else HEADER + int((frames - 1) * share) * FRAME + 24 + 40
+        whole[at] ^= 0x10
+        log.write_bytes(bytes(whole))
+
+    return damage
+
+
+DAMAGES: dict[str, Damage] = {
+    "deleted": _delete,
+    "cut to nothing": lambda log: log.write_bytes(b""),
+    **{f"cut at {share}": _cut(share) for share in (0.0, 0.25, 0.5, 0.75, 0.99)},
+    **{f"bit at {share}": _flip(share) for share in (2.0, 0.01, 0.5, 0.75, 1.0)},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A desk that died: 21 orders, each filled, all projected, all in the write-ahead log."""
+    journal, state = tmp_path / "journal.db", tmp_path / "pitboss.db"
+    live = tmp_path / "live.db"
+    migrate(state)
+    with writing(state) as connection:
+        register_account(
+            connection, engine_id=ENGINE, account=DEMO, mode=Mode.DEMO, venue="demo",
+            currency="pUSD",
+        )  # fmt: skip
+        with transaction(connection):
+            put_instrument(connection, ENGINE, TERMS, 1)
+    take_lease(live, ENGINE)
+    writer = JournalWriter(live, engine_id=ENGINE)
+    writer.append("", InstrumentListed(instrument=TERMS), 1)
+    writer.append(DEMO, CashMoved(account=DEMO, currency="pUSD", amount_micro=1_000 * 1_000_000), 2)
+    for number in range(1, ORDERS + 1):
+        place, fill = bought(number, 5_000, SHARE)
+        name = OrderNamed(account=DEMO, order=OrderId(number), identity=Identity(f"n-{number}"))
+        for message in (place, name, fill):
+            writer.append(DEMO, message, 10 * number)
+        writer.flush()
+    project(live, state)
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{live}{suffix}", f"{journal}{suffix}")
+    writer.close()
+    return tmp_path
+
+
+def executor(journal: Path) -> Executor:
+    made = executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)[0]
+    recover(journal, {AccountId(DEMO): made})
+    return made
+
+
+def rows(state: Path, table: str) -> list[tuple[object, ...]]:
+    with closing(connect_reader(state)) as connection:
+        return connection.execute(f"SELECT id, price, size FROM {table} ORDER BY id").fetchall()
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_journal_behind_its_projections_stops_with_both_numbers_and_one_way_goes_on(
+    home: Path, damage: Damage
+) -> None:
+    journal, state = home / "journal.db", home / "pitboss.db"
+    read = 2 + 3 * ORDERS
+    before = {table: rows(state, table) for table in ("orders", "fills")}
+    damage(journal.with_name("journal.db-wal"))
+
+    with pytest.raises(JournalCorrupt, match=rf"has read it up to record {read}\b") as refused:
+        check_past(journal, state, ENGINE)
+    loss = find_loss(journal, state, ENGINE)
+    assert loss is not None
+    left = loss.journal_seq
+    assert left < loss.projected_seq == read
+    assert (f"ends at record {left}," if left else "missing or empty") in str(refused.value)
+
+    known = known_of(journal, state, ENGINE)
+    above = known.last[DEMO] + UNSEEN_MAX
+    accepted = LossAccepted(
+        account=DEMO, orders_until=OrderId(above), since_ns=known.since_ns, journal_seq=left,
+        projected_seq=read, projected_crc=loss.crc, who="ann",
+    )  # fmt: skip
+    last = accept(
+        journal, ENGINE, loss, [*known.messages(), (DEMO, accepted, 999)], fence=known.fence
+    )
+
+    assert last == last_seq(journal)
+    check_past(journal, state, ENGINE)
+    project(journal, state)
+    assert {table: rows(state, table) for table in before} == before
+    placed = [record for record in load(journal) if record.kind == PlaceOrder.__name__]
+    assert len(placed) == ORDERS
+    ours = executor(journal)
+    assert ours.ledger.held[TERMS.id].yes_settled + ours.ledger.held[TERMS.id].yes_pending == (
+        ORDERS * SHARE
+    )
+    assert ours._table.last_id == ORDERS + UNSEEN_MAX
+    assert take_lease(journal, ENGINE) > UNSEEN_MAX
+
+
+def test_a_whole_journal_has_lost_nothing(home: Path) -> None:
+    journal, state = home / "journal.db", home / "pitboss.db"
+    check_past(journal, state, ENGINE)
+    assert find_loss(journal, state, ENGINE) is None
+
+
+def test_records_written_behind_a_loss_do_not_hide_it(home: Path) -> None:
+    journal, state = home / "journal.db", home / "pitboss.db"
+    _cut(0.5)(journal.with_name("journal.db-wal"))
+    take_lease(journal, ENGINE)
+    writer = JournalWriter(journal, engine_id=ENGINE)
+    for number in range(200):
+        writer.append(
+            DEMO, CashMoved(account=DEMO, currency="pUSD", amount_micro=1), 1_000 + number
+        )
+    writer.close()
+    with pytest.raises(JournalCorrupt, match="with another past"):
+        check_past(journal, state, ENGINE)
+    with pytest.raises(JournalCorrupt, match="with another past"):
+        project(journal, state)
+    assert len(rows(state, "fills")) == ORDERS
