@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         now_ns = WallClock().now_ns()
         messages = [
             *_messages(known, asked, now_ns),
-            *_accepted(loss, known, asked, everyone, who, now_ns),
+            *_accepted(loss, known, asked, everyone, who=who, now_ns=now_ns),
         ]
         _keep(config, shown, who, now_ns)
         accept(config.journal_path, ENGINE_ID, loss, messages, fence=known.fence)
@@ -182,7 +182,7 @@ def _messages(known: Known, asked: dict[str, Asked], now_ns: int) -> list[Messag
 
 
 def _accepted(
-    loss: Loss, known: Known, asked: dict[str, Asked], everyone: list[str], who: str, now_ns: int
+    loss: Loss, known: Known, asked: dict[str, Asked], everyone: list[str], *, who: str, now_ns: int
 ) -> list[Message]:
     """Return the acceptance for every account, with the number its orders go on above."""
     return [

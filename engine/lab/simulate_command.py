@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faults", default="", help="`none`, `all`, or a list like `crash,kill`; default: by seed"
     )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="faults strike at any time alike, and do not gather around midnight and the like",
+    )
     parser.add_argument("--accounts", type=int, default=2, help="accounts with an engine each")
     parser.add_argument("--jobs", type=int, default=0, help="processes; 0 = one per core")
 
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         faults=faults,
         accounts=args.accounts,
         jobs=args.jobs,
+        gathers=not args.plain,
     ):
         total.add(outcome)
         if outcome.verdicts and not args.json:
@@ -78,9 +84,10 @@ def outcomes(
     faults: tuple[Fault, ...] | None = None,
     accounts: int = 2,
     jobs: int = 0,
+    gathers: bool = True,
 ) -> Iterator[Outcome]:
     """Give the outcome of each seed, in order, using as many processes as asked."""
-    one = partial(simulate, minutes=minutes, faults=faults, accounts=accounts)
+    one = partial(simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers)
     processes = min(jobs or os.cpu_count() or 1, len(seeds))
     if processes == 1:
         yield from map(one, seeds)
@@ -131,6 +138,8 @@ def _tell(outcome: Outcome, args: argparse.Namespace) -> None:
     again = f"--minutes {args.minutes:g} --accounts {args.accounts}"
     if args.faults:
         again += f" --faults {args.faults}"
+    if args.plain:
+        again += " --plain"
     _say(f"commit {commit(SOURCE)}")
     _say(f"again: python -m engine simulate --seed {outcome.seed} {again}\n")
 

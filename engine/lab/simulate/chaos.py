@@ -45,6 +45,8 @@ class Chaos:
             Fault.SECOND_ENGINE: lambda: self._hang(life),
             Fault.KILL: lambda: station.kill(life),
             Fault.KILL_PART: lambda: self._scopes.kill(life, random),
+            Fault.SETTINGS: lambda: station.limit(life),
+            Fault.JOURNAL_LOST: lambda: self._lose_journal(life),
         }
         station.faults.counts[fault] += 1
         station.within(life, acts[fault])
@@ -64,6 +66,12 @@ class Chaos:
         disk = self._station.disk
         disk.full = True
         self._later(self._random.randint(1, 30) * S, lambda: setattr(disk, "full", False))
+
+    def _lose_journal(self, life: Life) -> None:
+        """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
+        if self._station.ghost is None:
+            self._station.losing = True
+            life.journal.dying = self._random.randint(0, 60)
 
     def _hang(self, life: Life) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""

@@ -58,6 +58,24 @@ class Disk:
         for name, versions in self.snapshots.items():
             self.snapshots[name] = [one for one in versions if one.seq <= kept]
 
+    def lose(self, records: int) -> list[Record]:
+        """Lose the end of what was durable; return it, as the projections have read it."""
+        kept = max(0, self.durable - records)
+        lost = self.rows[kept:]
+        del self.rows[kept:]
+        self.durable = kept
+        for name, versions in self.snapshots.items():
+            self.snapshots[name] = [one for one in versions if one.seq <= kept]
+        return lost
+
+    def accept(self, messages: Iterable[tuple[str, msgspec.Struct, int]]) -> None:
+        """Write what is known of lost records behind what is left, all at once."""
+        for account, message, at_ns in messages:
+            seq, kind = len(self.rows) + 1, NAMES[type(message)]
+            body = _encode(message)
+            self.rows.append(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body))
+        self.durable = len(self.rows)
+
     def latest(self) -> Snapshots:
         """Return the latest snapshots, as a start reads them."""
         by_name = {name: versions[-1] for name, versions in self.snapshots.items() if versions}

@@ -86,6 +86,10 @@ class Fault(StrEnum):
     """The operator sets the latch; it is released after its proof."""
     KILL_PART = "kill_part"
     """The operator kills the account, a bot or an instrument, and releases it after its proof."""
+    SETTINGS = "settings"
+    """The operator applies other limits."""
+    JOURNAL_LOST = "journal_lost"
+    """The engine dies and its journal loses its end, which the projections have mostly read."""
 
 
 PER_MESSAGE: dict[Fault, float] = {
@@ -132,12 +136,17 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.SECOND_ENGINE: 0.2,
     Fault.KILL: 0.15,
     Fault.KILL_PART: 0.5,
+    Fault.SETTINGS: 0.3,
+    Fault.JOURNAL_LOST: 0.1,
 }
 """How often per minute at strength 1."""
 
 YOUNGER = frozenset({Fault.KILL_PART})
 """Faults that came later: only worlds of makers draw them, so that seeds whose stories are told
 in the tests keep their runs."""
+
+YOUNGEST = frozenset({Fault.SETTINGS, Fault.JOURNAL_LOST})
+"""Likewise: only worlds whose faults gather draw them."""
 
 HAVING = 0.6
 """Share of the faults a seed has."""
@@ -152,7 +161,12 @@ class Faults:
     """The faults of one run: asked by everything that can fail, counted where they happen."""
 
     def __init__(
-        self, random: Random, only: Iterable[Fault] | None = None, *, younger: bool = False
+        self,
+        random: Random,
+        only: Iterable[Fault] | None = None,
+        *,
+        younger: bool = False,
+        youngest: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -163,6 +177,8 @@ class Faults:
         chosen = None if only is None else frozenset(only)
         for fault in Fault:
             if fault in YOUNGER and chosen is None and not younger:
+                continue
+            if fault in YOUNGEST and not youngest and fault not in (chosen or ()):
                 continue
             has = random.random() < HAVING
             strength = random.choice(STRENGTHS)

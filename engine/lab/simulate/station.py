@@ -16,8 +16,9 @@ from engine.domain.effects import PlaceOrder
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.intents import Intent
-from engine.domain.orders import Order
+from engine.domain.orders import Order, OrderId
 from engine.errors import PitbossError
+from engine.journal import Record
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, Verdict
 from engine.lab.simulate.disk import Disk, EngineDied, Journal
@@ -27,6 +28,7 @@ from engine.lab.simulate.judge_orders import DECIDED, LEAVING
 from engine.lab.simulate.judge_rows import RowsJudge
 from engine.lab.simulate.life import AUTH, Life, S
 from engine.lab.simulate.line import MS, Line
+from engine.lab.simulate.loss import goes_on
 from engine.lab.simulate.market_line import MarketLine
 from engine.lab.simulate.venue_side import CURRENCY, VenueSide
 from engine.live_feed import BEAT_EVERY_S, HEARTBEAT, USER_FEED
@@ -70,6 +72,11 @@ class Station:
         self.decide: Callable[[Decision | Planned], None] = lambda _: None
         """Hears every decision and plan of its engines."""
         self.latch_file = False
+        self.losing = False
+        """True where the journal loses its end with the life that goes on now."""
+        self._lost: list[Record] | None = None
+        """What the journal lost and nobody has accepted yet."""
+        self._left: dict[OrderId, Order] = {}
         self.makers = makers
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
@@ -80,7 +87,13 @@ class Station:
     # -- lives -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start an engine: recovery first."""
+        """Start an engine: recovery first, and before it what a lost journal needs."""
+        if self._lost is not None:
+            if self.side.flying:
+                self.later(self.now() + S, self.start)
+                return  # a person is slower than what is on its way
+            self.disk.accept(goes_on(self._lost, self.disk, self.side, self.now()))
+            self.latch_file = True
         self.starts += 1
         fence = self.disk.take_lease()
         self.seen.born()
@@ -107,6 +120,9 @@ class Station:
         )
         self.lives.started(life)
         self.within(life, lambda: life.begin(self._bots(), self.now(), latched=self.latch_file))
+        if self._lost is not None:
+            self._lost = None
+            self.within(life, lambda: self._latched(life))
         now_ns = self.now()
         self.later(now_ns + 50 * MS, lambda: self.within(life, life.market.connect))
         self.later(now_ns + 80 * MS, lambda: self._user_feed(life))
@@ -125,6 +141,10 @@ class Station:
         self.life = None
         self.side.waiting.clear()
         self.disk.cut()
+        if self.losing and self.ghost is None:
+            # A damaged write-ahead log takes what was durable, too.
+            self._lost = self.disk.lose(self.random.randint(1, 400))
+        self.losing = False
         self.lives.died()
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
@@ -250,6 +270,8 @@ class Station:
         """Show the bytes of an order that leave to the judges."""
         for name, judge in LEAVING.items():
             self._judged(name, judge(order, self.seen), order)
+        before = self._left.setdefault(order.id, order)
+        self._judged("numbers", "" if before == order else f"{before} had its number", order)
 
     def _judged(self, name: str, why: str, order: Order) -> None:
         if why:
@@ -263,10 +285,22 @@ class Station:
         """Set the latch; it is released once its proof has been seen."""
         if not self.latch_file:
             self.latch_file = True
-            # Bots that are not paused go on wishing: nothing may come of it.
-            life.latch(self.now(), pausing=self.random.random() < 0.5)
-            self.lives.proving(life, self.now())
-            self.lives.judge_proof(life, self.now(), self.speak)
+            self._latched(life)
+
+    def _latched(self, life: Life) -> None:
+        # Bots that are not paused go on wishing: nothing may come of it.
+        life.latch(self.now(), pausing=self.random.random() < 0.5)
+        self.lives.proving(life, self.now())
+        self.lives.judge_proof(life, self.now(), self.speak)
+
+    def limit(self, life: Life) -> None:
+        """Apply other limits, as an operator does: they hold at once and for every later life."""
+        limits = account_of(self.settings.name, self.random).limits
+        self.settings = self.settings.model_copy(update={"limits": limits})
+        self.seen.limits = limits
+        now_ns = life.now_ns(self.now())
+        life.desk.limit(limits, now_ns)
+        life.driver.run_until(now_ns)
 
     def _release(self, life: Life) -> None:
         self.latch_file, self.seen.released_seq = False, len(self.disk.rows)

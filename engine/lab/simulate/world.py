@@ -39,6 +39,20 @@ REST_NS_MAX = 300 * S
 MAKERS_EVERY, MAKERS_AT = 7, 4
 """Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
 
+DAY = 86_400 * S
+CLOSE_EVERY_NS = 300 * S
+"""How often a market of the series closes, counted from midnight."""
+
+MIDNIGHTS = 0.25
+"""Share of the worlds in which midnight UTC falls into the first minutes."""
+
+MIDNIGHT_NS_MAX = 300 * S
+GATHERED = 1 / 3
+"""Share of the faults of a minute's rate that strike within `NEAR_NS` of a moment: of midnight, of
+a market's close or of a change of settings, each as likely as the others."""
+
+NEAR_NS = 30 * S
+
 VENUE_FAULTS = (
     Fault.RESTART,
     Fault.RESTART_DROPS,
@@ -70,14 +84,26 @@ class World:
     """One run. Call `run` once."""
 
     def __init__(
-        self, seed: int, *, faults: Iterable[Fault] | None = None, accounts: int = 2
+        self,
+        seed: int,
+        *,
+        faults: Iterable[Fault] | None = None,
+        accounts: int = 2,
+        gathers: bool = False,
     ) -> None:
+        """`gathers`: faults gather around moments; without it they strike at any time alike."""
         self.seed = seed
+        self._gathers = gathers
+        self._settings_ns = 0
+        """When the settings change next."""
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         makers = seed % MAKERS_EVERY == MAKERS_AT
-        self.faults = Faults(Random(random.getrandbits(64)), faults, younger=makers)  # noqa: S311
+        chance = Random(random.getrandbits(64))  # noqa: S311
+        self.faults = Faults(chance, faults, younger=makers, youngest=gathers)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = BEGIN_NS + random.randrange(86_400) * S
+        if gathers and self._random.random() < MIDNIGHTS:
+            self._begin_ns = BEGIN_NS + DAY - self._random.randint(S, MIDNIGHT_NS_MAX)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
         settlement = SettlementRules(
@@ -188,8 +214,22 @@ class World:
         """Draw when a fault happens next."""
         rate = self.faults.rate(fault)
         if rate:
-            pause_ns = int(self._random.expovariate(rate) * MINUTE)
-            self.later(self.exchange.now_ns + pause_ns, lambda: self._strike(fault))
+            at_ns = self.exchange.now_ns + int(self._random.expovariate(rate) * MINUTE)
+            if self._gathers and self._random.random() < GATHERED:
+                at_ns = self._near_a_moment()
+            if fault is Fault.SETTINGS:
+                self._settings_ns = at_ns
+            self.later(at_ns, lambda: self._strike(fault))
+
+    def _near_a_moment(self) -> int:
+        """Draw a time around the next midnight, the next close or the next change of settings."""
+        now_ns = self.exchange.now_ns
+        moments = [(now_ns // CLOSE_EVERY_NS + 1) * CLOSE_EVERY_NS]
+        midnight_ns = (now_ns // DAY + 1) * DAY
+        moments += [midnight_ns] if midnight_ns - now_ns < 2 * MIDNIGHT_NS_MAX else []
+        moments += [self._settings_ns] if self._settings_ns > now_ns else []
+        at_ns = self._random.choice(moments) + self._random.randint(-NEAR_NS, NEAR_NS)
+        return max(now_ns, at_ns)
 
     def _strike(self, fault: Fault) -> None:
         if not self.faults.on:
@@ -253,9 +293,14 @@ class World:
 
 
 def simulate(
-    seed: int, minutes: float = 10.0, faults: Iterable[Fault] | None = None, accounts: int = 2
+    seed: int,
+    minutes: float = 10.0,
+    faults: Iterable[Fault] | None = None,
+    accounts: int = 2,
+    *,
+    gathers: bool = False,
 ) -> Outcome:
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")
-    return World(seed, faults=faults, accounts=accounts).run(minutes)
+    return World(seed, faults=faults, accounts=accounts, gathers=gathers).run(minutes)

@@ -23,12 +23,13 @@ from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
 from engine.gateway.places import PlacesLane
 from engine.lab.driver import Driver
-from engine.lab.simulate import life
+from engine.lab.simulate import life, loss
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live_kill import Ending, ScopedEnding
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
+from storage.loss import Known
 from storage.projection_fold import HANDLERS
 from storage.projection_rows import OrderFold
 
@@ -110,6 +111,29 @@ def _life_begins_the_day(patch: Patch) -> None:
         self._state.day -= 1
 
     patch.setattr(Breakers, "restore", anew)
+
+
+def _numbers_begin_again(patch: Patch) -> None:
+    patch.setattr(House, "_loss_accepted", lambda *_: None)
+    patch.setattr(loss, "UNSEEN_MAX", 0)
+    messages = Known.messages
+
+    def unread(self: Any) -> Any:
+        self.orders.clear()
+        return messages(self)
+
+    patch.setattr(Known, "messages", unread)
+
+
+def _lost_fills_stay_lost(patch: Patch) -> None:
+    messages = Known.messages
+
+    def unread(self: Any) -> Any:
+        self.fills.clear()
+        return messages(self)
+
+    patch.setattr(Known, "messages", unread)
+    _missed_fills_stay_missed(patch)
 
 
 def _latch_is_forgotten(patch: Patch) -> None:
@@ -307,6 +331,8 @@ MUTANTS = (
     Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,), 12),
     Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 24, 3.0),
     Mutant("each life begins the day anew", _life_begins_the_day, (F.CRASH,), 12, 2.0),
+    Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
+    Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("the latch is forgotten", _latch_is_forgotten, (F.KILL,), 12, 2.0),
     Mutant("a duplicate fill is booked twice", _duplicates_are_booked, (F.REPORT_TWICE,)),
     Mutant("one `not found` is believed", _one_not_found_is_believed, (F.LATE_REQUEST,)),

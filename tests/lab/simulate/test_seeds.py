@@ -19,10 +19,12 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 FRESH = 3
 
 
-def failed_seeds() -> list[tuple[int, float, str]]:
-    """Return (seed, minutes, story) of every seed that failed once."""
-    rows = [line.split(maxsplit=2) for line in FAILED.read_text("utf-8").splitlines()]
-    return [(int(row[0]), float(row[1]), row[2]) for row in rows if row[0] != "#"]
+def failed_seeds() -> list[tuple[int, float, bool, str]]:
+    """Return (seed, minutes, whether its faults gather, story) of every seed that failed once."""
+    rows = [line.split(maxsplit=3) for line in FAILED.read_text("utf-8").splitlines()]
+    return [
+        (int(row[0]), float(row[1]), row[2] == "gathers", row[3]) for row in rows if row[0] != "#"
+    ]
 
 
 def commit_base() -> int:
@@ -37,19 +39,24 @@ def commit_base() -> int:
     return int(told.stdout.strip() or "0", 16) if told.returncode == 0 else 0
 
 
-def sound(seed: int, minutes: float, *, accounts: int = 2) -> None:
+def sound(seed: int, minutes: float, *, gathers: bool, accounts: int = 2) -> None:
     """Fail with all that is needed to see it again: seed, commit, verdicts, last journal lines."""
-    outcome = simulate(seed, minutes, accounts=accounts)
+    outcome = simulate(seed, minutes, accounts=accounts, gathers=gathers)
     verdicts = [f"judge {one.judge}, {one.account}: {one.text}" for one in outcome.verdicts]
-    told = (f"seed {seed}, {minutes:g} minutes, {accounts} accounts, commit {commit(REPOSITORY)}",)
+    how = "" if gathers else " plain,"
+    told = (
+        f"seed {seed}, {minutes:g} minutes, {accounts} accounts,{how} commit {commit(REPOSITORY)}",
+    )
     assert not verdicts, "\n".join((*outcome.lines, *verdicts, *told))
 
 
-@pytest.mark.parametrize(("seed", "minutes"), [row[:2] for row in failed_seeds()], ids=str)
-def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float) -> None:
-    sound(seed, minutes)
+@pytest.mark.parametrize(
+    ("seed", "minutes", "gathers"), [row[:3] for row in failed_seeds()], ids=str
+)
+def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float, *, gathers: bool) -> None:
+    sound(seed, minutes, gathers=gathers)
 
 
 @pytest.mark.parametrize("number", range(FRESH))
 def test_seeds_of_this_commit_are_sound(number: int) -> None:
-    sound(commit_base() * 10 + number, 0.5, accounts=1)
+    sound(commit_base() * 10 + number, 0.5, gathers=True, accounts=1)
