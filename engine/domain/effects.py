@@ -46,12 +46,15 @@ class QueryOrder(Effect, frozen=True, kw_only=True):
 
     account: AccountId
     order: OrderId
+    number: int = 0
+    """The question's own number, which its answer carries; 0 = the executor did not ask it."""
 
 
 class QueryOpenOrders(Effect, frozen=True, kw_only=True):
     """Ask for all open orders of the account."""
 
     account: AccountId
+    number: int = 0
 
 
 class QueryFills(Effect, frozen=True, kw_only=True):
@@ -59,12 +62,14 @@ class QueryFills(Effect, frozen=True, kw_only=True):
 
     account: AccountId
     since_ns: int
+    number: int = 0
 
 
 class QueryBalances(Effect, frozen=True, kw_only=True):
     """Ask for cash and holdings."""
 
     account: AccountId
+    number: int = 0
 
 
 class SetTimer(Effect, frozen=True, kw_only=True):

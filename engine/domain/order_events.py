@@ -177,6 +177,8 @@ class OpenOrdersListed(Event, frozen=True, kw_only=True):
 
     account: AccountId
     orders: tuple[OrderReport, ...]
+    answers: int = 0
+    """Number of the question this answers; 0 = of none that is still waited for."""
 
 
 class OrderReported(Event, frozen=True, kw_only=True):
@@ -191,6 +193,7 @@ class OrderNotFound(Event, frozen=True, kw_only=True):
 
     account: AccountId
     order: OrderId
+    answers: int = 0
 
 
 class FillsListed(Event, frozen=True, kw_only=True):
@@ -199,6 +202,7 @@ class FillsListed(Event, frozen=True, kw_only=True):
     account: AccountId
     since_ns: int
     fills: tuple[OrderFilled, ...]
+    answers: int = 0
 
 
 class BalancesListed(Event, frozen=True, kw_only=True):
@@ -206,6 +210,7 @@ class BalancesListed(Event, frozen=True, kw_only=True):
 
     account: AccountId
     cash_micro: dict[str, int]
+    answers: int = 0
 
 
 class PositionsListed(Event, frozen=True, kw_only=True):
@@ -213,6 +218,7 @@ class PositionsListed(Event, frozen=True, kw_only=True):
 
     account: AccountId
     holdings: tuple[tuple[InstrumentId, Leg, int], ...]
+    answers: int = 0
 
 
 class QueryFailed(Event, frozen=True, kw_only=True):
@@ -222,3 +228,4 @@ class QueryFailed(Event, frozen=True, kw_only=True):
     question: str
     order: OrderId | None
     reason: str
+    answers: int = 0

@@ -1,7 +1,7 @@
 """Questions to the venue: which is due, which is under way, and when each is asked again.
 
-At most one of a kind is under way, so an answer belongs to the last time it was asked; one that
-stays out is given up and asked again.
+At most one of a kind is waited for, by its number; one that stays out is given up and asked again.
+The answer that comes late after all carries the older number and is nobody's answer any more.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ class Questions:
             Question.FILLS: settings.fills_interval_ms * MS,
             Question.BALANCES: settings.balances_interval_ms * MS,
         }
-        self._asked: dict[Question, int] = {}
-        self._asked_last: dict[Question, int] = {}
+        self._asked: dict[Question, tuple[int, int]] = {}
+        """What is waited for: (when it was asked, its number)."""
+        self._asked_last: dict[Question, tuple[int, int]] = {}
+        self.number = 0
+        """The number of the question asked last."""
         self._next: dict[Question, int] = dict.fromkeys(Question, NEVER)
         self.due_ns = NEVER
         self.fills_ok_ns = -1
@@ -72,33 +75,51 @@ class Questions:
             self._next[question] = min(self._next[question], now_ns)
             self.soon(now_ns)
 
+    def next_number(self) -> int:
+        """Return the number of one more question."""
+        self.number += 1
+        return self.number
+
     def take(self, now_ns: int) -> list[Question]:
         """Return what is due and note it as under way; what stays out too long is due again."""
         due: list[Question] = []
         for question in Question:
-            asked_ns = self._asked.get(question)
-            if asked_ns is not None:
-                if now_ns - asked_ns < self._answer_ns_max:
+            asked = self._asked.get(question)
+            if asked is not None:
+                if now_ns - asked[0] < self._answer_ns_max:
                     continue
                 del self._asked[question]
             elif self._next[question] > now_ns:
                 continue
-            self._asked[question] = self._asked_last[question] = now_ns
+            self.note(question, now_ns, self.next_number())
             self._next[question] = now_ns + self._every_ns[question]
             due.append(question)
         return due
 
-    def note(self, question: Question, now_ns: int) -> None:
-        """Take for under way what somebody else asked: a past that is told again."""
-        self._asked[question] = self._asked_last[question] = now_ns
+    def note(self, question: Question, now_ns: int, number: int) -> None:
+        """Wait for the answer to a question asked now."""
+        self.number = number
+        self._asked[question] = self._asked_last[question] = (now_ns, number)
 
-    def asked_last_ns(self, question: Question) -> int | None:
-        """Return when a question was asked the last time; None = never."""
-        return self._asked_last.get(question)
+    def number_of(self, question: Question) -> int:
+        """Return the number under which a question was asked the last time; 0 = never."""
+        return self._asked_last.get(question, (0, 0))[1]
 
-    def answered(self, question: Question) -> int | None:
-        """Note an answer; return when it was asked for, None = nobody had asked."""
-        return self._asked.pop(question, None)
+    def asked_last_ns(self, question: Question, number: int) -> int | None:
+        """Return when a question was asked the last time; None = it was not under this number."""
+        asked = self._asked_last.get(question)
+        return None if asked is None or asked[1] != number else asked[0]
+
+    def answered(self, question: Question, number: int) -> int | None:
+        """Note an answer to the question with this number; return when it was asked.
+
+        None = nobody waits for it: it may be the late answer to an older question.
+        """
+        asked = self._asked.get(question)
+        if asked is None or asked[1] != number:
+            return None
+        del self._asked[question]
+        return asked[0]
 
     def again(self, question: Question, now_ns: int, *, urgent: bool) -> None:
         """Ask again after the usual interval, or soon where something needs confirming."""
@@ -106,19 +127,19 @@ class Questions:
         self._next[question] = now_ns + pause
         self.soon(now_ns + pause)
 
-    def failed(self, name: str, now_ns: int) -> None:
+    def failed(self, name: str, number: int, now_ns: int) -> None:
         """Note that a question got no usable answer: ask again soon."""
         for question in Question:
-            if question == name and self._asked.pop(question, None) is not None:
+            if question == name and self.answered(question, number) is not None:
                 self.again(question, now_ns, urgent=True)
 
     def settle(self, order_ns: int | None) -> None:
         """Work out when something is due next; `order_ns` is the next question about an order."""
         due = NEVER if order_ns is None else order_ns
         for question in Question:
-            asked_ns = self._asked.get(question)
-            if asked_ns is not None:
-                due = min(due, asked_ns + self._answer_ns_max)
+            asked = self._asked.get(question)
+            if asked is not None:
+                due = min(due, asked[0] + self._answer_ns_max)
             else:
                 due = min(due, self._next[question])
         self.due_ns = due

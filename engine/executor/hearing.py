@@ -167,6 +167,7 @@ class Hearing:
             # Until now its own answer was due: what was not found was perhaps not there yet.
             known.unknown_ns = now_ns
             known.not_found = 0
+            known.asked = self.reconciler.questions.number + 1
 
     def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
         known = self._table.orders.get(event.order)

@@ -105,22 +105,24 @@ class Reconciler:
         questions = self.questions
         for known in self._table.unknown.values():
             if known.ask_ns <= now_ns:
-                effects.append(QueryOrder(account=account, order=known.order.id))
-                known.asks += 1
+                number = questions.next_number()
+                effects.append(QueryOrder(account=account, order=known.order.id, number=number))
+                known.was_asked(number)
                 known.ask_ns = now_ns + questions.pause_ns(known.asks)
                 if known.asks == ASKS_ALERT:
                     self._still_unknown(known)
                 if now_ns - known.unknown_ns >= self._settings.grace_ms * MS:
                     questions.want(Question.FILLS, now_ns)
         for question in questions.take(now_ns):
+            number = questions.number_of(question)
             if question is Question.LISTING:
-                effects.append(QueryOpenOrders(account=account))
+                effects.append(QueryOpenOrders(account=account, number=number))
             elif question is Question.FILLS:
                 since_ns = self._fills_since(now_ns)
                 questions.fills_since_ns = since_ns
-                effects.append(QueryFills(account=account, since_ns=since_ns))
+                effects.append(QueryFills(account=account, since_ns=since_ns, number=number))
             else:
-                effects.append(QueryBalances(account=account))
+                effects.append(QueryBalances(account=account, number=number))
         questions.settle(min((k.ask_ns for k in self._table.unknown.values()), default=None))
 
     def _still_unknown(self, known: Working) -> None:
@@ -145,6 +147,7 @@ class Reconciler:
         for known in self._table.unknown.values():
             known.unknown_ns = now_ns
             known.not_found = 0
+            known.asked = self.questions.number + 1
 
     def _fills_since(self, now_ns: int) -> int:
         """Reach back to the last good listing, the oldest unsettled fill and UNKNOWN order."""
@@ -167,7 +170,7 @@ class Reconciler:
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
         if event.order is None:
-            self.questions.failed(event.question, now_ns)
+            self.questions.failed(event.question, event.answers, now_ns)
 
     # -- one order ---------------------------------------------------------------------------------
 
@@ -208,8 +211,8 @@ class Reconciler:
     def not_found(self, event: OrderNotFound, now_ns: int) -> None:
         """Count `not found`; believe it after grace, confirmation and a look at the fills."""
         known = self._table.unknown.get(event.order)
-        if known is None:
-            return
+        if known is None or event.answers < known.asked:
+            return  # an answer to a question from before it became UNKNOWN proves nothing of it
         settings = self._settings
         enough = settings.not_found_confirmations
         patient = now_ns - known.unknown_ns >= settings.grace_ms * MS
@@ -236,7 +239,7 @@ class Reconciler:
 
         One that nobody asked for proves what it contains, but not what it lacks.
         """
-        asked_ns = self.questions.answered(Question.LISTING)
+        asked_ns = self.questions.answered(Question.LISTING, event.answers)
         ours, foreign = self._listings.contained(event, asked_ns, now_ns)
         if asked_ns is None:
             return
@@ -258,7 +261,7 @@ class Reconciler:
             # else: an order that was forgotten after all its fills had been decided
         if event.since_ns > questions.fills_since_ns:
             return  # asked before everything was asked anew: the answer that counts is to come
-        asked_ns = questions.answered(Question.FILLS)
+        asked_ns = questions.answered(Question.FILLS, event.answers)
         if asked_ns is not None:
             questions.fills_ok_ns = asked_ns
         questions.again(Question.FILLS, now_ns, urgent=False)
@@ -266,8 +269,8 @@ class Reconciler:
 
     def balances_listed(self, event: BalancesListed | PositionsListed) -> None:
         """Compare money or tokens with the ledger."""
-        self.questions.answered(Question.BALANCES)
-        asked_ns = self.questions.asked_last_ns(Question.BALANCES)
+        self.questions.answered(Question.BALANCES, event.answers)
+        asked_ns = self.questions.asked_last_ns(Question.BALANCES, event.answers)
         if isinstance(event, BalancesListed):
             self.audit.cash(event, asked_ns)
         else:

@@ -44,10 +44,18 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
     """When the next question about it is due, while it is UNKNOWN."""
     asks: int = 0
     """Questions asked since it became UNKNOWN."""
+    asked: int = 0
+    """Number of the first question about it whose `not found` counts."""
     not_found: int = 0
     """`Not found` answers since it became UNKNOWN."""
     missing: int = 0
     """Complete listings in a row that should have had it and did not."""
+
+    def was_asked(self, number: int) -> None:
+        """Note a question about it; of an UNKNOWN order the first one counts from there on."""
+        if not self.asks:
+            self.asked = number
+        self.asks += 1
 
 
 def working_of(order: Order, instrument: Instrument) -> Working:

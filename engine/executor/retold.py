@@ -23,6 +23,7 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOrder,
 )
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
@@ -96,9 +97,15 @@ class RetoldExecutor(Executor):
         elif isinstance(message, QueryOpenOrders | QueryFills | QueryBalances):
             # What an answer proves depends on when it was asked for, and how far back.
             questions = self._reconciler.questions
-            questions.note(Question(type(message).__name__), at_ns)
+            if not message.number:
+                return  # the house asked: the executor waited for no answer
+            questions.note(Question(type(message).__name__), at_ns, message.number)
             if isinstance(message, QueryFills):
                 questions.fills_since_ns = message.since_ns
+        elif isinstance(message, QueryOrder):
+            self._reconciler.questions.number = message.number
+            if (known := table.orders.get(message.order)) is not None:
+                known.was_asked(message.number)
         elif isinstance(message, OrderChanged):
             self._changed(message, at_ns)
         elif isinstance(message, KeepBudget):

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from engine.domain.effects import (
     AnyEffect,
     CancelAll,
@@ -29,7 +31,18 @@ from engine.domain.effects import (
     QueryOrder,
     RaiseAlert,
 )
-from engine.domain.events import LatchReleased, LatchSet, ModeChanged, VenueEvent
+from engine.domain.events import (
+    BalancesListed,
+    FillsListed,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    OpenOrdersListed,
+    OrderNotFound,
+    PositionsListed,
+    QueryFailed,
+    VenueEvent,
+)
 from engine.domain.instruments import AccountId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
@@ -52,6 +65,11 @@ ACCEPTED = frozenset(
     }
 )
 """Effects that are requests to a venue."""
+
+ANSWERS = frozenset(
+    {OpenOrdersListed, OrderNotFound, FillsListed, BalancesListed, PositionsListed, QueryFailed}
+)
+"""Events that carry the number of the question they answer."""
 
 Message = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged
 
@@ -96,6 +114,20 @@ class GatewayCore:
             raise BrokenInvariant(f"{type(message).__name__} is not a request to a venue")
         self._stale_due = True
         return handler(message, now_ns)
+
+    def answers(self, reply: Reply) -> tuple[VenueEvent, ...]:
+        """Return what a reply proved, for the executor; call it before `receive` takes the reply.
+
+        An answer carries the number of its question. One whose question was given up carries none:
+        it proves what it contains, and nothing of what it lacks.
+        """
+        number = self._safety.number_of(reply.number)
+        if not number:
+            return reply.events
+        return tuple(
+            msgspec.structs.replace(event, answers=number) if type(event) in ANSWERS else event
+            for event in reply.events
+        )
 
     def accepts(self, effect: object) -> bool:
         """Say whether an effect is for a gateway (timers and alerts are not)."""

@@ -102,13 +102,28 @@ class SafetyLane:
         return True
 
     def query(self, effect: Query) -> None:
-        """Queue a question; the same one twice is asked once. A full queue fails it, loudly."""
+        """Queue a question; the same one twice is asked once. A full queue fails it, loudly.
+
+        One that is asked anew under another number takes the place of the older one.
+        """
+        if effect.number:
+            older = next((one for one in self._queries if _same(one, effect)), None)
+            if older is not None:
+                del self._queries[older]
         if len(self._queries) >= self._queue_max and effect not in self._queries:
             text = f"{self._queue_max} questions wait: no more are taken"
             self._outbox.alert(Severity.CRITICAL, "query_queue", text)
             self._failed(effect, "the queue of questions is full")
         else:
             self._queries[effect] = None
+
+    def number_of(self, number: int) -> int:
+        """Return the number of the question behind a request in flight; 0 = there is none."""
+        flight = self._flights.get(number)
+        if flight is None:
+            return 0
+        effect = flight[0]
+        return 0 if isinstance(effect, CancelAll | CancelOrders) else effect.number
 
     # -- answered ----------------------------------------------------------------------------------
 
@@ -243,6 +258,16 @@ class SafetyLane:
         order = effect.order if isinstance(effect, QueryOrder) else None
         self._outbox.report(
             QueryFailed(
-                account=self._account, question=type(effect).__name__, order=order, reason=reason
+                account=self._account,
+                question=type(effect).__name__,
+                order=order,
+                reason=reason,
+                answers=effect.number,
             )
         )
+
+
+def _same(one: Query, other: Query) -> bool:
+    """Say whether two numbered questions ask for the same thing."""
+    about = getattr(one, "order", None) == getattr(other, "order", None)
+    return type(one) is type(other) and about and one.number > 0

@@ -132,7 +132,7 @@ class Sender:
 
     def _over(self, reply: Reply) -> list[Request]:
         """Report what a reply proved; return what the core sends because of it."""
-        for event in reply.events:
+        for event in self._core.answers(reply):
             self._report(event)
         requests = self._core.receive(reply, self._clock.now_ns())
         self._tell()

@@ -238,7 +238,7 @@ class Driver:
     def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
         for output in outputs:
             if type(output) is Reply:
-                for event in output.events:
+                for event in self.gateway.answers(output):
                     self._report(event, now_ns)
                 freed = self.gateway.receive(output, now_ns)
                 if freed or self.gateway.news:

@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.domain.effects import OrderChanged, PlaceOrder, SetTimer
+from engine.domain.effects import (
+    OrderChanged,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    SetTimer,
+)
 from engine.domain.events import (
+    BalancesListed,
     BookMarked,
     CashMoved,
+    FillsListed,
     InstrumentListed,
     OpenOrdersListed,
     OrderAccepted,
     OrderFilled,
     OrderNamed,
+    OrderNotFound,
     OrderReport,
     OrderSent,
+    PositionsListed,
     TimerFired,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
@@ -126,6 +139,14 @@ LIMITS = RiskLimits(
 
 SECOND = 1_000_000_000
 
+ANSWERS: dict[type, type] = {
+    OpenOrdersListed: QueryOpenOrders,
+    OrderNotFound: QueryOrder,
+    FillsListed: QueryFills,
+    BalancesListed: QueryBalances,
+    PositionsListed: QueryBalances,
+}
+
 
 class Rig:
     """An executor with a hand-played venue: what it asks is kept, what happens is told."""
@@ -155,6 +176,8 @@ class Rig:
         self.effects: list[Any] = []
         self.changes: list[OrderChanged] = []
         """Where orders stand, as the journal was told."""
+        self.asked: dict[tuple[type, OrderId | None], int] = {}
+        """The number under which each thing was asked last."""
         self._fills = 0
         for instrument in () if empty else instruments or (self.build.binary(),):
             self.tell(InstrumentListed(instrument=instrument))
@@ -165,12 +188,23 @@ class Rig:
         """Give messages and plan once; return (and keep) what is asked of venue and people."""
         made: list[Any] = []
         for message in messages:
-            made += self.executor.receive(message, self.now)
+            made += self.executor.receive(self.answering(message), self.now)
         made += self.executor.plan(self.now)
+        for effect in made:
+            if getattr(effect, "number", 0):
+                self.asked[type(effect), getattr(effect, "order", None)] = effect.number
         self.changes += [effect for effect in made if isinstance(effect, OrderChanged)]
         made = [effect for effect in made if not isinstance(effect, SetTimer | OrderChanged)]
         self.effects += made
         return made
+
+    def answering(self, message: Any) -> Any:
+        """Let an answer without a number be that to what was asked of its kind last."""
+        question = ANSWERS.get(type(message))
+        if question is None or message.answers:
+            return message
+        number = self.asked.get((question, getattr(message, "order", None)), 0)
+        return msgspec.structs.replace(message, answers=number)
 
     def wait(self, seconds: float, *messages: Any, marked: bool = True) -> list[Any]:
         """Let time pass, mark the books, fire the second's timer, tell the messages."""

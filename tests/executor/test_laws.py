@@ -87,11 +87,15 @@ class Lossy:
             for number in list(self.orders):
                 self.later(("cancel", number, 0.0), 1, 100)
         elif kind is QueryOrder:
-            self.later(("query", effect.order, roll), 1, 200)
+            self.later(("query", effect, roll), 1, 200)
         elif kind in {QueryOpenOrders, QueryFills}:
             if roll < 0.2:
                 failed = QueryFailed(
-                    account=self.rig.build.account, question=kind.__name__, order=None, reason="x"
+                    account=self.rig.build.account,
+                    question=kind.__name__,
+                    order=None,
+                    reason="x",
+                    answers=effect.number,
                 )
                 self.later(failed)
             elif roll < 0.9:
@@ -130,14 +134,20 @@ class Lossy:
             self.answer(what[1], what[2])
         elif head is QueryOpenOrders:
             reports = tuple(self.report(number) for number in self.open)
-            self.later(OpenOrdersListed(account=self.rig.build.account, orders=reports))
+            number = what[1].number
+            account = self.rig.build.account
+            self.later(OpenOrdersListed(account=account, orders=reports, answers=number))
         elif head is QueryFills:
             fills = tuple(
                 OrderFilled(**{**_fields(fill), "state": self.states[fill.fill]})
                 for fill in self.fills.values()
             )
-            since = what[1].since_ns
-            self.later(FillsListed(account=self.rig.build.account, since_ns=since, fills=fills))
+            account, asked = self.rig.build.account, what[1]
+            self.later(
+                FillsListed(
+                    account=account, since_ns=asked.since_ns, fills=fills, answers=asked.number
+                )
+            )
 
     def cancel(self, number: int, roll: float) -> None:
         if number in self.open and roll < 0.9:
@@ -153,14 +163,15 @@ class Lossy:
         ):
             self.tell(CancelRefused, number)
 
-    def answer(self, number: int, roll: float) -> None:
+    def answer(self, asked: QueryOrder, roll: float) -> None:
+        number = asked.order
         if roll < 0.2:
             self.tell(QueryFailed, number, question="QueryOrder", reason="x")
         elif number in self.open:
             report = OrderReported(account=self.rig.build.account, report=self.report(number))
             self.later(report)
         else:
-            self.tell(OrderNotFound, number)
+            self.tell(OrderNotFound, number, answers=asked.number)
 
     def report(self, number: int) -> OrderReport:
         order = self.orders[number]

@@ -2,9 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.domain.effects import CancelAll, CancelOrders, QueryFills, QueryOrder, RaiseAlert
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    RaiseAlert,
+)
 from engine.domain.events import (
     BalancesListed,
     CancelRefused,
@@ -607,3 +615,58 @@ def test_a_missed_fill_is_booked_from_the_listing_of_fills(listing: Any) -> None
     listing.tell(fills_listed(listing, missed, missed))
     assert listing.executor.ledger.holding(M1).yes_pending == 40 * SHARE
     assert listing.executor.order(OrderId(1)).side is Side.BUY
+
+
+# -- late answers ----------------------------------------------------------------------------------
+
+
+def test_a_late_listing_is_no_answer_to_a_newer_question(listing: Any) -> None:
+    listing.tell(LatchSet(who="me", reason="stop"), listing.event(OrderCancelled, 1))
+    older = listing.asked[QueryOpenOrders, None]
+    for _ in range(100):  # nobody answers: it is asked anew
+        listing.wait(0.5)
+        if listing.asked[QueryOpenOrders, None] > older:
+            break
+    late = msgspec.structs.replace(listing.listing(), answers=older)
+    listing.tell(late, late, late)
+    assert listing.executor.proven_zero() is None
+    next_listing(listing)
+    next_listing(listing)
+    assert listing.executor.proven_zero() is not None
+
+
+def test_a_late_listing_lacks_nothing(listing: Any) -> None:
+    late = msgspec.structs.replace(listing.listing(), answers=listing.asked[QueryOpenOrders, None])
+    next_listing(listing, listing.report(1))
+    for _ in range(4):
+        listing.tell(late)
+    assert listing.state(1) is S.OPEN
+
+
+def test_a_failure_of_an_older_question_does_not_end_the_newer_one(listing: Any) -> None:
+    older = listing.asked[QueryOpenOrders, None]
+    next_listing(listing, listing.report(1))
+    listing.wait(60)
+    asked = listing.asked[QueryOpenOrders, None]
+    assert asked > older
+    account = listing.build.account
+    listing.tell(
+        QueryFailed(
+            account=account, question="QueryOpenOrders", order=None, reason="late", answers=older
+        )
+    )
+    listing.wait(1)
+    assert listing.asked[QueryOpenOrders, None] == asked
+
+
+def test_a_late_not_found_from_before_an_order_was_unknown_is_no_doubt(listing: Any) -> None:
+    listing.tell(
+        listing.event(OrderUnanswered, 1, reason="lost"), listing.event(CancelUnanswered, 1)
+    )
+    assert listing.state(1) is S.UNKNOWN
+    listing.wait(5)
+    first = listing.asked[QueryOrder, 1]
+    listing.tell(listing.event(OrderUnanswered, 1, reason="it timed out only now"))
+    listing.tell(listing.event(OrderNotFound, 1, answers=first))
+    record = listing.executor.record(OrderId(1))
+    assert (listing.state(1), record.not_found) == (S.UNKNOWN, 0)

@@ -28,6 +28,7 @@ class Telling:
         self.kept: list[tuple[int, Any]] = []
 
     def tell(self, *messages: Any) -> list[Any]:
+        messages = tuple(self.rig.answering(message) for message in messages)
         effects = self.rig.tell(*messages)
         self.kept += [(self.rig.now, one) for one in (*messages, *effects)]
         return effects

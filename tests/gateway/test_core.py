@@ -19,6 +19,7 @@ from engine.domain.events import (
     CancelUnanswered,
     LatchReleased,
     LatchSet,
+    OpenOrdersListed,
     OrderAccepted,
     OrderNotSent,
     OrderUnanswered,
@@ -493,3 +494,27 @@ def test_every_place_is_sent_once_or_reported_and_nothing_passes_the_latch(build
     queued = set(core._places._queue)
     assert set(range(1, asked + 1)) == set(given) | set(ended) | queued
     assert not queued & set(ended)
+
+
+def test_an_answer_carries_the_number_of_its_question_and_a_late_one_none(build) -> None:
+    core = core_of(build)
+    (request,) = core.receive(QueryOpenOrders(account=build.account, number=7), NOW)
+    reply = Reply(
+        number=request.number, events=(OpenOrdersListed(account=build.account, orders=()),)
+    )
+    assert [event.answers for event in core.answers(reply)] == [7]
+    due_ns = core.due_ns
+    assert due_ns is not None
+    core.advance(due_ns)
+    (failed,) = core.take_reports()
+    assert (type(failed), failed.answers) == (QueryFailed, 7)
+    assert [event.answers for event in core.answers(reply)] == [0]
+
+
+def test_a_question_asked_anew_takes_the_place_of_the_one_that_waits(build) -> None:
+    core = core_of(build, queries_per_s=1, queries_burst=1)
+    core.receive(QueryOpenOrders(account=build.account, number=1), NOW)
+    for number in (2, 3):
+        assert core.receive(QueryOpenOrders(account=build.account, number=number), NOW) == []
+    left = [request.effect.number for request in core.advance(NOW + 5_000 * MS)]
+    assert left == [3]

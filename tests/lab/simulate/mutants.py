@@ -13,6 +13,7 @@ from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
 from engine.domain.orders import OrderState
 from engine.executor import planning
+from engine.executor.asking import Questions
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fill_book import FillBook
 from engine.executor.house import House
@@ -259,7 +260,7 @@ def _missed_fills_stay_missed(patch: Patch) -> None:
 def _unbooked(self: Any, event: Any, now_ns: int) -> None:
     known = tuple(f for f in event.fills if f.fill in self._table.ledger.state.fills.states)
     questions = self.questions
-    asked_ns = questions.answered("QueryFills")
+    asked_ns = questions.answered("QueryFills", event.answers)
     for fill in known:
         self._book(fill, now_ns)
     if asked_ns is not None:
@@ -296,6 +297,13 @@ def _part_is_not_held(patch: Patch) -> None:
 def _part_is_not_looked_for(patch: Patch) -> None:
     proof, hasty = ScopedEnding.proof, msgspec.structs.replace
     patch.setattr(ScopedEnding, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+
+
+def _answers_carry_no_number(patch: Patch) -> None:
+    def answered(self: Any, question: Any, number: int) -> int | None:
+        return self._asked.pop(question, (None, 0))[0]
+
+    patch.setattr(Questions, "answered", answered)
 
 
 def _rows_judge_for_themselves(patch: Patch) -> None:
@@ -360,6 +368,13 @@ MUTANTS = (
         (F.DISABLED, F.LATE_REQUEST, F.REORDERED, F.TWICE),
         24,
         2.0,
+    ),
+    Mutant(
+        "answers carry no number",
+        _answers_carry_no_number,
+        (F.LATE_ANSWER, F.LATE_REQUEST, F.REORDERED, F.KILL),
+        60,
+        3.0,
     ),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
