@@ -74,11 +74,18 @@ class Desk:
             for bot in bots
             for key in bot.strategy.references
         }
+        for bot in bots:
+            self._fund(bot)
         self._ready: list[Cell] = []
         self._agenda = Agenda()
         self._decisions = 0
         self._second_ns = 0
         self._effects: list[Effect] = []
+
+    def _fund(self, bot: Bot) -> None:
+        """Have the gate bind a bot to its capital, whatever its strategy makes of it."""
+        if bot.capital_micro > 0:
+            self.executor.gate.exposure.capital_micro[bot.name] = bot.capital_micro
 
     # -- events ------------------------------------------------------------------------------------
 

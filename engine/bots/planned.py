@@ -126,12 +126,12 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
     proof_ns = None if mark is None else mark.proof_ns
     age_ns = 0 if proof_ns is None else now_ns - proof_ns
     amounts = (
-        (R.ORDER_TOO_LARGE, value, limits.order_value_max),
-        (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max),
-        (R.EXPOSURE_MARKET, risk.market_sum.micro, limits.exposure_market_max),
-        (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), limits.exposure_bot_max),
-        (R.EXPOSURE_ACCOUNT, exposure.account_micro(), limits.exposure_account_max),
-        (R.EXPOSURE_TOTAL, exposure.total_micro(), limits.exposure_total_max),
+        (R.ORDER_TOO_LARGE, value, limits.order_value_max.micro(anchor)),
+        (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max.micro(anchor)),
+        (R.EXPOSURE_MARKET, risk.market_sum.micro, limits.exposure_market_max.micro(anchor)),
+        (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), gate.bot_max_micro(last.bot)),
+        (R.EXPOSURE_ACCOUNT, exposure.account_micro(), limits.exposure_account_max.micro(anchor)),
+        (R.EXPOSURE_TOTAL, exposure.total_micro(), limits.exposure_total_max.micro(anchor)),
     )
     live = executor.open_and_unknown[0]
     small = min(order.size for order in places)
@@ -139,10 +139,7 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
         Rule(R.STALE_DATA, Verdict.PASSED, age_ns, limits.data_age_ms_max * MS, Unit.NS),
         Rule(R.OPEN_ORDERS, Verdict.PASSED, live, limits.open_orders_max, Unit.COUNT),
         Rule(R.ORDER_TOO_SMALL, Verdict.PASSED, small, instrument.size_min, Unit.SIZE),
-        *(
-            Rule(name, Verdict.PASSED, used, limit.micro(anchor), Unit.MICRO)
-            for name, used, limit in amounts
-        ),
+        *(Rule(name, Verdict.PASSED, used, limit, Unit.MICRO) for name, used, limit in amounts),
     ]
 
 

@@ -89,6 +89,7 @@ class RosterDesk(Desk):
     def admit(self, bot: Bot, now_ns: int) -> None:
         """Give a bot a seat: it takes what is listed and wanted, and hears of it."""
         self.bots = (*self.bots, bot)
+        self._fund(bot)
         self.seat(bot, now_ns)
 
     def seat(self, bot: Bot, now_ns: int) -> None:

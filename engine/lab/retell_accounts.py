@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.domain.effects import KeepStart, PlaceOrder
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, BotId
+from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
@@ -57,6 +58,7 @@ class ToldAccounts:
         self._due = 0
         self._gates: dict[AccountId, RiskGate] = {}
         self._accounts: dict[AccountId, AccountSettings] = {}
+        self._capital: dict[tuple[AccountId, BotId], int] = {}
         self._unkept: set[AccountId] = set()
         """Accounts in a life whose start an older version did not journal."""
         self._unkept_before: dict[str, int] = {}
@@ -105,6 +107,12 @@ class ToldAccounts:
             self._due += 1
             for one in document.accounts.values():
                 self._account(one)
+            self._capital |= {
+                (AccountId(bot.account), BotId(bot.name)): round(bot.capital * MICRO)
+                for bot in document.bots.values()
+            }
+            for account in self.executors:
+                self._fund(account)
 
     def _account(self, settings: AccountSettings) -> None:
         account = AccountId(settings.name)
@@ -130,12 +138,18 @@ class ToldAccounts:
             settings=ExecutorSettings(starts_reconciled=True, gtd_ms=quote_life_ms(settings)),
         )
         self._gates[account] = gate
+        self._fund(account)
         share_total(
             self._gates[name].exposure
             for name, other in self.executors.items()
             if (other.mode, other.currency) == (settings.mode, currency)
         )
         return made
+
+    def _fund(self, account: AccountId) -> None:
+        """Bind the account's bots to their capital, as who admits them does."""
+        capital = self._gates[account].exposure.capital_micro
+        capital |= {bot: micro for (name, bot), micro in self._capital.items() if name == account}
 
     # -- starts ------------------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@ class ExposureBook:
         self._risks: dict[InstrumentId, InstrumentRisk] = {}
         self._markets: dict[str, Sum] = {}
         self._bots: dict[BotId, Sum] = {}
+        self.capital_micro: dict[BotId, int] = {}
+        """What each bot may risk at most, told by who admits it; absent = no bound of its own."""
         self.account = Sum()
         """The whole account's sum, for reading."""
 

@@ -70,6 +70,10 @@ class RiskGate:
         """Say whether an order is worth more than one may be; `value` is price times size."""
         return -(-value // instrument.value_divisor) > self._value_max
 
+    def bot_max_micro(self, bot: BotId) -> int:
+        """Return what a bot may risk: its capital, and never more than the account's limit."""
+        return min(self._bot_max, self._exposure.capital_micro.get(bot, self._bot_max))
+
     def _scale(self) -> None:
         """Turn limits into micro-units; percentages follow the day's starting equity."""
         limits = self._limits
@@ -149,7 +153,7 @@ class RiskGate:
         return (
             would_be <= self._instrument_max
             and risk.market_sum.micro + grown <= self._market_max
-            and bot_micro <= self._bot_max
+            and bot_micro <= self.bot_max_micro(bot)
             and account <= self._account_max
             and account + exposure.others_micro <= self._total_max
         )
@@ -214,7 +218,11 @@ class RiskGate:
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
-            (DenyReason.EXPOSURE_BOT, self._bot_rest(proposal, risk), self._bot_max),
+            (
+                DenyReason.EXPOSURE_BOT,
+                self._bot_rest(proposal, risk),
+                self.bot_max_micro(proposal.bot),
+            ),
             (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
             (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
         )

@@ -36,7 +36,7 @@ MEANINGS: dict[DenyReason, str] = {
     DenyReason.ORDER_TOO_LARGE: _FITS + "maximum order value.",
     DenyReason.EXPOSURE_INSTRUMENT: _FITS + "instrument's worst-case loss limit.",
     DenyReason.EXPOSURE_MARKET: _FITS + "market's worst-case loss limit.",
-    DenyReason.EXPOSURE_BOT: _FITS + "bot's worst-case loss limit.",
+    DenyReason.EXPOSURE_BOT: _FITS + "bot's worst-case loss limit, or its capital.",
     DenyReason.EXPOSURE_ACCOUNT: _FITS + "account's worst-case loss limit.",
     DenyReason.EXPOSURE_TOTAL: _FITS + "worst-case loss limit over all accounts of one mode.",
 }

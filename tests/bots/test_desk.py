@@ -506,3 +506,20 @@ def test_desk_without_bots_asks_for_nothing(make_stage: Make) -> None:
     stage.at(stage.now + 5 * S)
     assert not [e for e in stage.effects if isinstance(e, PlaceOrder)]
     assert stage.decisions == []
+
+
+def test_a_bot_never_risks_more_than_its_capital(
+    make_stage: Make, make_bot: Make, script: Any
+) -> None:
+    stage = make_stage(make_bot(strategy=script, capital_micro=24_000_000))
+    script.say = lambda context, now_ns: (
+        Quotes(
+            bot=context.bot,
+            instrument=context.view.instrument.id,
+            bids=((4_800, 100 * SHARE),),
+            valid_until_ns=now_ns + S,
+        ),
+    )
+    stage.list()
+    stage.at(stage.now + 200 * MS)
+    assert [order.size for order in stage.placed] == [50 * SHARE]

@@ -5,7 +5,7 @@ from pathlib import Path
 from engine.bots.taped import Batch, TapedDesk
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
-from engine.domain.effects import QueryOpenOrders
+from engine.domain.effects import QueryFills, QueryOpenOrders
 from engine.domain.events import BookProven, FillsListed, OpenOrdersListed, TimerFired
 from engine.domain.inputs import (
     Admitted,
@@ -111,15 +111,17 @@ def test_a_turn_that_can_do_nothing_is_not_put() -> None:
     deck, second = Deck(), 1_000_000_000
     desk, executor = deck.desk, deck.desk.executor
     desk.begin(second)
-    desk.turn(second)
-    for listing in range(4):  # two of them are believed
-        desk.venue(OpenOrdersListed(account=ACCOUNT, orders=()), second + listing)
-        desk.venue(FillsListed(account=ACCOUNT, since_ns=0, fills=()), second + listing)
-        desk.turn(second + listing + second // 2)
-    for _ in range(20):  # the second listing is asked for; its answer ends the start
-        desk.venue(OpenOrdersListed(account=ACCOUNT, orders=()), second * 5)
-        desk.venue(FillsListed(account=ACCOUNT, since_ns=0, fills=()), second * 5)
-        desk.turn(second * 5)
+    asked = desk.turn(second)
+    for step in range(24):  # two empty listings are believed; the second one ends the start
+        now_ns = second + step if step < 4 else second * 5
+        for one in asked:
+            if isinstance(one, QueryOpenOrders):
+                listed = OpenOrdersListed(account=ACCOUNT, orders=(), answers=one.number)
+                desk.venue(listed, now_ns)
+            elif isinstance(one, QueryFills):
+                fills = FillsListed(account=ACCOUNT, since_ns=0, fills=(), answers=one.number)
+                desk.venue(fills, now_ns)
+        asked = desk.turn(now_ns + second // 2 if step < 4 else now_ns)
     assert executor.at_rest(second * 5)
     deck.taken()
     for turn in range(100):

@@ -23,6 +23,7 @@ from engine.domain.orders import Identity, OrderId, OrderState
 from engine.domain.settings import Limit
 from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
+from tests.executor.conftest import LIMITS
 
 S = OrderState
 M1 = InstrumentId("venue:m1")
@@ -202,3 +203,23 @@ def test_a_journal_replayed_onto_the_snapshot_gives_the_same_state(make_rig: Any
     assert fresh.executor.ledger.state == rig.executor.ledger.state
     assert [fresh.state(n) for n in (1, 2)] == [S.PARTIAL, S.PARTIAL]
     assert fresh.gate._exposure.account_micro() == rig.gate._exposure.account_micro()
+
+
+def test_capital_and_a_markets_limit_bind_through_the_executor_and_after_a_restart(
+    make_rig: Any, build: Any
+) -> None:
+    two = [build.binary(f"venue:m{n}", market="venue:event:7") for n in (1, 2)]
+    limits = LIMITS.model_copy(update={"exposure_market_max": Limit(absolute=60)})
+    rig = make_rig(limits=limits, instruments=tuple(two))
+    rig.gate.exposure.capital_micro[build.bot] = 70 * USD
+
+    (first,) = rig.rest(BIDS)
+    (second,) = rig.rest(BIDS, name="venue:m2")
+    assert (first.size, second.size) == (100 * SHARE, 25 * SHARE)  # 48 + 12 of 60
+
+    fresh = reborn(make_rig, rig, limits=limits)
+    fresh.gate.exposure.capital_micro[build.bot] = 55 * USD
+    assert fresh.gate.exposure.market_micro("venue:event:7") == 60 * USD
+    assert fresh.gate.exceeded(M1, 2)  # the market is full, and the bot is over its capital
+    fresh.gate.exposure.capital_micro[build.bot] = 70 * USD
+    assert not fresh.gate.exceeded(M1, 2)

@@ -10,11 +10,12 @@ import pytest
 from engine.decision_log import DecisionLog
 from engine.domain.effects import KeepStart, SetTimer
 from engine.domain.events import OrderFilled
-from engine.domain.settings import SettingsDocument
+from engine.domain.settings import BotSettings, SettingsDocument
 from engine.journal import Record
 from engine.lab.explain_command import words
 from engine.lab.retell import Retelling, Retold
 from engine.lab.retell_accounts import ToldAccounts
+from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.station import Station
 from engine.lab.simulate.world import World
@@ -56,7 +57,13 @@ def log_of(station: Station, folder: Path) -> Path:
 
 
 def told_again(station: Station, folder: Path, records: list[Record]) -> Retold:
-    document = SettingsDocument(accounts={station.account: station.settings})
+    bots = {
+        name: BotSettings(
+            name=name, strategy="restless", account=station.account, capital=CAPITAL_MICRO / 1e6
+        )
+        for name in ("bot-0", "bot-1")
+    }
+    document = SettingsDocument(accounts={station.account: station.settings}, bots=bots)
     accounts = ToldAccounts([(0, document)], lambda after_seq: records[after_seq:], {})
     log = log_of(station, folder)
     return Retelling(accounts, every_plan(log), log).run(records)

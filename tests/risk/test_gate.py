@@ -398,3 +398,31 @@ def test_permitted_is_what_the_check_allows_whole(
         whole = answer == Allowed(size)
         assert whole or not permitted
         assert permitted or not whole or reducing
+
+
+# -- a bot's capital, a market's instruments -------------------------------------------------------
+
+
+def test_a_bot_is_bound_to_its_capital_whatever_its_strategy_asks(build):
+    desk = Desk(build)
+    desk.book.capital_micro[build.bot] = 10_000_000
+    assert desk.ask() == Allowed(25 * build.share)
+    order = build.order()
+    assert not desk.gate.permits(order, 0, 0)
+    assert desk.gate.permits(build.order(size=25 * build.share), 0, 0)
+    desk.book.live(build.order(size=25 * build.share), 25 * build.share)
+    assert_denied(desk.ask(), DenyReason.EXPOSURE_BOT, exposure_bot_max_micro=10_000_000)
+    assert desk.ask(bot=BotId("another")) == Allowed(100 * build.share)
+
+
+def test_capital_raises_no_limit_of_the_account(build):
+    desk = Desk(build, exposure_bot_max=Limit(absolute=10))
+    desk.book.capital_micro[build.bot] = 10**12
+    assert desk.ask() == Allowed(25 * build.share)
+
+
+def test_a_markets_limit_binds_over_all_its_instruments(build):
+    one, two = (build.binary(f"venue:m{n}", market="venue:event:7") for n in (1, 2))
+    desk = Desk(build, instruments=[one, two], exposure_market_max=Limit(absolute=50))
+    desk.book.live(build.order(instrument=one.id), 100 * build.share)
+    assert desk.ask(instrument=two) == Allowed(25 * build.share)

@@ -64,6 +64,7 @@ def from_gamma(row: Row, now_ns: int) -> Listing:
         slug=slug,
         size_min=units(least, SIZE_DECIMALS, "minimum"),
         protocol=protocol,
+        market=_market(row),
     )
     ends_ns = time_ns(row.get("endDate"))
     if made.series and made.closes_ns is None:
@@ -85,6 +86,20 @@ def from_gamma(row: Row, now_ns: int) -> Listing:
         resolution_source=str(row.get("resolutionSource") or ""),
         payout_yes_micro=_payout(row, labels),
     )
+
+
+def _market(row: Row) -> str:
+    """Return what the market's exposure is summed with: its neg-risk group, else its event.
+
+    Outcomes of one question are listed as markets of their own. Empty = Gamma names neither.
+    """
+    group = row.get("negRiskMarketID")
+    if row.get("negRisk") and group:
+        return f"polymarket:neg-risk:{group}"
+    events = row.get("events")
+    first = events[0] if isinstance(events, list) and events else None
+    name = first.get("id") if isinstance(first, Mapping) else None
+    return f"polymarket:event:{name}" if name else ""
 
 
 def _hour(made: Instrument, starts_ns: int | None, ends_ns: int | None) -> Instrument:

@@ -39,6 +39,7 @@ def binary(
     window_ns: tuple[int, int] | None = None,
     size_min: int = SIZE_MIN,
     protocol: str = "v1",
+    market: str = "",
 ) -> Instrument:
     """Return the instrument of a condition. `tokens` = (YES, NO). Raises BadFrame.
 
@@ -57,6 +58,7 @@ def binary(
         size_min=size_min,
         notional_min_micro=NOTIONAL_MIN_MICRO,
         fees=fees,
+        market=market,
         series=series,
         tokens=tokens,
         starts_ns=starts_ns,

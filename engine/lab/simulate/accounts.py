@@ -14,7 +14,8 @@ from engine.lab.simulate.maker import maker_of
 from engine.lab.simulate.restless import Restless
 from engine.lab.simulate.venue_side import CURRENCY
 
-CAPITAL_MICRO = 400_000_000
+CAPITAL_MICRO = 90_000_000
+"""Less than a bot may lose by the account's limits, so that it is what binds."""
 SERIES = "btc-updown-5m"
 MAKERS = 0.5
 """Share of market makers among the bots of a world that has them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.domain.events import VenueMode
 from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.orders import Order
+from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.naive_planner import bid_and_level, room
 
@@ -140,6 +141,26 @@ def limits(order: Order, seen: Evidence) -> str:
     worst = worst_case_micro(order, seen, terms)
     if order.side is Side.BUY and most is not None and worst > most * 1_000_000:
         return f"{worst} micro could be lost in {order.instrument}, {most} are allowed"
+    return _sums(order, seen, worst) if order.side is Side.BUY else ""
+
+
+def _sums(order: Order, seen: Evidence, worst: int) -> str:
+    """See that a market's instruments together, and a bot's, keep their bounds."""
+    terms, told = seen.told.instruments[order.instrument], seen.told
+    alive = {other.instrument: other.bot for other, left in seen.alive(None) if left}
+    alive.pop(order.instrument, None)
+    market = bot = worst
+    for key, whose in alive.items():
+        if terms.exposure_key != told.instruments[key].exposure_key and whose != order.bot:
+            continue
+        more = _worst(seen.alive(key), seen, told.instruments[key])
+        market += more if terms.exposure_key == told.instruments[key].exposure_key else 0
+        bot += more if whose == order.bot else 0
+    most = seen.limits.exposure_market_max.absolute
+    if most is not None and market > most * 1_000_000:
+        return f"{market} micro could be lost in {terms.exposure_key}, {most} are allowed"
+    if bot > CAPITAL_MICRO:
+        return f"{bot} micro could be lost by {order.bot}, its capital is {CAPITAL_MICRO}"
     return ""
 
 
@@ -149,15 +170,20 @@ def worst_case_micro(order: Order, seen: Evidence, terms: Instrument) -> int:
     A lower bound of the true worst case: what is held can only be gained back by the tokens that
     pay in the same outcome, so they are counted in full.
     """
+    others = [(one, left) for one, left in seen.alive(order.instrument) if one.id != order.id]
+    return _worst([*others, (order, order.size)], seen, terms)
+
+
+def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) -> int:
     losses = {Leg.YES: 0, Leg.NO: 0}
-    for other, left in [*seen.alive(order.instrument), (order, order.size)]:
-        if other.side is Side.BUY and (other is order or other.id != order.id):
+    for other, left in alive:
+        if other.side is Side.BUY:
             # A buy of one leg is lost where the other one wins.
             losses[other.leg] += other.price * left // terms.value_divisor
     unit = 10**terms.size_decimals
     worst = 0
     for leg, winner in ((Leg.YES, Leg.NO), (Leg.NO, Leg.YES)):
-        paying = sum(seen.told.tokens(order.instrument, winner)) * 1_000_000 // unit
+        paying = sum(seen.told.tokens(terms.id, winner)) * 1_000_000 // unit
         worst = max(worst, losses[leg] - max(0, paying))
     return worst
 

@@ -267,6 +267,7 @@ def _series_instrument(profile: Profile, spec: SeriesSpec, window: Window) -> In
     plain = _instrument(profile, window.instrument, spec.fee_ppm, spec.rebate_ppm)
     return msgspec.structs.replace(
         plain,
+        market=f"demo:{spec.name}",
         series=spec.name,
         starts_ns=window.starts_ns,
         closes_ns=window.ends_ns,

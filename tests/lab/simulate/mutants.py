@@ -306,6 +306,10 @@ def _answers_carry_no_number(patch: Patch) -> None:
     patch.setattr(Questions, "answered", answered)
 
 
+def _capital_binds_nobody(patch: Patch) -> None:
+    patch.setattr(RiskGate, "bot_max_micro", lambda self, _: self._bot_max)
+
+
 def _rows_judge_for_themselves(patch: Patch) -> None:
     asked: dict[int, int] = {}
 
@@ -376,6 +380,7 @@ MUTANTS = (
         60,
         3.0,
     ),
+    Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
