@@ -12,10 +12,11 @@ from engine import live_house
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import Event, HealthChanged, InstrumentClosed, InstrumentResolved
 from engine.domain.instruments import AccountId, InstrumentId, Mode
-from engine.domain.settings import AccountSettings
+from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
 from engine.live_house import FORGET_AFTER_NS, House
-from engine.live_start import executor_of
+from engine.live_start import Recovered, executor_of
+from engine.main import seat_bots
 
 M1 = InstrumentId("demo:m1")
 
@@ -191,3 +192,32 @@ def test_what_waits_for_the_journal_is_never_dropped_at_its_maximum(
     desk.house.recorder.append = lambda _, event, __: kept.append(event)
     desk.second()
     assert kept == closed
+
+
+def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_other() -> None:
+    def bot(name: str, strategy: str) -> BotSettings:
+        return BotSettings(name=name, strategy=strategy, account=DEMO, capital=1.0)
+
+    admitted: list[str] = []
+    desk = SimpleNamespace(admit=lambda bot, _: admitted.append(bot.name))
+    alerts: list[RaiseAlert] = []
+    house: Any = SimpleNamespace(
+        clock=SimpleNamespace(now_ns=lambda: 1),
+        accounts=SimpleNamespace(refusal=lambda _: ""),
+        settings=SimpleNamespace(
+            document=SettingsDocument(
+                accounts={DEMO: AccountSettings(name=DEMO, venue="demo", mode=Mode.DEMO)},
+                bots={"a": bot("a", "market_makr"), "b": bot("b", "market_maker")},
+            )
+        ),
+        shells={DEMO: SimpleNamespace(account=DEMO, desk=desk)},
+        seats={},
+        absent={},
+        alert=lambda alert, _: alerts.append(alert),
+    )
+    seat_bots(house, Recovered(), first=False)
+    assert admitted == list(house.seats) == ["b"]
+    assert list(house.absent) == ["a"]
+    (told,) = alerts
+    assert told.text.startswith("bot a is not started: ")
+    assert "market_makr" in told.text
