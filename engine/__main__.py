@@ -22,6 +22,7 @@ from engine.errors import (
     BadInput,
     BrokenInvariant,
     ConfigError,
+    LeaseLost,
     PitbossError,
     StorageError,
     os_sentence,
@@ -129,6 +130,7 @@ BAD_ARGUMENTS = 2
 BAD_FILE = 3
 STORAGE_REFUSED = 4
 BROKEN = 5
+FENCED = 6
 INTERRUPTED = 130
 
 EXIT_CODES = {
@@ -138,12 +140,14 @@ EXIT_CODES = {
     BAD_FILE: "bad input file",
     STORAGE_REFUSED: "the disk or the database refused",
     BROKEN: "broken invariant: our code is wrong",
+    FENCED: "a later start of the engine has taken over; this one is not started again",
     INTERRUPTED: "interrupted from the keyboard",
 }
 
 _CODE_OF: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, BAD_ARGUMENTS),
     (BadInput, BAD_FILE),
+    (LeaseLost, FENCED),
     (StorageError, STORAGE_REFUSED),
     (BrokenInvariant, BROKEN),
     (PitbossError, PROBLEM),

@@ -10,14 +10,15 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
 
-from engine.errors import BrokenInvariant, StorageError
+from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from storage.database import BUSY_MS, file_id, must_be, refusals_told
-from storage.journal import Row, Snapshot, fence_of, open_journal, write_batch
+from storage.journal import Row, Snapshot, check_fence, fence_of, open_journal, write_batch
 from storage.records import NAMES, Digest, names_sum, record_sum
 
 QUEUE_MAX = 100_000
@@ -34,6 +35,9 @@ RETRY_S = 0.25
 
 PATIENCE_S = 30.0
 """How long a caller that waits for space, for a commit or for the end stands a refusing disk."""
+
+LEASE_S = 1.0
+"""How often it is looked whether the lease is still ours."""
 
 CHECKPOINT_RECORDS = 2_000
 """Records after which an idle moment is used to move the write-ahead log into the file."""
@@ -64,6 +68,8 @@ class JournalWriter:
     ) -> None:
         self.tape = 0
         self.failure: StorageError | None = None
+        self.lost: Callable[[LeaseLost], object] = lambda _: None
+        """Called once, on the writer's thread, where a later start has taken the lease."""
         self._path = path
         self._waits = waits_when_full
         self._queue_max = queue_max
@@ -88,7 +94,7 @@ class JournalWriter:
         self._held: list[Snapshot] = []
         self._names: dict[tuple[str, str], int] = {}
         self._since_checkpoint = 0
-        self._deadline = 0.0
+        self._deadline = self._lease_seen = 0.0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -207,13 +213,29 @@ class JournalWriter:
                     if not self._wake.wait(LINGER_S) and not self._queue:
                         self._checkpoint_if_due()
                     self._wake.clear()
-                refused = not self._write()
+                refused = not (self._holds_lease() and self._write())
+                if isinstance(self.failure, LeaseLost):
+                    break  # what is left may never be written: the journal is another's
                 if refused and self._closing.is_set() and time.monotonic() > self._deadline:
                     break
         finally:
             self._fail_waiters(self.failure or CLOSED)
             self._moved.set()
             self._connection.close()
+
+    def _holds_lease(self) -> bool:
+        """Look once a second whether a later start has the lease, also where nothing is written."""
+        if time.monotonic() - self._lease_seen < LEASE_S:
+            return True
+        self._lease_seen = time.monotonic()
+        try:
+            with refusals_told(self._path):
+                check_fence(self._connection, self._fence)
+        except LeaseLost as error:
+            return self._refused(error)
+        except StorageError:
+            pass  # a file that cannot be read is told by whoever writes it
+        return True
 
     def _unwritten(self) -> bool:
         """Say whether a full batch, an awaited record or a refused one is waiting."""
@@ -270,6 +292,8 @@ class JournalWriter:
                 "journal; stop one of them"
             )
         self.failure = error
+        if isinstance(error, LeaseLost):
+            self.lost(error)  # before anybody who waits: he must do nothing more at the venue
         self._fail_waiters(error)
         time.sleep(RETRY_S)
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 
 from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId
-from engine.errors import BrokenInvariant, StorageError
+from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from engine.live_house import House, Stream
 from engine.live_kill import loop_ends, loop_lives
 from engine.live_told import Teller
@@ -47,7 +47,8 @@ async def trade(
     error = await house.ended
     try:
         if error is not None:
-            await _crash(house)
+            if not isinstance(error, LeaseLost):  # then what rests there is the new one's
+                await _crash(house)
             raise error
         if not kill_only:
             await _stop(house)

@@ -213,6 +213,7 @@ def open_house(
         decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
         settings=settings,
     )
+    recorder.lost = house.crash
     house.wall_ns = wall.now_ns
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: house.end(_error(context)))

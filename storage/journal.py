@@ -123,6 +123,15 @@ def fence_of(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
+def check_fence(connection: sqlite3.Connection, fence: int) -> None:
+    """Raise LeaseLost where the lease in force is not the one given."""
+    if (taken := fence_of(connection)) != fence:
+        raise LeaseLost(
+            f"start {taken} of this engine has taken the lease of start {fence}: this one places "
+            "and cancels nothing any more, and ends"
+        )
+
+
 def write_batch(
     connection: sqlite3.Connection,
     rows: Sequence[Row],
@@ -134,11 +143,8 @@ def write_batch(
     Raises LeaseLost where `fence` is given and a later start has taken the lease.
     """
     with transaction(connection):
-        if fence is not None and fence_of(connection) != fence:
-            raise LeaseLost(
-                f"start {fence_of(connection)} of this engine has taken the lease of start {fence}:"
-                " this one places nothing any more; end it"
-            )
+        if fence is not None:
+            check_fence(connection, fence)
         _RECORDS.write(connection, rows)
         for snapshot in snapshots:
             _write_snapshot(connection, snapshot)
