@@ -1,8 +1,14 @@
-"""KILL in a living engine: threads that hear it whatever the loop does, and the receipt.
+"""KILL in a living engine: heard whatever the loop does, kept whatever becomes of the process.
 
-One thread waits for SIGUSR1, one looks for the latch file and the parent. Either makes the latch
-durable, tells the loop, and ends the process where the loop has not taken it within `TAKEN_S`: a
-supervisor starts the engine again, and start is recovery with the latch set.
+A signal is first written into a file, by the C library: no lock of the interpreter is needed for
+that, and no space on the disk. One thread looks for it, for the latch file and the parent; it tells
+the loop, makes the latch durable, and ends the process where the loop has not taken it within
+`TAKEN_S`. A supervisor starts the engine again, and start is recovery with the latch set.
+
+A process that is stopped (SIGSTOP) hears nothing, and the timer of `DEAF_S` may end it before its
+signal is heard: so a start after a death by that timer sets the latch too and waits for a person.
+Killed while it is stopped it has heard nothing at all: therefore whoever signals writes the latch
+file first, as the dashboard and `engine kill` do.
 """
 
 from __future__ import annotations
@@ -11,10 +17,11 @@ import contextlib
 import faulthandler
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from engine.clock import Clock
 from engine.domain.events import CancelRefused, Event, OrderCancelled
@@ -32,10 +39,13 @@ TAKEN_S = 0.5
 
 DEAF_S = 10
 """How long a loop may hold the interpreter's own lock. No thread of Python hears KILL then; a timer
-of the C library ends the process, and its successor looks for the latch."""
+of the C library ends the process, and its successor sets the latch."""
 
-STANDARD_ERROR = 2
-LOOK_S = 0.05
+SIGNALLED, DEAF = "signalled", "deaf"
+"""The marks in the run folder: a signal was heard; the timer ended the process, and where it hung.
+"""
+MARK_BYTES = 64 * 1024
+LOOK_S = 0.02
 HUNG = 70
 """Exit code of an engine whose loop hung when KILL came."""
 
@@ -46,9 +56,59 @@ REFUSED_MAX = 1_000
 ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
 
 
-def loop_lives() -> None:
-    """Wind the timer of `DEAF_S`. Call it each second; what it ends says where it hung."""
-    faulthandler.dump_traceback_later(DEAF_S, exit=True, file=STANDARD_ERROR)
+class Mark:
+    """A file that the C library writes where nothing of Python moves; it outlives the process.
+
+    Its space is taken beforehand. Where it cannot be, a nameless file is heard as well, and
+    `refused` says that it does not outlive us.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.refused = ""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file: IO[bytes] = path.open("w+b", buffering=0)
+            self.clear()
+        except OSError as error:
+            self.refused = str(error)
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 open as long as we live
+        self._seen = 0
+
+    def fileno(self) -> int:
+        """Return where the C library shall write."""
+        return self._file.fileno()
+
+    def written(self) -> bool:
+        """Say whether something was written since this was asked last."""
+        before, self._seen = self._seen, os.lseek(self.fileno(), 0, os.SEEK_CUR)
+        return self._seen > before
+
+    def clear(self) -> None:
+        """Forget what was written. Raises OSError where the disk refuses."""
+        os.pwrite(self.fileno(), bytes(MARK_BYTES), 0)
+        self._seen = os.lseek(self.fileno(), 0, os.SEEK_SET)
+
+
+def latch_what_died(run_folder: Path, kill_path: Path, now_ns: int) -> str:
+    """Set the latch where the engine before us died with a KILL unheard, or may have.
+
+    Return what it left, for people; empty = nothing. Raises OSError where the latch cannot be set.
+    """
+    left = ""
+    for name, who in ((SIGNALLED, "signal, to an engine that died of it"), (DEAF, "hang timer")):
+        try:
+            text = (run_folder / name).read_bytes().rstrip(b"\0").decode(errors="replace")
+        except OSError:
+            continue  # there is none, or none that could have been written
+        if text:
+            set_latch(kill_path, who, now_ns)
+            left += f"the engine before left in {run_folder / name}:\n{text}\n"
+    return left
+
+
+def loop_lives(mark: Mark) -> None:
+    """Wind the timer of `DEAF_S`. Call it each second; what it ends says in the mark where."""
+    faulthandler.dump_traceback_later(DEAF_S, exit=True, file=mark)
 
 
 def loop_ends() -> None:
@@ -65,12 +125,16 @@ def block_signal() -> None:
 
 
 class KillWatch:
-    """The two threads. `take` is called on their thread and must only hand over to the loop."""
+    """The thread. `take` is called on it and must only hand over to the loop.
+
+    Marks of an earlier life are forgotten: call `latch_what_died` before.
+    """
 
     def __init__(
         self,
         path: Path,
         *,
+        marks: Path,
         clock: Clock,
         take: Callable[[Latch], object],
         orphaned: Callable[[], object],
@@ -82,38 +146,35 @@ class KillWatch:
         self._orphaned = orphaned
         self._hung = hung
         self._parent = os.getppid()
+        self._gone = False
         self.taken = threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
-        self._lock = threading.Lock()
         self._over = threading.Event()
         try:
             prepare_spare(path)
         except OSError as error:
             self._told_hung(f"no spare of the latch could be made: {error}")
-        waiting = threading.Thread(target=self._wait, name="kill-signal", daemon=True)
-        waiting.start()
-        # A thread older than the block (a library's) may be given the signal: it is handed on.
-        signal.signal(
-            signal.SIGUSR1, lambda number, _: signal.pthread_kill(waiting.ident or 0, number)
-        )
-        threading.Thread(target=self._look, name="kill-file", daemon=True).start()
+        self._signalled, self.deaf = Mark(marks / SIGNALLED), Mark(marks / DEAF)
+        if why := self._signalled.refused or self.deaf.refused:
+            self._told_hung(f"a KILL by signal does not outlive this process: {why}")
+        # One thread of Python alone is given the signal, or one that is older than the block.
+        faulthandler.register(signal.SIGUSR1, file=self._signalled, all_threads=False)
+        threading.Thread(target=self._look, name="kill", daemon=True).start()
 
-    def _wait(self) -> None:
-        while True:
-            signal.sigwait({signal.SIGUSR1})
-            now_ns = self._clock.now_ns()
-            latch = Latch(who="signal", at_ns=now_ns)
-            with contextlib.suppress(OSError):  # who signals may have left his name there first
-                latch = read_latch(self._path) or latch
-            with self._lock:
-                if not self._over.is_set():
-                    self._take(latch)
-            try:
-                # The loop already cancels; a disk that refuses must not delay it.
-                set_latch(self._path, "signal", now_ns)
-            except OSError as error:
-                self._told_hung(f"the latch file could not be written: {error}")
-            self._must_be_taken()
+    def _hear_signal(self) -> None:
+        now_ns = self._clock.now_ns()
+        latch = Latch(who="signal", at_ns=now_ns)
+        with contextlib.suppress(OSError):  # who signals may have left his name there first
+            latch = read_latch(self._path) or latch
+        if not self._over.is_set():
+            self._take(latch)
+        try:
+            # The loop already cancels; a disk that refuses must not delay it.
+            set_latch(self._path, "signal", now_ns)
+            self._signalled.clear()
+        except OSError as error:
+            self._told_hung(f"the latch file could not be written: {error}")
+        self._must_be_taken()
 
     def _told_hung(self, text: str) -> None:
         """Tell what is wrong; these threads must survive a disk that takes not even that."""
@@ -121,21 +182,26 @@ class KillWatch:
             self._hung(text)
 
     def _look(self) -> None:
-        gone = False
-        while not self._over.is_set():
-            # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
-            latch = None
-            with contextlib.suppress(OSError):  # a disk that cannot be asked is asked again
-                if not self.taken.is_set() and self._path.exists():
-                    latch = read_latch(self._path)
-            if latch is not None:
-                with self._lock:
-                    self._take(latch)
-                self._must_be_taken()
-            if not gone and self._parent != 1 and os.getppid() != self._parent:
-                gone = True
-                self._orphaned()
-            self._over.wait(LOOK_S)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        while True:
+            if self._signalled.written():
+                self._hear_signal()
+            if not self._over.is_set():
+                self._look_around()
+            threading.Event().wait(LOOK_S)
+
+    def _look_around(self) -> None:
+        # A latch that was set by hand, by a page or by `engine kill` counts like the signal.
+        latch = None
+        with contextlib.suppress(OSError):  # a disk that cannot be asked is asked again
+            if not self.taken.is_set() and self._path.exists():
+                latch = read_latch(self._path)
+        if latch is not None:
+            self._take(latch)
+            self._must_be_taken()
+        if not self._gone and self._parent != 1 and os.getppid() != self._parent:
+            self._gone = True
+            self._orphaned()
 
     def end(self) -> None:
         """Look no more: the loop has ended by itself, and what comes after it takes its time."""

@@ -85,7 +85,7 @@ async def _beat(house: House, teller: Teller) -> None:
             house.tick(now_ns)
             if due >= second_s:
                 second_s = int(due) + 1
-                loop_lives()
+                loop_lives(house.watch.deaf)
                 house.second(now_ns)
                 teller.second(now_ns)
     finally:

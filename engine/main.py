@@ -37,7 +37,7 @@ from engine.live_bots import Kept
 from engine.live_commands import Commands
 from engine.live_first import first_settings
 from engine.live_house import House
-from engine.live_kill import KillWatch, block_signal
+from engine.live_kill import KillWatch, block_signal, latch_what_died
 from engine.live_life import Streams, close, trade
 from engine.live_recall import about_bot, seat_bot
 from engine.live_start import (
@@ -129,6 +129,7 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
     if kill_only:
         await kill(config, url, partial(_live, config))
         return
+    sys.stderr.write(latch_what_died(config.run_folder, config.kill_path, WallClock().now_ns()))
     check_new(config.journal_path, config.state_path)
     check_schema(config.state_path)
     check_past(config.journal_path, config.state_path, ENGINE_ID)
@@ -235,6 +236,7 @@ def open_house(
     )
     house.watch = KillWatch(
         config.kill_path,
+        marks=config.run_folder,
         clock=wall,
         take=lambda latch: loop.call_soon_threadsafe(house.take_latch, latch),
         orphaned=lambda: loop.call_soon_threadsafe(house.end),

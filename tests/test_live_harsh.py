@@ -21,6 +21,7 @@ from typing import Self
 import msgspec
 import pytest
 
+from engine.__main__ import FENCED
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
 from engine.errors import PitbossError
 from engine.live_kill import DEAF_S, HUNG
@@ -273,6 +274,38 @@ def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
         f"\ndead engine: exchange empty {until_empty or 0:.2f} s and PROVEN "
         f"{(receipt.told_ns - since_ns) / 1e9:.2f} s after `engine kill` was started"
     )
+
+
+def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
+    alone: Programs,
+) -> None:
+    """Its lock file was deleted, and a second one started."""
+    first = trading(alone)
+    (alone.home / "run" / "engine.lock").unlink()
+    second = alone.engine()
+    assert first.wait(60) == FENCED
+    assert "of this engine has taken the lease" in (alone.home / "run.log").read_text()
+    ended_ns = time.time_ns()
+    young = f"SELECT count(*) FROM orders WHERE created_ns > {ended_ns} AND state = 'open'"
+    alone.until(lambda: alone.rows(young)[0][0], "the second one trades")
+    with Watch(alone.port) as watch:
+        alone.until(lambda: len(watch.seen) > 100, "the exchange was looked at")
+    assert all(numbers for _, numbers in watch.seen), "somebody cancelled what the second one has"
+    stop(alone, second)
+
+
+def test_start_after_a_death_by_the_timer_cancels_and_waits_for_a_person(alone: Programs) -> None:
+    engine = trading(alone)
+    engine.kill()
+    engine.wait(10)
+    (alone.home / "run" / "deaf").write_text("Timeout (0:00:10)!\n")
+    since_ns = time.time_ns()
+    alone.engine()
+    alone.until(lambda: proven(alone, since_ns), "the KILL is proven")
+    latch = read_latch(alone.home / "KILL")
+    assert latch is not None
+    assert latch.who == "hang timer"
+    assert "Timeout (0:00:10)!" in (alone.home / "run.log").read_text()
 
 
 def test_healthy_engine_cancels_at_once(programs: Programs) -> None:

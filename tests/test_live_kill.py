@@ -16,7 +16,7 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.holdings import empty_holding
-from engine.live_kill import HUNG, Ending, Proving
+from engine.live_kill import HUNG, Ending, Proving, latch_what_died
 from engine.live_scopes import PartEnding
 from storage.latch import read_latch, set_latch
 
@@ -30,13 +30,24 @@ if sys.argv[2] == "stranger":
     # A library's thread, older than the block: it is given the signal first.
     threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
 from engine.clock import WallClock
+from engine import live_kill
 from engine.live_kill import KillWatch, block_signal
 
 block_signal()
 taken = []
-watch = KillWatch(Path(sys.argv[1]), clock=WallClock(), take=lambda latch: taken.append(latch),
-                  orphaned=lambda: None, hung=lambda text: print(text, flush=True))
+watch = KillWatch(Path(sys.argv[1]), marks=Path(sys.argv[1]).parent, clock=WallClock(),
+                  take=lambda latch: taken.append(latch), orphaned=lambda: None,
+                  hung=lambda text: print(text, flush=True))
+if sys.argv[2] in ("deaf", "stopped"):
+    live_kill.DEAF_S = 0.5
+    live_kill.loop_lives(watch.deaf)
 print("ready", flush=True)
+if sys.argv[2] == "deaf":
+    import re
+    re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
+while sys.argv[2] == "stopped":
+    time.sleep(0.1)
+    live_kill.loop_lives(watch.deaf)
 if sys.argv[2] == "hangs":
     while True:
         pass
@@ -71,6 +82,7 @@ def test_a_disk_that_cannot_be_asked_for_a_while_does_not_end_the_looking(tmp_pa
     ) as program:  # fmt: skip
         assert program.stdout is not None
         assert "no spare of the latch could be made" in program.stdout.readline()
+        assert "does not outlive this process" in program.stdout.readline()
         assert program.stdout.readline() == "ready\n"
         home.unlink()
         home.symlink_to(real)
@@ -89,6 +101,57 @@ def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
     latch = read_latch(tmp_path / "KILL")
     assert latch is not None
     assert latch.who == "signal"
+
+
+def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "deaf")
+    program.send_signal(signal.SIGUSR1)
+    program.communicate(timeout=20)
+    assert program.returncode == 1, "the timer ended it; no thread of Python had heard the signal"
+    assert not (tmp_path / "KILL").exists()
+    said = latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    latch = read_latch(tmp_path / "KILL")
+    assert latch is not None
+    assert latch.who.startswith("signal")
+    assert "Timeout" in said
+    assert "in match" in said, "it says where it hung"
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
+    tmp_path: Path, _: int
+) -> None:
+    program = started(tmp_path / "KILL", "stopped")
+    program.send_signal(signal.SIGSTOP)
+    program.send_signal(signal.SIGUSR1)
+    time.sleep(0.8)  # the timer runs while nothing of the process does
+    program.send_signal(signal.SIGCONT)
+    program.communicate(timeout=20)
+    assert program.returncode in (1, HUNG)
+    latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    assert (tmp_path / "KILL").exists()
+
+
+def test_signal_is_heard_where_no_mark_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "signalled").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "KILL"), "lives"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert "does not outlive this process" in program.stdout.readline()
+        assert program.stdout.readline() == "ready\n"
+        program.send_signal(signal.SIGUSR1)
+        assert program.stdout.readline() == "taken signal\n"
+
+
+def test_life_that_ended_well_leaves_no_mark(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    program.send_signal(signal.SIGUSR1)
+    program.communicate(timeout=20)
+    (tmp_path / "KILL").unlink()
+    assert latch_what_died(tmp_path, tmp_path / "KILL", 7) == ""
+    assert not (tmp_path / "KILL").exists()
 
 
 def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
