@@ -135,6 +135,11 @@ class Scopes:
         """Return the accounts and the bots a scope is about. Raises BadInput where it is none."""
         house = self._house
         shells, seats = list(house.shells.values()), list(house.seats.values())
+        if not shells:
+            raise BadInput(
+                f"no account is open here: nothing of {scope} was cancelled, and whether an order "
+                "of it rests is not known. Look at the venue, or open the account and ask again"
+            )
         if scope.account is not None:
             shells = [shell for shell in shells if shell.account == scope.account]
             seats = [seat for seat in seats if seat.shell.account == scope.account]
@@ -145,8 +150,14 @@ class Scopes:
                 shells = [seat.shell for seat in seats]
             known = bool(seats) or scope.bot == MANUAL
         else:
-            shells = [shell for shell in shells if scope.instrument in shell.desk.cache.views]
-            seats = [seat for seat in seats if scope.instrument in seat.bot.cells]
+            # What rests is in the executors, also right after a start and with a dead feed.
+            shells = [shell for shell in shells if _knows(shell, scope.instrument)]
+            seats = [
+                seat
+                for seat in seats
+                if scope.instrument in seat.bot.cells
+                or scope.instrument in seat.settings.instruments
+            ]
             known = bool(shells)
         if not known:
             raise BadInput(f"there is no {scope} here; nothing was cancelled")
@@ -220,6 +231,14 @@ class Scopes:
         for scope, shells in found.items():
             before = self._proofs[scope].shells if scope in self._proofs else []
             self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
+
+
+def _knows(shell: Shell, instrument: InstrumentId | None) -> bool:
+    """Say whether an account can have anything of an instrument."""
+    desk = shell.desk
+    return instrument is not None and (
+        desk.executor.knows(instrument) or instrument in desk.cache.views
+    )
 
 
 def _trading(shell: Shell, instrument: InstrumentId) -> BotId | None:

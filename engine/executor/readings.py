@@ -124,6 +124,15 @@ class Readings:
         known = self._table.orders.get(order)
         return None if known is None else known.order
 
+    def knows(self, instrument: InstrumentId) -> bool:
+        """Say whether anything of an instrument may be here: its terms, an order, a holding.
+
+        True also of one that was forgotten or whose listing an order of an earlier life awaits.
+        """
+        table = self._table
+        awaited = any(order.instrument == instrument for order in table.homeless.values())
+        return instrument in table.posts or instrument in table.over or awaited
+
     def record(self, order: OrderId) -> Working | None:
         """Return an order with its state (read only)."""
         return self._table.orders.get(order)
