@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import alert_list, panels
+from pages.parts import alert_list, guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -16,6 +16,7 @@ UNSEEN, ALL = "Unseen", "All"
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of alerts")
 def show_alerts(what: str, wanted: str) -> None:
     """Draw alerts that fit, anew every few seconds."""
     now = now_ns()
@@ -38,6 +39,7 @@ def show_alerts(what: str, wanted: str) -> None:
     alert_list.show(rows, alive=alive, now=now)
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Alerts", "From the state database, at most 1 s old, anew every 3 s")

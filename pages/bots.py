@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import asking, bot_detail, bot_edit, bot_form, drafts, panels, pnl
+from pages.parts import asking, bot_detail, bot_edit, bot_form, drafts, guard, panels, pnl
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -68,6 +68,7 @@ def rows_of(document: drafts.SettingsDocument, *, alive: bool) -> list[dict[str,
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of bots")
 def show_bots() -> None:
     """Draw the bots as they stand, anew every few seconds, and the selected one."""
     seen = ask(engine_seen)
@@ -114,6 +115,7 @@ def name_in_address(chosen: Hashable | None) -> None:
     st.query_params.from_dict({"bot": chosen})
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Bots", "From the state database, at most 1 s old, anew every 2 s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import panels
+from pages.parts import guard, panels
 from pages.parts.glossary import GLOSSARY
 from pages.parts.help_texts import CHECKLIST, LOOKING_AT, SHORTCUTS, TOUR
 
@@ -42,6 +42,7 @@ def going_live() -> None:
         st.markdown(f"{mark} {text}{'' if possible else ' (not possible yet)'}")
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Help", "Written with the program; nothing here needs an engine")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import drafts, job_form, job_list, job_schedule, panels
+from pages.parts import drafts, guard, job_form, job_list, job_schedule, panels
 from pages.parts.commanding import engine_runs
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -14,6 +14,7 @@ REFRESH_S = 2.0
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of jobs")
 def show_jobs() -> None:
     """Draw the worker and its jobs, anew every few seconds."""
     job_list.show_worker()
@@ -22,6 +23,7 @@ def show_jobs() -> None:
     job_list.show_table(rows)
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Jobs", "From the state database, at most 1 s old, anew every 2 s")

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import streamlit as st
 
-from engine.errors import StorageError
-from pages.parts import panels, receipts
-from pages.parts.data import ask, engine_id, trouble
+from pages.parts import guard, panels, receipts
+from pages.parts.data import ask, engine_id
 from pages.parts.home import config
 from pages.parts.tables import choice
 from pages.parts.words import count
@@ -59,6 +58,7 @@ def journals() -> dict[str, Path]:
     return found
 
 
+@guard.part("The list of records")
 def show_records(text: str) -> None:
     """Draw the search over one journal, newest records first."""
     known = journals()
@@ -77,10 +77,7 @@ def show_records(text: str) -> None:
     kind = right.selectbox(
         "Kind", ["", *sorted(KINDS)], format_func=lambda one: one or "every kind"
     )
-    try:
-        found = search_journal(known[name], kind=kind, text=text)
-    except StorageError as error:
-        trouble(error)
+    found = search_journal(known[name], kind=kind, text=text)
     where = f"{found.scanned:,} looked at"
     if len(found.records) == ROWS_MAX:
         where += ", the latest; narrow the search for older ones"
@@ -106,6 +103,7 @@ def show(
         show_whole(row)
 
 
+@guard.part("The row")
 def show_whole(row: Mapping[str, Any]) -> None:
     """Draw one row in full: a receipt as one, and every field as it was kept."""
     text = str(row["body"] if "body" in row else row["detail"])
@@ -123,6 +121,7 @@ def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return [row for row in rows if wanted in " ".join(map(str, row.values())).lower()]
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Journal", "From the journals and the state database, read now")

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import asking, behind, by_hand, markouts, order_detail, panels
+from pages.parts import asking, behind, by_hand, guard, markouts, order_detail, panels
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
@@ -53,6 +53,7 @@ def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, An
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of orders")
 def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
     """Draw the rows as they stand, anew every few seconds, and the selected order."""
     seen = ask(engine_seen)
@@ -144,6 +145,7 @@ def close(what: str) -> None:
     st.rerun()
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Orders", "From the journal's projection, at most 1 s old, anew every 2 s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import alert_list, behind, curve, panels, pnl, position_rows, tiles
+from pages.parts import alert_list, behind, curve, guard, panels, pnl, position_rows, tiles
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
@@ -23,6 +23,7 @@ POSITIONS_MAX = 12
 FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has found the way
 
 
+@guard.part("The way to begin")
 def nothing_runs(health: Health) -> None:
     """Say what works without an engine."""
     if health is Health.NEVER:
@@ -38,6 +39,7 @@ def nothing_runs(health: Health) -> None:
         panels.links(panels.link(f"Stored runs: {runs:,}", "runs"))
 
 
+@guard.part("The account")
 def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int) -> None:
     """Draw an account's figures, its curve and where its money is."""
     fall = None
@@ -67,6 +69,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         st.html(pnl.allocation(account))
 
 
+@guard.part("The list of positions")
 def show_positions(mode: Mode) -> None:
     """Draw the largest of what is held in one mode."""
     st.subheader("Positions")
@@ -79,6 +82,7 @@ def show_positions(mode: Mode) -> None:
     panels.links(panels.link(f"{more}, with settlement and fills", "positions"))
 
 
+@guard.part("The list of alerts")
 def show_alerts(*, alive: bool, now: int) -> None:
     """Draw alerts that nobody has seen."""
     st.subheader("Alerts")
@@ -91,6 +95,7 @@ def show_alerts(*, alive: bool, now: int) -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The overview")
 def show_all() -> None:
     """Draw everything of the mode shown, anew every few seconds."""
     now = now_ns()
@@ -110,6 +115,7 @@ def show_all() -> None:
     show_alerts(alive=health.alive, now=now)
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import behind, markouts, panels, settlement, tiles
+from pages.parts import behind, guard, markouts, panels, settlement, tiles
 from pages.parts.bar import modes_of
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
@@ -94,6 +94,7 @@ def figures(rows: list[Row], mode: Mode) -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of positions")
 def show_positions(mode: Mode) -> None:
     """Draw positions as they stand, anew every few seconds, and the selected one's fills."""
     now = now_ns()
@@ -116,6 +117,7 @@ def show_positions(mode: Mode) -> None:
     show_settlement(mode, rows, now)
 
 
+@guard.part("What is held")
 def show_held(rows: list[Row], mode: Mode, now: int) -> None:
     """Draw the sums, the table, and the fills behind the selected position."""
     figures(rows, mode)
@@ -131,6 +133,7 @@ def show_held(rows: list[Row], mode: Mode, now: int) -> None:
         show_fills(row, mode)
 
 
+@guard.part("Settlement")
 def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
     """Draw how far money is on its way to cash, account by account, and what could be merged."""
     for account in ask(snapshot).accounts:
@@ -139,6 +142,7 @@ def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
     settlement.show_merges(rows)
 
 
+@guard.part("The list of fills")
 def show_fills(row: Row, mode: Mode) -> None:
     """Draw the fills behind one position, with what is settled of them."""
     st.subheader(f"Fills of {market(row['instrument'])}")
@@ -171,6 +175,7 @@ def show_fills(row: Row, mode: Mode) -> None:
             panels.note("Select a fill for the why of its order.")
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Positions", "From the engine's ledger, at most 1 s old, anew every 2 s")

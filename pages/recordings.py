@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId
-from pages.parts import commanding, feeds, panels
+from pages.parts import commanding, feeds, guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -51,6 +51,7 @@ def listed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of recordings")
 def show_list() -> None:
     """Draw the recordings, anew every few seconds, and below what became of the last command."""
     _table()
@@ -79,6 +80,7 @@ def _table() -> None:
         show_one(row)
 
 
+@guard.part("The recording")
 def show_one(row: Mapping[str, Any]) -> None:
     """Draw one recording and what can be done with it."""
     name, folder = row["name"], config().recordings_folder / row["name"]
@@ -103,6 +105,7 @@ def show_one(row: Mapping[str, Any]) -> None:
             panels.note("The engine is not running: it goes on with a gap at its next start.")
 
 
+@guard.part("The form of a recording")
 def begin() -> None:
     """Draw the form of a new recording."""
     if not commanding.engine_runs():
@@ -125,6 +128,7 @@ def begin() -> None:
         st.rerun()
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Recordings", "From the state database, at most 1 s old, anew every 2 s")

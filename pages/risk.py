@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.domain.commands import ReleaseLatch
 from engine.domain.settings import AccountSettings
-from pages.parts import asking, commanding, drafts, limits, panels, receipts, scopes
+from pages.parts import asking, commanding, drafts, guard, limits, panels, receipts, scopes
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -25,6 +25,7 @@ REFRESH_S = 2.0
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The latch")
 def show_latch() -> None:
     """Draw the latch, why nothing is placed where that is so, and the latest proof."""
     seen = ask(snapshot)
@@ -71,6 +72,7 @@ def show_set(latch: Latch, seen: Snapshot, *, alive: bool) -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The use of the limits")
 def show_use(account: AccountSettings) -> None:
     """Draw one account's limits with their use as the engine tells it each second."""
     now = now_ns()
@@ -99,6 +101,7 @@ def show_use(account: AccountSettings) -> None:
         )
 
 
+@guard.part("The form of the limits")
 def edit(account: AccountSettings) -> None:
     """Draw the form of an account's limits and its draft."""
     with fold(f"Edit the limits of {account.name}", "fold_limits") as opened:
@@ -110,6 +113,7 @@ def edit(account: AccountSettings) -> None:
     drafts.review("limits")
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the page."""
     panels.head("Risk", "From the state database and the latch file, at most 1 s old")

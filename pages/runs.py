@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import compare_detail, panels, run_detail, run_fills
+from pages.parts import compare_detail, guard, panels, run_detail, run_fills
 from pages.parts.data import ask
 from pages.parts.tables import choice, unchoose
 from pages.parts.words import count
@@ -80,6 +80,7 @@ def show_list(runs: list[dict[str, object]]) -> None:
         st.rerun()
 
 
+@guard.part("This page")
 def main() -> None:
     """Draw the run named in the address, else the list."""
     runs = every_run()

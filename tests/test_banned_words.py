@@ -80,6 +80,7 @@ BROAD_EXCEPT_MAY = {
     "engine/live_life.py": "each part is closed whatever became of the one before it; then raised",
     "engine/live_state.py": "a thread that dies of anything ends the engine",
     "engine/gateway/calls.py": "whatever a venue did not name = OutcomeUnknown",
+    "pages/parts/guard.py": "each part of a page fails for itself; the log has the traceback",
     "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
 }
 DECIDING = (

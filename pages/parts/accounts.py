@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
-from pages.parts import credentials, drafts, panels, quote_life
+from pages.parts import credentials, drafts, guard, panels, quote_life
 from pages.parts.data import ask
 from pages.parts.fold import fold
 from pages.parts.tables import table
@@ -31,6 +31,7 @@ LIVE_VENUES = frozenset({credentials.POLYMARKET})
 """Venues where the engine can sign an order."""
 
 
+@guard.part("The list of accounts")
 def show() -> None:
     """Draw the accounts and the form for another one."""
     st.subheader("Accounts")

@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from engine.domain.commands import AckAlert
-from pages.parts import behind, commanding, moments, panels, refusals
+from pages.parts import behind, commanding, guard, moments, panels, refusals
 from pages.parts.data import ask, engine_id
 from pages.parts.names import market
 from pages.parts.words import age, count, moment, utc
@@ -20,6 +20,7 @@ TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
 SHOWN_MAX = 25
 
 
+@guard.part("The list of alerts")
 def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     """Draw alerts, the latest first, each unseen one with its button."""
     for row in rows[:SHOWN_MAX]:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from engine.domain.commands import AnyCommand, Kill
 from engine.domain.instruments import Mode
-from pages.parts import commanding
+from pages.parts import commanding, guard
 
 ASKED = "asked_first"
 MONEY = {
@@ -37,6 +37,7 @@ def ask_first(question: Question) -> None:
     st.rerun()
 
 
+@guard.part("The question")
 def show() -> None:
     """Draw the open question, outside of every fragment: their timers would close it."""
     question = st.session_state.get(ASKED)

@@ -18,6 +18,7 @@ from pages.parts import (
     bot_why,
     commanding,
     drafts,
+    guard,
     markouts,
     panels,
     pnl,
@@ -50,6 +51,7 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
         return False  # saved only, or the last word of an engine that is gone
 
 
+@guard.part("The bot")
 def show(
     bot: Mapping[str, Any],
     seen: EngineSeen | None,
@@ -88,6 +90,7 @@ def show(
         bot_edit.offer(str(bot["name"]), base, rests=rests)
 
 
+@guard.part("What the bot made")
 def figures(bot: Mapping[str, Any], mode: Mode) -> None:
     """Draw what it made and what it has open, each figure with its fills or orders behind it."""
     now = now_ns()
@@ -109,6 +112,7 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
     tiles.show(shown)
 
 
+@guard.part("What the bot does")
 def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
     """Draw how it stands now, or what it evaluated before; a link of an alert names a moment."""
     name, at = str(bot["name"]), st.query_params.get("at", "")
@@ -130,6 +134,7 @@ def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
     _books(bot, seen.detail.get("books") or {})
 
 
+@guard.part("What may be asked of the bot")
 def _actions(bot: Mapping[str, Any]) -> None:
     name = BotId(bot["name"])
     slot = f"bot:{name}"
@@ -170,6 +175,7 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
+@guard.part("The books of the bot")
 def _books(bot: Mapping[str, Any], books: Mapping[str, Any]) -> None:
     """Draw the books in which this bot has orders, with those orders."""
     mode = Mode(str(bot["mode"]).lower())

@@ -10,7 +10,7 @@ import msgspec
 import streamlit as st
 
 from engine.domain.settings import BotSettings, SettingsDocument
-from pages.parts import asking, bot_form, drafts, names, panels, schema_form
+from pages.parts import asking, bot_form, drafts, guard, names, panels, schema_form
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from storage.dashboard_views import strategy_catalog, tradable
@@ -31,6 +31,7 @@ class Edited(msgspec.Struct, frozen=True):
     base: SettingsVersion
 
 
+@guard.part("The change of settings")
 def offer(name: str, base: SettingsVersion, *, rests: bool) -> None:
     """Draw the two buttons; dead, with the reason, while the bot works.
 
@@ -57,6 +58,7 @@ def _fresh_start() -> None:
     st.rerun()
 
 
+@guard.part("The form of the bot")
 def show() -> None:
     """Draw the open form, or what a removal means; call outside of fragments, above the draft."""
     drafted = "draft:bots" in st.session_state

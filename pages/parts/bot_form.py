@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.settings import SettingsDocument
-from pages.parts import drafts, names, panels, schema_form
+from pages.parts import drafts, guard, names, panels, schema_form
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from storage.dashboard_views import strategy_catalog, tradable
@@ -16,6 +16,7 @@ from storage.dashboard_views import strategy_catalog, tradable
 MINUTE_NS = 60_000_000_000
 
 
+@guard.part("The form of a new bot")
 def create(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new bot from the catalog, or say what is missing."""
     catalog = ask(strategy_catalog)

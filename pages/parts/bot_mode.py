@@ -10,11 +10,12 @@ import streamlit as st
 from engine.domain.commands import SetMode
 from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import SettingsDocument
-from pages.parts import asking, panels, scopes
+from pages.parts import asking, guard, panels, scopes
 
 LOCKED = "LIVE is locked here: a bot with real money is created at its live account, never moved."
 
 
+@guard.part("The mode of the bot")
 def show(bot: Mapping[str, Any], latches: list[Any], document: SettingsDocument) -> None:
     """Draw the modes a bot may be moved to, and the KILL of it alone."""
     name, now = str(bot["name"]), Mode(str(bot["mode"]).lower())

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.errors import PitbossError
-from pages.parts import order_why, panels, why
+from pages.parts import guard, order_why, panels, why
 from pages.parts.data import ask, engine_id
 from pages.parts.home import config
 from pages.parts.names import market, price
@@ -31,6 +31,7 @@ RUNNING = "RUNNING"
 """The one state in which a bot is evaluated; in every other its latest evaluation is of before."""
 
 
+@guard.part("Why the bot quotes")
 def show(bot: str, detail: Mapping[str, Any], now: int, *, state: str) -> None:
     """Draw a row per watched market, and the whole evaluation of the selected one."""
     st.markdown("**Why it quotes, or does not**")

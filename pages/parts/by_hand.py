@@ -13,7 +13,7 @@ from engine.domain.commands import PlaceManual
 from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Side
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
-from pages.parts import asking, commanding, names, panels
+from pages.parts import asking, commanding, guard, names, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.fold import fold
@@ -39,6 +39,7 @@ THEN = {
 }
 
 
+@guard.part("Order by hand")
 def show(mode: Mode) -> None:
     """Draw the form, and below it the life of the last order that was asked for."""
     with fold("Order by hand", "fold_by_hand", icon=":material/add:") as opened:
@@ -48,6 +49,7 @@ def show(mode: Mode) -> None:
 
 
 @st.fragment
+@guard.part("The form of an order")
 def _form(mode: Mode) -> None:
     seen = ask(snapshot)
     if not health_of(seen.engine, now_ns()).alive:

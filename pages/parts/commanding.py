@@ -8,6 +8,7 @@ import streamlit as st
 
 from engine.domain.commands import AnyCommand
 from engine.errors import PitbossError
+from pages.parts import guard
 from pages.parts.clock import now_ns
 from pages.parts.data import forget, fresh
 from pages.parts.health import health_of
@@ -75,6 +76,7 @@ def words_of(left: LeftCommand | None, now: int) -> str:
     return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
 
 
+@guard.part("The life of the command")
 def show_life(slot: str) -> None:
     """Draw the life of the last command of `slot`, each second until it has its answer."""
     if f"refused:{slot}" in st.session_state:
@@ -84,6 +86,7 @@ def show_life(slot: str) -> None:
 
 
 @st.fragment(run_every=1.0)
+@guard.part("The life of the command")
 def _life(slot: str) -> None:
     try:
         told = life_of(fresh(engine_of), st.session_state[f"command:{slot}"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import compare_charts, compare_words, panels
+from pages.parts import compare_charts, compare_words, guard, panels
 from pages.parts.data import ask
 from pages.parts.tables import table
 from pages.parts.words import moment
@@ -32,6 +32,7 @@ WHAT = (
 )
 
 
+@guard.part("The list of comparisons")
 def section(reports: Sequence[Mapping[str, Any]]) -> None:
     """Draw what the newest report says, or that there is none and how one is made."""
     st.subheader(TITLE)
@@ -55,6 +56,7 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
     panels.links(*links, again)
 
 
+@guard.part("The comparison")
 def show(listed: Mapping[str, Any]) -> None:
     """Draw a report."""
     found = _found(listed)

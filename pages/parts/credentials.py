@@ -7,7 +7,7 @@ import streamlit as st
 from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId, Mode
 from engine.errors import PitbossError
-from pages.parts import commanding, drafts, panels, sealing
+from pages.parts import commanding, drafts, guard, panels, sealing
 from pages.parts.clock import now_ns
 from pages.parts.data import ask
 from pages.parts.health import health_of
@@ -26,6 +26,7 @@ COLUMNS = {
 POLYMARKET = "polymarket"
 
 
+@guard.part("The list of credentials")
 def show() -> None:
     """Draw what the vault holds and the form that sets a key."""
     st.subheader("Credentials")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import charts, panels
+from pages.parts import charts, guard, panels
 from pages.parts.data import ask_seldom, engine_id
 from pages.parts.words import NOTHING, SECOND_NS, moment
 from pages.parts.zone import zone
@@ -22,6 +22,7 @@ QUIET_NS = 60 * MINUTE_NS
 """An account whose last point is older than this does not go by the wall clock."""
 
 
+@guard.part("The equity curve")
 def show(account: AccountSeen, now: int) -> None:
     """Draw the equity curve with its range."""
     key = f"range_{account.account}"

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from engine.errors import PitbossError, StorageError
 from pages.parts.home import config
 from storage.dashboard_views import engine_of
 from storage.database import reading
@@ -43,21 +42,14 @@ def _asked_seldom(path: str, view: str, named: dict[str, Any], _view: Any) -> An
 
 
 def ask_seldom(view: Callable[..., T], **named: Any) -> T:
-    """Return what a view that reads many rows gives, at most ten seconds old; else as `ask`."""
-    try:
-        name = f"{view.__module__}.{view.__qualname__}"
-        found: T = _asked_seldom(str(config().state_path), name, named, view)
-    except PitbossError as error:
-        trouble(error)
+    """Return what a view of many rows gives, ten seconds old at most. Raises StorageError."""
+    name = f"{view.__module__}.{view.__qualname__}"
+    found: T = _asked_seldom(str(config().state_path), name, named, view)
     return found
 
 
-def ask(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Return what a view gives; where it cannot be read the page says so and ends here."""
-    try:
-        return fresh(view, *arguments, **named)
-    except PitbossError as error:
-        trouble(error)
+ask = fresh
+"""What a page asks by: where it cannot be read, the part that asked says so (`guard.part`)."""
 
 
 def engine_id() -> str:
@@ -69,10 +61,3 @@ def forget() -> None:
     """Ask anew after something was written here."""
     _asked.clear()
     _asked_seldom.clear()
-
-
-def trouble(error: PitbossError) -> Any:
-    """Say what happened, what was lost and what to do, and end the page."""
-    lost = "Nothing was changed or lost." if isinstance(error, StorageError) else ""
-    st.error(f"**This page cannot be read now.** {error}. {lost}", icon=":material/database_off:")
-    st.stop()

@@ -14,7 +14,7 @@ import streamlit as st
 from engine.domain.commands import ApplySettings
 from engine.domain.settings import SettingsDocument
 from engine.errors import PitbossError
-from pages.parts import commanding, panels
+from pages.parts import commanding, guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id, forget
 from pages.parts.home import config
@@ -46,6 +46,7 @@ def draft(slot: str, diff: Mapping[str, Any], base: SettingsVersion) -> None:
     st.session_state.pop(f"saved:{slot}", None)
 
 
+@guard.part("The draft of the settings")
 def review(slot: str) -> None:
     """Draw the draft of `slot`: its diff and the choice, or what saving it gave."""
     kept = st.session_state.get(f"draft:{slot}")
@@ -160,6 +161,7 @@ def _stale(told: Stale) -> None:
     panels.note("Your values are still in the form; review them against these and save again.")
 
 
+@guard.part("The state of the settings")
 def standing() -> None:
     """Draw which version is saved and which is in force, with the button that applies it."""
     owner = engine_id()
@@ -184,6 +186,7 @@ def standing() -> None:
 
 
 @st.fragment(run_every=1.0)
+@guard.part("The state of the settings")
 def _await(version: int) -> None:
     """Draw the page anew once the engine has put the version in force."""
     if ask(in_force, engine_id()).version >= version:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import panels
+from pages.parts import guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -40,6 +40,7 @@ GAPS = {
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("What is heard")
 def show() -> None:
     """Draw every feed the engine hears, anew every few seconds, and the gaps of all its starts."""
     st.subheader("What is heard")
@@ -64,6 +65,7 @@ def show() -> None:
     _gaps(ask(gaps, engine_id(), limit=GAPS_SHOWN), now, begun_ns)
 
 
+@guard.part("A feed")
 def _venue(name: str, figures: Mapping[str, Any], *, alive: bool) -> None:
     st.markdown(f"**{name.capitalize()}**")
     for text in figures["missing"]:
@@ -106,6 +108,7 @@ def prices_of(ages_ms: Mapping[str, float | None]) -> list[dict[str, str]]:
     return rows
 
 
+@guard.part("The list of gaps")
 def _gaps(rows: Sequence[Mapping[str, Any]], now: int, begun_ns: int | None) -> None:
     if not rows:
         panels.note("No gap is on record: no feed of a public venue was lost or distrusted.")

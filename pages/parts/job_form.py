@@ -11,7 +11,7 @@ import streamlit as st
 from engine.domain.commands import RunJob
 from engine.domain.jobs import JOB_KINDS, arguments_of
 from engine.errors import BadInput
-from pages.parts import commanding, panels, schema_form
+from pages.parts import commanding, guard, panels, schema_form
 from pages.parts.bar import modes_of
 from pages.parts.data import ask, engine_id
 from pages.parts.status_bar import mode_shown
@@ -21,6 +21,7 @@ from storage.recordings import recordings
 SLOT = "run_job"
 
 
+@guard.part("The form of a job")
 def show(*, alive: bool) -> None:
     """Draw the form of the kind that is chosen, and the life of what was asked for last."""
     kinds = list(JOB_KINDS)

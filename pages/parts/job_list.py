@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.commands import CancelJob
-from pages.parts import commanding, job_file, moments, panels
+from pages.parts import commanding, guard, job_file, moments, panels
 from pages.parts.clock import now_ns
 from pages.parts.home import config
 from pages.parts.tables import choice
@@ -39,6 +39,7 @@ def worker_age_ns() -> int | None:
     return now_ns() - lock.stat().st_mtime_ns if lock.exists() else None
 
 
+@guard.part("The worker")
 def show_worker() -> None:
     """Say whether somebody would take a job."""
     heard = worker_age_ns()
@@ -71,6 +72,7 @@ def speed(row: Mapping[str, Any]) -> tuple[str, str]:
     return rate, age(max(0, left_ns))
 
 
+@guard.part("The list of running jobs")
 def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
     """Draw what runs or waits, each with the button that ends it."""
     for row in rows:
@@ -143,6 +145,7 @@ def choose_named() -> None:
         st.session_state["chosen:jobs"] = int(named)
 
 
+@guard.part("The list of jobs")
 def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw all jobs; the selected one in full."""
     if not rows:
@@ -160,6 +163,7 @@ def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
         show_one(row)
 
 
+@guard.part("The job")
 def show_one(row: Mapping[str, Any]) -> None:
     """Draw one job: its arguments, its result or its error."""
     st.subheader(f"Job {row['id']}: {row['kind']}")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import RunJob, SyncMarkets
 from engine.domain.settings import ScheduleEntry
-from pages.parts import commanding, drafts, panels
+from pages.parts import commanding, drafts, guard, panels
 from pages.parts.cron import trouble
 from pages.parts.data import ask, engine_id
 from pages.parts.tables import choice
@@ -27,6 +27,7 @@ COLUMNS = {
 SLOT = "schedule"
 
 
+@guard.part("The schedule")
 def show() -> None:
     """Draw what is asked for by the clock; a selected entry can be asked for now or changed."""
     st.subheader("Schedule")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.errors import PitbossError
+from pages.parts import guard
 from pages.parts.commanding import life_of
 from pages.parts.data import forget, fresh
 from pages.parts.home import config
@@ -30,6 +31,7 @@ def _armed(now: int) -> bool:
     return at is not None and 0 <= now - at <= ARMED_NS_MAX
 
 
+@guard.part("KILL and its receipt")
 def show(seen: Snapshot, *, alive: bool, now: int) -> None:
     """Draw the question while armed, the receipt after the second click."""
     if _armed(now):

@@ -13,7 +13,7 @@ from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.parts import commanding, drafts, panels, quote_life
+from pages.parts import commanding, drafts, guard, panels, quote_life
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -33,6 +33,7 @@ STATES = {"done": "pb-ok", "next": "pb-warn", "later": "pb-dim"}
 TITLES = {Examiner.DOCTOR: "Doctor", Examiner.SELFTEST: "Self-test"}
 
 
+@guard.part("The list of live accounts")
 def show() -> None:
     """Draw every account of mode live: its steps, its unlocking, its verdicts."""
     live = [

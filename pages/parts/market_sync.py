@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.commands import SyncMarkets
-from pages.parts import commanding, panels
+from pages.parts import commanding, guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.words import count
@@ -14,6 +14,7 @@ from storage.dashboard_views import open_markets, snapshot
 MINUTE_NS = 60_000_000_000
 
 
+@guard.part("The sync of markets")
 def show() -> None:
     """Draw one row for each venue where an account is registered."""
     st.subheader("Markets")

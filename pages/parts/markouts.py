@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import behind, panels
+from pages.parts import behind, guard, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.words import NOTHING
 from storage.markout_views import BotMarkout, Shown, by_bot, of_fills
@@ -72,6 +72,7 @@ def beside(fills: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
+@guard.part("What the price did after the fills")
 def show(mode: Mode, bot: str | None = None) -> None:
     """Draw the means of one mode's bots, or of one: maker and taker apart."""
     st.markdown("**What the price did after the fills**")

@@ -11,7 +11,7 @@ import streamlit as st
 
 from engine.domain.commands import RunJob
 from engine.errors import PitbossError
-from pages.parts import commanding, panels
+from pages.parts import commanding, guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import fresh
 from pages.parts.home import config
@@ -39,6 +39,7 @@ def offer(at_ns: int, account: str, key: str, *, width: int | str = "content") -
         commanding.send(RunJob(job=KIND, arguments=given), slot(key))
 
 
+@guard.part("The moment")
 def show_life(key: str) -> None:
     """Draw what became of the last one asked for under a key, with the way to its page."""
     commanding.show_life(slot(key))
@@ -47,6 +48,7 @@ def show_life(key: str) -> None:
 
 
 @st.fragment(run_every=1.0)
+@guard.part("The moment")
 def _follow(place: str) -> None:
     """Draw how far the job of a moment is, and the way to its page once there is one."""
     given, asked_ns = st.session_state[f"given:{place}"]

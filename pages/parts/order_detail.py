@@ -13,7 +13,18 @@ from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import PitbossError
-from pages.parts import commanding, life, markouts, moments, names, order_why, panels, refusals, why
+from pages.parts import (
+    commanding,
+    guard,
+    life,
+    markouts,
+    moments,
+    names,
+    order_why,
+    panels,
+    refusals,
+    why,
+)
 from pages.parts.data import ask, engine_id
 from pages.parts.home import config
 from pages.parts.tables import table
@@ -39,6 +50,7 @@ FILLS = {
 WHY, LIFE, FACTS = "Why", "Life", "Facts"
 
 
+@guard.part("The order")
 def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     """Draw one order, whatever has become of it since its row was selected."""
     row = ask(views.order, engine_id(), account, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.decisions import Planned
-from pages.parts import panels, why
+from pages.parts import guard, panels, why
 from pages.parts.home import config
 from pages.parts.words import count, moment, utc
 from pages.parts.zone import zone
@@ -13,6 +13,7 @@ from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row
 
 
+@guard.part("Why the order was placed")
 def show(row: Row) -> None:
     """Draw the why of an order's row. Raises StorageError, BadInput."""
     stored, plan = _stored(row), _plan(row)

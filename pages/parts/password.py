@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.errors import PitbossError
-from pages.parts import panels
+from pages.parts import guard, panels
 from pages.parts.clock import now_ns
 from pages.parts.home import config
 from storage.database import writing
 from storage.users import change_password
 
 
+@guard.part("The password")
 def show() -> None:
     """Draw the form that changes the password."""
     st.subheader("Password")

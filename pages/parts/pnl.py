@@ -13,7 +13,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import behind, markouts, panels, truth
+from pages.parts import behind, guard, markouts, panels, truth
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
 from pages.parts.names import market
@@ -80,6 +80,7 @@ def periods(rows: Sequence[Row], mode: Mode, currency: str, now: int, **only: st
     ]
 
 
+@guard.part("Where the equity comes from")
 def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     """Draw where the equity comes from, what each bot made, and what the price did afterwards."""
     seen = ask(snapshot)
@@ -91,6 +92,7 @@ def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     markouts.show(mode)
 
 
+@guard.part("PnL by bot")
 def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
     """Draw PnL by bot; each figure leads to the fills it is made of."""
     st.subheader("PnL by bot")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN, AccountSettings
-from pages.parts import drafts, panels
+from pages.parts import drafts, guard, panels
 
 POLYMARKET = "polymarket"
 VENUE_EARLY_S = 60
@@ -33,6 +33,7 @@ def told(account: AccountSettings) -> str:
     )
 
 
+@guard.part("The life of quotes")
 def show() -> None:
     """Draw the form for the accounts at a venue that takes expiring orders."""
     base = drafts.newest()

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import charts, panels, run_fills, run_stats, tiles
+from pages.parts import charts, guard, panels, run_fills, run_stats, tiles
 from pages.parts.data import ask
 from pages.parts.names import market
 from pages.parts.tables import choice
@@ -36,6 +36,7 @@ COUNTED = {
 }
 
 
+@guard.part("The run")
 def show(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     """Draw a run; `alike` are the runs with its digest, itself among them."""
     engine_id, number = listed["engine_id"], listed["id"]
@@ -74,6 +75,7 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+@guard.part("The figures of the run")
 def _figures(
     run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any], currency: str
 ) -> None:
@@ -95,6 +97,7 @@ def _amount(value: float | None, currency: str) -> str:
     return NOTHING if value is None else money(Decimal(str(value)), currency, signed=True)
 
 
+@guard.part("The curve of the run")
 def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     st.subheader("Equity at mid")
     if not points:
@@ -107,6 +110,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
     )
 
 
+@guard.part("The markets of the run")
 def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
     st.subheader("Markets")
     if not markets:
@@ -140,6 +144,7 @@ def _left(row: Mapping[str, Any]) -> str:
     return f"{shares:,f}" if shares is not None else f"{row['position_left_raw']:,} increments"
 
 
+@guard.part("What the run could not do")
 def _counts(result: Mapping[str, Any]) -> None:
     st.subheader("What it could not do")
     told = {title: result.get(name) for name, title in COUNTED.items()}
@@ -179,6 +184,7 @@ def _count(result: Mapping[str, Any], name: str) -> str:
     return f"{result[name]:,}" if name in result else "this run did not report it"
 
 
+@guard.part("What the run was made of")
 def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
     st.subheader("What it was made of")
     ended = run["finished_ns"]

@@ -8,9 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine.errors import StorageError
-from pages.parts import panels
-from pages.parts.data import trouble
+from pages.parts import guard, panels
 from pages.parts.home import config
 from pages.parts.names import market
 from pages.parts.order_rows import fitting
@@ -54,6 +52,7 @@ def _read(path: Path, changed_ns: int, instrument: str) -> RunFills:  # noqa: AR
     return run_fills(path, instrument=instrument)
 
 
+@guard.part("The fills of the run")
 def show(run: Mapping[str, Any], instrument: str) -> None:
     """Draw a run's fills."""
     number, where = run["id"], panels.address("runs", run=run["id"])
@@ -69,10 +68,7 @@ def show(run: Mapping[str, Any], instrument: str) -> None:
             "It ran with --journal digest, or its folder was removed; the same run again has it.",
         )
         return
-    try:
-        found = _read(path, path.stat().st_mtime_ns, instrument)
-    except StorageError as error:
-        trouble(error)
+    found = _read(path, path.stat().st_mtime_ns, instrument)
     if instrument:
         panels.links(panels.anchor("Fills of all its markets", address(run)))
     if not found.rows:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import panels, tiles
+from pages.parts import guard, panels, tiles
 from pages.parts.data import ask
 from pages.parts.tiles import Tile
 from pages.parts.words import NOTHING
 from storage.performance import RETURNS_MIN, Performance, of_run
 
 
+@guard.part("The statistics of the run")
 def show(engine_id: str, run: int, fills: str) -> None:
     """Draw what can be said of a run's returns; `fills` is where its fills are."""
     found = ask(of_run, engine_id, run)

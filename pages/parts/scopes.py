@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from pages.parts import asking, commanding, names, panels
+from pages.parts import asking, commanding, guard, names, panels
 from pages.parts.clock import now_ns
 from pages.parts.data import ask, engine_id
 from pages.parts.health import health_of
@@ -94,6 +94,7 @@ def ask_kill(scope: Scope, slot: str) -> None:
 
 
 @st.fragment
+@guard.part("KILL of a part")
 def show_kill() -> None:
     """Draw the first click: which account or market."""
     seen = ask(snapshot)
@@ -122,6 +123,7 @@ def show_kill() -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
+@guard.part("The list of kills that stand")
 def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
     seen = ask(snapshot)

@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts import behind, panels
+from pages.parts import behind, guard, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.names import market, size
 from pages.parts.words import NOTHING, SECOND_NS, age, count, money
@@ -39,6 +39,7 @@ FILLS = frozenset({Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung
 MINUTE_NS = 60 * SECOND_NS
 
 
+@guard.part("Settlement")
 def show(account: AccountSeen, now: int) -> None:
     """Draw how far an account's money is on its way, and how long the oldest has waited."""
     steps = ask(ladder, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
@@ -97,6 +98,7 @@ def pairs(row: Row) -> Decimal:
     return max(Decimal(0), min(row["yes_settled"], row["no_settled"]))
 
 
+@guard.part("What could be merged")
 def show_merges(held: Sequence[Row]) -> None:
     """Say which pairs could be merged into cash; nothing is said where there are none."""
     found = [(row, pairs(row)) for row in held if pairs(row)]

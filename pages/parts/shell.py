@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import in_place, look, status_bar, warm, watchdog, zone
+from pages.parts import guard, in_place, look, status_bar, warm, watchdog, zone
 from pages.parts.home import config
 from pages.parts.session import COOKIE, signed_in
 
@@ -83,7 +83,7 @@ def main() -> None:
         watchdog.start()
         in_place.start()
     status_bar.show()
-    page.run()
+    guard.part("This page")(page.run)()
     warm.settle()
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from engine.errors import PitbossError
-from pages.parts import bar, kill_box
+from pages.parts import bar, guard, kill_box
 from pages.parts.clock import now_ns
 from pages.parts.data import fresh
 from pages.parts.health import health_of
@@ -14,6 +14,7 @@ from pages.parts.home import config
 from storage.dashboard_views import Snapshot, snapshot
 from storage.latch import read_latch
 
+DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log says which row."
 NOBODY = Snapshot(engine=None, accounts=(), orders=())
 
 
@@ -25,10 +26,7 @@ def mode_shown(modes: list[Mode]) -> Mode | None:
 
 def choose_mode() -> None:
     """Let the operator choose where accounts of several modes exist: they never mix."""
-    try:
-        modes = bar.modes_of(fresh(snapshot))
-    except PitbossError:
-        return  # the bar says that the state cannot be read
+    modes = guard.tried("the modes", lambda: bar.modes_of(fresh(snapshot)), [])
     if len(modes) > 1:
         follow_address(modes)
         shown = mode_shown(modes)
@@ -57,18 +55,28 @@ def show() -> None:
 @st.fragment(run_every=1.0)
 def _tick() -> None:
     now = now_ns()
-    try:
-        seen, broken = fresh(snapshot), None
-    except PitbossError as error:
-        seen, broken = NOBODY, error
-    alive = health_of(seen.engine, now).alive
-    latch = read_latch(config().kill_path)
-    shown = bar.cells(seen, latch, mode_shown(bar.modes_of(seen)), now)
-    if broken is not None:
-        shown[0] = bar.Cell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=str(broken))
+    unreadable = bar.html([_cell(DAMAGED)], now, alive=False), NOBODY, False, DAMAGED
+    shown, seen, alive, broken = guard.tried("the status bar", lambda: _seen(now), unreadable)
     with st.container(horizontal=True, wrap=False, vertical_alignment="top", gap="small"):
-        st.html(bar.html(shown, now, alive=alive), width="stretch")
+        st.html(shown, width="stretch")
         kill_box.button(now)
-    if broken is not None:
-        st.error(str(broken))
+    if broken:
+        st.error(broken)
     kill_box.show(seen, alive=alive, now=now)
+
+
+def _seen(now: int) -> tuple[str, Snapshot, bool, str]:
+    """Return the bar, what it shows, whether an engine lives, and why the state cannot be read."""
+    try:
+        seen, broken = fresh(snapshot), ""
+    except PitbossError as error:
+        seen, broken = NOBODY, str(error)
+    alive = health_of(seen.engine, now).alive
+    shown = bar.cells(seen, read_latch(config().kill_path), mode_shown(bar.modes_of(seen)), now)
+    if broken:
+        shown[0] = _cell(broken)
+    return bar.html(shown, now, alive=alive), seen, alive, broken
+
+
+def _cell(broken: str) -> bar.Cell:
+    return bar.Cell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=broken)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from pages.parts import look, names
 from pages.parts.words import NOTHING
@@ -141,7 +142,8 @@ def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[
     unit = f", {currencies.pop()}" if len(currencies) == 1 else ""
     gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
     return {
-        "data": frame.style.map(_tone, subset=gains) if gains else frame,
+        # Named, because pandas would name it anew each time and no table were ever the same.
+        "data": Styler(frame, uuid="pb").map(_tone, subset=gains) if gains else frame,
         "hide_index": True,
         "row_height": ROW_HEIGHT,
         "placeholder": NOTHING,

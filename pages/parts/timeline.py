@@ -10,7 +10,7 @@ import streamlit as st
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
 from engine.errors import PitbossError
-from pages.parts import order_why, panels, why
+from pages.parts import guard, order_why, panels, why
 from pages.parts.data import ask, engine_id
 from pages.parts.gate_words import words_of
 from pages.parts.home import config
@@ -47,6 +47,7 @@ def _reasons(path: Path, bot: str) -> dict[str, int]:
     return {name: n for name, n in outcomes(path, bot=bot).items() if name not in ("quote", "hold")}
 
 
+@guard.part("The evaluations so far")
 def show(bot: str) -> None:
     """Draw a bot's latest evaluations, those that fit the filter, and the selected one."""
     path = config().decisions_path

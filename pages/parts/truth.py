@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from pages.parts import behind, panels
+from pages.parts import behind, guard, panels
 from pages.parts.data import ask, engine_id
 from pages.parts.words import SECOND_NS, age, count, money
 from storage.dashboard_views import AccountSeen
@@ -19,6 +19,7 @@ CHECK_AGE_NS_MAX = 180 * SECOND_NS
 NO_REWARDS = "none received yet"
 
 
+@guard.part("Where the equity comes from")
 def show(account: AccountSeen, *, alive: bool, now: int) -> None:
     """Draw what the equity is made of, each part a link to what is behind it, and its check."""
     made = ask(sources, engine_id(), account.account)

@@ -1,0 +1,66 @@
+"""Each part of a page fails for itself: a sentence where it would stand, the traceback in the log.
+
+A row may be damaged, of an older program, or of one that was attacked: what cannot be drawn of it
+takes nothing else with it, least of all KILL.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import streamlit as st
+
+from engine.errors import PitbossError, StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+def part(what: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Make a function that draws one that says why it cannot. `what` begins the sentence.
+
+    Below `st.fragment`, never above it: a fragment draws itself without its callers.
+    """
+
+    def guarded(draw: Callable[P, None]) -> Callable[P, None]:
+        @wraps(draw)
+        def drawn(*given: P.args, **named: P.kwargs) -> None:
+            try:
+                draw(*given, **named)
+            except Exception as error:  # noqa: BLE001 whatever a row holds
+                tell(what, error)
+
+        return drawn
+
+    return guarded
+
+
+def tried(what: str, find: Callable[[], T], otherwise: T) -> T:
+    """Return what is found; where that fails, the log says why and there is `otherwise`."""
+    try:
+        return find()
+    except Exception:  # noqa: BLE001 as above
+        _log.exception("%s could not be found", what)
+        return otherwise
+
+
+def tell(what: str, error: Exception) -> None:
+    """Say what happened, what was lost and what to do."""
+    if isinstance(error, PitbossError):
+        lost = " Nothing was changed or lost." if isinstance(error, StorageError) else ""
+        st.error(f"**{what} cannot be read now.** {error}.{lost}", icon=":material/database_off:")
+        _log.warning("%s cannot be read: %s", what, error)
+        return
+    _log.error("%s cannot be drawn", what, exc_info=error)
+    st.error(
+        f"**{what} cannot be drawn.** A row behind it is not as expected "
+        f"({type(error).__name__}). Nothing was changed or lost, and the rest of the desk goes on. "
+        "What it was stands in the dashboard's log; a damaged row is mended as README's Recovery "
+        "says.",
+        icon=":material/database_off:",
+    )

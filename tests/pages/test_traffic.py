@@ -1,0 +1,133 @@
+"""What a page costs that rests: charts and tables travel when they changed, and only then."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocket
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from engine.domain.events import InstrumentListed
+from engine.domain.instruments import BotId, Leg, Mode
+from storage.database import writing
+from storage.live import BotSeen, EquityPoint, add_equity, put_bots
+from storage.told import HoldingSeen, put_holdings
+from storage.users import ENGINE_ID
+from tests.pages.desks import CHROMIUM, Desk, opened, sign_in
+from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+)
+
+REFRESH_BYTES_MAX = 20_000
+POINTS = 600
+FILLS = 60
+SETTLED_MS, WATCHED_MS = 7_000, 12_000
+REFRESH_S = {
+    "overview": 3.0,
+    "bots": 2.0,
+    "orders?show=fills": 2.0,
+    "positions": 2.0,
+    "recordings": 2.0,
+    "risk": 2.0,
+    "alerts": 3.0,
+    "jobs": 2.0,
+}
+"""Every page that draws itself anew, and how often."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    started = Desk(tmp_path_factory.mktemp("traffic"))
+    fill(started)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def page(desk: Desk, browser: Browser) -> Iterator[Page]:
+    with opened(browser) as signed_in:
+        sign_in(signed_in, desk)
+        yield signed_in
+
+
+def fill(desk: Desk) -> None:
+    """Leave an account with a long curve, fills, a position and a bot, as an engine does."""
+    now = time.time_ns()
+    with writing(desk.config.state_path) as connection:
+        books = Books(connection, ENGINE_ID)
+        books.at_ns = now
+        books.tell(InstrumentListed(instrument=TERMS))
+        for number in range(1, FILLS, 2):
+            books.tell(*bought(number, 4_000, 10 * SHARE))
+            books.tell(*bought(number + 1, 4_900, 8 * SHARE, Leg.NO))
+        held = HoldingSeen(
+            account=DEMO, instrument=M1, mode=Mode.DEMO, currency="pUSD", bot="maker",
+            yes_settled=10 * SHARE, yes_pending=0, no_settled=8 * SHARE, no_pending=0,
+            yes_cost_micro=4_000_000, no_cost_micro=3_920_000, value_micro=9_000_000, mid2=10_000,
+            marked_ns=now, realised_micro=0, fees_micro=0, payout_yes_micro=None,
+        )  # fmt: skip
+        put_holdings(connection, books.engine_id, [held], now)
+        bot = BotSeen(
+            name=BotId("maker"), mode=Mode.DEMO, account=DEMO, strategy="market_maker",
+            state="running", error="", capital_micro=100 * SHARE, evaluations=5,
+        )  # fmt: skip
+        put_bots(connection, books.engine_id, (bot,), now)
+        for ago in range(POINTS, -1, -1):
+            equity = 100 * SHARE + ago * 7_919 % 200_003
+            point = EquityPoint(
+                account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=now - ago * 60 * 10**9,
+                equity_micro=equity, equity_mid_micro=equity, cash_micro=92 * SHARE,
+                day_start_micro=100 * SHARE, peak_micro=101 * SHARE,
+            )  # fmt: skip
+            add_equity(connection, books.engine_id, point)
+
+
+def watched(page: Page, address: str) -> list[bytes]:
+    """Open a page, let it settle, and return what the server tells it in a while."""
+    frames: list[bytes] = []
+
+    def hear(frame: str | bytes) -> None:
+        frames.append(frame if isinstance(frame, bytes) else frame.encode())
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", hear)
+
+    page.on("websocket", listen)
+    try:
+        page.goto(address)
+        page.wait_for_selector(".pb-tick")
+        page.wait_for_timeout(SETTLED_MS)
+        frames.clear()
+        page.wait_for_timeout(WATCHED_MS)
+    finally:
+        page.remove_listener("websocket", listen)
+    return list(frames)
+
+
+def element(frame: bytes) -> str:
+    """Return what kind of element a message of the server draws."""
+    message = ForwardMsg.FromString(frame)
+    if message.WhichOneof("type") != "delta":
+        return str(message.WhichOneof("type"))
+    drawn = message.delta.WhichOneof("type")
+    return str(message.delta.new_element.WhichOneof("type") if drawn == "new_element" else drawn)
+
+
+@pytest.mark.parametrize("path", REFRESH_S)
+def test_a_page_at_rest_sends_no_chart_and_no_table_again(
+    desk: Desk, page: Page, path: str
+) -> None:
+    frames = watched(page, f"{desk.address}/{path}")
+    kinds = Counter(map(element, frames))
+    assert kinds["new_session"] >= WATCHED_MS / 1_000 / 2, "the page does not draw itself anew"
+    # Once, where an age in it counts on from one minute to the next.
+    assert all(kinds[one] <= 1 for one in ("plotly_chart", "dataframe")), kinds
+    refreshes = WATCHED_MS / 1_000 / REFRESH_S[path]
+    assert sum(map(len, frames)) / refreshes <= REFRESH_BYTES_MAX, kinds
