@@ -13,7 +13,6 @@ from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
 from engine.domain.orders import OrderState
 from engine.executor import planning
-from engine.executor.asking import Questions
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fill_book import FillBook
 from engine.executor.house import House
@@ -299,13 +298,6 @@ def _part_is_not_looked_for(patch: Patch) -> None:
     patch.setattr(ScopedEnding, "proof", lambda self, now: hasty(proof(self, now), missing=()))
 
 
-def _answers_carry_no_number(patch: Patch) -> None:
-    def answered(self: Any, question: Any, number: int) -> int | None:
-        return self._asked.pop(question, (None, 0))[0]
-
-    patch.setattr(Questions, "answered", answered)
-
-
 def _capital_binds_nobody(patch: Patch) -> None:
     patch.setattr(RiskGate, "bot_max_micro", lambda self, _: self._bot_max)
 
@@ -372,13 +364,6 @@ MUTANTS = (
         (F.DISABLED, F.LATE_REQUEST, F.REORDERED, F.TWICE),
         24,
         2.0,
-    ),
-    Mutant(
-        "answers carry no number",
-        _answers_carry_no_number,
-        (F.LATE_ANSWER, F.LATE_REQUEST, F.REORDERED, F.KILL),
-        60,
-        3.0,
     ),
     Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
