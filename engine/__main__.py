@@ -182,6 +182,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(given: Sequence[str]) -> int:
     parser, command = build_parser(given)
+    if any(word.startswith("-") and word.endswith("=--") for word in given):
+        parser.error("-- is no value of an option")  # argparse would take it for an empty list
+    try:
+        "".join(given).encode()
+    except UnicodeEncodeError:
+        parser.error("an argument holds bytes that are no text (UTF-8): type it again")
     args = parser.parse_args(given)
     if command is None:
         parser.print_help()
@@ -198,6 +204,11 @@ def _run(given: Sequence[str]) -> int:
         log.configure(level=config.log_level, redactor=redactor)
         for said in spared or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
+        if _asked(given) in HEARS_KILL:
+            from engine.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
+
+            if ask_keeper(config.run_folder, os.environ, spared):
+                config = load(os.environ, Path(".env"), spared)
         return command.run(args, config) or (PROBLEM if spared else OK)
     except BrokenPipeError:
         raise
@@ -265,4 +276,9 @@ def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int
 
 
 if __name__ == "__main__":
+    os.umask(0o077)
+    if any("POLYMARKET_" in n or n in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} for n in os.environ):
+        from engine.handover import start_clean
+
+        start_clean(sys.argv[1:])
     sys.exit(main())

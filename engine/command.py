@@ -11,6 +11,7 @@ import getpass
 import json
 import re
 import sqlite3
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -18,12 +19,15 @@ from typing import Any, get_args
 
 import msgspec
 
+from engine.arguments import WAIT_S_MAX, amount
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
 from engine.domain.instruments import Instrument
-from engine.errors import BadInput
+from engine.errors import BadInput, NoEngine
+from engine.locks import held
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
+from storage.dashboard_views import engine_seen
 from storage.database import writing
 from storage.live import listed
 from storage.users import ENGINE_ID
@@ -33,6 +37,10 @@ HELP = "leave a command for the engine and wait for its answer"
 
 WAIT_S = 30.0
 POLL_S = 0.02
+TELL_S = 1.0
+"""A wait is felt from here on."""
+STARTS_S = 1.0
+"""What an engine that is started again may take to hold its lock."""
 Catalog = Callable[[str], Instrument]
 """The instrument of a name. Raises BadInput where it was never listed."""
 
@@ -49,20 +57,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the command, its fields and how long to wait."""
     parser.add_argument("kind", choices=sorted(kinds()), metavar="KIND", help=", ".join(kinds()))
     parser.add_argument("fields", nargs="*", metavar="field=value", help="e.g. bot=demo-updown")
-    parser.add_argument("--wait", type=float, default=WAIT_S, help="s: for the answer")
+    parser.add_argument(
+        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for the answer"
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
-        left = asked(connection, command, args.wait)  # type: ignore[arg-type]
+        left = asked(config, connection, command, args.wait)  # type: ignore[arg-type]
     _tell(left, as_json=args.json)
     return 0 if left.state is CommandState.DONE else 1
 
 
-def asked(connection: sqlite3.Connection, command: AnyCommand, wait_s: float) -> LeftCommand:
-    """Leave a command and wait for its end; gives where it stands when the wait is over."""
+def asked(
+    config: Config, connection: sqlite3.Connection, command: AnyCommand, wait_s: float
+) -> LeftCommand:
+    """Leave a command and wait for its end; gives where it stands when the wait is over.
+
+    Says what it waits for as soon as it is felt. Raises NoEngine, having left nothing.
+    """
+    must_run(config)
     left = leave(
         connection,
         engine_id=ENGINE_ID,
@@ -71,11 +87,34 @@ def asked(connection: sqlite3.Connection, command: AnyCommand, wait_s: float) ->
         who=f"cli:{getpass.getuser()}",
         now_ns=WallClock().now_ns(),
     )
-    until = time.monotonic() + wait_s
-    while left.state not in ENDS and time.monotonic() < until:
+    began = time.monotonic()
+    told = False
+    while left.state not in ENDS and (waited_s := time.monotonic() - began) < wait_s:
+        if waited_s > TELL_S and not told:
+            told = True
+            print(_waiting(connection, left, wait_s), file=sys.stderr, flush=True)
         time.sleep(POLL_S)
         left = find(connection, ENGINE_ID, left.id) or left
     return left
+
+
+def must_run(config: Config) -> None:
+    """Raise NoEngine unless an engine runs here, or one does within a moment."""
+    until = time.monotonic() + STARTS_S
+    while not held(config.run_folder / "engine.lock"):
+        if time.monotonic() > until:
+            raise NoEngine(f"no engine runs on {config.home}, and nothing was left: start it first")
+        time.sleep(POLL_S)
+
+
+def _waiting(connection: sqlite3.Connection, left: LeftCommand, wait_s: float) -> str:
+    seen = engine_seen(connection)
+    silent_s = 0.0 if seen is None else (WallClock().now_ns() - seen.heartbeat_ns) / 1e9
+    heard = "has not spoken yet" if seen is None else f"is {seen.state}, heard {silent_s:.1f} s ago"
+    return (
+        f"{type(left.command).__name__} is {left.state}: the engine {heard}; "
+        f"waiting for its answer, {wait_s:g} s at most"
+    )
 
 
 def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
@@ -112,4 +151,4 @@ def _tell(left: LeftCommand, *, as_json: bool) -> None:
         if left.answered_ns is None
         else f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms"
     )
-    print(f"{left.state}{took}: {left.answer or 'the engine has not answered; does it run?'}")
+    print(f"{left.state}{took}: {left.answer or 'the engine has not answered; it may still do it'}")

@@ -97,7 +97,7 @@ def _open(args: argparse.Namespace, config: Config) -> int:
                 "VAULT_PASSPHRASE at its start"
             )
         sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
-        left = asked(connection, OpenVault(sealed=sealed), WAIT_S)
+        left = asked(config, connection, OpenVault(sealed=sealed), WAIT_S)
     said = left.answer or "the engine has not answered"
     print(json.dumps({"state": left.state, "answer": said}) if args.json else said)  # noqa: T201 the answer
     return 0 if left.state is CommandState.DONE else 1

@@ -16,6 +16,7 @@ import uvloop
 from aiohttp import web
 
 from engine import log
+from engine.arguments import PORT_MAX, WHOLE_MAX, amount, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import PitbossError
@@ -43,22 +44,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="host it (default); calibrate: lay it beside recorded markets, figure by figure; "
         "compare: lay paper trading beside the same maker in the exchange itself",
     )
-    parser.add_argument("--minutes", type=int, default=60, help="calibrate: simulated time")
     parser.add_argument(
-        "--worlds", type=int, default=3, help="calibrate: seeds pooled, from --seed on (default: 3)"
+        "--minutes", type=whole(1, 100_000), default=60, help="calibrate: simulated time"
+    )
+    parser.add_argument(
+        "--worlds",
+        type=whole(1, 1_000),
+        default=3,
+        help="calibrate: seeds pooled, from --seed on (default: 3)",
     )
     parser.add_argument(
         "--recording", type=Path, help="calibrate: measure this instead of the figures on record"
     )
-    parser.add_argument("--days", type=int, default=20, help="compare: demo days (default: 20)")
     parser.add_argument(
-        "--hours", type=float, default=0.5, help="compare: simulated hours a day (default: 0.5)"
+        "--days", type=whole(2, 1_000), default=20, help="compare: demo days (default: 20)"
     )
-    parser.add_argument("--port", type=int, default=PORT, help="port on 127.0.0.1")
+    parser.add_argument(
+        "--hours",
+        type=amount(0.01, 24),
+        default=0.5,
+        help="compare: simulated hours a day (default: 0.5)",
+    )
+    parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="port on 127.0.0.1")
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
     )
-    parser.add_argument("--seed", type=int, default=SEED, help="of a world that is begun anew")
+    parser.add_argument(
+        "--seed", type=whole(0, WHOLE_MAX), default=SEED, help="of a world that is begun anew"
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:

@@ -12,6 +12,7 @@ PitbossError
 ├── AuthRefused           cannot trade           → halt the account; a person must act
 ├── FeedStale             our view is old        → cancel quotes
 ├── FeedGap               our view is torn       → resubscribe, resnapshot
+├── NoEngine              nobody there to do it  → start one; nothing was left
 └── StorageError          the disk or database refused → say what to do; nothing was lost
     ├── JournalCorrupt    a record does not match its checksum
     └── LeaseLost         a later start has the account → this one places nothing any more
@@ -50,6 +51,10 @@ class NotSent(PitbossError):
 
 class OutcomeUnknown(PitbossError):
     """The request was sent and nothing answered: ask, never resend."""
+
+
+class NoEngine(PitbossError):
+    """No engine runs that could do what was asked: nothing was left for one."""
 
 
 class Throttled(PitbossError):

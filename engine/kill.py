@@ -12,10 +12,11 @@ import argparse
 import asyncio
 import time
 
+from engine.arguments import WAIT_S_MAX, address, amount
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT
-from engine.errors import StorageError, os_sentence
+from engine.errors import ConfigError, StorageError, os_sentence
 from engine.live_bare import kill
 from engine.live_kill import block_signal
 from engine.main import engine_lock, start
@@ -33,14 +34,20 @@ WAIT_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take where the demo exchange is and how long to wait for a living engine."""
     parser.add_argument(
-        "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
+        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
     )
-    parser.add_argument("--wait", type=float, default=WAIT_S, help="s: for a living engine's proof")
+    parser.add_argument(
+        "--wait",
+        type=amount(0, WAIT_S_MAX),
+        default=WAIT_S,
+        help="s: for a living engine's proof",
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
     block_signal()
+    must_be_a_desk(config)
     now_ns = WallClock().now_ns()
     unlatched, since_ns = _latch(config, now_ns)
     try:
@@ -93,6 +100,25 @@ def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt
         silent = str(error)
     asyncio.run(kill(config, args.demo, silent))
     raise StorageError(silent)
+
+
+def must_be_a_desk(config: Config) -> None:
+    """Refuse a folder in which no desk ever lived: a KILL there would stop nobody.
+
+    Whatever a desk leaves is enough, however damaged. Raises ConfigError.
+    """
+    left = {"journal.db", "pitboss.db", "vault.json", "KILL", "run"}
+    try:
+        found = left & {path.name for path in config.home.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        found = set()
+    except OSError:
+        return  # it is there and cannot be read: a KILL needs no more than that
+    if not found:
+        raise ConfigError(
+            f"no desk lives in {config.home}, and NOTHING was killed: set PITBOSS_HOME to the "
+            "desk that is meant"
+        )
 
 
 def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:

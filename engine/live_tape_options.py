@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from engine.arguments import whole
 from engine.errors import ConfigError
 from engine.lab.replay_command import add_trading_arguments, options_of
 from engine.lab.replay_setup import ReplayOptions
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--speed", default="1", help="times real time, or max: as fast as it goes (default: 1)"
     )
-    group.add_argument("--events", type=int, default=0, help="stop after so many (default: all)")
+    group.add_argument(
+        "--events", type=whole(0, 10**12), default=0, help="stop after so many (default: all)"
+    )
     group.add_argument(
         "--verify",
         action="store_true",
@@ -56,8 +59,6 @@ def tape_options(args: argparse.Namespace) -> TapeOptions | None:
     kind, separator, path = args.feed.partition(":")
     if kind != FEED or not separator or not path:
         raise ConfigError(f"--feed {args.feed!r}: write it as tape:PATH")
-    if args.events < 0:
-        raise ConfigError(f"--events {args.events}: write a number of events, or leave it out")
     return TapeOptions(
         replay=options_of(args, Path(path), decisions=True, journal_full=True),
         speed=_speed(args.speed),

@@ -7,7 +7,6 @@ typed; a vault that stays locked opens no account.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Container, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +14,12 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from engine.errors import ConfigError
+from engine.handover import PASSPHRASE, keep_to_itself
 from engine.live_credentials import take
 from engine.vault import Secret, Unlocked
 from engine.venues.polymarket.credentials import Credentials
 from storage.vault import read_vault
 
-PASSPHRASE = "VAULT_PASSPHRASE"  # noqa: S105 the name of the key
 NOWHERE = Path(os.devnull)
 
 
@@ -36,7 +35,7 @@ def take_all(
     vault or a credential in it cannot be read. Given `spared`, nothing is raised: what could not be
     read stands there as a sentence by account, under "" where it may be anybody's.
     """
-    keep_no_cores()
+    keep_to_itself()
     alone = dict(environment)
     passphrase, found = "", dict[str, Credentials]()
     with sparing(spared):
@@ -70,11 +69,6 @@ def sparing(spared: dict[str, str] | None, *accounts: str) -> Iterator[None]:
             raise
         for account in accounts or ("",):
             spared[account] = str(error) or type(error).__name__
-
-
-def keep_no_cores() -> None:
-    """Let this process never be written to disk whole: it holds secrets from here on."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import uvloop
 
 from engine import live_tape_options
+from engine.arguments import address
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.decision_log import DecisionLog
@@ -30,6 +31,7 @@ from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.handover import make_private
 from engine.journal import JournalWriter
 from engine.live_accounts import Accounts
 from engine.live_bare import Everything, kill
@@ -79,7 +81,7 @@ CUT = "the engine ended before it was answered; the journal says what was done"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take where the demo exchange is, or what to play in its place."""
     parser.add_argument(
-        "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
+        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
     )
     live_tape_options.add_arguments(parser)
 
@@ -101,6 +103,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def start(config: Config, url: str, *, kill_only: bool) -> int:
     """Take the lock, then live. Raises what must not be survived; it stands in last_error."""
+    if not kill_only and config.home.is_dir():
+        make_private(config.home)
     _held(config, lambda: live(config, url, kill_only=kill_only))
     return 0
 

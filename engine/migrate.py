@@ -6,6 +6,7 @@ import argparse
 import json
 
 from engine.config import Config
+from engine.handover import make_private
 from storage import schema
 from storage.projection import check_new
 
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     path = config.state_path
     # State is for its owner alone: orders and settings stand in it, and users' password hashes.
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(config.home)
     backup = migrated(config)
     if args.json:
         print(json.dumps({"path": str(path), "schema": schema.HEAD, "backup": backup}))

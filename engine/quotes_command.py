@@ -12,12 +12,13 @@ import getpass
 import json
 import sqlite3
 
+from engine.arguments import WAIT_S_MAX, WHOLE_MAX, amount, whole
 from engine.clock import WallClock
 from engine.command import WAIT_S, asked
 from engine.config import Config
 from engine.domain.commands import ApplySettings
 from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN
-from engine.errors import BadInput
+from engine.errors import BadInput, NoEngine
 from storage.commands import CommandState
 from storage.database import reading, writing
 from storage.schema import check_schema
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--expire-after",
-        type=int,
+        type=whole(0, WHOLE_MAX),
         metavar="SECONDS",
         help=f"at least {QUOTE_LIFE_S_MIN}: Polymarket refuses an expiry of less than "
         f"{EXPIRY_S_MIN} s and takes the order away 60 s early; the engine renews each quote "
@@ -43,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
     )
-    parser.add_argument("--wait", type=float, default=WAIT_S, help="s: for the engine's answer")
+    parser.add_argument(
+        "--wait",
+        type=amount(0, WAIT_S_MAX),
+        default=WAIT_S,
+        help="s: for the engine's answer",
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -63,11 +69,16 @@ def run(args: argparse.Namespace, config: Config) -> int:
         )
     with writing(config.state_path) as connection:
         version = _saved(connection, args.account, wanted)
-        left = asked(connection, ApplySettings(version=version), args.wait)
-    if left.state is CommandState.DONE:
+        try:
+            left = asked(config, connection, ApplySettings(version=version), args.wait)
+        except NoEngine as error:
+            done, why = False, str(error)
+        else:
+            done = left.state is CommandState.DONE
+            why = left.answer or f"the engine has not answered within {args.wait:g} s"
+    if done:
         _say(args, wanted, f"{args.account}: {_words(wanted)}; version {version} is in force")
         return 0
-    why = left.answer or "the engine has not answered; does it run?"
     _say(args, wanted, f"version {version} is saved and NOT in force: {why}")
     return 1
 

@@ -22,9 +22,10 @@ from engine.config import Config
 from engine.credentials_command import ask
 from engine.domain.instruments import Mode
 from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
+from engine.handover import keep_to_itself
 from engine.live_credentials import take
 from engine.live_polymarket_hosts import account_hosts
-from engine.live_vault import from_vault, keep_no_cores, take_passphrase
+from engine.live_vault import from_vault, take_passphrase
 from engine.venues.polymarket.credentials import Credentials
 from engine.venues.polymarket.examination import Finding, Grade, examine, from_outside
 from engine.venues.polymarket.sdk import Wire
@@ -135,7 +136,7 @@ def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
 def credential_of(config: Config, account: str) -> Credentials:
     """Return the account's credential; the vault's passphrase is typed where it is not given."""
     file = Path(".env")
-    keep_no_cores()
+    keep_to_itself()
     passphrase = take_passphrase(os.environ, file)
     found = take(os.environ, file)
     vault = read_vault(config.vault_path)

@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from engine.arguments import PORT_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.demo import PORT as DEMO_PORT
 from engine.errors import ConfigError, StorageError
+from engine.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
 from engine.migrate import migrated
 from storage.users import OPERATOR, ensure_operator
@@ -39,8 +41,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take the two ports on 127.0.0.1."""
-    parser.add_argument("--port", type=int, default=PORT, help="of the dashboard")
-    parser.add_argument("--demo-port", type=int, default=DEMO_PORT, help="of the demo exchange")
+    parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="of the dashboard")
+    parser.add_argument(
+        "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -51,6 +55,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         raise ConfigError(f"{supervisor} is too long for a socket: choose a shorter PITBOSS_HOME")
     for folder in (home, config.run_folder, home / "log"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(home)
     # From here until this process has become the supervisor, whose socket then tells of it.
     with locked(config.run_folder / "desk.lock", "desk"):
         _alone(supervisor, home)
@@ -75,8 +80,9 @@ def _prepare(args: argparse.Namespace, config: Config) -> None:
 
 def _become(args: argparse.Namespace, home: Path) -> NoReturn:
     """Become supervisord; the lock of the start ends with this program."""
-    environment = {
-        **os.environ,
+    environment = dict(os.environ)
+    leave_keeper(home / "run", taken_out(environment))
+    environment |= {
         "PITBOSS_HOME": str(home),
         "DESK_HOME": str(home),
         "DESK_PYTHON": sys.executable,

@@ -62,6 +62,7 @@ ROOMS = {
         never=SQL | CLOCK | CHANCE,
     ),
     "engine.clock": Room(never=SQL | CHANCE),
+    "engine.arguments": Room(never=PURE - {"urllib"}),
     "engine.redaction": Room(never=PURE - {"urllib"}),
     "engine.log": Room(
         may=("engine.redaction",),
@@ -192,6 +193,7 @@ ROOMS = {
     # Commands of the command line; they stand beside it and wire like it.
     "engine.command": DRIVER,
     "engine.demo": DRIVER,
+    "engine.handover": DRIVER,
     "engine.kill": DRIVER,
     "engine.credentials_command": DRIVER,
     "engine.doctor": DRIVER,

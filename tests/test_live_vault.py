@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WORDS = "correct horse battery staple"
 ASKED = """
 import resource
-from engine.live_vault import keep_no_cores
-keep_no_cores()
+from engine.handover import keep_to_itself
+keep_to_itself()
 print(resource.getrlimit(resource.RLIMIT_CORE))
 """
 SIGNING = "0x" + "4b" * 32

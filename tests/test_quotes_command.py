@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import main
+from engine.locks import locked
 from storage.commands import CommandState, answer, claim
 from storage.database import connect_writer, reading, writing
 from storage.schema import migrate
@@ -50,7 +51,7 @@ def test_without_an_engine_it_is_saved_and_said_to_be_no_more(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["quotes", "real", "--expire-after", "300", "--wait", "0", "--json"]) == 1
-    assert "saved and NOT in force" in str(told(capsys)["text"])
+    assert "saved and NOT in force: no engine runs on" in str(told(capsys)["text"])
     with reading(state) as connection:
         assert latest(connection, ENGINE_ID).document.accounts["real"].quote_life_s == 300
         assert in_force(connection, ENGINE_ID).version == 1
@@ -60,6 +61,7 @@ def test_without_an_engine_it_is_saved_and_said_to_be_no_more(
 
 def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     connection = connect_writer(state)
+    engine = locked(state.parent / "run" / "engine.lock", "engine")
     try:
         assert main(["quotes", "real", "--expire-after", "300", "--wait", "0", "--json"]) == 1
         (left,) = claim(connection, ENGINE_ID, time.time_ns())
@@ -67,6 +69,7 @@ def test_an_engines_answer_is_told(state: Path, capsys: pytest.CaptureFixture[st
         answer(connection, ENGINE_ID, left.id, state=CommandState.DONE, text="in force", now_ns=3)
     finally:
         connection.close()
+        engine.close()
     capsys.readouterr()
     assert main(["quotes", "real", "--json"]) == 0
     assert told(capsys)["quote_life_s"] == 300

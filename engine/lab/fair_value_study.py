@@ -28,11 +28,11 @@ from pathlib import Path
 
 import msgspec
 
+from engine.arguments import WHOLE_MAX, whole
 from engine.caches.markets import MarketCache
 from engine.caches.views import InventoryView
 from engine.domain.events import BookReplaced, InstrumentListed, ReferencePriced, StrikeProven
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
-from engine.errors import BadInput
 from engine.indicators.volatility import LogVolatility
 from engine.lab.fair_value_recording import (
     MARKETS,
@@ -57,6 +57,7 @@ HORIZONS_S = (240, 120, 60, 20)
 ORACLE = "chainlink:btc/usd"
 BOT = BotId("study")
 RESAMPLES = 4_000
+RESAMPLES_MAX = 1_000_000
 SEED = 20_260_608
 SLUGS_SHOWN = 5
 FOREVER_S = 1e15
@@ -230,16 +231,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", type=Path, metavar="PATH", help="folder with BTCUSD-prices-* and BTC-5m-markets-*"
     )
     parser.add_argument(
-        "--resamples", type=int, default=RESAMPLES, help=f"bootstrap draws ({RESAMPLES})"
+        "--resamples",
+        type=whole(1, RESAMPLES_MAX),
+        default=RESAMPLES,
+        help=f"bootstrap draws ({RESAMPLES})",
     )
-    parser.add_argument("--seed", type=int, default=SEED, help=f"of the bootstrap ({SEED})")
+    parser.add_argument(
+        "--seed", type=whole(0, WHOLE_MAX), default=SEED, help=f"of the bootstrap ({SEED})"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Study and tell. Returns the exit code; raises BadInput where there is nothing to study."""
-    if args.resamples < 1 or args.seed < 0:
-        raise BadInput("--resamples must be 1 or more, --seed 0 or more")
     result = study(args.path, resamples=args.resamples, seed=args.seed)
     text = msgspec.json.encode(result).decode() if args.json else describe(result)
     sys.stdout.write(text + "\n")

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from engine.arguments import whole
 from engine.config import Config
 from engine.domain.money import MICRO
 from engine.errors import BadInput, ConfigError
@@ -68,7 +69,10 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
         help="how the paper venue fills (default: realistic)",
     )
     parser.add_argument(
-        "--latency-ms", type=int, default=150, help="order and cancel latency (default: 150)"
+        "--latency-ms",
+        type=whole(0, 60_000),
+        default=150,
+        help="order and cancel latency (default: 150)",
     )
     parser.add_argument(
         "--trade-size-cap",

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from engine.arguments import WHOLE_MAX, amount, whole
 from engine.config import Config
-from engine.errors import BadInput
 from engine.lab.progress import ProgressLine
 from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
@@ -25,15 +25,26 @@ from engine.lab.simulate.world import Outcome, simulate
 NAME = "simulate"
 HELP = "run the whole engine over the demo exchange with faults and judges, by seed"
 SEEDS_MAX = 1_000_000
+MINUTES_MIN, MINUTES_MAX = 0.001, 44_640.0
+"""A month: longer than any market lives."""
+ACCOUNTS_MAX = 64
+JOBS_MAX = 1_024
 SOURCE = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take seeds, length and faults."""
-    parser.add_argument("--seed", type=int, default=1, help="the first seed (default 1)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there on")
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="simulated minutes with faults, each"
+        "--seed", type=whole(0, WHOLE_MAX), default=1, help="the first seed (default 1)"
+    )
+    parser.add_argument(
+        "--seeds", type=whole(1, SEEDS_MAX), default=1, help="how many seeds from there on"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=amount(MINUTES_MIN, MINUTES_MAX),
+        default=10.0,
+        help="simulated minutes with faults, each",
     )
     parser.add_argument(
         "--faults", default="", help="`none`, `all`, or a list like `crash,kill`; default: by seed"
@@ -43,15 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="faults strike at any time alike, and do not gather around midnight and the like",
     )
-    parser.add_argument("--accounts", type=int, default=2, help="accounts with an engine each")
-    parser.add_argument("--jobs", type=int, default=0, help="processes; 0 = one per core")
+    parser.add_argument(
+        "--accounts", type=whole(1, ACCOUNTS_MAX), default=2, help="accounts with an engine each"
+    )
+    parser.add_argument(
+        "--jobs", type=whole(0, JOBS_MAX), default=0, help="processes; 0 = one per core"
+    )
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Run the seeds and print what was found."""
     del config
-    if args.seeds < 1 or args.seeds > SEEDS_MAX or args.minutes <= 0 or args.accounts < 1:
-        raise BadInput("give at least one seed, some minutes and one account")
     faults = faults_named(args.faults) if args.faults else None
     started = time.perf_counter()
     total, progress = Total(), ProgressLine(shown=not args.json)

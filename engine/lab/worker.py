@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TextIO
 
 from engine import log
+from engine.arguments import WHOLE_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import StorageError
@@ -60,8 +61,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take which attempt of which job a child runs: only the worker itself says such things."""
     parser.add_argument("--clean", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--job", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--attempt", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--job", type=whole(1, WHOLE_MAX), help=argparse.SUPPRESS)
+    parser.add_argument("--attempt", type=whole(0, WHOLE_MAX), default=0, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if args.job is not None:
         from engine.lab.job_kinds import WORKS  # noqa: PLC0415 the waiting worker does without
 
+        check_schema(config.state_path)
         return run_one(config, args.job, args.attempt, WORKS)
     if not args.clean:
         # What a process was started with stays readable for as long as it lives: start anew.

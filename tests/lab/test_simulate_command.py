@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from engine.__main__ import main
+from engine.__main__ import BAD_ARGUMENTS, main
 from engine.domain.orders import OrderState
 from engine.executor.order_machine import MOVES, QUIET, Happened
 from engine.lab.simulate.commit import commit
@@ -40,7 +40,9 @@ def test_a_judge_that_speaks_gives_one_the_seed_and_the_last_lines(
 
 @pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--minutes", "0"], ["--accounts", "0"]])
 def test_nothing_to_simulate_is_refused(wrong: list[str]) -> None:
-    assert main(["simulate", *wrong]) == 3
+    with pytest.raises(SystemExit) as refused:
+        main(["simulate", *wrong])
+    assert refused.value.code == BAD_ARGUMENTS
 
 
 def test_a_fault_nobody_knows_is_refused() -> None:

@@ -123,7 +123,7 @@ class Wire:
         self._safety = self._lane(Lane.SAFETY)
         self.on_rate: Callable[[Lane, Rate], None] | None = None
         """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
-        self._key = key
+        self._credentials = key
         self.user_url = str(config.clob_user_ws_url)
         self.wallet = wallet
         self.signer = str(signer.address)
@@ -192,7 +192,7 @@ class Wire:
 
     def login(self) -> bytes:
         """Return the sign-in frame of the user channel, for all markets; it holds the secret."""
-        key = self._key
+        key = self._credentials
         auth = {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
         return json.dumps({"type": "user", "auth": auth}).encode()
 
