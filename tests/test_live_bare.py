@@ -9,27 +9,34 @@ from __future__ import annotations
 import argparse
 import errno
 import gc
+import os
+import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
+from engine import live_life
+from engine.__main__ import BROKEN, code_of
 from engine.config import Config
 from engine.errors import StorageError
 from engine.kill import run
-from engine.main import engine_lock
+from engine.live_accounts import Accounts
+from engine.live_house import House
+from engine.main import engine_lock, start
 from storage.database import reading
-from storage.live import Receipt, latest_receipt
+from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
 from storage.users import ENGINE_ID
 from tests.live_homes import Exchange, Template, a_home, exchange
-from tests.live_programs import free_port
+from tests.live_programs import REPOSITORY, free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -186,6 +193,45 @@ def test_kill_over_a_damaged_home(
         assert code == 0, said
 
 
+# -- a home that nobody may write ------------------------------------------------------------------
+
+
+OBEYS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+"""Before a command: root then needs the permissions that anybody needs."""
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "unreadable"])
+def test_kill_over_a_home_that_cannot_be_written(home: Config, venue: Exchange, mode: int) -> None:
+    """As a program of its own, without the right to do everything."""
+    accounts = open_orders(home)
+    root = os.getuid() == 0
+    if root and shutil.which("setpriv") is None:
+        pytest.skip("root may do everything, and there is no setpriv here")
+    for folder in (home.run_folder, home.home):
+        folder.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*(OBEYS if root else ()), sys.executable, "-m", "engine", "kill", "--demo", venue.url],
+            cwd=REPOSITORY,
+            env={**os.environ, "PITBOSS_HOME": str(home.home)},
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        for folder in (home.home, home.run_folder):
+            folder.chmod(0o755)
+    said = done.stdout + done.stderr
+    assert done.returncode == 4, said
+    assert "the KILL latch could NOT be set" in said
+    assert "NOT PROVEN" in said
+    if mode:
+        assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    else:
+        assert "journal.db cannot be read" in said, "it knows no account, and says why"
+
+
 # -- damage inside a file --------------------------------------------------------------------------
 
 
@@ -300,3 +346,60 @@ def test_account_at_a_venue_nobody_can_ask_is_never_called_proven(
     assert "no account of 'gone' (live) can be asked here" in said
     assert venue.open_at(name) == 0
     assert venue.open_at(f"{name}-gone") == 1
+
+
+def test_proof_that_leaves_out_whom_the_settings_forgot_is_caught_by_the_exchange(
+    home: Config, venue: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is wrong on purpose: the judge of the others must see it."""
+    accounts = open_orders(home)
+    monkeypatch.setattr(Accounts, "outside", lambda *_: {})
+    assert kill(home, venue) == 0
+    assert [venue.open_at(account) for account in accounts] == [0, 1], "PROVEN, and one is open"
+
+
+# -- a start ---------------------------------------------------------------------------------------
+
+
+def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Exception | None:
+    """Start, stop as soon as it trades, and give what it ended with; None = in order."""
+
+    async def trade(house: House, streams: Any, *, kill_only: bool) -> None:
+        house.watchers.append(lambda _: house.end() if house.phase == "RUNNING" else None)
+        await live_life.trade(house, streams, kill_only=kill_only)
+
+    patch.setattr("engine.main.trade", trade)
+    try:
+        start(config, venue.url, kill_only=False)
+    except Exception as error:  # noqa: BLE001 as the command line does
+        return error
+    return None
+
+
+@pytest.mark.parametrize(("file", "damage"), list(cells()))
+def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
+    home: Config,
+    venue: Exchange,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    accounts = open_orders(home)
+    path = home.home / file
+    if not path.exists():
+        path.write_bytes(b"\0" * 64)
+    damage(path)
+    monkeypatch.setattr("engine.live_life.loop_lives", lambda _: None)
+    why = started(home, venue, monkeypatch)
+    if why is not None:
+        assert code_of(why) != BROKEN, repr(why)
+        assert len(str(why)) > 20, "a sentence says what to do"
+        return
+    with reading(home.state_path) as connection:
+        stopped = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
+        found = latest_found(connection, ENGINE_ID)
+    assert found is not None
+    assert found["orders_adopted"] == 3, "nothing the journal knew is lost"
+    assert stopped is not None
+    assert stopped.proven, stopped.sentence()
+    assert [venue.open_at(account) for account in accounts] == [0, 0]
