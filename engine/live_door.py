@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from engine.domain.effects import (
     AnyEffect,
     CancelAll,
@@ -63,12 +65,16 @@ class PaperGateway(GatewayCore):
         return requests
 
     def claim(self, effect: AnyEffect) -> Request:
-        """Return the request this effect left as, once."""
+        """Return the request this effect left as, once; the door does not know its number."""
         for number, request in self._gone.items():
-            if request.effect == effect:
+            if _unnumbered(request.effect) == effect:
                 del self._gone[number]
                 return request
         raise BrokenInvariant(f"{type(effect).__name__} reached the venue past the gateway")
+
+
+def _unnumbered(effect: AnyEffect) -> AnyEffect:
+    return msgspec.structs.replace(effect, number=0) if getattr(effect, "number", 0) else effect
 
 
 class PaperDoor:
