@@ -136,8 +136,7 @@ async def _ask_all(
 async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> Asked:
     """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
     listed = await venue.open_orders()
-    since_ns = min([known.since_ns, *(order.created_ns for order in known.orders)])
-    fills = await venue.fills(since_ns)
+    fills = await venue.fills(known.since_ns)
     reports = {report.order: report for report in listed.orders if report.order is not None}
     found = Asked(fills=fills, open=len(listed.orders))
     numbers = {*reports, *(fill.order for fill in fills.fills)}
@@ -159,7 +158,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> Asked:
                 side=report.side,
                 price=report.price,
                 size=report.size,
-                created_ns=since_ns,
+                created_ns=known.since_ns,
             )
         )
     return found

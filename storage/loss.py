@@ -61,7 +61,7 @@ class Known(msgspec.Struct, kw_only=True):
     fill_names: set[tuple[str, str]] = set()
     """Fills that either file has."""
     since_ns: int = 0
-    """Time of the last record that is left; 0 = none is."""
+    """Before this the journal has everything: the time of its last record, or of a lost order."""
     fence: int = 0
     """The highest start that either file tells of."""
 
@@ -90,10 +90,10 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
             case PlaceOrder(order=order):
                 found.last[order.account] = max(found.last.get(order.account, 0), order.id)
                 found.have.add((order.account, order.id))
-            case OrderFilled(account=account, fill=fill):
-                fills.add((account, fill))
-            case FillsListed(account=account, fills=many):
-                fills.update((account, one.fill) for one in many)
+            case OrderFilled():
+                fills |= _booked(found, (message,))
+            case FillsListed(fills=many):
+                fills |= _booked(found, many)
             case CashMoved(account=account, amount_micro=amount):
                 cash[account, record.at_ns, amount] += 1
             case InstrumentListed(instrument=instrument):
@@ -108,12 +108,18 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
         _fills(connection, engine_id, found, fills)
         _cash(connection, engine_id, found, cash)
         _markets(connection, engine_id, found, listed, paid)
+    found.since_ns = min([found.since_ns, *(order.created_ns for order in found.orders)])
     found.fill_names = fills | {
         (account, message.fill)
         for account, message, _ in found.fills
         if isinstance(message, OrderFilled)
     }
     return found
+
+
+def _booked(found: Known, fills: Iterable[OrderFilled]) -> set[tuple[str, str]]:
+    """Return the fills whose order the journal has: a KILL behind the loss met those of others."""
+    return {(one.account, one.fill) for one in fills if (one.account, one.order) in found.have}
 
 
 _LOOKED_AT = (

@@ -29,7 +29,14 @@ from storage.latch import read_latch
 from storage.live import KILL_PROOF
 from storage.projection import Loss, find_loss
 from storage.users import ENGINE_ID
-from tests.live_programs import BOT, Programs, check_books, free_port, prepare
+from tests.live_programs import (
+    BOT,
+    Programs,
+    check_books,
+    free_port,
+    ledger_of_the_exchange,
+    prepare,
+)
 
 
 def _die(*_: object, **__: object) -> None:
@@ -176,3 +183,27 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
         odd = "SELECT kind, text FROM alerts WHERE kind IN ('contradiction', 'stray_event')"
         assert connection.execute(odd).fetchall() == []
     check_books(programs)
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Programs) -> None:
+    programs.demo()
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.count("fills") >= 2 and programs.live() > 0, "it is filled")
+    engine.kill()
+    engine.wait(10)
+    read = programs.rows("SELECT seq FROM projection")[0][0]
+    orders, fills = ids(programs, "orders"), ids(programs, "fills")
+    log = programs.home / "journal.db-wal"
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 3])
+
+    kill = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
+
+    assert kill.wait(120) == __main__.STORAGE_REFUSED
+    assert "NOT PROVEN" in (programs.home / "kill.log").read_text()
+    assert asyncio.run(ledger_of_the_exchange(programs.port))[2] == 0
+    found = find_loss(programs.home / "journal.db", programs.state, ENGINE_ID)
+    assert found is not None
+    assert found.projected_seq == read
+    assert (ids(programs, "orders"), ids(programs, "fills")) == (orders, fills)

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from engine.domain.effects import PlaceOrder
-from engine.domain.events import CashMoved, InstrumentListed, LossAccepted, OrderNamed
+from engine.domain.events import (
+    CashMoved,
+    FillsListed,
+    InstrumentListed,
+    LossAccepted,
+    OrderFilled,
+    OrderNamed,
+)
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
@@ -169,3 +176,24 @@ def test_records_written_behind_a_loss_do_not_hide_it(home: Path) -> None:
     with pytest.raises(JournalCorrupt, match="with another past"):
         project(journal, state)
     assert len(rows(state, "fills")) == ORDERS
+
+
+def test_fills_that_a_kill_met_behind_the_loss_are_booked_with_their_orders(home: Path) -> None:
+    journal, state = home / "journal.db", home / "pitboss.db"
+    _cut(0.5)(journal.with_name("journal.db-wal"))
+    take_lease(journal, ENGINE)
+    met = FillsListed(
+        account=DEMO, since_ns=0,
+        fills=tuple(bought(number, 5_000, SHARE)[1] for number in range(1, ORDERS + 1)),
+    )  # fmt: skip
+    writer = JournalWriter(journal, engine_id=ENGINE)
+    writer.append(DEMO, met, 10_000)
+    writer.close()
+
+    known = known_of(journal, state, ENGINE)
+
+    lost = {order.id for order in known.orders}
+    assert lost
+    fills = {message.order for _, message, _ in known.fills if isinstance(message, OrderFilled)}
+    assert lost == fills
+    assert known.since_ns <= min(order.created_ns for order in known.orders)
