@@ -1,4 +1,4 @@
-"""The dashboard: `streamlit run app.py`. The main script stands in `pages/parts` on purpose.
+"""The dashboard: `streamlit run app.py`. The main script stands in `pages/frame` on purpose.
 
 Beside a main script Streamlit would serve every file of a folder `pages` without sign-in and frame.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.parent import watched
-from pages.parts.routes import health, panic
-from pages.parts.sign_in import SignIn
+from pages.frame.parent import watched
+from pages.frame.routes import health, panic
+from pages.frame.sign_in import SignIn
 
-app = st.App("pages/parts/shell.py", lifespan=watched, middleware=[SignIn], routes=[health, panic])
+app = st.App("pages/frame/shell.py", lifespan=watched, middleware=[SignIn], routes=[health, panic])

@@ -11,7 +11,7 @@ import time
 
 from bench.ours import LIMITS
 from engine.bots.bot import Bot
-from engine.bots.desk import Desk
+from engine.bots.core import Desk
 from engine.caches.markets import MarketCache
 from engine.domain.events import BookChanged, BookReplaced, CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
@@ -20,11 +20,11 @@ from engine.domain.settings import GatewaySettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
-from engine.journal import DigestRecorder
-from engine.lab.driver import Driver
+from engine.lab.pump import Driver
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
+from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings

@@ -25,10 +25,10 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from engine.domain.instruments import Leg, Side
 from engine.feeds.counts import FeedCounts
-from engine.feeds.polymarket.channel import MarketChannel
-from engine.feeds.polymarket.listing import Listing
-from engine.feeds.polymarket.rest import PublicRest
-from engine.tape import Tape
+from engine.runtime.tape import Tape
+from engine.venues.polymarket.market.channel import MarketChannel
+from engine.venues.polymarket.market.listing import Listing
+from engine.venues.polymarket.market.rest import PublicRest
 from tests.fakes.polymarket.books import WireBook
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 

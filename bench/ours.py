@@ -16,12 +16,12 @@ from pathlib import Path
 from bench.requote import Requote
 from bench.workload import INSTRUMENT, ColumnarWorkload, WorkloadRecording
 from engine.bots.bot import Bot
-from engine.decision_log import DecisionLog
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
 from engine.domain.settings import Limit, RiskLimits
-from engine.journal import DigestRecorder, JournalWriter
-from engine.lab.replay_setup import ACCOUNT, assemble
+from engine.lab.replay.setup import ACCOUNT, assemble
+from engine.runtime.decisions import DecisionLog
+from engine.runtime.journal import DigestRecorder, JournalWriter
 from engine.venues.paper.settings import PaperSettings
 
 CASH_MICRO = 1_000_000 * MICRO

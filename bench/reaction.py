@@ -33,13 +33,13 @@ from engine.domain.commands import StartBot
 from engine.domain.events import LatchSet
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
-from engine.journal import JournalWriter
+from engine.runtime.journal import JournalWriter
 from engine.venues.demo.orders import LiveOrder, Ticket
 from storage.lease import take_lease
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import SHARE, Listed
 from tests.fakes.polymarket.server import Served, serving
-from tests.live_polymarket_programs import BOT, PARAMETERS, SIGNER, LivePrograms
+from tests.live.polymarket_programs import BOT, PARAMETERS, SIGNER, LivePrograms
 from tests.venues.polymarket.adapter import adapter, order
 from tests.venues.polymarket.kit import RAIN, by_slug, signer
 

@@ -44,8 +44,8 @@ from engine.domain.instruments import (
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderType
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
-from engine.journal import JournalWriter
-from engine.live_start import BOTS, executor_of, recover
+from engine.runtime.journal import JournalWriter
+from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.lease import take_lease
 
 RECORDS = 1_000_000

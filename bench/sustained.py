@@ -33,14 +33,14 @@ from bench.market_frames import MovingMarket, listed, write
 from bench.sender import send
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId
-from engine.tape import read
+from engine.runtime.tape import read
 from storage.database import connect_writer
 from storage.schema import migrate
 from storage.settings import applied, save
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.server import Served, serving
-from tests.live_programs import Programs, free_port
+from tests.live.programs import Programs, free_port
 
 MARKETS = 50
 RATE = 20_000

@@ -62,63 +62,66 @@ GOES_ON = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
 COMMANDS = {
-    "doctor": Command("engine.doctor", "examine this machine and this installation"),
-    "migrate": Command("engine.migrate", "create the state database or bring it up to date"),
-    "status": Command("engine.status", "tell what state the database holds"),
+    "doctor": Command("engine.cli.doctor", "examine this machine and this installation"),
+    "migrate": Command("engine.cli.migrate", "create the state database or bring it up to date"),
+    "status": Command("engine.cli.status", "tell what state the database holds"),
     "up": Command(
-        "engine.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
+        "engine.cli.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
     ),
-    "run": Command("engine.main", "trade: the engine, until it is told to stop"),
+    "run": Command("engine.live.main", "trade: the engine, until it is told to stop"),
     "kill": Command(
-        "engine.kill", "set the KILL latch, cancel everything and prove it; works without an engine"
+        "engine.cli.kill",
+        "set the KILL latch, cancel everything and prove it; works without an engine",
     ),
-    "command": Command("engine.command", "leave a command for the engine and wait for its answer"),
+    "command": Command(
+        "engine.cli.command", "leave a command for the engine and wait for its answer"
+    ),
     "recover": Command(
-        "engine.recover_command",
+        "engine.cli.recover",
         "show what a damaged journal lost; with --accept-loss go on without it",
     ),
     "credentials": Command(
-        "engine.credentials_command",
+        "engine.cli.credentials",
         "set, list or remove what signs for a live account, or open its vault; kept encrypted",
     ),
     "unlock": Command(
-        "engine.unlock_command",
+        "engine.cli.unlock",
         "examine a live account at its venue and unlock it by a typed phrase",
     ),
     "selftest": Command(
-        "engine.selftest_command",
+        "engine.cli.selftest",
         "place one small order far from the touch at a live account, cancel it and prove it is "
         "gone",
     ),
     "quotes": Command(
-        "engine.quotes_command",
+        "engine.cli.quotes",
         "let an account's quotes expire by themselves, as a second dead man's switch, or not",
     ),
     "demo": Command(
-        "engine.demo",
+        "engine.cli.demo",
         "host the demo exchange; `calibrate` and `compare` measure it and paper trading",
     ),
     "worker": Command(
-        "engine.lab.worker", "run the long jobs of the job table: replays, backups, exports"
+        "engine.cli.worker", "run the long jobs of the job table: replays, backups, exports"
     ),
     "replay": Command(
-        "engine.lab.replay_command",
+        "engine.cli.replay",
         "play a recording through the same executor, risk and planner that trade",
     ),
     "incident": Command(
-        "engine.lab.incident_command",
+        "engine.cli.incident",
         "live a moment of the past again, compare it with the journal, show it as a page",
     ),
     "simulate": Command(
-        "engine.lab.simulate_command",
+        "engine.cli.simulate",
         "run the whole engine over the demo exchange with faults and judges, by seed",
     ),
     "explain": Command(
-        "engine.lab.explain_command",
+        "engine.cli.explain",
         "make every kept plan again from the journal and compare it byte for byte",
     ),
     "study": Command(
-        "engine.lab.study_command", "Brier scores of the fair value on recorded up/down markets"
+        "engine.cli.study", "Brier scores of the fair value on recorded up/down markets"
     ),
 }
 
@@ -205,7 +208,7 @@ def _run(given: Sequence[str]) -> int:
         for said in spared or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
         if _asked(given) in HEARS_KILL:
-            from engine.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
+            from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 
             if ask_keeper(config.run_folder, os.environ, spared):
                 config = load(os.environ, Path(".env"), spared)
@@ -278,7 +281,7 @@ def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int
 if __name__ == "__main__":
     os.umask(0o077)
     if any("POLYMARKET_" in n or n in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} for n in os.environ):
-        from engine.handover import start_clean
+        from engine.live.handover import start_clean
 
         start_clean(sys.argv[1:])
     sys.exit(main())

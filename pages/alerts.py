@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import alert_list, guard, panels
-from pages.parts.clock import now_ns
-from pages.parts.data import ask, engine_id
-from pages.parts.health import health_of
+from pages.frame.health import health_of
+from pages.kit import guard, panels
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from pages.shared import alert
 from storage import views
-from storage.dashboard_views import engine_seen
+from storage.views.frame import engine_seen
 
 REFRESH_S = 3.0
 UNSEEN, ALL = "Unseen", "All"
@@ -36,7 +37,7 @@ def show_alerts(what: str, wanted: str) -> None:
         return
     if not alive:
         panels.note("No engine runs: alerts are as it left them; Seen is offered when one runs.")
-    alert_list.show(rows, alive=alive, now=now)
+    alert.show(rows, alive=alive, now=now)
 
 
 @guard.part("This page")

@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 import streamlit as st
 
-from pages.parts import guard, panels, receipts
-from pages.parts.data import ask, engine_id
-from pages.parts.home import config
-from pages.parts.tables import choice
-from pages.parts.words import count
+from pages.kit import guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config
+from pages.kit.tables import choice
+from pages.kit.words import count
+from pages.shared import receipt
 from storage import views
-from storage.dashboard_journal import ROWS_MAX, search_journal
-from storage.dashboard_views import run_engines
 from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
 from storage.records import KINDS
+from storage.views.frame import run_engines
+from storage.views.journal import ROWS_MAX, search_journal
 
 RECORDS = {
     "seq": ("Record", "count"),
@@ -108,7 +109,7 @@ def show_whole(row: Mapping[str, Any]) -> None:
     """Draw one row in full: a receipt as one, and every field as it was kept."""
     text = str(row["body"] if "body" in row else row["detail"])
     if row.get("what") in RECEIPTS:
-        st.html(receipts.html(msgspec.json.decode(text, type=Receipt)))
+        st.html(receipt.html(msgspec.json.decode(text, type=Receipt)))
     with contextlib.suppress(msgspec.DecodeError):  # words of an engine, not fields
         text = msgspec.json.format(text)
     # As text: the widget for JSON counts in floats, and a time in ns has more digits than they do.

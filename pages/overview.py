@@ -5,18 +5,20 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.parts import alert_list, behind, curve, guard, panels, pnl, position_rows, tiles
-from pages.parts.bar import modes_of
-from pages.parts.clock import now_ns
-from pages.parts.data import ask, engine_id
-from pages.parts.health import Health, health_of
-from pages.parts.status_bar import mode_shown
-from pages.parts.tiles import Tile
-from pages.parts.words import age, micro
-from storage import money_views, views
-from storage.dashboard_views import AccountSeen, run_engines, snapshot
+from pages.frame.bar import modes_of
+from pages.frame.health import Health, health_of
+from pages.frame.status_bar import mode_shown
+from pages.kit import guard, panels, tiles
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.tiles import Tile
+from pages.kit.words import age, micro
+from pages.positions import rows as position_rows
+from pages.shared import alert, curve, drill_down, pnl
+from storage import views
 from storage.settings import latest
-from storage.views import Row
+from storage.views import Row, money
+from storage.views.frame import AccountSeen, run_engines, snapshot
 
 REFRESH_S = 3.0
 POSITIONS_MAX = 12
@@ -52,7 +54,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         f"Equity at risk's marks, {told} · each figure leads to its fills"
         + ("" if alive else " · LAST KNOWN, not of now")
     )
-    fills = behind.fills(mode, account=name)
+    fills = drill_down.fills(mode, account=name)
     mine = [row for row in bots if (row["account"], row["currency"]) == (name, currency)]
     tiles.show(
         [
@@ -73,7 +75,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
 def show_positions(mode: Mode) -> None:
     """Draw the largest of what is held in one mode."""
     st.subheader("Positions")
-    rows = ask(money_views.held, engine_id(), mode=mode)
+    rows = ask(money.held, engine_id(), mode=mode)
     if not rows:
         panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
         return
@@ -88,7 +90,7 @@ def show_alerts(*, alive: bool, now: int) -> None:
     st.subheader("Alerts")
     rows = ask(views.alerts, engine_id(), unseen_only=True)
     if rows:
-        alert_list.show(rows[:5], alive=alive, now=now)
+        alert.show(rows[:5], alive=alive, now=now)
         panels.links(panels.link(f"All alerts: {len(rows):,} unseen", "alerts"))
     else:
         panels.empty("No unseen alert.", "The engine writes one when a person should look.")

@@ -10,15 +10,16 @@ import streamlit as st
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId
-from pages.parts import commanding, feeds, guard, panels
-from pages.parts.clock import now_ns
-from pages.parts.data import ask, engine_id
-from pages.parts.fold import fold
-from pages.parts.home import config
-from pages.parts.names import market
-from pages.parts.tables import choice
-from pages.parts.words import NOTHING, age, count, moment
-from pages.parts.zone import zone
+from pages.kit import commands, guard, panels
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config
+from pages.kit.names import market
+from pages.kit.panel import fold
+from pages.kit.tables import choice
+from pages.kit.words import NOTHING, age, count, moment
+from pages.kit.zone import zone
+from pages.shared import feeds
 from storage.recordings import RecordingState, recordable, recordings
 
 COLUMNS = {
@@ -56,7 +57,7 @@ def show_list() -> None:
     """Draw the recordings, anew every few seconds, and below what became of the last command."""
     _table()
     # In the fragment: a click on Stop draws nothing outside of it.
-    commanding.show_life(SLOT)
+    commands.show_life(SLOT)
 
 
 def _table() -> None:
@@ -98,9 +99,9 @@ def show_one(row: Mapping[str, Any]) -> None:
         panels.link("Replay this", "jobs", kind="replay", path=name),
     )
     if row["state"] == RecordingState.RECORDING:
-        if commanding.engine_runs():
+        if commands.engine_runs():
             if st.button("Stop recording", key=f"stop_{name}"):
-                commanding.send(StopRecording(name=name), SLOT)
+                commands.send(StopRecording(name=name), SLOT)
         else:
             panels.note("The engine is not running: it goes on with a gap at its next start.")
 
@@ -108,8 +109,8 @@ def show_one(row: Mapping[str, Any]) -> None:
 @guard.part("The form of a recording")
 def begin() -> None:
     """Draw the form of a new recording."""
-    if not commanding.engine_runs():
-        commanding.nobody_takes_it()
+    if not commands.engine_runs():
+        commands.nobody_takes_it()
         return
     # To the minute: the list is cached by its arguments.
     known = ask(recordable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
@@ -124,7 +125,7 @@ def begin() -> None:
         sent = st.form_submit_button("Begin to record")
     if sent:
         instruments = tuple(InstrumentId(one) for one in wanted)
-        commanding.send(StartRecording(name=name, instruments=instruments), SLOT)
+        commands.send(StartRecording(name=name, instruments=instruments), SLOT)
         st.rerun()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
+from storage.equity_tables import EquityCheckRow, MarkoutRow, MarkoutSumRow
 from storage.feed_tables import FeedGapRow, TitleRow
 from storage.job_tables import JobRow, RecordingRow, ScheduleRow
 from storage.live_tables import LiveExaminationRow, LiveUnlockRow, VenueHeartbeatRow
@@ -24,8 +25,7 @@ from storage.projection_tables import (
     ProjectionRow,
 )
 from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
-from storage.told_tables import HoldingRow, LimitUseRow, PnlRow
-from storage.truth_tables import EquityCheckRow, MarkoutRow, MarkoutSumRow
+from storage.telemetry_tables import HoldingRow, LimitUseRow, PnlRow
 
 __all__ = [
     "METADATA",

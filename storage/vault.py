@@ -1,8 +1,8 @@
 """The vault's file: what is sealed, for whom, how its key is wrapped. No secret is readable here.
 
 Everything in it is public or encrypted: the dashboard may read it, and seals a new credential for
-the public key it finds. Only `engine.vault` can open what is sealed. The file is replaced whole, is
-on the disk when a write returns, and belongs to its owner alone (mode 0600).
+the public key it finds. Only `engine.live.vault` can open what is sealed. The file is replaced
+whole, is on the disk when a write returns, and belongs to its owner alone (mode 0600).
 """
 
 from __future__ import annotations

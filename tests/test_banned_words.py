@@ -17,36 +17,36 @@ FOLDERS = ("engine", "storage", "pages")
 # A word is banned everywhere but under the paths beside it; each path carries its reason.
 CLOCK_MAY = {
     "engine/clock.py": "it is the clock",
-    "engine/main.py": "hands the clock to the cores",
-    "engine/loop.py": "hands the clock to the cores",
+    "engine/live/main.py": "hands the clock to the cores",
+    "engine/runtime/account_runner.py": "hands the clock to the cores",
     "engine/__main__.py": "a command is told when it was given",
-    "engine/doctor.py": "compares the machine's clocks",
-    "engine/status.py": "tells ages",
+    "engine/cli/doctor.py": "compares the machine's clocks",
+    "engine/cli/status.py": "tells ages",
     "engine/log.py": "a log line is stamped when nobody gives it a time",
     "engine/gateway/sender.py": "time-outs of real requests",
     "engine/feeds": "stamps a frame when it is received",
-    "engine/lab/replay_setup.py": "stamps when a run was started",
+    "engine/lab/replay/setup.py": "stamps when a run was started",
     "engine/jobs": "a schedule is about the time of day",
-    "pages/parts/clock.py": "pages tell ages",
+    "pages/kit/clock.py": "pages tell ages",
 }
 STOPWATCH_MAY = {
     **CLOCK_MAY,
     "engine/lab": "tells how long a run took; no decision reads it",
-    "engine/command.py": "waits for an answer no longer than asked",
-    "engine/kill.py": "waits for a receipt no longer than asked",
+    "engine/cli/command.py": "waits for an answer no longer than asked",
+    "engine/cli/kill.py": "waits for a receipt no longer than asked",
     "engine/locks.py": "waits for a lock no longer than asked",
     "storage/upkeep.py": "gives up a rewrite that keeps others waiting",
-    "engine/journal_writer.py": "waits for a thread no longer than its patience",
+    "engine/runtime/journal_writer.py": "waits for a thread no longer than its patience",
 }
 CHANCE_MAY = {
-    "engine/main.py": "draws the seed of a live session",
-    "engine/command.py": "a command's id is made by whoever leaves it",
+    "engine/live/main.py": "draws the seed of a live session",
+    "engine/cli/command.py": "a command's id is made by whoever leaves it",
     "storage/commands.py": "a command's id is made where the command is written",
     "storage/users.py": "draws a password",
-    "engine/vault.py": "draws salts and nonces",
-    "pages/parts/commanding.py": "makes a command's id",
-    "pages/parts/kill.py": "makes a command's id",
-    "pages/parts/session.py": "draws the secret that signs cookies",
+    "engine/live/vault.py": "draws salts and nonces",
+    "pages/kit/commands.py": "makes a command's id",
+    "pages/frame/kill.py": "makes a command's id",
+    "pages/frame/session.py": "draws the secret that signs cookies",
 }
 BANNED = {
     "time.time": CLOCK_MAY,
@@ -70,17 +70,21 @@ SEEDED = frozenset({"random.Random", "numpy.random.Generator", "numpy.random.def
 """Generators with a seed of their own are the lawful form of chance."""
 
 BROAD_EXCEPT_MAY = {
-    "engine/main.py": "journal the crash, then exit",
+    "engine/live/main.py": "journal the crash, then exit",
     "engine/__main__.py": "an error without a name still ends with one sentence and its exit code",
-    "engine/kill.py": "KILL goes on whatever a source fails with, and names it",
-    "engine/live_bare.py": "KILL goes on whatever a source or a venue fails with, and names it",
-    "engine/live_vault.py": "KILL goes on whatever a source fails with, and names it",
+    "engine/cli/kill.py": "KILL goes on whatever a source fails with, and names it",
+    "engine/live/kill_bare.py": (
+        "KILL goes on whatever a source or a venue fails with, and names it"
+    ),
+    "engine/live/credentials.py": "KILL goes on whatever a source fails with, and names it",
     "storage/known_accounts.py": "KILL goes on whatever a source fails with, and names it",
-    "engine/bots/desk.py": "a bot that raises goes to ERROR alone",
-    "engine/live_life.py": "each part is closed whatever became of the one before it; then raised",
-    "engine/live_state.py": "a thread that dies of anything ends the engine",
+    "engine/bots/core.py": "a bot that raises goes to ERROR alone",
+    "engine/live/lifecycle.py": (
+        "each part is closed whatever became of the one before it; then raised"
+    ),
+    "engine/runtime/state_writer.py": "a thread that dies of anything ends the engine",
     "engine/gateway/calls.py": "whatever a venue did not name = OutcomeUnknown",
-    "pages/parts/guard.py": "each part of a page fails for itself; the log has the traceback",
+    "pages/kit/guard.py": "each part of a page fails for itself; the log has the traceback",
     "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
 }
 DECIDING = (
@@ -309,7 +313,7 @@ def test_planted_word_is_found(
         ("engine/clock.py", "import time\ntime.time_ns()"),
         ("engine/risk/x.py", "late: set[int] = set()\nfor x in sorted(late):\n    pass\n1 in late"),
         ("storage/x.py", "try:\n    f()\nexcept BaseException:\n    undo()\n    raise"),
-        ("engine/bots/desk.py", "try:\n    f()\nexcept Exception:\n    stop()"),
+        ("engine/bots/core.py", "try:\n    f()\nexcept Exception:\n    stop()"),
         ("engine/executor/x.py", "time = order\ntime.time = 2"),
         ("engine/venues/demo/x.py", "from random import Random\nRandom(1)"),
     ],

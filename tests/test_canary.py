@@ -19,15 +19,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import vault
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId
-from engine.tape import read
-from engine.venues.polymarket.sdk import Hosts, Wire
+from engine.live import vault
+from engine.runtime.tape import read
+from engine.venues.polymarket.account.sdk import Hosts, Wire
 from storage.commands import CommandState
 from storage.vault import read_vault
-from tests.live_polymarket_programs import BOT, SIGNER, LivePrograms
-from tests.live_programs import REPOSITORY, free_port
+from tests.live.polymarket_programs import BOT, SIGNER, LivePrograms
+from tests.live.programs import REPOSITORY, free_port
 from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import signer
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from engine.config import Config, LogLevel, keys, load
 from engine.errors import ConfigError
-from engine.live_credentials import NAMES
-from engine.live_vault import PASSPHRASE
+from engine.live.credentials import PASSPHRASE
+from engine.live.environment import NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -83,7 +83,11 @@ def test_every_room_that_exists_is_told_and_no_other() -> None:
 
 def test_every_page_is_told_and_no_other() -> None:
     told = {row[0].lower() for row in table("Pages", "page")}
-    assert told == {file.stem for file in (REPOSITORY / "pages").glob("[!_]*.py")}
+    assert told == {
+        file.stem if file.parent.name == "pages" else file.parent.name
+        for pattern in ("[!_]*.py", "*/page.py")
+        for file in (REPOSITORY / "pages").glob(pattern)
+    }
 
 
 def test_every_make_target_is_told_and_exists() -> None:

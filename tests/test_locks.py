@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import demo, main
+from engine.cli import demo
 from engine.errors import StorageError
+from engine.live import main
 from engine.locks import locked
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Bot
-from engine.bots.desk import Desk
+from engine.bots.core import Desk
+from engine.bots.explain import idle, planned
 from engine.bots.marks import mark_of
-from engine.bots.planned import idle, planned
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.commands import PlaceManual
@@ -18,8 +18,8 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Intent, Target
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
-from engine.executor.by_hand import Refused
 from engine.executor.executor import Executor
+from engine.executor.manual import Refused
 from engine.executor.proof import Scope
 from engine.executor.records import Working
 

@@ -41,7 +41,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
-from engine.executor.by_hand import Refused
+from engine.executor.manual import Refused
 from engine.executor.proof import Scope
 from engine.executor.records import Working
 

@@ -17,7 +17,7 @@ Identity = NewType("Identity", str)
 
 
 class OrderState(StrEnum):
-    """Where an order stands. The table of moves is in `engine.executor.order_machine`."""
+    """Where an order stands. The table of moves is in `engine.domain.order_life`."""
 
     __hash__ = str.__hash__
     """The enum's own hash runs in Python; this one is looked up with every event."""

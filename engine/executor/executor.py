@@ -26,25 +26,25 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quotes, Target
+from engine.domain.order_life import Happened
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
-from engine.executor.asking import NEVER, Question
-from engine.executor.by_hand import ByHand, Refused
-from engine.executor.hearing import Handler, Hearing
-from engine.executor.house import House
+from engine.executor.blindness import Hold, Sight
+from engine.executor.halts import House
 from engine.executor.ledger import Ledger
 from engine.executor.mailbox import Mailbox
+from engine.executor.manual import ByHand, Refused
 from engine.executor.markets import Markets
-from engine.executor.order_machine import Happened
 from engine.executor.outbox import Outbox
 from engine.executor.planning import Planning
 from engine.executor.proof import Scope, ZeroProof, within
-from engine.executor.readings import Readings
+from engine.executor.queries import Readings
+from engine.executor.questions import NEVER, Question
 from engine.executor.records import Working
 from engine.executor.settings import ExecutorSettings
-from engine.executor.sight import Hold, Sight
 from engine.executor.snapshot import decode, encode
 from engine.executor.table import OrderTable
+from engine.executor.venue_reports import Handler, Hearing
 from engine.risk.gate import RiskGate
 
 __all__ = ["Executor", "ExecutorSettings"]

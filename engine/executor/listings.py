@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from engine.domain.effects import CancelAll, CancelOrders, CancelScope, Severity
 from engine.domain.events import OpenOrdersListed, OrderReport
+from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
-from engine.executor.order_machine import Happened
 from engine.executor.outbox import Outbox
 from engine.executor.records import Working
 from engine.executor.table import OrderTable

@@ -8,8 +8,8 @@ from __future__ import annotations
 from engine.domain.effects import Severity
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, Quotes
-from engine.executor.asking import NEVER
 from engine.executor.outbox import Outbox
+from engine.executor.questions import NEVER
 from engine.executor.records import Post, Wish
 from engine.executor.table import OrderTable
 

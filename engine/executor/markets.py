@@ -15,9 +15,9 @@ from engine.domain.events import (
     InstrumentResolved,
 )
 from engine.domain.instruments import InstrumentId
-from engine.executor.planner_renew import ends_soon
+from engine.executor.blindness import Sight
 from engine.executor.records import Post
-from engine.executor.sight import Sight
+from engine.executor.renewing import ends_soon
 from engine.executor.table import OrderTable
 
 

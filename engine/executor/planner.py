@@ -19,14 +19,14 @@ from engine.domain.instruments import Instrument
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderType
 from engine.errors import BrokenInvariant
+from engine.executor.fitting import fit
 from engine.executor.holdings import Holding
+from engine.executor.levels import Wanted, wanted_of
+from engine.executor.placing import Placer
 from engine.executor.plan import NO_PLAN, Plan
-from engine.executor.planner_fit import fit
-from engine.executor.planner_place import Placer
-from engine.executor.planner_renew import renewed
 from engine.executor.planner_swift import swift
-from engine.executor.planner_wish import Wanted, wanted_of
 from engine.executor.records import Wish, Working
+from engine.executor.renewing import renewed
 from engine.executor.settings import MS, ExecutorSettings
 
 _GTC, _GTD = OrderType.GTC, OrderType.GTD

@@ -16,8 +16,8 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.holdings import Holding
+from engine.executor.levels import Wanted
 from engine.executor.plan import NO_PLAN, Draft, Need, Plan, Residual
-from engine.executor.planner_wish import Wanted
 from engine.executor.records import Working
 
 _BUY, _SELL = Side.BUY, Side.SELL

@@ -15,15 +15,15 @@ from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
-from engine.executor.by_hand import reduces
-from engine.executor.cut import Cut
+from engine.executor.blindness import Sight
+from engine.executor.limits_applied import Cut
+from engine.executor.manual import reduces
 from engine.executor.outbox import Outbox
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import plan
 from engine.executor.proof import Proofs
 from engine.executor.records import Post, Working, left_of
 from engine.executor.settings import ExecutorSettings
-from engine.executor.sight import Sight
 from engine.executor.table import OrderTable
 from engine.risk.gate import Denied, Proposal, RiskGate
 from engine.risk.reasons import DenyReason

@@ -8,11 +8,11 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput
+from engine.executor.blindness import Sight, SightState
 from engine.executor.ledger_state import LedgerState
 from engine.executor.markets import Markets
-from engine.executor.reconciler import Reconciler
+from engine.executor.reconcile import Reconciler
 from engine.executor.records import Working
-from engine.executor.sight import Sight, SightState
 from engine.executor.table import OrderTable
 from engine.risk.breakers import Breakers
 

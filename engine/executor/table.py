@@ -10,15 +10,23 @@ from __future__ import annotations
 from engine.domain.effects import Effect, OrderChanged
 from engine.domain.events import OrderFilled
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
+from engine.domain.order_life import (
+    ENDS,
+    FINDINGS,
+    LIVES_AGAIN,
+    MOVES,
+    QUIET,
+    STAYS,
+    Happened,
+)
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
-from engine.executor.asking import NEVER
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
 from engine.executor.ledger_state import Booked
 from engine.executor.memory import Memory
-from engine.executor.order_machine import ENDS, FINDINGS, LIVES_AGAIN, MOVES, QUIET, STAYS, Happened
 from engine.executor.plan import Draft
+from engine.executor.questions import NEVER
 from engine.executor.records import Post, Working, working_of
 from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook

@@ -34,8 +34,8 @@ from engine.errors import (
     Throttled,
     VenueClosed,
 )
+from engine.gateway.door import Named, Reply, Venue
 from engine.gateway.safety import Query
-from engine.venues.door import Named, Reply, Venue
 
 T = TypeVar("T")
 

@@ -46,10 +46,10 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
+from engine.gateway.door import Reply, Request
 from engine.gateway.outbox import Outbox
 from engine.gateway.places import PlacesLane
 from engine.gateway.safety import EVERYTHING, Query, SafetyLane
-from engine.venues.door import Reply, Request
 
 __all__ = ["ACCEPTED", "GatewayCore", "GatewaySettings"]
 

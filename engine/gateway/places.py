@@ -9,9 +9,9 @@ from engine.domain.modes import ModeBelief
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
+from engine.gateway.door import Lane, Reply, Request
 from engine.gateway.limiter import TokenBucket
 from engine.gateway.outbox import Outbox
-from engine.venues.door import Lane, Reply, Request
 
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""

@@ -16,9 +16,9 @@ from engine.domain.events import CancelUnanswered, QueryFailed
 from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderId
 from engine.domain.settings import GatewaySettings
+from engine.gateway.door import Lane, Reply, Request
 from engine.gateway.limiter import TokenBucket
 from engine.gateway.outbox import Outbox
-from engine.venues.door import Lane, Reply, Request
 
 CANCEL_ALL_TRIES_PATIENT = 120
 """How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""

@@ -34,7 +34,7 @@ from engine.errors import (
 )
 from engine.gateway.calls import Calls, later
 from engine.gateway.core import GatewayCore, Message
-from engine.venues.door import Prepared, Reply, Request, Venue
+from engine.gateway.door import Prepared, Reply, Request, Venue
 
 TASKS_MAX = 1_000
 """Requests under way, hung ones included; beyond it nothing is placed any more."""

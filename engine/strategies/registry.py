@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.strategies.door import Parameters, Strategy
-from engine.strategies.market_maker import MarketMaker
+from engine.strategies.market_maker.strategy import MarketMaker
 
 STRATEGIES: dict[str, type[Any]] = {MarketMaker.name: MarketMaker}
 

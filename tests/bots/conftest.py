@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.desk import Desk
+from engine.bots.core import Desk
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect, PlaceOrder

@@ -25,9 +25,9 @@ from engine.domain.inputs import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings
-from engine.journal import JournalWriter
-from engine.live_bots import Seat
-from engine.live_start import executor_of, life_began
+from engine.live.bot_runner import Seat
+from engine.runtime.journal import JournalWriter
+from engine.runtime.recovery import executor_of, life_began
 
 ACCOUNT = AccountId("demo")
 SETTINGS = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.planned import planned
+from engine.bots.explain import planned
 from engine.domain.effects import (
     CancelAll,
     CancelOrders,

@@ -12,10 +12,10 @@ from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.holdings import Holding, empty_holding
+from engine.executor.levels import Wanted, _asks, _bids, wanted_of
 from engine.executor.plan import Draft, Plan
 from engine.executor.planner import careful, plan
 from engine.executor.planner_swift import swift
-from engine.executor.planner_wish import Wanted, _asks, _bids, wanted_of
 from engine.executor.records import Working, working_of
 from engine.executor.settings import ExecutorSettings
 

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from engine.feeds import sockets
 from engine.feeds.sockets import Socket
-from tests.feeds.polymarket.heard import until
+from tests.venues.polymarket.market.heard import until
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

@@ -12,7 +12,7 @@ from engine.domain.events import ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import GatewaySettings
-from engine.venues.door import Prepared, Reply, Request
+from engine.gateway.door import Prepared, Reply, Request
 
 ACCOUNT = AccountId("demo:one")
 

@@ -29,7 +29,7 @@ from engine.errors import (
     VenueClosed,
 )
 from engine.gateway.calls import CANCEL_ALL_RETRY_NS, Calls
-from engine.venues.door import Named, Reply
+from engine.gateway.door import Named, Reply
 
 SILENCE = [
     NotSent("no route"),

@@ -30,7 +30,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import OrderId
 from engine.errors import BrokenInvariant
 from engine.gateway.core import GatewayCore, GatewaySettings
-from engine.venues.door import Lane, Reply
+from engine.gateway.door import Lane, Reply
 
 NOW = 10**18
 MS = 1_000_000

@@ -27,11 +27,11 @@ from engine.domain.settings import RiskLimits
 from engine.errors import JournalCorrupt, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.journal import Record, decode, digest_of, last_seq, load
-from engine.lab.replay_setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, prepare
+from engine.lab.replay.setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, prepare
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
+from engine.runtime.journal import Record, decode, digest_of, last_seq, load
 from storage.database import connect_writer, reading
 from storage.journal import open_journal
 from storage.projection import project, register_account

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from pages.parts import home as pages_home
-from pages.parts import session
-from pages.parts.operator import ensure_operator
+from pages.frame import session
+from pages.frame.operator import ensure_operator
+from pages.kit import home as pages_home
 from storage import users
 from storage.schema import migrate
 from tests.pages import desks
@@ -28,6 +28,13 @@ with warnings.catch_warnings():
     import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
+
+
+def script_of(name: str) -> Path:
+    file = PAGES / f"{name}.py"
+    return file if file.is_file() else PAGES / name / "page.py"
+
+
 NO_QUERY: Mapping[str, str] = {}
 CLEARED = (
     "PITBOSS_HOME",
@@ -94,7 +101,7 @@ def opened(config: Config) -> Callable[..., AppTest]:
     def open_page(
         name: str, *, state: object = (), address: Mapping[str, str] = NO_QUERY, **query: str
     ) -> AppTest:
-        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
         unfolded(page)
         for key, value in dict(state, who="operator").items():
             page.session_state[key] = value

@@ -29,7 +29,7 @@ from playwright.sync_api import (
 )
 
 from engine.config import Config
-from pages.parts.operator import ensure_operator
+from pages.frame.operator import ensure_operator
 from storage.database import reading, writing
 from storage.schema import migrate
 from storage.settings import Saved, applied, save

@@ -26,7 +26,8 @@ from engine.domain.instruments import (
 )
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
-from pages.parts import by_hand, scopes
+from pages.orders import manual
+from pages.shared import scoped_kill
 from storage.database import reading, writing
 from storage.live import BotSeen, EngineBeat, put_bots, put_engine, put_instrument
 from storage.projection import register_account
@@ -169,19 +170,19 @@ def test_without_an_engine_no_order_by_hand_is_offered(opened: Opened, desk: Con
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "100", "101", "nan", "inf", "44.555"])
 def test_a_price_that_is_none_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
-        by_hand.price_of(M1, typed)
+        manual.price_of(M1, typed)
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "nan", "0.0000001"])
 def test_a_size_that_is_none_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
-        by_hand.size_of(M1, typed)
+        manual.size_of(M1, typed)
 
 
 def test_prices_are_typed_as_the_venue_writes_them() -> None:
     spot = msgspec.structs.replace(M1, kind=Kind.SPOT)
-    assert by_hand.price_of(M1, " 61.5¢ ") == 6_150
-    assert by_hand.price_of(spot, "61.5") == 615_000
+    assert manual.price_of(M1, " 61.5¢ ") == 6_150
+    assert manual.price_of(spot, "61.5") == 615_000
 
 
 def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
@@ -194,7 +195,7 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
         size=100_000_000,
         urgency=Urgency.CROSS,
     )
-    made = by_hand.question(asked, M1, Mode.LIVE)
+    made = manual.question(asked, M1, Mode.LIVE)
     assert made.phrase == "real"
     assert "SELL 100 NO at 40¢" in made.words
     assert "LIVE: **real money**" in made.words
@@ -344,7 +345,7 @@ def test_a_part_that_was_held_before_the_engine_went_is_last_known(
 
 def test_parts_are_told_once_and_by_their_kind() -> None:
     latches = [hold("a"), hold("b", bot="maker"), hold("a", bot="maker")]
-    found = scopes.held(latches)
+    found = scoped_kill.held(latches)
     assert [str(one.scope) for one in found] == ["account a", "bot maker"]
     assert found[1].accounts == ("b", "a")
 

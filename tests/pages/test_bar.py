@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from engine.domain.instruments import Mode
-from pages.parts.bar import Cell, cells, html, modes_of
-from pages.parts.health import Health, health_of
-from pages.parts.words import NOTHING
-from storage.dashboard_views import AccountSeen, EngineSeen, OrdersSeen, Snapshot
+from pages.frame.bar import Cell, cells, html, modes_of
+from pages.frame.health import Health, health_of
+from pages.kit.words import NOTHING
 from storage.latch import Latch
+from storage.views.frame import AccountSeen, EngineSeen, OrdersSeen, Snapshot
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 10**9

@@ -13,14 +13,14 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode, Side
-from pages.parts import behind as links_behind
+from pages.shared import drill_down as links_behind
 from storage.database import writing
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.told import HoldingSeen, add_pnl, put_holdings
+from storage.telemetry import HoldingSeen, add_pnl, put_holdings
 from tests.pages.seen import behind, bodies, figures, links
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
-from tests.storage.test_behind_views import kept
+from tests.storage.views.test_drill_down import kept
 
 Opened = Callable[..., AppTest]
 ENGINE, MAKER = "e1", "maker"
@@ -131,7 +131,7 @@ def test_an_address_that_makes_no_sense_shows_everything(opened: Opened, books: 
 def test_more_rows_than_a_page_holds_are_a_link_away(
     opened: Opened, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.behind_views.ROWS_MAX", 1)
+    monkeypatch.setattr("storage.views.drill_down.ROWS_MAX", 1)
     monkeypatch.setattr("storage.views.ROWS_MAX", 1)
     assert books.seq
     page = opened("orders", show="fills")

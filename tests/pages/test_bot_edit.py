@@ -12,14 +12,14 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.decision_log import DecisionLog
 from engine.domain.bots import BotHappened, BotState, may
 from engine.domain.decisions import Decision, Gate
 from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.domain.settings import SettingsDocument
+from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import STRATEGIES
-from pages.parts import bot_edit
-from pages.parts.drafts import default_of
+from pages.bots import edit as bot_edit
+from pages.kit.drafts import default_of
 from storage.database import reading, writing
 from storage.live import BotSeen, EngineBeat, put_bots, put_engine
 from storage.settings import SettingsVersion, applied, latest, save

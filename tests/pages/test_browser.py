@@ -17,12 +17,12 @@ from websockets.exceptions import InvalidStatus
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode
-from pages.parts.watchdog import ways_without
+from pages.frame.watchdog import ways_without
 from storage.database import reading, writing
 from storage.latch import read_latch
 from storage.live import EquityPoint, add_equity
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.told import HoldingSeen, put_holdings
+from storage.telemetry import HoldingSeen, put_holdings
 from storage.users import ENGINE_ID
 from tests.pages.desks import (
     CHROMIUM,

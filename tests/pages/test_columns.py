@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from pages.parts import ladder, names, order_rows, tables
-from pages.parts.words import NOTHING
+from pages.bots import ladder
+from pages.kit import names, tables
+from pages.kit.words import NOTHING
+from pages.shared import order_rows
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.lab.truth.queues import Cancels
-from engine.lab.truth.report import TRUTH, fitted
-from engine.lab.truth.run import Asked, _report, store
-from engine.lab.truth.watch import MICRO, Figures
+from engine.lab.compare.queues import Cancels
+from engine.lab.compare.report import TRUTH, fitted
+from engine.lab.compare.run import Asked, _report, store
+from engine.lab.compare.watch import MICRO, Figures
 from engine.venues.paper.settings import FillModel
-from pages.parts import compare_words
+from pages.runs import compare_words
 from tests.pages.test_pages import texts
 
 Opened = Callable[..., AppTest]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.jobs.schedule import trigger_of
-from pages.parts.cron import DAYS, FIELDS, MONTHS, trouble
+from engine.live.schedule import trigger_of
+from pages.shared.cron import DAYS, FIELDS, MONTHS, trouble
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from pages.parts.feeds import NO_QUOTE, facts_of, gap_of, prices_of
+from pages.shared.feeds import NO_QUOTE, facts_of, gap_of, prices_of
 from storage.database import writing
 from storage.feeds import begin_gap, end_gap
 from storage.users import ENGINE_ID

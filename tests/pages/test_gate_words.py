@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.decisions import Gate
-from pages.parts.gate_words import GATES, against, condition
+from pages.shared.gate_words import GATES, against, condition
 
 STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies"
 
@@ -16,7 +16,7 @@ STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies"
 def gates_of_the_house() -> set[str]:
     """Read the first argument of every `Gate(…)` and `_flag(…)` of the strategies."""
     found: set[str] = set()
-    for path in STRATEGIES.glob("*.py"):
+    for path in STRATEGIES.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
                 continue

@@ -132,7 +132,7 @@ def test_a_part_fails_in_a_sentence_and_the_traceback_is_in_the_log_alone(
     st.cache_data.clear()
     page = AppTest.from_file(str(PAGES / "recordings.py"), default_timeout=30)
     page.session_state["who"] = "operator"
-    with caplog.at_level(logging.ERROR, "pages.parts.guard"):
+    with caplog.at_level(logging.ERROR, "pages.kit.guard"):
         page.run()
     assert not page.exception
     said = [one.value for one in page.error]

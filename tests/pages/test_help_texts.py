@@ -13,8 +13,8 @@ from engine.domain.bots import BotState
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
-from pages.parts.glossary import GLOSSARY
-from pages.parts.help_texts import LOOKING_AT, SHORTCUTS, TOUR
+from pages.help.texts import LOOKING_AT, SHORTCUTS, TOUR
+from pages.shared.glossary import GLOSSARY
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 KINDS = {"text", "long", "id", "market", "time", "age", "count", "money", "fee", "gain", "rate",
@@ -36,7 +36,7 @@ def terms() -> set[str]:
 
 def labels() -> Iterator[tuple[str, str]]:
     """Read what tables and the bar call their columns and cells, from the sources."""
-    for path in sorted((*PAGES.glob("*.py"), *(PAGES / "parts").glob("*.py"))):
+    for path in sorted(PAGES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Tuple) and len(node.elts) == 2:
                 texts = [one.value for one in node.elts if isinstance(one, ast.Constant)]
@@ -67,7 +67,7 @@ def test_every_state_stands_in_the_glossary(states: type[OrderState]) -> None:
 
 
 def test_every_page_says_what_one_looks_at() -> None:
-    shell = ast.parse((PAGES / "parts" / "shell.py").read_text())
+    shell = ast.parse((PAGES / "frame" / "shell.py").read_text())
     groups = next(
         node.value
         for node in shell.body
@@ -79,13 +79,17 @@ def test_every_page_says_what_one_looks_at() -> None:
 
 def test_a_tour_has_five_steps_and_leads_to_pages_that_are_there() -> None:
     assert len(TOUR) == 5
-    assert all((PAGES / f"{page}.py").is_file() for _, page, _ in TOUR if page)
+    assert all(
+        ((PAGES / f"{page}.py").is_file() or (PAGES / page / "page.py").is_file())
+        for _, page, _ in TOUR
+        if page
+    )
 
 
 def test_every_shortcut_of_the_sources_is_told() -> None:
     found = {
         str(word.value.value)
-        for path in (PAGES / "parts").glob("*.py")
+        for path in PAGES.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         for word in node.keywords

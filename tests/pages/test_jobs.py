@@ -17,10 +17,10 @@ from engine.config import Config
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
 from engine.domain.instruments import Mode
 from engine.domain.jobs import ExportJob, arguments_of
-from pages.parts import job_file
-from pages.parts.job_form import pairs
-from pages.parts.job_list import amount, speed
-from pages.parts.schema_form import label_of
+from pages.jobs import file
+from pages.jobs.form import pairs
+from pages.jobs.table import amount, speed
+from pages.kit.schema_form import label_of
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
 from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
@@ -255,7 +255,7 @@ def test_no_file_but_an_export_is_ever_offered(config: Config) -> None:
     secret = config.home / "secret.csv"
     secret.write_text("x")
     for path in (secret, config.home / "exports" / ".." / "secret.csv", config.state_path):
-        assert job_file.file_of({"file": str(path)}) is None
+        assert file.file_of({"file": str(path)}) is None
 
 
 def test_a_replay_is_asked_for_with_its_strategys_parameters(

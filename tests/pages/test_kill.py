@@ -14,8 +14,8 @@ import pytest
 
 from engine.config import Config
 from engine.domain.commands import Kill
-from pages.parts import supervisor
-from pages.parts.kill import Receipt, kill
+from pages.frame import supervisor
+from pages.frame.kill import Receipt, kill
 from storage.commands import find
 from storage.database import reading
 from storage.latch import read_latch

@@ -12,9 +12,9 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason, Identity, OrderId
-from pages.parts.life import table, told
-from pages.parts.why import number_of
-from storage.order_life import Moment
+from pages.shared.order_history import table, told
+from pages.shared.why import number_of
+from storage.views.order_history import Moment
 
 ACCOUNT, ORDER = AccountId("demo"), OrderId(7)
 ROW: dict[str, Any] = {

@@ -20,14 +20,21 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.jobs import IncidentJob, arguments_of
 from engine.lab.incident.moment import read_at
-from pages.parts import moments
-from pages.parts.data import forget
+from pages.kit.data import forget
+from pages.shared import moments
 from storage.alerts import raise_alert
 from storage.database import reading, writing
 from storage.jobs import JobState, claim, finish, queue
 from storage.users import ENGINE_ID
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
+
+
+def script_of(name: str) -> Path:
+    file = PAGES / f"{name}.py"
+    return file if file.is_file() else PAGES / name / "page.py"
+
+
 AT_NS = 1_776_081_409_871_942_000
 Opened = Callable[..., AppTest]
 
@@ -35,7 +42,7 @@ Opened = Callable[..., AppTest]
 @pytest.fixture
 def opened(config: Config) -> Opened:
     def open_page(name: str, **query: str) -> AppTest:
-        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
         for key, value in query.items():
             page.query_params[key] = value
         page.session_state["who"] = "operator"

@@ -13,11 +13,11 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
 from engine.config import Config
-from engine.decision_log import DecisionLog
 from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
-from pages.parts import data, names
+from engine.runtime.decisions import DecisionLog
+from pages.kit import data, names
 from storage.alerts import raise_alert
 from storage.database import reading, transaction, writing
 from storage.live import (
@@ -32,7 +32,7 @@ from storage.live import (
 )
 from storage.projection import register_account
 from storage.settings import applied, latest, save
-from storage.told import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
 from tests.pages.seen import behind, figures, links
 
 Opened = Callable[..., AppTest]

@@ -5,7 +5,7 @@ from argon2 import PasswordHasher, extract_parameters, profiles
 
 from engine.config import Config
 from engine.errors import BadInput, StorageError
-from pages.parts.operator import ensure_operator, main
+from pages.frame.operator import ensure_operator, main
 from storage.database import reading, writing
 from storage.users import change_password, check_password
 

@@ -29,11 +29,10 @@ from engine.domain.instruments import (
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
-from pages.parts.bot_form import taken
-from pages.parts.commanding import words_of
-from pages.parts.ladder import ladder
-from pages.parts.limits import bars
-from storage import dashboard_journal
+from pages.bots.form import taken
+from pages.bots.ladder import ladder
+from pages.kit.commands import words_of
+from pages.risk.limits import bars
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
 from storage.decisions import DecisionFiles
@@ -45,6 +44,7 @@ from storage.projection import register_account
 from storage.records import names_sum, record_sum
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.settings import Saved, SettingsVersion, latest, save
+from storage.views import journal
 from tests.pages.seen import figures
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
@@ -766,8 +766,8 @@ def test_the_audit_shows_who_saved_what(opened: Opened, config: Config) -> None:
 
 def test_a_search_says_how_far_it_looked(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     store_journal(config.journal_path)
-    monkeypatch.setattr(dashboard_journal, "SCANNED_MAX", 2)
-    found = dashboard_journal.search_journal(config.journal_path, text="nothing has this")
+    monkeypatch.setattr(journal, "SCANNED_MAX", 2)
+    found = journal.search_journal(config.journal_path, text="nothing has this")
     assert (found.scanned, found.first_seq, found.complete) == (2, 2, False)
 
 

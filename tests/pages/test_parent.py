@@ -11,11 +11,11 @@ import sys
 import psutil
 import pytest
 
-from pages.parts.parent import SUPERVISED, watched
+from pages.frame.parent import SUPERVISED, watched
 
 SERVER = """
 import asyncio
-from pages.parts.parent import watched
+from pages.frame.parent import watched
 async def main():
     async with watched(None):
         print("ready", flush=True)

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
-from pages.parts.quote_life import told
+from pages.settings.quote_life import told
 from storage.database import reading, writing
 from storage.settings import applied, latest, save
 from tests.pages.test_asking import press, texts, words

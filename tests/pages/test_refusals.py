@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.domain.orders import CancelReason, RejectReason
-from pages.parts import alert_list, refusals
+from pages.shared import alert, refusals
 
 FUNDS = (
     "no_funds: not enough balance / allowance: the balance is not enough -> "
@@ -45,7 +45,7 @@ def test_amounts_of_an_order_that_is_not_known_are_not_guessed() -> None:
 
 
 def test_an_alert_of_a_refusal_keeps_the_venues_text_in_a_fold() -> None:
-    html = alert_list.line(ALERT, 3, ORDER)
+    html = alert.line(ALERT, 3, ORDER)
     told, _, fold = html.partition("<details")
     assert "order 7 (BUY YES) was refused: not enough funds: the order needs 18.00 pUSD" in told
     assert "13000000" not in told
@@ -53,6 +53,4 @@ def test_an_alert_of_a_refusal_keeps_the_venues_text_in_a_fold() -> None:
 
 
 def test_an_alert_of_anything_else_stays_as_it_is() -> None:
-    assert "<p>the book &lt;tore&gt;</p>" in alert_list.line(
-        {**ALERT, "text": "the book <tore>"}, 3
-    )
+    assert "<p>the book &lt;tore&gt;</p>" in alert.line({**ALERT, "text": "the book <tore>"}, 3)

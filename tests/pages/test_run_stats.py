@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pages.parts.run_stats import figures, source
-from pages.parts.words import NOTHING
+from pages.kit.words import NOTHING
+from pages.runs.stats import figures, source
 from storage.performance import Performance
 
 MINUS = "\N{MINUS SIGN}"

@@ -14,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from playwright.sync_api import Browser, expect
 
-from engine import vault
 from engine.config import Config
 from engine.domain.commands import OpenVault, SetCredential
+from engine.live import vault
 from storage.commands import claim
 from storage.database import writing
 from storage.settings import save

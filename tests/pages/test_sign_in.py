@@ -19,10 +19,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.config import get_option, set_option
 
 from engine.config import Config
-from pages.parts import lockout, session, sign_in
-from pages.parts.routes import health, panic
-from pages.parts.session import COOKIE, secret
-from pages.parts.sign_in import SignIn
+from pages.frame import lockout, session, sign_in
+from pages.frame.routes import health, panic
+from pages.frame.session import COOKIE, secret
+from pages.frame.sign_in import SignIn
 from storage import users
 from storage.database import reading, transaction, writing
 from storage.latch import read_latch
@@ -308,7 +308,7 @@ def test_without_an_operator_the_page_says_how_to_make_one(
 ) -> None:
     with writing(config.state_path) as connection:
         connection.execute("DELETE FROM users")
-    assert "python -m pages.parts.operator" in client.get("/", headers=PAGE).text
+    assert "python -m pages.frame.operator" in client.get("/", headers=PAGE).text
 
 
 def started_anew(config: Config) -> TestClient:

@@ -11,14 +11,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.domain.instruments import Kind
-from pages.parts import tables
+from pages.kit import tables
 
 
 def drawing() -> None:
     """Draw one table of the ids the session names."""
     import streamlit as st
 
-    from pages.parts import tables as drawn
+    from pages.kit import tables as drawn
 
     ids = st.session_state["ids"]
     if st.session_state.get("close"):
@@ -77,7 +77,7 @@ def pricing() -> None:
     """Draw prices and amounts the session names."""
     import streamlit as st
 
-    from pages.parts import tables as drawn
+    from pages.kit import tables as drawn
 
     drawn.table(
         st.session_state["rows"],

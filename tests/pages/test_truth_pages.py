@@ -17,16 +17,16 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode
-from pages.parts import markouts, truth
-from pages.parts.data import forget
-from pages.parts.words import NOTHING
+from pages.kit.data import forget
+from pages.kit.words import NOTHING
+from pages.shared import equity_proof, markouts
 from storage.database import writing
-from storage.equity_truth import LedgerSide, judge, put_check
+from storage.equity_identity import LedgerSide, judge, put_check
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
-from storage.markout_views import BotMarkout
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
-from storage.told import HoldingSeen, add_pnl, put_holdings
-from storage.truth_views import equity_check
+from storage.telemetry import HoldingSeen, add_pnl, put_holdings
+from storage.views.equity_proof import equity_check
+from storage.views.markouts import BotMarkout
 from tests.pages.seen import links
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
@@ -130,13 +130,15 @@ def test_checks_that_have_stopped_are_said_while_an_engine_lives(books: Books) -
     row = equity_check(books.connection, ENGINE, DEMO)
     assert row is not None
     late = row["at_ns"] + 600 * 10**9
-    assert truth.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
-    assert truth.sentence(row, alive=False, now=late).startswith("checked, difference 0.000000")
+    assert equity_proof.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
+    assert equity_proof.sentence(row, alive=False, now=late).startswith(
+        "checked, difference 0.000000"
+    )
 
 
 def test_a_check_that_could_not_be_made_is_none() -> None:
     row = {"judged": 0, "text": "2 fills lack", "at_ns": 0, "seq": 7}
-    assert truth.sentence(row, alive=True, now=10**9).startswith("NOT CHECKED: 2 fills lack")
+    assert equity_proof.sentence(row, alive=True, now=10**9).startswith("NOT CHECKED: 2 fills lack")
 
 
 def test_positions_show_the_ladder_and_pairs_that_could_be_merged(

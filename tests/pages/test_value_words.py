@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pages.parts.value_words import told
+from pages.kit.value_words import told
 
 BINARY = {"listed_kind": "binary", "currency": "pUSD"}
 

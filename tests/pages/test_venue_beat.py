@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.instruments import Mode
-from pages.parts.bar import cells
-from pages.parts.venue_beat import NAME, beat_cell
-from storage.dashboard_views import Snapshot
+from pages.frame.bar import cells
+from pages.frame.venue_beat import NAME, beat_cell
 from storage.live_accounts import VenueHeartbeat
+from storage.views.frame import Snapshot
 from tests.pages.test_bar import NOW, SECOND, engine
 
 BEATS = VenueHeartbeat(

@@ -6,8 +6,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from pages.parts.home import ROOT
-from pages.parts.watchdog import script, ways_without
+from pages.frame.watchdog import script, ways_without
+from pages.kit.home import ROOT
 
 
 def test_the_ways_without_a_server_name_this_home() -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from pages.parts import words
+from pages.kit import words
 
 
 @pytest.mark.parametrize(

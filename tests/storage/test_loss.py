@@ -23,8 +23,8 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
 from engine.executor.executor import Executor
-from engine.journal import JournalWriter
-from engine.live_start import executor_of, recover
+from engine.runtime.journal import JournalWriter
+from engine.runtime.recovery import executor_of, recover
 from storage.database import connect_reader, transaction, writing
 from storage.journal import last_seq, load
 from storage.lease import take_lease

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Mode
 from storage.live import put_instrument, put_payout
-from storage.markout_views import by_bot, of_fills
 from storage.markouts import (
     AT_RESOLUTION,
     HORIZONS_MS,
@@ -24,6 +23,7 @@ from storage.markouts import (
     resume,
     void,
 )
+from storage.views.markouts import by_bot, of_fills
 
 M1 = InstrumentId("demo:m1")
 KNOWN = MarkoutState.KNOWN

@@ -22,7 +22,7 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.strategies.door import Context, Evaluation
-from engine.strategies.market_maker import MarketMaker
+from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import build
 
 S = 1_000_000_000

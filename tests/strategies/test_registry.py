@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
-from engine.strategies.market_maker import MarketMaker
+from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import STRATEGIES, build
 
 BOT = BotId("bot")

@@ -37,7 +37,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import Leg
 from engine.domain.orders import CancelReason, OrderId, OrderType
-from engine.venues.door import Reply
+from engine.gateway.door import Reply
 from tests.venues.table import HOUR_NS, Table
 
 Factory = Callable[[], Table]

@@ -17,7 +17,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.venues.door import Lane, Reply, Request, VenueCore, VenueOutput
+from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
 
 HOUR_NS = 3_600_000_000_000
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine import tape
 from engine.domain.inputs import FORMAT, KIND, AnyInput, LifeBegan, unpack_input
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
-from engine.journal import Record, Snapshot, Snapshots, load
-from engine.live_start import rebuild
-from engine.tape_format import Entry, Torn, blocks, entries_of, segments
+from engine.runtime import tape
+from engine.runtime.journal import Record, Snapshot, Snapshots, load
+from engine.runtime.recovery import rebuild
+from engine.runtime.tape_format import Entry, Torn, blocks, entries_of, segments
 
 Tell = Callable[[str], None]
 NEVER_NS = 1 << 62

@@ -17,10 +17,10 @@ from engine.domain.effects import PlaceOrder
 from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.orders import OrderId
-from engine.journal import Record
 from engine.lab.incident import state, words
 from engine.lab.incident.moment import Window
 from engine.lab.incident.past import Given
+from engine.runtime.journal import Record
 
 STEPS_MAX = 20_000
 BOOKS_MAX = 200

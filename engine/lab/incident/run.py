@@ -15,11 +15,11 @@ from engine.errors import BadInput
 from engine.lab.incident.moment import SECOND_NS, Window, window
 from engine.lab.incident.past import Life, Past, lives
 from engine.lab.incident.picture import Picture
-from engine.lab.incident.reliving import Reliving
+from engine.lab.incident.replay import Reliving
 from engine.lab.incident.shown import Shown
 from engine.lab.incident.verdict import Decisions, Difference, Plans
-from engine.live_start import code_digest
 from engine.log import iso
+from engine.runtime.recovery import code_digest
 from storage.database import connect_reader
 from storage.incidents import (
     Span,

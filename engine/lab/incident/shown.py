@@ -19,12 +19,12 @@ from engine.domain.inputs import Heard
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant
-from engine.journal import Record, Snapshots, decode, load
 from engine.lab.incident.moment import SECOND_NS, Window
 from engine.lab.incident.past import Given, Kept, Past, Tell, position_at
 from engine.lab.incident.picture import Picture
-from engine.lab.incident.reliving import EVENTS
-from engine.live_start import HOUSE, executor_of, rebuild
+from engine.lab.incident.replay import EVENTS
+from engine.runtime.journal import Record, Snapshots, decode, load
+from engine.runtime.recovery import HOUSE, executor_of, rebuild
 from storage.decisions import StoredDecision
 from storage.incidents import seq_before
 

@@ -15,8 +15,8 @@ from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect, KeepStart
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
-from engine.journal import Record, decode
 from engine.log import iso
+from engine.runtime.journal import Record, decode
 from storage.decisions import StoredDecision
 from storage.records import NAMES
 

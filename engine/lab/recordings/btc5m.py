@@ -23,10 +23,6 @@ from engine.domain.events import (
 )
 from engine.errors import BadInput
 from engine.feeds.bad_frame import UNREADABLE, BadFrame
-from engine.feeds.polymarket.book_hash import Sides
-from engine.feeds.polymarket.frames import compact
-from engine.feeds.polymarket.level_map import LevelMap
-from engine.feeds.polymarket.numbers import ONE
 from engine.lab.recordings.book_diff import changes_between
 from engine.lab.recordings.btc5m_market import (
     THOUSANDTH,
@@ -41,6 +37,10 @@ from engine.lab.recordings.inferred_trades import read_trade
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.receive_times import AHEAD, TIME_NS_MAX, Frame, ReceiveTimes
 from engine.lab.recordings.watch import Watch
+from engine.venues.polymarket.market.book_hash import Sides
+from engine.venues.polymarket.market.frames import compact
+from engine.venues.polymarket.market.level_map import LevelMap
+from engine.venues.polymarket.market.numbers import ONE
 
 MARKETS_MAX = 1_000
 """Markets at once; a 5-minute series has two or three, and old ones are dropped."""

@@ -7,7 +7,7 @@ import msgspec
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
 from engine.errors import BadInput
-from engine.feeds.polymarket.book_hash import (
+from engine.venues.polymarket.market.book_hash import (
     GRID,
     TICKS,
     Sides,
@@ -18,14 +18,9 @@ from engine.feeds.polymarket.book_hash import (
     thousandths,
     touches,
 )
-from engine.feeds.polymarket.level_map import LevelMap
-from engine.feeds.polymarket.numbers import (
-    ONE,
-    PRICE_DECIMALS,
-    SIZE_DECIMALS,
-    units,
-)
-from engine.feeds.polymarket.side_reader import SideReader
+from engine.venues.polymarket.market.level_map import LevelMap
+from engine.venues.polymarket.market.numbers import ONE, PRICE_DECIMALS, SIZE_DECIMALS, units
+from engine.venues.polymarket.market.side_reader import SideReader
 
 SECOND_NS = 1_000_000_000
 WINDOW_NS = 300 * SECOND_NS

@@ -18,8 +18,8 @@ from engine.domain.books import Level
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
 from engine.errors import BadInput
-from engine.feeds.polymarket.book_hash import Sides
-from engine.feeds.polymarket.numbers import ONE, SIZE_DECIMALS, units
+from engine.venues.polymarket.market.book_hash import Sides
+from engine.venues.polymarket.market.numbers import ONE, SIZE_DECIMALS, units
 
 REAL_SIZES = {"p50": "10", "p75": "21.05", "p90": "62.02", "p95": "104.17", "p99": "411"}
 """Quantiles of the shares of 846 prints in BTC five-minute markets, all that the venue's public

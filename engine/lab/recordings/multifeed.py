@@ -18,13 +18,13 @@ from engine.domain.events import Event
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
 from engine.feeds.bad_frame import UNREADABLE, BadFrame
-from engine.feeds.polymarket.core import MarketFeedCore
-from engine.feeds.polymarket.metadata import binary, fee_schedule, yes_first
-from engine.feeds.polymarket.numbers import SIZE_DECIMALS, units
-from engine.feeds.reference.sources import ReferenceCore
+from engine.feeds.references.sources import ReferenceCore
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.receive_times import Frame, ReceiveTimes
+from engine.venues.polymarket.market.core import MarketFeedCore
+from engine.venues.polymarket.market.metadata import binary, fee_schedule, yes_first
+from engine.venues.polymarket.market.numbers import SIZE_DECIMALS, units
 
 MS_NS = 1_000_000
 

@@ -15,7 +15,7 @@ from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.multifeed import MESSAGES, MultifeedRecording
 from engine.lab.recordings.taped import TapedRecording
-from engine.tape_format import segments
+from engine.runtime.tape_format import segments
 
 SNIFFED_LINES = 20
 """Lines looked at before a file is called foreign: the first may be damaged."""

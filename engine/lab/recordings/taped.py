@@ -19,8 +19,15 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.receive_times import Frame, ReceiveTimes
-from engine.tape_format import Block, Entry, Torn, blocks, entries_of, segments
-from engine.tape_recording import BEGIN, EVENTS, FORMAT, Begin, unpack_begin, unpack_events
+from engine.runtime.tape_format import Block, Entry, Torn, blocks, entries_of, segments
+from engine.runtime.tape_recording import (
+    BEGIN,
+    EVENTS,
+    FORMAT,
+    Begin,
+    unpack_begin,
+    unpack_events,
+)
 
 TORN = "torn end of a segment"
 

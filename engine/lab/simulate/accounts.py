@@ -11,7 +11,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Intent
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.lab.simulate.maker import maker_of
-from engine.lab.simulate.restless import Restless
+from engine.lab.simulate.random_strategy import Restless
 from engine.lab.simulate.venue_side import CURRENCY
 
 CAPITAL_MICRO = 90_000_000

@@ -30,9 +30,9 @@ from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
-from engine.lab.simulate.told import Told
+from engine.lab.simulate.known import Told
 from engine.lab.simulate.venue_side import VenueSide
-from engine.live_feed import USER_FEED
+from engine.venues.demo.streams import USER_FEED
 from storage.records import decode
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.lab.simulate.engine_run import Life, S
 from engine.lab.simulate.faults import Fault
-from engine.lab.simulate.life import Life, S
-from engine.lab.simulate.line import MS
+from engine.lab.simulate.network import MS
 from engine.lab.simulate.scopes import Scopes
-from engine.lab.simulate.station import Station
+from engine.lab.simulate.simulated_account import Station
 
 
 class Chaos:

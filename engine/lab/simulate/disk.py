@@ -15,7 +15,7 @@ from random import Random
 import msgspec
 
 from engine.errors import BrokenInvariant, StorageError
-from engine.journal import Record, Snapshot, Snapshots
+from engine.runtime.journal import Record, Snapshot, Snapshots
 from storage.records import NAMES
 
 LINGER_NS = 50_000_000

@@ -13,8 +13,8 @@ from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
-from engine.lab.simulate.life import Life
-from engine.live_kill import Ending
+from engine.lab.simulate.engine_run import Life
+from engine.live.kill import Ending
 from engine.risk.breakers import DAY_NS
 from engine.risk.reasons import DenyReason
 

@@ -8,8 +8,8 @@ from random import Random
 from engine.domain.instruments import BotId
 from engine.domain.intents import Intent
 from engine.strategies.door import Context, Evaluation
-from engine.strategies.market_maker import MarketMaker
-from engine.strategies.market_maker_parameters import MarketMakerParameters
+from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.strategy import MarketMaker
 
 
 class HeardMaker(MarketMaker):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import BotId, InstrumentId
 from engine.executor.proof import within
-from engine.lab.simulate.life import Life, S
-from engine.lab.simulate.station import Station
-from engine.live_kill import ScopedEnding
+from engine.lab.simulate.engine_run import Life, S
+from engine.lab.simulate.simulated_account import Station
+from engine.live.kill import ScopedEnding
 
 
 class Part(NamedTuple):

@@ -19,7 +19,7 @@ from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import Verdict
 from engine.lab.simulate.chaos import Chaos
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
-from engine.lab.simulate.station import Station
+from engine.lab.simulate.simulated_account import Station
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.world import open_world

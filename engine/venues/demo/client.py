@@ -27,9 +27,9 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
 from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
+from engine.gateway.door import Named, Prepared
 from engine.venues.demo import wire
 from engine.venues.demo.names import KEY, Names
-from engine.venues.door import Named, Prepared
 
 T = TypeVar("T")
 

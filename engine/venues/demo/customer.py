@@ -27,9 +27,9 @@ from engine.domain.events import Event, VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, ConfigError, VenueClosed
+from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.door import Prepared, Reply, Request, VenueOutput
 
 REQUESTS_MAX = 10_000
 OUTPUTS_MAX = 200_000

@@ -22,10 +22,10 @@ from engine.errors import AuthRefused, BadInput, BrokenInvariant
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account
 from engine.venues.demo.clearing import Clearing
-from engine.venues.demo.desk import Desk
 from engine.venues.demo.guard import DROP_ORDERS, Guard
 from engine.venues.demo.ledger import LedgerSums
 from engine.venues.demo.listing import Listing
+from engine.venues.demo.order_entry import Desk
 from engine.venues.demo.orders import (
     Balance,
     BeatAnswer,

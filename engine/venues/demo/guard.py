@@ -11,7 +11,7 @@ from engine.domain.orders import CancelReason
 from engine.errors import ConfigError, VenueClosed
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account
-from engine.venues.demo.desk import Desk
+from engine.venues.demo.order_entry import Desk
 from engine.venues.demo.orders import BeatAnswer, ModeSwitched, Ticket
 from engine.venues.demo.timeline import Due
 

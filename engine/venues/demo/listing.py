@@ -16,7 +16,7 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo.accounts import Market
-from engine.venues.demo.desk import Desk
+from engine.venues.demo.order_entry import Desk
 from engine.venues.demo.timeline import Due
 
 MARKET_KEPT_NS = 3_600_000_000_000

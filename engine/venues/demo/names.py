@@ -10,8 +10,8 @@ import msgspec
 
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
+from engine.gateway.door import Prepared
 from engine.venues.demo.orders import Ticket
-from engine.venues.door import Prepared
 
 KEY = "engine"
 """The API key under which the house trades."""

@@ -18,7 +18,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.orders import OrderId
-from engine.venues.paper.floor import Floor
+from engine.venues.paper.matching import Floor
 from engine.venues.paper.queue import Resting
 
 _CONFIRMED = FillState.CONFIRMED

@@ -36,12 +36,12 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Order
 from engine.errors import BrokenInvariant
-from engine.venues.door import Prepared, Reply, Request, VenueOutput
+from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.venues.paper import memory
 from engine.venues.paper.agenda import Agenda, Due
 from engine.venues.paper.entry import Entry
-from engine.venues.paper.floor import Floor
 from engine.venues.paper.market import Market
+from engine.venues.paper.matching import Floor
 from engine.venues.paper.records import Audit
 from engine.venues.paper.requests import Requests
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings

@@ -15,8 +15,8 @@ from engine.domain.orders import CancelReason, Order, OrderState, OrderType, Rej
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
 from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.floor import Floor
 from engine.venues.paper.market import Market
+from engine.venues.paper.matching import Floor
 from engine.venues.paper.queue import Resting
 from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings

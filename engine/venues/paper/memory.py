@@ -13,8 +13,8 @@ from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
 from engine.venues.paper.account import Purse
 from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.floor import Floor
 from engine.venues.paper.market import Market
+from engine.venues.paper.matching import Floor
 from engine.venues.paper.queue import Resting
 from engine.venues.paper.records import FillRecord, Unsettled
 

@@ -23,7 +23,7 @@ from engine.domain.orders import CancelReason, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.venues.paper import answers, rules
 from engine.venues.paper.entry import Entry
-from engine.venues.paper.floor import Floor
+from engine.venues.paper.matching import Floor
 
 _DELAYED, _ASKED = OrderState.DELAYED, CancelReason.ASKED
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.domain.books import Book
 from engine.domain.instruments import Leg, Side
-from engine.feeds.polymarket.book_hash import completes, end_of, head_of, stem
+from engine.venues.polymarket.market.book_hash import completes, end_of, head_of, stem
 from tests.fakes.polymarket.listing import ONE, Listed
 
 LEGS = (Leg.YES, Leg.NO)

@@ -12,11 +12,11 @@ from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Market
-from engine.venues.demo.desk import Desk
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.guard import Guard
 from engine.venues.demo.listing import Listing
 from engine.venues.demo.matching import yes_level
+from engine.venues.demo.order_entry import Desk
 from engine.venues.demo.orders import LiveOrder
 from engine.venues.demo.refusals import Rules
 from tests.fakes.polymarket.settings import S, Settings

@@ -8,7 +8,7 @@ from hashlib import sha256
 import msgspec
 
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind, Leg
-from engine.feeds.polymarket.hourly import hourly_slug
+from engine.venues.polymarket.market.hourly import hourly_slug
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6

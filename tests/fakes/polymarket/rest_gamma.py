@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from engine.feeds.polymarket.hourly import SUFFIX
+from engine.venues.polymarket.market.hourly import SUFFIX
 from tests.fakes.polymarket.books import LEGS
 from tests.fakes.polymarket.clob_rows import iso, value
 from tests.fakes.polymarket.listing import Listed

@@ -12,7 +12,7 @@ import pytest
 from engine.config import Config
 from storage.records import names_sum, record_sum
 from tests.lab.conftest import QUOTING, write_recording
-from tests.live_programs import Programs, free_port
+from tests.live.programs import Programs, free_port
 
 PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{key}={value}")]
 

@@ -18,7 +18,7 @@ from engine.lab.incident.run import Incident, incident
 from storage.commands import CommandState
 from storage.incidents import journal_span
 from tests.lab.incident.conftest import Journal
-from tests.live_programs import BOT, Programs, free_port, prepare
+from tests.live.programs import BOT, Programs, free_port, prepare
 
 AROUND_NS = 600 * 1_000_000_000
 PLACED = 5
@@ -42,7 +42,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         engine = programs.engine()
         assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
         trade(programs, 0)
-        engine.kill()
+        engine.cli.kill()
         engine.wait(10)
         died_ns = time.time_ns()
         engine = programs.engine()

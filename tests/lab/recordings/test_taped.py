@@ -15,10 +15,10 @@ from engine.domain.money import MICRO
 from engine.errors import BadInput, NotSent
 from engine.lab.recordings.open import open_recording
 from engine.lab.recordings.taped import TORN, TapedRecording
-from engine.lab.replay_setup import ReplayOptions, prepare
-from engine.live_recording import GAP, Recording, checked
-from engine.live_recording_sources import DemoSource
-from engine.tape_format import segments
+from engine.lab.replay.setup import ReplayOptions, prepare
+from engine.live.recording_sources import DemoSource
+from engine.runtime.recording import GAP, Recording, checked
+from engine.runtime.tape_format import segments
 from engine.venues.demo import wire
 from storage.recordings import RecordingSeen, RecordingState
 
@@ -232,7 +232,7 @@ async def test_a_flipped_byte_and_a_missing_segment_are_refused(desk: Desk, hear
 async def test_a_recording_ends_at_its_longest_time(
     desk: Desk, heard: Timed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.live_recording.TIME_NS_MAX", 3_600 * S)
+    monkeypatch.setattr("engine.runtime.recording.TIME_NS_MAX", 3_600 * S)
     late = [(at + 3_600 * S, event) for at, event in heard]
     await desk.record(late)
     [(state, reason)] = desk.ends
@@ -246,9 +246,9 @@ async def test_limits_of_size_and_disk_are_told(
     recording = await desk.record(heard)
     figures = recording.figures()
     assert recording.limit(figures) == ""
-    monkeypatch.setattr("engine.live_recording.FREE_BYTES_MIN", 1 << 62)
+    monkeypatch.setattr("engine.runtime.recording.FREE_BYTES_MIN", 1 << 62)
     assert "free on the disk" in recording.limit(figures)
-    monkeypatch.setattr("engine.live_recording.BYTES_MAX", 1)
+    monkeypatch.setattr("engine.runtime.recording.BYTES_MAX", 1)
     assert "the most one recording may" in recording.limit(figures)
 
 

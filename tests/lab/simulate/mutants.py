@@ -11,22 +11,22 @@ from engine.domain.effects import CancelScope
 from engine.domain.fills import FillState
 from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
+from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
 from engine.domain.orders import OrderState
 from engine.executor import planning
+from engine.executor.blindness import Sight
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fill_book import FillBook
-from engine.executor.house import House
+from engine.executor.halts import House
 from engine.executor.ledger import Ledger
-from engine.executor.order_machine import ENDS, MOVES, QUIET, Happened
-from engine.executor.reconciler import Reconciler
-from engine.executor.sight import Sight
+from engine.executor.reconcile import Reconciler
 from engine.executor.table import OrderTable
 from engine.gateway.places import PlacesLane
-from engine.lab.driver import Driver
-from engine.lab.simulate import life, loss
+from engine.lab.pump import Driver
+from engine.lab.simulate import engine_run, loss
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
-from engine.live_kill import Ending, ScopedEnding
+from engine.live.kill import Ending, ScopedEnding
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
 from storage.loss import Known
@@ -159,14 +159,14 @@ def _duplicates_are_booked(patch: Patch) -> None:
 
 def _one_not_found_is_believed(patch: Patch) -> None:
     hasty = ExecutorSettings(grace_ms=1, not_found_confirmations=1)
-    make = life.executor_of
+    make = engine_run.executor_of
 
     def made(settings: Any, fence: int) -> Any:
         executor, gate = make(settings, fence)
         executor._reconciler._settings = hasty
         return executor, gate
 
-    patch.setattr(life, "executor_of", made)
+    patch.setattr(engine_run, "executor_of", made)
 
 
 def _blind_is_well(patch: Patch) -> None:
@@ -222,15 +222,15 @@ def _voids_are_ignored(patch: Patch) -> None:
 
 
 def _start_is_no_recovery(patch: Patch) -> None:
-    make = life.executor_of
+    make = engine_run.executor_of
 
     def made(settings: Any, fence: int) -> Any:
         executor, gate = make(settings, fence)
         executor._started, executor._sight.recovering = True, False
         return executor, gate
 
-    patch.setattr(life, "executor_of", made)
-    patch.setattr(life.SimulatedDesk, "start_over", lambda *_: None)
+    patch.setattr(engine_run, "executor_of", made)
+    patch.setattr(engine_run.SimulatedDesk, "start_over", lambda *_: None)
 
 
 def _health_is_ignored(patch: Patch) -> None:

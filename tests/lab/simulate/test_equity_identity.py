@@ -15,10 +15,10 @@ import pytest
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Mode
-from engine.lab.simulate.station import Station
+from engine.lab.simulate.simulated_account import Station
 from engine.lab.simulate.world import MINUTE, World
-from engine.live_truth import ledger_side
-from storage.equity_truth import EquityCheck, judge
+from engine.live.checks import ledger_side
+from storage.equity_identity import EquityCheck, judge
 from storage.live import put_instrument
 from storage.projection import register_account
 from storage.projection_fold import Fold

@@ -25,12 +25,12 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import AuthRefused, NotSent, VenueClosed
+from engine.gateway.door import Named
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoVenue
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.server import DemoServer
-from engine.venues.door import Named
 
 ANN = AccountId("demo:ann")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from engine.domain.orders import OrderType
+from engine.gateway.door import VenueOutput
 from engine.venues.demo.customer import DemoCustomer
-from engine.venues.door import VenueOutput
 from tests.venues.contract import CHECKS, Factory
 from tests.venues.demo.builders import (
     ANN,

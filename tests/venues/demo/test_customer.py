@@ -54,12 +54,12 @@ from engine.domain.orders import (
     RejectReason,
 )
 from engine.errors import AuthRefused, BrokenInvariant, ConfigError
+from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
 from engine.venues.demo.customer import RETRY_AFTER_NS, DemoCustomer
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.world import open_world
-from engine.venues.door import Lane, Reply, Request, VenueCore, VenueOutput
 from tests.venues.demo.builders import (
     ANN,
     BOB,

@@ -9,7 +9,7 @@ from engine.domain.events import BookChanged, BookReplaced, Event, TradePrinted
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
-from engine.venues.door import VenueOutput
+from engine.gateway.door import VenueOutput
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.judges import Judge
 from tests.venues.paper.world import BUY, MARKET, NO, SELL, SHARE, YES, World, settings

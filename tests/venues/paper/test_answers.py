@@ -11,7 +11,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.orders import OrderState, OrderType
-from engine.venues.paper import floor as floor_module
+from engine.venues.paper import matching as floor_module
 from tests.venues.paper.world import ACCOUNT, BUY, MARKET, MS, NO, SELL, SHARE, YES, World, settings
 
 BOOK = ({50: 100}, {52: 100})

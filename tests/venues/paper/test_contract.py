@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engine.domain.events import InstrumentListed, TradePrinted
-from engine.venues.door import VenueOutput
+from engine.gateway.door import VenueOutput
 from tests.venues.contract import CHECKS, Factory, Table
 from tests.venues.paper.world import BINARY, MARKET, MS, SELL, SHARE, World, settings
 

@@ -16,7 +16,7 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
-from engine.venues.door import Lane, Reply, Request
+from engine.gateway.door import Lane, Reply, Request
 from engine.venues.paper.core import PaperVenue
 from tests.venues.paper.world import (
     ACCOUNT,

@@ -12,7 +12,7 @@ from engine.domain.events import (
 from engine.domain.fills import Liquidity
 from engine.domain.instruments import Leg
 from engine.domain.orders import CancelReason, OrderType, RejectReason
-from engine.venues.door import Reply
+from engine.gateway.door import Reply
 from tests.venues.paper.world import (
     BINARY,
     BUY,

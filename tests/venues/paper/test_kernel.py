@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.lab import kernel_code
+from engine.lab.replay import kernel_code
 from engine.venues.paper import kernel, queue
 from engine.venues.paper.columns import BID, LAST, OP, OTHER, PRICE, SIZE, SIZE_MAX, SOLD, WIDTH
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.domain.events import BalancesListed, Event, PositionsListed
 from engine.domain.instruments import Side
-from engine.venues.door import VenueOutput
+from engine.gateway.door import VenueOutput
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.judges import Judge
 from tests.venues.paper.stories import FEED, Step, drawn, mirrored, play, tell

@@ -12,7 +12,7 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
-from engine.venues.paper import floor as floor_module
+from engine.venues.paper import matching as floor_module
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import (
     BINARY,

@@ -33,7 +33,7 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.venues.door import Lane, Reply, Request, VenueOutput
+from engine.gateway.door import Lane, Reply, Request, VenueOutput
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.venues.door import Named, Prepared
-from engine.venues.polymarket.credentials import Credentials
-from engine.venues.polymarket.sdk import Hosts
-from engine.venues.polymarket.venue import PolymarketVenue
+from engine.gateway.door import Named, Prepared
+from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.sdk import Hosts
+from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.kit import RAIN, by_slug, signer, wallet

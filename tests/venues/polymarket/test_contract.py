@@ -29,8 +29,8 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import OutcomeUnknown
-from engine.venues.door import Named, Prepared, Reply, Request, VenueOutput
-from engine.venues.polymarket.venue import PolymarketVenue
+from engine.gateway.door import Named, Prepared, Reply, Request, VenueOutput
+from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.server import serving
 from tests.venues.contract import CHECKS, Factory, the_same_order_twice_is_one_order

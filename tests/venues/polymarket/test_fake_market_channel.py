@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from engine.domain.instruments import FeeSchedule
 from engine.feeds.counts import FeedCounts
-from engine.feeds.polymarket.core import MarketFeedCore
-from engine.feeds.polymarket.metadata import binary
+from engine.venues.polymarket.market.core import MarketFeedCore
+from engine.venues.polymarket.market.metadata import binary
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.crowd import Crowd
 from tests.fakes.polymarket.server import Served, serving

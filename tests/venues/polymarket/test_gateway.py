@@ -36,7 +36,7 @@ from engine.domain.orders import Identity, OrderId, OrderType
 from engine.domain.settings import GatewaySettings
 from engine.gateway.core import GatewayCore
 from engine.gateway.sender import Sender
-from engine.venues.polymarket.venue import PolymarketVenue
+from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import LIVE, adapter, order, taking
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 from engine.domain.events import OrderAccepted, OrderNotFound, OrderRejected, OrderReported
 from engine.errors import NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
-from engine.venues.door import Prepared
-from engine.venues.polymarket.venue import PolymarketVenue
+from engine.gateway.door import Prepared
+from engine.venues.polymarket.account.venue import PolymarketVenue
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter, named, order
 from tests.venues.polymarket.kit import signer

@@ -1,0 +1,154 @@
+"""`python -m engine command`: leave a command for the engine, and wait for its answer.
+
+A person types prices and sizes as a venue writes them; the command carries the instrument's own
+increments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import re
+import sqlite3
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, get_args
+
+import msgspec
+
+from engine.cli.arguments import WAIT_S_MAX, amount
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
+from engine.domain.instruments import Instrument
+from engine.errors import BadInput, NoEngine
+from engine.locks import held
+from storage.commands import ENDS, CommandState, LeftCommand, find, leave
+from storage.database import writing
+from storage.live import listed
+from storage.users import ENGINE_ID
+from storage.views.frame import engine_seen
+
+NAME = "command"
+HELP = "leave a command for the engine and wait for its answer"
+
+WAIT_S = 30.0
+POLL_S = 0.02
+TELL_S = 1.0
+"""A wait is felt from here on."""
+STARTS_S = 1.0
+"""What an engine that is started again may take to hold its lock."""
+Catalog = Callable[[str], Instrument]
+"""The instrument of a name. Raises BadInput where it was never listed."""
+
+
+def kinds() -> dict[str, type[msgspec.Struct]]:
+    """Return every command by its name on the command line: StartBot → start-bot."""
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower(): kind
+        for kind in get_args(AnyCommand)
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the command, its fields and how long to wait."""
+    parser.add_argument("kind", choices=sorted(kinds()), metavar="KIND", help=", ".join(kinds()))
+    parser.add_argument("fields", nargs="*", metavar="field=value", help="e.g. bot=demo-updown")
+    parser.add_argument(
+        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for the answer"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Leave it, wait, tell the answer. 0 = done, 1 = refused, failed or not answered."""
+    with writing(config.state_path) as connection:
+        command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
+        left = asked(config, connection, command, args.wait)  # type: ignore[arg-type]
+    _tell(left, as_json=args.json)
+    return 0 if left.state is CommandState.DONE else 1
+
+
+def asked(
+    config: Config, connection: sqlite3.Connection, command: AnyCommand, wait_s: float
+) -> LeftCommand:
+    """Leave a command and wait for its end; gives where it stands when the wait is over.
+
+    Says what it waits for as soon as it is felt. Raises NoEngine, having left nothing.
+    """
+    must_run(config)
+    left = leave(
+        connection,
+        engine_id=ENGINE_ID,
+        id=uuid.uuid4().hex,
+        command=command,
+        who=f"cli:{getpass.getuser()}",
+        now_ns=WallClock().now_ns(),
+    )
+    began = time.monotonic()
+    told = False
+    while left.state not in ENDS and (waited_s := time.monotonic() - began) < wait_s:
+        if waited_s > TELL_S and not told:
+            told = True
+            print(_waiting(connection, left, wait_s), file=sys.stderr, flush=True)
+        time.sleep(POLL_S)
+        left = find(connection, ENGINE_ID, left.id) or left
+    return left
+
+
+def must_run(config: Config) -> None:
+    """Raise NoEngine unless an engine runs here, or one does within a moment."""
+    until = time.monotonic() + STARTS_S
+    while not held(config.run_folder / "engine.lock"):
+        if time.monotonic() > until:
+            raise NoEngine(f"no engine runs on {config.home}, and nothing was left: start it first")
+        time.sleep(POLL_S)
+
+
+def _waiting(connection: sqlite3.Connection, left: LeftCommand, wait_s: float) -> str:
+    seen = engine_seen(connection)
+    silent_s = 0.0 if seen is None else (WallClock().now_ns() - seen.heartbeat_ns) / 1e9
+    heard = "has not spoken yet" if seen is None else f"is {seen.state}, heard {silent_s:.1f} s ago"
+    return (
+        f"{type(left.command).__name__} is {left.state}: the engine {heard}; "
+        f"waiting for its answer, {wait_s:g} s at most"
+    )
+
+
+def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
+    """Return the command a person typed. Raises BadInput naming the field."""
+    given: dict[str, Any] = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise BadInput(f"{field!r} is no field=value")
+        given[name] = value
+    made = kinds()[kind]
+    unknown = sorted(set(given) - set(made.__struct_fields__))
+    if unknown:
+        known = ", ".join(made.__struct_fields__) or "none"
+        raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
+    if made is StartRecording and "instruments" in given:
+        given["instruments"] = given["instruments"].split(",")
+    if made is PlaceManual and {"instrument", "price", "size"} <= given.keys():
+        instrument = catalog(given["instrument"])
+        given["price"] = instrument.price_of(given["price"])
+        given["size"] = instrument.size_of(given["size"])
+    try:
+        return msgspec.convert({"type": made.__name__, **given}, made, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{kind}: {error}") from None
+
+
+def _tell(left: LeftCommand, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"id": left.id, "state": left.state, "answer": left.answer}))
+        return
+    took = (
+        ""
+        if left.answered_ns is None
+        else f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms"
+    )
+    print(f"{left.state}{took}: {left.answer or 'the engine has not answered; it may still do it'}")

@@ -1,0 +1,147 @@
+"""`python -m engine credentials`: set, list and remove what the vault holds, and open it.
+
+A secret is typed at a prompt or piped in, never an argument: arguments are seen by every program of
+the machine and stay in the shell's history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+
+from engine.cli.command import WAIT_S, asked
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.commands import OpenVault
+from engine.errors import BadInput, ConfigError
+from engine.live import vault
+from engine.venues.polymarket.account.credentials import Credentials
+from storage.commands import CommandState
+from storage.database import writing
+from storage.vault import VaultFile, read_vault
+from storage.views.frame import engine_seen
+
+NAME = "credentials"
+HELP = "set, list or remove what signs for a live account, or open its vault; kept encrypted"
+
+POLYMARKET = "polymarket"
+ALIVE_NS = 10_000_000_000
+"""An engine that was silent for longer does not take the command."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what to do and of which account."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    setting = actions.add_parser("set", help="keep a signing key, typed or piped in")
+    setting.add_argument("account", help="name of the account it signs for")
+    setting.add_argument("--wallet", required=True, help="the wallet's address, 0x and 40 digits")
+    actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
+    removing = actions.add_parser("remove", help="forget an account's credential")
+    removing.add_argument("account", help="name of the account")
+    actions.add_parser("open", help="let the engine that runs open the vault by its passphrase")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Do it and say what was done."""
+    if args.action == "list":
+        told = listed(read_vault(config.vault_path))
+        print(json.dumps(told) if args.json else _described(told))
+        return 0
+    if args.action == "open":
+        return _open(args, config)
+    if args.action == "remove":
+        vault.remove(config.vault_path, args.account)
+        said = f"forgot the credential of {args.account!r}; a running engine has it until it ends"
+    else:
+        said = _set(args, config)
+    print(json.dumps({"done": said}) if args.json else said)
+    return 0
+
+
+def listed(found: VaultFile | None) -> list[dict[str, str]]:
+    """Return what may be shown of a vault: nothing that is sealed."""
+    return [
+        {
+            "account": name,
+            "venue": one.venue,
+            "wallet": one.wallet,
+            "fingerprint": one.fingerprint,
+            "added": datetime.fromtimestamp(one.added_ns / 1e9, UTC).isoformat(timespec="seconds"),
+        }
+        for name, one in sorted((found.entries if found else {}).items())
+    ]
+
+
+def _described(told: list[dict[str, str]]) -> str:
+    if not told:
+        return "the vault holds no credential"
+    return "\n".join(
+        f"{one['account']}  {one['venue']}  wallet {one['wallet']}  key {one['fingerprint']}  "
+        f"since {one['added']}"
+        for one in told
+    )
+
+
+def _open(args: argparse.Namespace, config: Config) -> int:
+    """Seal the passphrase for the engine that runs and tell its answer; 1 = it stays closed."""
+    with writing(config.state_path) as connection:
+        seen = engine_seen(connection)
+        key = "" if seen is None else str(seen.detail.get("unlock_key", ""))
+        if seen is None or not key or WallClock().now_ns() - seen.heartbeat_ns > ALIVE_NS:
+            raise BadInput(
+                "no engine runs: start one; it asks for the passphrase here, or reads it from "
+                "VAULT_PASSPHRASE at its start"
+            )
+        sealed = vault.sealed_passphrase(ask("The vault's passphrase: "), base64.b64decode(key))
+        left = asked(config, connection, OpenVault(sealed=sealed), WAIT_S)
+    said = left.answer or "the engine has not answered"
+    print(json.dumps({"state": left.state, "answer": said}) if args.json else said)
+    return 0 if left.state is CommandState.DONE else 1
+
+
+def _set(args: argparse.Namespace, config: Config) -> str:
+    """Ask for everything, judge everything, and only then make or change the vault."""
+    vault.check_name(args.account)
+    Credentials.check_wallet(args.wallet)
+    found, first = read_vault(config.vault_path), ""
+    if found is None:
+        first = _new_passphrase()
+    key = ask("Private key: ").strip()
+    Credentials(private_key=key, wallet=args.wallet)
+    found = found or vault.create(config.vault_path, first)
+    secret = vault.Secret(private_key=key)
+    entry = vault.seal(found, args.account, POLYMARKET, args.wallet, secret)
+    vault.put(config.vault_path, args.account, entry, WallClock().now_ns())
+    return (
+        f"the vault keeps key {entry.fingerprint} for account {args.account!r}; an engine reads it "
+        "at its start, with the vault's passphrase"
+    )
+
+
+def _new_passphrase() -> str:
+    """Return what a new vault shall open with. Raises ConfigError, BadInput."""
+    first = ask("A passphrase for the new vault: ")
+    vault.check_passphrase(first)
+    if Credentials.looks_like_a_key(first.strip()):
+        raise ConfigError(
+            "this is a private key, and there is no vault yet: its passphrase comes first, the key "
+            "in the next line"
+        )
+    if sys.stdin.isatty() and ask("The same again: ") != first:
+        raise BadInput("the two passphrases differ: nothing was made")
+    return first
+
+
+def ask(prompt: str) -> str:
+    """Return a line that is typed unseen, or piped in. Raises ConfigError where there is none."""
+    try:
+        found = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+    except EOFError:
+        found = ""
+    if not found.strip():
+        raise ConfigError("nothing was typed: nothing was changed")
+    return found.rstrip("\r\n")

@@ -1,0 +1,290 @@
+"""`python -m engine doctor`: examine this machine and this installation. Changes nothing.
+
+Every check says what it found and, unless all is well, the sentence that mends it. No network: how
+far the clock is from a venue's is not known here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import psutil
+from packaging.requirements import Requirement
+
+from engine.config import Config
+from engine.errors import StorageError
+from engine.log import iso
+from storage.database import primary_code, reading, sentence
+from storage.projection import check_new
+from storage.schema import HEAD, check_schema
+
+NAME = "doctor"
+HELP = "examine this machine and this installation"
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON_MIN = (3, 11)
+GIB = 1 << 30
+DISK_FREE_BYTES_MIN = 1 * GIB
+DISK_FREE_BYTES_GOOD = 5 * GIB
+"""The tape keeps up to 2 GB, recordings and backups come on top."""
+
+MEMORY_FREE_BYTES_MIN = GIB // 4
+MEMORY_FREE_BYTES_GOOD = 1 * GIB
+CLOCK_WATCH_S = 0.25
+CLOCK_DRIFT_NS_MAX = 20_000_000
+WRITE_LOCK_WAIT_S = 1.0
+OTHERS = 0o077
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Health(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One finding. `fix` is the sentence that mends it, empty where nothing is to mend."""
+
+    name: str
+    health: Health
+    said: str
+    fix: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments: everything is examined."""
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Examine and tell. Gives 1 where any check fails; warnings alone give 0."""
+    checks = list(examine(config))
+    failed = sum(check.health is Health.FAIL for check in checks)
+    warned = sum(check.health is Health.WARN for check in checks)
+    if args.json:
+        found = {"failed": failed, "warned": warned, "checks": msgspec.to_builtins(checks)}
+        print(json.dumps(found))
+    else:
+        for check in checks:
+            print(f"{check.health:4}  {check.name:11}  {check.said}")
+            if check.fix:
+                print(f"{'':19}→ {check.fix}")
+        print(f"{len(checks)} checks: {failed} failed, {warned} warned")
+    return 1 if failed else 0
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Give the findings one by one, cheapest first."""
+    yield python()
+    yield packages(REPOSITORY / "requirements.txt")
+    yield memory(psutil.virtual_memory().available)
+    yield disk(config.home)
+    yield past(REPOSITORY)
+    yield drift(time.time_ns, time.monotonic_ns, time.sleep)
+    yield home(config.home)
+    yield env_file(Path(".env"))
+    yield latch(config.kill_path)
+    yield schema(config.state_path, config.journal_path)
+    for path in (config.state_path, config.journal_path, config.decisions_path):
+        if path.is_file():
+            yield integrity(path)
+            yield lock(path)
+
+
+# -- the installation ------------------------------------------------------------------------------
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Compare the running Python with what the code needs."""
+    text = ".".join(map(str, version))
+    if version < PYTHON_MIN:
+        return Check("python", Health.FAIL, f"Python {text} is too old", "use Python 3.11 or newer")
+    return Check("python", Health.OK, f"Python {text}")
+
+
+def packages(pinned: Path) -> Check:
+    """Compare the installed packages with the pinned versions."""
+    wrong, right = [], 0
+    for line in pinned.read_text(encoding="utf-8").splitlines():
+        if line.startswith((" ", "#")) or "==" not in line:
+            continue
+        wanted = Requirement(line.removesuffix("\\").strip())
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        installed = _installed(wanted.name)
+        if installed is not None and wanted.specifier.contains(installed, prereleases=True):
+            right += 1
+        else:
+            wrong.append(f"{wanted.name} is {installed or 'missing'}, not {wanted.specifier}")
+    if wrong:
+        told = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "")
+        return Check("packages", Health.FAIL, told, "run `make venv` and use .venv/bin/python")
+    return Check("packages", Health.OK, f"{right} packages, all at their pinned versions")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# -- the machine -----------------------------------------------------------------------------------
+
+
+def _level(name: str, free: int, *, least: int, good: int, where: str, fix: str) -> Check:
+    said = f"{free / GIB:.1f} GiB free{where}"
+    if free < least:
+        return Check(name, Health.FAIL, said, fix)
+    if free < good:
+        return Check(name, Health.WARN, said, fix)
+    return Check(name, Health.OK, said)
+
+
+def memory(free: int) -> Check:
+    """Judge the memory that is still available, in bytes."""
+    fix = "close other programs: the engine and its pages want a gigabyte"
+    least, good = MEMORY_FREE_BYTES_MIN, MEMORY_FREE_BYTES_GOOD
+    return _level("memory", free, least=least, good=good, where="", fix=fix)
+
+
+def disk(folder: Path) -> Check:
+    """Judge the free space where the state lies or will lie."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    fix = "free some space: a full disk halts trading"
+    return _level(
+        "disk",
+        shutil.disk_usage(there).free,
+        least=DISK_FREE_BYTES_MIN,
+        good=DISK_FREE_BYTES_GOOD,
+        where=f" at {there}",
+        fix=fix,
+    )
+
+
+def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Check:
+    """Say whether the clock is before the moment this code was written to the disk."""
+    written = (repository / "requirements.txt").stat().st_mtime_ns
+    now = now_ns()
+    if now < written:
+        said = f"the clock says {iso(now)}, but this code was installed at {iso(written)}"
+        return Check("clock", Health.FAIL, said, "set the clock; switch time synchronisation on")
+    return Check("clock", Health.OK, f"it is {iso(now)}; no venue was asked")
+
+
+def drift(
+    wall_ns: Callable[[], int], monotonic_ns: Callable[[], int], pause: Callable[[float], None]
+) -> Check:
+    """Watch for a quarter of a second whether the wall clock keeps pace with the monotonic one."""
+    before = wall_ns() - monotonic_ns()
+    pause(CLOCK_WATCH_S)
+    moved = wall_ns() - monotonic_ns() - before
+    said = f"wall minus monotonic moved {moved / 1e6:+.3f} ms in {CLOCK_WATCH_S} s"
+    if abs(moved) > CLOCK_DRIFT_NS_MAX:
+        fix = "the clock is being set or the machine sleeps: wait until it is steady"
+        return Check("clock pace", Health.WARN, said, fix)
+    return Check("clock pace", Health.OK, said)
+
+
+# -- the state -------------------------------------------------------------------------------------
+
+
+def home(folder: Path) -> Check:
+    """Judge the folder of all state: there, writable, and its owner's alone."""
+    if not folder.exists():
+        fix = "run `python -m engine migrate`"
+        return Check("home", Health.WARN, f"{folder} does not exist yet", fix)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        fix = f"give it to the user who runs Pitboss: chown -R $USER {folder}"
+        return Check("home", Health.FAIL, f"{folder} cannot be written by this user", fix)
+    return _private("home", folder, f"chmod 700 {folder}")
+
+
+def env_file(file: Path) -> Check:
+    """Judge whether others may read `.env`."""
+    if not file.exists():
+        return Check(".env", Health.OK, "no .env: the environment alone is used")
+    return _private(".env", file, f"chmod 600 {file}")
+
+
+def _private(name: str, path: Path, fix: str) -> Check:
+    mode = path.stat().st_mode & 0o777
+    if mode & OTHERS:
+        return Check(name, Health.WARN, f"{path} is open to others (mode {mode:o})", fix)
+    return Check(name, Health.OK, f"{path} is yours alone (mode {mode:o})")
+
+
+def latch(file: Path) -> Check:
+    """Say whether KILL is latched."""
+    if file.exists():
+        fix = "no order is placed until it is released with a reason"
+        return Check("latch", Health.WARN, f"KILL is set: {file} exists", fix)
+    return Check("latch", Health.OK, "KILL is not set")
+
+
+def schema(path: Path, journal: Path | None = None) -> Check:
+    """Compare the schema of the state database with the one this code needs."""
+    try:
+        if journal is not None and not path.is_file():
+            check_new(journal, path)
+    except StorageError as error:
+        said, _, fix = str(error).partition(": ")
+        return Check("schema", Health.FAIL, said, fix)
+    if not path.is_file():
+        fix = "run `python -m engine migrate`"
+        return Check("schema", Health.WARN, f"{path} does not exist yet", fix)
+    try:
+        check_schema(path)
+    except StorageError as error:
+        said, _, fix = str(error).rpartition("; ")
+        return Check("schema", Health.FAIL, said or str(error), fix)
+    return Check("schema", Health.OK, f"{path.name} has schema {HEAD}")
+
+
+def integrity(path: Path) -> Check:
+    """Let SQLite read every page of a database."""
+    name = f"{path.name}"
+    fix = "stop the programs and restore it from the latest backup as README's Recovery says"
+    try:
+        with reading(path) as connection:
+            told = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    except StorageError as error:
+        said, _, mend = str(error).partition("; ")
+        cause = error.__cause__
+        damaged = isinstance(cause, sqlite3.Error) and primary_code(cause) in DAMAGED
+        return Check(name, Health.FAIL, str(error), fix if damaged else mend or said)
+    if told != ["ok"]:
+        return Check(name, Health.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
+    return Check(name, Health.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
+
+
+def lock(path: Path) -> Check:
+    """Take the write lock for a moment and give it back; nothing is written."""
+    name = f"{path.name}"
+    uri = path.absolute().as_uri() + "?mode=rw"
+    connect = sqlite3.connect(uri, uri=True, timeout=WRITE_LOCK_WAIT_S, isolation_level=None)
+    with closing(connect) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            if primary_code(error) == sqlite3.SQLITE_BUSY:
+                said = f"another program holds the write lock for over {WRITE_LOCK_WAIT_S:g} s"
+                return Check(name, Health.WARN, said, "find it with `lsof` and end it if it hangs")
+            fix = "check the owner and permissions of file and folder"
+            return Check(name, Health.FAIL, sentence(path, error), fix)
+    return Check(name, Health.OK, "the write lock is free")

@@ -1,0 +1,104 @@
+"""`python -m engine explain`: make every kept plan again from the journal, and compare the bytes.
+
+The why of an order that the pages show is a record of the decision log. This proves the record: the
+journal, the wish of the decision and the book it saw give the same plan again, byte for byte, by
+the same planner and the same rules of risk. It reads alone; an engine may trade meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import msgspec
+
+from engine.config import Config
+from engine.errors import BadInput
+from engine.lab.explain.accounts import Settings, ToldAccounts
+from engine.lab.explain.plans import Difference, Retelling, Retold
+from engine.log import iso
+from engine.runtime.journal import latest_snapshots, load
+from storage.database import reading
+from storage.journal import owner
+from storage.settings import force_history
+from storage.views.decision_history import every_plan
+
+NAME = "explain"
+HELP = "make every kept plan again from the journal and compare it byte for byte"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("--account", help="the plans of this account alone")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Repeat all plans. Exit code 1 where one came out otherwise."""
+    found = retold(config, args.account)
+    told = json.dumps(msgspec.to_builtins(found)) if args.json else words(found)
+    sys.stdout.write(told + "\n")
+    return 1 if found.different or found.broken else 0
+
+
+def retold(config: Config, account: str | None = None) -> Retold:
+    """Repeat the plans of a home. Raises BadInput where it holds no journal or no plan."""
+    for path in (config.journal_path, config.decisions_path):
+        if not path.exists():
+            raise BadInput(f"{path} is not there: nothing was planned in this home yet")
+    # The plans first: the journal read after them holds at least what they were made of.
+    plans = [one for one in every_plan(config.decisions_path) if account in (None, one[0].account)]
+    with reading(config.state_path) as connection:
+        versions = force_history(connection, owner(config.journal_path))
+    settings: Settings = [
+        (one.applied_ns, one.document) for one in versions if one.applied_ns is not None
+    ]
+    journal = config.journal_path
+    engines = latest_snapshots(journal).by_name
+    accounts = ToldAccounts(settings, lambda after_seq: load(journal, after_seq), engines)
+    return Retelling(accounts, plans, config.decisions_path).run(load(journal))
+
+
+def words(found: Retold) -> str:
+    """Return what came of it as lines for a person."""
+    lines = [
+        f"{found.same:,} of {found.plans:,} plans came out of the journal again byte for byte "
+        f"({found.records:,} records)"
+    ]
+    if found.idle:
+        lines.append(f"{found.idle:,} more touched no order: they tell what was left over, and why")
+    if found.by_hand:
+        lines.append(f"{found.by_hand:,} more were placed by hand: nothing planned them")
+    if found.untold:
+        lines.append(
+            f"{found.untold:,} could not be made again: their book or their wish was not kept"
+        )
+    if found.unreached:
+        lines.append(
+            f"{found.unreached:,} are not reached: the journal does not hold their orders yet"
+        )
+    if found.cut:
+        lines.append(f"{found.cut:,} died with their engine: nothing of them was journaled")
+    if found.starts_unkept:
+        lines.append(
+            f"{found.starts_unkept:,} starts are not in the journal, an older version did not keep "
+            "them: what the engine knew there cannot be told again"
+        )
+    lines += [difference(one) for one in found.different]
+    lines += [f"BROKEN: {one}" for one in found.broken]
+    if found.beyond:
+        lines.append(f"{found.beyond:,} more come after such a place and prove nothing")
+    return "\n".join(lines)
+
+
+def difference(one: Difference) -> str:
+    """Return where two plans part, field by field."""
+    head = f"DIFFERENT: {one.account}, {one.instrument} at {iso(one.at_ns)}"
+    if one.again is None:
+        return f"{head}: the journal's facts ask for nothing"
+    parts = [
+        f"{name}: kept {getattr(one.kept, name)}, again {getattr(one.again, name)}"
+        for name in one.kept.__struct_fields__
+        if getattr(one.kept, name) != getattr(one.again, name)
+    ]
+    return f"{head}: {'; '.join(parts)}"

@@ -1,0 +1,67 @@
+"""`python -m engine incident`: a moment of the past lived again, compared, and told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config
+from engine.lab.incident.moment import read_around, read_at
+from engine.lab.incident.page import summary, write
+from engine.lab.incident.run import incident
+
+NAME = "incident"
+HELP = "live a moment of the past again, compare it with the journal, show it as a page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument(
+        "--at", required=True, metavar="TIME", help="the moment, e.g. 2026-03-01T12:30:05Z"
+    )
+    parser.add_argument(
+        "--around", default="120s", metavar="LENGTH", help="shown on either side (default: 120s)"
+    )
+    parser.add_argument("--account", default="", help="show this account alone (default: all)")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write one page that needs no network"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Live it again. Gives 1 where it differs from what was kept."""
+    at_ns, around_ns = read_at(args.at), read_around(args.around)
+
+    shown = sys.stderr.isatty() and not args.json
+
+    def tell(done_s: int, total_s: int) -> None:
+        if shown:
+            sys.stderr.write(f"\rlived again: {done_s:,} s of {total_s:,}\x1b[K")
+
+    found = incident(config, at_ns=at_ns, around_ns=around_ns, account=args.account, tell=tell)
+    if shown:
+        sys.stderr.write("\r\x1b[K")
+    told = summary(found)
+    if args.html is not None:
+        told["html"] = str(args.html)
+        told["html_bytes"] = write(found, args.html)
+    print(json.dumps(told) if args.json else describe(told))
+    return 1 if found.compared.difference is not None else 0
+
+
+def describe(told: dict[str, Any]) -> str:
+    """Return it as a person reads it."""
+    accounts = ", ".join(f"{name} ({mode})" for name, mode in told["accounts"].items())
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(told["kinds"].items()))
+    rows = [
+        f"{told['from']} to {told['until']}, accounts {accounts or 'none'}",
+        f"{told['steps']:,} steps: {kinds or 'nothing happened'}",
+        told["told"],
+        *told["notes"],
+    ]
+    if "html" in told:
+        rows.append(f"{told['html']} written, {told['html_bytes']:,} bytes: open it in a browser")
+    return "\n".join(rows)

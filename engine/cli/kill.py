@@ -1,0 +1,153 @@
+"""`python -m engine kill`: KILL from outside, whether the engine lives or not.
+
+Sets the latch. A living engine takes it by itself; where none lives, this program *is* the engine:
+start-up recovery with the latch set, cancel, prove, exit. Where one holds the lock and is silent,
+where the lock cannot be opened, or where journal, state or settings refuse, everything is cancelled
+from beside: that needs a credential and a venue, nothing else, and it is never called a proof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+
+from engine.cli.arguments import WAIT_S_MAX, address, amount
+from engine.cli.demo import PORT
+from engine.clock import WallClock
+from engine.config import Config
+from engine.errors import ConfigError, StorageError, os_sentence
+from engine.live.kill import block_signal
+from engine.live.kill_bare import kill
+from engine.live.main import engine_lock, start
+from storage.database import reading
+from storage.latch import read_latch, set_latch
+from storage.live import Receipt, latest_receipt
+from storage.users import ENGINE_ID
+
+NAME = "kill"
+HELP = "set the KILL latch, cancel everything and prove it; works without an engine"
+
+WAIT_S = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the demo exchange is and how long to wait for a living engine."""
+    parser.add_argument(
+        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
+    )
+    parser.add_argument(
+        "--wait",
+        type=amount(0, WAIT_S_MAX),
+        default=WAIT_S,
+        help="s: for a living engine's proof",
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Set the latch and see to it that it is carried out. 0 = PROVEN, 1 = not (yet)."""
+    block_signal()
+    must_be_a_desk(config)
+    now_ns = WallClock().now_ns()
+    unlatched, since_ns = _latch(config, now_ns)
+    try:
+        engine_lock(config, wait_s=0.0).close()
+    except StorageError:
+        print("an engine runs and takes the latch by itself", flush=True)
+        receipt: Receipt | None = _engines(args, config, since_ns)
+    except OSError as error:
+        why = f"the lock of the engine cannot be held: {os_sentence(error)}"
+        asyncio.run(kill(config, args.demo, why))
+        raise StorageError(why) from error
+    else:
+        start(config, args.demo, kill_only=True)
+        receipt = _wait(config, now_ns, 1.0)
+    code = _told(receipt)
+    if unlatched:
+        raise unlatched
+    return code
+
+
+def _latch(config: Config, now_ns: int) -> tuple[StorageError | None, int]:
+    """Set the latch; return what refused that, and since when a receipt is of this KILL."""
+    try:
+        new = set_latch(config.kill_path, "engine kill", now_ns)
+    except OSError as error:
+        text = (
+            f"the KILL latch could NOT be set: {os_sentence(error)}. A desk that runs hears the "
+            f"signal all the same: DESK_HOME={config.home} .venv/bin/supervisorctl signal USR1 "
+            "engine; an engine that is started later trades"
+        )
+        print(text, flush=True)
+        return StorageError(text), now_ns
+    told = "is set" if new else "was set before"
+    print(f"{config.kill_path} {told}: no order is placed", flush=True)
+    latch = None if new else read_latch(config.kill_path)
+    return None, latch.at_ns if latch else now_ns
+
+
+def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt:
+    """Return the receipt of the engine that holds the lock; where it tells none, cancel for it.
+
+    Raises StorageError where there is none, or none can be read.
+    """
+    silent = "an engine holds the lock and has told no receipt: it may be frozen"
+    try:
+        receipt = _wait(config, since_ns, args.wait)
+        if receipt is not None:
+            return receipt
+    except StorageError as error:
+        silent = str(error)
+    asyncio.run(kill(config, args.demo, silent))
+    raise StorageError(silent)
+
+
+def must_be_a_desk(config: Config) -> None:
+    """Refuse a folder in which no desk ever lived: a KILL there would stop nobody.
+
+    Whatever a desk leaves is enough, however damaged. Raises ConfigError.
+    """
+    left = {"journal.db", "pitboss.db", "vault.json", "KILL", "run"}
+    try:
+        found = left & {path.name for path in config.home.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        found = set()
+    except OSError:
+        return  # it is there and cannot be read: a KILL needs no more than that
+    if not found:
+        raise ConfigError(
+            f"no desk lives in {config.home}, and NOTHING was killed: set PITBOSS_HOME to the "
+            "desk that is meant"
+        )
+
+
+def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
+    """Return the first receipt told since a time that is proven, or the latest after the wait.
+
+    Raises StorageError where the state cannot be read by then.
+    """
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            with reading(config.state_path) as connection:
+                receipt = latest_receipt(connection, ENGINE_ID)
+        except Exception as error:
+            if time.monotonic() >= until:
+                raise StorageError(
+                    "the latch is set, but whether all is proven cannot be read here; it stands in "
+                    f"{config.home / 'log' / 'engine.log'}: {error}"
+                ) from error
+            time.sleep(0.1)
+            continue
+        fresh = receipt is not None and receipt.told_ns >= since_ns
+        if (fresh and receipt is not None and receipt.proven) or time.monotonic() >= until:
+            return receipt if fresh else None
+        time.sleep(0.1)
+
+
+def _told(receipt: Receipt | None) -> int:
+    if receipt is None:
+        print("NOT PROVEN: no engine has told a receipt yet; it keeps trying")
+        return 1
+    print(receipt.sentence())
+    return 0 if receipt.proven else 1

@@ -1,0 +1,44 @@
+"""`python -m engine migrate`: create the state database or bring it up to date."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from engine.config import Config
+from engine.live.handover import make_private
+from storage import schema
+from storage.projection import check_new
+
+NAME = "migrate"
+HELP = "create the state database or bring it up to date"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments: what to do follows from the configuration."""
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Migrate under an exclusive lock, with a backup before a change. Raises StorageError."""
+    path = config.state_path
+    # State is for its owner alone: orders and settings stand in it, and users' password hashes.
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(config.home)
+    backup = migrated(config)
+    if args.json:
+        print(json.dumps({"path": str(path), "schema": schema.HEAD, "backup": backup}))
+    else:
+        kept = f"; the state before is kept in {backup}" if backup else ""
+        print(f"{path} has schema {schema.HEAD}{kept}")
+    return 0
+
+
+def migrated(config: Config) -> str | None:
+    """Migrate, but make no new state beside a journal that has a past; give the backup's path.
+
+    Raises StorageError.
+    """
+    path = config.state_path
+    if not path.is_file() or not path.stat().st_size:
+        check_new(config.journal_path, path)
+    return schema.migrate(path)

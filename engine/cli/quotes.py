@@ -1,0 +1,121 @@
+"""`python -m engine quotes ACCOUNT`: let an account's quotes expire by themselves, or not.
+
+A second dead man's switch beside the venue's heartbeat: what an engine leaves behind ends at its
+own time. Tells how it is; `--expire-after` and `--good-till-cancelled` change it: saved as a
+version of the settings and put in force by the engine that runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sqlite3
+
+from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, whole
+from engine.cli.command import WAIT_S, asked
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.commands import ApplySettings
+from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN
+from engine.errors import BadInput, NoEngine
+from storage.commands import CommandState
+from storage.database import reading, writing
+from storage.schema import check_schema
+from storage.settings import SettingsVersion, Stale, in_force, latest, save
+from storage.users import ENGINE_ID
+
+NAME = "quotes"
+HELP = "let an account's quotes expire by themselves, as a second dead man's switch, or not"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the account and what its quotes shall do."""
+    parser.add_argument("account", help="name of an account")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--expire-after",
+        type=whole(0, WHOLE_MAX),
+        metavar="SECONDS",
+        help=f"at least {QUOTE_LIFE_S_MIN}: Polymarket refuses an expiry of less than "
+        f"{EXPIRY_S_MIN} s and takes the order away 60 s early; the engine renews each quote "
+        "before",
+    )
+    how.add_argument(
+        "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
+    )
+    parser.add_argument(
+        "--wait",
+        type=amount(0, WAIT_S_MAX),
+        default=WAIT_S,
+        help="s: for the engine's answer",
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Tell or change it. 0 = told or in force, 1 = saved only, or refused by the engine."""
+    check_schema(config.state_path)
+    if args.expire_after is None and not args.good_till_cancelled:
+        with reading(config.state_path) as connection:
+            life_s = _life_s(in_force(connection, ENGINE_ID), args.account)
+        _say(args, life_s, f"{args.account}: {_words(life_s)}")
+        return 0
+    wanted: int | None = args.expire_after
+    if wanted is not None and wanted < QUOTE_LIFE_S_MIN:
+        raise BadInput(
+            f"{wanted} s are too few, nothing was changed: Polymarket refuses an expiry of less "
+            f"than {EXPIRY_S_MIN} s and takes the order away 60 s early; at least "
+            f"{QUOTE_LIFE_S_MIN} are asked"
+        )
+    with writing(config.state_path) as connection:
+        version = _saved(connection, args.account, wanted)
+        try:
+            left = asked(config, connection, ApplySettings(version=version), args.wait)
+        except NoEngine as error:
+            done, why = False, str(error)
+        else:
+            done = left.state is CommandState.DONE
+            why = left.answer or f"the engine has not answered within {args.wait:g} s"
+    if done:
+        _say(args, wanted, f"{args.account}: {_words(wanted)}; version {version} is in force")
+        return 0
+    _say(args, wanted, f"version {version} is saved and NOT in force: {why}")
+    return 1
+
+
+def _saved(connection: sqlite3.Connection, account: str, life_s: int | None) -> int:
+    """Save the version. Raises BadInput, having saved nothing."""
+    newest = latest(connection, ENGINE_ID)
+    _life_s(newest, account)
+    if newest.version != in_force(connection, ENGINE_ID).version:
+        raise BadInput(f"version {newest.version} is saved and not applied: do that first")
+    saved = save(
+        connection,
+        engine_id=ENGINE_ID,
+        who=f"cli:{getpass.getuser()}",
+        diff={"accounts": {account: {"quote_life_s": life_s}}},
+        base_version=newest.version,
+        now_ns=WallClock().now_ns(),
+    )
+    if isinstance(saved, Stale):
+        raise BadInput("somebody saved settings at this very moment: try again")
+    return saved.version
+
+
+def _life_s(version: SettingsVersion, account: str) -> int | None:
+    found = version.document.accounts.get(account)
+    if found is None:
+        known = ", ".join(version.document.accounts) or "none"
+        raise BadInput(f"there is no account {account!r}; known are: {known}")
+    return found.quote_life_s
+
+
+def _words(life_s: int | None) -> str:
+    if life_s is None:
+        return "quotes rest until they are cancelled"
+    return f"each quote expires after {life_s} s and is renewed before"
+
+
+def _say(args: argparse.Namespace, life_s: int | None, text: str) -> None:
+    told = {"account": args.account, "quote_life_s": life_s, "text": text}
+    print(json.dumps(told) if args.json else text)

@@ -1,0 +1,274 @@
+"""`python -m engine recover`: show what a damaged journal lost, and go on without it if told so.
+
+The way out where `journal.db` ends before what `pitboss.db` has read of it and no file is left to
+put back. What `pitboss.db` and the venues still know is written behind what the journal has; order
+numbers go on above all of it. Afterwards every start is recovery as ever, under the KILL latch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from engine.cli.demo import PORT
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFilled, OrderReported
+from engine.domain.instruments import AccountId, BotId
+from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, PitbossError, StorageError
+from engine.gateway.door import Named
+from engine.live.engine import ClosingVenue
+from engine.live.venues import Venues, venues_of
+from engine.locks import locked
+from storage.alerts import raise_alert
+from storage.audit import note
+from storage.database import reading, transaction, writing
+from storage.latch import set_latch
+from storage.live import many
+from storage.loss import UNSEEN_MAX, Known, Message, accept, known_of
+from storage.projection import Loss, find_loss, registered
+from storage.schema import check_schema
+from storage.settings import in_force
+from storage.users import ENGINE_ID
+
+NAME = "recover"
+HELP = "show what a damaged journal lost; with --accept-loss go on without it"
+
+PATIENCE_S = 30.0
+"""How long one account's venue may take to answer."""
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """What one account's venue knows: fills, and orders of ours that no file has."""
+
+    fills: FillsListed | None = None
+    orders: list[Order] = []
+    names: dict[tuple[str, int], Identity] = {}
+    open: int = 0
+    """How many orders it lists as open."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the decision, who makes it, and where the demo exchange is."""
+    parser.add_argument(
+        "--accept-loss", action="store_true", help="go on without the records that are lost"
+    )
+    parser.add_argument("--who", default="", help="name of who accepts it; kept in the audit")
+    parser.add_argument(
+        "--demo", default=f"http://127.0.0.1:{PORT}", help="address of the demo exchange"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Show the loss; accept it where that is asked for. 0 = none, or accepted; 1 = it stands."""
+    check_schema(config.state_path)
+    with locked(config.run_folder / "engine.lock", "engine"):
+        loss = find_loss(config.journal_path, config.state_path, ENGINE_ID)
+        if loss is None:
+            _say(args, {"lost": False}, "nothing is lost: the journal has all that was read of it")
+            return 0
+        known = known_of(config.journal_path, config.state_path, ENGINE_ID)
+        venues = venues_of(config, args.demo, fence=0)
+        with reading(config.state_path) as connection:
+            accounts = in_force(connection, ENGINE_ID).document.accounts
+            everyone = sorted({*registered(connection, ENGINE_ID), *known.last})
+        asked = asyncio.run(_ask_all(venues, accounts, known))
+        shown = _shown(loss, known, asked)
+        if not args.accept_loss:
+            again = "Nothing was changed. To go on without the lost records: --accept-loss"
+            _say(args, shown | {"lost": True, "accepted": False}, f"{_described(shown)}\n{again}")
+            return 1
+        who = args.who or f"cli:{getpass.getuser()}"
+        now_ns = WallClock().now_ns()
+        messages = [
+            *_messages(known, asked, now_ns),
+            *_accepted(loss, known, asked, everyone, who=who, now_ns=now_ns),
+        ]
+        _keep(config, shown, who, now_ns)
+        accept(config.journal_path, ENGINE_ID, loss, messages, fence=known.fence)
+    done = (
+        f"{_described(shown)}\n{who} accepts the loss. The KILL latch is set: start the engine, "
+        "compare each account with its venue, then release the latch with a reason"
+    )
+    _say(args, shown | {"lost": True, "accepted": True, "who": who}, done)
+    return 0
+
+
+# -- the venues ------------------------------------------------------------------------------------
+
+
+async def _ask_all(
+    venues: Venues, accounts: dict[str, AccountSettings], known: Known
+) -> dict[str, Asked]:
+    """Ask every account's venue. Raises StorageError naming the one that does not answer."""
+    answers: dict[str, Asked] = {}
+    for name, settings in accounts.items():
+        opener = venues.openers.get((settings.venue, settings.mode))
+        if opener is None or opener.refusal(settings):
+            continue  # it cannot be opened here: the start says so
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                venue = await opener.venue(settings)
+                if venue is None:
+                    continue  # it lived inside the engine: the files are all there is of it
+                try:
+                    answers[name] = await _ask(venue, AccountId(name), known)
+                finally:
+                    await venue.close()
+        except (PitbossError, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise StorageError(
+                f"the venue of account {name} must say what it knows before a loss is accepted, "
+                f"and does not: {why}. Nothing was changed"
+            ) from error
+    return answers
+
+
+async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> Asked:
+    """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
+    listed = await venue.open_orders()
+    fills = await venue.fills(known.since_ns)
+    reports = {report.order: report for report in listed.orders if report.order is not None}
+    found = Asked(fills=fills, open=len(listed.orders))
+    numbers = {*reports, *(fill.order for fill in fills.fills)}
+    for number in sorted(n for n in numbers if (account, n) not in known.have):
+        report = reports.get(number)
+        if report is None:
+            answer = await venue.order(Named(order=number, identity=Identity("")))
+            if not isinstance(answer, OrderReported):
+                raise BadInput(f"it tells of fills of order {number}, and does not know the order")
+            report = answer.report
+        found.names[account, number] = report.identity
+        found.orders.append(
+            Order(
+                account=account,
+                id=OrderId(number),
+                bot=BotId(""),  # whose it was, no venue says
+                instrument=report.instrument,
+                leg=report.leg,
+                side=report.side,
+                price=report.price,
+                size=report.size,
+                created_ns=known.since_ns,
+            )
+        )
+    return found
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def _messages(known: Known, asked: dict[str, Asked], now_ns: int) -> list[Message]:
+    """Return what both files and the venues know and the journal lacks, in the journal's order."""
+    for one in asked.values():
+        known.orders += one.orders
+        known.names |= one.names
+    told: list[Message] = [
+        (account, one.fills, now_ns)
+        for account, one in asked.items()
+        if one.fills is not None and one.fills.fills
+    ]
+    return [*known.messages(), *told]
+
+
+def _accepted(
+    loss: Loss, known: Known, asked: dict[str, Asked], everyone: list[str], *, who: str, now_ns: int
+) -> list[Message]:
+    """Return the acceptance for every account, with the number its orders go on above."""
+    return [
+        (
+            account,
+            LossAccepted(
+                account=AccountId(account),
+                orders_until=OrderId(_until(known, asked, account)),
+                since_ns=known.since_ns,
+                journal_seq=loss.journal_seq,
+                projected_seq=loss.projected_seq,
+                projected_crc=loss.crc,
+                who=who,
+            ),
+            now_ns,
+        )
+        for account in everyone
+    ]
+
+
+def _until(known: Known, asked: dict[str, Asked], account: str) -> int:
+    there = asked.get(account)
+    numbers = [order.id for order in there.orders] if there is not None else []
+    return max([known.last.get(account, 0), *numbers]) + UNSEEN_MAX
+
+
+def _keep(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
+    """Set the latch and leave audit and alert, before anything is written to the journal."""
+    set_latch(config.kill_path, who, now_ns)
+    alert = RaiseAlert(severity=Severity.CRITICAL, kind="journal_loss", text=_described(shown))
+    with writing(config.state_path) as connection, transaction(connection):
+        note(connection, engine_id=ENGINE_ID, at_ns=now_ns, who=who, what="journal loss accepted",
+             detail=shown)  # fmt: skip
+        raise_alert(connection, ENGINE_ID, alert, None, now_ns)
+
+
+# -- what is shown ---------------------------------------------------------------------------------
+
+
+def _shown(loss: Loss, known: Known, asked: dict[str, Asked]) -> dict[str, Any]:
+    """Return the difference between journal, state and venues, by account."""
+    accounts: dict[str, dict[str, int]] = {}
+    names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
+    orders = Counter(order.account for order in known.orders)
+    fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
+    cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
+    for name in names:
+        there = asked.get(name) or Asked()
+        told = there.fills.fills if there.fills is not None else ()
+        accounts[name] = {
+            "orders_of_pitboss_db": orders[AccountId(name)],
+            "fills_of_pitboss_db": fills[name],
+            "cash_moves_of_pitboss_db": cash[name],
+            "orders_of_the_venue_alone": len(there.orders),
+            "fills_of_the_venue_alone": sum(
+                (name, fill.fill) not in known.fill_names for fill in told
+            ),
+            "open_at_the_venue": there.open,
+            "next_order_above": _until(known, asked, name),
+        }
+    return {
+        "journal_seq": loss.journal_seq,
+        "projected_seq": loss.projected_seq,
+        "accounts": accounts,
+    }
+
+
+def _described(shown: dict[str, Any]) -> str:
+    lines = [
+        f"the journal has records up to {shown['journal_seq']}, pitboss.db has read it up to "
+        f"{shown['projected_seq']}. What is known of the lost ones besides:"
+    ]
+    for name, one in shown["accounts"].items():
+        alone = one["orders_of_the_venue_alone"], one["fills_of_the_venue_alone"]
+        lines.append(
+            f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "
+            f"{many(one['fills_of_pitboss_db'], 'fill')} and "
+            f"{many(one['cash_moves_of_pitboss_db'], 'cash move')} of them, the venue alone "
+            f"{many(alone[0], 'order')} and {many(alone[1], 'fill')}; "
+            f"{one['open_at_the_venue']} open there now; "
+            f"new orders are numbered above {one['next_order_above']}"
+        )
+    lines.append(
+        "Stops, pauses and KILLs of parts stand as the journal has them: look at each of them"
+    )
+    return "\n".join(lines)
+
+
+def _say(args: argparse.Namespace, found: dict[str, Any], text: str) -> None:
+    print(json.dumps(found) if args.json else text)

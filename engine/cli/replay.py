@@ -1,0 +1,327 @@
+"""`python -m engine replay`: a recording through the engine, told in words or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from engine.cli.arguments import whole
+from engine.config import Config
+from engine.domain.money import MICRO
+from engine.errors import BadInput, ConfigError
+from engine.lab.progress import ProgressLine
+from engine.lab.recordings.door import Recording
+from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
+from engine.lab.replay.run import ReplayResult
+from engine.lab.replay.setup import ReplayOptions, prepare
+
+NAME = "replay"
+HELP = "play a recording through the same executor, risk and planner that trade"
+PROGRESS_EVERY_S = 1.0
+MARKETS_SHOWN = 12
+PROBLEM = 1
+BAD_FILE = 3
+"""Exit codes, as `engine/__main__.py` has them."""
+CASH_MAX = 1_000_000_000
+"""Units of the currency; what the paper venue takes."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
+    add_trading_arguments(parser)
+    parser.add_argument(
+        "--decisions", choices=("on", "off"), default="on", help="keep a record per evaluation"
+    )
+    parser.add_argument(
+        "--journal",
+        choices=("full", "digest"),
+        default="full",
+        help="keep every record, or only their digest",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
+    """Describe who trades a recording, with how much, and how the paper venue answers."""
+    parser.add_argument("--bot", default="market_maker", help="strategy (default: market_maker)")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="K=V", help="strategy parameter, repeatable"
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="risk limit, absolute or with %%, e.g. exposure_instrument_max=20%%",
+    )
+    parser.add_argument("--cash", default="1000", help="starting cash (default: 1000)")
+    parser.add_argument(
+        "--model",
+        choices=("pessimistic", "realistic", "optimistic"),
+        default="realistic",
+        help="how the paper venue fills (default: realistic)",
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=whole(0, 60_000),
+        default=150,
+        help="order and cancel latency (default: 150)",
+    )
+    parser.add_argument(
+        "--trade-size-cap",
+        metavar="QUANTILE",
+        help="cap trade sizes read from falling levels, which contain cancels, at a quantile of "
+        f"real prints ({', '.join(REAL_SIZES)}) or at a number of shares",
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Replay, store the run, and tell what it found. Returns the exit code."""
+    options = options_of(
+        args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
+    )
+    with prepare(options, config) as prepared:
+        progress = Progress(prepared.recording, shown=not args.json)
+        try:
+            result = prepared.run(progress)
+        finally:
+            progress.end()
+        summary = summarise(result, prepared.recording)
+        summary["run"] = prepared.store(result, summary)
+    print(json.dumps(summary) if args.json else describe(summary))
+    if result.torn:
+        print(f"BadInput: {result.torn}", file=sys.stderr)
+        return BAD_FILE
+    return PROBLEM if _problem(summary) else 0
+
+
+def _problem(summary: Mapping[str, Any]) -> bool:
+    """Say whether the run found something that a person must look at.
+
+    Frames that were repeated or came late are none: a venue sends some after every subscription.
+    """
+    unproven = summary["hash_checked"] - summary["hash_matched"]
+    return bool(summary["bot_errors"] or summary["anomalies"] or unproven)
+
+
+def options_of(
+    args: argparse.Namespace, path: Path, *, decisions: bool, journal_full: bool
+) -> ReplayOptions:
+    """Return what a person asked for by these arguments. Raises ConfigError naming the flag."""
+    return ReplayOptions(
+        path=path,
+        strategy=args.bot,
+        parameters=_pairs(args.param, "--param"),
+        limits=_pairs(args.limit, "--limit"),
+        cash_micro=_cash_micro(args.cash),
+        model=args.model,
+        latency_ms=args.latency_ms,
+        decisions=decisions,
+        journal_full=journal_full,
+        trade_size_cap=_size_cap(args.trade_size_cap),
+    )
+
+
+def _size_cap(text: str | None) -> int | None:
+    try:
+        return None if text is None else size_cap(text)
+    except BadInput as error:
+        raise ConfigError(f"--trade-size-cap {text!r}: {error}") from None
+
+
+def _pairs(items: Iterable[str], flag: str) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"{flag} {item!r}: write it as name=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _cash_micro(text: str) -> int:
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        cash = Decimal("NaN")
+    if not cash.is_finite() or not 0 < cash <= CASH_MAX:
+        raise ConfigError(f"--cash {text!r}: write an amount above 0, at most {CASH_MAX:,}")
+    return int(cash * MICRO)
+
+
+class Progress:
+    """How far a recording has been read, told about once a second; `end` wipes it away."""
+
+    def __init__(self, recording: Recording, *, shown: bool) -> None:
+        self._recording = recording
+        self._line = ProgressLine(shown=shown)
+        self._last_s = 0.0
+
+    def __call__(self, events: int, elapsed_s: float) -> None:
+        """Tell how far the recording has been read, where it is time to."""
+        if elapsed_s - self._last_s < PROGRESS_EVERY_S:
+            return
+        self._last_s = elapsed_s
+        stats = self._recording.stats
+        self._line(
+            stats.bytes_read,
+            stats.bytes_total or 1,
+            f"{stats.frames:,} frames  {events:,} events  {events / elapsed_s:,.0f} events/s",
+        )
+
+    def end(self) -> None:
+        """Leave a clean line behind: what follows is the result or the sentence of an error."""
+        self._line.end()
+
+
+def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+    """Return everything the run found as one JSON-ready object; money in the currency."""
+    return _read(result, recording) | _traded(result)
+
+
+def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+    stats = recording.stats
+    return {
+        "frames": stats.frames,
+        "events": result.events,
+        "markets": len(result.markets),
+        "gaps": stats.gaps,
+        "books_checked": stats.books_checked,
+        "books_matched": stats.books_matched,
+        "hash_checked": stats.hash_checked,
+        "hash_matched": stats.hash_matched,
+        "advertised_checked": stats.advertised_checked,
+        "advertised_matched": stats.advertised_matched,
+        "duplicates": stats.duplicates,
+        "out_of_order": stats.out_of_order,
+        "anomalies": dict(sorted(stats.anomalies.items())),
+        "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
+        "sizes_inferred": stats.sizes_inferred,
+        "sizes_capped": stats.sizes_capped,
+        "sizes_unknown": stats.sizes_unknown,
+        "torn": result.torn,
+        "ends": None if stats.last_ns is None else _moment(stats.last_ns),
+    }
+
+
+def _traded(result: ReplayResult) -> dict[str, Any]:
+    return {
+        "evaluations": result.evaluations,
+        "orders": result.orders,
+        "cancels": result.cancels,
+        "fills": result.fills,
+        "fills_inferred": result.fills_inferred,
+        "fills_unknown": result.fills_unknown,
+        "currency": result.currency,
+        "fees": result.fees_micro / MICRO,
+        "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
+        "pnl_resolved": result.pnl_resolved_micro / MICRO,
+        "pnl_unresolved": result.pnl_unresolved_micro / MICRO,
+        "equity_start": result.equity_start_micro / MICRO,
+        "equity_end": result.equity_end_micro / MICRO,
+        "per_market": {
+            name: {
+                "fills": market.fills,
+                "fees": market.fees_micro / MICRO,
+                "pnl": market.pnl_micro / MICRO,
+                "position_left": market.position_left,
+                "resolved": market.resolved,
+            }
+            for name, market in result.markets.items()
+            if market.fills
+        },
+        "residuals": result.residuals,
+        "denials": result.denials,
+        "alerts": result.alerts,
+        "bot_errors": result.bot_errors,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
+        "peak_rss_mb": round(result.peak_rss_mb, 1),
+        "digest": result.digest,
+    }
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Return the summary as a person reads it."""
+    rows = [
+        f"frames {summary['frames']:,}   events {summary['events']:,}   "
+        f"markets {summary['markets']}   gaps {summary['gaps']}",
+        f"books whose hash matched {summary['books_matched']:,} of {summary['books_checked']:,}",
+    ]
+    if summary["advertised_checked"]:
+        rows.append(
+            "change batches: hashes matched "
+            f"{summary['hash_matched'] - summary['books_matched']:,} of "
+            f"{summary['hash_checked'] - summary['books_checked']:,}, best bid and ask as "
+            f"advertised {summary['advertised_matched']:,} of {summary['advertised_checked']:,}"
+        )
+    rows += [
+        f"frames repeated {summary['duplicates']:,}, out of order {summary['out_of_order']:,}: "
+        "read, not told again",
+        f"anomalies: {_anomalies(summary)}",
+        *([f"ENDS TORN at {summary['ends']}: {summary['torn']}"] if summary["torn"] else []),
+        f"evaluations {summary['evaluations']:,}   orders {summary['orders']:,}   "
+        f"cancels {summary['cancels']:,}",
+        f"fills {summary['fills']:,} (size inferred {summary['fills_inferred']:,}, "
+        f"unknown {summary['fills_unknown']:,})   fees {summary['fees']:.4f}",
+        f"PnL {summary['pnl']:+.4f} (resolved {summary['pnl_resolved']:+.4f}, "
+        f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
+        f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
+    ]
+    if summary["sizes_inferred"]:
+        rows.append(
+            f"trade sizes: {summary['sizes_inferred']:,} read from falling levels, so what was "
+            f"cancelled with them is in them ({summary['sizes_capped']:,} capped, see "
+            f"--trade-size-cap); {summary['sizes_unknown']:,} unknown"
+        )
+    rows += _market_rows(summary["per_market"])
+    rows += [
+        f"residuals: {_counts(summary['residuals'])}",
+        f"denials: {_counts(summary['denials'])}",
+        f"alerts: {_counts(summary['alerts'])}",
+        *(f"bot {name} stopped: {why}" for name, why in summary["bot_errors"].items()),
+        f"{summary['events_per_s']:,} events/s   {summary['elapsed_s']:.1f} s   "
+        f"peak memory {summary['peak_rss_mb']:.0f} MB",
+        f"digest {summary['digest']}",
+        f"stored as run {summary['run']}",
+    ]
+    return "\n".join(rows)
+
+
+def _market_rows(markets: dict[str, Any]) -> list[str]:
+    ranked = sorted(markets.items(), key=lambda item: (-abs(item[1]["pnl"]), item[0]))
+    rows = [
+        f"  {name[:34]:34}  fills {market['fills']:4}  PnL {market['pnl']:+9.4f}  "
+        f"{'resolved' if market['resolved'] else 'unresolved'}"
+        for name, market in ranked[:MARKETS_SHOWN]
+    ]
+    if len(ranked) > MARKETS_SHOWN:
+        rows.append(f"  … and {len(ranked) - MARKETS_SHOWN} more markets (--json has all)")
+    return rows
+
+
+def _anomalies(summary: dict[str, Any]) -> str:
+    """Return each kind of anomaly with its count and where it was met first."""
+    where = summary["anomaly_lines"]
+    return (
+        ", ".join(
+            f"{kind} {count:,} (first at {where[kind]})" if kind in where else f"{kind} {count:,}"
+            for kind, count in summary["anomalies"].items()
+        )
+        or "none"
+    )
+
+
+def _moment(at_ns: int) -> str:
+    return dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC).isoformat()
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

@@ -1,0 +1,185 @@
+"""`python -m engine selftest ACCOUNT --live`: one real order, placed, seen, cancelled, proven gone.
+
+It holds the engine's lock, so that nobody else trades the account meanwhile. The order's identity
+is on the disk before it is sent: after a crash the next self-test cancels that order first, the
+engine's start cancels whatever its key has open and its journal does not know (law N), and the
+venue itself ends it after five minutes, because it is good till a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engine.cli.unlock import credential_of
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.orders import Identity, OrderId
+from engine.errors import BadInput, ConfigError, PitbossError, StorageError
+from engine.feeds.counts import FeedCounts
+from engine.gateway.door import Named
+from engine.live.unlocked import unlocked
+from engine.locks import locked
+from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.venue import PolymarketVenue
+from engine.venues.polymarket.checks.examination import Finding, Grade
+from engine.venues.polymarket.checks.selftest import SelfTest
+from engine.venues.polymarket.checks.selftest_market import Place, far_order, place_for
+from engine.venues.polymarket.hosts import account_hosts, public_rest
+from storage.database import reading, transaction, writing
+from storage.examinations import Examination, Examiner, put_examination, told
+from storage.latch import read_latch
+from storage.live_accounts import unlocks
+from storage.schema import check_schema
+from storage.settings import latest
+from storage.trace import forget_trace, read_trace, write_trace
+from storage.users import ENGINE_ID
+
+NAME = "selftest"
+HELP = "place one small order far from the touch at a live account, cancel it and prove it is gone"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the account, the word that it is real, and the market."""
+    parser.add_argument("account", help="name of an unlocked account of mode live")
+    parser.add_argument("--live", action="store_true", help="yes, place a real order")
+    parser.add_argument(
+        "--market", default="", metavar="CONDITION", help="condition id; default: one that is fit"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Test the account. 0 = all well and nothing open, 1 = a step failed, and which one."""
+    if not args.live:
+        raise ConfigError("this places a real order with real money: say so by --live")
+    check_schema(config.state_path)
+    try:
+        lock = locked(config.run_folder / "engine.lock", "engine")
+    except StorageError:
+        raise ConfigError(
+            "an engine runs here, and two programs must not trade one account: stop it, then test"
+        ) from None
+    with lock:
+        if read_latch(config.kill_path) is not None:
+            raise ConfigError("the KILL latch is set and nothing is placed: release it first")
+        _must_be_live(config, args.account)
+        credentials = credential_of(config, args.account)
+        with reading(config.state_path) as connection:
+            closed = unlocked(args.account, credentials.wallet, unlocks(connection, ENGINE_ID))
+        if closed:
+            raise ConfigError(f"{closed}: `python -m engine unlock {args.account}`")
+        try:
+            findings = asyncio.run(_tested(args, config, credentials))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        _keep(config, args.account, credentials.wallet, findings)
+    green = all(one.grade is not Grade.FAIL for one in findings)
+    if args.json:
+        rows = msgspec.to_builtins(findings)
+        print(json.dumps({"account": args.account, "green": green, "findings": rows}))
+    else:
+        print(f"{args.account}: the self-test is {'green' if green else 'NOT green'}")
+    return 0 if green else 1
+
+
+async def _tested(
+    args: argparse.Namespace, config: Config, credentials: Credentials
+) -> list[Finding]:
+    clock, account = WallClock(), AccountId(args.account)
+    _end_with_the_proof()
+    hosts = account_hosts(config)
+    try:
+        venue = await PolymarketVenue.open(account, credentials, now_ns=clock.now_ns, hosts=hosts)
+    except PitbossError as error:
+        fix = f"let the doctor look: `python -m engine unlock {account} --check`"
+        return [_said(Finding("open", Grade.FAIL, str(error), fix))]
+    try:
+        return await _at(venue, args, config, clock)
+    finally:
+        await venue.close()
+
+
+def _end_with_the_proof() -> None:
+    """Let a closed terminal and a plain `kill` end it as Ctrl-C does: with cancel and proof."""
+    task = asyncio.current_task()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if task is not None and signal.getsignal(ending) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
+
+
+async def _at(
+    venue: PolymarketVenue, args: argparse.Namespace, config: Config, clock: WallClock
+) -> list[Finding]:
+    """Clear what an earlier test left, choose a market, test."""
+    path = _trace_of(config, args.account)
+    test = SelfTest(venue, _said)
+    left = read_trace(path)
+    if left is not None:
+        if not await test.prove(Named(order=OrderId(1), identity=Identity(left.identity))):
+            return test.findings
+        forget_trace(path)
+    rest = public_rest(config, FeedCounts())
+    try:
+        place = await place_for(rest, clock.now_ns(), args.market)
+        await venue.list_market(place.instrument)
+    except PitbossError as error:
+        fix = "name a market by --market CONDITION"
+        return [*test.findings, _said(Finding("market", Grade.FAIL, str(error), fix))]
+    finally:
+        await rest.close()
+    chosen = _said(Finding("market", Grade.OK, _plan(place)))
+    order = far_order(place, args.account, clock.now_ns())
+
+    def keep(identity: str) -> None:
+        write_trace(path, identity=identity, account=args.account, at_ns=order.created_ns)
+
+    if await test.run(order, keep):
+        forget_trace(path)
+    return [chosen, *test.findings]
+
+
+def _plan(place: Place) -> str:
+    one = place.instrument
+    size, price = one.size_decimal(one.smallest), one.price_decimal(one.tick)
+    return f"{place.described()}; BUY {size.normalize():f} YES at {price.normalize():f}, post-only"
+
+
+def _must_be_live(config: Config, account: str) -> None:
+    with reading(config.state_path) as connection:
+        one = latest(connection, ENGINE_ID).document.accounts.get(account)
+    if one is None or one.mode is not Mode.LIVE:
+        raise BadInput(f"{account!r} is no account of mode live: there is nothing to test")
+
+
+def _trace_of(config: Config, account: str) -> Path:
+    return config.home / f"selftest-{account}.json"
+
+
+def _said(found: Finding) -> Finding:
+    """Tell a step as it is made; the answer comes at the end."""
+    lines = f"{found.grade:4}  {found.name:8}  {found.said}"
+    if found.fix:
+        lines += f"\n{'':16}→ {found.fix}"
+    print(lines, file=sys.stderr, flush=True)
+    return found
+
+
+def _keep(config: Config, account: str, wallet: str, findings: list[Finding]) -> None:
+    found = Examination(
+        account=account,
+        examiner=Examiner.SELFTEST,
+        wallet=wallet,
+        at_ns=WallClock().now_ns(),
+        who=f"cli:{getpass.getuser()}",
+        findings=told(findings),
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        put_examination(connection, ENGINE_ID, found)

@@ -1,0 +1,173 @@
+"""`python -m engine simulate`: seeds through the simulator; exit 1 when a judge spoke."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.cli.arguments import WHOLE_MAX, amount, whole
+from engine.config import Config
+from engine.lab.progress import ProgressLine
+from engine.lab.simulate.commit import commit
+from engine.lab.simulate.faults import Fault, faults_named
+from engine.lab.simulate.world import Outcome, simulate
+
+NAME = "simulate"
+HELP = "run the whole engine over the demo exchange with faults and judges, by seed"
+SEEDS_MAX = 1_000_000
+MINUTES_MIN, MINUTES_MAX = 0.001, 44_640.0
+"""A month: longer than any market lives."""
+ACCOUNTS_MAX = 64
+JOBS_MAX = 1_024
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take seeds, length and faults."""
+    parser.add_argument(
+        "--seed", type=whole(0, WHOLE_MAX), default=1, help="the first seed (default 1)"
+    )
+    parser.add_argument(
+        "--seeds", type=whole(1, SEEDS_MAX), default=1, help="how many seeds from there on"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=amount(MINUTES_MIN, MINUTES_MAX),
+        default=10.0,
+        help="simulated minutes with faults, each",
+    )
+    parser.add_argument(
+        "--faults", default="", help="`none`, `all`, or a list like `crash,kill`; default: by seed"
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="faults strike at any time alike, and do not gather around midnight and the like",
+    )
+    parser.add_argument(
+        "--accounts", type=whole(1, ACCOUNTS_MAX), default=2, help="accounts with an engine each"
+    )
+    parser.add_argument(
+        "--jobs", type=whole(0, JOBS_MAX), default=0, help="processes; 0 = one per core"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Run the seeds and print what was found."""
+    del config
+    faults = faults_named(args.faults) if args.faults else None
+    started = time.perf_counter()
+    total, progress = Total(), ProgressLine(shown=not args.json)
+    for outcome in outcomes(
+        range(args.seed, args.seed + args.seeds),
+        minutes=args.minutes,
+        faults=faults,
+        accounts=args.accounts,
+        jobs=args.jobs,
+        gathers=not args.plain,
+    ):
+        total.add(outcome)
+        if outcome.verdicts and not args.json:
+            progress.end()
+            _tell(outcome, args)
+        progress(total.seeds, args.seeds, f"{total.seeds:,} seeds, {len(total.failed)} failed")
+    progress.end()
+    found = total.told(time.perf_counter() - started)
+    if args.json:
+        _say(json.dumps(found, indent=1))
+    else:
+        _sum_up(found)
+    return 1 if total.failed else 0
+
+
+def outcomes(
+    seeds: Sequence[int],
+    *,
+    minutes: float,
+    faults: tuple[Fault, ...] | None = None,
+    accounts: int = 2,
+    jobs: int = 0,
+    gathers: bool = True,
+) -> Iterator[Outcome]:
+    """Give the outcome of each seed, in order, using as many processes as asked."""
+    one = partial(simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers)
+    processes = min(jobs or os.cpu_count() or 1, len(seeds))
+    if processes == 1:
+        yield from map(one, seeds)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        yield from pool.map(one, seeds)
+
+
+class Total:
+    """What all seeds gave together."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.simulated_s = 0.0
+        self.counts: Counter[str] = Counter()
+        self.failed: list[Outcome] = []
+        self.last = ""
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one seed's outcome."""
+        self.seeds += 1
+        self.simulated_s += outcome.simulated_s
+        self.counts.update(outcome.counts)
+        self.last = outcome.digest
+        if outcome.verdicts:
+            self.failed.append(outcome)
+
+    def told(self, wall_s: float) -> dict[str, Any]:
+        """Return it as one JSON object."""
+        return {
+            "commit": commit(SOURCE),
+            "seeds": self.seeds,
+            "simulated_hours": round(self.simulated_s / 3600, 3),
+            "simulated_s_per_s": round(self.simulated_s / max(wall_s, 1e-9), 1),
+            "wall_s": round(wall_s, 2),
+            "digest": self.last if self.seeds == 1 else None,
+            "counts": dict(sorted(self.counts.items())),
+            "failed": [msgspec.to_builtins(outcome) for outcome in self.failed],
+        }
+
+
+def _tell(outcome: Outcome, args: argparse.Namespace) -> None:
+    _say(f"seed {outcome.seed}: the last journal lines")
+    for line in outcome.lines:
+        _say(f"  {line}")
+    for verdict in outcome.verdicts:
+        _say(f"seed {outcome.seed}: judge {verdict.judge}, {verdict.account}: {verdict.text}")
+    again = f"--minutes {args.minutes:g} --accounts {args.accounts}"
+    if args.faults:
+        again += f" --faults {args.faults}"
+    if args.plain:
+        again += " --plain"
+    _say(f"commit {commit(SOURCE)}")
+    _say(f"again: python -m engine simulate --seed {outcome.seed} {again}\n")
+
+
+def _sum_up(found: dict[str, Any]) -> None:
+    for name, count in found["counts"].items():
+        _say(f"{name:24}{count:12,}")
+    if found["digest"]:
+        _say(f"digest {found['digest']}")
+    _say(
+        f"{found['seeds']} seeds, {found['simulated_hours']:.2f} simulated hours, "
+        f"{found['simulated_s_per_s']:.0f} simulated s per s, {len(found['failed'])} failed, "
+        f"commit {found['commit']}"
+    )
+
+
+def _say(text: str) -> None:
+    print(text)

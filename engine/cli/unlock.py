@@ -1,0 +1,221 @@
+"""`python -m engine unlock ACCOUNT`: examine a live account at its venue, then let it trade.
+
+The doctor must be green and the phrase typed, in one go and for one wallet; an engine reads both at
+its start. `--check` only examines, `--lock` takes the permission back. It signs no order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import os
+import sys
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.cli.credentials import ask
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.instruments import Mode
+from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
+from engine.live.credentials import from_vault, take_passphrase
+from engine.live.environment import take
+from engine.live.handover import keep_to_itself
+from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.sdk import Wire
+from engine.venues.polymarket.checks.examination import Finding, Grade, examine, from_outside
+from engine.venues.polymarket.hosts import account_hosts
+from storage.database import reading, transaction, writing
+from storage.examinations import Examination, Examiner, put_examination, told
+from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
+from storage.schema import check_schema
+from storage.settings import latest
+from storage.users import ENGINE_ID
+from storage.vault import read_vault
+
+NAME = "unlock"
+HELP = "examine a live account at its venue and unlock it by a typed phrase"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the account and how far to go."""
+    parser.add_argument("account", help="name of an account of mode live")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="only examine; nothing is unlocked")
+    how.add_argument("--lock", action="store_true", help="take an unlocking back")
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Examine, tell, ask for the phrase, keep. Gives 1 where the doctor is not green."""
+    check_schema(config.state_path)
+    if args.lock:
+        with writing(config.state_path) as connection, transaction(connection):
+            if args.account not in unlocks(connection, ENGINE_ID):
+                raise BadInput(
+                    f"no account {args.account!r} is unlocked, nothing was changed; unlocked: "
+                    f"{', '.join(unlocks(connection, ENGINE_ID)) or 'none'}"
+                )
+            lock(connection, ENGINE_ID, args.account, who=_who(), now_ns=WallClock().now_ns())
+        _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
+        return 0
+    known = _known(config, args.account)
+    credentials = credential_of(config, args.account)
+    _must_be_its_own(config, args.account, credentials.wallet)
+    findings = asyncio.run(examined(config, credentials, known))
+    checked_ns = WallClock().now_ns()
+    _keep(config, args.account, credentials.wallet, findings, checked_ns)
+    answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
+    red = any(one.grade is Grade.FAIL for one in findings)
+    if args.check or red:
+        stays = f"\n{_stays(config, args.account)}" if red else ""
+        _say(args, answer, _described(findings) + stays)
+        return int(red)
+    print(_described(findings), file=sys.stderr)
+    phrase = phrase_of(args.account)
+    if ask(f"Type `{phrase}`: ") != phrase:
+        raise BadInput(f"the phrase is not the one asked for: {_stays(config, args.account)}")
+    given = Unlock(
+        account=args.account,
+        wallet=credentials.wallet,
+        doctor_ns=checked_ns,
+        phrase_ns=WallClock().now_ns(),
+        who=_who(),
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        unlock(connection, ENGINE_ID, given)
+    _say(args, answer | {"unlocked": True}, _next(args.account))
+    return 0
+
+
+def phrase_of(account: str) -> str:
+    """Return what must be typed."""
+    return f"trade real money with {account}"
+
+
+async def examined(
+    config: Config, credentials: Credentials, orders_known: Container[str]
+) -> list[Finding]:
+    """Open the account's connections, ask, close them."""
+    hosts = account_hosts(config)
+    try:
+        wire = await Wire.open(credentials, now_ns=WallClock().now_ns, hosts=hosts)
+    except PitbossError as error:
+        seen = await from_outside(
+            clob_url=config.polymarket_clob_url,
+            geoblock_url=config.polymarket_geoblock_url,
+            now_ns=WallClock().now_ns,
+        )
+        return [*seen, _unopened(error, seen)]
+    try:
+        return await examine(
+            wire,
+            geoblock_url=config.polymarket_geoblock_url,
+            now_ns=WallClock().now_ns,
+            orders_known=orders_known,
+        )
+    finally:
+        await wire.close()
+
+
+def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
+    """Return why an account does not open, and what helps after what was seen from outside."""
+    if isinstance(error, ConfigError):
+        fix = "set the credential again with the wallet that belongs to its key"
+        return Finding("key", Grade.FAIL, str(error), fix)
+    failed = ", ".join(one.name for one in seen if one.grade is Grade.FAIL)
+    fix = "set the credential again" if isinstance(error, AuthRefused) else "try again in a minute"
+    fix = f"mend first what failed besides: {failed}" if failed else fix
+    name = "key" if isinstance(error, AuthRefused) else "venue"
+    return Finding(name, Grade.FAIL, str(error), fix)
+
+
+def credential_of(config: Config, account: str) -> Credentials:
+    """Return the account's credential; the vault's passphrase is typed where it is not given."""
+    file = Path(".env")
+    keep_to_itself()
+    passphrase = take_passphrase(os.environ, file)
+    found = take(os.environ, file)
+    vault = read_vault(config.vault_path)
+    if account not in found and vault is not None and account in vault.entries:
+        found = from_vault(config.vault_path, passphrase or ask("The vault's passphrase: "))
+    if account not in found:
+        raise ConfigError(
+            f"there is no credential of {account!r}: `python -m engine credentials set {account}`"
+        )
+    return found[account]
+
+
+def _known(config: Config, account: str) -> frozenset[str]:
+    """Return the identities of the account's orders; it must be one of mode live."""
+    with reading(config.state_path) as connection:
+        one = latest(connection, ENGINE_ID).document.accounts.get(account)
+        if one is None or one.mode is not Mode.LIVE:
+            raise BadInput(
+                f"{account!r} is no account of mode live: add it under Settings, save it, then "
+                "unlock it"
+            )
+        return identities(connection, ENGINE_ID, account)
+
+
+def _stays(config: Config, account: str) -> str:
+    """Say how the account stands where this run changed nothing."""
+    with reading(config.state_path) as connection:
+        if account not in unlocks(connection, ENGINE_ID):
+            return f"{account} stays locked"
+    return (
+        f"{account} stays UNLOCKED, as it was before: `python -m engine unlock {account} --lock` "
+        "takes it back at the engine's next start"
+    )
+
+
+def _must_be_its_own(config: Config, account: str, wallet: str) -> None:
+    """Refuse an account whose past is another wallet's: cash and shares do not move with a key."""
+    with reading(config.state_path) as connection:
+        first = funded_wallet(connection, ENGINE_ID, account)
+    if first not in (None, wallet.lower()):
+        raise BadInput(
+            f"account {account!r} has a past with the wallet {first}, and its cash and shares are "
+            f"not those of {wallet}: add a live account of another name for this wallet"
+        )
+
+
+def _keep(config: Config, account: str, wallet: str, findings: list[Finding], at_ns: int) -> None:
+    """Keep the verdict, whatever it is: the Settings page shows the latest."""
+    verdict = Examination(
+        account=account,
+        examiner=Examiner.DOCTOR,
+        wallet=wallet,
+        at_ns=at_ns,
+        who=_who(),
+        findings=told(findings),
+    )
+    with writing(config.state_path) as connection, transaction(connection):
+        put_examination(connection, ENGINE_ID, verdict)
+
+
+def _described(findings: list[Finding]) -> str:
+    lines = []
+    for one in findings:
+        lines.append(f"{one.grade:4}  {one.name:11}  {one.said}")
+        if one.fix:
+            lines.append(f"{'':19}→ {one.fix}")
+    return "\n".join(lines)
+
+
+def _say(args: argparse.Namespace, told: dict[str, object], text: str) -> None:
+    print(json.dumps(told) if args.json else text)
+
+
+def _next(account: str) -> str:
+    return (
+        f"{account} is unlocked: restart the engine, or open the vault of the one that runs "
+        "(`python -m engine credentials open`)"
+    )
+
+
+def _who() -> str:
+    return f"cli:{getpass.getuser()}"

@@ -1,0 +1,132 @@
+"""`python -m engine up`: the whole desk in the foreground; what `make run` does.
+
+Migrates, makes the operator on the first start, then becomes supervisord. Ctrl-C stops the engine
+first: its orders are cancelled and that is proven before anything else goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from engine.cli.arguments import PORT_MAX, whole
+from engine.cli.demo import PORT as DEMO_PORT
+from engine.cli.migrate import migrated
+from engine.clock import WallClock
+from engine.config import Config
+from engine.errors import ConfigError, StorageError
+from engine.live.handover import leave_keeper, make_private, taken_out
+from engine.locks import locked
+from storage.users import OPERATOR, ensure_operator
+
+NAME = "up"
+HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
+
+PORT = 8501
+SOCKET_LENGTH_MAX = 100
+"""Bytes of a socket's path that every system takes (macOS 104, Linux 108)."""
+
+PORT_WAIT_S = 10.0
+"""How long what a desk that died left on a port may take to notice that it is alone."""
+
+AGAIN_S = 0.2
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the two ports on 127.0.0.1."""
+    parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="of the dashboard")
+    parser.add_argument(
+        "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"
+    )
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Prepare and become supervisord. Raises ConfigError, StorageError."""
+    home = config.home
+    supervisor = config.run_folder / "supervisor.sock"
+    if len(os.fsencode(supervisor)) > SOCKET_LENGTH_MAX:
+        raise ConfigError(f"{supervisor} is too long for a socket: choose a shorter PITBOSS_HOME")
+    for folder in (home, config.run_folder, home / "log"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(home)
+    # From here until this process has become the supervisor, whose socket then tells of it.
+    with locked(config.run_folder / "desk.lock", "desk"):
+        _alone(supervisor, home)
+        _free(args.port, "--port")
+        _free(args.demo_port, "--demo-port")
+        _prepare(args, config)
+        _become(args, home)
+
+
+def _prepare(args: argparse.Namespace, config: Config) -> None:
+    """Bring the state up to date, make the operator, and say where the desk is."""
+    backup = migrated(config)
+    if backup:
+        print(f"The state before the migration is kept in {backup}")
+    password = ensure_operator(config.state_path, WallClock().now_ns())
+    print(f"Dashboard  http://127.0.0.1:{args.port}")
+    if password is not None:
+        print(f"Sign in as {OPERATOR} with the password {password} (shown this once)")
+    print(f"State and logs in {config.home}; Ctrl-C stops everything, the engine first")
+    sys.stdout.flush()
+
+
+def _become(args: argparse.Namespace, home: Path) -> NoReturn:
+    """Become supervisord; the lock of the start ends with this program."""
+    environment = dict(os.environ)
+    leave_keeper(home / "run", taken_out(environment))
+    environment |= {
+        "PITBOSS_HOME": str(home),
+        "DESK_HOME": str(home),
+        "DESK_PYTHON": sys.executable,
+        "DESK_PORT": str(args.port),
+        "DESK_DEMO_PORT": str(args.demo_port),
+    }
+    command = [sys.executable, "-m", "supervisor.supervisord", "-n"]
+    os.chdir(REPOSITORY)
+    os.execve(  # noqa: S606 our own interpreter, our own arguments
+        sys.executable, [*command, "-c", str(REPOSITORY / "supervisord.conf")], environment
+    )
+
+
+def _alone(supervisor: Path, home: Path) -> None:
+    """Refuse where a supervisor answers: a newer program must not migrate under a desk that runs.
+
+    Raises StorageError.
+    """
+    with socket.socket(socket.AF_UNIX) as asked:
+        try:
+            asked.connect(os.fspath(supervisor))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return  # none, or what a dead one left
+    raise StorageError(f"another desk runs on {home}; stop it first")
+
+
+def _free(port: int, option: str) -> None:
+    """Refuse a port that is taken: its address would lead to somebody else's page or exchange.
+
+    Raises ConfigError.
+    """
+    left_s = PORT_WAIT_S
+    while True:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except (OSError, OverflowError) as error:
+                if left_s > 0 and isinstance(error, OSError):
+                    left_s -= AGAIN_S
+                    time.sleep(AGAIN_S)
+                    continue
+                raise ConfigError(
+                    f"port {port} cannot be used ({error}): stop what listens there, or choose "
+                    f"another with {option}"
+                ) from None
+        return

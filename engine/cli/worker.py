@@ -1,0 +1,220 @@
+"""`python -m engine worker`: runs the jobs of the job table, one at a time, each in a child.
+
+The child inherits the worker's lock: as long as anything of a worker lives, there is no second one,
+so a job never runs twice at once. It holds no credential and opens no connection to a venue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from engine import log
+from engine.cli.arguments import WHOLE_MAX, whole
+from engine.clock import WallClock
+from engine.config import Config
+from engine.errors import StorageError
+from engine.jobs.run import run_one
+from engine.locks import locked
+from storage import jobs
+from storage.database import connect_writer, refusals_told
+from storage.jobs import Job, JobState
+from storage.schema import check_schema
+from storage.users import ENGINE_ID
+
+NAME = "worker"
+HELP = "run the long jobs of the job table: replays, backups, exports"
+
+LOCK_WAIT_S = 3.0
+"""How long a former worker's last job may take to notice that it is alone."""
+
+LOOK_S = 0.25
+BEAT_EVERY_S = 2.0
+GRACE_S = 5.0
+"""What a job has to put itself in order after it was asked to end."""
+
+LOCK = "worker.lock"
+ERRORS = "job.err"
+ERRORS_BYTES_MAX = 64 * 1024
+OUR_MISTAKE = (1, 2, 3, 5)
+"""Exit codes with which a job would end again if it were offered again."""
+
+ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV",
+    "PITBOSS_HOME", "PITBOSS_DATA", "DATABASE_URL", "PITBOSS_LOG_LEVEL",
+)  # fmt: skip
+"""All that worker and jobs keep of the environment: no key, no credential."""
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take which attempt of which job a child runs: only the worker itself says such things."""
+    parser.add_argument("--clean", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--job", type=whole(1, WHOLE_MAX), help=argparse.SUPPRESS)
+    parser.add_argument("--attempt", type=whole(0, WHOLE_MAX), default=0, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Work until SIGTERM, SIGINT or the end of the parent. Raises StorageError at the start."""
+    if args.job is not None:
+        from engine.jobs.kinds import WORKS  # noqa: PLC0415 the waiting worker does without
+
+        check_schema(config.state_path)
+        return run_one(config, args.job, args.attempt, WORKS)
+    if not args.clean:
+        # What a process was started with stays readable for as long as it lives: start anew.
+        kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        words = [sys.executable, "-m", "engine", NAME, "--clean"]
+        os.execve(sys.executable, words, kept)  # noqa: S606 our own interpreter and arguments
+    check_schema(config.state_path)
+    with locked(config.run_folder / LOCK, "worker", LOCK_WAIT_S) as lock:
+        Worker(config, lock).work()
+    return 0
+
+
+class Worker:
+    """Claims jobs and minds the one that runs."""
+
+    def __init__(self, config: Config, lock: TextIO) -> None:
+        self._config = config
+        self._lock = lock
+        self._clock = WallClock()
+        self._parent = os.getppid()
+        self._ending = threading.Event()
+        self._log = log.get("worker")
+        self._beat_s = 0.0
+
+    def work(self) -> None:
+        """Run until told to end; what refuses is said and tried again."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        self._log.info("worker.open", pid=os.getpid())
+        recovered = False
+        path = self._config.state_path
+        while not self._over():
+            self._beat()
+            try:
+                with closing(connect_writer(path)) as connection, refusals_told(path):
+                    if not recovered:
+                        self._recover(connection)
+                        recovered = True
+                    self._jobs(connection)
+            except StorageError as error:
+                self._log.warning("worker.waits", reason=str(error))
+                recovered = False  # a job may have ended while its end could not be written
+                self._ending.wait(BEAT_EVERY_S)
+        self._log.info("worker.closed")
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._ending.set()
+
+    def _over(self) -> bool:
+        # A worker started by init has no parent to lose.
+        return self._ending.is_set() or (self._parent != 1 and os.getppid() != self._parent)
+
+    def _beat(self) -> None:
+        """Touch the lock file: its age is how long nobody has heard of us."""
+        now_s = time.monotonic()
+        if now_s - self._beat_s >= BEAT_EVERY_S:
+            self._beat_s = now_s
+            os.utime(self._lock.name)
+
+    def _recover(self, connection: sqlite3.Connection) -> None:
+        for number, text in jobs.recover(connection, ENGINE_ID, self._clock.now_ns()):
+            self._log.warning("job.recovered", job=number, text=text)
+
+    def _jobs(self, connection: sqlite3.Connection) -> None:
+        """Run one job after another on one connection, until told to end."""
+        while not self._over():
+            self._beat()
+            job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
+            if job is None:
+                self._ending.wait(LOOK_S)
+            else:
+                self._run(connection, job)
+
+    def _run(self, connection: sqlite3.Connection, job: Job) -> None:
+        """Mind a job to its end; it writes its own, unless it cannot any more."""
+        child = self._start(job)
+        why = ""
+        try:
+            while child.poll() is None and not why:
+                self._beat()
+                self._ending.wait(LOOK_S)
+                stopped = "the worker was stopped" if self._over() else ""
+                why = stopped or self._cancelled(connection, job)
+        finally:
+            code = _ended(child)
+        self._settle(connection, job, code, cancelled=bool(why) and not self._over())
+
+    def _start(self, job: Job) -> subprocess.Popen[bytes]:
+        words = ["worker", "--job", str(job.id), "--attempt", str(job.attempts)]
+        with (self._config.run_folder / ERRORS).open("wb") as errors:
+            return subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
+                [sys.executable, "-m", "engine", *words],
+                cwd=REPOSITORY,
+                env={**os.environ, "PITBOSS_HOME": str(self._config.home)},
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(self._lock.fileno(),),
+            )
+
+    def _cancelled(self, connection: sqlite3.Connection, job: Job) -> str:
+        try:
+            return jobs.wants_cancel(connection, ENGINE_ID, job)
+        except sqlite3.OperationalError as error:
+            # The file refuses for the moment; the next look is a quarter of a second away.
+            self._log.warning("worker.waits", reason=str(error))
+            return ""
+
+    def _settle(
+        self, connection: sqlite3.Connection, job: Job, code: int, *, cancelled: bool
+    ) -> None:
+        """Write the end of a job that did not write it itself."""
+        now_ns = self._clock.now_ns()
+        if cancelled:
+            who = jobs.wants_cancel(connection, ENGINE_ID, job)
+            jobs.finish(
+                connection, ENGINE_ID, job, state=JobState.CANCELLED, now_ns=now_ns,
+                error=f"cancelled by {who}",
+            )  # fmt: skip
+            self._log.info("job.cancelled", job=job.id, who=who)
+            return
+        said = self._said()
+        if code in OUR_MISTAKE:
+            text = said[-1] if said else f"it ended with exit code {code} and without a word"
+            jobs.finish(
+                connection, ENGINE_ID, job, state=JobState.FAILED, now_ns=now_ns, error=text
+            )
+        for number, text in jobs.recover(connection, ENGINE_ID, now_ns):
+            self._log.warning("job.died", job=number, code=code, text=text)
+
+    def _said(self) -> list[str]:
+        """Return what the job wrote to standard error; it goes into our own log, too."""
+        with (self._config.run_folder / ERRORS).open("rb") as file:
+            text = file.read(ERRORS_BYTES_MAX).decode(errors="replace")
+        sys.stderr.write(text)
+        return text.splitlines()
+
+
+def _ended(child: subprocess.Popen[bytes]) -> int:
+    """End a child, kindly first; give its exit code."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return child.wait()

@@ -1,0 +1,208 @@
+"""Orders by hand: one order a person asked for, through the same gates, left alone by the planner.
+
+An instrument belongs to one: while a bot wishes or works there, an order by hand is refused, and
+while an order by hand works there, a bot's wishes are. Blindness, KILL and the engine's stop cancel
+it like any other; nothing places it again.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.domain.commands import MANUAL, PlaceManual
+from engine.domain.effects import PlaceOrder
+from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.intents import Urgency
+from engine.domain.money import MICRO
+from engine.domain.orders import OrderType
+from engine.executor.blindness import Sight
+from engine.executor.outbox import Outbox
+from engine.executor.plan import Draft
+from engine.executor.proof import Proofs
+from engine.executor.records import Post, Working
+from engine.executor.table import OrderTable
+from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
+
+_SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO
+
+TYPES = {Urgency.REST: OrderType.GTC, Urgency.CROSS: OrderType.FAK, Urgency.NOW: OrderType.FOK}
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Nothing was placed: why, in a sentence, and what risk looked at if risk said no."""
+
+    why: str
+    denied: Denied | None = None
+
+
+class ByHand:
+    """Places single orders of a person at one account."""
+
+    def __init__(
+        self, table: OrderTable, sight: Sight, gate: RiskGate, outbox: Outbox, proofs: Proofs
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._gate = gate
+        self._outbox = outbox
+        self._proofs = proofs
+
+    def place(
+        self, asked: PlaceManual, now_ns: int, data_age_ns_max: int
+    ) -> tuple[Working, int] | Refused:
+        """Place the order, as large as risk allows; the order and the size that was cut off."""
+        post = self._table.posts.get(asked.instrument)
+        if post is None:
+            return Refused(f"{asked.instrument} is not listed at {asked.account}")
+        why = (
+            self._stands(post, asked, now_ns, data_age_ns_max)
+            or illegal(post.instrument, asked)
+            or self._unpaid(post.instrument, asked)
+            or self._meets_own(post, asked)
+        )
+        if why:
+            return Refused(why)
+        return self._judged(post, asked, now_ns)
+
+    def _judged(self, post: Post, asked: PlaceManual, now_ns: int) -> tuple[Working, int] | Refused:
+        mark, table, rests = post.mark, self._table, asked.urgency is Urgency.REST
+        answer = self._gate.check(
+            Proposal(
+                bot=MANUAL,
+                instrument=post.instrument,
+                leg=asked.leg,
+                side=asked.side,
+                price=asked.price,
+                size=asked.size,
+                reducing=reduces(table, post.instrument, asked.leg, asked.side),
+                post_only=rests,
+            ),
+            mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
+            open_orders=table.live_count,
+            now_ns=now_ns,
+        )
+        if isinstance(answer, Denied):
+            numbers = ", ".join(f"{name} {value}" for name, value in answer.numbers)
+            return Refused(f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer)
+        draft = Draft(
+            leg=asked.leg,
+            side=asked.side,
+            price=asked.price,
+            size=answer.size,
+            type=TYPES[asked.urgency],
+            post_only=rests,
+        )
+        why = "" if rests else _worthless(post.instrument, draft)
+        return Refused(why) if why else (self._make(post, draft, now_ns), _cut(asked, answer))
+
+    def _make(self, post: Post, draft: Draft, now_ns: int) -> Working:
+        table = self._table
+        post.bot = MANUAL
+        table.exposure.assign(post.instrument.id, MANUAL)
+        known = table.take(table.make(draft, MANUAL, post, now_ns), post)
+        self._outbox.effects.append(PlaceOrder(order=known.order))
+        self._proofs.placed(MANUAL, post.instrument.id)
+        return known
+
+    # -- why not -----------------------------------------------------------------------------------
+
+    def _stands(self, post: Post, asked: PlaceManual, now_ns: int, data_age_ns_max: int) -> str:
+        """Say why nothing may be placed here now; empty = it may."""
+        sight, name = self._sight, asked.instrument
+        if sight.account_block() is not None:
+            return f"{asked.account} places nothing now: {'; '.join(sight.reasons)}"
+        if post.bot not in (None, MANUAL) and (post.wish is not None or post.working):
+            return (
+                f"bot {post.bot} trades {name}: a second one on the same instrument and account "
+                "is refused; pause or stop the bot first"
+            )
+        hold = sight.held_by(MANUAL, name)
+        if hold is not None:
+            return f"KILL of {hold} by {hold.who} stands: release it with a reason first"
+        block = sight.post_block(post, now_ns, data_age_ns_max)
+        if block is not None:
+            return f"nothing is placed in {name} now: {block} (closed, or its book is not proven)"
+        if now_ns < post.cooldown_ns:
+            wait_ms = (post.cooldown_ns - now_ns) // 1_000_000
+            return f"the venue refused an order in {name} just now: try again in {wait_ms} ms"
+        if sight.rests_only and asked.urgency is not Urgency.REST:
+            return "the venue takes only orders that rest at present"
+        return ""
+
+    def _unpaid(self, instrument: Instrument, asked: PlaceManual) -> str:
+        """Say what cash or settled tokens lack; empty = they suffice (law E)."""
+        ledger, price, size = self._table.ledger, asked.price, asked.size
+        if asked.side is Side.SELL:
+            leg = ledger.holding(instrument.id).leg(asked.leg)
+            free = leg.settled - leg.reserved
+            if size <= free:
+                return ""
+            return (
+                f"only {instrument.size_decimal(free):f} {asked.leg} are settled and free to sell"
+            )
+        cost = instrument.cost_micro(price, size)
+        if asked.urgency is not Urgency.REST:
+            cost += instrument.taker_fee_micro(price, size)
+        free = ledger.cash_free_micro
+        if cost <= free:
+            return ""
+        return f"it may cost {_money(cost)} {instrument.currency}, and {_money(free)} are free"
+
+    def _meets_own(self, post: Post, asked: PlaceManual) -> str:
+        """Say which order of our own it would meet; empty = none (law F)."""
+        no = asked.leg is Leg.NO
+        bid = (asked.side is Side.BUY) is not no
+        level = post.instrument.one - asked.price if no else asked.price
+        for known in post.working.values():
+            if known.bid is not bid and (level >= known.level if bid else level <= known.level):
+                return f"it would meet our own order {known.order.id}: cancel that first"
+        return ""
+
+
+def illegal(instrument: Instrument, asked: PlaceManual) -> str:
+    """Say which rule of the venue an order breaks; empty = none. Price and size in increments."""
+    name, price, size = instrument.id, asked.price, asked.size
+    binary = instrument.kind is Kind.BINARY
+    if (asked.leg is Leg.BASE) is binary:
+        return f"{name} has {'the legs yes and no' if binary else 'the leg base'}, not {asked.leg}"
+    tick, top = instrument.tick, instrument.one - instrument.tick
+    if price < tick or price % tick or (binary and price > top):
+        told = f"price {instrument.price_decimal(price):f} is not legal at {name}: "
+        told += f"a multiple of {instrument.price_decimal(tick):f}"
+        return told + (f" up to {instrument.price_decimal(top):f}" if binary else "")
+    if size <= 0 or size % instrument.lot or size < instrument.size_min:
+        return (
+            f"size {instrument.size_decimal(size):f} is not legal at {name}: a multiple of "
+            f"{instrument.size_decimal(instrument.lot):f}, at least "
+            f"{instrument.size_decimal(max(instrument.size_min, instrument.lot)):f}"
+        )
+    return ""
+
+
+def reduces(table: OrderTable, instrument: Instrument, leg: Leg, side: Side) -> bool:
+    """Say whether an order leads towards a position of zero.
+
+    A SELL of what is held does, and so does a BUY of a binary's other leg: the way out while
+    tokens are pending, which cannot be sold yet.
+    """
+    if side is _SELL:
+        return True
+    position = table.ledger.holding(instrument.id).position
+    return position < 0 if leg is _YES else position > 0 and leg is _NO
+
+
+def _worthless(instrument: Instrument, draft: Draft) -> str:
+    least = instrument.notional_min_micro
+    if instrument.proceeds_micro(draft.price, draft.size) >= least:
+        return ""
+    return f"an order that takes must be worth at least {_money(least)} {instrument.currency}"
+
+
+def _cut(asked: PlaceManual, answer: Allowed) -> int:
+    return asked.size - answer.size
+
+
+def _money(micro: int) -> str:
+    return f"{Decimal(micro) / MICRO:f}"

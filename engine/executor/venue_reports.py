@@ -1,0 +1,307 @@
+"""Hearing: what the venue says about orders and fills, turned into moves of the table.
+
+Books every fill, pauses an instrument after a refusal, and speaks up where the venue says something
+that cannot be: a contradiction stops the account until a person releases it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.domain.effects import CancelOrders, Severity
+from engine.domain.events import (
+    CancelRefused,
+    CancelUnanswered,
+    FillAdvanced,
+    FillSettled,
+    FillVoided,
+    OrderAccepted,
+    OrderCancelled,
+    OrderDelayed,
+    OrderExpired,
+    OrderFilled,
+    OrderNamed,
+    OrderNotSent,
+    OrderRejected,
+    OrderSent,
+    OrderUnanswered,
+)
+from engine.domain.fills import FillId, FillState
+from engine.domain.instruments import Side
+from engine.domain.order_life import Happened
+from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
+from engine.executor.blindness import Sight
+from engine.executor.fill_machine import FillContradiction
+from engine.executor.outbox import Outbox
+from engine.executor.questions import Question
+from engine.executor.reconcile import Reconciler
+from engine.executor.records import Working
+from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.table import OrderTable
+
+H = Happened
+# Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
+_NAMED, _ACCEPTED, _CANCELLED = H.NAMED, H.ACCEPTED, H.CANCELLED
+_CANCELLING, _PENDING, _OPEN = OrderState.CANCELLING, OrderState.PENDING, OrderState.OPEN
+_ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
+_NO_FUNDS = CancelReason.NO_FUNDS
+_MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
+"""Refusals that belong to trading and need nobody's attention."""
+
+Handler = Callable[[Any, int], None]
+
+
+class Hearing:
+    """The venue's events of one account."""
+
+    def __init__(
+        self, table: OrderTable, sight: Sight, outbox: Outbox, settings: ExecutorSettings
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._outbox = outbox
+        self._cross_ns = settings.cooldown_cross_ms * MS
+        self._reject_ns = settings.cooldown_reject_ms * MS
+        self._cooldown_ns_max = settings.cooldown_ms_max * MS
+        self.reconciler = Reconciler(table, sight, outbox, settings, book=self.book)
+
+    def handlers(self) -> dict[type, Handler]:
+        """Return who takes which event."""
+        return {
+            OrderNamed: self._named,
+            OrderSent: self._plain(H.SENT),
+            OrderNotSent: self._not_sent,
+            OrderUnanswered: self._unanswered,
+            OrderAccepted: self._accepted,
+            OrderDelayed: self._plain(H.DELAYED),
+            OrderRejected: self._rejected,
+            OrderFilled: self.book,
+            FillAdvanced: lambda event, now_ns: self._advance(event.fill, event.state, now_ns),
+            FillSettled: lambda event, now_ns: self._advance(
+                event.fill, FillState.CONFIRMED, now_ns
+            ),
+            FillVoided: lambda event, now_ns: self._advance(event.fill, FillState.FAILED, now_ns),
+            OrderCancelled: self._cancelled,
+            CancelRefused: self._cancel_refused,
+            CancelUnanswered: self._plain(H.CANCEL_UNANSWERED),
+            OrderExpired: self._plain(H.EXPIRED),
+        }
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    def _known(self, order: OrderId) -> Working | None:
+        """Return the order; None for one that ended so long ago that it was forgotten."""
+        known = self._table.orders.get(order)
+        if known is None:
+            self._stray(order)
+        return known
+
+    def _stray(self, order: OrderId) -> None:
+        """Speak up about an order that nobody made; a forgotten or homeless one is no news."""
+        if order > self._table.last_id and order not in self._table.homeless:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                "stray_event",
+                f"the venue reports on order {order}, which was never made here",
+            )
+
+    def _plain(self, happened: Happened) -> Handler:
+        """Return a handler that only moves the order."""
+        orders, happen = self._table.orders, self._table.happen
+
+        def handler(event: Any, now_ns: int) -> None:
+            known = orders.get(event.order)
+            if known is None:
+                self._stray(event.order)
+            else:
+                happen(known, happened, now_ns)
+
+        return handler
+
+    def _cancel_refused(self, event: CancelRefused, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is not None:
+            why = event.venue_text or "the venue did not cancel it: it may have matched"
+            self._table.happen(known, H.CANCEL_REFUSED, now_ns, why)
+
+    def _named(self, event: OrderNamed, now_ns: int) -> None:
+        known = self._table.orders.get(event.order)
+        if known is None:
+            self._stray(event.order)
+            return
+        again = known.identity == event.identity
+        known.identity = event.identity
+        if known.state is _PENDING:
+            return  # by the table of moves it stays so, and its name is no other news
+        if not again:
+            self._table.happen(known, _NAMED, now_ns)
+
+    def _accepted(self, event: OrderAccepted, now_ns: int) -> None:
+        table = self._table
+        known = table.orders.get(event.order)
+        if known is None:
+            self._stray(event.order)
+            return
+        table.happen(known, _ACCEPTED, now_ns)
+        post = table.posts.get(known.order.instrument) or table.post_of(known)
+        post.refusals = 0
+        state = known.state
+        if state is _OPEN:
+            return
+        if state is _CANCELLING:
+            # The cancel may have reached the venue before the order did: ask once more.
+            self._outbox.effects.append(
+                CancelOrders(account=table.account, orders=(known.order.id,))
+            )
+        elif known.not_found and state is OrderState.CANCELLED:
+            # It was believed gone because nobody knew it; here it is, late.
+            self.reconciler.zombie(known, now_ns)
+
+    def _unanswered(self, event: OrderUnanswered, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        self._table.happen(known, H.NO_ANSWER, now_ns, event.reason)
+        if known.state is OrderState.UNKNOWN:
+            # Until now its own answer was due: what was not found was perhaps not there yet.
+            known.unknown_ns = now_ns
+            known.not_found = 0
+            known.asked = self.reconciler.questions.number + 1
+
+    def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
+        known = self._table.orders.get(event.order)
+        if known is None:
+            self._stray(event.order)
+            return
+        reason, text = event.reason, event.venue_text
+        self._table.happen(known, _CANCELLED, now_ns, f"{reason}: {text}" if text else reason)
+        if reason is not _ASKED:
+            if reason is _KILLED_REST:
+                self._pause(known, self._cross_ns, now_ns)
+            elif reason is _NO_FUNDS:
+                self._refused(known, now_ns)
+                self.reconciler.questions.want(Question.BALANCES, now_ns)
+        if known.reported and known.reported > known.filled:
+            self.reconciler.want_fills(now_ns)
+
+    def _not_sent(self, event: OrderNotSent, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is not None:
+            self._table.happen(known, H.NOT_SENT, now_ns, event.reason)
+            self._pause(known, self._cross_ns, now_ns)
+
+    def _rejected(self, event: OrderRejected, now_ns: int) -> None:
+        known = self._known(event.order)
+        if known is None:
+            return
+        reason, text = event.reason, event.venue_text
+        self._table.happen(known, H.REJECTED, now_ns, f"{reason}: {text}" if text else reason)
+        if reason is RejectReason.WOULD_CROSS:
+            self._pause(known, self._cross_ns, now_ns)
+            return
+        self._refused(known, now_ns)
+        if reason is RejectReason.NO_FUNDS:
+            self.reconciler.questions.want(Question.BALANCES, now_ns)
+        elif reason is RejectReason.AUTH:
+            self._sight.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
+        if reason not in _MISSES:
+            self._outbox.alert(
+                Severity.CRITICAL if reason is RejectReason.AUTH else Severity.WARNING,
+                f"rejected_{reason}",
+                f"order {event.order} was refused: {reason}: {event.venue_text}",
+                instrument=known.order.instrument,
+                bot=known.order.bot,
+            )
+
+    def _refused(self, known: Working, now_ns: int) -> None:
+        """Pause the instrument, twice as long for each refusal in a row, up to a maximum."""
+        post = self._table.post_of(known)
+        pause_ns = min(self._reject_ns << min(post.refusals, 30), self._cooldown_ns_max)
+        post.refusals += 1
+        self._pause(known, pause_ns, now_ns)
+
+    def _pause(self, known: Working, pause_ns: int, now_ns: int) -> None:
+        post, table = self._table.post_of(known), self._table
+        post.cooldown_ns = max(post.cooldown_ns, now_ns + pause_ns)
+        table.wake_ns = min(table.wake_ns, post.cooldown_ns)
+
+    # -- fills -------------------------------------------------------------------------------------
+
+    def book(self, event: OrderFilled, now_ns: int) -> None:
+        """Book a fill, told by the stream or by a listing."""
+        known = self._table.orders.get(event.order)
+        if known is None:
+            if event.order not in self._table.homeless:
+                self.contradiction(f"fill {event.fill} is of order {event.order}, which is unknown")
+            return  # a homeless order's fills are told again, by listing, once it has its home
+        over = event.size - known.remaining
+        try:
+            booked, new = self._table.fill(known, event, now_ns)
+        except FillContradiction as contradiction:
+            self.contradiction(f"fill {event.fill}: {contradiction}")
+            return
+        order = known.order
+        if not new:
+            return
+        self._table.post_of(known).refusals = 0
+        for anomaly in booked.anomalies:
+            self._outbox.alert(
+                Severity.CRITICAL,
+                anomaly,
+                f"fill {event.fill} of order {order.id} was booked although it breaks a rule",
+                instrument=order.instrument,
+                bot=order.bot,
+            )
+        if over > 0:
+            self._surplus(order, over)
+
+    def _surplus(self, order: Order, over: int) -> None:
+        """Tell of more than asked: at its own limit a mistake, below it what a budget bought.
+
+        Polymarket takes a BUY that matches at once as a budget and spends all of it.
+        """
+        state = self._table.ledger.state
+        budget_micro = state.instruments[order.instrument].cost_micro(order.price, order.size)
+        bought = order.side is Side.BUY and order.type in AT_ONCE
+        fair = bought and state.fills.moved_micro(order.id) <= budget_micro
+        self._outbox.alert(
+            Severity.INFO if fair else Severity.CRITICAL,
+            "price_improved" if fair else "overfilled",
+            f"order {order.id} was filled by {over} more than was asked; all is booked",
+            instrument=order.instrument,
+            bot=order.bot,
+        )
+
+    def _advance(self, fill: FillId, state: FillState, now_ns: int) -> None:
+        table = self._table
+        fills = table.ledger.state.fills
+        entry = fills.unsettled.get(fill)
+        told = fill in fills.states
+        try:
+            booked = table.ledger.advance(fill, state)
+        except FillContradiction as contradiction:
+            self.contradiction(f"fill {fill}: {contradiction}")
+            return
+        if not told:
+            self.reconciler.want_fills(now_ns)  # the fill itself has not been told yet
+        if not booked.changed or entry is None:
+            return
+        table.moved(entry.instrument, now_ns)
+        if state is FillState.FAILED:
+            self._outbox.alert(
+                Severity.WARNING,
+                "fill_failed",
+                f"fill {fill} of order {entry.order} failed to settle and was reversed",
+                instrument=entry.instrument,
+            )
+
+    def contradiction(self, text: str) -> None:
+        """Stop the account: what the venue says cannot be, and only a person can judge it."""
+        found = self._sight.state.contradictions
+        if text not in found:
+            found.append(text)
+            del found[:-100]
+            self._outbox.alert(Severity.CRITICAL, "contradiction", text)
+        for instrument in self._table.posts:
+            self._table.dirty[instrument] = True

@@ -1,0 +1,190 @@
+"""An executor that is told a past: it repeats single plans over the facts the journal holds.
+
+For checking what was planned, never for trading. It takes journaled records where the trading one
+took messages and did effects, and plans exactly what it is asked about: no question is due in it,
+no equity is judged, and what risk had stopped is restored from what was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    Effect,
+    KeepBudget,
+    KeepStart,
+    OrderChanged,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+)
+from engine.domain.events import BookMarked, Event
+from engine.domain.instruments import InstrumentId
+from engine.domain.intents import Basket
+from engine.domain.orders import OrderId, OrderState, OrderType
+from engine.executor.executor import Executor
+from engine.executor.halts import EQUITY
+from engine.executor.questions import Question
+from engine.executor.reconcile import SILENCE
+from engine.executor.records import Wish, Working
+
+DIFFERS_MAX = 100
+
+
+class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instrument's plan was made of, besides what the journal holds."""
+
+    instrument: InstrumentId
+    wish: Wish | None
+    mark: BookMarked | None
+    basket: Basket | None = None
+    """The basket the wish belongs to: all its parts are planned together."""
+    first: int = 0
+    """Number of its first order; a basket that came to nothing before it took some. 0 = none."""
+    echo: bool = False
+    """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
+
+
+class RetoldExecutor(Executor):
+    """Folds the journal of one account; repeats its plans on request."""
+
+    _owed: tuple[CancelOrders, ...] = ()
+    """Cancels that an event asked for by itself: they leave with the turn that follows it."""
+
+    def __init__(self, **wiring: Any) -> None:
+        super().__init__(**wiring)
+        self._stood: dict[OrderId, set[tuple[OrderState, int]]] = {}
+        """Where orders stood since the journal was told of them, by the facts folded here."""
+        self.differs: list[str] = []
+        """Where the engine said of an order what the facts do not bear out."""
+
+    @property
+    def owed(self) -> frozenset[OrderId]:
+        """Return the orders whose cancels the events since the last turn asked for."""
+        return frozenset(number for one in self._owed for number in one.orders)
+
+    def fold(self, message: object, at_ns: int) -> None:
+        """Take one journaled record; kinds that move nothing are ignored."""
+        table = self._table
+        if isinstance(message, PlaceOrder):
+            order = message.order
+            post = table.posts.get(order.instrument)
+            if order.id not in table.orders and post is not None:
+                table.take(order, post)
+                post.bot = order.bot
+        elif isinstance(message, CancelOrders):
+            self._asked(message.orders, at_ns)
+            self._owed = ()
+        elif isinstance(message, CancelAll):
+            bot, instrument = message.scope.bot, message.scope.instrument
+            self._asked(
+                (
+                    one.order.id
+                    for one in table.live()
+                    if bot in (None, one.order.bot)
+                    and instrument in (None, one.order.instrument)
+                    and not _ends_by_itself(one)
+                ),
+                at_ns,
+            )
+        elif isinstance(message, QueryOpenOrders | QueryFills | QueryBalances):
+            # What an answer proves depends on when it was asked for, and how far back.
+            questions = self._reconciler.questions
+            if not message.number:
+                return  # the house asked: the executor waited for no answer
+            questions.note(Question(type(message).__name__), at_ns, message.number)
+            if isinstance(message, QueryFills):
+                questions.fills_since_ns = message.since_ns
+        elif isinstance(message, QueryOrder):
+            self._reconciler.questions.number = message.number
+            if (known := table.orders.get(message.order)) is not None:
+                known.was_asked(message.number)
+        elif isinstance(message, OrderChanged):
+            self._changed(message, at_ns)
+        elif isinstance(message, KeepBudget):
+            self.restore_budget(message.breakers)
+        elif isinstance(message, KeepStart):
+            self._recover(at_ns)
+        elif isinstance(message, Event):
+            asked = self.receive(message, at_ns)
+            self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
+        for number, (known, _) in table.untold.items():
+            self._stood.setdefault(number, set()).add((known.state, known.filled))
+        self._outbox.take()
+
+    def _changed(self, change: OrderChanged, at_ns: int) -> None:
+        """Compare where the engine said an order stood with where it stood by the facts."""
+        table = self._table
+        known = table.orders.get(change.order)
+        if known is None:
+            return
+        silent = SILENCE.get(known.state)
+        stood = self._stood.pop(change.order, set())
+        if silent is not None and change.state is OrderState.UNKNOWN:
+            table.happen(known, silent, at_ns)  # it lost patience: its tick is in no journal
+        elif change.state is OrderState.CANCELLING and not known.state.ended:
+            self._asked((change.order,), at_ns)  # a CANCEL_ALL of which the scope alone was told
+        said, now = (change.state, change.filled), (known.state, known.filled)
+        if said != now and said not in stood and len(self.differs) < DIFFERS_MAX:
+            self.differs.append(
+                f"order {change.order} is {now[0]} with {now[1]} filled by the journal's facts, "
+                f"the engine said {said[0]} with {said[1]}"
+            )
+        table.was_told(change)
+        if said == (known.state, known.filled):
+            table.untold.pop(change.order, None)
+
+    def _asked(self, orders: Iterable[OrderId], at_ns: int) -> None:
+        for number in list(orders):
+            known = self._table.orders.get(number)
+            if known is not None and not known.state.ended and not known.cancel_asked:
+                self._table.ask_cancel(known, at_ns)
+
+    def plan_again(self, plans: Iterable[ToldPlan], now_ns: int) -> list[Effect]:
+        """Plan these instruments, in this order, and nothing else; return what it asks for."""
+        table = self._table
+        self._sight.unhealthy.pop(EQUITY, None)
+        self._house.age_mode(now_ns)  # its tick is in no journal
+        for post in table.posts.values():
+            post.wish = post.basket = None
+        groups: list[list[ToldPlan]] = []
+        for one in plans:
+            self._stand(one, now_ns)
+            basket = one.basket
+            known = [group for group in groups if basket and group[0].basket is basket]
+            if known:
+                known[0].append(one)
+            else:
+                groups.append([one])
+        for group in groups:
+            table.dirty.clear()
+            table.dirty |= {one.instrument: True for one in group if not one.echo}
+            firsts = [one.first for one in group if one.first]
+            table.last_id = max(table.last_id, min(firsts, default=0) - 1)
+            self._planning.run(now_ns, self._ages_ns_max()[0])
+        owed, self._owed = self._owed, ()
+        return [*owed, *self._outbox.take()]
+
+    def _stand(self, one: ToldPlan, now_ns: int) -> None:
+        """Let a plan's book and wish stand."""
+        if one.mark is not None:
+            self.receive(one.mark, now_ns)
+        post = self._table.posts[one.instrument]
+        post.still = False
+        post.wish, post.basket = one.wish, one.basket
+        if one.wish is not None:
+            post.bot = one.wish.bot
+            self._table.exposure.assign(one.instrument, one.wish.bot)
+
+
+def _ends_by_itself(known: Working) -> bool:
+    """Say whether the planner waits for an order instead of cancelling it, also while blind."""
+    waited = known.order.type in (OrderType.FAK, OrderType.FOK)
+    return waited or known.state is OrderState.DELAYED

@@ -1,0 +1,279 @@
+"""The sources of reference prices, each as `frame → events`. Keys: `<source>:<symbol>`.
+
+binance: trades of the spot streams, and the open of the running one-hour candle
+(`binance-open1h:btcusdt`, which the hourly markets compare its close with). coinbase: the ticker
+channel. rtds: Polymarket's relay of Chainlink (`chainlink:btc/usd`, what the 5- and 15-minute
+markets settle on) and of Binance (`rtds-binance:btcusdt`, about 0.6 s behind Binance itself). pyth:
+Hermes price updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from engine.domain.events import Event
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
+from engine.feeds.counts import FeedCounts
+from engine.feeds.references.prices import (
+    CHAINLINK_DECIMALS,
+    MS_NS,
+    SECOND_NS,
+    Latest,
+    accurate_e8,
+    iso_ns,
+    price_e8,
+    scaled_e8,
+    slashed,
+)
+
+EQUITIES = "equity_prices"
+TWAP_TOPICS = {"crypto_prices_twap_thirty": 30, "crypto_prices_twap_sixty": 60}
+"""Topics of Chainlink's means → over how many seconds."""
+
+T = TypeVar("T")
+
+
+class BinanceTrade(msgspec.Struct, gc=False):
+    """A trade of a Binance stream."""
+
+    e: str
+    s: str = ""
+    p: str = ""
+    T: int = 0
+    k: BinanceCandle | None = None
+
+
+class BinanceCandle(msgspec.Struct, gc=False):
+    """A candle as it stands: its begin in ms, its length, its open."""
+
+    t: int
+    i: str
+    o: str
+
+
+class BinanceFrame(msgspec.Struct, gc=False):
+    """A combined stream's wrapper; a single stream sends the trade bare."""
+
+    data: BinanceTrade
+
+
+class CoinbaseFrame(msgspec.Struct, gc=False):
+    """A ticker, or the answer to a subscription."""
+
+    type: str
+    product_id: str = ""
+    price: str = ""
+    time: str = ""
+
+
+class RtdsPoint(msgspec.Struct, gc=False):
+    """One price of a backlog. The number stays text: a float would round it."""
+
+    timestamp: int
+    value: msgspec.Raw
+
+
+class RtdsPayload(msgspec.Struct, gc=False):
+    """An update, or the backlog of the last minute that follows a subscription."""
+
+    symbol: str
+    timestamp: int = 0
+    full_accuracy_value: str = ""
+    value: msgspec.Raw = msgspec.Raw()
+    data: list[RtdsPoint] | None = None
+
+
+class RtdsFrame(msgspec.Struct, gc=False):
+    """A message of the real-time data socket."""
+
+    topic: str
+    payload: RtdsPayload
+
+
+class PolyboltPayload(msgspec.Struct, gc=False):
+    """A price of the newer relay; `window_seconds` where it is a mean."""
+
+    symbol: str
+    timestamp: int = 0
+    source: str = "chainlink"
+    full_accuracy_value: str = ""
+    value: msgspec.Raw = msgspec.Raw()
+    window_seconds: int = 0
+
+
+class PolyboltFrame(msgspec.Struct, gc=False):
+    """A message of the newer relay; what has no channel answers a request."""
+
+    channel: str = ""
+    dropped: int = 0
+    payload: msgspec.Raw = msgspec.Raw()
+
+
+class PythPrice(msgspec.Struct, gc=False):
+    """price · 10^expo."""
+
+    price: str
+    expo: int
+    publish_time: int
+
+
+class PythFeed(msgspec.Struct, gc=False):
+    """One feed's price."""
+
+    id: str
+    price: PythPrice
+
+
+class PythFrame(msgspec.Struct, gc=False):
+    """A Hermes update; the signed binary part is not read."""
+
+    parsed: list[PythFeed]
+
+
+class ReferenceCore:
+    """Turns frames of all sources into prices. Deterministic; never answers with a guess."""
+
+    def __init__(self, counts: FeedCounts) -> None:
+        self.counts = counts
+        self._latest = Latest(counts)
+        self._binance = msgspec.json.Decoder(BinanceFrame).decode
+        self._binance_bare = msgspec.json.Decoder(BinanceTrade).decode
+        self._coinbase = msgspec.json.Decoder(CoinbaseFrame).decode
+        self._rtds = msgspec.json.Decoder(RtdsFrame).decode
+        self._polybolt = msgspec.json.Decoder(PolyboltFrame).decode
+        self._polybolt_payload = msgspec.json.Decoder(PolyboltPayload).decode
+        self._pyth = msgspec.json.Decoder(PythFrame).decode
+        self.sources: dict[str, Callable[[bytes], list[Event]]] = {
+            "binance": self._read_binance,
+            "coinbase": self._read_coinbase,
+            "rtds": self._read_rtds,
+            "polybolt": self._read_polybolt,
+            "pyth": self._read_pyth,
+        }
+
+    def receive(self, source: str, frame: bytes) -> list[Event]:
+        """Take one frame of a source; what cannot be read is counted."""
+        if not frame.strip() or frame in {b"PONG", b"pong"}:
+            return []
+        read = self.sources.get(source)
+        if read is None:
+            self.counts.anomaly(f"unknown source {source[:40]!r}")
+            return []
+        try:
+            return read(frame)
+        except BadFrame as error:
+            self.counts.anomaly(f"{source}: {error.kind}")
+            return []
+
+    def _read_binance(self, frame: bytes) -> list[Event]:
+        if b'"data"' in frame:
+            trade = _decode(self._binance, frame).data
+        else:
+            trade = _decode(self._binance_bare, frame)
+        if trade.e == "kline" and trade.k is not None:
+            return self._opened(_symbol(trade.s), trade.k)
+        if trade.e != "trade":
+            raise BadFrame("unknown event type", trade.e)
+        return self._latest.tell(f"binance:{_symbol(trade.s)}", price_e8(trade.p), _ms(trade.T))
+
+    def _opened(self, symbol: str, candle: BinanceCandle) -> list[Event]:
+        """Tell a candle's open under the time it began: it never changes, and is told again."""
+        if candle.i != "1h":
+            raise BadFrame("unknown candle", candle.i)
+        key = f"binance-open1h:{symbol}"
+        return self._latest.tell(key, price_e8(candle.o), _ms(candle.t))
+
+    def _read_coinbase(self, frame: bytes) -> list[Event]:
+        ticker = _decode(self._coinbase, frame)
+        if ticker.type in {"subscriptions", "heartbeat"}:
+            return []
+        if ticker.type != "ticker":
+            raise BadFrame("unknown event type", ticker.type)
+        return self._latest.tell(
+            f"coinbase:{_symbol(ticker.product_id)}", price_e8(ticker.price), iso_ns(ticker.time)
+        )
+
+    def _read_rtds(self, frame: bytes) -> list[Event]:
+        """Read an update, or the newest point of a backlog: history told now would be no news."""
+        message = _decode(self._rtds, frame)
+        payload = message.payload
+        if message.topic in TWAP_TOPICS and payload.data is None:
+            key = f"chainlink-twap{TWAP_TOPICS[message.topic]}:{slashed(payload.symbol)}"
+            price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
+            return self._latest.tell(key, price, _ms(payload.timestamp))
+        if message.topic not in {"crypto_prices", "crypto_prices_chainlink", EQUITIES}:
+            raise BadFrame("unknown topic", message.topic)
+        # The backlog of the Chainlink topic comes under the other topic's name: only Chainlink
+        # writes its symbols with a slash.
+        chainlink = "/" in payload.symbol
+        relayed = "rtds-equity" if message.topic == EQUITIES else "rtds-binance"
+        key = f"{'chainlink' if chainlink else relayed}:{_symbol(payload.symbol)}"
+        if payload.data is not None:
+            if not payload.data:
+                return []
+            newest = max(payload.data, key=lambda point: point.timestamp)
+            price = price_e8(bytes(newest.value).decode("latin-1"))
+            return self._latest.tell(key, price, _ms(newest.timestamp))
+        text = payload.full_accuracy_value
+        if chainlink and "." not in text:
+            price = scaled_e8(text, CHAINLINK_DECIMALS)
+        else:
+            price = price_e8(text)
+        return self._latest.tell(key, price, _ms(payload.timestamp))
+
+    def _read_polybolt(self, frame: bytes) -> list[Event]:
+        """Read a price or a mean of Chainlink; other providers' prices settle nothing here."""
+        message = _decode(self._polybolt, frame)
+        if message.dropped:
+            self.counts.gaps += 1
+        if not message.channel:
+            return []
+        if message.channel not in {"price.crypto", "price.crypto.twap"}:
+            raise BadFrame("unknown channel", message.channel)
+        payload = _decode(self._polybolt_payload, bytes(message.payload))
+        if payload.source != "chainlink":
+            return []
+        mean = message.channel.endswith("twap")
+        if mean and not payload.window_seconds:
+            raise BadFrame("mean without its window")
+        name = f"chainlink-twap{payload.window_seconds}" if mean else "chainlink"
+        price = accurate_e8(payload.full_accuracy_value, bytes(payload.value))
+        return self._latest.tell(f"{name}:{slashed(payload.symbol)}", price, _ms(payload.timestamp))
+
+    def _read_pyth(self, frame: bytes) -> list[Event]:
+        events: list[Event] = []
+        for feed in _decode(self._pyth, frame).parsed:
+            quote = feed.price
+            price = scaled_e8(quote.price, -quote.expo)
+            if quote.publish_time <= 0:
+                raise BadFrame("time not readable", str(quote.publish_time))
+            events += self._latest.tell(
+                f"pyth:{_symbol(feed.id)}", price, quote.publish_time * SECOND_NS
+            )
+        return events
+
+
+def _decode(decode: Callable[[bytes], T], frame: bytes) -> T:
+    try:
+        return decode(frame)
+    except msgspec.ValidationError as error:
+        raise BadFrame("unexpected shape", str(error)) from None
+    except UNREADABLE as error:
+        raise BadFrame("broken json", str(error)) from None
+
+
+def _symbol(text: str) -> str:
+    """Return a symbol as keys spell it. An empty one names nothing."""
+    if not text:
+        raise BadFrame("no symbol")
+    return text.lower()
+
+
+def _ms(stamp: int) -> int:
+    """Return a venue's milliseconds in ns. Zero or less is no time."""
+    if stamp <= 0:
+        raise BadFrame("time not readable", str(stamp))
+    return stamp * MS_NS

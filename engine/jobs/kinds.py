@@ -1,0 +1,198 @@
+"""What each kind of job does, by name: the machinery stands elsewhere, this calls it with words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from engine.cli.replay import summarise
+from engine.domain.jobs import BackupJob, CompactJob, ExportJob, ReplayJob
+from engine.domain.money import MICRO
+from engine.errors import BadInput
+from engine.jobs.compare import compare_worlds
+from engine.jobs.incident import relive
+from engine.jobs.run import Context, Work
+from engine.lab.replay.setup import ReplayOptions, prepare
+from engine.runtime.tape_format import segments
+from storage import decisions, upkeep
+from storage.backup import back_up, keep_newest
+from storage.database import connect_reader, connect_writer, refusals_told
+from storage.export import export
+from storage.jobs import forget_ended
+from storage.runs import run_of_job
+from storage.users import ENGINE_ID
+
+DAY_NS = 86_400 * 1_000_000_000
+NEVER_NS = 1 << 62
+TAPE_KEPT = 2
+"""Segments of the tape that are never touched: the one being written, and the one before."""
+
+
+def replay(job: ReplayJob, context: Context) -> Mapping[str, Any]:
+    """Replay a recording; the run is stored as one asked for by hand is."""
+    config, number = context.config, context.job.id
+    if config.state_path.is_file():
+        with closing(connect_reader(config.state_path)) as connection:
+            known = run_of_job(connection, number)
+        if known is not None:
+            return {"run": known, "note": "an earlier attempt had stored it already"}
+    with prepare(_options(job, context), config) as prepared:
+        stats = prepared.recording.stats
+
+        def progress(events: int, elapsed_s: float) -> None:
+            note = f"{events:,} events, {events / elapsed_s:,.0f}/s" if elapsed_s else ""
+            context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
+
+        result = prepared.run(progress)
+        summary = summarise(result, prepared.recording)
+        run = prepared.store(result, summary)
+    if result.torn:
+        raise BadInput(f"{result.torn}; what was played before it is run {run}")
+    told = ("fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
+    return {"run": run, **{name: summary[name] for name in told}}
+
+
+def _options(job: ReplayJob, context: Context) -> ReplayOptions:
+    return ReplayOptions(
+        path=_recording(job.path, context),
+        strategy=job.strategy,
+        parameters={name: str(value) for name, value in job.parameters.items()},
+        limits=job.limits,
+        cash_micro=round(job.cash * MICRO),
+        model=job.model,
+        latency_ms=job.latency_ms,
+        decisions=job.decisions,
+        journal_full=job.journal,
+        job=context.job.id,
+    )
+
+
+def _recording(text: str, context: Context) -> Path:
+    """Return where a recording is: a path, else a name under our recordings or the data folder."""
+    config = context.config
+    folders = [Path(), config.recordings_folder, *([config.data] if config.data else [])]
+    found = next((folder / text for folder in folders if (folder / text).exists()), None)
+    if found is None:
+        places = ", ".join(str(folder) for folder in folders[1:])
+        raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
+    return found
+
+
+def backup(job: BackupJob, context: Context) -> Mapping[str, Any]:
+    """Copy the databases: the state before the journal, which may know more than it."""
+    config = context.config
+    named = (config.state_path, config.decisions_path, config.journal_path)
+    now = dt.datetime.fromtimestamp(context.now_ns() // 1_000_000_000, dt.UTC)
+    folder, vault = config.home / "backups", config.vault_path
+    manifest = back_up(
+        {path.name: path for path in named if path.is_file()},
+        folder,
+        name=f"{now:%Y-%m-%dT%H-%M-%SZ}",
+        tell=lambda done, total, what: context.progress(done, total, "bytes", what),
+        plain={vault.name: vault} if job.vault and vault.is_file() else {},
+    )
+    gone = keep_newest(folder, job.keep)
+    told = {"vault": _about_vault(vault, copied=job.vault)}
+    return {**manifest, **told, "folder": str(folder), "deleted": gone}
+
+
+def _about_vault(vault: Path, *, copied: bool) -> str:
+    """Say whether the keys are in a backup, and what a restored one needs."""
+    if not vault.is_file():
+        return f"there is no {vault.name}: nothing to copy"
+    if copied:
+        return f"{vault.name} is in it, encrypted: it opens with its passphrase, which is not"
+    return f"{vault.name} is not in it: keep a copy elsewhere, or ask for a backup with vault=true"
+
+
+def compact(job: CompactJob, context: Context) -> Mapping[str, Any]:
+    """Prune and look after the databases. The journal and what money did are never touched."""
+    config, now_ns = context.config, context.now_ns()
+    before = _bytes(config.home)
+    told: dict[str, Any] = {
+        "decision_files": _prune(
+            decisions.files(config.decisions_path)[:-1], now_ns - job.decisions_days * DAY_NS
+        ),
+        "tape_segments": _prune(
+            segments(config.tape_folder)[:-TAPE_KEPT], now_ns - job.tape_days * DAY_NS
+        ),
+        "run_folders": _run_folders(context, job.run_folders),
+        "equity_rows": upkeep.thin_equity(
+            config.state_path,
+            now_ns - job.equity_days * DAY_NS,
+            lambda done, total: context.progress(done, total, "hours of equity"),
+        ),
+    }
+    with closing(connect_writer(config.state_path)) as c, refusals_told(config.state_path):
+        told["jobs"] = forget_ended(c, ENGINE_ID, now_ns - job.jobs_days * DAY_NS)
+    for path in (config.state_path, config.decisions_path):
+        if path.is_file():
+            context.progress(0, 0, "", f"looking after {path.name}")
+            told[path.name] = upkeep.look_after(path, vacuum=job.vacuum)
+    return {**told, "bytes_freed": before - _bytes(config.home)}
+
+
+def _prune(files: list[Path], before_ns: int) -> int:
+    """Delete database files or segments last written before a time; give how many."""
+    old = [path for path in files if path.stat().st_mtime_ns < before_ns]
+    for path in old:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    return len(old)
+
+
+def _run_folders(context: Context, keep: int) -> int:
+    """Delete the folders of all but the newest stored runs, and of runs nobody stored for a day."""
+    config = context.config
+    kept = {str(started) for started in upkeep.known_runs(config.state_path)[:keep]}
+    known = {str(started) for started in upkeep.known_runs(config.state_path)}
+    lost_ns = context.now_ns() - DAY_NS
+    gone = 0
+    for folder in sorted((config.home / "runs").glob("[0-9]*")):
+        lost = folder.name not in known and folder.stat().st_mtime_ns < lost_ns
+        if lost or (folder.name in known and folder.name not in kept):
+            shutil.rmtree(folder)
+            gone += 1
+    return gone
+
+
+def _bytes(home: Path) -> int:
+    return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+
+
+def export_rows(job: ExportJob, context: Context) -> Mapping[str, Any]:
+    """Write rows of one mode and period to a file."""
+    config, now_ns = context.config, context.now_ns()
+    since = _day_ns(job.since) if job.since else 0
+    until = _day_ns(job.until) + DAY_NS if job.until else NEVER_NS
+    if since >= until:
+        raise BadInput(f"an export from {job.since} until {job.until} holds no day")
+    stamp = dt.datetime.fromtimestamp(now_ns // 1_000_000_000, dt.UTC)
+    name = f"{job.what}-{job.mode}-{stamp:%Y-%m-%dT%H-%M-%SZ}-{context.job.id}.{job.format}"
+    target = config.home / "exports" / name
+    with refusals_told(config.state_path):
+        rows = export(
+            config.state_path, target, what=job.what, mode=job.mode, since_ns=since,
+            until_ns=until, form=job.format,
+            tell=lambda done, total: context.progress(done, total, "rows"),
+        )  # fmt: skip
+    return {"file": str(target), "rows": rows, "bytes": target.stat().st_size}
+
+
+def _day_ns(day: dt.date) -> int:
+    start = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+    return int(start.timestamp()) * 1_000_000_000
+
+
+WORKS: dict[str, Work] = {
+    "replay": replay,
+    "backup": backup,
+    "compact": compact,
+    "export": export_rows,
+    "compare": compare_worlds,
+    "incident": relive,
+}

@@ -1,0 +1,1 @@
+"""Calibration: the demo exchange beside the recordings it is modelled on."""

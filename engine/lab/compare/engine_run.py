@@ -1,0 +1,107 @@
+"""One engine over one simulated venue: the same desk, executor, risk and gateway as live."""
+
+from __future__ import annotations
+
+from engine.bots.bot import Bot
+from engine.bots.core import Desk
+from engine.caches.markets import MarketCache
+from engine.domain.events import CashMoved, Event, InstrumentClosed
+from engine.domain.instruments import BotId, InstrumentId, Mode
+from engine.domain.settings import GatewaySettings, RiskLimits
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.gateway.core import GatewayCore
+from engine.gateway.door import VenueCore
+from engine.lab.compare.watch import Figures, S, Watch
+from engine.lab.pump import Driver
+from engine.live.first_start import SERIES
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
+from engine.strategies.registry import build
+
+CURRENCY = "pUSD"
+CASH_MICRO = 10_000_000_000
+FORGET_AFTER_NS = 120 * S
+BOT = BotId("compared")
+STRATEGY = "market_maker"
+CAPITAL_MICRO = 4_000_000_000
+PARAMETERS: dict[str, object] = {
+    "fair": "microprice",
+    "sigma_warm_s": 10.0,
+    "size_shares": 10.0,
+    "inventory_shares_max": 400.0,
+    "half_spread_ticks_min": 1.0,
+    "width_vol_multiplier": 0.0,
+    "width_markout_multiplier": 0.0,
+    "skew_ticks_per_unit": 0.1,
+    "hysteresis_ticks": 2.0,
+    "replan_ms_min": 250,
+}
+"""A maker that waits in queues: at the touch, moved only when the book has moved by a tick, and not
+chasing each quarter of a second. One that flees each movement would hardly meet a queue at all."""
+
+
+class Stand:
+    """One account with the maker on it. `feed` market events in order, `run` between them."""
+
+    def __init__(self, venue: VenueCore, mode: Mode) -> None:
+        account = venue.account()
+        limits = RiskLimits()
+        gate = RiskGate(limits=limits, breakers=Breakers(limits), exposure=ExposureBook())
+        self._executor = Executor(
+            account=account,
+            mode=mode,
+            currency=CURRENCY,
+            ledger=Ledger(currency=CURRENCY),
+            gate=gate,
+            settings=ExecutorSettings(),
+        )
+        self._cache = MarketCache()
+        self._watch = Watch(self._cache.views)
+        self._closed: list[tuple[int, InstrumentId]] = []
+        self._account = account
+        self.bot = Bot(
+            name=BOT,
+            account=account,
+            strategy=build(STRATEGY, PARAMETERS, BOT),
+            capital_micro=CAPITAL_MICRO,
+            series=frozenset({SERIES}),
+        )
+        desk = Desk(
+            cache=self._cache, executor=self._executor, bots=(self.bot,), decide=lambda _: None
+        )
+        self.driver = Driver(
+            desk=desk,
+            gateway=GatewayCore(account=account, settings=GatewaySettings()),
+            venue=venue,
+            recorder=self._watch,
+            placed=lambda _: None,
+            filled=lambda _: None,
+        )
+
+    def begin(self, now_ns: int) -> None:
+        """Begin, with cash."""
+        self.driver.start(now_ns)
+        cash = CashMoved(account=self._account, currency=CURRENCY, amount_micro=CASH_MICRO)
+        self.driver.tell(cash, now_ns)
+
+    def feed(self, event: Event, now_ns: int) -> None:
+        """Take one market event at its time."""
+        self._watch.look(now_ns)
+        self.driver.feed(event, now_ns)
+        if isinstance(event, InstrumentClosed):
+            self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
+            while self._closed[0][0] <= now_ns:
+                _, over = self._closed.pop(0)
+                if self._executor.forget(over):
+                    self._cache.forget(over)
+
+    def end(self, now_ns: int) -> Figures:
+        """Return the day's figures; what is still held counts at the last two-sided mid."""
+        self.driver.run_until(now_ns)
+        self._watch.look(now_ns)
+        figures = self._watch.figures
+        figures.pnl_micro = self._executor.equity_mid_micro(now_ns) - CASH_MICRO
+        figures.digest = self._watch.digest()
+        return figures

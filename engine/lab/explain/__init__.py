@@ -1,0 +1,1 @@
+"""Explain: plans made again from the journal and compared byte for byte."""

@@ -1,0 +1,217 @@
+"""The accounts of a past that is told again: what the executor of each knew, start after start.
+
+A start forgets what the life before had in mind: its engine knew a snapshot and the journal behind
+it, where every order without an end is UNKNOWN. Each start is journaled (`KeepStart`), and is told
+again by the same steps.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.domain.effects import KeepStart, PlaceOrder
+from engine.domain.instruments import AccountId, BotId
+from engine.domain.money import MICRO
+from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.errors import BrokenInvariant
+from engine.executor.executor import ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.executor.verify_plans import RetoldExecutor
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook, share_total
+from engine.risk.gate import RiskGate
+from engine.runtime.journal import Record, Snapshot, decode
+from engine.runtime.recovery import HOUSE, currency_of, quote_life_ms, remember
+
+Journal = Callable[[int], Iterable[Record]]
+"""Gives the records of a journal after a seq."""
+
+Settings = Sequence[tuple[int, SettingsDocument]]
+"""(applied at, document), oldest first."""
+
+
+NEVER_NS = 1 << 63
+"""A time that does not come."""
+
+
+class ToldAccounts:
+    """All accounts of one journal. `settings` say with which limits each was judged, and when.
+
+    `snapshots` are the engine's own by name: a start from one of them is sound whatever came out
+    before it.
+    """
+
+    def __init__(
+        self, settings: Settings, journal: Journal, snapshots: Mapping[str, Snapshot]
+    ) -> None:
+        self.executors: dict[AccountId, RetoldExecutor] = {}
+        self.lost: set[AccountId] = set()
+        """Accounts in which something came out otherwise: nothing after it proves a thing."""
+        self.broken: list[tuple[AccountId, int, str]] = []
+        """Where the journal's facts cannot be, told again: account, time, why."""
+        self.starts_unkept = 0
+        self._settings = settings
+        self.journal = journal
+        self._engines = snapshots
+        self._due = 0
+        self._gates: dict[AccountId, RiskGate] = {}
+        self._accounts: dict[AccountId, AccountSettings] = {}
+        self._capital: dict[tuple[AccountId, BotId], int] = {}
+        self._unkept: set[AccountId] = set()
+        """Accounts in a life whose start an older version did not journal."""
+        self._unkept_before: dict[str, int] = {}
+        """When the first start was journaled of accounts that had others before."""
+        self._started: dict[AccountId, int] = {}
+        """The last journaled start of each account."""
+        self._fences: dict[AccountId, int] = {}
+        """The start of each account's last order."""
+        self._wanted = _begun_with(journal(0))
+        self._snapshots: dict[tuple[AccountId, int], bytes] = {}
+        """What a later start begins with, by the record it stands behind."""
+
+    def fold(self, record: Record, message: Any) -> None:
+        """Let every account that a record concerns take it."""
+        if isinstance(message, PlaceOrder):
+            self._placed(AccountId(record.account), message.order.fence)
+        for account, executor in self.executors.items():
+            if record.account in (account, HOUSE) and account not in self.lost:
+                try:
+                    executor.fold(message, record.at_ns)
+                except BrokenInvariant as error:
+                    self._broke(account, record, error)
+                self._differs(account, record)
+        for account in self._wanted.get(record.seq, ()):
+            if account in self.executors and account not in self.lost:
+                self._snapshots[account, record.seq] = self.executors[account].snapshot()
+
+    def _broke(self, account: AccountId, record: Record, error: BrokenInvariant) -> None:
+        self.lost.add(account)
+        self.broken.append((account, record.at_ns, str(error)))
+
+    def _differs(self, account: AccountId, record: Record) -> None:
+        """Note where an engine said of an order what its journal's facts do not bear out."""
+        found = self.executors[account].differs
+        self.broken += [(account, record.at_ns, text) for text in found]
+        found.clear()
+
+    # -- settings ----------------------------------------------------------------------------------
+
+    def apply_settings(self, at_ns: int) -> None:
+        """Put into force what was in force at a time."""
+        while self._due < len(self._settings) and (
+            self._due == 0 or self._settings[self._due][0] <= at_ns
+        ):
+            document = self._settings[self._due][1]
+            self._due += 1
+            for one in document.accounts.values():
+                self._account(one)
+            self._capital |= {
+                (AccountId(bot.account), BotId(bot.name)): round(bot.capital * MICRO)
+                for bot in document.bots.values()
+            }
+            for account in self.executors:
+                self._fund(account)
+
+    def _account(self, settings: AccountSettings) -> None:
+        account = AccountId(settings.name)
+        if account in self._gates:
+            self._gates[account].apply(settings.limits)
+            self.executors[account].expire_quotes(quote_life_ms(settings))
+        else:
+            self._open(settings)
+        self._accounts[account] = settings
+
+    def _open(self, settings: AccountSettings) -> RetoldExecutor:
+        """Give an account an executor that knows nothing."""
+        account, currency = AccountId(settings.name), currency_of(settings)
+        gate = RiskGate(
+            limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
+        )
+        made = self.executors[account] = RetoldExecutor(
+            account=account,
+            mode=settings.mode,
+            currency=currency,
+            ledger=Ledger(currency=currency),
+            gate=gate,
+            settings=ExecutorSettings(starts_reconciled=True, gtd_ms=quote_life_ms(settings)),
+        )
+        self._gates[account] = gate
+        self._fund(account)
+        share_total(
+            self._gates[name].exposure
+            for name, other in self.executors.items()
+            if (other.mode, other.currency) == (settings.mode, currency)
+        )
+        return made
+
+    def _fund(self, account: AccountId) -> None:
+        """Bind the account's bots to their capital, as who admits them does."""
+        capital = self._gates[account].exposure.capital_micro
+        capital |= {bot: micro for (name, bot), micro in self._capital.items() if name == account}
+
+    # -- starts ------------------------------------------------------------------------------------
+
+    def start(self, record: Record, message: KeepStart) -> None:
+        """Let an account know what its engine knew at a start; the start itself is folded next.
+
+        Where the engine asks everything again within one life there is nothing to forget.
+        """
+        account = AccountId(record.account)
+        if account not in self._accounts or self._started.get(account) == message.fence:
+            return
+        if account in self._unkept and account not in self._started:
+            self._unkept_before[account] = record.at_ns
+        self._started[account] = message.fence
+        body = self._begun(account, message.snapshot)
+        if body is None and message.snapshot:
+            self.lost.add(account)  # it began with what cannot be told
+            return
+        self.lost.discard(account)
+        if not message.snapshot:
+            self._unkept.discard(account)
+        executor = self._open(self._accounts[account])
+        try:
+            if body is not None:
+                executor.restore(body)
+            for one in self.journal(message.snapshot):
+                if one.seq >= record.seq:
+                    break
+                if one.account in (account, HOUSE):
+                    remember(executor, decode(one), one.at_ns)
+        except BrokenInvariant as error:
+            self._broke(account, record, error)
+        executor.resume()
+
+    def excused(self, account: str, at_ns: int) -> bool:
+        """Say whether something that came out otherwise may come of a start that was not kept.
+
+        The first order of a life tells of its start, and comes after it.
+        """
+        return at_ns < self._unkept_before.get(account, NEVER_NS if account in self._unkept else 0)
+
+    def _begun(self, account: AccountId, seq: int) -> bytes | None:
+        """Return what was known behind a record; in doubt what the engine itself kept of it."""
+        told, kept = self._snapshots.get((account, seq)), self._engines.get(f"executor:{account}")
+        if (told is None or account in self._unkept) and kept is not None and kept.seq == seq:
+            self._unkept.discard(account)
+            return kept.body
+        return told
+
+    def _placed(self, account: AccountId, fence: int) -> None:
+        """Notice an order of a start that was not journaled."""
+        before = self._fences.get(account, fence)
+        self._fences[account] = fence
+        if fence != before and self._started.get(account) != fence:
+            self.starts_unkept += 1
+            self._unkept.add(account)
+
+
+def _begun_with(records: Iterable[Record]) -> dict[int, set[AccountId]]:
+    """Return behind which records starts began with a snapshot, and of which accounts."""
+    found: dict[int, set[AccountId]] = defaultdict(set)
+    for record in records:
+        if record.kind == KeepStart.__name__:
+            found[decode(record).snapshot].add(AccountId(record.account))
+    return found

@@ -1,0 +1,238 @@
+"""Plans made again from the journal: what was planned must follow from what was known.
+
+Takes the decision log's plans, the wishes of their decisions and the journal; folds the journal
+record by record into executors that trade nothing, and repeats every plan at its place through the
+same planner and the same rules of risk. The record that comes out must be the one that was kept,
+byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.bots.explain import planned
+from engine.domain.commands import MANUAL
+from engine.domain.decisions import Planned
+from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
+from engine.domain.orders import OrderId
+from engine.executor.verify_plans import ToldPlan
+from engine.lab.explain.accounts import ToldAccounts
+from engine.lab.explain.turns import Effects, Kept, first_turn, placed_in, touches, turns_of
+from engine.log import iso
+from engine.runtime.journal import Record, decode
+from storage.decisions import decision_numbered
+
+DIFFERENT_MAX = 20
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that came out otherwise than it was kept."""
+
+    account: str
+    instrument: str
+    at_ns: int
+    kept: Planned
+    again: Planned | None
+    """None = the same facts ask for nothing at all."""
+
+
+class Retold(msgspec.Struct, kw_only=True):
+    """What came of repeating all plans."""
+
+    records: int = 0
+    plans: int = 0
+    same: int = 0
+    idle: int = 0
+    """Plans that touched no order: no record of the journal says where they belong."""
+    by_hand: int = 0
+    """Orders that a person placed: nothing planned them."""
+    untold: int = 0
+    """Plans of which an input was not kept: by an older version, or a decision rotated away."""
+    beyond: int = 0
+    """Plans of accounts in which one came out otherwise before: nothing after it proves a thing."""
+    unreached: int = 0
+    """Plans whose orders the journal, as far as it goes, does not hold."""
+    cut: int = 0
+    """Plans that died with their engine: nothing of them reached the journal."""
+    different: list[Difference] = []
+    broken: list[str] = []
+    """Where the journal's facts cannot be, told again."""
+    starts_unkept: int = 0
+    """Starts that an older version did not journal: what it knew then cannot be told again."""
+
+
+class Retelling:
+    """Folds one journal into `accounts`, and repeats these plans among its records."""
+
+    def __init__(self, accounts: ToldAccounts, plans: Iterable[Kept], decisions: Path) -> None:
+        self.told = Retold()
+        self._accounts = accounts
+        self._decisions = decisions
+        self._waiting: dict[tuple[str, int], list[Kept]] = defaultdict(list)
+        for one in plans:
+            plan = one[0]
+            if plan.places and plan.bot == MANUAL:
+                self.told.by_hand += 1
+                continue
+            self._waiting[plan.account, plan.at_ns].append(one)
+            if touches(plan):
+                self.told.plans += 1
+            else:
+                self.told.idle += 1
+        self._placed: frozenset[tuple[OrderId, int]] = frozenset()
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def run(self, records: Iterable[Record]) -> Retold:
+        """Fold all records and repeat the plans among them."""
+        accounts = self._accounts
+        turns = turns_of(accounts.journal(0), self._waiting)
+        self._placed = placed_in(turns)
+        for record in records:
+            self.told.records += 1
+            accounts.apply_settings(record.at_ns)
+            message = decode(record)
+            if isinstance(message, PlaceOrder | CancelOrders):
+                self._turn(record, turns.get(record.seq, ()))
+            elif isinstance(message, KeepStart):
+                self._end_of_life(record)
+                accounts.start(record, message)
+            accounts.fold(record, message)
+        for (name, _), waiting in self._waiting.items():
+            left = sum(touches(plan) for plan, _ in waiting)
+            if name in accounts.lost:
+                self.told.beyond += left
+            else:
+                self.told.unreached += left
+        return self._judged()
+
+    def _judged(self) -> Retold:
+        """Excuse what came out otherwise in lives whose start was not kept; the count says so."""
+        told, accounts = self.told, self._accounts
+        found = [one for one in told.different if not accounts.excused(one.account, one.at_ns)]
+        told.beyond += len(told.different) - len(found)
+        told.different = found[:DIFFERENT_MAX]
+        told.broken = [
+            f"{account} at {iso(at_ns)}: {text}"
+            for account, at_ns, text in accounts.broken
+            if not accounts.excused(account, at_ns)
+        ]
+        told.starts_unkept = accounts.starts_unkept
+        return told
+
+    def _end_of_life(self, record: Record) -> None:
+        """Count what a start leaves behind: its records will not come any more."""
+        over = [w for w in self._waiting if w[0] == record.account and w[1] < record.at_ns]
+        for where in over:
+            left = sum(touches(plan) for plan, _ in self._waiting.pop(where))
+            if record.account in self._accounts.lost:
+                self.told.beyond += left
+            else:
+                self.told.cut += left
+
+    # -- one turn ----------------------------------------------------------------------------------
+
+    def _turn(self, record: Record, effects: Effects) -> None:
+        """Repeat the turn of some effects, where plans of it are kept and not yet repeated."""
+        where = (record.account, record.at_ns)
+        waiting = self._waiting.get(where)
+        account = AccountId(record.account)
+        executor = self._accounts.executors.get(account)
+        if not waiting or executor is None or account in self._accounts.lost:
+            return
+        whole = first_turn(waiting, effects, self._placed)
+        turn = [plan for plan, _ in whole if touches(plan)]
+        if not turn:
+            return  # by hand, or by the house
+        del waiting[: len(whole)]
+        if not waiting:
+            del self._waiting[where]
+        inputs = self._all_inputs([plan for plan, _ in whole], executor.owed)
+        if inputs is None:
+            self.told.untold += len(turn)
+            return
+        asked = executor.plan_again(inputs.values(), record.at_ns)
+        again = {one.instrument: one for one in planned(executor, asked, record.at_ns)}
+        for plan, body in whole:
+            made = again.get(plan.instrument)
+            if made is not None and inputs[plan.instrument].echo:
+                # What was left over is of the last plan, and that may have touched no order.
+                made = msgspec.structs.replace(
+                    made, left=plan.left, rules=plan.rules, denied=plan.denied
+                )
+            if not touches(plan):
+                continue
+            if made is not None and self._encode(made) == body:
+                self.told.same += 1
+            else:
+                self._differs(account, plan, made)
+
+    def _differs(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
+        self._accounts.lost.add(account)
+        self.told.different.append(
+            Difference(
+                account=account, instrument=plan.instrument, at_ns=plan.at_ns, kept=plan, again=made
+            )
+        )
+
+    # -- what plans were made of -------------------------------------------------------------------
+
+    def _all_inputs(
+        self, turn: Sequence[Planned], owed: frozenset[OrderId]
+    ) -> dict[InstrumentId, ToldPlan] | None:
+        """Return what a turn's plans were made of; None = something of it was not kept."""
+        baskets: list[Basket] = []
+        found: dict[InstrumentId, ToldPlan] = {}
+        for plan in turn:
+            echo = not plan.places and owed.issuperset(plan.cancels)
+            intent = plan.wish if echo and not plan.decision else self._intent(plan)
+            if isinstance(intent, Basket):
+                intent = next((one for one in baskets if one == intent), intent)
+                baskets.append(intent)
+            elif not touches(plan):
+                continue  # it concerned nobody else
+            wish = _about(intent, plan)
+            if plan.mark is None or (plan.decision and wish is None):
+                return None
+            found[plan.instrument] = ToldPlan(
+                instrument=plan.instrument,
+                wish=wish,
+                mark=plan.mark,
+                basket=intent if isinstance(intent, Basket) else None,
+                first=plan.places[0].order if plan.places else 0,
+                echo=echo,
+            )
+        parts = {target.instrument for basket in baskets for target in basket.targets}
+        return found if parts <= found.keys() else None
+
+    def _intent(self, plan: Planned) -> Intent | None:
+        """Return what was wished; None = nothing, or it was not kept."""
+        if not plan.decision:
+            expired = any(one.reason is ResidualReason.EXPIRED_INTENT for one in plan.left)
+            if plan.wish is None and expired and plan.bot is not None:
+                # A wish that has run out asks for nothing, whatever it asked for before.
+                return Quotes(bot=plan.bot, instrument=plan.instrument, valid_until_ns=plan.at_ns)
+            return plan.wish
+        for instrument in (plan.instrument, None):
+            stored = decision_numbered(
+                self._decisions,
+                bot=str(plan.bot),
+                instrument=instrument,
+                number=plan.decision,
+                at_ns=plan.at_ns,
+            )
+            intent = None if stored is None else stored.decision.intent
+            if _about(intent, plan) is not None:
+                return intent
+        return None
+
+
+def _about(intent: Intent | None, plan: Planned) -> Quotes | Target | None:
+    """Return the part of a wish that concerns a plan's instrument."""
+    parts = intent.targets if isinstance(intent, Basket) else (intent,)
+    return next((p for p in parts if p is not None and p.instrument == plan.instrument), None)

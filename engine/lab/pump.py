@@ -1,0 +1,266 @@
+"""The driver of simulated time: turns desk, gateway and a simulated venue by direct calls.
+
+Replay and simulation use it; live has its own shell around the same cores. It owns the order of
+things within one moment: what was due earlier happens first, the venue hears an event before the
+desk does, every effect and every report is recorded before it is acted on.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+
+from engine.bots.core import Desk
+from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.events import (
+    BookChanged,
+    BookReplaced,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    OrderFilled,
+    OrderNamed,
+    OrderSent,
+    TimerFired,
+    TradePrinted,
+)
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Order
+from engine.errors import BrokenInvariant
+from engine.gateway.core import GatewayCore
+from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
+from engine.runtime.journal import Recorder
+
+TURNS_MAX = 10_000
+"""Most turns within one moment: more means that wish and fact chase each other."""
+
+ALERTS_MAX = 1_000
+
+GATES = frozenset({LatchSet, LatchReleased, ModeChanged})
+"""What the gateway must hear, too."""
+
+BOOKS = frozenset({BookChanged, BookReplaced, TradePrinted})
+"""Events the executor never hears itself."""
+
+SILENCE_NS_MAX = 600 * 1_000_000_000
+"""How much of a silence passes timer by timer. What falls due later in it happens once, at its end:
+so a leap of a year costs no more than one of ten minutes."""
+
+NEVER = 1 << 62
+"""A time that does not come: 146 years after the epoch."""
+
+KEPT = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
+"""Market events an account's books rest on: without them the journal could not be read back."""
+
+
+class Driver:
+    """Turns one account's desk over a simulated venue. Time only moves forward."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        gateway: GatewayCore,
+        venue: VenueCore,
+        recorder: Recorder,
+        placed: Callable[[PlaceOrder], None],
+        filled: Callable[[OrderFilled], None],
+    ) -> None:
+        self.desk = desk
+        self.gateway = gateway
+        self.venue = venue
+        self._recorder = recorder
+        self._keep = recorder.append
+        self._placed = placed
+        self._filled = filled
+        self._account: AccountId = venue.account()
+        self._timers: list[tuple[int, int, str]] = []
+        self._timer_at: dict[str, int] = {}
+        self._counter = 0
+        self._rest_ns = NEVER
+        """When something but the venue is due."""
+        self._reached_ns = 0
+        """Up to when everything that was due has happened."""
+        self.alerts: list[tuple[int, RaiseAlert]] = []
+        self.alert_counts: Counter[str] = Counter()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    @property
+    def due_ns(self) -> int:
+        """When something happens without a further event."""
+        venue, rest = self.venue.due_ns, self._rest_ns
+        return rest if venue is None or venue > rest else venue
+
+    def _rest_due(self) -> int:
+        """When something but the venue is due; it only changes where time or a turn passed."""
+        due = self.desk.due_ns
+        gateway = self.gateway.due_ns
+        if gateway is not None and gateway < due:
+            due = gateway
+        if self._timers and self._timers[0][0] < due:
+            due = self._timers[0][0]
+        return due
+
+    def run_until(self, now_ns: int) -> None:
+        """Let everything happen that is due at or before `now_ns`, in order; see SILENCE_NS_MAX."""
+        due = self.due_ns
+        if due > now_ns:
+            return
+        leaps_ns = self._reached_ns + SILENCE_NS_MAX
+        while due <= now_ns:
+            self._advance(due if due <= leaps_ns else now_ns)
+            after = self.due_ns
+            if after < due:
+                raise BrokenInvariant(f"time ran backwards: due at {due}, then at {after}")
+            due = after
+        self._reached_ns = now_ns
+
+    def start(self, now_ns: int) -> None:
+        """Begin at this time: let the bots run. Must come before anything else."""
+        self.desk.start(now_ns)
+        self._rest_ns = self._reached_ns = now_ns
+
+    def feed(self, event: Event, now_ns: int) -> None:
+        """Take one market event at its time."""
+        venue = self.venue
+        due = venue.due_ns
+        if self._rest_ns <= now_ns or (due is not None and due <= now_ns):
+            self.run_until(now_ns)
+        kind = type(event)
+        if kind is not BookChanged and kind in KEPT:
+            self._recorder.append(self._account, event, now_ns)
+        outputs = venue.hear(event, now_ns)
+        if outputs:
+            self._hear(outputs, now_ns)
+        # Most events move neither an order nor a strategy: then there is nothing to turn.
+        woke = self.desk.market(event, now_ns)
+        if outputs or (woke and kind not in BOOKS):
+            self._settle(now_ns)
+        elif woke:
+            self._woken(now_ns)
+
+    def wake(self, event: Event, now_ns: int) -> None:
+        """Take a market event that the venue has heard; nothing was due before it."""
+        if self.desk.market(event, now_ns):
+            self._woken(now_ns)
+
+    def _woken(self, now_ns: int) -> None:
+        """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
+        due = self.desk.due_ns
+        if due <= now_ns:
+            self._settle(now_ns)
+        elif due < self._rest_ns:
+            self._rest_ns = due
+
+    def tell(self, event: Event, now_ns: int) -> None:
+        """Take a house event (latch, health, cash) at its time; it is recorded."""
+        self.run_until(now_ns)
+        self._report(event, now_ns)
+        self._settle(now_ns)
+
+    def _advance(self, now_ns: int) -> None:
+        venue = self.venue
+        if venue.due_ns is not None and venue.due_ns <= now_ns:
+            self._hear(venue.advance(now_ns), now_ns)
+        gateway = self.gateway
+        if gateway.due_ns is not None and gateway.due_ns <= now_ns:
+            self._send(gateway.advance(now_ns), now_ns)
+        while self._timers and self._timers[0][0] <= now_ns:
+            at_ns, _, name = heapq.heappop(self._timers)
+            if self._timer_at.get(name) == at_ns:
+                del self._timer_at[name]
+                self.desk.venue(TimerFired(name=name), now_ns)
+        self._settle(now_ns)
+
+    # -- one moment --------------------------------------------------------------------------------
+
+    def _settle(self, now_ns: int) -> None:
+        """Turn the desk until it asks for nothing more at this moment."""
+        turn = self.desk.turn
+        effects = turn(now_ns)
+        turns = 0
+        while effects:
+            turns += 1
+            if turns > TURNS_MAX:
+                raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
+            for effect in effects:
+                self._do(effect, now_ns)
+            effects = turn(now_ns)
+        self._rest_ns = self._rest_due()
+
+    def _do(self, effect: Effect, now_ns: int) -> None:
+        self._keep(self._account, effect, now_ns)
+        kind = type(effect)
+        if kind is SetTimer:
+            self._set_timer(effect)  # type: ignore[arg-type]
+        elif kind is RaiseAlert:
+            self._alert(effect, now_ns)  # type: ignore[arg-type]
+        else:
+            if kind is PlaceOrder:
+                self._placed(effect)  # type: ignore[arg-type]
+            self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
+
+    def _send(self, requests: list[Request], now_ns: int) -> None:
+        """Name and send requests; what the venue answers at once may free further ones."""
+        for request in requests:
+            effect = request.effect
+            if type(effect) is PlaceOrder:
+                self._name(effect.order, now_ns)
+            outputs = self.venue.request(request, now_ns)
+            if outputs:
+                self._hear(outputs, now_ns)
+        gateway = self.gateway
+        if not gateway.news:
+            return
+        for report in gateway.take_reports():
+            self._report(report, now_ns)
+        for alert in gateway.take_alerts():
+            self._recorder.append(self._account, alert, now_ns)
+            self._alert(alert, now_ns)
+
+    def _name(self, order: Order, now_ns: int) -> None:
+        """Give the order its identity and say that it leaves; a throttled one has both already."""
+        known = self.desk.executor.record(order.id)
+        # Not by its state: one that waited here while everything was asked anew is UNKNOWN.
+        if known is None or known.identity or known.state.ended:
+            return
+        account, number = self._account, order.id
+        identity = self.venue.prepare(order).identity
+        self._report(OrderNamed(account=account, order=number, identity=identity), now_ns)
+        self._report(OrderSent(account=account, order=number), now_ns)
+
+    def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
+        for output in outputs:
+            if type(output) is Reply:
+                for event in self.gateway.answers(output):
+                    self._report(event, now_ns)
+                freed = self.gateway.receive(output, now_ns)
+                if freed or self.gateway.news:
+                    self._send(freed, now_ns)
+            else:
+                self._report(output, now_ns)  # type: ignore[arg-type]
+
+    def _report(self, event: Event, now_ns: int) -> None:
+        self._keep(self._account, event, now_ns)
+        kind = type(event)
+        if kind is OrderFilled:
+            self._filled(event)  # type: ignore[arg-type]
+        self.desk.venue(event, now_ns)
+        if kind in GATES:
+            self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._counter += 1
+        self._timer_at[effect.name] = effect.at_ns
+        heapq.heappush(self._timers, (effect.at_ns, self._counter, effect.name))
+
+    def _alert(self, effect: RaiseAlert, now_ns: int) -> None:
+        self.alert_counts[effect.kind] += 1
+        if len(self.alerts) < ALERTS_MAX:
+            self.alerts.append((now_ns, effect))

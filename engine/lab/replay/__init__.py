@@ -1,0 +1,1 @@
+"""Replay: a recording through the same executor, risk, planner and gateway as live."""

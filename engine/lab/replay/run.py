@@ -1,0 +1,294 @@
+"""The replay driver: a recording through the same executor, risk, planner and gateway as live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.bots.bot import Bot
+from engine.bots.core import Desk
+from engine.bots.marks import mark_of
+from engine.caches.markets import MarketCache
+from engine.domain.decisions import Decision
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import (
+    BookMarked,
+    CashMoved,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    OrderFilled,
+)
+from engine.domain.fills import SizeSource
+from engine.domain.instruments import InstrumentId
+from engine.errors import BadInput, BrokenInvariant
+from engine.executor.executor import Executor
+from engine.executor.holdings import mid_value_micro
+from engine.gateway.core import GatewayCore
+from engine.gateway.door import VenueCore
+from engine.lab.pump import Driver
+from engine.lab.recordings.columns import ColumnarRecording
+from engine.lab.recordings.door import Recording
+from engine.lab.replay.collector import collecting_rarely
+from engine.lab.replay.result import MarketResult, ReplayResult, peak_rss_mb
+from engine.runtime.journal import Recorder
+from engine.venues.paper.core import PaperVenue
+
+if TYPE_CHECKING:
+    from engine.lab.replay.wake import WakeLoop
+
+__all__ = ["MarketResult", "Replay", "ReplayResult"]
+
+FORGET_AFTER_NS = 600 * 1_000_000_000
+"""How long a closed instrument stays in the caches: late settlements arrive within seconds."""
+
+EQUITY_EVERY_NS = 60 * 1_000_000_000
+PROGRESS_EVERY_FRAMES = 5_000
+EQUITY_POINTS_MAX = 100_000
+"""69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
+
+
+T = TypeVar("T")
+_LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
+
+
+class Replay:
+    """One recording, one account, its bots. `run` may be called once."""
+
+    def __init__(
+        self,
+        *,
+        recording: Recording,
+        executor: Executor,
+        gateway: GatewayCore,
+        venue: VenueCore,
+        bots: tuple[Bot, ...],
+        recorder: Recorder,
+        decide: Callable[[Decision], None],
+        cash_micro: int,
+    ) -> None:
+        self._cash_micro = cash_micro
+        self._recording = recording
+        self._executor = executor
+        self._cache = MarketCache()
+        self._bots = bots
+        self._recorder = recorder
+        self._desk = Desk(cache=self._cache, executor=executor, bots=bots, decide=decide)
+        self._driver = Driver(
+            desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
+            placed=self._placed, filled=self._filled,
+        )  # fmt: skip
+        self._wake_loop = _wake_loop(recording, self._desk, venue)
+        self._count, self._last_ns, self._equity_ns = 0, 0, 0
+        self._closed: list[tuple[int, InstrumentId]] = []
+        self._over: set[InstrumentId] = set()
+        """Markets whose result is final: nothing of them is held any more."""
+        self._marks: dict[InstrumentId, BookMarked] = {}
+        """Of markets that were held when they were looked at last."""
+        self.result = ReplayResult()
+
+    def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
+        """Play the recording to its end. `progress(events, elapsed_s)` is called now and then.
+
+        A recording that ends torn is played to where it ends, which `torn` says. Raises BadInput
+        where it tells nothing before that.
+        """
+        started = time.perf_counter()
+        result = self.result
+
+        def tell() -> None:
+            progress(self._count, time.perf_counter() - started)
+
+        try:
+            with collecting_rarely():
+                self._play(tell)
+        finally:
+            result.elapsed_s = time.perf_counter() - started
+            result.events = self._count
+        if result.torn and not self._count:
+            raise BadInput(result.torn)
+        self._finish(self._last_ns)
+        return result
+
+    def _play(self, tell: Callable[[], None]) -> None:
+        recording, loop = self._recording, self._wake_loop
+        if loop is not None and isinstance(recording, ColumnarRecording):
+            self._play_columns(recording, loop, tell)
+        else:
+            self._play_events(self._readable(recording.events()), tell)
+        if self._count:
+            self._driver.run_until(self._last_ns + 60 * 1_000_000_000)
+
+    def _readable(self, told: Iterator[T]) -> Iterator[T]:
+        """Yield what the recording tells, to its end or to where it cannot be read on."""
+        try:
+            yield from told
+        except BadInput as error:
+            self.result.torn = str(error)
+
+    def _play_events(self, events: Iterator[tuple[int, Event]], tell: Callable[[], None]) -> None:
+        feed = self._driver.feed
+        count, last_ns = 0, 0
+        for now_ns, event in events:
+            if now_ns < last_ns:
+                raise self._backwards(count)
+            if not count:
+                self._begin(now_ns)
+            last_ns = now_ns
+            count += 1
+            feed(event, now_ns)
+            if type(event) in _LISTING:
+                self._listed(event, now_ns)
+            if now_ns >= self._equity_ns:
+                self._sample(now_ns)
+            if count % PROGRESS_EVERY_FRAMES == 0:
+                self._count = count
+                tell()
+        self._count, self._last_ns = count, last_ns
+
+    def _play_columns(
+        self, recording: ColumnarRecording, loop: WakeLoop, tell: Callable[[], None]
+    ) -> None:
+        """Play stretches: what nobody waits for is skipped, the rest goes the same way as ever."""
+        driver, told, count, last_ns = self._driver, 0, self._count, self._last_ns
+        feed, wake = driver.feed, driver.wake
+
+        def stop_ns() -> int:
+            due_ns, equity_ns = driver.due_ns, self._equity_ns
+            return min(equity_ns, due_ns)
+
+        try:
+            for stretch in self._readable(recording.stretches()):
+                for skipped, now_ns, event, heard in loop.steps(stretch, stop_ns):
+                    count += skipped
+                    if event is not None:
+                        if now_ns < last_ns:
+                            raise self._backwards(count)
+                        if not count:
+                            self._begin(now_ns)
+                        count += 1
+                        if heard:
+                            wake(event, now_ns)
+                        else:
+                            feed(event, now_ns)
+                            if type(event) in _LISTING:
+                                self._listed(event, now_ns)
+                        if now_ns >= self._equity_ns:
+                            self._sample(now_ns)
+                    last_ns = now_ns
+                    if count - told >= PROGRESS_EVERY_FRAMES:
+                        self._count = told = count
+                        tell()
+        finally:
+            self._count, self._last_ns = count, last_ns
+
+    @staticmethod
+    def _backwards(count: int) -> BrokenInvariant:
+        return BrokenInvariant(f"the recording's clock ran backwards at event {count}")
+
+    def _begin(self, now_ns: int) -> None:
+        executor = self._executor
+        self._driver.start(now_ns)
+        self._driver.tell(
+            CashMoved(
+                account=executor.account,
+                currency=executor.currency,
+                amount_micro=self._cash_micro,
+            ),
+            now_ns,
+        )
+        self.result.currency = executor.currency
+        self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
+
+    def _listed(self, event: Event, now_ns: int) -> None:
+        if isinstance(event, InstrumentListed):
+            instrument = event.instrument.id
+            self.result.markets.setdefault(instrument, MarketResult(instrument=instrument))
+        elif isinstance(event, InstrumentResolved):
+            market = self.result.markets.get(event.instrument)
+            if market is not None:
+                market.resolved = True
+        elif isinstance(event, InstrumentClosed) and event.instrument in self.result.markets:
+            self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
+            while self._closed and self._closed[0][0] <= now_ns:
+                _, over = self._closed.pop(0)
+                self._forget(over, now_ns)
+
+    def _forget(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Drop a market that is over; the executor keeps what it still holds, at its last mark."""
+        self._settle_market(instrument, now_ns)
+        if self._executor.forget(instrument):
+            self._over.add(instrument)
+        self._cache.forget(instrument)
+
+    def _sample(self, now_ns: int) -> None:
+        self._equity_ns = now_ns + EQUITY_EVERY_NS
+        points = self.result.equity
+        points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
+        if len(points) > EQUITY_POINTS_MAX:
+            del points[1::2]
+
+    def _settle_market(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Note what the market brought, inventory left marked at its last two-sided mid.
+
+        The executor is told the same mark, so that the markets sum up to the equity exactly.
+        """
+        if instrument in self._over:
+            return
+        market = self.result.markets[instrument]
+        view = self._cache.views.get(instrument)
+        held = self._executor.ledger.holding(instrument)
+        market.realised_micro = held.realised_micro
+        market.fees_micro = held.fees_micro
+        market.position_left = held.position
+        market.unresolved_micro = 0
+        if held.flat:
+            return
+        if view is not None:
+            mark = self._marks[instrument] = mark_of(view)
+            self._executor.receive(mark, now_ns)
+        terms = self._executor.ledger.state.instruments[instrument]
+        worth = mid_value_micro(held, terms, self._marks.get(instrument))
+        market.unresolved_micro = worth - held.yes.cost_micro - held.no.cost_micro
+
+    def _finish(self, last_ns: int) -> None:
+        result, executor = self.result, self._executor
+        for instrument in result.markets:
+            self._settle_market(InstrumentId(instrument), last_ns)
+        if result.events:
+            self._sample(last_ns)
+        result.equity_end_micro = result.equity[-1][1] if result.equity else 0
+        result.orders = executor.orders_placed
+        result.cancels = executor.cancels_asked
+        result.residuals = {str(key): n for key, n in sorted(executor.residuals.items())}
+        result.denials = {str(key): n for key, n in sorted(executor.denials.items())}
+        result.alerts = dict(sorted(self._driver.alert_counts.items()))
+        result.evaluations = sum(bot.evaluations for bot in self._bots)
+        result.bot_errors = {bot.name: bot.error for bot in self._bots if bot.error}
+        result.fees_micro = sum(m.fees_micro for m in result.markets.values())
+        result.digest = self._recorder.digest()
+        result.peak_rss_mb = peak_rss_mb()
+
+    def _placed(self, effect: PlaceOrder) -> None:
+        self.result.markets[effect.order.instrument].orders += 1
+
+    def _filled(self, event: OrderFilled) -> None:
+        """Count one fill by how its size is known."""
+        result = self.result
+        result.fills += 1
+        result.fills_inferred += event.source is SizeSource.INFERRED
+        result.fills_unknown += event.source is SizeSource.UNKNOWN
+        order = self._executor.order(event.order)
+        if order is not None:
+            result.markets[order.instrument].fills += 1
+
+
+def _wake_loop(recording: Recording, desk: Desk, venue: VenueCore) -> WakeLoop | None:
+    """Return the compiled loop where the recording has columns and the venue is the paper venue."""
+    if not (isinstance(recording, ColumnarRecording) and isinstance(venue, PaperVenue)):
+        return None
+    from engine.lab.replay.wake import WakeLoop  # noqa: PLC0415 it loads machine code
+
+    return WakeLoop(desk=desk, venue=venue)

@@ -1,0 +1,316 @@
+"""What a replay needs, wired in the order of the flow. Reads as the diagram in `engine`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from engine.bots.bot import Bot
+from engine.config import Config
+from engine.domain.decisions import Decision
+from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.money import MICRO
+from engine.domain.settings import GatewaySettings, RiskLimits
+from engine.errors import BadInput, ConfigError
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.gateway.core import GatewayCore
+from engine.lab.recordings.door import Recording
+from engine.lab.recordings.open import open_recording
+from engine.lab.replay.run import Replay, ReplayResult
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
+from engine.runtime.decisions import DecisionLog
+from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
+from engine.strategies.registry import build
+from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.settings import FillModel, PaperSettings
+from storage.database import connect_writer
+from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.schema import migrate
+
+ACCOUNT = AccountId("paper:replay")
+CURRENCY = "pUSD"
+ENGINE = "replay"
+COUNTS = frozenset({"open_orders_max", "data_age_ms_max", "mark_age_ms_max"})
+"""Limits that are whole numbers and not amounts."""
+
+REPLAY_MARK_AGE_MS = 86_400_000
+"""A recording without outcomes leaves inventory unresolved. Worth nothing after ten minutes, as a
+live account counts it, it would stop the account on the first morning; so a replay keeps the last
+two-sided value for a day and reports what is left as unresolved."""
+
+GATEWAY = GatewaySettings(
+    places_in_flight_max=64, places_per_s=1_000, places_burst=1_000,
+    cancels_per_s=2_000, cancels_burst=2_000,
+)  # fmt: skip
+"""Wide: the paper venue has no rate limit, and a replay should not invent one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What a person asked for. Money in micro-units."""
+
+    path: Path
+    strategy: str
+    parameters: Mapping[str, str]
+    limits: Mapping[str, str]
+    cash_micro: int
+    model: str
+    latency_ms: int
+    decisions: bool
+    journal_full: bool
+    trade_size_cap: int | None = None
+    """Most a trade's inferred size may be, in size increments; None = as the level fell."""
+    job: int | None = None
+    """The worker's job it belongs to; None = asked for by hand."""
+
+    def stated(self) -> dict[str, Any]:
+        """Return what must be repeated to repeat the run."""
+        return {
+            "parameters": dict(self.parameters),
+            "limits": dict(self.limits),
+            "cash_micro": self.cash_micro,
+            "model": self.model,
+            "latency_ms": self.latency_ms,
+            "trade_size_cap": self.trade_size_cap,
+        }
+
+
+class PreparedReplay:
+    """A replay ready to run once, and to be stored afterwards.
+
+    As a context it leaves nothing on the disk of a run that was not stored, whatever ended it.
+    """
+
+    def __init__(self, options: ReplayOptions, config: Config) -> None:
+        self._options = options
+        self._config = config
+        self._started_ns = time.time_ns()
+        self.folder = config.home / "runs" / f"{self._started_ns}"
+        # Everything a person gave is checked before anything is made on the disk.
+        bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
+        self.recording: Recording = open_recording(options.path, options.trade_size_cap)
+        self._stored = False
+        self._files = ExitStack()
+        """Closes what the run writes: at its end, and where it never begins."""
+        try:
+            self._replay = self._assembled(bot, limits, paper)
+        except BaseException:
+            with ExitStack() as ends:
+                ends.callback(self._discard)
+                ends.push(self._files)
+            raise
+
+    def _assembled(self, bot: Bot, limits: RiskLimits, paper: PaperSettings) -> Replay:
+        options = self._options
+        if options.journal_full or options.decisions:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        recorder = self._open_recorder()
+        self._files.callback(recorder.close)
+        decide: Callable[[Decision], None] = _unheard
+        if options.decisions:
+            path = self.folder / "decisions.db"
+            decisions = DecisionLog(path, engine_id=ENGINE, waits_when_full=True)
+            self._files.callback(decisions.close)
+            decide = decisions.append
+        return assemble(
+            recording=self.recording,
+            bots=(bot,),
+            limits=limits,
+            paper=paper,
+            cash_micro=options.cash_micro,
+            recorder=recorder,
+            decide=decide,
+        )
+
+    def __enter__(self) -> Self:
+        """Run and store it within."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind that no stored run names."""
+        self._discard()
+
+    def _discard(self) -> None:
+        if not self._stored:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _bot(self) -> Bot:
+        options = self._options
+        name = BotId(f"replay-{options.strategy}")
+        try:
+            strategy = build(options.strategy, options.parameters, name)
+        except BadInput as error:
+            raise ConfigError(str(error)) from None
+        return Bot(
+            name=name,
+            account=ACCOUNT,
+            strategy=strategy,
+            capital_micro=options.cash_micro,
+            everything=True,
+        )
+
+    def _open_recorder(self) -> Recorder:
+        if not self._options.journal_full:
+            return DigestRecorder()
+        return JournalWriter(
+            self.folder / "journal.db", engine_id=ENGINE, waits_when_full=True, synchronous="NORMAL"
+        )
+
+    def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
+        """Play it; the journal and the decisions are on the disk afterwards, whatever happens."""
+        with self._files:
+            return self._replay.run(progress)
+
+    def store(self, result: ReplayResult, summary: Mapping[str, Any]) -> int:
+        """Keep the run with its equity and markets; return its number."""
+        options = self._options
+        errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
+        self._config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        migrate(self._config.state_path)
+        run = Run(
+            engine_id=ENGINE,
+            account=ACCOUNT,
+            mode=Mode.PAPER,
+            kind=RunKind.REPLAY,
+            recording=str(options.path),
+            bot=f"replay-{options.strategy}",
+            strategy=options.strategy,
+            parameters=json.dumps(options.stated()),
+            job=options.job,
+            started_ns=self._started_ns,
+            finished_ns=time.time_ns(),
+            status=RunStatus.FAILED if errors else RunStatus.DONE,
+            error="; ".join(errors),
+            digest=result.digest,
+            frames=self.recording.stats.frames,
+            orders=result.orders,
+            fills=result.fills,
+            fees_micro=result.fees_micro,
+            pnl_micro=result.equity_end_micro - result.equity_start_micro,
+            events_per_s=result.events / result.elapsed_s if result.elapsed_s else 0.0,
+            peak_rss_mb=result.peak_rss_mb,
+            result=json.dumps(summary),
+        )
+        connection = connect_writer(self._config.state_path)
+        try:
+            number = save_run(connection, run, equity=result.equity, markets=_markets(result))
+        finally:
+            connection.close()
+        self._stored = True
+        return number
+
+
+def _markets(result: ReplayResult) -> list[RunMarket]:
+    """Return the markets that were traded, as they are stored."""
+    return [
+        RunMarket(
+            instrument=market.instrument,
+            orders=market.orders,
+            fills=market.fills,
+            fees_micro=market.fees_micro,
+            realised_micro=market.realised_micro,
+            unresolved_micro=market.unresolved_micro,
+            position_left=market.position_left,
+            resolved=market.resolved,
+        )
+        for market in result.markets.values()
+        if market.orders
+    ]
+
+
+def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:
+    """Check everything a person gave, open the recording, wire the cores.
+
+    Raises ConfigError for an argument, BadInput for the recording.
+    """
+    return PreparedReplay(options, config)
+
+
+def paper_of(options: ReplayOptions) -> PaperSettings:
+    """Return the paper account. Raises ConfigError naming the argument."""
+    if options.cash_micro <= 0:
+        raise ConfigError("--cash: a replay needs more than nothing to start with")
+    try:
+        return PaperSettings(
+            order_latency_ms=options.latency_ms,
+            cancel_latency_ms=options.latency_ms,
+            model=FillModel(options.model),
+            starting_cash={CURRENCY: options.cash_micro / MICRO},
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        flag = "--cash" if first["loc"][0] == "starting_cash" else "--latency-ms"
+        raise ConfigError(f"{flag} {first['input']}: {first['msg']}") from None
+
+
+def _unheard(decision: Decision) -> None:
+    """Keep no record of the decision: it was switched off."""
+
+
+def assemble(
+    *,
+    recording: Recording,
+    bots: tuple[Bot, ...],
+    limits: RiskLimits,
+    paper: PaperSettings,
+    cash_micro: int,
+    recorder: Recorder,
+    decide: Callable[[Decision], None],
+    account: AccountId = ACCOUNT,
+    currency: str = CURRENCY,
+) -> Replay:
+    """Wire recording → caches → bots → risk → executor → gateway → paper venue."""
+    breakers = Breakers(limits)
+    gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
+    ledger = Ledger(currency=currency)
+    executor = Executor(
+        account=account,
+        mode=Mode.PAPER,
+        currency=currency,
+        ledger=ledger,
+        gate=gate,
+        settings=ExecutorSettings(),
+    )
+    venue = PaperVenue(account, paper)
+    return Replay(
+        recording=recording,
+        executor=executor,
+        gateway=GatewayCore(account=account, settings=GATEWAY),
+        venue=venue,
+        bots=bots,
+        recorder=recorder,
+        decide=decide,
+        cash_micro=cash_micro,
+    )
+
+
+def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
+    """Return the risk limits with these changes. Raises ConfigError naming the field."""
+    values: dict[str, Any] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
+    for name, text in pairs.items():
+        if name not in RiskLimits.model_fields:
+            known = ", ".join(RiskLimits.model_fields)
+            raise ConfigError(f"there is no limit {name!r}; known are: {known}")
+        if text.endswith("%"):
+            values[name] = {"percent": text[:-1]}
+        elif name in COUNTS:
+            values[name] = text
+        else:
+            values[name] = {"absolute": text}
+    try:
+        return RiskLimits.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"limit {field}={first['input']}: {first['msg']}") from None

@@ -1,0 +1,341 @@
+"""One account: its engines one after another, the chaos they live in, and its judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+import msgspec
+
+from engine.bots.bot import Bot
+from engine.domain.bots import BotState
+from engine.domain.decisions import Decision, Planned
+from engine.domain.effects import PlaceOrder
+from engine.domain.events import Event
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.intents import Intent
+from engine.domain.orders import Order, OrderId
+from engine.errors import PitbossError
+from engine.lab.simulate.accounts import SERIES, account_of, bots_of
+from engine.lab.simulate.bench import Evidence, Verdict
+from engine.lab.simulate.disk import Disk, EngineDied, Journal
+from engine.lab.simulate.engine_run import AUTH, Life, S
+from engine.lab.simulate.faults import Faults
+from engine.lab.simulate.judge_lives import Lives
+from engine.lab.simulate.judge_orders import DECIDED, LEAVING
+from engine.lab.simulate.judge_rows import RowsJudge
+from engine.lab.simulate.loss import goes_on
+from engine.lab.simulate.market_network import MarketLine
+from engine.lab.simulate.network import MS, Line
+from engine.lab.simulate.venue_side import CURRENCY, VenueSide
+from engine.runtime.journal import Record
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.streams import BEAT_EVERY_S, HEARTBEAT, USER_FEED
+
+BEAT_NS = int(BEAT_EVERY_S * S)
+Later = Callable[[int, Callable[[], None]], None]
+
+
+class Station:
+    """One account with everything around it. `verdicts` fills when a judge speaks."""
+
+    def __init__(
+        self,
+        name: str,
+        exchange: DemoExchange,
+        *,
+        faults: Faults,
+        random: Random,
+        later: Later,
+        digest: blake2b,
+        makers: bool,
+    ) -> None:
+        self.exchange = exchange
+        self.faults = faults
+        self.random = random
+        self.later = later
+        self.verdicts: list[Verdict] = []
+        self.settings = account_of(name, random)
+        self.account = AccountId(name)
+        self.cash_micro = round(self.settings.starting_cash * 1_000_000)
+        exchange.open_account(self.account, self.cash_micro)
+        self.disk = Disk(random)
+        self.side = VenueSide(exchange, self.account, faults, random)
+        self.seen = Evidence(self.side, self.disk, self.settings.limits)
+        self.lives = Lives(self.seen)
+        self.rows = RowsJudge(self.disk)
+        self.life: Life | None = None
+        self.ghost: Life | None = None
+        """An engine that hangs, or that came back after its successor had started."""
+        self.decide: Callable[[Decision | Planned], None] = lambda _: None
+        """Hears every decision and plan of its engines."""
+        self.latch_file = False
+        self.losing = False
+        """True where the journal loses its end with the life that goes on now."""
+        self._lost: list[Record] | None = None
+        """What the journal lost and nobody has accepted yet."""
+        self._left: dict[OrderId, Order] = {}
+        self.makers = makers
+        self.starts = 0
+        self.snapshot_every = random.choice((200, 1_000, 50_000))
+        self._digest = digest
+        self._series = random.random() < 0.8
+        self._events = [key for key, m in exchange.desk.markets.items() if not m.instrument.series]
+
+    # -- lives -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start an engine: recovery first, and before it what a lost journal needs."""
+        if self._lost is not None:
+            if self.side.flying:
+                self.later(self.now() + S, self.start)
+                return  # a person is slower than what is on its way
+            self.disk.accept(goes_on(self._lost, self.disk, self.side, self.now()))
+            self.latch_file = True
+        self.starts += 1
+        fence = self.disk.take_lease()
+        self.seen.born()
+        self.rows.born()
+        journal = Journal(self.disk, fence, heard=self._heard, digest=self._digest)
+        line = Line(
+            self.side, journal, faults=self.faults, random=self.random,
+            later=self.later, leaves=self._leaves,
+        )  # fmt: skip
+        try:
+            life = self.life = Life(
+                self.settings, self.disk, journal, line, fence=fence, decide=self.decide
+            )
+        except PitbossError as error:
+            self.speak("start", f"{type(error).__name__}: {error}")
+            return
+        life.market = MarketLine(
+            self.exchange,
+            random=self.random,
+            later=self.later,
+            deliver=lambda events: self._deliver(life, events),
+            wanted=lambda key: self._series or key in self._events,
+            references=frozenset(),
+        )
+        self.lives.started(life)
+        self.within(life, lambda: life.begin(self._bots(), self.now(), latched=self.latch_file))
+        if self._lost is not None:
+            self._lost = None
+            self.within(life, lambda: self._latched(life))
+        now_ns = self.now()
+        self.later(now_ns + 50 * MS, lambda: self.within(life, life.market.connect))
+        self.later(now_ns + 80 * MS, lambda: self._user_feed(life))
+        self.later(now_ns + 60 * MS, lambda: self._beat(life))
+        self.later(now_ns + S, lambda: self._second(life))
+
+    def die(self, life: Life) -> None:
+        """End the process, and the power with it; a supervisor starts it again."""
+        if life.dead:
+            return
+        life.dead = True
+        life.line.up = False
+        life.market.end()
+        if life is not self.life:
+            return
+        self.life = None
+        self.side.waiting.clear()
+        self.disk.cut()
+        if self.losing and self.ghost is None:
+            # A damaged write-ahead log takes what was durable, too.
+            self._lost = self.disk.lose(self.random.randint(1, 400))
+        self.losing = False
+        self.lives.died()
+        pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
+        self.later(self.now() + pause_ns, self.start)
+
+    def within(self, life: Life, act: Callable[[], object]) -> None:
+        """Do something inside an engine; what it raises is its death, or a verdict."""
+        if life.dead or life.frozen:
+            return
+        try:
+            act()
+        except EngineDied:
+            self.die(life)
+        except PitbossError as error:
+            self.speak("invariant", f"{type(error).__name__}: {error}")
+
+    def _bots(self) -> list[Bot]:
+        stays = self.latch_file or self.seen.halted
+        state = BotState.PAUSED if stays else BotState.RUNNING
+        groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
+        fence = self.disk.fence
+
+        def said(intent: Intent) -> None:
+            if fence == self.disk.fence:
+                self.seen.wished(intent)
+
+        return bots_of(self.account, groups, self.random, said, state, makers=self.makers)
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Return the world's time."""
+        return self.exchange.now_ns
+
+    def _deliver(self, life: Life, events: tuple[Event, ...]) -> None:
+        self.within(life, lambda: self._feed(life, events))
+
+    def _feed(self, life: Life, events: tuple[Event, ...]) -> None:
+        self.seen.now_ns = now_ns = life.now_ns(self.now())
+        for event in events:
+            if life is self.life:
+                self.seen.sights.take(event, now_ns)
+            life.feed(event, self.now())
+
+    def _user_feed(self, life: Life) -> None:
+        if life.line.user_feed:
+            return
+        self.within(life, lambda: self._connected(life))
+
+    def _connected(self, life: Life) -> None:
+        life.fund(self.cash_micro, CURRENCY, self.now())
+        life.user_feed(self.exchange.guard.mode, self.now())
+
+    def lose_user_feed(self, life: Life, *, silent_ns: int, pause_ns: int) -> None:
+        """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
+        if not life.line.user_feed:
+            return
+        life.line.user_feed = False
+
+        def notice() -> None:
+            self.within(life, lambda: life.health(USER_FEED, "the stream ended", self.now()))
+            self.later(self.now() + pause_ns, lambda: self._user_feed(life))
+
+        self.later(self.now() + silent_ns, notice)
+
+    def _beat(self, life: Life) -> None:
+        if life.dead:
+            return
+        if not life.frozen:
+            self.within(life, lambda: self._beats(life))
+        self.later(self.now() + BEAT_NS, lambda: self._beat(life))
+
+    def _beats(self, life: Life) -> None:
+        now_ns = self.now()
+        if life.beating:
+            self.side.beat(now_ns)
+            if life.missed != 0 or life.executor_unwell(HEARTBEAT):
+                life.missed = 0
+                life.health(HEARTBEAT, "", now_ns)
+            return
+        life.missed += 1
+        if life.missed == 2:
+            life.health(HEARTBEAT, "missed", now_ns)
+
+    def _second(self, life: Life) -> None:
+        if life.dead:
+            return
+        self.within(life, lambda: life.second(self.now(), self.snapshot_every))
+        if self.seen.halted and life is self.life and not life.halted:
+            self.within(life, lambda: self._halt(life))
+        self.lives.watch(life, self.now(), self.speak)
+        if not (life.dead or life.frozen or life.journal.stale):
+            self.rows.look(life.executor, self.speak)
+        if self.latch_file and self.lives.proven and life is self.life and self.faults.on:
+            self._release(life)
+        self.later(self.now() + S, lambda: self._second(life))
+        reason = self.seen.told.unwell.get(AUTH)
+        if reason is None and any(AUTH in why for why in life.executor.reasons):
+            # A person looks after the credential, some seconds later.
+            self.within(life, lambda: life.health(AUTH, "", self.now()))
+
+    def reports(self) -> None:
+        """Let the exchange's own reports leave for whoever listens."""
+        for event in self.side.take():
+            for life in (self.life, self.ghost):
+                if life is not None:
+                    life.line.report(event, self.now())
+
+    # -- what judges hear --------------------------------------------------------------------------
+
+    def _heard(self, message: msgspec.Struct | Any, at_ns: int) -> None:
+        """Show a record that was written to the judges."""
+        seen = self.seen
+        seen.now_ns = at_ns
+        seen.take(message)
+        if isinstance(message, PlaceOrder):
+            for name, judge in DECIDED.items():
+                self._judged(name, judge(message.order, seen), message.order)
+            self.side.waiting[message.order.id] = message.order
+        elif self.life is not None:
+            self.lives.heard(message, self.life, self.speak)
+
+    def _leaves(self, order: Order) -> None:
+        """Show the bytes of an order that leave to the judges."""
+        for name, judge in LEAVING.items():
+            self._judged(name, judge(order, self.seen), order)
+        before = self._left.setdefault(order.id, order)
+        self._judged("numbers", "" if before == order else f"{before} had its number", order)
+
+    def _judged(self, name: str, why: str, order: Order) -> None:
+        if why:
+            self.speak(name, f"order {order.id} ({order.side} {order.leg} {order.price}): {why}")
+
+    def speak(self, judge: str, text: str) -> None:
+        """Note that a judge found the law broken."""
+        self.verdicts.append(Verdict(judge, self.account, self.now(), text))
+
+    def kill(self, life: Life) -> None:
+        """Set the latch; it is released once its proof has been seen."""
+        if not self.latch_file:
+            self.latch_file = True
+            self._latched(life)
+
+    def _latched(self, life: Life) -> None:
+        # Bots that are not paused go on wishing: nothing may come of it.
+        life.latch(self.now(), pausing=self.random.random() < 0.5)
+        self.lives.proving(life, self.now())
+        self.lives.judge_proof(life, self.now(), self.speak)
+
+    def limit(self, life: Life) -> None:
+        """Apply other limits, as an operator does: they hold at once and for every later life."""
+        limits = account_of(self.settings.name, self.random).limits
+        self.settings = self.settings.model_copy(update={"limits": limits})
+        self.seen.limits = limits
+        now_ns = life.now_ns(self.now())
+        life.desk.limit(limits, now_ns)
+        life.driver.run_until(now_ns)
+
+    def _release(self, life: Life) -> None:
+        self.latch_file, self.seen.released_seq = False, len(self.disk.rows)
+        self.lives.over()
+        self.within(life, lambda: life.release(self.now()))
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop the engine for good."""
+        life = self.life
+        if life is None:
+            self.speak("ends", "no engine lives although every fault is over")
+            return
+        self.lives.judge_awake(life, self.speak)
+        self.seen.halted = "the simulation ends"
+        self.seen.wishes.clear()
+        self.within(life, lambda: self._halt(life))
+
+    def _halt(self, life: Life) -> None:
+        """Begin the proof of the stop; who dies of it has a successor, which is asked again."""
+        self.lives.proving(life, self.now())
+        life.halt(self.now())
+        self.lives.judge_proof(life, self.now(), self.speak)
+
+    def at_rest(self) -> bool:
+        """Say whether zero is proven and every settlement has ended and been told."""
+        return self.lives.proven and self.life is not None and self.lives.settled(self.life)
+
+    def judge_rest(self) -> None:
+        """Compare everything at rest."""
+        life = self.life
+        if life is None or not self.lives.proven:
+            missing = None if self.lives.ending is None else self.lives.ending.proof(self.now())
+            self.speak("proof", f"nothing is proven: {missing and missing.missing}")
+            return
+        self.lives.rest(life, self.speak)
+        self.rows.look(life.executor, self.speak, whole=True)

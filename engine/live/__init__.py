@@ -1,0 +1,1 @@
+"""The live engine: what stands on the venues. Accounts, bots, KILL, proofs, telemetry."""

@@ -1,0 +1,253 @@
+"""Accounts of a running engine: what each mode is wired to, at the start and while it trades.
+
+`live_venues` says what can be opened and how; anything else is refused in words (law R).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from engine.bots.taped import Batch, TapedDesk
+from engine.caches.markets import MarketCache
+from engine.domain.decisions import Decision, Planned
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import LatchSet, OrderNotSent
+from engine.domain.inputs import Opened
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.errors import ConfigError, StorageError
+from engine.executor.executor import Executor
+from engine.live.engine import House, Stream
+from engine.live.kill_bare import BareEnding
+from engine.live.reopen import Recalled, recall, seat_absent
+from engine.live.venues import Venues
+from engine.risk.exposure import ExposureBook, share_total
+from engine.risk.gate import RiskGate
+from engine.runtime.account_runner import Shell
+from engine.runtime.recovery import currency_of, executor_of
+from engine.venues.paper.runner import live_orders
+from storage.latch import Latch
+from storage.projection import accounts_known, register_account, registered
+from storage.users import ENGINE_ID
+
+UNNAMED = "the engine died before the order had a name"
+
+
+class Accounts:
+    """Wires accounts to a house. `venues` says what can be opened, `fence` which start it is."""
+
+    def __init__(self, venues: Venues, *, fence: int) -> None:
+        self.venues = venues
+        self._fence = fence
+        self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        """Books that count together: modes and currencies never mix in a sum."""
+        self._open: dict[str, str] = {}
+        """Account → venue."""
+        self._batch = Batch()
+        self._past: dict[str, AccountSettings] = {}
+        """Accounts of earlier starts: they are recovered, never opened afresh."""
+        self._outside: dict[str, tuple[AccountSettings, Executor]] = {}
+        """Those of them that a start does not open, with what the journal knows of each."""
+        self._endings: dict[str, BareEnding] = {}
+
+    def refusal(self, settings: AccountSettings) -> str:
+        """Return why this engine cannot open an account; empty = it can, or it is open."""
+        name = settings.name
+        why = self.venues.refusal(settings)
+        if not why and name in self._past and name not in self._open:
+            how = ", or open the vault that holds its key" if settings.mode is Mode.LIVE else ""
+            return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
+        return why
+
+    async def recall(self, house: House, settings: AccountSettings) -> Recalled | None:
+        """Return a closed account as the journal has it; None = it is new.
+
+        Open it at once, without a wait. Raises StorageError, JournalCorrupt.
+        """
+        if settings.name not in self._past:
+            return None
+        return await recall(house, settings, self._fence)
+
+    def is_open(self, name: str) -> bool:
+        """Say whether the account trades here."""
+        return name in self._open
+
+    def register(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
+        """Note every account this engine can open in the state, before its first record.
+
+        Raises ConfigError where an account's mode would change.
+        """
+        self.check(connection, document)
+        for one in document.accounts.values():
+            if not self.refusal(one):
+                register_account(
+                    connection, engine_id=ENGINE_ID, account=one.name, mode=one.mode,
+                    venue=one.venue, currency=currency_of(one),
+                )  # fmt: skip
+
+    def check(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
+        """Raise ConfigError where an account's mode would change."""
+        modes = registered(connection, ENGINE_ID)
+        for one in document.accounts.values():
+            if modes.get(one.name, one.mode) is not one.mode:
+                raise ConfigError(
+                    f"account {one.name!r} is {modes[one.name]} and cannot become {one.mode}: "
+                    "positions never cross modes; make an account of another name"
+                )
+
+    def made(
+        self, document: SettingsDocument
+    ) -> dict[AccountId, tuple[AccountSettings, Executor, RiskGate]]:
+        """Return what a start opens, each with a fresh executor and gate."""
+        return {
+            AccountId(one.name): (one, *executor_of(one, self._fence))
+            for one in document.accounts.values()
+            if not self.refusal(one)
+        }
+
+    def know(
+        self, connection: sqlite3.Connection, document: SettingsDocument
+    ) -> dict[AccountId, Executor]:
+        """Learn which accounts have a past, when those of this start are chosen.
+
+        Return a fresh executor for each that is not opened, by whatever reason: it does not trade,
+        and what the journal knows of it must not be left out of a proof.
+        """
+        self._past = accounts_known(connection, ENGINE_ID)
+        known = self._past | {
+            name: one for name, one in document.accounts.items() if name in self._past
+        }
+        for name, one in known.items():
+            here = name in document.accounts and not self.venues.refusal(one)
+            if not here and one.mode is not Mode.PAPER:  # a paper venue died with its engine
+                self._outside[name] = one, executor_of(one, self._fence)[0]
+        return {AccountId(name): one[1] for name, one in self._outside.items()}
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every account that was ever registered, when those of this start were chosen."""
+        return frozenset(self._past)
+
+    def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareEnding]:
+        """Begin to cancel at every account with a past that does not trade here, and return it.
+
+        Also those that settings in force name no more. Left out is one whose venue nobody here can
+        ask and all of whose orders ended. `besides` are accounts that other sources name.
+        """
+        for ending in self._endings.values():
+            ending.over()
+        self._endings = {}
+        places = [*self._outside.values(), *((one, None) for one in besides)]
+        for one, executor in places:
+            place = one.venue, one.mode
+            if one.name in self._open or one.mode is Mode.PAPER:
+                continue
+            # Where two sources say two places of one account, both are asked.
+            name = one.name if one.name not in self._endings else f"{one.name} at {place}"
+            known = self._endings.get(one.name)
+            if known is None or (known.settings.venue, known.settings.mode) != place:
+                opener = self.venues.openers.get(place)
+                self._endings[name] = BareEnding(one, opener, executor)
+        self._endings = {name: one for name, one in self._endings.items() if not one.settled}
+        for ending in self._endings.values():
+            ending.begin()
+        return self._endings
+
+    # -- wiring ------------------------------------------------------------------------------------
+
+    def wire(
+        self, house: House, settings: AccountSettings, executor: Executor, gate: RiskGate
+    ) -> Shell:
+        """Put an account together, in the order of the flow."""
+        account = AccountId(settings.name)
+        executor.resume()  # a stop of the engine is over with its start
+        wiring: dict[str, Any] = {
+            "desk": TapedDesk(
+                put=house.put,
+                batch=self._batch,
+                cache=MarketCache(),
+                executor=executor,
+                bots=(),
+                decide=deciding(house),
+            ),
+            "recorder": house.recorder,
+            "clock": house.clock,
+            "meter": house.meter,
+            "alert": house.alert,
+            "crash": house.end,
+        }
+        opener = self.venues.openers[settings.venue, settings.mode]
+        shell = opener.shell(house, settings, executor, wiring)
+        house.gates[account] = gate
+        house.shells[account] = shell
+        kin = self._kin.setdefault((settings.mode, currency_of(settings)), [])
+        kin.append(gate.exposure)
+        share_total(kin)
+        self._open[settings.name] = settings.venue
+        if ending := self._endings.pop(settings.name, None):
+            ending.over()  # it is proven by its own gateway from now on
+        return shell
+
+    def begin(self, house: House, funded: set[str]) -> list[Stream]:
+        """Start every account blind; return what must be listened to."""
+        streams: list[Stream] = []
+        known = house.settings.document.accounts
+        for account, shell in house.shells.items():
+            streams += self._begin(house, shell, known[account], funded=account in funded)
+        for venue, hearing in self.venues.hearings.items():
+            here = [shell for key, shell in house.shells.items() if self._open[key] == venue]
+            if here:
+                streams += hearing.begin(house, here)
+        return streams
+
+    def _begin(
+        self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
+    ) -> list[Stream]:
+        account, now_ns = shell.account, house.clock.now_ns()
+        shell.desk.begin(now_ns)
+        for known in live_orders(shell.desk.executor):
+            if known.identity is None:  # what has no name has never left (law K)
+                never = OrderNotSent(account=account, order=known.order.id, reason=UNNAMED)
+                shell.deliver(never, now_ns)
+        opener = self.venues.openers[settings.venue, settings.mode]
+        return opener.begin(house, shell, settings, funded=funded)
+
+    def open(
+        self, house: House, settings: AccountSettings, now_ns: int, past: Recalled | None = None
+    ) -> None:
+        """Open an account while the engine runs. `refusal` was asked, `register` was called.
+
+        One that has a past is given it, from `recall` of this very moment.
+        """
+        told = settings.model_dump_json().encode()
+        house.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
+        made = (past.executor, past.gate) if past else executor_of(settings, self._fence)
+        shell = self.wire(house, settings, *made)
+        seat_absent(house, shell)
+        for stream in self._begin(house, shell, settings, funded=past is not None and past.funded):
+            house.spawn(stream)
+        if house.watch.taken.is_set():
+            shell.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
+            if past:
+                house.prove_too(shell, now_ns)
+        elif shell.desk.executor.latched:  # by a KILL nobody has released at this account
+            house.take_latch(Latch(who="journal", at_ns=now_ns))
+            house.keep_latch("journal", now_ns)
+        for stream in self.venues.hearings[settings.venue].join(house, shell):
+            house.spawn(stream)
+
+
+def deciding(house: House) -> Callable[[Decision | Planned], None]:
+    """Return who keeps decisions: a log that refuses is told, trading goes on."""
+
+    def decide(decision: Decision | Planned) -> None:
+        try:
+            house.decisions.append(decision)
+        except StorageError as error:
+            text = str(error)
+            alert = RaiseAlert(severity=Severity.WARNING, kind="decisions", text=text)
+            house.alert(alert, decision.at_ns)
+
+    return decide

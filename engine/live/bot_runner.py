@@ -1,0 +1,274 @@
+"""Bots on a live desk: created from settings, moved by the one table, watched until it is true.
+
+PAUSED and STOPPED are said only when two complete listings have shown none of the bot's orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from engine.bots.bot import Bot
+from engine.domain.bots import BotHappened, BotState, may, moved
+from engine.domain.commands import InventoryPolicy
+from engine.domain.events import Event
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
+from engine.domain.intents import Target, Urgency
+from engine.domain.money import MICRO
+from engine.domain.settings import BotSettings
+from engine.errors import BadInput
+from engine.runtime.account_runner import Shell
+from engine.strategies.registry import build
+
+EXIT_NS_MAX = 30 * 1_000_000_000
+"""How long EXIT tries before it says what is left, and how long a feed may take to list it."""
+
+WISH_NS = 5 * 1_000_000_000
+RETREAT_EVERY_NS = 1_000_000_000
+
+S, H = BotState, BotHappened
+Answer = Callable[[bool, str], None]
+"""(done, the answer): False = it did not work."""
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """What survives of a bot."""
+
+    state: BotState
+    error: str = ""
+    inventory: InventoryPolicy = InventoryPolicy.HOLD
+    strategy: bytes = b""
+
+
+class Seat:
+    """One bot at its account's desk."""
+
+    def __init__(self, settings: BotSettings, shell: Shell) -> None:
+        self.settings = settings
+        self.shell = shell
+        self.inventory = settings.inventory_on_stop
+        self.waiting: list[Answer] = []
+        """Who waits for PAUSED or STOPPED."""
+        self.retreat_ns = 0
+        """Since when inventory is being reduced; 0 = it is not."""
+        self.wished_ns = 0
+        self.touched: dict[InstrumentId, int] = {}
+        """The touch at which an EXIT began: its slippage is counted from there."""
+        self.seen = S.IDLE
+        self.bot = bot_of(settings, shell.account)
+
+    def kept(self) -> Kept:
+        """Return what survives."""
+        bot = self.bot
+        return Kept(
+            state=bot.state,
+            error=bot.error,
+            inventory=self.inventory,
+            strategy=bot.strategy.state(),
+        )
+
+    def happen(self, happened: BotHappened) -> None:
+        """Move the bot. Raises InvalidTransition."""
+        self.bot.state = moved(self.bot.state, happened)
+
+    def answer(self, *, done: bool, text: str) -> None:
+        """Answer everybody who waits for the end of a pause or a stop."""
+        waiting, self.waiting = self.waiting, []
+        for one in waiting:
+            one(done, text)
+
+    # -- asked -------------------------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> None:
+        """Start or resume: it runs as soon as its account is ready."""
+        again = self.bot.state is S.ERROR
+        resumed = self.bot.state in (S.PAUSED, S.PAUSING)
+        self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
+        self.bot.error = ""
+        self.retreat_ns = 0
+        if again:
+            self.bot.cells.clear()
+            self.shell.desk.seat(self.bot, now_ns)
+
+    def pause(self, now_ns: int) -> None:
+        """Withdraw its wishes; it is PAUSED when nothing of it is open any more."""
+        self.happen(H.PAUSE_ASKED)
+        self.shell.desk.withdraw(self.bot, now_ns)
+
+    def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
+        """Withdraw its wishes, treat its inventory; it is STOPPED when that is proven."""
+        self.happen(H.STOP_ASKED)
+        self.inventory = inventory
+        self.retreat_ns = 0
+        self.shell.desk.withdraw(self.bot, now_ns)
+
+    # -- watched -----------------------------------------------------------------------------------
+
+    def watch(self, now_ns: int) -> None:
+        """Move on what has become true. Call it several times a second."""
+        executor, state = self.shell.desk.executor, self.bot.state
+        stopped = executor.stopped is not None
+        if state is S.STARTING and not executor.recovering and not stopped:
+            self.happen(H.READY)
+            self.shell.desk.rouse(self.bot, now_ns)
+        elif stopped and may(state, H.RISK_STOP):
+            self.happen(H.RISK_STOP)
+            self.shell.desk.withdraw(self.bot, now_ns)
+        elif state is S.RISK_STOPPED and not stopped:
+            self.happen(H.RISK_LIFTED)
+        elif state is S.PAUSING and executor.proven_zero(self.bot.name) is not None:
+            self.happen(H.CLEARED)
+            self.answer(done=True, text="paused; proven: none of its orders is open")
+        elif state is S.STOPPING:
+            self._watch_stop(now_ns)
+        elif state is S.ERROR:
+            self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
+
+    def _watch_stop(self, now_ns: int) -> None:
+        executor = self.shell.desk.executor
+        if self.inventory is not InventoryPolicy.HOLD:
+            if executor.recovering:
+                return  # after a start nothing is listed yet: what is held would not be seen
+            held = self._open_holdings()
+            late = bool(self.retreat_ns) and now_ns - self.retreat_ns > EXIT_NS_MAX
+            waits = not late and self._unheard()
+            if (held or waits) and not (late and self.inventory is InventoryPolicy.EXIT):
+                self._retreat(held, now_ns)
+                return
+            if self.retreat_ns:
+                self.retreat_ns = 0
+                self.shell.desk.withdraw(self.bot, now_ns)
+            self.inventory = InventoryPolicy.HOLD
+            return
+        if executor.proven_zero(self.bot.name) is None:
+            return
+        self.happen(H.CLEARED)
+        left = len(self._open_holdings())
+        where = "an open instrument" if left == 1 else f"{left} open instruments"
+        told = f"; inventory is left in {where}" if left else ""
+        self.answer(done=True, text=f"stopped; proven: none of its orders is open{told}")
+
+    def _open_holdings(self) -> list[InstrumentId]:
+        """Return where the account holds something this bot trades and that still can be left."""
+        desk = self.shell.desk
+        return [
+            key
+            for key, held in desk.executor.ledger.held.items()
+            if held.position
+            and (view := desk.cache.views.get(key)) is not None
+            and not view.closed
+            and self.bot.wants(view.instrument)
+        ]
+
+    def _unheard(self) -> bool:
+        """Say whether the account holds what this bot trades and no feed has listed so far."""
+        desk = self.shell.desk
+        ledger = desk.executor.ledger
+        return any(
+            held.position
+            and key not in desk.cache.views
+            and (instrument := ledger.state.instruments.get(key)) is not None
+            and self.bot.wants(instrument)
+            for key, held in ledger.held.items()
+        )
+
+    def _retreat(self, held: list[InstrumentId], now_ns: int) -> None:
+        """Wish for a position of zero: passively at the touch, or at the slippage limit."""
+        if not self.retreat_ns:
+            self.retreat_ns = now_ns
+            self.touched.clear()
+        if now_ns - self.wished_ns < RETREAT_EVERY_NS:
+            return
+        self.wished_ns = now_ns
+        for key in held:
+            wish = self._way_out(key, now_ns)
+            if wish is not None:
+                self.shell.desk.wish(wish, now_ns)
+
+    def _way_out(self, key: InstrumentId, now_ns: int) -> Target | None:
+        desk = self.shell.desk
+        view = desk.cache.views[key]
+        long = desk.executor.ledger.holding(key).position > 0
+        cross = self.inventory is InventoryPolicy.EXIT
+        touch = view.best_bid if long is cross else view.best_ask
+        if touch is None:
+            return None
+        instrument = view.instrument
+        limit = touch
+        if cross:
+            # Each try takes what is within reach and moves the touch: a cap that followed it would
+            # walk through the whole book. A market that got better moves it our way.
+            began = self.touched.setdefault(key, touch)
+            slip = int(self.settings.slippage_exit_max * instrument.one)
+            limit = max(began, touch) - slip if long else min(began, touch) + slip
+        if instrument.kind is Kind.BINARY:
+            limit = min(instrument.one - instrument.tick, limit)
+        return Target(
+            bot=self.bot.name,
+            instrument=key,
+            position=0,
+            limit_price=max(instrument.tick, limit),  # the planner rounds it our way
+            urgency=Urgency.CROSS if cross else Urgency.REST,
+            valid_until_ns=now_ns + WISH_NS,
+        )
+
+
+def bot_of(settings: BotSettings, account: AccountId) -> Bot:
+    """Return the bot of these settings, fresh. Raises BadInput, ConfigError for its parameters."""
+    name = BotId(settings.name)
+    return Bot(
+        name=name,
+        account=account,
+        strategy=build(settings.strategy, settings.parameters, name),
+        capital_micro=round(settings.capital * MICRO),
+        instruments=frozenset(InstrumentId(name) for name in settings.instruments),
+        series=frozenset(settings.series),
+        instruments_max=settings.instruments_max,
+        given=settings.model_dump_json().encode(),
+    )
+
+
+def restored(seat: Seat, kept: Kept) -> str:
+    """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
+    bot = seat.bot
+    told = ""
+    if kept.strategy:
+        try:
+            bot.strategy.restore(kept.strategy)
+        except BadInput as error:
+            told = f"bot {bot.name} begins to learn anew: {error}"
+    active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
+    bot.state = S.STARTING if kept.state in active else kept.state
+    bot.error = kept.error
+    seat.inventory = kept.inventory
+    return told
+
+
+def folded(kept: dict[str, Kept], message: Event | msgspec.Struct) -> None:
+    """Take what the journal says after the snapshot: the latest command counts."""
+    bot = str(getattr(message, "bot", None) or "")
+    match type(message).__name__:
+        case "StartBot" | "ResumeBot":
+            _set(kept, bot, S.STARTING)
+        case "PauseBot":
+            _set(kept, bot, S.PAUSING)
+        case "StopBot":
+            _set(kept, bot, S.STOPPING)
+            kept[bot].inventory = message.inventory  # type: ignore[union-attr]
+        case "RaiseAlert" if getattr(message, "kind", "") == "bot_error":
+            _set(kept, bot, S.ERROR)
+            kept[bot].error = message.text  # type: ignore[union-attr]
+        case "LatchSet":
+            for one in kept.values():
+                if one.state in (S.STARTING, S.RUNNING, S.RISK_STOPPED):
+                    one.state = S.PAUSING
+        case _:
+            pass
+
+
+def _set(kept: dict[str, Kept], bot: str, state: BotState) -> None:
+    if bot in kept:
+        kept[bot].state = state
+    else:
+        kept[bot] = Kept(state=state)

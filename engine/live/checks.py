@@ -1,0 +1,117 @@
+"""The identity of equity, watched: each minute every account's ledger against its journal.
+
+The loop reads the ledger and the number of the journal's last record in one go; the projector's
+thread sums the journal's side when the projections stand at exactly that record. A difference seen
+twice is alarmed with both sides. Nothing is repaired: a person must know first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import AccountId, Kind, Leg
+from engine.executor.executor import Executor
+from engine.executor.holdings import mid_value_micro
+from engine.runtime.journal_writer import JournalWriter
+from engine.runtime.state_writer import Projector, StateKeeper
+from storage.database import reading
+from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
+
+S = 1_000_000_000
+CHECK_EVERY_NS = 60 * S
+AGAIN_NS = 2 * S
+"""When a difference is looked at again: what two threads hear at different moments passes by."""
+
+DIFFERS = "equity_differs"
+
+
+def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
+    """Return what an account's ledger says now, after the journal's record `seq`."""
+    state = executor.ledger.state
+    marks = {key: mark for key in executor.ledger.held if (mark := executor.mark(key)) is not None}
+    inventory = 0
+    tokens: dict[tuple[str, Leg], int] = {}
+    for key, held in executor.ledger.held.items():
+        terms = state.instruments[key]
+        inventory += mid_value_micro(held, terms, marks.get(key))
+        first = Leg.YES if terms.kind is Kind.BINARY else Leg.BASE
+        for leg, size in ((first, held.yes.total), (Leg.NO, held.no.total)):
+            if size:
+                tokens[key, leg] = size
+    return LedgerSide(
+        account=executor.account,
+        mode=executor.mode,
+        currency=executor.currency,
+        at_ns=at_ns,
+        seq=seq,
+        cash_micro=state.cash_settled_micro,
+        pending_micro=state.cash_pending_micro,
+        inventory_micro=inventory,
+        equity_micro=executor.equity_mid_micro(at_ns),
+        tokens=tokens,
+        marks={str(key): mark.mid2 for key, mark in marks.items() if mark.mid2 is not None},
+    )
+
+
+class TruthWatch:
+    """Asks for checks and hears what they found. `alarm` is called on the projector's thread."""
+
+    def __init__(
+        self,
+        journal: JournalWriter,
+        projector: Projector,
+        state: StateKeeper,
+        *,
+        state_path: Path,
+        engine_id: str,
+        alarm: Callable[[RaiseAlert], None],
+    ) -> None:
+        self._journal = journal
+        self._projector = projector
+        self._state = state
+        self._state_path = state_path
+        self._engine_id = engine_id
+        self._alarm = alarm
+        self._due_ns = 0
+        self._suspect: set[str] = set()
+        """Accounts whose last check found a difference."""
+
+    def second(self, executors: Iterable[Executor], now_ns: int) -> None:
+        """Once a second, on the loop's thread: ask for a check where one is due."""
+        if now_ns < self._due_ns:
+            return
+        seq = self._journal.seq
+        sides = [
+            ledger_side(executor, at_ns=now_ns, seq=seq)
+            for executor in executors
+            if not executor.recovering
+        ]
+        if sides and self._projector.at(seq, lambda: self._check(sides)):
+            self._due_ns = now_ns + CHECK_EVERY_NS
+
+    def _check(self, sides: Sequence[LedgerSide]) -> None:
+        """Judge every account; the projections stand at the sides' record."""
+        with reading(self._state_path) as connection:
+            checks = [judge(connection, self._engine_id, side) for side in sides]
+        for check in checks:
+            self._state.write(lambda c, one=check: put_check(c, self._engine_id, one))  # type: ignore[misc]
+            self._heard(check)
+
+    def _heard(self, check: EquityCheck) -> None:
+        account = check.ledger.account
+        if not check.differs:
+            self._suspect.discard(account)
+        elif account in self._suspect:
+            self._alarm(
+                RaiseAlert(
+                    severity=Severity.CRITICAL,
+                    kind=DIFFERS,
+                    text=f"the identity of equity is broken: {check.text}. Nothing was repaired",
+                    account=AccountId(account),
+                )
+            )
+        else:
+            self._suspect.add(account)
+            self._due_ns = check.ledger.at_ns + AGAIN_NS

@@ -1,0 +1,1 @@
+"""Commands of an operator on a live engine: a file per subject."""

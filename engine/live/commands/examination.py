@@ -1,0 +1,135 @@
+"""The doctor on a running desk: asks the venue about a live account, beside the loop.
+
+It uses the credential this engine was started with, locked or not, changes nothing at the venue and
+places nothing. The verdict is in the state before the command is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.orders import Identity
+from engine.errors import BadInput, NotSent, PitbossError
+from engine.live.engine import House
+from engine.venues.polymarket.account.opener import PolymarketOpener
+from storage.database import reading
+from storage.examinations import Examination, Examiner, put_examination, told
+from storage.live_accounts import identities
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.account.credentials import Credentials
+
+LOOP_S_MAX = 5.0
+"""How long the engine's loop may take to say which orders it knows."""
+
+Told = Callable[[bool, str], None]
+
+
+class Examining:
+    """Examines one house's live accounts, each once at a time."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._under_way: set[AccountId] = set()
+
+    def examine(self, account: AccountId, who: str, tell: Told) -> None:
+        """Ask about an account; `tell` hears the verdict. Raises BadInput, asking nothing."""
+        credentials = self._credential(account)
+        if account in self._under_way:
+            raise BadInput(f"{account} is being examined already: its verdict comes in a moment")
+        self._under_way.add(account)
+        # A thread that nobody waits for: the engine's stop must not wait for a silent venue.
+        threading.Thread(
+            target=self._work, args=(account, credentials, who, tell), daemon=True, name="doctor"
+        ).start()
+
+    def _credential(self, account: AccountId) -> Credentials:
+        settings = self._house.settings.document.accounts.get(account)
+        if settings is None or settings.mode is not Mode.LIVE:
+            raise BadInput(f"{account!r} is no account of mode live in force: nothing to examine")
+        opener = self._house.accounts.venues.openers.get((settings.venue, settings.mode))
+        found = opener.credential(account) if isinstance(opener, PolymarketOpener) else None
+        if found is None:
+            raise BadInput(
+                f"this engine was started without a credential of {account!r}: set it, then "
+                f"restart the engine, or run `python -m engine unlock {account} --check`"
+            )
+        return found
+
+    def _work(self, account: AccountId, credentials: Credentials, who: str, tell: Told) -> None:
+        from engine.cli.unlock import examined  # noqa: PLC0415 what signs is loaded when asked
+
+        house, findings = self._house, None
+        loop = house.ended.get_loop()
+        text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
+        try:
+            findings = asyncio.run(examined(house.config, credentials, _Ours(house, account)))
+        except PitbossError as error:
+            text = f"{account} could not be examined: {error}"
+        finally:  # whatever ends this thread: the command is answered, and may be given again
+            if findings is None:
+                loop.call_soon_threadsafe(self._end, account, tell, False, text)
+        if findings is None:
+            return
+        verdict = Examination(
+            account=account,
+            examiner=Examiner.DOCTOR,
+            wallet=credentials.wallet,
+            at_ns=house.wall_ns(),
+            who=who,
+            findings=told(findings),
+        )
+
+        def keep(connection: Any) -> None:
+            put_examination(connection, house.engine_id, verdict)
+            loop.call_soon_threadsafe(self._end, account, tell, True, sentence(verdict))
+
+        loop.call_soon_threadsafe(house.state.write, keep)
+
+    def _end(self, account: AccountId, tell: Told, done: bool, text: str) -> None:
+        self._under_way.discard(account)
+        tell(done, text)
+
+
+class _Ours:
+    """The orders this engine knows of an account, as of now: it may be placing meanwhile."""
+
+    def __init__(self, house: House, account: AccountId) -> None:
+        self._house = house
+        self._account = account
+        self._known: frozenset[str] = frozenset()
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._known:
+            self._known = self._asked()
+        return name in self._known
+
+    def _asked(self) -> frozenset[str]:
+        """Return the names the executor has, and those of the state. Raises NotSent."""
+        house = self._house
+        asked = asyncio.run_coroutine_threadsafe(self._named(), house.ended.get_loop())
+        try:
+            named = asked.result(LOOP_S_MAX)
+        except TimeoutError:
+            raise NotSent("the engine did not say in time which orders are its own") from None
+        with reading(house.config.state_path) as connection:
+            return named | identities(connection, house.engine_id, self._account)
+
+    async def _named(self) -> frozenset[Identity]:
+        shell = self._house.shells.get(self._account)
+        names = () if shell is None else shell.desk.executor.names()
+        return frozenset(identity for _, identity in names)
+
+
+def sentence(verdict: Examination) -> str:
+    """Return a verdict in a sentence: green, or what to mend first."""
+    if verdict.green:
+        return f"{verdict.account}: the doctor is green (findings: {len(verdict.findings)})"
+    first = verdict.failures[0]
+    more = len(verdict.failures) - 1
+    rest = f" ({more} more to mend)" if more else ""
+    return f"{verdict.account}: NOT green: {first.name}: {first.said}; {first.fix}{rest}"

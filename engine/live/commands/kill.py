@@ -1,0 +1,259 @@
+"""KILL of a part: one account, bot or instrument. Latched, cancelled, proven, released by hand.
+
+Executors hold placing in the scope and journal that, so it survives a restart; whoever trades there
+is stopped. The whole KILL and its latch file are another matter and stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from engine.domain.bots import BotHappened, may
+from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, StopBot
+from engine.domain.events import ScopeLatched, ScopeReleased
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.errors import BadInput, StorageError
+from engine.live.bot_runner import Seat
+from engine.live.engine import House
+from engine.live.kill import Proving, ScopedEnding
+from engine.live.proof import NOT_PROVEN_AFTER_NS, deafen, listen
+from engine.runtime.account_runner import Shell
+from engine.runtime.recovery import HOUSE
+from storage.live import SCOPE_PROOF, Receipt, keep_receipt
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What a KILL covers; exactly one is set."""
+
+    account: AccountId | None
+    bot: BotId | None
+    instrument: InstrumentId | None
+
+    def __str__(self) -> str:
+        """Name it, for people."""
+        if self.account is not None:
+            return f"account {self.account}"
+        return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
+
+
+class PartEnding(ScopedEnding):
+    """A part on its way to a proof, with the desk's bots: after a start nobody has wished yet."""
+
+    trading: Callable[[InstrumentId], BotId | None] = staticmethod(lambda _: None)
+    """Says which of the account's bots trades an instrument."""
+
+    def _whose(self, instrument: InstrumentId) -> BotId | None:
+        return super()._whose(instrument) or self.trading(instrument)
+
+
+class Proof(msgspec.Struct):
+    """A scoped KILL on its way to its receipt."""
+
+    proving: Proving
+    shells: list[Shell]
+    said_ns: int
+    said: tuple[str, ...] = ()
+    waiting: list[Callable[[Receipt], None]] = []
+
+
+class Scopes:
+    """The scoped KILLs of one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._proofs: dict[Scope, Proof] = {}
+        self._looked: set[AccountId] = set()
+        house.watchers.append(self.watch)
+
+    # -- asked -------------------------------------------------------------------------------------
+
+    def kill(self, command: Kill, who: str, told: Callable[[Receipt], None]) -> None:
+        """Latch the scope, cancel what is in it, stop who trades there. Raises BadInput.
+
+        `told` hears the receipt when it is PROVEN.
+        """
+        house, now_ns = self._house, self._house.clock.now_ns()
+        scope = scope_of(command)
+        shells, seats = self._concerned(scope)
+        proof = self._begin(scope, shells, who=who, at_ns=now_ns)
+        proof.waiting.append(told)
+        for shell in shells:
+            event = ScopeLatched(
+                account=shell.account,
+                bot=scope.bot,
+                instrument=scope.instrument,
+                who=who,
+                reason=f"KILL of {scope}",
+            )
+            shell.deliver(event, now_ns)
+            shell.settle(now_ns)
+        proof.proving.first_cancel_ns = house.clock.now_ns()
+        for seat in seats:
+            if may(seat.bot.state, BotHappened.STOP_ASKED):
+                self._journal(StopBot(bot=seat.bot.name), now_ns)
+                seat.stop(InventoryPolicy.HOLD, now_ns)
+        house.log.warning("kill.scoped", scope=str(scope), who=who)
+
+    def release(self, command: ReleaseLatch, who: str) -> str:
+        """Release one scope; give the answer. Raises BadInput without reason, latch or proof."""
+        if not command.reason.strip():
+            raise BadInput("type a reason to release the latch; nothing was changed")
+        house, now_ns, scope = self._house, self._house.clock.now_ns(), scope_of(command)
+        place = (scope.bot, scope.instrument)
+        held = [
+            shell
+            for shell in house.shells.values()
+            if scope.account in (None, shell.account)
+            and any(hold.place == place for hold in shell.desk.executor.holds)
+        ]
+        if not held:
+            raise BadInput(f"no KILL of {scope} is set; nothing was changed")
+        if scope in self._proofs:
+            raise BadInput(f"the KILL of {scope} is not proven yet; it cannot be released")
+        for shell in held:
+            event = ScopeReleased(
+                account=shell.account,
+                bot=scope.bot,
+                instrument=scope.instrument,
+                who=who,
+                reason=command.reason,
+            )
+            shell.deliver(event, now_ns)
+            shell.settle(now_ns)
+        return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
+
+    def _journal(self, command: StopBot, now_ns: int) -> None:
+        try:
+            self._house.recorder.append(HOUSE, command, now_ns)
+        except StorageError as error:  # the latch stands all the same: a restart stops it again
+            self._house.log.warning("command.unkept", error=str(error))
+
+    def _concerned(self, scope: Scope) -> tuple[list[Shell], list[Seat]]:
+        """Return the accounts and the bots a scope is about. Raises BadInput where it is none."""
+        house = self._house
+        shells, seats = list(house.shells.values()), list(house.seats.values())
+        if not shells:
+            raise BadInput(
+                f"no account is open here: nothing of {scope} was cancelled, and whether an order "
+                "of it rests is not known. Look at the venue, or open the account and ask again"
+            )
+        if scope.account is not None:
+            shells = [shell for shell in shells if shell.account == scope.account]
+            seats = [seat for seat in seats if seat.shell.account == scope.account]
+            known = bool(shells)
+        elif scope.bot is not None:
+            seats = [seat for seat in seats if seat.bot.name == scope.bot]
+            if seats:
+                shells = [seat.shell for seat in seats]
+            known = bool(seats) or scope.bot == MANUAL
+        else:
+            # What rests is in the executors, also right after a start and with a dead feed.
+            shells = [shell for shell in shells if _knows(shell, scope.instrument)]
+            seats = [
+                seat
+                for seat in seats
+                if scope.instrument in seat.bot.cells
+                or scope.instrument in seat.settings.instruments
+            ]
+            known = bool(shells)
+        if not known:
+            raise BadInput(f"there is no {scope} here; nothing was cancelled")
+        return shells, seats
+
+    # -- proven ------------------------------------------------------------------------------------
+
+    def _begin(self, scope: Scope, shells: list[Shell], *, who: str, at_ns: int) -> Proof:
+        before = self._proofs.get(scope)
+        endings = {
+            str(shell.account): PartEnding(
+                shell.desk.executor, shell.core, began_ns=at_ns, scope=scope.bot or scope.instrument
+            )
+            for shell in shells
+        }
+        proving = Proving(
+            name=f"kill-{scope}-{at_ns}",
+            who=who,
+            reason="KILL",
+            latched_ns=at_ns,
+            endings=endings,
+            scope=str(scope),
+        )
+        made = Proof(proving, shells, at_ns, (), before.waiting if before else [])
+        self._proofs[scope] = made
+        for shell in shells:
+            endings[str(shell.account)].unaskable = shell.unaskable
+            endings[str(shell.account)].trading = partial(_trading, shell)
+            listen(shell, str(scope), endings[str(shell.account)].hear)
+        return made
+
+    def watch(self, now_ns: int) -> None:
+        """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
+        if len(self._looked) < len(self._house.shells):
+            self._again(now_ns)
+        for scope, proof in list(self._proofs.items()):
+            receipt = proof.proving.receipt(now_ns)
+            missing = tuple(why for account in receipt.accounts for why in account.missing)
+            late = now_ns - proof.said_ns >= NOT_PROVEN_AFTER_NS and missing != proof.said
+            if not receipt.proven and not late:
+                continue
+            proof.said_ns, proof.said = now_ns, missing
+            self._keep(receipt)
+            if receipt.proven:
+                del self._proofs[scope]
+                for shell in proof.shells:
+                    deafen(shell, str(scope))
+                for told in proof.waiting:
+                    told(receipt)
+
+    def _keep(self, receipt: Receipt) -> None:
+        house = self._house
+        engine_id = house.engine_id
+        house.state.write(lambda c: keep_receipt(c, engine_id, SCOPE_PROOF, receipt))
+        house.log.warning("receipt", what=SCOPE_PROOF, text=receipt.sentence())
+
+    def _again(self, now_ns: int) -> None:
+        """Of a recovered account: prove anew what was latched, whether or not it was proven."""
+        found: dict[Scope, list[Shell]] = {}
+        who: dict[Scope, str] = {}
+        for account, shell in self._house.shells.items():
+            if account in self._looked:
+                continue
+            self._looked.add(account)
+            for hold in shell.desk.executor.holds:
+                whole = hold.bot is None and hold.instrument is None
+                scope = Scope(account if whole else None, hold.bot, hold.instrument)
+                found.setdefault(scope, []).append(shell)
+                who[scope] = hold.who
+                shell.desk.prove(hold.bot or hold.instrument, now_ns)
+        for scope, shells in found.items():
+            before = self._proofs[scope].shells if scope in self._proofs else []
+            self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
+
+
+def _knows(shell: Shell, instrument: InstrumentId | None) -> bool:
+    """Say whether an account can have anything of an instrument."""
+    desk = shell.desk
+    return instrument is not None and (
+        desk.executor.knows(instrument) or instrument in desk.cache.views
+    )
+
+
+def _trading(shell: Shell, instrument: InstrumentId) -> BotId | None:
+    """Return which of an account's bots trades an instrument."""
+    return next((bot.name for bot in shell.desk.bots if instrument in bot.cells), None)
+
+
+def scope_of(command: Kill | ReleaseLatch) -> Scope:
+    """Return what a command names. Raises BadInput where it is more than one thing."""
+    scope = Scope(command.account, command.bot, command.instrument)
+    if sum(part is not None for part in msgspec.structs.astuple(scope)) != 1:
+        raise BadInput("name one of account, bot and instrument")
+    return scope
+
+
+def scoped(command: Kill | ReleaseLatch) -> bool:
+    """Say whether a command is about a part."""
+    return any(part is not None for part in (command.account, command.bot, command.instrument))

@@ -1,0 +1,146 @@
+"""The instrument catalog on request: a venue's listing compared with what is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.errors import BadInput, NotSent, PitbossError
+from engine.live.engine import House
+from engine.runtime.account_runner import Shell
+from engine.venues.demo import wire
+from engine.venues.demo.client import DemoVenue
+from engine.venues.polymarket.market.catalog import sync as sync_polymarket
+from engine.venues.polymarket.market.source import VENUE as POLYMARKET
+
+VENUE = "demo"
+PREFIX = f"{VENUE}:"
+LISTING_S = 5.0
+"""How long the exchange may take to tell all its markets."""
+
+Told = Callable[[bool, str], None]
+
+
+class Markets:
+    """Refreshes the catalog of one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def sync(self, venue: str, told: Told) -> None:
+        """Ask the venue for its listing; `told` hears the counts. Raises BadInput."""
+        if venue == POLYMARKET:
+            self._sync_polymarket(told)
+            return
+        if venue != VENUE:
+            raise BadInput(
+                f"the listing of {venue!r} cannot be asked for: the demo exchange and Polymarket "
+                "answer"
+            )
+        door = next((d for d in self._house.venues.values() if isinstance(d, DemoVenue)), None)
+        if door is None:
+            raise BadInput("there is no account at the demo exchange here")
+        self._ask(self._sync(door, told))
+
+    def _sync_polymarket(self, told: Told) -> None:
+        accounts = self._house.settings.document.accounts.values()
+        if not any(one.venue == POLYMARKET for one in accounts):
+            raise BadInput("there is no account at Polymarket here: nothing is asked there")
+        self._ask(sync_polymarket(self._house, told))
+
+    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(question)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _sync(self, door: DemoVenue, told: Told) -> None:
+        before = self._known()
+        try:
+            async with asyncio.timeout(LISTING_S):
+                frame = await _opening(door)
+        except TimeoutError:
+            told(False, f"the demo exchange told no listing within {LISTING_S:g} s")
+        except (PitbossError, msgspec.DecodeError) as error:
+            told(False, f"the demo exchange told no listing: {error}")
+        else:
+            told(True, self.reconcile(frame, before))
+
+    def _shells(self) -> list[Shell]:
+        """Return the accounts that look at the exchange."""
+        house = self._house
+        return [
+            shell
+            for account, shell in house.shells.items()
+            if isinstance(house.venues.get(account), DemoVenue)
+            or any(key.startswith(PREFIX) for key in shell.desk.cache.views)
+        ]
+
+    def _known(self) -> dict[InstrumentId, Instrument | None]:
+        """Return what is known of the exchange's markets; None = closed."""
+        return {
+            key: None if view.closed else view.instrument
+            for shell in self._shells()
+            for key, view in shell.desk.cache.views.items()
+            if key.startswith(PREFIX)
+        }
+
+    def reconcile(
+        self, frame: wire.MarketFrame, before: dict[InstrumentId, Instrument | None]
+    ) -> str:
+        """Take what differs from a whole listing; give the counts in a sentence.
+
+        `before` is what was known when the listing was asked for: what the stream told meanwhile
+        is newer than the listing. Books of what is known are the stream's alone for that reason.
+        """
+        house, now_ns, known = self._house, self._house.clock.now_ns(), self._known()
+        listed, books = _read(frame)
+        quiet = {
+            key: one for key, one in known.items() if one is not None and one == before.get(key)
+        }
+        new = [one for key, one in listed.items() if key not in known]
+        changed = [one for key, one in listed.items() if key in quiet and quiet[key] != one]
+        gone = [key for key in quiet if key not in listed]
+        events: list[Event] = []
+        for one in new + changed:
+            events.append(InstrumentListed(instrument=one))
+            if one.id not in known and one.id in books:
+                events.append(books[one.id])
+        events += [InstrumentClosed(instrument=key) for key in gone]
+        for event in events:
+            if not isinstance(event, BookReplaced):
+                house.keep(event, now_ns)
+        for shell in self._shells():
+            shell.market(events, now_ns)
+        return (
+            f"{len(listed)} markets are open at {VENUE}: {len(new)} new, {len(changed)} changed, "
+            f"{len(gone)} gone"
+        )
+
+
+async def _opening(door: DemoVenue) -> wire.MarketFrame:
+    """Return every market as it stands: the first frame of a fresh stream."""
+    async for raw in door.listen(wire.MARKET):
+        return wire.unpack_market(raw)
+    raise NotSent("the stream ended before its first frame")
+
+
+def _read(
+    frame: wire.MarketFrame,
+) -> tuple[dict[InstrumentId, Instrument], dict[InstrumentId, BookReplaced]]:
+    """Return what is open in a listing, and the books."""
+    listed: dict[InstrumentId, Instrument] = {}
+    books: dict[InstrumentId, BookReplaced] = {}
+    for event in frame.events:
+        if isinstance(event, InstrumentListed):
+            listed[event.instrument.id] = event.instrument
+        elif isinstance(event, BookReplaced):
+            books[event.instrument] = event
+        elif isinstance(event, InstrumentClosed):
+            listed.pop(event.instrument, None)
+    return listed, books

@@ -1,0 +1,128 @@
+"""Orders by hand on a live desk: placed through the gates, answered when the venue has spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from engine.domain.bots import AT_REST
+from engine.domain.commands import PlaceManual
+from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
+from engine.domain.instruments import Instrument
+from engine.domain.orders import OrderId, OrderState
+from engine.errors import BadInput
+from engine.executor.manual import Refused
+from engine.executor.records import Working
+from engine.live.engine import House
+from engine.live.proof import deafen, listen
+from engine.runtime.account_runner import Shell
+
+ANSWER_NS_MAX = 20 * 1_000_000_000
+"""After this without the venue's word the answer says where the order stands."""
+
+S = OrderState
+Told = Callable[[bool, str], None]
+"""(done, the answer)."""
+
+
+class Asked(msgspec.Struct):
+    """One order by hand that waits for the venue's word."""
+
+    shell: Shell
+    order: OrderId
+    instrument: Instrument
+    since_ns: int
+    cut: int
+    """What risk did not allow."""
+    told: Told
+    words: str = ""
+
+    def hear(self, event: Event) -> None:
+        """Take the venue's words about this order."""
+        if getattr(event, "order", None) != self.order:
+            return
+        if isinstance(event, OrderRejected):
+            self.words = f"{event.reason} {event.venue_text}".strip()
+        elif isinstance(event, OrderNotSent | OrderCancelled):
+            self.words = str(event.reason)
+
+
+class Hand:
+    """Places a person's orders for one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._asked: list[Asked] = []
+        house.watchers.append(self.watch)
+
+    def place(self, command: PlaceManual, told: Told) -> None:
+        """Place one order; `told` hears what became of it. Raises BadInput where none is placed."""
+        house, now_ns = self._house, self._house.clock.now_ns()
+        shell = house.shells.get(command.account)
+        if shell is None:
+            raise BadInput(f"there is no account {command.account!r} here")
+        self._must_be_free(shell, command)
+        made = shell.desk.place(command, now_ns)
+        if isinstance(made, Refused):
+            raise BadInput(made.why)
+        known, cut = made
+        instrument = shell.desk.cache.views[command.instrument].instrument
+        asked = Asked(shell, known.order.id, instrument, now_ns, cut, told)
+        self._asked.append(asked)
+        listen(shell, f"order {asked.order}", asked.hear)
+        shell.settle(now_ns)
+
+    def _must_be_free(self, shell: Shell, command: PlaceManual) -> None:
+        for seat in self._house.seats.values():
+            bot = seat.bot
+            trades = seat.shell is shell and command.instrument in bot.cells
+            if trades and bot.state not in AT_REST:
+                raise BadInput(
+                    f"bot {bot.name} is {bot.state} and trades {command.instrument}: a second one "
+                    "on the same instrument and account is refused; pause or stop the bot first"
+                )
+
+    def watch(self, now_ns: int) -> None:
+        """Answer what has been decided."""
+        for asked in list(self._asked):
+            known = asked.shell.desk.executor.record(asked.order)
+            late = now_ns - asked.since_ns > ANSWER_NS_MAX
+            said = None if known is None else _said(asked, known, late=late)
+            if said is None and known is not None:
+                continue
+            self._asked.remove(asked)
+            deafen(asked.shell, f"order {asked.order}")
+            done, text = said or (False, f"order {asked.order} ended and is forgotten: see Orders")
+            asked.told(done, text)
+
+
+def _said(asked: Asked, known: Working, *, late: bool) -> tuple[bool, str] | None:
+    """Return the answer about an order; None = the venue has not said enough yet."""
+    instrument, order = asked.instrument, known.order
+    size = f"{instrument.size_decimal(order.size):f}"
+    name = f"order {order.id} ({order.side} {size} {order.leg} at "
+    name += f"{instrument.price_decimal(order.price):f})"
+    if asked.cut:
+        whole = instrument.size_decimal(order.size + asked.cut)
+        name += f", all that risk allows of {whole:f},"
+    filled = f"{instrument.size_decimal(known.filled):f}"
+    match known.state:
+        case S.OPEN | S.PARTIAL:
+            return True, f"{name} is accepted and rests" + (
+                f", {filled} filled" * (known.filled > 0)
+            )
+        case S.FILLED:
+            return True, f"{name} is filled"
+        case S.CANCELLED | S.EXPIRED if known.filled:
+            return True, f"{name} is over with {filled} filled: {asked.words or known.state}"
+        case S.REJECTED:
+            return False, f"{name} is rejected: {asked.words or 'without a reason'}"
+        case S.CANCELLED | S.EXPIRED:
+            return False, f"{name} is over with nothing filled: {asked.words or known.state}"
+        case S.UNKNOWN if late:
+            return False, f"{name} is UNKNOWN: no answer; it is asked about and never sent again"
+        case _ if late:
+            return False, f"{name} is still {known.state}: look at Orders"
+        case _:
+            return None

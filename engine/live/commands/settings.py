@@ -1,0 +1,271 @@
+"""Settings on a live desk: a saved version put in force, a bot moved to its twin account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.domain.bots import BotHappened, may
+from engine.domain.commands import ApplySettings, SetMode
+from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.settings import BotSettings, SettingsDocument
+from engine.errors import BadInput, ConfigError
+from engine.live.bot_runner import S, Seat
+from engine.live.engine import House
+from engine.runtime.recovery import quote_life_ms
+from engine.strategies.registry import build
+from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
+
+PROOF_NS_MAX = 20 * 1_000_000_000
+"""How long a move waits for the proof that none of the bot's orders is open."""
+
+Told = Callable[[bool, str], None]
+"""(done, the answer)."""
+
+
+class Leaving(msgspec.Struct):
+    """A bot on its way to another account: it leaves when nothing of it is open."""
+
+    seat: Seat
+    mode: Mode
+    who: str
+    since_ns: int
+    told: Told
+
+
+class Settings:
+    """Puts settings in force for one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._leaving: list[Leaving] = []
+        house.watchers.append(self.watch)
+
+    # -- a saved version ---------------------------------------------------------------------------
+
+    def apply(self, command: ApplySettings, told: Told) -> None:
+        """Read the version where files are read, then go on here."""
+        house = self._house
+        loop = house.ended.get_loop()
+
+        def fetch(connection: Any) -> None:
+            try:
+                version = read(connection, house.engine_id, command.version)
+                house.accounts.register(connection, version.document)
+            except ConfigError as error:
+                raise BadInput(str(error)) from error
+            done = f"version {command.version} is in force"
+            loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
+
+        house.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+
+    def _apply(self, version: SettingsVersion, told: Told, done: str) -> None:
+        house, document = self._house, version.document
+        now_ns = house.clock.now_ns()
+        try:
+            problem = self._problem(document)
+        except (BadInput, ConfigError) as error:
+            problem = str(error)
+        if problem:
+            told(False, problem)
+            return
+        closed = self._open_accounts(document, now_ns)
+        for name, account in document.accounts.items():
+            for known, shell in house.shells.items():
+                if known == name:
+                    shell.desk.limit(account.limits, now_ns)
+                    before = house.settings.document.accounts.get(name, account)
+                    if account.quote_life_s != before.quote_life_s:
+                        shell.desk.expire_quotes(quote_life_ms(account), now_ns)
+        for name in [name for name in house.seats if name not in document.bots]:
+            seat = house.seats.pop(name)
+            seat.shell.desk.dismiss(seat.bot, now_ns)
+        for name, settings in document.bots.items():
+            seat_now = house.seats.get(name)
+            if seat_now is not None and seat_now.settings == settings:
+                continue
+            if seat_now is None and self._waits(settings):
+                continue  # its account is closed, as it was
+            made = Seat(settings, house.shells[AccountId(settings.account)])
+            if seat_now is not None:
+                made.bot.state = seat_now.bot.state
+                seat_now.shell.desk.dismiss(seat_now.bot, now_ns)
+            house.seats[name] = made
+            made.shell.desk.admit(made.bot, now_ns)
+        house.settings = version
+        self._note(version, told, "; ".join((done, *closed)))
+
+    def _note(self, version: SettingsVersion, told: Told, done: str) -> None:
+        """Note what the desk works by now: it is answered when the next start would know it."""
+        house, at_ns = self._house, self._house.wall_ns()
+        soon = house.ended.get_loop().call_soon_threadsafe
+
+        def note(connection: Any) -> None:
+            applied(connection, house.engine_id, version.version, at_ns)
+            soon(told, True, done)
+
+        def refused(why: str) -> None:
+            text = f"{done}, but only until the next start: that it is could not be noted: {why}"
+            soon(told, False, text)
+
+        house.state.do(note, refused=refused)
+
+    def _open_accounts(self, document: SettingsDocument, now_ns: int) -> list[str]:
+        """Open what is new; return why the rest stays closed."""
+        house, closed = self._house, []
+        for account in document.accounts.values():
+            why = house.accounts.refusal(account)
+            if why:
+                closed.append(why)
+            elif not house.accounts.is_open(account.name):
+                house.accounts.open(house, account, now_ns)
+        return closed
+
+    def _problem(self, document: SettingsDocument) -> str:
+        """Return why this engine cannot work by a document, or nothing."""
+        house = self._house
+        problem = self._unsettled(document)
+        if problem:
+            return problem
+        for name, settings in document.bots.items():
+            seat = house.seats.get(name)
+            if seat is not None and seat.settings != settings and not _rests(seat):
+                return f"bot {name} is {seat.bot.state}: stop it before its settings change"
+            if seat is None and self._waits(settings):
+                continue  # nothing of it changes: it must not hold up a limit that is lowered
+            if seat is None or seat.settings != settings:
+                why = house.accounts.refusal(document.accounts[settings.account])
+                if why:
+                    return f"bot {name} cannot trade there: {why}"
+                # raises BadInput where its parameters are wrong
+                build(settings.strategy, settings.parameters, BotId(name))
+        for name, seat in house.seats.items():
+            if name not in document.bots and not _rests(seat):
+                return f"bot {name} is {seat.bot.state}: stop it before it is removed"
+        return ""
+
+    def _waits(self, settings: BotSettings) -> bool:
+        """Say whether a bot in force waits for its account, which is closed."""
+        house = self._house
+        known = house.settings.document.bots.get(settings.name)
+        return known == settings and AccountId(settings.account) not in house.shells
+
+    def _unsettled(self, document: SettingsDocument) -> str:
+        """Return which account that is open would lose what stands there, or nothing.
+
+        A later start opens what the document names, where it names it: it would neither ask about
+        the orders of the others nor count what they hold.
+        """
+        house = self._house
+        for name, before in house.settings.document.accounts.items():
+            shell, after = house.shells.get(AccountId(name)), document.accounts.get(name)
+            if shell is None:
+                continue
+            executor = shell.desk.executor
+            if after is None and (executor.open_and_unknown[0] or executor.ledger.held):
+                return f"account {name} still has orders or holdings: it cannot be removed"
+            if after is not None and after.venue != before.venue:
+                return (
+                    f"account {name} is at {before.venue} and cannot move to {after.venue}: "
+                    "make an account of another name"
+                )
+        return ""
+
+    # -- a twin account ----------------------------------------------------------------------------
+
+    def set_mode(self, command: SetMode, who: str, told: Told) -> None:
+        """Move a STOPPED bot to its twin account of another mode. Raises BadInput."""
+        house, now_ns = self._house, self._house.clock.now_ns()
+        seat = house.seats.get(command.bot)
+        if seat is None:
+            known = ", ".join(sorted(house.seats)) or "none"
+            raise BadInput(f"there is no bot {command.bot!r} in force; known are: {known}")
+        executor = seat.shell.desk.executor
+        if command.mode is Mode.LIVE:
+            raise BadInput("a bot is not moved to LIVE: create one at the live account")
+        if command.mode is executor.mode:
+            raise BadInput(f"bot {command.bot} trades in mode {command.mode} already")
+        if seat.bot.state is not S.STOPPED:
+            raise BadInput(f"bot {command.bot} is {seat.bot.state}: stop it first")
+        if executor.proven_zero(seat.bot.name) is None:
+            seat.shell.desk.prove(seat.bot.name, now_ns)
+        self._leaving.append(Leaving(seat, command.mode, who, now_ns, told))
+
+    def watch(self, now_ns: int) -> None:
+        """Move bots of which it is proven that nothing is open."""
+        for leaving in list(self._leaving):
+            seat = leaving.seat
+            proven = seat.shell.desk.executor.proven_zero(seat.bot.name) is not None
+            if proven:
+                self._move(leaving)
+            elif now_ns - leaving.since_ns > PROOF_NS_MAX:
+                waited = f"within {PROOF_NS_MAX // 1_000_000_000} s"
+                leaving.told(False, f"it was not proven {waited} that none of its orders is open")
+            else:
+                continue
+            self._leaving.remove(leaving)
+
+    def _move(self, leaving: Leaving) -> None:
+        """Save the version in which the bot trades at its twin, then put it in force."""
+        house, seat, told = self._house, leaving.seat, leaving.told
+        loop, now_ns = house.ended.get_loop(), house.clock.now_ns()
+        here = frozenset(house.shells)
+        held = len(seat.shell.desk.executor.ledger.held)
+
+        def change(connection: Any) -> None:
+            twin, version = _twin_saved(connection, house.engine_id, leaving, here, now_ns)
+            done = (
+                f"bot {seat.settings.name} trades at {twin} ({leaving.mode}) from its next start; "
+                f"what {seat.settings.account} holds in {held} instruments stays there"
+            )
+            loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
+
+        house.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+
+
+def _twin_saved(
+    connection: Any, engine_id: str, leaving: Leaving, here: frozenset[AccountId], now_ns: int
+) -> tuple[str, SettingsVersion]:
+    """Save the version in which a bot trades at its twin. Raises BadInput, having saved nothing."""
+    settings = leaving.seat.settings
+    newest = latest(connection, engine_id)
+    if newest.version != in_force(connection, engine_id).version:
+        raise BadInput(f"version {newest.version} is saved and not applied: do that first")
+    twin = twin_of(newest.document, settings.account, leaving.mode)
+    if twin not in here:
+        raise BadInput(f"account {twin!r} is not open: restart the engine to open it")
+    saved = save(
+        connection,
+        engine_id=engine_id,
+        who=leaving.who,
+        diff={"bots": {settings.name: {"account": twin}}},
+        base_version=newest.version,
+        now_ns=now_ns,
+    )
+    if isinstance(saved, Stale):
+        raise BadInput("somebody saved settings at this very moment: try again")
+    return twin, read(connection, engine_id, saved.version)
+
+
+def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
+    """Return the account of another mode at the same venue. Raises BadInput unless there is one."""
+    venue = document.accounts[account].venue
+    found = [
+        one.name
+        for one in document.accounts.values()
+        if one.venue == venue and one.mode is mode and one.name != account
+    ]
+    if not found:
+        raise BadInput(f"there is no {mode} account at {venue}: make one in the settings first")
+    if len(found) > 1:
+        raise BadInput(
+            f"{', '.join(found)} are all {mode} accounts at {venue}: choose in its settings"
+        )
+    return found[0]
+
+
+def _rests(seat: Seat) -> bool:
+    """Say whether a bot has nothing at work: its settings may change."""
+    return may(seat.bot.state, BotHappened.START_ASKED)

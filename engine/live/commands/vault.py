@@ -1,0 +1,172 @@
+"""The vault opened while the engine runs: its passphrase comes sealed, nobody else can read it.
+
+Each start makes a key pair of its own and tells its public half. A page or the command line seals
+the passphrase for it (HPKE, RFC 9180); what was sent can be opened by this process alone, and by
+nobody once it has ended. Opening is Argon2id's work of half a second: it is done beside the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import importlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from engine.domain.commands import OpenVault
+from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, ConfigError, PitbossError, StorageError
+from engine.live.credentials import from_vault
+from engine.live.engine import House
+from engine.live.vault import SUITE
+from engine.venues.polymarket.account.opener import POLYMARKET, SIGNS, PolymarketOpener
+from storage.live_accounts import unlocks
+from storage.vault import read_vault, unlock_context
+
+Told = Callable[[bool, str], None]
+SEALED_CHARS_MAX = 4096
+"""What is longer is no passphrase: it is cut, and does not open."""
+WRONG_PAUSE_S = 1.0
+"""After a wrong passphrase nothing else is tried for so long."""
+
+
+class Opening:
+    """Opens one house's vault, one attempt after the other."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._private = X25519PrivateKey.generate()
+        self._public = self._private.public_key().public_bytes_raw()
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        house.unlock_key = base64.b64encode(self._public).decode()
+
+    def open(self, command: OpenVault, told: Told) -> None:
+        """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
+        house, opener = self._house, self._opener()
+        vault = read_vault(house.config.vault_path)
+        if vault is None:
+            raise BadInput("there is no vault yet: `python -m engine credentials set` makes one")
+        if not vault.entries:
+            raise BadInput("the vault is empty: set a key first")
+        closed = [one.name for one in self._closed() if one.name in vault.entries]
+        if not closed and all(opener.knows(name, one) for name, one in vault.entries.items()):
+            raise BadInput("the vault is open already: every key in it is known to this engine")
+        passphrase = self._unsealed(command.sealed)
+        self._begin(self._do(passphrase, told))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._house.end(error)
+
+    def _opener(self) -> PolymarketOpener:
+        accounts = getattr(self._house, "accounts", None)
+        found = None if accounts is None else accounts.venues.openers.get((POLYMARKET, Mode.LIVE))
+        if not isinstance(found, PolymarketOpener):
+            raise BadInput("this engine plays a tape: it opens no live account")
+        return found
+
+    def _closed(self) -> list[AccountSettings]:
+        """Return the live accounts in force that this engine has not opened."""
+        house = self._house
+        return [
+            one
+            for one in house.settings.document.accounts.values()
+            if (one.venue, one.mode) == (POLYMARKET, Mode.LIVE)
+            and not house.accounts.is_open(one.name)
+        ]
+
+    def _unsealed(self, sealed: str) -> str:
+        try:
+            raw = base64.b64decode(sealed[:SEALED_CHARS_MAX], validate=True)
+            plain = SUITE.decrypt(raw, self._private, info=unlock_context(self._public))
+            return plain.decode()
+        except (binascii.Error, InvalidTag, ValueError):
+            raise BadInput(
+                "what was sent was not sealed for this start of the engine: load the page again "
+                "and type the passphrase anew"
+            ) from None
+
+    # -- beside the loop, and back -----------------------------------------------------------------
+
+    async def _do(self, passphrase: str, told: Told) -> None:
+        """Stretch the passphrase, load what signs, then go on where files are read."""
+        house = self._house
+        async with self._turn:
+            try:
+                found = await asyncio.to_thread(from_vault, house.config.vault_path, passphrase)
+                await asyncio.to_thread(importlib.import_module, SIGNS)
+            except PitbossError as error:
+                await asyncio.sleep(WRONG_PAUSE_S)
+                told(False, str(error))
+                return
+        loop = asyncio.get_running_loop()
+        document = house.settings.document
+
+        def learn(connection: Any) -> None:
+            kept = unlocks(connection, house.engine_id)
+            self._opener().learn(found, kept)
+            try:
+                house.accounts.register(connection, document)
+            except ConfigError as error:
+                raise BadInput(str(error)) from error
+            loop.call_soon_threadsafe(self._go_on, sorted(found), told)
+
+        house.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+
+    def _go_on(self, names: list[str], told: Told) -> None:
+        self._opener().go_on()
+        self._begin(self._open(names, told))
+
+    async def _open(self, names: list[str], told: Told) -> None:
+        """Open the accounts that were closed, those with a past by the recovery of a start."""
+        house, here, words = self._house, list[str](), list[str]()
+        async with self._turn:
+            recovered = {
+                one.name: await self._bring_up(one) for one in self._closed() if one.name in names
+            }
+        for name in names:
+            account = house.settings.document.accounts.get(name)
+            if account is None or account.mode is not Mode.LIVE:
+                continue
+            said, why = recovered.get(name, ""), house.accounts.refusal(account)
+            if house.accounts.is_open(name):
+                here.append(name)
+                words += [said] if said else []
+            else:
+                words.append(f"{name} stays closed: {said or why}")
+        done = f"the vault is open: {', '.join(here) or 'no account'} connects"
+        told(True, "; ".join((done, *words)))
+
+    async def _bring_up(self, settings: AccountSettings) -> str:
+        """Open an account whose key has come; give what was recovered, or why it stays closed."""
+        house, name = self._house, settings.name
+        why = house.accounts.venues.refusal(settings)
+        if why:
+            return why
+        try:
+            past = await house.accounts.recall(house, settings)
+        except StorageError as error:
+            return f"its past cannot be read: {error}; nothing was asked of its venue"
+        # Nothing below waits: what was recalled is true at this moment, and no later.
+        if house.ended.done():
+            return "the engine ends"
+        if house.accounts.is_open(name) or house.settings.document.accounts.get(name) != settings:
+            return "its settings changed meanwhile: open the vault again"
+        house.accounts.open(house, settings, house.clock.now_ns(), past)
+        if past is None:
+            return ""
+        house.log.info("account.recalled", account=name, **past.found.shown({}))
+        return past.sentence()

@@ -1,0 +1,297 @@
+"""KILL from beside: a credential and a venue, nothing else.
+
+`BareEnding` cancels at one account's venue and lists until nothing is shown twice; it needs no
+executor, so it also covers accounts that an engine knows and does not trade. `kill` is a KILL where
+no engine lives: recovery, for the proof with books, and where anything refuses that, every account
+that any source names is ended from beside, and the receipt says NOT PROVEN with what refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import msgspec
+
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.effects import CancelScope
+from engine.domain.events import CancelRefused, OrderCancelled
+from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import AuthRefused, PitbossError, StorageError
+from engine.executor.executor import Executor
+from engine.live.engine import ClosingVenue
+from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
+from engine.live.venues import Opener, Venues, venues_of
+from storage.database import connect_writer, refusals_told, transaction
+from storage.known_accounts import known_accounts
+from storage.latch import read_latch
+from storage.lease import take_lease
+from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
+from storage.projection import check_new
+from storage.schema import check_schema
+from storage.users import ENGINE_ID
+
+PATIENCE_S = 10.0
+"""How long one account's venue may take before its connections are made anew, or it is given up."""
+
+AGAIN_S = 0.5
+"""Between two requests for what a listing still shows."""
+
+APART_S = 1.0
+"""Between two listings that show nothing: what was under way when the first was made has landed."""
+
+PAPER = Mode.PAPER
+REST_S_MAX = 15.0
+"""Longest pause before a venue that failed is asked again."""
+
+
+class Everything(msgspec.Struct, kw_only=True):
+    """Every account that any source names, and a sentence for each source that kept silent."""
+
+    accounts: tuple[AccountSettings, ...]
+    unread: tuple[str, ...]
+
+
+class BareEnding:
+    """One account on its way to a proof, from beside. `opener` None = nobody here can ask it.
+
+    `executor` is what the journal knows of it; None = it was not read, or has no record of it.
+    """
+
+    def __init__(
+        self,
+        settings: AccountSettings,
+        opener: Opener | None,
+        executor: Executor | None = None,
+    ) -> None:
+        self.settings = settings
+        self._opener = opener
+        self._executor = executor
+        self._listings = 0
+        self._left: int | None = None
+        self._cancelled: set[int] = set()
+        self._refused: dict[int, str] = {}
+        self._why = ""
+        self._task: asyncio.Task[None] | None = None
+
+    def unaskable(self) -> str:
+        """Return why nothing can be asked before a person acts; empty = it can."""
+        if self._opener is None:
+            where = f"{self.settings.venue!r} ({self.settings.mode})"
+            return f"no account of {where} can be asked here: look at its venue for open orders"
+        return self._opener.silent(self.settings)
+
+    @property
+    def settled(self) -> bool:
+        """True where the venue cannot be asked, and by the journal every order of it has ended."""
+        live = 0 if self._executor is None else self._executor.open_and_unknown[0]
+        return not live and bool(self.unaskable())
+
+    def begin(self) -> None:
+        """Cancel and list in the background, until it is proven or `over`."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def over(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        """Wait until it is proven, or for as long as patience lasts."""
+        self.begin()
+        if self._task is not None and not self.unaskable():
+            await asyncio.wait({self._task}, timeout=PATIENCE_S)
+        self.over()
+        await asyncio.gather(*filter(None, [self._task]), return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause_s = AGAIN_S
+        while self._listings < LISTINGS_NEEDED:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._asked()
+            except Exception as error:  # noqa: BLE001 whatever it is, the others go on, and so does this
+                self._listings = 0
+                self._why = str(error) or "its venue does not answer"
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, REST_S_MAX)
+
+    async def _asked(self) -> None:
+        """Cancel everything and list, until two complete listings in a row show nothing."""
+        why = self.unaskable()
+        if why or self._opener is None:
+            raise AuthRefused(why)
+        venue = await self._opener.venue(self.settings)
+        if venue is None:  # it lived in an engine, and nothing of it is left
+            self._listings = LISTINGS_NEEDED
+            return
+        try:
+            while self._listings < LISTINGS_NEEDED:
+                await self._once(venue)
+                if self._listings < LISTINGS_NEEDED:
+                    await asyncio.sleep(AGAIN_S if self._left else APART_S)
+        finally:
+            await venue.close()
+
+    async def _once(self, venue: ClosingVenue) -> None:
+        for event in await venue.cancel_all(CancelScope()):
+            if isinstance(event, OrderCancelled):
+                self._cancelled.add(event.order)
+                self._refused.pop(event.order, None)
+            elif isinstance(event, CancelRefused):
+                self._refused[event.order] = event.venue_text
+        self._left = len((await venue.open_orders()).orders)
+        self._listings = 0 if self._left else self._listings + 1
+        self._why = ""
+
+    def proof(self, _: int) -> AccountProof:
+        """Return what is proven by now."""
+        missing = []
+        if (closed := self.unaskable()) and self._listings < LISTINGS_NEEDED:
+            missing.append(f"{NOT_ASKED}: {closed}; what an earlier life left may rest there")
+        elif self._listings < LISTINGS_NEEDED:
+            why = f": {self._why}" if self._why else ""
+            missing.append(f"no two complete listings in a row without an open order{why}")
+        if self._left:
+            missing.append(f"{many(self._left, 'order')} still open when last listed")
+        held = None if self._executor is None else self._executor.ledger.held
+        return AccountProof(
+            account=self.settings.name,
+            mode=self.settings.mode,
+            open_at_latch=len(self._cancelled) + (self._left or 0),
+            cancelled=len(self._cancelled),
+            not_cancelled=tuple(self._refused.items()),
+            in_flight_waited_ms=0.0,
+            listings=self._listings,
+            unknown=0,
+            live=self._left or 0,
+            inventory=None if held is None else tuple(
+                (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
+                for key, one in held.items()
+            ),
+            foreign=(),
+            missing=tuple(missing),
+        )  # fmt: skip
+
+
+# -- where no engine lives -------------------------------------------------------------------------
+
+
+def everything(config: Config, venues: Venues) -> Everything:
+    """Return every account that journal, tables, vault or environment name. Never raises."""
+    known = known_accounts(config.journal_path, config.state_path)
+    for name, place in venues.holders().items():
+        known.add(name, *place)
+    unread = [*known.unread, *venues.unread]
+    accounts = []
+    for name, places in known.places.items():
+        told = {place for place in places if place[0]} or places
+        for venue, mode in sorted(told):
+            modes = [known for at, known in venues.openers if at == venue and known is not PAPER]
+            if mode in set(Mode):
+                modes = [Mode(mode)]
+            elif mode or not modes:
+                where = f"{venue or 'a venue nobody names'} ({mode or 'in some mode'})"
+                unread.append(f"account {name!r} is said to be at {where}: look there, too")
+            try:
+                accounts += [AccountSettings(name=name, venue=venue, mode=one) for one in modes]
+            except ValueError:
+                unread.append(f"no account can be named {name!r}, and one is")
+    return Everything(accounts=tuple(accounts), unread=tuple(dict.fromkeys(unread)))
+
+
+def endings(accounts: Iterable[AccountSettings], venues: Venues) -> list[BareEnding]:
+    """Return an ending for each account at which anything can rest: paper has no venue outside."""
+    return [
+        BareEnding(one, venues.openers.get((one.venue, one.mode)))
+        for one in accounts
+        if one.mode is not PAPER
+    ]
+
+
+async def kill(
+    config: Config,
+    url: str,
+    live: Callable[[Venues, int, Everything], Coroutine[Any, Any, None]] | str,
+) -> None:
+    """Recover and `live` for the proof; where anything refuses that, end everything from beside.
+
+    A sentence in the place of `live` says why the engine's lock is not ours. Raises StorageError
+    with what refused, when everything was tried.
+    """
+    fence, refused = 0, live if isinstance(live, str) else ""
+    if not refused:
+        try:
+            check_new(config.journal_path, config.state_path)
+            check_schema(config.state_path)
+            fence = take_lease(config.journal_path, ENGINE_ID)
+        except Exception as error:  # noqa: BLE001 whatever it is, the venues are asked
+            refused = _words(error)
+    # Once and here: they take the secrets out of the environment.
+    venues = venues_of(config, url, fence=fence, killed=True)
+    known = everything(config, venues)
+    if not refused and not isinstance(live, str):
+        try:
+            await live(venues, fence, known)
+            return
+        except Exception as error:  # noqa: BLE001 as above
+            refused = _words(error)
+    receipt = await end_bare(config, known, endings(known.accounts, venues), refused)
+    kept = _kept(config, receipt)
+    print(receipt.sentence() + ("" if kept else "; this receipt is not kept"), flush=True)  # noqa: T201 the answer
+    raise StorageError(f"nothing is proven, recovery was refused: {refused}")
+
+
+async def end_bare(
+    config: Config, known: Everything, asked: list[BareEnding], refused: str
+) -> Receipt:
+    """Cancel everything from beside, say how each account stands, and return the receipt."""
+    await asyncio.gather(*(one.wait() for one in asked))
+    now_ns = WallClock().now_ns()
+    proofs = tuple(one.proof(now_ns) for one in asked)
+    for one in proofs:
+        how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
+        print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
+    latch = None
+    try:
+        latch = read_latch(config.kill_path)
+        lacking = () if latch else (f"{config.kill_path} is NOT SET",)
+    except OSError as error:
+        lacking = (f"{config.kill_path} cannot be read ({error})",)
+    missing = (refused, *lacking, *known.unread)
+    return Receipt(
+        id=f"kill-{latch.at_ns if latch else now_ns}",
+        who=(latch and latch.who) or "somebody, by hand",
+        reason="KILL",
+        latched_ns=latch.at_ns if latch else now_ns,
+        first_cancel_ns=None,
+        told_ns=now_ns,
+        proven=False,
+        accounts=proofs,
+        missing=tuple(one for one in missing if one),
+    )
+
+
+def _kept(config: Config, receipt: Receipt) -> bool:
+    """Keep a receipt where the state takes it; say whether it did."""
+    try:
+        check_schema(config.state_path)
+        connection = connect_writer(config.state_path)
+        try:
+            with refusals_told(config.state_path), transaction(connection):
+                keep_receipt(connection, ENGINE_ID, KILL_PROOF, receipt)
+        finally:
+            connection.close()
+    except Exception:  # noqa: BLE001 it is printed all the same
+        return False
+    return True
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, PitbossError | OSError):
+        return str(error) or type(error).__name__
+    return f"recovery failed ({type(error).__name__}: {error})"

@@ -1,0 +1,323 @@
+"""`python -m engine run`: the engine. Live wiring in the order of the flow; reads as the diagram.
+
+The lock first, so that there is never a second engine; then recovery, which is the only start; then
+feeds → caches → bots → risk → executor → journal → gateway → venue, once per account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from functools import partial
+from typing import Any, TextIO
+
+import uvloop
+
+from engine.cli.arguments import address
+from engine.cli.demo import PORT
+from engine.clock import TapeClock, WallClock
+from engine.config import Config
+from engine.domain.bots import BotState
+from engine.domain.commands import StartBot
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import AccountId, BotId
+from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.live import tape_options
+from engine.live.accounts import Accounts
+from engine.live.bot_runner import Kept
+from engine.live.commands.dispatch import Commands
+from engine.live.engine import House
+from engine.live.first_start import first_settings
+from engine.live.handover import make_private
+from engine.live.kill import KillWatch, block_signal, latch_what_died
+from engine.live.kill_bare import Everything, kill
+from engine.live.lifecycle import Streams, close, trade
+from engine.live.reopen import about_bot, seat_bot
+from engine.live.tape import TapeDeck
+from engine.live.tape_engine import TapeHouse, TapeTeller
+from engine.live.venues import Venues, venues_of
+from engine.locks import locked
+from engine.runtime.decisions import DecisionLog
+from engine.runtime.journal import JournalWriter
+from engine.runtime.recovery import (
+    HOUSE,
+    Recovered,
+    check_accounts,
+    life_began,
+    recover,
+    unstopped,
+)
+from engine.runtime.state_writer import Projector, StateKeeper
+from engine.runtime.tape import Tape
+from storage.alerts import raise_alert
+from storage.commands import cut
+from storage.database import connect_writer, refusals_told
+from storage.journal import last_seq, record_at
+from storage.latch import Latch, read_latch
+from storage.lease import take_lease
+from storage.live import keep_found, last_told
+from storage.projection import check_new, check_past
+from storage.schema import check_schema
+from storage.settings import SettingsVersion, last_in_force
+from storage.users import ENGINE_ID
+
+NAME = "run"
+HELP = "trade: the engine, until it is told to stop"
+
+LOCK_WAIT_S = 5.0
+SWITCH_S = 0.001
+"""How long a thread may hold the interpreter while the loop waits for it."""
+
+CUT = "the engine ended before it was answered; the journal says what was done"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the demo exchange is, or what to play in its place."""
+    parser.add_argument(
+        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
+    )
+    tape_options.add_arguments(parser)
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Trade until SIGTERM, SIGINT, the end of the parent, or of the tape."""
+    block_signal()
+    tape = tape_options.tape_options(args)
+    if tape is None:
+        return start(config, args.demo, kill_only=False)
+    deck = TapeDeck(tape)
+    _held(config, lambda: play(config, deck))
+    told = deck.judged()
+    print(json.dumps(told) if args.json else tape_options.describe(told))  # noqa: T201 the answer
+    if deck.torn is not None:
+        raise deck.torn
+    return 0 if told.get("same_as_replay", True) else 1
+
+
+def start(config: Config, url: str, *, kill_only: bool) -> int:
+    """Take the lock, then live. Raises what must not be survived; it stands in last_error."""
+    if not kill_only and config.home.is_dir():
+        make_private(config.home)
+    _held(config, lambda: live(config, url, kill_only=kill_only))
+    return 0
+
+
+def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with engine_lock(config):
+        last_error = config.run_folder / "last_error"
+        with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
+            last_error.unlink(missing_ok=True)
+        try:
+            sys.setswitchinterval(SWITCH_S)
+            uvloop.run(life())
+        except PitbossError as error:
+            with contextlib.suppress(OSError):  # a full disk must not hide what ended us
+                last_error.write_text(f"{error}\n", encoding="utf-8")
+            raise
+
+
+def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
+    """Hold the engine's lock; one that is just ending is waited for. Raises StorageError."""
+    return locked(config.run_folder / "engine.lock", "engine", wait_s)
+
+
+async def live(config: Config, url: str, *, kill_only: bool) -> None:
+    """Take the lease and live. A KILL that cannot recover cancels all the same."""
+    if kill_only:
+        await kill(config, url, partial(_live, config))
+        return
+    sys.stderr.write(latch_what_died(config.run_folder, config.kill_path, WallClock().now_ns()))
+    check_new(config.journal_path, config.state_path)
+    check_schema(config.state_path)
+    check_past(config.journal_path, config.state_path, ENGINE_ID)
+    fence = take_lease(config.journal_path, ENGINE_ID)
+    killed = read_latch(config.kill_path) is not None
+    await _live(config, venues_of(config, url, fence=fence, killed=killed), fence)
+
+
+async def _live(
+    config: Config, venues: Venues, fence: int, everything: Everything | None = None
+) -> None:
+    """Wire, recover, trade, stop. `everything` is what a KILL has to prove; None = no KILL."""
+    kill_only = everything is not None
+    clock = WallClock()
+    accounts = Accounts(venues, fence=fence)
+    state = config.state_path
+    with closing(connect_writer(state)) as connection, refusals_told(state):
+        first = first_settings(connection, ENGINE_ID, clock.now_ns())
+        settings, aside = last_in_force(connection, ENGINE_ID, partial(accounts.check, connection))
+        accounts.register(connection, settings.document)
+        made = accounts.made(settings.document)
+        outside = accounts.know(connection, settings.document)
+    found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | outside)
+    check_accounts(found, accounts.known)
+    house = open_house(config, clock, settings)
+    house.accounts = accounts
+    house.outside = partial(accounts.outside, everything.accounts if everything else ())
+    house.unread = everything.unread if everything else ()
+    for why in aside:
+        text = f"{why}: it was in force and is set aside; the desk works by version "
+        house.alert(
+            RaiseAlert(
+                severity=Severity.CRITICAL, kind="settings", text=f"{text}{settings.version}"
+            ),
+            clock.now_ns(),
+        )
+    told = (one[0] for one in made.values())
+    house.put(
+        life_began(config.journal_path, told, fence=fence, seq=house.recorder.seq), clock.now_ns()
+    )
+    try:
+        for one in made.values():
+            accounts.wire(house, *one)
+        seat_bots(house, found, first=first and not kill_only)
+        streams = begin(house, found, kill_only=kill_only)
+        gc.collect()
+        gc.freeze()
+        await trade(house, streams, kill_only=kill_only)
+    finally:
+        house.watch.end()  # whoever comes after it, a KILL from beside, takes its time
+        await close(house)
+
+
+async def play(config: Config, deck: TapeDeck) -> None:
+    """Play a tape to the live loop, then prove that nothing is left."""
+    wall, clock = WallClock(), TapeClock()
+    settings = deck.settings(config, wall.now_ns())
+    take_lease(config.journal_path, ENGINE_ID)
+    house = open_house(config, wall, settings, tape=clock)
+    teller = TapeTeller(house, wall.now_ns)
+    try:
+        deck.wire(house, clock, wall.now_ns)
+        house.phase = "RUNNING"
+        house.state.listen()
+        await trade(house, [lambda: deck.run(house)], kill_only=False, teller=teller)
+    finally:
+        await close(house, teller)
+
+
+def open_house(
+    config: Config, wall: WallClock, settings: SettingsVersion, *, tape: TapeClock | None = None
+) -> House:
+    """Open journal, tape, decisions and the state's threads. A tape can wait for the disk."""
+    waits = tape is not None
+    recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
+    house = (TapeHouse if waits else House)(
+        config,
+        engine_id=ENGINE_ID,
+        clock=tape or wall,
+        recorder=recorder,
+        taper=_tape(config),
+        decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
+        settings=settings,
+    )
+    recorder.lost = house.crash
+    house.wall_ns = wall.now_ns
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: house.end(_error(context)))
+    # A thread that dies of anything ends the engine: nobody else would do its work.
+    threading.excepthook = lambda died: house.crash(died.exc_value or SystemExit())
+    commands = Commands(house)
+    house.state = StateKeeper(
+        config.state_path,
+        engine_id=ENGINE_ID,
+        clock=wall,
+        heard=lambda left: loop.call_soon_threadsafe(commands.hear, left),
+        crash=house.crash,
+    )
+    house.projector = Projector(
+        recorder,
+        journal_path=config.journal_path,
+        state_path=config.state_path,
+        crash=house.crash,
+    )
+    house.watch = KillWatch(
+        config.kill_path,
+        marks=config.run_folder,
+        clock=wall,
+        take=lambda latch: loop.call_soon_threadsafe(house.take_latch, latch),
+        orphaned=lambda: loop.call_soon_threadsafe(house.end),
+        hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
+    )
+    return house
+
+
+def _tape(config: Config) -> Tape:
+    last = last_seq(config.journal_path)
+    record = record_at(config.journal_path, last) if last else None
+    return Tape(config.tape_folder, after=record.tape if record else 0)
+
+
+def _error(context: dict[str, Any]) -> BaseException:
+    error = context.get("exception")
+    return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
+
+
+def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
+    """Seat every bot in force as it was; the first start's bots start."""
+    now_ns = house.clock.now_ns()
+    for one in house.settings.document.accounts.values():
+        refusal = house.accounts.refusal(one)
+        if refusal:
+            alert = RaiseAlert(
+                severity=Severity.WARNING, kind="mode", text=refusal, account=AccountId(one.name)
+            )
+            house.alert(alert, now_ns)
+    for name, settings in house.settings.document.bots.items():
+        shell = house.shells.get(AccountId(settings.account))
+        kept = found.bots.get(name, Kept(state=BotState.IDLE))
+        if shell is None:
+            text = f"bot {name} trades at {settings.account}, which is not open: not started"
+            house.alert(about_bot("mode", text, settings), now_ns)
+            house.absent[name] = kept
+            continue
+        try:
+            seat = seat_bot(house, shell, settings, kept)
+        except (BadInput, ConfigError) as error:
+            house.seats.pop(name, None)
+            house.absent[name] = kept
+            text = f"bot {name} is not started: {error}"
+            house.alert(about_bot("settings", text, settings), now_ns)
+            continue
+        if first:
+            house.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
+            seat.start(now_ns)
+
+
+def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
+    """Start blind: nothing is placed before every stream speaks and the venue was asked."""
+    now_ns = house.clock.now_ns()
+    shown = found.shown({key: shell.desk.executor for key, shell in house.shells.items()})
+    house.state.write(lambda c: keep_found(c, house.engine_id, now_ns, shown))
+    live = sum(shown["orders_without_end"].values())
+    house.state.write(lambda c: _tell_unstopped(c, house.engine_id, found, live, now_ns))
+    house.state.do(lambda c: cut(c, house.engine_id, CUT, now_ns))
+    house.log.info("start.found", **shown)
+    house.phase = "RECONCILING"
+    streams = house.accounts.begin(house, found.funded)
+    latched = kill_only or any(s.desk.executor.latched for s in house.shells.values())
+    who = "engine kill" if kill_only else "journal"
+    if latched:
+        house.keep_latch(who, now_ns)
+    latch = read_latch(house.config.kill_path) or (
+        Latch(who=who, at_ns=now_ns) if latched else None
+    )
+    if latch is not None:
+        house.take_latch(latch)
+    house.state.listen()
+    return streams
+
+
+def _tell_unstopped(
+    connection: Any, engine_id: str, found: Recovered, live: int, now_ns: int
+) -> None:
+    alert = unstopped(last_told(connection, engine_id), found, live)
+    if alert is not None:
+        raise_alert(connection, engine_id, alert, None, now_ns)

@@ -1,0 +1,157 @@
+"""Proofs of a whole house: that nothing of ours is open anywhere after a KILL or a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.domain.events import Event
+from engine.domain.instruments import AccountId
+from engine.live.kill import Ending, Ends, Proving
+from engine.runtime.account_runner import Shell
+from engine.runtime.state_writer import StateKeeper
+from storage.live import KILL_PROOF, Receipt, keep_receipt
+from storage.settings import SettingsVersion
+
+NOT_PROVEN_AFTER_NS = 3_000_000_000
+"""After this a receipt says NOT PROVEN with what is missing, and again when that changes.
+
+A proof that nothing hinders takes two seconds: it has to outlive what may be under way.
+"""
+
+SAID_AGAIN_MAX_NS = 300_000_000_000
+"""What stays missing is said again after twice the wait before, up to this: it is still tried."""
+
+Told = Callable[[Receipt], None]
+
+
+class Ears(dict[str, Callable[[Event], None]]):
+    """Who hears an account's reports, by name."""
+
+    def __call__(self, event: Event) -> None:
+        """Tell everybody."""
+        for hear in tuple(self.values()):
+            hear(event)
+
+
+def listen(shell: Shell, name: str, hear: Callable[[Event], None]) -> None:
+    """Have every report of an account told under this name, until `deafen`."""
+    ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
+    ears[name] = hear
+    shell.watching = ears
+
+
+def deafen(shell: Shell, name: str) -> None:
+    """Tell nothing more under this name."""
+    if isinstance(shell.watching, Ears):
+        shell.watching.pop(name, None)
+        shell.watching = shell.watching or None
+
+
+class Proofs:
+    """The proof under way, over all accounts, and its receipt."""
+
+    engine_id: str
+    shells: dict[AccountId, Shell]
+    state: StateKeeper
+    settings: SettingsVersion
+    log: Any
+
+    def _nothing_proven(self) -> None:
+        self.proving: Proving | None = None
+        self._latest: Proving | None = None
+        self.receipt: Receipt | None = None
+        self._what = KILL_PROOF
+        self.outside: Callable[[], Mapping[str, Ends]] = dict
+        """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
+        self.unread: tuple[str, ...] = ()
+        """What a KILL could not read: over it nothing is proven."""
+        self.vain = False
+        """True where the latest receipt stays NOT PROVEN until a person acts."""
+        self._told: list[Told] = []
+        self._said: tuple[int, tuple[str, ...]] = (0, ())
+        self._again_ns = NOT_PROVEN_AFTER_NS
+        self.watchers: list[Callable[[int], None]] = []
+        """Who else waits for something to become true: called several times a second."""
+        self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
+        """What each feed tells of itself with the heartbeat."""
+
+    def begin_proof(
+        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
+    ) -> None:
+        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
+        self._what = what
+        endings: dict[str, Ends] = dict(self.outside())
+        endings |= {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
+        self._latest = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        self._prove(at_ns)
+
+    def _prove(self, now_ns: int) -> None:
+        self.proving = self._latest
+        self.receipt = None
+        self.vain = False
+        self._said = (now_ns, ())
+        self._again_ns = NOT_PROVEN_AFTER_NS
+
+    def prove_too(self, shell: Shell, now_ns: int) -> None:
+        """Let the latest proof cover an account opened since: until that is proven, nothing is."""
+        if self._latest is None:
+            return
+        self._latest.endings[str(shell.account)] = self._ending(shell, now_ns)
+        self._prove(now_ns)
+
+    def _ending(self, shell: Shell, at_ns: int) -> Ending:
+        executor = shell.desk.executor
+        ending = Ending(
+            executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
+        )
+        ending.unaskable = shell.unaskable
+        listen(shell, "proof", ending.hear)
+        return ending
+
+    def tell_receipt(self, told: Told) -> None:
+        """Call when the proof under way is done, or the latest one at once."""
+        if self.proving is None and self.receipt is not None:
+            told(self.receipt)
+        else:
+            self._told.append(told)
+
+    def prove(self, now_ns: int) -> None:
+        """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
+        proving = self.proving
+        if proving is None:
+            return
+        receipt = proving.receipt(now_ns, self.unread)
+        lacking = tuple(why for account in receipt.accounts for why in account.missing)
+        missing = self.unread + lacking
+        vain = proving.vain(receipt)
+        if not receipt.proven and not self._due(missing, now_ns, at_once=vain):
+            return
+        self.vain = vain
+        self._said = (now_ns, missing)
+        self.receipt = receipt
+        engine_id, what = self.engine_id, self._what
+        self.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
+        self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
+        if receipt.proven:
+            self.proving = None
+            for shell in self.shells.values():
+                deafen(shell, "proof")
+            told, self._told = self._told, []
+            for one in told:
+                one(receipt)
+
+    def _due(self, missing: tuple[str, ...], now_ns: int, *, at_once: bool) -> bool:
+        """Say whether what lacks must be told now: soon where it changed, ever later where not.
+
+        `at_once` True = waiting changes nothing: what is new is told without delay.
+        """
+        at_ns, said = self._said
+        same = missing == said
+        if now_ns - at_ns < (self._again_ns if same else NOT_PROVEN_AFTER_NS) and (
+            same or not at_once
+        ):
+            return False
+        longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
+        self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
+        return True

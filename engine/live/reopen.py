@@ -1,0 +1,150 @@
+"""An account with a past, brought up while the engine runs: by the same recovery as a start's.
+
+What the journal holds of it is read beside the loop, up to a record behind which nothing happened
+that concerns it; then it is wired like any other: blind, the venue is asked everything, and nothing
+is placed before that was answered. Its bots sit down as they stood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+
+from engine.domain.bots import BotHappened, BotState, may
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import AccountId, BotId
+from engine.domain.settings import AccountSettings, BotSettings
+from engine.errors import BadInput, ConfigError, StorageError
+from engine.executor.executor import Executor
+from engine.live.bot_runner import Kept, Seat, restored
+from engine.live.engine import House
+from engine.risk.gate import RiskGate
+from engine.runtime.account_runner import Shell
+from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
+from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
+
+ROUNDS_MAX = 50
+"""How often what was journaled meanwhile is read after; each time there is less of it."""
+
+
+class Recalled(msgspec.Struct, kw_only=True):
+    """An account as the journal has it."""
+
+    account: AccountId
+    executor: Executor
+    gate: RiskGate
+    found: Recovered
+    seq: int
+    """The record up to which it knows everything."""
+
+    @property
+    def funded(self) -> bool:
+        """Say whether its first cash stands in the journal."""
+        return self.account in self.found.funded
+
+    def sentence(self) -> str:
+        """Return what was found, in one sentence."""
+        live = self.executor.open_and_unknown[0]
+        return (
+            f"{self.account} is recovered from {self.found.records:,} records; its venue is asked "
+            f"about {live:,} orders without an end, and nothing is placed before it has answered"
+        )
+
+
+async def recall(house: House, settings: AccountSettings, fence: int) -> Recalled:
+    """Return an account as the journal has it at this very moment; wire it before anything else.
+
+    Raises StorageError where journal or disk refuse, JournalCorrupt.
+    """
+    path, made = house.config.journal_path, None
+    for _ in range(ROUNDS_MAX):
+        if made is not None and house.kept_seq <= made.seq and house.all_kept:
+            return made
+        until = house.recorder.seq
+        await asyncio.wrap_future(house.recorder.commit())
+        if made is None:
+            made = await asyncio.to_thread(_read, path, settings, fence, until)
+        else:
+            await asyncio.to_thread(_read_on, path, made, until)
+    raise StorageError(
+        "what concerns every account is journaled faster than it is read, or not at all"
+    )
+
+
+def _read(journal: Path, settings: AccountSettings, fence: int, until: int) -> Recalled:
+    """Fill a fresh executor from its snapshot and the tail behind it."""
+    account = AccountId(settings.name)
+    executor, gate = executor_of(settings, fence)
+    kept = latest_snapshots(journal)
+    # The bots' is recent: without one of them the whole journal would be read.
+    mine = {name: one for name, one in kept.by_name.items() if name in (BOTS, _named(account))}
+    found = rebuild(
+        Snapshots(by_name=mine, told=kept.told),
+        lambda after: _between(journal, after, until),
+        {account: executor},
+    )
+    return Recalled(account=account, executor=executor, gate=gate, found=found, seq=until)
+
+
+def _read_on(journal: Path, made: Recalled, until: int) -> None:
+    """Give it what was journaled since for every account; of its own there is nothing yet."""
+    for record in _between(journal, made.seq, until):
+        if record.account == HOUSE:
+            made.executor.receive(decode(record), record.at_ns)
+    made.seq = until
+
+
+def _between(journal: Path, after: int, until: int) -> Iterator[Record]:
+    return takewhile(lambda record: record.seq <= until, load(journal, after_seq=after))
+
+
+def _named(account: AccountId) -> str:
+    return f"executor:{account}"
+
+
+# -- bots ------------------------------------------------------------------------------------------
+
+
+def seat_bot(house: House, shell: Shell, settings: BotSettings, kept: Kept) -> Seat:
+    """Seat a bot as it was kept. Raises BadInput, ConfigError for its parameters."""
+    now_ns = house.clock.now_ns()
+    name = settings.name
+    seat = house.seats[name] = Seat(settings, shell)
+    told = restored(seat, kept)
+    if told:
+        house.alert(about_bot("learning", told, settings), now_ns)
+    shell.desk.admit(seat.bot, now_ns)
+    if seat.bot.state in (BotState.PAUSING, BotState.STOPPING):
+        shell.desk.withdraw(seat.bot, now_ns)
+    return seat
+
+
+def seat_absent(house: House, shell: Shell) -> None:
+    """Seat the bots of an account that was closed, as they stood when they were last seen."""
+    now_ns = house.clock.now_ns()
+    for name, settings in house.settings.document.bots.items():
+        if settings.account != shell.account or name in house.seats:
+            continue
+        kept = house.absent.pop(name, Kept(state=BotState.IDLE))
+        try:
+            seat = seat_bot(house, shell, settings, kept)
+        except (BadInput, ConfigError) as error:
+            house.alert(about_bot("mode", f"bot {name} is not seated: {error}", settings), now_ns)
+            continue
+        if house.watch.taken.is_set() and may(seat.bot.state, BotHappened.PAUSE_ASKED):
+            seat.pause(now_ns)
+
+
+def about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:
+    """Return what a person must hear of a bot."""
+    return RaiseAlert(
+        severity=Severity.WARNING,
+        kind=kind,
+        text=text,
+        account=AccountId(settings.account),
+        bot=BotId(settings.name),
+    )

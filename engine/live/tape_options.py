@@ -1,0 +1,98 @@
+"""How a tape is asked for on the command line, and how what came of it is told."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.cli.arguments import whole
+from engine.cli.replay import add_trading_arguments, options_of
+from engine.errors import ConfigError
+from engine.lab.replay.setup import ReplayOptions
+
+FEED = "tape"
+SPEED_MAX = 10_000.0
+
+
+class TapeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for."""
+
+    replay: ReplayOptions
+    speed: float | None
+    """Times real time; None = as fast as it goes."""
+    events: int
+    """Stop after so many; 0 = play to the end."""
+    verify: bool
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe how a recording is played."""
+    group = parser.add_argument_group(
+        "a recording in place of a market",
+        "plays it to the live loop with one bot at a paper account, in a PITBOSS_HOME of its own",
+    )
+    group.add_argument("--feed", metavar="tape:PATH", help="a recording: a file or a folder")
+    group.add_argument(
+        "--speed", default="1", help="times real time, or max: as fast as it goes (default: 1)"
+    )
+    group.add_argument(
+        "--events", type=whole(0, 10**12), default=0, help="stop after so many (default: all)"
+    )
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="afterwards replay the same and compare decisions and effects",
+    )
+    add_trading_arguments(group)
+
+
+def tape_options(args: argparse.Namespace) -> TapeOptions | None:
+    """Return how a tape is to be played; None = no tape. Raises ConfigError naming the flag."""
+    if args.feed is None:
+        return None
+    kind, separator, path = args.feed.partition(":")
+    if kind != FEED or not separator or not path:
+        raise ConfigError(f"--feed {args.feed!r}: write it as tape:PATH")
+    return TapeOptions(
+        replay=options_of(args, Path(path), decisions=True, journal_full=True),
+        speed=_speed(args.speed),
+        events=args.events,
+        verify=args.verify,
+    )
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= SPEED_MAX:
+        raise ConfigError(f"--speed {text!r}: write max or a number, at most {SPEED_MAX:g}")
+    return speed
+
+
+def describe(told: dict[str, Any]) -> str:
+    """Return what came of a tape as a person reads it."""
+    rows = [
+        f"events {told['events']:,} of {told['recorded_s']:,.0f} s in {told['elapsed_s']:,.1f} s"
+        f"   late by {told['late_ms_max']:,.0f} ms at most",
+        f"orders {told['orders']:,}   fills {told['fills']:,}   equity {told['equity']:.2f}",
+        f"decisions {told['decisions']:,}   digest {told['decisions_digest']}",
+        f"effects {told['effects']:,}   digest {told['effects_digest']}",
+    ]
+    if "same_as_replay" in told:
+        rows.append(
+            "the replay of the same events decided the same"
+            if told["same_as_replay"]
+            else f"THE REPLAY DECIDED DIFFERENTLY: decisions {told['replay_decisions_digest']}, "
+            f"effects {told['replay_effects_digest']}"
+        )
+    return "\n".join(rows)

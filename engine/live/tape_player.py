@@ -1,0 +1,256 @@
+"""A recording on the live loop: shell, sender, journal and pages as ever, time as it was recorded.
+
+The order of things within one moment is that of the driver of simulated time (`lab/driver.py`,
+whose asyncio mirror this is): what was due earlier happens first; venue, then gateway, then timers;
+the venue hears an event before the desk does. Time stands still until the moment has come to rest:
+the journal has committed, what was asked has reached the venue, nobody wishes for another turn. So
+what is decided does not depend on how fast the wall clock runs meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from engine.clock import TapeClock
+from engine.domain.events import CashMoved, Event, InstrumentClosed
+from engine.domain.instruments import InstrumentId
+from engine.errors import StorageError
+from engine.gateway.door import Reply, VenueOutput
+from engine.lab.pump import SILENCE_NS_MAX
+from engine.lab.recordings.door import Recording
+from engine.lab.replay.run import FORGET_AFTER_NS
+from engine.live.tape_runner import TapeShell
+from engine.runtime.journal import Recorder
+from engine.venues.demo.streams import LASTING
+
+AFTER_NS = 60 * 1_000_000_000
+"""How long time goes on behind the last event, as in a replay."""
+
+BREATH_NS = 5_000_000
+"""How long the player may keep the loop for itself."""
+
+SLACK_NS = 1_000_000
+"""How far ahead of the wall clock the player may be."""
+
+
+class Player:
+    """Plays one recording to one shell. `speed` times real time; None = as fast as it goes.
+
+    `keep` journals what every account must know, `ended` says that the engine ends, `heard` counts
+    events, `wall_ns` is the clock on the wall.
+    """
+
+    def __init__(
+        self,
+        *,
+        shell: TapeShell,
+        recorder: Recorder,
+        clock: TapeClock,
+        keep: Callable[[Event, int], None],
+        ended: Callable[[], bool],
+        heard: Callable[[int], None],
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self._shell = shell
+        self._recorder = recorder
+        self._clock = clock
+        self._keep = keep
+        self._ended = ended
+        self._heard = heard
+        self._wall_ns = wall_ns
+        self._awake = asyncio.Event()
+        shell.stirred = self._awake.set
+        self._reached_ns = 0
+        """Up to when everything that was due has happened."""
+        self._closed: deque[tuple[int, InstrumentId]] = deque()
+        self._speed: float | None = None
+        self._first_ns = 0
+        self._started_ns = 0
+        self._breath_ns = 0
+        self.events = 0
+        self.late_ns_max = 0
+        """How far the player fell behind its speed at most."""
+
+    # -- the recording -----------------------------------------------------------------------------
+
+    async def play(
+        self, recording: Recording, *, cash_micro: int, speed: float | None, stop_after: int = 0
+    ) -> None:
+        """Play to the end, or `stop_after` events where that is not 0, and a minute of quiet.
+
+        Raises BadInput where the recording is torn, after everything whole before it was told.
+        """
+        self._speed = speed
+        now_ns = 0
+        for at_ns, event in recording.events():
+            if self._ended():
+                return
+            now_ns = at_ns
+            if not self.events:
+                await self._begin(at_ns, cash_micro)
+            self.events += 1
+            if self._shell.due_ns <= at_ns or self._ahead_ns(at_ns) > SLACK_NS:
+                await self._run_until(at_ns)
+            self._clock.follow(at_ns)
+            await self._feed(event, at_ns)
+            if self.events == stop_after:
+                break
+        if self.events:
+            await self._run_until(now_ns + AFTER_NS)
+
+    async def linger(self) -> None:
+        """Let time go on without a market for as long as something is asked for: never returns."""
+        self._speed = None
+        shell = self._shell
+        while True:
+            await self._settle(self._clock.now_ns())
+            if self._ended():
+                due_ns = shell.due_ns
+                await self._reach(due_ns)
+                await self._advance(max(due_ns, self._clock.now_ns()))
+                await asyncio.sleep(0)
+            else:
+                self._awake.clear()
+                if not shell.asks:
+                    await self._awake.wait()
+
+    async def _begin(self, now_ns: int, cash_micro: int) -> None:
+        """Let the bots run and book the cash, as a replay begins."""
+        shell, executor = self._shell, self._shell.desk.executor
+        self._first_ns, self._started_ns = now_ns, self._wall_ns()
+        self._clock.follow(now_ns)
+        shell.desk.start(now_ns)
+        self._reached_ns = now_ns
+        await self._advance(now_ns)
+        shell.deliver(
+            CashMoved(account=shell.account, currency=executor.currency, amount_micro=cash_micro),
+            now_ns,
+        )
+        await self._settle(now_ns)
+
+    async def _feed(self, event: Event, now_ns: int) -> None:
+        """Let the venue hear an event, then the desk."""
+        shell = self._shell
+        shell.mark(now_ns)
+        lasting = isinstance(event, LASTING)
+        if lasting:
+            self._keep(event, now_ns)
+        outputs = shell.paper.hear(event, now_ns)
+        for output in outputs:
+            await self._take(output, now_ns)
+        shell.desk.hears((event,), now_ns)
+        if shell.desk.market(event, now_ns) or outputs:
+            await self._settle(now_ns)
+        self._heard(1)
+        if lasting and isinstance(event, InstrumentClosed):
+            self._forget_closed(event.instrument, now_ns)
+
+    def _forget_closed(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Drop markets that are long over; one that is held keeps its last mark."""
+        self._closed.append((now_ns + FORGET_AFTER_NS, instrument))
+        desk = self._shell.desk
+        while self._closed and self._closed[0][0] <= now_ns:
+            _, over = self._closed.popleft()
+            desk.forget(over, now_ns, held=True)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    async def _run_until(self, now_ns: int) -> None:
+        """Let everything happen that is due at or before `now_ns`, in order and in time."""
+        shell = self._shell
+        leaps_ns = self._reached_ns + SILENCE_NS_MAX
+        while not self._ended():
+            due_ns = shell.due_ns
+            at_ns = due_ns if due_ns <= leaps_ns else now_ns
+            if not await self._reach(min(at_ns, now_ns)):
+                await self._settle(self._clock.now_ns())
+                continue
+            if due_ns > now_ns:
+                return
+            await self._advance(at_ns)
+            self._reached_ns = now_ns
+
+    async def _advance(self, now_ns: int) -> None:
+        shell, paper = self._shell, self._shell.paper
+        self._clock.follow(now_ns)
+        if paper.due_ns is not None and paper.due_ns <= now_ns:
+            for output in paper.advance(now_ns):
+                await self._take(output, now_ns)
+        shell.advance_sender(now_ns)
+        await self._rest(now_ns)
+        shell.fire(now_ns)
+        await self._settle(now_ns)
+
+    def _ahead_ns(self, at_ns: int) -> int:
+        """Return how long the wall clock still needs until a moment of the recording."""
+        if self._speed is None:
+            return 0
+        wall_ns = self._wall_ns() - self._started_ns
+        ahead_ns = int((at_ns - self._first_ns) / self._speed) - wall_ns
+        self.late_ns_max = max(self.late_ns_max, -ahead_ns)
+        return ahead_ns
+
+    async def _reach(self, at_ns: int) -> bool:
+        """Wait for the wall clock; False = something was asked in the meantime."""
+        ahead_ns = self._ahead_ns(at_ns)
+        if ahead_ns > SLACK_NS:
+            self._awake.clear()
+            if self._shell.asks:
+                return False
+            try:
+                await asyncio.wait_for(self._awake.wait(), ahead_ns / 1e9)
+            except TimeoutError:
+                self._breath_ns = self._wall_ns() + BREATH_NS
+                return True
+            return False
+        if self._wall_ns() >= self._breath_ns:
+            await asyncio.sleep(0)
+            self._breath_ns = self._wall_ns() + BREATH_NS
+        return True
+
+    # -- one moment --------------------------------------------------------------------------------
+
+    async def _settle(self, now_ns: int) -> None:
+        """Turn the desk until the moment is at rest."""
+        shell = self._shell
+        shell.restless = False
+        shell.settle(now_ns)
+        await self._rest(now_ns)
+        while shell.restless:
+            shell.restless = False
+            shell.settle(now_ns)
+            await self._rest(now_ns)
+
+    async def _rest(self, now_ns: int) -> None:
+        """Wait for journal and sender; hand the venue what was asked, in the gateway's order."""
+        shell = self._shell
+        while True:
+            tries = 0
+            while not shell.still:
+                tries += 1
+                await self._let_work(tries)
+            asked = shell.door.take_asked()
+            if not asked:
+                return
+            for request in asked:
+                for output in shell.paper.request(request, now_ns):
+                    await self._take(output, now_ns)
+
+    async def _let_work(self, tries: int) -> None:
+        if tries % 4:
+            await asyncio.sleep(0)
+            return
+        try:
+            await asyncio.wrap_future(self._recorder.commit())
+        except StorageError:
+            await asyncio.sleep(0)  # the sender hears the same and says that nothing was sent
+
+    async def _take(self, output: VenueOutput, now_ns: int) -> None:
+        """Hand on one thing the venue says, and let whoever waited for it act."""
+        if type(output) is Reply:
+            self._shell.door.answer(output)
+            await self._rest(now_ns)
+        else:
+            self._shell.deliver(output, now_ns)  # type: ignore[arg-type]

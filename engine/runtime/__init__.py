@@ -1,0 +1,1 @@
+"""The runtime: what a venue stands on. Account runner, journal, tape, state writer, recovery."""

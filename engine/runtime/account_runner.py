@@ -1,0 +1,298 @@
+"""The live shell of one account: the asyncio sibling of the driver of simulated time.
+
+Turns the same desk and gateway core by the wall clock. It owns the order of things within one turn:
+every effect and every report is journaled before it is acted on, what is asked of the venue leaves
+through the sender. Nothing here waits: a turn is a plain call of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from engine.bots.roster import RosterDesk
+from engine.clock import Clock
+from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.events import (
+    Event,
+    HealthChanged,
+    LatchReleased,
+    LatchSet,
+    ModeChanged,
+    OrderNotSent,
+    TimerFired,
+)
+from engine.domain.instruments import AccountId
+from engine.domain.orders import Identity, OrderId
+from engine.errors import BrokenInvariant, StorageError
+from engine.gateway.core import GatewayCore
+from engine.gateway.door import Venue
+from engine.gateway.sender import Sender
+from engine.runtime.journal import Recorder
+from engine.runtime.markouts import Markouts
+from engine.runtime.meter import Meter
+
+TURNS_MAX = 10_000
+"""Most turns within one moment: more means that wish and fact chase each other."""
+
+TIMERS_MAX = 10_000
+JOURNAL = "journal"
+"""Health source: the journal takes no more records."""
+
+
+class Shell:
+    """One account: desk, gateway core, sender, timers. Everything happens on the loop's thread.
+
+    `alert` hears what a person must hear; `crash` what must not be survived.
+    """
+
+    markouts: Markouts | None = None
+    """Follows fills to their horizons; nothing that trades depends on it."""
+
+    def __init__(
+        self,
+        *,
+        desk: RosterDesk,
+        core: GatewayCore,
+        venue: Venue,
+        recorder: Recorder,
+        clock: Clock,
+        meter: Meter,
+        alert: Callable[[RaiseAlert, int], None],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self.desk = desk
+        self.account: AccountId = core.account
+        self._recorder = recorder
+        self._clock = clock
+        self._meter = meter
+        self._alert = alert
+        self.core = core
+        self.watching: Callable[[Event], None] | None = None
+        """Hears every report while a KILL or a stop is being proven."""
+        self._settling = False
+        self._woken = False
+        self._closed = False
+        self._refused = False
+        self._timers: list[tuple[int, int, str]] = []
+        self._timer_at: dict[str, int] = {}
+        self._counter = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_ns = 0
+        self.sender = Sender(
+            core=core,
+            venue=venue,
+            clock=clock,
+            report=self.report,
+            durable=self._durable,
+            alert=lambda alert: self._alert(alert, clock.now_ns()),
+            identity=self._identity,
+            crash=crash,
+        )
+
+    def unaskable(self) -> str:
+        """Return why nothing can be asked at the venue before a person acts; empty = it can."""
+        return ""
+
+    def _identity(self, order: OrderId) -> Identity | None:
+        known = self.desk.executor.record(order)
+        return None if known is None else known.identity
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        """Take market events of one moment, and turn where they woke somebody."""
+        market = self.desk.market
+        woke = False
+        told = tuple(events)
+        self.mark(now_ns)
+        self.desk.hears(told, now_ns)
+        for event in told:
+            woke |= market(event, now_ns)
+        if not woke:
+            return
+        if self.desk.due_ns <= now_ns or not self.desk.executor.at_rest(now_ns):
+            self.settle(now_ns)
+        else:
+            self._arm()  # whoever woke looks again later: a turn now would find nothing to do
+
+    def mark(self, now_ns: int) -> None:
+        """Answer the markouts that came due, before the market of this moment is told."""
+        if self.markouts is not None and self.markouts.due_ns < now_ns:
+            self.markouts.advance(now_ns)
+
+    def report(self, event: Event) -> None:
+        """Journal and deliver a report of the venue or a house event; the turn follows at once."""
+        self.deliver(event, self._clock.now_ns())
+        if not self._settling and not self._woken and not self._closed:
+            self._woken = True
+            self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._wake)
+
+    def deliver(self, event: Event, now_ns: int) -> None:
+        """Journal and deliver an event; call `settle` afterwards."""
+        self._keep(event, now_ns)
+        if self.markouts is not None:
+            self.markouts.heard(event, now_ns)
+        self.desk.venue(event, now_ns)
+        if type(event) is ModeChanged:
+            self.sender.take(event)  # the lane of places obeys it, too, and hears when it lifts
+        if self.watching is not None:
+            self.watching(event)
+
+    def start_over(self, now_ns: int) -> None:
+        """Ask the venue everything before anything is placed: at the start, after a blindness."""
+        for effect in self.desk.recover(now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def cancel(self, order: OrderId, now_ns: int) -> None:
+        """Cancel one order by hand."""
+        for effect in self.desk.cancel(order, now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def ask(self, effect: Effect, now_ns: int) -> None:
+        """Journal and do an effect of the house itself."""
+        for asked in self.desk.asked(effect, now_ns):
+            self._do(asked, now_ns)
+        self.settle(now_ns)
+
+    def halt(self, reason: str, now_ns: int) -> None:
+        """Cancel everything and place nothing any more; begin the proof."""
+        for effect in self.desk.stop_all(reason, now_ns):
+            self._do(effect, now_ns)
+        self.settle(now_ns)
+
+    def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
+        """Set or release the latch: the gateway first, it is the one veto."""
+        self.sender.take(event)
+        self.deliver(event, now_ns)
+        self.settle(now_ns)
+
+    def _wake(self) -> None:
+        self._woken = False
+        self.settle(self._clock.now_ns())
+
+    def tick(self) -> None:
+        """Let time pass: due timers, the sender's time-outs, evaluations that are due."""
+        now_ns = self._clock.now_ns()
+        self.mark(now_ns)
+        due_ns = self.sender.due_ns
+        if due_ns is not None and due_ns <= now_ns:
+            self.sender.advance()
+        self._fire(now_ns)
+        self.settle(now_ns)
+
+    def _fire(self, now_ns: int) -> None:
+        """Tell the desk of every timer that is due."""
+        while self._timers and self._timers[0][0] <= now_ns:
+            at_ns, _, name = heapq.heappop(self._timers)
+            if self._timer_at.get(name) == at_ns:
+                del self._timer_at[name]
+                self.desk.unkept(TimerFired(name=name), now_ns)
+
+    # -- one turn ----------------------------------------------------------------------------------
+
+    def settle(self, now_ns: int) -> None:
+        """Turn the desk until it asks for nothing more at this moment."""
+        if self._settling or self._closed:
+            return
+        self._settling = True
+        started = time.perf_counter_ns()
+        try:
+            turn = self.desk.turn
+            effects = turn(now_ns)
+            turns = 0
+            while effects:
+                turns += 1
+                if turns > TURNS_MAX:
+                    raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
+                for effect in effects:
+                    self._do(effect, now_ns)
+                effects = turn(now_ns)
+        finally:
+            self._settling = False
+        self._meter.turn(time.perf_counter_ns() - started)
+        self._arm()
+
+    def _do(self, effect: Effect, now_ns: int) -> None:
+        kept = self._keep(effect, now_ns)
+        kind = type(effect)
+        if kind is SetTimer:
+            self._set_timer(effect)  # type: ignore[arg-type]
+        elif kind is RaiseAlert:
+            self._alert(effect, now_ns)  # type: ignore[arg-type]
+        elif kind is PlaceOrder and not kept:
+            order = effect.order.id  # type: ignore[attr-defined]
+            reason = "the journal takes no more records"
+            never = OrderNotSent(account=self.account, order=order, reason=reason)
+            self.desk.unkept(never, now_ns)
+        else:
+            # Cancels and questions leave even where the journal refuses.
+            self.sender.take(effect)  # type: ignore[arg-type]
+
+    def _keep(self, message: Event | Effect, now_ns: int) -> bool:
+        """Journal a message; False = the journal is full, and nothing is placed until it is not."""
+        try:
+            self._recorder.append(self.account, message, now_ns)
+        except StorageError as error:
+            if not self._refused:
+                self._refused = True
+                self.desk.unkept(self._health(healthy=False, reason=str(error)), now_ns)
+            return False
+        if self._refused:
+            self._refused = False
+            self.desk.unkept(self._health(healthy=True, reason=""), now_ns)
+        return True
+
+    def _health(self, *, healthy: bool, reason: str) -> HealthChanged:
+        return HealthChanged(account=self.account, source=JOURNAL, healthy=healthy, reason=reason)
+
+    def _durable(self) -> Awaitable[object]:
+        return asyncio.wrap_future(self._recorder.commit())
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        if len(self._timers) >= TIMERS_MAX:
+            raise BrokenInvariant(f"{self.account}: more than {TIMERS_MAX} timers")
+        self._counter += 1
+        self._timer_at[effect.name] = effect.at_ns
+        heapq.heappush(self._timers, (effect.at_ns, self._counter, effect.name))
+
+    def _next_ns(self) -> int:
+        """Return when something is due without a further event."""
+        due_ns = self.desk.due_ns
+        sender_ns = self.sender.due_ns
+        if sender_ns is not None and sender_ns < due_ns:
+            due_ns = sender_ns
+        if self._timers and self._timers[0][0] < due_ns:
+            due_ns = self._timers[0][0]
+        return due_ns
+
+    def _arm(self) -> None:
+        """Wake the loop when the next thing is due."""
+        due_ns = self._next_ns()
+        if self._handle is not None:
+            if self._handle_ns == due_ns and not self._handle.cancelled():
+                return
+            self._handle.cancel()
+        wait_s = max(0, due_ns - self._clock.now_ns()) / 1e9
+        self._handle_ns = due_ns
+        self._handle = asyncio.get_running_loop().call_later(wait_s, self._due)
+
+    def _due(self) -> None:
+        self._handle = None
+        self.tick()
+
+    async def close(self) -> None:
+        """Cut what is under way; nothing turns any more."""
+        await self.sender.close()
+        self._closed = True
+        if self._handle is not None:
+            self._handle.cancel()

@@ -1,0 +1,251 @@
+"""Start is recovery (law N): journal snapshot and tail → executor → the venue is asked → trade.
+
+There is no other way to start. What was found is told, and stored for the dashboard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import log
+from engine.domain.effects import KeepBudget, OrderChanged, PlaceOrder, RaiseAlert, Severity
+from engine.domain.events import AnyEvent, CashMoved
+from engine.domain.inputs import FORMAT, LifeBegan
+from engine.domain.inputs import Kept as KeptSnapshot
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, StorageError
+from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.live.bot_runner import Kept, folded
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
+from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
+
+BOTS = "bots"
+"""Name of the bots' snapshot; an executor's is `executor:<account>`."""
+
+HOUSE = ""
+"""The account of records that concern every account: listings, the latch, commands."""
+
+CURRENCY = "pUSD"
+COUNTED_IN = {"demo": CURRENCY, "polymarket": CURRENCY}
+"""What the markets of a venue are counted in, whatever a person typed."""
+
+STOPPED = "STOPPED"
+"""The state an engine that stopped in order tells last."""
+
+DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strategies")
+"""Rooms whose code makes decisions, plans and effects."""
+
+_EVENTS = frozenset(AnyEvent.__args__)
+_kept = msgspec.msgpack.Decoder(dict[str, Kept])
+
+
+class Recovered(msgspec.Struct, kw_only=True):
+    """What the journal gave."""
+
+    seq: int = 0
+    records: int = 0
+    snapshots: dict[str, int] = {}
+    """Name → the record it stands after."""
+    orders_adopted: int = 0
+    accounts: set[str] = set()
+    """Accounts that what was read is of."""
+    funded: set[str] = set()
+    """Accounts whose first cash stands in the journal."""
+    bots: dict[str, Kept] = {}
+    told: list[str] = []
+
+    def shown(self, executors: Mapping[AccountId, Executor]) -> dict[str, Any]:
+        """Return it for the dashboard, with what each account must now ask about."""
+        live: Counter[str] = Counter()
+        for account, executor in executors.items():
+            live[account] = executor.open_and_unknown[0]
+        return {
+            "seq": self.seq,
+            "records": self.records,
+            "snapshots": self.snapshots,
+            "orders_adopted": self.orders_adopted,
+            "orders_without_end": dict(live),
+            "bots": {name: str(kept.state) for name, kept in self.bots.items()},
+            "told": self.told[:100],
+        }
+
+
+def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGate]:
+    """Return an account's executor and gate, fresh."""
+    account = AccountId(settings.name)
+    breakers = Breakers(settings.limits)
+    gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())
+    currency = currency_of(settings)
+    executor = Executor(
+        account=account,
+        mode=settings.mode,
+        currency=currency,
+        ledger=Ledger(currency=currency),
+        gate=gate,
+        settings=ExecutorSettings(fence=fence, gtd_ms=quote_life_ms(settings)),
+    )
+    return executor, gate
+
+
+def quote_life_ms(settings: AccountSettings) -> int | None:
+    """Return after how long an account's quotes end by themselves; None = they do not."""
+    return None if settings.quote_life_s is None else 1_000 * settings.quote_life_s
+
+
+def currency_of(settings: AccountSettings) -> str:
+    """Return what an account counts in: what its market does, where that is known."""
+    if settings.mode is Mode.DEMO:
+        return CURRENCY
+    return COUNTED_IN.get(settings.venue, settings.currency)
+
+
+def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered:
+    """Fill fresh executors with what the journal holds. Raises JournalCorrupt, StorageError.
+
+    Afterwards call each executor's `recover`: the venue has the last word.
+    """
+    if not journal.exists():
+        return Recovered()
+    return rebuild(
+        latest_snapshots(journal), lambda after_seq: load(journal, after_seq=after_seq), executors
+    )
+
+
+def rebuild(
+    snapshots: Snapshots,
+    tail: Callable[[int], Iterable[Record]],
+    executors: Mapping[AccountId, Executor],
+) -> Recovered:
+    """Fill fresh executors from snapshots and from the records after a seq, wherever they lie."""
+    found = Recovered()
+    found.told += snapshots.told
+    after = _restore(snapshots, executors, found)
+    missing = [account for account in executors if account not in after]
+    # An account without a snapshot was never in one: its whole past is the journal.
+    start = 0 if missing or BOTS not in snapshots.by_name else snapshots.seq
+    bots_after = snapshots.by_name[BOTS].seq if BOTS in snapshots.by_name else 0
+    for record in tail(start):
+        found.records += 1
+        found.seq = record.seq
+        found.accounts.add(record.account)
+        message = decode(record)
+        if record.seq > bots_after:
+            folded(found.bots, message)
+        if type(message) is CashMoved:
+            found.funded.add(message.account)
+        for account, executor in executors.items():
+            if record.account not in (account, HOUSE) or record.seq <= after.get(account, 0):
+                continue
+            remember(executor, message, record.at_ns)
+            found.orders_adopted += type(message) is PlaceOrder
+    return found
+
+
+def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
+    """Refuse a journal with accounts that the state has never heard of.
+
+    Nobody would ask what they left at their venues, and a KILL would call that proven. `known` are
+    the state's accounts, removed ones among them. Raises StorageError.
+    """
+    if strangers := sorted(found.accounts - known - {HOUSE}):
+        raise StorageError(
+            f"journal.db has records of {', '.join(map(repr, strangers))}, and pitboss.db knows no "
+            "such account: it is older than the journal, or another's. Put the right one back, or "
+            "restore both from one backup as README's Recovery says; until then look at that "
+            "account's venue for open orders"
+        )
+
+
+def remember(executor: Executor, message: Any, at_ns: int) -> None:
+    """Give an executor a journaled record of an earlier life, in the order of the journal."""
+    if type(message) is PlaceOrder:
+        executor.adopt(message.order, at_ns)
+    elif type(message) is OrderChanged:
+        executor.restore_change(message)
+    elif type(message) is KeepBudget:
+        executor.restore_budget(message.breakers)
+    elif type(message) in _EVENTS:
+        executor.receive(message, at_ns)
+
+
+def _restore(
+    snapshots: Snapshots, executors: Mapping[AccountId, Executor], found: Recovered
+) -> dict[AccountId, int]:
+    """Give every executor its snapshot; return after which record each stands."""
+    after: dict[AccountId, int] = {}
+    for name, snapshot in snapshots.by_name.items():
+        found.snapshots[name] = snapshot.seq
+        try:
+            if name == BOTS:
+                found.bots = _kept.decode(snapshot.body)
+                continue
+            account = AccountId(name.removeprefix("executor:"))
+            found.accounts.add(account)
+            if account in executors:
+                executors[account].restore(snapshot.body, snapshot.seq)
+                after[account] = snapshot.seq
+                found.funded.add(account)
+        except (BadInput, msgspec.DecodeError) as error:
+            raise StorageError(
+                f"the snapshot {name!r} at record {snapshot.seq} cannot be read: {error}; "
+                "start the version that wrote it"
+            ) from error
+    return after
+
+
+def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> RaiseAlert | None:
+    """Return what a person should hear where the engine before this one was not stopped.
+
+    `last` is the state it told last and when, in ns UTC; `live` counts orders without an end.
+    """
+    if last is None or last[0] == STOPPED:
+        return None
+    text = (
+        f"the engine before this one was ended without a stop: it told its state last at "
+        f"{log.iso(last[1])}, {last[0]}. Recovered: {found.records:,} records read, "
+        f"{found.orders_adopted:,} orders adopted; the venue is asked about "
+        f"{live:,} orders without an end"
+    )
+    return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
+
+
+def code_digest() -> str:
+    """Return a digest of the source that decides: other code may decide otherwise."""
+    here, made = Path(__file__).parents[1], hashlib.blake2b(digest_size=8)
+    for room in DECIDING:
+        for path in sorted((here / room).rglob("*.py")):
+            made.update(path.read_bytes())
+    return made.hexdigest()
+
+
+def life_began(
+    journal: Path, accounts: Iterable[AccountSettings], *, fence: int, seq: int, feed: str = ""
+) -> LifeBegan:
+    """Return what the tape keeps of a start, so that what follows can be lived again from here.
+
+    `seq` is the journal's last record so far. Call it before anything is appended.
+    """
+    return LifeBegan(
+        AccountId(HOUSE),
+        FORMAT,
+        fence,
+        seq,
+        tuple(one.model_dump_json().encode() for one in accounts),
+        {
+            name: KeptSnapshot(one.seq, one.at_ns, one.body)
+            for name, one in latest_snapshots(journal).by_name.items()
+        },
+        feed,
+        code_digest(),
+    )

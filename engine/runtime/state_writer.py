@@ -1,0 +1,327 @@
+"""The state file's two threads: one writes what the engine tells and hears commands, one projects.
+
+The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
+and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
+any other error ends the engine. Jobs under a name replace each other: heartbeats never pile up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from engine import log
+from engine.clock import Clock
+from engine.domain.effects import RaiseAlert, Severity
+from engine.errors import BadInput, StorageError
+from engine.runtime.journal_writer import JournalWriter
+from storage.alerts import raise_alert
+from storage.commands import LeftCommand, claim, pending
+from storage.database import (
+    OF_THE_VALUE,
+    connect_writer,
+    data_version,
+    file_id,
+    may_pass,
+    must_be,
+    primary_code,
+    refusals_told,
+    transaction,
+)
+from storage.projection import project
+
+POLL_S = 0.005
+"""How often the file is asked whether somebody else wrote: 1 % of a core, 2.6 ms until heard."""
+
+CLAIM_EVERY_NS = 1_000_000_000
+"""A look at the commands without a signal, so that old ones are refused in time."""
+
+BUSY_MS = 250
+RETRY_S = 0.1
+BATCH_MAX = 500
+JOBS_MAX = 20_000
+"""Most jobs that wait while the desk trades. From there it places nothing until half of them are
+written; at twice as many the engine ends. None is ever dropped."""
+
+PROJECT_EVERY_S = 0.2
+PATIENCE_S = 10.0
+
+REFUSED = (sqlite3.Error, BadInput, ValueError, TypeError, ArithmeticError)
+"""What a job may raise because of its values, `OF_THE_VALUE` where SQLite raised it."""
+
+Job = Callable[[sqlite3.Connection], object]
+
+
+class _Waiting(NamedTuple):
+    """A job in the queue."""
+
+    job: Job
+    alone: bool = False
+    """It has a transaction of its own."""
+    refused: Callable[[str], object] | None = None
+    """Hears why it can never be done."""
+
+
+def _must_be_of_the_value(error: BaseException) -> None:
+    """Raise what is not about a value: a file that refuses for now, one that is damaged."""
+    if isinstance(error, sqlite3.Error) and primary_code(error) not in OF_THE_VALUE:
+        raise error
+
+
+class StateKeeper:
+    """Writes the state file. `failure` is its present refusal, None = it writes.
+
+    `heard` gets claimed commands, `crash` what must not be survived; both on this thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        engine_id: str,
+        clock: Clock,
+        heard: Callable[[list[LeftCommand]], object],
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self.failure: StorageError | None = None
+        self._halting = False
+        self._path = path
+        self._engine_id = engine_id
+        self._clock = clock
+        self._heard = heard
+        self._crash = crash
+        self._latest: dict[str, Job] = {}
+        self._jobs: deque[_Waiting] = deque()
+        self._version = -1
+        self._more = False
+        """More commands wait than one claim takes."""
+        self._claimed_ns = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="state", daemon=True)
+        self._thread.start()
+
+    # -- the loop's thread -------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._jobs) + len(self._latest)
+
+    def listen(self) -> None:
+        """Begin to claim commands."""
+        self._listening.set()
+
+    def put(self, name: str, job: Job) -> None:
+        """Write the latest of its name; one that still waits is replaced."""
+        self._latest[name] = job
+        self._wake.set()
+
+    def write(self, job: Job) -> None:
+        """Write, inside a transaction shared with other jobs."""
+        self._queue(_Waiting(job))
+
+    def do(self, job: Job, *, refused: Callable[[str], object] | None = None) -> None:
+        """Write by a function that has a transaction of its own.
+
+        `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
+        so.
+        """
+        self._queue(_Waiting(job, alone=True, refused=refused))
+
+    @property
+    def halts(self) -> str:
+        """Why nothing may be placed: too many rows wait. Empty = it may."""
+        if self._halting and len(self._jobs) < JOBS_MAX // 2:
+            self._halting = False
+        return self._crowd() if self._halting else ""
+
+    def _crowd(self) -> str:
+        why = self.failure or "the disk is slower than the engine"
+        return f"{len(self._jobs)} rows wait for {self._path.name}, none is lost: {why}"
+
+    def _queue(self, waiting: _Waiting) -> None:
+        self._jobs.append(waiting)
+        self._halting |= len(self._jobs) >= JOBS_MAX
+        if len(self._jobs) == 2 * JOBS_MAX:
+            self._crash(StorageError(self._crowd()))
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left; a refusing file gets `PATIENCE_S`. Raises StorageError."""
+        self._listening.clear()
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(PATIENCE_S)
+        if self.waiting:
+            raise StorageError(f"{self.waiting} rows could not be written: {self.failure}")
+
+    # -- the keeper's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        opened = (0, 0)
+        try:
+            while not self._closing.is_set() or self.waiting:
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+                try:
+                    if connection is None:
+                        connection = connect_writer(self._path, busy_ms=BUSY_MS)
+                        opened = file_id(self._path)
+                    must_be(self._path, opened)
+                    with refusals_told(self._path):
+                        self._write(connection)
+                        self._hear(connection)
+                    self.failure = None
+                except StorageError as error:
+                    if not may_pass(error):
+                        raise
+                    if self.failure is None:  # no page can tell of it: they read that file
+                        log.get("state").warning("state.refused", reason=str(error))
+                    self.failure = error
+                    self._closing.wait(RETRY_S)
+        except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
+            self._crash(error)
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        while self._jobs:
+            batch = list(takewhile(lambda one: not one.alone, islice(self._jobs, BATCH_MAX)))
+            if batch and self._tried(connection, [one.job for one in batch]):
+                for _ in batch:
+                    self._jobs.popleft()
+                continue
+            for one in batch or [self._jobs[0]]:  # each for itself: one of them cannot be written
+                self._single(connection, one)
+                self._jobs.popleft()
+        taken = dict(self._latest)
+        if taken and not self._tried(connection, list(taken.values())):
+            for job in taken.values():
+                self._single(connection, _Waiting(job))
+        for name, job in taken.items():
+            if self._latest.get(name) is job:
+                del self._latest[name]
+
+    def _tried(self, connection: sqlite3.Connection, jobs: list[Job]) -> bool:
+        """Write all of them at once; False = one of them never can be, and none is written."""
+        try:
+            with transaction(connection):
+                for job in jobs:
+                    job(connection)
+        except REFUSED as error:
+            _must_be_of_the_value(error)
+            return False
+        return True
+
+    def _single(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
+        """Write one job, or say why it can never be written."""
+        try:
+            if waiting.alone:
+                waiting.job(connection)
+            else:
+                with transaction(connection):
+                    waiting.job(connection)
+        except REFUSED as error:
+            _must_be_of_the_value(error)
+            if waiting.refused is not None:
+                waiting.refused(str(error))
+            else:
+                self._tell(connection, error)
+
+    def _tell(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Say that a row was refused for good, ahead of whatever waits."""
+        text = f"a row can never be written to {self._path.name} and is left out: {error}"
+        log.get("state").error("state.row_refused", reason=text, exc_info=error)
+        alert = RaiseAlert(severity=Severity.CRITICAL, kind="state", text=text)
+        try:
+            with transaction(connection):
+                raise_alert(connection, self._engine_id, alert, None, self._clock.now_ns())
+        except REFUSED as refused:
+            _must_be_of_the_value(refused)  # not even an alert: the log has it
+
+    def _hear(self, connection: sqlite3.Connection) -> None:
+        if not self._listening.is_set():
+            return
+        version = data_version(connection)
+        now_ns = self._clock.now_ns()
+        looked = version == self._version and now_ns - self._claimed_ns < CLAIM_EVERY_NS
+        if looked and not self._more:
+            return
+        self._version, self._claimed_ns = version, now_ns
+        claimed = claim(connection, self._engine_id, now_ns)
+        self._more = pending(connection, self._engine_id)
+        if claimed:
+            self._heard(claimed)
+
+
+class Projector:
+    """Keeps orders, fills and positions up to date with the journal, on a thread of its own."""
+
+    def __init__(
+        self,
+        journal: JournalWriter,
+        *,
+        journal_path: Path,
+        state_path: Path,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self.failure: StorageError | None = None
+        self.seq = -1
+        self._journal = journal
+        self._paths = (journal_path, state_path)
+        self._crash = crash
+        self._wanted: tuple[int, Callable[[], object]] | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="projector", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.wait(PROJECT_EVERY_S):
+                self._once()
+            self._once()
+        except BaseException as error:  # noqa: BLE001 the pages would show what was
+            self._crash(error)
+
+    def at(self, seq: int, job: Callable[[], object]) -> bool:
+        """Do a job on this thread while the projections stand at exactly the record `seq`.
+
+        False = another job waits. One whose record has passed is let go: ask again.
+        """
+        if self._wanted is not None:
+            return False
+        self._wanted = (seq, job)
+        return True
+
+    def _once(self) -> None:
+        durable, wanted = self._journal.durable_seq, self._wanted
+        if durable == self.seq and wanted is None:
+            return
+        try:
+            if wanted is not None and wanted[0] <= durable:
+                self.seq = project(*self._paths, until_seq=wanted[0]).seq
+                if self.seq == wanted[0]:
+                    wanted[1]()
+                self._wanted = None
+            # Not beyond what was seen: somebody may just now want it to stop at the next record.
+            if durable != self.seq:
+                self.seq = project(*self._paths, until_seq=durable).seq
+            self.failure = None
+        except StorageError as error:
+            self.failure = error
+            if not may_pass(error):
+                self._crash(error)
+
+    def close(self) -> None:
+        """Project what is left and end the thread."""
+        self._closing.set()
+        self._thread.join(PATIENCE_S)

@@ -1,0 +1,1 @@
+"""The market maker: parameters, fair value, gates, quotes and what it learns."""

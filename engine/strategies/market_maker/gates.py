@@ -1,0 +1,132 @@
+"""The market maker's gates on the market itself, and the regime it quotes in.
+
+A gate that does not apply (a close that is not announced, an event switched off) is left out. Each
+function appends what it looked at, in order, and stops at the first that fails.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from engine.domain.decisions import Gate
+from engine.strategies.door import Context
+from engine.strategies.market_maker.parameters import ClosePolicy, FairSource
+from engine.strategies.market_maker.state import SECOND_NS, Market
+
+
+class Regime(StrEnum):
+    """In which manner it quotes."""
+
+    QUIET = "quiet"
+    TRENDING = "trending"
+    """The taped flow is one-sided: the side it runs into is quoted wider."""
+    EVENT = "event"
+    """The price jumped: nothing is quoted until the cool-down is over."""
+    REDUCE_ONLY = "reduce_only"
+    """Winding down, near the stop under `reduce`, or beyond the inventory cap."""
+    HALTED = "halted"
+    """A gate fails: nothing is quoted."""
+
+
+TREND_EXIT = 0.75
+"""A trend ends at this share of the imbalance that began it, so that the regime does not flap."""
+
+
+def _flag(name: str) -> tuple[Gate, Gate]:
+    return Gate(name, False, 0.0, 1.0), Gate(name, True, 1.0, 1.0)
+
+
+# Gates with one value each way are built once and indexed by the answer.
+_HEALTHY = _flag("healthy")
+_OPEN = _flag("market_open")
+_TRUSTED = _flag("book_trusted")
+_TWO_SIDED = _flag("two_sided")
+_UNCROSSED = _flag("uncrossed")
+_COOL = Gate("event_cooldown", True, 0.0, 0.0)
+
+
+def market_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
+    """Look at health, market, book and the window. True = all passed."""
+    view = context.view
+    healthy = context.healthy
+    gates.append(_HEALTHY[healthy])
+    if not healthy:
+        return False
+    closes_ns = market.closes_ns
+    is_open = not view.closed and (closes_ns is None or now_ns < closes_ns)
+    gates.append(_OPEN[is_open])
+    if not is_open:
+        return False
+    trusted = view.trusted and view.proof_ns is not None
+    gates.append(_TRUSTED[trusted])
+    return trusted and _book_gates(gates, context, market, now_ns)
+
+
+def _book_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
+    view, p = context.view, market.p
+    age_ms = (now_ns - (view.proof_ns or 0)) * 1e-6
+    fresh = age_ms <= p.data_age_ms_max
+    gates.append(Gate("data_age_ms", fresh, age_ms, float(p.data_age_ms_max)))
+    if not fresh:
+        return False
+    book = view.book
+    two_sided = bool(book.bid_prices and book.ask_prices)
+    if p.fair is FairSource.MICROPRICE:
+        gates.append(_TWO_SIDED[two_sided])
+        if not two_sided:
+            return False
+    uncrossed = not two_sided or book.bid_prices[-1] < book.ask_prices[0]
+    gates.append(_UNCROSSED[uncrossed])
+    return uncrossed and _own_gates(gates, market, now_ns)
+
+
+def _own_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
+    if market.start_ns is not None:
+        since_s = (now_ns - market.start_ns) * 1e-9
+        gates.append(Gate("started", since_s >= 0.0, since_s, 0.0))
+        if since_s < 0.0:
+            return False
+    if market.stop_ns is not None:
+        left_s = (market.stop_ns - now_ns) * 1e-9
+        gates.append(Gate("not_closing", left_s > 0.0, left_s, 0.0))
+        if left_s <= 0.0:
+            return False
+    if market.size > 0:
+        return True
+    # Accepted parameters that can never give an order must say so, not idle.
+    gates.append(Gate("size_of_a_lot", False, 0.0, float(market.lot)))
+    return False
+
+
+def event_gate(gates: list[Gate], market: Market, now_ns: int) -> bool:
+    """Look whether a jump's cool-down is over. The value is the seconds left."""
+    learned, shared = market.learned, market.shared
+    if learned.cooldown_until_ns <= now_ns and shared.cooldown_until_ns <= now_ns:
+        gates.append(_COOL)
+        return True
+    left_ns = max(learned.cooldown_until_ns, shared.cooldown_until_ns) - now_ns
+    gates.append(Gate("event_cooldown", False, left_ns * 1e-9, 0.0))
+    return False
+
+
+def regime_of(context: Context, market: Market, now_ns: int) -> Regime:
+    """Name the regime of a market whose gates pass, and remember whether it trends."""
+    learned, p = market.learned, market.p
+    if learned.flow.total > 0.0:
+        learned.trending = _trending(market, now_ns)
+    if context.reducing or abs(context.inventory.position) > market.cap:
+        return Regime.REDUCE_ONLY
+    if (
+        p.inventory_on_close is ClosePolicy.REDUCE
+        and market.stop_ns is not None
+        and now_ns >= market.stop_ns - p.reduce_before_stop_s * SECOND_NS
+    ):
+        return Regime.REDUCE_ONLY
+    return Regime.TRENDING if learned.trending else Regime.QUIET
+
+
+def _trending(market: Market, now_ns: int) -> bool:
+    learned = market.learned
+    flow = learned.flow
+    needed = market.p.trend_imbalance_min * (TREND_EXIT if learned.trending else 1.0)
+    return abs(flow.signed) >= needed * flow.total and flow.volume(now_ns) >= market.trend_volume

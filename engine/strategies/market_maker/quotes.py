@@ -1,0 +1,245 @@
+"""From a fair value to a ladder of quotes: pure arithmetic on one instrument's grid.
+
+Edges are the best bid and ask as floats in price increments, before the grid; sizes and prices are
+ints in increments. A size below the venue's minimum is not this room's business (law B).
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor
+
+import msgspec
+
+from engine.caches.views import InventoryView
+from engine.domain.intents import Quote
+from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
+from engine.strategies.market_maker.gates import Regime
+from engine.strategies.market_maker.state import Market, Sizes, Standing
+
+GRID_SLACK = 1e-6
+"""Increments: float noise below which an edge counts as standing on the grid."""
+
+MARKOUT_HORIZON = 2
+"""Index of the 5 s markout."""
+
+Touch = tuple[int | None, int | None]
+"""Best bid and ask in increments; None = the side is empty."""
+
+
+class Fair(msgspec.Struct, frozen=True, gc=False):
+    """A fair value and its uncertainty, in price increments."""
+
+    price: float
+    sigma: float
+    """Per √s."""
+    basis_sigma: float = 0.0
+    inputs: tuple[tuple[str, float], ...] = ()
+    build_up: tuple[tuple[str, float], ...] = ()
+
+
+class Edges(msgspec.Struct, frozen=True, gc=False):
+    """Where the best bid and ask belong, in price increments, and what that was made of."""
+
+    bid: float
+    ask: float
+    parts: tuple[tuple[str, float], ...] = ()
+    """The build-up of the decision record, in the currency."""
+
+
+def edges_of(fair: Fair, market: Market, position: int, regime: Regime, touch: Touch) -> Edges:
+    """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
+
+    Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
+    side it runs into. An edge never reaches the opposite touch: post-only quotes would be refused.
+    """
+    price, tick, scale, p = fair.price, market.tick, market.scale, market.p
+    skew = market.skew_rate * position
+    width_vol = market.vol_factor * fair.sigma
+    width_fee = market.maker_rate * price
+    width_markout = _lost_markout(market)
+    width_basis = p.width_basis_multiplier * fair.basis_sigma
+    half = max(width_vol, market.half_min) + width_fee + width_markout + width_basis
+    half_bid = half_ask = half
+    if regime is Regime.TRENDING:
+        if market.learned.flow.signed > 0.0:
+            half_ask *= p.trend_width_multiplier
+        else:
+            half_bid *= p.trend_width_multiplier
+    bid, ask = price - skew - half_bid, price - skew + half_ask
+    best_bid, best_ask = touch
+    if best_ask is not None and bid > best_ask - tick:
+        bid = float(best_ask - tick)
+    if best_bid is not None and ask < best_bid + tick:
+        ask = float(best_bid + tick)
+    parts = (
+        ("skew", skew * scale), ("width_vol", width_vol * scale),
+        ("width_fee", width_fee * scale), ("width_markout", width_markout * scale),
+        ("width_basis", width_basis * scale), ("half_width_bid", half_bid * scale),
+        ("half_width_ask", half_ask * scale), ("bid_edge", bid * scale), ("ask_edge", ask * scale),
+    )  # fmt: skip
+    return Edges(bid, ask, parts)
+
+
+def _lost_markout(market: Market) -> float:
+    """Return what fills lost within 5 s, in price increments; 0 before enough were marked."""
+    p, means = market.p, market.shared.means
+    if means.counts[MARKOUT_HORIZON] < p.markout_fills_min:
+        return 0.0
+    return p.width_markout_multiplier * max(0.0, -means.means[MARKOUT_HORIZON]) * market.one
+
+
+def sizes_of(market: Market, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
+    """Return the sizes of the bid and ask levels that the inventory allows, best first.
+
+    A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
+    the position at most: they never turn it.
+    """
+    key = (position, regime)
+    if key == market.sizes_for:
+        return market.sizes
+    size, levels = market.size, market.p.levels
+    if regime is Regime.REDUCE_ONLY:
+        reducing = _split(abs(position), size, market.lot, levels)
+        sizes: tuple[Sizes, Sizes] = ((), reducing) if position > 0 else (reducing, ())
+    else:
+        bids = min(levels, max(0, market.cap - position) // size)
+        asks = min(levels, max(0, market.cap + position) // size)
+        sizes = (size,) * bids, (size,) * asks
+    market.sizes, market.sizes_for = sizes, key
+    if market.binary:
+        market.sizes_worst = (sum(sizes[0]) + sum(sizes[1])) * market.one
+    return sizes
+
+
+def _split(total: int, size: int, lot: int, levels: int) -> Sizes:
+    full = min(levels, total // size)
+    rest = floor_to_lot(total - full * size, lot) if full < levels else 0
+    return (size,) * full + ((rest,) if rest > 0 else ())
+
+
+def affordable(
+    sizes: tuple[Sizes, Sizes],
+    edges: Edges,
+    market: Market,
+    inventory: InventoryView,
+    capital_micro: int,
+) -> tuple[Sizes, Sizes]:
+    """Cut the sizes to what the capital can carry beside the inventory, best levels first.
+
+    A bid costs its price, a binary's ask the complement (law E: it may have to be a BUY of NO);
+    what reduces the position costs nothing. An inventory of unknown cost counts at the worst.
+    """
+    bids, asks = sizes
+    bid_cost = max(0.0, edges.bid)
+    ask_cost = market.one - edges.ask if market.binary else edges.ask
+    ask_cost = max(ask_cost, 0.0)
+    budget: float = capital_micro * market.divisor
+    if inventory.position:
+        budget -= _carried(market, inventory)
+    if sum(bids) * bid_cost + sum(asks) * ask_cost <= budget:
+        return sizes
+    free_bid, free_ask = max(0, -inventory.position), max(0, inventory.position)
+    kept_bids: list[int] = []
+    kept_asks: list[int] = []
+    for level in range(max(len(bids), len(asks))):
+        if level < len(bids):
+            fits = _fit(bids[level], free_bid, bid_cost, budget, market.lot)
+            free_bid, budget = _spend(fits, free_bid, bid_cost, budget)
+            kept_bids.append(fits)
+        if level < len(asks):
+            fits = _fit(asks[level], free_ask, ask_cost, budget, market.lot)
+            free_ask, budget = _spend(fits, free_ask, ask_cost, budget)
+            kept_asks.append(fits)
+    return _until_zero(kept_bids), _until_zero(kept_asks)
+
+
+def _carried(market: Market, inventory: InventoryView) -> float:
+    """Return what the inventory cost, in price · size; 1 a share where nobody can say."""
+    position, paid = inventory.position, inventory.average_price
+    if not market.binary:
+        return float(abs(position) * (paid or 0))
+    if paid is None:
+        return float(abs(position) * market.one)
+    return float(position * paid if position > 0 else -position * (market.one - paid))
+
+
+def _fit(size: int, free: int, cost: float, budget: float, lot: int) -> int:
+    paid = size - free
+    if paid <= 0 or cost <= 0.0 or paid * cost <= budget:
+        return size
+    return floor_to_lot(min(size, free + int(max(0.0, budget) / cost)), lot)
+
+
+def _spend(size: int, free: int, cost: float, budget: float) -> tuple[int, float]:
+    return max(0, free - size), budget - max(0, size - free) * cost
+
+
+def _until_zero(sizes: list[int]) -> Sizes:
+    kept: list[int] = []
+    for size in sizes:
+        if size <= 0:
+            break
+        kept.append(size)
+    return tuple(kept)
+
+
+def ladder(
+    sizes: tuple[Sizes, Sizes], edges: Edges, market: Market
+) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
+    """Return the quotes: bids floored and asks ceiled to the tick, inside [tick, one − tick]."""
+    tick, low, high = market.tick, market.low, market.high
+    step = market.p.level_step_ticks * tick
+    bids, asks = sizes
+    top = floor_to_tick(min(floor(edges.bid + GRID_SLACK), high), tick)
+    bottom = ceil_to_tick(max(ceil(edges.ask - GRID_SLACK), low), tick)
+    bid_quotes = tuple(
+        (price, size)
+        for price, size in zip(range(top, top - step * len(bids), -step), bids, strict=True)
+        if price >= low
+    )
+    ask_quotes = tuple(
+        (price, size)
+        for price, size in zip(range(bottom, bottom + step * len(asks), step), asks, strict=True)
+        if price <= high
+    )
+    return bid_quotes, ask_quotes
+
+
+def stands(
+    standing: Standing,
+    market: Market,
+    *,
+    edges: Edges,
+    sizes: tuple[Sizes, Sizes],
+    regime: Regime,
+    touch: Touch,
+    now_ns: int,
+) -> bool:
+    """Say whether the standing wish is still the right one: sticky quotes keep their queue."""
+    if (
+        standing.regime != regime
+        or standing.tick != market.tick
+        or now_ns >= standing.valid_until_ns
+    ):
+        return False
+    moved = abs(edges.bid - standing.bid_edge)
+    moved_ask = abs(edges.ask - standing.ask_edge)
+    moved = max(moved, moved_ask)
+    if moved > 0.0 and moved >= market.hysteresis:
+        return False
+    best_bid, best_ask = touch
+    if standing.bids and best_ask is not None and standing.bids[0][0] >= best_ask:
+        return False
+    if standing.asks and best_bid is not None and standing.asks[0][0] <= best_bid:
+        return False
+    return _similar(standing.bid_sizes, sizes[0], market.tolerance) and _similar(
+        standing.ask_sizes, sizes[1], market.tolerance
+    )
+
+
+def _similar(standing: Sizes, wanted: Sizes, tolerance: float) -> bool:
+    if standing == wanted:
+        return True
+    return len(standing) == len(wanted) and all(
+        abs(one - other) <= tolerance for one, other in zip(standing, wanted, strict=True)
+    )

@@ -1,0 +1,252 @@
+"""What a market maker knows: per instrument, per bot, and in the form that survives a restart."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import msgspec
+
+from engine.domain.instruments import Instrument, Kind
+from engine.domain.intents import Quote
+from engine.indicators.basis import BasisTracker
+from engine.indicators.flow import FlowImbalance
+from engine.indicators.markout import MarkoutMeans, MarkoutTracker
+from engine.indicators.moves import MoveWindow
+from engine.indicators.twap import TwapAccumulator
+from engine.indicators.volatility import EwmaVolatility, LogVolatility
+from engine.strategies.market_maker.parameters import MarketMakerParameters
+
+STATE_VERSION = 1
+
+Sizes = tuple[int, ...]
+
+FILLS_WAITING_MAX = 64
+"""Most own fills that wait for the position to tell their direction; the oldest gives way."""
+
+UNBOUNDED = 2**62
+
+MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The wish that stands, and what it was derived from. Edges in price increments."""
+
+    regime: str
+    bids: tuple[Quote, ...] = ()
+    asks: tuple[Quote, ...] = ()
+    bid_sizes: tuple[int, ...] = ()
+    ask_sizes: tuple[int, ...] = ()
+    """Sizes asked of the ladder, before levels outside the price range fell away."""
+    bid_edge: float = 0.0
+    ask_edge: float = 0.0
+    tick: int = 0
+    """The grid it was made on; another grid makes it again."""
+    restate_ns: int = UNBOUNDED
+    valid_until_ns: int = UNBOUNDED
+
+    @property
+    def empty(self) -> bool:
+        """True where it wishes for no orders at all."""
+        return not self.bids and not self.asks
+
+
+class WaitingFill(msgspec.Struct, frozen=True, gc=False):
+    """An own fill in its leg's price, until the position says which way it went."""
+
+    price: int
+    size: int
+    at_ns: int
+
+
+class Learned(msgspec.Struct):
+    """What was learned of one instrument. Prices in its increments."""
+
+    volatility: EwmaVolatility
+    moves: MoveWindow
+    flow: FlowImbalance
+    markouts: MarkoutTracker
+    twap: TwapAccumulator | None = None
+    """None = the market does not settle by an average, or its close is not known."""
+    standing: Standing | None = None
+    """None = nothing was wished yet."""
+    position: int | None = None
+    """Position at the last evaluation; None before the first."""
+    waiting: list[WaitingFill] = []
+    cooldown_until_ns: int = 0
+    trending: bool = False
+    provenance: str = ""
+    """Where the strike was proven, in the prover's words."""
+
+
+class Shared(msgspec.Struct):
+    """What was learned of the references and of our fills, for all instruments of the bot."""
+
+    volatility: LogVolatility
+    moves: MoveWindow
+    basis: BasisTracker
+    means: MarkoutMeans
+    cooldown_until_ns: int = 0
+    oracle_price: float = 0.0
+    oracle_stamp_ns: int | None = None
+    """None = no oracle price yet."""
+
+
+class Saved(msgspec.Struct):
+    """Everything that survives a restart."""
+
+    version: int
+    bot: str
+    shared: Shared
+    learned: dict[str, Learned]
+    oracle: str = ""
+    reference: str = ""
+    """The keys `shared` was learned of; empty = nobody wrote them down."""
+
+
+def fresh_learned(p: MarketMakerParameters) -> Learned:
+    """Return the state of an instrument nothing is known about."""
+    return Learned(
+        volatility=EwmaVolatility(
+            half_life_s=p.sigma_half_life_s, sample_ns_min=p.sigma_sample_ms_min * MS_NS
+        ),
+        moves=MoveWindow(window_s=p.event_window_s),
+        flow=FlowImbalance(half_life_s=p.trend_half_life_s),
+        markouts=MarkoutTracker(),
+    )
+
+
+def fresh_shared(p: MarketMakerParameters) -> Shared:
+    """Return the state of a bot that has heard nothing."""
+    return Shared(
+        volatility=LogVolatility(
+            half_life_s=p.sigma_half_life_s, sample_ns_min=p.sigma_sample_ms_min * MS_NS
+        ),
+        moves=MoveWindow(window_s=p.event_window_s),
+        basis=BasisTracker(half_life_s=p.basis_half_life_s, lag_ns=p.basis_lag_ms * MS_NS),
+        means=MarkoutMeans(half_life_fills=p.markout_half_life_fills),
+    )
+
+
+def retune(saved: Saved, p: MarketMakerParameters) -> None:
+    """Keep what was learned, but forget and sample as today's parameters say.
+
+    What prices of other keys taught is dropped: a basis or a volatility of one asset, taken for
+    another's, would pass every gate.
+    """
+    if (saved.oracle, saved.reference) != (p.oracle, p.reference):
+        means, saved.shared = saved.shared.means, fresh_shared(p)
+        saved.shared.means = means
+        for learned in saved.learned.values():
+            learned.twap = None
+    shared = saved.shared
+    for learned in saved.learned.values():
+        if learned.twap is not None:
+            learned.twap.held_ns = p.oracle_age_ms_max * MS_NS
+        learned.flow.half_life_s = p.trend_half_life_s
+        learned.moves = _same_window(learned.moves, p.event_window_s)
+        learned.volatility.half_life_s = p.sigma_half_life_s
+        learned.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
+    shared.moves = _same_window(shared.moves, p.event_window_s)
+    shared.volatility.half_life_s = p.sigma_half_life_s
+    shared.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
+    shared.basis.half_life_s = p.basis_half_life_s
+    shared.basis.lag_ns = p.basis_lag_ms * MS_NS
+    shared.means.half_life_fills = p.markout_half_life_fills
+
+
+def _same_window(moves: MoveWindow, window_s: float) -> MoveWindow:
+    # The buckets of another window length have other numbers.
+    return moves if moves.window_s == window_s else MoveWindow(window_s=window_s)
+
+
+class Market:
+    """One instrument at work: its constants, and what was learned of it.
+
+    The parameters are turned into price and size increments once, here, because every evaluation
+    needs them.
+    """
+
+    __slots__ = (
+        "binary",
+        "cap",
+        "closes_ns",
+        "divisor",
+        "event_jump",
+        "half_min",
+        "high",
+        "hysteresis",
+        "instrument",
+        "learned",
+        "lot",
+        "low",
+        "maker_rate",
+        "one",
+        "p",
+        "price_max",
+        "price_min",
+        "scale",
+        "shared",
+        "sigma_cap",
+        "sigma_floor",
+        "size",
+        "size_scale",
+        "sizes",
+        "sizes_for",
+        "sizes_worst",
+        "skew_rate",
+        "start_ns",
+        "stop_ns",
+        "tick",
+        "tolerance",
+        "trend_volume",
+        "vol_factor",
+    )  # fmt: skip
+
+    def __init__(
+        self, instrument: Instrument, learned: Learned, shared: Shared, p: MarketMakerParameters
+    ) -> None:
+        self.learned = learned
+        self.shared = shared
+        self.p = p
+        self.adopt(instrument)
+
+    def adopt(self, instrument: Instrument) -> None:
+        """Take the instrument's metadata, new or changed."""
+        p = self.p
+        tick, one = instrument.tick, instrument.one
+        self.instrument = instrument
+        self.binary = instrument.kind is Kind.BINARY
+        self.tick, self.lot, self.one = tick, instrument.lot, one
+        self.low = tick
+        self.high = one - tick if self.binary else UNBOUNDED
+        self.scale = 1.0 / one
+        self.divisor = instrument.value_divisor
+        self.maker_rate = instrument.fees.maker_rate_ppm / 1e6
+        self._scale(10**instrument.size_decimals, p)
+        self.half_min = p.half_spread_ticks_min * tick
+        self.hysteresis = p.hysteresis_ticks * tick
+        self.event_jump = p.event_jump_ticks * tick
+        self.sigma_floor = p.sigma_floor_ticks * tick
+        self.sigma_cap = p.sigma_cap_ticks * tick
+        self.vol_factor = p.width_vol_multiplier * sqrt(p.width_horizon_s)
+        self.price_min, self.price_max = p.price_min * one, p.price_max * one
+        self.closes_ns = instrument.closes_ns
+        self.start_ns = self.stop_ns = None
+        if instrument.starts_ns is not None:
+            self.start_ns = instrument.starts_ns + int(p.start_after_open_s * SECOND_NS)
+        if instrument.closes_ns is not None:
+            self.stop_ns = instrument.closes_ns - int(p.stop_before_close_s * SECOND_NS)
+
+    def _scale(self, unit: int, p: MarketMakerParameters) -> None:
+        self.size = int(p.size_shares * unit) // self.lot * self.lot
+        self.size_scale = 1.0 / unit
+        self.cap = int(p.inventory_shares_max * unit)
+        self.tolerance = p.size_tolerance_percent / 100.0 * self.size
+        self.trend_volume = p.trend_shares_min * unit
+        self.skew_rate = p.skew_ticks_per_unit * self.tick / self.size if self.size else 0.0
+        self.sizes: tuple[Sizes, Sizes] = ((), ())
+        self.sizes_for: tuple[int, str] | None = None
+        """The position and regime `sizes` was last computed for; None = not yet."""
+        self.sizes_worst = UNBOUNDED
+        """What `sizes` could cost at most, in price · size; unbounded where a price is."""

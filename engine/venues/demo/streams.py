@@ -1,0 +1,198 @@
+"""The demo exchange's two streams, from frames to the shells, for as long as the engine lives.
+
+The market's is public: it names no account, and a paper account hears nothing else. A broken stream
+is said at once (nothing is placed while blind), then tried again. After the stream of an account
+was away, its executor starts over: everything is asked before anything is placed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from engine.clock import Clock
+from engine.domain.events import (
+    BookProven,
+    BookReplaced,
+    Event,
+    FeedLost,
+    FeedRestored,
+    HealthChanged,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    StrikeProven,
+)
+from engine.domain.instruments import InstrumentId
+from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
+from engine.runtime.account_runner import Shell
+from engine.runtime.meter import Meter
+from engine.venues.demo import wire
+from engine.venues.demo.client import DemoMarket, DemoVenue
+
+FEED = "demo"
+USER_FEED = "user_feed"
+HEARTBEAT = "heartbeat"
+RETRY_S = 0.25
+BEAT_EVERY_S = 2.0
+LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
+"""Market events the journal keeps: without them nobody could value what is held."""
+
+BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
+
+
+class House(Protocol):
+    """What the streams need of the engine."""
+
+    meter: Meter
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        ...
+
+    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
+        """Put a received frame on the tape."""
+        ...
+
+    def keep(self, event: Event, at_ns: int) -> None:
+        """Journal what concerns every account, and tell the catalog."""
+        ...
+
+
+class MarketStream:
+    """The market of one exchange, for every shell that trades there.
+
+    `kept` False = somebody else's stream puts the same on the tape and into the journal.
+    """
+
+    def __init__(
+        self, house: House, shells: Callable[[], list[Shell]], *, kept: bool = True
+    ) -> None:
+        self._house = house
+        self._shells = shells
+        self._kept = kept
+        self._open: dict[InstrumentId, None] = {}
+        self._lasting: dict[tuple[str, str], Event] = {}
+        self.connected = False
+        self.heard_ns = 0
+
+    async def run(self, market: DemoMarket) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                async for raw in market.listen():
+                    self._take(raw)
+                reason = "the stream ended"
+            except BREAKS as error:
+                reason = str(error)
+            if self.connected:
+                self.connected = False
+                self._tell((FeedLost(feed=FEED, instrument=None, reason=reason),))
+            await asyncio.sleep(RETRY_S)
+
+    def _take(self, raw: bytes) -> None:
+        house = self._house
+        now_ns = house.clock.now_ns()
+        if self._kept:
+            house.tape("demo.market", raw, now_ns)
+        events: tuple[Event, ...] = wire.unpack_market(raw).events
+        self.heard_ns = now_ns
+        if not self.connected:
+            self.connected = True
+            events = (FeedRestored(feed=FEED, instrument=None), *events)
+        for event in events:
+            if isinstance(event, LASTING):
+                self._keep(event, now_ns)
+            elif isinstance(event, BookReplaced):
+                self._open[event.instrument] = None
+        if not events:
+            # The stream is ordered and whole: a pulse proves every book as it was told.
+            events = tuple(BookProven(instrument=key) for key in self._open)
+        house.meter.events(len(events))
+        self._tell(events)
+
+    def _keep(self, event: Event, now_ns: int) -> None:
+        """Journal what lasts, once: a new connection tells everything again."""
+        listed = isinstance(event, InstrumentListed)
+        key = event.instrument.id if listed else event.instrument  # type: ignore[attr-defined]
+        if not listed and not isinstance(event, StrikeProven):
+            self._open.pop(key, None)
+        place = (type(event).__name__, str(key))
+        if self._lasting.get(place) == event:
+            return
+        if len(self._lasting) > 20_000:
+            self._lasting.clear()
+        self._lasting[place] = event
+        if self._kept:
+            self._house.keep(event, now_ns)
+
+    def _tell(self, events: tuple[Event, ...]) -> None:
+        now_ns = self._house.clock.now_ns()
+        for shell in self._shells():
+            shell.market(events, now_ns)
+
+
+class UserStream:
+    """What the exchange tells one account, and the account's heartbeat."""
+
+    def __init__(self, house: House, shell: Shell, venue: DemoVenue) -> None:
+        self._house = house
+        self._shell = shell
+        self._venue = venue
+        self.connected = False
+        self._beating = False
+
+    def lost(self, source: str, reason: str) -> HealthChanged:
+        """Return the reason not to place."""
+        account = self._shell.account
+        return HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                async for raw in self._venue.listen(wire.USER):
+                    self._take(raw)
+                reason = "the stream ended"
+            except BREAKS as error:
+                reason = str(error)
+            if self.connected:
+                self.connected = False
+                self._shell.report(self.lost(USER_FEED, reason))
+            await asyncio.sleep(RETRY_S)
+
+    def _take(self, raw: bytes) -> None:
+        house, shell = self._house, self._shell
+        now_ns = house.clock.now_ns()
+        house.tape("demo.user", raw, now_ns)
+        if not self.connected:
+            self.connected = True
+            shell.deliver(self.lost(USER_FEED, ""), now_ns)
+            shell.start_over(now_ns)
+        events = wire.unpack_user(raw).events
+        for event in events:
+            shell.deliver(event, now_ns)
+        if events:
+            shell.settle(now_ns)
+
+    async def beat(self) -> None:
+        """Beat until cancelled; a missed beat forbids placing (law M)."""
+        missed = 0
+        while True:
+            try:
+                await self._venue.beat()
+                missed = 0
+            except PitbossError as error:
+                missed += 1
+                reason = str(error)
+            if not missed and not self._beating:
+                self._beating = True
+                self._shell.report(self.lost(HEARTBEAT, ""))
+            elif missed > 1 and self._beating:
+                self._beating = False
+                self._shell.report(self.lost(HEARTBEAT, f"missed: {reason}"))
+            await asyncio.sleep(BEAT_EVERY_S)

@@ -1,0 +1,154 @@
+"""A paper account on the live loop: the paper venue's core behind the door a real venue has.
+
+The market reaches the core before the desk, so what a print fills is known before anybody looks at
+the book it leaves behind. Nothing here can reach a trading API (law R): the venue is this process.
+Its memory is the journal's: at a start it is rebuilt from the account's books, what was open is
+reported cancelled, and no fill is invented for the time in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from engine.domain.events import Event, FillSettled
+from engine.domain.instruments import Leg
+from engine.executor.executor import Executor
+from engine.executor.records import Working
+from engine.gateway.door import Reply, VenueOutput
+from engine.runtime.account_runner import Shell
+from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.memory import Owned, rebuilt
+
+FILLS_PER_START = 1_000_000_000
+"""Numbers of fills set aside for each start of the engine, so that no two share a name."""
+
+
+class PaperShell(Shell):
+    """The shell of a paper account: it turns its venue, too."""
+
+    def __init__(
+        self, *, paper: PaperVenue, door: PaperDoor, core: PaperGateway, **wiring: Any
+    ) -> None:
+        super().__init__(core=core, venue=door, **wiring)
+        self.paper = paper
+        self.door = door
+        self._paper_handle: asyncio.TimerHandle | None = None
+        self._paper_due_ns = 0
+        door.knocked = self._knocked
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        """Let the venue hear, then the desk."""
+        told = tuple(events)
+        heard = False
+        for event in told:
+            heard |= self._hear(self.paper.hear(event, now_ns), now_ns)
+        super().market(told, now_ns)
+        if heard:
+            self.settle(now_ns)
+        self._arm_paper()
+
+    def tick(self) -> None:
+        """Let time pass at the venue, then at the desk."""
+        self._advance_paper()
+        super().tick()
+
+    def _hear(self, outputs: list[VenueOutput], now_ns: int) -> bool:
+        """Hand on what the venue says; True = call `settle`."""
+        heard = False
+        for output in outputs:
+            if type(output) is Reply:
+                self.door.answer(output)
+            else:
+                self.deliver(output, now_ns)  # type: ignore[arg-type]
+                heard = True
+        return heard
+
+    def _knocked(self) -> None:
+        now_ns = self._clock.now_ns()
+        for request in self.door.take_asked():
+            for output in self.paper.request(request, now_ns):
+                if type(output) is Reply:
+                    self.door.answer(output)
+                else:
+                    self.report(output)  # type: ignore[arg-type]
+        self._arm_paper()
+
+    def _arm_paper(self) -> None:
+        due_ns = self.paper.due_ns
+        if self._paper_handle is not None:
+            if due_ns == self._paper_due_ns:
+                return
+            self._paper_handle.cancel()
+            self._paper_handle = None
+        if due_ns is not None and not self._closed:
+            wait_s = max(0, due_ns - self._clock.now_ns()) / 1e9
+            loop = asyncio.get_running_loop()
+            self._paper_due_ns = due_ns
+            self._paper_handle = loop.call_later(wait_s, self._paper_due)
+
+    def _paper_due(self) -> None:
+        self._paper_handle = None
+        self._advance_paper()
+
+    def _advance_paper(self) -> None:
+        now_ns = self._clock.now_ns()
+        due_ns = self.paper.due_ns
+        if (
+            due_ns is not None
+            and due_ns <= now_ns
+            and self._hear(self.paper.advance(now_ns), now_ns)
+        ):
+            self.settle(now_ns)
+        self._arm_paper()
+
+    async def close(self) -> None:
+        """Cut what is under way; the venue stands still, too."""
+        await super().close()
+        if self._paper_handle is not None:
+            self._paper_handle.cancel()
+
+    # -- a start -----------------------------------------------------------------------------------
+
+    def resume_session(self, now_ns: int, *, fence: int) -> None:
+        """Rebuild the venue from the account's books; report what was open as cancelled.
+
+        Call it before `start_over`. Matched fills are settled: their time has passed meanwhile.
+        """
+        executor = self.desk.executor
+        for fill in list(executor.ledger.state.fills.unsettled):
+            self.deliver(FillSettled(account=self.account, fill=fill), now_ns)
+        self.paper.restore(_memory(executor, fence * FILLS_PER_START))
+        for output in self.paper.session_lost(now_ns):
+            self.deliver(output, now_ns)  # type: ignore[arg-type]
+
+
+def live_orders(executor: Executor) -> list[Working]:
+    """Return every order that may still fill (read only)."""
+    return [
+        known
+        for instrument in executor.ledger.state.instruments
+        for known in executor.working(instrument)
+    ]
+
+
+def _memory(executor: Executor, fill_count: int) -> bytes:
+    """Return the venue's memory as the account's settled books have it."""
+    state = executor.ledger.state
+    live = live_orders(executor)
+    needed = dict.fromkeys(executor.ledger.held) | dict.fromkeys(k.order.instrument for k in live)
+    owned = []
+    for instrument in needed:
+        held = executor.ledger.holding(instrument)
+        terms = state.instruments[instrument]
+        tokens = {Leg.YES: held.yes.settled, Leg.NO: held.no.settled}
+        owned.append(Owned(terms, held.payout_yes_micro, tokens))
+    return rebuilt(
+        executor.account,
+        cash={state.currency: state.cash_settled_micro},
+        owned=owned,
+        open_orders=[(known.order, known.remaining) for known in live],
+        fill_count=fill_count,
+    )

@@ -1,0 +1,1 @@
+"""The half of Polymarket that signs: one account, its wallet, its orders."""

@@ -1,0 +1,133 @@
+"""The door of a live Polymarket account before, while and after it is open.
+
+The account's gateway exists from the start, its connections come later: until then nothing has an
+effect at the venue. What passes through here is also evidence: listings that came back, and
+refusals of our credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.domain.effects import CancelScope
+from engine.domain.events import (
+    BalancesListed,
+    FillsListed,
+    OpenOrdersListed,
+    OrderNotFound,
+    OrderRejected,
+    OrderReported,
+    PositionsListed,
+    VenueEvent,
+)
+from engine.domain.fills import FillId, FillState
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.orders import Order, OrderId, RejectReason
+from engine.errors import AuthRefused, NotSent
+from engine.gateway.door import Named, Prepared
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.account.venue import PolymarketVenue
+
+T = TypeVar("T")
+
+ENDS_MAX = 20_000
+"""Ended fills remembered as seen; one that is forgotten refreshes a balance once more."""
+ENDS = frozenset({FillState.CONFIRMED, FillState.FAILED})
+
+
+class PolymarketDoor:
+    """One account's door. `opened` gives it its venue."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+        self._venue: PolymarketVenue | None = None
+        self.listed_ns: int | None = None
+        """When a listing of open orders last came back whole; None = never."""
+        self.doubt = ""
+        """What the venue last said against our credential; empty = nothing since it was cleared."""
+        self.known: dict[InstrumentId, Instrument] = {}
+        """Markets the account has heard of, before the door was open too: those it wants."""
+        self.outdated: dict[OrderId, None] = {}
+        """Orders that tell of a balance the venue may not know: a settlement that was listed, a
+        refusal for want of funds."""
+        self._ended: dict[FillId, None] = {}
+
+    def opened(self, venue: PolymarketVenue) -> None:
+        """Open the door."""
+        self._venue = venue
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether there is a venue behind it."""
+        return self._venue is not None
+
+    @property
+    def venue(self) -> PolymarketVenue:
+        """The venue behind it. Raises NotSent before it is open."""
+        if self._venue is None:
+            raise NotSent("the account is not open yet")
+        return self._venue
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._venue is not None:
+            await self._venue.close()
+
+    def prepare(self, order: Order) -> Prepared:
+        """Name, sign and serialise; a market whose terms are not known yet is NotSent."""
+        return self.venue.prepare(order)
+
+    async def _judged(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except AuthRefused as error:
+            self.doubt = str(error)
+            raise
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        """Send exactly these bytes, once."""
+        events = await self._judged(self.venue.send(prepared))
+        for event in events:
+            if isinstance(event, OrderRejected) and event.reason is RejectReason.NO_FUNDS:
+                self.outdated[event.order] = None
+        return events
+
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+        """Cancel these orders."""
+        return await self._judged(self.venue.cancel(orders))
+
+    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+        """Cancel everything of the key in scope."""
+        return await self._judged(self.venue.cancel_all(scope))
+
+    async def open_orders(self) -> OpenOrdersListed:
+        """Return every open order, or raise."""
+        asked_ns = self.now_ns()
+        listed = await self._judged(self.venue.open_orders())
+        self.listed_ns = asked_ns
+        return listed
+
+    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+        """Return what the venue knows about one order."""
+        return await self._judged(self.venue.order(named))
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        """Return our fills since a time, or raise."""
+        listed = await self._judged(self.venue.fills(since_ns))
+        for fill in listed.fills:
+            if fill.state in ENDS and fill.fill not in self._ended:
+                self._ended[fill.fill] = None
+                self.outdated[fill.order] = None
+        while len(self._ended) > ENDS_MAX:
+            del self._ended[next(iter(self._ended))]
+        return listed
+
+    async def balances(self) -> BalancesListed:
+        """Return the wallet's cash, or raise."""
+        return await self._judged(self.venue.balances())
+
+    async def positions(self) -> PositionsListed:
+        """Return what the wallet holds, or raise."""
+        return await self.venue.positions()

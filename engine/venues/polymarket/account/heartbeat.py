@@ -1,0 +1,182 @@
+"""A live account's heartbeat: what must be proven for a beat, and what is told of it.
+
+The venue cancels everything of the key ten silent seconds after the first beat, orders placed by
+hand with the same key included. The dashboard counts down from the row kept here, an engine that
+is gone included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import HealthChanged
+from engine.errors import PitbossError
+from engine.live.engine import House
+from engine.runtime.account_runner import Shell
+from engine.runtime.heartbeat import Lease, S
+from engine.venues.demo.streams import HEARTBEAT
+from engine.venues.polymarket.account.door import PolymarketDoor
+from engine.venues.polymarket.account.user_stream import PolymarketUser
+from storage.live_accounts import VenueHeartbeat, put_heartbeat
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.account.venue import PolymarketVenue
+
+LOOK_S = 0.2
+ANSWER_S_MAX = 3.0
+"""A beat without an answer for this long is missed: the next one must have its time."""
+USER_NS_MAX = 12 * S
+"""The channel answers each PING of five seconds."""
+LISTED_NS_MAX = 60 * S
+"""Open orders are listed every 15 s: four listings failed."""
+RECOVERING_NS_MAX = 10 * S
+JOURNAL_NS_MAX = 3 * S
+"""How long the journal may stand still while records wait."""
+DATA_MS = 1_000_000
+
+
+class PolymarketBeat:
+    """Beats for one account; call `run` once its venue is open."""
+
+    def __init__(
+        self, house: House, shell: Shell, door: PolymarketDoor, user: PolymarketUser
+    ) -> None:
+        self._house = house
+        self._shell = shell
+        self._door = door
+        self._user = user
+        self.lease = Lease()
+        self._told = "not connected yet"
+        self._row: VenueHeartbeat | None = None
+        self._recovering_ns: int | None = None
+        self._durable = (0, 0)
+        self._answer: asyncio.Task[None] | None = None
+
+    def health(self, reason: str) -> HealthChanged:
+        """Return the reason not to place; empty = there is none."""
+        account = self._shell.account
+        return HealthChanged(account=account, source=HEARTBEAT, healthy=not reason, reason=reason)
+
+    async def run(self, venue: PolymarketVenue) -> None:
+        """Look and beat until cancelled."""
+        while True:
+            now_ns = self._house.clock.now_ns()
+            self.lease.look(self.unproven(now_ns))
+            self._tell(now_ns)
+            waiting = self._answer is not None and not self._answer.done()
+            if self.lease.due(now_ns) and not waiting:
+                self._answer = asyncio.ensure_future(self._beat(venue, now_ns))
+            if self._answer is not None and self._answer.done():
+                self._answer.result()
+                self._answer = None
+            await asyncio.sleep(LOOK_S)
+
+    async def _beat(self, venue: PolymarketVenue, now_ns: int) -> None:
+        # Only a live account loads what signs and sends.
+        from engine.venues.polymarket.account.heartbeat_chain import SecondWriter  # noqa: PLC0415
+
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                await venue.beat()
+        except SecondWriter as error:
+            self._second_writer(str(error))
+        except (PitbossError, TimeoutError) as error:
+            self.lease.missed(self._house.clock.now_ns())
+            self._house.log.info("beat.missed", account=self._shell.account, reason=str(error))
+        else:
+            self.lease.beat(now_ns)
+
+    def _second_writer(self, text: str) -> None:
+        """Stop quoting and everything of ours; nobody beats for this key from here any more."""
+        now_ns = self._house.clock.now_ns()
+        self.lease.end(text)
+        self._tell(now_ns)
+        self._shell.halt(text, now_ns)
+        alert = RaiseAlert(
+            severity=Severity.CRITICAL,
+            kind="second_writer",
+            text=f"{self._shell.account} is halted: {text}; then restart the engine",
+            account=self._shell.account,
+        )
+        self._house.alert(alert, now_ns)
+
+    # -- what is proven ----------------------------------------------------------------------------
+
+    def unproven(self, now_ns: int) -> str:
+        """Return what does not work, or is not known to, in words; empty = all is proven."""
+        if self._house.watch.taken.is_set() or self._shell.desk.executor.latched:
+            return "the KILL latch is set"
+        return (
+            self._journal(now_ns)
+            or self._channel(now_ns)
+            or self._reconciled(now_ns)
+            or self._data(now_ns)
+        )
+
+    def _journal(self, now_ns: int) -> str:
+        recorder = self._house.recorder
+        if recorder.failure is not None:
+            return f"the journal refuses: {recorder.failure}"
+        durable, since_ns = self._durable
+        if recorder.durable_seq != durable or recorder.durable_seq >= recorder.seq:
+            self._durable = (recorder.durable_seq, now_ns)
+        elif now_ns - since_ns > JOURNAL_NS_MAX:
+            return "the journal stands still"
+        return ""
+
+    def _channel(self, now_ns: int) -> str:
+        if not self._user.connected:
+            return "the user channel is down"
+        silent = now_ns - self._user.heard_ns > USER_NS_MAX
+        return "the user channel is silent" if silent else ""
+
+    def _reconciled(self, now_ns: int) -> str:
+        if not self._shell.desk.executor.recovering:
+            self._recovering_ns = None
+        elif self._recovering_ns is None:
+            self._recovering_ns = now_ns
+        since_ns = self._recovering_ns
+        # Until it has once been believed what is open, nobody knows what a beat would keep alive.
+        patience_ns = 0 if self.lease.beat_ns is None else RECOVERING_NS_MAX
+        if since_ns is not None and now_ns - since_ns >= patience_ns:
+            return "reconciliation is pending"
+        listed_ns = self._door.listed_ns
+        if listed_ns is None or now_ns - listed_ns > LISTED_NS_MAX:
+            return f"the venue has listed no open orders for {LISTED_NS_MAX // S} s"
+        return ""
+
+    def _data(self, now_ns: int) -> str:
+        """Look at the markets that are worked or held: one of them must be proven."""
+        desk = self._shell.desk
+        views = [desk.cache.views.get(key) for key in desk.executor.concerned()]
+        ages = [view.age_ns(now_ns) for view in views if view is not None and not view.closed]
+        known = [age for age in ages if age is not None]
+        limit_ns = desk.executor.gate.limits.data_age_ms_max * DATA_MS
+        if ages and (not known or min(known) > limit_ns):
+            return "no market that matters is proven"
+        return ""
+
+    # -- what is told ------------------------------------------------------------------------------
+
+    def _tell(self, now_ns: int) -> None:
+        """Tell the executor first: quoting stops before anybody reads why."""
+        why = self.lease.forbids(now_ns)
+        if why != self._told:
+            self._told = why
+            self._shell.deliver(self.health(why), now_ns)
+            self._shell.settle(now_ns)
+        row = VenueHeartbeat(
+            account=self._shell.account,
+            mode=self._shell.desk.executor.mode,
+            beating=not (self.lease.why or self.lease.ended),
+            reason=why,
+            armed_ns=self.lease.armed_ns,
+            beat_ns=self.lease.beat_ns,
+            cancels_ns=self.lease.cancels_ns,
+        )
+        if row != self._row:
+            self._row = row
+            engine_id, name = self._house.engine_id, f"venue heartbeat {row.account}"
+            self._house.state.put(name, lambda c: put_heartbeat(c, engine_id, row, now_ns))

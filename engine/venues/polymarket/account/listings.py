@@ -1,0 +1,66 @@
+"""Listings page by page: whole or not at all.
+
+A cursor that repeats, or more pages than any account can have, is an error: never a short list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.errors import BadInput
+from engine.venues.polymarket.account.sdk import Wire
+
+PAGES_MAX = 500
+CLOB_END = "LTE="
+"""The last page's next cursor: base64 of -1."""
+
+
+async def clob_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
+    """Return every row of a CLOB listing, each id once. Raises what the wire raises, BadInput."""
+    rows: list[Any] = []
+    seen: set[str] = set()
+    cursor = ""
+    for _ in range(PAGES_MAX):
+        query = params | ({"next_cursor": cursor} if cursor else {})
+        page = await wire.get(path, **query)
+        if not isinstance(page, Mapping):
+            raise BadInput(f"{path} answered no page")
+        found, told = page.get("data"), page.get("next_cursor")
+        if not isinstance(found, list) or not isinstance(told, str):
+            raise BadInput(f"{path} answered a page without rows or cursor")
+        cursor = told
+        rows += found
+        if cursor == CLOB_END:
+            return _once(rows)
+        if not cursor or cursor in seen:
+            raise BadInput(f"{path} has a page that leads nowhere")
+        seen.add(cursor)
+    raise BadInput(f"{path} has more than {PAGES_MAX} pages")
+
+
+async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
+    """Return every row of a Data API listing. Raises what the wire raises, BadInput."""
+    rows: list[Any] = []
+    cursor = ""
+    for _ in range(PAGES_MAX):
+        query = params | ({"cursor": cursor} if cursor else {})
+        page = await wire.get_data(path, **query)
+        found = page.get("data") if isinstance(page, Mapping) else None
+        pagination = page.get("pagination") if isinstance(page, Mapping) else None
+        if not isinstance(found, list) or not isinstance(pagination, Mapping):
+            raise BadInput(f"{path} answered a page without rows or pagination")
+        rows += found
+        if pagination.get("has_more") is not True:
+            return rows
+        told = pagination.get("next_cursor")
+        if not isinstance(told, str) or not told or told == cursor:
+            raise BadInput(f"{path} has a page that leads nowhere")
+        cursor = told
+    raise BadInput(f"{path} has more than {PAGES_MAX} pages")
+
+
+def _once(rows: list[Any]) -> list[Any]:
+    """Drop rows told twice: orders move between pages while they are read. The last one counts."""
+    by_id = {row.get("id") if isinstance(row, Mapping) else id(row): row for row in rows}
+    return list(by_id.values())

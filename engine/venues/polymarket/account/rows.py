@@ -1,0 +1,236 @@
+"""The venue's rows → events: open orders, trades, balances, positions. Pure.
+
+Shapes and quirks: reference of the trading API, §3.2, §3.6 and Appendix B. What cannot be read is
+BadInput: a listing is whole or it is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from engine.domain.events import OrderFilled, OrderReport
+from engine.domain.fills import FillId, FillState, Liquidity
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
+from engine.domain.orders import Identity, OrderState
+from engine.errors import BadInput
+from engine.venues.polymarket.account.memory import Known, Market, Memory, instrument_of
+
+PRICE_DECIMALS = 4
+SIZE_DECIMALS = 6
+DUST = 10_000
+"""0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
+Row = Mapping[str, Any]
+
+_FILL_STATES = {
+    "MATCHED": FillState.MATCHED,
+    "MATCHED_NOT_BROADCASTED": FillState.MATCHED,
+    "MINED": FillState.MINED,
+    "CONFIRMED": FillState.CONFIRMED,
+    "RETRYING": FillState.RETRYING,
+    "FAILED": FillState.FAILED,
+}
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose rows are read, and with what is known."""
+
+    account: AccountId
+    key: str
+    """Our API key: an order it owns is ours even where the journal lost it."""
+    memory: Memory
+
+    def __repr__(self) -> str:
+        return f"Reader(account={self.account}, <hidden>)"
+
+
+def number(value: object, decimals: int, what: str) -> int:
+    """Return a decimal of the venue in units of 10^−decimals; "" and null are 0."""
+    if value is None or value == "":
+        return 0
+    try:
+        scaled = Decimal(str(value)).scaleb(decimals)
+        return int(scaled.to_integral_value(ROUND_HALF_EVEN))
+    except (InvalidOperation, OverflowError, ValueError):
+        raise BadInput(f"{what} {str(value)[:40]!r} is not a number") from None
+
+
+def status_of(row: Row) -> str:
+    """Return a status without its prefix, in capitals."""
+    text = _text(row, "status").upper()
+    return text.removeprefix("ORDER_STATUS_").removeprefix("TRADE_STATUS_")
+
+
+# -- orders ----------------------------------------------------------------------------------------
+
+
+def order_report(row: object, reader: Reader) -> OrderReport:
+    """Return what a row of /data/orders says. Raises BadInput."""
+    fields = _fields(row)
+    identity = Identity(_text(fields, "id").lower())
+    known = reader.memory.known(identity)
+    instrument, leg = _place(fields, reader.memory)
+    size = number(fields.get("original_size"), SIZE_DECIMALS, "original_size")
+    filled = number(fields.get("size_matched"), SIZE_DECIMALS, "size_matched")
+    return OrderReport(
+        identity=identity,
+        order=known.order if known is not None else None,
+        ours=known is not None or _text(fields, "owner") == reader.key,
+        instrument=instrument,
+        leg=leg,
+        side=_side(fields),
+        price=number(fields.get("price"), PRICE_DECIMALS, "price"),
+        size=size,
+        filled=filled,
+        state=_order_state(fields, size, filled),
+    )
+
+
+def _order_state(row: Row, size: int, filled: int) -> OrderState:
+    status = status_of(row)
+    if status in {"LIVE", "UNMATCHED"}:
+        return OrderState.PARTIAL if filled else OrderState.OPEN
+    if status == "DELAYED":
+        return OrderState.DELAYED
+    if status == "MATCHED":
+        at_once = _text(row, "order_type").upper() in {"FAK", "FOK"}
+        left = size - filled
+        # Matched as far as it went: the rest of a FAK is dead, and cents of a share get lost in
+        # the venue's rounding. Nobody must wait for fills of either.
+        return OrderState.CANCELLED if left > 0 and (at_once or left <= DUST) else OrderState.FILLED
+    # CANCELED_MARKET_RESOLVED and its kind; INVALID is how a moved tick ends an order.
+    if status.startswith("CANCEL") or status == "INVALID":
+        return OrderState.CANCELLED
+    raise BadInput(f"an order's status {status[:40]!r} is not known")
+
+
+# -- fills -----------------------------------------------------------------------------------------
+
+
+def trade_fills(row: object, reader: Reader) -> Iterator[OrderFilled]:
+    """Give our fills in a row of /data/trades: as maker by our order's id alone, and as taker.
+
+    The row's own side, price and token are the taker's; a maker's stand in `maker_orders`, and the
+    token may be the other one. A fill's name is (trade, order of ours). Raises BadInput.
+    """
+    fields = _fields(row)
+    trade = _text(fields, "id")
+    status = status_of(fields)
+    state = _FILL_STATES.get(status)
+    if not trade or state is None:
+        raise BadInput(f"trade {trade[:40]!r} has the status {status[:40]!r}, which is not known")
+    makers = fields.get("maker_orders") or []
+    if not isinstance(makers, list):
+        raise BadInput(f"trade {trade[:40]}: maker_orders is not a list")
+    made: Callable[..., OrderFilled] = _Maker(trade=trade, state=state, reader=reader).fill
+    for maker in map(_fields, makers):
+        known = reader.memory.known(_text(maker, "order_id"))
+        if known is not None:
+            amount = maker.get("matched_amount")
+            yield made(maker, known, amount, name="order_id", liquidity=Liquidity.MAKER)
+    known = reader.memory.known(_text(fields, "taker_order_id"))
+    if known is not None:
+        size = fields.get("size")
+        yield made(fields, known, size, name="taker_order_id", liquidity=Liquidity.TAKER)
+
+
+class _Maker(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes the fills of one trade."""
+
+    trade: str
+    state: FillState
+    reader: Reader
+
+    def fill(
+        self, row: Row, known: Known, amount: object, *, name: str, liquidity: Liquidity
+    ) -> OrderFilled:
+        market, _ = _listed(row, self.reader.memory)
+        size = number(amount, SIZE_DECIMALS, "size")
+        # The venue's price of a taker that met several levels may be an average.
+        price = number(row.get("price"), PRICE_DECIMALS, "price")
+        if size <= 0 or price <= 0:
+            raise BadInput(f"trade {self.trade[:40]} has no size or no price")
+        took = liquidity is Liquidity.TAKER
+        instrument = market.instrument
+        fee = instrument.taker_fee_micro if took else instrument.maker_fee_micro
+        return OrderFilled(
+            account=self.reader.account,
+            order=known.order,
+            fill=FillId(f"{self.trade}:{_text(row, name).lower()}"),
+            price=price,
+            size=size,
+            fee_micro=fee(price, size),
+            liquidity=liquidity,
+            state=self.state,
+        )
+
+
+# -- money -----------------------------------------------------------------------------------------
+
+
+def balance_micro(body: object) -> int:
+    """Return a balance in base units. Raises BadInput: a missing one is not zero."""
+    value = _fields(body).get("balance")
+    if value is None or value == "":
+        raise BadInput("the venue's answer about the balance holds none")
+    return number(value, 0, "balance")
+
+
+def holding(row: object, memory: Memory) -> tuple[InstrumentId, Leg, int] | None:
+    """Return (instrument, leg, size) of a row of /v2/positions; None = nothing is held.
+
+    None too for a token of a market nobody listed whose outcome the venue does not number (999):
+    it cannot be traded by this house, so it is in nobody's way.
+    """
+    fields = _fields(row)
+    size = number(fields.get("current_size"), SIZE_DECIMALS, "current_size")
+    if size <= 0:
+        return None
+    found = memory.token(_text(fields, "token_id"))
+    if found is not None:
+        return found[0].instrument.id, found[1], size
+    index = fields.get("outcome_index")
+    if index not in {0, 1}:
+        return None
+    leg = Leg.YES if index == 0 else Leg.NO
+    return instrument_of(_text(fields, "condition_id")), leg, size
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _place(row: Row, memory: Memory) -> tuple[InstrumentId, Leg]:
+    found = memory.token(_text(row, "asset_id"))
+    if found is not None:
+        return found[0].instrument.id, found[1]
+    # A market nobody listed with us: the label decides, as everywhere at this venue.
+    no = _text(row, "outcome").strip().lower() in {"no", "down"}
+    return instrument_of(_text(row, "market")), Leg.NO if no else Leg.YES
+
+
+def _listed(row: Row, memory: Memory) -> tuple[Market, Leg]:
+    found = memory.token(_text(row, "asset_id"))
+    if found is None:
+        raise BadInput(f"a fill of ours is in a market nobody listed: {_text(row, 'market')[:80]}")
+    return found
+
+
+def _side(row: Row) -> Side:
+    try:
+        return Side(_text(row, "side").lower())
+    except ValueError:
+        raise BadInput(f"an order's side {_text(row, 'side')[:40]!r} is not known") from None
+
+
+def _fields(row: object) -> Row:
+    if not isinstance(row, Mapping):
+        raise BadInput("a row of the venue is not an object")
+    return row
+
+
+def _text(row: Row, name: str) -> str:
+    value = row.get(name)
+    return value if isinstance(value, str) else "" if value is None else str(value)

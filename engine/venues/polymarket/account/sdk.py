@@ -1,0 +1,283 @@
+"""The official SDK `polymarket-client`, and the only file that touches it.
+
+We use its classification of wallets, its API keys, its L2 headers and its transport, over HTTP
+clients of our own. Orders are made and read elsewhere in this room: the SDK draws a random salt
+while an order must have its name before it is sent, its `place_*` may send a transaction to the
+chain, and its models refuse answers whose empty fields are null although the order lives. Its own
+client would open eleven more connections, replace a key that does not answer and even deploy a
+wallet, so there is none. Pinned exactly; its private parts are used here alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from polymarket._internal.actions.auth import create_api_key, derive_api_key
+from polymarket._internal.environment import PRODUCTION_CONFIG
+from polymarket._internal.l1_auth import sign_api_key_auth
+from polymarket._internal.protocol import is_v2_position_id
+from polymarket._internal.wallet import classify_account, signature_type_for
+from polymarket.clients._transport import AsyncTransport, HeaderResolver, TransportOptions
+from polymarket.clients.async_secure import _make_l2_header_resolver
+from polymarket.errors import (
+    OrderHeartbeatMismatchError,
+    RateLimitError,
+    RequestRejectedError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from polymarket.models.clob import ApiKeyCreds
+from polymarket.rate_limit import RateLimitUpdate
+
+from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
+from engine.gateway.door import Lane
+from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.memory import Exchanges
+from engine.venues.polymarket.account.outcomes import BeatRefused, Refusal, raise_common
+
+T = TypeVar("T")
+
+S = 1_000_000_000
+NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""What fails before the first byte."""
+CHATTY = ("hpack", "httpcore", "httpx")
+"""Libraries that write request headers, and so our API key, to their debug logs."""
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Return what all our connections trust: to read the world's certificates stops the loop 50 ms.
+
+    It is ours alone: another library's clients keep what they were given.
+    """
+    return httpx.create_ssl_context()
+
+
+class Transport(AsyncTransport):
+    """The SDK's transport over a client that trusts what our connections share."""
+
+    def __init__(
+        self,
+        base_url: str,
+        header_resolver: HeaderResolver | None = None,
+        on_rate_limit_update: Callable[[RateLimitUpdate], None] | None = None,
+    ) -> None:
+        options = TransportOptions()
+        client = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=options.timeout,
+            limits=options.limits,
+            http2=options.http2,
+            verify=_tls(),
+        )
+        super().__init__(
+            base_url=base_url,
+            client=client,
+            header_resolver=header_resolver,
+            on_rate_limit_update=on_rate_limit_update,
+        )
+        self._owns_client = True  # the SDK closes only clients that it made
+
+
+class Hosts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the venue is. Empty = the SDK's own production address."""
+
+    clob: str = ""
+    gamma: str = ""
+    data: str = ""
+    relayer: str = ""
+    rpc: str = ""
+    user_ws: str = ""
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue's rate-limit headers said. None = it did not say."""
+
+    remaining: float | None
+    reset_s: float | None
+    tier: str | None
+    warning: bool
+
+
+class Wire:
+    """Signed requests of one account, in two lanes with connections of their own."""
+
+    def __init__(
+        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: ApiKeyCreds, config: Any
+    ) -> None:
+        self._data = Transport(config.data_url)
+        self._clob_url = config.clob_url
+        self._sign = _make_l2_header_resolver(signer, key)
+        self._places = self._lane(Lane.PLACES)
+        self._safety = self._lane(Lane.SAFETY)
+        self.on_rate: Callable[[Lane, Rate], None] | None = None
+        """Hears the venue's rate-limit headers; its errors would be the SDK's to swallow."""
+        self._credentials = key
+        self.user_url = str(config.clob_user_ws_url)
+        self.wallet = wallet
+        self.signer = str(signer.address)
+        self.signature_type = signature_type_for(wallet_type)
+        self.api_key = key.key
+        self.exchanges = Exchanges(
+            standard=config.standard_exchange,
+            neg_risk=config.neg_risk_exchange,
+            v3=config.exchange_v3,
+        )
+
+    def __repr__(self) -> str:
+        return f"Wire(wallet={self.wallet}, <hidden>)"
+
+    @classmethod
+    async def open(
+        cls,
+        credentials: Credentials,
+        *,
+        now_ns: Callable[[], int],
+        hosts: Hosts | None = None,
+    ) -> Self:
+        """Find or derive the API key and open the connections; nothing is sent to the chain.
+
+        Raises ConfigError for a wallet this key does not own, AuthRefused, NotSent, OutcomeUnknown.
+        """
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        config = _config(hosts or Hosts())
+        signer = Account.from_key(credentials.private_key())
+        wallet = str(to_checksum_address(credentials.wallet))
+        account = classify_account(
+            signer=signer.address, wallet=wallet, config=config.wallet_derivation
+        )
+        if account.signer_type != "OWNER":
+            raise ConfigError(
+                f"{credentials.wallet} is no wallet of this private key: check which one is meant"
+            )
+        api = credentials.api()
+        if api is None:
+            key = await _find_key(signer, config, now_ns() // S)
+        else:
+            key = ApiKeyCreds.model_validate(
+                {"apiKey": api[0], "secret": api[1], "passphrase": api[2]}
+            )
+        return cls(signer, wallet, account.wallet_type, key, config)
+
+    def _lane(self, lane: Lane) -> Transport:
+        def told(update: RateLimitUpdate) -> None:
+            if self.on_rate is not None:
+                rate = Rate(
+                    remaining=update.remaining,
+                    reset_s=update.reset,
+                    tier=update.tier,
+                    warning=update.warning,
+                )
+                self.on_rate(lane, rate)
+
+        return Transport(self._clob_url, self._sign, told)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._places.close()
+        await self._safety.close()
+        await self._data.close()
+
+    def login(self) -> bytes:
+        """Return the sign-in frame of the user channel, for all markets; it holds the secret."""
+        key = self._credentials
+        auth = {"apiKey": key.key, "secret": key.secret, "passphrase": key.passphrase}
+        return json.dumps({"type": "user", "auth": auth}).encode()
+
+    async def post(self, path: str, body: bytes, *, lane: Lane = Lane.SAFETY) -> Any:
+        """Send compact JSON. Raises Refusal, NotSent, OutcomeUnknown."""
+        # The SDK writes the same compact JSON from the same values: exactly these bytes leave.
+        transport = self._places if lane is Lane.PLACES else self._safety
+        return await _ask(transport.post_json(path, json=json.loads(body)))
+
+    async def delete(self, path: str, given: object | None = None) -> Any:
+        """Send a cancel. Raises as `post`."""
+        return await _ask(self._safety.delete_json(path, json=given))
+
+    async def get(self, path: str, **params: str | int) -> Any:
+        """Ask the CLOB. Raises as `post`."""
+        return await _ask(self._safety.get_json(path, params=params))
+
+    async def get_data(self, path: str, **params: str | int) -> Any:
+        """Ask the Data API, which needs no key. Raises as `post`."""
+        return await _ask(self._data.get_json(path, params=params))
+
+    async def touch(self, path: str, **params: str | int) -> None:
+        """Ask the CLOB where the body of the answer means nothing. Raises as `post`."""
+        await _ask(self._safety.get_bytes(path, params=params))
+
+    @staticmethod
+    def is_v2(token: str) -> bool:
+        """Say whether a token is a position of protocol version 2."""
+        return is_v2_position_id(token)
+
+
+def _config(hosts: Hosts) -> Any:
+    given = {f"{name}_url": url for name, url in msgspec.structs.asdict(hosts).items() if url}
+    if "user_ws_url" in given:
+        given["clob_user_ws_url"] = given.pop("user_ws_url")
+    return dataclasses.replace(PRODUCTION_CONFIG, **given)
+
+
+async def _find_key(signer: LocalAccount, config: Any, now_s: int) -> ApiKeyCreds:
+    """Derive the account's API key; create one only where there is none yet."""
+    signed = sign_api_key_auth(signer, chain_id=config.chain_id, timestamp=now_s, nonce=0)
+    transport = Transport(config.clob_url)
+    try:
+        try:
+            return await _ask(derive_api_key(transport, signed))
+        except Refusal as refusal:
+            if refusal.status != 400:
+                raise
+        return await _ask(create_api_key(transport, signed))
+    except Refusal as refusal:
+        raise_common(refusal)
+        text = f"Polymarket gives this signer no API key: {refusal}. Check the private key"
+        raise AuthRefused(text) from None
+    finally:
+        await transport.close()
+
+
+async def _ask(call: Awaitable[T]) -> T:
+    """Await the SDK; give its answer, or our own words for what went wrong.
+
+    Causes are cut off (`from None`): requests hang on the SDK's errors, and headers on requests.
+    """
+    try:
+        return await call
+    except OrderHeartbeatMismatchError as error:
+        raise BeatRefused(error.heartbeat_id) from None
+    except RequestRejectedError as error:
+        raise Refusal(
+            error.status,
+            str(error),
+            code=error.code or "",
+            retry_after_ns=int((error.retry_after or 0) * S),
+        ) from None
+    except RateLimitError as error:
+        raise Refusal(429, str(error), retry_after_ns=int((error.retry_after or 0) * S)) from None
+    except TransportError as error:
+        if isinstance(error.__cause__, NEVER_LEFT):
+            raise NotSent(f"Polymarket cannot be reached: {_kind(error.__cause__)}") from None
+        raise OutcomeUnknown(f"no answer from Polymarket: {_kind(error.__cause__)}") from None
+    except UnexpectedResponseError:
+        raise OutcomeUnknown("Polymarket's answer cannot be read") from None
+    except Exception as error:  # noqa: BLE001 - architecture §9: the bytes may have left
+        # The one broad except of this room.
+        raise OutcomeUnknown(f"the SDK failed with {type(error).__name__}") from None
+
+
+def _kind(error: BaseException | None) -> str:
+    return type(error).__name__

@@ -1,0 +1,265 @@
+"""What must be well before an account trades real money: the venue is asked, nothing is changed.
+
+Every finding says what was found and the sentence that mends it. A question without an answer is a
+failure, never taken for well. Where Polymarket takes no orders from, nothing here helps around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container, Mapping
+from enum import StrEnum
+from importlib import metadata
+from typing import Any
+
+import httpx
+import msgspec
+
+from engine.errors import AuthRefused, NotSent, PitbossError
+from engine.venues.polymarket.account.listings import clob_rows
+from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.pace import TIERS
+from engine.venues.polymarket.account.sdk import Wire
+
+SDK = "polymarket-client"
+SDK_VERSION = "0.14.0"
+"""What the adapter was proven with; the pin of requirements.in."""
+
+S = 1_000_000_000
+SKEW_NS_WARN = 2 * S
+SKEW_NS_MAX = 10 * S
+"""Signed requests carry our clock's second; ten is where the venue's patience is not known."""
+
+WALLETS = {0: "EOA", 1: "proxy", 2: "Safe", 3: "deposit wallet"}
+MICRO = 1_000_000
+CASH_MICRO_MIN = 5 * MICRO
+"""Five shares, the usual smallest order, at one dollar."""
+
+
+class Grade(StrEnum):
+    """How bad a finding is. Only FAIL keeps an account locked."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One finding. `fix` is the sentence that mends it, empty where nothing is to mend."""
+
+    name: str
+    grade: Grade
+    said: str
+    fix: str = ""
+
+
+Question = Callable[[], Awaitable[Finding]]
+
+
+async def examine(
+    wire: Wire, *, geoblock_url: str, now_ns: Callable[[], int], orders_known: Container[str]
+) -> list[Finding]:
+    """Return every finding about the account behind `wire`.
+
+    `orders_known` are the identities of orders the journal knows: open ones of this key that are
+    not among them belong to another program or to a person.
+    """
+    questions: dict[str, Question] = {
+        "geoblock": lambda: geoblock(geoblock_url),
+        "clock": lambda: clock(lambda: wire.get("/time"), now_ns),
+        "key": lambda: api_key(wire),
+        "closed-only": lambda: closed_only(wire),
+        "money": lambda: money(wire),
+        "tier": lambda: tier(wire),
+        "alone": lambda: alone(wire, orders_known),
+    }
+    return [sdk(), wallet(wire), *await _answers(questions)]
+
+
+async def from_outside(
+    *, clob_url: str, geoblock_url: str, now_ns: Callable[[], int]
+) -> list[Finding]:
+    """Return what can be found out without an API key, where the venue gives or takes none.
+
+    A clock that is off and a place that is blocked look like a wrong key: both are asked about.
+    """
+
+    async def told() -> Any:
+        async with httpx.AsyncClient(timeout=10) as client:
+            response = await client.get(f"{clob_url}/time")
+        if response.status_code != 200:
+            raise NotSent(f"the question for the time was answered {response.status_code}")
+        return response.json()
+
+    questions: dict[str, Question] = {
+        "geoblock": lambda: geoblock(geoblock_url),
+        "clock": lambda: clock(told, now_ns),
+    }
+    return [sdk(), *await _answers(questions)]
+
+
+async def _answers(questions: Mapping[str, Question]) -> list[Finding]:
+    """Ask; a question that fails is a finding that fails."""
+    found = []
+    for name, question in questions.items():
+        try:
+            found.append(await question())
+        except (
+            PitbossError,
+            Refusal,
+            httpx.HTTPError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            text = str(error) if isinstance(error, PitbossError | Refusal) else type(error).__name__
+            said = f"could not be asked: {text}"
+            found.append(Finding(name, Grade.FAIL, said, _mends(error)))
+    return found
+
+
+def _mends(error: Exception) -> str:
+    """Return what helps where a question was not answered."""
+    if isinstance(error, AuthRefused) or (isinstance(error, Refusal) and error.status == 401):
+        return "wait two minutes if the API key is new; else set the credential again"
+    if isinstance(error, Refusal) and "banned" in error.text.lower():
+        return "ask Polymarket's support why; nothing here helps around it"
+    return "try again in a minute"
+
+
+def sdk() -> Finding:
+    """Compare the installed SDK with the one the adapter was proven with."""
+    version = metadata.version(SDK)
+    if version != SDK_VERSION:
+        said = f"{SDK} {version}, proven with {SDK_VERSION}"
+        return Finding("sdk", Grade.FAIL, said, "run `make venv` and use .venv/bin/python")
+    return Finding("sdk", Grade.OK, f"{SDK} {version}")
+
+
+def wallet(wire: Wire) -> Finding:
+    """Tell the wallet's kind."""
+    kind = WALLETS.get(wire.signature_type)
+    said = f"{wire.wallet}, {kind or 'of an unknown kind'}"
+    if kind is None:
+        return Finding("wallet", Grade.FAIL, said, "trade with a wallet Polymarket made")
+    if wire.signature_type == 0:
+        fix = (
+            "orders of accounts made today are taken from a deposit wallet alone: if yours is one, "
+            "set the key again with that wallet's address; an EOA pays gas in POL, too"
+        )
+        return Finding("wallet", Grade.WARN, said, fix)
+    return Finding("wallet", Grade.OK, said)
+
+
+async def geoblock(url: str) -> Finding:
+    """Ask whether orders are taken from where this machine stands (reference §3.7)."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        response = await client.get(url)
+    if response.status_code != 200:
+        raise NotSent(f"the geoblock question was answered {response.status_code}")
+    told = response.json()
+    place = f"{told.get('country') or '?'} {told.get('region') or ''}".strip()
+    if told["blocked"] is not False:
+        return Finding(
+            "geoblock",
+            Grade.FAIL,
+            f"Polymarket takes no orders from here ({place})",
+            "trade from where it does; this program does not help around it",
+        )
+    return Finding("geoblock", Grade.OK, f"orders are taken from here ({place})")
+
+
+async def clock(ask: Callable[[], Awaitable[Any]], now_ns: Callable[[], int]) -> Finding:
+    """Compare our clock with the venue's, which tells whole seconds when asked."""
+    before = now_ns()
+    told_s = int(await ask())
+    after = now_ns()
+    ahead, behind = before - (told_s + 1) * S, told_s * S - after
+    skew_ns = max(ahead, behind, 0)
+    said = f"within {skew_ns / S:.1f} s of the venue's, as far as whole seconds tell"
+    fix = "let the system keep its time by NTP"
+    if skew_ns > SKEW_NS_MAX:
+        return Finding("clock", Grade.FAIL, f"{skew_ns / S:.1f} s off the venue's", fix)
+    if skew_ns > SKEW_NS_WARN:
+        return Finding("clock", Grade.WARN, f"{skew_ns / S:.1f} s off the venue's", fix)
+    return Finding("clock", Grade.OK, said)
+
+
+async def api_key(wire: Wire) -> Finding:
+    """Ask whether the venue knows our API key."""
+    told = await wire.get("/auth/api-keys")
+    names = told["apiKeys"]
+    if wire.api_key not in names:
+        fix = "wait two minutes if the key is new; else set the credential again"
+        return Finding("key", Grade.FAIL, "the venue does not know our API key", fix)
+    return Finding("key", Grade.OK, f"the venue knows our API key, one of {len(names)}")
+
+
+async def closed_only(wire: Wire) -> Finding:
+    """Ask whether the account may open positions."""
+    told = await wire.get("/auth/ban-status/closed-only")
+    if told["closed_only"] is not False:
+        return Finding(
+            "closed-only",
+            Grade.FAIL,
+            "the account may only close positions",
+            "close by hand at the venue; ask its support why",
+        )
+    return Finding("closed-only", Grade.OK, "the account may open positions")
+
+
+async def money(wire: Wire) -> Finding:
+    """Ask for cash and for what the exchanges may take of it."""
+    told = await wire.get(
+        "/balance-allowance", asset_type="COLLATERAL", signature_type=wire.signature_type
+    )
+    cash = int(told["balance"])
+    missing = _not_approved(wire, told)
+    if missing:
+        return Finding(
+            "money",
+            Grade.FAIL,
+            f"the wallet lets {', '.join(missing)} take nothing",
+            "approve trading once, on Polymarket's page with this wallet",
+        )
+    said = f"{cash / MICRO:,.2f} pUSD, all exchanges approved"
+    if cash < CASH_MICRO_MIN:
+        return Finding("money", Grade.WARN, said, "deposit before you start a bot")
+    return Finding("money", Grade.OK, said)
+
+
+def _not_approved(wire: Wire, told: Mapping[str, Any]) -> list[str]:
+    if "allowances" not in told:  # the older form names one allowance for all
+        return [] if int(told["allowance"]) > 0 else ["the exchange"]
+    given = {name.lower(): int(amount) for name, amount in told["allowances"].items()}
+    wanted = {
+        "the exchange": wire.exchanges.standard,
+        "the neg-risk exchange": wire.exchanges.neg_risk,
+        "the exchange of protocol 2": wire.exchanges.v3,
+    }
+    return [name for name, address in wanted.items() if given.get(address.lower(), 0) <= 0]
+
+
+async def tier(wire: Wire) -> Finding:
+    """Ask how fast we may trade."""
+    told = await wire.get("/v1/user/rate-limit-tier")
+    name = str(told["tier"])
+    if name not in TIERS:
+        said = f"the venue names a tier nobody knows here: {name}"
+        return Finding("tier", Grade.WARN, said, "the slowest tier's pace is used")
+    return Finding("tier", Grade.OK, f"{name}; 80 % of it is used")
+
+
+async def alone(wire: Wire, orders_known: Container[str]) -> Finding:
+    """Look for orders of this key that are not this engine's: its heartbeat will cancel them."""
+    rows = await clob_rows(wire, "/data/orders")
+    ours = [row["id"] for row in rows if row["owner"] == wire.api_key]
+    others = [name for name in ours if name not in orders_known]
+    if others:
+        return Finding(
+            "alone",
+            Grade.FAIL,
+            f"{len(others)} open orders of this API key are not this engine's",
+            "give the engine a wallet of its own, or cancel them: its heartbeat would",
+        )
+    return Finding("alone", Grade.OK, "no open order of this API key is somebody else's")

@@ -1,0 +1,288 @@
+"""The market channel without its socket: `receive(frame, now_ns)` gives what happened.
+
+The driver says what is watched (`watch`), hands over every frame, calls `advance` when `due_ns` has
+come, and says when the connection broke (`lose`). The core never repairs a book: what it cannot
+prove it tells as distrusted, until a snapshot or a hash proves it again (law D).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+
+from engine.domain.events import (
+    BookDistrusted,
+    Event,
+    FeedLost,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+)
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.errors import BrokenInvariant
+from engine.feeds.bad_frame import UNREADABLE, BadFrame
+from engine.feeds.counts import FeedCounts
+from engine.venues.polymarket.market.book_keeper import FEED, BookKeeper
+from engine.venues.polymarket.market.frames import (
+    BookMessage,
+    FlatChangeMessage,
+    LastTradeMessage,
+    MarketResolvedMessage,
+    NewMarketMessage,
+    PriceChangeMessage,
+    Reader,
+    TickSizeMessage,
+    kind_of,
+    read_array,
+)
+from engine.venues.polymarket.market.level_map import LevelMap
+from engine.venues.polymarket.market.market_book import MarketBook
+from engine.venues.polymarket.market.metadata import new_market, tick_units
+from engine.venues.polymarket.market.token_book import TokenBook
+from engine.venues.polymarket.market.trade_prints import TradePrints
+
+MARKETS_MAX = 5_000
+"""Markets watched at once. The channel takes 200 tokens per connection."""
+
+FORGET_AFTER_NS = 600 * 1_000_000_000
+"""How long a closed market is still followed: late frames and its resolution."""
+
+NEVER_NS = 1 << 62
+PREFIX = "polymarket:"
+
+_SILENT_TEXTS = frozenset({b"", b"PONG", b"pong"})
+_KNOWN_AND_UNUSED = frozenset({"best_bid_ask"})
+"""Arrives before the changes it sums up; the changes themselves carry the same tops."""
+
+
+class MarketFeedCore:
+    """Everything one market channel knows. Deterministic; time comes with each call."""
+
+    def __init__(self, counts: FeedCounts) -> None:
+        self.counts = counts
+        self.due_ns = NEVER_NS
+        """When `advance` has something to say."""
+        self._levels = (LevelMap(), LevelMap(mirrored=True))
+        self._markets: dict[str, MarketBook] = {}
+        self._by_token: dict[str, MarketBook] = {}
+        self._agenda: list[tuple[int, int, str, str]] = []
+        self._numbers = 0
+        self._prints = TradePrints(counts)
+        self._keeper = BookKeeper(counts)
+        self._books = Reader("book", BookMessage)
+        self._changes = Reader("price_change", PriceChangeMessage)
+        self._flat_changes = Reader("price_change", FlatChangeMessage, whole=False)
+        self._trades = Reader("last_trade_price", LastTradeMessage)
+        self._ticks = Reader("tick_size_change", TickSizeMessage)
+        self._news = Reader("new_market", NewMarketMessage, whole=False)
+        self._ends = Reader("market_resolved", MarketResolvedMessage, whole=False)
+        self._takers: dict[str, Callable[[bytes, int], list[Event]]] = {
+            "book": self._book,
+            "price_change": self._change,
+            "last_trade_price": self._trade,
+            "tick_size_change": self._tick_size,
+            "new_market": self._new_market,
+            "market_resolved": self._resolved,
+        }
+
+    # -- what the driver says ----------------------------------------------------------------------
+
+    def watch(
+        self, instrument: Instrument, tick: str, *, neg_risk: bool = False, min_order_size: str = ""
+    ) -> list[Event]:
+        """Follow an instrument's tokens from now on; `watched` has its book.
+
+        `tick` and `min_order_size` as the venue writes them ("0.01", "5"): both, and `neg_risk`,
+        are part of what a book's hash covers. Empty = as the instrument has it.
+        """
+        condition = _condition(instrument)
+        if condition in self._markets:
+            return []
+        if len(self._markets) >= MARKETS_MAX:
+            raise BrokenInvariant(f"more than {MARKETS_MAX} markets watched: forget closed ones")
+        market = MarketBook(instrument, condition, self._levels, tick)
+        market.neg_risk = neg_risk
+        market.min_order_size = min_order_size or market.min_order_size
+        self._markets[condition] = market
+        for asset_id in market.tokens:
+            self._by_token[asset_id] = market
+        if instrument.closes_ns is not None:
+            self._plan(instrument.closes_ns, "close", condition)
+        return [InstrumentListed(instrument=instrument)]
+
+    def unwatch(self, instrument: InstrumentId) -> None:
+        """Follow an instrument no more."""
+        condition = _bare(instrument)
+        market = self._markets.get(condition)
+        if market is not None:
+            self._forget(condition, market)
+
+    def watched(self, instrument: InstrumentId) -> MarketBook | None:
+        """Return the books of an instrument; None = it is not watched, or forgotten by now."""
+        return self._markets.get(_bare(instrument))
+
+    def lose(self, reason: str, instruments: Iterable[InstrumentId] | None = None) -> list[Event]:
+        """Say that the connection broke: every book of these must come anew; None = of all."""
+        self.counts.gaps += 1
+        whole = instruments is None
+        names = self._markets if instruments is None else map(_bare, instruments)
+        lost = [market for name in names if (market := self._markets.get(name)) is not None]
+        for market in lost:
+            market.forget()
+            market.lost = True
+        if whole:
+            return [FeedLost(feed=FEED, instrument=None, reason=reason)]
+        return [FeedLost(feed=FEED, instrument=m.instrument.id, reason=reason) for m in lost]
+
+    def advance(self, now_ns: int) -> list[Event]:
+        """Let time pass: judge batches that stayed open, close markets, forget them."""
+        events: list[Event] = []
+        while self._agenda and self._agenda[0][0] <= now_ns:
+            at_ns, _, what, condition = heapq.heappop(self._agenda)
+            market = self._markets.get(condition)
+            if market is None:
+                continue
+            if what == "batch":
+                if market.batch is not None and market.batch.due_ns <= at_ns:
+                    events += self._keeper.judge(market)
+            elif what == "close":
+                market.closed = True
+                self._plan(at_ns + FORGET_AFTER_NS, "forget", condition)
+                events.append(InstrumentClosed(instrument=market.instrument.id))
+            else:
+                self._forget(condition, market)
+        self.due_ns = self._agenda[0][0] if self._agenda else NEVER_NS
+        return events
+
+    def finish(self) -> list[Event]:
+        """Judge every open batch: no further frame will come."""
+        events: list[Event] = []
+        for market in self._markets.values():
+            events += self._keeper.judge(market)
+        return events
+
+    def receive(self, frame: bytes, now_ns: int) -> list[Event]:
+        """Take one text frame of the socket, or one REST book."""
+        first = frame[:1]
+        if first == b"[":
+            try:
+                parts = read_array(frame)
+            except UNREADABLE:
+                self.counts.anomaly("broken json")
+                return []
+            events: list[Event] = []
+            for part in parts:
+                events += self._one(bytes(part), now_ns)
+            return events
+        if first != b"{" and frame.strip() in _SILENT_TEXTS:
+            return []
+        return self._one(frame, now_ns)
+
+    # -- one message -------------------------------------------------------------------------------
+
+    def _one(self, text: bytes, now_ns: int) -> list[Event]:
+        try:
+            kind = kind_of(text)
+            taker = self._takers.get(kind)
+            if taker is not None:
+                return taker(text, now_ns)
+            if kind not in _KNOWN_AND_UNUSED:
+                self.counts.anomaly(f"unknown event type {kind[:40]!r}")
+        except BadFrame as error:
+            self.counts.anomaly(error.kind)
+        return []
+
+    def _book(self, text: bytes, now_ns: int) -> list[Event]:
+        del now_ns
+        message = self._books.read(text, self.counts)
+        market, token = self._find(message.asset_id)
+        return self._keeper.book(market, token, message)
+
+    def _change(self, text: bytes, now_ns: int) -> list[Event]:
+        if b'"price_changes"' in text:
+            message = self._changes.read(text, self.counts)
+        else:
+            message = self._flat_changes.read(text, self.counts).grouped()
+        if not message.price_changes:
+            return []
+        market = self._find(message.price_changes[0].asset_id)[0]
+        events = self._keeper.change(market, message, now_ns)
+        batch = market.batch
+        if batch is not None and not batch.planned:
+            batch.planned = True
+            self._plan(batch.due_ns, "batch", _condition(market.instrument))
+        return events
+
+    def _trade(self, text: bytes, now_ns: int) -> list[Event]:
+        del now_ns
+        message = self._trades.read(text, self.counts)
+        market, token = self._find(message.asset_id)
+        trades = self._prints.read(message, market.instrument.id, mirrored=token.mirrored)
+        market.last = self._prints.last_price(message)
+        return trades + self._keeper.try_complete(market)
+
+    def _tick_size(self, text: bytes, now_ns: int) -> list[Event]:
+        """Take a new grid. The venue sends a new book after it; the old one is void until then."""
+        del now_ns
+        message = self._ticks.read(text, self.counts)
+        market = self._find(message.asset_id)[0]
+        tick_units(message.new_tick_size)
+        market.tick = message.new_tick_size
+        events = self._keeper.retick(market)
+        if events:
+            events.append(
+                BookDistrusted(instrument=market.instrument.id, reason="tick size changed")
+            )
+            market.forget()
+        return events
+
+    def _new_market(self, text: bytes, now_ns: int) -> list[Event]:
+        del now_ns
+        instrument = new_market(self._news.read(text, self.counts))
+        if _condition(instrument) in self._markets:
+            return []
+        return [InstrumentListed(instrument=instrument)]
+
+    def _resolved(self, text: bytes, now_ns: int) -> list[Event]:
+        del now_ns
+        message = self._ends.read(text, self.counts)
+        market = self._markets.get(message.market)
+        if market is None:
+            return []  # the channel tells the end of every market of the venue
+        token = market.tokens.get(message.winning_asset_id)
+        if token is None:
+            raise BadFrame("winner is none of the tokens")
+        return [
+            InstrumentResolved(
+                instrument=market.instrument.id,
+                payout_yes_micro=0 if token.mirrored else 1_000_000,
+                source="polymarket market_resolved",
+            )
+        ]
+
+    # -- small things ------------------------------------------------------------------------------
+
+    def _find(self, asset_id: str) -> tuple[MarketBook, TokenBook]:
+        """Return the watched market of a token. Raises BadFrame."""
+        market = self._by_token.get(asset_id)
+        if market is None:
+            raise BadFrame("token not watched")
+        return market, market.tokens[asset_id]
+
+    def _forget(self, condition: str, market: MarketBook) -> None:
+        del self._markets[condition]
+        for asset_id in market.tokens:
+            del self._by_token[asset_id]
+
+    def _plan(self, at_ns: int, what: str, condition: str) -> None:
+        self._numbers += 1
+        heapq.heappush(self._agenda, (at_ns, self._numbers, what, condition))
+        self.due_ns = self._agenda[0][0]
+
+
+def _condition(instrument: Instrument) -> str:
+    return _bare(instrument.id)
+
+
+def _bare(instrument: InstrumentId) -> str:
+    return instrument.removeprefix(PREFIX)

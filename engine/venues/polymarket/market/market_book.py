@@ -1,0 +1,225 @@
+"""Both tokens' books of one market, and the batch of changes that is under way.
+
+One matching event comes as several price_change frames with one timestamp and one hash per token;
+inside the batch the local book may be locked. So frames are gathered, applied, and told as one
+change when both tokens' hashes match, or judged when the next batch begins or the time is up.
+"""
+
+from __future__ import annotations
+
+from engine.domain.events import BookReplaced, Event, InstrumentListed
+from engine.domain.instruments import Instrument, Side
+from engine.feeds.bad_frame import BadFrame
+from engine.venues.polymarket.market.book_hash import (
+    GRID,
+    Texts,
+    completes,
+    end_of,
+    ends,
+    find,
+    price_text,
+    proves,
+    stem,
+    touches,
+)
+from engine.venues.polymarket.market.frames import BookMessage, PriceChange, compact
+from engine.venues.polymarket.market.level_map import LevelMap
+from engine.venues.polymarket.market.token_book import TokenBook
+
+
+class Batch:
+    """Changes of one moment: applied to the token books, not yet told."""
+
+    __slots__ = ("changes", "due_ns", "entries", "hashes", "planned", "stamp_ns", "timestamp")
+
+    def __init__(self, timestamp: str, stamp_ns: int, due_ns: int) -> None:
+        self.timestamp = timestamp
+        self.stamp_ns = stamp_ns
+        self.due_ns = due_ns
+        self.planned = False
+        """True once somebody will come back at `due_ns`."""
+        self.hashes: dict[str, str] = {}
+        """Token → what its book must hash to after the batch."""
+        self.entries: list[PriceChange] = []
+        self.changes: dict[tuple[Side, int], int] = {}
+        """What the telling token's book changed: the last size per level."""
+
+    def belongs(self, timestamp: str, entries: list[PriceChange]) -> bool:
+        """Return whether a further frame is of this batch."""
+        if timestamp != self.timestamp:
+            return False
+        hashes = self.hashes
+        return all(hashes.get(entry.asset_id, entry.hash) == entry.hash for entry in entries)
+
+
+class MarketBook:
+    """State of one market: its two token books and what completes their hashes."""
+
+    __slots__ = (
+        "batch",
+        "closed",
+        "instrument",
+        "last",
+        "lost",
+        "min_order_size",
+        "neg_risk",
+        "tick",
+        "tokens",
+        "trusted",
+        "yes",
+    )
+
+    def __init__(
+        self, instrument: Instrument, condition: str, levels: tuple[LevelMap, LevelMap], tick: str
+    ) -> None:
+        if instrument.tokens is None:
+            raise BadFrame("instrument without tokens", instrument.id)
+        yes, no = instrument.tokens
+        self.instrument = instrument
+        self.yes = TokenBook(condition, yes, levels[0], mirrored=False)
+        self.tokens = {
+            yes: self.yes,
+            no: TokenBook(condition, no, levels[1], mirrored=True),
+        }
+        self.tick = tick
+        self.min_order_size = _plain(instrument.size_decimal(instrument.size_min))
+        self.neg_risk = False
+        self.last: str | None = None
+        """Last trade price as the venue writes it, the same for both tokens; None = not seen."""
+        self.trusted = False
+        self.lost = False
+        self.closed = False
+        self.batch: Batch | None = None
+
+    def told(self) -> list[Event]:
+        """Return what somebody who comes later must hear of this market."""
+        events: list[Event] = [InstrumentListed(instrument=self.instrument)]
+        if self.trusted:
+            teller, (bids, asks) = self.teller(), self.teller().sides()
+            whole = BookReplaced(
+                instrument=self.instrument.id, bids=bids, asks=asks, exchange_ns=teller.stamp_ns
+            )
+            events.append(whole)
+        return events
+
+    def teller(self) -> TokenBook:
+        """Return the token whose book is told: YES where it was seen, else NO mirrored."""
+        if self.yes.loaded:
+            return self.yes
+        return next(token for token in self.tokens.values() if token is not self.yes)
+
+    def states_its_hash(self, token: TokenBook, message: BookMessage) -> bool | None:
+        """Check a full book by what it states itself; None = it leaves out the last price."""
+        if message.last_trade_price is None:
+            return None
+        root = stem(token.head, message.timestamp, compact(message.bids), compact(message.asks))
+        return completes(root, message.hash, self._end(message, message.last_trade_price))
+
+    def take(self, token: TokenBook, message: BookMessage) -> bool:
+        """Take a full book over. False = its hash cannot be completed. Raises BadFrame.
+
+        Where the message leaves out the last trade price, the one that completes the hash is
+        proven by it; the known one and the touches are tried first.
+        """
+        sides_text = compact(message.bids), compact(message.asks)
+        leaves_out = message.last_trade_price is None
+        proven: bool | None = leaves_out and self._known_proves(token, message, sides_text)
+        before = token.sides() if leaves_out and not proven and token.loaded else ((), ())
+        token.load(*sides_text)
+        if not proven:
+            proven = self.states_its_hash(token, message)
+        if proven is None:
+            proven = self._find_last(
+                token, message.timestamp, message.hash, touches(before, token.sides()), message
+            )
+        if not proven:
+            token.loaded = False
+            return False
+        self.tick = message.tick_size or self.tick
+        self.min_order_size = message.min_order_size or self.min_order_size
+        self.neg_risk = self.neg_risk if message.neg_risk is None else message.neg_risk
+        self.last = self.last if message.last_trade_price is None else message.last_trade_price
+        return True
+
+    def _known_proves(self, token: TokenBook, message: BookMessage, sides: Texts) -> bool:
+        """Return whether the known last trade price completes the hash: it mostly does."""
+        if self.last is None:
+            return False
+        end = self._end(message, self.last)
+        return proves(token.head, message.timestamp, sides, end, message.hash)
+
+    def batch_matches(self, batch: Batch) -> bool:
+        """Return whether every token of the batch has the hash the venue says."""
+        if self.last is None:
+            return False
+        end, timestamp, tokens = self._end(None, self.last), batch.timestamp, self.tokens
+        for asset_id, expected in batch.hashes.items():
+            token = tokens[asset_id]
+            sides = token.bids.text(), token.asks.text()
+            if not proves(token.head, timestamp, sides, end, expected):
+                return False
+        return True
+
+    def members(self, batch: Batch) -> list[tuple[TokenBook, str]]:
+        """Return the batch's tokens with their hashes."""
+        return [(self.tokens[asset_id], expected) for asset_id, expected in batch.hashes.items()]
+
+    def recover_last(self, batch: Batch) -> bool:
+        """Search the last trade price with which the batch's books match: an unseen trade."""
+        before = self.last
+        token, expected = self.members(batch)[0]
+        likely = touches(token.sides())
+        if not self._find_last(token, batch.timestamp, expected, likely):
+            return False
+        if self.batch_matches(batch):
+            return True
+        self.last = before
+        return False
+
+    def _find_last(
+        self,
+        token: TokenBook,
+        timestamp: str,
+        expected: str,
+        likely: list[int],
+        message: BookMessage | None = None,
+    ) -> bool:
+        """Find and keep the last trade price that completes the hash: known, touch, any.
+
+        The hash proves it: at most a thousand prices against 160 bits. Nothing is assumed.
+        """
+        root = stem(token.head, timestamp, token.bids.text(), token.asks.text())
+        if self.last is not None and completes(root, expected, self._end(message, self.last)):
+            return True
+        tails = ends(
+            (message and message.tick_size) or self.tick,
+            self.min_order_size,
+            neg_risk=self.neg_risk,
+        )
+        price = find(root, expected, tails, (*likely, *GRID))
+        if price is None:
+            return False
+        self.last = price_text(price)
+        return True
+
+    def _end(self, message: BookMessage | None, last: str) -> bytes:
+        """Return the end of the hashed text: what the message states, else what is known."""
+        tick, least, neg_risk = self.tick, self.min_order_size, self.neg_risk
+        if message is not None:
+            tick = message.tick_size or tick
+            least = message.min_order_size or least
+            neg_risk = neg_risk if message.neg_risk is None else message.neg_risk
+        return end_of(tick, last, least, neg_risk=neg_risk)
+
+    def forget(self) -> None:
+        """Drop both books: what comes next must be snapshots."""
+        self.trusted = False
+        self.batch = None
+        for token in self.tokens.values():
+            token.forget()
+
+
+def _plain(number: object) -> str:
+    """Return a Decimal without trailing zeros, as the venue writes sizes."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

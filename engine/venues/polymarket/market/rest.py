@@ -1,0 +1,124 @@
+"""Polymarket's public questions over HTTP: books, markets and their terms. Never signed.
+
+A question is answered whole or raises; a failed one is never an empty list (law Q).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+
+from engine.errors import BadInput, NotSent, OutcomeUnknown, Throttled
+from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import FeedCounts
+from engine.venues.polymarket.market.listing import Listing, confirmed, from_gamma
+
+TIMEOUT_S = 5.0
+CONNECT_S = 3.0
+IN_FLIGHT_MAX = 8
+BODY_BYTES_MAX = 64 * 1024 * 1024
+BOOKS_MAX = 500
+"""Most books in one question; 501 are refused (trading API, §3.1)."""
+
+PAGE = 100
+SLUGS_MAX = 20
+RETRY_NS = 1_000_000_000
+
+USER_AGENT = "pitboss"
+"""Some generic agents are answered with 403 (trading API, §3.5)."""
+
+_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class PublicRest:
+    """Public REST of the CLOB and Gamma. Make it inside a running loop; `close` it at the end."""
+
+    def __init__(self, *, clob_url: str, gamma_url: str, counts: FeedCounts) -> None:
+        self._clob = clob_url.rstrip("/")
+        self._gamma = gamma_url.rstrip("/")
+        self._counts = counts
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=IN_FLIGHT_MAX),
+            headers={"User-Agent": USER_AGENT},
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def books(self, tokens: Sequence[str]) -> list[bytes]:
+        """Return the books of tokens, each as the core takes it; unknown tokens are left out.
+
+        Raises BadInput for more than `BOOKS_MAX`, NotSent, OutcomeUnknown, Throttled.
+        """
+        if len(tokens) > BOOKS_MAX:
+            raise BadInput(f"{len(tokens)} books were asked for at once, {BOOKS_MAX} may be")
+        asked = [{"token_id": token} for token in tokens]
+        body = await self._ask("POST", f"{self._clob}/books", json=asked)
+        try:
+            return [bytes(row) for row in _rows(body)]
+        except msgspec.DecodeError as error:
+            raise OutcomeUnknown(f"/books answered no list of books: {error}") from None
+
+    async def terms(self, condition: str) -> object:
+        """Return `/clob-markets/{condition}` as it stands. Raises what `books` does."""
+        return _json(await self._ask("GET", f"{self._clob}/clob-markets/{condition}"))
+
+    async def confirm(self, listing: Listing) -> Listing:
+        """Return a listing with the CLOB's own terms. Raises BadFrame and what `books` does."""
+        return confirmed(listing, await self.terms(listing.condition))
+
+    async def markets(
+        self, now_ns: int, filters: Mapping[str, Any], *, pages_max: int = 1
+    ) -> list[Listing]:
+        """Return markets by Gamma's filters, whole up to `pages_max` pages of 100.
+
+        A row that is no binary market is counted and left out. Raises what `books` does.
+        """
+        found: list[Listing] = []
+        cursor = ""
+        for _ in range(pages_max):
+            query = {"limit": PAGE, **filters, **({"after_cursor": cursor} if cursor else {})}
+            body = _json(await self._ask("GET", f"{self._gamma}/markets/keyset", params=query))
+            rows = body.get("markets") if isinstance(body, dict) else None
+            if not isinstance(rows, list):
+                raise OutcomeUnknown("Gamma answered a page without markets")
+            for row in rows:
+                try:
+                    found.append(from_gamma(row, now_ns))
+                except BadFrame as error:
+                    self._counts.anomaly(f"gamma: {error.kind}")
+            told = body.get("next_cursor") if isinstance(body, dict) else None
+            if not told:
+                return found
+            if told == cursor:
+                raise OutcomeUnknown("Gamma's listing leads nowhere: its cursor repeats")
+            cursor = str(told)
+        return found
+
+    async def _ask(self, method: str, url: str, **what: Any) -> bytes:
+        """Return the body of a 200. Raises NotSent, OutcomeUnknown, Throttled."""
+        try:
+            answer = await self._client.request(method, url, **what)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise NotSent(f"{url} cannot be reached: {error or type(error).__name__}") from None
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(f"{url} did not answer: {error or type(error).__name__}") from None
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise Throttled(f"{url} is asked too often", RETRY_NS)
+        if answer.status_code != httpx.codes.OK:
+            raise OutcomeUnknown(f"{url} answered {answer.status_code}: {answer.text[:120]}")
+        if len(answer.content) > BODY_BYTES_MAX:
+            raise OutcomeUnknown(f"{url} answered {len(answer.content)} bytes")
+        return answer.content
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise OutcomeUnknown(f"an answer is no JSON: {error}") from None

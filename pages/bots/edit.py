@@ -1,0 +1,150 @@
+"""Settings of a bot that rests: changed field by field, or the bot removed; a draft either way."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import streamlit as st
+
+from engine.domain.settings import BotSettings, SettingsDocument
+from pages.bots import form
+from pages.kit import confirm, drafts, guard, names, panels, schema_form
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from storage.settings import SettingsVersion, Stale
+from storage.views.frame import strategy_catalog, tradable
+
+EDITED, REMOVED = "bot_edited", "bot_removed"
+OWN = ("capital", "instruments_max", "inventory_on_stop", "slippage_exit_max")
+"""What is asked for beside markets, series and the strategy's own parameters."""
+REST_FIRST = (
+    "To change its settings or to remove it, stop it first: what works with old settings keeps them"
+)
+
+
+class Edited(msgspec.Struct, frozen=True):
+    """A form that is open: the bot, and the version its fields were filled from."""
+
+    bot: str
+    base: SettingsVersion
+
+
+@guard.part("The change of settings")
+def offer(name: str, base: SettingsVersion, *, rests: bool) -> None:
+    """Draw the two buttons; dead, with the reason, while the bot works.
+
+    The engine refuses a version that changes a bot at work, and a version that waits holds up the
+    limits saved after it: so none is begun here.
+    """
+    with st.container(horizontal=True):
+        if st.button("Change settings…", key=f"edit_{name}", disabled=not rests):
+            st.session_state[EDITED] = Edited(name, base)
+            _fresh_start()
+        if st.button("Remove…", key=f"remove_{name}", disabled=not rests):
+            st.session_state.pop(EDITED, None)
+            drafts.draft("bots", {"bots": {name: None}}, base)
+            st.session_state[REMOVED] = name
+            st.rerun()
+    if not rests:
+        panels.note(f"{REST_FIRST}.")
+
+
+def _fresh_start() -> None:
+    """Forget the draft and the answer of an edit before."""
+    for key in ("draft:bots", "saved:bots", REMOVED):
+        st.session_state.pop(key, None)
+    st.rerun()
+
+
+@guard.part("The form of the bot")
+def show() -> None:
+    """Draw the open form, or what a removal means; call outside of fragments, above the draft."""
+    drafted = "draft:bots" in st.session_state
+    removed = st.session_state.get(REMOVED)
+    if removed is not None and drafted:
+        st.warning(
+            f"**Remove {removed}.** It goes from this table when the version without it is in "
+            "force. Its orders, fills and PnL stay on record. What its account holds stays there "
+            "and is worked by nobody: sell it by hand, or leave it to settle.",
+            icon=":material/delete:",
+        )
+    edited = st.session_state.get(EDITED)
+    if edited is None:
+        return
+    saved = st.session_state.get("saved:bots")
+    if saved is not None and not isinstance(saved, Stale):
+        st.session_state.pop(EDITED)  # saved: what follows is applying
+        return
+    with st.container(border=True):
+        _form(edited, drafts.newest() if isinstance(saved, Stale) else edited.base)
+
+
+def _form(edited: Edited, against: SettingsVersion) -> None:
+    """Draw the form; what was changed in it becomes a draft made from `against`."""
+    bot = edited.base.document.bots[edited.bot]
+    catalog = ask(strategy_catalog) or {}
+    st.subheader(f"Change {bot.name}")
+    account = edited.base.document.accounts[bot.account]
+    panels.note(
+        f"{bot.strategy} at {bot.account} · {confirm.MONEY[account.mode].replace('*', '')} · "
+        "filled "
+        f"from version {edited.base.version}. It begins to learn anew with new settings."
+    )
+    with st.form(f"edit:{bot.name}:{edited.base.version}", border=False):
+        diff = _fields(bot, edited.base.document)
+        if bot.strategy in catalog:
+            with st.expander(f"Parameters of {bot.strategy}", expanded=True):
+                given = schema_form.form(
+                    filled(catalog[bot.strategy], bot.parameters), f"edit_{bot.name}"
+                )
+            if given:
+                diff["parameters"] = given
+        else:
+            panels.note("The engine has not told its parameters: they stay as they are.")
+        sent = st.form_submit_button(f"Show what changes in {bot.name}", type="primary")
+    if st.button("Close without a change", key="edit_close"):
+        st.session_state.pop(EDITED)
+        _fresh_start()
+    if sent:
+        drafts.draft("bots", {"bots": {bot.name: diff}} if diff else {}, against)
+
+
+def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
+    """Draw what every bot has; gives what differs from now."""
+    markets, series = ask(tradable, engine_id(), now_ns() // form.MINUTE_NS * form.MINUTE_NS)
+    others = form.taken(document, bot.account)
+    free = {
+        "instruments": [one for one in markets if one not in others],
+        "series": [one for one in series if one not in others],
+    }
+    diff: dict[str, Any] = {}
+    for field, label in (("instruments", "Markets"), ("series", "Series that roll by themselves")):
+        now = list(getattr(bot, field))
+        wanted = st.multiselect(
+            label,
+            [*now, *free[field]],
+            default=now,
+            format_func=names.market,
+            accept_new_options=True,
+            key=f"edit_{bot.name}_{field}",
+        )
+        if list(wanted) != now:
+            diff[field] = list(wanted)
+    schema = BotSettings.model_json_schema()
+    schema["properties"] = {name: schema["properties"][name] for name in OWN}
+    return diff | schema_form.form(
+        filled(schema, bot.model_dump(mode="json", include=set(OWN))), f"edit_{bot.name}"
+    )
+
+
+def filled(schema: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema whose defaults are the values of now: its form gives what was changed."""
+    made = copy.deepcopy(dict(schema))
+    made["required"] = []
+    for name, value in values.items():
+        if name in made["properties"]:
+            made["properties"][name]["default"] = value
+    return made

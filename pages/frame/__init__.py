@@ -1,0 +1,1 @@
+"""The frame around every page: sign-in, status bar, KILL, watchdog, look."""

@@ -1,0 +1,171 @@
+"""The cells of the status bar: what is known, as words; what is not known is never a number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+
+from engine.domain.instruments import Mode
+from pages.frame.health import Health, health_of
+from pages.frame.venue_beat import beat_cell
+from pages.kit.cell import Cell
+from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
+from storage.latch import Latch
+from storage.views.frame import AccountSeen, OrdersSeen, Snapshot
+
+__all__ = ["DANGER", "Cell", "cells", "html", "modes_of"]
+
+DANGER = (Mode.LIVE, Mode.PAPER, Mode.DEMO)
+"""Most dangerous first."""
+
+
+def modes_of(snapshot: Snapshot) -> list[Mode]:
+    """Return the modes there are accounts or live orders of: what to show first comes first.
+
+    LIVE leads wherever it exists; of the others, one in which something happens leads an idle one,
+    and where nothing happens yet DEMO leads: its bots start by themselves.
+    """
+    found = {account.mode for account in snapshot.accounts}
+    found |= {orders.mode for orders in snapshot.orders}
+    busy = {orders.mode for orders in snapshot.orders if orders.live or orders.unknown}
+    busy |= {account.mode for account in snapshot.accounts if _moved(account)}
+    busy |= {Mode.LIVE} & found
+    awake = [mode for mode in DANGER if mode in busy]
+    return awake + [mode for mode in reversed(DANGER) if mode in found - busy]
+
+
+def _moved(account: AccountSeen) -> bool:
+    """Return whether an account has anything but its first cash."""
+    known = {account.equity_micro, account.cash_micro, account.peak_micro} - {None}
+    return len(known) > 1
+
+
+def cells(snapshot: Snapshot, latch: Latch | None, mode: Mode | None, now_ns: int) -> list[Cell]:
+    """Return the bar's cells in order. Figures of an engine that is gone are not shown as now's."""
+    health = health_of(snapshot.engine, now_ns)
+    accounts = [account for account in snapshot.accounts if account.mode == mode]
+    orders = next((seen for seen in snapshot.orders if seen.mode == mode), None)
+    switch = beat_cell(snapshot.beats, mode, now_ns, alive=health.alive)
+    return [
+        _engine(snapshot, health),
+        *([_latched(latch)] if latch else []),
+        _mode(mode),
+        _heartbeat(snapshot, health, now_ns),
+        *([switch] if switch else []),
+        _equity(accounts, health),
+        _budget(accounts, health),
+        _open(orders, health),
+        _unknown(orders, now_ns),
+        _feed(snapshot, health),
+    ]
+
+
+def _engine(snapshot: Snapshot, health: Health) -> Cell:
+    if not health.alive:
+        hint = (
+            "No engine has ever run here." if health is Health.NEVER else "Its heartbeat stopped."
+        )
+        return Cell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
+    state = snapshot.engine.state.upper() if snapshot.engine else ""
+    if health is Health.LATE:
+        return Cell(name="Engine", value=f"{state}, LATE", tone="warn", hint="Heartbeat is late.")
+    return Cell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
+
+
+def _latched(latch: Latch) -> Cell:
+    who = latch.who or "somebody by hand"
+    hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
+    return Cell(name="Latch", value="KILL IS SET", tone="bad", hint=hint)
+
+
+def _mode(mode: Mode | None) -> Cell:
+    if mode is None:
+        return Cell(name="Mode", value="NO ACCOUNT", tone="dim", hint="No account is registered.")
+    tone = {Mode.LIVE: "live", Mode.PAPER: "paper", Mode.DEMO: "demo"}[mode]
+    return Cell(name="Mode", value=mode.upper(), tone=tone, hint="All figures are of this mode.")
+
+
+def _heartbeat(snapshot: Snapshot, health: Health, now_ns: int) -> Cell:
+    if snapshot.engine is None:
+        return Cell(name="Heartbeat", value="never", tone="dim")
+    at = snapshot.engine.heartbeat_ns
+    tone = {Health.RUNNING: "", Health.LATE: "warn"}.get(health, "bad")
+    return Cell(name="Heartbeat", value=f"{age(now_ns - at)} ago", tone=tone, hint=utc(at))
+
+
+def _equity(accounts: Sequence[AccountSeen], health: Health) -> Cell:
+    sums: dict[str, int] = defaultdict(int)
+    silent = [account.account for account in accounts if account.equity_micro is None]
+    newest = max((account.equity_ns or 0 for account in accounts), default=0)
+    for account in accounts:
+        sums[account.currency] += account.equity_micro or 0
+    if not health.alive or silent or not accounts:
+        hint = f"Not reported by: {', '.join(silent)}." if silent else "Nobody reports it now."
+        if newest:
+            hint += f" Last known at {moment(newest)}; see Overview."
+        return Cell(name="Equity", value=NOTHING, tone="dim", hint=hint)
+    value = " + ".join(micro(amount, currency) for currency, amount in sorted(sums.items()))
+    return Cell(name="Equity", value=value, hint=f"At risk's marks, {utc(newest)}")
+
+
+def _budget(accounts: Sequence[AccountSeen], health: Health) -> Cell:
+    told = [
+        (account.loss_micro / account.loss_max_micro, account)
+        for account in accounts
+        if account.loss_micro is not None and account.loss_max_micro
+    ]
+    if not health.alive or not told:
+        return Cell(name="Loss budget today", value=NOTHING, tone="dim", hint="Nobody reports it.")
+    used, worst = max(told, key=lambda item: item[0])
+    return Cell(
+        name="Loss budget today",
+        value=f"{percent(worst.loss_micro or 0, worst.loss_max_micro or 0)} used",
+        tone="bad" if used >= 1 else "warn" if used >= 0.7 else "",
+        hint=f"{worst.account}: {micro(worst.loss_micro)} of {micro(worst.loss_max_micro)} "
+        f"{worst.currency} since 00:00 UTC",
+        used=min(used, 1.0),
+    )
+
+
+def _open(orders: OrdersSeen | None, health: Health) -> Cell:
+    number = orders.live if orders else 0
+    if health.alive:
+        return Cell(name="Open orders", value=f"{number:,}")
+    if number:
+        hint = "By the journal when the engine stopped; they may still rest at the venue."
+        return Cell(name="Open orders", value=f"{number:,} last known", tone="bad", hint=hint)
+    return Cell(name="Open orders", value=NOTHING, tone="dim", hint="None known; nobody looks now.")
+
+
+def _unknown(orders: OrdersSeen | None, now_ns: int) -> Cell:
+    if orders is None or not orders.unknown:
+        return Cell(name="Unknown", value="none known", tone="dim", hint="Sent without an answer.")
+    since = orders.unknown_since_ns
+    value = f"{orders.unknown:,}, oldest {age(now_ns - since)}" if since else f"{orders.unknown:,}"
+    hint = f"{count(orders.unknown, 'order')} sent without an answer: asked about, never resent."
+    return Cell(name="Unknown", value=value, tone="bad", hint=hint)
+
+
+def _feed(snapshot: Snapshot, health: Health) -> Cell:
+    told = snapshot.engine.detail.get("feed_age_ms_max") if snapshot.engine else None
+    if not health.alive or not isinstance(told, int | float):
+        return Cell(name="Worst feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
+    tone = "bad" if told > 10_000 else "warn" if told > 3_000 else ""
+    return Cell(name="Worst feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
+
+
+def html(shown: Sequence[Cell], now_ns: int, *, alive: bool) -> str:
+    """Return the bar. The clock in it changes each second: the browser's watchdog looks at it."""
+    parts = [f'<div class="pb-bar{"" if alive else " pb-off"}" role="status">']
+    for cell in shown:
+        used = "" if cell.used is None else f'<u><s style="width:{100 * cell.used:.0f}%"></s></u>'
+        parts.append(
+            f'<span class="pb-cell pb-{cell.tone or "plain"}" title="{escape(cell.hint)}">'
+            f"<i>{escape(cell.name)}</i><b>{escape(cell.value)}</b>{used}</span>"
+        )
+    parts.append(
+        f'<span class="pb-cell pb-dim" title="{utc(now_ns)}"><i>Server clock</i>'
+        f'<b class="pb-tick">{moment(now_ns)[11:]}</b></span></div>'
+    )
+    return "".join(parts)

@@ -1,0 +1,109 @@
+"""KILL from the dashboard: the latch first, then the signal, then the command row.
+
+Nothing here needs SQLite before the last step, and each step says what it did: a KILL that could
+only do half must not look like a whole one.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+
+from engine.config import Config
+from engine.domain.commands import Kill
+from engine.errors import BadInput, StorageError
+from pages.frame import supervisor
+from storage.commands import leave
+from storage.database import connect_writer, refusals_told
+from storage.latch import set_latch
+from storage.views.frame import engine_of
+
+BUSY_MS = 500
+"""How long the command row waits for a locked database; latch and signal are out by then."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a KILL: `done` False = it had no effect, and `text` says why."""
+
+    name: str
+    done: bool
+    text: str
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a KILL did here. What the engine then did is in the answer to `command`."""
+
+    at_ns: int
+    who: str
+    command: str
+    steps: tuple[Step, ...]
+
+
+def kill(config: Config, who: str, now_ns: int) -> Receipt:
+    """Set the latch, signal the engine, leave the command. Never raises: each step is told."""
+    command = uuid.uuid4().hex
+    steps = (_latch(config, who, now_ns), _signal(config), _command(config, command, who, now_ns))
+    return Receipt(at_ns=now_ns, who=who, command=command, steps=steps)
+
+
+def _latch(config: Config, who: str, now_ns: int) -> Step:
+    path = config.kill_path
+    try:
+        new = set_latch(path, who, now_ns)
+    except OSError as error:
+        return Step(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
+    told = "set and on the disk" if new else "was set before and stays"
+    return Step(
+        name="latch", done=True, text=f"{path} {told}: no order is placed while it is there"
+    )
+
+
+def _signal(config: Config) -> Step:
+    socket = config.run_folder / "supervisor.sock"
+    if not socket.exists():
+        text = f"NOT SENT: no supervisor runs here ({socket} is missing)"
+        return Step(name="signal", done=False, text=text)
+    try:
+        supervisor.call(socket, "signalProcess", "engine", "USR1")
+    except supervisor.Fault as fault:
+        if fault.faultCode != supervisor.NOT_RUNNING:
+            return Step(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
+        return _start_kill(socket)
+    except supervisor.FAILURES as error:
+        return Step(name="signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}")
+    return Step(name="signal", done=True, text="USR1 sent to the engine")
+
+
+def _start_kill(socket: supervisor.Path) -> Step:
+    """Start the program that recovers with the latch set, cancels, proves and exits."""
+    try:
+        supervisor.call(socket, "startProcess", "kill", False)
+    except supervisor.FAILURES as error:
+        text = f"NOT SENT: the engine does not run and program kill did not start: {error}"
+        return Step(name="signal", done=False, text=text)
+    return Step(name="signal", done=True, text="the engine does not run; program kill was started")
+
+
+def _command(config: Config, command: str, who: str, now_ns: int) -> Step:
+    if not config.state_path.is_file():
+        text = f"NOT LEFT: {config.state_path} does not exist"
+        return Step(name="command", done=False, text=text)
+    try:
+        with refusals_told(config.state_path):
+            connection = connect_writer(config.state_path, busy_ms=BUSY_MS)
+            try:
+                engine_id = engine_of(connection)
+                leave(
+                    connection,
+                    engine_id=engine_id,
+                    id=command,
+                    command=Kill(),
+                    who=who,
+                    now_ns=now_ns,
+                )
+            finally:
+                connection.close()
+    except (StorageError, BadInput) as error:
+        return Step(name="command", done=False, text=f"NOT LEFT: {error}")
+    return Step(name="command", done=True, text=f"left for engine {engine_id}")

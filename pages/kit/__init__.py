@@ -1,0 +1,1 @@
+"""The kit of every page: tables, charts, forms, words, links, drafts, commands, data."""

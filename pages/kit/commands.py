@@ -1,0 +1,103 @@
+"""Commands from a page: left under an id of its own, then shown with their life, in place."""
+
+from __future__ import annotations
+
+import uuid
+
+import streamlit as st
+
+from engine.domain.commands import AnyCommand
+from engine.errors import PitbossError
+from pages.frame.health import health_of
+from pages.kit import guard
+from pages.kit.clock import now_ns
+from pages.kit.data import forget, fresh
+from pages.kit.home import config
+from pages.kit.words import age, moment
+from storage.commands import CommandState, LeftCommand, find, leave
+from storage.database import writing
+from storage.views.frame import engine_of, engine_seen
+
+WORDS = {
+    CommandState.PENDING: "queued",
+    CommandState.CLAIMED: "claimed",
+    CommandState.DONE: "done",
+    CommandState.REFUSED: "refused",
+    CommandState.FAILED: "failed",
+}
+
+
+def engine_runs() -> bool:
+    """Say whether somebody would take a command now."""
+    return health_of(fresh(engine_seen), now_ns()).alive
+
+
+def send(command: AnyCommand, slot: str) -> None:
+    """Leave a command and remember it under `slot`, where `show_life` draws it."""
+    now, made = now_ns(), uuid.uuid4().hex
+    try:
+        with writing(config().state_path) as connection:
+            leave(
+                connection,
+                engine_id=engine_of(connection),
+                id=made,
+                command=command,
+                who=st.session_state["who"],
+                now_ns=now,
+            )
+    except PitbossError as error:
+        st.session_state[f"refused:{slot}"] = str(error)
+        return
+    forget()
+    st.session_state.pop(f"refused:{slot}", None)
+    st.session_state[f"command:{slot}"] = made
+
+
+def life_of(engine_id: str, command_id: str) -> str:
+    """Return a command's life so far in words. Raises StorageError."""
+    return words_of(fresh(find, engine_id, command_id), now_ns())
+
+
+def words_of(left: LeftCommand | None, now: int) -> str:
+    """Say where a command stands: queued, claimed, done, refused or failed, when and why."""
+    if left is None:
+        return "not in the table: it was never left"
+    state = WORDS[left.state]
+    if left.state is CommandState.PENDING and now > left.expires_ns:
+        return (
+            f"**expired** · queued {moment(left.created_ns)}, nobody took it within its time to "
+            "live; it will never be executed"
+        )
+    if left.answered_ns is not None:
+        took = age(left.answered_ns - left.created_ns)
+        return (
+            f"**{state}** · {left.answer or 'no words'} · {moment(left.answered_ns)}, after {took}"
+        )
+    return f"**{state}** · {age(now - left.created_ns)} ago, no answer yet"
+
+
+@guard.part("The life of the command")
+def show_life(slot: str) -> None:
+    """Draw the life of the last command of `slot`, each second until it has its answer."""
+    if f"refused:{slot}" in st.session_state:
+        st.error(f"Not sent: {st.session_state[f'refused:{slot}']}. Nothing was changed.")
+    elif f"command:{slot}" in st.session_state:
+        _life(slot)
+
+
+@st.fragment(run_every=1.0)
+@guard.part("The life of the command")
+def _life(slot: str) -> None:
+    try:
+        told = life_of(fresh(engine_of), st.session_state[f"command:{slot}"])
+    except PitbossError as error:
+        told = f"its life cannot be read: {error}"
+    st.markdown(f"Command: {told}")
+
+
+def nobody_takes_it() -> None:
+    """Say plainly that no engine runs, where a command is offered."""
+    st.caption(
+        ":material/power_off: No engine is running: nobody would take a command. It is offered "
+        "again when one runs."
+    )

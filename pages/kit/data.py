@@ -1,0 +1,63 @@
+"""How a page asks: a reader per visit, rows shared by tabs for a second, errors as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from pages.kit.home import config
+from storage.database import reading
+from storage.views.frame import engine_of
+
+T = TypeVar("T")
+
+
+@st.cache_data(ttl=1.0, max_entries=512, show_spinner=False)
+def _asked(
+    path: str,
+    view: str,  # noqa: ARG001 the key of the cache; `_view` is what it names
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+    _view: Any,
+) -> Any:
+    """Rows are cached, never a connection."""
+    with reading(Path(path)) as connection:
+        return _view(connection, *arguments, **named)
+
+
+def fresh(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return what a view of `storage` gives, at most a second old. Raises StorageError."""
+    name = f"{view.__module__}.{view.__qualname__}"
+    found: T = _asked(str(config().state_path), name, arguments, named, view)
+    return found
+
+
+@st.cache_data(ttl=10.0, max_entries=64, show_spinner=False)
+def _asked_seldom(path: str, view: str, named: dict[str, Any], _view: Any) -> Any:  # noqa: ARG001 the key, as above
+    with reading(Path(path)) as connection:
+        return _view(connection, **named)
+
+
+def ask_seldom(view: Callable[..., T], **named: Any) -> T:
+    """Return what a view of many rows gives, ten seconds old at most. Raises StorageError."""
+    name = f"{view.__module__}.{view.__qualname__}"
+    found: T = _asked_seldom(str(config().state_path), name, named, view)
+    return found
+
+
+ask = fresh
+"""What a page asks by: where it cannot be read, the part that asked says so (`guard.part`)."""
+
+
+def engine_id() -> str:
+    """Return whose orders, settings and commands the pages show."""
+    return ask(engine_of)
+
+
+def forget() -> None:
+    """Ask anew after something was written here."""
+    _asked.clear()
+    _asked_seldom.clear()

@@ -1,0 +1,194 @@
+"""Edits of the settings: a draft, its diff, then saved as a version, then applied by the engine.
+
+Saving is not applying: the page shows both. A draft made from an older version than the latest is
+refused, with what changed since beside what was wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.commands import ApplySettings
+from engine.domain.settings import SettingsDocument
+from engine.errors import PitbossError
+from pages.kit import commands, guard, panels
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id, forget
+from pages.kit.home import config
+from pages.kit.words import moment
+from pages.kit.zone import zone
+from storage.database import writing
+from storage.settings import (
+    Change,
+    Saved,
+    SettingsVersion,
+    Stale,
+    changes,
+    in_force,
+    latest,
+    merged,
+    save,
+)
+from storage.views.frame import strategy_catalog
+
+
+def newest() -> SettingsVersion:
+    """Return the settings a draft starts from."""
+    return ask(latest, engine_id())
+
+
+def draft(slot: str, diff: Mapping[str, Any], base: SettingsVersion) -> None:
+    """Keep a draft: a merge patch on top of the version the operator looked at."""
+    st.session_state[f"draft:{slot}"] = (dict(diff), base.version)
+    st.session_state.pop(f"saved:{slot}", None)
+
+
+@guard.part("The draft of the settings")
+def review(slot: str) -> None:
+    """Draw the draft of `slot`: its diff and the choice, or what saving it gave."""
+    kept = st.session_state.get(f"draft:{slot}")
+    if kept is not None:
+        _review(slot, *kept)
+    told = st.session_state.get(f"saved:{slot}")
+    if isinstance(told, Stale):
+        _stale(told)
+    elif told is not None:
+        _saved(slot, told)
+
+
+def _saved(slot: str, told: Saved) -> None:
+    """Say that a version waits; once it, or one after it, is in force there is nothing to say."""
+    if ask(in_force, engine_id()).version >= told.version:
+        st.session_state.pop(f"saved:{slot}")
+    else:
+        st.info(f"Saved as version {told.version}. It is in force when the engine has applied it.")
+
+
+def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
+    base = newest()
+    try:
+        document = SettingsDocument.model_validate(
+            merged(base.document.model_dump(mode="json"), diff)
+        )
+    except ValueError as error:
+        st.error(f"Not valid, nothing was saved: {_first(error)}")
+        return
+    differs = changes(base.document, document)
+    with st.container(border=True):
+        if not differs:
+            st.markdown("Nothing differs from what is saved.")
+            return
+        st.markdown(f"**These values change** (from version {base_version}):")
+        show_changes(differs, base.document, document)
+        with st.container(horizontal=True):
+            if st.button("Save these changes", type="primary", key=f"save:{slot}"):
+                _save(slot, diff, base_version)
+            if st.button("Discard", key=f"discard:{slot}"):
+                st.session_state.pop(f"draft:{slot}")
+                st.rerun()
+
+
+def _first(error: ValueError) -> str:
+    """Return pydantic's sentence without its address and web link."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[1:3]).split(" [type=")[0] if len(lines) > 1 else str(error)
+
+
+def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:
+    owner = engine_id()
+    try:
+        with writing(config().state_path) as connection:
+            saved = save(
+                connection,
+                engine_id=owner,
+                who=st.session_state["who"],
+                diff=diff,
+                base_version=base_version,
+                now_ns=now_ns(),
+            )
+    except PitbossError as error:
+        st.error(f"Not saved, nothing was changed: {error}")
+        return
+    forget()
+    st.session_state.pop(f"draft:{slot}")
+    st.session_state[f"saved:{slot}"] = saved
+    st.rerun()
+
+
+def show_changes(
+    differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
+) -> None:
+    """Draw what differs, before and after, of these documents."""
+    catalog = ask(strategy_catalog) or {}
+    panels.facts(
+        {
+            one.path: f"{_shown(one.before, default_of(one.path, before, catalog))}  "
+            f"\N{RIGHTWARDS ARROW}  {_shown(one.after, default_of(one.path, after, catalog))}"
+            for one in differs
+        }
+    )
+
+
+def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, Any]) -> Any:
+    """Return what holds where a bot's parameter is not saved: its strategy's default.
+
+    None = `path` names no parameter, the document has no such bot, or the engine has not told its
+    strategy's parameters in `catalog` (strategy → JSON schema).
+    """
+    for name, bot in document.bots.items():
+        start = f"bots.{name}.parameters."
+        if path.startswith(start) and bot.strategy in catalog:
+            fields = catalog[bot.strategy].get("properties", {})
+            return fields.get(path.removeprefix(start), {}).get("default")
+    return None
+
+
+def _shown(value: Any, default: Any) -> str:
+    if value is None:
+        return "nothing" if default is None else f"{default} (default)"
+    return str(value)
+
+
+def _stale(told: Stale) -> None:
+    st.error(
+        f"Not saved: {told.latest.who} saved version {told.latest.version} while you were editing "
+        f"version {told.base.version}. What changed since, before and after:"
+    )
+    show_changes(told.changes_since, told.base.document, told.latest.document)
+    panels.note("Your values are still in the form; review them against these and save again.")
+
+
+@guard.part("The state of the settings")
+def standing() -> None:
+    """Draw which version is saved and which is in force, with the button that applies it."""
+    owner = engine_id()
+    last, force = newest(), ask(in_force, owner)
+    if last.version == 0:
+        panels.note("Nothing has been saved yet: the defaults of the program hold.")
+        return
+    by = f"version {last.version} saved by {last.who}, {moment(last.at_ns, zone())}"
+    if last.version == force.version:
+        panels.note(f"Settings: {by}, in force")
+        commands.show_life("settings")
+        return
+    held = f"version {force.version} is in force" if force.version else "no version is in force"
+    st.warning(f"Saved, NOT applied: {by}; {held}.", icon=":material/pending:")
+    if commands.engine_runs():
+        if st.button(f"Apply version {last.version}", key="apply_settings"):
+            commands.send(ApplySettings(version=last.version), "settings")
+    else:
+        commands.nobody_takes_it()
+    commands.show_life("settings")
+    _await(last.version)
+
+
+@st.fragment(run_every=1.0)
+@guard.part("The state of the settings")
+def _await(version: int) -> None:
+    """Draw the page anew once the engine has put the version in force."""
+    if ask(in_force, engine_id()).version >= version:
+        forget()
+        st.rerun()

@@ -1,0 +1,64 @@
+"""Names as a person knows them: markets without their prefix, prices in the venue's own style."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.domain.instruments import Kind
+from pages.kit.titles import titles
+from pages.kit.words import NOTHING
+from pages.kit.zone import clock
+from storage.views import Row, shown
+
+_ROLLING = re.compile(r"^(.+)-(\d{10})$")
+HALF_A_HUNDREDTH = Decimal("0.005")
+_HASH = re.compile(r"^0x[0-9a-f]{16,}$")
+
+
+def market(instrument: str) -> str:
+    """Return a market's short name: no venue, a rolling one by its start, a bare id in words."""
+    name = instrument.partition(":")[2] or instrument
+    rolling = _ROLLING.match(name)
+    if rolling:
+        starts = datetime.fromtimestamp(int(rolling[2]), UTC).astimezone(clock())
+        return f"{rolling[1]} {starts:%H:%M}"
+    if not _HASH.match(name):
+        return name
+    return titles().get(instrument) or f"{name[:10]}…{name[-4:]}"
+
+
+def cents(row: Any) -> bool:
+    """Say whether a row's prices are probabilities, which their venues quote in cents."""
+    return bool(row.get("listed_kind", row.get("kind")) == Kind.BINARY)
+
+
+def price(value: Decimal | float | None, *, in_cents: bool) -> str:
+    """Return a price in the venue's style: 61.5¢, or the plain number."""
+    if value is None:
+        return NOTHING
+    if not in_cents:
+        return f"{value:,.6f}".rstrip("0").rstrip(".")
+    return f"{float(value) * 100:.2f}".rstrip("0").rstrip(".") + "¢"
+
+
+def size(value: Decimal | None, raw: int | None = None) -> str:
+    """Return a size, or the whole number where nobody listed the instrument."""
+    if value is None:
+        return NOTHING if raw is None else f"{raw:,} increments"
+    if 0 < abs(value) < HALF_A_HUNDREDTH:
+        return f"{value:f}".rstrip("0")  # a zero it must not seem
+    return f"{value:,.2f}".removesuffix(".00")
+
+
+def price_raw(raw: int, row: Row) -> str:
+    """Return a price in increments of the row's instrument in its venue's style."""
+    value = shown(raw, row["price_decimals"])
+    return f"{raw:,} increments" if value is None else price(value, in_cents=cents(row))
+
+
+def size_raw(raw: int, row: Row) -> str:
+    """Return a size in increments of the row's instrument."""
+    return size(shown(raw, row["size_decimals"]), raw)

@@ -1,0 +1,198 @@
+"""Dense tables: numbers stay numbers so that they sort, with their format, zone and tone beside."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from pandas.io.formats.style import Styler
+
+from pages.kit import look, names
+from pages.kit.words import NOTHING
+from pages.kit.zone import exact, zone, zone_short
+
+ROW_HEIGHT = 27
+HEARD_MAX = 8
+"""Of so many tables before this one it is known what the browser said of them."""
+
+_FORMATS = {
+    "money": "%,.2f",
+    "fee": "%,.4f",
+    "gain": "%+,.2f",
+    "count": "localized",
+    "rate": "%,.0f",
+    "size": "%,.2f",
+    "fine_size": "%,.6f",
+    "price": "%,.4f",
+    "cents": "%.1f¢",
+    "fine_cents": "%.2f¢",
+}
+CENTS = ("cents", "fine_cents")
+TENTH_OF_A_CENT = Decimal("0.001")
+MONEY = ("money", "fee", "gain")
+_WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
+GREEN = ("#1a7f37", "#3fb950")
+RED = ("#b42318", "#ff7b72")
+
+Row = Mapping[str, Any]
+
+
+def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
+    """Draw rows; `columns` says name → (label, kind).
+
+    Kinds: text, long, id, market, time, age, count, money, fee (four decimals), gain (signed,
+    coloured), rate, size, price (cents where all rows are binaries). Where all rows have one
+    `currency`, it stands in the labels of money.
+    """
+    st.dataframe(**_drawn(rows, columns), key=key)
+
+
+def choice(
+    rows: Sequence[Row],
+    columns: Mapping[str, tuple[str, str]],
+    *,
+    key: str,
+    ids: Sequence[Hashable],
+) -> Hashable | None:
+    """Draw rows as `table` does; gives the id of the row the operator selected.
+
+    The choice is kept by id, never by place: rows move while the page refreshes, and a button
+    below must not come to mean another row. An id that left the rows stays chosen until another
+    one is, or `unchoose`.
+    """
+    slot, turn = f"chosen:{key}", st.session_state.get(f"turn:{key}", 0)
+    drawn = f"{key}:{hash((turn, *ids))}"
+    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    if st.session_state.get(f"drawn:{key}") != drawn:
+        st.session_state[f"drawn:{key}"] = drawn
+        heard.pop(drawn, None)
+    kept = st.session_state.get(slot)
+    places = [ids.index(kept)] if kept in ids else []
+    st.dataframe(
+        **_drawn(rows, columns),
+        # Another key for another order of rows: places always belong to these ids.
+        key=drawn,
+        # A callback hears the click on rows that have moved on in the meantime.
+        on_select=partial(_took, key, turn, drawn, tuple(ids)),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": places}},
+    )
+    return st.session_state.get(slot)
+
+
+def _took(key: str, turn: int, drawn: str, ids: tuple[Hashable, ...]) -> None:
+    """Take a click; what a browser says once more of a table that is gone is none."""
+    places: list[int] = list(st.session_state[drawn].selection.rows)
+    heard: dict[str, list[int]] = st.session_state.setdefault(f"heard:{key}", {})
+    closed = turn != st.session_state.get(f"turn:{key}", 0)
+    if closed or heard.get(drawn) == places:
+        return
+    heard[drawn] = places
+    while len(heard) > HEARD_MAX:
+        del heard[next(iter(heard))]
+    if places:
+        st.session_state[f"chosen:{key}"] = ids[places[0]]
+    else:
+        st.session_state.pop(f"chosen:{key}", None)
+
+
+def chosen_in(key: str) -> Hashable | None:
+    """Return the id of what is chosen in a table, also while it has no rows."""
+    return st.session_state.get(f"chosen:{key}")
+
+
+def choose(key: str, identity: Hashable) -> None:
+    """Choose a row by its id, as a click on it would."""
+    st.session_state[f"chosen:{key}"] = identity
+    _drawn_anew(key)
+
+
+def unchoose(key: str) -> None:
+    """Forget what was chosen in a table."""
+    st.session_state.pop(f"chosen:{key}", None)
+    _drawn_anew(key)
+
+
+def _drawn_anew(key: str) -> None:
+    """Have the browser take a table for another one: it keeps what was clicked in the old one.
+
+    Without this the next click on a row that was closed by a button would end its selection there,
+    and nothing would open.
+    """
+    st.session_state[f"turn:{key}"] = st.session_state.get(f"turn:{key}", 0) + 1
+
+
+def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    in_cents = bool(rows) and all(names.cents(row) for row in rows)
+    columns = {
+        name: (label, _finer(rows, name, kind, in_cents=in_cents))
+        for name, (label, kind) in columns.items()
+    }
+    frame = pd.DataFrame(
+        [{name: _plain(row[name], kind) for name, (_, kind) in columns.items()} for row in rows]
+    )
+    for name, (_, kind) in columns.items():
+        if kind == "time":
+            frame[name] = pd.to_datetime(frame[name], unit="ns", utc=True)
+    currencies = {row.get("currency") for row in rows} - {None}
+    unit = f", {currencies.pop()}" if len(currencies) == 1 else ""
+    gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
+    return {
+        # Named, because pandas would name it anew each time and no table were ever the same.
+        "data": Styler(frame, uuid="pb").map(_tone, subset=gains) if gains else frame,
+        "hide_index": True,
+        "row_height": ROW_HEIGHT,
+        "placeholder": NOTHING,
+        "column_config": {
+            name: _column(f"{label}{unit}" if kind in MONEY else label, kind)
+            for name, (label, kind) in columns.items()
+        },
+    }
+
+
+def _finer(rows: Sequence[Row], name: str, kind: str, *, in_cents: bool) -> str:
+    """Return the kind that shows a column's small values: no size may seem a zero."""
+    if kind == "price" and in_cents:
+        return _cents(rows, name)
+    tiny = kind == "size" and any(0 < abs(row[name] or 0) < names.HALF_A_HUNDREDTH for row in rows)
+    return "fine_size" if tiny else kind
+
+
+def _cents(rows: Sequence[Row], name: str) -> str:
+    """Return the kind that shows each price of a column whole: ticks go down to 0.01 cents."""
+    prices = (row[name] for row in rows if row[name] is not None)
+    return CENTS[any(Decimal(str(price)) % TENTH_OF_A_CENT for price in prices)]
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """Return what a data frame holds: an amount becomes a float only here, on the screen."""
+    if kind == "market" and value is not None:
+        return names.market(value)
+    if kind in CENTS and value is not None:
+        return float(value) * 100
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _tone(value: Any) -> str:
+    """Colour a gain; its sign says the same without colour."""
+    if not isinstance(value, int | float) or value == 0 or pd.isna(value):
+        return ""
+    return f"color: {(GREEN if value > 0 else RED)[look.dark()]}"
+
+
+def _column(label: str, kind: str) -> Any:
+    if kind == "time" and exact():
+        return st.column_config.DatetimeColumn(
+            f"{label}, UTC", format="YYYY-MM-DD HH:mm:ss.SSS", timezone="UTC"
+        )
+    if kind == "time":
+        return st.column_config.DatetimeColumn(
+            f"{label}, {zone_short()}", format="MMM D, HH:mm:ss", timezone=zone()
+        )
+    if kind in _FORMATS:
+        return st.column_config.NumberColumn(label, format=_FORMATS[kind])
+    return st.column_config.TextColumn(label, width=_WIDTHS.get(kind))

@@ -1,0 +1,181 @@
+"""Orders and fills of one mode: what works, what ended, and the fills behind every number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from pages.frame.bar import modes_of
+from pages.frame.health import health_of
+from pages.frame.status_bar import mode_shown
+from pages.kit import confirm, guard, panels
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.tables import choice, choose, chosen_in, unchoose
+from pages.kit.words import count
+from pages.orders import manual
+from pages.shared import drill_down, markouts, order
+from pages.shared.order_rows import (
+    BEHIND,
+    FILLS,
+    ORDERS,
+    WORKING,
+    fitting,
+    sentence,
+    with_touch,
+)
+from storage.views import ROWS_MAX
+from storage.views.drill_down import fill_sums, fills_behind, orders_behind
+from storage.views.frame import engine_seen, snapshot
+
+REFRESH_S = 2.0
+LABELS = {drill_down.WORKING: "Working", drill_down.ALL: "All orders", drill_down.FILLS: "Fills"}
+NOTHING_YET = {
+    drill_down.WORKING: (
+        "No order is working.",
+        "A running bot places orders; its wishes stand in Journal.",
+    ),
+    drill_down.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
+    drill_down.FILLS: (
+        "Nothing has been filled in this mode.",
+        "Fills appear as the venue reports them.",
+    ),
+}
+
+
+def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what was asked for, newest first."""
+    if what == drill_down.FILLS:
+        return ask(fills_behind, engine_id(), mode=mode, **only)
+    of_orders = {name: value for name, value in only.items() if name != "liquidity"}
+    return ask(
+        orders_behind, engine_id(), mode=mode, open_only=what == drill_down.WORKING, **of_orders
+    )
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The list of orders")
+def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> None:
+    """Draw the rows as they stand, anew every few seconds, and the selected order."""
+    seen = ask(engine_seen)
+    alive = health_of(seen, now_ns()).alive
+    if not alive:
+        st.warning(
+            "NO ENGINE IS RUNNING: states are as of when it stopped.", icon=":material/power_off:"
+        )
+    rows = rows_of(what, mode, only)
+    shown = fitting(rows, wanted)
+    say_what(mode, what, only, rows, shown)
+    key = f"orders_{what}"
+    number = "order_id" if what == drill_down.FILLS else "id"
+    ids = [(row["account"], row[number]) for row in shown]
+    if what == drill_down.FILLS:
+        ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
+    drawer = st.container()
+    if shown and what == drill_down.FILLS:
+        choice(markouts.beside(shown), FILLS, key=key, ids=ids)
+        panels.note(markouts.MEANING)
+    elif shown and what == drill_down.WORKING:
+        # A book an engine left behind is of no use: what it told last is not the touch of now.
+        books = seen.detail.get("books") if seen and alive else None
+        choice(with_touch(shown, books or {}), WORKING, key=key, ids=ids)
+        panels.note(BEHIND)
+    elif shown:
+        choice(shown, ORDERS, key=key, ids=ids)
+    chosen = chosen_in(key)
+    if isinstance(chosen, tuple):
+        with drawer, st.container(key="drawer"):
+            if st.button("Close", key=f"close_{key}", icon=":material/close:"):
+                close(what)
+            order.show(chosen[0], chosen[1], mode, alive=alive)
+
+
+def say_what(
+    mode: Mode,
+    what: str,
+    only: Mapping[str, Any],
+    rows: list[dict[str, Any]],
+    shown: list[dict[str, Any]],
+) -> None:
+    """Say how many rows there are, what they sum to, and where the older ones are."""
+    if not rows and drill_down.narrowed(only):
+        panels.empty("Nothing fits these conditions.", "Lift one of them above to see more.")
+        return
+    if not rows:
+        panels.empty(*NOTHING_YET[what])
+        return
+    latest = f", the latest {ROWS_MAX}" if len(rows) == ROWS_MAX else ""
+    panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
+    if len(rows) == ROWS_MAX:
+        last = rows[-1]["at_ns" if what == drill_down.FILLS else "created_ns"]
+        older = drill_down.orders(what, mode, **{**only, "until_ns": last})
+        panels.links(panels.anchor("Older ones", older))
+    if not shown:
+        panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
+    if what == drill_down.FILLS:
+        for sums in ask(fill_sums, engine_id(), mode=mode, **only):
+            panels.note(sentence(sums))
+
+
+def follow_address() -> None:
+    """Do what the address asks, once per visit: what to show, and the order to open."""
+    address = st.query_params.to_dict()
+    # Streamlit forgets a widget whose page was left: who comes back comes by the address again.
+    here = "orders_what" in st.session_state
+    if here and st.session_state.get("orders_address") == address:
+        return
+    moved = "orders_address" in st.session_state
+    st.session_state["orders_address"] = address
+    account, number = address.get("account"), address.get("order", "")
+    asked = address.get("show", "")
+    what = asked if asked in LABELS else drill_down.ALL if number else drill_down.WORKING
+    st.session_state["orders_what"] = what
+    st.session_state["orders_text"] = ""
+    for one in LABELS if moved else ():
+        unchoose(f"orders_{one}")
+    if account and number.isdecimal():
+        choose(f"orders_{what}", (account, int(number)))
+
+
+def close(what: str) -> None:
+    """Close the drawer; an address that named its order names the rows from now on."""
+    unchoose(f"orders_{what}")
+    if "order" in st.query_params:
+        st.query_params.from_dict({"show": what})
+        st.session_state["orders_address"] = st.query_params.to_dict()
+    st.rerun()
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Orders", "From the journal's projection, at most 1 s old, anew every 2 s")
+    mode = mode_shown(modes_of(ask(snapshot)))
+    if mode is None:
+        panels.empty(
+            "There is no account, so there are no orders.",
+            "Orders of replays are not listed here: each run keeps a journal of its own.",
+        )
+        panels.links(panels.link("Runs", "runs"))
+        return
+    manual.show(mode)
+    confirm.show()
+    follow_address()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        what = st.segmented_control(
+            "Show", list(LABELS), format_func=LABELS.__getitem__, key="orders_what", required=True
+        )
+        wanted = st.text_input(
+            "Filter",
+            placeholder="bot, market, state, side, identity …, then Enter",
+            key="orders_text",
+        )
+    only = drill_down.asked()
+    drill_down.chips(what, mode, only)
+    show_rows(mode, what, only, wanted.lower())
+
+
+main()

@@ -1,0 +1,156 @@
+"""Limits of an account: how much of each is used by whom, and the form that edits them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.decisions import Unit
+from engine.domain.settings import Limit, RiskLimits
+from pages.kit.names import market
+from pages.kit.words import SECOND_NS, micro, percent
+from storage.views import Row
+
+GROUPS = {
+    "Loss": {
+        "daily_loss_max": "Loss since 00:00 UTC",
+        "drawdown_max": "Fall from the peak that stops the account",
+        "kill_drawdown_max": "Fall from the peak that sets KILL",
+    },
+    "Worst-case loss of what is held and what may still fill": {
+        "exposure_total_max": "All accounts of the mode",
+        "exposure_account_max": "The account",
+        "exposure_bot_max": "One bot",
+        "exposure_market_max": "One market",
+        "exposure_instrument_max": "One instrument",
+    },
+    "Orders and data": {
+        "open_orders_max": "Open orders",
+        "order_value_max": "Largest order value",
+        "order_value_min": "Smallest order value",
+        "data_age_ms_max": "Oldest book, seconds",
+        "mark_age_ms_max": "Oldest mark, seconds",
+    },
+}
+NAMES = {name: label for group in GROUPS.values() for name, label in group.items()}
+PER_ORDER = frozenset({"order_value_max", "order_value_min"})
+AGES = frozenset({"data_age_ms_max", "mark_age_ms_max"})
+"""Limits saved in ms, shown and typed in seconds."""
+SECOND_MS = 1_000
+PERCENT, AMOUNT = "% of day start", "amount"
+NEAR = 0.7
+SUBJECTS_MAX = 3
+
+
+def bars(limits: RiskLimits, uses: Sequence[Row], currency: str) -> str:
+    """Return the limits with a bar, a share and a word each; what nobody reports says so."""
+    parts = []
+    for title, group in GROUPS.items():
+        rows = "".join(
+            _rows(name, label, limits, [use for use in uses if use["name"] == name])
+            for name, label in group.items()
+        )
+        parts.append(f'<tr class="pb-group"><th colspan="5">{escape(title)}</th></tr>{rows}')
+    head = (
+        f"<tr><th>Limit</th><th>Set to</th><th>Used, {escape(currency)}</th>"
+        "<th></th><th>Standing</th></tr>"
+    )
+    return f'<table class="pb-facts pb-limits">{head}{"".join(parts)}</table>'
+
+
+def _rows(name: str, label: str, limits: RiskLimits, uses: Sequence[Row]) -> str:
+    value = escape(shown(name, getattr(limits, name)))
+    if not uses:
+        why = "judged per order" if name in PER_ORDER else "nothing uses it now"
+        return (
+            f"<tr><th>{escape(label)}</th><td>{value}</td><td class='pb-quiet'>"
+            f"{why}</td><td></td><td></td></tr>"
+        )
+    first, *others = uses[:SUBJECTS_MAX]
+    more = "".join(_use("", "", use) for use in others if use["used"])
+    return _use(label, value, first) + more
+
+
+def _use(label: str, value: str, use: Row) -> str:
+    share = use["used"] / use["limit_value"] if use["limit_value"] else 1.0 if use["used"] else 0.0
+    tone, word = ("bad", "AT THE LIMIT") if share >= 1 else ("warn", "near") if share >= NEAR else (
+        "ok",
+        "within",
+    )  # fmt: skip
+    subject = f" · {market(use['subject'])}" if use["subject"] else ""
+    told = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
+    if use["unit"] == Unit.NS:
+        told = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
+    name = f"{label}{subject}" if label else subject.removeprefix(" · ")
+    return (
+        f'<tr class="pb-use {tone}"><th class="{"" if label else "pb-sub"}">{escape(name)}</th>'
+        f"<td>{value}</td><td>{escape(told)}</td>"
+        f'<td><u><s style="width:{100 * min(1.0, share):.0f}%"></s></u></td>'
+        f'<td class="pb-{tone}"><b>{percent(use["used"], use["limit_value"])} {word}</b></td></tr>'
+    )
+
+
+def _amount(value: int, use: Row) -> str:
+    return micro(value) if use["unit"] == Unit.MICRO else f"{value:,}"
+
+
+def worst(uses: Iterable[Row]) -> float:
+    """Return the largest share of any limit that is used, 0 where none is."""
+    shares = [use["used"] / use["limit_value"] for use in uses if use["limit_value"]]
+    return max(shares, default=0.0)
+
+
+def shown(name: str, value: Limit | int) -> str:
+    """Return the limit `name` as a person reads it, an age in the seconds its form takes."""
+    if not isinstance(value, Limit):
+        return seconds(value / SECOND_MS) if name in AGES else f"{value:,}"
+    return f"{value.absolute:,g}" if value.percent is None else f"{value.percent:g} %"
+
+
+def seconds(value: float) -> str:
+    """Return a limit in seconds to the millisecond: 600 s; never rounded to a larger unit."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def form(account: str, limits: RiskLimits) -> Mapping[str, Any] | None:
+    """Draw the form; gives the limits as a merge patch when it is sent, else None."""
+    patch: dict[str, Any] = {}
+    with st.form(f"limits_{account}", border=False):
+        st.caption("% is of the equity at 00:00 UTC. Nothing changes before the diff is saved.")
+        for name, label in NAMES.items():
+            value = getattr(limits, name)
+            key = f"limit_{account}_{name}"
+            if isinstance(value, Limit):
+                patch[name] = _limit(label, value, key)
+            elif name in AGES:
+                patch[name] = _age(label, value, key)
+            else:
+                patch[name] = int(st.number_input(label, value=value, step=1, key=key))
+        sent = st.form_submit_button("Show what changes")
+    return patch if sent else None
+
+
+def _age(label: str, value_ms: int, key: str) -> int:
+    """Return an age that was typed in seconds, in whole ms."""
+    typed = st.number_input(label, value=value_ms / SECOND_MS, step=1.0, key=key, format="%g")
+    return round(float(typed) * SECOND_MS)
+
+
+def _limit(label: str, value: Limit, key: str) -> dict[str, float | None]:
+    # No bounds in the widget: it would turn -5 into 5; `storage.settings` refuses it with words.
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    number = value.absolute if value.percent is None else value.percent
+    typed = left.number_input(label, value=float(number or 0), key=key, format="%g")
+    unit = right.selectbox(
+        "Unit",
+        (PERCENT, AMOUNT),
+        index=int(value.percent is None),
+        key=f"{key}_unit",
+        label_visibility="collapsed",
+    )
+    if unit == PERCENT:
+        return {"percent": typed, "absolute": None}
+    return {"absolute": typed, "percent": None}

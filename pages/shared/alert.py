@@ -1,0 +1,76 @@
+"""Alerts as rows a person can answer: what happened, how often, where to look, and Seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from engine.domain.commands import AckAlert
+from pages.kit import commands, guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.names import market
+from pages.kit.words import age, count, moment, utc
+from pages.kit.zone import zone
+from pages.shared import drill_down, moments, refusals
+from storage import views
+from storage.views import Row
+
+TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
+SHOWN_MAX = 25
+
+
+@guard.part("The list of alerts")
+def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
+    """Draw alerts, the latest first, each unseen one with its button."""
+    for row in rows[:SHOWN_MAX]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(line(row, now, _refused(row)), width="stretch")
+            unseen = row["acked_ns"] is None and alive
+            if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
+                commands.send(AckAlert(alert=row["id"]), "ack")
+            if alive:
+                moments.offer(row["last_ns"], row["account"] or "", f"alert_{row['id']}", width=155)
+        moments.show_life(f"alert_{row['id']}")
+    if len(rows) > SHOWN_MAX:
+        panels.links(panels.link(f"{len(rows) - SHOWN_MAX:,} more, under Alerts", "alerts"))
+    commands.show_life("ack")
+
+
+def _refused(row: Row) -> Row | None:
+    """Return the order whose refusal an alert tells: its side says what the amounts are of."""
+    number = refusals.order_of(row["text"])
+    if number is None or not row["account"]:
+        return None
+    return ask(views.order, engine_id(), row["account"], number)
+
+
+def line(row: Row, now: int, order: Row | None = None) -> str:
+    """Return one alert as HTML: severity as a word and a colour, its text, where to look."""
+    where = " · ".join(_where(row))
+    times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
+    seen = f" · seen by {escape(row['acked_by'])}" if row["acked_ns"] is not None else ""
+    return (
+        f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'
+        f"<b>{escape(row['severity'].upper())}</b> "
+        f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
+        f"{refusals.alert_text(row['text'], order)}"
+        f'<p class="pb-source">{escape(row["kind"])} · since {moment(row["first_ns"], zone())}'
+        f"{' · ' + where if where else ''}{seen}</p></div>"
+    )
+
+
+def _where(row: Row) -> list[str]:
+    found = []
+    if row["bot"]:
+        found.append(panels.link(f"why: bot {row['bot']}", "bots", bot=row["bot"]))
+    if row["bot"] and row["instrument"]:
+        then = {"bot": row["bot"], "market": row["instrument"], "at": row["last_ns"]}
+        found.append(panels.link("what it had decided by then", "bots", **then))
+    if row["instrument"]:
+        where = panels.address("orders", show=drill_down.ALL, instrument=row["instrument"])
+        found.append(panels.anchor(market(row["instrument"]), where))
+    if row["account"]:
+        found.append(panels.link(f"account {row['account']}", "risk"))
+    return found

@@ -1,0 +1,125 @@
+"""Markouts on a page: beside each fill, and per bot with count and standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from pages.kit import guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.words import NOTHING
+from pages.shared import drill_down
+from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
+from storage.views import Row
+from storage.views.markouts import BotMarkout, Shown, by_bot, of_fills
+
+LABELS = {
+    **{ms: f"{ms / 1_000:g} s" for ms in HORIZONS_MS},
+    AT_RESOLUTION: "At resolution",
+}
+"""Horizon in ms → its name, in the order of time."""
+
+COLUMNS = {f"markout_{ms}": (f"After {label}", "text") for ms, label in LABELS.items()}
+COLUMNS[f"markout_{AT_RESOLUTION}"] = (LABELS[AT_RESOLUTION], "text")
+"""Columns of a table of fills; `beside` fills them."""
+
+WORDS = {
+    MarkoutState.DUE: "due",
+    MarkoutState.BLIND: "unknown: blind",
+    MarkoutState.ONE_SIDED: "unknown: one side",
+    MarkoutState.CLOSED: "unknown: closed",
+    MarkoutState.UNHEARD: "unheard",
+    MarkoutState.VOID: "void",
+}
+MEANING = (
+    "After = what the mid did after a fill, in cents per share, + in our favour · unknown = the "
+    "book was not proven, had one side or was closed at that moment · unheard = no engine listened"
+)
+
+
+def cents(value: float | None) -> str:
+    """Return cents per share with their sign."""
+    if value is None:
+        return NOTHING
+    return f"{value:+.2f}¢".replace("-", "\N{MINUS SIGN}")
+
+
+def word(shown: Shown | None) -> str:
+    """Return one markout; a fill nobody followed is unheard, never zero."""
+    if shown is None:
+        return WORDS[MarkoutState.UNHEARD]
+    if shown.cents is not None:
+        return cents(float(shown.cents))
+    return WORDS[MarkoutState(shown.state)]
+
+
+def beside(fills: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return rows of fills, each with its markouts."""
+    keys = [(row["account"], row["id"]) for row in fills]
+    found = ask(of_fills, engine_id(), keys) if keys else {}
+    return [
+        {
+            **row,
+            **{
+                f"markout_{ms}": word(found.get((row["account"], row["id"]), {}).get(ms))
+                for ms in LABELS
+            },
+        }
+        for row in fills
+    ]
+
+
+@guard.part("What the price did after the fills")
+def show(mode: Mode, bot: str | None = None) -> None:
+    """Draw the means of one mode's bots, or of one: maker and taker apart."""
+    st.markdown("**What the price did after the fills**")
+    rows = ask(by_bot, engine_id(), mode=mode, bot=bot)
+    if not rows:
+        panels.note("No markout yet: the first follows 0.3 s after the first fill.")
+        return
+    st.html(table(rows, mode))
+    panels.note(
+        "Mean markout in cents per share, + in our favour, ± its standard error, over n fills; "
+        f"unknown ones are counted apart and are in no mean · {mode.upper()} alone"
+    )
+
+
+def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
+    """Return a row per bot and liquidity, a column per horizon; each figure leads to its fills."""
+    groups: dict[tuple[str, str, str], dict[int, BotMarkout]] = {}
+    for row in rows:
+        groups.setdefault((row.account, row.bot, row.liquidity), {})[row.horizon_ms] = row
+    head = "".join(f'<th class="pb-num">{escape(label)}</th>' for label in LABELS.values())
+    body = "".join(
+        _line(key, found, drill_down.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
+        for key, found in groups.items()
+    )
+    return (
+        '<section class="pb-block"><div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table>'
+        "</div></section>"
+    )
+
+
+def _line(key: tuple[str, str, str], found: Mapping[int, BotMarkout], where: str) -> str:
+    account, bot, liquidity = key
+    cells = "".join(_cell(found.get(ms), where) for ms in LABELS)
+    who = f"{panels.anchor(bot, where)} {escape(liquidity)}, {escape(account)}"
+    return f"<tr><th>{who}</th>{cells}</tr>"
+
+
+def _cell(row: BotMarkout | None, where: str) -> str:
+    if row is None:
+        return f'<td class="pb-num">{NOTHING}</td>'
+    if row.mean_cents is None:
+        return f'<td class="pb-num">{NOTHING}<br><small>{row.unknown:,} unknown</small></td>'
+    error = "" if row.error_cents is None else f" ± {row.error_cents:.2f}"
+    unknown = f", {row.unknown:,} unknown" if row.unknown else ""
+    return (
+        f'<td class="pb-num">{panels.anchor(f"{cents(row.mean_cents)}{error}", where)}'
+        f"<br><small>n {row.known:,}{unknown}</small></td>"
+    )

@@ -1,0 +1,61 @@
+"""The receipt of a KILL or of a stop: what was cancelled, what is proven, what remains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from pages.kit.names import market
+from pages.kit.words import NOTHING, count, moment, utc
+from pages.kit.zone import zone
+from storage.live import AccountProof, Receipt
+
+
+def html(receipt: Receipt) -> str:
+    """Return a receipt: its sentence, its times, and a table of the accounts."""
+    tone = "ok" if receipt.proven else "bad"
+    word = "PROVEN" if receipt.proven else "NOT PROVEN, the engine keeps trying"
+    first = receipt.first_cancel_ns
+    until = NOTHING if first is None else f"{(first - receipt.latched_ns) / 1e6:,.1f} ms"
+    took = f"{(receipt.told_ns - receipt.latched_ns) / 1e9:,.1f} s"
+    facts = (
+        ("Of", receipt.scope or "everything"),
+        ("By", f"{receipt.who}: {receipt.reason}"),
+        ("Set", f"{moment(receipt.latched_ns, zone())} = {utc(receipt.latched_ns)}"),
+        ("First cancel left after", until),
+        ("Told after", took),
+        ("Missing", "; ".join(receipt.missing) or "nothing"),
+    )
+    rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
+    return (
+        f'<section class="pb-block pb-receipt"><h4 class="pb-{tone}"><b>{word}</b></h4>'
+        f'<table class="pb-facts pb-tight">{rows}</table>{_accounts(receipt.accounts)}</section>'
+    )
+
+
+def _accounts(accounts: Sequence[AccountProof]) -> str:
+    return "".join(_account(one) for one in accounts)
+
+
+def _account(one: AccountProof) -> str:
+    held = ", ".join(
+        f"{market(name)}: {yes / 1e6:,.2f} YES, {no / 1e6:,.2f} NO"
+        for name, yes, no in one.inventory or ()
+    )
+    refused = "; ".join(f"order {number}: {text}" for number, text in one.not_cancelled)
+    facts = (
+        ("Orders that might fill", f"{one.open_at_latch:,}"),
+        ("Cancelled", f"{one.cancelled:,}"),
+        ("Not cancelled", refused or "none refused"),
+        ("Waited for what was on its way", f"{one.in_flight_waited_ms:,.0f} ms"),
+        ("Complete listings without ours", f"{one.listings:,} (two are needed)"),
+        ("Still UNKNOWN / still live", f"{one.unknown:,} / {one.live:,}"),
+        ("Orders of others, left alone", count(len(one.foreign), "order")),
+        ("Inventory that remains", held or ("none" if one.inventory is not None else "not known")),
+        ("Missing for the proof", "; ".join(one.missing) or "nothing"),
+    )
+    rows = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in facts)
+    return (
+        f"<h4>{escape(one.account)}, {escape(one.mode.upper())}</h4>"
+        f'<table class="pb-facts pb-tight">{rows}</table>'
+    )

@@ -1,0 +1,164 @@
+"""KILL of a part: one account, bot or market, in two clicks; its latch, and its release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import streamlit as st
+
+from engine.domain.commands import MANUAL, Kill, ReleaseLatch
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from pages.frame.health import health_of
+from pages.kit import commands, confirm, guard, names, panels
+from pages.kit.clock import now_ns
+from pages.kit.data import ask, engine_id
+from pages.kit.words import count, moment
+from pages.kit.zone import zone
+from storage.live import SCOPE_PROOF
+from storage.views.frame import live_orders_in, open_markets, snapshot
+
+REASON_LENGTH_MIN = 10
+MINUTE_NS = 60_000_000_000
+SLOT, REFRESH_S = "scopes", 2.0
+ACCOUNT, MARKET, HAND = "Account", "Market", "Orders by hand"
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a KILL covers; exactly one is set."""
+
+    account: AccountId | None = None
+    bot: BotId | None = None
+    instrument: InstrumentId | None = None
+
+    def __str__(self) -> str:
+        """Name it, for people."""
+        if self.account is not None:
+            return f"account {self.account}"
+        if self.bot is None:
+            return f"market {names.market(self.instrument or '')}"
+        return "orders by hand" if self.bot == MANUAL else f"bot {self.bot}"
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """The latch of one part, over all accounts where it stands."""
+
+    scope: Scope
+    who: str
+    reason: str
+    at_ns: int
+    accounts: tuple[str, ...]
+
+
+def held(latches: Sequence[Mapping[str, Any]]) -> list[Held]:
+    """Return the latches of parts as an engine told them, each part once."""
+    found: dict[Scope, Held] = {}
+    for one in latches:
+        whole = one["bot"] is None and one["instrument"] is None
+        scope = Scope(
+            account=one["account"] if whole else None,
+            bot=one["bot"],
+            instrument=one["instrument"],
+        )
+        before = found[scope].accounts if scope in found else ()
+        found[scope] = Held(
+            scope=scope,
+            who=one["who"],
+            reason=one["reason"],
+            at_ns=one["at_ns"],
+            accounts=(*before, one["account"]),
+        )
+    return list(found.values())
+
+
+def ask_kill(scope: Scope, slot: str) -> None:
+    """Open the dialog of the second click: what a KILL of this part does, to how many orders."""
+    live = ask(live_orders_in, engine_id(), **msgspec.structs.asdict(scope))
+    stops = "every bot that trades there" if scope.bot is None else "the bot"
+    stops = "" if scope.bot == MANUAL else f", stops {stops},"
+    words = (
+        f"Cancels {count(live, 'open order')} of **{scope}**, proves it{stops} and "
+        "places nothing there until it is released under Risk with a reason. Inventory is kept, "
+        "not sold. What is outside of it goes on."
+    )
+    confirm.ask_first(
+        confirm.Question(
+            command=Kill(account=scope.account, bot=scope.bot, instrument=scope.instrument),
+            slot=slot,
+            title=f"KILL {scope}?",
+            words=words,
+            label="CONFIRM KILL",
+        )
+    )
+
+
+@st.fragment
+@guard.part("KILL of a part")
+def show_kill() -> None:
+    """Draw the first click: which account or market."""
+    seen = ask(snapshot)
+    if not health_of(seen.engine, now_ns()).alive:
+        commands.nobody_takes_it()
+        panels.note("KILL in the bar above works without an engine: it latches everything.")
+        return
+    what = st.segmented_control(
+        "Part", (ACCOUNT, MARKET, HAND), default=ACCOUNT, key="scope_kind", required=True
+    )
+    if what == ACCOUNT:
+        account = st.selectbox(
+            "Which account", [one.account for one in seen.accounts], key="scope_account"
+        )
+        scope = Scope(account=AccountId(account)) if account else None
+    elif what == HAND:
+        scope = Scope(bot=MANUAL)
+    else:
+        open_now = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+        market = st.selectbox(
+            "Which market", open_now, format_func=names.market, key="scope_market"
+        )
+        scope = Scope(instrument=InstrumentId(market)) if market else None
+    if st.button("KILL this part…", key="scope_kill", disabled=scope is None) and scope:
+        ask_kill(scope, SLOT)
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The list of kills that stand")
+def show_held() -> None:
+    """Draw the latches of parts, each with the form that releases it."""
+    seen = ask(snapshot)
+    alive = health_of(seen.engine, now_ns()).alive
+    panels.note("A KILL of one bot is asked for under Bots, of an account or a market below.")
+    latches = held((seen.engine.detail.get("latches") or ()) if seen.engine else ())
+    if not latches:
+        panels.note("No account, bot or market is held by a KILL of its own.")
+    for one in latches:
+        _show(one, alive=alive)
+    panels.links(panels.link("Receipts of KILLs of a part", "journal", audit=SCOPE_PROOF))
+    commands.show_life(SLOT)
+
+
+def _show(one: Held, *, alive: bool) -> None:
+    scope = one.scope
+    where = "" if scope.account else f" at {', '.join(one.accounts)}"
+    st.error(
+        f"**KILL of {scope}**{where} by {one.who}, {moment(one.at_ns, zone())}"
+        + ("" if alive else " (last known: no engine is running, and an engine alone releases it)"),
+        icon=":material/lock:",
+    )
+    if not alive:
+        return
+    # By its parts: two markets of one series may have the same short name.
+    with st.form(f"release:{scope.account or scope.bot or scope.instrument}", border=False):
+        reason = st.text_input(f"Why is it safe to release {scope}?")
+        if st.form_submit_button(f"Release {scope}"):
+            if len(reason.strip()) < REASON_LENGTH_MIN:
+                st.error(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")
+                return
+            command = ReleaseLatch(
+                reason=reason.strip(),
+                account=scope.account,
+                bot=scope.bot,
+                instrument=scope.instrument,
+            )
+            commands.send(command, SLOT)

@@ -1,0 +1,148 @@
+"""The orders and fills behind a figure: of an account, a bot, an instrument, a state, a period.
+
+Every function takes a reader's connection. An empty filter is any; a period is from `since_ns` on
+and before `until_ns`, so that `until_ns` also turns the page.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from engine.domain.instruments import Mode
+from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, in_units, rows_of, shown
+from storage.views.frame import LIVE_STATES
+
+FOREVER_NS = 2**63 - 1
+
+_LISTED = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
+_UNITS = "i.price_decimals, i.size_decimals, i.kind AS listed_kind, i.currency"
+
+
+class FillSums(msgspec.Struct, frozen=True, kw_only=True):
+    """What fills sum to in one currency; failed ones are void and in no sum of money."""
+
+    currency: str
+    count: int
+    failed: int
+    unvalued: int
+    """Fills of instruments nobody listed: their value is in no sum."""
+    bought: Decimal
+    sold: Decimal
+    fees: Decimal
+
+
+def orders_behind(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    mode: Mode,
+    account: str = "",
+    bot: str = "",
+    instrument: str = "",
+    state: str = "",
+    open_only: bool = False,
+    since_ns: int = 0,
+    until_ns: int = FOREVER_NS,
+) -> list[Row]:
+    """Return orders of one mode by when they were placed, newest first, at most `ROWS_MAX`."""
+    where, values = _where(
+        {"account": account, "bot": bot, "instrument": instrument, "state": state}
+    )
+    if open_only:
+        where += f" AND t.state IN ({', '.join('?' * len(LIVE_STATES))})"
+        values += LIVE_STATES
+    found = connection.execute(
+        f"SELECT t.*, {_UNITS} FROM orders t {_LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
+        f"AND t.created_ns >= ? AND t.created_ns < ?{where} "
+        "ORDER BY t.created_ns DESC, t.account, t.id DESC LIMIT ?",
+        (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
+    )
+    return in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+
+
+def fills_behind(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    mode: Mode,
+    account: str = "",
+    bot: str = "",
+    instrument: str = "",
+    state: str = "",
+    liquidity: str = "",
+    since_ns: int = 0,
+    until_ns: int = FOREVER_NS,
+) -> list[Row]:
+    """Return fills of one mode, newest first, at most `ROWS_MAX`."""
+    where, values = _where(
+        {
+            "account": account,
+            "bot": bot,
+            "instrument": instrument,
+            "state": state,
+            "liquidity": liquidity,
+        }
+    )
+    found = connection.execute(
+        f"SELECT t.*, {_UNITS} FROM fills t {_LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
+        f"AND t.at_ns >= ? AND t.at_ns < ?{where} ORDER BY t.at_ns DESC, t.account, t.id LIMIT ?",
+        (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
+    )
+    return in_units(rows_of(found), ("price",), ("size",))
+
+
+def fill_sums(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    mode: Mode,
+    since_ns: int = 0,
+    until_ns: int = FOREVER_NS,
+    **only: str,
+) -> list[FillSums]:
+    """Return what all fills that fit sum to, by the currency of their account.
+
+    `only` takes the names `fills_behind` takes: account, bot, instrument, state, liquidity.
+    """
+    where, values = _where(only)
+    found = connection.execute(
+        "SELECT coalesce(a.currency, ''), count(*), sum(t.state = 'failed'), "  # noqa: S608 our own words
+        "sum(t.value_micro IS NULL), "
+        "sum(CASE WHEN t.side = 'buy' AND t.state != 'failed' THEN t.value_micro ELSE 0 END), "
+        "sum(CASE WHEN t.side = 'sell' AND t.state != 'failed' THEN t.value_micro ELSE 0 END), "
+        "sum(CASE WHEN t.state != 'failed' THEN t.fee_micro ELSE 0 END) FROM fills t "
+        "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
+        f"WHERE t.engine_id = ? AND t.mode = ? AND t.at_ns >= ? AND t.at_ns < ?{where} "
+        "GROUP BY 1 ORDER BY 1",
+        (engine_id, mode, since_ns, until_ns, *values),
+    )
+    return [
+        FillSums(
+            currency=currency,
+            count=count,
+            failed=failed,
+            unvalued=unvalued,
+            **{name: _money(micro) for name, micro in zip(_SUMS, sums, strict=True)},
+        )
+        for currency, count, failed, unvalued, *sums in found
+    ]
+
+
+_SUMS = ("bought", "sold", "fees")
+
+
+def _money(micro: int | None) -> Decimal:
+    return shown(micro or 0, MICRO_DECIMALS) or Decimal(0)
+
+
+def _where(only: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
+    """Return conditions on the columns of `only` that are given, with their values."""
+    given = {name: value for name, value in only.items() if value}
+    unknown = given.keys() - {"account", "bot", "instrument", "state", "liquidity"}
+    if unknown:
+        raise ValueError(f"no column to filter by: {', '.join(sorted(unknown))}")
+    return "".join(f" AND t.{name} = ?" for name in given), tuple(given.values())

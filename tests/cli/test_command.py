@@ -1,0 +1,109 @@
+"""Commands from the command line: every kind by its name, every field checked before it is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from engine.cli.command import _command as command_of
+from engine.cli.command import kinds
+from engine.domain.commands import (
+    AnyCommand,
+    CancelJob,
+    InventoryPolicy,
+    Kill,
+    PlaceManual,
+    ReleaseLatch,
+    RunJob,
+    StartRecording,
+    StopBot,
+)
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
+from engine.domain.intents import Urgency
+from engine.errors import BadInput
+
+BINARY = Instrument(
+    id=InstrumentId("demo:coin"), kind=Kind.BINARY, currency="pUSD", price_decimals=4,
+    size_decimals=6, tick=100, lot=10_000,
+)  # fmt: skip
+
+
+def catalog(name: str) -> Instrument:
+    if name != BINARY.id:
+        raise BadInput(f"{name} was never listed here")
+    return BINARY
+
+
+def _command(kind: str, fields: list[str]) -> Any:
+    return command_of(kind, fields, catalog)
+
+
+def test_every_command_has_its_name() -> None:
+    assert set(kinds().values()) == set(get_args(AnyCommand))
+    assert kinds()["cancel-order-by-hand"].__name__ == "CancelOrderByHand"
+
+
+def test_fields_become_the_command() -> None:
+    made = _command("stop-bot", ["bot=maker", "inventory=exit"])
+    assert made == StopBot(bot="maker", inventory=InventoryPolicy.EXIT)  # type: ignore[arg-type]
+    assert _command("apply-settings", ["version=3"]).version == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (["bot"], "no field=value"),
+        (["bott=maker"], "has no field 'bott'; known are: bot"),
+        (["bot=maker", "inventory=burn"], "stop-bot: Invalid enum value 'burn'"),
+        ([], "stop-bot: Object missing required field `bot`"),
+    ],
+)
+def test_what_is_wrong_is_named(fields: list[str], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        _command("stop-bot", fields)
+
+
+def test_prices_and_sizes_are_typed_as_the_venue_writes_them() -> None:
+    words = ["account=demo", "instrument=demo:coin", "leg=no", "side=sell"]
+    words += ["price=0.52", "size=10.5"]
+    assert _command("place-manual", [*words, "urgency=cross"]) == PlaceManual(
+        account=AccountId("demo"),
+        instrument=BINARY.id,
+        leg=Leg.NO,
+        side=Side.SELL,
+        price=5_200,
+        size=10_500_000,
+        urgency=Urgency.CROSS,
+    )
+    with pytest.raises(BadInput, match=r"price '0\.52001' is finer"):
+        _command("place-manual", [*words, "price=0.52001"])
+    with pytest.raises(BadInput, match="demo:dice was never listed"):
+        _command("place-manual", [*words, "instrument=demo:dice"])
+    with pytest.raises(BadInput, match="missing required field `leg`"):
+        _command("place-manual", [word for word in words if not word.startswith("leg")])
+
+
+def test_kill_and_its_release_name_a_part_or_nothing() -> None:
+    assert _command("kill", []) == Kill()
+    assert _command("kill", ["bot=maker"]) == Kill(bot=BotId("maker"))
+    released = _command("release-latch", ["reason=seen it", "instrument=demo:coin"])
+    assert released == ReleaseLatch(reason="seen it", instrument=BINARY.id)
+
+
+def test_instruments_of_a_recording_stand_behind_commas() -> None:
+    made = _command("start-recording", ["name=day", "instruments=btc-updown-5m,demo:coin"])
+    assert made == StartRecording(
+        name="day", instruments=(InstrumentId("btc-updown-5m"), InstrumentId("demo:coin"))
+    )
+
+
+def test_a_job_without_arguments_is_asked_for_by_its_name() -> None:
+    assert _command("run-job", ["job=backup"]) == RunJob(job="backup", arguments="{}")
+    assert _command("cancel-job", ["job=7"]) == CancelJob(job=7)
+
+
+def test_every_kind_is_told_in_the_readme() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    assert [kind for kind in kinds() if f"`{kind}`" not in readme] == []

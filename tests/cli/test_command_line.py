@@ -1,0 +1,223 @@
+"""Whatever is typed at the command line is answered at once, in words, and never by a traceback.
+
+Every option and argument of every command is found by asking its parser, so a new one is tried too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import BAD_ARGUMENTS, BROKEN, COMMANDS, PROBLEM, build_parser, main
+from engine.cli.command import kinds
+from engine.cli.kill import must_be_a_desk
+from engine.config import load
+from engine.locks import locked
+from storage.database import reading
+from tests.live.programs import prepare
+
+WITHIN_S = 2.0
+GARBAGE = [
+    "", "inf", "-inf", "nan", "1e308", "0", "-1", "0.5", "1_0", "9" * 400, "9" * 22, "{}", "=",
+    "--", "a\nb\x1b[31m", "x" * 20_000, "http://[", "\udcff🦄",
+]  # fmt: skip
+STEP = 5
+"""Not a divisor of how many there are: neighbours differ."""
+
+NOWHERE = "/nowhere/at/all"
+AT = ["--at", "2026-03-01T12:30:05Z"]
+WALLET = "0x" + "ab" * 20
+NEEDED: dict[str, list[str]] = {
+    "command": ["kill", "--wait", "0"],
+    "credentials": ["list"],
+    "demo": ["host"],
+    "incident": AT,
+    "quotes": ["demo", "--wait", "0"],
+    "replay": [NOWHERE],
+    "selftest": ["demo", "--live"],
+    "simulate": ["--minutes", "0.01", "--accounts", "1"],
+    "study": [NOWHERE],
+    "unlock": ["real"],
+    "worker": ["--clean"],
+}
+"""What a command needs to be whole; an option is tried behind it, a position in its place."""
+
+DESK = {"command", "credentials", "incident", "explain", "quotes", "selftest", "unlock"}
+"""Commands tried on a desk; the others where what is accepted finds no desk, or a lock held."""
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """A desk whose engine never answers, and the home of one where everything is taken already."""
+    desk, taken = tmp_path_factory.mktemp("desk"), tmp_path_factory.mktemp("taken")
+    prepare(desk / "pitboss.db")
+    with ExitStack() as stack:
+        for name in ("run/desk.lock", "demo/lock", "run/worker.lock"):
+            stack.enter_context(locked(taken / name, "test"))
+        stack.enter_context(locked(desk / "run/engine.lock", "test"))  # it never answers
+        yield {"desk": desk, "taken": taken}
+
+
+class Line:
+    """The command line in this process, with what it prints."""
+
+    def __init__(
+        self,
+        homes: dict[str, Path],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.homes = homes
+        self._patch = monkeypatch
+        self._capsys = capsys
+        self.failures: list[str] = []
+
+    def run(self, words: list[str], home: str) -> tuple[int, float, str]:
+        self._patch.setenv("PITBOSS_HOME", str(self.homes[home]))
+        self._patch.setattr(sys, "stdin", io.StringIO(""))
+        began = time.monotonic()
+        try:
+            code = main(words)
+        except SystemExit as ended:  # how argparse refuses
+            code = int(ended.code or 0)
+        took_s = time.monotonic() - began
+        told = self._capsys.readouterr()
+        return code, took_s, told.out + told.err
+
+    def refuses(self, words: list[str], home: str) -> None:
+        """Note what is wrong with the answer to these words."""
+        code, took_s, told = self.run(words, home)
+        if code and took_s > WITHIN_S:  # another program may have had the machine: once more
+            code, took_s, told = self.run(words, home)
+        shown = " ".join(word if len(word) < 60 else f"{word[:20]}…" for word in words)
+        if code not in range(BROKEN):
+            self.failures.append(f"{shown!r} ends with {code}: {told[-300:]}")
+        elif "Traceback" in told or not told.strip():
+            self.failures.append(f"{shown!r} says {told[-300:]!r}")
+        elif code and took_s > WITHIN_S:
+            self.failures.append(f"{shown!r} takes {took_s:.1f} s: {told[-300:]}")
+
+
+@pytest.fixture
+def line(
+    homes: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Line:  # fmt: skip
+    monkeypatch.chdir(tmp_path)  # nobody's .env
+    return Line(homes, monkeypatch, capsys)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    parser, _ = build_parser([name])
+    commands = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return commands.choices[name]
+
+
+def tries(parser: argparse.ArgumentParser, needed: list[str]) -> Iterator[list[str]]:
+    """Give the words that follow a command, one argument of them garbage."""
+    position = 0
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                for words in tries(inner, []):
+                    yield [name, *words]
+        elif action.option_strings:
+            words = GARBAGE if action.nargs != 0 else GARBAGE[-3:]
+            yield from ([*needed, f"{action.option_strings[-1]}={word}"] for word in words)
+        else:
+            for word in GARBAGE:
+                yield [*needed[:position], word, *needed[position + 1 :]]
+            position += 1
+    yield [*needed, "surplus", "more"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_garbage_in_any_argument_is_answered_at_once_in_words(name: str, line: Line) -> None:
+    home = "desk" if name in DESK else "taken"
+    line.run([name, "--help"], home)  # what it imports is not what it waits for
+    for words in tries(parser_of(name), NEEDED.get(name, [])):
+        line.refuses([name, *words], home)
+    assert line.failures == []
+
+
+def test_garbage_in_place_of_a_command_is_answered_at_once_in_words(line: Line) -> None:
+    for word in GARBAGE:
+        line.refuses([word], "taken")
+        line.refuses([word, "status"], "taken")
+    assert line.failures == []
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_garbage_in_any_field_of_a_command_is_answered_at_once_in_words(
+    kind: str, line: Line
+) -> None:
+    fields = kinds()[kind].__struct_fields__
+    for shift in range(len(GARBAGE)):
+        words = [GARBAGE[(shift + STEP * n) % len(GARBAGE)] for n in range(len(fields))]
+        given = [f"{field}={word}" for field, word in zip(fields, words, strict=True)]
+        line.refuses(["command", "--wait", "0", kind, *given], "desk")
+    assert line.failures == []
+
+
+def test_command_where_no_engine_runs_says_so_and_leaves_nothing(
+    tmp_path: Path, line: Line
+) -> None:
+    prepare(tmp_path / "pitboss.db")
+    line.homes["still"] = tmp_path
+    code, took_s, told = line.run(["command", "start-bot", "bot=maker"], "still")
+    assert code == PROBLEM
+    assert f"no engine runs on {tmp_path}, and nothing was left" in told
+    assert took_s < WITHIN_S
+    with reading(tmp_path / "pitboss.db") as connection:
+        assert connection.execute("SELECT count(*) FROM commands").fetchone() == (0,)
+
+
+def test_command_says_what_it_waits_for(line: Line) -> None:
+    code, _, told = line.run(["command", "kill", "--wait", "1.5"], "desk")
+    assert code == PROBLEM
+    assert "Kill is pending: the engine has not spoken yet; waiting for its answer, 1.5 s" in told
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_kill_where_no_desk_lives_says_so_and_makes_nothing(
+    made: bool, tmp_path: Path, line: Line
+) -> None:
+    home = tmp_path / "mistyped"
+    if made:
+        home.mkdir()
+        (home / "letters.txt").write_text("not a desk\n")
+    line.homes["mistyped"] = home
+    code, _, told = line.run(["kill"], "mistyped")
+    assert code == BAD_ARGUMENTS
+    assert f"no desk lives in {home}, and NOTHING was killed" in told
+    assert "no order is placed" not in told
+    assert [path.name for path in home.glob("*")] == (["letters.txt"] if made else [])
+
+
+@pytest.mark.parametrize("left", ["journal.db", "pitboss.db", "vault.json", "run/engine.lock"])
+def test_kill_takes_whatever_is_left_of_a_desk_for_one(left: str, tmp_path: Path) -> None:
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_bytes(b"damaged")
+    must_be_a_desk(load({"PITBOSS_HOME": str(tmp_path)}))
+
+
+@pytest.mark.parametrize("minutes", ["inf", "nan", "1e308", "0", "-1"])
+def test_minutes_without_end_are_refused_in_words(minutes: str, line: Line) -> None:
+    code, _, told = line.run(["simulate", "--minutes", minutes], "taken")
+    assert code == BAD_ARGUMENTS
+    assert f"argument --minutes: '{minutes}' is no number from 0.001 to 44,640" in told
+
+
+@pytest.mark.parametrize("url", ["GARBAGE", "http://", "http://[", "ftp://a", "http://a:0"])
+@pytest.mark.parametrize("name", ["run", "kill"])
+def test_garbage_for_the_demo_exchange_is_refused_at_once(name: str, url: str, line: Line) -> None:
+    code, _, told = line.run([name, "--demo", url], "taken")
+    assert code == BAD_ARGUMENTS
+    assert f"argument --demo: '{url}' is no address" in told

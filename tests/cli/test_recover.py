@@ -1,0 +1,209 @@
+"""A desk whose journal lost its write-ahead log: refused, shown, accepted by a person, goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine.cli.recover as command
+from engine import __main__
+from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
+from engine.domain.events import FillsListed, LossAccepted
+from engine.domain.instruments import AccountId
+from engine.venues.demo.client import DemoVenue
+from storage import loss as storage_loss
+from storage.commands import CommandState
+from storage.database import connect_reader
+from storage.journal import Row, last_seq
+from storage.latch import read_latch
+from storage.live import KILL_PROOF
+from storage.projection import Loss, find_loss
+from storage.users import ENGINE_ID
+from tests.live.programs import (
+    BOT,
+    Programs,
+    check_books,
+    free_port,
+    ledger_of_the_exchange,
+    prepare,
+)
+
+
+def _die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _before_the_journal(patch: pytest.MonkeyPatch) -> None:
+    """Die once audit, alert and latch are kept and the journal has nothing of it."""
+    patch.setattr(command, "accept", _die)
+
+
+def _at(kind: type, *, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
+    """Die in the transaction, as the records up to the first of a kind have been written."""
+
+    def apply(patch: pytest.MonkeyPatch) -> None:
+        write = storage_loss.append_all
+
+        def torn(connection: Any, rows: list[Row]) -> None:
+            at = next(i for i, row in enumerate(rows) if row[3] == kind.__name__)
+            write(connection, rows[: at + after])
+            _die()
+
+        patch.setattr(storage_loss, "append_all", torn)
+
+    return apply
+
+
+DEATHS = {
+    "before the journal is written": _before_the_journal,
+    "while fetched fills are written": _at(FillsListed, after=True),
+    "while the starting number is written": _at(LossAccepted, after=True),
+}
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    made = Programs(tmp_path, free_port())
+    prepare(made.state)
+    yield made
+    made.end()
+
+
+def recovered(programs: Programs, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    url = f"http://127.0.0.1:{programs.port}"
+    code = __main__.main(["recover", "--demo", url, "--json", *words])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def killed(programs: Programs, apply: Callable[[pytest.MonkeyPatch], None]) -> int | None:
+    """Accept the loss in a process that is killed on its way; give how it ended."""
+
+    def accepts() -> None:
+        sys.stdout = sys.stderr = (programs.home / "recover.log").open("w")
+        patch = pytest.MonkeyPatch()
+        apply(patch)
+        url = f"http://127.0.0.1:{programs.port}"
+        os._exit(__main__.main(["recover", "--demo", url, "--accept-loss", "--who", "ann"]))
+
+    process = multiprocessing.get_context("fork").Process(target=accepts)
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def ids(programs: Programs, table: str) -> set[object]:
+    return {row[0] for row in programs.rows(f"SELECT id FROM {table}")}
+
+
+async def _fills(port: int) -> set[str]:
+    venue = DemoVenue(f"http://127.0.0.1:{port}", AccountId("demo"))
+    try:
+        return {str(fill.fill) for fill in (await venue.fills(0)).fills}
+    finally:
+        await venue.close()
+
+
+def check_deaths(programs: Programs, found: Loss) -> None:
+    """Kill the acceptance at each of its steps: nothing has changed and nothing is silent."""
+    kept = "SELECT count(*) FROM audit WHERE what = 'journal loss accepted'"
+    for count, (story, death) in enumerate(DEATHS.items(), 1):
+        ended = killed(programs, death)
+        assert ended == -signal.SIGKILL, f"{story}: {(programs.home / 'recover.log').read_text()}"
+        journal = programs.home / "journal.db"
+        assert find_loss(journal, programs.state, ENGINE_ID) == found, story
+        assert programs.rows(kept) == [(count,)], story
+        assert programs.rows("SELECT 1 FROM alerts WHERE kind = 'journal_loss'"), story
+        assert programs.engine().wait(60) == __main__.STORAGE_REFUSED, story
+
+
+@pytest.mark.timeout(600)
+def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
+    programs: Programs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(programs.home))
+    journal = programs.home / "journal.db"
+    programs.demo()
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.count("fills") >= 5 and programs.live() > 0, "it is filled")
+    engine.cli.kill()
+    engine.wait(10)
+    read = programs.rows("SELECT seq FROM projection")[0][0]
+    orders, fills = ids(programs, "orders"), ids(programs, "fills")
+    log = journal.with_name("journal.db-wal")
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 3])
+    found = find_loss(journal, programs.state, ENGINE_ID)
+    assert found is not None
+    left = found.journal_seq
+
+    engine = programs.engine()
+    assert engine.wait(60) == __main__.STORAGE_REFUSED
+    said = (programs.home / "run" / "last_error").read_text()
+    assert f"record {left}" in said or not left
+    assert f"up to record {read}" in said
+    assert recovered(programs, capsys)[0] == __main__.PROBLEM
+
+    check_deaths(programs, found)
+
+    code, shown = recovered(programs, capsys, "--accept-loss", "--who", "ann")
+    assert code == 0
+    assert (shown["journal_seq"], shown["projected_seq"]) == (left, read)
+    above = shown["accounts"]["demo"]["next_order_above"]
+    assert above > max(int(str(number)) for number in orders)
+    assert last_seq(journal) > left
+    assert read_latch(programs.home / "KILL") is not None
+    assert recovered(programs, capsys)[1] == {"lost": False}
+
+    engine = programs.engine()
+    programs.until(
+        lambda: (receipt := programs.receipt(KILL_PROOF)) and receipt.proven, "zero is proven"
+    )
+    there = asyncio.run(_fills(programs.port))
+    programs.until(lambda: there <= ids(programs, "fills"), "every fill of the venue is booked")
+    assert fills <= ids(programs, "fills")
+    assert orders <= ids(programs, "orders")
+    assert programs.command(ReleaseLatch(reason="compared")).state is CommandState.DONE
+    went_on = [programs.command(one(bot=BOT)).state for one in (ResumeBot, StartBot)]
+    assert CommandState.DONE in went_on  # whichever its state, as the journal has it, allows
+    programs.until(lambda: max(map(int, map(str, ids(programs, "orders")))) > above, "it trades")
+    engine.terminate()
+    assert engine.wait(60) == 0
+    with closing(connect_reader(programs.state)) as connection:
+        odd = "SELECT kind, text FROM alerts WHERE kind IN ('contradiction', 'stray_event')"
+        assert connection.execute(odd).fetchall() == []
+    check_books(programs)
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Programs) -> None:
+    programs.demo()
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.count("fills") >= 2 and programs.live() > 0, "it is filled")
+    engine.cli.kill()
+    engine.wait(10)
+    read = programs.rows("SELECT seq FROM projection")[0][0]
+    orders, fills = ids(programs, "orders"), ids(programs, "fills")
+    log = programs.home / "journal.db-wal"
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 3])
+
+    kill = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
+
+    assert kill.wait(120) == __main__.STORAGE_REFUSED
+    assert "NOT PROVEN" in (programs.home / "kill.log").read_text()
+    assert asyncio.run(ledger_of_the_exchange(programs.port))[2] == 0
+    found = find_loss(programs.home / "journal.db", programs.state, ENGINE_ID)
+    assert found is not None
+    assert found.projected_seq == read
+    assert (ids(programs, "orders"), ids(programs, "fills")) == (orders, fills)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from engine.cli import up
+from engine.config import load
+from engine.errors import ConfigError, StorageError
+from engine.locks import locked
+from storage.users import ensure_operator
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this process where `up` would become supervisord."""
+
+    def become(*_: Any) -> NoReturn:
+        raise AssertionError("became supervisord")
+
+    monkeypatch.chdir(Path.cwd())  # it goes to the repository; afterwards we are back
+    monkeypatch.setattr(os, "execve", become)
+    monkeypatch.setattr(up, "PORT_WAIT_S", 0.0)
+
+
+def listening(family: int, address: Any) -> socket.socket:
+    found = socket.socket(family)
+    found.bind(address)
+    found.listen()
+    return found
+
+
+def free_port() -> int:
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@pytest.mark.parametrize("taken", ["port", "demo_port"])
+def test_a_port_somebody_else_listens_on_is_refused_and_nothing_is_made(
+    tmp_path: Path, taken: str
+) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as stranger:
+        theirs = stranger.getsockname()[1]
+        ports = {"port": free_port(), "demo_port": free_port(), taken: theirs}
+        option = f"--{taken.replace('_', '-')}"
+        with pytest.raises(ConfigError, match=rf"{theirs} .* {option}"):
+            up.run(argparse.Namespace(**ports), config)
+    assert not config.state_path.exists()
+
+
+def test_a_second_desk_on_a_home_is_refused_before_its_state_is_touched(tmp_path: Path) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    config.run_folder.mkdir()
+    ports = argparse.Namespace(port=free_port(), demo_port=free_port())
+    path = config.run_folder / "supervisor.sock"
+    with (
+        listening(socket.AF_UNIX, str(path)),
+        pytest.raises(StorageError, match="another desk runs"),
+    ):
+        up.run(ports, config)
+    assert not config.state_path.exists()
+
+
+def test_the_socket_a_dead_desk_left_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    config.run_folder.mkdir()
+    ports = argparse.Namespace(port=free_port(), demo_port=free_port())
+    listening(socket.AF_UNIX, str(config.run_folder / "supervisor.sock")).close()
+    with pytest.raises(AssertionError, match="became supervisord"):
+        up.run(ports, config)
+    assert ensure_operator(config.state_path, 1) is None  # it was made with the state
+
+
+def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(tmp_path: Path) -> None:
+    """Its supervisor does not answer yet, and its ports are free still."""
+    config = load({"PITBOSS_HOME": str(tmp_path / "home")})
+    ports = argparse.Namespace(port=free_port(), demo_port=free_port())
+    with (
+        locked(config.run_folder / "desk.lock", "desk"),
+        pytest.raises(StorageError, match="another desk runs"),
+    ):
+        up.run(ports, config)
+    assert not config.state_path.exists()
+    with pytest.raises(AssertionError, match="became supervisord"):
+        up.run(ports, config)

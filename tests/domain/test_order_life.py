@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from engine.domain.order_life import FINDINGS, MOVES, QUIET, TRANSITIONS, Happened, move
+from engine.domain.orders import ORDER_ENDS, OrderState
+from engine.errors import InvalidTransition
+
+S = OrderState
+H = Happened
+
+
+@pytest.mark.parametrize(("state", "happened"), list(product(OrderState, Happened)))
+def test_the_whole_product_moves_by_the_table_or_raises(
+    state: OrderState, happened: Happened
+) -> None:
+    if (state, happened) in TRANSITIONS:
+        assert move(state, happened) is TRANSITIONS[state, happened]
+    else:
+        with pytest.raises(InvalidTransition, match=f"{state} cannot have {happened}"):
+            move(state, happened)
+
+
+def _reachable(start: OrderState) -> set[OrderState]:
+    seen = {start}
+    while True:
+        more = {after for (state, _), after in TRANSITIONS.items() if state in seen} - seen
+        if not more:
+            return seen
+        seen |= more
+
+
+def test_every_state_is_reachable_from_pending() -> None:
+    assert _reachable(S.PENDING) == set(OrderState)
+
+
+@pytest.mark.parametrize("state", [state for state in OrderState if state not in ORDER_ENDS])
+def test_every_live_state_can_reach_every_proof_of_an_end(state: OrderState) -> None:
+    assert ORDER_ENDS & _reachable(state)
+
+
+@pytest.mark.parametrize("happened", list(Happened))
+def test_every_happening_is_used(happened: Happened) -> None:
+    assert any(key[1] is happened for key in TRANSITIONS)
+
+
+def test_unknown_is_left_by_findings_and_whole_fills_only() -> None:
+    leaving = {h for (s, h), after in TRANSITIONS.items() if s is S.UNKNOWN and after is not s}
+
+    assert leaving == {H.FOUND_OPEN, H.FOUND_PART, H.FOUND_GONE, H.FILLED_ALL}
+
+
+def test_silence_after_sending_is_unknown() -> None:
+    assert move(S.SENT, H.NO_ANSWER) is S.UNKNOWN
+
+
+def test_a_cancel_that_was_only_asked_ends_nothing() -> None:
+    for state in OrderState:
+        if state not in ORDER_ENDS and (state, H.CANCEL_ASKED) in TRANSITIONS:
+            assert move(state, H.CANCEL_ASKED) not in ORDER_ENDS
+
+
+def test_a_refused_or_unanswered_cancel_ends_nothing() -> None:
+    for happened in (H.CANCEL_REFUSED, H.CANCEL_UNANSWERED):
+        for state in OrderState:
+            if state not in ORDER_ENDS and (state, happened) in TRANSITIONS:
+                assert move(state, happened) not in ORDER_ENDS
+
+
+def test_an_end_is_left_only_for_another_end_or_for_unknown() -> None:
+    for (state, _), after in TRANSITIONS.items():
+        if state in ORDER_ENDS:
+            assert after in ORDER_ENDS or after is S.UNKNOWN
+
+
+def test_nothing_can_be_filled_before_it_was_sent() -> None:
+    with pytest.raises(InvalidTransition):
+        move(S.PENDING, H.FILLED_PART)
+    with pytest.raises(InvalidTransition):
+        move(S.PENDING, H.ACCEPTED)
+
+
+def test_every_state_but_pending_can_book_a_fill() -> None:
+    for state in OrderState:
+        if state is not S.PENDING:
+            assert (state, H.FILLED_PART) in TRANSITIONS
+            assert move(state, H.FILLED_ALL) is S.FILLED
+
+
+def test_a_finding_is_a_move_out_of_unknown() -> None:
+    for finding in FINDINGS.values():
+        assert move(S.UNKNOWN, finding) is not S.UNKNOWN
+
+
+def test_a_quiet_move_changes_nothing_but_the_state_and_the_note_of_a_cancel() -> None:
+    for (before, _), (after, meaning) in MOVES.items():
+        if meaning == QUIET:
+            assert S.UNKNOWN not in {before, after}
+            assert before not in ORDER_ENDS
+            assert after not in ORDER_ENDS

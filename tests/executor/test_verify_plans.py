@@ -1,0 +1,87 @@
+"""A past told again ends where the past ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.domain.effects import QueryFills
+from engine.domain.events import CashMoved, FillsListed, InstrumentListed, OrderNotFound
+from engine.domain.events import OrderUnanswered as Unanswered
+from engine.domain.instruments import Mode
+from engine.domain.orders import OrderState
+from engine.executor.executor import ExecutorSettings
+from engine.executor.ledger import Ledger
+from engine.executor.verify_plans import RetoldExecutor
+from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
+from engine.risk.gate import RiskGate
+from tests.executor.conftest import ACCOUNT, LIMITS, SECOND, Rig
+
+BIDS = [(4_800, 100)]
+
+
+class Telling:
+    """A rig whose every message and effect is kept, as a journal keeps them."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.kept: list[tuple[int, Any]] = []
+
+    def tell(self, *messages: Any) -> list[Any]:
+        messages = tuple(self.rig.answering(message) for message in messages)
+        effects = self.rig.tell(*messages)
+        self.kept += [(self.rig.now, one) for one in (*messages, *effects)]
+        return effects
+
+    def wait(self, seconds: float) -> list[Any]:
+        effects = self.rig.wait(seconds)
+        self.kept += [(self.rig.now, one) for one in effects]
+        return effects
+
+
+def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
+    gate = RiskGate(limits=LIMITS, breakers=Breakers(LIMITS), exposure=ExposureBook())
+    executor = RetoldExecutor(
+        account=ACCOUNT,
+        mode=Mode.DEMO,
+        currency="USD",
+        ledger=Ledger(currency="USD"),
+        gate=gate,
+        settings=ExecutorSettings(starts_reconciled=True),
+    )
+    executor.fold(InstrumentListed(instrument=rig.build.binary()), 0)
+    executor.fold(CashMoved(account=ACCOUNT, currency="USD", amount_micro=1_000_000_000), 0)
+    for at_ns, message in kept:
+        executor.fold(message, at_ns)
+    return executor
+
+
+def test_an_order_nobody_could_find_ends_in_the_telling_when_it_ended_in_life(rig: Rig) -> None:
+    life = Telling(rig)
+    life.tell(rig.mark(), rig.quotes(BIDS))
+    life.kept += [(rig.now, effect) for effect in rig.send(1)]
+    life.tell(rig.event(Unanswered, 1, reason="timeout"))
+    asked: list[QueryFills] = []
+    for _ in range(60):
+        asked += [one for one in life.wait(1) if isinstance(one, QueryFills)]
+        if rig.state(1) is OrderState.CANCELLED:
+            break
+        life.tell(rig.event(OrderNotFound, 1))
+        if asked:
+            life.tell(FillsListed(account=ACCOUNT, since_ns=asked[-1].since_ns, fills=()))
+            asked.clear()
+    assert rig.state(1) is OrderState.CANCELLED
+    assert rig.now > 11 * SECOND
+
+    again = told_again(life.kept, rig)
+    known = again.record(1)  # type: ignore[arg-type]
+    assert known is not None
+    assert known.state is OrderState.CANCELLED
+    assert again.ledger.cash_free_micro == rig.executor.ledger.cash_free_micro
+
+
+def test_an_order_of_an_earlier_life_counts_for_its_bot_before_that_wishes_again(rig: Rig) -> None:
+    order = rig.build.order(1)
+    rig.executor.recover([order], rig.now)
+    assert rig.executor.gate.exposure.bot_micro(order.bot) > 0
+    assert rig.executor.owner(order.instrument) == order.bot

@@ -1,0 +1,196 @@
+"""What the kinds of jobs do, called as the worker's child calls them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Config
+from engine.domain.jobs import JOB_KINDS, BackupJob, CompactJob, ExportJob, ReplayJob, arguments_of
+from engine.errors import BadInput
+from engine.jobs.kinds import TAPE_KEPT, WORKS
+from engine.jobs.run import Cancelled, Context
+from storage import views
+from storage.backup import backups, check_backup
+from storage.database import connect_writer, reading
+from storage.jobs import Job, JobState, claim, queue
+from storage.schema import migrate
+from storage.users import ENGINE_ID
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    made = Config(home=tmp_path)
+    migrate(made.state_path)
+    return made
+
+
+def context(config: Config, kind: str = "backup") -> Context:
+    """Return the context of a job that has just been claimed."""
+    with closing(connect_writer(config.state_path)) as connection:
+        queue(
+            connection, engine_id=ENGINE_ID, kind=kind, arguments="{}", who="ann",
+            now_ns=time.time_ns(),
+        )  # fmt: skip
+        job = claim(connection, ENGINE_ID, time.time_ns())
+    assert job is not None
+    return Context(config, job)
+
+
+def aged(path: Path, days: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    then = time.time() - days * DAY_S
+    os.utime(path, (then, then))
+    return path
+
+
+def test_every_kind_has_arguments_and_a_function() -> None:
+    assert set(WORKS) == set(JOB_KINDS)
+
+
+def test_every_argument_says_what_it_is() -> None:
+    for kind, model in JOB_KINDS.items():
+        for name, field in model.model_fields.items():
+            assert field.description, f"{kind}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "sentence"),
+    [
+        ("brew", "{}", "known are: backup, compact"),
+        ("backup", '{"keep": 0}', "keep: "),
+        ("backup", '{"keeep": 1}', "keeep: "),
+        ("backup", "[]", "job backup: "),
+        ("replay", "{}", "path: "),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(kind: str, text: str, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        arguments_of(kind, text)
+
+
+def test_a_replay_stored_by_an_attempt_that_died_is_not_run_again(
+    config: Config, tape: Path
+) -> None:
+    """The attempt ended between storing the run and saying so."""
+    first = context(config, "replay")
+    job = ReplayJob(path=str(tape), decisions=False, journal=False)
+    run = WORKS["replay"](job, first)["run"]
+    again = WORKS["replay"](job, first)
+    assert again["run"] == run
+    assert "earlier attempt" in again["note"]
+    with closing(sqlite3.connect(config.state_path)) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+
+
+def test_a_recording_is_found_by_its_name(config: Config, tape: Path) -> None:
+    config.recordings_folder.mkdir()
+    (config.recordings_folder / "day.jsonl").symlink_to(tape)
+    job = ReplayJob(path="day.jsonl", decisions=False, journal=False)
+    assert WORKS["replay"](job, context(config))["events"] > 0
+    with pytest.raises(BadInput, match="no recording 'night'"):
+        WORKS["replay"](ReplayJob(path="night"), context(config))
+
+
+def test_a_replay_of_a_torn_recording_fails_and_keeps_what_was_played(
+    config: Config, tape: Path
+) -> None:
+    torn = config.home / "torn.jsonl"
+    torn.write_bytes(tape.read_bytes()[:-40])
+    with pytest.raises(BadInput, match=r"truncated; what was played before it is run 1$"):
+        WORKS["replay"](ReplayJob(path=str(torn)), context(config))
+    [folder] = (config.home / "runs").iterdir()
+    with reading(config.state_path) as connection:
+        row = views.run(connection, "replay", 1)
+    assert row is not None
+    assert str(row["started_ns"]) == folder.name
+    assert (row["status"], row["frames"]) == ("failed", 599)
+
+
+def test_a_replay_that_is_cancelled_leaves_no_folder(
+    config: Config, tape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*_: object) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr("engine.lab.replay.run.PROGRESS_EVERY_FRAMES", 10)
+    monkeypatch.setattr(Context, "progress", cancelled)
+    with pytest.raises(Cancelled):
+        WORKS["replay"](ReplayJob(path=str(tape)), context(config))
+    assert list((config.home / "runs").iterdir()) == []
+
+
+def test_backups_are_made_and_the_oldest_go(config: Config) -> None:
+    for name in ("2026-01-01T00-00-00Z", "2026-01-02T00-00-00Z"):
+        (config.home / "backups" / name).mkdir(parents=True)
+    result = WORKS["backup"](BackupJob(keep=2), context(config))
+    assert result["deleted"] == ["2026-01-01T00-00-00Z"]
+    assert next(path.name for path in backups(config.home / "backups")) == "2026-01-02T00-00-00Z"
+
+
+def test_a_backup_says_that_the_vault_is_not_in_it_and_takes_it_where_that_is_asked(
+    config: Config,
+) -> None:
+    folder = config.home / "backups"
+    assert "no vault.json" in WORKS["backup"](BackupJob(), context(config))["vault"]
+    config.vault_path.write_bytes(b'{"encrypted": 1}')
+    for path in folder.iterdir():
+        path.rename(folder / "2026-01-01T00-00-00Z")
+    result = WORKS["backup"](BackupJob(), context(config))
+    assert "vault.json is not in it" in result["vault"]
+    assert "vault=true" in result["vault"]
+    [_, without] = backups(folder)
+    assert not (without / "vault.json").exists()
+    without.rename(folder / "2026-01-02T00-00-00Z")
+    result = WORKS["backup"](BackupJob(vault=True), context(config))
+    copy = backups(folder)[-1] / "vault.json"
+    assert "vault.json is in it, encrypted" in result["vault"]
+    assert copy.read_bytes() == b'{"encrypted": 1}'
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert check_backup(copy.parent) == []
+
+
+def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:
+    home = config.home
+    old_decisions = aged(home / "decisions.000001.db", 40)
+    new_decisions = aged(home / "decisions.000002.db", 5)
+    tape = [aged(config.tape_folder / f"{n:020d}.tape", 10) for n in range(1, 5)]
+    lost_run = aged(home / "runs" / "123" / "journal.db", 3).parent
+    os.utime(lost_run, (time.time() - 3 * DAY_S,) * 2)
+    fresh_run = aged(home / "runs" / "456" / "journal.db", 0).parent
+    result = WORKS["compact"](CompactJob(), context(config))
+    assert (result["decision_files"], result["tape_segments"], result["run_folders"]) == (1, 2, 1)
+    assert not old_decisions.exists()
+    assert new_decisions.exists()
+    assert [path for path in tape if path.exists()] == tape[-TAPE_KEPT:]
+    assert not lost_run.exists()
+    assert fresh_run.exists()
+
+
+def test_an_export_of_no_day_is_refused(config: Config) -> None:
+    wrong: Any = {"since": "2026-03-02", "until": "2026-03-01"}
+    with pytest.raises(BadInput, match="holds no day"):
+        WORKS["export"](ExportJob(**wrong), context(config))
+
+
+def test_an_export_names_its_file(config: Config) -> None:
+    result = WORKS["export"](ExportJob(), context(config))
+    assert Path(result["file"]).read_text().startswith("engine_id,account,id,mode")
+    assert result["rows"] == 0
+
+
+def test_progress_of_an_attempt_that_does_not_count_ends_it(config: Config) -> None:
+    stale = context(config)
+    job = Job(**{**{f: getattr(stale.job, f) for f in stale.job.__struct_fields__}, "attempts": 9})
+    assert job.state is JobState.RUNNING
+    with pytest.raises(Cancelled):
+        Context(config, job).progress(1, 2, "rows")

@@ -1,0 +1,46 @@
+"""A whole comparison, kept as a run, printed, and asked for at the command line."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import BAD_ARGUMENTS, main
+from engine.cli.demo_compare import table
+from engine.config import Config
+from engine.lab.compare.run import Asked, compare, store
+from engine.venues.demo.profiles import THIN
+from storage import views
+from storage.database import connect_reader
+from storage.runs import RunKind
+
+
+def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
+    asked = Asked(days=2, hours=0.03, seed=3)
+    told: list[float] = []
+    found = compare(asked, lambda done, total, _: told.append(done / total), THIN)
+    assert told == sorted(told)
+    assert told[-1] <= 1.0
+    config = Config(home=tmp_path)
+    number = store(config, asked, found, (1, 2))
+    with closing(connect_reader(config.state_path)) as connection:
+        run = views.run(connection, "compare", number)
+    assert run is not None
+    assert run["kind"] == RunKind.COMPARE
+    assert json.loads(run["result"])["lines"] == found["lines"]
+    text = table(found | {"run": number})
+    for word in ("fill ratio", "time to fill", "5 s markout", "PnL per day", "share of cancels"):
+        assert word in text
+
+
+@pytest.mark.parametrize("argument", [("--days", "1"), ("--hours", "0"), ("--hours", "25")])
+def test_nonsense_is_refused_in_words(
+    argument: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    assert main(["demo", "compare", *argument]) == BAD_ARGUMENTS
+    assert not (tmp_path / "pitboss.db").exists()

@@ -1,0 +1,111 @@
+"""The exchange's listing against what is known: new, changed, gone; the stream is the newer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.caches.markets import MarketCache
+from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
+from engine.errors import BadInput
+from engine.live.commands.markets import Markets
+from engine.venues.demo.wire import MarketFrame
+
+NOW = 5
+BOOK = {"bids": ((4_800, 10_000_000),), "asks": ((5_200, 10_000_000),)}
+
+
+def binary(name: str, **changes: Any) -> Instrument:
+    fields: dict[str, Any] = {
+        "id": InstrumentId(f"demo:{name}"),
+        "kind": Kind.BINARY,
+        "currency": "pUSD",
+        "price_decimals": 4,
+        "size_decimals": 6,
+        "tick": 100,
+        "lot": 10_000,
+    }
+    return Instrument(**(fields | changes))
+
+
+OLD, SAME, ROLLED = binary("old"), binary("same"), binary("rolled")
+
+
+class House:
+    """One account that looks at the exchange, and what is journaled."""
+
+    def __init__(self) -> None:
+        self.venues: dict[AccountId, Any] = {}
+        self.cache = MarketCache()
+        self.clock = self.desk = self
+        self.shells = {AccountId("demo"): self}
+        self.watchers: list[Any] = []
+        self.kept: list[Event] = []
+        for known in (OLD, SAME):
+            self.market([InstrumentListed(instrument=known)], NOW)
+
+    def now_ns(self) -> int:
+        return NOW
+
+    def keep(self, event: Event, _at_ns: int) -> None:
+        self.kept.append(event)
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        for event in events:
+            self.cache.receive(event, now_ns)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def listing(*instruments: Instrument) -> MarketFrame:
+    events: list[Any] = []
+    for one in instruments:
+        events += [InstrumentListed(instrument=one), BookReplaced(instrument=one.id, **BOOK)]
+    return MarketFrame(at_ns=NOW, events=tuple(events))
+
+
+def sync(house: House, frame: MarketFrame, before: Any = None) -> str:
+    markets = Markets(house)  # type: ignore[arg-type]
+    return markets.reconcile(frame, markets._known() if before is None else before)
+
+
+def test_listing_that_agrees_changes_nothing(house: House) -> None:
+    said = sync(house, listing(OLD, SAME))
+    assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
+    assert house.kept == []
+    assert not house.cache.views[OLD.id].trusted  # books of what is known are the stream's alone
+
+
+def test_new_changed_and_gone_are_taken_and_journaled(house: House) -> None:
+    finer = msgspec.structs.replace(SAME, tick=10)
+    said = sync(house, listing(finer, ROLLED))
+    assert said == "2 markets are open at demo: 1 new, 1 changed, 1 gone"
+    views = house.cache.views
+    assert views[ROLLED.id].trusted
+    assert views[SAME.id].instrument.tick == 10
+    assert views[OLD.id].closed
+    assert [type(event) for event in house.kept] == [InstrumentListed] * 2 + [InstrumentClosed]
+
+
+def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(house: House) -> None:
+    before = Markets(house)._known()  # type: ignore[arg-type]
+    house.market([InstrumentListed(instrument=ROLLED), InstrumentClosed(instrument=OLD.id)], NOW)
+    said = sync(house, listing(OLD, SAME), before)
+    assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
+    assert not house.cache.views[ROLLED.id].closed
+    assert house.cache.views[OLD.id].closed
+
+
+def test_other_venues_are_refused_in_words(house: House) -> None:
+    markets = Markets(house)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="the demo exchange and Polymarket answer"):
+        markets.sync("okx", lambda *_: None)
+    with pytest.raises(BadInput, match="no account at the demo exchange"):
+        markets.sync("demo", lambda *_: None)

@@ -1,0 +1,161 @@
+"""Settings put in force on a running desk: what they may not do while money stands."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import (
+    AccountSettings,
+    BotSettings,
+    Limit,
+    RiskLimits,
+    SettingsDocument,
+)
+from engine.live.commands import settings as live_settings
+from engine.live.commands.settings import Settings
+from storage.settings import SettingsVersion
+
+TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
+
+
+class Executor:
+    def __init__(self) -> None:
+        self.open_and_unknown = (0, 0)
+        self.ledger: Any = SimpleNamespace(held={})
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.executor = Executor()
+        self.limits: RiskLimits | None = None
+
+    def limit(self, limits: RiskLimits, _now_ns: int) -> None:
+        self.limits = limits
+
+
+class Accounts:
+    """Opens demo accounts; the live one stays closed."""
+
+    def __init__(self, shells: dict[Any, Any]) -> None:
+        self._shells = shells
+
+    def refusal(self, account: AccountSettings) -> str:
+        return "account 'real' is locked" if account.mode is Mode.LIVE else ""
+
+    def is_open(self, name: str) -> bool:
+        return name in self._shells
+
+
+class House:
+    def __init__(self, document: SettingsDocument) -> None:
+        self.engine_id = "one"
+        self.settings = version(document)
+        self.shells: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(desk=Desk())}
+        self.seats: dict[str, Any] = {}
+        self.watchers: list[Any] = []
+        self.accounts = Accounts(self.shells)
+        self.clock = SimpleNamespace(now_ns=lambda: 1)
+        self.state = SimpleNamespace(do=lambda job, **_: job(None))
+        loop = SimpleNamespace(call_soon_threadsafe=lambda do, *given: do(*given))
+        self.ended = SimpleNamespace(get_loop=lambda: loop)
+
+    def wall_ns(self) -> int:
+        return 1
+
+
+def version(document: SettingsDocument) -> SettingsVersion:
+    return SettingsVersion(
+        version=1, base_version=0, at_ns=0, who="", document=document, applied_ns=None
+    )
+
+
+def document(**changes: Any) -> SettingsDocument:
+    demo = {"name": "demo", "venue": "demo", "mode": Mode.DEMO} | changes
+    real = AccountSettings(name="real", venue="polymarket", mode=Mode.LIVE)
+    bot = BotSettings(name="maker", strategy="market_maker", account="real", capital=1.0)
+    return SettingsDocument(
+        accounts={"demo": AccountSettings(**demo), "real": real}, bots={"maker": bot}
+    )
+
+
+def without_demo() -> SettingsDocument:
+    whole = document()
+    return SettingsDocument(accounts={"real": whole.accounts["real"]}, bots=whole.bots)
+
+
+@pytest.fixture
+def house() -> House:
+    return House(document())
+
+
+@pytest.fixture(autouse=True)
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The versions that were noted as in force."""
+    versions: list[int] = []
+    monkeypatch.setattr(
+        live_settings, "applied", lambda _c, _engine, version, _at_ns: versions.append(version)
+    )
+    return versions
+
+
+def put(house: House, wanted: SettingsDocument) -> tuple[bool, str]:
+    answers: list[tuple[bool, str]] = []
+    settings = Settings(house)  # type: ignore[arg-type]
+    settings._apply(version(wanted), lambda done, text: answers.append((done, text)), "in force")
+    (answer,) = answers
+    return answer
+
+
+def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(house: House) -> None:
+    done, text = put(house, document(limits=TIGHT))
+    assert done, text
+    assert house.shells[AccountId("demo")].desk.limits == TIGHT
+    assert house.seats == {}
+
+
+def test_a_bot_that_is_new_at_a_closed_account_is_refused(house: House) -> None:
+    wanted = document()
+    second = wanted.bots["maker"].model_copy(update={"name": "second"})
+    wanted = wanted.model_copy(update={"bots": wanted.bots | {"second": second}})
+    assert put(house, wanted) == (
+        False,
+        "bot second cannot trade there: account 'real' is locked",
+    )
+
+
+def test_an_open_account_does_not_move_to_another_venue(house: House) -> None:
+    done, text = put(house, document(venue="polymarket", limits=TIGHT))
+    assert not done
+    assert "make an account of another name" in text
+    assert house.shells[AccountId("demo")].desk.limits is None
+
+
+def test_an_account_is_not_removed_while_anything_of_it_stands(house: House) -> None:
+    executor = house.shells[AccountId("demo")].desk.executor
+    executor.open_and_unknown = (1, 0)
+    assert put(house, without_demo())[0] is False
+    executor.open_and_unknown = (0, 0)
+    executor.ledger.held = {"demo:m1": object()}
+    done, text = put(house, without_demo())
+    assert (done, "still" in text) == (False, True)
+    executor.ledger.held = {}
+    assert put(house, without_demo())[0] is True
+
+
+def test_a_version_is_answered_when_it_is_noted_as_in_force(
+    house: House, noted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert put(house, document(limits=TIGHT))[0]
+    assert noted == [1]
+
+    def refuses(_job: object, refused: Any) -> None:
+        refused("it cannot be held")
+
+    monkeypatch.setattr(house.state, "do", refuses)
+    done, text = put(house, document())
+    assert not done
+    assert "but only until the next start" in text

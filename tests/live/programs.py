@@ -1,0 +1,228 @@
+"""The programs of one desk as processes of a test: demo exchange, engine, commands, ledgers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.commands import AnyCommand
+from engine.domain.instruments import AccountId, BotId, Leg, Mode
+from engine.domain.orders import ORDER_ENDS
+from engine.domain.settings import AccountSettings
+from engine.executor.executor import Executor
+from engine.runtime.recovery import executor_of, recover
+from engine.venues.demo.client import DemoVenue
+from storage.commands import ENDS, LeftCommand, find, leave
+from storage.database import connect_writer
+from storage.live import Receipt, latest_receipt
+from storage.schema import migrate
+from storage.settings import Saved, applied, save
+from storage.users import ENGINE_ID
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ACCOUNT = AccountId("demo")
+BOT = BotId("maker")
+DOCUMENT = {
+    "accounts": {
+        "demo": {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
+    },
+    "bots": {
+        BOT: {
+            "name": BOT,
+            "strategy": "market_maker",
+            "account": "demo",
+            "capital": 5_000.0,
+            "series": ["btc-updown-5m"],
+            "instruments": ["demo:rate-cut-by-march-1"],
+            "parameters": {
+                "fair": "microprice",
+                "sigma_warm_s": 0.5,
+                "stop_before_close_s": 0.0,
+                "price_min": 0.01,
+                "price_max": 0.99,
+                "event_jump_ticks": 0.0,
+                "size_shares": 10.0,
+            },
+        }
+    },
+}
+
+
+LONG_S = 150.0
+"""The end of patience on a machine under load; whoever waits goes on as soon as it is true."""
+
+
+class Programs:
+    """The programs of one home, each ended by its own process id."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.venue_home = home
+        """Where the demo exchange keeps its own: another disk where the engine's is filled."""
+        self.port = port
+        self.state = home / "pitboss.db"
+        self.commands = 0
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        home = self.venue_home if words[0] == "demo" else self.home
+        environment = {**os.environ, "PITBOSS_HOME": str(home)}
+        with (home / f"{words[0]}.log").open("ab") as log:
+            program = subprocess.Popen(
+                [sys.executable, "-m", "engine", *words],
+                cwd=REPOSITORY,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.running.append(program)
+        return program
+
+    def demo(self) -> subprocess.Popen[bytes]:
+        program = self.start("demo", "--port", str(self.port))
+        self.until(lambda: answers(self.port), "the demo exchange listens")
+        return program
+
+    def engine(self) -> subprocess.Popen[bytes]:
+        return self.start("run", "--demo", f"http://127.0.0.1:{self.port}")
+
+    def command(self, command: AnyCommand) -> LeftCommand:
+        """Leave a command as a page does, and wait for its answer."""
+        connection = connect_writer(self.state)
+        try:
+            self.commands += 1
+            left = leave(
+                connection,
+                engine_id=ENGINE_ID,
+                id=f"test-{self.commands}",
+                command=command,
+                who="test",
+                now_ns=time.time_ns(),
+                ttl_ns=int(LONG_S * 1e9),
+            )
+
+            def answered() -> bool:
+                nonlocal left
+                left = find(connection, ENGINE_ID, left.id) or left
+                return left.state in ENDS
+
+            self.until(answered, f"{type(command).__name__} is answered")
+            return left
+        finally:
+            connection.close()
+
+    def until(self, true: Callable[[], object], what: str, seconds: float = LONG_S) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                logs = "\n".join(p.read_text()[-3_000:] for p in self.home.glob("*.log"))
+                pytest.fail(f"not within {seconds} s: {what}\n{logs}")
+            time.sleep(0.02)
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(f"file:{self.state}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    def receipt(self, what: str) -> Receipt | None:
+        connection = sqlite3.connect(f"file:{self.state}?mode=ro", uri=True)
+        try:
+            return latest_receipt(connection, ENGINE_ID, what)
+        finally:
+            connection.close()
+
+    def live(self) -> int:
+        ends = ", ".join(f"'{end}'" for end in ORDER_ENDS)
+        return int(str(self.rows(f"SELECT count(*) FROM orders WHERE state NOT IN ({ends})")[0][0]))
+
+    def count(self, table: str) -> int:
+        return int(str(self.rows(f"SELECT count(*) FROM {table}")[0][0]))
+
+    def end(self) -> None:
+        for program in reversed(self.running):
+            if program.poll() is None:
+                program.send_signal(signal.SIGKILL)
+            program.wait(10)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def prepare(state: Path) -> None:
+    """Migrate, save settings, and leave the start of the bot."""
+    migrate(state)
+    connection = connect_writer(state)
+    try:
+        saved = save(
+            connection, engine_id=ENGINE_ID, who="test", diff=DOCUMENT, base_version=0, now_ns=1
+        )
+        assert isinstance(saved, Saved)
+        applied(connection, ENGINE_ID, saved.version, 1)
+    finally:
+        connection.close()
+
+
+async def ledger_of_the_exchange(port: int) -> tuple[int, dict[Any, int], int]:
+    """Cash, tokens and open orders as the exchange has them."""
+    venue = DemoVenue(f"http://127.0.0.1:{port}", ACCOUNT)
+    try:
+        cash = (await venue.balances()).cash_micro["pUSD"]
+        held = {(key, leg): size for key, leg, size in (await venue.positions()).holdings}
+        return cash, held, len((await venue.open_orders()).orders)
+    finally:
+        await venue.close()
+
+
+def ours(home: Path) -> Executor:
+    """The executor as the journal alone gives it."""
+    settings = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)
+    executor, _ = executor_of(settings, 0)
+    recover(home / "journal.db", {ACCOUNT: executor})
+    return executor
+
+
+def check_books(programs: Programs) -> None:
+    """The exchange's own ledger is the judge of ours: cash, tokens, open orders.
+
+    It lists what has settled; what was bought at the last moment settles within seconds.
+    """
+    executor = ours(programs.home)
+    mine = {}
+    for key, held in executor.ledger.held.items():
+        for leg, size in (
+            (Leg.YES, held.yes_settled + held.yes_pending),
+            (Leg.NO, held.no_settled + held.no_pending),
+        ):
+            if size:
+                mine[key, leg] = size
+    assert programs.rows("SELECT kind, text FROM alerts WHERE kind LIKE '%differs'") == []
+
+    def theirs() -> dict[Any, int]:
+        return asyncio.run(ledger_of_the_exchange(programs.port))[1]
+
+    programs.until(lambda: mine == theirs(), f"the exchange lists {mine}", 30.0)
+    cash, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
+    assert still_open == 0
+    state = executor.ledger.state
+    assert abs(state.cash_settled_micro + state.cash_pending_micro - cash) <= 10_000

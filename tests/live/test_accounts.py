@@ -1,0 +1,84 @@
+"""What an engine opens, what it refuses in words, and that no account changes its mode."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.domain.instruments import Mode
+from engine.domain.settings import AccountSettings, SettingsDocument
+from engine.errors import ConfigError
+from engine.live.accounts import Accounts
+from engine.live.venues import venues_of
+from engine.runtime.recovery import currency_of
+from storage.database import connect_writer
+from storage.projection import registered
+from storage.schema import migrate
+from storage.users import ENGINE_ID
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    migrate(tmp_path / "pitboss.db")
+    with closing(connect_writer(tmp_path / "pitboss.db")) as opened:
+        yield opened
+
+
+def account(name: str, mode: Mode, venue: str = "demo") -> AccountSettings:
+    return AccountSettings(name=name, venue=venue, mode=mode)
+
+
+def accounts_of(*, fence: int) -> Accounts:
+    venues = venues_of(Config(), "http://127.0.0.1:1", fence=fence)
+    return Accounts(venues, fence=fence)
+
+
+def document(*accounts: AccountSettings) -> SettingsDocument:
+    return SettingsDocument(accounts={one.name: one for one in accounts})
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (account("a", Mode.DEMO), ""),
+        (account("a", Mode.PAPER), ""),
+        (account("a", Mode.LIVE), "nothing here can sign an order"),
+        (account("a", Mode.PAPER, "okx"), "needs the market of 'okx'"),
+        (account("a", Mode.DEMO, "okx"), "needs the market of 'okx'"),
+    ],
+)
+def test_account_is_opened_or_refused_in_words(one: AccountSettings, why: str) -> None:
+    refusal = accounts_of(fence=1).refusal(one)
+    assert why in refusal
+    assert bool(why) is bool(refusal)
+
+
+def test_paper_account_counts_in_what_its_market_does() -> None:
+    assert currency_of(account("a", Mode.PAPER)) == "pUSD"
+    assert currency_of(account("a", Mode.PAPER, "okx")) == "USD"
+
+
+def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -> None:
+    old, new = account("old", Mode.PAPER), account("new", Mode.PAPER)
+    first = accounts_of(fence=1)
+    first.register(connection, document(old))
+    second = accounts_of(fence=2)
+    assert set(second.made(document(old))) == {"old"}
+    second.know(connection, document(old))
+    assert "restart the engine" in second.refusal(old)
+    assert second.refusal(new) == ""
+    second.register(connection, document(old, new))
+    assert registered(connection, ENGINE_ID) == {"old": Mode.PAPER, "new": Mode.PAPER}
+
+
+def test_account_never_changes_its_mode(connection: sqlite3.Connection) -> None:
+    accounts = accounts_of(fence=1)
+    accounts.register(connection, document(account("a", Mode.PAPER)))
+    with pytest.raises(ConfigError, match="'a' is paper and cannot become demo"):
+        accounts.register(connection, document(account("a", Mode.DEMO)))
+    assert registered(connection, ENGINE_ID) == {"a": Mode.PAPER}

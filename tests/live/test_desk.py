@@ -1,0 +1,158 @@
+"""The live desk as processes: demo exchange and engine on a port of their own, KILL and crashes."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.cli.explain import retold, words
+from engine.config import Config
+from engine.domain.commands import MANUAL, PlaceManual, ReleaseLatch, ResumeBot, StartBot
+from engine.domain.decisions import Planned
+from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.lab.explain.plans import Retold
+from storage.commands import CommandState
+from storage.live import KILL_PROOF, STOP_PROOF, latest_found
+from storage.users import ENGINE_ID
+from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, free_port, prepare
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    made = Programs(tmp_path, free_port())
+    prepare(made.state)
+    yield made
+    made.end()
+
+
+def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) -> None:
+    programs.demo()
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.live() > 0, "an order rests")
+
+    engine.cli.kill()
+    engine.wait(10)
+    before = programs.count("orders")
+    engine = programs.engine()
+    programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
+    connection = sqlite3.connect(programs.state)
+    found = latest_found(connection, ENGINE_ID)
+    told = "SELECT count FROM alerts WHERE kind = 'ended_without_stop'"
+    assert connection.execute(told).fetchall() == [(1,)]
+    connection.close()
+    assert found is not None
+    assert found["bots"] == {BOT: "starting"}
+    assert found["records"] > 0
+    programs.until(lambda: programs.live() > 0, "an order rests")
+
+    engine.send_signal(signal.SIGUSR1)
+    programs.until(lambda: programs.receipt(KILL_PROOF), "a receipt of the KILL")
+    programs.until(
+        lambda: (receipt := programs.receipt(KILL_PROOF)) and receipt.proven, "the KILL is proven"
+    )
+    assert (programs.home / "KILL").exists()
+    raised = (
+        "SELECT severity, count FROM alerts WHERE kind = 'kill' AND text LIKE 'KILL by signal: %'"
+    )
+    assert programs.rows(raised) == [("critical", 1)]
+    programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
+    refused = programs.command(ResumeBot(bot=BOT))
+    assert (refused.state, "latch is set" in refused.answer) == (CommandState.REFUSED, True)
+    assert programs.command(ReleaseLatch(reason=" ")).state is CommandState.REFUSED
+    assert programs.start("command", "release-latch", "reason=tested").wait(LONG_S) == 0
+    assert not (programs.home / "KILL").exists()
+    assert programs.command(ResumeBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.live() > 0, "an order rests again")
+
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(LONG_S) == 0
+    receipt = programs.receipt(STOP_PROOF)
+    assert receipt is not None
+    assert receipt.proven
+    assert programs.live() == 0
+    check_explained(Config(home=programs.home))
+
+
+def test_plans_after_a_death_with_an_order_that_never_arrived_are_proven(
+    programs: Programs,
+) -> None:
+    exchange, engine = programs.demo(), programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.live() > 0, "an order rests")
+    exchange.send_signal(signal.SIGSTOP)
+    by_hand = PlaceManual(
+        account=ACCOUNT,
+        instrument=InstrumentId("demo:comet-visible-this-month-1"),
+        leg=Leg.YES,
+        side=Side.BUY,
+        price=1_000,
+        size=20_000_000,
+    )
+    assert "UNKNOWN: no answer" in programs.command(by_hand).answer
+    mine = f"SELECT state FROM orders WHERE bot = '{MANUAL}'"
+    for victim in (engine, exchange):
+        victim.kill()  # and with the exchange what it had not read yet
+        victim.wait(10)
+
+    programs.demo()
+    engine = programs.engine()
+    programs.until(lambda: programs.rows(mine) == [("cancelled",)], "nobody knows it: it is over")
+    before = programs.count("orders")
+    programs.until(lambda: programs.count("orders") > before + 5, "it trades again by itself")
+    engine.send_signal(signal.SIGTERM)
+    assert engine.wait(LONG_S) == 0
+    assert check_explained(Config(home=programs.home)).by_hand == 1
+
+
+def check_explained(config: Config) -> Retold:
+    """Every plan follows from the journal byte for byte, and a planted lie in one is found."""
+    found = retold(config)
+    assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)
+    assert found.same == found.plans > 0
+    with sqlite3.connect(config.decisions_path) as connection:
+        row, body = next(
+            (row, plan)
+            for row, body in connection.execute("SELECT row, body FROM plans ORDER BY row")
+            if (plan := msgspec.msgpack.decode(body, type=Planned)).places and plan.bot == BOT
+        )
+        lie = msgspec.structs.replace(body.places[0], price=body.places[0].price + 100)
+        told = msgspec.structs.replace(body, places=(lie, *body.places[1:]))
+        connection.execute(
+            "UPDATE plans SET body = ? WHERE row = ?", (msgspec.msgpack.encode(told), row)
+        )
+    connection.close()
+    lied = retold(config)
+    assert [one.kept.places[0].price for one in lied.different] == [lie.price]
+    assert "DIFFERENT" in words(lied)
+    return found
+
+
+def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
+    programs.demo()
+    engine = programs.engine()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+    programs.until(lambda: programs.live() > 0, "an order rests")
+    engine.cli.kill()
+    engine.wait(10)
+
+    assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(LONG_S) == 0
+    receipt = programs.receipt(KILL_PROOF)
+    assert receipt is not None
+    assert receipt.proven
+    assert (programs.home / "KILL").exists()
+    # The proof is the venue's word; an order whose cancel was never answered gets its end next.
+    programs.engine()
+    programs.until(lambda: programs.live() == 0, "every order has its end in the projection")
+
+
+def test_second_engine_is_refused(programs: Programs) -> None:
+    first = programs.engine()
+    programs.until(lambda: programs.rows("SELECT 1 FROM engine_state"), "the first one lives")
+    assert programs.engine().wait(LONG_S) == 4
+    assert first.poll() is None

@@ -1,0 +1,299 @@
+"""KILL is heard whatever the loop does; a receipt says PROVEN only for what was shown."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.domain.commands import MANUAL
+from engine.domain.events import CancelRefused, OrderCancelled
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.orders import OrderId
+from engine.executor.holdings import empty_holding
+from engine.live.commands.kill import PartEnding
+from engine.live.kill import HUNG, Ending, Proving, latch_what_died
+from storage.latch import read_latch, set_latch
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ACCOUNT = AccountId("demo")
+
+PROGRAM = """
+import signal, sys, threading, time
+from pathlib import Path
+if sys.argv[2] == "stranger":
+    # A library's thread, older than the block: it is given the signal first.
+    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+from engine.clock import WallClock
+from engine import live_kill
+from engine.live.kill import KillWatch, block_signal
+
+block_signal()
+taken = []
+watch = KillWatch(Path(sys.argv[1]), marks=Path(sys.argv[1]).parent, clock=WallClock(),
+                  take=lambda latch: taken.append(latch), orphaned=lambda: None,
+                  hung=lambda text: print(text, flush=True))
+if sys.argv[2] in ("deaf", "stopped"):
+    live_kill.DEAF_S = 0.5
+    live_kill.loop_lives(watch.deaf)
+print("ready", flush=True)
+if sys.argv[2] == "deaf":
+    import re
+    re.match("(a+)+$", "a" * 64 + "b")  # never gives the interpreter's lock away
+while sys.argv[2] == "stopped":
+    time.sleep(0.1)
+    live_kill.loop_lives(watch.deaf)
+if sys.argv[2] == "hangs":
+    while True:
+        pass
+while not taken:
+    time.sleep(0.001)
+watch.taken.set()
+print("taken", taken[0].who, flush=True)
+time.sleep(1.0)
+"""
+
+
+def started(path: Path, how: str) -> subprocess.Popen[str]:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), how],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    return program
+
+
+def test_a_disk_that_cannot_be_asked_for_a_while_does_not_end_the_looking(tmp_path: Path) -> None:
+    home, real = tmp_path / "home", tmp_path / "real"
+    real.mkdir()
+    (real / "KILL").touch()
+    home.symlink_to("x" * 300)  # any question about it is refused: no name may be so long
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(home / "KILL"), ""],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert "no spare of the latch could be made" in program.stdout.readline()
+        assert "does not outlive this process" in program.stdout.readline()
+        assert program.stdout.readline() == "ready\n"
+        home.unlink()
+        home.symlink_to(real)
+        assert program.stdout.readline() == "taken \n"
+        assert program.wait(20) == 0
+
+
+def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "hangs")
+    began = time.monotonic()
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert program.returncode == HUNG
+    assert time.monotonic() - began < 5.0
+    assert "did not take the KILL latch within 0.5 s" in out
+    latch = read_latch(tmp_path / "KILL")
+    assert latch is not None
+    assert latch.who == "signal"
+
+
+def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "deaf")
+    program.send_signal(signal.SIGUSR1)
+    program.communicate(timeout=20)
+    assert program.returncode == 1, "the timer ended it; no thread of Python had heard the signal"
+    assert not (tmp_path / "KILL").exists()
+    said = latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    latch = read_latch(tmp_path / "KILL")
+    assert latch is not None
+    assert latch.who.startswith("signal")
+    assert "Timeout" in said
+    assert "in match" in said, "it says where it hung"
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
+    tmp_path: Path, _: int
+) -> None:
+    program = started(tmp_path / "KILL", "stopped")
+    program.send_signal(signal.SIGSTOP)
+    program.send_signal(signal.SIGUSR1)
+    time.sleep(0.8)  # the timer runs while nothing of the process does
+    program.send_signal(signal.SIGCONT)
+    program.communicate(timeout=20)
+    assert program.returncode in (1, HUNG)
+    latch_what_died(tmp_path, tmp_path / "KILL", 7)
+    assert (tmp_path / "KILL").exists()
+
+
+def test_signal_is_heard_where_no_mark_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "signalled").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "KILL"), "lives"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert "does not outlive this process" in program.stdout.readline()
+        assert program.stdout.readline() == "ready\n"
+        program.send_signal(signal.SIGUSR1)
+        assert program.stdout.readline() == "taken signal\n"
+
+
+def test_life_that_ended_well_leaves_no_mark(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    program.send_signal(signal.SIGUSR1)
+    program.communicate(timeout=20)
+    (tmp_path / "KILL").unlink()
+    assert latch_what_died(tmp_path, tmp_path / "KILL", 7) == ""
+    assert not (tmp_path / "KILL").exists()
+
+
+def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken signal\n")
+    assert read_latch(tmp_path / "KILL") is not None
+
+
+def test_signal_is_of_whom_the_latch_names(tmp_path: Path) -> None:
+    """As the dashboard does it: the latch with a name first, then the signal."""
+    program = started(tmp_path / "KILL", "lives")
+    set_latch(tmp_path / "KILL", "operator", 7)
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken operator\n")
+
+
+def test_signal_given_to_a_librarys_thread_is_handed_on(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "stranger")
+    program.send_signal(signal.SIGUSR1)
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken signal\n")
+
+
+def test_latch_set_by_hand_counts_like_the_signal(tmp_path: Path) -> None:
+    program = started(tmp_path / "KILL", "lives")
+    (tmp_path / "KILL").touch()
+    out, _ = program.communicate(timeout=20)
+    assert (program.returncode, out) == (0, "taken \n")
+
+
+class Venue:
+    """An executor's and a gateway's readings, as a test sets them."""
+
+    def __init__(self) -> None:
+        self.account = ACCOUNT
+        self.mode = Mode.DEMO
+        self.open_and_unknown = (2, 1)
+        self.places_in_flight = 1
+        self.zero: Any = None
+        self.ledger = self
+        self.held: dict[str, Any] = {}
+
+    def proven_zero(self) -> Any:
+        return self.zero
+
+
+class Proof:
+    listings = 2
+    foreign = ()
+
+
+def proving(venue: Venue) -> Proving:
+    ending = Ending(venue, venue, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    return Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
+
+
+def test_receipt_names_everything_that_is_missing() -> None:
+    receipt = proving(Venue()).receipt(5_000_000)
+    assert not receipt.proven
+    assert len(receipt.accounts[0].missing) == 4
+    assert receipt.sentence().startswith("NOT PROVEN: demo: 1 place on the way")
+
+
+def test_receipt_is_proven_when_nothing_is_missing() -> None:
+    venue = Venue()
+    made = proving(venue)
+    made.endings["demo"].hear(OrderCancelled(account=ACCOUNT, order=OrderId(1)))
+    refused = CancelRefused(account=ACCOUNT, order=OrderId(2), venue_text="matched")
+    made.endings["demo"].hear(refused)
+    assert not made.receipt(1_000_000).proven
+    venue.places_in_flight = 0
+    venue.open_and_unknown = (0, 0)
+    venue.zero = Proof()
+    receipt = made.receipt(7_000_000)
+    assert receipt.proven
+    account = receipt.accounts[0]
+    assert account.cancelled == 1
+    assert account.not_cancelled == ((2, "matched"),)
+    assert account.in_flight_waited_ms == 7.0
+    assert receipt.sentence().startswith("PROVEN: nothing of ours is open at 1 account;")
+
+
+def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:
+    venue = Venue()
+    venue.places_in_flight, venue.open_and_unknown, venue.zero = 0, (0, 0), Proof()
+    assert not proving(venue).receipt(1, missing=("the vault is locked",)).proven
+
+
+def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person() -> None:
+    locked, other = Venue(), Venue()
+    made = proving(locked)
+    made.endings["demo"].unaskable = lambda: "its vault is locked"
+    other.account = AccountId("other")
+    made.endings["other"] = Ending(other, other, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    receipt = made.receipt(1)
+    assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
+    assert not made.vain(receipt), "the other one may still be proven"
+    other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
+    assert made.vain(made.receipt(2))
+    nobody = Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
+    assert not nobody.vain(nobody.receipt(2))
+    assert nobody.vain(nobody.receipt(2, ("account real is closed",)))
+    made.endings["demo"].unaskable = str
+    assert not made.vain(made.receipt(3)), "its vault is open"
+
+
+class Parts(Venue):
+    """A venue with the readings of its parts: whose what it holds is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owners = {InstrumentId("demo:one"): BotId("maker"), InstrumentId("demo:two"): MANUAL}
+        names = ("demo:one", "demo:two", "demo:three", "demo:four")
+        self.held = {name: empty_holding(InstrumentId(name)) for name in names}
+
+    def owner(self, instrument: InstrumentId) -> BotId | None:
+        return self.owners.get(instrument)
+
+    def live_in(self, _: object) -> list[object]:
+        return []
+
+    def proven(self, _: object) -> Any:
+        return Proof()
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        (BotId("maker"), ["demo:one", "demo:three"]),
+        (MANUAL, ["demo:two"]),
+        (InstrumentId("demo:four"), ["demo:four"]),
+        (None, ["demo:one", "demo:two", "demo:three", "demo:four"]),
+    ],
+)
+def test_receipt_of_a_part_names_the_inventory_that_remains_there(
+    scope: Any, left: list[str]
+) -> None:
+    venue: Any = Parts()
+    ending = PartEnding(venue, venue, began_ns=0, scope=scope)
+    # After a start nobody has wished yet: what a bot trades says whose it is.
+    ending.trading = lambda key: BotId("maker") if key != "demo:four" else None
+    assert [key for key, *_ in ending.proof(1).inventory] == left

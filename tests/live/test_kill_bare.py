@@ -1,0 +1,405 @@
+"""KILL over a damaged home: a credential and a venue are enough, and no proof covers a hole.
+
+Every file of the home in every kind of damage. The exchange is the judge: nothing of ours is open,
+and PROVEN is said only where that is so and every source could be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import gc
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, NoReturn
+
+import pytest
+
+from engine.__main__ import BROKEN, code_of
+from engine.cli.kill import run
+from engine.config import Config
+from engine.errors import StorageError
+from engine.live import lifecycle
+from engine.live.accounts import Accounts
+from engine.live.engine import House
+from engine.live.main import engine_lock, start
+from storage.database import reading
+from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
+from storage.users import ENGINE_ID
+from tests.live.homes import Exchange, Template, a_home, exchange
+from tests.live.programs import REPOSITORY, free_port
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(Random(path.name).randbytes(max(path.stat().st_size, 4096)))
+
+
+def one_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes() or b"\0")
+    data[Random(path.name).randrange(len(data))] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE songs (title TEXT)")
+        connection.commit()
+
+
+def unreadable(path: Path) -> None:
+    """A folder in the place of the file: nobody can open that, root neither."""
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = (missing, empty, garbage, one_bit, cut, foreign, unreadable)
+FILES = ("journal.db", "pitboss.db", "vault.json", "run/engine.lock", "run/last_error", "KILL",
+         "decisions.db", "journal.db-wal", "pitboss.db-wal")  # fmt: skip
+HARMLESS = ("KILL", "run/last_error")
+"""What no proof is read from."""
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    with exchange(tmp_path_factory.mktemp("exchange")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(autouse=True)
+def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a program of its own would leave behind at its end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("engine.live.kill_bare.APART_S", 0.05)
+    switch, mask = sys.getswitchinterval(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    sys.setswitchinterval(switch)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    gc.unfreeze()
+
+
+names = (f"demo-{number}" for number in count(1))
+
+
+@pytest.fixture
+def home(tmp_path: Path, template: Template, venue: Exchange) -> Config:
+    name = next(names)
+    return a_home(tmp_path / "home", template, venue, name, (f"{name}-gone",))
+
+
+def kill(config: Config, venue: Exchange, wait_s: float = 1.0) -> int:
+    """As `python -m engine kill`: its exit code."""
+    try:
+        return run(argparse.Namespace(demo=venue.url, wait=wait_s), config)
+    except StorageError as error:
+        print(error)
+        return 4
+
+
+def told(config: Config) -> Receipt | None:
+    try:
+        with reading(config.state_path) as connection:
+            return latest_receipt(connection, ENGINE_ID)
+    except (StorageError, sqlite3.Error):
+        return None
+
+
+def test_whole_home_is_proven_with_the_account_that_the_settings_name_no_more(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = next(iter(open_orders(home)))
+    assert kill(home, venue) == 0
+    receipt = told(home)
+    assert receipt is not None
+    assert receipt.proven
+    assert {one.account for one in receipt.accounts} == {name, f"{name}-gone"}
+    assert venue.open_at(name) == venue.open_at(f"{name}-gone") == 0
+
+
+def open_orders(config: Config) -> list[str]:
+    """The accounts of a home that is whole."""
+    with reading(config.state_path) as connection:
+        found = connection.execute("SELECT account FROM accounts ORDER BY account").fetchall()
+    return [account for (account,) in found]
+
+
+NORMAL = {("journal.db", one) for one in DAMAGES} | {("pitboss.db", one) for one in DAMAGES} | {
+    ("vault.json", garbage), ("vault.json", unreadable), ("run/engine.lock", missing),
+    ("run/engine.lock", unreadable), ("KILL", unreadable), ("run/last_error", unreadable),
+    ("decisions.db", garbage), ("journal.db-wal", garbage), ("pitboss.db-wal", unreadable),
+}  # fmt: skip
+
+
+def cells() -> Iterator[object]:
+    for file in FILES:
+        for damage in DAMAGES:
+            marks = () if (file, damage) in NORMAL else (pytest.mark.soak,)
+            yield pytest.param(file, damage, marks=marks, id=f"{file}-{damage.__name__}")
+
+
+@pytest.mark.parametrize(("file", "damage"), list(cells()))
+def test_kill_over_a_damaged_home(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    accounts = open_orders(home)
+    path = home.home / file
+    if not path.exists():
+        path.write_bytes(b"\0" * 64)
+    damage(path)
+    code = kill(home, venue)
+    said = capsys.readouterr().out
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    receipt = told(home)
+    if code == 0:
+        assert receipt is not None
+        assert receipt.proven
+        assert {one.account for one in receipt.accounts} == set(accounts)
+    else:
+        assert "NOT PROVEN" in said
+        assert receipt is None or not receipt.proven
+    if file in HARMLESS:
+        assert code == 0, said
+
+
+# -- a home that nobody may write ------------------------------------------------------------------
+
+
+OBEYS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+"""Before a command: root then needs the permissions that anybody needs."""
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "unreadable"])
+def test_kill_over_a_home_that_cannot_be_written(home: Config, venue: Exchange, mode: int) -> None:
+    """As a program of its own, without the right to do everything."""
+    accounts = open_orders(home)
+    root = os.getuid() == 0
+    if root and shutil.which("setpriv") is None:
+        pytest.skip("root may do everything, and there is no setpriv here")
+    for folder in (home.run_folder, home.home):
+        folder.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*(OBEYS if root else ()), sys.executable, "-m", "engine", "kill", "--demo", venue.url],
+            cwd=REPOSITORY,
+            env={**os.environ, "PITBOSS_HOME": str(home.home)},
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        for folder in (home.home, home.run_folder):
+            folder.chmod(0o755)
+    said = done.stdout + done.stderr
+    assert done.returncode == 4, said
+    assert "the KILL latch could NOT be set" in said
+    assert "NOT PROVEN" in said
+    if mode:
+        assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    else:
+        assert "journal.db cannot be read" in said, "it knows no account, and says why"
+
+
+# -- damage inside a file --------------------------------------------------------------------------
+
+
+def write(path: Path, sql: str, *given: object) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(sql, given).rowcount > 0
+        connection.commit()
+
+
+INSIDE = (
+    ("pitboss.db", "UPDATE settings SET body = '{not json'", "the settings"),
+    ("pitboss.db", "UPDATE settings SET body = replace(body, 'venue', 'venum')", "the settings"),
+    ("pitboss.db", "UPDATE settings SET body = CAST(x'ff00' AS TEXT)", "the settings"),
+    ("pitboss.db", "UPDATE accounts SET venue = CAST(x'ff00' AS TEXT)", "a row of accounts"),
+    ("pitboss.db", "UPDATE accounts SET mode = 'demn'", "demn"),
+    ("pitboss.db", "UPDATE alembic_version SET version_num = '9999'", "newer"),
+    ("pitboss.db", "DELETE FROM accounts", "knows no such account"),
+    ("journal.db", "UPDATE records SET crc = crc + 1 WHERE seq = 3", "record 3 does not match"),
+    ("journal.db", "UPDATE records SET account = 'x' WHERE seq = 4", "does not match"),
+    ("journal.db", "UPDATE meta SET value = 'other' WHERE key = 'engine_id'", "belongs to engine"),
+)
+
+
+@pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
+def test_kill_over_a_damaged_row(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    sql: str,
+    why: str,
+) -> None:
+    accounts = open_orders(home)
+    write(home.home / file, sql)
+    assert kill(home, venue) != 0
+    said = capsys.readouterr().out
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    assert "NOT PROVEN" in said
+    assert why in said
+    assert (home.home / "KILL").exists()
+
+
+def test_kill_beside_a_locked_journal(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = open_orders(home)
+    with closing(sqlite3.connect(home.journal_path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert kill(home, venue) == 4
+    said = capsys.readouterr().out
+    assert "is locked by another process" in said
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    assert kill(home, venue) == 0, "the lock is gone, and a second KILL proves it"
+
+
+def test_kill_where_a_silent_engine_holds_the_lock(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accounts = open_orders(home)
+    with engine_lock(home):  # as an engine does that is frozen
+        assert kill(home, venue, wait_s=0.2) == 4
+    said = capsys.readouterr().out
+    assert "it may be frozen" in said
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+
+
+def test_kill_whose_latch_cannot_be_set_cancels_and_says_so(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accounts = open_orders(home)
+
+    def refuse(path: Path, who: str, now_ns: int) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("engine.cli.kill.set_latch", refuse)
+    monkeypatch.setattr("engine.live.engine.set_latch", refuse)
+    assert kill(home, venue) == 4
+    said = capsys.readouterr().out
+    assert "the KILL latch could NOT be set" in said
+    assert "the disk is read-only; mount it writable" in said
+    assert "supervisorctl signal USR1 engine" in said
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+
+
+def test_venue_that_does_not_answer_is_named(
+    home: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.live.kill_bare.PATIENCE_S", 0.5)
+    garbage(home.journal_path)
+    args = argparse.Namespace(demo=f"http://127.0.0.1:{free_port()}", wait=0.0)
+    with pytest.raises(StorageError, match="nothing is proven"):
+        run(args, home)
+    said = capsys.readouterr().out
+    assert said.count("no two complete listings in a row without an open order: http") == 4
+
+
+def test_account_at_a_venue_nobody_can_ask_is_never_called_proven(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is in journal and table, with an order that has no end; the settings do not name it."""
+    name = open_orders(home)[0]
+    write(
+        home.state_path,
+        "UPDATE accounts SET venue = 'gone', mode = 'live' WHERE account != ?",
+        name,
+    )
+    assert kill(home, venue) == 1
+    said = capsys.readouterr().out
+    assert "no account of 'gone' (live) can be asked here" in said
+    assert venue.open_at(name) == 0
+    assert venue.open_at(f"{name}-gone") == 1
+
+
+def test_proof_that_leaves_out_whom_the_settings_forgot_is_caught_by_the_exchange(
+    home: Config, venue: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is wrong on purpose: the judge of the others must see it."""
+    accounts = open_orders(home)
+    monkeypatch.setattr(Accounts, "outside", lambda *_: {})
+    assert kill(home, venue) == 0
+    assert [venue.open_at(account) for account in accounts] == [0, 1], "PROVEN, and one is open"
+
+
+# -- a start ---------------------------------------------------------------------------------------
+
+
+def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Exception | None:
+    """Start, stop as soon as it trades, and give what it ended with; None = in order."""
+
+    async def trade(house: House, streams: Any, *, kill_only: bool) -> None:
+        house.watchers.append(lambda _: house.end() if house.phase == "RUNNING" else None)
+        await lifecycle.trade(house, streams, kill_only=kill_only)
+
+    patch.setattr("engine.live.main.trade", trade)
+    try:
+        start(config, venue.url, kill_only=False)
+    except Exception as error:  # noqa: BLE001 as the command line does
+        return error
+    return None
+
+
+@pytest.mark.parametrize(("file", "damage"), list(cells()))
+def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
+    home: Config,
+    venue: Exchange,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    accounts = open_orders(home)
+    path = home.home / file
+    if not path.exists():
+        path.write_bytes(b"\0" * 64)
+    damage(path)
+    monkeypatch.setattr("engine.live.lifecycle.loop_lives", lambda _: None)
+    why = started(home, venue, monkeypatch)
+    if why is not None:
+        assert code_of(why) != BROKEN, repr(why)
+        assert len(str(why)) > 20, "a sentence says what to do"
+        return
+    with reading(home.state_path) as connection:
+        stopped = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
+        found = latest_found(connection, ENGINE_ID)
+    assert found is not None
+    assert found["orders_adopted"] == 3, "nothing the journal knew is lost"
+    assert stopped is not None
+    assert stopped.proven, stopped.sentence()
+    assert [venue.open_at(account) for account in accounts] == [0, 0]

@@ -1,0 +1,134 @@
+"""The end of an engine: everything is closed, whatever refuses on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine import log
+from engine.clock import WallClock
+from engine.config import load
+from engine.errors import StorageError
+from engine.live.engine import House
+from engine.live.lifecycle import close
+from engine.live.main import open_house
+from storage.database import connect_writer
+from storage.schema import migrate
+from storage.settings import in_force
+from storage.users import ENGINE_ID
+
+ORDER = ["shell", "venue", "snapshot", "journal", "projector", "state", "decisions", "tape"]
+
+
+class Parts:
+    """Everything an engine closes; those named in `broken` raise."""
+
+    def __init__(self, broken: dict[str, BaseException]) -> None:
+        self.closed: list[str] = []
+        self._broken = broken
+        house: Any = object.__new__(House)
+        house.log = log.get("engine")
+        house.shells = {"a": SimpleNamespace(close=self._waits("shell"))}
+        house.venues = {"a": SimpleNamespace(close=self._waits("venue"))}
+        house.snapshot = self._at_once("snapshot")
+        house.recorder = SimpleNamespace(close=self._at_once("journal"))
+        house.projector = SimpleNamespace(close=self._at_once("projector"))
+        house.state = SimpleNamespace(close=self._at_once("state"), put=lambda *_: None)
+        house.decisions = SimpleNamespace(close=self._at_once("decisions"))
+        house._taper = SimpleNamespace(close=self._at_once("tape"))
+        house.clock = SimpleNamespace(now_ns=lambda: 1)
+        house.phase, house.engine_id = "STOPPING", "one"
+        self.house = house
+
+    def _at_once(self, name: str) -> Any:
+        def one() -> None:
+            self.closed.append(name)
+            if name in self._broken:
+                raise self._broken[name]
+
+        return one
+
+    def _waits(self, name: str) -> Any:
+        async def one() -> None:
+            self._at_once(name)()
+
+        return one
+
+    def close(self, crash: BaseException | None = None) -> None:
+        async def run() -> None:
+            self.house.ended = asyncio.get_running_loop().create_future()
+            if crash is not None:
+                self.house.ended.set_result(crash)
+            await close(self.house, SimpleNamespace(beat=lambda _: None))  # type: ignore[arg-type]
+
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("broken", ORDER)
+def test_a_close_that_fails_skips_no_other_and_is_raised_after_all(broken: str) -> None:
+    error = KeyError(broken)
+    parts = Parts({broken: error})
+    with pytest.raises(KeyError) as raised:
+        parts.close()
+    assert raised.value is error
+    assert parts.closed == ORDER
+
+
+def test_of_several_closes_that_fail_the_first_is_raised_and_each_is_logged() -> None:
+    first = KeyError("venue")
+    parts = Parts({"venue": first, "journal": ValueError("journal"), "state": StorageError("full")})
+    with capture_logs() as logged, pytest.raises(KeyError) as raised:
+        parts.close()
+    assert raised.value is first
+    assert parts.closed == ORDER
+    told = "\n".join(str(one) for one in logged)
+    assert all(word in told for word in ("'venue'", "journal", "full"))
+
+
+def test_a_disk_that_refuses_at_the_end_is_told_and_is_no_crash() -> None:
+    parts = Parts({"state": StorageError("full"), "tape": StorageError("full")})
+    with capture_logs() as logged:
+        parts.close()
+    assert [one["event"] for one in logged] == ["close", "close"]
+
+
+def test_a_close_that_fails_after_a_crash_does_not_hide_what_ended_the_engine() -> None:
+    parts = Parts({"venue": KeyError("venue")})
+    parts.close(crash=ValueError("why"))
+    assert parts.closed == [one for one in ORDER if one != "snapshot"]
+
+
+def test_a_thread_that_dies_of_anything_ends_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = signal.getsignal(signal.SIGUSR1)
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    migrate(config.state_path)
+    error = KeyError("x")
+
+    def die() -> None:
+        raise error
+
+    async def run() -> BaseException | None:
+        with closing(connect_writer(config.state_path)) as connection:
+            settings = in_force(connection, ENGINE_ID)
+        house = open_house(config, WallClock(), settings)
+        try:
+            threading.Thread(target=die, name="journal").start()
+            return await asyncio.wait_for(house.ended, 20)
+        finally:
+            await close(house)
+
+    try:
+        assert asyncio.run(run()) is error
+    finally:
+        signal.signal(signal.SIGUSR1, before)

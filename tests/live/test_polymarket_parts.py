@@ -1,0 +1,304 @@
+"""The parts of a live account at Polymarket in one loop with the venue's fake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import log
+from engine.bots.roster import RosterDesk
+from engine.caches.markets import MarketCache
+from engine.clock import WallClock
+from engine.config import Config, load
+from engine.domain.commands import PlaceManual
+from engine.domain.effects import RaiseAlert
+from engine.domain.events import BookReplaced, InstrumentListed, LatchSet
+from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
+from engine.domain.settings import AccountSettings
+from engine.executor.manual import Refused
+from engine.runtime import heartbeat
+from engine.runtime.journal import JournalWriter
+from engine.runtime.meter import Meter
+from engine.runtime.recovery import executor_of
+from engine.venues.polymarket.account import upkeep
+from engine.venues.polymarket.account.opener import PolymarketOpener, PolymarketShell
+from storage.live_accounts import Unlock
+from tests.fakes.polymarket.listing import instrument_of
+from tests.fakes.polymarket.server import Served, serving
+from tests.venues.polymarket.adapter import adapter, credentials
+from tests.venues.polymarket.kit import RAIN, Trader, by_slug, quick, signer, wallet
+
+NAME = "real"
+S = 10**9
+SHARE = 1_000_000
+
+
+class House:
+    """What one live account needs of an engine; rows and alerts are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = WallClock()
+        self.recorder = JournalWriter(folder / "journal.db", engine_id="e")
+        self.meter = Meter()
+        self.engine_id = "e"
+        self.log = log.get("test")
+        self.watch = self
+        self.taken = threading.Event()
+        self.state = self
+        self.rows: dict[str, Any] = {}
+        self.alerts: list[RaiseAlert] = []
+        self.venues: dict[AccountId, Any] = {}
+        self.seats: dict[str, Any] = {}
+        self.crashes: list[BaseException] = []
+
+    def put(self, name: str, job: Any) -> None:
+        self.rows[name] = job
+
+    def alert(self, alert: RaiseAlert, _at_ns: int) -> None:
+        self.alerts.append(alert)
+
+    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
+        """This tape ends here."""
+
+
+class Account:
+    """A live account and everything around it."""
+
+    def __init__(self, house: House, served: Served, shell: PolymarketShell) -> None:
+        self.house, self.served, self.shell = house, served, shell
+
+    @property
+    def reasons(self) -> str:
+        return "; ".join(self.shell.desk.executor.reasons)
+
+    async def until(self, true: Callable[[], object], what: str) -> None:
+        end = time.monotonic() + 40
+        while not true():
+            assert self.house.crashes == []
+            assert time.monotonic() < end, f"{what}: {self.reasons} {self.house.alerts}"
+            self.shell.tick()
+            await asyncio.sleep(0.01)
+
+    def alerted(self, kind: str) -> bool:
+        return any(alert.kind == kind for alert in self.house.alerts)
+
+    def asked(self, path: str) -> int:
+        return sum(path == row.get("path") for row in self.served.venue.journal)
+
+
+def config_of(served: Served, home: Path) -> Config:
+    urls = dict.fromkeys(("CLOB", "GAMMA", "DATA", "RELAYER"), served.url) | {"WS": served.ws}
+    given = {f"PITBOSS_POLYMARKET_{name}_URL": url for name, url in urls.items()}
+    return load(given | {"PITBOSS_HOME": str(home)})
+
+
+@contextlib.asynccontextmanager
+async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
+    """An account that is open, funded, recovered and beating, with one market."""
+    house = House(folder)
+    settings = AccountSettings(name=NAME, venue="polymarket", mode=Mode.LIVE)
+    kept = Unlock(
+        account=NAME, wallet=wallet(signer(1), 0).lower(), doctor_ns=1, phrase_ns=1, who="t"
+    )
+    opener = PolymarketOpener(
+        config_of(served, folder), credentials={NAME: credentials()}, unlocks={NAME: kept}
+    )
+    assert opener.refusal(settings) == ""
+    executor, _ = executor_of(settings, 1)
+    executor.resume()
+    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    wiring: dict[str, Any] = {
+        "desk": desk, "recorder": house.recorder, "clock": house.clock, "meter": house.meter,
+        "alert": house.alert, "crash": house.crashes.append,
+    }  # fmt: skip
+    shell = opener.shell(house, settings, executor, wiring)  # type: ignore[arg-type]
+    assert isinstance(shell, PolymarketShell)
+    desk.begin(house.clock.now_ns())
+    streams = opener.begin(house, shell, settings, funded=False)  # type: ignore[arg-type]
+    tasks = [asyncio.ensure_future(stream()) for stream in streams]
+    account = Account(house, served, shell)
+    show(account, instrument_of(by_slug(served, RAIN)))
+    try:
+        await account.until(lambda: executor.healthy, "it may place")
+        yield account
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await shell.close()
+        await shell.door.close()
+        house.recorder.close()
+
+
+def show(account: Account, instrument: Instrument) -> None:
+    """Let the account hear a market as it stands."""
+    book = BookReplaced(
+        instrument=instrument.id, bids=((4_000, 100 * SHARE),), asks=((6_000, 100 * SHARE),)
+    )
+    now_ns = account.house.clock.now_ns()
+    account.shell.market((InstrumentListed(instrument=instrument), book), now_ns)
+
+
+def place(account: Account, cents: int, shares: int) -> None:
+    """Place an order by hand in the market, once its book is shown anew."""
+    instrument = instrument_of(by_slug(account.served, RAIN))
+    show(account, instrument)
+    asked = PlaceManual(
+        account=AccountId(NAME), instrument=instrument.id, leg=Leg.YES, side=Side.BUY,
+        price=100 * cents, size=shares * SHARE,
+    )  # fmt: skip
+    made = account.shell.desk.place(asked, account.house.clock.now_ns())
+    assert not isinstance(made, Refused), made
+    account.shell.settle(account.house.clock.now_ns())
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving(quick()) as running:
+        yield running
+        running.venue.pump()
+        assert running.venue.invariants()["problems"] == []
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats and second chances follow one another faster than at the real venue."""
+    monkeypatch.setattr(heartbeat, "BEAT_EVERY_NS", S // 5)
+    monkeypatch.setattr(heartbeat, "RETRY_NS", S // 10)
+    monkeypatch.setattr(upkeep, "AUTH_PAUSE_NS_MIN", S // 10)
+    monkeypatch.setattr(upkeep, "TEND_S", 0.05)
+
+
+async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_path: Path) -> None:
+    async with living(served, tmp_path) as account:
+        cash = account.shell.desk.executor.ledger.state.cash_settled_micro
+        assert cash == served.venue.settings.faucet_micro
+        assert served.venue.beats.count >= 1
+        assert f"venue heartbeat {NAME}" in account.house.rows
+        assert account.asked("/data/orders")
+        assert account.asked("/data/trades")
+
+
+async def test_fill_is_heard_settled_and_the_balance_refreshed(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account, Trader(served, 2) as other:
+        instrument = instrument_of(by_slug(served, RAIN)).id
+        ledger = account.shell.desk.executor.ledger
+        await other.rich(by_slug(served, RAIN))
+        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        place(account, 45, 10)
+        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
+        held = ledger.holding
+        await account.until(lambda: held(instrument).yes.settled == 10 * SHARE, "it is settled")
+        await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
+
+
+async def test_settlement_the_channel_lost_refreshes_the_balance_too(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account, Trader(served, 2) as other:
+        instrument = instrument_of(by_slug(served, RAIN)).id
+        await other.rich(by_slug(served, RAIN))
+        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        place(account, 45, 10)
+        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        await served.control("faults", script="user_ws_freeze")
+        await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
+        held = account.shell.desk.executor.ledger.holding
+
+        def settled() -> bool:
+            if account.shell.desk.executor.at_rest(account.house.clock.now_ns()):
+                account.shell.start_over(account.house.clock.now_ns())
+            return held(instrument).yes.settled == 10 * SHARE
+
+        await account.until(settled, "it is settled")
+        await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
+
+
+async def test_refusal_for_want_of_funds_refreshes_the_balance(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account:
+        instrument = instrument_of(by_slug(served, RAIN)).id
+        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        served.venue.ledger.allowances[AccountId(wallet(signer(1), 0))] = 0
+        place(account, 45, 10)
+        await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
+        assert account.alerted("rejected_no_funds")
+
+
+async def test_second_writer_halts_the_account_and_tells(served: Served, tmp_path: Path) -> None:
+    async with living(served, tmp_path) as account, adapter(served) as (rival, _):
+        end = time.monotonic() + 40
+        while not account.alerted("second_writer") and time.monotonic() < end:
+            with contextlib.suppress(Exception):
+                await rival.beat()
+            account.shell.tick()
+            await asyncio.sleep(0.05)
+        assert account.alerted("second_writer")
+        assert "another program sends heartbeats" in account.reasons
+        assert "stopped:" in account.reasons
+        count = served.venue.beats.count
+        await asyncio.sleep(1)
+        assert served.venue.beats.count == count
+
+
+async def test_cut_channel_forbids_placing_until_everything_was_asked(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account:
+        listed = account.asked("/data/orders")
+        await served.control("sockets", channel="user", do="abort")
+        await account.until(lambda: "user_feed" in account.reasons, "it is blind")
+        await account.until(lambda: account.shell.desk.executor.healthy, "it sees again")
+        assert account.asked("/data/orders") > listed
+
+
+async def test_torn_frame_is_told_and_asked_about(served: Served, tmp_path: Path) -> None:
+    async with living(served, tmp_path) as account:
+        fills = account.asked("/data/trades")
+        await served.control("sockets", channel="user", do="text", text='{"event_type":')
+        await account.until(lambda: account.alerted("user_frame"), "a person is told")
+        await account.until(lambda: account.asked("/data/trades") > fills, "fills are asked for")
+
+
+async def test_refused_key_is_asked_about_again_until_it_is_taken(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account:
+        await served.control("faults", script="unauthorized", for_s=1.0)
+        account.shell.start_over(account.house.clock.now_ns())
+        await account.until(lambda: "auth:" in account.reasons, "the key is refused")
+        await account.until(lambda: account.shell.desk.executor.healthy, "it is taken again")
+
+
+async def test_latch_stops_the_beat_and_its_release_starts_it(
+    served: Served, tmp_path: Path
+) -> None:
+    async with living(served, tmp_path) as account:
+        account.house.taken.set()
+        account.shell.latch(LatchSet(who="t", reason="r"), account.house.clock.now_ns())
+        await account.until(lambda: "the KILL latch is set" in account.reasons, "it stands still")
+        count = served.venue.beats.count
+        await asyncio.sleep(0.6)
+        assert served.venue.beats.count <= count + 1, "one may have been on its way"
+
+
+async def test_lost_beats_stop_quoting_before_the_venue_cancels(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "QUOTES_STOP_NS", S)
+    async with living(served, tmp_path) as account:
+        await served.control("faults", script="heartbeat_401", for_s=3.0)
+        await account.until(lambda: "heartbeat:" in account.reasons, "it quotes no more")
+        assert served.venue.beats.lapsed == []
+        await account.until(lambda: account.shell.desk.executor.healthy, "it quotes again")

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from engine.bots.bot import Bot
+from engine.bots.roster import RosterDesk
+from engine.caches.markets import MarketCache
+from engine.clock import ManualClock
+from engine.domain.bots import BotState
+from engine.domain.events import (
+    BookChanged,
+    BookReplaced,
+    InstrumentListed,
+    ModeChanged,
+    VenueMode,
+)
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.orders import Order, OrderId
+from engine.domain.settings import AccountSettings, GatewaySettings
+from engine.gateway.core import GatewayCore
+from engine.runtime.account_runner import Shell
+from engine.runtime.journal import DigestRecorder
+from engine.runtime.meter import Meter
+from engine.runtime.recovery import executor_of
+from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.strategy import MarketMaker
+from engine.venues.demo.client import DemoVenue
+from tests.fakes.polymarket.listing import Listed, identify, instrument_of
+
+ACCOUNT = AccountId("demo")
+ORDER = Order(
+    account=ACCOUNT, id=OrderId(1), bot=BotId("maker"), instrument=InstrumentId("demo:one"),
+    leg=Leg.YES, side=Side.BUY, price=5_000, size=10_000_000, created_ns=1,
+)  # fmt: skip
+
+
+def wired(desk: RosterDesk, venue: DemoVenue, clock: ManualClock, meter: Meter) -> Shell:
+    return Shell(
+        desk=desk,
+        core=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
+        venue=venue,
+        recorder=DigestRecorder(),
+        clock=clock,
+        meter=meter,
+        alert=lambda *_: None,
+        crash=lambda _: None,
+    )
+
+
+async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
+    settings = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO)
+    executor, _ = executor_of(settings, 1)
+    core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
+    venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
+    shell = Shell(
+        desk=RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+        core=core,
+        venue=venue,
+        recorder=DigestRecorder(),
+        clock=ManualClock(1),
+        meter=Meter(),
+        alert=lambda *_: None,
+        crash=lambda _: None,
+    )
+    for mode, veto in ((VenueMode.DISABLED, "the venue is disabled"), (VenueMode.OPEN, "")):
+        shell.deliver(ModeChanged(account=ACCOUNT, mode=mode), 1)
+        assert core._places.veto(ORDER) == veto
+    await shell.close()
+    await venue.close()
+
+
+async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> None:
+    meter, clock = Meter(), ManualClock(10**18)
+    instrument = instrument_of(identify(Listed(slug="one"), 1, 1))
+    executor, _ = executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)
+    executor.plan(clock.now_ns())
+    given = MarketMakerParameters(replan_ms_min=1_000)
+    bot = Bot(
+        name=BotId("maker"), account=ACCOUNT, strategy=MarketMaker(given, BotId("maker")),
+        capital_micro=10**9, instruments=frozenset({instrument.id}),
+    )  # fmt: skip
+    bot.state = BotState.RUNNING
+    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk.begin(clock.now_ns())
+    desk.admit(bot, clock.now_ns())
+    venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
+    shell = wired(desk, venue, clock, meter)
+    executor._sight.recovering = False  # the venue was asked
+    whole = BookReplaced(
+        instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
+    )
+    shell.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
+    assert (bot.evaluations, meter.take()["turns"]) == (1, 1)
+    clock.advance(1_000_000)
+    for size in (1, 2, 3):
+        change = BookChanged(
+            instrument=instrument.id, changes=((Side.BUY, 4_800, size),), exchange_ns=None
+        )
+        shell.market((change,), clock.now_ns())
+    assert (bot.evaluations, meter.take()["turns"]) == (1, 0)
+    clock.advance(2_000_000_000)
+    shell.market((change,), clock.now_ns())
+    assert (bot.evaluations, meter.take()["turns"]) == (2, 1)
+    await shell.close()
+    await venue.close()
+
+
+async def test_clock_that_leaps_a_year_costs_a_few_turns_and_each_timer_fires_once() -> None:
+    meter, clock = Meter(), ManualClock(10**18)
+    instrument = instrument_of(identify(Listed(slug="one"), 1, 1))
+    executor, _ = executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)
+    executor.plan(clock.now_ns())
+    bot = Bot(
+        name=BotId("maker"), account=ACCOUNT,
+        strategy=MarketMaker(MarketMakerParameters(replan_ms_min=1_000), BotId("maker")),
+        capital_micro=10**9, instruments=frozenset({instrument.id}),
+    )  # fmt: skip
+    bot.state = BotState.RUNNING
+    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk.begin(clock.now_ns())
+    desk.admit(bot, clock.now_ns())
+    venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
+    shell = wired(desk, venue, clock, meter)
+    whole = BookReplaced(
+        instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
+    )
+    shell.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
+    evaluated, _ = bot.evaluations, meter.take()
+    clock.advance(365 * 86_400 * 10**9)
+    for _ in range(10):
+        shell.tick()
+    assert bot.evaluations - evaluated <= 1
+    assert meter.take()["turns"] == 10
+    assert shell._next_ns() > clock.now_ns()
+    await shell.close()
+    await venue.close()

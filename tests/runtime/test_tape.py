@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BadInput, BrokenInvariant, StorageError
+from engine.runtime.tape import Entry, Tape, read
+from engine.runtime.tape_format import segments
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "tape"
+
+
+def silent(sentence: str) -> None:
+    raise AssertionError(sentence)
+
+
+def positions(folder: Path, **more: int) -> list[int]:
+    return [entry.position for entry in read(folder, tell=silent, **more)]
+
+
+def write(folder: Path, count: int, payload: bytes = b"x" * 100, **more: int) -> None:
+    tape = Tape(folder, **more)
+    start = tape.position
+    for number in range(start + 1, start + count + 1):
+        tape.append("frame", payload, number * SECOND)
+        if number % 10 == 0:
+            tape.flush()
+    tape.close()
+
+
+def test_what_was_received_comes_back(folder: Path) -> None:
+    tape = Tape(folder)
+    assert tape.append("frame", b"\x00\xff", 5) == 1
+    assert tape.append("timer", b"", 6) == 2
+    assert tape.append("befehl:ü", b"{}", 7) == 3
+    tape.close()
+    assert list(read(folder, tell=silent)) == [
+        Entry(position=1, kind="frame", at_ns=5, payload=b"\x00\xff"),
+        Entry(position=2, kind="timer", at_ns=6, payload=b""),
+        Entry(position=3, kind="befehl:ü", at_ns=7, payload=b"{}"),
+    ]
+
+
+def test_positions_go_on_after_a_restart(folder: Path) -> None:
+    write(folder, 25)
+    write(folder, 5)
+    assert positions(folder) == list(range(1, 31))
+    assert len(segments(folder)) == 2
+
+
+def test_positions_the_journal_knows_are_not_used_again(folder: Path) -> None:
+    write(folder, 5)
+    tape = Tape(folder, after=9)
+    assert tape.append("frame", b"", 10) == 10
+    tape.close()
+    assert positions(folder) == [1, 2, 3, 4, 5, 10]
+
+
+def test_reading_starts_at_a_position_or_a_time(folder: Path) -> None:
+    write(folder, 50, segment_bytes=200)
+    assert len(segments(folder)) > 2
+    assert positions(folder, from_position=37) == list(range(37, 51))
+    assert positions(folder, from_ns=37 * SECOND) == list(range(37, 51))
+    assert positions(folder, from_position=99) == []
+
+
+def test_entries_nobody_waits_for_are_written_soon(folder: Path) -> None:
+    tape = Tape(folder)
+    tape.append("frame", b"x", 1)
+    deadline = time.monotonic() + 10
+    while not (folder.exists() and segments(folder)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    tape.flush()
+    assert positions(folder) == [1]
+    tape.close()
+
+
+def test_a_large_frame_fits(folder: Path) -> None:
+    payload = os.urandom(3_000_000)
+    write(folder, 3, payload=payload)
+    assert [entry.payload for entry in read(folder, tell=silent)] == [payload] * 3
+
+
+# -- the budget ------------------------------------------------------------------------------------
+
+
+def test_the_oldest_segments_go_when_there_is_too_much(folder: Path) -> None:
+    write(folder, 200, payload=os.urandom(100), segment_bytes=500, keep_bytes=2_000)
+    total = sum(path.stat().st_size for path in segments(folder))
+    assert total <= 2_500
+    kept = positions(folder)
+    assert kept == list(range(kept[0], 201))
+    assert kept[0] > 50
+
+
+def test_the_oldest_segments_go_when_they_are_too_old(folder: Path) -> None:
+    write(folder, 200, segment_ns=20 * SECOND, keep_ns=60 * SECOND)
+    kept = positions(folder)
+    assert kept[-1] == 200
+    assert 60 <= 200 - kept[0] <= 100
+
+
+# -- what may happen to files ----------------------------------------------------------------------
+
+CHILD = """
+import sys
+from pathlib import Path
+from engine.runtime.tape import Tape
+tape = Tape(Path(sys.argv[1]))
+number = 0
+while True:
+    for _ in range(100):
+        number += 1
+        tape.append("frame", b"x" * 500, number)
+    tape.flush()
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_leaves_a_tape_that_reads(folder: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True,
+    )
+    assert child.stdout is not None
+    proven = [int(child.stdout.readline()) for _ in range(10)]
+    os.kill(child.pid, signal.SIGKILL)
+    proven += [int(line) for line in child.stdout.read().splitlines()]
+    child.stdout.close()
+    child.wait(10)
+    told: list[str] = []
+    found = [entry.position for entry in read(folder, tell=told.append)]
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) >= proven[-1]
+
+
+def test_a_torn_end_is_told_and_read_up_to_the_tear(folder: Path) -> None:
+    write(folder, 30)
+    (segment,) = segments(folder)
+    whole = segment.read_bytes()
+    for cut in (3, 40, 60):
+        segment.write_bytes(whole[:-cut])
+        told: list[str] = []
+        assert [e.position for e in read(folder, tell=told.append)] == list(range(1, 21))
+        assert len(told) == 1
+        assert "is torn at byte" in told[0]
+    write(folder, 5)
+    told = []
+    found = [entry.position for entry in read(folder, tell=told.append)]
+    assert found == list(range(1, 26))
+    assert len(told) == 1
+
+
+def test_a_segment_without_a_whole_block_is_replaced(folder: Path) -> None:
+    folder.mkdir()
+    (folder / f"{1:020d}.tape").write_bytes(b"TAP")
+    write(folder, 3)
+    assert positions(folder) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("where", [0.45, 0.6, 0.75])
+def test_a_flipped_byte_is_found(folder: Path, where: float) -> None:
+    write(folder, 30, payload=os.urandom(100))
+    (segment,) = segments(folder)
+    raw = bytearray(segment.read_bytes())
+    raw[int(len(raw) * where)] ^= 1
+    segment.write_bytes(raw)
+    found: list[int] = []
+    with pytest.raises(BadInput, match="is damaged at byte"):
+        found.extend(entry.position for entry in read(folder, tell=silent))
+    assert found in ([*range(1, 11)], [*range(1, 21)])
+    tape = Tape(folder)
+    assert tape.append("frame", b"", 1) > 30
+    tape.close()
+
+
+def test_a_refusing_disk_is_told_and_nothing_waiting_is_lost(folder: Path) -> None:
+    tape = Tape(folder)
+    tape.append("frame", b"one", 1)
+    tape.flush()
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    tape.append("frame", b"two", 2)
+    with pytest.raises(StorageError, match="1 tape entries could not be written: the tape in"):
+        tape.flush(timeout_s=0.3)
+    assert tape.failure is not None
+    folder.unlink()
+    tape.flush()
+    assert tape.failure is None
+    tape.close()
+    assert [entry.payload for entry in read(folder, tell=silent)] == [b"two"]
+
+
+def test_closing_on_a_refusing_disk_says_what_is_missing(folder: Path) -> None:
+    tape = Tape(folder)
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    tape.append("frame", b"x", 1)
+    with pytest.raises(StorageError, match="1 tape entries could not be written"):
+        tape.close()
+    with pytest.raises(StorageError, match="cannot be used"):
+        Tape(folder)
+
+
+def test_a_full_queue_raises(folder: Path) -> None:
+    tape = Tape(folder, queue_bytes_max=1_000)
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    tape.append("frame", b"x" * 900, 1)
+    with pytest.raises(StorageError, match="the tape takes no more: 900 bytes wait"):
+        tape.append("frame", b"x" * 200, 2)
+    folder.unlink()
+    tape.flush()
+    assert tape.append("frame", b"x" * 200, 2) == 2
+    tape.close()
+
+
+def test_a_kind_is_a_short_word(folder: Path) -> None:
+    tape = Tape(folder)
+    with pytest.raises(BrokenInvariant, match="longer than 63"):
+        tape.append("k" * 64, b"", 1)
+    tape.close()

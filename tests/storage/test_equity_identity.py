@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Any
+
+import pytest
+
+from engine.domain.events import (
+    CashMoved,
+    FillSettled,
+    FillVoided,
+    InstrumentListed,
+    InstrumentResolved,
+)
+from engine.domain.fills import FillId
+from engine.domain.instruments import AccountId, Leg, Mode
+from engine.errors import StorageError
+from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
+from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
+
+
+def check_of(books: Books, **told: Any) -> EquityCheck:
+    """Judge what a ledger says that differs from an empty one in `told`."""
+    fields: dict[str, Any] = {
+        "account": DEMO,
+        "mode": Mode.DEMO,
+        "currency": "pUSD",
+        "at_ns": 9,
+        "seq": books.seq,
+        "cash_micro": 0,
+        "pending_micro": 0,
+        "inventory_micro": 0,
+        "tokens": {},
+        "marks": {},
+    }
+    fields |= told
+    terms = ("cash_micro", "pending_micro", "inventory_micro")
+    fields.setdefault("equity_micro", sum(fields[name] for name in terms))
+    return judge(books.connection, "e1", LedgerSide(**fields))
+
+
+@pytest.fixture
+def books(connection: Connection) -> Books:
+    """An account with 100 pUSD in a listed market."""
+    made = Books(connection)
+    made.tell(
+        CashMoved(account=DEMO, currency="pUSD", amount_micro=100 * SHARE),
+        InstrumentListed(instrument=TERMS),
+    )
+    return made
+
+
+def test_cash_tokens_and_marks_of_both_sides_agree(books: Books) -> None:
+    books.tell(
+        CashMoved(account=DEMO, currency="EUR", amount_micro=5),
+        *bought(1, 4_800, 10 * SHARE, fee=30),
+        *bought(2, 5_000, 4 * SHARE, Leg.NO),
+        FillSettled(account=DEMO, fill=FillId("f1")),
+    )
+    marks, tokens = {M1: 9_801}, {(M1, Leg.YES): 10 * SHARE, (M1, Leg.NO): 4 * SHARE}
+    check = check_of(
+        books,
+        cash_micro=100 * SHARE - 4_800_000 - 30 - 2_000_000,
+        inventory_micro=4_900_500 + 2_039_800,
+        tokens=tokens,
+        marks=marks,
+    )
+    assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+
+
+def test_a_missing_micro_unit_is_told_with_both_sides(books: Books) -> None:
+    check = check_of(books, cash_micro=100 * SHARE - 1)
+    assert check.differs
+    assert check.difference_micro == -1
+    assert "99999999" in check.text
+    assert "100000000" in check.text
+
+
+def test_terms_that_do_not_add_up_to_the_equity_shown_are_told(books: Books) -> None:
+    check = check_of(books, cash_micro=99 * SHARE, equity_micro=100 * SHARE)
+    assert (check.difference_micro, check.differs) == (0, True)
+
+
+def test_tokens_apart_are_told_even_where_nobody_can_mark_them(books: Books) -> None:
+    books.tell(*bought(1, 4_800, 10 * SHARE))
+    check = check_of(books, cash_micro=100 * SHARE - 4_800_000)
+    assert (check.difference_micro, check.differs) == (0, True)
+    assert check.text == f"{M1} yes: ledger 0, journal {10 * SHARE}"
+
+
+def test_a_void_fill_leaves_nothing(books: Books) -> None:
+    books.tell(*bought(1, 4_800, 10 * SHARE, fee=9), FillVoided(account=DEMO, fill=FillId("f1")))
+    assert check_of(books, cash_micro=100 * SHARE).text == ""
+
+
+def test_what_has_resolved_is_cash_whatever_the_marks_say(books: Books) -> None:
+    books.tell(
+        *bought(1, 4_800, 10 * SHARE),
+        *bought(2, 5_000, 4 * SHARE, Leg.NO),
+        InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"),
+    )
+    check = check_of(
+        books,
+        cash_micro=100 * SHARE - 4_800_000 - 2_000_000,
+        pending_micro=10 * SHARE,
+        marks={M1: 100},
+    )
+    assert check.text == ""
+
+
+def test_a_payout_of_broken_micro_units_may_round_apart_by_one_per_fill(books: Books) -> None:
+    books.tell(
+        *bought(1, 5_000, 1),
+        *bought(2, 5_000, 2),
+        InstrumentResolved(instrument=M1, payout_yes_micro=SHARE // 2, source="test"),
+    )
+    paid = 100 * SHARE - 1 - 1
+    assert check_of(books, cash_micro=paid + 1).text == ""
+    assert check_of(books, cash_micro=paid - 1).text == ""
+    assert check_of(books, cash_micro=paid - 2).differs
+
+
+def test_what_was_never_listed_is_not_judged(books: Books, connection: Connection) -> None:
+    books.tell(*bought(1, 4_800, 10 * SHARE))
+    connection.execute("DELETE FROM instruments")
+    check = check_of(books, cash_micro=7)
+    assert (check.judged, check.differs) == (False, False)
+    assert "listing" in check.text
+    put_check(connection, "e1", check)
+    assert connection.execute("SELECT checks, differed FROM equity_checks").fetchone() == (0, 0)
+
+
+def test_the_last_check_is_kept_and_all_are_counted(books: Books, connection: Connection) -> None:
+    for cash in (100 * SHARE, 5, 100 * SHARE):
+        put_check(connection, "e1", check_of(books, cash_micro=cash))
+    row = connection.execute(
+        "SELECT difference_micro, text, judged, checks, differed, differed_ns FROM equity_checks"
+    ).fetchone()
+    assert row == (0, "", 1, 3, 1, 9)
+
+
+def test_a_cash_move_of_an_unregistered_account_is_refused(books: Books) -> None:
+    with pytest.raises(StorageError, match="start the engine once"):
+        books.tell(CashMoved(account=AccountId("nobody"), currency="pUSD", amount_micro=1))

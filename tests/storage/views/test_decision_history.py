@@ -1,0 +1,95 @@
+"""A bot's evaluations over time: repeats as one stretch, filters by outcome, every plan kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.domain.decisions import Decision, Gate, Planned
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.intents import Quotes
+from engine.runtime.decisions import DecisionLog
+from storage.views.decision_history import every_plan, outcomes, timeline
+
+BOT, ONE, TWO = BotId("maker"), InstrumentId("demo:one"), InstrumentId("demo:two")
+
+
+def wish(number: int, bid: int) -> Quotes:
+    return Quotes(
+        bot=BOT, instrument=ONE, bids=((bid, 10),), valid_until_ns=10**12 + number, decision=number
+    )
+
+
+def said(number: int, outcome: str, *, bid: int | None = None, of: InstrumentId = ONE) -> Decision:
+    return Decision(
+        number=number,
+        bot=BOT,
+        instrument=of,
+        at_ns=number * 1_000,
+        regime="quiet",
+        inputs=(),
+        build_up=(("fair", 0.5),),
+        gates=(Gate("data_age_ms", outcome in ("quote", "hold"), 12_000.0, 5_000.0),),
+        outcome=outcome,
+        intent=None if bid is None else wish(number, bid),
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "decisions.db"
+    log = DecisionLog(made, engine_id="engine")
+    for one in (
+        said(1, "quote", bid=4_000),
+        said(2, "hold"),
+        said(3, "data_age_ms", of=TWO),
+        said(4, "quote", bid=4_000),
+        said(5, "quote", bid=4_100),
+        said(6, "hold"),
+        said(7, "data_age_ms"),
+        said(8, "data_age_ms"),
+        said(9, "quote", bid=4_100),
+    ):
+        log.append(one)
+    log.append(
+        Planned(
+            decision=1, account=AccountId("demo"), bot=BOT, instrument=ONE, at_ns=1_000,
+            places=(), cancels=(), rests=(), left=(), rules=(),
+        )
+    )  # fmt: skip
+    log.close()
+    return made
+
+
+def test_the_same_wish_stated_again_and_kept_is_one_stretch_with_its_span(path: Path) -> None:
+    told = [one for one in timeline(path, bot=BOT) if one.instrument == ONE]
+    assert [(one.outcome, one.count, one.first_ns, one.last_ns) for one in told] == [
+        ("quote", 1, 9_000, 9_000),
+        ("data_age_ms", 2, 7_000, 8_000),
+        ("quote", 2, 5_000, 6_000),
+        ("quote", 3, 1_000, 4_000),
+    ]
+    assert [one.wish.bids[0][0] for one in told if isinstance(one.wish, Quotes)] == [
+        4_100, 4_100, 4_000,
+    ]  # fmt: skip
+
+
+def test_a_timeline_is_filtered_by_quoting_and_by_reason(path: Path) -> None:
+    assert {one.outcome for one in timeline(path, bot=BOT, quoting=True)} == {"quote"}
+    assert len(timeline(path, bot=BOT, quoting=False)) == 2
+    assert len(timeline(path, bot=BOT, outcome="data_age_ms", rows_max=1)) == 1
+    assert timeline(path, bot="nobody") == []
+    assert outcomes(path, bot=BOT) == {"quote": 4, "data_age_ms": 3, "hold": 2}
+
+
+def test_every_plan_is_given_with_its_very_bytes(path: Path) -> None:
+    ((plan, body),) = every_plan(path)
+    assert (plan.decision, plan.instrument) == (1, ONE)
+    assert type(body) is bytes
+
+
+def test_a_log_that_is_not_there_has_no_history(tmp_path: Path) -> None:
+    missing = tmp_path / "decisions.db"
+    assert timeline(missing, bot=BOT) == []
+    assert list(every_plan(missing)) == []

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.domain.effects import CancelAll, CancelOrders, CancelScope, PlaceOrder
+from engine.domain.events import (
+    FillSettled,
+    OrderAccepted,
+    OrderFilled,
+    OrderNamed,
+    OrderReport,
+    OrderReported,
+)
+from engine.domain.fills import FillId, Liquidity
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
+from engine.domain.orders import Identity, Order, OrderId, OrderState
+from storage.journal import open_journal, write_batch
+from storage.records import names_sum, record_sum
+from storage.views import order_history
+from storage.views.order_history import life_of
+
+ACCOUNT = AccountId("demo")
+
+
+def order(number: int, bot: str = "maker") -> PlaceOrder:
+    return PlaceOrder(
+        order=Order(
+            account=ACCOUNT,
+            id=OrderId(number),
+            bot=BotId(bot),
+            instrument=InstrumentId("m1"),
+            leg=Leg.YES,
+            side=Side.BUY,
+            price=4_800,
+            size=10,
+            created_ns=number * 100,
+        )
+    )
+
+
+def filled(number: int, fill: str) -> OrderFilled:
+    return OrderFilled(
+        account=ACCOUNT,
+        order=OrderId(number),
+        fill=FillId(fill),
+        price=4_800,
+        size=5,
+        fee_micro=0,
+        liquidity=Liquidity.MAKER,
+    )
+
+
+def reported(number: int) -> OrderReported:
+    report = OrderReport(
+        identity=Identity("i"),
+        order=OrderId(number),
+        ours=True,
+        instrument=InstrumentId("m1"),
+        leg=Leg.YES,
+        side=Side.BUY,
+        price=4_800,
+        size=10,
+        filled=0,
+        state=OrderState.OPEN,
+    )
+    return OrderReported(account=ACCOUNT, report=report)
+
+
+def cancel_all(bot: str | None) -> CancelAll:
+    return CancelAll(account=ACCOUNT, scope=CancelScope(bot=None if bot is None else BotId(bot)))
+
+
+MESSAGES: list[tuple[int, msgspec.Struct]] = [
+    (100, order(1)),
+    (200, order(2)),
+    (200, OrderNamed(account=ACCOUNT, order=OrderId(2), identity=Identity("i2"))),
+    (210, OrderNamed(account=ACCOUNT, order=OrderId(1), identity=Identity("i1"))),
+    (220, OrderAccepted(account=ACCOUNT, order=OrderId(2))),
+    (230, filled(2, "f1")),
+    (231, filled(1, "f2")),
+    (240, FillSettled(account=ACCOUNT, fill=FillId("f1"))),
+    (241, FillSettled(account=ACCOUNT, fill=FillId("f2"))),
+    (250, CancelOrders(account=ACCOUNT, orders=(OrderId(1), OrderId(2)))),
+    (251, CancelOrders(account=ACCOUNT, orders=(OrderId(1),))),
+    (260, cancel_all("other")),
+    (261, cancel_all(None)),
+    (270, reported(2)),
+    (271, reported(1)),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    journal = tmp_path / "journal.db"
+    connection, _ = open_journal(journal, "e1")
+    rows = []
+    for seq, (at_ns, message) in enumerate(MESSAGES, start=1):
+        kind, body = type(message).__name__, msgspec.msgpack.encode(message)
+        crc = record_sum(names_sum(ACCOUNT, kind), seq, at_ns, 0, body)
+        rows.append((seq, at_ns, str(ACCOUNT), kind, body, crc, 0))
+    write_batch(connection, rows, [])
+    connection.close()
+    return journal
+
+
+def test_a_life_holds_everything_that_tells_of_the_order_and_nothing_else(path: Path) -> None:
+    life = life_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
+    assert life.whole
+    assert [moment.at_ns for moment in life.moments] == [200, 200, 220, 230, 240, 250, 261, 270]
+    assert life.moments[0].kind == "PlaceOrder"
+
+
+def test_a_life_of_another_account_is_not_this_ones(path: Path) -> None:
+    assert not life_of(path, account="other", order=2, created_ns=0, last_seq=99).moments
+
+
+def test_a_search_that_ends_too_early_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_history, "SCANNED_MAX", 3)
+    life = life_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
+    assert not life.whole
+    assert [moment.at_ns for moment in life.moments] == [200, 200, 220]

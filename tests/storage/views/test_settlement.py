@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from sqlite3 import Connection
+
+import pytest
+
+from engine.domain.events import (
+    CashMoved,
+    FillAdvanced,
+    FillSettled,
+    FillVoided,
+    InstrumentListed,
+    InstrumentResolved,
+)
+from engine.domain.fills import FillId, FillState
+from engine.domain.instruments import Leg, Mode, Side
+from storage import live
+from storage.live import EquityPoint, add_equity
+from storage.telemetry import HoldingSeen, put_holdings
+from storage.views.equity_proof import equity_check, sources
+from storage.views.frame import accounts
+from storage.views.settlement import DAY_NS, Rung, Step, ladder
+from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
+
+
+@pytest.fixture
+def books(connection: Connection) -> Books:
+    """An account with 100 pUSD in a listed market."""
+    made = Books(connection)
+    made.tell(
+        CashMoved(account=DEMO, currency="pUSD", amount_micro=100 * SHARE),
+        InstrumentListed(instrument=TERMS),
+    )
+    return made
+
+
+def rungs(books: Books, now_ns: int = 100) -> dict[Rung, Step]:
+    steps = ladder(books.connection, "e1", account=DEMO, now_ns=now_ns)
+    assert [step.rung for step in steps] == list(Rung)
+    return {step.rung: step for step in steps}
+
+
+def test_money_climbs_from_an_order_to_cash_with_the_age_of_the_oldest(books: Books) -> None:
+    order, fill = bought(1, 4_800, 10 * SHARE)
+    books.tell(order)
+    reserved = rungs(books)[Rung.RESERVED]
+    assert (reserved.count, reserved.amount, reserved.oldest_ns) == (1, Decimal("4.8"), 1)
+    books.at_ns = 7
+    books.tell(fill, *bought(2, 5_000, SHARE))
+    steps = rungs(books)
+    assert steps[Rung.RESERVED].count == 0
+    matched = steps[Rung.MATCHED]
+    assert (matched.count, matched.amount, matched.oldest_ns) == (2, Decimal("5.3"), 7)
+    books.tell(
+        FillAdvanced(account=DEMO, fill=FillId("f1"), state=FillState.RETRYING),
+        FillAdvanced(account=DEMO, fill=FillId("f2"), state=FillState.MINED),
+    )
+    steps = rungs(books)
+    assert [steps[rung].count for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING)] == [0, 1, 1]
+    books.tell(
+        FillSettled(account=DEMO, fill=FillId("f1")), FillVoided(account=DEMO, fill=FillId("f2"))
+    )
+    steps = rungs(books)
+    assert [steps[rung].count for rung in (Rung.CONFIRMED, Rung.FAILED)] == [1, 1]
+
+
+def test_a_working_sell_commits_tokens_and_no_cash(books: Books) -> None:
+    order, _ = bought(1, 4_800, 10 * SHARE, side=Side.SELL)
+    books.tell(order)
+    reserved = rungs(books)[Rung.RESERVED]
+    assert (reserved.count, reserved.tokens) == (1, 1)
+
+
+def test_what_has_ended_long_ago_is_counted_no_more(books: Books) -> None:
+    books.tell(*bought(1, 4_800, SHARE), FillSettled(account=DEMO, fill=FillId("f1")))
+    assert rungs(books)[Rung.CONFIRMED].count == 1
+    assert rungs(books, DAY_NS + 6)[Rung.CONFIRMED].count == 0
+
+
+def test_only_what_is_resolved_and_not_settled_is_redeemable_and_losers_pay_nothing(
+    books: Books,
+) -> None:
+    books.tell(
+        *bought(1, 4_800, 10 * SHARE),
+        *bought(2, 5_000, 4 * SHARE, Leg.NO),
+        *bought(3, 4_700, 3 * SHARE),
+        FillSettled(account=DEMO, fill=FillId("f3")),
+    )
+    assert rungs(books)[Rung.REDEEMABLE].count == 0
+    books.tell(InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"))
+    steps = rungs(books)
+    redeemable, paid = steps[Rung.REDEEMABLE], steps[Rung.PAID]
+    assert (redeemable.count, redeemable.amount, redeemable.oldest_ns) == (1, Decimal(10), 5)
+    assert (paid.count, paid.amount) == (1, Decimal(3))
+    books.tell(FillSettled(account=DEMO, fill=FillId("f1")))
+    steps = rungs(books)
+    assert (steps[Rung.REDEEMABLE].count, steps[Rung.PAID].amount) == (0, Decimal(13))
+
+
+def test_an_amount_without_a_listing_is_not_known(books: Books, connection: Connection) -> None:
+    connection.execute("DELETE FROM listings")
+    books.tell(*bought(1, 4_800, 10 * SHARE), bought(2, 4_800, SHARE)[0])
+    steps = rungs(books)
+    assert (steps[Rung.MATCHED].count, steps[Rung.MATCHED].amount) == (1, None)
+    assert steps[Rung.RESERVED].amount is None
+
+
+def test_cash_is_what_the_engine_told_last(books: Books, connection: Connection) -> None:
+    assert rungs(books)[Rung.CASH].amount is None
+    point = EquityPoint(
+        account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=9, equity_micro=1, equity_mid_micro=1,
+        cash_micro=95 * SHARE, day_start_micro=1, peak_micro=1,
+    )  # fmt: skip
+    add_equity(connection, "e1", point)
+    assert rungs(books)[Rung.CASH].amount == 95
+
+
+def test_the_newest_equity_is_the_one_written_last_after_the_clock_ran_ahead(
+    books: Books, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour_ns = 3_600 * 10**9
+    for at_ns, cash in ((1, 100), (hour_ns, 90), (hour_ns + 2, 80), (5, 70), (7, 60)):
+        point = EquityPoint(
+            account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=at_ns, equity_micro=cash * SHARE,
+            equity_mid_micro=1, cash_micro=cash * SHARE, day_start_micro=1, peak_micro=1,
+        )  # fmt: skip
+        add_equity(connection, "e1", point)
+    assert rungs(books)[Rung.CASH].amount == 60
+    (seen,) = accounts(connection, "e1")
+    assert (seen.equity_ns, seen.equity_micro) == (7, 60 * SHARE)
+    # An account that has been silent for long is not looked for by number: its latest is by time.
+    monkeypatch.setattr(live, "EQUITY_LOOK", 0)
+    assert rungs(books)[Rung.CASH].amount == 80
+
+
+def test_equity_is_made_of_deposits_and_of_what_was_made(
+    books: Books, connection: Connection
+) -> None:
+    books.tell(
+        CashMoved(account=DEMO, currency="pUSD", amount_micro=-20 * SHARE),
+        *bought(1, 4_800, 10 * SHARE),
+    )
+    held = HoldingSeen(
+        account=DEMO, instrument=M1, mode=Mode.DEMO, currency="pUSD", bot="maker",
+        yes_settled=0, yes_pending=10 * SHARE, no_settled=0, no_pending=0,
+        yes_cost_micro=4_800_000, no_cost_micro=0, value_micro=5_000_000, mid2=10_000, marked_ns=1,
+        realised_micro=300_000, fees_micro=100_000, payout_yes_micro=None,
+    )  # fmt: skip
+    put_holdings(connection, "e1", [held], 5)
+    made = sources(connection, "e1", DEMO)
+    assert (made.deposited, made.moves, made.fills) == (Decimal(80), 2, 1)
+    assert made.equity == Decimal("80.4")
+    assert equity_check(connection, "e1", DEMO) is None

@@ -1,0 +1,63 @@
+"""A listing is whole or it is an error; what the venue garbles is never a short list."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from engine.errors import BadInput, OutcomeUnknown
+from engine.venues.polymarket.account.listings import CLOB_END
+from tests.fakes.polymarket.server import Served
+from tests.venues.polymarket.adapter import adapter
+
+GARBLED: dict[str, Any] = {
+    "no page": [],
+    "null": None,
+    "no rows": {"next_cursor": CLOB_END},
+    "rows that are no list": {"data": {}, "next_cursor": CLOB_END},
+    "no cursor": {"data": []},
+    "an empty cursor": {"data": [], "next_cursor": ""},
+    "a cursor that leads back": {"data": [], "next_cursor": "MTAw"},
+    "a row that is no object": {"data": ["x"], "next_cursor": CLOB_END},
+    "a row without a status": {"data": [{"id": "0x1"}], "next_cursor": CLOB_END},
+}
+
+
+@pytest.mark.parametrize("case", GARBLED)
+async def test_garbled_page_is_no_listing(served: Served, case: str) -> None:
+    body = json.dumps(GARBLED[case])
+    async with adapter(served) as (venue, _):
+        for path in ("/data/orders", "/data/trades"):
+            await served.control("faults", kind="garble", path=path, args={"body": body})
+        with pytest.raises(BadInput):
+            await venue.open_orders()
+        with pytest.raises(BadInput):
+            await venue.fills(0)
+
+
+async def test_page_that_is_no_json_is_unknown(served: Served) -> None:
+    async with adapter(served) as (venue, _):
+        await served.control("faults", kind="garble", args={"body": "<html>"})
+        for ask in (venue.open_orders, venue.balances, venue.positions):
+            with pytest.raises(OutcomeUnknown):
+                await ask()
+
+
+DATA_GARBLED: dict[str, Any] = {
+    "no page": [],
+    "no pagination": {"data": []},
+    "no rows": {"pagination": {"has_more": False}},
+    "more without a cursor": {"data": [], "pagination": {"has_more": True, "next_cursor": None}},
+    "a cursor that leads back": {"data": [], "pagination": {"has_more": True, "next_cursor": "a"}},
+}
+
+
+@pytest.mark.parametrize("case", DATA_GARBLED)
+async def test_garbled_positions_are_no_holdings(served: Served, case: str) -> None:
+    body = json.dumps(DATA_GARBLED[case])
+    async with adapter(served) as (venue, _):
+        await served.control("faults", kind="garble", path="/v2/positions", args={"body": body})
+        with pytest.raises(BadInput):
+            await venue.positions()

@@ -1,0 +1,220 @@
+"""The market channel against the fake venue: whole books, and what happens when they are not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookProven,
+    BookReplaced,
+    Event,
+    FeedLost,
+    FeedRestored,
+    InstrumentListed,
+    InstrumentResolved,
+)
+from engine.domain.instruments import Instrument
+from engine.feeds import sockets
+from engine.feeds.counts import FeedCounts
+from engine.venues.polymarket.market import channel as channel_module
+from engine.venues.polymarket.market.book_keeper import BATCH_NS
+from engine.venues.polymarket.market.channel import MarketChannel
+from engine.venues.polymarket.market.listing import Listing
+from engine.venues.polymarket.market.rest import PublicRest
+from engine.venues.polymarket.market.shard import TOKENS_MAX
+from tests.fakes.polymarket.listing import Listed
+from tests.venues.polymarket.market.conftest import Channel
+from tests.venues.polymarket.market.heard import hearing, until
+
+RAIN, CUP, BRIDGE = "will-it-rain-in-lisbon", "who-wins-the-cup-spain", "will-the-bridge-open"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that broke is opened again at once."""
+    monkeypatch.setattr(sockets, "STABLE_S", 0.0)
+
+
+async def test_books_are_the_venues_own_and_every_hash_is_equal() -> None:
+    async with hearing() as heard:
+        names = await heard.watch(RAIN, CUP, BRIDGE)
+        heard.act(200)
+        await until(lambda: all(map(heard.same, names)), "our books are the venue's")
+        await until(lambda: heard.of(BookChanged), "changes came")
+        assert heard.counts.hash_mismatched == 0
+        assert heard.counts.hash_checked > 100
+        assert heard.of(BookDistrusted) == []
+        assert not heard.counts.anomalies
+
+
+async def test_a_lost_frame_tears_the_book_and_rest_mends_it() -> None:
+    async with hearing() as heard:
+        (name,) = await heard.watch(CUP)
+        await heard.served.control(
+            "faults", kind="ws_drop", path="market", times=1, args={"event": "price_change"}
+        )
+
+        def torn() -> bool:
+            heard.act(2)
+            return bool(heard.of(BookDistrusted, name))
+
+        await until(torn, "a lost change is found by its hash")
+        await until(lambda: heard.same(name), "REST mends the book")
+        assert heard.frames["polymarket.rest.book"] > 1
+
+
+async def test_a_quiet_market_is_proven_by_pong_and_an_equal_book(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await until(lambda: len(heard.of(BookProven, name)) >= 2, "it is proven again and again")
+
+
+async def test_without_pong_an_equal_book_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
+    monkeypatch.setattr(channel_module, "PONG_NS_MAX", -1)
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await until(lambda: not heard.channel.shards[0].settling, "the first books are told")
+        heard.events.clear()
+        asked = heard.frames.get("polymarket.rest.book", 0)
+        await until(lambda: heard.frames["polymarket.rest.book"] > asked + 1, "REST is asked")
+        assert heard.of(BookProven, name) == []
+
+
+async def test_a_frozen_feed_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "QUIET_NS", 200_000_000)
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await heard.served.control("faults", kind="ws_freeze", path="market", name="ice")
+        heard.act(60)
+        await until(lambda: heard.of(FeedLost, name), "the freeze is found")
+        assert "frozen" in heard.of(FeedLost, name)[0].reason  # type: ignore[attr-defined]
+        heard.served.venue.faults.clear("ice")
+        await until(lambda: heard.same(name), "the new connection has the book")
+
+
+async def test_a_cut_is_told_for_each_market_and_then_made_good() -> None:
+    async with hearing() as heard:
+        names = await heard.watch(RAIN, CUP)
+        await heard.served.control("sockets", do="abort")
+        await until(lambda: len(heard.of(FeedLost)) == 2, "the loss is told")
+        await until(lambda: len(heard.of(FeedRestored)) == 2, "it is heard again")
+        heard.act(30)
+        await until(lambda: all(map(heard.same, names)), "our books are the venue's")
+
+
+async def test_nothing_is_told_before_rest_answers() -> None:
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await heard.served.control(
+            "faults", kind="status", path="/books$", args={"status": 503}, name="shut"
+        )
+        await heard.served.control("sockets", do="abort")
+        await until(lambda: heard.of(FeedLost, name), "the loss is told")
+        told = len(heard.of(BookReplaced))
+        await until(lambda: "503" in heard.channel.reason, "REST refuses")
+        assert len(heard.of(BookReplaced)) == told
+        heard.served.venue.faults.clear("shut")
+        await until(lambda: heard.same(name), "then it is told")
+
+
+async def test_a_new_tick_lists_the_market_again() -> None:
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await heard.served.control("tick", condition=name.partition(":")[2], tick="0.001")
+        await until(
+            lambda: heard.of(InstrumentListed)[-1].instrument.tick == 10,  # type: ignore[attr-defined]
+            "the new grid is told",
+        )
+        heard.act(30)
+        await until(lambda: heard.same(name), "the book on the new grid")
+
+
+async def test_an_outcome_comes_over_the_channel() -> None:
+    async with hearing() as heard:
+        (name,) = await heard.watch(RAIN)
+        await heard.served.control("resolve", condition=name.partition(":")[2], payout=0)
+        await until(lambda: heard.of(InstrumentResolved, name), "the outcome is told")
+        assert heard.of(InstrumentResolved, name)[0].payout_yes_micro == 0  # type: ignore[attr-defined]
+
+
+async def test_a_socket_follows_no_more_than_its_share() -> None:
+    async with hearing() as heard:
+        slugs = [f"question-{number}" for number in range(TOKENS_MAX // 2 + 1)]
+        for slug in slugs:
+            heard.served.venue.add(Listed(slug=slug, end_ns=time.time_ns() + 10**15))
+        names = await heard.watch(*slugs)
+        assert [len(shard.tokens) for shard in heard.channel.shards] == [TOKENS_MAX, 2]
+        heard.channel.unwatch(names[-1])
+        assert len(heard.channel.shards) == 1
+        await until(lambda: len(heard.served.hubs.market.sockets) == 1, "its socket is closed")
+        assert heard.channel.watched == tuple(names[:-1])
+
+
+@pytest.fixture
+async def silent(instrument: Instrument) -> AsyncIterator[tuple[MarketChannel, list[list[Event]]]]:
+    """A channel whose venue is away, and what it told, call by call."""
+    told: list[list[Event]] = []
+    counts, nowhere = FeedCounts(), "127.0.0.1:9"
+    rest = PublicRest(clob_url=f"http://{nowhere}", gamma_url=f"http://{nowhere}", counts=counts)
+    made = MarketChannel(
+        f"ws://{nowhere}", rest=rest, counts=counts, now_ns=time.time_ns,
+        tell=lambda events, _at_ns: told.append(events), tape=lambda *_: None,
+    )  # fmt: skip
+    made.watch(
+        Listing(
+            instrument=instrument, tick="0.01", min_order_size="5", neg_risk=False,
+            slug="", title="", accepting=True,
+        )
+    )  # fmt: skip
+    yield made, told
+    made.unwatch(instrument.id)
+    await rest.close()
+
+
+async def test_what_came_at_once_is_told_together(
+    silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
+) -> None:
+    made, told = silent
+    shard = made.shards[0]
+    for token in (channel.yes, channel.no):
+        shard._take(channel.book(channel.open_ms, token), 1)
+    for ms in (1, 2):
+        (frame,) = channel.change(channel.open_ms + ms, ("BUY", "0.48", str(ms)))
+        shard._take(frame, 1 + ms)
+    assert len(told) == 1  # that it is listed
+    shard._turned()
+    assert [type(event) for event in told[1]] == [BookReplaced, BookChanged, BookChanged]
+    shard._turned()
+    assert len(told) == 2
+
+
+async def test_a_batch_is_not_torn_because_we_come_late(
+    silent: tuple[MarketChannel, list[list[Event]]], channel: Channel
+) -> None:
+    made, told = silent
+    shard, now_ns = made.shards[0], channel.open_ms * 1_000_000
+    for token in (channel.yes, channel.no):
+        shard._take(channel.book(channel.open_ms, token), now_ns)
+    first, second = channel.change(channel.open_ms + 1, ("BUY", "0.48", "1"), ("BUY", "0.47", "2"))
+    shard._take(first, now_ns)
+    shard._turned()
+    late_ns = now_ns + 10 * BATCH_NS
+    made.advance(late_ns)  # the other half is in TCP: nobody looked there since
+    shard._take(second, late_ns)
+    shard._turned()
+    assert [type(event) for event in told[-1]] == [BookChanged]
+    (alone, _) = channel.change(channel.open_ms + 2, ("BUY", "0.48", "3"), ("BUY", "0.47", "4"))
+    shard._take(alone, late_ns)
+    shard._turned()
+    for _ in range(2):
+        made.advance(late_ns + 10 * BATCH_NS)
+    assert [type(event) for event in told[-1]] == [BookDistrusted]

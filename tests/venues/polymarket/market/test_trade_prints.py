@@ -1,0 +1,31 @@
+import pytest
+
+from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import FeedCounts
+from engine.venues.polymarket.market.frames import LastTradeMessage
+from engine.venues.polymarket.market.trade_prints import TradePrints
+
+
+def message(**changes):
+    known = {"market": "0x", "asset_id": "1", "price": "0.52", "size": "5", "side": "BUY"}
+    return LastTradeMessage(**(known | {"timestamp": "1777452300000"} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"size": "0"}, "size zero"),
+        ({"size": "-1"}, "size negative"),
+        ({"price": "1"}, "price out of range"),
+        ({"side": "buy"}, "unknown side"),
+        ({"timestamp": "soon"}, "timestamp not a number"),
+    ],
+)
+def test_impossible_print_is_refused(changes, kind):
+    with pytest.raises(BadFrame, match=kind):
+        TradePrints(FeedCounts()).read(message(**changes), "polymarket:0x", mirrored=False)
+
+
+def test_last_price_is_written_as_hashes_write_it():
+    assert TradePrints.last_price(message(price="0.5")) == "0.500"
+    assert TradePrints.last_price(message(price="0.5025")) is None
