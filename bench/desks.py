@@ -11,7 +11,7 @@ import time
 
 from bench.ours import LIMITS
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.events import BookChanged, BookReplaced, CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
@@ -86,7 +86,7 @@ def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
             instruments_max=instruments,
         )  # fmt: skip
         crew.append(bot)
-    desk = Desk(
+    desk = AccountCore(
         cache=MarketCache(), executor=executor, bots=tuple(crew), decide=lambda decision: None
     )
     paper = PaperSettings(

@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, Side
 from engine.domain.orders import OrderId
 from engine.feeds.counts import FeedCounts
 from engine.runtime.journal import JournalWriter
-from engine.venues.polymarket.market.frames import PriceChangeMessage, Reader
+from engine.venues.polymarket.market.frames import FrameReader, PriceChangeMessage
 
 Row = tuple[str, str, str, str, str]
 TOKENS = ("71321045679252212594626385532706912750332728571942532289631379312455583992563",) * 2
@@ -51,7 +51,7 @@ def _per_call_us(work: Callable[[], object], count: int) -> float:
 
 
 def _decode(rounds: int) -> Row:
-    reader, counts = Reader("price_change", PriceChangeMessage), FeedCounts()
+    reader, counts = FrameReader("price_change", PriceChangeMessage), FeedCounts()
     mine, plain = [], []
     for _ in range(max(rounds, 3)):
         mine.append(_per_call_us(lambda: reader.read(FRAME, counts), 20_000))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.domain.events import BookChanged, BookReplaced, Event, InstrumentListed, TradePrinted
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
-from engine.lab.recordings.columns import Stretch
+from engine.lab.recordings.columns import ColumnStretch
 from engine.lab.recordings.door import RecordingStats
 from engine.venues.paper.columns import (
     ASK,
@@ -78,7 +78,7 @@ class WorkloadRecording:
 class ColumnarWorkload(WorkloadRecording):
     """The same as columns, for the wake loop."""
 
-    def stretches(self) -> Iterator[Stretch]:
+    def stretches(self) -> Iterator[ColumnStretch]:
         """Give the same events as rows."""
         identifier = INSTRUMENT.id
         first = int(self._rows[0, 0])
@@ -86,7 +86,7 @@ class ColumnarWorkload(WorkloadRecording):
         head = np.array([(first, OTHER, 0, 0, 1), (first, OTHER, 0, 0, 1)], np.int64)
         listed = InstrumentListed(instrument=INSTRUMENT)
         empty = BookReplaced(instrument=identifier, bids=(), asks=())
-        yield Stretch(instrument=identifier, rows=head, others={0: listed, 1: empty})
+        yield ColumnStretch(instrument=identifier, rows=head, others={0: listed, 1: empty})
         before = np.zeros((1, 9), np.int64)
         for turn in range(self._repeat):
             for start in range(0, len(self._rows), BLOCK_ROWS):
@@ -94,7 +94,7 @@ class ColumnarWorkload(WorkloadRecording):
                 rows = _columns(block, np.concatenate([before, block[:-1]]), turn * span)
                 before = block[-1:]
                 self.stats.frames += len(block)
-                yield Stretch(instrument=identifier, rows=rows)
+                yield ColumnStretch(instrument=identifier, rows=rows)
 
 
 def _columns(block: Block, before: Block, shift_ns: int) -> Block:

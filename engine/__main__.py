@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.redaction import Redactor
 
 
-class Command(NamedTuple):
+class CliCommand(NamedTuple):
     """A command before its module is imported. `help` repeats the module's HELP; tested so."""
 
     module: str
@@ -62,65 +62,65 @@ GOES_ON = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
 COMMANDS = {
-    "doctor": Command("engine.cli.doctor", "examine this machine and this installation"),
-    "migrate": Command("engine.cli.migrate", "create the state database or bring it up to date"),
-    "status": Command("engine.cli.status", "tell what state the database holds"),
-    "up": Command(
+    "doctor": CliCommand("engine.cli.doctor", "examine this machine and this installation"),
+    "migrate": CliCommand("engine.cli.migrate", "create the state database or bring it up to date"),
+    "status": CliCommand("engine.cli.status", "tell what state the database holds"),
+    "up": CliCommand(
         "engine.cli.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
     ),
-    "run": Command("engine.live.main", "trade: the engine, until it is told to stop"),
-    "kill": Command(
+    "run": CliCommand("engine.live.main", "trade: the engine, until it is told to stop"),
+    "kill": CliCommand(
         "engine.cli.kill",
         "set the KILL latch, cancel everything and prove it; works without an engine",
     ),
-    "command": Command(
+    "command": CliCommand(
         "engine.cli.command", "leave a command for the engine and wait for its answer"
     ),
-    "recover": Command(
+    "recover": CliCommand(
         "engine.cli.recover",
         "show what a damaged journal lost; with --accept-loss go on without it",
     ),
-    "credentials": Command(
+    "credentials": CliCommand(
         "engine.cli.credentials",
         "set, list or remove what signs for a live account, or open its vault; kept encrypted",
     ),
-    "unlock": Command(
+    "unlock": CliCommand(
         "engine.cli.unlock",
         "examine a live account at its venue and unlock it by a typed phrase",
     ),
-    "selftest": Command(
+    "selftest": CliCommand(
         "engine.cli.selftest",
         "place one small order far from the touch at a live account, cancel it and prove it is "
         "gone",
     ),
-    "quotes": Command(
+    "quotes": CliCommand(
         "engine.cli.quotes",
         "let an account's quotes expire by themselves, as a second dead man's switch, or not",
     ),
-    "demo": Command(
+    "demo": CliCommand(
         "engine.cli.demo",
         "host the demo exchange; `calibrate` and `compare` measure it and paper trading",
     ),
-    "worker": Command(
+    "worker": CliCommand(
         "engine.cli.worker", "run the long jobs of the job table: replays, backups, exports"
     ),
-    "replay": Command(
+    "replay": CliCommand(
         "engine.cli.replay",
         "play a recording through the same executor, risk and planner that trade",
     ),
-    "incident": Command(
+    "incident": CliCommand(
         "engine.cli.incident",
         "live a moment of the past again, compare it with the journal, show it as a page",
     ),
-    "simulate": Command(
+    "simulate": CliCommand(
         "engine.cli.simulate",
         "run the whole engine over the demo exchange with faults and judges, by seed",
     ),
-    "explain": Command(
+    "explain": CliCommand(
         "engine.cli.explain",
         "make every kept plan again from the journal and compare it byte for byte",
     ),
-    "study": Command(
+    "study": CliCommand(
         "engine.cli.study", "Brier scores of the fair value on recorded up/down markets"
     ),
 }

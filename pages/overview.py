@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from pages.frame.bar import modes_of
-from pages.frame.health import Health, health_of
+from pages.frame.health import EngineHealth, health_of
 from pages.frame.status_bar import mode_shown
 from pages.kit import guard, panels, tiles
 from pages.kit.clock import now_ns
@@ -26,9 +26,9 @@ FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has foun
 
 
 @guard.part("The way to begin")
-def nothing_runs(health: Health) -> None:
+def nothing_runs(health: EngineHealth) -> None:
     """Say what works without an engine."""
-    if health is Health.NEVER:
+    if health is EngineHealth.NEVER:
         panels.empty(
             "No engine has ever run on this desk.",
             "`make run` starts one with a demo account and two bots. Without an engine the replay "

@@ -51,7 +51,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a job is: `done` of `total` units; total 0 = nobody can say."""
 
     done: int = 0
@@ -138,7 +138,7 @@ def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
 
 
 def tell(
-    connection: sqlite3.Connection, engine_id: str, job: Job, progress: Progress, now_ns: int
+    connection: sqlite3.Connection, engine_id: str, job: Job, progress: JobProgress, now_ns: int
 ) -> bool:
     """Report progress. False = this attempt is not the one that counts, or has ended: stop."""
     with transaction(connection):

@@ -44,7 +44,7 @@ Row = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class JournalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state called `name` as it was after record `seq`."""
 
     name: str
@@ -56,7 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshots(msgspec.Struct, frozen=True, kw_only=True):
     """The latest proven snapshot of every name, and a sentence for each that had to be passed."""
 
-    by_name: dict[str, Snapshot]
+    by_name: dict[str, JournalSnapshot]
     told: tuple[str, ...]
 
     @property
@@ -135,7 +135,7 @@ def check_fence(connection: sqlite3.Connection, fence: int) -> None:
 def write_batch(
     connection: sqlite3.Connection,
     rows: Sequence[Row],
-    snapshots: Sequence[Snapshot],
+    snapshots: Sequence[JournalSnapshot],
     fence: int | None = None,
 ) -> None:
     """Append rows and snapshots in one transaction: all of them or none.
@@ -155,7 +155,7 @@ def append_all(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     _RECORDS.write(connection, rows)
 
 
-def _write_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
+def _write_snapshot(connection: sqlite3.Connection, snapshot: JournalSnapshot) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO snapshots VALUES (?,?,?,?,?)",
         (snapshot.name, snapshot.seq, snapshot.at_ns, snapshot.body, _snapshot_sum(snapshot)),
@@ -167,7 +167,7 @@ def _write_snapshot(connection: sqlite3.Connection, snapshot: Snapshot) -> None:
     )
 
 
-def _snapshot_sum(snapshot: Snapshot) -> int:
+def _snapshot_sum(snapshot: JournalSnapshot) -> int:
     names = names_sum("snapshot", snapshot.name)
     return record_sum(names, snapshot.seq, snapshot.at_ns, 0, snapshot.body)
 
@@ -275,7 +275,7 @@ def latest_snapshots(path: Path) -> Snapshots:
 
     A damaged one is told and its elder taken; then the tail to fold is longer, nothing else.
     """
-    found: dict[str, Snapshot] = {}
+    found: dict[str, JournalSnapshot] = {}
     told: list[str] = []
     with reading(path) as connection:
         _check(connection, path, None)
@@ -285,7 +285,7 @@ def latest_snapshots(path: Path) -> Snapshots:
         ):
             if name in found:
                 continue
-            snapshot = Snapshot(name=name, seq=seq, at_ns=at_ns, body=body)
+            snapshot = JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body)
             if type(body) is not bytes or _snapshot_sum(snapshot) != crc:
                 told.append(f"snapshot {name!r} at record {seq} does not match its checksum")
             elif seq > last:

@@ -57,7 +57,7 @@ class FillSeen(msgspec.Struct, frozen=True, kw_only=True):
     """None = told by a listing: nobody knows when it was, so no horizon can be kept."""
 
 
-class Due(msgspec.Struct, frozen=True, kw_only=True):
+class MarkoutDue(msgspec.Struct, frozen=True, kw_only=True):
     """One markout that waits for its moment."""
 
     due_ns: int
@@ -79,12 +79,12 @@ def _markout(leg: str, sign: int, price_micro: int, yes_micro: int) -> int:
     return sign * (worth - price_micro)
 
 
-def dues_of(fill: FillSeen) -> list[Due]:
+def dues_of(fill: FillSeen) -> list[MarkoutDue]:
     """Return when which mid is wanted after a fill."""
     if fill.at_ns is None:
         return []
     return [
-        Due(
+        MarkoutDue(
             due_ns=fill.at_ns + horizon_ms * MS,
             account=fill.account,
             fill=fill.fill,
@@ -139,7 +139,7 @@ def begin(connection: sqlite3.Connection, engine_id: str, fill: FillSeen) -> Non
 def answer(
     connection: sqlite3.Connection,
     engine_id: str,
-    due: Due,
+    due: MarkoutDue,
     state: MarkoutState,
     markout_micro: int | None = None,
 ) -> None:
@@ -216,9 +216,9 @@ def void(connection: sqlite3.Connection, engine_id: str, account: str, fill: str
 
 def resume(
     connection: sqlite3.Connection, engine_id: str, accounts: Iterable[str], now_ns: int
-) -> list[Due]:
+) -> list[MarkoutDue]:
     """Begin a start: what came due while nobody listened is unheard. Give what is still due."""
-    found: list[Due] = []
+    found: list[MarkoutDue] = []
     for account in accounts:
         rows: Sequence[tuple[int, str, int, str, str, int, int]] = connection.execute(
             "SELECT due_ns, fill, horizon_ms, instrument, leg, sign, price_micro FROM markouts "
@@ -226,7 +226,7 @@ def resume(
             (engine_id, MarkoutState.DUE, account),
         ).fetchall()
         for due_ns, fill, horizon_ms, instrument, leg, sign, price_micro in rows:
-            due = Due(
+            due = MarkoutDue(
                 due_ns=due_ns, account=account, fill=fill, horizon_ms=horizon_ms,
                 instrument=instrument, leg=Leg(leg), sign=sign, price_micro=price_micro,
             )  # fmt: skip

@@ -38,7 +38,7 @@ class RecordingSeen(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int | None
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class RecordingFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What a recording holds now. `bytes` on the disk; times in ns UTC, None = nothing yet."""
 
     events: int
@@ -80,7 +80,11 @@ def begin_recording(
 
 
 def note_figures(
-    connection: sqlite3.Connection, engine_id: str, name: str, figures: Figures, now_ns: int
+    connection: sqlite3.Connection,
+    engine_id: str,
+    name: str,
+    figures: RecordingFigures,
+    now_ns: int,
 ) -> None:
     """Write what a recording holds, inside the caller's transaction."""
     connection.execute(

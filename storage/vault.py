@@ -31,7 +31,7 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     key: bytes
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VaultEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One account's credential. `sealed` is HPKE, bound to the three names beside it."""
 
     venue: str
@@ -47,7 +47,7 @@ class VaultFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     version: int
     public_key: bytes
     wrapped: Wrapped
-    entries: dict[str, Entry] = {}
+    entries: dict[str, VaultEntry] = {}
 
 
 def context(account: str, venue: str, wallet: str) -> bytes:

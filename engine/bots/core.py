@@ -53,7 +53,7 @@ PASSED_ON = (
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 
-class Desk:
+class AccountCore:
     """Caches, bots and the executor of one account, in the order of the flow."""
 
     def __init__(

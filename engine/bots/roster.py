@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.bots.explain import idle, planned
 from engine.bots.marks import mark_of
 from engine.caches.markets import MarketCache
@@ -21,14 +21,14 @@ from engine.domain.settings import RiskLimits
 from engine.executor.executor import Executor
 from engine.executor.manual import Refused
 from engine.executor.proof import Scope
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""
 
 
-class RosterDesk(Desk):
-    """A `Desk` that admits and dismisses bots between two turns, and tells what became of wishes.
+class RosterCore(AccountCore):
+    """An `AccountCore` whose bots come and go between two turns; it tells what became of wishes.
 
     `decide` also hears a `Planned` for every instrument whose orders a turn touched.
     """
@@ -49,7 +49,7 @@ class RosterDesk(Desk):
         """Why nothing could be done about a wish, as it was told last."""
 
     def turn(self, now_ns: int) -> list[Effect]:
-        """Do a `Desk`'s turn and tell what the executor made of the wishes."""
+        """Do a `AccountCore`'s turn and tell what the executor made of the wishes."""
         effects = super().turn(now_ns)
         told = planned(self.executor, effects, now_ns) if effects else ()
         for one in told:
@@ -128,7 +128,7 @@ class RosterDesk(Desk):
         self._mark(target.instrument, now_ns)
         self._effects += self.executor.receive(target, now_ns)
 
-    def place(self, asked: PlaceManual, now_ns: int) -> tuple[Working, int] | Refused:
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | Refused:
         """Place one order by hand with the next turn; give it and what risk cut off, or why not.
 
         Nobody may have looked at its book so far, so it is marked first.

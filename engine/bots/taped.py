@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.domain.commands import PlaceManual
 from engine.domain.effects import Effect
 from engine.domain.events import Event
@@ -25,11 +25,11 @@ from engine.domain.inputs import (
     Fired,
     Forgot,
     Halted,
-    Heard,
     Limited,
     Moved,
     PlacedByHand,
     Proving,
+    Received,
     Roused,
     Seated,
     StartedOver,
@@ -43,23 +43,23 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.manual import Refused
 from engine.executor.proof import Scope
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 Put = Callable[[AnyInput, int], None]
 """Takes an input and its time in ns UTC."""
 
 
-class Batch:
+class InputBatch:
     """The market events put last, for all desks of one house: they hear the same ones in a row."""
 
     def __init__(self) -> None:
         self.events: tuple[Event, ...] = ()
 
 
-class TapedDesk(RosterDesk):
-    """A `RosterDesk` of which `put` hears every input, `batch` shared with the house's others."""
+class TapedCore(RosterCore):
+    """A `RosterCore` of which `put` hears every input, `batch` shared with the house's others."""
 
-    def __init__(self, *, put: Put, batch: Batch, **wiring: Any) -> None:
+    def __init__(self, *, put: Put, batch: InputBatch, **wiring: Any) -> None:
         super().__init__(**wiring)
         self._put = put
         self._batch = batch
@@ -91,7 +91,7 @@ class TapedDesk(RosterDesk):
             return
         again = events is self._batch.events
         self._batch.events = events
-        self._note(Heard(self._account, None if again else events), now_ns)  # type: ignore[arg-type]
+        self._note(Received(self._account, None if again else events), now_ns)  # type: ignore[arg-type]
 
     def unkept(self, event: Event, now_ns: int) -> None:
         """Take an event the journal does not keep."""
@@ -143,7 +143,7 @@ class TapedDesk(RosterDesk):
         self._note(Wished(self._account, target), now_ns)
         super().wish(target, now_ns)
 
-    def place(self, asked: PlaceManual, now_ns: int) -> tuple[Working, int] | Refused:
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | Refused:
         """Place one order by hand."""
         self._note(PlacedByHand(self._account, asked), now_ns)
         return super().place(asked, now_ns)

@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from engine.lab.calibration.figures import WIDE_CENTS, Figures, Sampler
+from engine.lab.calibration.figures import WIDE_CENTS, MarketFigures, Sampler
 from engine.lab.calibration.maker import NaiveMaker, told
 from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import FULL
@@ -24,7 +24,7 @@ POINTS = 0.05
 SHARE = 0.20
 """Tolerance of everything else, of the recorded figure."""
 
-RECORDED = Figures(
+RECORDED = MarketFigures(
     markets=85,
     frames=215_443,
     spread={1: 0.789, 2: 0.122, 3: 0.042, 4: 0.019, 5: 0.009, 6: 0.016},
@@ -50,7 +50,7 @@ LABELS = {
 }
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class CalibrationLine(msgspec.Struct, frozen=True, kw_only=True):
     """One figure of both sides."""
 
     label: str
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if markout + 2 * error < 0 and all(line.near for line in lines) else 1
 
 
-def _json(lines: list[Line], maker: tuple[int, float, float]) -> str:
+def _json(lines: list[CalibrationLine], maker: tuple[int, float, float]) -> str:
     fills, markout, error = maker
     found = {
         "figures": [msgspec.to_builtins(line) for line in lines],
@@ -80,7 +80,7 @@ def _json(lines: list[Line], maker: tuple[int, float, float]) -> str:
     return json.dumps(found)
 
 
-def _table(lines: list[Line], maker: tuple[int, float, float]) -> str:
+def _table(lines: list[CalibrationLine], maker: tuple[int, float, float]) -> str:
     fills, markout, error = maker
     rows = [f"{'':52}{'demo':>10}{'recorded':>10}"]
     for line in lines:
@@ -90,14 +90,14 @@ def _table(lines: list[Line], maker: tuple[int, float, float]) -> str:
     return "\n".join(rows)
 
 
-def measured(path: Path) -> Figures:
+def measured(path: Path) -> MarketFigures:
     """Return the figures of a recording. Raises BadInput where it cannot be read."""
     sampler = Sampler()
     sampler.take(open_recording(path).events())
     return sampler.figures()
 
 
-def simulated(minutes: int, seeds: Sequence[int]) -> tuple[Figures, tuple[int, float, float]]:
+def simulated(minutes: int, seeds: Sequence[int]) -> tuple[MarketFigures, tuple[int, float, float]]:
     """Return the demo exchange's figures, and a naive maker's (fills, markout, error).
 
     Worlds of several seeds are pooled: an hour has twelve markets, too few for what differs from
@@ -118,7 +118,7 @@ def simulated(minutes: int, seeds: Sequence[int]) -> tuple[Figures, tuple[int, f
     return sampler.figures(), told(markouts)
 
 
-def compared(demo: Figures, recorded: Figures) -> Iterator[Line]:
+def compared(demo: MarketFigures, recorded: MarketFigures) -> Iterator[CalibrationLine]:
     """Yield every figure of both sides."""
     for field, label in LABELS.items():
         ours, theirs = getattr(demo, field), getattr(recorded, field)
@@ -129,4 +129,4 @@ def compared(demo: Figures, recorded: Figures) -> Iterator[Line]:
             slack = POINTS if field == "spread" else SHARE * goal
             name = f"{key} and more" if field == "spread" and key == WIDE_CENTS else str(key)
             near = abs(value - goal) <= slack
-            yield Line(label=label.format(name), demo=value, recorded=goal, near=near)
+            yield CalibrationLine(label=label.format(name), demo=value, recorded=goal, near=near)

@@ -9,22 +9,22 @@ from typing import Any
 
 from engine.clock import WallClock
 from engine.config import Config
-from engine.lab.compare.report import Verdict
-from engine.lab.compare.run import Asked, compare, store
+from engine.lab.compare.report import CompareVerdict
+from engine.lab.compare.run import CompareRequest, compare, store
 from engine.lab.progress import ProgressLine
 from engine.venues.paper.settings import FillModel
 
 SIDES = ("truth", *map(str, FillModel))
 SAID = {
-    Verdict.WITHIN: "within tolerance",
-    Verdict.OFF: "out of tolerance",
-    Verdict.OPEN: "too few days to tell",
+    CompareVerdict.WITHIN: "within tolerance",
+    CompareVerdict.OFF: "out of tolerance",
+    CompareVerdict.OPEN: "too few days to tell",
 }
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Compare, store, print. Exit code 1 where the realistic model is out of its tolerance."""
-    asked = Asked(days=args.days, hours=args.hours, seed=args.seed)
+    asked = CompareRequest(days=args.days, hours=args.hours, seed=args.seed)
     progress = ProgressLine(shown=not args.json)
     clock = WallClock()
     started_ns = clock.now_ns()
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     found["run"] = store(config, asked, found, (started_ns, clock.now_ns()))
     sys.stdout.write((json.dumps(found) if args.json else table(found)) + "\n")
     realistic = [line["models"][FillModel.REALISTIC]["verdict"] for line in found["lines"]]
-    return 1 if Verdict.OFF in realistic else 0
+    return 1 if CompareVerdict.OFF in realistic else 0
 
 
 def table(found: dict[str, Any]) -> str:
@@ -51,7 +51,7 @@ def table(found: dict[str, Any]) -> str:
         for name, model in line["models"].items():
             rows.append(
                 f"  {name:12} {_spread(model['value'])}  difference "
-                f"{_spread(model['difference'])}  {SAID[Verdict(model['verdict'])]}"
+                f"{_spread(model['difference'])}  {SAID[CompareVerdict(model['verdict'])]}"
             )
     rows.append(answered(found))
     rows.append(fitted(found))

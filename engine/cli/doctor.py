@@ -49,7 +49,7 @@ OTHERS = 0o077
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class Health(StrEnum):
+class HealthReport(StrEnum):
     """What a check found."""
 
     OK = "ok"
@@ -61,7 +61,7 @@ class Check(msgspec.Struct, frozen=True):
     """One finding. `fix` is the sentence that mends it, empty where nothing is to mend."""
 
     name: str
-    health: Health
+    health: HealthReport
     said: str
     fix: str = ""
 
@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Examine and tell. Gives 1 where any check fails; warnings alone give 0."""
     checks = list(examine(config))
-    failed = sum(check.health is Health.FAIL for check in checks)
-    warned = sum(check.health is Health.WARN for check in checks)
+    failed = sum(check.health is HealthReport.FAIL for check in checks)
+    warned = sum(check.health is HealthReport.WARN for check in checks)
     if args.json:
         found = {"failed": failed, "warned": warned, "checks": msgspec.to_builtins(checks)}
         print(json.dumps(found))
@@ -112,8 +112,10 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
     """Compare the running Python with what the code needs."""
     text = ".".join(map(str, version))
     if version < PYTHON_MIN:
-        return Check("python", Health.FAIL, f"Python {text} is too old", "use Python 3.11 or newer")
-    return Check("python", Health.OK, f"Python {text}")
+        return Check(
+            "python", HealthReport.FAIL, f"Python {text} is too old", "use Python 3.11 or newer"
+        )
+    return Check("python", HealthReport.OK, f"Python {text}")
 
 
 def packages(pinned: Path) -> Check:
@@ -132,8 +134,10 @@ def packages(pinned: Path) -> Check:
             wrong.append(f"{wanted.name} is {installed or 'missing'}, not {wanted.specifier}")
     if wrong:
         told = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "")
-        return Check("packages", Health.FAIL, told, "run `make venv` and use .venv/bin/python")
-    return Check("packages", Health.OK, f"{right} packages, all at their pinned versions")
+        return Check(
+            "packages", HealthReport.FAIL, told, "run `make venv` and use .venv/bin/python"
+        )
+    return Check("packages", HealthReport.OK, f"{right} packages, all at their pinned versions")
 
 
 def _installed(name: str) -> str | None:
@@ -149,10 +153,10 @@ def _installed(name: str) -> str | None:
 def _level(name: str, free: int, *, least: int, good: int, where: str, fix: str) -> Check:
     said = f"{free / GIB:.1f} GiB free{where}"
     if free < least:
-        return Check(name, Health.FAIL, said, fix)
+        return Check(name, HealthReport.FAIL, said, fix)
     if free < good:
-        return Check(name, Health.WARN, said, fix)
-    return Check(name, Health.OK, said)
+        return Check(name, HealthReport.WARN, said, fix)
+    return Check(name, HealthReport.OK, said)
 
 
 def memory(free: int) -> Check:
@@ -182,8 +186,10 @@ def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Check:
     now = now_ns()
     if now < written:
         said = f"the clock says {iso(now)}, but this code was installed at {iso(written)}"
-        return Check("clock", Health.FAIL, said, "set the clock; switch time synchronisation on")
-    return Check("clock", Health.OK, f"it is {iso(now)}; no venue was asked")
+        return Check(
+            "clock", HealthReport.FAIL, said, "set the clock; switch time synchronisation on"
+        )
+    return Check("clock", HealthReport.OK, f"it is {iso(now)}; no venue was asked")
 
 
 def drift(
@@ -196,8 +202,8 @@ def drift(
     said = f"wall minus monotonic moved {moved / 1e6:+.3f} ms in {CLOCK_WATCH_S} s"
     if abs(moved) > CLOCK_DRIFT_NS_MAX:
         fix = "the clock is being set or the machine sleeps: wait until it is steady"
-        return Check("clock pace", Health.WARN, said, fix)
-    return Check("clock pace", Health.OK, said)
+        return Check("clock pace", HealthReport.WARN, said, fix)
+    return Check("clock pace", HealthReport.OK, said)
 
 
 # -- the state -------------------------------------------------------------------------------------
@@ -207,33 +213,33 @@ def home(folder: Path) -> Check:
     """Judge the folder of all state: there, writable, and its owner's alone."""
     if not folder.exists():
         fix = "run `python -m engine migrate`"
-        return Check("home", Health.WARN, f"{folder} does not exist yet", fix)
+        return Check("home", HealthReport.WARN, f"{folder} does not exist yet", fix)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         fix = f"give it to the user who runs Pitboss: chown -R $USER {folder}"
-        return Check("home", Health.FAIL, f"{folder} cannot be written by this user", fix)
+        return Check("home", HealthReport.FAIL, f"{folder} cannot be written by this user", fix)
     return _private("home", folder, f"chmod 700 {folder}")
 
 
 def env_file(file: Path) -> Check:
     """Judge whether others may read `.env`."""
     if not file.exists():
-        return Check(".env", Health.OK, "no .env: the environment alone is used")
+        return Check(".env", HealthReport.OK, "no .env: the environment alone is used")
     return _private(".env", file, f"chmod 600 {file}")
 
 
 def _private(name: str, path: Path, fix: str) -> Check:
     mode = path.stat().st_mode & 0o777
     if mode & OTHERS:
-        return Check(name, Health.WARN, f"{path} is open to others (mode {mode:o})", fix)
-    return Check(name, Health.OK, f"{path} is yours alone (mode {mode:o})")
+        return Check(name, HealthReport.WARN, f"{path} is open to others (mode {mode:o})", fix)
+    return Check(name, HealthReport.OK, f"{path} is yours alone (mode {mode:o})")
 
 
 def latch(file: Path) -> Check:
     """Say whether KILL is latched."""
     if file.exists():
         fix = "no order is placed until it is released with a reason"
-        return Check("latch", Health.WARN, f"KILL is set: {file} exists", fix)
-    return Check("latch", Health.OK, "KILL is not set")
+        return Check("latch", HealthReport.WARN, f"KILL is set: {file} exists", fix)
+    return Check("latch", HealthReport.OK, "KILL is not set")
 
 
 def schema(path: Path, journal: Path | None = None) -> Check:
@@ -243,16 +249,16 @@ def schema(path: Path, journal: Path | None = None) -> Check:
             check_new(journal, path)
     except StorageError as error:
         said, _, fix = str(error).partition(": ")
-        return Check("schema", Health.FAIL, said, fix)
+        return Check("schema", HealthReport.FAIL, said, fix)
     if not path.is_file():
         fix = "run `python -m engine migrate`"
-        return Check("schema", Health.WARN, f"{path} does not exist yet", fix)
+        return Check("schema", HealthReport.WARN, f"{path} does not exist yet", fix)
     try:
         check_schema(path)
     except StorageError as error:
         said, _, fix = str(error).rpartition("; ")
-        return Check("schema", Health.FAIL, said or str(error), fix)
-    return Check("schema", Health.OK, f"{path.name} has schema {HEAD}")
+        return Check("schema", HealthReport.FAIL, said or str(error), fix)
+    return Check("schema", HealthReport.OK, f"{path.name} has schema {HEAD}")
 
 
 def integrity(path: Path) -> Check:
@@ -266,10 +272,10 @@ def integrity(path: Path) -> Check:
         said, _, mend = str(error).partition("; ")
         cause = error.__cause__
         damaged = isinstance(cause, sqlite3.Error) and primary_code(cause) in DAMAGED
-        return Check(name, Health.FAIL, str(error), fix if damaged else mend or said)
+        return Check(name, HealthReport.FAIL, str(error), fix if damaged else mend or said)
     if told != ["ok"]:
-        return Check(name, Health.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
-    return Check(name, Health.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
+        return Check(name, HealthReport.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
+    return Check(name, HealthReport.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
 
 
 def lock(path: Path) -> Check:
@@ -284,7 +290,9 @@ def lock(path: Path) -> Check:
         except sqlite3.Error as error:
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 said = f"another program holds the write lock for over {WRITE_LOCK_WAIT_S:g} s"
-                return Check(name, Health.WARN, said, "find it with `lsof` and end it if it hangs")
+                return Check(
+                    name, HealthReport.WARN, said, "find it with `lsof` and end it if it hangs"
+                )
             fix = "check the owner and permissions of file and folder"
-            return Check(name, Health.FAIL, sentence(path, error), fix)
-    return Check(name, Health.OK, "the write lock is free")
+            return Check(name, HealthReport.FAIL, sentence(path, error), fix)
+    return Check(name, HealthReport.OK, "the write lock is free")

@@ -16,7 +16,7 @@ import msgspec
 from engine.config import Config
 from engine.errors import BadInput
 from engine.lab.explain.accounts import Settings, ToldAccounts
-from engine.lab.explain.plans import Difference, Retelling, Retold
+from engine.lab.explain.plans import PlanDifference, Retelling, Retold
 from engine.log import iso
 from engine.runtime.journal import latest_snapshots, load
 from storage.database import reading
@@ -91,7 +91,7 @@ def words(found: Retold) -> str:
     return "\n".join(lines)
 
 
-def difference(one: Difference) -> str:
+def difference(one: PlanDifference) -> str:
     """Return where two plans part, field by field."""
     head = f"DIFFERENT: {one.account}, {one.instrument} at {iso(one.at_ns)}"
     if one.again is None:

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
     )
     with prepare(options, config) as prepared:
-        progress = Progress(prepared.recording, shown=not args.json)
+        progress = ReplayProgress(prepared.recording, shown=not args.json)
         try:
             result = prepared.run(progress)
         finally:
@@ -156,7 +156,7 @@ def _cash_micro(text: str) -> int:
     return int(cash * MICRO)
 
 
-class Progress:
+class ReplayProgress:
     """How far a recording has been read, told about once a second; `end` wipes it away."""
 
     def __init__(self, recording: Recording, *, shown: bool) -> None:

@@ -20,7 +20,7 @@ from engine.config import Config
 from engine.lab.progress import ProgressLine
 from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
-from engine.lab.simulate.world import Outcome, simulate
+from engine.lab.simulate.world import SimulationOutcome, simulate
 
 NAME = "simulate"
 HELP = "run the whole engine over the demo exchange with faults and judges, by seed"
@@ -98,7 +98,7 @@ def outcomes(
     accounts: int = 2,
     jobs: int = 0,
     gathers: bool = True,
-) -> Iterator[Outcome]:
+) -> Iterator[SimulationOutcome]:
     """Give the outcome of each seed, in order, using as many processes as asked."""
     one = partial(simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers)
     processes = min(jobs or os.cpu_count() or 1, len(seeds))
@@ -116,10 +116,10 @@ class Total:
         self.seeds = 0
         self.simulated_s = 0.0
         self.counts: Counter[str] = Counter()
-        self.failed: list[Outcome] = []
+        self.failed: list[SimulationOutcome] = []
         self.last = ""
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: SimulationOutcome) -> None:
         """Take one seed's outcome."""
         self.seeds += 1
         self.simulated_s += outcome.simulated_s
@@ -142,7 +142,7 @@ class Total:
         }
 
 
-def _tell(outcome: Outcome, args: argparse.Namespace) -> None:
+def _tell(outcome: SimulationOutcome, args: argparse.Namespace) -> None:
     _say(f"seed {outcome.seed}: the last journal lines")
     for line in outcome.lines:
         _say(f"  {line}")

@@ -34,7 +34,7 @@ HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
 """An engine writes its heartbeat each second; one this old has stopped or hangs."""
 
 
-class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
+class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine last wrote of itself. `running` = a fresh heartbeat and a living process.
 
     `silent` = its process lives and it did not stop, but its heartbeat is old.
@@ -65,7 +65,7 @@ class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
+class OrdersReport(msgspec.Struct, frozen=True, kw_only=True):
     """How many orders of one mode have not ended, and of how many we do not know whether."""
 
     mode: Mode
@@ -89,10 +89,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     past: bool = False
     """A journal is there although no database is: it was lost."""
     kill_latched: bool
-    engines: tuple[EngineSeen, ...] = ()
+    engines: tuple[EngineReport, ...] = ()
     runs: int = 0
     last_run: RunSeen | None = None
-    orders: tuple[OrdersSeen, ...] = ()
+    orders: tuple[OrdersReport, ...] = ()
     ghosts: tuple[GhostsSeen, ...] = ()
 
 
@@ -132,12 +132,12 @@ def read(config: Config, now_ns: int) -> Status:
         )
 
 
-def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineSeen, ...]:
+def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineReport, ...]:
     rows = connection.execute(
         "SELECT engine_id, state, heartbeat_ns, pid, latched FROM engine_state ORDER BY engine_id"
     )
     return tuple(
-        EngineSeen(
+        EngineReport(
             engine_id=row["engine_id"],
             state=row["state"],
             running=now_ns - row["heartbeat_ns"] <= HEARTBEAT_AGE_NS_MAX
@@ -181,7 +181,7 @@ def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
     )
 
 
-def _orders(connection: sqlite3.Connection) -> tuple[OrdersSeen, ...]:
+def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
     live: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     for row in connection.execute("SELECT mode, state, count(*) FROM orders GROUP BY mode, state"):
@@ -189,7 +189,7 @@ def _orders(connection: sqlite3.Connection) -> tuple[OrdersSeen, ...]:
         live[mode] += 0 if OrderState(state).ended else count
         unknown[mode] += count if state == OrderState.UNKNOWN else 0
     return tuple(
-        OrdersSeen(mode=Mode(mode), live=live[mode], unknown=unknown[mode])
+        OrdersReport(mode=Mode(mode), live=live[mode], unknown=unknown[mode])
         for mode in sorted(live)
         if live[mode]
     )

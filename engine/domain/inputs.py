@@ -29,7 +29,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, gc=False):
     account: AccountId
 
 
-class Kept(msgspec.Struct, frozen=True, array_like=True):
+class SnapshotAtStart(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of the journal as a start found it; the journal itself forgets old ones."""
 
     seq: int
@@ -46,7 +46,7 @@ class LifeBegan(Input, frozen=True, tag=0):
     """Last record of the journal before this life."""
     accounts: tuple[bytes, ...]
     """Settings of the accounts that were opened, in order, as JSON."""
-    snapshots: dict[str, Kept]
+    snapshots: dict[str, SnapshotAtStart]
     feed: str = ""
     """What was played in place of a market; empty = the market itself."""
     code: str = ""
@@ -65,7 +65,7 @@ class Turned(Input, frozen=True, tag=2):
     """The desk turned."""
 
 
-class Heard(Input, frozen=True, tag=3):
+class Received(Input, frozen=True, tag=3):
     """The desk heard market events; None = the same ones as the desk before it."""
 
     events: tuple[MarketEvent, ...] | None
@@ -186,7 +186,7 @@ AnyInput = (
     LifeBegan
     | Opened
     | Turned
-    | Heard
+    | Received
     | Fired
     | Began
     | Admitted

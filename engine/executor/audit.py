@@ -9,7 +9,7 @@ from __future__ import annotations
 from engine.domain.effects import Severity
 from engine.domain.events import BalancesListed, PositionsListed
 from engine.domain.instruments import InstrumentId, Leg
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.settings import ExecutorSettings
 from engine.executor.table import OrderTable
 
@@ -20,7 +20,7 @@ Difference = tuple[int, int]
 class Audit:
     """Differences seen once, and those already told."""
 
-    def __init__(self, table: OrderTable, outbox: Outbox, settings: ExecutorSettings) -> None:
+    def __init__(self, table: OrderTable, outbox: EffectOutbox, settings: ExecutorSettings) -> None:
         self._table = table
         self._outbox = outbox
         self._settings = settings

@@ -12,7 +12,7 @@ from engine.domain.events import ModeChanged, VenueMode
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
-from engine.executor.records import Post
+from engine.executor.records import InstrumentState
 from engine.risk.breakers import Breakers
 
 _BLIND = ResidualReason.BLIND
@@ -134,7 +134,9 @@ class Sight:
         self._closed = self._belief.mode not in _TAKES
         return aged
 
-    def post_block(self, post: Post, now_ns: int, data_age_ns_max: int) -> ResidualReason | None:
+    def post_block(
+        self, post: InstrumentState, now_ns: int, data_age_ns_max: int
+    ) -> ResidualReason | None:
         """Return why nothing is placed in one instrument; None = it may be."""
         mark = post.mark
         if self.state.holds and self.held_by(post.bot, post.instrument.id) is not None:

@@ -30,21 +30,21 @@ from engine.domain.order_life import Happened
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.blindness import Hold, Sight
-from engine.executor.halts import House
+from engine.executor.halts import TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.mailbox import Mailbox
 from engine.executor.manual import ByHand, Refused
 from engine.executor.markets import Markets
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.planning import Planning
 from engine.executor.proof import Scope, ZeroProof, within
 from engine.executor.queries import Readings
 from engine.executor.questions import NEVER, Question
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.executor.settings import ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.table import OrderTable
-from engine.executor.venue_reports import Handler, Hearing
+from engine.executor.venue_reports import Handler, VenueReports
 from engine.risk.gate import RiskGate
 
 __all__ = ["Executor", "ExecutorSettings"]
@@ -77,7 +77,7 @@ class Executor(Readings):
         self._gate = gate
         self._breakers = gate.breakers
         self._settings = settings
-        self._outbox = Outbox(account)
+        self._outbox = EffectOutbox(account)
         exposure = gate.exposure
         self._table = OrderTable(account, ledger, exposure, settings)
         self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
@@ -92,11 +92,11 @@ class Executor(Readings):
     def _wire(self) -> None:
         """Put the parts together in the order of the flow, and say who takes what."""
         table, sight, out, settings = self._table, self._sight, self._outbox, self._settings
-        hearing = Hearing(table, sight, out, settings)
+        hearing = VenueReports(table, sight, out, settings)
         self._reconciler = hearing.reconciler
         self._mailbox = Mailbox(table, out)
         self._markets = Markets(table, sight, contradiction=hearing.contradiction)
-        self._house = House(
+        self._house = TradingHalts(
             table, sight, out, self._breakers, settings=settings,
             reconciler=self._reconciler, markets=self._markets,
         )  # fmt: skip
@@ -256,7 +256,7 @@ class Executor(Readings):
 
     def place(
         self, asked: PlaceManual, now_ns: int
-    ) -> tuple[list[Effect], tuple[Working, int] | Refused]:
+    ) -> tuple[list[Effect], tuple[LiveOrder, int] | Refused]:
         """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
         made = self._by_hand.place(asked, now_ns, self._ages_ns_max()[0])
         return self._outbox.take(), made
@@ -284,7 +284,7 @@ class Executor(Readings):
         """Scoped KILLs that nobody has released yet."""
         return tuple(self._sight.state.holds)
 
-    def live_in(self, scope: Scope) -> list[Working]:
+    def live_in(self, scope: Scope) -> list[LiveOrder]:
         """Return the orders of a bot or an instrument that may still fill (read only)."""
         return [known for known in self._table.live() if within(scope, known.order)]
 

@@ -14,9 +14,9 @@ from engine.domain.instruments import Instrument, Kind, Side
 from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.holdings import Holding
-from engine.executor.levels import Wanted
+from engine.executor.levels import TargetLevels
 from engine.executor.plan import Need, Residual
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _BINARY = Kind.BINARY
@@ -26,10 +26,10 @@ _SENT, _PENDING, _UNKNOWN = OrderState.SENT, OrderState.PENDING, OrderState.UNKN
 _FAK, _FOK = OrderType.FAK, OrderType.FOK
 
 
-class Half(msgspec.Struct, gc=False):
+class SidePlan(msgspec.Struct, gc=False):
     """One direction of a plan, bids or asks."""
 
-    wanted: Wanted
+    wanted: TargetLevels
     instrument: Instrument
     bid: bool
     opens: bool
@@ -47,19 +47,19 @@ class Half(msgspec.Struct, gc=False):
 
 
 def fit(
-    wanted: Wanted,
+    wanted: TargetLevels,
     instrument: Instrument,
     holding: Holding,
-    live: list[Working],
+    live: list[LiveOrder],
     *,
     bid: bool,
     reduce_first: bool,
-) -> Half:
+) -> SidePlan:
     """Match one direction's levels with its live orders; residuals go to the wanted's own."""
     levels = wanted.bids if bid else wanted.asks
     binary = instrument.kind is _BINARY
     smallest = instrument.smallest
-    half = Half(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
+    half = SidePlan(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
     if not levels and not live:
         return half
     settled = 0
@@ -67,7 +67,7 @@ def fit(
         settled = holding.no.settled if bid else holding.yes.settled
     settled = settled - settled % instrument.lot if settled > 0 else 0
     alive = committed = 0
-    kept: dict[int, list[Working]] = {}
+    kept: dict[int, list[LiveOrder]] = {}
     if live:
         alive, committed = _sort_out(half, dict(levels), live, kept)
         if kept:
@@ -88,10 +88,10 @@ def fit(
 
 
 def _sort_out(
-    half: Half,
+    half: SidePlan,
     sizes: dict[int, int],
-    live: list[Working],
-    kept: dict[int, list[Working]],
+    live: list[LiveOrder],
+    kept: dict[int, list[LiveOrder]],
 ) -> tuple[int, int]:
     """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
     wanted = half.wanted
@@ -118,7 +118,7 @@ def _sort_out(
     return alive, committed
 
 
-def _trim(half: Half, levels: Sequence[Quote], kept: dict[int, list[Working]]) -> None:
+def _trim(half: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]) -> None:
     """Cancel newest first where a level rests with more than it may."""
     tolerance = half.wanted.tolerance_percent
     for price, size in levels:
@@ -127,7 +127,7 @@ def _trim(half: Half, levels: Sequence[Quote], kept: dict[int, list[Working]]) -
             _cancel_above(half, orders, size + size * tolerance // 100)
 
 
-def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
+def _cancel_above(half: SidePlan, orders: list[LiveOrder], limit: int) -> None:
     total = sum([known.remaining for known in orders])
     while total > limit and orders:
         newest = orders.pop()
@@ -136,10 +136,10 @@ def _cancel_above(half: Half, orders: list[Working], limit: int) -> None:
 
 
 def _missing(
-    half: Half,
+    half: SidePlan,
     levels: Sequence[Quote],
     settled: int,
-    kept: dict[int, list[Working]],
+    kept: dict[int, list[LiveOrder]],
     reduce_first: bool,
 ) -> None:
     """Share settled tokens out to the levels, best first, and note what each still needs."""
@@ -159,7 +159,7 @@ def _missing(
             half.could_reduce = True
 
 
-def _make_room(half: Half, orders: list[Working], size: int, pool: int) -> int:
+def _make_room(half: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
     """Cancel resting buys whose size settled tokens can take over; return what stays."""
     selling = [known for known in orders if known.order.side is _SELL]
     opening = [known for known in orders if known.order.side is not _SELL]
@@ -169,7 +169,7 @@ def _make_room(half: Half, orders: list[Working], size: int, pool: int) -> int:
     return sold + sum(known.remaining for known in opening)
 
 
-def _need(half: Half, price: int, missing: int, pool: int, topping: bool) -> int:
+def _need(half: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
     """Split what a level misses into selling and opening; return what is left of the pool."""
     smallest = half.smallest
     missing -= missing % half.instrument.lot

@@ -18,7 +18,7 @@ from engine.domain.events import (
 )
 from engine.executor.blindness import Hold, Sight
 from engine.executor.markets import Markets
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.questions import Question
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
@@ -38,14 +38,14 @@ KEEP_EQUITY_NS = 60_000 * MS
 as often as the former: after a death there it is the next day's anchor."""
 
 
-class House:
+class TradingHalts:
     """The account's switches. Every stop cancels all and begins the proof of zero (law O)."""
 
     def __init__(
         self,
         table: OrderTable,
         sight: Sight,
-        outbox: Outbox,
+        outbox: EffectOutbox,
         breakers: Breakers,
         *,
         settings: ExecutorSettings,

@@ -25,7 +25,7 @@ _DUST = ResidualReason.DUST
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
 
 
-class Wanted(msgspec.Struct, gc=False):
+class TargetLevels(msgspec.Struct, gc=False):
     """Levels to realise and the style of the orders that shall realise them."""
 
     bids: Sequence[Quote]
@@ -46,9 +46,9 @@ def wanted_of(
     *,
     resting: OrderType,
     tolerance_percent: int,
-) -> Wanted:
+) -> TargetLevels:
     """Return the levels of a wish. `resting` is the type of orders that rest: GTC or GTD."""
-    wanted = Wanted((), (), resting, True, tolerance_percent, [])
+    wanted = TargetLevels((), (), resting, True, tolerance_percent, [])
     if wish is None:
         return wanted
     bid = ask = None
@@ -62,7 +62,7 @@ def wanted_of(
 
 
 def _quotes(
-    wanted: Wanted, wish: Quotes, instrument: Instrument, bid: int | None, ask: int | None
+    wanted: TargetLevels, wish: Quotes, instrument: Instrument, bid: int | None, ask: int | None
 ) -> None:
     """Take the levels as they stand where nothing must be cut; else cut, round and reprice."""
     tick, lot = instrument.tick, instrument.lot
@@ -145,7 +145,7 @@ def _asks(
 
 
 def _target(
-    wanted: Wanted,
+    wanted: TargetLevels,
     wish: Target,
     instrument: Instrument,
     position: int,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import OrderId
-from engine.executor.records import Post
+from engine.executor.records import InstrumentState
 from engine.executor.table import OrderTable
 from engine.risk.gate import RiskGate
 
@@ -43,7 +43,7 @@ class Cut:
             if not known.cancel_asked
         )
 
-    def _exceeds(self, post: Post) -> bool:
+    def _exceeds(self, post: InstrumentState) -> bool:
         gate, count = self._gate, self._table.live_count
         return gate.exceeded(post.instrument.id, count) or any(
             gate.too_large(known.order.price * known.remaining, post.instrument)

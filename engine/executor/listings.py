@@ -12,8 +12,8 @@ from engine.domain.effects import CancelAll, CancelOrders, CancelScope, Severity
 from engine.domain.events import OpenOrdersListed, OrderReport
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
-from engine.executor.outbox import Outbox
-from engine.executor.records import Working
+from engine.executor.outbox import EffectOutbox
+from engine.executor.records import LiveOrder
 from engine.executor.table import OrderTable
 
 STRANGERS_MAX = 1_000
@@ -32,7 +32,7 @@ class Listings:
     """Compares listings with the table. `believed` since the last `start`."""
 
     def __init__(
-        self, table: OrderTable, outbox: Outbox, *, want_fills: Callable[[int], None]
+        self, table: OrderTable, outbox: EffectOutbox, *, want_fills: Callable[[int], None]
     ) -> None:
         self._table = table
         self._outbox = outbox
@@ -86,7 +86,7 @@ class Listings:
         return complete
 
     def _found(
-        self, known: Working, report: OrderReport, asked_ns: int | None, now_ns: int
+        self, known: LiveOrder, report: OrderReport, asked_ns: int | None, now_ns: int
     ) -> None:
         known.missing = 0
         state = known.state
@@ -101,7 +101,7 @@ class Listings:
         if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
-    def zombie(self, known: Working, now_ns: int) -> None:
+    def zombie(self, known: LiveOrder, now_ns: int) -> None:
         """Take back an order that ended here and is open at the venue, and cancel it."""
         number, was = known.order.id, known.state
         self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from engine.domain.effects import Severity
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, Quotes
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.questions import NEVER
-from engine.executor.records import Post, Wish
+from engine.executor.records import InstrumentState, Wish
 from engine.executor.table import OrderTable
 
 REFUSED_MAX = 1_000
@@ -20,7 +20,7 @@ REFUSED_MAX = 1_000
 class Mailbox:
     """The wishes of one account, kept on the posts."""
 
-    def __init__(self, table: OrderTable, outbox: Outbox) -> None:
+    def __init__(self, table: OrderTable, outbox: EffectOutbox) -> None:
         self._table = table
         self._outbox = outbox
         self._refused: dict[tuple[BotId, InstrumentId], None] = {}
@@ -46,7 +46,7 @@ class Mailbox:
             if post is not None:
                 self._put(post, target, basket)
 
-    def _slot(self, bot: BotId, instrument: InstrumentId) -> Post | None:
+    def _slot(self, bot: BotId, instrument: InstrumentId) -> InstrumentState | None:
         post = self._table.posts.get(instrument)
         if post is None:
             self._refuse(bot, instrument, "wishes for an instrument that was never listed")
@@ -73,7 +73,7 @@ class Mailbox:
             bot=bot,
         )
 
-    def _put(self, post: Post, wish: Wish, basket: Basket | None) -> None:
+    def _put(self, post: InstrumentState, wish: Wish, basket: Basket | None) -> None:
         table, old = self._table, post.wish
         if post.basket is not None:
             self._break_up(post.basket)

@@ -18,10 +18,10 @@ from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
 from engine.domain.orders import OrderType
 from engine.executor.blindness import Sight
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.plan import Draft
-from engine.executor.proof import Proofs
-from engine.executor.records import Post, Working
+from engine.executor.proof import ZeroProofs
+from engine.executor.records import InstrumentState, LiveOrder
 from engine.executor.table import OrderTable
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
 
@@ -41,7 +41,12 @@ class ByHand:
     """Places single orders of a person at one account."""
 
     def __init__(
-        self, table: OrderTable, sight: Sight, gate: RiskGate, outbox: Outbox, proofs: Proofs
+        self,
+        table: OrderTable,
+        sight: Sight,
+        gate: RiskGate,
+        outbox: EffectOutbox,
+        proofs: ZeroProofs,
     ) -> None:
         self._table = table
         self._sight = sight
@@ -51,7 +56,7 @@ class ByHand:
 
     def place(
         self, asked: PlaceManual, now_ns: int, data_age_ns_max: int
-    ) -> tuple[Working, int] | Refused:
+    ) -> tuple[LiveOrder, int] | Refused:
         """Place the order, as large as risk allows; the order and the size that was cut off."""
         post = self._table.posts.get(asked.instrument)
         if post is None:
@@ -66,7 +71,9 @@ class ByHand:
             return Refused(why)
         return self._judged(post, asked, now_ns)
 
-    def _judged(self, post: Post, asked: PlaceManual, now_ns: int) -> tuple[Working, int] | Refused:
+    def _judged(
+        self, post: InstrumentState, asked: PlaceManual, now_ns: int
+    ) -> tuple[LiveOrder, int] | Refused:
         mark, table, rests = post.mark, self._table, asked.urgency is Urgency.REST
         answer = self._gate.check(
             Proposal(
@@ -97,7 +104,7 @@ class ByHand:
         why = "" if rests else _worthless(post.instrument, draft)
         return Refused(why) if why else (self._make(post, draft, now_ns), _cut(asked, answer))
 
-    def _make(self, post: Post, draft: Draft, now_ns: int) -> Working:
+    def _make(self, post: InstrumentState, draft: Draft, now_ns: int) -> LiveOrder:
         table = self._table
         post.bot = MANUAL
         table.exposure.assign(post.instrument.id, MANUAL)
@@ -108,7 +115,9 @@ class ByHand:
 
     # -- why not -----------------------------------------------------------------------------------
 
-    def _stands(self, post: Post, asked: PlaceManual, now_ns: int, data_age_ns_max: int) -> str:
+    def _stands(
+        self, post: InstrumentState, asked: PlaceManual, now_ns: int, data_age_ns_max: int
+    ) -> str:
         """Say why nothing may be placed here now; empty = it may."""
         sight, name = self._sight, asked.instrument
         if sight.account_block() is not None:
@@ -150,7 +159,7 @@ class ByHand:
             return ""
         return f"it may cost {_money(cost)} {instrument.currency}, and {_money(free)} are free"
 
-    def _meets_own(self, post: Post, asked: PlaceManual) -> str:
+    def _meets_own(self, post: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
         no = asked.leg is Leg.NO
         bid = (asked.side is Side.BUY) is not no

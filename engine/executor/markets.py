@@ -16,7 +16,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.executor.blindness import Sight
-from engine.executor.records import Post
+from engine.executor.records import InstrumentState
 from engine.executor.renewing import ends_soon
 from engine.executor.table import OrderTable
 
@@ -80,7 +80,7 @@ class Markets:
         del now_ns
         self._close(self._table.posts.get(event.instrument))
 
-    def _close(self, post: Post | None) -> None:
+    def _close(self, post: InstrumentState | None) -> None:
         if post is not None:
             post.closed = True
             self._table.dirty[post.instrument.id] = True

@@ -12,22 +12,22 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import OrderId
 from engine.executor.fill_book import FILLS_KNOWN_MAX
 from engine.executor.ledger import Ledger
-from engine.executor.records import Post, Working
+from engine.executor.records import InstrumentState, LiveOrder
 
 RETIRE_TRIES_MAX = 8
 """Ended orders looked at per retirement; those with unsettled fills queue again."""
 
 
-class Memory:
+class OrderMemory:
     """All orders of an account, and the instruments they belong to."""
 
     def __init__(self, ledger: Ledger, ended_max: int) -> None:
         self.ledger = ledger
         self._ended_max = ended_max
-        self.posts: dict[InstrumentId, Post] = {}
-        self.over: dict[InstrumentId, Post] = {}
+        self.posts: dict[InstrumentId, InstrumentState] = {}
+        self.over: dict[InstrumentId, InstrumentState] = {}
         """Forgotten instruments of which ended orders are still remembered."""
-        self.orders: dict[OrderId, Working] = {}
+        self.orders: dict[OrderId, LiveOrder] = {}
         self.ended: OrderedDict[OrderId, None] = OrderedDict()
         """Ended orders, the longest ended first. (A plain dict would search its first key among all
         that were deleted before it.)"""
@@ -54,7 +54,7 @@ class Memory:
                 fills.forget(number)
             self._drop(self.orders[number])
 
-    def _drop(self, known: Working) -> None:
+    def _drop(self, known: LiveOrder) -> None:
         instrument = known.order.instrument
         del self.orders[known.order.id]
         post = self.posts.get(instrument) or self.over[instrument]

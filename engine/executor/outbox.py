@@ -6,7 +6,7 @@ from engine.domain.effects import Effect, KeepStart, RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 
 
-class Outbox:
+class EffectOutbox:
     """Collects what one account's executor asks of the world."""
 
     __slots__ = ("_account", "effects")

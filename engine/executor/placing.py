@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderType
-from engine.executor.fitting import Half
-from engine.executor.levels import Wanted
+from engine.executor.fitting import SidePlan
+from engine.executor.levels import TargetLevels
 from engine.executor.plan import Draft, Need, Residual
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -39,7 +39,7 @@ class Placer:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: TargetLevels,
         instrument: Instrument,
         cash_free_micro: int,
         *,
@@ -60,7 +60,7 @@ class Placer:
         self._ask_min = ask_min
         self._bid_max = bid_max
 
-    def place(self, half: Half, need: Need) -> None:
+    def place(self, half: SidePlan, need: Need) -> None:
         """Draft what one level needs, selling before opening."""
         level, selling, opening = need
         crosses = (
@@ -83,13 +83,13 @@ class Placer:
             if opening:
                 self._open(half, level, opening)
 
-    def _waited(self, half: Half, level: int, size: int, room: int) -> int:
+    def _waited(self, half: SidePlan, level: int, size: int, room: int) -> int:
         """Cut a size to what proven ends leave room for; the rest waits."""
         fits = room - room % self._instrument.lot if room >= half.smallest else 0
         self._leave(_WAITING_CANCEL, half, level, size - fits)
         return fits
 
-    def _sell(self, half: Half, level: int, size: int) -> None:
+    def _sell(self, half: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
         leg, price = _BASE, level
         if self._binary:
@@ -97,7 +97,7 @@ class Placer:
         if self._draft(half, leg, _SELL, level=level, price=price, size=size):
             half.sellable -= size
 
-    def _open(self, half: Half, level: int, size: int) -> None:
+    def _open(self, half: SidePlan, level: int, size: int) -> None:
         """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
         leg, price = _BASE, level
         if self._binary:
@@ -137,7 +137,7 @@ class Placer:
         return cost + self._instrument.taker_fee_micro(price, size)
 
     def _draft(
-        self, half: Half, leg: Leg, side: Side, *, level: int, price: int, size: int
+        self, half: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
         least = self._instrument.notional_min_micro
@@ -163,5 +163,5 @@ class Placer:
             self._ask_min = level
         return True
 
-    def _leave(self, reason: ResidualReason, half: Half, level: int, size: int) -> None:
+    def _leave(self, reason: ResidualReason, half: SidePlan, level: int, size: int) -> None:
         self._residuals.append(Residual(reason, _BUY if half.bid else _SELL, level, size))

@@ -21,11 +21,11 @@ from engine.domain.orders import OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.fitting import fit
 from engine.executor.holdings import Holding
-from engine.executor.levels import Wanted, wanted_of
+from engine.executor.levels import TargetLevels, wanted_of
 from engine.executor.placing import Placer
 from engine.executor.plan import NO_PLAN, Plan
 from engine.executor.planner_swift import swift
-from engine.executor.records import Wish, Working
+from engine.executor.records import LiveOrder, Wish
 from engine.executor.renewing import renewed
 from engine.executor.settings import MS, ExecutorSettings
 
@@ -37,7 +37,7 @@ def plan(
     *,
     instrument: Instrument,
     holding: Holding,
-    working: Collection[Working],
+    working: Collection[LiveOrder],
     cash_free_micro: int,
     mark: BookMarked | None,
     settings: ExecutorSettings,
@@ -68,10 +68,10 @@ def plan(
 
 
 def careful(
-    wanted: Wanted,
+    wanted: TargetLevels,
     instrument: Instrument,
     holding: Holding,
-    working: Collection[Working],
+    working: Collection[LiveOrder],
     *,
     cash: int,
 ) -> Plan:
@@ -87,10 +87,10 @@ def careful(
 
 
 def _attempt(
-    wanted: Wanted,
+    wanted: TargetLevels,
     instrument: Instrument,
     holding: Holding,
-    working: Collection[Working],
+    working: Collection[LiveOrder],
     *,
     cash: int,
     reduce_first: bool,

@@ -16,9 +16,9 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.holdings import Holding
-from engine.executor.levels import Wanted
+from engine.executor.levels import TargetLevels
 from engine.executor.plan import NO_PLAN, Draft, Need, Plan, Residual
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
@@ -36,15 +36,15 @@ class Way(msgspec.Struct, gc=False):
 
     bid: bool
     levels: Sequence[Quote]
-    live: list[Working]
+    live: list[LiveOrder]
     needs: list[Need]
 
 
 def swift(
-    wanted: Wanted,
+    wanted: TargetLevels,
     instrument: Instrument,
     holding: Holding,
-    working: Collection[Working],
+    working: Collection[LiveOrder],
     *,
     cash: int,
 ) -> Plan | None:
@@ -73,7 +73,7 @@ def swift(
     return NO_PLAN
 
 
-def _could_meet(bids: Way, asks: Way, working: Collection[Working]) -> bool:
+def _could_meet(bids: Way, asks: Way, working: Collection[LiveOrder]) -> bool:
     """Sort the orders by direction; say whether any bid reaches any ask, wished or working."""
     bid_max = bids.levels[0][0] if bids.levels else 0
     ask_min = asks.levels[0][0] if asks.levels else _NEVER
@@ -89,7 +89,7 @@ def _could_meet(bids: Way, asks: Way, working: Collection[Working]) -> bool:
 
 
 def _plain(
-    way: Way, wanted: Wanted, instrument: Instrument, settled: int, cancels: list[OrderId]
+    way: Way, wanted: TargetLevels, instrument: Instrument, settled: int, cancels: list[OrderId]
 ) -> bool:
     """Find out which situation a direction is in and what it needs; False = none of the plain."""
     smallest = instrument.smallest
@@ -116,7 +116,7 @@ def _plain(
     return True
 
 
-def _rests(live: list[Working], sizes: dict[int, int], wanted: Wanted) -> bool:
+def _rests(live: list[LiveOrder], sizes: dict[int, int], wanted: TargetLevels) -> bool:
     """Say whether each order rests at a wished level of its own, in its style and size."""
     style, tolerance = wanted.type, wanted.tolerance_percent
     for known in live:
@@ -157,7 +157,7 @@ def _goes(way: Way, smallest: int, cancels: list[OrderId]) -> bool:
 
 
 def _made(
-    wanted: Wanted,
+    wanted: TargetLevels,
     instrument: Instrument,
     bids: Way,
     asks: Way,
@@ -191,7 +191,9 @@ def _wait(way: Way, row: int, residuals: list[Residual]) -> None:
         residuals.append(Residual(_WAITING_CANCEL, side, level, opening))
 
 
-def _draft(way: Way, row: int, wanted: Wanted, instrument: Instrument, places: list[Draft]) -> int:
+def _draft(
+    way: Way, row: int, wanted: TargetLevels, instrument: Instrument, places: list[Draft]
+) -> int:
     """Draft one level, selling before opening; return what the buy costs."""
     level, selling, opening = way.needs[row]
     style, expires_ns = wanted.type, wanted.expires_ns

@@ -18,11 +18,11 @@ from engine.domain.orders import Order, OrderId
 from engine.executor.blindness import Sight
 from engine.executor.limits_applied import Cut
 from engine.executor.manual import reduces
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import plan
-from engine.executor.proof import Proofs
-from engine.executor.records import Post, Working, left_of
+from engine.executor.proof import ZeroProofs
+from engine.executor.records import InstrumentState, LiveOrder, left_of
 from engine.executor.settings import ExecutorSettings
 from engine.executor.table import OrderTable
 from engine.risk.gate import Denied, Proposal, RiskGate
@@ -46,10 +46,10 @@ class Planning:
         table: OrderTable,
         sight: Sight,
         gate: RiskGate,
-        outbox: Outbox,
+        outbox: EffectOutbox,
         *,
         settings: ExecutorSettings,
-        proofs: Proofs,
+        proofs: ZeroProofs,
     ) -> None:
         self._table = table
         self._sight = sight
@@ -114,7 +114,7 @@ class Planning:
     # -- one instrument ----------------------------------------------------------------------------
 
     def _plan_one(
-        self, post: Post, block: ResidualReason | None, now_ns: int, data_age_ns_max: int
+        self, post: InstrumentState, block: ResidualReason | None, now_ns: int, data_age_ns_max: int
     ) -> None:
         if post.wish is None and not post.working:
             post.residuals = ()
@@ -149,7 +149,7 @@ class Planning:
             self._place(post, draft, left, now_ns)
         self._leave(post, (*made.residuals, *left) if left else made.residuals)
 
-    def _made(self, post: Post, now_ns: int) -> Plan:
+    def _made(self, post: InstrumentState, now_ns: int) -> Plan:
         """Plan one instrument and note what is to be cancelled."""
         ledger, instrument = self._table.ledger, post.instrument
         made = plan(
@@ -172,7 +172,7 @@ class Planning:
             table.ask_cancel(table.orders[number], now_ns)
             self._cancels.append(number)
 
-    def _blind(self, post: Post, reason: ResidualReason, now_ns: int) -> None:
+    def _blind(self, post: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
         """Place nothing and cancel what rests, unless the venue would not even hear a cancel."""
         post.still = False
         if post.working and self._sight.cancels_work:
@@ -185,13 +185,13 @@ class Planning:
         wished = reason is _EXPIRED or not nothing
         self._leave(post, (Residual(reason, _BUY, 0, 0),) if wished else ())
 
-    def _leave(self, post: Post, residuals: tuple[Residual, ...]) -> None:
+    def _leave(self, post: InstrumentState, residuals: tuple[Residual, ...]) -> None:
         post.residuals = residuals
         for residual in residuals:
             self.residuals[residual.reason] += 1
 
     def _allowed_now(
-        self, post: Post, made: Plan, left: list[Residual], now_ns: int
+        self, post: InstrumentState, made: Plan, left: list[Residual], now_ns: int
     ) -> tuple[Draft, ...]:
         """Return the drafts that may be placed at this moment; the others are left over."""
         places = made.places
@@ -203,7 +203,9 @@ class Planning:
             return ()
         return places
 
-    def _place(self, post: Post, draft: Draft, left: list[Residual], now_ns: int) -> Working | None:
+    def _place(
+        self, post: InstrumentState, draft: Draft, left: list[Residual], now_ns: int
+    ) -> LiveOrder | None:
         """Ask risk and make the order, as large as risk allows."""
         mark, bot, table = post.mark, post.bot, self._table
         if bot is None or mark is None or mark.proof_ns is None:
@@ -223,7 +225,7 @@ class Planning:
         return known
 
     def _judged(
-        self, post: Post, order: Order, left: list[Residual], age_ns: int, now_ns: int
+        self, post: InstrumentState, order: Order, left: list[Residual], age_ns: int, now_ns: int
     ) -> int:
         """Return how much of an order risk allows; 0 = nothing. Notes what is left."""
         instrument, leg, side = post.instrument, order.leg, order.side
@@ -279,7 +281,7 @@ class Planning:
                 self._blind(post, reason, now_ns)
             return
         before = len(self._places)
-        created: list[Working] = []
+        created: list[LiveOrder] = []
         possible = True
         for post in members:
             post.denied = None

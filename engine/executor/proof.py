@@ -7,7 +7,7 @@ import msgspec
 from engine.domain.events import OrderReport
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 LISTINGS_NEEDED = 2
 Scope = BotId | InstrumentId | None
@@ -33,7 +33,7 @@ class _Pending(msgspec.Struct, kw_only=True):
     listings: int = 0
 
 
-class Proofs:
+class ZeroProofs:
     """Proofs under way and those that succeeded, by scope."""
 
     def __init__(self, account: AccountId) -> None:
@@ -69,7 +69,7 @@ class Proofs:
         now_ns: int,
         ours: list[OrderReport],
         foreign: list[OrderReport],
-        live: list[Working],
+        live: list[LiveOrder],
     ) -> None:
         """Take a complete listing and what the table still thinks may fill."""
         for scope, pending in list(self._pending.items()):

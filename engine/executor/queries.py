@@ -11,14 +11,14 @@ from engine.domain.intents import Basket, ResidualReason
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.blindness import Sight
-from engine.executor.halts import House
+from engine.executor.halts import TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.markets import Markets
 from engine.executor.plan import Residual
 from engine.executor.planning import Planning
 from engine.executor.proof import ZeroProof
 from engine.executor.reconcile import Reconciler
-from engine.executor.records import Wish, Working
+from engine.executor.records import LiveOrder, Wish
 from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.table import OrderTable
 from engine.risk.gate import Denied, RiskGate
@@ -36,7 +36,7 @@ class Readings:
     _planning: Planning
     _reconciler: Reconciler
     _settings: ExecutorSettings
-    _house: House
+    _house: TradingHalts
     _started: bool
     _timer_ns: int
     _limits_seen: RiskLimits | None = None
@@ -133,7 +133,7 @@ class Readings:
         awaited = any(order.instrument == instrument for order in table.homeless.values())
         return instrument in table.posts or instrument in table.over or awaited
 
-    def record(self, order: OrderId) -> Working | None:
+    def record(self, order: OrderId) -> LiveOrder | None:
         """Return an order with its state (read only)."""
         return self._table.orders.get(order)
 
@@ -142,7 +142,7 @@ class Readings:
         known = self._table.orders.values()
         return [(one.order.id, one.identity) for one in known if one.identity is not None]
 
-    def working(self, instrument: InstrumentId) -> tuple[Working, ...]:
+    def working(self, instrument: InstrumentId) -> tuple[LiveOrder, ...]:
         """Return an instrument's orders that may still fill, oldest first (read only)."""
         post = self._table.posts.get(instrument)
         return () if post is None else tuple(post.working.values())

@@ -36,10 +36,10 @@ from engine.domain.orders import OrderState
 from engine.executor.audit import Audit
 from engine.executor.blindness import Sight
 from engine.executor.listings import Listings
-from engine.executor.outbox import Outbox
-from engine.executor.proof import Proofs
+from engine.executor.outbox import EffectOutbox
+from engine.executor.proof import ZeroProofs
 from engine.executor.questions import Question, Questions
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.table import OrderTable
 
@@ -64,7 +64,7 @@ class Reconciler:
         self,
         table: OrderTable,
         sight: Sight,
-        outbox: Outbox,
+        outbox: EffectOutbox,
         settings: ExecutorSettings,
         *,
         book: Callable[[OrderFilled, int], None],
@@ -75,7 +75,7 @@ class Reconciler:
         self._settings = settings
         self._book = book
         self.questions = Questions(settings)
-        self.proofs = Proofs(table.account)
+        self.proofs = ZeroProofs(table.account)
         self.audit = Audit(table, outbox, settings)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
@@ -125,7 +125,7 @@ class Reconciler:
                 effects.append(QueryBalances(account=account, number=number))
         questions.settle(min((k.ask_ns for k in self._table.unknown.values()), default=None))
 
-    def _still_unknown(self, known: Working) -> None:
+    def _still_unknown(self, known: LiveOrder) -> None:
         self._outbox.alert(
             Severity.CRITICAL,
             "unknown_order",
@@ -189,7 +189,7 @@ class Reconciler:
         if known.reported > known.filled:
             self.want_fills(now_ns)
 
-    def _found_gone(self, known: Working, report: OrderReport, now_ns: int) -> None:
+    def _found_gone(self, known: LiveOrder, report: OrderReport, now_ns: int) -> None:
         """End an order the venue says is over, once all it says was filled has been booked.
 
         Until then it may still cost money, so its reservation stays (law G).
@@ -228,7 +228,7 @@ class Reconciler:
         number = known.order.id
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
 
-    def zombie(self, known: Working, now_ns: int) -> None:
+    def zombie(self, known: LiveOrder, now_ns: int) -> None:
         """Take back an order that was believed gone and lives: it is asked about and cancelled."""
         self._listings.zombie(known, now_ns)
 

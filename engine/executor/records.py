@@ -17,7 +17,7 @@ _NO, _BUY, _SELL = Leg.NO, Side.BUY, Side.SELL
 Wish = Quotes | Target
 
 
-class Working(msgspec.Struct, kw_only=True, gc=False):
+class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     """One order as far as we know it. `bid` and `level` are its side and price in YES-space."""
 
     order: Order
@@ -58,10 +58,10 @@ class Working(msgspec.Struct, kw_only=True, gc=False):
         self.asks += 1
 
 
-def working_of(order: Order, instrument: Instrument) -> Working:
+def working_of(order: Order, instrument: Instrument) -> LiveOrder:
     """Return the record of an order that has just been decided."""
     no = order.leg is _NO
-    return Working(
+    return LiveOrder(
         order=order,
         bid=(order.side is _BUY) is not no,
         level=instrument.one - order.price if no else order.price,
@@ -70,7 +70,7 @@ def working_of(order: Order, instrument: Instrument) -> Working:
     )
 
 
-class Post:
+class InstrumentState:
     """Everything the executor keeps about one instrument: one lookup on the hot path."""
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Post:
         self.wish: Wish | None = None
         self.basket: Basket | None = None
         """The basket the wish belongs to; None = it stands alone."""
-        self.working: dict[OrderId, Working] = {}
+        self.working: dict[OrderId, LiveOrder] = {}
         """Orders that may still fill, oldest first."""
         self.cooldown_ns = 0
         """Nothing is placed before this time."""
@@ -129,7 +129,9 @@ class Post:
         return alone
 
 
-def left_of(post: Post, draft: Draft | Order, reason: ResidualReason, size: int) -> Residual:
+def left_of(
+    post: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
+) -> Residual:
     """Return what is left of a draft, in YES-space."""
     no = draft.leg is _NO
     bid = (draft.side is _BUY) is not no

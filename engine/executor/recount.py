@@ -9,7 +9,7 @@ from engine.domain.orders import OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
-from engine.executor.records import Post
+from engine.executor.records import InstrumentState
 from engine.executor.table import OrderTable
 from engine.risk.exposure import ExposureBook
 
@@ -46,7 +46,7 @@ def _reservations(kept: Ledger, anew: Ledger) -> None:
         _equal(f"reserved NO of {key}", holding.no.reserved, reserved.no.reserved)
 
 
-def _tell(fresh: ExposureBook, ledger: Ledger, post: Post, table: OrderTable) -> None:
+def _tell(fresh: ExposureBook, ledger: Ledger, post: InstrumentState, table: OrderTable) -> None:
     """Count one instrument from nothing: its holding, then its orders."""
     fresh.listed(post.instrument)
     if post.bot is not None:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from engine.domain.orders import OrderState
 from engine.executor.plan import Plan
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 
 S = 1_000_000_000
 VENUE_EARLY_NS = 60 * S
@@ -24,7 +24,7 @@ _RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 _MOVES = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.CANCELLING})
 
 
-def ends_soon(known: Working, now_ns: int) -> bool:
+def ends_soon(known: LiveOrder, now_ns: int) -> bool:
     """Say whether a resting order is to be renewed."""
     expires_ns = known.order.expires_ns
     return (
@@ -32,7 +32,7 @@ def ends_soon(known: Working, now_ns: int) -> bool:
     )
 
 
-def renewed(made: Plan, working: Collection[Working], now_ns: int) -> Plan:
+def renewed(made: Plan, working: Collection[LiveOrder], now_ns: int) -> Plan:
     """Add to a plan that asks for nothing the cancel of the one order that ends first, if any."""
     if made.places or made.cancels or any(known.state in _MOVES for known in working):
         return made

@@ -12,7 +12,7 @@ from engine.executor.blindness import Sight, SightState
 from engine.executor.ledger_state import LedgerState
 from engine.executor.markets import Markets
 from engine.executor.reconcile import Reconciler
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.executor.table import OrderTable
 from engine.risk.breakers import Breakers
 
@@ -24,11 +24,11 @@ class _Post(msgspec.Struct, frozen=True):
     refusals: int
 
 
-class _State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     version: int = 1
     account: AccountId
     ledger: LedgerState
-    orders: list[Working]
+    orders: list[LiveOrder]
     homeless: list[Order]
     last_id: int
     posts: dict[InstrumentId, _Post]
@@ -49,7 +49,7 @@ def encode(
     questions = reconciler.questions
     live = table.live()
     return msgspec.msgpack.encode(
-        _State(
+        _ExecutorState(
             account=table.account,
             ledger=table.ledger.state,
             orders=[*live, *(table.orders[number] for number in table.ended)],
@@ -78,7 +78,7 @@ def decode(
 ) -> None:
     """Fill fresh objects with a saved state. Raises BadInput where it cannot be read."""
     try:
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = msgspec.msgpack.decode(state, type=_ExecutorState)
     except msgspec.DecodeError as error:
         raise BadInput(f"the snapshot of {table.account} cannot be read: {error}") from None
     if saved.account != table.account:
@@ -97,7 +97,7 @@ def decode(
     reconciler.questions.fills_reach_ns = saved.fills_ok_ns
 
 
-def _restore_posts(table: OrderTable, saved: _State) -> None:
+def _restore_posts(table: OrderTable, saved: _ExecutorState) -> None:
     for instrument in list(saved.ledger.instruments.values()):
         post = table.listed(instrument)
         was = saved.posts.get(instrument.id)

@@ -24,10 +24,10 @@ from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
 from engine.executor.ledger_state import Booked
-from engine.executor.memory import Memory
+from engine.executor.memory import OrderMemory
 from engine.executor.plan import Draft
 from engine.executor.questions import NEVER
-from engine.executor.records import Post, Working, working_of
+from engine.executor.records import InstrumentState, LiveOrder, working_of
 from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook
 
@@ -43,7 +43,7 @@ _CANCEL_ASKED = Happened.CANCEL_ASKED
 _STARTED = "the engine started: the venue is asked about it"
 
 
-class OrderTable(Memory):
+class OrderTable(OrderMemory):
     """Orders by id and by instrument, in step with ledger and exposure."""
 
     def __init__(
@@ -54,7 +54,7 @@ class OrderTable(Memory):
         self.exposure = exposure
         self._settings = settings
         self._fence = settings.fence
-        self.unknown: dict[OrderId, Working] = {}
+        self.unknown: dict[OrderId, LiveOrder] = {}
         self.homeless: dict[OrderId, Order] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
         self.last_id = 0
@@ -69,14 +69,14 @@ class OrderTable(Memory):
         """How often money or tokens moved."""
         self.moved_ns = -1
         """When they last did; -1 = never."""
-        self.untold: dict[OrderId, tuple[Working, str]] = {}
+        self.untold: dict[OrderId, tuple[LiveOrder, str]] = {}
         """Orders that moved since the journal was told where they stand, and why they did."""
         self.wake_ns = NEVER
         """When a wish may have expired or a pause may be over, at the earliest."""
 
     # -- instruments -------------------------------------------------------------------------------
 
-    def listed(self, instrument: Instrument) -> Post:
+    def listed(self, instrument: Instrument) -> InstrumentState:
         """Learn an instrument or its changed terms."""
         self.ledger.listed(instrument)
         self.exposure.listed(instrument)
@@ -84,7 +84,7 @@ class OrderTable(Memory):
         if post is None:
             if len(self.posts) >= self._settings.instruments_max:
                 raise BrokenInvariant("more instruments than instruments_max: forget closed ones")
-            post = self.over.pop(instrument.id, None) or Post(instrument)
+            post = self.over.pop(instrument.id, None) or InstrumentState(instrument)
             self.posts[instrument.id] = post
             if not self.ledger.holding(instrument.id).flat:
                 tell_holding(self.exposure, self.ledger, instrument)
@@ -108,14 +108,14 @@ class OrderTable(Memory):
             del self.ledger.state.instruments[instrument]
         return True
 
-    def post_of(self, known: Working) -> Post:
+    def post_of(self, known: LiveOrder) -> InstrumentState:
         """Return an order's instrument, also if it was forgotten before the order was."""
         instrument = known.order.instrument
         return self.posts.get(instrument) or self.listed(self.over[instrument].instrument)
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def make(self, draft: Draft, bot: BotId, post: Post, now_ns: int) -> Order:
+    def make(self, draft: Draft, bot: BotId, post: InstrumentState, now_ns: int) -> Order:
         """Return a draft as the order it would be; nothing is done until it is taken."""
         return Order(
             account=self.account,
@@ -134,7 +134,7 @@ class OrderTable(Memory):
             decision=0 if post.wish is None else post.wish.decision,
         )
 
-    def take(self, order: Order, post: Post) -> Working:
+    def take(self, order: Order, post: InstrumentState) -> LiveOrder:
         """Take a new order: what it may take is reserved, its exposure counted."""
         self.ledger.reserve(order)
         self.last_id = order.id
@@ -142,12 +142,12 @@ class OrderTable(Memory):
         self._live(known, post)
         return known
 
-    def undo(self, known: Working) -> None:
+    def undo(self, known: LiveOrder) -> None:
         """Take back an order that was created in this very turn and never handed out."""
         self.close_books(known)
         self._drop(known)
 
-    def adopt(self, order: Order, now_ns: int) -> Working | None:
+    def adopt(self, order: Order, now_ns: int) -> LiveOrder | None:
         """Take a journaled order of an earlier life; None where it is known already."""
         known_before = order.id <= self.known_until and order.id not in self.homeless
         if order.id in self.orders or known_before:
@@ -168,7 +168,7 @@ class OrderTable(Memory):
         self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
         return known
 
-    def restore(self, saved: list[Working], last_id: OrderId) -> None:
+    def restore(self, saved: list[LiveOrder], last_id: OrderId) -> None:
         """Take back saved orders, live ones first; the ledger has been restored before."""
         self.last_id = self.known_until = last_id
         for known in saved:
@@ -188,11 +188,11 @@ class OrderTable(Memory):
             elif known.state is OrderState.PENDING:
                 self.happen(known, Happened.NO_ANSWER, known.changed_ns, _STARTED)
 
-    def live(self) -> list[Working]:
+    def live(self) -> list[LiveOrder]:
         """Return every order that may still fill."""
         return [known for post in self.posts.values() for known in post.working.values()]
 
-    def _live(self, known: Working, post: Post) -> None:
+    def _live(self, known: LiveOrder, post: InstrumentState) -> None:
         number = known.order.id
         if number not in self.orders:
             self.orders[number] = known
@@ -202,7 +202,7 @@ class OrderTable(Memory):
         self.live_count += 1
         self.exposure.live(known.order, known.remaining)
 
-    def close_books(self, known: Working) -> None:
+    def close_books(self, known: LiveOrder) -> None:
         """Release everything an order held: it cannot fill any more (law G)."""
         order = known.order
         self.ledger.release(order)
@@ -212,7 +212,7 @@ class OrderTable(Memory):
 
     # -- moves -------------------------------------------------------------------------------------
 
-    def happen(self, known: Working, happened: Happened, now_ns: int, why: str = "") -> None:
+    def happen(self, known: LiveOrder, happened: Happened, now_ns: int, why: str = "") -> None:
         """Move an order by the table. Raises InvalidTransition on a missing pair.
 
         A venue's own word about an UNKNOWN order is taken as the finding it amounts to. `why` is
@@ -254,13 +254,13 @@ class OrderTable(Memory):
             known.cancel_asked = before is _CANCELLING
         self.dirty[known.order.instrument] = True
 
-    def ask_cancel(self, known: Working, now_ns: int) -> None:
+    def ask_cancel(self, known: LiveOrder, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""
         self.posts[known.order.instrument].still = False
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
 
-    def _revive(self, known: Working) -> None:
+    def _revive(self, known: LiveOrder) -> None:
         """Take back what was released: the order lives although we believed it had ended."""
         order = known.order
         del self.ended[order.id]
@@ -269,7 +269,7 @@ class OrderTable(Memory):
         self._live(known, post)
         post.cleared_for = None
 
-    def fill(self, known: Working, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
+    def fill(self, known: LiveOrder, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
         """Book a fill and move its order; return what the ledger did and whether it was new.
 
         Also a fill that is void at birth has used up its part of the order: the venue matched it.

@@ -33,10 +33,10 @@ from engine.domain.order_life import Happened
 from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
 from engine.executor.blindness import Sight
 from engine.executor.fill_machine import FillContradiction
-from engine.executor.outbox import Outbox
+from engine.executor.outbox import EffectOutbox
 from engine.executor.questions import Question
 from engine.executor.reconcile import Reconciler
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.table import OrderTable
 
@@ -52,11 +52,11 @@ _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
 Handler = Callable[[Any, int], None]
 
 
-class Hearing:
+class VenueReports:
     """The venue's events of one account."""
 
     def __init__(
-        self, table: OrderTable, sight: Sight, outbox: Outbox, settings: ExecutorSettings
+        self, table: OrderTable, sight: Sight, outbox: EffectOutbox, settings: ExecutorSettings
     ) -> None:
         self._table = table
         self._sight = sight
@@ -90,7 +90,7 @@ class Hearing:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def _known(self, order: OrderId) -> Working | None:
+    def _known(self, order: OrderId) -> LiveOrder | None:
         """Return the order; None for one that ended so long ago that it was forgotten."""
         known = self._table.orders.get(order)
         if known is None:
@@ -214,14 +214,14 @@ class Hearing:
                 bot=known.order.bot,
             )
 
-    def _refused(self, known: Working, now_ns: int) -> None:
+    def _refused(self, known: LiveOrder, now_ns: int) -> None:
         """Pause the instrument, twice as long for each refusal in a row, up to a maximum."""
         post = self._table.post_of(known)
         pause_ns = min(self._reject_ns << min(post.refusals, 30), self._cooldown_ns_max)
         post.refusals += 1
         self._pause(known, pause_ns, now_ns)
 
-    def _pause(self, known: Working, pause_ns: int, now_ns: int) -> None:
+    def _pause(self, known: LiveOrder, pause_ns: int, now_ns: int) -> None:
         post, table = self._table.post_of(known), self._table
         post.cooldown_ns = max(post.cooldown_ns, now_ns + pause_ns)
         table.wake_ns = min(table.wake_ns, post.cooldown_ns)

@@ -33,7 +33,7 @@ from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
 from engine.executor.questions import Question
 from engine.executor.reconcile import SILENCE
-from engine.executor.records import Wish, Working
+from engine.executor.records import LiveOrder, Wish
 
 DIFFERS_MAX = 100
 
@@ -184,7 +184,7 @@ class RetoldExecutor(Executor):
             self._table.exposure.assign(one.instrument, one.wish.bot)
 
 
-def _ends_by_itself(known: Working) -> bool:
+def _ends_by_itself(known: LiveOrder) -> bool:
     """Say whether the planner waits for an order instead of cancelling it, also while blind."""
     waited = known.order.type in (OrderType.FAK, OrderType.FOK)
     return waited or known.state is OrderState.DELAYED

@@ -47,7 +47,7 @@ from engine.domain.instruments import AccountId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply, Request
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 from engine.gateway.places import PlacesLane
 from engine.gateway.safety import EVERYTHING, Query, SafetyLane
 
@@ -81,7 +81,7 @@ class GatewayCore:
         self, *, account: AccountId, settings: GatewaySettings, latched: bool = False
     ) -> None:
         self.account = account
-        self._outbox = Outbox(account)
+        self._outbox = RequestOutbox(account)
         self._places = PlacesLane(account, settings, self._outbox, latched=latched)
         self._safety = SafetyLane(account, settings, self._outbox)
         self._stale_due = False

@@ -10,7 +10,7 @@ ALERTS_MAX = 100
 """Most alerts between two drains; one of a kind at a time, so reaching it is a bug's noise."""
 
 
-class Outbox:
+class RequestOutbox:
     """Reports and alerts of one gateway, each handed out once; and the count of its requests."""
 
     __slots__ = ("_account", "_alerts", "_reports", "news", "number")

@@ -11,7 +11,7 @@ from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Reply, Request
 from engine.gateway.limiter import TokenBucket
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""
@@ -27,7 +27,7 @@ class PlacesLane:
     """
 
     def __init__(
-        self, account: AccountId, settings: GatewaySettings, outbox: Outbox, *, latched: bool
+        self, account: AccountId, settings: GatewaySettings, outbox: RequestOutbox, *, latched: bool
     ) -> None:
         self._account = account
         self._outbox = outbox

@@ -18,7 +18,7 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import GatewaySettings
 from engine.gateway.door import Lane, Reply, Request
 from engine.gateway.limiter import TokenBucket
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 
 CANCEL_ALL_TRIES_PATIENT = 120
 """How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""
@@ -45,7 +45,9 @@ class SafetyLane:
     reported and left to the executor.
     """
 
-    def __init__(self, account: AccountId, settings: GatewaySettings, outbox: Outbox) -> None:
+    def __init__(
+        self, account: AccountId, settings: GatewaySettings, outbox: RequestOutbox
+    ) -> None:
         self._account = account
         self._outbox = outbox
         self._in_flight_max = settings.safety_in_flight_max

@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import Any
 
 from engine.domain.jobs import CompareJob
-from engine.jobs.run import Context
-from engine.lab.compare.run import Asked, compare, store
+from engine.jobs.run import JobContext
+from engine.lab.compare.run import CompareRequest, compare, store
 from storage.database import connect_reader
 from storage.runs import run_of_job
 
 
-def compare_worlds(job: CompareJob, context: Context) -> Mapping[str, Any]:
+def compare_worlds(job: CompareJob, context: JobContext) -> Mapping[str, Any]:
     """Lay paper trading beside the truth; the report is stored as a run."""
     config, number = context.config, context.job.id
     if config.state_path.is_file():
@@ -21,7 +21,7 @@ def compare_worlds(job: CompareJob, context: Context) -> Mapping[str, Any]:
             known = run_of_job(connection, number)
         if known is not None:
             return {"run": known, "note": "an earlier attempt had stored it already"}
-    asked = Asked(days=job.days, hours=job.hours, seed=job.seed, job=number)
+    asked = CompareRequest(days=job.days, hours=job.hours, seed=job.seed, job=number)
     started_ns = context.now_ns()
 
     def tell(done: float, total: float, note: str) -> None:

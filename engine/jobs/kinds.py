@@ -15,7 +15,7 @@ from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.jobs.compare import compare_worlds
 from engine.jobs.incident import relive
-from engine.jobs.run import Context, Work
+from engine.jobs.run import JobContext, Work
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.runtime.tape_format import segments
 from storage import decisions, upkeep
@@ -32,7 +32,7 @@ TAPE_KEPT = 2
 """Segments of the tape that are never touched: the one being written, and the one before."""
 
 
-def replay(job: ReplayJob, context: Context) -> Mapping[str, Any]:
+def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     """Replay a recording; the run is stored as one asked for by hand is."""
     config, number = context.config, context.job.id
     if config.state_path.is_file():
@@ -56,7 +56,7 @@ def replay(job: ReplayJob, context: Context) -> Mapping[str, Any]:
     return {"run": run, **{name: summary[name] for name in told}}
 
 
-def _options(job: ReplayJob, context: Context) -> ReplayOptions:
+def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
     return ReplayOptions(
         path=_recording(job.path, context),
         strategy=job.strategy,
@@ -71,7 +71,7 @@ def _options(job: ReplayJob, context: Context) -> ReplayOptions:
     )
 
 
-def _recording(text: str, context: Context) -> Path:
+def _recording(text: str, context: JobContext) -> Path:
     """Return where a recording is: a path, else a name under our recordings or the data folder."""
     config = context.config
     folders = [Path(), config.recordings_folder, *([config.data] if config.data else [])]
@@ -82,7 +82,7 @@ def _recording(text: str, context: Context) -> Path:
     return found
 
 
-def backup(job: BackupJob, context: Context) -> Mapping[str, Any]:
+def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
     """Copy the databases: the state before the journal, which may know more than it."""
     config = context.config
     named = (config.state_path, config.decisions_path, config.journal_path)
@@ -109,7 +109,7 @@ def _about_vault(vault: Path, *, copied: bool) -> str:
     return f"{vault.name} is not in it: keep a copy elsewhere, or ask for a backup with vault=true"
 
 
-def compact(job: CompactJob, context: Context) -> Mapping[str, Any]:
+def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
     """Prune and look after the databases. The journal and what money did are never touched."""
     config, now_ns = context.config, context.now_ns()
     before = _bytes(config.home)
@@ -145,7 +145,7 @@ def _prune(files: list[Path], before_ns: int) -> int:
     return len(old)
 
 
-def _run_folders(context: Context, keep: int) -> int:
+def _run_folders(context: JobContext, keep: int) -> int:
     """Delete the folders of all but the newest stored runs, and of runs nobody stored for a day."""
     config = context.config
     kept = {str(started) for started in upkeep.known_runs(config.state_path)[:keep]}
@@ -164,7 +164,7 @@ def _bytes(home: Path) -> int:
     return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
 
 
-def export_rows(job: ExportJob, context: Context) -> Mapping[str, Any]:
+def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     """Write rows of one mode and period to a file."""
     config, now_ns = context.config, context.now_ns()
     since = _day_ns(job.since) if job.since else 0

@@ -22,7 +22,7 @@ from engine.config import Config
 from engine.domain.jobs import JobArguments, arguments_of
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from storage.database import connect_writer, refusals_told
-from storage.jobs import Job, JobState, Progress, find, finish, tell
+from storage.jobs import Job, JobProgress, JobState, find, finish, tell
 from storage.users import ENGINE_ID
 
 TELL_EVERY_S = 0.5
@@ -42,7 +42,7 @@ class Cancelled(Exception):
     """The worker asked this job to end."""
 
 
-class Context:
+class JobContext:
     """What a job may use: where things are, and how it tells its progress."""
 
     def __init__(self, config: Config, job: Job) -> None:
@@ -66,7 +66,7 @@ class Context:
         if now_s - self._told_s < TELL_EVERY_S:
             return
         self._told_s = now_s
-        progress = Progress(done=done, total=total, unit=unit, note=note)
+        progress = JobProgress(done=done, total=total, unit=unit, note=note)
         try:
             path = self.config.state_path
             with closing(connect_writer(path, synchronous="NORMAL")) as c, refusals_told(path):
@@ -79,7 +79,7 @@ class Context:
             raise Cancelled
 
 
-Work = Callable[[Any, Context], Mapping[str, Any]]
+Work = Callable[[Any, JobContext], Mapping[str, Any]]
 """A kind of job: takes its arguments and the context, gives its result as a JSON object."""
 
 
@@ -94,7 +94,7 @@ def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]
         job = find(connection, ENGINE_ID, number)
     if job is None or job.state is not JobState.RUNNING or job.attempts != attempt:
         raise BadInput(f"job {number} is not at attempt {attempt}; only the worker starts a job")
-    context = Context(config, job)
+    context = JobContext(config, job)
     logger = log.get("job")
     logger.info("job.begin", job=job.id, kind=job.kind, attempt=attempt)
     signal.signal(signal.SIGTERM, _end)
@@ -114,7 +114,7 @@ def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]
     return 0
 
 
-def _write_end(context: Context, state: JobState, *, result: str = "", error: str = "") -> None:
+def _write_end(context: JobContext, state: JobState, *, result: str = "", error: str = "") -> None:
     """Write the end; a file that refuses is tried again. Raises StorageError after the patience."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is done is done: it is written
     path = context.config.state_path

@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,
@@ -64,7 +64,7 @@ class Driver:
     def __init__(
         self,
         *,
-        desk: Desk,
+        desk: AccountCore,
         gateway: GatewayCore,
         venue: VenueCore,
         recorder: Recorder,

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine.bots.taped import Batch, TapedDesk
+from engine.bots.taped import InputBatch, TapedCore
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import RaiseAlert, Severity
@@ -19,13 +19,13 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
-from engine.live.engine import House, Stream
+from engine.live.engine import Engine, Stream
 from engine.live.kill_bare import BareEnding
 from engine.live.reopen import Recalled, recall, seat_absent
 from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of, executor_of
 from engine.venues.paper.runner import live_orders
 from storage.latch import Latch
@@ -45,7 +45,7 @@ class Accounts:
         """Books that count together: modes and currencies never mix in a sum."""
         self._open: dict[str, str] = {}
         """Account → venue."""
-        self._batch = Batch()
+        self._batch = InputBatch()
         self._past: dict[str, AccountSettings] = {}
         """Accounts of earlier starts: they are recovered, never opened afresh."""
         self._outside: dict[str, tuple[AccountSettings, Executor]] = {}
@@ -61,7 +61,7 @@ class Accounts:
             return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
         return why
 
-    async def recall(self, house: House, settings: AccountSettings) -> Recalled | None:
+    async def recall(self, house: Engine, settings: AccountSettings) -> Recalled | None:
         """Return a closed account as the journal has it; None = it is new.
 
         Open it at once, without a wait. Raises StorageError, JournalCorrupt.
@@ -158,13 +158,13 @@ class Accounts:
     # -- wiring ------------------------------------------------------------------------------------
 
     def wire(
-        self, house: House, settings: AccountSettings, executor: Executor, gate: RiskGate
-    ) -> Shell:
+        self, house: Engine, settings: AccountSettings, executor: Executor, gate: RiskGate
+    ) -> AccountRunner:
         """Put an account together, in the order of the flow."""
         account = AccountId(settings.name)
         executor.resume()  # a stop of the engine is over with its start
         wiring: dict[str, Any] = {
-            "desk": TapedDesk(
+            "desk": TapedCore(
                 put=house.put,
                 batch=self._batch,
                 cache=MarketCache(),
@@ -190,7 +190,7 @@ class Accounts:
             ending.over()  # it is proven by its own gateway from now on
         return shell
 
-    def begin(self, house: House, funded: set[str]) -> list[Stream]:
+    def begin(self, house: Engine, funded: set[str]) -> list[Stream]:
         """Start every account blind; return what must be listened to."""
         streams: list[Stream] = []
         known = house.settings.document.accounts
@@ -203,7 +203,7 @@ class Accounts:
         return streams
 
     def _begin(
-        self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
+        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         account, now_ns = shell.account, house.clock.now_ns()
         shell.desk.begin(now_ns)
@@ -215,7 +215,7 @@ class Accounts:
         return opener.begin(house, shell, settings, funded=funded)
 
     def open(
-        self, house: House, settings: AccountSettings, now_ns: int, past: Recalled | None = None
+        self, house: Engine, settings: AccountSettings, now_ns: int, past: Recalled | None = None
     ) -> None:
         """Open an account while the engine runs. `refusal` was asked, `register` was called.
 
@@ -239,7 +239,7 @@ class Accounts:
             house.spawn(stream)
 
 
-def deciding(house: House) -> Callable[[Decision | Planned], None]:
+def deciding(house: Engine) -> Callable[[Decision | Planned], None]:
     """Return who keeps decisions: a log that refuses is told, trading goes on."""
 
     def decide(decision: Decision | Planned) -> None:

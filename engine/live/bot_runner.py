@@ -18,7 +18,7 @@ from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
 from engine.errors import BadInput
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.strategies.registry import build
 
 EXIT_NS_MAX = 30 * 1_000_000_000
@@ -32,7 +32,7 @@ Answer = Callable[[bool, str], None]
 """(done, the answer): False = it did not work."""
 
 
-class Kept(msgspec.Struct, kw_only=True):
+class BotSnapshot(msgspec.Struct, kw_only=True):
     """What survives of a bot."""
 
     state: BotState
@@ -41,10 +41,10 @@ class Kept(msgspec.Struct, kw_only=True):
     strategy: bytes = b""
 
 
-class Seat:
+class BotRunner:
     """One bot at its account's desk."""
 
-    def __init__(self, settings: BotSettings, shell: Shell) -> None:
+    def __init__(self, settings: BotSettings, shell: AccountRunner) -> None:
         self.settings = settings
         self.shell = shell
         self.inventory = settings.inventory_on_stop
@@ -58,10 +58,10 @@ class Seat:
         self.seen = S.IDLE
         self.bot = bot_of(settings, shell.account)
 
-    def kept(self) -> Kept:
+    def kept(self) -> BotSnapshot:
         """Return what survives."""
         bot = self.bot
-        return Kept(
+        return BotSnapshot(
             state=bot.state,
             error=bot.error,
             inventory=self.inventory,
@@ -229,7 +229,7 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
     )
 
 
-def restored(seat: Seat, kept: Kept) -> str:
+def restored(seat: BotRunner, kept: BotSnapshot) -> str:
     """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
     bot = seat.bot
     told = ""
@@ -245,7 +245,7 @@ def restored(seat: Seat, kept: Kept) -> str:
     return told
 
 
-def folded(kept: dict[str, Kept], message: Event | msgspec.Struct) -> None:
+def folded(kept: dict[str, BotSnapshot], message: Event | msgspec.Struct) -> None:
     """Take what the journal says after the snapshot: the latest command counts."""
     bot = str(getattr(message, "bot", None) or "")
     match type(message).__name__:
@@ -267,8 +267,8 @@ def folded(kept: dict[str, Kept], message: Event | msgspec.Struct) -> None:
             pass
 
 
-def _set(kept: dict[str, Kept], bot: str, state: BotState) -> None:
+def _set(kept: dict[str, BotSnapshot], bot: str, state: BotState) -> None:
     if bot in kept:
         kept[bot].state = state
     else:
-        kept[bot] = Kept(state=state)
+        kept[bot] = BotSnapshot(state=state)

@@ -28,11 +28,11 @@ from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BadInput, StorageError
 from engine.gateway.door import Venue
-from engine.live.bot_runner import Kept, Seat, folded
+from engine.live.bot_runner import BotRunner, BotSnapshot, folded
 from engine.live.kill import KillWatch
-from engine.live.proof import Proofs
+from engine.live.proof import ProofRuns
 from engine.risk.gate import RiskGate
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import SNAPSHOT_EVERY, JournalWriter
 from engine.runtime.meter import Meter
@@ -76,14 +76,14 @@ class ClosingVenue(Venue, Protocol):
         ...
 
 
-class House(Proofs):
+class Engine(ProofRuns):
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
     accounts: Accounts
     spawn: Callable[[Stream], None]
     unlock_key = ""
     """For which a vault's passphrase is sealed, base64; this start alone can read it."""
-    absent: dict[str, Kept]
+    absent: dict[str, BotSnapshot]
     """Bots whose account is closed, as they were last seen: they are not forgotten."""
     kept_seq: int
     """The last record that concerns every account."""
@@ -109,10 +109,10 @@ class House(Proofs):
         self.decisions = decisions
         self.settings = settings
         self.meter = Meter()
-        self.shells: dict[AccountId, Shell] = {}
+        self.shells: dict[AccountId, AccountRunner] = {}
         self.gates: dict[AccountId, RiskGate] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
-        self.seats: dict[str, Seat] = {}
+        self.seats: dict[str, BotRunner] = {}
         self.absent = {}
         self.state: StateKeeper
         self.projector: Projector

@@ -226,7 +226,7 @@ class Ends(Protocol):
         ...
 
 
-class Ending:
+class CancelProof:
     """One account on its way to a proof: what was cancelled, what was refused, what is missing."""
 
     unaskable: Callable[[], str] = staticmethod(str)
@@ -306,7 +306,7 @@ class Ending:
         )
 
 
-class ScopedEnding(Ending):
+class ScopedCancelProof(CancelProof):
     """A part of an account on its way to a proof: one bot, one instrument, or None = all of it."""
 
     def __init__(
@@ -342,7 +342,7 @@ class ScopedEnding(Ending):
         return self._executor.owner(instrument)
 
 
-class Proving:
+class ProofRun:
     """A KILL or a stop on its way to its receipt, over all accounts in its scope."""
 
     def __init__(

@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
-from engine.live.engine import House, Stream
+from engine.live.engine import Engine, Stream
 from engine.live.kill import loop_ends, loop_lives
-from engine.live.telemetry import Teller
+from engine.live.telemetry import Telemetry
 from storage.live import STOP_PROOF, put_engine
 
 TICK_S = 0.02
@@ -23,7 +23,7 @@ Streams = list[Stream]
 
 
 async def trade(
-    house: House, streams: Streams, *, kill_only: bool, teller: Teller | None = None
+    house: Engine, streams: Streams, *, kill_only: bool, teller: Telemetry | None = None
 ) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
@@ -37,7 +37,7 @@ async def trade(
         task.add_done_callback(lambda done: _ended(house, done))
 
     house.spawn = spawn
-    told = teller or Teller(house)
+    told = teller or Telemetry(house)
     told.follow(house.clock.now_ns())
     for stream in (*streams, lambda: _beat(house, told)):
         spawn(stream)
@@ -58,7 +58,7 @@ async def trade(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _all_there_is(house: House) -> None:
+def _all_there_is(house: Engine) -> None:
     """End a KILL that has proven every account it opened, where nobody here can ask the others."""
     receipt = house.receipt
     if house.vain and receipt:
@@ -67,12 +67,12 @@ def _all_there_is(house: House) -> None:
             house.end()
 
 
-def _ended(house: House, task: asyncio.Task[None]) -> None:
+def _ended(house: Engine, task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         house.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
 
-async def _beat(house: House, teller: Teller) -> None:
+async def _beat(house: Engine, teller: Telemetry) -> None:
     """Let the house look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
@@ -92,7 +92,7 @@ async def _beat(house: House, teller: Teller) -> None:
         loop_ends()
 
 
-async def _stop(house: House) -> None:
+async def _stop(house: Engine) -> None:
     """Cancel everything, wait for the proof as long as there can be one, keep what is proven."""
     now_ns = house.clock.now_ns()
     house.phase = "STOPPING"
@@ -112,7 +112,7 @@ async def _stop(house: House) -> None:
     house.log.info("stopped", proven=house.proving is None)
 
 
-async def _crash(house: House) -> None:
+async def _crash(house: Engine) -> None:
     """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
     house.phase = "RECOVERY"
     calls = [venue.cancel_all(CancelScope()) for venue in house.venues.values()]
@@ -124,7 +124,7 @@ async def _crash(house: House) -> None:
             house.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
 
 
-async def close(house: House, teller: Teller | None = None) -> None:
+async def close(house: Engine, teller: Telemetry | None = None) -> None:
     """Close everything in the order of the flow, each whatever became of those before.
 
     A disk that refuses is told. Raises the first other error when all is closed.
@@ -145,7 +145,7 @@ async def close(house: House, teller: Teller | None = None) -> None:
     if not crashed:
         tried("snapshot", house.snapshot)
         house.phase = "STOPPED"
-        tried("beat", lambda: _last_beat(house, teller or Teller(house)))
+        tried("beat", lambda: _last_beat(house, teller or Telemetry(house)))
     tried("journal", house.recorder.close)
     tried("projector", house.projector.close)
     tried("state", house.state.close)
@@ -156,7 +156,7 @@ async def close(house: House, teller: Teller | None = None) -> None:
 
 
 async def _closed(
-    house: House, account: str, closing: Coroutine[None, None, None], errors: list[BaseException]
+    house: Engine, account: str, closing: Coroutine[None, None, None], errors: list[BaseException]
 ) -> None:
     try:
         await closing
@@ -164,7 +164,7 @@ async def _closed(
         _refused(house, account, error, errors)
 
 
-def _refused(house: House, part: str, error: BaseException, errors: list[BaseException]) -> None:
+def _refused(house: Engine, part: str, error: BaseException, errors: list[BaseException]) -> None:
     if isinstance(error, StorageError):
         house.log.warning("close", part=part, refused=str(error))
         return
@@ -172,6 +172,6 @@ def _refused(house: House, part: str, error: BaseException, errors: list[BaseExc
     errors.append(error)
 
 
-def _last_beat(house: House, teller: Teller) -> None:
+def _last_beat(house: Engine, teller: Telemetry) -> None:
     beat = teller.beat(house.clock.now_ns())
     house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))

@@ -31,9 +31,9 @@ from engine.domain.instruments import AccountId, BotId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.live import tape_options
 from engine.live.accounts import Accounts
-from engine.live.bot_runner import Kept
+from engine.live.bot_runner import BotSnapshot
 from engine.live.commands.dispatch import Commands
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.first_start import first_settings
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, block_signal, latch_what_died
@@ -41,7 +41,7 @@ from engine.live.kill_bare import Everything, kill
 from engine.live.lifecycle import Streams, close, trade
 from engine.live.reopen import about_bot, seat_bot
 from engine.live.tape import TapeDeck
-from engine.live.tape_engine import TapeHouse, TapeTeller
+from engine.live.tape_engine import TapeEngine, TapeTelemetry
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.runtime.decisions import DecisionLog
@@ -193,7 +193,7 @@ async def play(config: Config, deck: TapeDeck) -> None:
     settings = deck.settings(config, wall.now_ns())
     take_lease(config.journal_path, ENGINE_ID)
     house = open_house(config, wall, settings, tape=clock)
-    teller = TapeTeller(house, wall.now_ns)
+    teller = TapeTelemetry(house, wall.now_ns)
     try:
         deck.wire(house, clock, wall.now_ns)
         house.phase = "RUNNING"
@@ -205,11 +205,11 @@ async def play(config: Config, deck: TapeDeck) -> None:
 
 def open_house(
     config: Config, wall: WallClock, settings: SettingsVersion, *, tape: TapeClock | None = None
-) -> House:
+) -> Engine:
     """Open journal, tape, decisions and the state's threads. A tape can wait for the disk."""
     waits = tape is not None
     recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
-    house = (TapeHouse if waits else House)(
+    house = (TapeEngine if waits else Engine)(
         config,
         engine_id=ENGINE_ID,
         clock=tape or wall,
@@ -260,7 +260,7 @@ def _error(context: dict[str, Any]) -> BaseException:
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
 
 
-def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
+def seat_bots(house: Engine, found: Recovered, *, first: bool) -> None:
     """Seat every bot in force as it was; the first start's bots start."""
     now_ns = house.clock.now_ns()
     for one in house.settings.document.accounts.values():
@@ -272,7 +272,7 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
             house.alert(alert, now_ns)
     for name, settings in house.settings.document.bots.items():
         shell = house.shells.get(AccountId(settings.account))
-        kept = found.bots.get(name, Kept(state=BotState.IDLE))
+        kept = found.bots.get(name, BotSnapshot(state=BotState.IDLE))
         if shell is None:
             text = f"bot {name} trades at {settings.account}, which is not open: not started"
             house.alert(about_bot("mode", text, settings), now_ns)
@@ -291,7 +291,7 @@ def seat_bots(house: House, found: Recovered, *, first: bool) -> None:
             seat.start(now_ns)
 
 
-def begin(house: House, found: Recovered, *, kill_only: bool) -> Streams:
+def begin(house: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     """Start blind: nothing is placed before every stream speaks and the venue was asked."""
     now_ns = house.clock.now_ns()
     shown = found.shown({key: shell.desk.executor for key, shell in house.shells.items()})

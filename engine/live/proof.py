@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId
-from engine.live.kill import Ending, Ends, Proving
-from engine.runtime.account_runner import Shell
+from engine.live.kill import CancelProof, Ends, ProofRun
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.state_writer import StateKeeper
 from storage.live import KILL_PROOF, Receipt, keep_receipt
 from storage.settings import SettingsVersion
@@ -34,32 +34,32 @@ class Ears(dict[str, Callable[[Event], None]]):
             hear(event)
 
 
-def listen(shell: Shell, name: str, hear: Callable[[Event], None]) -> None:
+def listen(shell: AccountRunner, name: str, hear: Callable[[Event], None]) -> None:
     """Have every report of an account told under this name, until `deafen`."""
     ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
     ears[name] = hear
     shell.watching = ears
 
 
-def deafen(shell: Shell, name: str) -> None:
+def deafen(shell: AccountRunner, name: str) -> None:
     """Tell nothing more under this name."""
     if isinstance(shell.watching, Ears):
         shell.watching.pop(name, None)
         shell.watching = shell.watching or None
 
 
-class Proofs:
+class ProofRuns:
     """The proof under way, over all accounts, and its receipt."""
 
     engine_id: str
-    shells: dict[AccountId, Shell]
+    shells: dict[AccountId, AccountRunner]
     state: StateKeeper
     settings: SettingsVersion
     log: Any
 
     def _nothing_proven(self) -> None:
-        self.proving: Proving | None = None
-        self._latest: Proving | None = None
+        self.proving: ProofRun | None = None
+        self._latest: ProofRun | None = None
         self.receipt: Receipt | None = None
         self._what = KILL_PROOF
         self.outside: Callable[[], Mapping[str, Ends]] = dict
@@ -83,7 +83,9 @@ class Proofs:
         self._what = what
         endings: dict[str, Ends] = dict(self.outside())
         endings |= {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
-        self._latest = Proving(name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings)
+        self._latest = ProofRun(
+            name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings
+        )
         self._prove(at_ns)
 
     def _prove(self, now_ns: int) -> None:
@@ -93,16 +95,16 @@ class Proofs:
         self._said = (now_ns, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
 
-    def prove_too(self, shell: Shell, now_ns: int) -> None:
+    def prove_too(self, shell: AccountRunner, now_ns: int) -> None:
         """Let the latest proof cover an account opened since: until that is proven, nothing is."""
         if self._latest is None:
             return
         self._latest.endings[str(shell.account)] = self._ending(shell, now_ns)
         self._prove(now_ns)
 
-    def _ending(self, shell: Shell, at_ns: int) -> Ending:
+    def _ending(self, shell: AccountRunner, at_ns: int) -> CancelProof:
         executor = shell.desk.executor
-        ending = Ending(
+        ending = CancelProof(
             executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
         )
         ending.unaskable = shell.unaskable

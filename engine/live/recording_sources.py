@@ -15,16 +15,16 @@ from engine.clock import Clock
 from engine.domain.events import Event
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.runtime.meter import Meter
-from engine.runtime.recording import Recording, Source
+from engine.runtime.recording import LiveRecording, Source
 from engine.venues.demo.client import DemoMarket
 from engine.venues.demo.plugin import DEMO
 from engine.venues.demo.streams import FEED, MarketStream
 from engine.venues.polymarket.market.core import PREFIX
-from engine.venues.polymarket.market.routes import Ear
+from engine.venues.polymarket.market.routes import Subscriber
 from engine.venues.polymarket.market.source import VENUE as POLYMARKET
-from engine.venues.polymarket.market.source import PolymarketHearing
+from engine.venues.polymarket.market.source import PolymarketMarketData
 
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 """A market of Polymarket by its condition: whether there is one, its listing says."""
@@ -53,7 +53,7 @@ class DemoSource:
         self._market = market
         self._clock = clock
 
-    async def tell(self, recording: Recording) -> None:
+    async def tell(self, recording: LiveRecording) -> None:
         """Let a recording hear the exchange until cancelled."""
         heard: Callable[[], list[Any]] = lambda: [recording]  # noqa: E731 it is one word
         await MarketStream(Apart(self._clock), heard, kept=False).run(self._market)
@@ -64,15 +64,15 @@ class PolymarketSource:
 
     feed = POLYMARKET
 
-    def __init__(self, hearing: PolymarketHearing) -> None:
+    def __init__(self, hearing: PolymarketMarketData) -> None:
         self._hearing = hearing
 
-    async def tell(self, recording: Recording) -> None:
+    async def tell(self, recording: LiveRecording) -> None:
         """Let a recording hear the venue until cancelled."""
         wanted = recording.seen.instruments
         named = tuple(InstrumentId(one) for one in wanted if one.startswith(PREFIX))
         series = tuple(one for one in wanted if not one.startswith(PREFIX))
-        ear = Ear(named, series, recording)
+        ear = Subscriber(named, series, recording)
         self._hearing.ears.append(ear)
         try:
             await asyncio.Event().wait()
@@ -93,16 +93,16 @@ def venue_of(instruments: Sequence[str]) -> str:
     return venues[0] if venues else DEMO
 
 
-def source_of(house: House, instruments: Sequence[str]) -> Source:
+def source_of(house: Engine, instruments: Sequence[str]) -> Source:
     """Return where to listen for these instruments."""
     venues = house.accounts.venues
     hearing = venues.hearings.get(venue_of(instruments))
-    if isinstance(hearing, PolymarketHearing):
+    if isinstance(hearing, PolymarketMarketData):
         return PolymarketSource(hearing)
     return DemoSource(venues.market(), house.clock)
 
 
-def known(house: House, venue: str, asked: Sequence[str]) -> set[str]:
+def known(house: Engine, venue: str, asked: Sequence[str]) -> set[str]:
     """Return which instruments and series can be recorded at a venue. Raises BadInput."""
     views = [
         view.instrument

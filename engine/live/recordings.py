@@ -11,9 +11,9 @@ from typing import Any
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.recording_sources import known, source_of, venue_of
-from engine.runtime.recording import AT_ONCE_MAX, Recording, checked
+from engine.runtime.recording import AT_ONCE_MAX, LiveRecording, checked
 from storage.commands import CommandState
 from storage.database import transaction
 from storage.recordings import (
@@ -33,11 +33,11 @@ Ask = Callable[[Callable[[Any], str], Reply], None]
 class Recordings:
     """The recordings of one house. Everything here is on the loop's thread."""
 
-    def __init__(self, house: House, ask: Ask) -> None:
+    def __init__(self, house: Engine, ask: Ask) -> None:
         self._house = house
         self._ask = ask
         self._loop = house.ended.get_loop()
-        self._running: dict[str, Recording] = {}
+        self._running: dict[str, LiveRecording] = {}
         self._begun = False
 
     def watch(self, now_ns: int) -> None:
@@ -97,12 +97,12 @@ class Recordings:
         def ended(state: RecordingState, reason: str) -> None:
             self._over(seen.name, state, reason)
 
-        recording = Recording(seen, folder, house.clock, resumed=resumed, ended=ended)
+        recording = LiveRecording(seen, folder, house.clock, resumed=resumed, ended=ended)
         self._running[seen.name] = recording
         source = source_of(house, seen.instruments)
         house.spawn(lambda: recording.run(source))
 
-    def _measure(self, recording: Recording, now_ns: int) -> None:
+    def _measure(self, recording: LiveRecording, now_ns: int) -> None:
         """Write what a recording holds, and end it where a limit is reached."""
         house, name = self._house, recording.seen.name
 

@@ -20,10 +20,10 @@ from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.executor.executor import Executor
-from engine.live.bot_runner import Kept, Seat, restored
-from engine.live.engine import House
+from engine.live.bot_runner import BotRunner, BotSnapshot, restored
+from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
 from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
 
@@ -55,7 +55,7 @@ class Recalled(msgspec.Struct, kw_only=True):
         )
 
 
-async def recall(house: House, settings: AccountSettings, fence: int) -> Recalled:
+async def recall(house: Engine, settings: AccountSettings, fence: int) -> Recalled:
     """Return an account as the journal has it at this very moment; wire it before anything else.
 
     Raises StorageError where journal or disk refuse, JournalCorrupt.
@@ -109,11 +109,13 @@ def _named(account: AccountId) -> str:
 # -- bots ------------------------------------------------------------------------------------------
 
 
-def seat_bot(house: House, shell: Shell, settings: BotSettings, kept: Kept) -> Seat:
+def seat_bot(
+    house: Engine, shell: AccountRunner, settings: BotSettings, kept: BotSnapshot
+) -> BotRunner:
     """Seat a bot as it was kept. Raises BadInput, ConfigError for its parameters."""
     now_ns = house.clock.now_ns()
     name = settings.name
-    seat = house.seats[name] = Seat(settings, shell)
+    seat = house.seats[name] = BotRunner(settings, shell)
     told = restored(seat, kept)
     if told:
         house.alert(about_bot("learning", told, settings), now_ns)
@@ -123,13 +125,13 @@ def seat_bot(house: House, shell: Shell, settings: BotSettings, kept: Kept) -> S
     return seat
 
 
-def seat_absent(house: House, shell: Shell) -> None:
+def seat_absent(house: Engine, shell: AccountRunner) -> None:
     """Seat the bots of an account that was closed, as they stood when they were last seen."""
     now_ns = house.clock.now_ns()
     for name, settings in house.settings.document.bots.items():
         if settings.account != shell.account or name in house.seats:
             continue
-        kept = house.absent.pop(name, Kept(state=BotState.IDLE))
+        kept = house.absent.pop(name, BotSnapshot(state=BotState.IDLE))
         try:
             seat = seat_bot(house, shell, settings, kept)
         except (BadInput, ConfigError) as error:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from engine.bots.bot import Bot
-from engine.bots.taped import Batch, TapedDesk
+from engine.bots.taped import InputBatch, TapedCore
 from engine.caches.markets import MarketCache
 from engine.clock import TapeClock
 from engine.config import Config
@@ -25,7 +25,7 @@ from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import GATEWAY, assemble, limits_of, paper_of
 from engine.live.accounts import deciding
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.tape_engine import ACCOUNT, TapeAccounts, TapeSeat
 from engine.live.tape_options import FEED, TapeOptions
 from engine.live.tape_player import Player
@@ -116,7 +116,7 @@ class TapeDeck:
 
     # -- live --------------------------------------------------------------------------------------
 
-    def wire(self, house: House, clock: TapeClock, wall_ns: Callable[[], int]) -> None:
+    def wire(self, house: Engine, clock: TapeClock, wall_ns: Callable[[], int]) -> None:
         """Put the account together around the player, in the order of the flow."""
         self._recorder = EffectsHeard(house.recorder)
         self._shell = self._wired(house, clock)
@@ -137,7 +137,7 @@ class TapeDeck:
         )
         self._wall_ns = wall_ns
 
-    def _wired(self, house: House, clock: TapeClock) -> TapeShell:
+    def _wired(self, house: Engine, clock: TapeClock) -> TapeShell:
         """Return the account's shell; the tape says first that a life begins."""
         settings, path = self._account(), house.config.journal_path
         feed = str(self._options.replay.path)
@@ -151,9 +151,9 @@ class TapeDeck:
             paper=paper,
             door=PaperDoor(paper, core),
             core=core,
-            desk=TapedDesk(
+            desk=TapedCore(
                 put=house.put,
-                batch=Batch(),
+                batch=InputBatch(),
                 cache=MarketCache(),
                 executor=executor,
                 bots=(),
@@ -166,7 +166,7 @@ class TapeDeck:
             crash=house.end,
         )
 
-    async def run(self, house: House) -> None:
+    async def run(self, house: Engine) -> None:
         """Play it, say what came of it, end the engine; time goes on until that is proven."""
         options, player = self._options, self._player
         started_ns = self._wall_ns()

@@ -10,9 +10,9 @@ from engine.domain.bots import BotState
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
 from engine.live.accounts import Accounts
-from engine.live.bot_runner import Seat
-from engine.live.engine import House
-from engine.live.telemetry import Teller
+from engine.live.bot_runner import BotRunner
+from engine.live.engine import Engine
+from engine.live.telemetry import Telemetry
 from engine.live.venues import Venues
 from storage.latch import Latch
 from storage.live import EngineBeat
@@ -20,7 +20,7 @@ from storage.live import EngineBeat
 ACCOUNT = AccountId("paper")
 
 
-class TapeSeat(Seat):
+class TapeSeat(BotRunner):
     """A bot at a tape. As in a replay it goes on wishing while risk says no."""
 
     def watch(self, now_ns: int) -> None:
@@ -29,7 +29,7 @@ class TapeSeat(Seat):
             super().watch(now_ns)
 
 
-class TapeHouse(House):
+class TapeEngine(Engine):
     """A house whose time is the recording's."""
 
     def take_latch(self, latch: Latch) -> None:
@@ -53,10 +53,10 @@ class TapeAccounts(Accounts):
         return f"account {settings.name!r} is new: a tape plays with the account it began with"
 
 
-class TapeTeller(Teller):
+class TapeTelemetry(Telemetry):
     """Tells how a tape goes; the heart beats by the wall clock."""
 
-    def __init__(self, house: House, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, house: Engine, wall_ns: Callable[[], int]) -> None:
         super().__init__(house)
         self._wall_ns = wall_ns
         self._begun_ns = wall_ns()

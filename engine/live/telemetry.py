@@ -9,11 +9,11 @@ import msgspec
 
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import AccountId, InstrumentId
-from engine.live.bot_runner import Seat
+from engine.live.bot_runner import BotRunner
 from engine.live.checks import TruthWatch
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.figures import holdings_of, uses_of
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.markouts import Markouts
 from engine.strategies.registry import STRATEGIES
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
@@ -32,10 +32,10 @@ LEVELS = 8
 MS = 1_000_000
 
 
-class Teller:
+class Telemetry:
     """Hands rows to the state keeper; nothing here waits."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._count = 0
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
@@ -97,7 +97,7 @@ class Teller:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1
 
-    def _holdings(self, shell: Shell, now_ns: int) -> None:
+    def _holdings(self, shell: AccountRunner, now_ns: int) -> None:
         """Tell the holdings that changed or whose mark moved."""
         owners = self._owners.setdefault(shell.account, {})
         for seat in self._house.seats.values():
@@ -115,7 +115,7 @@ class Teller:
             engine_id = self._house.engine_id
             self._house.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
 
-    def _limits(self, shell: Shell, now_ns: int) -> None:
+    def _limits(self, shell: AccountRunner, now_ns: int) -> None:
         executor, engine_id = shell.desk.executor, self._house.engine_id
         bots = [seat.bot.name for seat in self._house.seats.values() if seat.shell is shell]
         uses = uses_of(executor, bots, now_ns)
@@ -132,7 +132,7 @@ class Teller:
             ),
         )
 
-    def _equity(self, shell: Shell, now_ns: int) -> None:
+    def _equity(self, shell: AccountRunner, now_ns: int) -> None:
         point = equity_of(shell, now_ns)
         engine_id = self._house.engine_id
         self._house.state.write(lambda c: add_equity(c, engine_id, point))
@@ -249,7 +249,7 @@ class Teller:
         return books
 
 
-def _bot(seat: Seat) -> BotSeen:
+def _bot(seat: BotRunner) -> BotSeen:
     bot = seat.bot
     return BotSeen(
         name=bot.name,
@@ -263,7 +263,7 @@ def _bot(seat: Seat) -> BotSeen:
     )
 
 
-def equity_of(shell: Shell, now_ns: int) -> EquityPoint:
+def equity_of(shell: AccountRunner, now_ns: int) -> EquityPoint:
     """Return an account's equity now."""
     executor = shell.desk.executor
     day_start, peak = executor.anchors_micro

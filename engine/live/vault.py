@@ -27,7 +27,7 @@ from storage.vault import (
     ENTRIES_MAX,
     NAME_PATTERN,
     VERSION,
-    Entry,
+    VaultEntry,
     VaultFile,
     Wrapped,
     context,
@@ -90,12 +90,12 @@ def check_name(account: str) -> None:
         raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
 
 
-def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret) -> Entry:
+def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret) -> VaultEntry:
     """Return the credential sealed for this vault; `added_ns` is set by `put`."""
     public = X25519PublicKey.from_public_bytes(vault.public_key)
     plain = msgspec.json.encode(secret)
     sealed = SUITE.encrypt(plain, public, info=context(account, venue, wallet))
-    return Entry(
+    return VaultEntry(
         venue=venue, wallet=wallet, fingerprint=fingerprint(secret.private_key), added_ns=0,
         sealed=sealed,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def fingerprint(private_key: str) -> str:
     return hashlib.sha256(digits).hexdigest()[:FINGERPRINT_CHARS]
 
 
-def put(path: Path, account: str, entry: Entry, now_ns: int) -> None:
+def put(path: Path, account: str, entry: VaultEntry, now_ns: int) -> None:
     """Keep a sealed credential in the place of any before it.
 
     Raises BadInput on a name or a size that cannot be right, or where there is no vault.
@@ -158,7 +158,7 @@ class Unlocked:
             ) from None
         self._private = X25519PrivateKey.from_private_bytes(plain)
 
-    def open(self, account: str, entry: Entry) -> Secret:
+    def open(self, account: str, entry: VaultEntry) -> Secret:
         """Return an account's secret. Raises BadInput where it was not sealed for this account."""
         try:
             plain = SUITE.decrypt(

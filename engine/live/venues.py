@@ -1,7 +1,8 @@
 """Which venues this engine trades at, and what each needs: one `Opener` per venue and mode.
 
 `venues_of` is the table: a venue or a mode is added there, with a file of its own beside it.
-Accounts asks an opener for the shell and its streams, and a `Hearing` for the market of the venue.
+Accounts asks an opener for the shell and its streams, and a `MarketDataService` for the market of
+the venue.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.live.credentials import locked_wallets, sparing, take_all
-from engine.live.engine import ClosingVenue, House, Stream
-from engine.runtime.account_runner import Shell
+from engine.live.engine import ClosingVenue, Engine, Stream
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.demo.client import DemoMarket
-from engine.venues.demo.plugin import DEMO, DemoHearing, DemoOpener
+from engine.venues.demo.plugin import DEMO, DemoMarketData, DemoOpener
 from engine.venues.paper.plugin import PaperOpener
 from engine.venues.polymarket.account.opener import POLYMARKET, PolymarketOpener
-from engine.venues.polymarket.market.source import PolymarketHearing
+from engine.venues.polymarket.market.source import PolymarketMarketData
 from storage.database import reading
 from storage.live_accounts import Unlock, unlocks
 from storage.users import ENGINE_ID
@@ -40,9 +41,9 @@ class Opener(Protocol):
         ...
 
     def shell(
-        self, house: House, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
-    ) -> Shell:
-        """Return the account's shell; `wiring` is what every `Shell` takes besides core and venue.
+        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    ) -> AccountRunner:
+        """Return the account's runner; `wiring` is what every runner takes besides core and venue.
 
         A venue that must be closed, and cancelled at in a crash, is put into `house.venues`.
         """
@@ -63,7 +64,7 @@ class Opener(Protocol):
         ...
 
     def begin(
-        self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
+        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Start blind: report why nothing may be placed yet; return what must be listened to.
 
@@ -72,17 +73,17 @@ class Opener(Protocol):
         ...
 
 
-class Hearing(Protocol):
+class MarketDataService(Protocol):
     """The market of one venue. Connects nowhere before an account of the venue exists."""
 
-    def begin(self, house: House, shells: list[Shell]) -> list[Stream]:
+    def begin(self, house: Engine, shells: list[AccountRunner]) -> list[Stream]:
         """Return what hears the market for the accounts of a start; called once, if there is one.
 
         `house.shells` is complete by then.
         """
         ...
 
-    def join(self, house: House, shell: Shell) -> list[Stream]:
+    def join(self, house: Engine, shell: AccountRunner) -> list[Stream]:
         """Let an account opened later hear every market as it stands; `begin` may not have run."""
         ...
 
@@ -91,7 +92,7 @@ class Venues(msgspec.Struct, kw_only=True):
     """What this engine can open."""
 
     openers: dict[tuple[str, Mode], Opener]
-    hearings: dict[str, Hearing]
+    hearings: dict[str, MarketDataService]
     """The market of each venue."""
     demo_url: str = ""
     keys: frozenset[str] = frozenset()
@@ -153,7 +154,7 @@ def venues_of(config: Config, url: str, *, fence: int, killed: bool = False) -> 
                 config, credentials=credentials, unlocks=kept, locked=locked, why=spared or {}
             ),
         },
-        hearings={DEMO: DemoHearing(url), POLYMARKET: PolymarketHearing(config)},
+        hearings={DEMO: DemoMarketData(url), POLYMARKET: PolymarketMarketData(config)},
         demo_url=url,
         keys=keys,
         unread=(spared[""],) if spared and "" in spared else (),

@@ -23,7 +23,7 @@ class Trip(msgspec.Struct, frozen=True):
     numbers: tuple[tuple[str, int], ...]
 
 
-class _State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _BreakerState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything that must survive. `day` None = no equity was ever told."""
 
     day: int | None = None
@@ -50,7 +50,7 @@ class Breakers:
         self._scaled_for: int | None = None
         """The anchor the three amounts below were worked out for; None = they were not."""
         self._daily_max = self._drawdown_max = self._kill_max = 0
-        self._state = _State()
+        self._state = _BreakerState()
         self.stopped: DenyReason | None = None
         """The most serious stop in force; None = none."""
         self.latched = False
@@ -158,7 +158,7 @@ class Breakers:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. A latch already set stays set. Raises BadInput."""
         try:
-            restored = msgspec.json.decode(state, type=_State)
+            restored = msgspec.json.decode(state, type=_BreakerState)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"the breakers' state cannot be read: {error}") from None
         mine = self._state

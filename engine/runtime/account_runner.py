@@ -12,7 +12,7 @@ import heapq
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.clock import Clock
 from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
@@ -42,7 +42,7 @@ JOURNAL = "journal"
 """Health source: the journal takes no more records."""
 
 
-class Shell:
+class AccountRunner:
     """One account: desk, gateway core, sender, timers. Everything happens on the loop's thread.
 
     `alert` hears what a person must hear; `crash` what must not be survived.
@@ -54,7 +54,7 @@ class Shell:
     def __init__(
         self,
         *,
-        desk: RosterDesk,
+        desk: RosterCore,
         core: GatewayCore,
         venue: Venue,
         recorder: Recorder,

@@ -42,7 +42,7 @@ PATIENCE_TRIES = 5
 DIGEST_ROWS = 1_024
 
 
-class _Run:
+class _OpenRun:
     """One row while it counts."""
 
     __slots__ = ("body", "count", "first", "last_ns", "last_number", "row", "told")
@@ -83,7 +83,7 @@ class DecisionLog:
         )
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
-        self._runs: dict[tuple[BotId, InstrumentId], _Run] = {}
+        self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
         self._queue: deque[Row | PlanRow] = deque()
         self._queued = self._written = 0
         self._hash = hashlib.blake2b(digest_size=32)
@@ -121,7 +121,7 @@ class DecisionLog:
         elif len(runs) >= RUNS_MAX:
             self._close_run(runs.pop(next(iter(runs))))
         self._row += 1
-        run = runs[key] = _Run(self._row, decision, self._encode(decision))
+        run = runs[key] = _OpenRun(self._row, decision, self._encode(decision))
         self._put(run)
 
     def _append_plan(self, plan: Planned) -> None:
@@ -139,7 +139,7 @@ class DecisionLog:
                 return
             self._put(run)
 
-    def _put(self, run: _Run) -> None:
+    def _put(self, run: _OpenRun) -> None:
         """Queue the row as it stands, unless it stands so already."""
         count = run.count
         if run.told == count:
@@ -166,7 +166,7 @@ class DecisionLog:
         if not self._queued % BATCH_MAX:
             self._wake.set()
 
-    def _close_run(self, run: _Run) -> None:
+    def _close_run(self, run: _OpenRun) -> None:
         if run.told != run.count:
             self._put(run)
         hashed = self._hashed

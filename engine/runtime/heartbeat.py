@@ -18,7 +18,7 @@ LAPSES_NS = 10 * S
 LOOKED_FOR_NS = 5 * S
 
 
-class Lease:
+class HealthLease:
     """One API key's lease. Times are when a beat was sent: the venue had it no earlier."""
 
     __slots__ = ("armed_ns", "beat_ns", "ended", "next_ns", "why")

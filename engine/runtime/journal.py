@@ -15,15 +15,15 @@ import msgspec
 
 from engine.errors import BrokenInvariant
 from engine.runtime.journal_writer import JournalWriter
-from storage.journal import Snapshot, Snapshots, last_seq, latest_snapshots, load
+from storage.journal import JournalSnapshot, Snapshots, last_seq, latest_snapshots, load
 from storage.records import NAMES, Digest, Record, decode
 
 __all__ = [
     "DigestRecorder",
+    "JournalSnapshot",
     "JournalWriter",
     "Record",
     "Recorder",
-    "Snapshot",
     "Snapshots",
     "decode",
     "digest_of",

@@ -18,7 +18,7 @@ import msgspec
 
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from storage.database import BUSY_MS, file_id, must_be, refusals_told
-from storage.journal import Row, Snapshot, check_fence, fence_of, open_journal, write_batch
+from storage.journal import JournalSnapshot, Row, check_fence, fence_of, open_journal, write_batch
 from storage.records import NAMES, Digest, names_sum, record_sum
 
 QUEUE_MAX = 100_000
@@ -83,7 +83,7 @@ class JournalWriter:
         self._durable = self._seq
         self._at_ns = 0
         self._queue: deque[_Queued] = deque()
-        self._snapshots: deque[Snapshot] = deque()
+        self._snapshots: deque[JournalSnapshot] = deque()
         self._made = self._kept = 0
         self._waiters: deque[tuple[int, int, Future[int]]] = deque()
         self._wake = threading.Event()
@@ -91,7 +91,7 @@ class JournalWriter:
         self._closing = threading.Event()
         self._digest = Digest()
         self._rows: list[Row] = []
-        self._held: list[Snapshot] = []
+        self._held: list[JournalSnapshot] = []
         self._names: dict[tuple[str, str], int] = {}
         self._since_checkpoint = 0
         self._deadline = self._lease_seen = 0.0
@@ -151,7 +151,7 @@ class JournalWriter:
         """Queue the state called `name` as it was after record `seq`; the last three are kept."""
         if not 0 < seq <= self._seq:
             raise BrokenInvariant(f"snapshot {name!r} at record {seq}, the last is {self._seq}")
-        self._snapshots.append(Snapshot(name=name, seq=seq, at_ns=self._at_ns, body=body))
+        self._snapshots.append(JournalSnapshot(name=name, seq=seq, at_ns=self._at_ns, body=body))
         self._made += 1
 
     def commit(self) -> Future[int]:

@@ -17,7 +17,16 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Side
 from engine.domain.money import MICRO
 from engine.executor.executor import Executor
-from storage.markouts import Due, FillSeen, MarkoutState, answer, begin, dues_of, resume, void
+from storage.markouts import (
+    FillSeen,
+    MarkoutDue,
+    MarkoutState,
+    answer,
+    begin,
+    dues_of,
+    resume,
+    void,
+)
 
 WAITING_MAX = 50_000
 """Most mids waited for; a fill beyond it is told as unheard at once."""
@@ -45,7 +54,7 @@ class Markouts:
         self._executor = executor
         self._engine_id = engine_id
         self._write = write
-        self._heap: list[tuple[int, int, Due]] = []
+        self._heap: list[tuple[int, int, MarkoutDue]] = []
         self._counter = 0
 
     # -- a start -----------------------------------------------------------------------------------
@@ -60,7 +69,7 @@ class Markouts:
 
         return job
 
-    def _wait(self, dues: Iterable[Due]) -> None:
+    def _wait(self, dues: Iterable[MarkoutDue]) -> None:
         for due in dues:
             self._counter += 1
             heapq.heappush(self._heap, (due.due_ns, self._counter, due))
@@ -128,7 +137,7 @@ class Markouts:
             )
         self.due_ns = heap[0][0] if heap else NEVER
 
-    def _mid(self, due: Due) -> tuple[MarkoutState, int | None]:
+    def _mid(self, due: MarkoutDue) -> tuple[MarkoutState, int | None]:
         """Return the mid per share that stood when a markout came due, or why there was none."""
         view = self._cache.views.get(InstrumentId(due.instrument))
         if view is None or view.closed:

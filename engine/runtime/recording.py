@@ -32,7 +32,7 @@ from engine.runtime.tape_recording import (
     pack_begin,
     pack_events,
 )
-from storage.recordings import Figures, RecordingSeen, RecordingState
+from storage.recordings import RecordingFigures, RecordingSeen, RecordingState
 
 BYTES_MAX = 2 * 1024 * 1024 * 1024
 """Most bytes of one recording on the disk; it ends there."""
@@ -54,12 +54,12 @@ class Source(Protocol):
     feed: str
     """How the venue's feed is called."""
 
-    async def tell(self, recording: Recording) -> None:
+    async def tell(self, recording: LiveRecording) -> None:
         """Let a recording hear the market until cancelled."""
         ...
 
 
-class Recording:
+class LiveRecording:
     """One recording under way. Lives on the loop's thread; the disk is touched by others.
 
     `ended` is called once, with how and why, unless the engine ends and it is to go on later.
@@ -170,11 +170,11 @@ class Recording:
 
     # -- as time passes; these two run where files are touched -------------------------------------
 
-    def figures(self, *, size: int | None = None) -> Figures:
+    def figures(self, *, size: int | None = None) -> RecordingFigures:
         """Return what it holds; `size` None = look at the disk. Raises OSError."""
         if size is None:
             size = sum(path.stat().st_size for path in segments(self.folder))
-        return Figures(
+        return RecordingFigures(
             events=self._events,
             bytes=size,
             gaps=self._gaps,
@@ -182,7 +182,7 @@ class Recording:
             last_ns=self._last_ns,
         )
 
-    def limit(self, figures: Figures) -> str:
+    def limit(self, figures: RecordingFigures) -> str:
         """Return which limit is reached, '' = none."""
         if figures.bytes >= BYTES_MAX:
             return f"it takes {BYTES_MAX // 1024**3} GB, the most one recording may"

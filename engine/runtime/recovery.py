@@ -18,13 +18,13 @@ from engine import log
 from engine.domain.effects import KeepBudget, OrderChanged, PlaceOrder, RaiseAlert, Severity
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
-from engine.domain.inputs import Kept as KeptSnapshot
+from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.bot_runner import Kept, folded
+from engine.live.bot_runner import BotSnapshot, folded
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
@@ -47,7 +47,7 @@ DECIDING = ("bots", "caches", "domain", "executor", "indicators", "risk", "strat
 """Rooms whose code makes decisions, plans and effects."""
 
 _EVENTS = frozenset(AnyEvent.__args__)
-_kept = msgspec.msgpack.Decoder(dict[str, Kept])
+_kept = msgspec.msgpack.Decoder(dict[str, BotSnapshot])
 
 
 class Recovered(msgspec.Struct, kw_only=True):
@@ -62,7 +62,7 @@ class Recovered(msgspec.Struct, kw_only=True):
     """Accounts that what was read is of."""
     funded: set[str] = set()
     """Accounts whose first cash stands in the journal."""
-    bots: dict[str, Kept] = {}
+    bots: dict[str, BotSnapshot] = {}
     told: list[str] = []
 
     def shown(self, executors: Mapping[AccountId, Executor]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from engine.runtime.tape_format import (
     BLOCK_BYTES,
     ENTRY_BYTES_MAX,
     FILE_MAGIC,
-    Entry,
     Queued,
+    TapeEntry,
     Torn,
     block_bytes,
     blocks,
@@ -28,7 +28,7 @@ from engine.runtime.tape_format import (
     segments,
 )
 
-__all__ = ["Entry", "Tape", "read"]
+__all__ = ["Tape", "TapeEntry", "read"]
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 SEGMENT_NS = 3_600 * 1_000_000_000
@@ -259,7 +259,7 @@ def read(
     tell: Callable[[str], None],
     from_position: int = 1,
     from_ns: int | None = None,
-) -> Iterator[Entry]:
+) -> Iterator[TapeEntry]:
     """Give the entries from a position, or from a time, in order.
 
     An unfinished end of a segment (a crash) is told and reading goes on with the next one. Raises

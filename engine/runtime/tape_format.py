@@ -38,7 +38,7 @@ Queued = tuple[str, int, bytes]
 """kind, at_ns, payload."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TapeEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing received."""
 
     position: int
@@ -121,7 +121,7 @@ def blocks(file: BinaryIO, path: Path) -> Iterator[Block]:
         )
 
 
-def entries_of(block: Block) -> Iterator[Entry]:
+def entries_of(block: Block) -> Iterator[TapeEntry]:
     """Give the entries of a proven block."""
     raw = zstandard.ZstdDecompressor().decompress(block.data, max_output_size=2 * ENTRY_BYTES_MAX)
     offset = 0
@@ -129,7 +129,7 @@ def entries_of(block: Block) -> Iterator[Entry]:
         start = offset + 1 + raw[offset]
         at_ns, size = _AT.unpack_from(raw, start)
         end = start + _AT.size + size
-        yield Entry(
+        yield TapeEntry(
             position=position,
             kind=raw[offset + 1 : start].decode(),
             at_ns=at_ns,

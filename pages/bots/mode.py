@@ -27,7 +27,7 @@ def show(bot: Mapping[str, Any], latches: list[Any], document: SettingsDocument)
                 _move(bot, mode, document, why)
         st.button("Move to LIVE", disabled=True, icon=":material/lock:", key=f"live_{name}")
         if st.button("KILL this bot…", key=f"kill_{name}"):
-            scoped_kill.ask_kill(scoped_kill.Scope(bot=BotId(name)), f"bot:{name}")
+            scoped_kill.ask_kill(scoped_kill.KillPart(bot=BotId(name)), f"bot:{name}")
     panels.note(" ".join([*why, LOCKED]))
     if any(one.scope.bot == name for one in scoped_kill.held(latches)):
         st.error(f"KILL of bot {name} stands: it places nothing until that is released.")
@@ -64,7 +64,7 @@ def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: l
         confirm.ask_first(_question(bot, mode, found[0]))
 
 
-def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> confirm.Question:
+def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> confirm.Confirmation:
     name, account = str(bot["name"]), str(bot["account"])
     words = (
         f"Bot **{name}** trades at account **{twin}** from its next start, no more at {account} "
@@ -72,7 +72,7 @@ def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> confirm.Question
         f"open. What {account} holds stays there: nothing is sold and nothing crosses. A new "
         "version of the settings is saved and put in force. The bot stays stopped."
     )
-    return confirm.Question(
+    return confirm.Confirmation(
         command=SetMode(bot=BotId(name), mode=mode),
         slot=f"bot:{name}",
         title=f"Move {name} to {mode.upper()}",

@@ -20,7 +20,7 @@ from pages.shared import order_why, why
 from pages.shared.gate_words import words_of
 from storage.decisions import decisions_around, plans_at
 from storage.views import Row
-from storage.views.decision_history import Stretch, outcomes, timeline
+from storage.views.decision_history import EvaluationSpan, outcomes, timeline
 from storage.views.frame import listings_of
 
 COLUMNS = {
@@ -39,7 +39,9 @@ UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": N
 
 
 @st.cache_data(ttl=4.0, max_entries=64, show_spinner=False)
-def _stretches(path: Path, bot: str, outcome: str | None, quoting: bool | None) -> list[Stretch]:
+def _stretches(
+    path: Path, bot: str, outcome: str | None, quoting: bool | None
+) -> list[EvaluationSpan]:
     return timeline(path, bot=bot, outcome=outcome, quoting=quoting)
 
 
@@ -98,7 +100,7 @@ def _filter(reasons: dict[str, int], bot: str) -> tuple[str, str | None]:
     return str(kind), None if reason in (ANY, None) else str(reason)
 
 
-def _row(one: Stretch, listed: Row) -> dict[str, Any]:
+def _row(one: EvaluationSpan, listed: Row) -> dict[str, Any]:
     fair = dict(one.first.build_up).get("fair")
     return {
         "at_ns": one.first_ns,

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from html import escape
 
 from engine.domain.instruments import Mode
-from pages.frame.health import Health, health_of
+from pages.frame.health import EngineHealth, health_of
 from pages.frame.venue_beat import beat_cell
-from pages.kit.cell import Cell
+from pages.kit.cell import StatusCell
 from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
 from storage.latch import Latch
-from storage.views.frame import AccountSeen, OrdersSeen, Snapshot
+from storage.views.frame import AccountSeen, FrameSnapshot, OrdersSeen
 
-__all__ = ["DANGER", "Cell", "cells", "html", "modes_of"]
+__all__ = ["DANGER", "StatusCell", "cells", "html", "modes_of"]
 
 DANGER = (Mode.LIVE, Mode.PAPER, Mode.DEMO)
 """Most dangerous first."""
 
 
-def modes_of(snapshot: Snapshot) -> list[Mode]:
+def modes_of(snapshot: FrameSnapshot) -> list[Mode]:
     """Return the modes there are accounts or live orders of: what to show first comes first.
 
     LIVE leads wherever it exists; of the others, one in which something happens leads an idle one,
@@ -41,7 +41,9 @@ def _moved(account: AccountSeen) -> bool:
     return len(known) > 1
 
 
-def cells(snapshot: Snapshot, latch: Latch | None, mode: Mode | None, now_ns: int) -> list[Cell]:
+def cells(
+    snapshot: FrameSnapshot, latch: Latch | None, mode: Mode | None, now_ns: int
+) -> list[StatusCell]:
     """Return the bar's cells in order. Figures of an engine that is gone are not shown as now's."""
     health = health_of(snapshot.engine, now_ns)
     accounts = [account for account in snapshot.accounts if account.mode == mode]
@@ -61,40 +63,48 @@ def cells(snapshot: Snapshot, latch: Latch | None, mode: Mode | None, now_ns: in
     ]
 
 
-def _engine(snapshot: Snapshot, health: Health) -> Cell:
+def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     if not health.alive:
         hint = (
-            "No engine has ever run here." if health is Health.NEVER else "Its heartbeat stopped."
+            "No engine has ever run here."
+            if health is EngineHealth.NEVER
+            else "Its heartbeat stopped."
         )
-        return Cell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
+        return StatusCell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
     state = snapshot.engine.state.upper() if snapshot.engine else ""
-    if health is Health.LATE:
-        return Cell(name="Engine", value=f"{state}, LATE", tone="warn", hint="Heartbeat is late.")
-    return Cell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
+    if health is EngineHealth.LATE:
+        return StatusCell(
+            name="Engine", value=f"{state}, LATE", tone="warn", hint="Heartbeat is late."
+        )
+    return StatusCell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
 
 
-def _latched(latch: Latch) -> Cell:
+def _latched(latch: Latch) -> StatusCell:
     who = latch.who or "somebody by hand"
     hint = f"Set by {who} at {utc(latch.at_ns)}. No order is placed until it is released (Risk)."
-    return Cell(name="Latch", value="KILL IS SET", tone="bad", hint=hint)
+    return StatusCell(name="Latch", value="KILL IS SET", tone="bad", hint=hint)
 
 
-def _mode(mode: Mode | None) -> Cell:
+def _mode(mode: Mode | None) -> StatusCell:
     if mode is None:
-        return Cell(name="Mode", value="NO ACCOUNT", tone="dim", hint="No account is registered.")
+        return StatusCell(
+            name="Mode", value="NO ACCOUNT", tone="dim", hint="No account is registered."
+        )
     tone = {Mode.LIVE: "live", Mode.PAPER: "paper", Mode.DEMO: "demo"}[mode]
-    return Cell(name="Mode", value=mode.upper(), tone=tone, hint="All figures are of this mode.")
+    return StatusCell(
+        name="Mode", value=mode.upper(), tone=tone, hint="All figures are of this mode."
+    )
 
 
-def _heartbeat(snapshot: Snapshot, health: Health, now_ns: int) -> Cell:
+def _heartbeat(snapshot: FrameSnapshot, health: EngineHealth, now_ns: int) -> StatusCell:
     if snapshot.engine is None:
-        return Cell(name="Heartbeat", value="never", tone="dim")
+        return StatusCell(name="Heartbeat", value="never", tone="dim")
     at = snapshot.engine.heartbeat_ns
-    tone = {Health.RUNNING: "", Health.LATE: "warn"}.get(health, "bad")
-    return Cell(name="Heartbeat", value=f"{age(now_ns - at)} ago", tone=tone, hint=utc(at))
+    tone = {EngineHealth.RUNNING: "", EngineHealth.LATE: "warn"}.get(health, "bad")
+    return StatusCell(name="Heartbeat", value=f"{age(now_ns - at)} ago", tone=tone, hint=utc(at))
 
 
-def _equity(accounts: Sequence[AccountSeen], health: Health) -> Cell:
+def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
     sums: dict[str, int] = defaultdict(int)
     silent = [account.account for account in accounts if account.equity_micro is None]
     newest = max((account.equity_ns or 0 for account in accounts), default=0)
@@ -104,21 +114,23 @@ def _equity(accounts: Sequence[AccountSeen], health: Health) -> Cell:
         hint = f"Not reported by: {', '.join(silent)}." if silent else "Nobody reports it now."
         if newest:
             hint += f" Last known at {moment(newest)}; see Overview."
-        return Cell(name="Equity", value=NOTHING, tone="dim", hint=hint)
+        return StatusCell(name="Equity", value=NOTHING, tone="dim", hint=hint)
     value = " + ".join(micro(amount, currency) for currency, amount in sorted(sums.items()))
-    return Cell(name="Equity", value=value, hint=f"At risk's marks, {utc(newest)}")
+    return StatusCell(name="Equity", value=value, hint=f"At risk's marks, {utc(newest)}")
 
 
-def _budget(accounts: Sequence[AccountSeen], health: Health) -> Cell:
+def _budget(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
     told = [
         (account.loss_micro / account.loss_max_micro, account)
         for account in accounts
         if account.loss_micro is not None and account.loss_max_micro
     ]
     if not health.alive or not told:
-        return Cell(name="Loss budget today", value=NOTHING, tone="dim", hint="Nobody reports it.")
+        return StatusCell(
+            name="Loss budget today", value=NOTHING, tone="dim", hint="Nobody reports it."
+        )
     used, worst = max(told, key=lambda item: item[0])
-    return Cell(
+    return StatusCell(
         name="Loss budget today",
         value=f"{percent(worst.loss_micro or 0, worst.loss_max_micro or 0)} used",
         tone="bad" if used >= 1 else "warn" if used >= 0.7 else "",
@@ -128,34 +140,38 @@ def _budget(accounts: Sequence[AccountSeen], health: Health) -> Cell:
     )
 
 
-def _open(orders: OrdersSeen | None, health: Health) -> Cell:
+def _open(orders: OrdersSeen | None, health: EngineHealth) -> StatusCell:
     number = orders.live if orders else 0
     if health.alive:
-        return Cell(name="Open orders", value=f"{number:,}")
+        return StatusCell(name="Open orders", value=f"{number:,}")
     if number:
         hint = "By the journal when the engine stopped; they may still rest at the venue."
-        return Cell(name="Open orders", value=f"{number:,} last known", tone="bad", hint=hint)
-    return Cell(name="Open orders", value=NOTHING, tone="dim", hint="None known; nobody looks now.")
+        return StatusCell(name="Open orders", value=f"{number:,} last known", tone="bad", hint=hint)
+    return StatusCell(
+        name="Open orders", value=NOTHING, tone="dim", hint="None known; nobody looks now."
+    )
 
 
-def _unknown(orders: OrdersSeen | None, now_ns: int) -> Cell:
+def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
     if orders is None or not orders.unknown:
-        return Cell(name="Unknown", value="none known", tone="dim", hint="Sent without an answer.")
+        return StatusCell(
+            name="Unknown", value="none known", tone="dim", hint="Sent without an answer."
+        )
     since = orders.unknown_since_ns
     value = f"{orders.unknown:,}, oldest {age(now_ns - since)}" if since else f"{orders.unknown:,}"
     hint = f"{count(orders.unknown, 'order')} sent without an answer: asked about, never resent."
-    return Cell(name="Unknown", value=value, tone="bad", hint=hint)
+    return StatusCell(name="Unknown", value=value, tone="bad", hint=hint)
 
 
-def _feed(snapshot: Snapshot, health: Health) -> Cell:
+def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     told = snapshot.engine.detail.get("feed_age_ms_max") if snapshot.engine else None
     if not health.alive or not isinstance(told, int | float):
-        return Cell(name="Worst feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
+        return StatusCell(name="Worst feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
     tone = "bad" if told > 10_000 else "warn" if told > 3_000 else ""
-    return Cell(name="Worst feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
+    return StatusCell(name="Worst feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
 
 
-def html(shown: Sequence[Cell], now_ns: int, *, alive: bool) -> str:
+def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:
     """Return the bar. The clock in it changes each second: the browser's watchdog looks at it."""
     parts = [f'<div class="pb-bar{"" if alive else " pb-off"}" role="status">']
     for cell in shown:

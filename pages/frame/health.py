@@ -12,7 +12,7 @@ FUTURE_NS = 2 * SECOND_NS
 """A heartbeat further ahead than this says that a clock jumped: it proves nothing."""
 
 
-class Health(StrEnum):
+class EngineHealth(StrEnum):
     """What is known of the engine. Only RUNNING and LATE may show its figures as present ones."""
 
     RUNNING = "running"
@@ -25,17 +25,17 @@ class Health(StrEnum):
     @property
     def alive(self) -> bool:
         """True where the engine's figures are of now."""
-        return self in {Health.RUNNING, Health.LATE}
+        return self in {EngineHealth.RUNNING, EngineHealth.LATE}
 
 
-def health_of(engine: EngineSeen | None, now_ns: int) -> Health:
+def health_of(engine: EngineSeen | None, now_ns: int) -> EngineHealth:
     """Judge an engine by what it last wrote."""
     if engine is None:
-        return Health.NEVER
+        return EngineHealth.NEVER
     age = now_ns - engine.heartbeat_ns
     if not -FUTURE_NS <= age <= HEARTBEAT_AGE_NS_MAX or not _exists(engine.pid):
-        return Health.GONE
-    return Health.LATE if age > LATE_NS else Health.RUNNING
+        return EngineHealth.GONE
+    return EngineHealth.LATE if age > LATE_NS else EngineHealth.RUNNING
 
 
 def _exists(pid: int) -> bool:

@@ -23,7 +23,7 @@ BUSY_MS = 500
 """How long the command row waits for a locked database; latch and signal are out by then."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class KillStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a KILL: `done` False = it had no effect, and `text` says why."""
 
     name: str
@@ -31,64 +31,68 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class KillResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What a KILL did here. What the engine then did is in the answer to `command`."""
 
     at_ns: int
     who: str
     command: str
-    steps: tuple[Step, ...]
+    steps: tuple[KillStep, ...]
 
 
-def kill(config: Config, who: str, now_ns: int) -> Receipt:
+def kill(config: Config, who: str, now_ns: int) -> KillResponse:
     """Set the latch, signal the engine, leave the command. Never raises: each step is told."""
     command = uuid.uuid4().hex
     steps = (_latch(config, who, now_ns), _signal(config), _command(config, command, who, now_ns))
-    return Receipt(at_ns=now_ns, who=who, command=command, steps=steps)
+    return KillResponse(at_ns=now_ns, who=who, command=command, steps=steps)
 
 
-def _latch(config: Config, who: str, now_ns: int) -> Step:
+def _latch(config: Config, who: str, now_ns: int) -> KillStep:
     path = config.kill_path
     try:
         new = set_latch(path, who, now_ns)
     except OSError as error:
-        return Step(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
+        return KillStep(name="latch", done=False, text=f"NOT SET, the disk refused {path}: {error}")
     told = "set and on the disk" if new else "was set before and stays"
-    return Step(
+    return KillStep(
         name="latch", done=True, text=f"{path} {told}: no order is placed while it is there"
     )
 
 
-def _signal(config: Config) -> Step:
+def _signal(config: Config) -> KillStep:
     socket = config.run_folder / "supervisor.sock"
     if not socket.exists():
         text = f"NOT SENT: no supervisor runs here ({socket} is missing)"
-        return Step(name="signal", done=False, text=text)
+        return KillStep(name="signal", done=False, text=text)
     try:
         supervisor.call(socket, "signalProcess", "engine", "USR1")
     except supervisor.Fault as fault:
         if fault.faultCode != supervisor.NOT_RUNNING:
-            return Step(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
+            return KillStep(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
         return _start_kill(socket)
     except supervisor.FAILURES as error:
-        return Step(name="signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}")
-    return Step(name="signal", done=True, text="USR1 sent to the engine")
+        return KillStep(
+            name="signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}"
+        )
+    return KillStep(name="signal", done=True, text="USR1 sent to the engine")
 
 
-def _start_kill(socket: supervisor.Path) -> Step:
+def _start_kill(socket: supervisor.Path) -> KillStep:
     """Start the program that recovers with the latch set, cancels, proves and exits."""
     try:
         supervisor.call(socket, "startProcess", "kill", False)
     except supervisor.FAILURES as error:
         text = f"NOT SENT: the engine does not run and program kill did not start: {error}"
-        return Step(name="signal", done=False, text=text)
-    return Step(name="signal", done=True, text="the engine does not run; program kill was started")
+        return KillStep(name="signal", done=False, text=text)
+    return KillStep(
+        name="signal", done=True, text="the engine does not run; program kill was started"
+    )
 
 
-def _command(config: Config, command: str, who: str, now_ns: int) -> Step:
+def _command(config: Config, command: str, who: str, now_ns: int) -> KillStep:
     if not config.state_path.is_file():
         text = f"NOT LEFT: {config.state_path} does not exist"
-        return Step(name="command", done=False, text=text)
+        return KillStep(name="command", done=False, text=text)
     try:
         with refusals_told(config.state_path):
             connection = connect_writer(config.state_path, busy_ms=BUSY_MS)
@@ -105,5 +109,5 @@ def _command(config: Config, command: str, who: str, now_ns: int) -> Step:
             finally:
                 connection.close()
     except (StorageError, BadInput) as error:
-        return Step(name="command", done=False, text=f"NOT LEFT: {error}")
-    return Step(name="command", done=True, text=f"left for engine {engine_id}")
+        return KillStep(name="command", done=False, text=f"NOT LEFT: {error}")
+    return KillStep(name="command", done=True, text=f"left for engine {engine_id}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.errors import PitbossError
-from pages.frame.kill import Receipt, kill
+from pages.frame.kill import KillResponse, kill
 from pages.kit import guard
 from pages.kit.commands import life_of
 from pages.kit.data import forget, fresh
 from pages.kit.home import config
 from pages.kit.words import count, moment
-from storage.views.frame import SECOND_NS, Snapshot, engine_of
+from storage.views.frame import SECOND_NS, FrameSnapshot, engine_of
 
 ARMED_NS_MAX = 15 * SECOND_NS
 """An armed KILL that nobody confirms disarms itself."""
@@ -32,7 +32,7 @@ def _armed(now: int) -> bool:
 
 
 @guard.part("KILL and its receipt")
-def show(seen: Snapshot, *, alive: bool, now: int) -> None:
+def show(seen: FrameSnapshot, *, alive: bool, now: int) -> None:
     """Draw the question while armed, the receipt after the second click."""
     if _armed(now):
         _ask(seen, alive=alive, now=now)
@@ -41,7 +41,7 @@ def show(seen: Snapshot, *, alive: bool, now: int) -> None:
         _receipt(receipt, alive=alive)
 
 
-def _ask(seen: Snapshot, *, alive: bool, now: int) -> None:
+def _ask(seen: FrameSnapshot, *, alive: bool, now: int) -> None:
     live = sum(orders.live for orders in seen.orders)
     if alive:
         then = f"the engine cancels {count(live, 'open order')} of all accounts and proves it"
@@ -65,7 +65,7 @@ def _ask(seen: Snapshot, *, alive: bool, now: int) -> None:
             st.rerun(scope="fragment")
 
 
-def _receipt(receipt: Receipt, *, alive: bool) -> None:
+def _receipt(receipt: KillResponse, *, alive: bool) -> None:
     with st.container(border=True):
         st.markdown(f"**KILL by {receipt.who} at {moment(receipt.at_ns)}**")
         lines = [

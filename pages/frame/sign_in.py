@@ -54,7 +54,7 @@ _HEADERS = {
 """On every answer: a page with a KILL button must not be put into somebody's frame."""
 
 
-class Gate:
+class SignInGate:
     """Lets through who is signed in; shows everybody else the sign-in, or closes."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -291,4 +291,4 @@ def _hardened(send: Send) -> Send:
     return wrapped
 
 
-SignIn = Middleware(Gate)
+SignIn = Middleware(SignInGate)

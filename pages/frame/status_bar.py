@@ -13,10 +13,10 @@ from pages.kit.clock import now_ns
 from pages.kit.data import fresh
 from pages.kit.home import config
 from storage.latch import read_latch
-from storage.views.frame import Snapshot, snapshot
+from storage.views.frame import FrameSnapshot, snapshot
 
 DAMAGED = "A row of the state is not as expected: KILL works; the dashboard's log says which row."
-NOBODY = Snapshot(engine=None, accounts=(), orders=())
+NOBODY = FrameSnapshot(engine=None, accounts=(), orders=())
 
 
 def mode_shown(modes: list[Mode]) -> Mode | None:
@@ -66,7 +66,7 @@ def _tick() -> None:
     kill_box.show(seen, alive=alive, now=now)
 
 
-def _seen(now: int) -> tuple[str, Snapshot, bool, str]:
+def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
     """Return the bar, what it shows, whether an engine lives, and why the state cannot be read."""
     try:
         seen, broken = fresh(snapshot), ""
@@ -79,5 +79,5 @@ def _seen(now: int) -> tuple[str, Snapshot, bool, str]:
     return bar.html(shown, now, alive=alive), seen, alive, broken
 
 
-def _cell(broken: str) -> bar.Cell:
-    return bar.Cell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=broken)
+def _cell(broken: str) -> bar.StatusCell:
+    return bar.StatusCell(name="Engine", value="STATE UNREADABLE", tone="bad", hint=broken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
+class StatusCell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell. `tone`: ok, warn, bad, dim or empty; `used` 0…1 draws a bar below the value."""
 
     name: str

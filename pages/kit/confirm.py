@@ -18,7 +18,7 @@ MONEY = {
 """What a mode means, where a dialog names it."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """A command on its way: what is said before it is sent, and where its life is shown."""
 
     command: AnyCommand
@@ -31,7 +31,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What must be typed first; empty = nothing."""
 
 
-def ask_first(question: Question) -> None:
+def ask_first(question: Confirmation) -> None:
     """Open the dialog; the page that calls `show` draws it."""
     st.session_state[ASKED] = question
     st.rerun()
@@ -49,7 +49,7 @@ def _close() -> None:
     st.session_state.pop(ASKED, None)
 
 
-def _draw(question: Question) -> None:
+def _draw(question: Confirmation) -> None:
     st.markdown(question.words)
     runs, typed = commands.engine_runs(), ""
     if question.phrase:

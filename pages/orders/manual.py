@@ -189,7 +189,7 @@ def _price(instrument: Instrument, price: int) -> str:
     return names.price(instrument.price_decimal(price), in_cents=instrument.kind is Kind.BINARY)
 
 
-def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> confirm.Question:
+def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> confirm.Confirmation:
     """Say what exactly an order by hand will do, and in which mode."""
     size = f"{instrument.size_decimal(asked.size).normalize():f}"
     order = f"{asked.side.upper()} {size} {asked.leg.upper()} at {_price(instrument, asked.price)}"
@@ -210,7 +210,7 @@ def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> confirm.
         "they may make it smaller or deny it. No other order is touched, and nothing places it "
         "a second time."
     )
-    return confirm.Question(
+    return confirm.Confirmation(
         command=asked,
         slot=SLOT,
         title=f"Order by hand, {mode.upper()}",

@@ -15,7 +15,7 @@ from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import drill_down
 from storage.views import Row
 from storage.views.frame import AccountSeen
-from storage.views.settlement import DECIDED_NS, Rung, Step, ladder
+from storage.views.settlement import DECIDED_NS, Rung, SettlementStep, ladder
 
 MEANS = {
     Rung.RESERVED: "working orders may still take it",
@@ -54,7 +54,7 @@ def show(account: AccountSeen, now: int) -> None:
     )
 
 
-def _row(step: Step, account: AccountSeen, now: int) -> str:
+def _row(step: SettlementStep, account: AccountSeen, now: int) -> str:
     old = NOTHING if step.oldest_ns is None else age(max(0, now - step.oldest_ns))
     if step.rung in (Rung.CONFIRMED, Rung.FAILED):
         old = NOTHING  # it is over: it waits for nothing
@@ -77,7 +77,7 @@ def _row(step: Step, account: AccountSeen, now: int) -> str:
     )
 
 
-def address(step: Step, account: AccountSeen, now: int) -> str:
+def address(step: SettlementStep, account: AccountSeen, now: int) -> str:
     """Return where the orders or fills of a rung are; empty = it is not made of them."""
     if step.rung is Rung.RESERVED:
         return drill_down.orders(drill_down.WORKING, account.mode, account=account.account)

@@ -21,7 +21,7 @@ from storage.latch import Latch, read_latch
 from storage.live import KILL_PROOF, latest_receipt
 from storage.settings import in_force
 from storage.views import money
-from storage.views.frame import Snapshot, snapshot
+from storage.views.frame import FrameSnapshot, snapshot
 
 REASON_LENGTH_MIN = 10
 REFRESH_S = 2.0
@@ -50,7 +50,7 @@ def show_latch() -> None:
     commands.show_life("latch")
 
 
-def show_set(latch: Latch, seen: Snapshot, *, alive: bool) -> None:
+def show_set(latch: Latch, seen: FrameSnapshot, *, alive: bool) -> None:
     """Draw who set the latch, and the form that releases it."""
     who = latch.who or "somebody, by hand"
     told = seen.engine.detail.get("latch_reason") if seen.engine and alive else ""

@@ -20,7 +20,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.words import age, moment
 from pages.settings import quote_life
-from pages.settings.live_steps import Known, Step, steps
+from pages.settings.live_steps import AccountFacts, LiveStep, steps
 from storage.examinations import Examination, Examiner, ToldFinding, examinations
 from storage.live_accounts import Unlock, heartbeats, unlocks
 from storage.settings import in_force
@@ -53,7 +53,7 @@ def show() -> None:
         st.error(f"The vault cannot be read: {trouble}.")
     for name in live:
         verdicts = {one: found.get((name, one)) for one in Examiner}
-        known = Known(
+        known = AccountFacts(
             account=name,
             key_wallet=wallets.get(name, ""),
             doctor=verdicts[Examiner.DOCTOR],
@@ -66,7 +66,7 @@ def show() -> None:
             _account(known, ask(in_force, engine_id()).document.accounts.get(name), alive=alive)
 
 
-def _account(known: Known, settings: AccountSettings | None, *, alive: bool) -> None:
+def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bool) -> None:
     name = known.account
     st.markdown(f"**{name}** · LIVE · {_lock(known.unlock)}")
     if settings is not None:
@@ -102,7 +102,7 @@ def _title(examiner: Examiner, verdict: Examination) -> str:
     )
 
 
-def _checklist(made: tuple[Step, ...]) -> str:
+def _checklist(made: tuple[LiveStep, ...]) -> str:
     rows = []
     next_one = next((step for step in made if not step.done), None)
     for number, step in enumerate(made, 1):

@@ -11,7 +11,7 @@ from storage.examinations import Examination
 from storage.live_accounts import Unlock
 
 
-class Known(NamedTuple):
+class AccountFacts(NamedTuple):
     """What is stored of one account."""
 
     account: str
@@ -26,7 +26,7 @@ class Known(NamedTuple):
     """When the account's last heartbeat was sent to its venue; None = never."""
 
 
-class Step(NamedTuple):
+class LiveStep(NamedTuple):
     """One step. `command` is what is typed on the machine, empty where nothing is."""
 
     name: str
@@ -35,74 +35,78 @@ class Step(NamedTuple):
     command: str = ""
 
 
-def steps(known: Known) -> tuple[Step, ...]:
+def steps(known: AccountFacts) -> tuple[LiveStep, ...]:
     """Return all steps in their order."""
     return (_key(known), _doctor(known), _phrase(known), _selftest(known), _restart(known))
 
 
-def _key(known: Known) -> Step:
+def _key(known: AccountFacts) -> LiveStep:
     command = f"python -m engine credentials set {known.account} --wallet 0x…"
     if known.key_wallet:
-        return Step("Key", True, f"the vault holds one for {known.key_wallet}")
+        return LiveStep("Key", True, f"the vault holds one for {known.key_wallet}")
     if known.doctor is not None and known.doctor.wallet:
         # A verdict exists only where somebody signed: the key is in the engine's environment.
         said = f"not in the vault; one from the environment was used for {known.doctor.wallet}"
-        return Step("Key", True, said)
-    return Step("Key", False, "the vault holds none: set it here under Credentials, or", command)
+        return LiveStep("Key", True, said)
+    return LiveStep(
+        "Key", False, "the vault holds none: set it here under Credentials, or", command
+    )
 
 
-def _doctor(known: Known) -> Step:
+def _doctor(known: AccountFacts) -> LiveStep:
     command = f"python -m engine unlock {known.account} --check"
     verdict = known.doctor
     if verdict is None:
-        return Step("Doctor", False, "nobody has looked yet", command)
+        return LiveStep("Doctor", False, "nobody has looked yet", command)
     if not _of_this_wallet(known, verdict.wallet):
-        return Step("Doctor", False, f"the verdict is of another wallet, {verdict.wallet}", command)
+        return LiveStep(
+            "Doctor", False, f"the verdict is of another wallet, {verdict.wallet}", command
+        )
     if not verdict.green:
         failed = ", ".join(one.name for one in verdict.failures)
-        return Step("Doctor", False, f"to mend: {failed}", command)
-    return Step("Doctor", True, "green")
+        return LiveStep("Doctor", False, f"to mend: {failed}", command)
+    return LiveStep("Doctor", True, "green")
 
 
-def _phrase(known: Known) -> Step:
+def _phrase(known: AccountFacts) -> LiveStep:
     command = f"python -m engine unlock {known.account}"
     if known.unlock is None:
         said = "the account is locked; the phrase is typed on the machine, not here"
-        return Step("Phrase", False, said, command)
+        return LiveStep("Phrase", False, said, command)
     if not _of_this_wallet(known, known.unlock.wallet):
         said = f"it was unlocked for another wallet, {known.unlock.wallet}"
-        return Step("Phrase", False, said, command)
-    return Step("Phrase", True, "unlocked")
+        return LiveStep("Phrase", False, said, command)
+    return LiveStep("Phrase", True, "unlocked")
 
 
-def _selftest(known: Known) -> Step:
+def _selftest(known: AccountFacts) -> LiveStep:
     command = f"python -m engine selftest {known.account} --live"
     verdict = known.selftest
     if verdict is None or not _of_this_wallet(known, verdict.wallet):
         said = "one small real order, cancelled at once; stop the engine first"
-        return Step("Self-test", False, said, command)
+        return LiveStep("Self-test", False, said, command)
     if not verdict.green:
         failed = ", ".join(one.name for one in verdict.failures)
-        return Step("Self-test", False, f"it failed at: {failed}", command)
-    return Step("Self-test", True, "green")
+        return LiveStep("Self-test", False, f"it failed at: {failed}", command)
+    return LiveStep("Self-test", True, "green")
 
 
-def _restart(known: Known) -> Step:
+def _restart(known: AccountFacts) -> LiveStep:
     started = known.engine_started_ns
     if started is None:
-        return Step("Start", False, "no engine runs: start the desk")
+        return LiveStep("Start", False, "no engine runs: start the desk")
     unlocked_ns = None if known.unlock is None else known.unlock.phrase_ns
     if unlocked_ns is not None and (known.beat_ns or 0) > max(started, unlocked_ns):
-        return Step("Start", True, "the engine has opened the account: it beats at its venue")
+        return LiveStep("Start", True, "the engine has opened the account: it beats at its venue")
     if unlocked_ns is None or started < unlocked_ns:
         said = (
             "an engine reads keys and unlockings at its start, and when its vault is opened: "
             "restart it after the others, or open the vault under Credentials"
         )
-        return Step("Start", False, said)
-    return Step("Start", True, "the engine was started after the unlocking")
+        return LiveStep("Start", False, said)
+    return LiveStep("Start", True, "the engine was started after the unlocking")
 
 
-def _of_this_wallet(known: Known, wallet: str) -> bool:
+def _of_this_wallet(known: AccountFacts, wallet: str) -> bool:
     """Say whether a verdict is of the key in the vault; without one it cannot be compared."""
     return not known.key_wallet or wallet.lower() == known.key_wallet.lower()

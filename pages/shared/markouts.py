@@ -15,7 +15,7 @@ from pages.kit.words import NOTHING
 from pages.shared import drill_down
 from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
-from storage.views.markouts import BotMarkout, Shown, by_bot, of_fills
+from storage.views.markouts import BotMarkout, MarkoutShown, by_bot, of_fills
 
 LABELS = {
     **{ms: f"{ms / 1_000:g} s" for ms in HORIZONS_MS},
@@ -48,7 +48,7 @@ def cents(value: float | None) -> str:
     return f"{value:+.2f}¢".replace("-", "\N{MINUS SIGN}")
 
 
-def word(shown: Shown | None) -> str:
+def word(shown: MarkoutShown | None) -> str:
     """Return one markout; a fill nobody followed is unheard, never zero."""
     if shown is None:
         return WORDS[MarkoutState.UNHEARD]

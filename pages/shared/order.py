@@ -23,7 +23,7 @@ from pages.shared import markouts, moments, order_history, order_why, refusals, 
 from storage import views
 from storage.decisions import plans_at
 from storage.views import Row
-from storage.views.order_history import Life, life_of
+from storage.views.order_history import OrderHistory, life_of
 
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -106,7 +106,7 @@ def title(row: Row) -> str:
 @st.cache_data(max_entries=200, show_spinner=False)
 def _life_cached(
     path: Path, *, account: str, number: int, created_ns: int, last_seq: int, fills: tuple[str, ...]
-) -> Life:
+) -> OrderHistory:
     """Read a life anew only when the projection saw another record of it."""
     return life_of(
         path,

@@ -18,13 +18,15 @@ from pages.kit.zone import clock
 from pages.shared import refusals
 from pages.shared.why import left_words, number_of, plain, way
 from storage.views import Row
-from storage.views.order_history import Moment
+from storage.views.order_history import OrderEvent
 
 Words = tuple[str, str]
 """(what happened, tone)."""
 
 
-def table(moments: Sequence[Moment], row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
+def table(
+    moments: Sequence[OrderEvent], row: Row, plans: Callable[[int], Sequence[Planned]]
+) -> str:
     """Return a life as a table; `plans` gives the plans of the order's market at a time."""
     where = clock()
     lines = []
@@ -51,7 +53,7 @@ def _clock_of(at_ns: int, where: ZoneInfo) -> str:
     return f"{at:%b %d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}"
 
 
-def told(moment: Moment, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
+def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
     """Return what one record says of the order."""
     message = moment.told
     match message:
@@ -123,7 +125,7 @@ def _filled(message: order_events.OrderFilled, row: Row) -> str:
     )
 
 
-def _asked(moment: Moment, row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
+def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
     """Return that a cancel was asked, by the plan of which decision."""
     plan = next((one for one in plans(moment.at_ns) if row["id"] in one.cancels), None)
     if plan is None:

@@ -25,7 +25,7 @@ SLOT, REFRESH_S = "scopes", 2.0
 ACCOUNT, MARKET, HAND = "Account", "Market", "Orders by hand"
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
+class KillPart(msgspec.Struct, frozen=True, kw_only=True):
     """What a KILL covers; exactly one is set."""
 
     account: AccountId | None = None
@@ -44,7 +44,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """The latch of one part, over all accounts where it stands."""
 
-    scope: Scope
+    scope: KillPart
     who: str
     reason: str
     at_ns: int
@@ -53,10 +53,10 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 def held(latches: Sequence[Mapping[str, Any]]) -> list[Held]:
     """Return the latches of parts as an engine told them, each part once."""
-    found: dict[Scope, Held] = {}
+    found: dict[KillPart, Held] = {}
     for one in latches:
         whole = one["bot"] is None and one["instrument"] is None
-        scope = Scope(
+        scope = KillPart(
             account=one["account"] if whole else None,
             bot=one["bot"],
             instrument=one["instrument"],
@@ -72,7 +72,7 @@ def held(latches: Sequence[Mapping[str, Any]]) -> list[Held]:
     return list(found.values())
 
 
-def ask_kill(scope: Scope, slot: str) -> None:
+def ask_kill(scope: KillPart, slot: str) -> None:
     """Open the dialog of the second click: what a KILL of this part does, to how many orders."""
     live = ask(live_orders_in, engine_id(), **msgspec.structs.asdict(scope))
     stops = "every bot that trades there" if scope.bot is None else "the bot"
@@ -83,7 +83,7 @@ def ask_kill(scope: Scope, slot: str) -> None:
         "not sold. What is outside of it goes on."
     )
     confirm.ask_first(
-        confirm.Question(
+        confirm.Confirmation(
             command=Kill(account=scope.account, bot=scope.bot, instrument=scope.instrument),
             slot=slot,
             title=f"KILL {scope}?",
@@ -109,15 +109,15 @@ def show_kill() -> None:
         account = st.selectbox(
             "Which account", [one.account for one in seen.accounts], key="scope_account"
         )
-        scope = Scope(account=AccountId(account)) if account else None
+        scope = KillPart(account=AccountId(account)) if account else None
     elif what == HAND:
-        scope = Scope(bot=MANUAL)
+        scope = KillPart(bot=MANUAL)
     else:
         open_now = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
         market = st.selectbox(
             "Which market", open_now, format_func=names.market, key="scope_market"
         )
-        scope = Scope(instrument=InstrumentId(market)) if market else None
+        scope = KillPart(instrument=InstrumentId(market)) if market else None
     if st.button("KILL this part…", key="scope_kill", disabled=scope is None) and scope:
         ask_kill(scope, SLOT)
 

@@ -29,7 +29,7 @@ QUOTING = ("quote", "hold")
 _COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 
-class Stretch(msgspec.Struct, kw_only=True):
+class EvaluationSpan(msgspec.Struct, kw_only=True):
     """Consecutive evaluations of one market that said the same: one row with count and span."""
 
     bot: str
@@ -52,7 +52,7 @@ def timeline(
     outcome: str | None = None,
     quoting: bool | None = None,
     rows_max: int = 200,
-) -> list[Stretch]:
+) -> list[EvaluationSpan]:
     """Return a bot's latest evaluations as stretches, newest first.
 
     `outcome` = that one alone; `quoting` True = with a wish that stands, False = without one; None
@@ -62,8 +62,8 @@ def timeline(
         # Each row is a run of its own: with a wish in between it would not be one row.
         rows = _latest(path, bot, rows_max, outcome)
         return [_begun(one.decision, one, None) for one in reversed(rows)]
-    found: list[Stretch] = []
-    open_of: dict[str, Stretch] = {}
+    found: list[EvaluationSpan] = []
+    open_of: dict[str, EvaluationSpan] = {}
     for stored in _latest(path, bot, STRETCHED_MAX, "*"):
         decision = stored.decision
         stretch = open_of.get(decision.instrument)
@@ -131,10 +131,12 @@ def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[St
     return [found[row] for row in sorted(found)][-rows_max:]
 
 
-def _begun(decision: Decision, stored: StoredDecision, before: Stretch | None) -> Stretch:
+def _begun(
+    decision: Decision, stored: StoredDecision, before: EvaluationSpan | None
+) -> EvaluationSpan:
     holds = decision.outcome in QUOTING
     kept = before.wish if before is not None and holds else None
-    return Stretch(
+    return EvaluationSpan(
         bot=decision.bot,
         instrument=decision.instrument,
         regime=decision.regime,
@@ -147,7 +149,7 @@ def _begun(decision: Decision, stored: StoredDecision, before: Stretch | None) -
     )
 
 
-def _goes_on(stretch: Stretch, decision: Decision) -> bool:
+def _goes_on(stretch: EvaluationSpan, decision: Decision) -> bool:
     """Say whether an evaluation repeats what the stretch says: outcome, regime and levels."""
     if decision.regime != stretch.regime:
         return False

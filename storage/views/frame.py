@@ -75,7 +75,7 @@ class OrdersSeen(msgspec.Struct, frozen=True, kw_only=True):
     """When the oldest UNKNOWN was last heard of."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the status bar shows. `engine` None = no engine has ever written here."""
 
     engine: EngineSeen | None
@@ -115,11 +115,11 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def snapshot(connection: sqlite3.Connection) -> Snapshot:
+def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
     """Return everything the status bar shows, of one moment."""
     engine = engine_seen(connection)
     engine_id = engine.engine_id if engine else ENGINE_ID
-    return Snapshot(
+    return FrameSnapshot(
         engine=engine,
         accounts=accounts(connection, engine_id),
         orders=live_orders(connection, engine_id),

@@ -16,7 +16,7 @@ SCANNED_MAX = 20_000
 ROWS_MAX = 500
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class JournalPage(msgspec.Struct, frozen=True, kw_only=True):
     """What a search of a journal found, and how far back it looked."""
 
     records: list[Row]
@@ -35,7 +35,7 @@ def search_journal(
     text: str = "",
     before_seq: int | None = None,
     limit: int = ROWS_MAX,
-) -> Found:
+) -> JournalPage:
     """Search a journal backwards from `before_seq`: records of a kind whose JSON holds `text`.
 
     Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
@@ -61,4 +61,4 @@ def search_journal(
             if len(found) == limit:
                 break
     complete = scanned < SCANNED_MAX or len(found) == limit
-    return Found(records=found, scanned=scanned, first_seq=first, complete=complete)
+    return JournalPage(records=found, scanned=scanned, first_seq=first, complete=complete)

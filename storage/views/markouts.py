@@ -18,7 +18,7 @@ FillKey = tuple[str, str]
 """(account, fill)."""
 
 
-class Shown(msgspec.Struct, frozen=True):
+class MarkoutShown(msgspec.Struct, frozen=True):
     """One markout: `cents` per share, None where `state` says why it is not known."""
 
     state: str
@@ -42,9 +42,9 @@ class BotMarkout(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_fills(
     connection: sqlite3.Connection, engine_id: str, keys: Sequence[FillKey]
-) -> dict[FillKey, dict[int, Shown]]:
+) -> dict[FillKey, dict[int, MarkoutShown]]:
     """Return each fill's markouts by horizon in ms (0 = at resolution); one without rows lacks."""
-    found: dict[FillKey, dict[int, Shown]] = {}
+    found: dict[FillKey, dict[int, MarkoutShown]] = {}
     for account in sorted({account for account, _ in keys}):
         mine = json.dumps([fill for owner, fill in keys if owner == account])
         for fill, horizon_ms, state, micro in connection.execute(
@@ -53,7 +53,7 @@ def of_fills(
             (engine_id, account, mine),
         ):
             cents = None if micro is None else Decimal(micro).scaleb(-CENTS_DECIMALS)
-            found.setdefault((account, fill), {})[horizon_ms] = Shown(state, cents)
+            found.setdefault((account, fill), {})[horizon_ms] = MarkoutShown(state, cents)
     return found
 
 

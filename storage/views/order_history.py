@@ -25,7 +25,7 @@ SCANNED_MAX = 400_000
 _pack = msgspec.msgpack.encode
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One record of an order's life."""
 
     seq: int
@@ -35,10 +35,10 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The message itself."""
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
+class OrderHistory(msgspec.Struct, frozen=True, kw_only=True):
     """All moments of a life that were found; `whole` False = the search ended before its end."""
 
-    moments: tuple[Moment, ...]
+    moments: tuple[OrderEvent, ...]
     whole: bool
 
 
@@ -50,7 +50,7 @@ def life_of(
     created_ns: int,
     last_seq: int,
     fills: Sequence[str] = (),
-) -> Life:
+) -> OrderHistory:
     """Return an order's life between its placing and `last_seq`; `fills` are its fills' ids.
 
     Raises StorageError where the journal cannot be read, JournalCorrupt for an unreadable record.
@@ -67,15 +67,15 @@ def life_of(
             f"OR {' OR '.join('instr(body, ?) > 0' for _ in about)}) ORDER BY seq",
             (first, min(last_seq, first + SCANNED_MAX), account, *about),
         ).fetchall()
-    moments: list[Moment] = []
+    moments: list[OrderEvent] = []
     for seq, at_ns, whose, kind, body, tape in rows:
         told = decode(Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape))
         if _tells_of(told, order, fills, moments):
-            moments.append(Moment(seq=seq, at_ns=at_ns, kind=kind, told=told))
-    return Life(moments=tuple(moments), whole=last_seq <= first + SCANNED_MAX)
+            moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, told=told))
+    return OrderHistory(moments=tuple(moments), whole=last_seq <= first + SCANNED_MAX)
 
 
-def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[Moment]) -> bool:
+def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[OrderEvent]) -> bool:
     """Judge what the search by bytes only suspects."""
     match told:
         case PlaceOrder(order=order):

@@ -38,7 +38,7 @@ class Rung(StrEnum):
     CASH = "cash"
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
     """One rung. `amount` in the currency; None = not known."""
 
     rung: Rung
@@ -52,7 +52,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 def ladder(
     connection: sqlite3.Connection, engine_id: str, *, account: str, now_ns: int
-) -> list[Step]:
+) -> list[SettlementStep]:
     """Return an account's rungs in the order of the way."""
     steps = {
         Rung.RESERVED: _reserved(connection, engine_id, account),
@@ -68,7 +68,7 @@ def _amount(micro: int | None) -> Decimal | None:
     return None if micro is None else Decimal(micro) / MICRO
 
 
-def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
+def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what working orders may still take; a sell commits tokens, worth their price."""
     ends = ", ".join(f"'{end}'" for end in sorted(ORDER_ENDS))
     count, sells, micro, oldest = connection.execute(
@@ -80,17 +80,17 @@ def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> S
         f"WHERE t.engine_id = ? AND t.account = ? AND t.state NOT IN ({ends})",
         (engine_id, account),
     ).fetchone()
-    return Step(
+    return SettlementStep(
         rung=Rung.RESERVED, count=count, amount=_amount(micro), oldest_ns=oldest, tokens=sells
     )
 
 
 def _fills(
     connection: sqlite3.Connection, engine_id: str, account: str, now_ns: int
-) -> dict[Rung, Step]:
+) -> dict[Rung, SettlementStep]:
     """Return fills by what is settled of them; decided ones of the last day."""
     found = {
-        rung: Step(rung=rung, count=0, amount=Decimal(0))
+        rung: SettlementStep(rung=rung, count=0, amount=Decimal(0))
         for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED)
     }
     states: Sequence[tuple[FillState, int]] = [
@@ -105,7 +105,9 @@ def _fills(
             (engine_id, account, state, since_ns),
         ).fetchone()
         rung = Rung(state.value)
-        found[rung] = Step(rung=rung, count=count, amount=_amount(micro), oldest_ns=oldest)
+        found[rung] = SettlementStep(
+            rung=rung, count=count, amount=_amount(micro), oldest_ns=oldest
+        )
     return found
 
 
@@ -115,7 +117,7 @@ _PAYS = (
 )
 
 
-def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
+def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what resolved markets pay on tokens that are bought and not settled yet."""
     count, micro, oldest = connection.execute(
         "SELECT count(*), coalesce(sum(p.size * " + _PAYS + "), 0), min(p.at_ns) FROM fills p "  # noqa: S608 our own words
@@ -127,10 +129,12 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
         "ELSE l.payout_yes_micro END > 0",
         (engine_id, account),
     ).fetchone()
-    return Step(rung=Rung.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest)
+    return SettlementStep(
+        rung=Rung.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest
+    )
 
 
-def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
+def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     """Sum what resolved markets have paid on settled tokens since the account began."""
     count, micro = connection.execute(
         "SELECT count(DISTINCT p.instrument), coalesce(sum(p.settled * " + _PAYS + "), 0) "
@@ -141,11 +145,11 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
         "AND p.settled > 0",
         (engine_id, account),
     ).fetchone()
-    return Step(rung=Rung.PAID, count=count, amount=_amount(micro))
+    return SettlementStep(rung=Rung.PAID, count=count, amount=_amount(micro))
 
 
-def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> Step:
+def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     latest = latest_equity(connection, engine_id, account)
-    return Step(
+    return SettlementStep(
         rung=Rung.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
     )

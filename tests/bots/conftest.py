@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect, PlaceOrder
@@ -134,7 +134,7 @@ class Stage:
         )
         self.told: list[Any] = self.executor.__dict__.setdefault("told", [])
         self.decisions: list[Decision] = []
-        self.desk = Desk(
+        self.desk = AccountCore(
             cache=MarketCache(), executor=self.executor, bots=bots, decide=self.decisions.append
         )
         self.desk.start(self.now)

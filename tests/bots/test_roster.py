@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 
@@ -26,7 +26,7 @@ def desk(make_stage: Make, make_bot: Make, make_script: Make, wish: Make) -> Any
 
     script.say = say
     stage = make_stage()
-    stage.desk = RosterDesk(
+    stage.desk = RosterCore(
         cache=MarketCache(), executor=stage.executor, bots=(), decide=lambda _: None
     )
     stage.desk.begin(stage.now)

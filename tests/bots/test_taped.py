@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.bots.taped import Batch, TapedDesk
+from engine.bots.taped import InputBatch, TapedCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.effects import QueryFills, QueryOpenOrders
@@ -15,8 +15,8 @@ from engine.domain.inputs import (
     Expiring,
     Fired,
     Halted,
-    Heard,
     Moved,
+    Received,
     StartedOver,
     Turned,
     Withdrawn,
@@ -25,7 +25,7 @@ from engine.domain.inputs import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings
-from engine.live.bot_runner import Seat
+from engine.live.bot_runner import BotRunner
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import executor_of, life_began
 
@@ -38,12 +38,12 @@ class Deck:
 
     def __init__(self) -> None:
         self.put: list[tuple[AnyInput, int]] = []
-        batch = Batch()
+        batch = InputBatch()
         self.desk, self.other = (self._desk(name, batch) for name in ("demo", "other"))
 
-    def _desk(self, name: str, batch: Batch) -> TapedDesk:
+    def _desk(self, name: str, batch: InputBatch) -> TapedCore:
         executor, _ = executor_of(SETTINGS.model_copy(update={"name": name}), 3)
-        return TapedDesk(
+        return TapedCore(
             put=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
             cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None,
         )  # fmt: skip
@@ -53,13 +53,13 @@ class Deck:
         return [given for given, _ in put]
 
 
-def seated(deck: Deck) -> Seat:
+def seated(deck: Deck) -> BotRunner:
     class Shell:
         desk = deck.desk
         account = ACCOUNT
 
     settings = BotSettings(name="b", strategy="market_maker", account="demo", capital=10.0)
-    return Seat(settings, Shell())  # type: ignore[arg-type]
+    return BotRunner(settings, Shell())  # type: ignore[arg-type]
 
 
 def test_every_input_can_be_read_back() -> None:
@@ -89,10 +89,10 @@ def test_a_market_heard_by_two_desks_is_put_once() -> None:
     deck.desk.hears((BookProven(instrument=InstrumentId("demo:one")),), 4)
     other = AccountId("other")
     assert deck.taken() == [
-        Heard(ACCOUNT, events),
-        Heard(other, None),
-        Heard(ACCOUNT, None),
-        Heard(ACCOUNT, events),
+        Received(ACCOUNT, events),
+        Received(other, None),
+        Received(ACCOUNT, None),
+        Received(ACCOUNT, events),
     ]
 
 

@@ -12,11 +12,11 @@ from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.holdings import Holding, empty_holding
-from engine.executor.levels import Wanted, _asks, _bids, wanted_of
+from engine.executor.levels import TargetLevels, _asks, _bids, wanted_of
 from engine.executor.plan import Draft, Plan
 from engine.executor.planner import careful, plan
 from engine.executor.planner_swift import swift
-from engine.executor.records import Working, working_of
+from engine.executor.records import LiveOrder, working_of
 from engine.executor.settings import ExecutorSettings
 
 SHARE = 1_000_000
@@ -35,7 +35,7 @@ class Scene:
         self.build = build
         self.instrument = instrument or build.binary()
         self.holding = empty_holding(self.instrument.id)
-        self.working: list[Working] = []
+        self.working: list[LiveOrder] = []
         self.cash = 1_000 * USD
         self.mark: BookMarked | None = None
         self.settings = SETTINGS
@@ -67,7 +67,7 @@ class Scene:
         size: int,
         state: OrderState = S.OPEN,
         **more: Any,
-    ) -> Working:
+    ) -> LiveOrder:
         self._number += 1
         order = self.build.order(
             self._number,
@@ -568,7 +568,7 @@ def take(scene: Scene, draft: Draft) -> None:
         scene.cash -= scene.instrument.cost_micro(draft.price, draft.size)
 
 
-def release(scene: Scene, known: Working) -> None:
+def release(scene: Scene, known: LiveOrder) -> None:
     if known.order.side is BUY:
         scene.cash += scene.instrument.cost_micro(known.order.price, known.remaining)
 
@@ -636,7 +636,7 @@ NARROW = st.lists(st.tuples(st.integers(0, 3), LOTS), max_size=3)
 HELD = st.sampled_from([0, 1, 4, 5, 7, 60])
 
 
-def _wanted(scene: Scene, wish: Quotes | Target | None) -> Wanted:
+def _wanted(scene: Scene, wish: Quotes | Target | None) -> TargetLevels:
     return wanted_of(
         wish,
         scene.instrument,

@@ -2,11 +2,11 @@ from engine.domain.effects import Severity
 from engine.domain.events import OrderNotSent
 from engine.domain.orders import OrderId
 from engine.gateway import outbox as module
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 
 
 def test_reports_are_handed_out_once_and_in_order(build):
-    outbox = Outbox(build.account)
+    outbox = RequestOutbox(build.account)
     events = [
         OrderNotSent(account=build.account, order=OrderId(number), reason="x")
         for number in range(3)
@@ -18,7 +18,7 @@ def test_reports_are_handed_out_once_and_in_order(build):
 
 
 def test_of_a_kind_of_alert_only_the_latest_is_told(build):
-    outbox = Outbox(build.account)
+    outbox = RequestOutbox(build.account)
     outbox.alert(Severity.CRITICAL, "a", "first")
     outbox.alert(Severity.WARNING, "b", "other")
     outbox.alert(Severity.CRITICAL, "a", "second")
@@ -31,14 +31,14 @@ def test_of_a_kind_of_alert_only_the_latest_is_told(build):
 
 def test_alerts_are_bounded(build, monkeypatch):
     monkeypatch.setattr(module, "ALERTS_MAX", 1)
-    outbox = Outbox(build.account)
+    outbox = RequestOutbox(build.account)
     outbox.alert(Severity.INFO, "a", "kept")
     outbox.alert(Severity.INFO, "b", "over the bound")
     assert [alert.kind for alert in outbox.take_alerts()] == ["a"]
 
 
 def test_there_is_news_until_all_is_handed_out(build):
-    outbox = Outbox(build.account)
+    outbox = RequestOutbox(build.account)
     assert not outbox.news
     outbox.report(OrderNotSent(account=build.account, order=OrderId(1), reason="x"))
     outbox.alert(Severity.INFO, "a", "b")

@@ -8,7 +8,7 @@ from engine.domain.instruments import BotId
 from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
 from engine.gateway import places as module
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 from engine.gateway.places import PlacesLane
 
 NOW = 10**18
@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 def lane_of(build, **changes):
-    outbox = Outbox(build.account)
+    outbox = RequestOutbox(build.account)
     return PlacesLane(build.account, build.settings(**changes), outbox, latched=False), outbox
 
 

@@ -14,7 +14,7 @@ from engine.domain.events import CancelUnanswered, QueryFailed
 from engine.domain.instruments import BotId
 from engine.domain.orders import OrderId
 from engine.gateway import safety as module
-from engine.gateway.outbox import Outbox
+from engine.gateway.outbox import RequestOutbox
 from engine.gateway.safety import EVERYTHING, SafetyLane
 
 NOW = 10**18
@@ -24,7 +24,7 @@ SCOPE = CancelScope(bot=BotId("maker"))
 
 class Lane:
     def __init__(self, build, **changes):
-        self.outbox = Outbox(build.account)
+        self.outbox = RequestOutbox(build.account)
         self.lane = SafetyLane(build.account, build.settings(**changes), self.outbox)
         self.build = build
 

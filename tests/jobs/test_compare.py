@@ -12,7 +12,7 @@ from engine.config import Config
 from engine.domain.jobs import CompareJob, arguments_of
 from engine.errors import BadInput
 from engine.jobs.compare import compare_worlds
-from engine.jobs.run import Context
+from engine.jobs.run import JobContext
 from storage.database import connect_reader, connect_writer
 from storage.jobs import claim, queue
 from storage.runs import run_of_job
@@ -30,7 +30,7 @@ def test_a_job_stores_its_report_once_however_often_it_is_attempted(tmp_path: Pa
         )  # fmt: skip
         job = claim(connection, ENGINE_ID, time.time_ns())
     assert job is not None
-    context = Context(config, job)
+    context = JobContext(config, job)
     asked = CompareJob(days=2, hours=0.005, seed=3)
     first = compare_worlds(asked, context)
     again = compare_worlds(asked, context)

@@ -11,7 +11,7 @@ from engine.config import Config
 from engine.domain.jobs import IncidentJob
 from engine.jobs import incident as module
 from engine.jobs.kinds import WORKS
-from engine.jobs.run import Context
+from engine.jobs.run import JobContext
 from engine.log import iso
 from storage.database import connect_writer
 from storage.incidents import journal_span
@@ -19,12 +19,12 @@ from storage.jobs import claim, queue
 from storage.users import ENGINE_ID
 
 
-def context(past: Config) -> Context:
+def context(past: Config) -> JobContext:
     with closing(connect_writer(past.state_path)) as connection:
         queue(connection, engine_id=ENGINE_ID, kind="incident", arguments="{}", who="ann", now_ns=1)
         job = claim(connection, ENGINE_ID, 2)
     assert job is not None
-    return Context(past, job)
+    return JobContext(past, job)
 
 
 def test_the_job_keeps_a_page_and_says_whether_it_is_the_same(

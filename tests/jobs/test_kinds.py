@@ -15,7 +15,7 @@ from engine.config import Config
 from engine.domain.jobs import JOB_KINDS, BackupJob, CompactJob, ExportJob, ReplayJob, arguments_of
 from engine.errors import BadInput
 from engine.jobs.kinds import TAPE_KEPT, WORKS
-from engine.jobs.run import Cancelled, Context
+from engine.jobs.run import Cancelled, JobContext
 from storage import views
 from storage.backup import backups, check_backup
 from storage.database import connect_writer, reading
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Config:
     return made
 
 
-def context(config: Config, kind: str = "backup") -> Context:
+def context(config: Config, kind: str = "backup") -> JobContext:
     """Return the context of a job that has just been claimed."""
     with closing(connect_writer(config.state_path)) as connection:
         queue(
@@ -42,7 +42,7 @@ def context(config: Config, kind: str = "backup") -> Context:
         )  # fmt: skip
         job = claim(connection, ENGINE_ID, time.time_ns())
     assert job is not None
-    return Context(config, job)
+    return JobContext(config, job)
 
 
 def aged(path: Path, days: float) -> Path:
@@ -123,7 +123,7 @@ def test_a_replay_that_is_cancelled_leaves_no_folder(
         raise Cancelled
 
     monkeypatch.setattr("engine.lab.replay.run.PROGRESS_EVERY_FRAMES", 10)
-    monkeypatch.setattr(Context, "progress", cancelled)
+    monkeypatch.setattr(JobContext, "progress", cancelled)
     with pytest.raises(Cancelled):
         WORKS["replay"](ReplayJob(path=str(tape)), context(config))
     assert list((config.home / "runs").iterdir()) == []
@@ -193,4 +193,4 @@ def test_progress_of_an_attempt_that_does_not_count_ends_it(config: Config) -> N
     job = Job(**{**{f: getattr(stale.job, f) for f in stale.job.__struct_fields__}, "attempts": 9})
     assert job.state is JobState.RUNNING
     with pytest.raises(Cancelled):
-        Context(config, job).progress(1, 2, "rows")
+        JobContext(config, job).progress(1, 2, "rows")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.effects import (
     CancelOrders,
@@ -137,7 +137,7 @@ class World:
         venue = Asked(ACCOUNT, PaperSettings(**paper))
         for part in (executor, cache, venue):
             part.log = self.log
-        self.desk = Desk(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
+        self.desk = AccountCore(cache=cache, executor=executor, bots=(bot,), decide=lambda _: None)
         self.placed: list[PlaceOrder] = []
         self.filled: list[OrderFilled] = []
         self.driver = Driver(

@@ -19,7 +19,7 @@ from engine.config import load
 from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
 from engine.live.commands.dispatch import Commands
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.runtime.journal_writer import JournalWriter
 from engine.runtime.state_writer import StateKeeper
 from storage.commands import ENDS, LeftCommand, find, leave
@@ -86,7 +86,7 @@ class LiveDesk:
         settings = in_force(self.connection, ENGINE_ID)
         decisions: Any = SimpleNamespace(append=lambda _: None, tell=lambda: None)
         taper: Any = SimpleNamespace(append=lambda *_: 0, close=lambda: None)
-        self.house = house = House(
+        self.house = house = Engine(
             self.config,
             engine_id=ENGINE_ID,
             clock=clock,

@@ -14,7 +14,7 @@ from engine.domain.bots import BotState
 from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, SyncMarkets
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
-from engine.live.bot_runner import Kept, folded
+from engine.live.bot_runner import BotSnapshot, folded
 from engine.live.commands import dispatch
 from storage.commands import CommandState
 from tests.live.desk import LiveDesk, Recorder
@@ -109,7 +109,7 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
         desk.house.seats[BOT] = SimpleNamespace(bot=bot, shell=shell)  # type: ignore[assignment]
         refused = await desk.command(StartBot(bot=BOT))
         assert (refused.state, "latch is set" in refused.answer) == (REFUSED, True)
-        kept = {str(BOT): Kept(state=BotState.STOPPED)}
+        kept = {str(BOT): BotSnapshot(state=BotState.STOPPED)}
         for record in recorder.kept:
             folded(kept, record)
         assert kept[BOT].state is BotState.STOPPED

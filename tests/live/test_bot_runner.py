@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
 from engine.errors import InvalidTransition
-from engine.live.bot_runner import Kept, Seat, folded, restored
+from engine.live.bot_runner import BotRunner, BotSnapshot, folded, restored
 
 S = BotState
 BOT = BotId("maker")
@@ -70,16 +70,16 @@ class Shell:
 
 
 @pytest.fixture
-def seat() -> Seat:
+def seat() -> BotRunner:
     settings = BotSettings(name=BOT, strategy="market_maker", account="demo", capital=100.0)
-    return Seat(settings, Shell())  # type: ignore[arg-type]
+    return BotRunner(settings, Shell())  # type: ignore[arg-type]
 
 
-def desk_of(seat: Seat) -> Any:
+def desk_of(seat: BotRunner) -> Any:
     return seat.shell.desk
 
 
-def test_bot_runs_when_its_account_is_reconciled(seat: Seat) -> None:
+def test_bot_runs_when_its_account_is_reconciled(seat: BotRunner) -> None:
     desk_of(seat).executor.recovering = True
     seat.start(1)
     seat.watch(2)
@@ -90,7 +90,7 @@ def test_bot_runs_when_its_account_is_reconciled(seat: Seat) -> None:
     assert desk_of(seat).roused == 1
 
 
-def test_paused_is_said_when_it_is_proven(seat: Seat) -> None:
+def test_paused_is_said_when_it_is_proven(seat: BotRunner) -> None:
     answers: list[tuple[bool, str]] = []
     seat.start(1)
     seat.watch(2)
@@ -106,7 +106,7 @@ def test_paused_is_said_when_it_is_proven(seat: Seat) -> None:
     assert seat.bot.state is S.STARTING
 
 
-def test_stopped_is_said_when_it_is_proven(seat: Seat) -> None:
+def test_stopped_is_said_when_it_is_proven(seat: BotRunner) -> None:
     seat.start(1)
     seat.stop(InventoryPolicy.EXIT, 2)
     seat.watch(3)  # nothing is held: nothing to exit
@@ -119,7 +119,7 @@ def test_stopped_is_said_when_it_is_proven(seat: Seat) -> None:
         seat.pause(6)
 
 
-def test_risk_stops_a_bot_and_lifts_it(seat: Seat) -> None:
+def test_risk_stops_a_bot_and_lifts_it(seat: BotRunner) -> None:
     seat.start(1)
     seat.watch(2)
     desk_of(seat).executor.stopped = "daily_loss"
@@ -131,7 +131,7 @@ def test_risk_stops_a_bot_and_lifts_it(seat: Seat) -> None:
     assert seat.bot.state is S.RUNNING
 
 
-def test_failed_bot_answers_who_waits_and_can_be_started_again(seat: Seat) -> None:
+def test_failed_bot_answers_who_waits_and_can_be_started_again(seat: BotRunner) -> None:
     answers: list[bool] = []
     seat.start(1)
     seat.watch(2)
@@ -143,16 +143,16 @@ def test_failed_bot_answers_who_waits_and_can_be_started_again(seat: Seat) -> No
     assert (seat.bot.state, seat.bot.error, desk_of(seat).seated) == (S.STARTING, "", 1)
 
 
-def test_restored_bot_is_as_it_was_kept(seat: Seat) -> None:
+def test_restored_bot_is_as_it_was_kept(seat: BotRunner) -> None:
     for before, after in ((S.RUNNING, S.STARTING), (S.RISK_STOPPED, S.STARTING), (S.PAUSED,) * 2):
-        assert not restored(seat, Kept(state=before, strategy=seat.bot.strategy.state()))
+        assert not restored(seat, BotSnapshot(state=before, strategy=seat.bot.strategy.state()))
         assert seat.bot.state is after
-    assert "begins to learn anew" in restored(seat, Kept(state=S.STOPPED, strategy=b"torn"))
+    assert "begins to learn anew" in restored(seat, BotSnapshot(state=S.STOPPED, strategy=b"torn"))
     assert seat.bot.state is S.STOPPED
 
 
 def test_journal_says_what_became_of_a_bot() -> None:
-    kept: dict[str, Kept] = {}
+    kept: dict[str, BotSnapshot] = {}
     folded(kept, StartBot(bot=BOT))
     assert kept[BOT].state is S.STARTING
     folded(kept, PauseBot(bot=BOT))
@@ -178,12 +178,12 @@ def view(touch: int, *, kind: Kind = Kind.BINARY, tick: int = 100) -> Any:
     return SimpleNamespace(instrument=instrument, closed=False, best_bid=touch, best_ask=touch)
 
 
-def holding(position: int) -> Seat:
+def holding(position: int) -> BotRunner:
     """A seat at an account that holds something the bot trades, before any feed has spoken."""
     settings = BotSettings(
         name=BOT, strategy="market_maker", account="demo", capital=1.0, instruments=(M1,)
     )
-    seat = Seat(settings, Shell())  # type: ignore[arg-type]
+    seat = BotRunner(settings, Shell())  # type: ignore[arg-type]
     executor = desk_of(seat).executor
     executor.held[M1] = SimpleNamespace(position=position)
     executor.state.instruments[M1] = view(1).instrument
@@ -229,7 +229,7 @@ def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
     seat = holding(1)
     desk = desk_of(seat)
     desk.executor.recovering, desk.executor.zero = True, object()
-    restored(seat, Kept(state=S.STOPPING, inventory=InventoryPolicy.EXIT))
+    restored(seat, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.EXIT))
     seat.watch(1 * SECOND)
     desk.executor.recovering = False
     seat.watch(60 * SECOND)  # the account is ready before the feed has listed anything
@@ -242,7 +242,7 @@ def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
 def test_exit_of_what_nobody_lists_any_more_ends_all_the_same() -> None:
     seat = holding(1)
     desk_of(seat).executor.zero = object()
-    restored(seat, Kept(state=S.STOPPING, inventory=InventoryPolicy.WORK_OUT))
+    restored(seat, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.WORK_OUT))
     for second in range(1, 35):
         seat.watch(second * SECOND)
     assert seat.bot.state is S.STOPPED

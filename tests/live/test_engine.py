@@ -14,7 +14,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
 from engine.live import engine
-from engine.live.engine import FORGET_AFTER_NS, House
+from engine.live.engine import FORGET_AFTER_NS, Engine
 from engine.live.main import seat_bots
 from engine.runtime.recovery import Recovered, executor_of
 
@@ -37,7 +37,7 @@ class Desk:
 
 
 def test_a_market_that_is_paid_long_after_its_close_is_forgotten_too() -> None:
-    house: Any = object.__new__(House)
+    house: Any = object.__new__(Engine)
     desk = Desk()
     house.engine_id = "one"
     house.shells = {AccountId("demo"): SimpleNamespace(desk=desk)}
@@ -78,7 +78,7 @@ class Ticking:
     """A house that only looks at the clock, and at what refuses."""
 
     def __init__(self) -> None:
-        self.house: Any = object.__new__(House)
+        self.house: Any = object.__new__(Engine)
         self.shell = Shell()
         self.jump_ns = 0
         self.alerts: list[RaiseAlert] = []

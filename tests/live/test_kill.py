@@ -16,8 +16,8 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.holdings import empty_holding
-from engine.live.commands.kill import PartEnding
-from engine.live.kill import HUNG, Ending, Proving, latch_what_died
+from engine.live.commands.kill import PartCancelProof
+from engine.live.kill import HUNG, CancelProof, ProofRun, latch_what_died
 from storage.latch import read_latch, set_latch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -206,9 +206,9 @@ class Proof:
     foreign = ()
 
 
-def proving(venue: Venue) -> Proving:
-    ending = Ending(venue, venue, began_ns=0, open_before=2)  # type: ignore[arg-type]
-    return Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
+def proving(venue: Venue) -> ProofRun:
+    ending = CancelProof(venue, venue, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    return ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
 
 
 def test_receipt_names_everything_that_is_missing() -> None:
@@ -248,13 +248,13 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     made = proving(locked)
     made.endings["demo"].unaskable = lambda: "its vault is locked"
     other.account = AccountId("other")
-    made.endings["other"] = Ending(other, other, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    made.endings["other"] = CancelProof(other, other, began_ns=0, open_before=2)  # type: ignore[arg-type]
     receipt = made.receipt(1)
     assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
     assert not made.vain(receipt), "the other one may still be proven"
     other.places_in_flight, other.open_and_unknown, other.zero = 0, (0, 0), Proof()
     assert made.vain(made.receipt(2))
-    nobody = Proving(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
+    nobody = ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
     assert not nobody.vain(nobody.receipt(2))
     assert nobody.vain(nobody.receipt(2, ("account real is closed",)))
     made.endings["demo"].unaskable = str
@@ -293,7 +293,7 @@ def test_receipt_of_a_part_names_the_inventory_that_remains_there(
     scope: Any, left: list[str]
 ) -> None:
     venue: Any = Parts()
-    ending = PartEnding(venue, venue, began_ns=0, scope=scope)
+    ending = PartCancelProof(venue, venue, began_ns=0, scope=scope)
     # After a start nobody has wished yet: what a bot trades says whose it is.
     ending.trading = lambda key: BotId("maker") if key != "demo:four" else None
     assert [key for key, *_ in ending.proof(1).inventory] == left

@@ -30,7 +30,7 @@ from engine.config import Config
 from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.main import engine_lock, start
 from storage.database import reading
 from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
@@ -364,7 +364,7 @@ def test_proof_that_leaves_out_whom_the_settings_forgot_is_caught_by_the_exchang
 def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Exception | None:
     """Start, stop as soon as it trades, and give what it ended with; None = in order."""
 
-    async def trade(house: House, streams: Any, *, kill_only: bool) -> None:
+    async def trade(house: Engine, streams: Any, *, kill_only: bool) -> None:
         house.watchers.append(lambda _: house.end() if house.phase == "RUNNING" else None)
         await lifecycle.trade(house, streams, kill_only=kill_only)
 

@@ -17,7 +17,7 @@ from engine import log
 from engine.clock import WallClock
 from engine.config import load
 from engine.errors import StorageError
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.lifecycle import close
 from engine.live.main import open_house
 from storage.database import connect_writer
@@ -34,7 +34,7 @@ class Parts:
     def __init__(self, broken: dict[str, BaseException]) -> None:
         self.closed: list[str] = []
         self._broken = broken
-        house: Any = object.__new__(House)
+        house: Any = object.__new__(Engine)
         house.log = log.get("engine")
         house.shells = {"a": SimpleNamespace(close=self._waits("shell"))}
         house.venues = {"a": SimpleNamespace(close=self._waits("venue"))}

@@ -14,7 +14,7 @@ import pytest
 
 from engine import __main__ as command_line
 from engine import errors
-from engine.__main__ import COMMANDS, EXIT_CODES, Command, code_of, main
+from engine.__main__ import COMMANDS, EXIT_CODES, CliCommand, code_of, main
 from engine.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], 
         module = SimpleNamespace(add_arguments=add_arguments, run=run)
         monkeypatch.setitem(sys.modules, "planted_command", module)
         monkeypatch.setattr(
-            command_line, "COMMANDS", {"planted": Command("planted_command", "planted")}
+            command_line, "COMMANDS", {"planted": CliCommand("planted_command", "planted")}
         )
 
     return plant
@@ -207,7 +207,7 @@ def test_missing_package_says_how_to_install(
     planted: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted(lambda _args, _config: 0)
-    command_line.COMMANDS["planted"] = Command("package_nobody_installed", "x")
+    command_line.COMMANDS["planted"] = CliCommand("package_nobody_installed", "x")
     assert main(["planted"]) == 2
     assert "package_nobody_installed is missing: run `make venv`" in capsys.readouterr().err
 

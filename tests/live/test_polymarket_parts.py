@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine import log
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.clock import WallClock
 from engine.config import Config, load
@@ -113,7 +113,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     assert opener.refusal(settings) == ""
     executor, _ = executor_of(settings, 1)
     executor.resume()
-    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     wiring: dict[str, Any] = {
         "desk": desk, "recorder": house.recorder, "clock": house.clock, "meter": house.meter,
         "alert": house.alert, "crash": house.crashes.append,

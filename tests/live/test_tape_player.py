@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.clock import TapeClock, WallClock
 from engine.domain.effects import CancelOrders, PlaceOrder
@@ -138,7 +138,7 @@ class Played(Outcome):
             paper=venue,
             door=PaperDoor(venue, core),
             core=core,
-            desk=RosterDesk(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
+            desk=RosterCore(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
             recorder=recorder,
             clock=clock,
             meter=Meter(),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live import vault
-from storage.vault import Entry, VaultFile, read_vault
+from storage.vault import VaultEntry, VaultFile, read_vault
 
 PASSPHRASE = "correct horse battery staple"
 KEY = "0x" + "4b" * 32
@@ -167,6 +167,6 @@ def test_open_secrets_show_nothing_and_are_not_pickled(
 
 
 def test_an_entry_of_the_right_shape_but_no_meaning_is_refused(unlocked: vault.Unlocked) -> None:
-    entry = Entry(venue="polymarket", wallet=WALLET, fingerprint="", added_ns=0, sealed=b"x")
+    entry = VaultEntry(venue="polymarket", wallet=WALLET, fingerprint="", added_ns=0, sealed=b"x")
     with pytest.raises(BadInput, match="set it again"):
         unlocked.open("mine", entry)

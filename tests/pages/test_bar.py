@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import Cell, cells, html, modes_of
-from pages.frame.health import Health, health_of
+from pages.frame.bar import StatusCell, cells, html, modes_of
+from pages.frame.health import EngineHealth, health_of
 from pages.kit.words import NOTHING
 from storage.latch import Latch
-from storage.views.frame import AccountSeen, EngineSeen, OrdersSeen, Snapshot
+from storage.views.frame import AccountSeen, EngineSeen, FrameSnapshot, OrdersSeen
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 10**9
@@ -42,13 +42,13 @@ ACCOUNT = AccountSeen(
 ORDERS = OrdersSeen(mode=Mode.PAPER, live=7, unknown=2, unknown_since_ns=NOW - 90 * SECOND)
 
 
-def told(snapshot: Snapshot, mode: Mode | None = Mode.PAPER) -> dict[str, Cell]:
+def told(snapshot: FrameSnapshot, mode: Mode | None = Mode.PAPER) -> dict[str, StatusCell]:
     return {cell.name: cell for cell in cells(snapshot, None, mode, NOW)}
 
 
 def test_a_running_engine_is_told_with_all_its_figures() -> None:
     shown = told(
-        Snapshot(engine=engine(feed_age_ms_max=1_500), accounts=(ACCOUNT,), orders=(ORDERS,))
+        FrameSnapshot(engine=engine(feed_age_ms_max=1_500), accounts=(ACCOUNT,), orders=(ORDERS,))
     )
     assert {name: cell.value for name, cell in shown.items()} == {
         "Engine": "RUNNING",
@@ -65,7 +65,7 @@ def test_a_running_engine_is_told_with_all_its_figures() -> None:
 
 
 def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:
-    shown = told(Snapshot(engine=engine(age_s=60), accounts=(ACCOUNT,), orders=(ORDERS,)))
+    shown = told(FrameSnapshot(engine=engine(age_s=60), accounts=(ACCOUNT,), orders=(ORDERS,)))
     assert shown["Engine"].value == "ENGINE NOT RUNNING"
     assert shown["Heartbeat"].value == "60 s ago"
     assert [shown[name].value for name in ("Equity", "Loss budget today", "Worst feed")] == [
@@ -76,14 +76,14 @@ def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:
 
 
 def test_where_nothing_ever_ran_there_is_no_number_at_all() -> None:
-    shown = told(Snapshot(engine=None, accounts=(), orders=()), None)
+    shown = told(FrameSnapshot(engine=None, accounts=(), orders=()), None)
     assert not any(character.isdigit() for cell in shown.values() for character in cell.value)
     assert shown["Mode"].value == "NO ACCOUNT"
 
 
 def test_equity_is_a_dash_while_one_account_is_silent() -> None:
     silent = AccountSeen(account="paper:b", mode=Mode.PAPER, venue="paper", currency="USD")
-    shown = told(Snapshot(engine=engine(), accounts=(ACCOUNT, silent), orders=()))
+    shown = told(FrameSnapshot(engine=engine(), accounts=(ACCOUNT, silent), orders=()))
     assert shown["Equity"].value == NOTHING
     assert "paper:b" in shown["Equity"].hint
 
@@ -94,10 +94,10 @@ def test_a_mode_in_which_something_happens_is_shown_before_an_idle_one() -> None
         equity_micro=7, cash_micro=7, peak_micro=7,
     )  # fmt: skip
     busy = msgspec.structs.replace(idle, account="demo", mode=Mode.DEMO, cash_micro=3)
-    both = Snapshot(engine=engine(), accounts=(idle, busy), orders=())
+    both = FrameSnapshot(engine=engine(), accounts=(idle, busy), orders=())
     assert modes_of(both) == [Mode.DEMO, Mode.PAPER]
     live = msgspec.structs.replace(idle, account="live", mode=Mode.LIVE)
-    assert modes_of(Snapshot(engine=engine(), accounts=(idle, busy, live), orders=()))[0] is (
+    assert modes_of(FrameSnapshot(engine=engine(), accounts=(idle, busy, live), orders=()))[0] is (
         Mode.LIVE
     )
 
@@ -106,7 +106,7 @@ def test_modes_never_mix() -> None:
     live = AccountSeen(
         account="live:a", mode=Mode.LIVE, venue="x", currency="USD", equity_ns=NOW, equity_micro=5
     )
-    snapshot = Snapshot(engine=engine(), accounts=(ACCOUNT, live), orders=(ORDERS,))
+    snapshot = FrameSnapshot(engine=engine(), accounts=(ACCOUNT, live), orders=(ORDERS,))
     assert modes_of(snapshot) == [Mode.LIVE, Mode.PAPER]
     shown = told(snapshot, Mode.LIVE)
     assert (shown["Mode"].value, shown["Open orders"].value) == ("LIVE", "0")
@@ -122,38 +122,38 @@ def test_currencies_are_listed_and_never_added() -> None:
         equity_ns=NOW,
         equity_micro=3 * 10**6,
     )
-    shown = told(Snapshot(engine=engine(), accounts=(ACCOUNT, euro), orders=()))
+    shown = told(FrameSnapshot(engine=engine(), accounts=(ACCOUNT, euro), orders=()))
     assert shown["Equity"].value == "3.00 EUR + 1,002.13 USD"
 
 
 @pytest.mark.parametrize(
     ("seen", "health"),
     [
-        (engine(age_s=0), Health.RUNNING),
-        (engine(age_s=4), Health.LATE),
-        (engine(age_s=11), Health.GONE),
-        (engine(age_s=-5), Health.GONE),
-        (engine(pid=0), Health.GONE),
-        (engine(pid=2**22 + 1), Health.GONE),
-        (None, Health.NEVER),
+        (engine(age_s=0), EngineHealth.RUNNING),
+        (engine(age_s=4), EngineHealth.LATE),
+        (engine(age_s=11), EngineHealth.GONE),
+        (engine(age_s=-5), EngineHealth.GONE),
+        (engine(pid=0), EngineHealth.GONE),
+        (engine(pid=2**22 + 1), EngineHealth.GONE),
+        (None, EngineHealth.NEVER),
     ],
 )
 def test_health_needs_a_fresh_heartbeat_and_a_living_process(
-    seen: EngineSeen | None, health: Health
+    seen: EngineSeen | None, health: EngineHealth
 ) -> None:
     assert health_of(seen, NOW) is health
 
 
 def test_the_latch_is_told_with_who_set_it() -> None:
     shown = cells(
-        Snapshot(engine=None, accounts=(), orders=()), Latch(who="ann", at_ns=NOW), None, NOW
+        FrameSnapshot(engine=None, accounts=(), orders=()), Latch(who="ann", at_ns=NOW), None, NOW
     )
     assert shown[1].value == "KILL IS SET"
     assert "ann" in shown[1].hint
 
 
 def test_the_bar_is_escaped_and_carries_a_clock_that_changes() -> None:
-    shown = [Cell(name="<b>", value='"&', hint='"><script>')]
+    shown = [StatusCell(name="<b>", value='"&', hint='"><script>')]
     text = html(shown, NOW, alive=False)
     assert "<script>" not in text
     assert "pb-off" in text

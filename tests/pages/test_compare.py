@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.lab.compare.queues import Cancels
 from engine.lab.compare.report import TRUTH, fitted
-from engine.lab.compare.run import Asked, _report, store
-from engine.lab.compare.watch import MICRO, Figures
+from engine.lab.compare.run import CompareRequest, _report, store
+from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.venues.paper.settings import FillModel
 from pages.runs import compare_words
 from tests.pages.test_pages import texts
@@ -19,8 +19,8 @@ from tests.pages.test_pages import texts
 Opened = Callable[..., AppTest]
 
 
-def day(filled: int) -> Figures:
-    return Figures(
+def day(filled: int) -> MakerFigures:
+    return MakerFigures(
         orders=10, filled_orders=2, placed=100, filled=filled, wait_s=4.0, fills=2, marked=10,
         marked_gain=-5.0, pnl_micro=-3 * MICRO, digest="d",
     )  # fmt: skip
@@ -31,7 +31,7 @@ def report(config: Config) -> int:
     """A stored report in which the pessimist fills half as much as the truth."""
     names = (TRUTH, *map(str, FillModel))
     days = {name: [day(10 if name == FillModel.PESSIMISTIC else 20)] * 3 for name in names}
-    asked = Asked(days=3, hours=0.5, seed=4)
+    asked = CompareRequest(days=3, hours=0.5, seed=4)
     fit = fitted([[Cancels(50, 50, 20, 12)]] * 3, seed=1)
     found = _report(asked, days, days, fit) | {"elapsed_s": 1.0}
     return store(config, asked, found, (1_776_000_000 * 10**9, 1_776_000_009 * 10**9))

@@ -23,9 +23,9 @@ from pages.jobs.table import amount, speed
 from pages.kit.schema_form import label_of
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
-from storage.jobs import JobState, Progress, claim, find, finish, queue, tell
+from storage.jobs import JobProgress, JobState, claim, find, finish, queue, tell
 from storage.projection import register_account
-from storage.recordings import Figures, begin_recording, note_figures
+from storage.recordings import RecordingFigures, begin_recording, note_figures
 from storage.schedule import ScheduleSeen, put_schedule
 from storage.settings import latest
 from storage.users import ENGINE_ID
@@ -69,7 +69,7 @@ def under_way(config: Config) -> int:
     with writing(config.state_path) as connection:
         job = claim(connection, ENGINE_ID, now - 10 * S)
         assert job is not None
-        progress = Progress(done=25_000_000, total=100_000_000, unit="bytes", note="events")
+        progress = JobProgress(done=25_000_000, total=100_000_000, unit="bytes", note="events")
         assert tell(connection, ENGINE_ID, job, progress, now)
     return job.id
 
@@ -343,7 +343,9 @@ def record(config: Config, name: str = "day") -> None:
             who="ann", now_ns=time.time_ns(),
         )  # fmt: skip
         with transaction(connection):
-            figures = Figures(events=1_234, bytes=5_600_000, gaps=1, first_ns=S, last_ns=61 * S)
+            figures = RecordingFigures(
+                events=1_234, bytes=5_600_000, gaps=1, first_ns=S, last_ns=61 * S
+            )
             note_figures(connection, ENGINE_ID, name, figures, time.time_ns())
 
 

@@ -15,7 +15,7 @@ import pytest
 from engine.config import Config
 from engine.domain.commands import Kill
 from pages.frame import supervisor
-from pages.frame.kill import Receipt, kill
+from pages.frame.kill import KillResponse, kill
 from storage.commands import find
 from storage.database import reading
 from storage.latch import read_latch
@@ -79,7 +79,7 @@ def supervised(
         server.server_close()
 
 
-def told(receipt: Receipt) -> dict[str, tuple[bool, str]]:
+def told(receipt: KillResponse) -> dict[str, tuple[bool, str]]:
     return {step.name: (step.done, step.text) for step in receipt.steps}
 
 

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from pages.settings.live_steps import Known, steps
+from pages.settings.live_steps import AccountFacts, steps
 from storage.database import transaction, writing
 from storage.examinations import Examination, Examiner, ToldFinding, put_examination
 from storage.live_accounts import Unlock, unlock
@@ -28,16 +28,16 @@ GREEN = Examination(
 RED = msgspec.structs.replace(GREEN, findings=(GOOD, BAD))
 TESTED = msgspec.structs.replace(GREEN, examiner=Examiner.SELFTEST)
 UNLOCK = Unlock(account="real", wallet=WALLET, doctor_ns=5, phrase_ns=7, who="cli:ann")
-NOTHING = Known(
+NOTHING = AccountFacts(
     account="real", key_wallet="", doctor=None, selftest=None, unlock=None, engine_started_ns=None
 )
-ALL = Known(
+ALL = AccountFacts(
     account="real", key_wallet=WALLET, doctor=GREEN, selftest=TESTED, unlock=UNLOCK,
     engine_started_ns=9,
 )  # fmt: skip
 
 
-def done(known: Known) -> list[str]:
+def done(known: AccountFacts) -> list[str]:
     return [step.name for step in steps(known) if step.done]
 
 

@@ -21,7 +21,7 @@ from storage.commands import claim
 from storage.database import writing
 from storage.settings import save
 from storage.users import ENGINE_ID
-from storage.vault import Entry, VaultFile, unlock_context
+from storage.vault import VaultEntry, VaultFile, unlock_context
 from tests.pages.desks import CHROMIUM, Desk, opened, sign_in
 from tests.pages.test_asking import beat
 
@@ -78,7 +78,7 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
         (left,) = claim(connection, ENGINE_ID, time.time_ns())
     assert isinstance(left.command, SetCredential)
     sent = left.command
-    entry = Entry(
+    entry = VaultEntry(
         venue=sent.venue,
         wallet=sent.wallet,
         fingerprint=sent.fingerprint,

@@ -8,7 +8,7 @@ from engine.domain.instruments import Mode
 from pages.frame.bar import cells
 from pages.frame.venue_beat import NAME, beat_cell
 from storage.live_accounts import VenueHeartbeat
-from storage.views.frame import Snapshot
+from storage.views.frame import FrameSnapshot
 from tests.pages.test_bar import NOW, SECOND, engine
 
 BEATS = VenueHeartbeat(
@@ -56,7 +56,7 @@ def test_worst_account_of_the_mode_is_shown_and_other_modes_are_not() -> None:
 
 
 def test_bar_has_the_cell_only_where_an_account_beats() -> None:
-    bare = Snapshot(engine=engine(), accounts=(), orders=())
+    bare = FrameSnapshot(engine=engine(), accounts=(), orders=())
     assert NAME not in {cell.name for cell in cells(bare, None, Mode.LIVE, NOW)}
-    told = Snapshot(engine=engine(), accounts=(), orders=(), beats=(BEATS,))
+    told = FrameSnapshot(engine=engine(), accounts=(), orders=(), beats=(BEATS,))
     assert NAME in {cell.name for cell in cells(told, None, Mode.LIVE, NOW)}

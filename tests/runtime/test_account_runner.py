@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
 from engine.domain.bots import BotState
@@ -16,7 +16,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.journal import DigestRecorder
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
@@ -32,8 +32,8 @@ ORDER = Order(
 )  # fmt: skip
 
 
-def wired(desk: RosterDesk, venue: DemoVenue, clock: ManualClock, meter: Meter) -> Shell:
-    return Shell(
+def wired(desk: RosterCore, venue: DemoVenue, clock: ManualClock, meter: Meter) -> AccountRunner:
+    return AccountRunner(
         desk=desk,
         core=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
         venue=venue,
@@ -50,8 +50,8 @@ async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
     executor, _ = executor_of(settings, 1)
     core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
-    shell = Shell(
-        desk=RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+    shell = AccountRunner(
+        desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
         core=core,
         venue=venue,
         recorder=DigestRecorder(),
@@ -78,7 +78,7 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
         capital_micro=10**9, instruments=frozenset({instrument.id}),
     )  # fmt: skip
     bot.state = BotState.RUNNING
-    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
     desk.admit(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
@@ -114,7 +114,7 @@ async def test_clock_that_leaps_a_year_costs_a_few_turns_and_each_timer_fires_on
         capital_micro=10**9, instruments=frozenset({instrument.id}),
     )  # fmt: skip
     bot.state = BotState.RUNNING
-    desk = RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
     desk.admit(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)

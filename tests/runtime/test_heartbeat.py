@@ -10,13 +10,13 @@ from engine.runtime.heartbeat import (
     LAPSES_NS,
     QUOTES_STOP_NS,
     RETRY_NS,
-    Lease,
+    HealthLease,
     S,
 )
 
 
 def test_nothing_is_quoted_before_the_venue_took_a_beat() -> None:
-    lease = Lease()
+    lease = HealthLease()
     assert not lease.due(0)
     lease.look("")
     assert lease.due(0)
@@ -28,7 +28,7 @@ def test_nothing_is_quoted_before_the_venue_took_a_beat() -> None:
 
 
 def test_beats_follow_one_another_and_a_missed_one_is_repeated_soon() -> None:
-    lease = Lease()
+    lease = HealthLease()
     lease.look("")
     lease.beat(0)
     assert not lease.due(BEAT_EVERY_NS - 1)
@@ -40,7 +40,7 @@ def test_beats_follow_one_another_and_a_missed_one_is_repeated_soon() -> None:
 
 
 def test_what_is_not_proven_stops_quoting_at_once_and_no_beat_leaves() -> None:
-    lease = Lease()
+    lease = HealthLease()
     lease.look("")
     lease.beat(0)
     lease.look("the user channel is down")
@@ -54,7 +54,7 @@ def test_what_is_not_proven_stops_quoting_at_once_and_no_beat_leaves() -> None:
 
 
 def test_lease_that_ended_is_not_taken_up_again() -> None:
-    lease = Lease()
+    lease = HealthLease()
     lease.look("")
     lease.beat(0)
     lease.end("another program beats")
@@ -66,7 +66,7 @@ def test_lease_that_ended_is_not_taken_up_again() -> None:
 def test_quoting_has_stopped_whenever_the_venue_may_cancel(
     steps: list[tuple[int, bool, bool]],
 ) -> None:
-    lease, now_ns, took_ns = Lease(), 0, None
+    lease, now_ns, took_ns = HealthLease(), 0, None
     for passed_ns, healthy, answered in steps:
         now_ns += passed_ns
         lease.look("" if healthy else "blind")

@@ -34,7 +34,7 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.executor.executor import Executor
-from engine.live.bot_runner import Kept
+from engine.live.bot_runner import BotSnapshot
 from engine.risk.breakers import Breakers
 from engine.risk.reasons import DenyReason
 from engine.runtime.journal import JournalWriter
@@ -87,7 +87,7 @@ def written(path: Path, snapshot_after: int | None = None) -> None:
                 writer.flush()
                 recover(path, {DEMO: executor})
                 writer.snapshot(f"executor:{DEMO}", executor.snapshot(), count)
-                kept = {"maker": Kept(state=BotState.RUNNING)}
+                kept = {"maker": BotSnapshot(state=BotState.RUNNING)}
                 writer.snapshot(BOTS, msgspec.msgpack.encode(kept), count)
     finally:
         writer.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
-from engine.runtime.tape import Entry, Tape, read
+from engine.runtime.tape import Tape, TapeEntry, read
 from engine.runtime.tape_format import segments
 
 SECOND = 1_000_000_000
@@ -47,9 +47,9 @@ def test_what_was_received_comes_back(folder: Path) -> None:
     assert tape.append("befehl:ü", b"{}", 7) == 3
     tape.close()
     assert list(read(folder, tell=silent)) == [
-        Entry(position=1, kind="frame", at_ns=5, payload=b"\x00\xff"),
-        Entry(position=2, kind="timer", at_ns=6, payload=b""),
-        Entry(position=3, kind="befehl:ü", at_ns=7, payload=b"{}"),
+        TapeEntry(position=1, kind="frame", at_ns=5, payload=b"\x00\xff"),
+        TapeEntry(position=2, kind="timer", at_ns=6, payload=b""),
+        TapeEntry(position=3, kind="befehl:ü", at_ns=7, payload=b"{}"),
     ]
 
 

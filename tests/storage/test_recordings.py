@@ -10,7 +10,7 @@ import pytest
 from engine.errors import BadInput
 from storage.database import connect_writer, transaction
 from storage.recordings import (
-    Figures,
+    RecordingFigures,
     RecordingState,
     begin_recording,
     end_recording,
@@ -42,7 +42,7 @@ def test_what_has_not_ended_goes_on_with_its_figures(state: sqlite3.Connection) 
     begin(state, "day")
     begin(state, "over")
     with transaction(state):
-        figures = Figures(events=5, bytes=9, gaps=1, first_ns=2, last_ns=3)
+        figures = RecordingFigures(events=5, bytes=9, gaps=1, first_ns=2, last_ns=3)
         note_figures(state, ENGINE, "day", figures, 4)
         end_recording(
             state, ENGINE, "over", state=RecordingState.STOPPED, reason="stopped", now_ns=4

@@ -38,7 +38,7 @@ class ReferenceHosts(msgspec.Struct, frozen=True, kw_only=True):
         return f"ReferenceHosts(rtds={self.rtds}, polybolt={self.polybolt}, <hidden>)"
 
 
-class Line:
+class ReferenceLine:
     """One source's socket and the symbols it is asked for."""
 
     def __init__(self, source: str, symbols: tuple[str, ...], task: asyncio.Task[None]) -> None:
@@ -65,7 +65,7 @@ class ReferenceLines:
         self._now_ns = now_ns
         self._tell = tell
         self._tape = tape
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, ReferenceLine] = {}
         self._since_ns: dict[str, int] = {}
         """Key → when its last price came, or since when it is wanted."""
         self._heard: dict[str, None] = {}
@@ -134,7 +134,7 @@ class ReferenceLines:
                     found.setdefault("polybolt", {})[key] = None
         return {source: tuple(sorted(names)) for source, names in sorted(found.items())}
 
-    def _connect(self, source: str, symbols: tuple[str, ...]) -> Line:
+    def _connect(self, source: str, symbols: tuple[str, ...]) -> ReferenceLine:
         hosts = self._hosts
         opened: Callable[[], list[str]]
         if source == "binance":
@@ -159,7 +159,7 @@ class ReferenceLines:
 
         socket = Socket(url, now_ns=self._now_ns, opened=opened, heard=heard, lost=lost, ping=ping)
         task = asyncio.get_running_loop().create_task(socket.run())
-        line = Line(source, symbols, task)
+        line = ReferenceLine(source, symbols, task)
         return line
 
     def _take(self, source: str, frame: bytes, at_ns: int) -> None:

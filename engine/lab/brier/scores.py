@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engine.errors import BadInput
 
 
-class Moment(msgspec.Struct, frozen=True):
+class ForecastMoment(msgspec.Struct, frozen=True):
     """The three forecasts of one market at one horizon, and what happened."""
 
     slug: str
@@ -19,7 +19,7 @@ class Moment(msgspec.Struct, frozen=True):
     up: bool
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class ScoreEstimate(msgspec.Struct, frozen=True):
     """A mean with its bootstrap 95 % interval."""
 
     mean: float
@@ -32,14 +32,14 @@ class HorizonScore(msgspec.Struct, frozen=True):
 
     horizon_s: int
     markets: int
-    ours: Estimate
-    half: Estimate
-    spot: Estimate
-    half_less_ours: Estimate
-    spot_less_ours: Estimate
+    ours: ScoreEstimate
+    half: ScoreEstimate
+    spot: ScoreEstimate
+    half_less_ours: ScoreEstimate
+    spot_less_ours: ScoreEstimate
 
 
-def score(moments: list[Moment], horizon_s: int, resamples: int, seed: int) -> HorizonScore:
+def score(moments: list[ForecastMoment], horizon_s: int, resamples: int, seed: int) -> HorizonScore:
     """Return the scores of one horizon's moments. Raises BadInput where there are none."""
     if not moments:
         raise BadInput(f"no market could be scored {horizon_s} s before its close")
@@ -62,7 +62,7 @@ def score(moments: list[Moment], horizon_s: int, resamples: int, seed: int) -> H
     )
 
 
-def _estimate(values: NDArray[np.float64], draws: NDArray[np.int64]) -> Estimate:
+def _estimate(values: NDArray[np.float64], draws: NDArray[np.int64]) -> ScoreEstimate:
     means = values[draws].mean(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(values.mean()), float(low), float(high))
+    return ScoreEstimate(float(values.mean()), float(low), float(high))

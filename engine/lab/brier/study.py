@@ -44,7 +44,7 @@ from engine.lab.brier.recording import (
     read_ticks,
     recorded_days,
 )
-from engine.lab.brier.scores import Estimate, HorizonScore, Moment, score
+from engine.lab.brier.scores import ForecastMoment, HorizonScore, ScoreEstimate, score
 from engine.strategies.door import Context
 from engine.strategies.fair_value import normal_cdf
 from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters
@@ -86,7 +86,7 @@ def study(path: Path, *, resamples: int = RESAMPLES, seed: int = SEED) -> StudyR
     where the folder has none, or a line cannot be read.
     """
     days = recorded_days(path)
-    moments: list[Moment] = []
+    moments: list[ForecastMoment] = []
     left_out: Counter[str] = Counter()
     undecided: list[str] = []
     tick_count = market_count = 0
@@ -118,7 +118,7 @@ def study(path: Path, *, resamples: int = RESAMPLES, seed: int = SEED) -> StudyR
 
 def forecasts(
     ticks: list[Tick], markets: list[RecordedMarket], left_out: Counter[str]
-) -> list[Moment]:
+) -> list[ForecastMoment]:
     """Return all moments of a day, hearing each tick when it was received and not before."""
     parameters = MarketMakerParameters(
         fair=FairSource.REFERENCE,
@@ -138,7 +138,7 @@ def forecasts(
         for horizon_s in HORIZONS_S
     ]
     agenda.sort(key=lambda entry: (entry[0], entry[2].slug))
-    moments: list[Moment] = []
+    moments: list[ForecastMoment] = []
     heard = 0
     for now_ns, horizon_s, market in agenda:
         while heard < len(ticks) and ticks[heard].received_ns <= now_ns:
@@ -148,7 +148,7 @@ def forecasts(
         if isinstance(found, str):
             left_out[found] += 1
         else:
-            moments.append(Moment(market.slug, horizon_s, *found, up=bool(market.up)))
+            moments.append(ForecastMoment(market.slug, horizon_s, *found, up=bool(market.up)))
     return moments
 
 
@@ -287,5 +287,5 @@ def _undecided(slugs: tuple[str, ...]) -> list[str]:
     return [f"left out, they paid half for each side: {len(slugs)} ({shown}{more})"]
 
 
-def _text(estimate: Estimate, *, sign: str = "") -> str:
+def _text(estimate: ScoreEstimate, *, sign: str = "") -> str:
     return f"{estimate.mean:{sign}.4f} [{estimate.low:{sign}.4f}, {estimate.high:{sign}.4f}]"

@@ -34,7 +34,7 @@ DEPTH_CENTS = 5
 Moments = tuple[tuple[int, Event], ...] | Iterable[tuple[int, Event]]
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class MarketFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One market's look. Quantiles are named by their share in percent."""
 
     markets: int
@@ -148,12 +148,12 @@ class Sampler:
 
     # -- told --------------------------------------------------------------------------------------
 
-    def figures(self) -> Figures:
+    def figures(self) -> MarketFigures:
         """Return everything in figures; markets still open count with what they have shown."""
         tapes = self._done + [tape for tape in self._tapes.values() if tape.stamps]
         stamps = [np.array(tape.stamps, dtype=np.int64) for tape in tapes]
         moves = [move for tape in tapes for move in _moves(tape.mids)]
-        return Figures(
+        return MarketFigures(
             markets=len(tapes),
             frames=sum(len(one) for one in stamps),
             spread=_mix(self._spread),

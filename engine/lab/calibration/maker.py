@@ -14,9 +14,9 @@ import numpy as np
 
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity
-from engine.venues.demo.accounts import Market
+from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Filled, Standing, Ticket
+from engine.venues.demo.orders import Filled, StandingOrder, Ticket
 
 NAIVE = AccountId("naive-maker")
 CASH_MICRO = 1_000_000_000_000
@@ -29,9 +29,9 @@ class NaiveMaker:
     def __init__(self, exchange: DemoExchange) -> None:
         self._exchange = exchange
         self._count = 0
-        self._orders: dict[Identity, tuple[Market, bool, int]] = {}
+        self._orders: dict[Identity, tuple[ExchangeMarket, bool, int]] = {}
         """Ours → (market, bid, level)."""
-        self._fills: deque[tuple[int, Market, bool, int]] = deque()
+        self._fills: deque[tuple[int, ExchangeMarket, bool, int]] = deque()
         self.markouts: list[float] = []
         """Mid after five seconds less the price paid, in cents a share; of sales the other way."""
         exchange.open_account(NAIVE, CASH_MICRO)
@@ -57,13 +57,13 @@ class NaiveMaker:
             if market.accepting and terms.strike_e8 is not None:
                 self._quote(market, now_ns)
 
-    def _mark(self, market: Market, is_bid: bool, level: int) -> None:
+    def _mark(self, market: ExchangeMarket, is_bid: bool, level: int) -> None:
         bid, ask = market.book.best_bid, market.book.best_ask
         if bid is not None and ask is not None:
             gain = (bid + ask) / 2 - level
             self.markouts.append((gain if is_bid else -gain) * 100 / market.one)
 
-    def _quote(self, market: Market, now_ns: int) -> None:
+    def _quote(self, market: ExchangeMarket, now_ns: int) -> None:
         book = market.book
         for is_bid, level in ((True, book.best_bid), (False, book.best_ask)):
             if level is None:
@@ -82,7 +82,7 @@ class NaiveMaker:
                 size=size,
                 post_only=True,
             )
-            if self._exchange.submit(NAIVE, ticket, now_ns).standing is Standing.LIVE:
+            if self._exchange.submit(NAIVE, ticket, now_ns).standing is StandingOrder.LIVE:
                 self._orders[ticket.identity] = (market, is_bid, level)
 
 

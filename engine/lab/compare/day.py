@@ -22,11 +22,11 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.errors import BrokenInvariant
-from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, Stand
+from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
 from engine.lab.compare.queues import Cancels, Queues
 from engine.lab.compare.twins import Twins
 from engine.lab.compare.venue import ExchangeVenue
-from engine.lab.compare.watch import Figures, S
+from engine.lab.compare.watch import MakerFigures, S
 from engine.live.first_start import SERIES
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.outbox import Stamped
@@ -87,10 +87,10 @@ class Public:
 class TrueDay(NamedTuple):
     """The maker's day in the exchange."""
 
-    figures: Figures
+    figures: MakerFigures
     cancels: list[Cancels]
     """Of others, in its levels."""
-    twins: dict[str, Figures]
+    twins: dict[str, MakerFigures]
     """Per fill model: what its orders would have got as paper orders, beside the same book."""
 
 
@@ -107,7 +107,11 @@ def true_day(
     exchange.open_account(account, CASH_MICRO)
     latency_ns = LATENCY_MS * NS_PER_MS
     venue = ExchangeVenue(exchange, account, currency=CURRENCY, latency_ns=latency_ns)
-    stand, public, queues = Stand(venue, Mode.DEMO), Public(exchange), Queues(exchange, account)
+    stand, public, queues = (
+        CompareRun(venue, Mode.DEMO),
+        Public(exchange),
+        Queues(exchange, account),
+    )
     twins = Twins(exchange, account, papers)
     _begin((stand,), public, twins)
     said: list[Stamped] = []
@@ -141,7 +145,7 @@ def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:
     return heard
 
 
-def _hear(stand: Stand, heard: list[Stamped], queues: Queues) -> None:
+def _hear(stand: CompareRun, heard: list[Stamped], queues: Queues) -> None:
     """Let the maker hear what was said, and look where what was cancelled had stood."""
     changed: set[InstrumentId] = set()
     traded: set[InstrumentId] = set()
@@ -161,11 +165,11 @@ def paper_day(
     papers: Mapping[str, PaperSettings],
     tell: Tell,
     profile: Profile = FULL,
-) -> dict[str, Figures]:
+) -> dict[str, MakerFigures]:
     """Return the maker's day at each paper venue, all over one exchange that knows none of them."""
     exchange = open_world(profile, rng=Random(seed), now_ns=BEGIN_NS)  # noqa: S311 - a model
     stands = {
-        name: Stand(PaperVenue(AccountId(f"paper-{name}"), settings), Mode.PAPER)
+        name: CompareRun(PaperVenue(AccountId(f"paper-{name}"), settings), Mode.PAPER)
         for name, settings in papers.items()
     }
     public = Public(exchange)
@@ -184,7 +188,7 @@ def paper_day(
     return {name: stand.end(end_ns) for name, stand in stands.items()}
 
 
-def _begin(stands: Collection[Stand], public: Public, twins: Twins | None = None) -> None:
+def _begin(stands: Collection[CompareRun], public: Public, twins: Twins | None = None) -> None:
     opening = public.opening()
     if twins is not None:
         twins.hear([(BEGIN_NS, event) for event in opening])
@@ -194,7 +198,7 @@ def _begin(stands: Collection[Stand], public: Public, twins: Twins | None = None
             stand.feed(event, BEGIN_NS)
 
 
-def _pulse(stands: Collection[Stand], public: Public, now_ns: int) -> None:
+def _pulse(stands: Collection[CompareRun], public: Public, now_ns: int) -> None:
     for event in public.pulse():
         for stand in stands:
             stand.feed(event, now_ns)

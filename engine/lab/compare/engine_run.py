@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.events import CashMoved, Event, InstrumentClosed
 from engine.domain.instruments import BotId, InstrumentId, Mode
@@ -12,7 +12,7 @@ from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
-from engine.lab.compare.watch import Figures, S, Watch
+from engine.lab.compare.watch import MakerFigures, MakerWatch, S
 from engine.lab.pump import Driver
 from engine.live.first_start import SERIES
 from engine.risk.breakers import Breakers
@@ -42,7 +42,7 @@ PARAMETERS: dict[str, object] = {
 chasing each quarter of a second. One that flees each movement would hardly meet a queue at all."""
 
 
-class Stand:
+class CompareRun:
     """One account with the maker on it. `feed` market events in order, `run` between them."""
 
     def __init__(self, venue: VenueCore, mode: Mode) -> None:
@@ -58,7 +58,7 @@ class Stand:
             settings=ExecutorSettings(),
         )
         self._cache = MarketCache()
-        self._watch = Watch(self._cache.views)
+        self._watch = MakerWatch(self._cache.views)
         self._closed: list[tuple[int, InstrumentId]] = []
         self._account = account
         self.bot = Bot(
@@ -68,7 +68,7 @@ class Stand:
             capital_micro=CAPITAL_MICRO,
             series=frozenset({SERIES}),
         )
-        desk = Desk(
+        desk = AccountCore(
             cache=self._cache, executor=self._executor, bots=(self.bot,), decide=lambda _: None
         )
         self.driver = Driver(
@@ -97,7 +97,7 @@ class Stand:
                 if self._executor.forget(over):
                     self._cache.forget(over)
 
-    def end(self, now_ns: int) -> Figures:
+    def end(self, now_ns: int) -> MakerFigures:
         """Return the day's figures; what is still held counts at the last two-sided mid."""
         self.driver.run_until(now_ns)
         self._watch.look(now_ns)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.lab.compare.queues import Cancels, share_of
-from engine.lab.compare.watch import MICRO, Figures
+from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.venues.paper.settings import FillModel
 
 TRUTH = "truth"
@@ -24,7 +24,7 @@ SHARE_DRAWS = 200
 LEVEL_PERCENT = 95.0
 
 Floats = NDArray[np.float64]
-Days = Mapping[str, Sequence[Figures]]
+Days = Mapping[str, Sequence[MakerFigures]]
 """Side → its days, in the same order for every side."""
 
 
@@ -36,7 +36,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     above: str
     below: str
-    """Field of `Figures`; empty = per day."""
+    """Field of `MakerFigures`; empty = per day."""
     scale: float
     tolerance: float
     """How far a model may be from the truth: a share of it, or in the unit."""
@@ -70,7 +70,7 @@ MEASURES = (
 )  # fmt: skip
 
 
-class Verdict(StrEnum):
+class CompareVerdict(StrEnum):
     """What the interval of a difference says about the tolerance."""
 
     WITHIN = "within"
@@ -95,10 +95,10 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     value: Estimate
     difference: Estimate
     """Model less truth."""
-    verdict: Verdict
+    verdict: CompareVerdict
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of all sides. `slack` is the tolerance in the measure's unit."""
 
     name: str
@@ -117,7 +117,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """How many it was fitted from."""
 
 
-def lines(days: Days, twins: Days, *, seed: int) -> tuple[Line, ...]:
+def lines(days: Days, twins: Days, *, seed: int) -> tuple[ReportLine, ...]:
     """Return every measure with the truth and each other side that is a fill model's name."""
     draws = _draws(len(days[TRUTH]), seed)
     same = {**twins, TRUTH: days[TRUTH]}
@@ -140,7 +140,7 @@ def answers(days: Days, twins: Days, *, seed: int) -> dict[str, Estimate]:
     return found
 
 
-def _line(measure: Measure, days: Days, draws: NDArray[np.int64]) -> Line:
+def _line(measure: Measure, days: Days, draws: NDArray[np.int64]) -> ReportLine:
     truth, truths = _pooled(measure, days[TRUTH], draws)
     slack = measure.tolerance * (abs(truth) if measure.relative else 1.0)
     models = {}
@@ -152,7 +152,7 @@ def _line(measure: Measure, days: Days, draws: NDArray[np.int64]) -> Line:
             difference=difference,
             verdict=_verdict(difference, slack),
         )
-    return Line(
+    return ReportLine(
         name=measure.name,
         label=measure.label,
         unit=measure.unit,
@@ -167,7 +167,7 @@ def _draws(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def _pooled(
-    measure: Measure, days: Sequence[Figures], draws: NDArray[np.int64]
+    measure: Measure, days: Sequence[MakerFigures], draws: NDArray[np.int64]
 ) -> tuple[float, Floats]:
     """Return the measure over all days, and over each drawn set of days."""
     above = np.array([getattr(day, measure.above) for day in days], dtype=np.float64)
@@ -186,12 +186,12 @@ def _estimate(value: float, drawn: Floats) -> Estimate:
     return Estimate(value=value, low=float(low), high=float(high))
 
 
-def _verdict(difference: Estimate, slack: float) -> Verdict:
+def _verdict(difference: Estimate, slack: float) -> CompareVerdict:
     if -slack <= difference.low and difference.high <= slack:
-        return Verdict.WITHIN
+        return CompareVerdict.WITHIN
     if difference.low > slack or difference.high < -slack:
-        return Verdict.OFF
-    return Verdict.OPEN
+        return CompareVerdict.OFF
+    return CompareVerdict.OPEN
 
 
 def fitted(days: Sequence[Sequence[Cancels]], *, seed: int) -> Fit:

@@ -19,7 +19,7 @@ from engine.lab.compare.day import LATENCY_MS, paper_day, true_day
 from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, PARAMETERS, STRATEGY
 from engine.lab.compare.queues import Cancels
 from engine.lab.compare.report import TRUTH, Days
-from engine.lab.compare.watch import MICRO, Figures
+from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.live.first_start import SERIES
 from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.paper.settings import CANCELS_AHEAD_PERCENT, FillModel, PaperSettings
@@ -33,7 +33,7 @@ Tell = Callable[[float, float, str], None]
 """Hears (hours of both worlds done, of how many, what comes next)."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class CompareRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a person asked for. A day is `hours` of the exchange's time; day k has seed + k."""
 
     days: int = 20
@@ -52,12 +52,12 @@ def papers() -> dict[str, PaperSettings]:
     return {str(model): common.model_copy(update={"model": model}) for model in FillModel}
 
 
-def compare(asked: Asked, tell: Tell, profile: Profile = FULL) -> dict[str, Any]:
+def compare(asked: CompareRequest, tell: Tell, profile: Profile = FULL) -> dict[str, Any]:
     """Run it; give the report as a JSON-ready object. Takes minutes: `tell` hears the progress."""
     started = time.perf_counter()
     total = 2 * asked.days * asked.hours
-    days: dict[str, list[Figures]] = {name: [] for name in (TRUTH, *map(str, FillModel))}
-    twins: dict[str, list[Figures]] = {str(name): [] for name in FillModel}
+    days: dict[str, list[MakerFigures]] = {name: [] for name in (TRUTH, *map(str, FillModel))}
+    twins: dict[str, list[MakerFigures]] = {str(name): [] for name in FillModel}
     cancels: list[list[Cancels]] = []
     for number in range(asked.days):
         seed, done = asked.seed + number, 2 * number * asked.hours
@@ -79,7 +79,7 @@ def _told(tell: Tell, before: float, total: float, note: str, hours: float) -> N
     tell(before + hours, total, note)
 
 
-def _report(asked: Asked, days: Days, twins: Days, fit: report.Fit) -> dict[str, Any]:
+def _report(asked: CompareRequest, days: Days, twins: Days, fit: report.Fit) -> dict[str, Any]:
     digests = "".join(figures.digest for side in days.values() for figures in side)
     found = {
         "days": asked.days,
@@ -102,7 +102,9 @@ def _report(asked: Asked, days: Days, twins: Days, fit: report.Fit) -> dict[str,
     return plain
 
 
-def store(config: Config, asked: Asked, found: dict[str, Any], span: tuple[int, int]) -> int:
+def store(
+    config: Config, asked: CompareRequest, found: dict[str, Any], span: tuple[int, int]
+) -> int:
     """Keep the report as a run; give its number. `span` is when it began and ended, ns UTC."""
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(config.state_path)

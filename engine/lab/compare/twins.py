@@ -22,7 +22,7 @@ from engine.domain.events import BookChanged, Event, OrderFilled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.gateway.door import Lane, Reply, Request, VenueOutput
-from engine.lab.compare.watch import Figures
+from engine.lab.compare.watch import MakerFigures
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import LiveOrder
 from engine.venues.demo.outbox import Stamped
@@ -54,7 +54,7 @@ class Twins:
         self._late: dict[tuple[InstrumentId, bool], list[OrderId]] = {}
         """Twins of filled orders, by (instrument, is a bid)."""
         self._count = 0
-        self.figures = {name: Figures() for name in papers}
+        self.figures = {name: MakerFigures() for name in papers}
 
     def hear(self, heard: Iterable[Stamped]) -> None:
         """Take what the exchange said since the last call, while nothing of ours was placed.

@@ -22,7 +22,7 @@ MICRO = 1_000_000
 MARKOUT_NS = 5 * S
 
 
-class Figures(msgspec.Struct, kw_only=True):
+class MakerFigures(msgspec.Struct, kw_only=True):
     """One maker's day in sums, so that days can be pooled. Sizes and money in micro-units."""
 
     orders: int = 0
@@ -51,14 +51,14 @@ class _Waiting(NamedTuple):
     size: int
 
 
-class Watch(DigestRecorder):
+class MakerWatch(DigestRecorder):
     """A recorder that counts. `look` before each market event, `figures` at the end."""
 
     __slots__ = ("_orders", "_since", "_views", "_waiting", "figures")
 
     def __init__(self, views: InstrumentViews) -> None:
         super().__init__()
-        self.figures = Figures()
+        self.figures = MakerFigures()
         self._views = views
         self._orders: dict[OrderId, Order] = {}
         self._since: dict[OrderId, int] = {}

@@ -22,7 +22,7 @@ from engine.executor.verify_plans import RetoldExecutor
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
-from engine.runtime.journal import Record, Snapshot, decode
+from engine.runtime.journal import JournalSnapshot, Record, decode
 from engine.runtime.recovery import HOUSE, currency_of, quote_life_ms, remember
 
 Journal = Callable[[int], Iterable[Record]]
@@ -44,7 +44,7 @@ class ToldAccounts:
     """
 
     def __init__(
-        self, settings: Settings, journal: Journal, snapshots: Mapping[str, Snapshot]
+        self, settings: Settings, journal: Journal, snapshots: Mapping[str, JournalSnapshot]
     ) -> None:
         self.executors: dict[AccountId, RetoldExecutor] = {}
         self.lost: set[AccountId] = set()

@@ -31,7 +31,7 @@ from storage.decisions import decision_numbered
 DIFFERENT_MAX = 20
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class PlanDifference(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that came out otherwise than it was kept."""
 
     account: str
@@ -60,7 +60,7 @@ class Retold(msgspec.Struct, kw_only=True):
     """Plans whose orders the journal, as far as it goes, does not hold."""
     cut: int = 0
     """Plans that died with their engine: nothing of them reached the journal."""
-    different: list[Difference] = []
+    different: list[PlanDifference] = []
     broken: list[str] = []
     """Where the journal's facts cannot be, told again."""
     starts_unkept: int = 0
@@ -175,7 +175,7 @@ class Retelling:
     def _differs(self, account: AccountId, plan: Planned, made: Planned | None) -> None:
         self._accounts.lost.add(account)
         self.told.different.append(
-            Difference(
+            PlanDifference(
                 account=account, instrument=plan.instrument, at_ns=plan.at_ns, kept=plan, again=made
             )
         )

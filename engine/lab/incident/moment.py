@@ -24,7 +24,7 @@ SLACK_NS = 10 * SECOND_NS
 NS_DIGITS_MIN = 16
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentWindow(msgspec.Struct, frozen=True, kw_only=True):
     """A moment and the time around it, in ns UTC."""
 
     at_ns: int
@@ -61,7 +61,7 @@ def read_around(text: str) -> int:
     return around_ns
 
 
-def window(at_ns: int, around_ns: int, span: Span) -> Window:
+def window(at_ns: int, around_ns: int, span: Span) -> IncidentWindow:
     """Return the time that is shown. Raises BadInput where the journal does not tell of it."""
     if not span.first_ns - SLACK_NS <= at_ns <= span.last_ns + SLACK_NS:
         raise BadInput(
@@ -70,7 +70,7 @@ def window(at_ns: int, around_ns: int, span: Span) -> Window:
         )
     # Steps are told in µs since the beginning: on a whole µs both ends of the sum are exact.
     begin_ns = (at_ns - around_ns) // US * US
-    return Window(at_ns=at_ns, begin_ns=begin_ns, end_ns=at_ns + around_ns)
+    return IncidentWindow(at_ns=at_ns, begin_ns=begin_ns, end_ns=at_ns + around_ns)
 
 
 def of_job(job: IncidentJob) -> tuple[int, int]:

@@ -13,15 +13,15 @@ from engine.domain.instruments import AccountId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.runtime import tape
-from engine.runtime.journal import Record, Snapshot, Snapshots, load
+from engine.runtime.journal import JournalSnapshot, Record, Snapshots, load
 from engine.runtime.recovery import rebuild
-from engine.runtime.tape_format import Entry, Torn, blocks, entries_of, segments
+from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
 
 Tell = Callable[[str], None]
 NEVER_NS = 1 << 62
 
 
-class Life(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One start of the engine, as the tape holds it."""
 
     position: int
@@ -45,29 +45,29 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.position == self.before + 1
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class JournaledRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record of the journal; `led` False = the tape lacks what led to it."""
 
     record: Record
     led: bool
 
 
-def lives(folder: Path) -> list[tuple[Life, int]]:
+def lives(folder: Path) -> list[tuple[RecordedRun, int]]:
     """Return the lives whose beginning is on the tape, each with when the next began, in order.
 
     A life begins a segment, because every process does.
     """
-    found: list[Life] = []
+    found: list[RecordedRun] = []
     for path in segments(folder):
         first = _first(path)
         given = None if first is None or first.kind != KIND else read_input(first)
         if first is not None and isinstance(given, LifeBegan):
-            found.append(Life(position=first.position, at_ns=first.at_ns, began=given))
+            found.append(RecordedRun(position=first.position, at_ns=first.at_ns, began=given))
     ends = [life.at_ns for life in found[1:]] + [NEVER_NS] * bool(found)
     return list(zip(found, ends, strict=True))
 
 
-def _first(path: Path) -> Entry | None:
+def _first(path: Path) -> TapeEntry | None:
     try:
         with path.open("rb") as file:
             for block in blocks(file, path):
@@ -83,7 +83,7 @@ def position_at(folder: Path, at_ns: int, tell: Tell) -> int | None:
     return None if first is None else first.position
 
 
-def read_input(entry: Entry) -> AnyInput:
+def read_input(entry: TapeEntry) -> AnyInput:
     """Return what an entry of the tape says. Raises BadInput naming it."""
     try:
         given: AnyInput = unpack_input(entry.payload)
@@ -113,7 +113,7 @@ class Past:
         self._tell = tell
         self._reach = position - 1
 
-    def __iter__(self) -> Iterator[Given | Kept]:
+    def __iter__(self) -> Iterator[Given | JournaledRecord]:
         """Give inputs and records in the order in which they happened.
 
         A record carries the position of the last entry before it. Raises BadInput at damage,
@@ -123,11 +123,11 @@ class Past:
         record = next(records, None)
         for one in self._inputs():
             while record is not None and record.tape < one.position:
-                yield Kept(record=record, led=record.tape <= one.before)
+                yield JournaledRecord(record=record, led=record.tape <= one.before)
                 record = next(records, None)
             yield one
         while record is not None:
-            yield Kept(record=record, led=record.tape <= self._reach)
+            yield JournaledRecord(record=record, led=record.tape <= self._reach)
             record = next(records, None)
 
     def _inputs(self) -> Iterator[Given]:
@@ -148,7 +148,7 @@ def recovered(
     """Fill fresh executors as the start of a life did, up to a record of the journal."""
     snapshots = Snapshots(
         by_name={
-            name: Snapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)
+            name: JournalSnapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)
             for name, one in life.snapshots.items()
         },
         told=(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.decisions import Decision, Planned
@@ -18,7 +18,7 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.lab.incident import state, words
-from engine.lab.incident.moment import Window
+from engine.lab.incident.moment import IncidentWindow
 from engine.lab.incident.past import Given
 from engine.runtime.journal import Record
 
@@ -34,14 +34,14 @@ OVER = ("confirmed", "failed", "forgotten")
 class Stage(Protocol):
     """What is looked at: desks by account, with the mode of each."""
 
-    desks: dict[AccountId, RosterDesk]
+    desks: dict[AccountId, RosterCore]
     modes: dict[AccountId, Mode]
 
 
 class Picture:
     """Collects the steps of one window. `account` None = of all accounts."""
 
-    def __init__(self, window: Window, account: AccountId | None) -> None:
+    def __init__(self, window: IncidentWindow, account: AccountId | None) -> None:
         self._window = window
         self._account = account
         self._now: dict[str, Any] = {}
@@ -79,13 +79,13 @@ class Picture:
     def took(self, one: Given, made: list[Decision | Planned]) -> None:
         """See what a desk was given, and what it decided."""
         told = one.given
-        if isinstance(told, given.Heard) and told.events is not None:
+        if isinstance(told, given.Received) and told.events is not None:
             self._events = told.events
         if told is None or not self._within(one.at_ns) or not self._shows(told.account):
             return
         self._begin(one.at_ns)
         desk = self._stage.desks.get(told.account)
-        if isinstance(told, given.Heard):
+        if isinstance(told, given.Received):
             self._market(told.account, one.at_ns)
             return
         for decided in made:
@@ -196,7 +196,7 @@ class Picture:
 
     # -- what stands -------------------------------------------------------------------------------
 
-    def _look(self, account: AccountId, desk: RosterDesk, at_ns: int) -> None:
+    def _look(self, account: AccountId, desk: RosterCore, at_ns: int) -> None:
         """Note what stands differently at an account."""
         executor = desk.executor
         self._put(f"account/{account}", state.account(executor, self._stage.modes[account], at_ns))
@@ -217,7 +217,7 @@ class Picture:
         for bot in desk.bots:
             self._put(f"bot/{account}/{bot.name}", str(bot.state))
 
-    def _settlements(self, account: AccountId, desk: RosterDesk) -> None:
+    def _settlements(self, account: AccountId, desk: RosterCore) -> None:
         executor = desk.executor
         for key, held in executor.ledger.held.items():
             self._put(f"held/{account}/{key}", state.holding(held, self._terms(key)))
@@ -235,7 +235,7 @@ class Picture:
         for fill in over:
             del self._fills[account][fill]
 
-    def _books(self, desk: RosterDesk, keys: Iterable[InstrumentId]) -> None:
+    def _books(self, desk: RosterCore, keys: Iterable[InstrumentId]) -> None:
         for key in keys:
             view = desk.cache.views.get(key)
             if view is not None:
@@ -254,7 +254,7 @@ class Picture:
                 return known
         return None
 
-    def _instrument(self, desk: RosterDesk | None, message: Any) -> InstrumentId | None:
+    def _instrument(self, desk: RosterCore | None, message: Any) -> InstrumentId | None:
         """Return what a record is about."""
         named: InstrumentId | None = getattr(message, "instrument", None)
         if isinstance(named, str):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain import inputs as given
 from engine.domain.bots import BotState
@@ -22,7 +22,7 @@ from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
-from engine.lab.incident.past import Given, Kept, Life, Past, recovered
+from engine.lab.incident.past import Given, JournaledRecord, Past, RecordedRun, recovered
 from engine.lab.incident.verdict import Decisions, Difference, Differs, Effects, Plans
 from engine.live.bot_runner import bot_of
 from engine.risk.exposure import ExposureBook, share_total
@@ -36,7 +36,7 @@ TELL_EVERY = 2_000
 EVENTS = frozenset(kind.__name__ for kind in AnyEvent.__args__)
 
 
-class Listener(Protocol):
+class StepListener(Protocol):
     """Sees every step after it was taken."""
 
     def took(self, one: Given, made: list[Decision | Planned]) -> None:
@@ -48,25 +48,25 @@ class Listener(Protocol):
         ...
 
 
-class Reliving:
+class IncidentReplay:
     """One life, lived again up to a time. `desks` stand as they stood then."""
 
     def __init__(
         self,
-        life: Life,
+        life: RecordedRun,
         journal: Path,
         *,
         journal_end_ns: int,
         decisions: Decisions,
         plans: Plans,
-        listener: Listener,
+        listener: StepListener,
     ) -> None:
         self.life = life
         self.journal = journal
         self.effects = Effects(journal_end_ns)
         self.decisions = decisions
         self.plans = plans
-        self.desks: dict[AccountId, RosterDesk] = {}
+        self.desks: dict[AccountId, RosterCore] = {}
         self.modes: dict[AccountId, Mode] = {}
         self.unled = 0
         """Records the tape lacks the cause of: a crash took it, or it is not written yet."""
@@ -107,14 +107,14 @@ class Reliving:
         except Differs as differs:
             self.difference = differs.difference
 
-    def _ends(self, one: Given | Kept) -> bool:
+    def _ends(self, one: Given | JournaledRecord) -> bool:
         """Say whether this is where the next life begins."""
         if not isinstance(one, Given) or not isinstance(one.given, given.LifeBegan):
             return False
         return one.position != self.life.position
 
-    def _one(self, one: Given | Kept) -> None:
-        if isinstance(one, Kept):
+    def _one(self, one: Given | JournaledRecord) -> None:
+        if isinstance(one, JournaledRecord):
             if one.led:
                 self._kept(one.record)
             else:
@@ -176,7 +176,7 @@ class Reliving:
     def _wire(self, settings: AccountSettings, executor: Executor) -> None:
         executor.resume()
         account = AccountId(settings.name)
-        self.desks[account] = RosterDesk(
+        self.desks[account] = RosterCore(
             cache=MarketCache(), executor=executor, bots=(), decide=self._decide
         )
         self.modes[account] = settings.mode
@@ -221,7 +221,7 @@ class Reliving:
         """Turn the desk."""
         self._asks(one.account, self.desks[one.account].turn(now_ns), now_ns)
 
-    def heard(self, one: given.Heard, now_ns: int) -> None:
+    def heard(self, one: given.Received, now_ns: int) -> None:
         """Tell the market."""
         if one.events is not None:
             self._events = one.events
@@ -272,13 +272,13 @@ class Reliving:
                 desk.expire_quotes(life_ms, now_ns)
 
 
-def _what(one: Given | Kept) -> str:
+def _what(one: Given | JournaledRecord) -> str:
     if isinstance(one, Given):
         return f"entry {one.position} of the tape"
     return f"record {one.record.seq} of the journal"
 
 
-def _takers(one: Reliving) -> dict[type, Callable[[Any, int], object]]:
+def _takers(one: IncidentReplay) -> dict[type, Callable[[Any, int], object]]:
     """Return who takes which input."""
     takers: dict[type, Callable[[Any, int], object]] = dict.fromkeys(
         given.AnyInput.__args__, one.rest
@@ -291,7 +291,7 @@ def _takers(one: Reliving) -> dict[type, Callable[[Any, int], object]]:
         given.LifeBegan: one.began,
         given.Opened: one.opened,
         given.Turned: one.turned,
-        given.Heard: one.heard,
+        given.Received: one.heard,
         given.Began: one.began_ticking,
         given.Admitted: one.admitted,
         given.Seated: one.seated,

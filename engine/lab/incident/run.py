@@ -12,11 +12,11 @@ from engine.config import Config
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput
-from engine.lab.incident.moment import SECOND_NS, Window, window
-from engine.lab.incident.past import Life, Past, lives
+from engine.lab.incident.moment import SECOND_NS, IncidentWindow, window
+from engine.lab.incident.past import Past, RecordedRun, lives
 from engine.lab.incident.picture import Picture
-from engine.lab.incident.replay import Reliving
-from engine.lab.incident.shown import Shown
+from engine.lab.incident.replay import IncidentReplay
+from engine.lab.incident.shown import ShownWindow
 from engine.lab.incident.verdict import Decisions, Difference, Plans
 from engine.log import iso
 from engine.runtime.recovery import code_digest
@@ -41,7 +41,7 @@ NOT_AGAIN = (
 )
 
 
-class Compared(msgspec.Struct, kw_only=True):
+class ComparedRuns(msgspec.Struct, kw_only=True):
     """What living it again gave. `again` False = it was not lived again, `notes` say why."""
 
     again: bool = False
@@ -74,11 +74,11 @@ class Compared(msgspec.Struct, kw_only=True):
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """What is told of a moment."""
 
-    window: Window
+    window: IncidentWindow
     account: str
     accounts: dict[str, str]
     """Name → mode, as shown."""
-    compared: Compared
+    compared: ComparedRuns
     steps: list[dict[str, Any]]
     left_out: int
 
@@ -97,7 +97,7 @@ def incident(
         raise BadInput(
             f"the journal knows no account {account!r}; it knows: {', '.join(known) or 'none'}"
         )
-    compared = Compared(notes=[])
+    compared = ComparedRuns(notes=[])
     chosen = None if not account else AccountId(account)
     picture = Picture(wanted, chosen)
     found = _chosen(lives(config.tape_folder), wanted)
@@ -110,7 +110,7 @@ def incident(
         notes = compared.notes
         rows = decision_rows(config.decisions_path, wanted.begin_ns, wanted.end_ns + 1)
         with closing(rows):
-            Shown(config.journal_path, _accounts(config, found, known)).run(
+            ShownWindow(config.journal_path, _accounts(config, found, known)).run(
                 config.tape_folder, wanted, rows, picture=picture, tell=notes.append
             )
     if picture.left_out:
@@ -121,7 +121,9 @@ def incident(
     )  # fmt: skip
 
 
-def _chosen(known: list[tuple[Life, int]], wanted: Window) -> list[tuple[Life, int]]:
+def _chosen(
+    known: list[tuple[RecordedRun, int]], wanted: IncidentWindow
+) -> list[tuple[RecordedRun, int]]:
     """Return the lives that reach into the window; none where its moment lies before them."""
     reaching = [
         (life, end_ns)
@@ -133,9 +135,9 @@ def _chosen(known: list[tuple[Life, int]], wanted: Window) -> list[tuple[Life, i
 
 def _again(
     config: Config,
-    chosen: list[tuple[Life, int]],
-    wanted: Window,
-    compared: Compared,
+    chosen: list[tuple[RecordedRun, int]],
+    wanted: IncidentWindow,
+    compared: ComparedRuns,
     picture: Picture,
     *,
     span: Span,
@@ -172,8 +174,8 @@ def _again(
 
 @contextmanager
 def _life(
-    config: Config, life: Life, end_ns: int, *, span: Span, picture: Picture
-) -> Iterator[Reliving]:
+    config: Config, life: RecordedRun, end_ns: int, *, span: Span, picture: Picture
+) -> Iterator[IncidentReplay]:
     """Give a life that is about to be lived again, with the log's rows of its time.
 
     The log is closed behind it: a life that differs leaves rows unread.
@@ -182,7 +184,7 @@ def _life(
     told_ns = log_end_ns(log, end_ns)
     rows, plans = decision_rows(log, life.at_ns, end_ns), plan_bodies(log, life.at_ns, end_ns)
     with closing(rows), closing(plans):
-        made = Reliving(
+        made = IncidentReplay(
             life,
             config.journal_path,
             journal_end_ns=span.last_ns,
@@ -194,7 +196,7 @@ def _life(
         yield made
 
 
-def _code(life: Life) -> list[str]:
+def _code(life: RecordedRun) -> list[str]:
     """Return a note where another version of the code lived a life than lives it again."""
     then, now = life.began.code, code_digest()
     if then in ("", now):
@@ -205,7 +207,7 @@ def _code(life: Life) -> list[str]:
     ]
 
 
-def _sum(compared: Compared, one: Reliving) -> None:
+def _sum(compared: ComparedRuns, one: IncidentReplay) -> None:
     """Add what a life gave, and what could not be compared in it."""
     compared.lives += 1
     compared.effects += one.effects.compared
@@ -224,7 +226,7 @@ def _sum(compared: Compared, one: Reliving) -> None:
 
 
 def _accounts(
-    config: Config, chosen: list[tuple[Life, int]], known: list[str]
+    config: Config, chosen: list[tuple[RecordedRun, int]], known: list[str]
 ) -> Mapping[str, AccountSettings]:
     """Return the settings of the accounts the journal tells of: as they were, else as they are."""
     if chosen:

@@ -11,16 +11,16 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain.effects import KeepBudget, PlaceOrder
 from engine.domain.events import Event, InstrumentListed
-from engine.domain.inputs import Heard
+from engine.domain.inputs import Received
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant
-from engine.lab.incident.moment import SECOND_NS, Window
-from engine.lab.incident.past import Given, Kept, Past, Tell, position_at
+from engine.lab.incident.moment import SECOND_NS, IncidentWindow
+from engine.lab.incident.past import Given, JournaledRecord, Past, Tell, position_at
 from engine.lab.incident.picture import Picture
 from engine.lab.incident.replay import EVENTS
 from engine.runtime.journal import Record, Snapshots, decode, load
@@ -32,17 +32,17 @@ BOOKS_NS = 3_600 * SECOND_NS
 """How far before the window the market is read: a book needs its last whole picture."""
 
 
-class Shown:
+class ShownWindow:
     """The window of one home. `desks` stand as the journal has them."""
 
     def __init__(self, journal: Path, accounts: Mapping[str, AccountSettings]) -> None:
         self._journal = journal
-        self.desks: dict[AccountId, RosterDesk] = {}
+        self.desks: dict[AccountId, RosterCore] = {}
         self.modes: dict[AccountId, Mode] = {}
         for name, settings in accounts.items():
             account = AccountId(name)
             executor, _ = executor_of(settings, 0)
-            self.desks[account] = RosterDesk(
+            self.desks[account] = RosterCore(
                 cache=MarketCache(), executor=executor, bots=(), decide=_unheard
             )
             self.modes[account] = settings.mode
@@ -51,7 +51,7 @@ class Shown:
     def run(
         self,
         tape: Path,
-        window: Window,
+        window: IncidentWindow,
         rows: Iterator[StoredDecision],
         *,
         picture: Picture,
@@ -74,9 +74,9 @@ class Shown:
             while row is not None and row.decision.at_ns <= at_ns:
                 picture.row(row.decision)
                 row = next(rows, None)
-            if isinstance(one, Kept):
+            if isinstance(one, JournaledRecord):
                 picture.heard(one.record, self._take(one.record))
-            elif isinstance(one.given, Heard):
+            elif isinstance(one.given, Received):
                 self._hear(one.given, one.at_ns)
                 picture.took(one, [])
 
@@ -113,7 +113,7 @@ class Shown:
                 continue  # what the desk itself refused is shown as it was journaled
         return message
 
-    def _hear(self, told: Heard, at_ns: int) -> None:
+    def _hear(self, told: Received, at_ns: int) -> None:
         if told.events is not None:
             self._events = told.events
         desk = self.desks.get(told.account)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.views import BookView
 from engine.domain.decisions import Decision, Planned, Unit
 from engine.domain.events import OrderFilled
@@ -15,7 +15,7 @@ from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.executor.executor import Executor
 from engine.executor.holdings import Holding
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.lab.incident import words
 
 LEVELS = 8
@@ -48,7 +48,7 @@ def _level(price: int, size: int, terms: Instrument) -> list[Any]:
     return [price, words.price(price, terms), words.size(size, terms)]
 
 
-def order(known: Working, terms: Instrument | None) -> dict[str, Any]:
+def order(known: LiveOrder, terms: Instrument | None) -> dict[str, Any]:
     """Return one order as it stands; `level` is its price in YES-space, in increments."""
     one = known.order
     return {
@@ -215,7 +215,7 @@ def _counted(value: int, unit: Unit, terms: Instrument | None) -> str:
             return ""
 
 
-def watched(desk: RosterDesk) -> list[InstrumentId]:
+def watched(desk: RosterCore) -> list[InstrumentId]:
     """Return the instruments a desk's bots watch, or where it holds, works or wishes something."""
     found = dict.fromkeys(key for bot in desk.bots for key in bot.cells)
     return list(found | dict.fromkeys(desk.executor.concerned()))

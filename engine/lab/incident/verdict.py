@@ -125,7 +125,7 @@ def _told(record: Record) -> Any:
     return decode(record)
 
 
-class _Run:
+class _VerdictRun:
     """Alike decisions in a row, and the row of the log they must be."""
 
     __slots__ = ("count", "first", "last_ns", "last_number", "stored")
@@ -148,7 +148,7 @@ class Decisions:
     def __init__(self, stored: Iterator[StoredDecision], end_ns: int) -> None:
         self._stored = stored
         self._end_ns = end_ns
-        self._runs: dict[tuple[BotId, InstrumentId], _Run] = {}
+        self._runs: dict[tuple[BotId, InstrumentId], _VerdictRun] = {}
         self._next: StoredDecision | None = None
         self._aligned = False
         self.evaluations = 0
@@ -170,7 +170,7 @@ class Decisions:
             return
         if run is not None:
             self._closed(run)
-        self._runs[key] = _Run(decision, self._begun(decision))
+        self._runs[key] = _VerdictRun(decision, self._begun(decision))
 
     def _begun(self, decision: Decision) -> StoredDecision | None:
         stored = self._next or next(self._stored, None)
@@ -196,7 +196,7 @@ class Decisions:
         self.compared += 1
         return stored
 
-    def _closed(self, run: _Run) -> None:
+    def _closed(self, run: _VerdictRun) -> None:
         """Compare how often a decision was repeated, when another one follows it."""
         stored = run.stored
         if stored is None:

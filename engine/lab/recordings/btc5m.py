@@ -27,7 +27,7 @@ from engine.lab.recordings.book_diff import changes_between
 from engine.lab.recordings.btc5m_market import (
     THOUSANDTH,
     BookFrame,
-    Market,
+    RecordedMarket,
     Token,
     instrument_of,
     new_token,
@@ -36,7 +36,7 @@ from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.inferred_trades import read_trade
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.receive_times import AHEAD, TIME_NS_MAX, Frame, ReceiveTimes
-from engine.lab.recordings.watch import Watch
+from engine.lab.recordings.watch import SilenceWatch
 from engine.venues.polymarket.market.book_hash import Sides
 from engine.venues.polymarket.market.frames import compact
 from engine.venues.polymarket.market.level_map import LevelMap
@@ -50,7 +50,7 @@ SECONDS_MAX = TIME_NS_MAX // 1_000_000_000
 """Stands for a receive time that is none: before the epoch, or beyond all time."""
 
 
-class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class BookLine(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """One line of the recording."""
 
     recv_ts: float
@@ -66,7 +66,7 @@ class LooseLine(msgspec.Struct, gc=False):
     raw: BookFrame
 
 
-_strict = msgspec.json.Decoder(Line).decode
+_strict = msgspec.json.Decoder(BookLine).decode
 _loose = msgspec.json.Decoder(LooseLine).decode
 
 TokenTable = dict[str, tuple[str, str]]
@@ -86,7 +86,7 @@ class Btc5mRecording:
         self._paths = tuple(paths)
         self._table = tokens
         self._levels = (LevelMap(), LevelMap(mirrored=True))
-        self._watch = Watch(self.stats)
+        self._watch = SilenceWatch(self.stats)
         self._markets = self._watch.markets
         self._epoch = 0
 
@@ -133,7 +133,7 @@ class Btc5mRecording:
                 fresh = read.raw.tick_size is None or seconds == SECONDS_MAX
                 yield Frame(at, read, received_ns, _stamp(read.raw.timestamp), fresh)
 
-    def _decode(self, line: bytes) -> Line | LooseLine | None:
+    def _decode(self, line: bytes) -> BookLine | LooseLine | None:
         try:
             return _strict(line)
         except UNREADABLE:
@@ -182,7 +182,7 @@ class Btc5mRecording:
         market.last, market.tick = found
         return self._tell(market, token, frame, book, now_ns)
 
-    def _stale(self, market: Market, token: Token, frame: BookFrame, stamp_ns: int) -> bool:
+    def _stale(self, market: RecordedMarket, token: Token, frame: BookFrame, stamp_ns: int) -> bool:
         """Return whether the frame adds nothing: read twice, or older than what was told.
 
         Older frames come right after a subscription: the snapshot overtook them.
@@ -200,7 +200,7 @@ class Btc5mRecording:
         return False
 
     def _tell(
-        self, market: Market, token: Token, frame: BookFrame, book: Sides, now_ns: int
+        self, market: RecordedMarket, token: Token, frame: BookFrame, book: Sides, now_ns: int
     ) -> list[Event]:
         """Give the events of a proven frame: the trade before the book it left behind."""
         other = (not token.mirrored, book)
@@ -225,7 +225,7 @@ class Btc5mRecording:
         market.book = book
         return events
 
-    def _trade(self, market: Market, token: Token, book: Sides) -> TradePrinted:
+    def _trade(self, market: RecordedMarket, token: Token, book: Sides) -> TradePrinted:
         """Give the trade that caused a frame, read from the proven last trade price."""
         own = (market.last or 0) * THOUSANDTH
         last = ONE - own if token.mirrored else own
@@ -245,7 +245,7 @@ class Btc5mRecording:
             exchange_ns=market.stamp_ns,
         )
 
-    def _open(self, slug: str, frame: BookFrame, now_ns: int) -> Market:
+    def _open(self, slug: str, frame: BookFrame, now_ns: int) -> RecordedMarket:
         """Begin a market at its first frame."""
         if len(self._markets) >= MARKETS_MAX:
             raise BadInput(f"more than {MARKETS_MAX} markets at once: not this kind of recording")
@@ -254,7 +254,7 @@ class Btc5mRecording:
             instrument = instrument_of(frame.market, slug, pair)
         except BadInput:
             raise BadFrame("slug without a start") from None
-        market = Market(instrument)
+        market = RecordedMarket(instrument)
         market.clock_ns = now_ns
         market.epoch = self._epoch
         if pair is not None:
@@ -264,7 +264,7 @@ class Btc5mRecording:
         self.stats.markets.add(market.id)
         return market
 
-    def _open_token(self, market: Market, frame: BookFrame) -> Token:
+    def _open_token(self, market: RecordedMarket, frame: BookFrame) -> Token:
         """Begin a token the table does not name: the first one met is YES, the second NO."""
         if len(market.tokens) >= 2:
             raise BadFrame("third token")
@@ -288,7 +288,7 @@ def _stamp(text: str) -> int:
     return int(text) * 1_000_000
 
 
-def _book(market: Market, book: Sides, *, whole: bool) -> BookReplaced | BookChanged:
+def _book(market: RecordedMarket, book: Sides, *, whole: bool) -> BookReplaced | BookChanged:
     """Give the book of a frame: whole where nothing stands before it, else what changed."""
     if whole or market.book is None:
         return BookReplaced(

@@ -66,7 +66,7 @@ class Token:
         return (own_asks, own_bids) if self.mirrored else (own_bids, own_asks)
 
 
-class Market:
+class RecordedMarket:
     """State of one market. `book` None = the book before is not known (start, gap, bad frame)."""
 
     __slots__ = (
@@ -168,7 +168,7 @@ def instrument_of(condition: str, slug: str, tokens: tuple[str, str] | None) -> 
     )
 
 
-def new_token(market: Market, asset_id: str, levels: LevelMap, *, mirrored: bool) -> Token:
+def new_token(market: RecordedMarket, asset_id: str, levels: LevelMap, *, mirrored: bool) -> Token:
     """Add a token to its market. `levels` must be mirrored as the token is."""
     condition = market.id.removeprefix("polymarket:")
     token = Token(head_of(condition, asset_id), levels, mirrored=mirrored)

@@ -24,7 +24,7 @@ _SIDES = (Side.BUY, Side.SELL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class ColumnStretch:
     """Events of one instrument, in order. `others` holds the event of each row `OTHER`."""
 
     instrument: InstrumentId
@@ -66,12 +66,12 @@ class Stretch:
 class ColumnarRecording(Recording, Protocol):
     """A recording that can also be read as stretches; one of the two, once."""
 
-    def stretches(self) -> Iterator[Stretch]:
+    def stretches(self) -> Iterator[ColumnStretch]:
         """Yield everything `events` tells, in the same order."""
         ...
 
 
-def told(stretch: Stretch) -> Iterator[tuple[int, Event]]:
+def told(stretch: ColumnStretch) -> Iterator[tuple[int, Event]]:
     """Tell a stretch event by event."""
     first, rows = 0, len(stretch.rows)
     while first < rows:

@@ -46,7 +46,7 @@ MESSAGES = ".raw_messages.jsonl"
 MARKETS = ".markets.jsonl"
 
 
-class Line(msgspec.Struct, gc=False):
+class RecordedLine(msgspec.Struct, gc=False):
     """One recorded frame."""
 
     source: str
@@ -57,7 +57,7 @@ class Line(msgspec.Struct, gc=False):
     run_id: str = ""
 
 
-class Outcome(msgspec.Struct):
+class RecordedOutcome(msgspec.Struct):
     """One token and its label."""
 
     token_id: str
@@ -80,12 +80,12 @@ class FeeParameters(msgspec.Struct):
     raw_fee_config: FeeConfig | None = None
 
 
-class MarketLine(msgspec.Struct):
+class RecordedMarketLine(msgspec.Struct):
     """One market's metadata."""
 
     slug: str
     condition_id: str
-    outcomes: list[Outcome]
+    outcomes: list[RecordedOutcome]
     start_ts: int
     end_ts: int
     tick_size: Decimal
@@ -93,8 +93,8 @@ class MarketLine(msgspec.Struct):
     fee_parameters: FeeParameters
 
 
-_line = msgspec.json.Decoder(Line).decode
-_market = msgspec.json.Decoder(MarketLine).decode
+_line = msgspec.json.Decoder(RecordedLine).decode
+_market = msgspec.json.Decoder(RecordedMarketLine).decode
 
 
 class MultifeedRecording:
@@ -154,7 +154,7 @@ class MultifeedRecording:
                 fresh = stamp_ns > 0 and line.source == CLOB and '"bids"' not in line.payload
                 yield Frame(at, (path, line), _received(line), stamp_ns, fresh)
 
-    def _decode(self, text: bytes) -> Line | None:
+    def _decode(self, text: bytes) -> RecordedLine | None:
         try:
             return _line(text)
         except msgspec.ValidationError:
@@ -181,7 +181,7 @@ class MultifeedRecording:
         for event in events:
             yield self._clock_ns, event
 
-    def _connected(self, path: Path, line: Line) -> list[Event]:
+    def _connected(self, path: Path, line: RecordedLine) -> list[Event]:
         """Tell a loss where a new connection begins: what happened between is not recorded."""
         connection = (path, line.ingest_seq // CONNECTION_FRAMES)
         if connection == self._connection:
@@ -190,14 +190,14 @@ class MultifeedRecording:
         self._connection = connection
         return [] if first else self._core.lose("the recorder connected anew")
 
-    def _frame(self, line: Line, now_ns: int) -> list[Event]:
+    def _frame(self, line: RecordedLine, now_ns: int) -> list[Event]:
         frame = line.payload.encode()
         if line.source == CLOB:
             return self._core.receive(frame, now_ns)
         return self._references.receive(SOURCES.get(line.source, line.source), frame)
 
 
-def _received(line: Line) -> int:
+def _received(line: RecordedLine) -> int:
     """Return the receive time, in ns where the recorder's finer clock agrees with its wall."""
     wall_ns, fine_ns = line.recv_wall_ts * MS_NS, line.recv_mono_ns
     return fine_ns if 0 <= fine_ns - wall_ns < MS_NS else wall_ns
@@ -224,7 +224,7 @@ def read_markets(messages: Path) -> list[tuple[Instrument, str]]:
     return found
 
 
-def _instrument(line: MarketLine) -> tuple[Instrument, str]:
+def _instrument(line: RecordedMarketLine) -> tuple[Instrument, str]:
     tick = format(line.tick_size, "f")
     fees = line.fee_parameters.raw_fee_config
     if line.fee_parameters.fees_enabled and (fees is None or not fees.takerOnly):

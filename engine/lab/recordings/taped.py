@@ -19,7 +19,7 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.receive_times import Frame, ReceiveTimes
-from engine.runtime.tape_format import Block, Entry, Torn, blocks, entries_of, segments
+from engine.runtime.tape_format import Block, TapeEntry, Torn, blocks, entries_of, segments
 from engine.runtime.tape_recording import (
     BEGIN,
     EVENTS,
@@ -97,7 +97,7 @@ class TapedRecording:
         self._next = block.first + block.entries
 
     @staticmethod
-    def _frame(entry: Entry, path: Path) -> Frame:
+    def _frame(entry: TapeEntry, path: Path) -> Frame:
         at = (path.name, entry.position)
         try:
             if entry.kind == BEGIN:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 
 from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentClosed
-from engine.lab.recordings.btc5m_market import SECOND_NS, Market
+from engine.lab.recordings.btc5m_market import SECOND_NS, RecordedMarket
 from engine.lab.recordings.door import RecordingStats
 
 FEED = "polymarket"
@@ -19,25 +19,25 @@ FORGET_AFTER_NS = 600 * SECOND_NS
 NEVER_NS = 1 << 62
 
 
-class Watch:
+class SilenceWatch:
     """Markets by condition id, and the heap of what is due for them."""
 
     def __init__(self, stats: RecordingStats) -> None:
         self._stats = stats
-        self.markets: dict[str, Market] = {}
+        self.markets: dict[str, RecordedMarket] = {}
         self.due_ns = NEVER_NS
         """When something is due without a further frame."""
         self._heap: list[tuple[int, int, str, str]] = []
         self._counter = 0
 
-    def add(self, condition: str, market: Market, now_ns: int) -> None:
+    def add(self, condition: str, market: RecordedMarket, now_ns: int) -> None:
         """Watch a market from its first frame on."""
         self.markets[condition] = market
         starts_ns, closes_ns = window_of(market)
         self._push(max(closes_ns, now_ns), "close", condition)
         self._push(max(now_ns, starts_ns) + SILENCE_NS, "silence", condition)
 
-    def heard(self, condition: str, market: Market, now_ns: int) -> list[Event]:
+    def heard(self, condition: str, market: RecordedMarket, now_ns: int) -> list[Event]:
         """Note a frame. Gives FeedRestored where the market had been lost."""
         silent_ns = now_ns - max(market.clock_ns, window_of(market)[0])
         market.clock_ns = now_ns
@@ -67,7 +67,9 @@ class Watch:
         """
         yield from self.due(NEVER_NS)
 
-    def _happen(self, at_ns: int, what: str, condition: str, market: Market) -> Event | None:
+    def _happen(
+        self, at_ns: int, what: str, condition: str, market: RecordedMarket
+    ) -> Event | None:
         if what == "silence":
             return self._silence(at_ns, condition, market)
         if what == "close":
@@ -80,7 +82,7 @@ class Watch:
         del self.markets[condition]
         return None
 
-    def _silence(self, at_ns: int, condition: str, market: Market) -> Event | None:
+    def _silence(self, at_ns: int, condition: str, market: RecordedMarket) -> Event | None:
         starts_ns, closes_ns = window_of(market)
         silent_ns = max(market.clock_ns, starts_ns) + SILENCE_NS
         if market.closed or silent_ns >= closes_ns:
@@ -99,7 +101,7 @@ class Watch:
         self.due_ns = min(self.due_ns, self._heap[0][0])
 
 
-def window_of(market: Market) -> tuple[int, int]:
+def window_of(market: RecordedMarket) -> tuple[int, int]:
     """Return (start, close) of the measured window in ns; a 5-minute market has both."""
     instrument = market.instrument
     return instrument.starts_ns or 0, instrument.closes_ns or NEVER_NS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.bots.bot import Bot
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.bots.marks import mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
@@ -75,7 +75,7 @@ class Replay:
         self._cache = MarketCache()
         self._bots = bots
         self._recorder = recorder
-        self._desk = Desk(cache=self._cache, executor=executor, bots=bots, decide=decide)
+        self._desk = AccountCore(cache=self._cache, executor=executor, bots=bots, decide=decide)
         self._driver = Driver(
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled,
@@ -285,7 +285,7 @@ class Replay:
             result.markets[order.instrument].fills += 1
 
 
-def _wake_loop(recording: Recording, desk: Desk, venue: VenueCore) -> WakeLoop | None:
+def _wake_loop(recording: Recording, desk: AccountCore, venue: VenueCore) -> WakeLoop | None:
     """Return the compiled loop where the recording has columns and the venue is the paper venue."""
     if not (isinstance(recording, ColumnarRecording) and isinstance(venue, PaperVenue)):
         return None

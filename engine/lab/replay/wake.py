@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from engine.bots.core import Desk
+from engine.bots.core import AccountCore
 from engine.caches.views import BookView
 from engine.domain.books import Book
 from engine.domain.events import BookChanged, Event
 from engine.domain.instruments import InstrumentId
-from engine.lab.recordings.columns import Stretch
+from engine.lab.recordings.columns import ColumnStretch
 from engine.lab.replay import kernel_code
 from engine.venues.paper.columns import ASK, OP
 from engine.venues.paper.compiled import UNHEARD, CompiledMarket, Watch
@@ -42,7 +42,7 @@ over; and whether the venue has heard it already, so that only the desk must be 
 class WakeLoop:
     """Plays stretches for one driver. The caller takes each step's event before the next step."""
 
-    def __init__(self, *, desk: Desk, venue: PaperVenue) -> None:
+    def __init__(self, *, desk: AccountCore, venue: PaperVenue) -> None:
         self._advance = kernel_code.load()
         self._desk = desk
         self._venue = venue
@@ -51,7 +51,7 @@ class WakeLoop:
         self._moved: dict[InstrumentId, BookChanged] = {}
         self._last_ns = 0
 
-    def steps(self, stretch: Stretch, stop_ns: Callable[[], int]) -> Iterator[Step]:
+    def steps(self, stretch: ColumnStretch, stop_ns: Callable[[], int]) -> Iterator[Step]:
         """Yield every event that matters; `stop_ns` says before when nothing else happens."""
         first, follow, count = 0, UNHEARD, len(stretch.rows)
         while first < count:
@@ -73,7 +73,7 @@ class WakeLoop:
         if follow != UNHEARD:
             self._skip(stretch, (first, follow, UNHEARD))
 
-    def _waking(self, stretch: Stretch, row: int) -> Event:
+    def _waking(self, stretch: ColumnStretch, row: int) -> Event:
         """Return what the desk must hear: of a change only that there was one, it has the book."""
         if stretch.rows[row, OP] > ASK:
             return stretch.event(row)[1]
@@ -83,7 +83,7 @@ class WakeLoop:
             event = self._moved[instrument] = BookChanged(instrument=instrument, changes=())
         return event
 
-    def _skip(self, stretch: Stretch, span: tuple[int, int, int]) -> list[int]:
+    def _skip(self, stretch: ColumnStretch, span: tuple[int, int, int]) -> list[int]:
         """Hear what nobody waits for; return the facts, none where the plain path must do it."""
         instrument = stretch.instrument
         twin, view = self._twin(instrument), self._views.get(instrument)

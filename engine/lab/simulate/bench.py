@@ -30,13 +30,13 @@ from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
-from engine.lab.simulate.known import Told
+from engine.lab.simulate.known import KnownFacts
 from engine.lab.simulate.venue_side import VenueSide
 from engine.venues.demo.streams import USER_FEED
 from storage.records import decode
 
 
-class Verdict(NamedTuple):
+class JudgeVerdict(NamedTuple):
     """A judge spoke."""
 
     judge: str
@@ -75,7 +75,7 @@ class Evidence:
         self.side = side
         self.disk = disk
         self.limits = limits
-        self.told = Told()
+        self.told = KnownFacts()
         self.sights = Sights()
         self.wishes: dict[InstrumentId, Quotes | Target] = {}
         self.baskets: dict[InstrumentId, Basket] = {}
@@ -116,7 +116,7 @@ class Evidence:
 
     def born(self) -> None:
         """Begin a life: it knows what the journal has, and wishes for nothing yet."""
-        self.told = Told()
+        self.told = KnownFacts()
         self.named.clear()
         for record in self.disk.rows:
             self.take(decode(record))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.lab.simulate.engine_run import Life, S
+from engine.lab.simulate.engine_run import EngineRun, S
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.network import MS
-from engine.lab.simulate.scopes import Scopes
-from engine.lab.simulate.simulated_account import Station
+from engine.lab.simulate.scopes import SimulatedScopedKills
+from engine.lab.simulate.simulated_account import SimulatedAccount
 
 
 class Chaos:
     """Lets faults happen at one station."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: SimulatedAccount) -> None:
         self._station = station
         self._random = station.random
-        self._scopes = Scopes(station)
+        self._scopes = SimulatedScopedKills(station)
 
     def happen(self, fault: Fault) -> None:
         """Let a fault happen to the engine that lives, if one does."""
@@ -54,12 +54,12 @@ class Chaos:
     def _later(self, pause_ns: int, act: Callable[[], None]) -> None:
         self._station.later(self._station.now() + pause_ns, act)
 
-    def _lapse(self, life: Life) -> None:
+    def _lapse(self, life: EngineRun) -> None:
         life.beating = False
         pause_ns = self._random.randint(5, 25) * S
         self._later(pause_ns, lambda: setattr(life, "beating", True))
 
-    def _jump(self, life: Life) -> None:
+    def _jump(self, life: EngineRun) -> None:
         life.jump(self._random.randint(2_100, 60_000) * MS, self._station.now())
 
     def _fill_disk(self) -> None:
@@ -67,13 +67,13 @@ class Chaos:
         disk.full = True
         self._later(self._random.randint(1, 30) * S, lambda: setattr(disk, "full", False))
 
-    def _lose_journal(self, life: Life) -> None:
+    def _lose_journal(self, life: EngineRun) -> None:
         """Let the engine die soon, and its journal lose its end; not beside one that hangs."""
         if self._station.ghost is None:
             self._station.losing = True
             life.journal.dying = self._random.randint(0, 60)
 
-    def _hang(self, life: Life) -> None:
+    def _hang(self, life: EngineRun) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""
         station = self._station
         if station.ghost is not None:
@@ -85,11 +85,11 @@ class Chaos:
         self._later(self._random.randint(1, 15) * S, station.start)
         self._later(self._random.randint(16, 30) * S, lambda: self._wake(life))
 
-    def _wake(self, life: Life) -> None:
+    def _wake(self, life: EngineRun) -> None:
         life.frozen = False
         self._station.within(life, life.line.wake)
         self._later(self._random.randint(2, 20) * S, lambda: self._lay(life))
 
-    def _lay(self, life: Life) -> None:
+    def _lay(self, life: EngineRun) -> None:
         self._station.die(life)
         self._station.ghost = None

@@ -15,7 +15,7 @@ from random import Random
 import msgspec
 
 from engine.errors import BrokenInvariant, StorageError
-from engine.runtime.journal import Record, Snapshot, Snapshots
+from engine.runtime.journal import JournalSnapshot, Record, Snapshots
 from storage.records import NAMES
 
 LINGER_NS = 50_000_000
@@ -37,7 +37,7 @@ class Disk:
 
     def __init__(self, random: Random) -> None:
         self.rows: list[Record] = []
-        self.snapshots: dict[str, list[Snapshot]] = {}
+        self.snapshots: dict[str, list[JournalSnapshot]] = {}
         self.fence = 0
         self.full = False
         self.durable = 0
@@ -142,7 +142,7 @@ class Journal:
         seq = len(self._disk.rows)
         if not self.stale and seq:
             versions = self._disk.snapshots.setdefault(name, [])
-            versions.append(Snapshot(name=name, seq=seq, at_ns=at_ns, body=body))
+            versions.append(JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body))
             del versions[:-3]
 
     # -- the rest of a recorder --------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
@@ -29,8 +29,8 @@ from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
 from engine.lab.pump import Driver
 from engine.lab.simulate.disk import Disk, Journal
-from engine.lab.simulate.market_network import MarketLine
-from engine.lab.simulate.network import Line
+from engine.lab.simulate.market_network import MarketNetwork
+from engine.lab.simulate.network import Network
 from engine.runtime.recovery import Recovered, executor_of, rebuild
 from engine.venues.demo.streams import HEARTBEAT, USER_FEED
 
@@ -42,7 +42,7 @@ AUTH = "auth"
 CLOCK = "clock"
 
 
-class SimulatedDesk(RosterDesk):
+class SimulatedDesk(RosterCore):
     """A desk whose executor can be asked from outside to start over or to halt, as a shell does."""
 
     def start_over(self, now_ns: int) -> None:
@@ -54,7 +54,7 @@ class SimulatedDesk(RosterDesk):
         self._effects += self.executor.stop_all(reason, now_ns)
 
 
-class Life:
+class EngineRun:
     """One process of one engine. `world_ns` is the world's time; its own clock may be ahead."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Life:
         settings: AccountSettings,
         disk: Disk,
         journal: Journal,
-        line: Line,
+        line: Network,
         *,
         fence: int,
         decide: Callable[[Decision | Planned], None],
@@ -93,7 +93,7 @@ class Life:
         )
         line.veto = self.core.veto
         self.driver = self._driven()
-        self.market: MarketLine
+        self.market: MarketNetwork
 
     def _driven(self) -> Driver:
         return Driver(

@@ -13,8 +13,8 @@ from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
-from engine.lab.simulate.engine_run import Life
-from engine.live.kill import Ending
+from engine.lab.simulate.engine_run import EngineRun
+from engine.live.kill import CancelProof
 from engine.risk.breakers import DAY_NS
 from engine.risk.reasons import DenyReason
 
@@ -63,7 +63,7 @@ class Budget:
     equity is next told.
     """
 
-    def __init__(self, life: Life, seq: int, deposits: int) -> None:
+    def __init__(self, life: EngineRun, seq: int, deposits: int) -> None:
         executor = life.executor
         self.seq = seq
         self.day = executor.gate.breakers.day
@@ -83,13 +83,13 @@ class Lives:
         self._budgets: deque[Budget] = deque(maxlen=90)
         self._before: Budget | None = None
         self._days: deque[Day] = deque(maxlen=1_000)
-        self.ending: Ending | None = None
+        self.ending: CancelProof | None = None
         self.began_ns = 0
         self.proven = False
 
     # -- lives -------------------------------------------------------------------------------------
 
-    def started(self, life: Life) -> None:
+    def started(self, life: EngineRun) -> None:
         """Begin to watch a life."""
         self._states.clear()
         self._last = ()
@@ -106,7 +106,7 @@ class Lives:
 
     # -- statuses ----------------------------------------------------------------------------------
 
-    def heard(self, message: Any, life: Life, speak: Speak) -> None:
+    def heard(self, message: Any, life: EngineRun, speak: Speak) -> None:
         """Take a record that was written: look what the one before did to its orders."""
         if self.ending is not None:
             self.ending.hear(message)
@@ -127,14 +127,14 @@ class Lives:
 
     # -- stops -------------------------------------------------------------------------------------
 
-    def watch(self, life: Life, now_ns: int, speak: Speak) -> None:
+    def watch(self, life: EngineRun, now_ns: int, speak: Speak) -> None:
         """Once a second: budget, and the proof that is under way."""
         if life.dead or life.frozen or life.journal.stale:
             return
         self._judge_budget(life, speak)
         self.judge_proof(life, now_ns, speak)
 
-    def _judge_budget(self, life: Life, speak: Speak) -> None:
+    def _judge_budget(self, life: EngineRun, speak: Speak) -> None:
         if life.executor.recovering or life.executor_unwell("equity"):
             return
         seen = self._seen
@@ -176,14 +176,14 @@ class Lives:
 
     # -- proofs ------------------------------------------------------------------------------------
 
-    def proving(self, life: Life, now_ns: int) -> None:
+    def proving(self, life: EngineRun, now_ns: int) -> None:
         """Wait for a proof from now on: a KILL or a stop begins."""
         live = life.executor.open_and_unknown[0]
-        self.ending = Ending(life.executor, life.core, began_ns=now_ns, open_before=live)
+        self.ending = CancelProof(life.executor, life.core, began_ns=now_ns, open_before=live)
         self.began_ns = now_ns
         self.proven = False
 
-    def judge_proof(self, life: Life, now_ns: int, speak: Speak) -> None:
+    def judge_proof(self, life: EngineRun, now_ns: int, speak: Speak) -> None:
         """See that a proof is true: nothing of ours rests or flies."""
         if self.ending is None:
             return
@@ -198,7 +198,7 @@ class Lives:
         """Wait no more: the proof was seen, the latch is released."""
         self.ending = None
 
-    def judge_awake(self, life: Life, speak: Speak) -> None:
+    def judge_awake(self, life: EngineRun, speak: Speak) -> None:
         """See that an engine trades again once everything is well and nobody has stopped it."""
         executor = life.executor
         reasons = executor.reasons
@@ -207,7 +207,7 @@ class Lives:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def settled(self, life: Life) -> bool:
+    def settled(self, life: EngineRun) -> bool:
         """Say whether every settlement and payout has ended and been told."""
         side, told = self._seen.side, self._seen.told
         exchange, account = side.exchange, life.account
@@ -219,7 +219,7 @@ class Lives:
         unsettled = life.executor.ledger.state.fills.unsettled
         return not ours and not unsettled and paid and made <= told.fills.keys()
 
-    def rest(self, life: Life, speak: Speak) -> None:
+    def rest(self, life: EngineRun, speak: Speak) -> None:
         """Compare at rest: exchange, journal and the engine's own books must say the same."""
         seen, executor = self._seen, life.executor
         told, side = seen.told, seen.side

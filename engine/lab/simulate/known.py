@@ -36,7 +36,7 @@ ENDS = (FillState.CONFIRMED, FillState.FAILED)
 Token = tuple[InstrumentId, Leg]
 
 
-class Told:
+class KnownFacts:
     """One account's knowledge by its journal."""
 
     def __init__(self) -> None:

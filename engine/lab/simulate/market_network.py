@@ -39,7 +39,7 @@ LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 BOOKS = (BookChanged, BookReplaced, BookProven, BookDistrusted, TradePrinted)
 
 
-class MarketLine:
+class MarketNetwork:
     """One life's market stream. `deliver` takes frames at the engine's door."""
 
     def __init__(

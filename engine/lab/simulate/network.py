@@ -41,7 +41,7 @@ IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_EN
 Later = Callable[[int, Callable[[], None]], None]
 
 
-class Line:
+class Network:
     """One life's connections. `offset_ns` is how far its clock is ahead of the world's."""
 
     def __init__(

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import BotId, InstrumentId
 from engine.executor.proof import within
-from engine.lab.simulate.engine_run import Life, S
-from engine.lab.simulate.simulated_account import Station
-from engine.live.kill import ScopedEnding
+from engine.lab.simulate.engine_run import EngineRun, S
+from engine.lab.simulate.simulated_account import SimulatedAccount
+from engine.live.kill import ScopedCancelProof
 
 
 class Part(NamedTuple):
@@ -24,19 +24,19 @@ class Part(NamedTuple):
     instrument: InstrumentId | None = None
 
 
-class Scopes:
+class SimulatedScopedKills:
     """One part at a time of one station's account."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: SimulatedAccount) -> None:
         self._station = station
         self._part: Part | None = None
-        self._life: Life | None = None
-        self._ending: ScopedEnding | None = None
+        self._life: EngineRun | None = None
+        self._ending: ScopedCancelProof | None = None
         self._release_ns = 0
         self._released_seq: int | None = None
         """The record of the release; a life that dies before it is durable may be asked again."""
 
-    def kill(self, life: Life, random: Random) -> None:
+    def kill(self, life: EngineRun, random: Random) -> None:
         """KILL a part, unless another one is under way."""
         if self._part is not None:
             return
@@ -62,12 +62,12 @@ class Scopes:
         )
         self._look(life)
 
-    def _look(self, life: Life) -> None:
+    def _look(self, life: EngineRun) -> None:
         part, now_ns = self._part, life.now_ns(self._station.now())
         if part is not None:
             self._life = life
             scope = part.bot or part.instrument
-            self._ending = ScopedEnding(life.executor, life.core, began_ns=now_ns, scope=scope)
+            self._ending = ScopedCancelProof(life.executor, life.core, began_ns=now_ns, scope=scope)
 
     def _second(self) -> None:
         """Look whether it is proven, whether that is true, and whether it is time to release."""
@@ -81,7 +81,7 @@ class Scopes:
             station.within(life, lambda: self._watch(life, self._part or Part()))
         station.later(station.now() + S, self._second)
 
-    def _watch(self, life: Life, part: Part) -> None:
+    def _watch(self, life: EngineRun, part: Part) -> None:
         now_ns = self._station.now()
         if life is not self._life:
             self._released_seq = None

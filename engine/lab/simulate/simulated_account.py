@@ -19,16 +19,16 @@ from engine.domain.intents import Intent
 from engine.domain.orders import Order, OrderId
 from engine.errors import PitbossError
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
-from engine.lab.simulate.bench import Evidence, Verdict
+from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.disk import Disk, EngineDied, Journal
-from engine.lab.simulate.engine_run import AUTH, Life, S
+from engine.lab.simulate.engine_run import AUTH, EngineRun, S
 from engine.lab.simulate.faults import Faults
 from engine.lab.simulate.judge_lives import Lives
 from engine.lab.simulate.judge_orders import DECIDED, LEAVING
 from engine.lab.simulate.judge_rows import RowsJudge
 from engine.lab.simulate.loss import goes_on
-from engine.lab.simulate.market_network import MarketLine
-from engine.lab.simulate.network import MS, Line
+from engine.lab.simulate.market_network import MarketNetwork
+from engine.lab.simulate.network import MS, Network
 from engine.lab.simulate.venue_side import CURRENCY, VenueSide
 from engine.runtime.journal import Record
 from engine.venues.demo.exchange import DemoExchange
@@ -38,7 +38,7 @@ BEAT_NS = int(BEAT_EVERY_S * S)
 Later = Callable[[int, Callable[[], None]], None]
 
 
-class Station:
+class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Station:
         self.faults = faults
         self.random = random
         self.later = later
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[JudgeVerdict] = []
         self.settings = account_of(name, random)
         self.account = AccountId(name)
         self.cash_micro = round(self.settings.starting_cash * 1_000_000)
@@ -66,8 +66,8 @@ class Station:
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
         self.lives = Lives(self.seen)
         self.rows = RowsJudge(self.disk)
-        self.life: Life | None = None
-        self.ghost: Life | None = None
+        self.life: EngineRun | None = None
+        self.ghost: EngineRun | None = None
         """An engine that hangs, or that came back after its successor had started."""
         self.decide: Callable[[Decision | Planned], None] = lambda _: None
         """Hears every decision and plan of its engines."""
@@ -99,18 +99,18 @@ class Station:
         self.seen.born()
         self.rows.born()
         journal = Journal(self.disk, fence, heard=self._heard, digest=self._digest)
-        line = Line(
+        line = Network(
             self.side, journal, faults=self.faults, random=self.random,
             later=self.later, leaves=self._leaves,
         )  # fmt: skip
         try:
-            life = self.life = Life(
+            life = self.life = EngineRun(
                 self.settings, self.disk, journal, line, fence=fence, decide=self.decide
             )
         except PitbossError as error:
             self.speak("start", f"{type(error).__name__}: {error}")
             return
-        life.market = MarketLine(
+        life.market = MarketNetwork(
             self.exchange,
             random=self.random,
             later=self.later,
@@ -129,7 +129,7 @@ class Station:
         self.later(now_ns + 60 * MS, lambda: self._beat(life))
         self.later(now_ns + S, lambda: self._second(life))
 
-    def die(self, life: Life) -> None:
+    def die(self, life: EngineRun) -> None:
         """End the process, and the power with it; a supervisor starts it again."""
         if life.dead:
             return
@@ -149,7 +149,7 @@ class Station:
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
 
-    def within(self, life: Life, act: Callable[[], object]) -> None:
+    def within(self, life: EngineRun, act: Callable[[], object]) -> None:
         """Do something inside an engine; what it raises is its death, or a verdict."""
         if life.dead or life.frozen:
             return
@@ -178,26 +178,26 @@ class Station:
         """Return the world's time."""
         return self.exchange.now_ns
 
-    def _deliver(self, life: Life, events: tuple[Event, ...]) -> None:
+    def _deliver(self, life: EngineRun, events: tuple[Event, ...]) -> None:
         self.within(life, lambda: self._feed(life, events))
 
-    def _feed(self, life: Life, events: tuple[Event, ...]) -> None:
+    def _feed(self, life: EngineRun, events: tuple[Event, ...]) -> None:
         self.seen.now_ns = now_ns = life.now_ns(self.now())
         for event in events:
             if life is self.life:
                 self.seen.sights.take(event, now_ns)
             life.feed(event, self.now())
 
-    def _user_feed(self, life: Life) -> None:
+    def _user_feed(self, life: EngineRun) -> None:
         if life.line.user_feed:
             return
         self.within(life, lambda: self._connected(life))
 
-    def _connected(self, life: Life) -> None:
+    def _connected(self, life: EngineRun) -> None:
         life.fund(self.cash_micro, CURRENCY, self.now())
         life.user_feed(self.exchange.guard.mode, self.now())
 
-    def lose_user_feed(self, life: Life, *, silent_ns: int, pause_ns: int) -> None:
+    def lose_user_feed(self, life: EngineRun, *, silent_ns: int, pause_ns: int) -> None:
         """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
         if not life.line.user_feed:
             return
@@ -209,14 +209,14 @@ class Station:
 
         self.later(self.now() + silent_ns, notice)
 
-    def _beat(self, life: Life) -> None:
+    def _beat(self, life: EngineRun) -> None:
         if life.dead:
             return
         if not life.frozen:
             self.within(life, lambda: self._beats(life))
         self.later(self.now() + BEAT_NS, lambda: self._beat(life))
 
-    def _beats(self, life: Life) -> None:
+    def _beats(self, life: EngineRun) -> None:
         now_ns = self.now()
         if life.beating:
             self.side.beat(now_ns)
@@ -228,7 +228,7 @@ class Station:
         if life.missed == 2:
             life.health(HEARTBEAT, "missed", now_ns)
 
-    def _second(self, life: Life) -> None:
+    def _second(self, life: EngineRun) -> None:
         if life.dead:
             return
         self.within(life, lambda: life.second(self.now(), self.snapshot_every))
@@ -279,21 +279,21 @@ class Station:
 
     def speak(self, judge: str, text: str) -> None:
         """Note that a judge found the law broken."""
-        self.verdicts.append(Verdict(judge, self.account, self.now(), text))
+        self.verdicts.append(JudgeVerdict(judge, self.account, self.now(), text))
 
-    def kill(self, life: Life) -> None:
+    def kill(self, life: EngineRun) -> None:
         """Set the latch; it is released once its proof has been seen."""
         if not self.latch_file:
             self.latch_file = True
             self._latched(life)
 
-    def _latched(self, life: Life) -> None:
+    def _latched(self, life: EngineRun) -> None:
         # Bots that are not paused go on wishing: nothing may come of it.
         life.latch(self.now(), pausing=self.random.random() < 0.5)
         self.lives.proving(life, self.now())
         self.lives.judge_proof(life, self.now(), self.speak)
 
-    def limit(self, life: Life) -> None:
+    def limit(self, life: EngineRun) -> None:
         """Apply other limits, as an operator does: they hold at once and for every later life."""
         limits = account_of(self.settings.name, self.random).limits
         self.settings = self.settings.model_copy(update={"limits": limits})
@@ -302,7 +302,7 @@ class Station:
         life.desk.limit(limits, now_ns)
         life.driver.run_until(now_ns)
 
-    def _release(self, life: Life) -> None:
+    def _release(self, life: EngineRun) -> None:
         self.latch_file, self.seen.released_seq = False, len(self.disk.rows)
         self.lives.over()
         self.within(life, lambda: life.release(self.now()))
@@ -320,7 +320,7 @@ class Station:
         self.seen.wishes.clear()
         self.within(life, lambda: self._halt(life))
 
-    def _halt(self, life: Life) -> None:
+    def _halt(self, life: EngineRun) -> None:
         """Begin the proof of the stop; who dies of it has a successor, which is asked again."""
         self.lives.proving(life, self.now())
         life.halt(self.now())

@@ -16,10 +16,10 @@ import msgspec
 
 from engine.domain.events import Event, VenueMode
 from engine.errors import BrokenInvariant
-from engine.lab.simulate.bench import Verdict
+from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.chaos import Chaos
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
-from engine.lab.simulate.simulated_account import Station
+from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.world import open_world
@@ -68,13 +68,13 @@ WINDOWS = {
 }
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class SimulationOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one seed gave."""
 
     seed: int
     simulated_s: float
     digest: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[JudgeVerdict, ...]
     counts: dict[str, int]
     lines: tuple[str, ...] = ()
     """The last journal lines of the account a judge spoke about."""
@@ -118,7 +118,7 @@ class World:
         )
         self._digest = hashlib.blake2b(digest_size=16)
         self.stations = [
-            Station(
+            SimulatedAccount(
                 f"demo-{number}",
                 self.exchange,
                 faults=self.faults,
@@ -138,7 +138,7 @@ class World:
 
     # -- time --------------------------------------------------------------------------------------
 
-    def run(self, minutes: float) -> Outcome:
+    def run(self, minutes: float) -> SimulationOutcome:
         """Run for so long with faults, then until everything is at rest."""
         for station in self.stations:
             station.start()
@@ -153,7 +153,7 @@ class World:
             counts["starts"] += station.starts
             counts["orders"] += len(station.seen.told.orders)
             counts["fills"] += len(station.seen.told.fills)
-        return Outcome(
+        return SimulationOutcome(
             seed=self.seed,
             simulated_s=(self.exchange.now_ns - self._begin_ns) / S,
             digest=self._digest.hexdigest(),
@@ -190,7 +190,7 @@ class World:
                 if station.verdicts:
                     return False
 
-    def _turn(self, station: Station, at_ns: int) -> None:
+    def _turn(self, station: SimulatedAccount, at_ns: int) -> None:
         for life in (station.life, station.ghost):
             if life is not None and not life.frozen and not life.dead and life.due_ns <= at_ns:
                 station.within(life, lambda life=life: life.run(at_ns))  # type: ignore[misc]
@@ -281,7 +281,7 @@ class World:
         for station in self.stations:
             station.judge_rest()
 
-    def _lines(self, verdicts: tuple[Verdict, ...]) -> tuple[str, ...]:
+    def _lines(self, verdicts: tuple[JudgeVerdict, ...]) -> tuple[str, ...]:
         if not verdicts:
             return ()
         station = next(s for s in self.stations if s.account == verdicts[0].account)
@@ -299,7 +299,7 @@ def simulate(
     accounts: int = 2,
     *,
     gathers: bool = False,
-) -> Outcome:
+) -> SimulationOutcome:
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")

@@ -16,8 +16,8 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, PitbossError
 from engine.live import vault
-from engine.live.engine import House
-from storage.vault import Entry
+from engine.live.engine import Engine
+from storage.vault import VaultEntry
 
 Told = Callable[[bool, str], None]
 WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -27,7 +27,7 @@ FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 class Keeping:
     """Changes one house's vault, off the loop and one change after another."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,7 +64,7 @@ class Keeping:
                 return
         told(True, done)
 
-    def _entry(self, command: SetCredential) -> Entry:
+    def _entry(self, command: SetCredential) -> VaultEntry:
         account = self._house.settings.document.accounts.get(command.account)
         if not _may_have_one(account, command.venue):
             raise BadInput(
@@ -81,7 +81,7 @@ class Keeping:
             raise BadInput(
                 "what was sent is not sealed as a credential is: nothing was kept"
             ) from None
-        return Entry(
+        return VaultEntry(
             venue=command.venue, wallet=command.wallet, fingerprint=command.fingerprint,
             added_ns=0, sealed=sealed,
         )  # fmt: skip

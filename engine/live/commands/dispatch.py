@@ -34,17 +34,17 @@ from engine.domain.commands import (
 )
 from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
-from engine.live.bot_runner import Seat
+from engine.live.bot_runner import BotRunner
 from engine.live.commands.credentials import Keeping
 from engine.live.commands.examination import Examining
 from engine.live.commands.jobs import HANDLERS as JOB_HANDLERS
 from engine.live.commands.jobs import Jobs
-from engine.live.commands.kill import Scopes, scoped
-from engine.live.commands.markets import Markets
+from engine.live.commands.kill import ScopedKills, scoped
+from engine.live.commands.markets import MarketCommands
 from engine.live.commands.orders import Hand
-from engine.live.commands.settings import Settings
-from engine.live.commands.vault import Opening
-from engine.live.engine import House
+from engine.live.commands.settings import SettingsCommands
+from engine.live.commands.vault import VaultOpening
+from engine.live.engine import Engine
 from engine.runtime.recovery import HOUSE
 from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer
@@ -58,15 +58,15 @@ DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FA
 class Commands:
     """Handles commands for one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._hand = Hand(house)
-        self._markets = Markets(house)
-        self._scopes = Scopes(house)
-        self._settings = Settings(house)
+        self._markets = MarketCommands(house)
+        self._scopes = ScopedKills(house)
+        self._settings = SettingsCommands(house)
         self._keeping = Keeping(house)
         self._examining = Examining(house)
-        self._opening = Opening(house)
+        self._opening = VaultOpening(house)
         self.jobs = Jobs(house)
 
     def hear(self, left: list[LeftCommand]) -> None:
@@ -122,7 +122,7 @@ class Commands:
 
     # -- bots --------------------------------------------------------------------------------------
 
-    def _seat(self, name: str, happened: BotHappened) -> Seat:
+    def _seat(self, name: str, happened: BotHappened) -> BotRunner:
         seat = self._house.seats.get(name)
         if seat is None:
             known = ", ".join(sorted(self._house.seats)) or "none"
@@ -156,7 +156,7 @@ class Commands:
         seat.start(self._house.clock.now_ns())
         reply(DONE, f"bot {command.bot} goes on")
 
-    def _must_not_be_latched(self, seat: Seat) -> None:
+    def _must_not_be_latched(self, seat: BotRunner) -> None:
         if seat.shell.desk.executor.latched:
             raise BadInput("the KILL latch is set; release it with a reason first")
         for hold in seat.shell.desk.executor.holds:

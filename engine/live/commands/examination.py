@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity
 from engine.errors import BadInput, NotSent, PitbossError
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.venues.polymarket.account.opener import PolymarketOpener
 from storage.database import reading
 from storage.examinations import Examination, Examiner, put_examination, told
@@ -32,7 +32,7 @@ Told = Callable[[bool, str], None]
 class Examining:
     """Examines one house's live accounts, each once at a time."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._under_way: set[AccountId] = set()
 
@@ -98,7 +98,7 @@ class Examining:
 class _Ours:
     """The orders this engine knows of an account, as of now: it may be placing meanwhile."""
 
-    def __init__(self, house: House, account: AccountId) -> None:
+    def __init__(self, house: Engine, account: AccountId) -> None:
         self._house = house
         self._account = account
         self._known: frozenset[str] = frozenset()

@@ -23,7 +23,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.jobs import arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.recordings import Recordings
 from engine.live.schedule import Schedule
 from storage import jobs
@@ -43,7 +43,7 @@ COMMAND_TTL_NS = 600 * 1_000_000_000
 class Jobs:
     """Jobs, schedule and recordings of one house. Everything here is on the loop's thread."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._loop = house.ended.get_loop()
         self._schedule: Schedule | None = None

@@ -16,16 +16,16 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
-from engine.live.bot_runner import Seat
-from engine.live.engine import House
-from engine.live.kill import Proving, ScopedEnding
+from engine.live.bot_runner import BotRunner
+from engine.live.engine import Engine
+from engine.live.kill import ProofRun, ScopedCancelProof
 from engine.live.proof import NOT_PROVEN_AFTER_NS, deafen, listen
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import HOUSE
 from storage.live import SCOPE_PROOF, Receipt, keep_receipt
 
 
-class Scope(msgspec.Struct, frozen=True):
+class KillScope(msgspec.Struct, frozen=True):
     """What a KILL covers; exactly one is set."""
 
     account: AccountId | None
@@ -39,7 +39,7 @@ class Scope(msgspec.Struct, frozen=True):
         return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
 
 
-class PartEnding(ScopedEnding):
+class PartCancelProof(ScopedCancelProof):
     """A part on its way to a proof, with the desk's bots: after a start nobody has wished yet."""
 
     trading: Callable[[InstrumentId], BotId | None] = staticmethod(lambda _: None)
@@ -49,22 +49,22 @@ class PartEnding(ScopedEnding):
         return super()._whose(instrument) or self.trading(instrument)
 
 
-class Proof(msgspec.Struct):
+class ScopedProofRun(msgspec.Struct):
     """A scoped KILL on its way to its receipt."""
 
-    proving: Proving
-    shells: list[Shell]
+    proving: ProofRun
+    shells: list[AccountRunner]
     said_ns: int
     said: tuple[str, ...] = ()
     waiting: list[Callable[[Receipt], None]] = []
 
 
-class Scopes:
+class ScopedKills:
     """The scoped KILLs of one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
-        self._proofs: dict[Scope, Proof] = {}
+        self._proofs: dict[KillScope, ScopedProofRun] = {}
         self._looked: set[AccountId] = set()
         house.watchers.append(self.watch)
 
@@ -131,7 +131,7 @@ class Scopes:
         except StorageError as error:  # the latch stands all the same: a restart stops it again
             self._house.log.warning("command.unkept", error=str(error))
 
-    def _concerned(self, scope: Scope) -> tuple[list[Shell], list[Seat]]:
+    def _concerned(self, scope: KillScope) -> tuple[list[AccountRunner], list[BotRunner]]:
         """Return the accounts and the bots a scope is about. Raises BadInput where it is none."""
         house = self._house
         shells, seats = list(house.shells.values()), list(house.seats.values())
@@ -165,15 +165,17 @@ class Scopes:
 
     # -- proven ------------------------------------------------------------------------------------
 
-    def _begin(self, scope: Scope, shells: list[Shell], *, who: str, at_ns: int) -> Proof:
+    def _begin(
+        self, scope: KillScope, shells: list[AccountRunner], *, who: str, at_ns: int
+    ) -> ScopedProofRun:
         before = self._proofs.get(scope)
         endings = {
-            str(shell.account): PartEnding(
+            str(shell.account): PartCancelProof(
                 shell.desk.executor, shell.core, began_ns=at_ns, scope=scope.bot or scope.instrument
             )
             for shell in shells
         }
-        proving = Proving(
+        proving = ProofRun(
             name=f"kill-{scope}-{at_ns}",
             who=who,
             reason="KILL",
@@ -181,7 +183,7 @@ class Scopes:
             endings=endings,
             scope=str(scope),
         )
-        made = Proof(proving, shells, at_ns, (), before.waiting if before else [])
+        made = ScopedProofRun(proving, shells, at_ns, (), before.waiting if before else [])
         self._proofs[scope] = made
         for shell in shells:
             endings[str(shell.account)].unaskable = shell.unaskable
@@ -216,15 +218,15 @@ class Scopes:
 
     def _again(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""
-        found: dict[Scope, list[Shell]] = {}
-        who: dict[Scope, str] = {}
+        found: dict[KillScope, list[AccountRunner]] = {}
+        who: dict[KillScope, str] = {}
         for account, shell in self._house.shells.items():
             if account in self._looked:
                 continue
             self._looked.add(account)
             for hold in shell.desk.executor.holds:
                 whole = hold.bot is None and hold.instrument is None
-                scope = Scope(account if whole else None, hold.bot, hold.instrument)
+                scope = KillScope(account if whole else None, hold.bot, hold.instrument)
                 found.setdefault(scope, []).append(shell)
                 who[scope] = hold.who
                 shell.desk.prove(hold.bot or hold.instrument, now_ns)
@@ -233,7 +235,7 @@ class Scopes:
             self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
 
 
-def _knows(shell: Shell, instrument: InstrumentId | None) -> bool:
+def _knows(shell: AccountRunner, instrument: InstrumentId | None) -> bool:
     """Say whether an account can have anything of an instrument."""
     desk = shell.desk
     return instrument is not None and (
@@ -241,14 +243,14 @@ def _knows(shell: Shell, instrument: InstrumentId | None) -> bool:
     )
 
 
-def _trading(shell: Shell, instrument: InstrumentId) -> BotId | None:
+def _trading(shell: AccountRunner, instrument: InstrumentId) -> BotId | None:
     """Return which of an account's bots trades an instrument."""
     return next((bot.name for bot in shell.desk.bots if instrument in bot.cells), None)
 
 
-def scope_of(command: Kill | ReleaseLatch) -> Scope:
+def scope_of(command: Kill | ReleaseLatch) -> KillScope:
     """Return what a command names. Raises BadInput where it is more than one thing."""
-    scope = Scope(command.account, command.bot, command.instrument)
+    scope = KillScope(command.account, command.bot, command.instrument)
     if sum(part is not None for part in msgspec.structs.astuple(scope)) != 1:
         raise BadInput("name one of account, bot and instrument")
     return scope

@@ -11,8 +11,8 @@ import msgspec
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BadInput, NotSent, PitbossError
-from engine.live.engine import House
-from engine.runtime.account_runner import Shell
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoVenue
 from engine.venues.polymarket.market.catalog import sync as sync_polymarket
@@ -26,10 +26,10 @@ LISTING_S = 5.0
 Told = Callable[[bool, str], None]
 
 
-class Markets:
+class MarketCommands:
     """Refreshes the catalog of one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -71,7 +71,7 @@ class Markets:
         else:
             told(True, self.reconcile(frame, before))
 
-    def _shells(self) -> list[Shell]:
+    def _shells(self) -> list[AccountRunner]:
         """Return the accounts that look at the exchange."""
         house = self._house
         return [

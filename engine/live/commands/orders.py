@@ -13,10 +13,10 @@ from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import Refused
-from engine.executor.records import Working
-from engine.live.engine import House
+from engine.executor.records import LiveOrder
+from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 
 ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
@@ -26,10 +26,10 @@ Told = Callable[[bool, str], None]
 """(done, the answer)."""
 
 
-class Asked(msgspec.Struct):
+class ManualRequest(msgspec.Struct):
     """One order by hand that waits for the venue's word."""
 
-    shell: Shell
+    shell: AccountRunner
     order: OrderId
     instrument: Instrument
     since_ns: int
@@ -51,9 +51,9 @@ class Asked(msgspec.Struct):
 class Hand:
     """Places a person's orders for one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
-        self._asked: list[Asked] = []
+        self._asked: list[ManualRequest] = []
         house.watchers.append(self.watch)
 
     def place(self, command: PlaceManual, told: Told) -> None:
@@ -68,12 +68,12 @@ class Hand:
             raise BadInput(made.why)
         known, cut = made
         instrument = shell.desk.cache.views[command.instrument].instrument
-        asked = Asked(shell, known.order.id, instrument, now_ns, cut, told)
+        asked = ManualRequest(shell, known.order.id, instrument, now_ns, cut, told)
         self._asked.append(asked)
         listen(shell, f"order {asked.order}", asked.hear)
         shell.settle(now_ns)
 
-    def _must_be_free(self, shell: Shell, command: PlaceManual) -> None:
+    def _must_be_free(self, shell: AccountRunner, command: PlaceManual) -> None:
         for seat in self._house.seats.values():
             bot = seat.bot
             trades = seat.shell is shell and command.instrument in bot.cells
@@ -97,7 +97,7 @@ class Hand:
             asked.told(done, text)
 
 
-def _said(asked: Asked, known: Working, *, late: bool) -> tuple[bool, str] | None:
+def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, str] | None:
     """Return the answer about an order; None = the venue has not said enough yet."""
     instrument, order = asked.instrument, known.order
     size = f"{instrument.size_decimal(order.size):f}"

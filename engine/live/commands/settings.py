@@ -12,8 +12,8 @@ from engine.domain.commands import ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
-from engine.live.bot_runner import S, Seat
-from engine.live.engine import House
+from engine.live.bot_runner import BotRunner, S
+from engine.live.engine import Engine
 from engine.runtime.recovery import quote_life_ms
 from engine.strategies.registry import build
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
@@ -28,17 +28,17 @@ Told = Callable[[bool, str], None]
 class Leaving(msgspec.Struct):
     """A bot on its way to another account: it leaves when nothing of it is open."""
 
-    seat: Seat
+    seat: BotRunner
     mode: Mode
     who: str
     since_ns: int
     told: Told
 
 
-class Settings:
+class SettingsCommands:
     """Puts settings in force for one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._leaving: list[Leaving] = []
         house.watchers.append(self.watch)
@@ -88,7 +88,7 @@ class Settings:
                 continue
             if seat_now is None and self._waits(settings):
                 continue  # its account is closed, as it was
-            made = Seat(settings, house.shells[AccountId(settings.account)])
+            made = BotRunner(settings, house.shells[AccountId(settings.account)])
             if seat_now is not None:
                 made.bot.state = seat_now.bot.state
                 seat_now.shell.desk.dismiss(seat_now.bot, now_ns)
@@ -266,6 +266,6 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
     return found[0]
 
 
-def _rests(seat: Seat) -> bool:
+def _rests(seat: BotRunner) -> bool:
     """Say whether a bot has nothing at work: its settings may change."""
     return may(seat.bot.state, BotHappened.START_ASKED)

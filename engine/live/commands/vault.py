@@ -22,7 +22,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.live.credentials import from_vault
-from engine.live.engine import House
+from engine.live.engine import Engine
 from engine.live.vault import SUITE
 from engine.venues.polymarket.account.opener import POLYMARKET, SIGNS, PolymarketOpener
 from storage.live_accounts import unlocks
@@ -35,10 +35,10 @@ WRONG_PAUSE_S = 1.0
 """After a wrong passphrase nothing else is tried for so long."""
 
 
-class Opening:
+class VaultOpening:
     """Opens one house's vault, one attempt after the other."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Engine) -> None:
         self._house = house
         self._private = X25519PrivateKey.generate()
         self._public = self._private.public_key().public_bytes_raw()

@@ -24,7 +24,7 @@ from engine.strategies.fair_value import (
     settlement_variance,
 )
 from engine.strategies.market_maker.quotes import Fair
-from engine.strategies.market_maker.state import Market
+from engine.strategies.market_maker.state import MarketState
 
 BPS = 1e-4
 
@@ -32,7 +32,7 @@ TWAP_COVERED_MIN = 0.9
 """Share of the passed settlement window that must be covered by known oracle prices."""
 
 
-def book_fair(gates: list[Gate], book: Book, market: Market) -> Fair | None:
+def book_fair(gates: list[Gate], book: Book, market: MarketState) -> Fair | None:
     """Return the microprice as fair value, or None with the failing gate appended last."""
     volatility, p = market.learned.volatility, market.p
     warm = volatility.seconds > 0.0 and volatility.observed_s >= p.sigma_warm_s
@@ -53,7 +53,7 @@ def book_fair(gates: list[Gate], book: Book, market: Market) -> Fair | None:
     return Fair(price, sigma, 0.0, (), parts)
 
 
-def _in_range(gates: list[Gate], price: float, market: Market) -> bool:
+def _in_range(gates: list[Gate], price: float, market: MarketState) -> bool:
     """Gate the fair value of a binary; the limit shown is the one that binds."""
     p = market.p
     inside = market.price_min <= price <= market.price_max
@@ -85,7 +85,9 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
     inputs: tuple[tuple[str, float], ...]
 
 
-def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: int) -> Fair | None:
+def reference_fair(
+    gates: list[Gate], context: Context, market: MarketState, now_ns: int
+) -> Fair | None:
     """Return P(oracle settles ≥ strike) as fair value, or None with the failing gate last."""
     strike_e8 = market.instrument.strike_e8
     proven = strike_e8 is not None and market.binary
@@ -110,7 +112,7 @@ def reference_fair(gates: list[Gate], context: Context, market: Market, now_ns: 
     return fair
 
 
-def _settles(gates: list[Gate], market: Market) -> bool:
+def _settles(gates: list[Gate], market: MarketState) -> bool:
     """Gate the oracle of a rolling market: it must be the one whose price the strike is."""
     series, p = market.instrument.series, market.p
     if series.endswith(HOURLY):
@@ -137,7 +139,9 @@ def _fresh(
     return age_ms <= age_ms_max
 
 
-def _spot(gates: list[Gate], references: References, market: Market, now_ns: int) -> Spot | None:
+def _spot(
+    gates: list[Gate], references: References, market: MarketState, now_ns: int
+) -> Spot | None:
     p = market.p
     oracle = references.get(p.oracle)
     if not _fresh(gates, "oracle", oracle, p.oracle_age_ms_max, now_ns) or oracle is None:
@@ -163,7 +167,7 @@ def _made_ns(view: ReferenceView, now_ns: int) -> int:
 def _led(
     gates: list[Gate],
     reference: ReferenceView | None,
-    market: Market,
+    market: MarketState,
     oracle_price: float,
     now_ns: int,
 ) -> Lead | None:
@@ -189,7 +193,7 @@ def _led(
     return price + basis.mean, stamp_ns, basis.variance, inputs
 
 
-def _sigma_log(gates: list[Gate], market: Market) -> float | None:
+def _sigma_log(gates: list[Gate], market: MarketState) -> float | None:
     p, volatility = market.p, market.shared.volatility
     variance = volatility.variance_per_s
     warm = variance is not None and volatility.observed_s >= p.sigma_warm_s
@@ -199,7 +203,7 @@ def _sigma_log(gates: list[Gate], market: Market) -> float | None:
     return min(max(sqrt(variance), p.sigma_floor_bps * BPS), p.sigma_cap_bps * BPS)
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class SettlementMean(msgspec.Struct, frozen=True, kw_only=True):
     """What the market will settle on, as a normal variable in the oracle's unit."""
 
     mean: float
@@ -211,7 +215,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """Average over the passed part of the window; None before the window."""
 
 
-def _settlement(gates: list[Gate], market: Market, spot: Spot) -> Settlement | None:
+def _settlement(gates: list[Gate], market: MarketState, spot: Spot) -> SettlementMean | None:
     closes_ns, window_s = market.closes_ns, market.p.twap_window_s
     dated = closes_ns is not None and window_s is not None
     gates.append(Gate("close_known", dated, float(dated), 1.0))
@@ -232,7 +236,7 @@ def _settlement(gates: list[Gate], market: Market, spot: Spot) -> Settlement | N
     if mean is None or settling is None:
         gates.append(Gate("settlement_finite", False, 0.0, 1.0))
         return None
-    return Settlement(
+    return SettlementMean(
         mean=mean,
         variance=settling + spot.basis_variance,
         to_close_s=to_close_s,
@@ -241,7 +245,7 @@ def _settlement(gates: list[Gate], market: Market, spot: Spot) -> Settlement | N
     )
 
 
-def _settled(gates: list[Gate], market: Market, spot: Spot, strike: float) -> Fair | None:
+def _settled(gates: list[Gate], market: MarketState, spot: Spot, strike: float) -> Fair | None:
     """Return the probability of settling at or above the strike, and how fast it moves."""
     end = _settlement(gates, market, spot)
     if end is None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from engine.domain.decisions import Gate
 from engine.strategies.door import Context
 from engine.strategies.market_maker.parameters import ClosePolicy, FairSource
-from engine.strategies.market_maker.state import SECOND_NS, Market
+from engine.strategies.market_maker.state import SECOND_NS, MarketState
 
 
 class Regime(StrEnum):
@@ -45,7 +45,7 @@ _UNCROSSED = _flag("uncrossed")
 _COOL = Gate("event_cooldown", True, 0.0, 0.0)
 
 
-def market_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
+def market_gates(gates: list[Gate], context: Context, market: MarketState, now_ns: int) -> bool:
     """Look at health, market, book and the window. True = all passed."""
     view = context.view
     healthy = context.healthy
@@ -62,7 +62,7 @@ def market_gates(gates: list[Gate], context: Context, market: Market, now_ns: in
     return trusted and _book_gates(gates, context, market, now_ns)
 
 
-def _book_gates(gates: list[Gate], context: Context, market: Market, now_ns: int) -> bool:
+def _book_gates(gates: list[Gate], context: Context, market: MarketState, now_ns: int) -> bool:
     view, p = context.view, market.p
     age_ms = (now_ns - (view.proof_ns or 0)) * 1e-6
     fresh = age_ms <= p.data_age_ms_max
@@ -80,7 +80,7 @@ def _book_gates(gates: list[Gate], context: Context, market: Market, now_ns: int
     return uncrossed and _own_gates(gates, market, now_ns)
 
 
-def _own_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
+def _own_gates(gates: list[Gate], market: MarketState, now_ns: int) -> bool:
     if market.start_ns is not None:
         since_s = (now_ns - market.start_ns) * 1e-9
         gates.append(Gate("started", since_s >= 0.0, since_s, 0.0))
@@ -98,7 +98,7 @@ def _own_gates(gates: list[Gate], market: Market, now_ns: int) -> bool:
     return False
 
 
-def event_gate(gates: list[Gate], market: Market, now_ns: int) -> bool:
+def event_gate(gates: list[Gate], market: MarketState, now_ns: int) -> bool:
     """Look whether a jump's cool-down is over. The value is the seconds left."""
     learned, shared = market.learned, market.shared
     if learned.cooldown_until_ns <= now_ns and shared.cooldown_until_ns <= now_ns:
@@ -109,7 +109,7 @@ def event_gate(gates: list[Gate], market: Market, now_ns: int) -> bool:
     return False
 
 
-def regime_of(context: Context, market: Market, now_ns: int) -> Regime:
+def regime_of(context: Context, market: MarketState, now_ns: int) -> Regime:
     """Name the regime of a market whose gates pass, and remember whether it trends."""
     learned, p = market.learned, market.p
     if learned.flow.total > 0.0:
@@ -125,7 +125,7 @@ def regime_of(context: Context, market: Market, now_ns: int) -> Regime:
     return Regime.TRENDING if learned.trending else Regime.QUIET
 
 
-def _trending(market: Market, now_ns: int) -> bool:
+def _trending(market: MarketState, now_ns: int) -> bool:
     learned = market.learned
     flow = learned.flow
     needed = market.p.trend_imbalance_min * (TREND_EXIT if learned.trending else 1.0)

@@ -9,17 +9,23 @@ from engine.domain.intents import Quotes
 from engine.strategies.door import Context, Evaluation
 from engine.strategies.market_maker.gates import Regime
 from engine.strategies.market_maker.quotes import Edges, Fair, ladder
-from engine.strategies.market_maker.state import MS_NS, UNBOUNDED, Market, Sizes, Standing
+from engine.strategies.market_maker.state import (
+    MS_NS,
+    UNBOUNDED,
+    MarketState,
+    Sizes,
+    StandingIntent,
+)
 
 Values = tuple[tuple[str, float], ...]
 
 
 def fresh_wish(
-    market: Market, edges: Edges, sizes: tuple[Sizes, Sizes], regime: Regime, now_ns: int
-) -> Standing:
+    market: MarketState, edges: Edges, sizes: tuple[Sizes, Sizes], regime: Regime, now_ns: int
+) -> StandingIntent:
     """Return the wish for a ladder at these edges."""
     bids, asks = ladder(sizes, edges, market)
-    return Standing(
+    return StandingIntent(
         bids=bids,
         asks=asks,
         bid_sizes=sizes[0],
@@ -33,7 +39,7 @@ def fresh_wish(
     )
 
 
-def same_wish(standing: Standing, market: Market, now_ns: int) -> Standing:
+def same_wish(standing: StandingIntent, market: MarketState, now_ns: int) -> StandingIntent:
     """Return the same wish for longer; its edges stay, so that hysteresis cannot creep."""
     return msgspec.structs.replace(
         standing,
@@ -42,18 +48,18 @@ def same_wish(standing: Standing, market: Market, now_ns: int) -> Standing:
     )
 
 
-def no_wish(regime: Regime) -> Standing:
+def no_wish(regime: Regime) -> StandingIntent:
     """Return the empty wish: it stands until something can be quoted."""
-    return Standing(regime=regime)
+    return StandingIntent(regime=regime)
 
 
-def _valid_until(market: Market, now_ns: int) -> int:
+def _valid_until(market: MarketState, now_ns: int) -> int:
     """Return when a wish ends by itself: after a while, or when the close comes too near."""
     until_ns = now_ns + market.p.valid_for_ms * MS_NS
     return until_ns if market.stop_ns is None else min(until_ns, market.stop_ns)
 
 
-def state_wish(context: Context, market: Market, wish: Standing, now_ns: int) -> Quotes:
+def state_wish(context: Context, market: MarketState, wish: StandingIntent, now_ns: int) -> Quotes:
     """Remember the wish as the one that stands, and return it as an intent."""
     market.learned.standing = wish
     valid_until_ns = wish.valid_until_ns
@@ -71,7 +77,7 @@ def state_wish(context: Context, market: Market, wish: Standing, now_ns: int) ->
 
 def evaluation(
     context: Context,
-    market: Market,
+    market: MarketState,
     gates: list[Gate],
     fair: Fair | None,
     *,

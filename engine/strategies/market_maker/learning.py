@@ -11,7 +11,7 @@ from engine.strategies.market_maker.state import (
     MS_NS,
     SECOND_NS,
     Learned,
-    Market,
+    MarketState,
     Shared,
     WaitingFill,
 )
@@ -67,7 +67,7 @@ def learn_trade(learned: Learned, event: TradePrinted, now_ns: int) -> None:
         learned.flow.take(float(signed), now_ns)
 
 
-def learn_book(market: Market, view: BookView, now_ns: int) -> None:
+def learn_book(market: MarketState, view: BookView, now_ns: int) -> None:
     """Sample the mid of a book that is trusted, two-sided and not crossed; others teach nothing.
 
     A jump's cool-down lasts until `event_cooldown_s` after the jump has left its window.
@@ -91,7 +91,7 @@ def learn_book(market: Market, view: BookView, now_ns: int) -> None:
             learned.cooldown_until_ns = now_ns + int(p.event_cooldown_s * SECOND_NS)
 
 
-def learn_position(market: Market, position: int, now_ns: int) -> None:
+def learn_position(market: MarketState, position: int, now_ns: int) -> None:
     """Take the position and give the fills that wait for it their direction.
 
     A fill arrives with its leg's price alone: the position says whether it bought or sold in
@@ -117,7 +117,7 @@ def learn_position(market: Market, position: int, now_ns: int) -> None:
         learned.waiting.clear()
 
 
-def _yes_price(market: Market, fill: WaitingFill, sign: int) -> int:
+def _yes_price(market: MarketState, fill: WaitingFill, sign: int) -> int:
     """Return the fill's price in YES-space: p or one − p, whichever is nearer to what we wished."""
     if not market.binary:
         return fill.price
@@ -133,7 +133,7 @@ def _yes_price(market: Market, fill: WaitingFill, sign: int) -> int:
     return fill.price if abs(fill.price - near) <= abs(other - near) else other
 
 
-def watch_settlement(market: Market) -> None:
+def watch_settlement(market: MarketState) -> None:
     """Have the instrument's settlement window averaged, from the last known oracle price on."""
     learned, shared, p = market.learned, market.shared, market.p
     closes_ns = market.closes_ns

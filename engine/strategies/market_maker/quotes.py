@@ -14,7 +14,7 @@ from engine.caches.views import InventoryView
 from engine.domain.intents import Quote
 from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
 from engine.strategies.market_maker.gates import Regime
-from engine.strategies.market_maker.state import Market, Sizes, Standing
+from engine.strategies.market_maker.state import MarketState, Sizes, StandingIntent
 
 GRID_SLACK = 1e-6
 """Increments: float noise below which an edge counts as standing on the grid."""
@@ -46,7 +46,7 @@ class Edges(msgspec.Struct, frozen=True, gc=False):
     """The build-up of the decision record, in the currency."""
 
 
-def edges_of(fair: Fair, market: Market, position: int, regime: Regime, touch: Touch) -> Edges:
+def edges_of(fair: Fair, market: MarketState, position: int, regime: Regime, touch: Touch) -> Edges:
     """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
 
     Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
@@ -80,7 +80,7 @@ def edges_of(fair: Fair, market: Market, position: int, regime: Regime, touch: T
     return Edges(bid, ask, parts)
 
 
-def _lost_markout(market: Market) -> float:
+def _lost_markout(market: MarketState) -> float:
     """Return what fills lost within 5 s, in price increments; 0 before enough were marked."""
     p, means = market.p, market.shared.means
     if means.counts[MARKOUT_HORIZON] < p.markout_fills_min:
@@ -88,7 +88,7 @@ def _lost_markout(market: Market) -> float:
     return p.width_markout_multiplier * max(0.0, -means.means[MARKOUT_HORIZON]) * market.one
 
 
-def sizes_of(market: Market, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
+def sizes_of(market: MarketState, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
     """Return the sizes of the bid and ask levels that the inventory allows, best first.
 
     A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
@@ -120,7 +120,7 @@ def _split(total: int, size: int, lot: int, levels: int) -> Sizes:
 def affordable(
     sizes: tuple[Sizes, Sizes],
     edges: Edges,
-    market: Market,
+    market: MarketState,
     inventory: InventoryView,
     capital_micro: int,
 ) -> tuple[Sizes, Sizes]:
@@ -153,7 +153,7 @@ def affordable(
     return _until_zero(kept_bids), _until_zero(kept_asks)
 
 
-def _carried(market: Market, inventory: InventoryView) -> float:
+def _carried(market: MarketState, inventory: InventoryView) -> float:
     """Return what the inventory cost, in price · size; 1 a share where nobody can say."""
     position, paid = inventory.position, inventory.average_price
     if not market.binary:
@@ -184,7 +184,7 @@ def _until_zero(sizes: list[int]) -> Sizes:
 
 
 def ladder(
-    sizes: tuple[Sizes, Sizes], edges: Edges, market: Market
+    sizes: tuple[Sizes, Sizes], edges: Edges, market: MarketState
 ) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
     """Return the quotes: bids floored and asks ceiled to the tick, inside [tick, one − tick]."""
     tick, low, high = market.tick, market.low, market.high
@@ -206,8 +206,8 @@ def ladder(
 
 
 def stands(
-    standing: Standing,
-    market: Market,
+    standing: StandingIntent,
+    market: MarketState,
     *,
     edges: Edges,
     sizes: tuple[Sizes, Sizes],

@@ -29,7 +29,7 @@ MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class StandingIntent(msgspec.Struct, frozen=True, kw_only=True):
     """The wish that stands, and what it was derived from. Edges in price increments."""
 
     regime: str
@@ -68,7 +68,7 @@ class Learned(msgspec.Struct):
     markouts: MarkoutTracker
     twap: TwapAccumulator | None = None
     """None = the market does not settle by an average, or its close is not known."""
-    standing: Standing | None = None
+    standing: StandingIntent | None = None
     """None = nothing was wished yet."""
     position: int | None = None
     """Position at the last evaluation; None before the first."""
@@ -92,7 +92,7 @@ class Shared(msgspec.Struct):
     """None = no oracle price yet."""
 
 
-class Saved(msgspec.Struct):
+class SavedState(msgspec.Struct):
     """Everything that survives a restart."""
 
     version: int
@@ -128,7 +128,7 @@ def fresh_shared(p: MarketMakerParameters) -> Shared:
     )
 
 
-def retune(saved: Saved, p: MarketMakerParameters) -> None:
+def retune(saved: SavedState, p: MarketMakerParameters) -> None:
     """Keep what was learned, but forget and sample as today's parameters say.
 
     What prices of other keys taught is dropped: a basis or a volatility of one asset, taken for
@@ -160,7 +160,7 @@ def _same_window(moves: MoveWindow, window_s: float) -> MoveWindow:
     return moves if moves.window_s == window_s else MoveWindow(window_s=window_s)
 
 
-class Market:
+class MarketState:
     """One instrument at work: its constants, and what was learned of it.
 
     The parameters are turned into price and size increments once, here, because every evaluation

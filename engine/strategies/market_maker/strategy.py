@@ -58,8 +58,8 @@ from engine.strategies.market_maker.state import (
     MS_NS,
     STATE_VERSION,
     Learned,
-    Market,
-    Saved,
+    MarketState,
+    SavedState,
     WaitingFill,
     fresh_learned,
     fresh_shared,
@@ -93,7 +93,7 @@ class MarketMaker:
         )
         self._shared = fresh_shared(parameters)
         self._learned: dict[str, Learned] = {}
-        self._markets: dict[str, Market] = {}
+        self._markets: dict[str, MarketState] = {}
 
     # -- hearing -----------------------------------------------------------------------------------
 
@@ -142,13 +142,13 @@ class MarketMaker:
             learned = self._learned[instrument] = fresh_learned(self.parameters)
         return learned
 
-    def _market(self, instrument: Instrument) -> Market:
+    def _market(self, instrument: Instrument) -> MarketState:
         market = self._markets.get(instrument.id)
         if market is not None and market.instrument is instrument:
             return market
         if market is None:
             learned = self._learned_of(instrument.id)
-            market = Market(instrument, learned, self._shared, self.parameters)
+            market = MarketState(instrument, learned, self._shared, self.parameters)
             self._markets[instrument.id] = market
         else:
             market.adopt(instrument)
@@ -180,7 +180,7 @@ class MarketMaker:
 
     @staticmethod
     def _withdraw(
-        context: Context, market: Market, fair: Fair | None, gates: list[Gate], now_ns: int
+        context: Context, market: MarketState, fair: Fair | None, gates: list[Gate], now_ns: int
     ) -> Evaluation:
         """Wish for nothing, once, and name the gate that failed."""
         failed = gates[-1].name
@@ -196,7 +196,7 @@ class MarketMaker:
 
     @staticmethod
     def _quote(
-        context: Context, market: Market, fair: Fair, gates: list[Gate], now_ns: int
+        context: Context, market: MarketState, fair: Fair, gates: list[Gate], now_ns: int
     ) -> Evaluation:
         """Keep the standing wish, state it again, or make a new one."""
         regime = regime_of(context, market, now_ns)
@@ -228,7 +228,7 @@ class MarketMaker:
         """Return what was learned, as msgpack."""
         p = self.parameters
         return msgspec.msgpack.encode(
-            Saved(
+            SavedState(
                 version=STATE_VERSION, bot=self.bot, shared=self._shared, learned=self._learned,
                 oracle=p.oracle, reference=p.reference,
             )
@@ -237,7 +237,7 @@ class MarketMaker:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it is not this bot's state."""
         try:
-            saved = msgspec.msgpack.decode(state, type=Saved)
+            saved = msgspec.msgpack.decode(state, type=SavedState)
         except msgspec.DecodeError as error:
             raise BadInput(f"the saved state of {self.bot} cannot be read: {error}") from None
         if saved.version != STATE_VERSION or saved.bot != self.bot:

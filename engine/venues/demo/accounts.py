@@ -60,7 +60,7 @@ class Account:
         return self.fills[bisect_left(self.fills, since_ns, key=lambda fill: fill.at_ns) :]
 
 
-class Market:
+class ExchangeMarket:
     """One instrument, its book and where it stands between listing and payout."""
 
     __slots__ = ("accepting", "book", "divisor", "instrument", "one", "payout", "proof", "share")

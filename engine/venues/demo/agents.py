@@ -17,14 +17,14 @@ from engine.domain.events import VenueMode
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Identity
 from engine.errors import BadInput
-from engine.venues.demo.accounts import Market
-from engine.venues.demo.calendar import Calendar, Window
+from engine.venues.demo.accounts import ExchangeMarket
+from engine.venues.demo.calendar import Calendar, SeriesWindow
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.makers import Makers, Quote, Slot
 from engine.venues.demo.profiles import CrowdSpec
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
 from engine.venues.demo.takers import INFORMED, NOISE, Takers
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 
 SURVEY = 0
 SURVEY_NS = 1_000_000_000
@@ -88,7 +88,7 @@ class Crowd:
     def _plan(self, slot: Slot, now_ns: int) -> None:
         item = self._calendar.by_name[slot.instrument]
         share = self._spec.event_share
-        if isinstance(item, Window):
+        if isinstance(item, SeriesWindow):
             share = 1.0 if item.strike_e8 is not None else self._spec.ahead_share
         elapsed_s = (now_ns - slot.seen_ns) / 1e9
         slot.seen_ns = now_ns
@@ -99,7 +99,7 @@ class Crowd:
             rate = 1 / (self._spec.swarm_s if slot.swarm else self._spec.echo_s)
         wait_s = self._rng.expovariate(rate)
         at_ns = now_ns + min(int(wait_s * 1e9), PAUSE_NS_MAX)
-        self._exchange.timeline.set(at_ns, Due.ACTOR, self.name, slot.number)
+        self._exchange.timeline.set(at_ns, TimelineEntry.ACTOR, self.name, slot.number)
 
     def _mood(self, slot: Slot, elapsed_s: float) -> float:
         """Let a market's mood drift; return its activity over the usual one, 1 in the mean."""
@@ -132,14 +132,14 @@ class Crowd:
             lacking = self._spec.cash_micro - self._exchange.balance(member).settled
             if lacking > self._spec.cash_micro // 2:
                 self._exchange.deposit(member, lacking)
-        self._exchange.timeline.set(now_ns + SURVEY_NS, Due.ACTOR, self.name, SURVEY)
+        self._exchange.timeline.set(now_ns + SURVEY_NS, TimelineEntry.ACTOR, self.name, SURVEY)
 
     def _depth(self) -> float:
         """Return how deep the next market is: even steps of the golden ratio, not luck."""
         share = self._slot_count * GOLDEN % 1 or 0.5
         return exp(self._spec.depth_spread * NormalDist().inv_cdf(share))
 
-    def _act(self, slot: Slot, market: Market) -> None:
+    def _act(self, slot: Slot, market: ExchangeMarket) -> None:
         spec = self._spec
         if slot.echo:
             self._echo(slot, market)
@@ -154,7 +154,7 @@ class Crowd:
         else:
             self._follow(slot, INFORMED, self._takers.take_knowingly(market))
 
-    def _echo(self, slot: Slot, market: Market) -> None:
+    def _echo(self, slot: Slot, market: ExchangeMarket) -> None:
         """Let another taker do as the last one did."""
         if slot.echo == NOISE:
             up, part = (None, self._spec.swarm_part) if slot.swarm else (slot.echo_up, 1.0)

@@ -60,7 +60,7 @@ from engine.venues.demo.orders import (
     LiveOrder,
     ModeSwitched,
     Placed,
-    Standing,
+    StandingOrder,
     Ticket,
 )
 
@@ -114,7 +114,7 @@ class Answers:
         except VenueClosed as closed:
             refused = OrderNotSent(account=account, order=order, reason=str(closed))
             return [self.mode(VenueMode(closed.mode)), refused]
-        if receipt.standing is Standing.REJECTED:
+        if receipt.standing is StandingOrder.REJECTED:
             return [
                 OrderRejected(
                     account=account,
@@ -123,7 +123,7 @@ class Answers:
                     venue_text=receipt.text,
                 )
             ]
-        if receipt.standing is Standing.DELAYED:
+        if receipt.standing is StandingOrder.DELAYED:
             return [OrderDelayed(account=account, order=order)]
         return [OrderAccepted(account=account, order=order)]
 

@@ -27,7 +27,7 @@ from engine.venues.demo.reference import (
     normal_cdf,
 )
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 
 DAY_S = 86_400.0
 HISTORY_STEPS = 16
@@ -35,7 +35,7 @@ HISTORY_STEPS = 16
 YES_MICRO = 1_000_000
 
 
-class Window(msgspec.Struct, kw_only=True):
+class SeriesWindow(msgspec.Struct, kw_only=True):
     """One market of a series. `outcome_ns` = when it will be resolved."""
 
     instrument: InstrumentId
@@ -65,7 +65,7 @@ class CalendarState(msgspec.Struct, frozen=True, kw_only=True):
 
     rng: RngState
     price: PriceState
-    windows: list[Window]
+    windows: list[SeriesWindow]
     happenings: list[Happening]
 
 
@@ -85,9 +85,9 @@ class Calendar:
         now_ns = exchange.now_ns
         self._born_ns = now_ns - now_ns % period
         self.price = Price(profile.price, rng, self._born_ns)
-        self.windows: list[Window] = []
+        self.windows: list[SeriesWindow] = []
         self.happenings: list[Happening] = []
-        self.by_name: dict[InstrumentId, Window | Happening] = {}
+        self.by_name: dict[InstrumentId, SeriesWindow | Happening] = {}
 
     # -- beginning ---------------------------------------------------------------------------------
 
@@ -100,13 +100,13 @@ class Calendar:
             at_ns += step_ns
         for event in range(len(self._profile.events)):
             self._list_event(event, 1, now_ns)
-        self._exchange.timeline.set(at_ns, Due.ACTOR, self.name)
+        self._exchange.timeline.set(at_ns, TimelineEntry.ACTOR, self.name)
 
     def wake(self, topic: int, now_ns: int) -> None:
         """Take the next step."""
         del topic
         self._move(now_ns, quiet=False)
-        self._exchange.timeline.set(now_ns + self._profile.step_ns, Due.ACTOR, self.name)
+        self._exchange.timeline.set(now_ns + self._profile.step_ns, TimelineEntry.ACTOR, self.name)
 
     def _move(self, now_ns: int, *, quiet: bool) -> None:
         profile = self._profile
@@ -154,7 +154,7 @@ class Calendar:
                     listing.prove_strike(window.instrument, oracle_e8, f"{ORACLE_KEY} at the start")
             self._list_window(series, now_ns + spec.ahead * spec.period_ns)
 
-    def _decide(self, window: Window, final_e8: int) -> None:
+    def _decide(self, window: SeriesWindow, final_e8: int) -> None:
         if window.strike_e8 is None:
             raise BrokenInvariant(f"{window.instrument} ended without a strike")
         self.windows.remove(window)
@@ -167,7 +167,7 @@ class Calendar:
     def _list_window(self, series: int, starts_ns: int) -> None:
         spec = self._profile.series[series]
         name = InstrumentId(f"demo:{spec.name}-{starts_ns // S}")
-        window = Window(
+        window = SeriesWindow(
             instrument=name,
             series=series,
             starts_ns=starts_ns,
@@ -263,7 +263,7 @@ def _push(chances: list[float], value: float) -> None:
         del chances[0]
 
 
-def _series_instrument(profile: Profile, spec: SeriesSpec, window: Window) -> Instrument:
+def _series_instrument(profile: Profile, spec: SeriesSpec, window: SeriesWindow) -> Instrument:
     plain = _instrument(profile, window.instrument, spec.fee_ppm, spec.rebate_ppm)
     return msgspec.structs.replace(
         plain,

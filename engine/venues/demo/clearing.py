@@ -10,11 +10,11 @@ from __future__ import annotations
 from engine.domain.events import TradePrinted
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Side
-from engine.venues.demo.accounts import Account, Market
-from engine.venues.demo.ledger import Ledger
+from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.venues.demo.ledger import ExchangeLedger
 from engine.venues.demo.matching import Match, yes_level
 from engine.venues.demo.orders import Fill, Filled, FillMoved, LiveOrder, Redeemed
-from engine.venues.demo.outbox import Outbox
+from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import Settlement
 
@@ -22,20 +22,20 @@ from engine.venues.demo.settlement import Settlement
 class Clearing:
     """Books matches into the ledger and follows them until they are settled, void or redeemed."""
 
-    def __init__(self, outbox: Outbox, settlement: Settlement, rules: Rules) -> None:
+    def __init__(self, outbox: ExchangeOutbox, settlement: Settlement, rules: Rules) -> None:
         self.outbox = outbox
         self.settlement = settlement
         self.rules = rules
-        self.ledger = Ledger()
+        self.ledger = ExchangeLedger()
         self.accounts: dict[AccountId, Account] = {}
-        self.markets: dict[InstrumentId, Market] = {}
+        self.markets: dict[InstrumentId, ExchangeMarket] = {}
         self.trade_count = 0
         self.transaction_count = 0
         self.self_trades = 0
         """Matches of a customer with itself: the venue allows them, a person should know."""
 
     def book(
-        self, market: Market, order: LiveOrder, matches: list[Match], now_ns: int
+        self, market: ExchangeMarket, order: LiveOrder, matches: list[Match], now_ns: int
     ) -> tuple[FillId, ...]:
         """Book every match, print it, and begin the settlement of them all as one."""
         fills: list[Fill] = []
@@ -57,7 +57,11 @@ class Clearing:
         return tuple(fill.id for fill in fills[::2])
 
     def _fill(
-        self, market: Market, order: LiveOrder, match: tuple[int, int, int], liquidity: Liquidity
+        self,
+        market: ExchangeMarket,
+        order: LiveOrder,
+        match: tuple[int, int, int],
+        liquidity: Liquidity,
     ) -> Fill:
         level, size, now_ns = match
         price = yes_level(order.leg, level, market.one)
@@ -99,7 +103,9 @@ class Clearing:
         )
         self.outbox.tell(fill.customer, report)
 
-    def _print(self, market: Market, order: LiveOrder, matches: list[Match], now_ns: int) -> None:
+    def _print(
+        self, market: ExchangeMarket, order: LiveOrder, matches: list[Match], now_ns: int
+    ) -> None:
         """Print one trade per level, as the tape of a venue does."""
         if not self.outbox.publishing:
             return
@@ -135,13 +141,13 @@ class Clearing:
             if market.payout is not None:
                 self._redeem(fill.customer, market, market.payout)
 
-    def pay(self, market: Market, payout_yes_micro: int) -> None:
+    def pay(self, market: ExchangeMarket, payout_yes_micro: int) -> None:
         """Set what a market's tokens pay and redeem everything that is settled."""
         market.payout = payout_yes_micro
         for customer in self.accounts:
             self._redeem(customer, market, payout_yes_micro)
 
-    def _redeem(self, customer: AccountId, market: Market, payout_yes_micro: int) -> None:
+    def _redeem(self, customer: AccountId, market: ExchangeMarket, payout_yes_micro: int) -> None:
         instrument = market.instrument.id
         yes, no, amount = self.ledger.redeem(customer, instrument, payout_yes_micro, market.share)
         if yes or no:

@@ -80,7 +80,7 @@ class DemoVenue:
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
         """Return what the venue knows about one order."""
         events = await self._ask(
-            self._safety, wire.ORDER, wire.pack(wire.Asking(order=named.order))
+            self._safety, wire.ORDER, wire.pack(wire.QueryRequest(order=named.order))
         )
         if len(events) == 1 and isinstance(events[0], OrderReported | OrderNotFound):
             return events[0]
@@ -88,7 +88,7 @@ class DemoVenue:
 
     async def fills(self, since_ns: int) -> FillsListed:
         """Return all fills since a time."""
-        asked = wire.pack(wire.Asking(since_ns=since_ns))
+        asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
         events = await self._ask(self._safety, wire.FILLS, asked)
         if len(events) == 1 and isinstance(events[0], QueryFailed):
             raise BadInput(events[0].reason)
@@ -106,7 +106,7 @@ class DemoVenue:
 
     async def open(self, cash_micro: int) -> None:
         """Open the account with this much cash; one that is open already stays as it is."""
-        asked = wire.Opening(account=self._account, cash_micro=cash_micro)
+        asked = wire.OpenAccount(account=self._account, cash_micro=cash_micro)
         await self._ask(self._safety, wire.OPEN, wire.pack(asked))
 
     async def beat(self) -> None:

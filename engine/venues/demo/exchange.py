@@ -24,21 +24,21 @@ from engine.venues.demo.accounts import Account
 from engine.venues.demo.clearing import Clearing
 from engine.venues.demo.guard import DROP_ORDERS, Guard
 from engine.venues.demo.ledger import LedgerSums
-from engine.venues.demo.listing import Listing
-from engine.venues.demo.order_entry import Desk
+from engine.venues.demo.listing import MarketLife
+from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import (
     Balance,
     BeatAnswer,
     CancelAnswer,
     Fill,
     LiveOrder,
-    Receipt,
+    OrderReceipt,
     Ticket,
 )
-from engine.venues.demo.outbox import Outbox, Stamped, StampedReport
+from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import Settlement, SettlementRules
-from engine.venues.demo.timeline import Due, Timeline
+from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 
 class Actor(Protocol):
@@ -72,27 +72,29 @@ class DemoExchange:
     ) -> None:
         rules = rules or Rules()
         self.timeline = Timeline(now_ns)
-        self.outbox = Outbox(self.timeline)
+        self.outbox = ExchangeOutbox(self.timeline)
         self.settlement_rng = Random(rng.getrandbits(64))  # noqa: S311 - a model, not a secret
         self.settlement = Settlement(
             settlement or SettlementRules(), self.settlement_rng, self.timeline
         )
         self.clearing = Clearing(self.outbox, self.settlement, rules)
-        self.desk = Desk(self.timeline, self.clearing)
+        self.desk = OrderEntry(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
-        self.listing = Listing(self.desk)
+        self.listing = MarketLife(self.desk)
         self.actors: dict[str, Actor] = {}
         self._busy = False
         self._handlers: dict[int, Callable[[str, int], None]] = {
-            Due.SETTLE: lambda _, number: self.clearing.settle(number),
-            Due.EXPIRE: lambda _, number: self.desk.expire(number),
-            Due.RELEASE: lambda _, number: self.desk.release(number),
-            Due.HEARTBEAT: lambda _, __: self.guard.check_beats(),
-            Due.MODE: lambda mode, number: self.guard.switch(
+            TimelineEntry.SETTLE: lambda _, number: self.clearing.settle(number),
+            TimelineEntry.EXPIRE: lambda _, number: self.desk.expire(number),
+            TimelineEntry.RELEASE: lambda _, number: self.desk.release(number),
+            TimelineEntry.HEARTBEAT: lambda _, __: self.guard.check_beats(),
+            TimelineEntry.MODE: lambda mode, number: self.guard.switch(
                 VenueMode(mode), drop_orders=number == DROP_ORDERS
             ),
-            Due.ACTOR: lambda name, topic: self.actors[name].wake(topic, self.timeline.now_ns),
-            Due.FORGET: lambda name, _: self.listing.forget(InstrumentId(name)),
+            TimelineEntry.ACTOR: lambda name, topic: self.actors[name].wake(
+                topic, self.timeline.now_ns
+            ),
+            TimelineEntry.FORGET: lambda name, _: self.listing.forget(InstrumentId(name)),
         }
 
     # -- time --------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class DemoExchange:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def submit(self, customer: AccountId, ticket: Ticket, now_ns: int) -> Receipt:
+    def submit(self, customer: AccountId, ticket: Ticket, now_ns: int) -> OrderReceipt:
         """Hand in a ticket."""
         self._reach(now_ns)
         account = self.account(customer)

@@ -11,9 +11,9 @@ from engine.domain.orders import CancelReason
 from engine.errors import ConfigError, VenueClosed
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import Account
-from engine.venues.demo.order_entry import Desk
+from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import BeatAnswer, ModeSwitched, Ticket
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 
 DROP_ORDERS = 1
 """Number of a mode's timer that loses all resting orders, as a restart may."""
@@ -31,7 +31,7 @@ CANCELS_CLOSED = {
 class Guard:
     """Mode and heartbeats of the exchange."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: OrderEntry) -> None:
         rules = desk.rules
         if rules.beat_check_ns < 1 or rules.gtd_min_ns < rules.gtd_early_ns:
             raise ConfigError("demo exchange: heartbeat checks or GTD times make no sense")
@@ -73,7 +73,7 @@ class Guard:
     def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
         """Change the mode at a time."""
         number = DROP_ORDERS if drop_orders else 0
-        self._desk.timeline.set(at_ns, Due.MODE, mode.value, number)
+        self._desk.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
 
     def plan_restart(
         self, at_ns: int, *, down_ns: int, post_only_ns: int, drop_orders: bool = False
@@ -109,4 +109,4 @@ class Guard:
 
     def _plan_check(self) -> None:
         timeline = self._desk.timeline
-        timeline.set(timeline.now_ns + self._desk.rules.beat_check_ns, Due.HEARTBEAT)
+        timeline.set(timeline.now_ns + self._desk.rules.beat_check_ns, TimelineEntry.HEARTBEAT)

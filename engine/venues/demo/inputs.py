@@ -22,24 +22,24 @@ from engine.venues.demo.orders import Ticket
 CURRENCY = "pUSD"
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class ExchangeInput(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base: something at a moment."""
 
     at_ns: int
 
 
-class Reached(Input, frozen=True, kw_only=True):
+class Reached(ExchangeInput, frozen=True, kw_only=True):
     """Customers were told what happened up to here."""
 
 
-class AccountOpened(Input, frozen=True, kw_only=True):
+class AccountOpened(ExchangeInput, frozen=True, kw_only=True):
     """A customer opened an account."""
 
     account: AccountId
     cash_micro: int
 
 
-class TicketHandedIn(Input, frozen=True, kw_only=True):
+class TicketHandedIn(ExchangeInput, frozen=True, kw_only=True):
     """A customer placed an order."""
 
     account: AccountId
@@ -47,27 +47,27 @@ class TicketHandedIn(Input, frozen=True, kw_only=True):
     ticket: Ticket
 
 
-class CancelsAsked(Input, frozen=True, kw_only=True):
+class CancelsAsked(ExchangeInput, frozen=True, kw_only=True):
     """A customer cancelled orders."""
 
     account: AccountId
     orders: tuple[OrderId, ...]
 
 
-class CancelAllAsked(Input, frozen=True, kw_only=True):
+class CancelAllAsked(ExchangeInput, frozen=True, kw_only=True):
     """A customer cancelled everything in scope."""
 
     account: AccountId
     scope: CancelScope
 
 
-class Beaten(Input, frozen=True, kw_only=True):
+class Beaten(ExchangeInput, frozen=True, kw_only=True):
     """A customer's heartbeat."""
 
     account: AccountId
 
 
-class ModePut(Input, frozen=True, kw_only=True):
+class ModePut(ExchangeInput, frozen=True, kw_only=True):
     """The host changed what the exchange takes."""
 
     mode: VenueMode

@@ -69,7 +69,7 @@ class LedgerSums(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
 
 
-class Ledger:
+class ExchangeLedger:
     """All wallets of the exchange."""
 
     __slots__ = ("collateral", "deposits_micro", "fees_micro", "wallets")

@@ -15,9 +15,9 @@ from engine.domain.events import (
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import BadInput, BrokenInvariant
-from engine.venues.demo.accounts import Market
-from engine.venues.demo.order_entry import Desk
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.accounts import ExchangeMarket
+from engine.venues.demo.order_entry import OrderEntry
+from engine.venues.demo.timeline import TimelineEntry
 
 MARKET_KEPT_NS = 3_600_000_000_000
 """How long a resolved market is remembered."""
@@ -25,14 +25,14 @@ MARKETS_MAX = 2_000
 PAYOUTS_MICRO = (0, 500_000, 1_000_000)
 
 
-class Listing:
+class MarketLife:
     """Opens and ends markets at the timeline's present moment."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: OrderEntry) -> None:
         self._desk = desk
         self._outbox = desk.outbox
 
-    def market(self, instrument: InstrumentId) -> Market:
+    def market(self, instrument: InstrumentId) -> ExchangeMarket:
         """Return a market. Raises BadInput where there is none."""
         market = self._desk.markets.get(instrument)
         if market is None:
@@ -45,11 +45,11 @@ class Listing:
             raise BadInput(f"{instrument.id} is listed already")
         if len(self._desk.markets) >= MARKETS_MAX:
             raise BrokenInvariant(f"more than {MARKETS_MAX} markets on the demo exchange")
-        market = self._desk.markets[instrument.id] = Market(instrument)
+        market = self._desk.markets[instrument.id] = ExchangeMarket(instrument)
         self._outbox.publish(InstrumentListed(instrument=instrument))
         self._outbox.publish(self.snapshot(market))
 
-    def snapshot(self, market: Market) -> BookReplaced:
+    def snapshot(self, market: ExchangeMarket) -> BookReplaced:
         """Return a market's whole book."""
         bids, asks = market.book.depth()
         now_ns = self._desk.timeline.now_ns
@@ -85,7 +85,7 @@ class Listing:
         """Change a market's grid; what rests off the new one is cancelled."""
         market = self.market(instrument)
         changed = msgspec.structs.replace(market.instrument, tick=tick)
-        Market(changed)  # refuses a grid that could not be traded
+        ExchangeMarket(changed)  # refuses a grid that could not be traded
         market.instrument = changed
         self._outbox.publish(InstrumentListed(instrument=changed))
         off = [order for order in market.book.resting() if order.level % tick]
@@ -111,14 +111,14 @@ class Listing:
         self._desk.clearing.pay(market, payout_yes_micro)
         self._outbox.publish(_resolved(market, payout_yes_micro, source))
         now_ns = self._desk.timeline.now_ns
-        self._desk.timeline.set(now_ns + MARKET_KEPT_NS, Due.FORGET, instrument)
+        self._desk.timeline.set(now_ns + MARKET_KEPT_NS, TimelineEntry.FORGET, instrument)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop a resolved market whose last transaction has ended; else try again later."""
         pending = self._desk.clearing.settlement.pending.values()
         if any(fill.instrument == instrument for item in pending for fill in item.fills):
             at_ns = self._desk.timeline.now_ns + MARKET_KEPT_NS
-            self._desk.timeline.set(at_ns, Due.FORGET, instrument)
+            self._desk.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
             return
         ledger = self._desk.ledger
         if ledger.collateral.pop(instrument, 0):
@@ -129,14 +129,16 @@ class Listing:
         del self._desk.markets[instrument]
 
 
-def _strike(market: Market) -> StrikeProven:
+def _strike(market: ExchangeMarket) -> StrikeProven:
     strike = market.instrument.strike_e8
     if strike is None:
         raise BrokenInvariant(f"{market.instrument.id}: a proof without a strike")
     return StrikeProven(instrument=market.instrument.id, strike_e8=strike, provenance=market.proof)
 
 
-def _resolved(market: Market, payout_yes_micro: int, source: str = "demo") -> InstrumentResolved:
+def _resolved(
+    market: ExchangeMarket, payout_yes_micro: int, source: str = "demo"
+) -> InstrumentResolved:
     return InstrumentResolved(
         instrument=market.instrument.id, payout_yes_micro=payout_yes_micro, source=source
     )

@@ -14,10 +14,10 @@ import msgspec
 
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity
-from engine.venues.demo.accounts import Market
+from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Standing, Ticket
+from engine.venues.demo.orders import StandingOrder, Ticket
 from engine.venues.demo.profiles import MakerSpec
 
 SURE = 0.0005
@@ -70,7 +70,7 @@ class Makers:
         self._rng = rng
         self._name = name
 
-    def quote(self, spec: MakerSpec, slot: Slot, index: int, market: Market) -> None:
+    def quote(self, spec: MakerSpec, slot: Slot, index: int, market: ExchangeMarket) -> None:
         """Move a maker's quotes to where it believes they belong: cancels first."""
         chance = self._calendar.chance(slot.instrument, spec.lag_steps, spec.mean_steps)
         if chance is None:
@@ -111,7 +111,7 @@ class Makers:
         return False
 
     def _rest(
-        self, spec: MakerSpec, quote: Quote, place: tuple[Market, bool, int], depth: float
+        self, spec: MakerSpec, quote: Quote, place: tuple[ExchangeMarket, bool, int], depth: float
     ) -> None:
         """Rest a quote post-only, no better than one tick short of the other side."""
         market, is_bid, level = place
@@ -139,5 +139,8 @@ class Makers:
             size=size,
             post_only=True,
         )
-        if self._exchange.submit(customer, ticket, self._exchange.now_ns).standing is Standing.LIVE:
+        if (
+            self._exchange.submit(customer, ticket, self._exchange.now_ns).standing
+            is StandingOrder.LIVE
+        ):
             quote.identity = ticket.identity

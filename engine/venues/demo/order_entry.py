@@ -12,25 +12,25 @@ from engine.domain.events import BookChanged
 from engine.domain.instruments import Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
 from engine.venues.demo import refusals
-from engine.venues.demo.accounts import Account, Market
+from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.clearing import Clearing
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import (
     CancelAnswer,
     Ended,
     LiveOrder,
+    OrderReceipt,
     Placed,
-    Receipt,
-    Standing,
+    StandingOrder,
     Ticket,
 )
-from engine.venues.demo.timeline import Due, Timeline
+from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 FEE_ROUNDING_MICRO = 5
 """Most that rounding can add to the fee of one match: half of the venue's 10-micro step."""
 
 
-class Desk:
+class OrderEntry:
     """Orders in, matches out."""
 
     def __init__(self, timeline: Timeline, clearing: Clearing) -> None:
@@ -47,7 +47,7 @@ class Desk:
 
     # -- tickets -----------------------------------------------------------------------------------
 
-    def place(self, account: Account, ticket: Ticket) -> Receipt:
+    def place(self, account: Account, ticket: Ticket) -> OrderReceipt:
         """Check a ticket, then reject it, hold it back, match it or rest it."""
         market = self.markets.get(ticket.instrument)
         if market is None or not market.accepting:
@@ -72,7 +72,7 @@ class Desk:
             return self._hold(market, order)
         return self._run(market, order, held=False)
 
-    def _draft(self, account: Account, market: Market, ticket: Ticket) -> LiveOrder:
+    def _draft(self, account: Account, market: ExchangeMarket, ticket: Ticket) -> LiveOrder:
         yes = ticket.leg is Leg.YES
         return LiveOrder(
             number=0,
@@ -95,7 +95,7 @@ class Desk:
         )
 
     def _refuse_money(
-        self, market: Market, order: LiveOrder, crossing: bool
+        self, market: ExchangeMarket, order: LiveOrder, crossing: bool
     ) -> refusals.Refusal | None:
         wallet = self.ledger.wallets[order.customer]
         if order.side is Side.SELL:
@@ -113,7 +113,7 @@ class Desk:
             short = not self._affords(market, order, free, needed)
         return refusals.refuse_funds(wallet.cash, wallet.reserved, needed) if short else None
 
-    def _affords(self, market: Market, order: LiveOrder, free: int, worst: int) -> bool:
+    def _affords(self, market: ExchangeMarket, order: LiveOrder, free: int, worst: int) -> bool:
         """Say whether free cash covers a crossing purchase to the micro.
 
         `worst` is cost plus fee at the limit price: they grow with the price while the rate is
@@ -134,7 +134,7 @@ class Desk:
 
     # -- the taker delay (polymarket.md §5.3) ------------------------------------------------------
 
-    def _hold(self, market: Market, order: LiveOrder) -> Receipt:
+    def _hold(self, market: ExchangeMarket, order: LiveOrder) -> OrderReceipt:
         order.state = OrderState.DELAYED
         if order.side is Side.BUY:
             fee = market.instrument.taker_fee_micro(order.price, order.size)
@@ -143,8 +143,8 @@ class Desk:
         else:
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, order.size)
         at_ns = self.timeline.now_ns + market.instrument.taker_delay_ns
-        self.timeline.set(at_ns, Due.RELEASE, number=order.number)
-        return Receipt(identity=order.identity, standing=Standing.DELAYED)
+        self.timeline.set(at_ns, TimelineEntry.RELEASE, number=order.number)
+        return OrderReceipt(identity=order.identity, standing=StandingOrder.DELAYED)
 
     def release(self, number: int) -> None:
         """Look at a held order again and let it go: it matches, rests, or is killed."""
@@ -168,7 +168,7 @@ class Desk:
 
     # -- matching ----------------------------------------------------------------------------------
 
-    def _run(self, market: Market, order: LiveOrder, *, held: bool) -> Receipt:
+    def _run(self, market: ExchangeMarket, order: LiveOrder, *, held: bool) -> OrderReceipt:
         matches = market.book.match(order)
         fills = self.clearing.book(market, order, matches, self.timeline.now_ns) if matches else ()
         for maker, _ in matches:
@@ -176,18 +176,20 @@ class Desk:
                 maker.state = OrderState.PARTIAL
             else:
                 self._end(maker, OrderState.FILLED)
-        standing = Standing.MATCHED
+        standing = StandingOrder.MATCHED
         if not order.remaining:
             self._end(order, OrderState.FILLED)
         elif order.type is OrderType.FAK:
             self._end(order, OrderState.CANCELLED, CancelReason.KILLED_REST)
         else:
-            standing = Standing.LIVE
+            standing = StandingOrder.LIVE
             self._rest(market, order, held=held)
         self.publish_changes(market)
-        return Receipt(identity=order.identity, standing=standing, filled=order.filled, fills=fills)
+        return OrderReceipt(
+            identity=order.identity, standing=standing, filled=order.filled, fills=fills
+        )
 
-    def _rest(self, market: Market, order: LiveOrder, *, held: bool) -> None:
+    def _rest(self, market: ExchangeMarket, order: LiveOrder, *, held: bool) -> None:
         if order.remaining < order.size:
             order.state = OrderState.PARTIAL
         if order.side is Side.BUY:
@@ -198,10 +200,10 @@ class Desk:
         market.book.rest(order)
         if order.expires_ns is not None:
             at_ns = order.expires_ns - self.rules.gtd_early_ns
-            self.timeline.set(at_ns, Due.EXPIRE, number=order.number)
+            self.timeline.set(at_ns, TimelineEntry.EXPIRE, number=order.number)
         self.outbox.tell(order.customer, Placed(identity=order.identity, key=order.key, held=held))
 
-    def publish_changes(self, market: Market) -> None:
+    def publish_changes(self, market: ExchangeMarket) -> None:
         """Publish the levels touched since the last batch, if any."""
         changes = market.book.take_changes()
         if changes and self.outbox.publishing:
@@ -231,7 +233,7 @@ class Desk:
     ) -> None:
         """End live orders; `reason` None = they expired. One public batch per market."""
         state = OrderState.EXPIRED if reason is None else OrderState.CANCELLED
-        touched: dict[str, Market] = {}
+        touched: dict[str, ExchangeMarket] = {}
         for order in orders:
             market = self.markets[order.instrument]
             if order.state is not OrderState.DELAYED:
@@ -248,7 +250,7 @@ class Desk:
         if order is not None:
             self.withdraw([order], None)
 
-    def _unreserve(self, market: Market, order: LiveOrder) -> None:
+    def _unreserve(self, market: ExchangeMarket, order: LiveOrder) -> None:
         if order.side is Side.SELL:
             size = -order.remaining
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, size)
@@ -278,7 +280,9 @@ class Desk:
             self.outbox.tell(order.customer, report)
 
 
-def _refuse_match(market: Market, order: LiveOrder, crossing: bool) -> refusals.Refusal | None:
+def _refuse_match(
+    market: ExchangeMarket, order: LiveOrder, crossing: bool
+) -> refusals.Refusal | None:
     """Check what depends on whom the order would meet."""
     if order.post_only:
         return (RejectReason.WOULD_CROSS, refusals.POST_ONLY_CROSSES) if crossing else None
@@ -291,10 +295,10 @@ def _refuse_match(market: Market, order: LiveOrder, crossing: bool) -> refusals.
     return None
 
 
-def _rejected(ticket: Ticket, refusal: refusals.Refusal) -> Receipt:
-    return Receipt(
+def _rejected(ticket: Ticket, refusal: refusals.Refusal) -> OrderReceipt:
+    return OrderReceipt(
         identity=ticket.identity,
-        standing=Standing.REJECTED,
+        standing=StandingOrder.REJECTED,
         reason=refusal[0],
         text=refusal[1],
     )

@@ -87,7 +87,7 @@ class Fill(msgspec.Struct, kw_only=True, gc=False):
     state: FillState = FillState.MATCHED
 
 
-class Standing(StrEnum):
+class StandingOrder(StrEnum):
     """How a ticket stands after it was handed in, in the venue's words."""
 
     LIVE = "live"
@@ -99,11 +99,11 @@ class Standing(StrEnum):
     REJECTED = "rejected"
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class OrderReceipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to a ticket. `reason` and `text` only where it was rejected."""
 
     identity: Identity
-    standing: Standing
+    standing: StandingOrder
     filled: int = 0
     fills: tuple[FillId, ...] = ()
     reason: RejectReason | None = None

@@ -16,7 +16,7 @@ Stamped = tuple[int, Event]
 StampedReport = tuple[int, AnyReport]
 
 
-class Outbox:
+class ExchangeOutbox:
     """Collects until a host takes. Not taking for too long is loud, never lossy."""
 
     __slots__ = ("_timeline", "public", "published", "publishing", "reports")

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.domain.instruments import Leg
 from engine.domain.orders import OrderType, RejectReason
-from engine.venues.demo.accounts import Market
+from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.orders import Ticket
 
 Refusal = tuple[RejectReason, str]
@@ -59,7 +59,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Fills remembered per customer."""
 
 
-def refuse_terms(ticket: Ticket, market: Market, rules: Rules, now_ns: int) -> Refusal | None:
+def refuse_terms(
+    ticket: Ticket, market: ExchangeMarket, rules: Rules, now_ns: int
+) -> Refusal | None:
     """Check what depends on the ticket and the instrument alone."""
     instrument = market.instrument
     if ticket.leg is Leg.BASE:

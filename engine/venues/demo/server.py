@@ -42,8 +42,8 @@ BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 _ticket = msgspec.json.Decoder(Ticket).decode
 _cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
 _scope = msgspec.msgpack.Decoder(CancelScope).decode
-_asking = msgspec.msgpack.Decoder(wire.Asking).decode
-_opening = msgspec.msgpack.Decoder(wire.Opening).decode
+_asking = msgspec.msgpack.Decoder(wire.QueryRequest).decode
+_opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

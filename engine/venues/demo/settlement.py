@@ -13,7 +13,7 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.errors import BrokenInvariant
 from engine.venues.demo.orders import Fill
-from engine.venues.demo.timeline import Due, Timeline
+from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 MS = 1_000_000
 
@@ -61,7 +61,7 @@ class Settlement:
         if not watched:
             path = [(sum(delay for delay, _ in path), path[-1][1])]
         self.pending[number] = Transaction(number=number, fills=fills, path=path)
-        self._timeline.set(self._timeline.now_ns + path[0][0], Due.SETTLE, number=number)
+        self._timeline.set(self._timeline.now_ns + path[0][0], TimelineEntry.SETTLE, number=number)
 
     def step(self, number: int) -> tuple[Transaction, FillState]:
         """Move a transaction to its next state; an ended one is no longer pending."""
@@ -73,7 +73,7 @@ class Settlement:
             fill.state = state
         if transaction.path:
             at_ns = self._timeline.now_ns + transaction.path[0][0]
-            self._timeline.set(at_ns, Due.SETTLE, number=number)
+            self._timeline.set(at_ns, TimelineEntry.SETTLE, number=number)
         else:
             del self.pending[number]
         return transaction, state

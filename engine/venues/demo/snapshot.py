@@ -15,7 +15,7 @@ from engine.domain.events import MarketEvent, VenueMode
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import BadInput
-from engine.venues.demo.accounts import Account, Market
+from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import Wallet
 from engine.venues.demo.orders import AnyReport, Fill, LiveOrder
@@ -53,7 +53,7 @@ class MarketState(msgspec.Struct, frozen=True, kw_only=True):
     turn: int
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything."""
 
     version: int
@@ -93,7 +93,7 @@ def freeze(exchange: DemoExchange) -> bytes:
     """Return the exchange as bytes. The same exchange gives the same bytes."""
     desk, clearing, outbox = exchange.desk, exchange.clearing, exchange.outbox
     ledger = desk.ledger
-    snapshot = Snapshot(
+    snapshot = ExchangeSnapshot(
         version=VERSION,
         now_ns=exchange.timeline.now_ns,
         sequence=exchange.timeline.sequence,
@@ -127,7 +127,7 @@ def freeze(exchange: DemoExchange) -> bytes:
 def thaw(exchange: DemoExchange, state: bytes) -> None:
     """Make the exchange what `freeze` saw. Raises BadInput where the bytes do not fit it."""
     try:
-        snapshot = msgspec.msgpack.decode(state, type=Snapshot)
+        snapshot = msgspec.msgpack.decode(state, type=ExchangeSnapshot)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadInput(f"the demo exchange's state cannot be read: {error}") from error
     if snapshot.version != VERSION or set(snapshot.actors) != set(exchange.actors):
@@ -162,7 +162,7 @@ def _account_state(account: Account) -> AccountState:
     )
 
 
-def _market_state(market: Market) -> MarketState:
+def _market_state(market: ExchangeMarket) -> MarketState:
     return MarketState(
         instrument=market.instrument,
         accepting=market.accepting,
@@ -172,7 +172,7 @@ def _market_state(market: Market) -> MarketState:
     )
 
 
-def _thaw_ledger(exchange: DemoExchange, snapshot: Snapshot) -> None:
+def _thaw_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     ledger = exchange.desk.ledger
     ledger.wallets = snapshot.wallets
     ledger.collateral = snapshot.collateral
@@ -186,7 +186,7 @@ def _thaw_ledger(exchange: DemoExchange, snapshot: Snapshot) -> None:
     exchange.settlement.forced = snapshot.forced
 
 
-def _thaw_accounts(exchange: DemoExchange, snapshot: Snapshot) -> None:
+def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     accounts = exchange.desk.accounts
     accounts.clear()
     for state in snapshot.accounts:
@@ -200,7 +200,7 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: Snapshot) -> None:
         accounts[order.customer].open[order.identity] = order
 
 
-def _thaw_markets(exchange: DemoExchange, snapshot: Snapshot) -> None:
+def _thaw_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     markets = exchange.desk.markets
     markets.clear()
     resting: dict[InstrumentId, list[LiveOrder]] = {}
@@ -208,7 +208,7 @@ def _thaw_markets(exchange: DemoExchange, snapshot: Snapshot) -> None:
         if order.priority:
             resting.setdefault(order.instrument, []).append(order)
     for state in snapshot.markets:
-        market = markets[state.instrument.id] = Market(state.instrument)
+        market = markets[state.instrument.id] = ExchangeMarket(state.instrument)
         market.accepting = state.accepting
         market.payout = state.payout
         market.proof = state.proof

@@ -28,7 +28,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.meter import Meter
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoMarket, DemoVenue
@@ -44,7 +44,7 @@ LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
 
 
-class House(Protocol):
+class StreamOwner(Protocol):
     """What the streams need of the engine."""
 
     meter: Meter
@@ -70,7 +70,7 @@ class MarketStream:
     """
 
     def __init__(
-        self, house: House, shells: Callable[[], list[Shell]], *, kept: bool = True
+        self, house: StreamOwner, shells: Callable[[], list[AccountRunner]], *, kept: bool = True
     ) -> None:
         self._house = house
         self._shells = shells
@@ -139,7 +139,7 @@ class MarketStream:
 class UserStream:
     """What the exchange tells one account, and the account's heartbeat."""
 
-    def __init__(self, house: House, shell: Shell, venue: DemoVenue) -> None:
+    def __init__(self, house: StreamOwner, shell: AccountRunner, venue: DemoVenue) -> None:
         self._house = house
         self._shell = shell
         self._venue = venue

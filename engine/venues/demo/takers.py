@@ -8,7 +8,7 @@ from random import Random
 
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderType
-from engine.venues.demo.accounts import Market
+from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import Ticket
@@ -43,7 +43,9 @@ class Takers:
         self._rng = rng
         self._name = name
 
-    def take_blindly(self, market: Market, up: bool | None = None, part: float = 1.0) -> bool:
+    def take_blindly(
+        self, market: ExchangeMarket, up: bool | None = None, part: float = 1.0
+    ) -> bool:
         """Buy or sell something for no reason; give the side. `up` None = either.
 
         `part` of what a noise taker would take otherwise.
@@ -68,7 +70,7 @@ class Takers:
         self._take(NOISE, market, (up, best + slip if up else best - slip, size, sells))
         return up
 
-    def take_knowingly(self, market: Market) -> bool | None:
+    def take_knowingly(self, market: ExchangeMarket) -> bool | None:
         """Take what is mispriced by more than fee and edge; give the side, None = nothing."""
         chance = self._calendar.chance(market.instrument.id, 0)
         if chance is None:
@@ -83,7 +85,7 @@ class Takers:
                 taken = up
         return taken
 
-    def _worth(self, market: Market, up: bool, chance: float) -> int | None:
+    def _worth(self, market: ExchangeMarket, up: bool, chance: float) -> int | None:
         """Return the worst level still worth taking, None where there is none."""
         level = market.book.best_ask if up else market.book.best_bid
         found = None
@@ -103,7 +105,7 @@ class Takers:
     def _take(
         self,
         customer: AccountId,
-        market: Market,
+        market: ExchangeMarket,
         wish: tuple[bool, int, int, bool],
     ) -> None:
         up, level, size, sells = wish
@@ -126,7 +128,7 @@ class Takers:
         )
         self._exchange.submit(customer, ticket, self._exchange.now_ns)
 
-    def _merge(self, market: Market) -> None:
+    def _merge(self, market: ExchangeMarket) -> None:
         """Turn the noise takers' pairs back into cash."""
         name = market.instrument.id
         pairs = min(self._exchange.free_tokens(NOISE, name, leg) for leg in (Leg.YES, Leg.NO))

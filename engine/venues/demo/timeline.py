@@ -14,7 +14,7 @@ from engine.errors import BrokenInvariant
 TIMERS_MAX = 2_000_000
 
 
-class Due(IntEnum):
+class TimelineEntry(IntEnum):
     """What a timer is for."""
 
     SETTLE = 0
@@ -40,7 +40,7 @@ class Timeline:
         self.sequence = 0
         self.timers: list[Timer] = []
 
-    def set(self, at_ns: int, due: Due, name: str = "", number: int = 0) -> None:
+    def set(self, at_ns: int, due: TimelineEntry, name: str = "", number: int = 0) -> None:
         """Set a timer; one in the past is due at once. O(log n)."""
         if len(self.timers) >= TIMERS_MAX:
             raise BrokenInvariant(f"more than {TIMERS_MAX} timers on the demo exchange")

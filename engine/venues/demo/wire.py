@@ -55,7 +55,7 @@ class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[VenueEvent, ...] = ()
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
+class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
     """Open this account with this much cash; one that is open already stays as it is."""
 
     account: AccountId
@@ -68,7 +68,7 @@ class Cancelling(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[OrderId, ...]
 
 
-class Asking(msgspec.Struct, frozen=True, kw_only=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Tell about one order, or about the fills since a time."""
 
     order: OrderId = OrderId(0)

@@ -11,12 +11,12 @@ the same amount again stay blocked until it is covered. Funding and liquidation 
 from __future__ import annotations
 
 from engine.domain.instruments import Instrument, Kind, Leg, Side
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.queue import QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class Purse:
+class Wallet:
     """Cash of one currency in micro-units. `cash` is settled; open orders still count in it."""
 
     __slots__ = ("blocked", "cash", "pending", "reserved")
@@ -36,7 +36,7 @@ class Purse:
         return self.cash - self.reserved - self.blocked
 
 
-class Holding:
+class PaperHolding:
     """One leg of one instrument in size increments; `settled` is negative for a short perpetual."""
 
     __slots__ = ("covering", "pending", "reserved", "settled", "short_micro")
@@ -62,7 +62,7 @@ class Pocket:
 
     __slots__ = ("_divisor", "_maker_fees", "_shorts", "holding", "instrument", "purse")
 
-    def __init__(self, instrument: Instrument, purse: Purse, holding: Holding) -> None:
+    def __init__(self, instrument: Instrument, purse: Wallet, holding: PaperHolding) -> None:
         self.purse = purse
         self.holding = holding
         self.relist(instrument)
@@ -89,7 +89,7 @@ class Pocket:
             return min(size, max(0, -holding.settled - holding.covering))
         return 0
 
-    def try_hold(self, resting: Resting) -> bool:
+    def try_hold(self, resting: QueuedOrder) -> bool:
         """Hold back what the whole remaining order may use; False = not there, nothing is held."""
         order = resting.order
         side, size = order.side, resting.remaining
@@ -110,13 +110,13 @@ class Pocket:
             self._tie(resting, closing)
         return True
 
-    def hold_again(self, resting: Resting, cash: int, tokens: int) -> None:
+    def hold_again(self, resting: QueuedOrder, cash: int, tokens: int) -> None:
         """Hold back for a restored order exactly what was held for it."""
         resting.cash_held = cash
         self.purse.reserved += cash
         self._tie(resting, tokens)
 
-    def need(self, resting: Resting, taking: list[tuple[int, int]]) -> int | None:
+    def need(self, resting: QueuedOrder, taking: list[tuple[int, int]]) -> int | None:
         """Return the free cash an order needs now; None = it sells tokens that are not there.
 
         `taking` are the (leg price, size) fills it would get at once; the rest is counted at its
@@ -148,14 +148,14 @@ class Pocket:
             return 0
         return self.instrument.maker_fee_micro(price, size)
 
-    def release(self, resting: Resting) -> None:
+    def release(self, resting: QueuedOrder) -> None:
         """Give back whatever is still held for an order that ended."""
         self.purse.reserved -= resting.cash_held
         resting.cash_held = 0
         if resting.tokens_held:
             self._untie(resting, resting.tokens_held)
 
-    def use(self, resting: Resting, size: int) -> None:
+    def use(self, resting: QueuedOrder, size: int) -> None:
         """Release the holds of `size` that is filling now; call before `remaining` is lowered."""
         tokens = min(resting.tokens_held, size)
         opening = resting.remaining - resting.tokens_held
@@ -166,14 +166,14 @@ class Pocket:
         if tokens:
             self._untie(resting, tokens)
 
-    def _tie(self, resting: Resting, tokens: int) -> None:
+    def _tie(self, resting: QueuedOrder, tokens: int) -> None:
         resting.tokens_held = tokens
         if resting.order.side is _SELL:
             self.holding.reserved += tokens
         else:
             self.holding.covering += tokens
 
-    def _untie(self, resting: Resting, tokens: int) -> None:
+    def _untie(self, resting: QueuedOrder, tokens: int) -> None:
         resting.tokens_held -= tokens
         if resting.order.side is _SELL:
             self.holding.reserved -= tokens

@@ -12,7 +12,7 @@ AGENDA_MAX = 200_000
 """Most things under way at once; more means that nobody lets time pass."""
 
 
-class Due(IntEnum):
+class PaperDue(IntEnum):
     """What happens at a moment."""
 
     ARRIVES = 0
@@ -27,27 +27,27 @@ class Due(IntEnum):
     """An answer or event reaches us."""
 
 
-class Agenda:
+class PaperAgenda:
     """Moments in time order; of equal moments, first made, first served."""
 
     __slots__ = ("_made", "heap")
 
     def __init__(self) -> None:
-        self.heap: list[tuple[int, int, Due, Any]] = []
+        self.heap: list[tuple[int, int, PaperDue, Any]] = []
         self._made = 0
 
-    def push(self, at_ns: int, due: Due, what: Any) -> None:
+    def push(self, at_ns: int, due: PaperDue, what: Any) -> None:
         """Note that `what` happens at `at_ns`."""
         if len(self.heap) >= AGENDA_MAX:
             raise BrokenInvariant(f"more than {AGENDA_MAX} things under way at the paper venue")
         self._made += 1
         heapq.heappush(self.heap, (at_ns, self._made, due, what))
 
-    def pop(self) -> tuple[int, int, Due, Any]:
+    def pop(self) -> tuple[int, int, PaperDue, Any]:
         """Take the earliest moment off."""
         return heapq.heappop(self.heap)
 
-    def keep(self, due: Due) -> None:
+    def keep(self, due: PaperDue) -> None:
         """Drop everything but moments of this kind."""
         self.heap = [entry for entry in self.heap if entry[2] is due]
         heapq.heapify(self.heap)

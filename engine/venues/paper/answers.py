@@ -18,13 +18,13 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillState
 from engine.domain.orders import OrderId
-from engine.venues.paper.matching import Floor
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.matching import Matching
+from engine.venues.paper.queue import QueuedOrder
 
 _CONFIRMED = FillState.CONFIRMED
 
 
-def order(floor: Floor, asked: OrderId) -> OrderReported | OrderNotFound:
+def order(floor: Matching, asked: OrderId) -> OrderReported | OrderNotFound:
     """Report an order that lives or lived; a rejected or unarrived one is not found."""
     resting = floor.open.get(asked) or floor.ended.get(asked)
     if resting is None:
@@ -32,13 +32,13 @@ def order(floor: Floor, asked: OrderId) -> OrderReported | OrderNotFound:
     return OrderReported(account=floor.account, report=_report(floor, resting))
 
 
-def open_orders(floor: Floor) -> OpenOrdersListed:
+def open_orders(floor: Matching) -> OpenOrdersListed:
     """List everything that lives, held marketable orders included, by id."""
     reports = tuple(_report(floor, floor.open[order]) for order in sorted(floor.open))
     return OpenOrdersListed(account=floor.account, orders=reports)
 
 
-def fills(floor: Floor, since_ns: int) -> FillsListed | QueryFailed:
+def fills(floor: Matching, since_ns: int) -> FillsListed | QueryFailed:
     """List the fills matched at or after a time, each with its present state.
 
     Where some of them are no longer kept, the question fails: a part is not an answer (law Q).
@@ -61,7 +61,7 @@ def fills(floor: Floor, since_ns: int) -> FillsListed | QueryFailed:
     return FillsListed(account=floor.account, since_ns=since_ns, fills=tuple(reversed(found)))
 
 
-def balances(floor: Floor) -> list[VenueEvent]:
+def balances(floor: Matching) -> list[VenueEvent]:
     """List cash and settled holdings; what open orders hold back still counts in both.
 
     Matched buys have left the cash, matched sells have left the holdings; what they bring is
@@ -80,7 +80,7 @@ def balances(floor: Floor) -> list[VenueEvent]:
     ]
 
 
-def _report(floor: Floor, resting: Resting) -> OrderReport:
+def _report(floor: Matching, resting: QueuedOrder) -> OrderReport:
     order = resting.order
     return OrderReport(
         identity=floor.identity(order.id),

@@ -1,8 +1,8 @@
 """One market of the paper venue on the compiled path: its arrays, filled from it and told back.
 
-Between two calls the plain `Market` is the truth: `advance` brings the arrays up to our orders and
-to what is taken, hears rows as far as nothing of ours could happen, and writes every change back.
-The book itself is read once and then followed.
+Between two calls the plain `PaperMarket` is the truth: `advance` brings the arrays up to our orders
+and to what is taken, hears rows as far as nothing of ours could happen, and writes every change
+back. The book itself is read once and then followed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from engine.venues.paper.kernel import (
     TOUCHED,
     TOUCHED_MAX,
 )
-from engine.venues.paper.market import Market
+from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.queue import OwnLevel
 
 PRICES_MAX = 100_000
@@ -53,7 +53,9 @@ Watch = tuple[int, int, int]
 class CompiledMarket:
     """The arrays of one binary instrument, whose prices are bounded."""
 
-    def __init__(self, market: Market, percent: int, advance: Advance = kernel.advance) -> None:
+    def __init__(
+        self, market: PaperMarket, percent: int, advance: Advance = kernel.advance
+    ) -> None:
         self.market = market
         self._advance = advance
         self._percent = percent
@@ -66,7 +68,7 @@ class CompiledMarket:
         """What the last `advance` found, as `kernel` names it."""
 
     @staticmethod
-    def suits(market: Market) -> bool:
+    def suits(market: PaperMarket) -> bool:
         """Say whether the instrument's prices are bounded and few enough."""
         instrument = market.instrument
         return instrument.kind is Kind.BINARY and instrument.one < PRICES_MAX

@@ -38,11 +38,11 @@ from engine.domain.orders import CancelReason, Order
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.venues.paper import memory
-from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.entry import Entry
-from engine.venues.paper.market import Market
-from engine.venues.paper.matching import Floor
-from engine.venues.paper.records import Audit
+from engine.venues.paper.agenda import PaperAgenda, PaperDue
+from engine.venues.paper.entry import PaperOrderEntry
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.matching import Matching
+from engine.venues.paper.records import PaperTotals
 from engine.venues.paper.requests import Requests
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
@@ -56,9 +56,9 @@ class PaperVenue:
         self._account = account
         self._settings = settings
         self._percent = settings.ahead_percent
-        self._agenda = Agenda()
-        self._floor = Floor(account, settings, self._agenda)
-        self._entry = Entry(self._floor, settings, self._agenda)
+        self._agenda = PaperAgenda()
+        self._floor = Matching(account, settings, self._agenda)
+        self._entry = PaperOrderEntry(self._floor, settings, self._agenda)
         self._requests = Requests(self._floor, self._entry)
         self._place_ns = settings.order_latency_ms * NS_PER_MS
         self._cancel_ns = settings.cancel_latency_ms * NS_PER_MS
@@ -75,20 +75,20 @@ class PaperVenue:
             BookDistrusted: self._distrusted,
             FeedLost: self._feed_lost,
         }
-        self._happens: dict[Due, Callable[[Any, int], None]] = {
-            Due.ARRIVES: self._arrive,
-            Due.MATCHES: lambda resting, now: self._tell(
+        self._happens: dict[PaperDue, Callable[[Any, int], None]] = {
+            PaperDue.ARRIVES: self._arrive,
+            PaperDue.MATCHES: lambda resting, now: self._tell(
                 self._entry.match_delayed(resting, now), now
             ),
-            Due.EXPIRES: lambda resting, now: self._tell(self._entry.expire(resting), now),
-            Due.SETTLES: self._settle,
-            Due.DELIVERS: lambda output, _: self._out.append(output),
+            PaperDue.EXPIRES: lambda resting, now: self._tell(self._entry.expire(resting), now),
+            PaperDue.SETTLES: self._settle,
+            PaperDue.DELIVERS: lambda output, _: self._out.append(output),
         }
 
     # -- the door ----------------------------------------------------------------------------------
 
     @property
-    def audit(self) -> Audit:
+    def audit(self) -> PaperTotals:
         """Totals of prints and fills, for judges."""
         return self._floor.audit
 
@@ -108,7 +108,7 @@ class PaperVenue:
             self._run(now_ns)
         latency_ns = self._place_ns if type(request.effect) is PlaceOrder else self._cancel_ns
         if latency_ns:
-            self._agenda.push(now_ns + latency_ns, Due.ARRIVES, request)
+            self._agenda.push(now_ns + latency_ns, PaperDue.ARRIVES, request)
         elif not self._feed_ns and not self._out:
             return [self._answered(request, now_ns)]
         else:
@@ -147,7 +147,7 @@ class PaperVenue:
         self._run(now_ns)
         return self._take_out()
 
-    def market(self, instrument: InstrumentId) -> Market | None:
+    def market(self, instrument: InstrumentId) -> PaperMarket | None:
         """Return an instrument's book and queues, for the compiled path; None = never listed."""
         return self._markets.get(instrument)
 
@@ -171,7 +171,7 @@ class PaperVenue:
         if self._markets or self._floor.fill_count or self._agenda.heap:
             raise BrokenInvariant("a paper venue is restored before it is used")
         for event in memory.load(self._floor, self._agenda, state):
-            self._agenda.push(0, Due.DELIVERS, event)
+            self._agenda.push(0, PaperDue.DELIVERS, event)
 
     def session_lost(self, now_ns: int) -> list[VenueOutput]:
         """End the session: requests under way are lost, every open order is cancelled.
@@ -181,7 +181,7 @@ class PaperVenue:
         """
         events: list[VenueOutput] = list(self._undelivered())
         agenda, floor = self._agenda, self._floor
-        agenda.keep(Due.SETTLES)
+        agenda.keep(PaperDue.SETTLES)
         while agenda.heap and agenda.heap[0][0] <= now_ns:
             events.append(floor.settle(agenda.pop()[3]))
         events += [
@@ -194,7 +194,7 @@ class PaperVenue:
         """Return what happened at the venue and was not heard yet, in order."""
         events: list[VenueEvent] = []
         for _, _, due, output in sorted(self._agenda.heap):
-            if due is Due.DELIVERS:
+            if due is PaperDue.DELIVERS:
                 events += output.events if type(output) is Reply else [output]
         return events
 
@@ -215,7 +215,7 @@ class PaperVenue:
     def _hand_out(self, output: VenueOutput, now_ns: int) -> None:
         """Let us hear of something now, or after the feed latency."""
         if self._feed_ns:
-            self._agenda.push(now_ns + self._feed_ns, Due.DELIVERS, output)
+            self._agenda.push(now_ns + self._feed_ns, PaperDue.DELIVERS, output)
         else:
             self._out.append(output)
 

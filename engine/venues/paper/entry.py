@@ -14,10 +14,10 @@ from engine.domain.instruments import Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
-from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.market import Market
-from engine.venues.paper.matching import Floor
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.agenda import PaperAgenda, PaperDue
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.matching import Matching
+from engine.venues.paper.queue import QueuedOrder
 from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
@@ -26,10 +26,10 @@ _LASTING = frozenset({OrderType.GTC, _GTD})
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 
 
-class Entry:
+class PaperOrderEntry:
     """The way into the floor. Each method returns the events it caused, in order."""
 
-    def __init__(self, floor: Floor, settings: PaperSettings, agenda: Agenda) -> None:
+    def __init__(self, floor: Matching, settings: PaperSettings, agenda: PaperAgenda) -> None:
         self._floor = floor
         self._agenda = agenda
         self._taker_delay_ns = settings.taker_delay_ms * NS_PER_MS
@@ -44,7 +44,7 @@ class Entry:
         refusal = self._refuse(market, order)
         if refusal is not None:
             return self._reject(order, refusal)
-        resting = Resting(order, market.instrument)
+        resting = QueuedOrder(order, market.instrument)
         takes = market.crosses(resting)
         refusal = self._refuse_now(market, resting, now_ns, takes=takes)
         if refusal is not None:
@@ -63,10 +63,10 @@ class Entry:
             return self._reject(order, _no_funds(market, resting, []))
         resting.state = OrderState.DELAYED
         floor.open[order.id] = resting
-        self._agenda.push(now_ns + delay_ns, Due.MATCHES, resting)
+        self._agenda.push(now_ns + delay_ns, PaperDue.MATCHES, resting)
         return [OrderDelayed(account=floor.account, order=order.id)]
 
-    def match_delayed(self, resting: Resting, now_ns: int) -> list[VenueEvent]:
+    def match_delayed(self, resting: QueuedOrder, now_ns: int) -> list[VenueEvent]:
         """Match an order whose delay is over against the book of this moment.
 
         If nothing is left to take, a GTC or GTD rests (the venue's `unmatched`), others are killed.
@@ -82,7 +82,7 @@ class Entry:
             return [OrderExpired(account=floor.account, order=order.id)]
         return self._take(market, resting, now_ns)
 
-    def expire(self, resting: Resting) -> list[VenueEvent]:
+    def expire(self, resting: QueuedOrder) -> list[VenueEvent]:
         """End a GTD order at its time, where it still lives."""
         floor, order = self._floor, resting.order
         if floor.open.get(order.id) is not resting:
@@ -100,7 +100,7 @@ class Entry:
             )
         ]
 
-    def _refuse(self, market: Market, order: Order) -> Refusal | None:
+    def _refuse(self, market: PaperMarket, order: Order) -> Refusal | None:
         """Return why the market or the order's own fields forbid it."""
         if market.closed:
             return RejectReason.MARKET_CLOSED, rules.NO_ORDERBOOK
@@ -113,7 +113,7 @@ class Entry:
         return reason, rules.text_of(reason, order, identity, market.instrument)
 
     def _refuse_now(
-        self, market: Market, resting: Resting, now_ns: int, *, takes: bool
+        self, market: PaperMarket, resting: QueuedOrder, now_ns: int, *, takes: bool
     ) -> Refusal | None:
         """Return why the moment forbids it: marketable minimum, expiry, twin, funds, crossing."""
         order = resting.order
@@ -138,7 +138,7 @@ class Entry:
 
     # -- taking and resting ------------------------------------------------------------------------
 
-    def _take(self, market: Market, resting: Resting, now_ns: int) -> list[VenueEvent]:
+    def _take(self, market: PaperMarket, resting: QueuedOrder, now_ns: int) -> list[VenueEvent]:
         """Match against displayed size less what we took; what is left rests or is killed."""
         floor, order, instrument = self._floor, resting.order, market.instrument
         plan = market.takeable(resting)
@@ -175,13 +175,13 @@ class Entry:
             events.append(floor.cancel(resting, CancelReason.KILLED_REST))
         return events
 
-    def _rest(self, market: Market, resting: Resting) -> None:
+    def _rest(self, market: PaperMarket, resting: QueuedOrder) -> None:
         order = resting.order
         resting.state = _OPEN if resting.remaining == order.size else _PARTIAL
         self._floor.open[order.id] = resting
         market.enqueue(resting)
         if resting.ends_ns is not None:
-            self._agenda.push(resting.ends_ns, Due.EXPIRES, resting)
+            self._agenda.push(resting.ends_ns, PaperDue.EXPIRES, resting)
 
 
 def _killed(order: Order) -> Refusal:
@@ -189,14 +189,14 @@ def _killed(order: Order) -> Refusal:
     return RejectReason.NOT_FILLED, text
 
 
-def _covered(market: Market, resting: Resting, taking: list[tuple[int, int]]) -> bool:
+def _covered(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, int]]) -> bool:
     """Say whether cash or tokens cover the order, with what it would take at once."""
     pocket = market.pockets[resting.order.leg]
     need = pocket.need(resting, taking)
     return need is not None and need <= pocket.purse.free
 
 
-def _no_funds(market: Market, resting: Resting, taking: list[tuple[int, int]]) -> Refusal:
+def _no_funds(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, int]]) -> Refusal:
     """Return the refusal of an order that is not covered."""
     pocket = market.pockets[resting.order.leg]
     need = pocket.need(resting, taking)

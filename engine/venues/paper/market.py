@@ -5,13 +5,13 @@ from __future__ import annotations
 from engine.domain.books import Book
 from engine.domain.events import BookChanged, BookReplaced, TradePrinted
 from engine.domain.instruments import Instrument, Kind, Leg, Side
-from engine.venues.paper.account import Holding, Pocket, Purse
-from engine.venues.paper.queue import OwnLevel, Resting
+from engine.venues.paper.account import PaperHolding, Pocket, Wallet
+from engine.venues.paper.queue import OwnLevel, QueuedOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 
 
-class Market:
+class PaperMarket:
     """The recorded book of one instrument, what we took from it, and where our orders stand.
 
     `taken` holds per side and level what is displayed but gone: our own taker fills and printed
@@ -32,10 +32,10 @@ class Market:
         "torn",
     )
 
-    def __init__(self, instrument: Instrument, purse: Purse) -> None:
+    def __init__(self, instrument: Instrument, purse: Wallet) -> None:
         self.instrument = instrument
         legs = (Leg.YES, Leg.NO) if instrument.kind is Kind.BINARY else (Leg.BASE,)
-        self.pockets = {leg: Pocket(instrument, purse, Holding()) for leg in legs}
+        self.pockets = {leg: Pocket(instrument, purse, PaperHolding()) for leg in legs}
         self.book = Book()
         self.bids: dict[int, OwnLevel] = {}
         self.asks: dict[int, OwnLevel] = {}
@@ -68,7 +68,7 @@ class Market:
 
     # -- our orders in the book --------------------------------------------------------------------
 
-    def enqueue(self, resting: Resting) -> None:
+    def enqueue(self, resting: QueuedOrder) -> None:
         """Put an order into its level, behind everything displayed there now."""
         price, book = resting.price, self.book
         levels, shown = (self.bids, book.bids) if resting.bid else (self.asks, book.asks)
@@ -78,7 +78,7 @@ class Market:
         resting.ahead = shown.get(price, 0)
         level.orders.append(resting)
 
-    def dequeue(self, resting: Resting) -> None:
+    def dequeue(self, resting: QueuedOrder) -> None:
         """Take an order out of its level, where it stands in one."""
         levels, price = self.bids if resting.bid else self.asks, resting.price
         level = levels.get(price)
@@ -91,14 +91,14 @@ class Market:
 
     # -- the opposite side -------------------------------------------------------------------------
 
-    def crosses(self, resting: Resting) -> bool:
+    def crosses(self, resting: QueuedOrder) -> bool:
         """Say whether the order's price reaches the best displayed opposite price."""
         prices = self.book.ask_prices if resting.bid else self.book.bid_prices
         if not prices:
             return False
         return prices[0] <= resting.price if resting.bid else prices[-1] >= resting.price
 
-    def takeable(self, resting: Resting) -> list[tuple[int, int]]:
+    def takeable(self, resting: QueuedOrder) -> list[tuple[int, int]]:
         """Return the (YES-space price, size) fills a taker would get now, best price first.
 
         None of a torn book, on which an order may come that the venue had held back: what it still
@@ -122,7 +122,7 @@ class Market:
                 left -= size
         return fills
 
-    def take(self, resting: Resting, price: int, size: int) -> None:
+    def take(self, resting: QueuedOrder, price: int, size: int) -> None:
         """Note that our taker took displayed size."""
         taken = self.taken_asks if resting.bid else self.taken_bids
         taken[price] = taken.get(price, 0) + size

@@ -27,11 +27,11 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind,
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
-from engine.venues.paper.account import Pocket, Purse, payout_of
-from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.market import Market
-from engine.venues.paper.queue import Resting, all_reached, allot, overtaken
-from engine.venues.paper.records import Audit, FillRecord, Unsettled
+from engine.venues.paper.account import Pocket, Wallet, payout_of
+from engine.venues.paper.agenda import PaperAgenda, PaperDue
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.queue import QueuedOrder, all_reached, allot, overtaken
+from engine.venues.paper.records import FillRecord, PaperTotals, PaperUnsettled
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
 _BUY, _BINARY = Side.BUY, Kind.BINARY
@@ -45,26 +45,26 @@ FILLS_MAX = 20_000
 """How many fills can still be asked for."""
 
 
-class Floor:
+class Matching:
     """One account's orders over the recorded books."""
 
-    def __init__(self, account: AccountId, settings: PaperSettings, agenda: Agenda) -> None:
+    def __init__(self, account: AccountId, settings: PaperSettings, agenda: PaperAgenda) -> None:
         self.account = account
         self._model = settings.model
         self._settle_ns = settings.settle_delay_ms * NS_PER_MS
         self._agenda = agenda
-        self.markets: dict[InstrumentId, Market] = {}
-        self.purses = {name: Purse(cash) for name, cash in settings.starting_micro().items()}
-        self.open: dict[OrderId, Resting] = {}
-        self.ended: dict[OrderId, Resting] = {}
+        self.markets: dict[InstrumentId, PaperMarket] = {}
+        self.purses = {name: Wallet(cash) for name, cash in settings.starting_micro().items()}
+        self.open: dict[OrderId, QueuedOrder] = {}
+        self.ended: dict[OrderId, QueuedOrder] = {}
         self.forgotten_max = 0
         """Highest id among the ended orders that were forgotten."""
         self.fills: deque[FillRecord] = deque()
         self.fills_dropped_ns = -1
         """Time of the newest fill that can no longer be asked for; -1 = none was dropped."""
         self.fill_count = 0
-        self.unsettled: dict[FillId, Unsettled] = {}
-        self.audit = Audit()
+        self.unsettled: dict[FillId, PaperUnsettled] = {}
+        self.audit = PaperTotals()
 
     def identity(self, order: OrderId) -> Identity:
         """Return the venue's name of an order: f(account, id), nothing else."""
@@ -76,7 +76,7 @@ class Floor:
 
     # -- fills -------------------------------------------------------------------------------------
 
-    def printed(self, market: Market, event: TradePrinted, now_ns: int) -> list[VenueEvent]:
+    def printed(self, market: PaperMarket, event: TradePrinted, now_ns: int) -> list[VenueEvent]:
         """Fill what a print reaches; the recorded book follows with its own change."""
         audit = self.audit
         audit.prints += 1
@@ -105,13 +105,13 @@ class Floor:
         return self._make(market, fills, event.source, now_ns) if fills else []
 
     def _printed_unknown(
-        self, market: Market, event: TradePrinted, now_ns: int
+        self, market: PaperMarket, event: TradePrinted, now_ns: int
     ) -> list[VenueEvent]:
         """Count nothing for a print of unknown size; the optimist fills all it reaches."""
         if self._model is not FillModel.OPTIMISTIC:
             return []
         hit = market.side_hit(event)
-        fills: list[tuple[Resting, int]] = []
+        fills: list[tuple[QueuedOrder, int]] = []
         if hit is not Side.SELL:
             fills += all_reached(market.bids, event.price, bids=True)
         if hit is not Side.BUY:
@@ -120,8 +120,8 @@ class Floor:
 
     def _make(
         self,
-        market: Market,
-        fills: list[tuple[Resting, int]],
+        market: PaperMarket,
+        fills: list[tuple[QueuedOrder, int]],
         source: SizeSource,
         now_ns: int,
     ) -> list[VenueEvent]:
@@ -157,7 +157,7 @@ class Floor:
 
     def fill(
         self,
-        resting: Resting,
+        resting: QueuedOrder,
         now_ns: int,
         *,
         price: int,
@@ -194,8 +194,10 @@ class Floor:
         return event
 
     def _await(self, order: Order, fill: FillId, tokens: int, cash: int, due_ns: int) -> None:
-        self.unsettled[fill] = Unsettled(fill, order.instrument, order.leg, tokens, cash, due_ns)
-        self._agenda.push(due_ns, Due.SETTLES, fill)
+        self.unsettled[fill] = PaperUnsettled(
+            fill, order.instrument, order.leg, tokens, cash, due_ns
+        )
+        self._agenda.push(due_ns, PaperDue.SETTLES, fill)
 
     def _record(self, event: OrderFilled, now_ns: int) -> None:
         if len(self.fills) >= FILLS_MAX:
@@ -214,7 +216,7 @@ class Floor:
 
     # -- ends --------------------------------------------------------------------------------------
 
-    def finish(self, resting: Resting, state: OrderState) -> None:
+    def finish(self, resting: QueuedOrder, state: OrderState) -> None:
         """End an order: out of the book, holds released, remembered for questions."""
         order = resting.order
         number, market = order.id, self.markets[order.instrument]
@@ -232,7 +234,7 @@ class Floor:
             del self.ended[oldest]
             self.forgotten_max = max(self.forgotten_max, oldest)
 
-    def cancel(self, resting: Resting, reason: CancelReason, text: str = "") -> OrderCancelled:
+    def cancel(self, resting: QueuedOrder, reason: CancelReason, text: str = "") -> OrderCancelled:
         """End an order that was not wholly filled."""
         self.finish(resting, _CANCELLED)
         return OrderCancelled(
@@ -251,8 +253,8 @@ class Floor:
         if market is None:
             if len(self.markets) >= MARKETS_MAX:
                 self._forget_one()
-            purse = self.purses.setdefault(instrument.currency, Purse())
-            self.markets[instrument.id] = Market(instrument, purse)
+            purse = self.purses.setdefault(instrument.currency, Wallet())
+            self.markets[instrument.id] = PaperMarket(instrument, purse)
             return []
         market.relist(instrument)
         return [
@@ -271,11 +273,11 @@ class Floor:
                 return
         raise BrokenInvariant(f"more than {MARKETS_MAX} instruments are alive at the paper venue")
 
-    def _orders_of(self, instrument: InstrumentId) -> list[Resting]:
+    def _orders_of(self, instrument: InstrumentId) -> list[QueuedOrder]:
         return [r for r in self.open.values() if r.order.instrument == instrument]
 
     def closed(
-        self, market: Market, reason: CancelReason = CancelReason.MARKET_CLOSED
+        self, market: PaperMarket, reason: CancelReason = CancelReason.MARKET_CLOSED
     ) -> list[VenueEvent]:
         """End trading in a market: everything open is cancelled, the book is dropped."""
         resolved = reason is CancelReason.MARKET_RESOLVED
@@ -287,7 +289,7 @@ class Floor:
         market.clear()
         return events
 
-    def resolved(self, market: Market, payout_yes_micro: int) -> list[VenueEvent]:
+    def resolved(self, market: PaperMarket, payout_yes_micro: int) -> list[VenueEvent]:
         """Cancel what is open and pay settled tokens out; pending ones pay when they settle."""
         events = self.closed(market, CancelReason.MARKET_RESOLVED)
         if market.payout_yes_micro is not None and market.payout_yes_micro != payout_yes_micro:

@@ -11,12 +11,12 @@ from engine.domain.events import VenueEvent
 from engine.domain.instruments import AccountId, Instrument, Kind, Leg
 from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
-from engine.venues.paper.account import Purse
-from engine.venues.paper.agenda import Agenda, Due
-from engine.venues.paper.market import Market
-from engine.venues.paper.matching import Floor
-from engine.venues.paper.queue import Resting
-from engine.venues.paper.records import FillRecord, Unsettled
+from engine.venues.paper.account import Wallet
+from engine.venues.paper.agenda import PaperAgenda, PaperDue
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.matching import Matching
+from engine.venues.paper.queue import QueuedOrder
+from engine.venues.paper.records import FillRecord, PaperUnsettled
 
 FORMAT = 1
 
@@ -55,14 +55,14 @@ class _Memory(msgspec.Struct, frozen=True, kw_only=True):
     fills: tuple[FillRecord, ...]
     fills_dropped_ns: int
     fill_count: int
-    unsettled: tuple[Unsettled, ...]
+    unsettled: tuple[PaperUnsettled, ...]
     undelivered: tuple[VenueEvent, ...]
 
 
 _DECODER = msgspec.msgpack.Decoder(_Memory)
 
 
-def dump(floor: Floor, undelivered: Iterable[VenueEvent]) -> bytes:
+def dump(floor: Matching, undelivered: Iterable[VenueEvent]) -> bytes:
     """Return everything that must survive; `undelivered` happened but was not heard yet."""
     return msgspec.msgpack.encode(
         _Memory(
@@ -143,7 +143,7 @@ def _owned(one: Owned) -> _Market:
     )
 
 
-def load(floor: Floor, agenda: Agenda, state: bytes) -> tuple[VenueEvent, ...]:
+def load(floor: Matching, agenda: PaperAgenda, state: bytes) -> tuple[VenueEvent, ...]:
     """Fill an unused floor; return what was not heard yet. Raises BadInput where it cannot."""
     try:
         memory = _DECODER.decode(state)
@@ -163,10 +163,10 @@ def load(floor: Floor, agenda: Agenda, state: bytes) -> tuple[VenueEvent, ...]:
     return memory.undelivered
 
 
-def _fill(floor: Floor, agenda: Agenda, memory: _Memory) -> None:
+def _fill(floor: Matching, agenda: PaperAgenda, memory: _Memory) -> None:
     floor.purses = {}
     for currency, (cash, pending, blocked) in memory.cash.items():
-        purse = floor.purses[currency] = Purse(cash)
+        purse = floor.purses[currency] = Wallet(cash)
         purse.pending, purse.blocked = pending, blocked
     for kept in memory.markets:
         floor.markets[kept.instrument.id] = _revived(kept, floor.purses[kept.instrument.currency])
@@ -181,17 +181,17 @@ def _fill(floor: Floor, agenda: Agenda, memory: _Memory) -> None:
     floor.fill_count = memory.fill_count
     for unsettled in memory.unsettled:
         floor.unsettled[unsettled.fill] = unsettled
-        agenda.push(unsettled.due_ns, Due.SETTLES, unsettled.fill)
+        agenda.push(unsettled.due_ns, PaperDue.SETTLES, unsettled.fill)
 
 
-def _resting(floor: Floor, saved: _Order) -> Resting:
+def _resting(floor: Matching, saved: _Order) -> QueuedOrder:
     """Bring an order back; it stands nowhere in the book."""
-    resting = Resting(saved.order, floor.markets[saved.order.instrument].instrument)
+    resting = QueuedOrder(saved.order, floor.markets[saved.order.instrument].instrument)
     resting.remaining, resting.state = saved.remaining, saved.state
     return resting
 
 
-def _market(market: Market) -> _Market:
+def _market(market: PaperMarket) -> _Market:
     return _Market(
         instrument=market.instrument,
         closed=market.closed,
@@ -203,12 +203,12 @@ def _market(market: Market) -> _Market:
     )
 
 
-def _orders(resting: Iterable[Resting]) -> tuple[_Order, ...]:
+def _orders(resting: Iterable[QueuedOrder]) -> tuple[_Order, ...]:
     return tuple(_Order(r.order, r.remaining, r.state, r.cash_held, r.tokens_held) for r in resting)
 
 
-def _revived(kept: _Market, purse: Purse) -> Market:
-    market = Market(kept.instrument, purse)
+def _revived(kept: _Market, purse: Wallet) -> PaperMarket:
+    market = PaperMarket(kept.instrument, purse)
     market.closed = kept.closed
     market.payout_yes_micro = kept.payout_yes_micro
     for saved in kept.holdings:

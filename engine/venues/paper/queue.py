@@ -34,7 +34,7 @@ PRINT_NS_MAX = 1_000_000_000
 _NO, _BUY, _PENDING = Leg.NO, Side.BUY, OrderState.PENDING
 
 
-class Resting:
+class QueuedOrder:
     """One own order at the venue, in YES-space: `bid` and `price` say where it stands in the book.
 
     BUY NO at q is an ask at one − q, SELL NO a bid at one − q. `ahead` is the displayed size that
@@ -77,7 +77,7 @@ class OwnLevel:
     __slots__ = ("orders", "printed", "printed_ns")
 
     def __init__(self) -> None:
-        self.orders: list[Resting] = []
+        self.orders: list[QueuedOrder] = []
         self.printed = 0
         self.printed_ns = 0
 
@@ -119,14 +119,14 @@ def ahead_after(percent: int, ahead: int, standing: int, after: int) -> int:
 
 def allot(
     levels: dict[int, OwnLevel], price: int, size: int, now_ns: int, *, bids: bool
-) -> list[tuple[Resting, int]]:
+) -> list[tuple[QueuedOrder, int]]:
     """Share a print of `size` at `price` among our orders on the side it hit; move the queues.
 
     Price-time: orders better than the print trade first and without a queue, because whatever
     stood ahead of them traded before the print; then those at its price, behind what is ahead.
     What one of our orders takes is gone for the next. The sum never exceeds `size`.
     """
-    fills: list[tuple[Resting, int]] = []
+    fills: list[tuple[QueuedOrder, int]] = []
     left = size
     for better in sorted((p for p in levels if (p > price if bids else p < price)), reverse=bids):
         for resting in levels[better].orders:
@@ -153,7 +153,7 @@ def allot(
 
 def overtaken(
     levels: dict[int, OwnLevel], price: int, size: int, *, bids: bool
-) -> list[tuple[Resting, int]]:
+) -> list[tuple[QueuedOrder, int]]:
     """Share a print on the *other* side at `price` among our orders it stands at or beyond.
 
     Whoever traded there had come to rest where our order, live before, should have met him: a
@@ -161,7 +161,7 @@ def overtaken(
     not in it. So he would have traded with us, before anybody came for him; price-time again, best
     first, and nobody stands ahead. The sum never exceeds `size`.
     """
-    fills: list[tuple[Resting, int]] = []
+    fills: list[tuple[QueuedOrder, int]] = []
     left = size
     for met in sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids):
         for resting in levels[met].orders:
@@ -176,7 +176,7 @@ def overtaken(
 
 def all_reached(
     levels: dict[int, OwnLevel], price: int, *, bids: bool
-) -> list[tuple[Resting, int]]:
+) -> list[tuple[QueuedOrder, int]]:
     """Return everything of ours at `price` or better, whole: an optimist's print without size."""
     reached = sorted((p for p in levels if (p >= price if bids else p <= price)), reverse=bids)
     return [(resting, resting.remaining) for p in reached for resting in levels[p].orders]

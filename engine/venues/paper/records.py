@@ -16,7 +16,7 @@ class FillRecord(msgspec.Struct, frozen=True):
     event: OrderFilled
 
 
-class Unsettled(msgspec.Struct, frozen=True):
+class PaperUnsettled(msgspec.Struct, frozen=True):
     """What a matched fill still has to bring, and when."""
 
     fill: FillId
@@ -27,7 +27,7 @@ class Unsettled(msgspec.Struct, frozen=True):
     due_ns: int
 
 
-class Audit:
+class PaperTotals:
     """Totals since the start of the process, for judges that watch from outside. Sizes summed."""
 
     __slots__ = (

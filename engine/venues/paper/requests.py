@@ -22,8 +22,8 @@ from engine.domain.instruments import AccountId
 from engine.domain.orders import CancelReason, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.venues.paper import answers, rules
-from engine.venues.paper.entry import Entry
-from engine.venues.paper.matching import Floor
+from engine.venues.paper.entry import PaperOrderEntry
+from engine.venues.paper.matching import Matching
 
 _DELAYED, _ASKED = OrderState.DELAYED, CancelReason.ASKED
 
@@ -34,7 +34,7 @@ ORDERS_OPEN_MAX = 10_000
 class Requests:
     """Answers one effect at the venue, at its moment."""
 
-    def __init__(self, floor: Floor, entry: Entry) -> None:
+    def __init__(self, floor: Matching, entry: PaperOrderEntry) -> None:
         self._floor = floor
         self._entry = entry
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.orders import AT_ONCE, Order, RejectReason
-from engine.venues.paper.account import Purse
+from engine.venues.paper.account import Wallet
 
 _BASE, _BINARY = Leg.BASE, Kind.BINARY
 
@@ -92,7 +92,7 @@ def duplicate(identity: str) -> Refusal:
     return RejectReason.DUPLICATE, f"order {identity} is invalid. Duplicated."
 
 
-def no_cash(purse: Purse, need_micro: int) -> Refusal:
+def no_cash(purse: Wallet, need_micro: int) -> Refusal:
     """Return the refusal of a BUY that free cash does not cover, in micro-units."""
     held = purse.reserved + purse.blocked
     return _no_funds(purse.cash, held, need_micro)

@@ -15,9 +15,9 @@ from typing import Any
 from engine.domain.events import Event, FillSettled
 from engine.domain.instruments import Leg
 from engine.executor.executor import Executor
-from engine.executor.records import Working
+from engine.executor.records import LiveOrder
 from engine.gateway.door import Reply, VenueOutput
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor, PaperGateway
 from engine.venues.paper.memory import Owned, rebuilt
@@ -26,7 +26,7 @@ FILLS_PER_START = 1_000_000_000
 """Numbers of fills set aside for each start of the engine, so that no two share a name."""
 
 
-class PaperShell(Shell):
+class PaperShell(AccountRunner):
     """The shell of a paper account: it turns its venue, too."""
 
     def __init__(
@@ -125,7 +125,7 @@ class PaperShell(Shell):
             self.deliver(output, now_ns)  # type: ignore[arg-type]
 
 
-def live_orders(executor: Executor) -> list[Working]:
+def live_orders(executor: Executor) -> list[LiveOrder]:
     """Return every order that may still fill (read only)."""
     return [
         known

@@ -11,7 +11,7 @@ from random import Random
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
 from engine.venues.demo.orders import LiveOrder, Ticket
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket.listing import LOT, SHARE, Listed, ticks
 from tests.fakes.polymarket.settings import S
 from tests.fakes.polymarket.venue import Venue
@@ -56,7 +56,7 @@ class Crowd:
     def _plan(self) -> None:
         timeline = self._venue.exchange.timeline
         gap_ns = int(self._gap_ns * self._rng.expovariate(1.0)) + 1
-        timeline.set(timeline.now_ns + gap_ns, Due.ACTOR, self.name)
+        timeline.set(timeline.now_ns + gap_ns, TimelineEntry.ACTOR, self.name)
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """Do one thing somewhere."""

@@ -11,23 +11,23 @@ from random import Random
 from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
 from engine.venues.demo import refusals
-from engine.venues.demo.accounts import Market
+from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.guard import Guard
-from engine.venues.demo.listing import Listing
+from engine.venues.demo.listing import MarketLife
 from engine.venues.demo.matching import yes_level
-from engine.venues.demo.order_entry import Desk
+from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import LiveOrder
 from engine.venues.demo.refusals import Rules
 from tests.fakes.polymarket.settings import S, Settings
 from tests.fakes.polymarket.settlement import SettlementWorker
 
 
-class VenueDesk(Desk):
+class VenueDesk(OrderEntry):
     """The desk, asking of an order that can not rest only what it will cost."""
 
     def _refuse_money(
-        self, market: Market, order: LiveOrder, crossing: bool
+        self, market: ExchangeMarket, order: LiveOrder, crossing: bool
     ) -> refusals.Refusal | None:
         immediate = order.type in {OrderType.FAK, OrderType.FOK}
         plain = order.side is Side.SELL or market.instrument.taker_delay_ns
@@ -42,7 +42,7 @@ class VenueDesk(Desk):
             return None
         return refusals.refuse_funds(wallet.cash, wallet.reserved, needed)
 
-    def walk_cost(self, market: Market, order: LiveOrder) -> int:
+    def walk_cost(self, market: ExchangeMarket, order: LiveOrder) -> int:
         """Return what an order would cost if it matched now, fees included, in micro-pUSD."""
         needed = 0
         for level, size in market.book.preview(order.bid, order.level, order.size):
@@ -66,4 +66,4 @@ class VenueExchange(DemoExchange):
         self.clearing.settlement = self.worker
         self.desk = VenueDesk(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
-        self.listing = Listing(self.desk)
+        self.listing = MarketLife(self.desk)

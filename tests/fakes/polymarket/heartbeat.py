@@ -10,7 +10,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from engine.domain.orders import CancelReason
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S, Settings
@@ -61,7 +61,7 @@ class Heartbeats:
     def _plan(self) -> None:
         timeline = self._exchange.timeline
         at_ns = timeline.now_ns + int(self._settings.beat_check_s * S)
-        timeline.set(at_ns, Due.ACTOR, self.name)
+        timeline.set(at_ns, TimelineEntry.ACTOR, self.name)
 
     def state(self) -> bytes:
         """Nothing survives: this venue lives in memory."""

@@ -11,7 +11,7 @@ from typing import Any
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.venues.demo.refusals import NOT_ENOUGH
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.listing import Listed
@@ -115,7 +115,7 @@ class VenueLedger:
         self._count += 1
         self._due[self._count] = account
         at_ns = timeline.now_ns + int(self._settings.balance_lag_s * S)
-        timeline.set(at_ns, Due.ACTOR, self.name, self._count)
+        timeline.set(at_ns, TimelineEntry.ACTOR, self.name, self._count)
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """Look again at everything cached of an account."""

@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderState, OrderType
 from engine.venues.demo import refusals as rules
 from engine.venues.demo.matching import yes_level
-from engine.venues.demo.orders import LiveOrder, Standing, Ticket
+from engine.venues.demo.orders import LiveOrder, StandingOrder, Ticket
 from tests.fakes.polymarket.auth import ApiKey
 from tests.fakes.polymarket.books import size_text
 from tests.fakes.polymarket.ledger import CASH
@@ -177,7 +177,7 @@ async def place(venue: Venue, key: ApiKey, body: object) -> dict[str, Any]:
     """Place an order; return the reply. Raises Refused, and VenueClosed where nothing is taken."""
     accepted = check(venue, key, body)
     receipt = venue.exchange.submit(accepted.account, accepted.ticket, venue.exchange.now_ns)
-    if receipt.standing is Standing.REJECTED:
+    if receipt.standing is StandingOrder.REJECTED:
         if venue.settings.quirks.killed_event and receipt.text in {
             rules.FOK_KILLED,
             rules.FAK_KILLED,
@@ -185,7 +185,7 @@ async def place(venue: Venue, key: ApiKey, body: object) -> dict[str, Any]:
             venue.user_voice.killed(_draft(accepted), receipt.text, venue.exchange.now_ns)
         raise Refused(receipt.text)
     venue.drain()
-    if receipt.standing is Standing.DELAYED:
+    if receipt.standing is StandingOrder.DELAYED:
         if not accepted.market.itode:
             return reply(venue, accepted, "delayed", [])
         await _released(venue, accepted)

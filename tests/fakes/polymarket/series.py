@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from engine.domain.orders import CancelReason
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.listing import Listed, window
 from tests.fakes.polymarket.settings import S
@@ -43,7 +43,7 @@ class Series:
                 made = window(self._asset, self._minutes, start_ns)
                 self.windows[start_ns] = self._venue.add(made)
         timeline = self._venue.exchange.timeline
-        timeline.set(first_ns + length_ns, Due.ACTOR, self.name)
+        timeline.set(first_ns + length_ns, TimelineEntry.ACTOR, self.name)
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """Resolve what is over and list what comes."""
@@ -77,7 +77,9 @@ class GameStarts:
         if market.clear_book_on_start and market.game_start_ns is not None:
             self._games.append(market)
             number = len(self._games) - 1
-            self._exchange.timeline.set(market.game_start_ns, Due.ACTOR, self.name, number)
+            self._exchange.timeline.set(
+                market.game_start_ns, TimelineEntry.ACTOR, self.name, number
+            )
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """End everything that rests in a game's market."""

@@ -18,7 +18,7 @@ from engine.domain.events import Event
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId
 from engine.venues.demo.orders import Fill
-from engine.venues.demo.outbox import Outbox
+from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.settlement import Settlement, SettlementRules, Transaction
 from engine.venues.demo.timeline import Timeline
 from tests.fakes.polymarket.settings import Settings
@@ -81,7 +81,9 @@ class SettlementWorker(Settlement):
         "trades",
     )
 
-    def __init__(self, settings: Settings, rng: Random, timeline: Timeline, outbox: Outbox) -> None:
+    def __init__(
+        self, settings: Settings, rng: Random, timeline: Timeline, outbox: ExchangeOutbox
+    ) -> None:
         super().__init__(_rules(settings), rng, timeline)
         self._settings = settings
         self._outbox = outbox

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.domain.events import VenueMode
 from engine.domain.fills import FillState
-from engine.venues.demo.timeline import Due
+from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket.faults import SCRIPTS
 from tests.fakes.polymarket.settings import S
 from tests.fakes.polymarket.venue import Venue
@@ -50,7 +50,7 @@ class Storm:
 
     def _plan(self) -> None:
         timeline = self._venue.exchange.timeline
-        timeline.set(timeline.now_ns + self._every_ns, Due.ACTOR, self.name)
+        timeline.set(timeline.now_ns + self._every_ns, TimelineEntry.ACTOR, self.name)
 
     def wake(self, topic: int, now_ns: int) -> None:  # noqa: ARG002 - an actor's door
         """Strike once; every thing once before any comes again."""

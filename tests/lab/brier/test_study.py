@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import BadInput
 from engine.lab.brier.recording import RecordedMarket, Tick, read_markets, read_ticks
-from engine.lab.brier.scores import Moment, score
+from engine.lab.brier.scores import ForecastMoment, score
 from engine.lab.brier.study import HORIZONS_S, add_arguments, forecasts, main, study
 
 S = 1_000_000_000
@@ -90,7 +90,7 @@ def test_moments_without_a_forecast_are_counted_by_their_gate() -> None:
 
 
 def test_scores_are_squares_and_differences_are_paired() -> None:
-    moments = [Moment("a", 60, 0.9, 0.6, True), Moment("b", 60, 0.2, 0.4, False)]
+    moments = [ForecastMoment("a", 60, 0.9, 0.6, True), ForecastMoment("b", 60, 0.2, 0.4, False)]
     row = score(moments, 60, resamples=200, seed=1)
     assert row.ours.mean == pytest.approx((0.01 + 0.04) / 2)
     assert row.spot.mean == pytest.approx(0.16)

@@ -7,25 +7,25 @@ import pytest
 from engine.lab.compare.queues import Cancels
 from engine.lab.compare.report import (
     TRUTH,
+    CompareVerdict,
     Estimate,
-    Verdict,
     _verdict,
     answers,
     fitted,
     lines,
 )
-from engine.lab.compare.watch import MICRO, Figures
+from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.venues.paper.settings import FillModel
 
 
-def day(filled: int, pnl: float = 1.0) -> Figures:
-    return Figures(
+def day(filled: int, pnl: float = 1.0) -> MakerFigures:
+    return MakerFigures(
         orders=10, filled_orders=2, placed=100, filled=filled, wait_s=4.0, fills=2, marked=10,
         marked_gain=-5.0, pnl_micro=round(pnl * MICRO),
     )  # fmt: skip
 
 
-def sides(**filled: tuple[int, ...]) -> dict[str, list[Figures]]:
+def sides(**filled: tuple[int, ...]) -> dict[str, list[MakerFigures]]:
     names = (TRUTH, *map(str, FillModel))
     return {name: [day(size) for size in filled.get(name, (20, 30, 40))] for name in names}
 
@@ -42,13 +42,13 @@ def test_days_are_pooled_as_sums() -> None:
 def test_equal_days_differ_by_nothing_though_days_differ() -> None:
     model = lines(sides(), sides(), seed=1)[1].models[FillModel.REALISTIC]
     assert (model.difference.low, model.difference.high) == (0.0, 0.0)
-    assert model.verdict is Verdict.WITHIN
+    assert model.verdict is CompareVerdict.WITHIN
 
 
 def test_twice_as_many_fills_are_out_of_tolerance() -> None:
     found = lines(sides(optimistic=(40, 60, 80)), sides(), seed=1)[1]
-    assert found.models[FillModel.OPTIMISTIC].verdict is Verdict.OFF
-    assert found.models[FillModel.PESSIMISTIC].verdict is Verdict.WITHIN
+    assert found.models[FillModel.OPTIMISTIC].verdict is CompareVerdict.OFF
+    assert found.models[FillModel.PESSIMISTIC].verdict is CompareVerdict.WITHIN
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_the_worlds_answer_is_what_the_fill_model_leaves_of_the_difference() -> 
 
 
 def test_a_figure_nobody_can_know_is_not_a_number() -> None:
-    empty = {name: [Figures(), Figures()] for name in (TRUTH, *map(str, FillModel))}
+    empty = {name: [MakerFigures(), MakerFigures()] for name in (TRUTH, *map(str, FillModel))}
     ratio = lines(empty, empty, seed=1)[1]
     assert ratio.truth.value != ratio.truth.value
-    assert ratio.models[FillModel.REALISTIC].verdict is Verdict.OPEN
+    assert ratio.models[FillModel.REALISTIC].verdict is CompareVerdict.OPEN
 
 
 def test_the_share_is_fitted_over_all_days() -> None:

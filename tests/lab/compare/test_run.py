@@ -11,7 +11,7 @@ import pytest
 from engine.__main__ import BAD_ARGUMENTS, main
 from engine.cli.demo_compare import table
 from engine.config import Config
-from engine.lab.compare.run import Asked, compare, store
+from engine.lab.compare.run import CompareRequest, compare, store
 from engine.venues.demo.profiles import THIN
 from storage import views
 from storage.database import connect_reader
@@ -19,7 +19,7 @@ from storage.runs import RunKind
 
 
 def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
-    asked = Asked(days=2, hours=0.03, seed=3)
+    asked = CompareRequest(days=2, hours=0.03, seed=3)
     told: list[float] = []
     found = compare(asked, lambda done, total, _: told.append(done / total), THIN)
     assert told == sorted(told)

@@ -16,7 +16,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.lab.compare.watch import MARKOUT_NS, S, Watch
+from engine.lab.compare.watch import MARKOUT_NS, MakerWatch, S
 from tests.venues.demo.builders import ANN, CENT, COIN, SHARE, instrument
 
 
@@ -29,9 +29,9 @@ def cache_at(bid: int | None, ask: int | None) -> MarketCache:
     return cache
 
 
-def watched(cache: MarketCache, leg: Leg = Leg.YES, cents: int = 50) -> Watch:
+def watched(cache: MarketCache, leg: Leg = Leg.YES, cents: int = 50) -> MakerWatch:
     """A watch that saw one order of ten shares accepted at 1 s and half of it filled at 3 s."""
-    watch = Watch(cache.views)
+    watch = MakerWatch(cache.views)
     order = Order(
         id=OrderId(1), account=ANN, bot=BotId("bot"), instrument=COIN, leg=leg, side=Side.BUY,
         price=cents * CENT, size=10 * SHARE, type=OrderType.GTC, post_only=True, created_ns=0,

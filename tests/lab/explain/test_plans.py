@@ -15,7 +15,7 @@ from engine.lab.explain.accounts import ToldAccounts
 from engine.lab.explain.plans import Retelling, Retold
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.faults import Fault
-from engine.lab.simulate.simulated_account import Station
+from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import World
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import Record
@@ -27,7 +27,7 @@ DEATHS = (Fault.CRASH, Fault.LOST_BEFORE, Fault.LOST_AFTER)
 
 def world_of(
     seed: int, folder: Path, *, accounts: int, minutes: float, snapshot_every: int = 200
-) -> list[Station]:
+) -> list[SimulatedAccount]:
     """Accounts whose engines die with orders nobody answered about, their decisions in logs.
 
     They trade several markets, with quotes, targets and baskets.
@@ -46,17 +46,17 @@ def world_of(
     return world.stations
 
 
-def lived(seed: int, folder: Path, snapshot_every: int = 200) -> Station:
+def lived(seed: int, folder: Path, snapshot_every: int = 200) -> SimulatedAccount:
     (station,) = world_of(seed, folder, accounts=1, minutes=1.5, snapshot_every=snapshot_every)
     assert station.starts > 2
     return station
 
 
-def log_of(station: Station, folder: Path) -> Path:
+def log_of(station: SimulatedAccount, folder: Path) -> Path:
     return folder / f"{station.account}.db"
 
 
-def told_again(station: Station, folder: Path, records: list[Record]) -> Retold:
+def told_again(station: SimulatedAccount, folder: Path, records: list[Record]) -> Retold:
     bots = {
         name: BotSettings(
             name=name, strategy="restless", account=station.account, capital=CAPITAL_MICRO / 1e6

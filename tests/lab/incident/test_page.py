@@ -15,9 +15,9 @@ import pytest
 from engine.__main__ import main
 from engine.config import Config
 from engine.errors import BadInput, ConfigError
-from engine.lab.incident.moment import Window, read_around, read_at, window
+from engine.lab.incident.moment import IncidentWindow, read_around, read_at, window
 from engine.lab.incident.page import html, write
-from engine.lab.incident.run import Compared, Incident, incident
+from engine.lab.incident.run import ComparedRuns, Incident, incident
 from engine.log import iso
 from storage.incidents import Span, journal_span
 from tests.lab.incident.conftest import Journal
@@ -35,8 +35,8 @@ def data_of(page: str) -> dict[str, Any]:
 
 def made(**changed: Any) -> Incident:
     told = Incident(
-        window=Window(at_ns=10 * S, begin_ns=5 * S, end_ns=15 * S), account="",
-        accounts={"one": "demo", "two": "paper"}, compared=Compared(again=True, notes=[]),
+        window=IncidentWindow(at_ns=10 * S, begin_ns=5 * S, end_ns=15 * S), account="",
+        accounts={"one": "demo", "two": "paper"}, compared=ComparedRuns(again=True, notes=[]),
         steps=[], left_out=0,
     )  # fmt: skip
     return msgspec.structs.replace(told, **changed)

@@ -11,7 +11,7 @@ import pytest
 from engine.config import Config
 from engine.domain.effects import PlaceOrder
 from engine.errors import BadInput, JournalCorrupt
-from engine.lab.incident.run import Compared, Incident, incident
+from engine.lab.incident.run import ComparedRuns, Incident, incident
 from engine.runtime.journal import last_seq
 from engine.runtime.tape import read
 from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
@@ -27,7 +27,7 @@ def look(past: Config, at_ns: int | None = None, around_ns: int = HOUR_NS) -> In
     return incident(past, at_ns=middle, around_ns=around_ns, tell=lambda *_: None)
 
 
-def compared(past: Config) -> Compared:
+def compared(past: Config) -> ComparedRuns:
     return look(past).compared
 
 

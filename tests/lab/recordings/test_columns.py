@@ -8,15 +8,15 @@ import pytest
 from engine.domain.events import BookChanged, BookProven, TradePrinted
 from engine.domain.instruments import InstrumentId, Side
 from engine.errors import BadInput
-from engine.lab.recordings.columns import Stretch, told
+from engine.lab.recordings.columns import ColumnStretch, told
 from engine.venues.paper.columns import ASK, BID, BOUGHT, NOTHING, OTHER, SOLD
 
 ID = InstrumentId("x:y")
 
 
-def stretch(*rows: tuple[int, int, int, int, int]) -> Stretch:
+def stretch(*rows: tuple[int, int, int, int, int]) -> ColumnStretch:
     table = np.array(rows, np.int64).reshape(-1, 5)
-    return Stretch(instrument=ID, rows=table, others={0: BookProven(instrument=ID)})
+    return ColumnStretch(instrument=ID, rows=table, others={0: BookProven(instrument=ID)})
 
 
 def test_each_kind_of_row_is_told() -> None:

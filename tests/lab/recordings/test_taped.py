@@ -17,7 +17,7 @@ from engine.lab.recordings.open import open_recording
 from engine.lab.recordings.taped import TORN, TapedRecording
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.live.recording_sources import DemoSource
-from engine.runtime.recording import GAP, Recording, checked
+from engine.runtime.recording import GAP, LiveRecording, checked
 from engine.runtime.tape_format import segments
 from engine.venues.demo import wire
 from storage.recordings import RecordingSeen, RecordingState
@@ -56,7 +56,7 @@ class Desk:
         self.clock = ManualClock(now_ns)
         self.ends: list[tuple[RecordingState, str]] = []
 
-    def recording(self, *, resumed: bool = False) -> Recording:
+    def recording(self, *, resumed: bool = False) -> LiveRecording:
         seen = RecordingSeen(
             name="day", instruments=self.instruments, who="ann", started_ns=self.clock.now_ns(),
             events=0, gaps=0, first_ns=None, last_ns=None,
@@ -65,9 +65,11 @@ class Desk:
         def ended(state: RecordingState, reason: str) -> None:
             self.ends.append((state, reason))
 
-        return Recording(seen, self.folder, self.clock, resumed=resumed, ended=ended)
+        return LiveRecording(seen, self.folder, self.clock, resumed=resumed, ended=ended)
 
-    async def record(self, *parts: Timed, resumed: bool = False, stop: bool = True) -> Recording:
+    async def record(
+        self, *parts: Timed, resumed: bool = False, stop: bool = True
+    ) -> LiveRecording:
         """Record until the market is silent, then stop, or end as an engine that ends."""
         recording = self.recording(resumed=resumed)
         market = Said(self.clock, *parts)

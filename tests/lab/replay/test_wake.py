@@ -31,7 +31,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import BotId
 from engine.errors import BrokenInvariant
-from engine.lab.recordings.columns import ColumnarRecording, Stretch, told
+from engine.lab.recordings.columns import ColumnarRecording, ColumnStretch, told
 from engine.lab.recordings.door import Recording, RecordingStats
 from engine.lab.replay.run import Replay
 from engine.lab.replay.setup import ACCOUNT, assemble
@@ -50,7 +50,7 @@ Row = tuple[int, int, int, int, int]
 class Plain:
     """A recording of these stretches, told event by event."""
 
-    def __init__(self, *stretches: Stretch) -> None:
+    def __init__(self, *stretches: ColumnStretch) -> None:
         self.stats = RecordingStats()
         self.parts = stretches
 
@@ -62,7 +62,7 @@ class Plain:
 class Columns(Plain):
     """The same, as stretches."""
 
-    def stretches(self) -> Iterator[Stretch]:
+    def stretches(self) -> Iterator[ColumnStretch]:
         yield from self.parts
 
 
@@ -146,7 +146,7 @@ def paper(**changes: Any) -> PaperSettings:
     return PaperSettings(**(fields | changes))
 
 
-def both(stretches: tuple[Stretch, ...], settings_: PaperSettings) -> tuple[World, World]:
+def both(stretches: tuple[ColumnStretch, ...], settings_: PaperSettings) -> tuple[World, World]:
     return (
         World(Plain(*stretches), Requote(), settings_).run(),
         World(Columns(*stretches), Requote(), settings_).run(),
@@ -234,7 +234,7 @@ class Market:
             price, size = self.mid - 1, self.rng.choice((None, 5 * SIZE))
             self.other(TradePrinted(instrument=ID, price=price, size=size, aggressor=None))
 
-    def stretches(self, events: int) -> tuple[Stretch, ...]:
+    def stretches(self, events: int) -> tuple[ColumnStretch, ...]:
         parts = []
         for _ in range(events):
             self.step()
@@ -246,9 +246,9 @@ class Market:
                 self.step()
         return (*parts, self.cut())
 
-    def cut(self) -> Stretch:
+    def cut(self) -> ColumnStretch:
         rows = np.array(self.rows, np.int64).reshape(-1, 5)
-        stretch = Stretch(instrument=ID, rows=rows, others=self.others)
+        stretch = ColumnStretch(instrument=ID, rows=rows, others=self.others)
         self.rows, self.others = [], {}
         return stretch
 

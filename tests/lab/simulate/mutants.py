@@ -17,7 +17,7 @@ from engine.executor import planning
 from engine.executor.blindness import Sight
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fill_book import FillBook
-from engine.executor.halts import House
+from engine.executor.halts import TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.reconcile import Reconciler
 from engine.executor.table import OrderTable
@@ -26,7 +26,7 @@ from engine.lab.pump import Driver
 from engine.lab.simulate import engine_run, loss
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
-from engine.live.kill import Ending, ScopedEnding
+from engine.live.kill import CancelProof, ScopedCancelProof
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
 from storage.loss import Known
@@ -91,7 +91,7 @@ def _kill_waits(patch: Patch) -> None:
 
 
 def _day_is_forgotten(patch: Patch) -> None:
-    patch.setattr(House, "_keep_budget", lambda *_: None)
+    patch.setattr(TradingHalts, "_keep_budget", lambda *_: None)
 
 
 def _stop_lifts_with_a_life(patch: Patch) -> None:
@@ -114,7 +114,7 @@ def _life_begins_the_day(patch: Patch) -> None:
 
 
 def _numbers_begin_again(patch: Patch) -> None:
-    patch.setattr(House, "_loss_accepted", lambda *_: None)
+    patch.setattr(TradingHalts, "_loss_accepted", lambda *_: None)
     patch.setattr(loss, "UNSEEN_MAX", 0)
     messages = Known.messages
 
@@ -195,9 +195,9 @@ def _complement_is_wrong(patch: Patch) -> None:
 
 
 def _zero_is_not_looked_for(patch: Patch) -> None:
-    proof = Ending.proof
+    proof = CancelProof.proof
     hasty = msgspec.structs.replace
-    patch.setattr(Ending, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+    patch.setattr(CancelProof, "proof", lambda self, now: hasty(proof(self, now), missing=()))
 
 
 def _unknown_releases(patch: Patch) -> None:
@@ -234,8 +234,10 @@ def _start_is_no_recovery(patch: Patch) -> None:
 
 
 def _health_is_ignored(patch: Patch) -> None:
-    health = House._health
-    patch.setattr(House, "_health", lambda s, event, now: event.healthy and health(s, event, now))
+    health = TradingHalts._health
+    patch.setattr(
+        TradingHalts, "_health", lambda s, event, now: event.healthy and health(s, event, now)
+    )
 
 
 def _mode_is_ignored(patch: Patch) -> None:
@@ -294,8 +296,8 @@ def _part_is_not_held(patch: Patch) -> None:
 
 
 def _part_is_not_looked_for(patch: Patch) -> None:
-    proof, hasty = ScopedEnding.proof, msgspec.structs.replace
-    patch.setattr(ScopedEnding, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+    proof, hasty = ScopedCancelProof.proof, msgspec.structs.replace
+    patch.setattr(ScopedCancelProof, "proof", lambda self, now: hasty(proof(self, now), missing=()))
 
 
 def _capital_binds_nobody(patch: Patch) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Mode
-from engine.lab.simulate.simulated_account import Station
+from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import MINUTE, World
 from engine.live.checks import ledger_side
 from storage.equity_identity import EquityCheck, judge
@@ -40,7 +40,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Watch:
     """Folds one station's journal and judges its ledger each simulated minute."""
 
-    def __init__(self, station: Station, empty: Path) -> None:
+    def __init__(self, station: SimulatedAccount, empty: Path) -> None:
         self.station = station
         self.checks = self.waited = 0
         self.alarms: list[EquityCheck] = []

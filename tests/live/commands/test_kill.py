@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain.commands import MANUAL, Kill
 from engine.domain.effects import CancelAll, CancelScope
@@ -18,7 +18,7 @@ from engine.domain.settings import GatewaySettings
 from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
-from engine.live.commands.kill import Scopes
+from engine.live.commands.kill import ScopedKills
 from tests.executor.conftest import ACCOUNT, Rig
 
 
@@ -36,7 +36,7 @@ class Shell:
     def __init__(self, rig: Rig) -> None:
         self.account = ACCOUNT
         self.core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
-        self.desk = RosterDesk(
+        self.desk = RosterCore(
             cache=MarketCache(), executor=rig.executor, bots=(), decide=lambda _: None
         )
         self.watching: Any = None
@@ -74,7 +74,7 @@ def reborn(rig: Rig, *, listed: bool) -> Shell:
 
 def kill(shell: Shell | None, **scope: Any) -> None:
     made = house(*([shell] if shell else []))
-    Scopes(made).kill(Kill(**scope), "operator", lambda _: None)
+    ScopedKills(made).kill(Kill(**scope), "operator", lambda _: None)
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -12,7 +12,7 @@ from engine.caches.markets import MarketCache
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
 from engine.errors import BadInput
-from engine.live.commands.markets import Markets
+from engine.live.commands.markets import MarketCommands
 from engine.venues.demo.wire import MarketFrame
 
 NOW = 5
@@ -72,7 +72,7 @@ def listing(*instruments: Instrument) -> MarketFrame:
 
 
 def sync(house: House, frame: MarketFrame, before: Any = None) -> str:
-    markets = Markets(house)  # type: ignore[arg-type]
+    markets = MarketCommands(house)  # type: ignore[arg-type]
     return markets.reconcile(frame, markets._known() if before is None else before)
 
 
@@ -95,7 +95,7 @@ def test_new_changed_and_gone_are_taken_and_journaled(house: House) -> None:
 
 
 def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(house: House) -> None:
-    before = Markets(house)._known()  # type: ignore[arg-type]
+    before = MarketCommands(house)._known()  # type: ignore[arg-type]
     house.market([InstrumentListed(instrument=ROLLED), InstrumentClosed(instrument=OLD.id)], NOW)
     said = sync(house, listing(OLD, SAME), before)
     assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
@@ -104,7 +104,7 @@ def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(house: House) 
 
 
 def test_other_venues_are_refused_in_words(house: House) -> None:
-    markets = Markets(house)  # type: ignore[arg-type]
+    markets = MarketCommands(house)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="the demo exchange and Polymarket answer"):
         markets.sync("okx", lambda *_: None)
     with pytest.raises(BadInput, match="no account at the demo exchange"):

@@ -16,7 +16,7 @@ from engine.domain.settings import (
     SettingsDocument,
 )
 from engine.live.commands import settings as live_settings
-from engine.live.commands.settings import Settings
+from engine.live.commands.settings import SettingsCommands
 from storage.settings import SettingsVersion
 
 TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
@@ -104,7 +104,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def put(house: House, wanted: SettingsDocument) -> tuple[bool, str]:
     answers: list[tuple[bool, str]] = []
-    settings = Settings(house)  # type: ignore[arg-type]
+    settings = SettingsCommands(house)  # type: ignore[arg-type]
     settings._apply(version(wanted), lambda done, text: answers.append((done, text)), "in force")
     (answer,) = answers
     return answer

@@ -20,7 +20,7 @@ from storage.live import EquityPoint, add_equity
 from storage.telemetry import HoldingSeen, put_holdings
 from storage.views.equity_proof import equity_check, sources
 from storage.views.frame import accounts
-from storage.views.settlement import DAY_NS, Rung, Step, ladder
+from storage.views.settlement import DAY_NS, Rung, SettlementStep, ladder
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 
@@ -35,7 +35,7 @@ def books(connection: Connection) -> Books:
     return made
 
 
-def rungs(books: Books, now_ns: int = 100) -> dict[Rung, Step]:
+def rungs(books: Books, now_ns: int = 100) -> dict[Rung, SettlementStep]:
     steps = ladder(books.connection, "e1", account=DEMO, now_ns=now_ns)
     assert [step.rung for step in steps] == list(Rung)
     return {step.rung: step for step in steps}

@@ -18,7 +18,7 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Identity
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import LiveOrder, Receipt, Standing, Ticket
+from engine.venues.demo.orders import LiveOrder, OrderReceipt, StandingOrder, Ticket
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import SettlementRules
 
@@ -87,10 +87,10 @@ def sell_no(name: str, cents: float, shares: float, **changes: Any) -> Ticket:
     return ticket(name, Leg.NO, Side.SELL, cents, shares, **changes)
 
 
-def put(made: DemoExchange, customer: AccountId, wish: Ticket) -> Receipt:
+def put(made: DemoExchange, customer: AccountId, wish: Ticket) -> OrderReceipt:
     """Hand in a ticket that must not be rejected."""
     receipt = made.submit(customer, wish, made.now_ns)
-    assert receipt.standing is not Standing.REJECTED, receipt.text
+    assert receipt.standing is not StandingOrder.REJECTED, receipt.text
     return receipt
 
 

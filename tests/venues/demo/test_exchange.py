@@ -12,7 +12,7 @@ from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderState, OrderType
 from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Standing
+from engine.venues.demo.orders import StandingOrder
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.snapshot import freeze
 from tests.venues.demo.builders import (
@@ -79,10 +79,10 @@ class Market(RuleBasedStateMachine):
         )
         receipt = self.made.submit(who, wish, self.made.now_ns)
         order = self.made.order(who, wish.identity)
-        assert (order is None) is (receipt.standing is Standing.REJECTED)
+        assert (order is None) is (receipt.standing is StandingOrder.REJECTED)
         if order is not None:
             assert order.filled == receipt.filled
-            assert order.state.ended is (receipt.standing is Standing.MATCHED)
+            assert order.state.ended is (receipt.standing is StandingOrder.MATCHED)
             assert not (type_ is OrderType.FOK and 0 < receipt.filled < wish.size)
             assert not (wish.post_only and receipt.filled)
 
@@ -206,7 +206,7 @@ def test_what_is_due_happens_before_a_request() -> None:
     made = exchange()
     put(made, ANN, buy_yes("a", 50, 10, type=OrderType.GTD, expires_ns=made.now_ns + S))
     receipt = made.submit(BOB, buy_no("b", 50, 10), made.now_ns + 2 * S)
-    assert receipt.standing is Standing.LIVE
+    assert receipt.standing is StandingOrder.LIVE
 
 
 def test_the_exchange_is_not_advanced_from_within() -> None:

@@ -8,7 +8,7 @@ from engine.domain.events import VenueMode
 from engine.domain.orders import CancelReason, Identity
 from engine.errors import AuthRefused, ConfigError, VenueClosed
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Ended, ModeSwitched, Standing
+from engine.venues.demo.orders import Ended, ModeSwitched, StandingOrder
 from engine.venues.demo.refusals import Rules
 from tests.venues.demo.builders import ANN, BOB, S, buy_yes, exchange, put, run, sound
 
@@ -37,7 +37,7 @@ def test_post_only_mode_takes_quotes_and_cancels() -> None:
     made.guard.switch(VenueMode.POST_ONLY)
     with pytest.raises(VenueClosed, match=r"^post-only mode: only post-only orders and cancels"):
         made.submit(ANN, buy_yes("a", 50, 5), made.now_ns)
-    assert put(made, ANN, buy_yes("a", 50, 5, post_only=True)).standing is Standing.LIVE
+    assert put(made, ANN, buy_yes("a", 50, 5, post_only=True)).standing is StandingOrder.LIVE
     assert made.cancel(ANN, Identity("a"), made.now_ns).cancelled
 
 

@@ -9,13 +9,13 @@ from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity
 from engine.errors import BrokenInvariant
-from engine.venues.demo.ledger import Ledger
+from engine.venues.demo.ledger import ExchangeLedger
 from engine.venues.demo.orders import Fill
 from tests.venues.demo.builders import ANN, BOB, COIN, SHARE, USD
 
 
-def ledger() -> Ledger:
-    made = Ledger()
+def ledger() -> ExchangeLedger:
+    made = ExchangeLedger()
     for customer in (ANN, BOB):
         made.open(customer)
         made.move_cash(customer, 100 * USD)
@@ -43,7 +43,7 @@ def fill(
     )
 
 
-def mint(made: Ledger) -> tuple[Fill, Fill]:
+def mint(made: ExchangeLedger) -> tuple[Fill, Fill]:
     both = fill(ANN, Leg.YES, Side.BUY, 60, 10, fee_micro=70), fill(BOB, Leg.NO, Side.BUY, 40, 10)
     for side in both:
         made.book(side, reserved=False)

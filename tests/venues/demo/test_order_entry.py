@@ -10,7 +10,7 @@ from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
 from engine.errors import AuthRefused
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import Ended, Filled, FillMoved, Placed, Standing, Ticket
+from engine.venues.demo.orders import Ended, Filled, FillMoved, Placed, StandingOrder, Ticket
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -38,7 +38,7 @@ DELAY = 250_000_000
 
 def rejected(made: DemoExchange, wish: Ticket) -> tuple[RejectReason | None, str]:
     receipt = made.submit(ANN, wish, made.now_ns)
-    assert receipt.standing is Standing.REJECTED
+    assert receipt.standing is StandingOrder.REJECTED
     assert made.open_orders(ANN) == []
     sound(made)
     return receipt.reason, receipt.text
@@ -69,7 +69,7 @@ def test_two_purchases_of_both_legs_mint_pairs() -> None:
     put(made, BOB, buy_no("b", 40, 10))
     assert levels(made) == ({}, {60.0: 10.0})
     receipt = put(made, ANN, buy_yes("a", 62, 10))
-    assert receipt.standing is Standing.MATCHED
+    assert receipt.standing is StandingOrder.MATCHED
     run(made, 10)
     sums = made.invariants()
     assert sums.collateral == 10 * USD
@@ -114,7 +114,7 @@ def test_what_was_bought_cannot_be_sold_before_it_is_confirmed() -> None:
         "not enough balance / allowance: the balance is not enough -> balance: 0"
     )
     run(made, 10)
-    assert put(made, ANN, sell_yes("a3", 60, 10)).standing is Standing.LIVE
+    assert put(made, ANN, sell_yes("a3", 60, 10)).standing is StandingOrder.LIVE
 
 
 def test_a_taker_pays_the_venues_fee_and_a_maker_none() -> None:
@@ -220,7 +220,7 @@ def test_a_name_is_taken_once_even_after_its_order_ended() -> None:
     )
     made.cancel(ANN, Identity("a"), made.now_ns)
     assert rejected(made, buy_yes("a", 52, 5))[0] is RejectReason.DUPLICATE
-    assert put(made, BOB, buy_yes("a", 50, 5)).standing is Standing.LIVE
+    assert put(made, BOB, buy_yes("a", 50, 5)).standing is StandingOrder.LIVE
 
 
 def test_post_only_is_refused_where_it_would_take() -> None:
@@ -230,7 +230,7 @@ def test_post_only_is_refused_where_it_would_take() -> None:
         RejectReason.WOULD_CROSS,
         "invalid post-only order: order crosses book",
     )
-    assert put(made, ANN, buy_yes("a2", 59, 10, post_only=True)).standing is Standing.LIVE
+    assert put(made, ANN, buy_yes("a2", 59, 10, post_only=True)).standing is StandingOrder.LIVE
 
 
 def test_a_marketable_purchase_must_be_worth_a_dollar() -> None:
@@ -240,7 +240,7 @@ def test_a_marketable_purchase_must_be_worth_a_dollar() -> None:
         RejectReason.BELOW_MIN,
         "invalid amount for a marketable BUY order ($0.9), min size: $1",
     )
-    assert put(made, ANN, buy_yes("a2", 10, 10)).standing is Standing.MATCHED
+    assert put(made, ANN, buy_yes("a2", 10, 10)).standing is StandingOrder.MATCHED
 
 
 def test_a_stranger_is_refused() -> None:
@@ -267,7 +267,7 @@ def test_a_fak_takes_what_there_is_and_its_rest_is_killed() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 40, 10))
     receipt = put(made, ANN, buy_yes("a", 61, 30, type=OrderType.FAK))
-    assert (receipt.standing, receipt.filled) == (Standing.MATCHED, 10 * SHARE)
+    assert (receipt.standing, receipt.filled) == (StandingOrder.MATCHED, 10 * SHARE)
     order = made.order(ANN, Identity("a"))
     assert order is not None
     assert order.state is OrderState.CANCELLED
@@ -282,7 +282,7 @@ def test_the_rest_of_a_crossing_order_rests_and_reserves() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 40, 10))
     receipt = put(made, ANN, buy_yes("a", 61, 30))
-    assert (receipt.standing, receipt.filled) == (Standing.LIVE, 10 * SHARE)
+    assert (receipt.standing, receipt.filled) == (StandingOrder.LIVE, 10 * SHARE)
     assert levels(made) == ({61.0: 20.0}, {})
     assert made.balance(ANN).reserved == 1_220 * USD // 100
     assert [type(report) for _, report in made.take(ANN)] == [Filled, Placed]
@@ -312,7 +312,7 @@ def test_the_last_micro_is_enough_and_one_less_is_not() -> None:
     receipt = made.submit(CAT, buy_yes("c", 50, 10), made.now_ns)
     assert receipt.reason is RejectReason.NO_FUNDS
     made.deposit(CAT, 1)
-    assert put(made, CAT, buy_yes("c2", 50, 10)).standing is Standing.MATCHED
+    assert put(made, CAT, buy_yes("c2", 50, 10)).standing is StandingOrder.MATCHED
     assert made.balance(CAT).settled == 0
     sound(made)
 
@@ -329,7 +329,7 @@ def test_fees_rounded_up_per_match_are_counted_before_the_order_is_taken() -> No
     made.deposit(CAT, cost + fills - 1 - made.balance(CAT).settled)
     assert made.submit(CAT, wish, made.now_ns).reason is RejectReason.NO_FUNDS
     made.deposit(CAT, 1)
-    assert put(made, CAT, buy_yes("c2", 57, 40 * 5.03)).standing is Standing.MATCHED
+    assert put(made, CAT, buy_yes("c2", 57, 40 * 5.03)).standing is StandingOrder.MATCHED
     assert made.balance(CAT).settled == 0
     sound(made)
 
@@ -340,7 +340,7 @@ def test_fees_rounded_up_per_match_are_counted_before_the_order_is_taken() -> No
 def test_a_marketable_order_is_held_and_then_matches() -> None:
     made = exchange(taker_delay_ns=DELAY)
     put(made, BOB, buy_no("b", 40, 10))
-    assert put(made, ANN, buy_yes("a", 60, 10)).standing is Standing.DELAYED
+    assert put(made, ANN, buy_yes("a", 60, 10)).standing is StandingOrder.DELAYED
     assert made.balance(ANN).reserved == 6 * USD + 168_000
     run(made, 0.249)
     assert made.fills(ANN, 0) == []

@@ -12,7 +12,7 @@ from engine.errors import BrokenInvariant
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import FillMoved
 from engine.venues.demo.settlement import Settlement, SettlementRules
-from engine.venues.demo.timeline import Due, Timeline
+from engine.venues.demo.timeline import Timeline, TimelineEntry
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -124,7 +124,7 @@ def test_unwatched_transactions_end_at_the_same_moment_in_one_step() -> None:
         for number in range(50):
             worker.open(number, [], watched=watched)
         while (timer := timeline.pop(10**12)) is not None:
-            assert timer[2] == Due.SETTLE
+            assert timer[2] == TimelineEntry.SETTLE
             transaction, state = worker.step(timer[4])
             if not transaction.path:
                 moments.append((timeline.now_ns, transaction.number, state))

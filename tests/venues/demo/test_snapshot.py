@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import BadInput
-from engine.venues.demo.orders import Standing
+from engine.venues.demo.orders import StandingOrder
 from engine.venues.demo.snapshot import freeze, thaw
 from tests.venues.demo.builders import (
     ANN,
@@ -34,7 +34,10 @@ def test_a_thawed_exchange_is_the_same_in_every_byte() -> None:
     assert freeze(other) == state
     for either in (made, other):
         run(either, 20)
-        assert either.submit(ANN, buy_yes("a", 60, 15), either.now_ns).standing is Standing.REJECTED
+        assert (
+            either.submit(ANN, buy_yes("a", 60, 15), either.now_ns).standing
+            is StandingOrder.REJECTED
+        )
         sound(either)
     assert freeze(other) == freeze(made)
     assert [fill.state for fill in other.fills(ANN, 0)] == [

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import BrokenInvariant
-from engine.venues.demo.timeline import Due, Timeline
+from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 
 def test_ties_are_broken_by_the_order_of_setting() -> None:
     line = Timeline(10)
     for number in (3, 1, 2):
-        line.set(20, Due.SETTLE, number=number)
-    line.set(15, Due.EXPIRE, number=9)
+        line.set(20, TimelineEntry.SETTLE, number=number)
+    line.set(15, TimelineEntry.EXPIRE, number=9)
     popped = [line.pop(20) for _ in range(5)]
     assert [timer[4] if timer else None for timer in popped] == [9, 3, 1, 2, None]
     assert line.now_ns == 20
@@ -20,7 +20,7 @@ def test_ties_are_broken_by_the_order_of_setting() -> None:
 
 def test_a_timer_in_the_past_is_due_at_once() -> None:
     line = Timeline(10)
-    line.set(5, Due.SETTLE)
+    line.set(5, TimelineEntry.SETTLE)
     assert line.due_ns == 10
     assert line.pop(9) is None
 
@@ -35,6 +35,6 @@ def test_bounds() -> None:
 def test_too_many_timers_are_loud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.venues.demo.timeline.TIMERS_MAX", 1)
     line = Timeline(0)
-    line.set(1, Due.SETTLE)
+    line.set(1, TimelineEntry.SETTLE)
     with pytest.raises(BrokenInvariant):
-        line.set(1, Due.SETTLE)
+        line.set(1, TimelineEntry.SETTLE)

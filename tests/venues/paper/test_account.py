@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.instruments import Kind, Leg, Side
-from engine.venues.paper.account import Holding, Pocket, Purse, payout_of
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.account import PaperHolding, Pocket, Wallet, payout_of
+from engine.venues.paper.queue import QueuedOrder
 from tests.venues.paper.world import BINARY, BUY, LINEAR, NO, SELL, SHARE, SPOT, YES, World
 
 BASE = Leg.BASE
@@ -14,11 +14,11 @@ WORLD = World()
 
 
 def perpetual(cash: int = 1_000 * SHARE) -> Pocket:
-    return Pocket(PERPETUAL, Purse(cash), Holding())
+    return Pocket(PERPETUAL, Wallet(cash), PaperHolding())
 
 
-def resting(side: Side, cents: int, shares: float) -> Resting:
-    return Resting(WORLD.order(side, cents, shares, BASE, instrument=LINEAR), SPOT)
+def resting(side: Side, cents: int, shares: float) -> QueuedOrder:
+    return QueuedOrder(WORLD.order(side, cents, shares, BASE, instrument=LINEAR), SPOT)
 
 
 def trade(pocket: Pocket, side: Side, price: int, shares: int) -> None:
@@ -35,9 +35,9 @@ def trade(pocket: Pocket, side: Side, price: int, shares: int) -> None:
 def test_partial_fills_never_release_more_than_was_held(
     price: int, parts: list[int], leg: Leg
 ) -> None:
-    pocket = Pocket(BINARY, Purse(10**12), Holding())
+    pocket = Pocket(BINARY, Wallet(10**12), PaperHolding())
     order = msgspec.structs.replace(WORLD.order(BUY, 1, 1, leg), price=price, size=sum(parts))
-    held = Resting(order, BINARY)
+    held = QueuedOrder(order, BINARY)
     assert pocket.try_hold(held)
     for part in parts:
         before = held.cash_held
@@ -49,20 +49,20 @@ def test_partial_fills_never_release_more_than_was_held(
 
 
 def test_what_we_pay_is_rounded_up_and_what_we_get_down() -> None:
-    pocket = Pocket(BINARY, Purse(), Holding())
+    pocket = Pocket(BINARY, Wallet(), PaperHolding())
     assert pocket.money(BUY, 3_333, 1_000_001, 7) == -BINARY.cost_micro(3_333, 1_000_001) - 7
     assert pocket.money(SELL, 3_333, 1_000_001, 7) == BINARY.proceeds_micro(3_333, 1_000_001) - 7
 
 
 def test_a_hold_that_is_not_covered_holds_nothing() -> None:
-    pocket = Pocket(SPOT, Purse(5), Holding())
+    pocket = Pocket(SPOT, Wallet(5), PaperHolding())
     assert not pocket.try_hold(resting(BUY, 100, 1))
     assert not pocket.try_hold(resting(SELL, 100, 1))
     assert (pocket.purse.reserved, pocket.holding.reserved) == (0, 0)
 
 
 def test_a_spot_sell_uses_only_tokens_nobody_else_holds() -> None:
-    pocket = Pocket(SPOT, Purse(), Holding())
+    pocket = Pocket(SPOT, Wallet(), PaperHolding())
     pocket.holding.settled = 10 * SHARE
     assert pocket.try_hold(resting(SELL, 100, 7))
     assert not pocket.try_hold(resting(SELL, 100, 4))
@@ -112,7 +112,7 @@ def test_opening_a_perpetual_needs_its_full_value(side: Side) -> None:
 
 
 def test_a_taker_needs_its_fees_but_never_less_than_its_limit() -> None:
-    pocket = Pocket(SPOT, Purse(), Holding())
+    pocket = Pocket(SPOT, Wallet(), PaperHolding())
     order = resting(BUY, 100, 2)
     assert pocket.need(order, [(10_000, 2 * SHARE)]) == 200 * SHARE + 200_000
     assert pocket.need(order, [(5_000, 2 * SHARE)]) == 200 * SHARE
@@ -125,7 +125,7 @@ def test_payouts_of_the_two_legs_make_one() -> None:
 
 
 def test_a_payout_is_rounded_down() -> None:
-    pocket = Pocket(BINARY, Purse(), Holding())
+    pocket = Pocket(BINARY, Wallet(), PaperHolding())
     pocket.holding.settled = 3
     pocket.pay_out(500_000)
     assert (pocket.purse.cash, pocket.holding.settled) == (1, 0)

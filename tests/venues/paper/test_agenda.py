@@ -2,39 +2,39 @@ import pytest
 
 from engine.errors import BrokenInvariant
 from engine.venues.paper import agenda as agenda_module
-from engine.venues.paper.agenda import Agenda, Due
+from engine.venues.paper.agenda import PaperAgenda, PaperDue
 
 
-def popped(agenda: Agenda) -> list[object]:
+def popped(agenda: PaperAgenda) -> list[object]:
     return [agenda.pop()[3] for _ in range(len(agenda.heap))]
 
 
 def test_equal_moments_come_in_the_order_they_were_made() -> None:
-    agenda = Agenda()
+    agenda = PaperAgenda()
     for at, what in ((5, "c"), (3, "a"), (5, "d"), (4, "b"), (5, "e")):
-        agenda.push(at, Due.ARRIVES, what)
+        agenda.push(at, PaperDue.ARRIVES, what)
     assert popped(agenda) == ["a", "b", "c", "d", "e"]
 
 
 def test_what_happens_is_never_compared() -> None:
-    agenda = Agenda()
-    agenda.push(1, Due.ARRIVES, object())
-    agenda.push(1, Due.ARRIVES, object())
+    agenda = PaperAgenda()
+    agenda.push(1, PaperDue.ARRIVES, object())
+    agenda.push(1, PaperDue.ARRIVES, object())
     assert len(popped(agenda)) == 2
 
 
 def test_only_one_kind_is_kept() -> None:
-    agenda = Agenda()
+    agenda = PaperAgenda()
     for at in (9, 3, 6):
-        agenda.push(at, Due.SETTLES, at)
-        agenda.push(at, Due.EXPIRES, -at)
-    agenda.keep(Due.SETTLES)
+        agenda.push(at, PaperDue.SETTLES, at)
+        agenda.push(at, PaperDue.EXPIRES, -at)
+    agenda.keep(PaperDue.SETTLES)
     assert popped(agenda) == [3, 6, 9]
 
 
 def test_an_agenda_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agenda_module, "AGENDA_MAX", 1)
-    agenda = Agenda()
-    agenda.push(1, Due.ARRIVES, None)
+    agenda = PaperAgenda()
+    agenda.push(1, PaperDue.ARRIVES, None)
     with pytest.raises(BrokenInvariant, match="under way"):
-        agenda.push(2, Due.ARRIVES, None)
+        agenda.push(2, PaperDue.ARRIVES, None)

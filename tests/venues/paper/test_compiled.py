@@ -10,38 +10,38 @@ from engine.domain.events import BookReplaced
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.orders import Order, OrderId
 from engine.venues.paper import kernel
-from engine.venues.paper.account import Purse
+from engine.venues.paper.account import Wallet
 from engine.venues.paper.columns import ASK, BID, BOUGHT, SIZE_MAX, SOLD
 from engine.venues.paper.compiled import UNHEARD, CompiledMarket
-from engine.venues.paper.market import Market
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.queue import QueuedOrder
 
 NOW = 1_000_000_000_000
 FAR = 1 << 60
 ID = InstrumentId("x:y")
 
 
-def market_of(*bids: Level, asks: tuple[Level, ...] = (), kind: Kind = Kind.BINARY) -> Market:
+def market_of(*bids: Level, asks: tuple[Level, ...] = (), kind: Kind = Kind.BINARY) -> PaperMarket:
     instrument = Instrument(
         id=ID, kind=kind, currency="USD", price_decimals=2, size_decimals=6, tick=1, lot=1
     )
-    market = Market(instrument, Purse())
+    market = PaperMarket(instrument, Wallet())
     event = BookReplaced(instrument=ID, bids=bids, asks=asks)
     market.replaced(event, 50, NOW)
     return market
 
 
-def rest(market: Market, price: int, size: int) -> Resting:
+def rest(market: PaperMarket, price: int, size: int) -> QueuedOrder:
     order = Order(
         account=AccountId("a"), id=OrderId(price), bot=BotId("b"), instrument=ID, leg=Leg.YES,
         side=Side.BUY, price=price, size=size, created_ns=NOW,
     )  # fmt: skip
-    resting = Resting(order, market.instrument)
+    resting = QueuedOrder(order, market.instrument)
     market.enqueue(resting)
     return resting
 
 
-def twin_of(market: Market) -> CompiledMarket:
+def twin_of(market: PaperMarket) -> CompiledMarket:
     twin = CompiledMarket(market, 50)
     assert twin.reload()
     return twin

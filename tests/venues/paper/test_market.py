@@ -1,15 +1,15 @@
 from engine.domain.events import BookReplaced, TradePrinted
 from engine.domain.instruments import Leg
-from engine.venues.paper.account import Purse
-from engine.venues.paper.market import Market
-from engine.venues.paper.queue import Resting
+from engine.venues.paper.account import Wallet
+from engine.venues.paper.market import PaperMarket
+from engine.venues.paper.queue import QueuedOrder
 from tests.venues.paper.world import BINARY, BUY, MARKET, NO, SELL, SHARE, SPOT, YES, World
 
 WORLD = World()
 
 
-def market() -> Market:
-    found = Market(BINARY, Purse())
+def market() -> PaperMarket:
+    found = PaperMarket(BINARY, Wallet())
     book = BookReplaced(
         instrument=MARKET, bids=((5_000, 100), (4_900, 50)), asks=((5_200, 100), (5_300, 50))
     )
@@ -17,8 +17,8 @@ def market() -> Market:
     return found
 
 
-def order(side: object, cents: int, leg: Leg = YES) -> Resting:
-    return Resting(WORLD.order(side, cents, 120 / SHARE, leg), BINARY)
+def order(side: object, cents: int, leg: Leg = YES) -> QueuedOrder:
+    return QueuedOrder(WORLD.order(side, cents, 120 / SHARE, leg), BINARY)
 
 
 def printed(price: int, aggressor: object = None) -> TradePrinted:
@@ -26,12 +26,12 @@ def printed(price: int, aggressor: object = None) -> TradePrinted:
 
 
 def test_a_market_has_the_legs_of_its_kind() -> None:
-    assert list(Market(BINARY, Purse()).pockets) == [YES, NO]
-    assert list(Market(SPOT, Purse()).pockets) == [Leg.BASE]
+    assert list(PaperMarket(BINARY, Wallet()).pockets) == [YES, NO]
+    assert list(PaperMarket(SPOT, Wallet()).pockets) == [Leg.BASE]
 
 
 def test_a_market_is_ready_once_a_book_was_heard() -> None:
-    fresh = Market(BINARY, Purse())
+    fresh = PaperMarket(BINARY, Wallet())
     assert not fresh.ready
     fresh.replaced(BookReplaced(instrument=MARKET, bids=(), asks=()), 50, 0)
     assert fresh.ready

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from engine.venues.paper.queue import (
     PRINT_NS_MAX,
     OwnLevel,
-    Resting,
+    QueuedOrder,
     ahead_after,
     all_reached,
     allot,
@@ -17,14 +17,14 @@ PERCENTS = st.integers(0, 100)
 SIZES = st.integers(0, 10_000)
 
 
-def resting(cents: int, size: int, ahead: int = 0) -> Resting:
-    order = Resting(World().order(BUY, cents, 1), BINARY)
+def resting(cents: int, size: int, ahead: int = 0) -> QueuedOrder:
+    order = QueuedOrder(World().order(BUY, cents, 1), BINARY)
     order.remaining = size
     order.ahead = ahead
     return order
 
 
-def level(*orders: Resting) -> OwnLevel:
+def level(*orders: QueuedOrder) -> OwnLevel:
     own = OwnLevel()
     own.orders.extend(orders)
     return own
@@ -162,8 +162,8 @@ def test_an_unknown_size_reaches_everything_at_or_better() -> None:
 
 def test_a_no_order_stands_on_the_other_side_of_the_yes_book() -> None:
     world = World()
-    ask = Resting(world.order(BUY, 40, 1, NO), BINARY)
-    bid = Resting(world.order(SELL, 40, 1, NO), BINARY)
+    ask = QueuedOrder(world.order(BUY, 40, 1, NO), BINARY)
+    bid = QueuedOrder(world.order(SELL, 40, 1, NO), BINARY)
     assert (ask.bid, ask.price) == (False, 6000)
     assert (bid.bid, bid.price) == (True, 6000)
 

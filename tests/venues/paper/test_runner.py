@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from engine.bots.roster import RosterDesk
+from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
 from engine.domain.commands import ApplySettings, StartBot, StopBot
@@ -83,7 +83,7 @@ class Desk:
             paper=self.paper,
             door=self.door,
             core=core,
-            desk=RosterDesk(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+            desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
             recorder=self.journal,
             clock=clock,
             meter=Meter(),

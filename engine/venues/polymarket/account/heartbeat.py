@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged
 from engine.errors import PitbossError
-from engine.live.engine import House
-from engine.runtime.account_runner import Shell
-from engine.runtime.heartbeat import Lease, S
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.heartbeat import HealthLease, S
 from engine.venues.demo.streams import HEARTBEAT
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.user_stream import PolymarketUser
@@ -41,13 +41,13 @@ class PolymarketBeat:
     """Beats for one account; call `run` once its venue is open."""
 
     def __init__(
-        self, house: House, shell: Shell, door: PolymarketDoor, user: PolymarketUser
+        self, house: Engine, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
         self._house = house
         self._shell = shell
         self._door = door
         self._user = user
-        self.lease = Lease()
+        self.lease = HealthLease()
         self._told = "not connected yet"
         self._row: VenueHeartbeat | None = None
         self._recovering_ns: int | None = None

@@ -7,7 +7,7 @@ import asyncio
 from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.heartbeat_chain import Beats
-from engine.venues.polymarket.account.outcomes import BeatRefused, Refusal
+from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
 from engine.venues.polymarket.account.sdk import Wire
 
 PATH = "/v1/heartbeats"
@@ -25,7 +25,7 @@ async def beat(wire: Wire, beats: Beats) -> None:
         except BeatRefused as refused:
             beats.refused(refused.expected)
             continue
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             beats.lost()
             outcomes.question_refused(refusal)
         except (PitbossError, asyncio.CancelledError):

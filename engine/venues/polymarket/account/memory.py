@@ -26,7 +26,7 @@ class Exchanges(msgspec.Struct, frozen=True, kw_only=True):
     v3: str
 
 
-class Market(msgspec.Struct, frozen=True, kw_only=True):
+class TradableMarket(msgspec.Struct, frozen=True, kw_only=True):
     """A market we may trade: its instrument and the domain its orders are signed under."""
 
     instrument: Instrument
@@ -39,22 +39,22 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         return condition_of(self.instrument.id)
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class KnownOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One of our orders: its number and its bot; an empty bot = nobody said."""
 
     order: OrderId
     bot: BotId = NOBODY
 
 
-class Memory:
+class AccountMemory:
     """Markets by id and by token, orders by identity."""
 
     def __init__(self) -> None:
-        self._markets: dict[InstrumentId, Market] = {}
-        self._tokens: dict[str, tuple[Market, Leg]] = {}
-        self._names: dict[Identity, Known] = {}
+        self._markets: dict[InstrumentId, TradableMarket] = {}
+        self._tokens: dict[str, tuple[TradableMarket, Leg]] = {}
+        self._names: dict[Identity, KnownOrder] = {}
 
-    def keep(self, market: Market) -> None:
+    def keep(self, market: TradableMarket) -> None:
         """Know a market, or its new terms. Raises BadInput where it is no binary."""
         tokens = market.instrument.tokens
         if tokens is None:
@@ -76,32 +76,32 @@ class Memory:
             == (instrument.tokens, instrument.protocol)
         )
         separator = known.separator if known is not None and same else b""
-        self.keep(Market(instrument=instrument, separator=separator))
+        self.keep(TradableMarket(instrument=instrument, separator=separator))
 
     def listed(self, instrument: InstrumentId) -> bool:
         """Say whether orders in a market can be signed."""
         found = self._markets.get(instrument)
         return found is not None and bool(found.separator)
 
-    def market(self, instrument: InstrumentId) -> Market:
+    def market(self, instrument: InstrumentId) -> TradableMarket:
         """Return a market. Raises NotSent where nobody listed it."""
         found = self._markets.get(instrument)
         if found is None or not found.separator:
             raise NotSent(f"{instrument} was not listed with the adapter: its terms are unknown")
         return found
 
-    def token(self, token: str) -> tuple[Market, Leg] | None:
+    def token(self, token: str) -> tuple[TradableMarket, Leg] | None:
         """Return which market and leg a token is; None = not one of ours."""
         return self._tokens.get(token)
 
     def name(self, identity: Identity, order: OrderId, bot: BotId = NOBODY) -> None:
         """Remember the name of an order."""
         known = self._names.pop(identity, None)
-        self._names[identity] = Known(order=order, bot=bot or (known.bot if known else bot))
+        self._names[identity] = KnownOrder(order=order, bot=bot or (known.bot if known else bot))
         if len(self._names) > NAMES_MAX:
             del self._names[next(iter(self._names))]
 
-    def known(self, identity: str) -> Known | None:
+    def known(self, identity: str) -> KnownOrder | None:
         """Return our order of this name; None = foreign or forgotten.
 
         Whatever is still spoken of becomes the youngest: an order that rests for hours is listed

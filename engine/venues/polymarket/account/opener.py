@@ -23,9 +23,9 @@ from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, P
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Named
-from engine.live.engine import House, Stream
+from engine.live.engine import Engine, Stream
 from engine.live.unlocked import unlocked
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.door import PolymarketDoor
@@ -34,7 +34,7 @@ from engine.venues.polymarket.account.upkeep import PolymarketTend
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 from engine.venues.polymarket.hosts import account_hosts
 from storage.live_accounts import Unlock
-from storage.vault import Entry
+from storage.vault import VaultEntry
 
 POLYMARKET = "polymarket"
 SIGNS = "engine.venues.polymarket.account.venue"
@@ -86,7 +86,7 @@ class PolymarketOpener:
             )
         return unlocked(account, credential.wallet, self._unlocks)
 
-    def knows(self, account: str, entry: Entry) -> bool:
+    def knows(self, account: str, entry: VaultEntry) -> bool:
         """Say whether the credential of an entry of the vault is known here already."""
         known = self._credentials.get(account)
         return known is not None and known.wallet == entry.wallet
@@ -125,8 +125,8 @@ class PolymarketOpener:
         return self._closed(settings.name)
 
     def shell(
-        self, house: House, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
-    ) -> Shell:
+        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    ) -> AccountRunner:
         """Wire the gateway to a door that is not open yet."""
         account = AccountId(settings.name)
         door = house.venues[account] = PolymarketDoor(house.clock.now_ns)
@@ -155,7 +155,7 @@ class PolymarketOpener:
         return door
 
     def begin(
-        self, house: House, shell: Shell, settings: AccountSettings, *, funded: bool
+        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Report everything as not connected; return what connects it."""
         if not isinstance(shell, PolymarketShell):
@@ -174,7 +174,7 @@ class PolymarketOpener:
         return [lambda: live.run(currency_of(settings), funded=funded)]
 
 
-class PolymarketShell(Shell):
+class PolymarketShell(AccountRunner):
     """A shell whose venue learns each market the account hears of."""
 
     def __init__(self, *, door: PolymarketDoor, waits: Callable[[], str], **wiring: Any) -> None:
@@ -231,7 +231,7 @@ class _Live:
 
     def __init__(
         self,
-        house: House,
+        house: Engine,
         shell: PolymarketShell,
         config: Config,
         awaited: Callable[[], Awaitable[Credentials]],

@@ -14,7 +14,7 @@ from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BadInput
 from engine.gateway.door import Prepared
 from engine.venues.polymarket.account.amounts import amounts
-from engine.venues.polymarket.account.memory import Memory
+from engine.venues.polymarket.account.memory import AccountMemory
 from engine.venues.polymarket.account.signing import (
     DEPOSIT_WALLET,
     ZERO_WORD,
@@ -45,7 +45,7 @@ class Preparer:
     def __init__(
         self,
         *,
-        memory: Memory,
+        memory: AccountMemory,
         signer: Signer,
         wallet: str,
         address: str,

@@ -73,7 +73,7 @@ _MODES: tuple[tuple[str, VenueMode], ...] = (
 )
 
 
-class Refusal(Exception):
+class VenueRefusal(Exception):
     """An answer that is not a 2xx, before anybody judged it.
 
     `retry_after_ns` 0 = the venue named no time.
@@ -87,7 +87,7 @@ class Refusal(Exception):
         self.retry_after_ns = retry_after_ns
 
 
-class BeatRefused(Refusal):
+class BeatRefused(VenueRefusal):
     """The heartbeat carried another id than the venue waits for: `expected`."""
 
     def __init__(self, expected: str) -> None:
@@ -104,7 +104,7 @@ def reason_of(text: str) -> RejectReason:
     return next((reason for piece, reason in _REASONS if piece in small), RejectReason.OTHER)
 
 
-def mode_of(refusal: Refusal) -> VenueMode | None:
+def mode_of(refusal: VenueRefusal) -> VenueMode | None:
     """Return the mode a refusal announces; None = it announces none."""
     if refusal.status == 425:
         return VenueMode.RESTARTING
@@ -116,7 +116,7 @@ def mode_of(refusal: Refusal) -> VenueMode | None:
     return next((mode for piece, mode in _MODES if piece in small), None)
 
 
-def raise_common(refusal: Refusal) -> None:
+def raise_common(refusal: VenueRefusal) -> None:
     """Raise what a refusal means whatever was asked; return where it is a definite no.
 
     Raises Throttled, VenueClosed, AuthRefused, OutcomeUnknown.
@@ -137,14 +137,14 @@ def raise_common(refusal: Refusal) -> None:
         raise OutcomeUnknown(text)
 
 
-def place_refused(account: AccountId, order: OrderId, refusal: Refusal) -> OrderRejected:
+def place_refused(account: AccountId, order: OrderId, refusal: VenueRefusal) -> OrderRejected:
     """Return the rejection of an order. Raises as `raise_common`."""
     raise_common(refusal)
     return _rejected(account, order, refusal.text)
 
 
 def cancel_refused(
-    account: AccountId, orders: Sequence[Named], refusal: Refusal
+    account: AccountId, orders: Sequence[Named], refusal: VenueRefusal
 ) -> tuple[CancelRefused, ...]:
     """Say that nothing was cancelled. Raises as `raise_common`."""
     raise_common(refusal)
@@ -154,7 +154,7 @@ def cancel_refused(
     )
 
 
-def question_refused(refusal: Refusal) -> NoReturn:
+def question_refused(refusal: VenueRefusal) -> NoReturn:
     """Raise what the refusal of a question means: there is no answer."""
     raise_common(refusal)
     raise BadInput(f"Polymarket refused the question with {refusal.status}: {refusal.text}")

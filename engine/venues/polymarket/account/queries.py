@@ -18,10 +18,10 @@ from engine.errors import BadInput
 from engine.gateway.door import Named
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.listings import clob_rows, data_rows
-from engine.venues.polymarket.account.memory import Memory
-from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.memory import AccountMemory
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.rows import (
-    Reader,
+    RowReader,
     balance_micro,
     holding,
     order_report,
@@ -35,13 +35,13 @@ FILLS_OVERLAP_S = 120
 """How far a listing of fills reaches behind what was asked: the venue's index lags."""
 
 
-class Asking:
+class AccountQueries:
     """The half of the door that only asks."""
 
     _account: AccountId
     _wire: Wire
-    _memory: Memory
-    _reader: Reader
+    _memory: AccountMemory
+    _reader: RowReader
 
     def remember(self, orders: Sequence[Named]) -> None:
         """Know the names the journal has: without them their fills are a stranger's."""
@@ -62,7 +62,7 @@ class Asking:
         self.remember([named])
         try:
             row = await self._wire.get(f"/data/order/{named.identity}")
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             if refusal.status != 404:
                 outcomes.question_refused(refusal)
             row = None
@@ -123,5 +123,5 @@ class Asking:
     async def _asked(self, call: Any) -> Any:
         try:
             return await call
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             outcomes.question_refused(refusal)

@@ -17,7 +17,12 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
 from engine.errors import BadInput
-from engine.venues.polymarket.account.memory import Known, Market, Memory, instrument_of
+from engine.venues.polymarket.account.memory import (
+    AccountMemory,
+    KnownOrder,
+    TradableMarket,
+    instrument_of,
+)
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
@@ -35,13 +40,13 @@ _FILL_STATES = {
 }
 
 
-class Reader(msgspec.Struct, frozen=True, kw_only=True):
+class RowReader(msgspec.Struct, frozen=True, kw_only=True):
     """Whose rows are read, and with what is known."""
 
     account: AccountId
     key: str
     """Our API key: an order it owns is ours even where the journal lost it."""
-    memory: Memory
+    memory: AccountMemory
 
     def __repr__(self) -> str:
         return f"Reader(account={self.account}, <hidden>)"
@@ -67,7 +72,7 @@ def status_of(row: Row) -> str:
 # -- orders ----------------------------------------------------------------------------------------
 
 
-def order_report(row: object, reader: Reader) -> OrderReport:
+def order_report(row: object, reader: RowReader) -> OrderReport:
     """Return what a row of /data/orders says. Raises BadInput."""
     fields = _fields(row)
     identity = Identity(_text(fields, "id").lower())
@@ -110,7 +115,7 @@ def _order_state(row: Row, size: int, filled: int) -> OrderState:
 # -- fills -----------------------------------------------------------------------------------------
 
 
-def trade_fills(row: object, reader: Reader) -> Iterator[OrderFilled]:
+def trade_fills(row: object, reader: RowReader) -> Iterator[OrderFilled]:
     """Give our fills in a row of /data/trades: as maker by our order's id alone, and as taker.
 
     The row's own side, price and token are the taker's; a maker's stand in `maker_orders`, and the
@@ -142,10 +147,10 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
 
     trade: str
     state: FillState
-    reader: Reader
+    reader: RowReader
 
     def fill(
-        self, row: Row, known: Known, amount: object, *, name: str, liquidity: Liquidity
+        self, row: Row, known: KnownOrder, amount: object, *, name: str, liquidity: Liquidity
     ) -> OrderFilled:
         market, _ = _listed(row, self.reader.memory)
         size = number(amount, SIZE_DECIMALS, "size")
@@ -179,7 +184,7 @@ def balance_micro(body: object) -> int:
     return number(value, 0, "balance")
 
 
-def holding(row: object, memory: Memory) -> tuple[InstrumentId, Leg, int] | None:
+def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int] | None:
     """Return (instrument, leg, size) of a row of /v2/positions; None = nothing is held.
 
     None too for a token of a market nobody listed whose outcome the venue does not number (999):
@@ -202,7 +207,7 @@ def holding(row: object, memory: Memory) -> tuple[InstrumentId, Leg, int] | None
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _place(row: Row, memory: Memory) -> tuple[InstrumentId, Leg]:
+def _place(row: Row, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
     found = memory.token(_text(row, "asset_id"))
     if found is not None:
         return found[0].instrument.id, found[1]
@@ -211,7 +216,7 @@ def _place(row: Row, memory: Memory) -> tuple[InstrumentId, Leg]:
     return instrument_of(_text(row, "market")), Leg.NO if no else Leg.YES
 
 
-def _listed(row: Row, memory: Memory) -> tuple[Market, Leg]:
+def _listed(row: Row, memory: AccountMemory) -> tuple[TradableMarket, Leg]:
     found = memory.token(_text(row, "asset_id"))
     if found is None:
         raise BadInput(f"a fill of ours is in a market nobody listed: {_text(row, 'market')[:80]}")

@@ -44,7 +44,7 @@ from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
 from engine.gateway.door import Lane
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.memory import Exchanges
-from engine.venues.polymarket.account.outcomes import BeatRefused, Refusal, raise_common
+from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal, raise_common
 
 T = TypeVar("T")
 
@@ -238,11 +238,11 @@ async def _find_key(signer: LocalAccount, config: Any, now_s: int) -> ApiKeyCred
     try:
         try:
             return await _ask(derive_api_key(transport, signed))
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             if refusal.status != 400:
                 raise
         return await _ask(create_api_key(transport, signed))
-    except Refusal as refusal:
+    except VenueRefusal as refusal:
         raise_common(refusal)
         text = f"Polymarket gives this signer no API key: {refusal}. Check the private key"
         raise AuthRefused(text) from None
@@ -260,14 +260,16 @@ async def _ask(call: Awaitable[T]) -> T:
     except OrderHeartbeatMismatchError as error:
         raise BeatRefused(error.heartbeat_id) from None
     except RequestRejectedError as error:
-        raise Refusal(
+        raise VenueRefusal(
             error.status,
             str(error),
             code=error.code or "",
             retry_after_ns=int((error.retry_after or 0) * S),
         ) from None
     except RateLimitError as error:
-        raise Refusal(429, str(error), retry_after_ns=int((error.retry_after or 0) * S)) from None
+        raise VenueRefusal(
+            429, str(error), retry_after_ns=int((error.retry_after or 0) * S)
+        ) from None
     except TransportError as error:
         if isinstance(error.__cause__, NEVER_LEFT):
             raise NotSent(f"Polymarket cannot be reached: {_kind(error.__cause__)}") from None

@@ -16,7 +16,7 @@ from engine.errors import OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.closing import Closing
-from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import Pace
 from engine.venues.polymarket.account.sdk import Rate, Wire
 
@@ -71,7 +71,7 @@ class Places:
         orders = [prepared for prepared, _ in part]
         try:
             lines = await self._lines(orders)
-        except (Refusal, PitbossError) as error:
+        except (VenueRefusal, PitbossError) as error:
             judge = self._refused if len(part) == 1 else self._refused_together
             for prepared, told in part:
                 self._tell(told, judge, prepared, error)
@@ -113,7 +113,7 @@ class Places:
         return events
 
     def _refused(self, prepared: Prepared, error: object) -> Sequence[VenueEvent]:
-        if not isinstance(error, Refusal):
+        if not isinstance(error, VenueRefusal):
             assert isinstance(error, PitbossError)
             raise error
         try:

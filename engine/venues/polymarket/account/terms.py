@@ -7,11 +7,11 @@ from typing import Any
 
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
-from engine.venues.polymarket.account.memory import Exchanges, Market, condition_of
+from engine.venues.polymarket.account.memory import Exchanges, TradableMarket, condition_of
 from engine.venues.polymarket.account.signing import domain
 
 
-def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> Market:
+def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> TradableMarket:
     """Return the market where the venue's terms are those of the instrument. Raises BadInput.
 
     Protocol v1: the standard or the neg-risk exchange under domain "2"; v2: ExchangeV3 under "3".
@@ -34,9 +34,9 @@ def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> Mar
     if not isinstance(neg_risk, bool):
         raise BadInput(f"{name}: the venue does not say whether it is a neg-risk market")
     if version == "v2":
-        return Market(instrument=instrument, separator=domain("3", exchanges.v3))
+        return TradableMarket(instrument=instrument, separator=domain("3", exchanges.v3))
     exchange = exchanges.neg_risk if neg_risk else exchanges.standard
-    return Market(instrument=instrument, separator=domain("2", exchange))
+    return TradableMarket(instrument=instrument, separator=domain("2", exchange))
 
 
 def _tokens(body: Mapping[Any, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from engine.domain.events import HealthChanged
 from engine.domain.instruments import InstrumentId
 from engine.errors import PitbossError
-from engine.live.engine import House
-from engine.runtime.account_runner import Shell
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 
@@ -39,7 +39,7 @@ class PolymarketTend:
     """Tends one open account."""
 
     def __init__(
-        self, house: House, shell: Shell, door: PolymarketDoor, user: PolymarketUser
+        self, house: Engine, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
         self._house = house
         self._shell = shell

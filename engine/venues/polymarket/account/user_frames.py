@@ -29,8 +29,8 @@ from engine.domain.orders import CancelReason, OrderId, OrderState, OrderType
 from engine.errors import BadInput
 from engine.venues.polymarket.account.rows import (
     SIZE_DECIMALS,
-    Reader,
     Row,
+    RowReader,
     number,
     order_report,
     status_of,
@@ -53,7 +53,7 @@ _TIMED_OUT = ("EXPIRED_ORDER", "ORDER_TIMED_OUT")
 _AT_ONCE = {OrderType.FAK.value.upper(), OrderType.FOK.value.upper()}
 
 
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
+class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
     """What one text frame said. `unread` names what could not be read; empty = all of it was."""
 
     events: tuple[VenueEvent, ...] = ()
@@ -63,19 +63,19 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 class UserFrames:
     """Reads one account's user channel; remembers what was told of each fill."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: RowReader) -> None:
         self._reader = reader
         self._told: dict[FillId, FillState] = {}
 
-    def read(self, text: str | bytes) -> Heard:
+    def read(self, text: str | bytes) -> UserFrame:
         """Return what a frame says. Bare words (`PONG`, `INVALID OPERATION`) say nothing."""
         raw = text.encode() if isinstance(text, str) else text
         if raw.lstrip()[:1] not in {b"{", b"["}:
-            return Heard()
+            return UserFrame()
         try:
             said = msgspec.json.decode(raw)
         except msgspec.DecodeError as error:
-            return Heard(unread=f"a frame of {len(raw)} bytes is no JSON: {error}")
+            return UserFrame(unread=f"a frame of {len(raw)} bytes is no JSON: {error}")
         events: list[VenueEvent] = []
         unread = ""
         for frame in said if isinstance(said, list) else [said]:
@@ -84,7 +84,7 @@ class UserFrames:
             except BadInput as error:
                 # One torn row must not cost its neighbours their fills.
                 unread = unread or str(error)[:TEXT_MAX]
-        return Heard(events=tuple(events), unread=unread)
+        return UserFrame(events=tuple(events), unread=unread)
 
     def _frame(self, frame: object) -> Iterator[VenueEvent]:
         if not isinstance(frame, Mapping):

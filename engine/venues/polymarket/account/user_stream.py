@@ -19,8 +19,8 @@ from engine.domain.events import FillSettled, FillVoided, HealthChanged, OrderCa
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import NotSent, OutcomeUnknown
-from engine.live.engine import House
-from engine.runtime.account_runner import Shell
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.demo.streams import USER_FEED
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ OVERLAP_NS = 120 * S
 class PolymarketUser:
     """What the venue tells one account."""
 
-    def __init__(self, house: House, shell: Shell) -> None:
+    def __init__(self, house: Engine, shell: AccountRunner) -> None:
         self._house = house
         self._shell = shell
         self.connected = False

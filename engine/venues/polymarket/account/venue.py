@@ -25,12 +25,12 @@ from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat_chain import Beats
 from engine.venues.polymarket.account.heartbeat_request import beat
-from engine.venues.polymarket.account.memory import Memory, condition_of
+from engine.venues.polymarket.account.memory import AccountMemory, condition_of
 from engine.venues.polymarket.account.orders import Preparer
-from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS, Tier
-from engine.venues.polymarket.account.queries import Asking
-from engine.venues.polymarket.account.rows import Reader
+from engine.venues.polymarket.account.queries import AccountQueries
+from engine.venues.polymarket.account.rows import RowReader
 from engine.venues.polymarket.account.sdk import Hosts, Wire
 from engine.venues.polymarket.account.sending import Places
 from engine.venues.polymarket.account.signing import Signer
@@ -43,7 +43,7 @@ CANCELS_MAX = 1_000
 """Most orders the venue cancels in one request, whatever the SDK allows."""
 
 
-class PolymarketVenue(Asking):
+class PolymarketVenue(AccountQueries):
     """One account's door. Every call but `prepare` and `remember` does I/O."""
 
     def __init__(
@@ -51,10 +51,10 @@ class PolymarketVenue(Asking):
     ) -> None:
         self._account = account
         self._wire = wire
-        self._memory = Memory()
+        self._memory = AccountMemory()
         self._beats = Beats()
         self._places = Places(account, wire, now_ns)
-        self._reader = Reader(account=account, key=wire.api_key, memory=self._memory)
+        self._reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
         self._preparer = Preparer(
             memory=self._memory,
             signer=signer,
@@ -153,7 +153,7 @@ class PolymarketVenue(Asking):
     async def _cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
         try:
             body = await self._wire.delete("/orders", [named.identity for named in orders])
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             return outcomes.cancel_refused(self._account, orders, refusal)
         return outcomes.cancelled(self._account, orders, body)
 
@@ -167,7 +167,7 @@ class PolymarketVenue(Asking):
             else:
                 market = {"market": condition_of(scope.instrument)}
                 body = await self._wire.delete("/cancel-market-orders", market)
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             if refusal.status == TOO_MANY:
                 await self._thin_out(scope)
             outcomes.question_refused(refusal)
@@ -186,7 +186,7 @@ class PolymarketVenue(Asking):
             return
         try:
             await self._wire.delete("/orders", names[: self.tier.cancels_burst])
-        except Refusal as refusal:
+        except VenueRefusal as refusal:
             outcomes.question_refused(refusal)
         text = f"{len(names)} orders are more than the venue cancels at once: a part is cancelled"
         raise Throttled(text, outcomes.THROTTLED_NS)

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.errors import AuthRefused, NotSent, PitbossError
 from engine.venues.polymarket.account.listings import clob_rows
-from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS
 from engine.venues.polymarket.account.sdk import Wire
 
@@ -105,14 +105,18 @@ async def _answers(questions: Mapping[str, Question]) -> list[Finding]:
             found.append(await question())
         except (
             PitbossError,
-            Refusal,
+            VenueRefusal,
             httpx.HTTPError,
             ValueError,
             LookupError,
             TypeError,
             AttributeError,
         ) as error:
-            text = str(error) if isinstance(error, PitbossError | Refusal) else type(error).__name__
+            text = (
+                str(error)
+                if isinstance(error, PitbossError | VenueRefusal)
+                else type(error).__name__
+            )
             said = f"could not be asked: {text}"
             found.append(Finding(name, Grade.FAIL, said, _mends(error)))
     return found
@@ -120,9 +124,9 @@ async def _answers(questions: Mapping[str, Question]) -> list[Finding]:
 
 def _mends(error: Exception) -> str:
     """Return what helps where a question was not answered."""
-    if isinstance(error, AuthRefused) or (isinstance(error, Refusal) and error.status == 401):
+    if isinstance(error, AuthRefused) or (isinstance(error, VenueRefusal) and error.status == 401):
         return "wait two minutes if the API key is new; else set the credential again"
-    if isinstance(error, Refusal) and "banned" in error.text.lower():
+    if isinstance(error, VenueRefusal) and "banned" in error.text.lower():
         return "ask Polymarket's support why; nothing here helps around it"
     return "try again in a minute"
 

@@ -22,7 +22,7 @@ from engine.venues.polymarket.market.frames import (
     PriceChange,
     PriceChangeMessage,
 )
-from engine.venues.polymarket.market.market_book import Batch, MarketBook
+from engine.venues.polymarket.market.market_book import ChangeBatch, MarketBook
 from engine.venues.polymarket.market.metadata import tick_units
 from engine.venues.polymarket.market.numbers import SIZE_DECIMALS, units
 from engine.venues.polymarket.market.token_book import TokenBook
@@ -93,7 +93,7 @@ class BookKeeper:
             events += self.judge(market)
             batch = None
         if batch is None:
-            batch = Batch(timestamp, stamp_ns, now_ns + BATCH_NS)
+            batch = ChangeBatch(timestamp, stamp_ns, now_ns + BATCH_NS)
         try:
             self._apply(market, batch, entries)
         except BadFrame as error:
@@ -113,7 +113,7 @@ class BookKeeper:
             return []
         return self._complete(market, batch)
 
-    def _apply(self, market: MarketBook, batch: Batch, entries: list[PriceChange]) -> None:
+    def _apply(self, market: MarketBook, batch: ChangeBatch, entries: list[PriceChange]) -> None:
         """Apply levels to their tokens' books. Raises BadFrame; what stood before it stays."""
         tokens, stamp_ns, teller = market.tokens, batch.stamp_ns, market.teller()
         text, size = "", 0
@@ -152,7 +152,7 @@ class BookKeeper:
         self.counts.hash_mismatched += len(batch.entries)
         return self.distrust(market, "hash mismatch")
 
-    def _complete(self, market: MarketBook, batch: Batch) -> list[Event]:
+    def _complete(self, market: MarketBook, batch: ChangeBatch) -> list[Event]:
         """Tell a proven batch as one change; or the whole book, where it had been distrusted."""
         market.batch = None
         counts, tokens = self.counts, market.tokens
@@ -175,7 +175,7 @@ class BookKeeper:
             )
         ]
 
-    def _compare(self, market: MarketBook, batch: Batch) -> None:
+    def _compare(self, market: MarketBook, batch: ChangeBatch) -> None:
         """Compare our tops with the ones the venue advertised for the end of the batch."""
         counts, tokens = self.counts, market.tokens
         for entry in batch.entries:

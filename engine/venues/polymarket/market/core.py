@@ -26,11 +26,11 @@ from engine.venues.polymarket.market.book_keeper import FEED, BookKeeper
 from engine.venues.polymarket.market.frames import (
     BookMessage,
     FlatChangeMessage,
+    FrameReader,
     LastTradeMessage,
     MarketResolvedMessage,
     NewMarketMessage,
     PriceChangeMessage,
-    Reader,
     TickSizeMessage,
     kind_of,
     read_array,
@@ -69,13 +69,13 @@ class MarketFeedCore:
         self._numbers = 0
         self._prints = TradePrints(counts)
         self._keeper = BookKeeper(counts)
-        self._books = Reader("book", BookMessage)
-        self._changes = Reader("price_change", PriceChangeMessage)
-        self._flat_changes = Reader("price_change", FlatChangeMessage, whole=False)
-        self._trades = Reader("last_trade_price", LastTradeMessage)
-        self._ticks = Reader("tick_size_change", TickSizeMessage)
-        self._news = Reader("new_market", NewMarketMessage, whole=False)
-        self._ends = Reader("market_resolved", MarketResolvedMessage, whole=False)
+        self._books = FrameReader("book", BookMessage)
+        self._changes = FrameReader("price_change", PriceChangeMessage)
+        self._flat_changes = FrameReader("price_change", FlatChangeMessage, whole=False)
+        self._trades = FrameReader("last_trade_price", LastTradeMessage)
+        self._ticks = FrameReader("tick_size_change", TickSizeMessage)
+        self._news = FrameReader("new_market", NewMarketMessage, whole=False)
+        self._ends = FrameReader("market_resolved", MarketResolvedMessage, whole=False)
         self._takers: dict[str, Callable[[bytes, int], list[Event]]] = {
             "book": self._book,
             "price_change": self._change,

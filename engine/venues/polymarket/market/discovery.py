@@ -38,7 +38,7 @@ RARELY_NS = 300 * SECOND_NS
 or have none, or be disputed for days, and the channel may be down when it tells so (§6.4)."""
 
 
-class Found(msgspec.Struct):
+class DiscoveredMarket(msgspec.Struct):
     """What one look brought."""
 
     listings: list[Listing] = []
@@ -74,9 +74,9 @@ class Discovery:
         if listing is not None:
             self._slugs.pop(listing.slug, None)
 
-    async def look(self, names: Iterable[InstrumentId], series: Iterable[str]) -> Found:
+    async def look(self, names: Iterable[InstrumentId], series: Iterable[str]) -> DiscoveredMarket:
         """Ask for what is wanted and missing. What fails is in `problems` and asked for again."""
-        found = Found()
+        found = DiscoveredMarket()
         now_ns = self._now_ns()
         missing = [name for name in names if name not in self.known and self._may(name, now_ns)]
         slugs = [
@@ -106,7 +106,9 @@ class Discovery:
     def _may(self, what: str, now_ns: int) -> bool:
         return self._next_ns.get(what, (0, 0))[0] <= now_ns
 
-    async def _ask(self, wanted: list[str], found: Found, filters: dict[str, list[str]]) -> None:
+    async def _ask(
+        self, wanted: list[str], found: DiscoveredMarket, filters: dict[str, list[str]]
+    ) -> None:
         """Ask Gamma, then the CLOB, for some markets."""
         now_ns = self._now_ns()
         try:
@@ -138,7 +140,7 @@ class Discovery:
             raise BadInput(f"{listing.slug}: the venue takes no orders in it")
         return sure
 
-    def _take(self, listing: Listing, found: Found) -> None:
+    def _take(self, listing: Listing, found: DiscoveredMarket) -> None:
         name = listing.instrument.id
         self.known[name] = listing
         self._rarely_ns[name] = self._now_ns() + RARELY_NS
@@ -163,7 +165,7 @@ class Discovery:
         while len(self.problems) > 1_000:
             self.problems.pop(next(iter(self.problems)))
 
-    async def _outcomes(self, found: Found) -> None:
+    async def _outcomes(self, found: DiscoveredMarket) -> None:
         """Ask Gamma how what is over ended, where the channel did not say."""
         now_ns = self._now_ns()
         over = [
@@ -185,7 +187,7 @@ class Discovery:
             )
         await self._early(set(over), now_ns, found)
 
-    async def _early(self, asked: set[InstrumentId], now_ns: int, found: Found) -> None:
+    async def _early(self, asked: set[InstrumentId], now_ns: int, found: DiscoveredMarket) -> None:
         """Ask now and then about everything else that is not known to have ended."""
         rarely = self._rarely_ns
         due = [name for name, at_ns in rarely.items() if at_ns <= now_ns and name not in asked]
@@ -194,7 +196,7 @@ class Discovery:
             with contextlib.suppress(PitbossError):  # asked again with the next round
                 await self._decided(part, now_ns, found)
 
-    async def _decided(self, names: list[str], now_ns: int, found: Found) -> list[str]:
+    async def _decided(self, names: list[str], now_ns: int, found: DiscoveredMarket) -> list[str]:
         """Ask how markets ended; return those of which the venue does not say it."""
         ids = [name.removeprefix(PREFIX) for name in names]
         listings = await self._rest.markets(now_ns, {"condition_ids": ids, "closed": "true"})

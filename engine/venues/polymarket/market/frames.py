@@ -162,7 +162,7 @@ def compact(raw: msgspec.Raw) -> bytes:
     return text
 
 
-class Reader(Generic[M]):
+class FrameReader(Generic[M]):
     """Decodes one kind of message; counts unknown fields, raises BadFrame for another shape."""
 
     __slots__ = ("_kind", "_loose", "_strict")

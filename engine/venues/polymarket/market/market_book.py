@@ -27,7 +27,7 @@ from engine.venues.polymarket.market.level_map import LevelMap
 from engine.venues.polymarket.market.token_book import TokenBook
 
 
-class Batch:
+class ChangeBatch:
     """Changes of one moment: applied to the token books, not yet told."""
 
     __slots__ = ("changes", "due_ns", "entries", "hashes", "planned", "stamp_ns", "timestamp")
@@ -89,7 +89,7 @@ class MarketBook:
         self.trusted = False
         self.lost = False
         self.closed = False
-        self.batch: Batch | None = None
+        self.batch: ChangeBatch | None = None
 
     def told(self) -> list[Event]:
         """Return what somebody who comes later must hear of this market."""
@@ -148,7 +148,7 @@ class MarketBook:
         end = self._end(message, self.last)
         return proves(token.head, message.timestamp, sides, end, message.hash)
 
-    def batch_matches(self, batch: Batch) -> bool:
+    def batch_matches(self, batch: ChangeBatch) -> bool:
         """Return whether every token of the batch has the hash the venue says."""
         if self.last is None:
             return False
@@ -160,11 +160,11 @@ class MarketBook:
                 return False
         return True
 
-    def members(self, batch: Batch) -> list[tuple[TokenBook, str]]:
+    def members(self, batch: ChangeBatch) -> list[tuple[TokenBook, str]]:
         """Return the batch's tokens with their hashes."""
         return [(self.tokens[asset_id], expected) for asset_id, expected in batch.hashes.items()]
 
-    def recover_last(self, batch: Batch) -> bool:
+    def recover_last(self, batch: ChangeBatch) -> bool:
         """Search the last trade price with which the batch's books match: an unseen trade."""
         before = self.last
         token, expected = self.members(batch)[0]

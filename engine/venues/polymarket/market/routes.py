@@ -8,8 +8,8 @@ from typing import Protocol
 from engine.domain.events import Event
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BadInput
-from engine.live.engine import House
-from engine.runtime.account_runner import Shell
+from engine.live.engine import Engine
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.polymarket.market.core import PREFIX
 
 KEYS_MAX = 5_000
@@ -19,7 +19,7 @@ Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
 
 
-def wants_of(house: House, shell: Shell) -> Wants:
+def wants_of(house: Engine, shell: AccountRunner) -> Wants:
     """Return what an account's bots want, and what it holds or has orders in."""
     named: dict[InstrumentId, None] = {}
     series: dict[str, None] = {}
@@ -36,7 +36,7 @@ def wants_of(house: House, shell: Shell) -> Wants:
     return here, tuple(series), tuple(prices)
 
 
-class Hearer(Protocol):
+class MarketDataListener(Protocol):
     """Who is told: an account, or a recording."""
 
     def market(self, events: Iterable[Event], now_ns: int) -> object:
@@ -44,11 +44,11 @@ class Hearer(Protocol):
         ...
 
 
-class Ear:
+class Subscriber:
     """A recording's wants, and where it is told. Named by nobody's bots, it keeps markets heard."""
 
     def __init__(
-        self, named: tuple[InstrumentId, ...], series: tuple[str, ...], to: Hearer
+        self, named: tuple[InstrumentId, ...], series: tuple[str, ...], to: MarketDataListener
     ) -> None:
         self.named = named
         self.series = series
@@ -63,16 +63,16 @@ class Routes:
     """Instrument → accounts that hear of it, and the same for prices."""
 
     def __init__(self) -> None:
-        self._named: dict[Hearer, dict[InstrumentId, None]] = {}
-        self._series: dict[Hearer, dict[str, None]] = {}
-        self._prices: dict[Hearer, dict[str, None]] = {}
+        self._named: dict[MarketDataListener, dict[InstrumentId, None]] = {}
+        self._series: dict[MarketDataListener, dict[str, None]] = {}
+        self._prices: dict[MarketDataListener, dict[str, None]] = {}
         self._listed: dict[InstrumentId, Instrument] = {}
-        self._hearers: dict[InstrumentId, tuple[Hearer, ...]] = {}
-        self._behind: list[tuple[Hearer, InstrumentId]] = []
+        self._hearers: dict[InstrumentId, tuple[MarketDataListener, ...]] = {}
+        self._behind: list[tuple[MarketDataListener, InstrumentId]] = []
 
     def want(
         self,
-        shell: Hearer,
+        shell: MarketDataListener,
         named: tuple[InstrumentId, ...],
         series: tuple[str, ...],
         prices: tuple[str, ...],
@@ -92,7 +92,7 @@ class Routes:
         for name in list(self._hearers):
             self._route(name)
 
-    def keep(self, hearers: Sequence[Hearer]) -> None:
+    def keep(self, hearers: Sequence[MarketDataListener]) -> None:
         """Let everybody else hear nothing any more."""
         for gone in [one for one in self._named if one not in hearers]:
             self.want(gone, (), (), ())
@@ -112,7 +112,7 @@ class Routes:
         else:
             del self._hearers[name], self._listed[name]
 
-    def _wanting(self, instrument: Instrument) -> tuple[Hearer, ...]:
+    def _wanting(self, instrument: Instrument) -> tuple[MarketDataListener, ...]:
         series = instrument.series
         return tuple(
             shell
@@ -120,7 +120,7 @@ class Routes:
             if instrument.id in named or (series and series in self._series[shell])
         )
 
-    def behind(self) -> list[tuple[Hearer, InstrumentId]]:
+    def behind(self) -> list[tuple[MarketDataListener, InstrumentId]]:
         """Hand out, once, who must be told of what in full."""
         behind, self._behind = self._behind, []
         return behind
@@ -129,11 +129,11 @@ class Routes:
         """Say whether anybody hears of an instrument."""
         return bool(self._hearers.get(name))
 
-    def hearers(self, name: InstrumentId) -> tuple[Hearer, ...]:
+    def hearers(self, name: InstrumentId) -> tuple[MarketDataListener, ...]:
         """Return who hears of an instrument."""
         return self._hearers.get(name, ())
 
-    def priced(self, key: str) -> tuple[Hearer, ...]:
+    def priced(self, key: str) -> tuple[MarketDataListener, ...]:
         """Return who hears of a price."""
         return tuple(shell for shell, keys in self._prices.items() if key in keys)
 

@@ -29,14 +29,14 @@ from engine.errors import PitbossError
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.lines import ReferenceLines
 from engine.feeds.references.strikes import Strikes, strike_key
-from engine.live.engine import House, Stream
+from engine.live.engine import Engine, Stream
 from engine.live.gaps import Gaps
-from engine.runtime.account_runner import Shell
+from engine.runtime.account_runner import AccountRunner
 from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.discovery import Discovery
 from engine.venues.polymarket.market.listing import Listing
-from engine.venues.polymarket.market.routes import Ear, Hearer, Routes, wants_of
+from engine.venues.polymarket.market.routes import MarketDataListener, Routes, Subscriber, wants_of
 from engine.venues.polymarket.market.shard import traffic
 from storage.feeds import put_title
 
@@ -53,27 +53,27 @@ FLEETING = frozenset({BookChanged, TradePrinted})
 LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven})
 
 
-class PolymarketHearing:
+class PolymarketMarketData:
     """The venue's public market, for every account that trades over it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._shells: list[Shell] = []
+        self._shells: list[AccountRunner] = []
         self._begun = False
-        self.ears: list[Ear] = []
+        self.ears: list[Subscriber] = []
         """Recordings that hear it too."""
 
-    def begin(self, house: House, shells: list[Shell]) -> list[Stream]:
+    def begin(self, house: Engine, shells: list[AccountRunner]) -> list[Stream]:
         """Hear the market for the accounts of a start."""
         self._shells += shells
         return self._once(house)
 
-    def join(self, house: House, shell: Shell) -> list[Stream]:
+    def join(self, house: Engine, shell: AccountRunner) -> list[Stream]:
         """Let an account hear the market; it is told how everything it wants stands."""
         self._shells.append(shell)
         return self._once(house)
 
-    def _once(self, house: House) -> list[Stream]:
+    def _once(self, house: Engine) -> list[Stream]:
         if self._begun:
             return []
         self._begun = True
@@ -83,7 +83,9 @@ class PolymarketHearing:
 class Hub:
     """Everything heard of the venue. Made and used on the loop's thread."""
 
-    def __init__(self, house: House, config: Config, shells: list[Shell], ears: list[Ear]) -> None:
+    def __init__(
+        self, house: Engine, config: Config, shells: list[AccountRunner], ears: list[Subscriber]
+    ) -> None:
         self._house = house
         self._shells = shells
         self._ears = ears
@@ -200,7 +202,7 @@ class Hub:
     def _tell(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
         self._house.meter.events(len(events))
-        hearers, theirs = self._routes.hearers, dict[Hearer, list[Event]]()
+        hearers, theirs = self._routes.hearers, dict[MarketDataListener, list[Event]]()
         for event in events:
             if type(event) in FLEETING:
                 about = event.instrument  # type: ignore[attr-defined]

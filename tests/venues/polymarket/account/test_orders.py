@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.domain.instruments import AccountId, Instrument, Leg, Side
 from engine.domain.orders import OrderId, OrderType
 from engine.errors import BadInput
-from engine.venues.polymarket.account.memory import Exchanges, Memory
+from engine.venues.polymarket.account.memory import AccountMemory, Exchanges
 from engine.venues.polymarket.account.orders import Preparer, salt_of
 from engine.venues.polymarket.account.signing import Signer, domain
 from engine.venues.polymarket.account.terms import market_of
@@ -33,7 +33,7 @@ def terms(instrument: Instrument = INSTRUMENT, **changes: Any) -> dict[str, Any]
 
 
 def preparer(kind: int = 0) -> Preparer:
-    memory = Memory()
+    memory = AccountMemory()
     memory.keep(market_of(INSTRUMENT, terms(), EXCHANGES))
     return Preparer(
         memory=memory,

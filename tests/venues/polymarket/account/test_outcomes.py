@@ -22,7 +22,7 @@ from engine.domain.orders import Identity, OrderId, RejectReason
 from engine.errors import AuthRefused, BadInput, OutcomeUnknown, Throttled, VenueClosed
 from engine.gateway.door import Named
 from engine.venues.polymarket.account import outcomes
-from engine.venues.polymarket.account.outcomes import Refusal
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 
 LIVE = AccountId("polymarket-1")
 NAMED = Named(order=OrderId(7), identity=Identity("0x" + "ab" * 32))
@@ -154,14 +154,14 @@ REFUSED: list[tuple[int, str, str, type]] = [
 
 @pytest.mark.parametrize(("status", "text", "code", "expected"), REFUSED)
 def test_refused_place_has_one_outcome(status: int, text: str, code: str, expected: type) -> None:
-    refusal = Refusal(status, text, code=code)
+    refusal = VenueRefusal(status, text, code=code)
     assert outcome_of(lambda: outcomes.place_refused(LIVE, OrderId(7), refusal)) is expected
 
 
 def test_no_status_that_is_not_named_is_taken_for_a_no() -> None:
     for status in set(range(300, 600)) - outcomes.DEFINITE - {425, 429}:
         with pytest.raises(OutcomeUnknown):
-            outcomes.place_refused(LIVE, OrderId(7), Refusal(status, ""))
+            outcomes.place_refused(LIVE, OrderId(7), VenueRefusal(status, ""))
 
 
 MODES = [
@@ -177,7 +177,7 @@ MODES = [
 @pytest.mark.parametrize(("status", "text", "code", "mode"), MODES)
 def test_closed_door_names_its_mode(status: int, text: str, code: str, mode: str) -> None:
     with pytest.raises(VenueClosed) as told:
-        outcomes.raise_common(Refusal(status, text, code=code))
+        outcomes.raise_common(VenueRefusal(status, text, code=code))
     assert told.value.mode == mode
 
 
@@ -204,22 +204,22 @@ REASONS = {
 
 @pytest.mark.parametrize("text", REASONS)
 def test_sentence_of_the_venue_has_a_reason(text: str) -> None:
-    rejected = outcomes.place_refused(LIVE, OrderId(7), Refusal(400, text))
+    rejected = outcomes.place_refused(LIVE, OrderId(7), VenueRefusal(400, text))
     assert (rejected.reason, rejected.venue_text) == (REASONS[text], text)
 
 
 def test_throttle_waits_as_long_as_the_venue_says_and_never_not_at_all() -> None:
     for given, expected in ((0, outcomes.THROTTLED_NS), (7, 7)):
         with pytest.raises(Throttled) as told:
-            outcomes.raise_common(Refusal(429, "Too Many Requests", retry_after_ns=given))
+            outcomes.raise_common(VenueRefusal(429, "Too Many Requests", retry_after_ns=given))
         assert told.value.retry_after_ns == expected
 
 
 def test_refused_question_is_never_answered() -> None:
     with pytest.raises(BadInput, match="Invalid token id"):
-        outcomes.question_refused(Refusal(400, "Invalid token id"))
+        outcomes.question_refused(VenueRefusal(400, "Invalid token id"))
     with pytest.raises(OutcomeUnknown):
-        outcomes.question_refused(Refusal(500, "Internal server error"))
+        outcomes.question_refused(VenueRefusal(500, "Internal server error"))
 
 
 # -- cancels ---------------------------------------------------------------------------------------
@@ -245,5 +245,5 @@ def test_unreadable_answer_to_a_cancel_proves_nothing(body: object) -> None:
 
 
 def test_definitely_refused_cancel_left_everything_as_it_was() -> None:
-    (event,) = outcomes.cancel_refused(LIVE, [NAMED], Refusal(400, "Invalid orderID"))
+    (event,) = outcomes.cancel_refused(LIVE, [NAMED], VenueRefusal(400, "Invalid orderID"))
     assert event == CancelRefused(account=LIVE, order=NAMED.order, venue_text="Invalid orderID")

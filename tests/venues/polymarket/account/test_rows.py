@@ -11,9 +11,9 @@ from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
 from engine.errors import BadInput, NotSent
-from engine.venues.polymarket.account.memory import Market, Memory
+from engine.venues.polymarket.account.memory import AccountMemory, TradableMarket
 from engine.venues.polymarket.account.rows import (
-    Reader,
+    RowReader,
     balance_micro,
     holding,
     number,
@@ -29,11 +29,11 @@ KEY = "key-of-ours"
 
 
 @pytest.fixture
-def reader() -> Reader:
-    memory = Memory()
-    memory.keep(Market(instrument=INSTRUMENT, separator=b""))
+def reader() -> RowReader:
+    memory = AccountMemory()
+    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b""))
     memory.name(Identity(OURS.lower()), OrderId(7), BotId("b"))
-    return Reader(account=AccountId("a"), key=KEY, memory=memory)
+    return RowReader(account=AccountId("a"), key=KEY, memory=memory)
 
 
 def order_row(**changes: Any) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def order_row(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_order_is_read_in_its_own_leg(reader: Reader) -> None:
+def test_order_is_read_in_its_own_leg(reader: RowReader) -> None:
     report = order_report(order_row(), reader)
     assert (report.order, report.ours, report.leg, report.side) == (7, True, Leg.NO, Side.SELL)
     assert (report.price, report.size, report.filled) == (5_050, 100_000_000, 25_500_000)
@@ -73,7 +73,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("status", STATES)
-def test_status_of_an_order(reader: Reader, status: str) -> None:
+def test_status_of_an_order(reader: RowReader, status: str) -> None:
     row = order_row(status=status, size_matched="")
     assert order_report(row, reader).state is STATES[status]
 
@@ -88,12 +88,14 @@ def test_status_of_an_order(reader: Reader, status: str) -> None:
         {"price": "NaN"},
     ],
 )
-def test_order_that_cannot_be_read_is_not_guessed(reader: Reader, changes: dict[str, Any]) -> None:
+def test_order_that_cannot_be_read_is_not_guessed(
+    reader: RowReader, changes: dict[str, Any]
+) -> None:
     with pytest.raises(BadInput):
         order_report(order_row(**changes), reader)
 
 
-def test_nobody_waits_for_the_rest_of_what_matched_as_far_as_it_went(reader: Reader) -> None:
+def test_nobody_waits_for_the_rest_of_what_matched_as_far_as_it_went(reader: RowReader) -> None:
     cases = [
         ({"order_type": "FAK", "size_matched": "60"}, OrderState.CANCELLED),
         ({"order_type": "FAK", "size_matched": "100"}, OrderState.FILLED),
@@ -105,14 +107,14 @@ def test_nobody_waits_for_the_rest_of_what_matched_as_far_as_it_went(reader: Rea
         assert order_report(row, reader).state is state
 
 
-def test_whose_an_order_is(reader: Reader) -> None:
+def test_whose_an_order_is(reader: RowReader) -> None:
     cases = [(OURS, "other key", 7, True), (THEIRS, KEY, None, True), (THEIRS, "x", None, False)]
     for identity, owner, order, ours in cases:
         report = order_report(order_row(id=identity, owner=owner), reader)
         assert (report.order, report.ours) == (order, ours)
 
 
-def test_order_in_a_market_nobody_listed_is_told_by_its_label(reader: Reader) -> None:
+def test_order_in_a_market_nobody_listed_is_told_by_its_label(reader: RowReader) -> None:
     for outcome, leg in (("Up", Leg.YES), ("Down", Leg.NO), ("Lions", Leg.YES)):
         report = order_report(order_row(asset_id="77", market="0x1", outcome=outcome), reader)
         assert (report.instrument, report.leg) == ("polymarket:0x1", leg)
@@ -144,7 +146,7 @@ def trade_row(**changes: Any) -> dict[str, Any]:
 
 
 def test_maker_fill_is_found_by_our_own_order_and_takes_nothing_of_the_taker(
-    reader: Reader,
+    reader: RowReader,
 ) -> None:
     (fill,) = trade_fills(trade_row(), reader)
     assert (fill.order, fill.price, fill.size) == (7, 5_500, 25_000_000)
@@ -152,13 +154,13 @@ def test_maker_fill_is_found_by_our_own_order_and_takes_nothing_of_the_taker(
     assert (fill.fill, fill.state) == (f"28c4d2eb:{OURS.lower()}", FillState.CONFIRMED)
 
 
-def test_taker_fill_pays_the_schedule_s_fee(reader: Reader) -> None:
+def test_taker_fill_pays_the_schedule_s_fee(reader: RowReader) -> None:
     (fill,) = trade_fills(trade_row(taker_order_id=OURS, maker_orders=None), reader)
     assert (fill.price, fill.size, fill.liquidity) == (4_500, 40_000_000, Liquidity.TAKER)
     assert fill.fee_micro == INSTRUMENT.taker_fee_micro(4_500, 40_000_000)
 
 
-def test_trade_without_us_is_nobody_s_fill(reader: Reader) -> None:
+def test_trade_without_us_is_nobody_s_fill(reader: RowReader) -> None:
     assert list(trade_fills(trade_row(maker_orders=[]), reader)) == []
 
 
@@ -172,7 +174,7 @@ def test_trade_without_us_is_nobody_s_fill(reader: Reader) -> None:
         ("FAILED", FillState.FAILED),
     ],
 )
-def test_state_of_a_trade(reader: Reader, status: str, state: FillState) -> None:
+def test_state_of_a_trade(reader: RowReader, status: str, state: FillState) -> None:
     (fill,) = trade_fills(trade_row(status=status), reader)
     assert fill.state is state
 
@@ -188,7 +190,9 @@ def test_state_of_a_trade(reader: Reader, status: str, state: FillState) -> None
         {"taker_order_id": OURS, "asset_id": "77"},
     ],
 )
-def test_trade_that_cannot_be_read_is_no_empty_one(reader: Reader, changes: dict[str, Any]) -> None:
+def test_trade_that_cannot_be_read_is_no_empty_one(
+    reader: RowReader, changes: dict[str, Any]
+) -> None:
     with pytest.raises(BadInput):
         list(trade_fills(trade_row(**changes), reader))
 
@@ -211,7 +215,7 @@ def test_balance_that_is_not_there_is_not_zero() -> None:
             balance_micro(wrong)
 
 
-def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: Reader) -> None:
+def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: RowReader) -> None:
     rows = [
         {"token_id": NO, "current_size": 10.5},
         {"token_id": "77", "condition_id": "0x1", "outcome_index": 1, "current_size": "2"},
@@ -231,14 +235,14 @@ def test_holdings_are_tokens_we_know_or_outcomes_the_venue_numbers(reader: Reade
 
 def test_oldest_names_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.venues.polymarket.account.memory.NAMES_MAX", 3)
-    memory = Memory()
+    memory = AccountMemory()
     for number_ in (1, 2, 3, 1, 4):
         memory.name(Identity(f"0x{number_}"), OrderId(number_))
     assert [memory.known(f"0x{n}") is None for n in (1, 2, 3, 4)] == [False, True, False, False]
 
 
 def test_name_told_again_without_its_bot_keeps_it() -> None:
-    memory = Memory()
+    memory = AccountMemory()
     memory.name(Identity("0xab"), OrderId(1), BotId("b"))
     memory.name(Identity("0xab"), OrderId(1))
     known = memory.known("0xAB")
@@ -248,14 +252,14 @@ def test_name_told_again_without_its_bot_keeps_it() -> None:
 
 def test_markets_are_bounded_and_must_name_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.venues.polymarket.account.memory.MARKETS_MAX", 1)
-    memory = Memory()
-    memory.keep(Market(instrument=INSTRUMENT, separator=b""))
-    memory.keep(Market(instrument=INSTRUMENT, separator=b"new terms"))
+    memory = AccountMemory()
+    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b""))
+    memory.keep(TradableMarket(instrument=INSTRUMENT, separator=b"new terms"))
     other = instrument_of(identify(Listed(slug="other"), 7, 2))
     with pytest.raises(BadInput, match="more than"):
-        memory.keep(Market(instrument=other, separator=b""))
+        memory.keep(TradableMarket(instrument=other, separator=b""))
     bare = msgspec.structs.replace(INSTRUMENT, tokens=None)
     with pytest.raises(BadInput, match="no tokens"):
-        memory.keep(Market(instrument=bare, separator=b""))
+        memory.keep(TradableMarket(instrument=bare, separator=b""))
     with pytest.raises(NotSent):
         memory.market(other.id)

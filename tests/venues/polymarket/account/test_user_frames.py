@@ -24,9 +24,9 @@ from engine.domain.events import (
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Identity, OrderId, OrderState
-from engine.venues.polymarket.account.memory import Market, Memory
-from engine.venues.polymarket.account.rows import Reader
-from engine.venues.polymarket.account.user_frames import Heard, UserFrames
+from engine.venues.polymarket.account.memory import AccountMemory, TradableMarket
+from engine.venues.polymarket.account.rows import RowReader
+from engine.venues.polymarket.account.user_frames import UserFrame, UserFrames
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 
 INSTRUMENT = instrument_of(identify(Listed(slug="frames"), 7, 1))
@@ -38,7 +38,7 @@ ACCOUNT = AccountId("a")
 
 def frames_of(*names: str, tokens: tuple[str, ...] = (YES, NO)) -> UserFrames:
     """A reader that knows these orders, and markets with these tokens."""
-    memory = Memory()
+    memory = AccountMemory()
     memory.tell(INSTRUMENT)
     import msgspec
 
@@ -49,10 +49,10 @@ def frames_of(*names: str, tokens: tuple[str, ...] = (YES, NO)) -> UserFrames:
                 id=InstrumentId(f"polymarket:{number}"),
                 tokens=(token, f"other of {token}"),
             )
-            memory.keep(Market(instrument=other, separator=b""))
+            memory.keep(TradableMarket(instrument=other, separator=b""))
     for number, name in enumerate(names or (OURS,)):
         memory.name(Identity(name.lower()), OrderId(7 + number))
-    return UserFrames(Reader(account=ACCOUNT, key=KEY, memory=memory))
+    return UserFrames(RowReader(account=ACCOUNT, key=KEY, memory=memory))
 
 
 def order_frame(**changes: Any) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def test_fill_first_heard_of_when_it_failed_is_booked_and_reversed() -> None:
 
 @pytest.mark.parametrize("word", ["", "PONG", "INVALID OPERATION", "   "])
 def test_bare_words_say_nothing(word: str) -> None:
-    assert frames_of().read(word) == Heard()
+    assert frames_of().read(word) == UserFrame()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from engine.feeds.counts import FeedCounts
 from engine.feeds.references.sources import ReferenceCore
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import read_lines
-from engine.lab.recordings.multifeed import CLOB, SOURCES, Line, _line, read_markets
+from engine.lab.recordings.multifeed import CLOB, SOURCES, RecordedLine, _line, read_markets
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.core import MarketFeedCore
 from engine.venues.polymarket.market.listing import Listing
@@ -114,7 +114,7 @@ def test_every_captured_batch_is_read(recordings: Path) -> None:
     assert frames > 10
 
 
-def lines_of(session: Path) -> list[Line]:
+def lines_of(session: Path) -> list[RecordedLine]:
     return [_line(text) for _, text in read_lines(session, RecordingStats())]
 
 

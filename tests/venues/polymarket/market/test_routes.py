@@ -7,13 +7,13 @@ import pytest
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.venues.polymarket.market import routes as live_polymarket_routes
-from engine.venues.polymarket.market.routes import Ear, Routes
+from engine.venues.polymarket.market.routes import Routes, Subscriber
 
 A, B, C = (InstrumentId(f"polymarket:{letter}") for letter in "abc")
 
 
-def ear() -> Ear:
-    return Ear((), (), None)  # type: ignore[arg-type]
+def ear() -> Subscriber:
+    return Subscriber((), (), None)  # type: ignore[arg-type]
 
 
 def test_more_keys_than_the_maximum_are_refused_and_nothing_changes(
