@@ -11,19 +11,6 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
-from storage.equity_tables import EquityCheckRow, MarkoutRow, MarkoutSumRow
-from storage.feed_tables import FeedGapRow, TitleRow
-from storage.job_tables import JobRow, RecordingRow, ScheduleRow
-from storage.live_tables import LiveExaminationRow, LiveUnlockRow, VenueHeartbeatRow
-from storage.projection_tables import (
-    CashMoveRow,
-    EarlyNewsRow,
-    FillRow,
-    ListingRow,
-    OrderRow,
-    PositionRow,
-    ProjectionRow,
-)
 from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
 from storage.telemetry_tables import HoldingRow, LimitUseRow, PnlRow
 
@@ -64,6 +51,394 @@ __all__ = [
     "UserRow",
     "VenueHeartbeatRow",
 ]
+
+# -- The tables that are a projection of the journal: only `storage.projection` writes them --------
+
+
+class OrderRow(SQLModel, table=True):
+    """An order as the journal tells it. `filled` counts every match, `voided` those that failed."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index(None, "engine_id", "mode", "created_ns"),
+        Index(None, "engine_id", "state"),
+        Index(None, "engine_id", "instrument", "created_ns"),
+    )
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    id: int = whole(primary_key=True)
+    mode: str
+    bot: str
+    instrument: str
+    leg: str
+    side: str
+    price: int = whole()
+    size: int = whole()
+    type: str
+    post_only: bool
+    expires_ns: int | None = whole(default=None)
+    created_ns: int = whole()
+    identity: str | None = None
+    state: str
+    filled: int = whole()
+    voided: int = whole()
+    fee_micro: int = whole()
+    reason: str
+    updated_ns: int = whole()
+    seq: int = whole()
+    decision: int = whole(default=0, sa_column_kwargs={"server_default": "0"})
+    """Number of the decision behind it; 0 = no strategy's."""
+
+
+class FillRow(SQLModel, table=True):
+    """A fill as the journal tells it. `value_micro` None = the journal lists no instrument."""
+
+    __tablename__ = "fills"
+    __table_args__ = (
+        Index(None, "engine_id", "mode", "at_ns"),
+        Index(None, "engine_id", "instrument", "at_ns"),
+        Index(None, "engine_id", "account", "order_id"),
+        Index(None, "engine_id", "account", "state"),
+    )
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    mode: str
+    order_id: int = whole()
+    bot: str
+    instrument: str
+    leg: str
+    side: str
+    price: int = whole()
+    size: int = whole()
+    value_micro: int | None = whole(default=None)
+    fee_micro: int = whole()
+    liquidity: str
+    state: str
+    source: str
+    at_ns: int = whole()
+    updated_ns: int = whole()
+    seq: int = whole()
+
+
+class PositionRow(SQLModel, table=True):
+    """What an account holds of one leg by its fills: void fills count nowhere."""
+
+    __tablename__ = "positions"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    leg: str = Field(primary_key=True)
+    mode: str
+    settled: int = whole()
+    pending: int = whole()
+    bought: int = whole()
+    sold: int = whole()
+    spent_micro: int = whole()
+    received_micro: int = whole()
+    fee_micro: int = whole()
+    unvalued: int
+    """Fills without a value; while there are any, the two sums above are not whole."""
+    updated_ns: int = whole()
+    seq: int = whole()
+
+
+class ListingRow(SQLModel, table=True):
+    """What the journal says of an instrument and fills need: how to value one, what it pays."""
+
+    __tablename__ = "listings"
+
+    engine_id: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    value_divisor: int | None = whole(default=None)
+    """price · size // this = micro-units; None = the journal never listed it."""
+    payout_yes_micro: int | None = whole(default=None)
+    """What one YES pays; None = not resolved."""
+    seq: int = whole()
+
+
+class CashMoveRow(SQLModel, table=True):
+    """Money that came to an account (+) or left it (−) without a trade."""
+
+    __tablename__ = "cash_moves"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    seq: int = whole(primary_key=True)
+    mode: str
+    currency: str
+    amount_micro: int = whole()
+    at_ns: int = whole()
+
+
+class EarlyNewsRow(SQLModel, table=True):
+    """News of a fill that came before the fill itself."""
+
+    __tablename__ = "early_news"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    fill: str = Field(primary_key=True)
+    state: str
+    seq: int = whole()
+
+
+class ProjectionRow(SQLModel, table=True):
+    """How far the projections have read the journal, and of which record that is the checksum."""
+
+    __tablename__ = "projection"
+
+    engine_id: str = Field(primary_key=True)
+    version: int
+    seq: int = whole()
+    crc: int = whole()
+
+
+# --------------------------------------------------------------------------------------------------
+
+# The tables of accounts that trade real money: what unlocked them, and their dead man's switch.
+
+
+class LiveUnlockRow(SQLModel, table=True):
+    """That a person unlocked an account for a wallet, after its doctor had found nothing wrong."""
+
+    __tablename__ = "live_unlocks"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    wallet: str
+    """The trading wallet the doctor looked at; another one needs another look."""
+    doctor_ns: int = whole()
+    """When the doctor was green."""
+    phrase_ns: int = whole()
+    """When the phrase was typed."""
+    who: str
+
+
+class VenueHeartbeatRow(SQLModel, table=True):
+    """An account's heartbeat at a venue that cancels everything when it stops."""
+
+    __tablename__ = "venue_heartbeats"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    mode: str
+    beating: bool
+    reason: str
+    """Why it stands still; empty while it beats."""
+    armed_ns: int | None = whole(default=None)
+    """When the venue took the first beat; None = it cancels nothing by itself."""
+    beat_ns: int | None = whole(default=None)
+    cancels_ns: int | None = whole(default=None)
+    """When the venue will have cancelled everything unless another beat arrives."""
+    updated_ns: int = whole()
+
+
+class LiveExaminationRow(SQLModel, table=True):
+    """What the doctor, or the self-test, last found about an account."""
+
+    __tablename__ = "live_examinations"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    examiner: str = Field(primary_key=True)
+    wallet: str
+    """The trading wallet it looked at; empty where no connection could be opened."""
+    at_ns: int = whole()
+    who: str
+    findings: str
+    """JSON: name, grade, said, fix."""
+
+
+# -- The tables of long work: the worker's jobs, the schedule as it stands, recordings -------------
+
+
+class JobRow(SQLModel, table=True):
+    """A long job of the worker. `storage.jobs` says how it moves."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "engine_id", "state"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    engine_id: str
+    kind: str
+    arguments: str
+    who: str
+    command: str = Field(default="", index=True)
+    """Id of the command that asked for it; the same command never makes a second job."""
+    state: str
+    attempts: int = whole(default=0)
+    """How often it was begun; a report of an earlier attempt is not taken."""
+    done: int = whole(default=0)
+    total: int = whole(default=0)
+    unit: str = ""
+    note: str = ""
+    """What it does at the moment, or what became of an earlier attempt."""
+    created_ns: int = whole()
+    started_ns: int | None = whole(default=None)
+    heard_ns: int | None = whole(default=None)
+    """The last word of the program that runs it."""
+    finished_ns: int | None = whole(default=None)
+    cancel_by: str = ""
+    result: str = ""
+    error: str = ""
+
+
+class ScheduleRow(SQLModel, table=True):
+    """One entry of the schedule, as the engine reports it."""
+
+    __tablename__ = "schedule"
+
+    engine_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    cron: str
+    what: str
+    next_ns: int | None = whole(default=None)
+    last_ns: int | None = whole(default=None)
+    """When it was posted last, None = never."""
+    problem: str = ""
+    updated_ns: int = whole()
+
+
+class RecordingRow(SQLModel, table=True):
+    """One recording made here; its frames are under `var/recordings/NAME`."""
+
+    __tablename__ = "recordings"
+
+    engine_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    state: str
+    instruments: str
+    """JSON list: instruments or series."""
+    who: str
+    started_ns: int = whole()
+    ended_ns: int | None = whole(default=None)
+    reason: str = ""
+    """Why it ended."""
+    events: int = whole(default=0)
+    bytes: int = whole(default=0)
+    gaps: int = whole(default=0)
+    first_ns: int | None = whole(default=None)
+    last_ns: int | None = whole(default=None)
+    updated_ns: int = whole()
+
+
+# -- The tables of what is heard: how markets are called in words, and when a feed was not heard ---
+
+
+class TitleRow(SQLModel, table=True):
+    """An instrument's name in words, as its venue writes it."""
+
+    __tablename__ = "titles"
+
+    engine_id: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    title: str
+    slug: str
+    updated_ns: int = whole()
+
+
+class FeedGapRow(SQLModel, table=True):
+    """A time in which a feed, or the book of one instrument, was not to be trusted."""
+
+    __tablename__ = "feed_gaps"
+
+    engine_id: str = Field(primary_key=True)
+    feed: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    since_ns: int = whole(primary_key=True)
+    until_ns: int | None = whole(default=None)
+    """None = it lasts, or the engine ended in it."""
+    reason: str
+
+
+# -- The tables of what is checked and measured: the identity of equity, and markouts of fills -----
+
+
+class EquityCheckRow(SQLModel, table=True):
+    """The last check of an account: the ledger's equity against the journal's own sum of it.
+
+    `difference_micro` = ledger − journal. `judged` False = one side lacked something, `text` says
+    what; then the figures are of no use and nothing is alarmed.
+    """
+
+    __tablename__ = "equity_checks"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    mode: str
+    currency: str
+    at_ns: int = whole()
+    seq: int = whole()
+    """The last journal record both sides know."""
+    cash_micro: int = whole()
+    pending_micro: int = whole()
+    inventory_micro: int = whole()
+    equity_micro: int = whole()
+    journal_cash_micro: int = whole()
+    """Settled and pending: the journal's sum does not tell them apart."""
+    journal_inventory_micro: int = whole()
+    journal_equity_micro: int = whole()
+    difference_micro: int = whole()
+    judged: bool
+    text: str
+    """What differs or what lacked, in words; empty = both sides agree to the last token."""
+    checks: int = whole()
+    differed: int = whole()
+    """How many of the checks found a difference."""
+    differed_ns: int | None = whole(default=None)
+    """When one did last; None = never."""
+
+
+class MarkoutRow(SQLModel, table=True):
+    """What the mid did after one fill, at one horizon, per share and signed from our side."""
+
+    __tablename__ = "markouts"
+    __table_args__ = (Index(None, "engine_id", "state", "instrument"),)
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    fill: str = Field(primary_key=True)
+    horizon_ms: int = whole(primary_key=True)
+    """0 = at resolution."""
+    mode: str
+    bot: str
+    instrument: str
+    liquidity: str
+    leg: str
+    sign: int
+    """+1 bought, -1 sold."""
+    price_micro: int = whole()
+    """What one share of the leg cost or brought."""
+    due_ns: int | None = whole(default=None)
+    """None = at resolution, whenever that is."""
+    state: str
+    """`due`, `known`, or why it will never be: `blind`, `closed`, `unheard`, `void`."""
+    markout_micro: int | None = whole(default=None)
+    """sign · (mid of the leg - price) per share; None = not known."""
+
+
+class MarkoutSumRow(SQLModel, table=True):
+    """Sums over the markouts of a bot: they are kept as markouts become known."""
+
+    __tablename__ = "markout_sums"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    bot: str = Field(primary_key=True)
+    liquidity: str = Field(primary_key=True)
+    horizon_ms: int = whole(primary_key=True)
+    mode: str
+    known: int = whole()
+    unknown: int = whole()
+    """Of which nobody heard the mid; they are in no sum."""
+    sum_micro: int = whole()
+    squares: float
+    """Sum of the squares in currency² per share²: a statistic, no money."""
+
 
 METADATA = SQLModel.metadata
 """All tables; what migrations are compared with."""

@@ -36,7 +36,7 @@ STOPWATCH_MAY = {
     "engine/cli/kill.py": "waits for a receipt no longer than asked",
     "engine/locks.py": "waits for a lock no longer than asked",
     "storage/upkeep.py": "gives up a rewrite that keeps others waiting",
-    "engine/runtime/journal_writer.py": "waits for a thread no longer than its patience",
+    "engine/runtime/journal.py": "waits for a thread no longer than its patience",
 }
 CHANCE_MAY = {
     "engine/live/main.py": "draws the seed of a live session",
@@ -83,7 +83,7 @@ BROAD_EXCEPT_MAY = {
         "each part is closed whatever became of the one before it; then raised"
     ),
     "engine/runtime/state_writer.py": "a thread that dies of anything ends the engine",
-    "engine/gateway/calls.py": "whatever a venue did not name = OutcomeUnknown",
+    "engine/gateway/sender.py": "whatever a venue did not name = OutcomeUnknown",
     "pages/kit/guard.py": "each part of a page fails for itself; the log has the traceback",
     "engine/venues": "the one sending function: unnamed after the bytes have left = OutcomeUnknown",
 }
@@ -103,7 +103,7 @@ DECIDING = (
 
 WAITING_MAY = (
     "engine/gateway/sender.py",
-    "engine/gateway/calls.py",
+    "engine/gateway/sender.py",
     "engine/venues/demo/host.py",
     "engine/venues/demo/server.py",
     "engine/venues/demo/client.py",

@@ -21,7 +21,7 @@ from engine.domain.settings import RiskLimits
 from engine.executor.executor import Executor
 from engine.executor.manual import Refused
 from engine.executor.proof import Scope
-from engine.executor.records import LiveOrder
+from engine.executor.table import LiveOrder
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""

@@ -12,7 +12,7 @@ from engine.domain.events import ModeChanged, VenueMode
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
-from engine.executor.records import InstrumentState
+from engine.executor.table import InstrumentState
 from engine.risk.breakers import Breakers
 
 _BLIND = ResidualReason.BLIND

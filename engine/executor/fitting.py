@@ -16,7 +16,7 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.holdings import Holding
 from engine.executor.levels import TargetLevels
 from engine.executor.plan import Need, Residual
-from engine.executor.records import LiveOrder
+from engine.executor.table import LiveOrder
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _BINARY = Kind.BINARY

@@ -10,33 +10,247 @@ cash settled + cash pending + cost of holdings = deposits + realised − fees (`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
 
 from engine.domain.events import BookMarked, OrderFilled
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Instrument, InstrumentId, Side
-from engine.domain.orders import Order
+from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
+from engine.domain.money import MICRO
+from engine.domain.orders import Order, OrderId
 from engine.errors import BrokenInvariant
-from engine.executor.fill_book import FillBook
+from engine.executor.fill_book import FillBook, Unsettled
 from engine.executor.holdings import (
     Holding,
+    LegHolding,
     empty_holding,
     exit_value_micro,
     mid_value_micro,
 )
-from engine.executor.ledger_moves import realise, settle, sweep, take_fill, tidy, void
-from engine.executor.ledger_state import (
-    DONE,
-    NOTHING,
-    Anomaly,
-    Booked,
-    LedgerState,
-    Reservation,
-    balance,
-)
+
+# -- The ledger's books: everything of it that must survive, and the identity they keep ------------
+
+
+class Anomaly(StrEnum):
+    """A rule that a booked fact breaks. Facts are kept; a person is told."""
+
+    CASH_NEGATIVE = "cash_negative"
+    OVERSOLD = "oversold"
+    """More tokens left than were settled: the venue sold what we thought pending."""
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fill or its settlement did. `changed` is False for news already known."""
+
+    changed: bool
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+NOTHING = Booked(changed=False)
+DONE = Booked(changed=True)
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """What one working order may still take: cash of a buy or tokens of a sell."""
+
+    instrument: InstrumentId
+    leg: Leg
+    cash_micro: int
+    tokens: int
+
+
+class LedgerState(msgspec.Struct, kw_only=True):
+    """Everything of a ledger that must survive."""
+
+    currency: str
+    cash_settled_micro: int = 0
+    cash_pending_micro: int = 0
+    cash_reserved_micro: int = 0
+    deposits_micro: int = 0
+    realised_micro: int = 0
+    fees_micro: int = 0
+    holdings: dict[InstrumentId, Holding] = {}
+    reservations: dict[OrderId, Reservation] = {}
+    fills: FillBook
+    instruments: dict[InstrumentId, Instrument] = {}
+
+
+def balance(state: LedgerState) -> None:
+    """Raise BrokenInvariant where the books do not balance to the micro-unit."""
+    cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
+    have = state.cash_settled_micro + state.cash_pending_micro + cost
+    owed = state.deposits_micro + state.realised_micro - state.fees_micro
+    if have != owed:
+        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
+    reserved = sum(entry.cash_micro for entry in state.reservations.values())
+    if reserved != state.cash_reserved_micro:
+        raise BrokenInvariant(
+            f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
+        )
+
+
+# -- The moves that keep the ledger's books balanced -----------------------------------------------
+# Each changes both sides of an entry, so that the identity of `balance` holds after it. Nothing
+# is decided here: which move is due is the ledger's and the fill machine's affair.
+
+_BUY = Side.BUY
+
+
+def take_fill(
+    state: LedgerState, holding: Holding, order: Order, event: OrderFilled, *, settled: bool
+) -> Unsettled:
+    """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
+    size, fee = event.size, event.fee_micro
+    entry = Unsettled(
+        fill=event.fill,
+        order=order.id,
+        instrument=order.instrument,
+        leg=order.leg,
+        side=order.side,
+        size=size,
+        cash_micro=0,
+        fee_micro=fee,
+    )
+    instrument = state.instruments[order.instrument]
+    leg = holding.leg(order.leg)
+    if order.side is _BUY:
+        cost = entry.cash_micro = instrument.cost_micro(event.price, size)
+        state.cash_settled_micro -= cost + fee
+        if settled:
+            leg.settled += size
+            leg.cost_settled_micro += cost
+        else:
+            leg.pending += size
+            leg.cost_pending_micro += cost
+    else:
+        proceeds = entry.cash_micro = instrument.proceeds_micro(event.price, size)
+        from_settled, from_pending = cost_out(leg, size)
+        entry.cost_settled_micro, entry.cost_pending_micro = from_settled, from_pending
+        _sell(state, leg, entry, settled=settled)
+        realise(state, holding, proceeds - from_settled - from_pending)
+    charge(state, holding, fee)
+    return entry
+
+
+def _sell(state: LedgerState, leg: LegHolding, entry: Unsettled, *, settled: bool) -> None:
+    leg.settled -= entry.size
+    leg.cost_settled_micro -= entry.cost_settled_micro
+    leg.cost_pending_micro -= entry.cost_pending_micro
+    if settled:
+        state.cash_settled_micro += entry.cash_micro - entry.fee_micro
+    else:
+        state.cash_pending_micro += entry.cash_micro - entry.fee_micro
+        leg.leaving += entry.size
+        leg.cost_leaving_micro += entry.cost_settled_micro + entry.cost_pending_micro
+
+
+def charge(state: LedgerState, holding: Holding, fee: int) -> None:
+    """Note what fees took; a negative amount takes it back."""
+    holding.fees_micro += fee
+    state.fees_micro += fee
+
+
+def realise(state: LedgerState, holding: Holding, amount: int) -> None:
+    """Note a profit or loss before fees."""
+    holding.realised_micro += amount
+    state.realised_micro += amount
+
+
+def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
+    """Turn what a fill promised into money or tokens that may be used."""
+    leg = holding.leg(entry.leg)
+    moving = entry.payout_micro
+    if entry.side is not _BUY:
+        moving = entry.cash_micro - entry.fee_micro
+        leg.leaving -= entry.size
+        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
+    if moving is not None:
+        state.cash_pending_micro -= moving
+        state.cash_settled_micro += moving
+        return
+    leg.pending -= entry.size
+    leg.settled += entry.size
+    leg.cost_pending_micro -= entry.cash_micro
+    leg.cost_settled_micro += entry.cash_micro
+
+
+def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
+    """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised."""
+    leg = holding.leg(entry.leg)
+    cash, fee = entry.cash_micro, entry.fee_micro
+    charge(state, holding, -fee)
+    if entry.side is not _BUY:
+        state.cash_pending_micro -= cash - fee
+        leg.leaving -= entry.size
+        leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
+        leg.settled += entry.size
+        leg.cost_settled_micro += entry.cost_settled_micro
+        leg.cost_pending_micro += entry.cost_pending_micro
+        realise(state, holding, entry.cost_settled_micro + entry.cost_pending_micro - cash)
+        return
+    state.cash_settled_micro += cash + fee
+    if entry.payout_micro is None:
+        leg.pending -= entry.size
+        leg.cost_pending_micro -= cash
+    else:
+        state.cash_pending_micro -= entry.payout_micro
+        realise(state, holding, cash - entry.payout_micro)
+
+
+def tidy(state: LedgerState, holding: Holding) -> None:
+    """Leave no cost without tokens: only a sale beyond the settled tokens can strand one."""
+    for leg in (holding.yes, holding.no):
+        if leg.cost_pending_micro and not leg.pending:
+            leg.cost_settled_micro += leg.cost_pending_micro
+            leg.cost_pending_micro = 0
+        if leg.cost_settled_micro and not leg.settled and not leg.pending:
+            realise(state, holding, -leg.cost_settled_micro)
+            leg.cost_settled_micro = 0
+
+
+def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
+    """Turn a resolved instrument's tokens into cash, pending ones into pending cash."""
+    unit = 10 ** state.instruments[holding.instrument].size_decimals
+    for leg, payout in ((holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)):
+        if leg.settled:
+            brought = leg.settled * payout // unit
+            state.cash_settled_micro += brought
+            realise(state, holding, brought - leg.cost_settled_micro)
+            leg.settled = leg.cost_settled_micro = 0
+    if not (holding.yes.pending or holding.no.pending):
+        return
+    for entry in state.fills.unsettled.values():
+        unpaid = entry.side is _BUY and entry.payout_micro is None
+        if not unpaid or entry.instrument != holding.instrument:
+            continue
+        payout = MICRO - payout_yes_micro if entry.leg is Leg.NO else payout_yes_micro
+        entry.payout_micro = entry.size * payout // unit
+        leg = holding.leg(entry.leg)
+        leg.pending -= entry.size
+        leg.cost_pending_micro -= entry.cash_micro
+        state.cash_pending_micro += entry.payout_micro
+        realise(state, holding, entry.payout_micro - entry.cash_micro)
+
+
+def cost_out(leg: LegHolding, size: int) -> tuple[int, int]:
+    """Return the average cost of `size` tokens leaving: (of the settled, of the pending).
+
+    Tokens beyond the settled ones can only be promised ones the venue let us sell.
+    """
+    settled = leg.settled
+    if size < settled:
+        return leg.cost_settled_micro * size // settled, 0
+    short = min(size - max(settled, 0), leg.pending)
+    if short <= 0:
+        return leg.cost_settled_micro, 0
+    return leg.cost_settled_micro, leg.cost_pending_micro * short // leg.pending
+
+
+# -- The ledger: one account's cash and holdings in whole micro-units and increments ---------------
 
 HOLDINGS_MAX = 20_000
 
-_BUY = Side.BUY
 _CONFIRMED = FillState.CONFIRMED
 _FAILED = FillState.FAILED
 

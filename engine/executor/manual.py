@@ -21,8 +21,7 @@ from engine.executor.blindness import Sight
 from engine.executor.outbox import EffectOutbox
 from engine.executor.plan import Draft
 from engine.executor.proof import ZeroProofs
-from engine.executor.records import InstrumentState, LiveOrder
-from engine.executor.table import OrderTable
+from engine.executor.table import InstrumentState, LiveOrder, OrderTable
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
 
 _SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO

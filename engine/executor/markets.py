@@ -16,9 +16,8 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.executor.blindness import Sight
-from engine.executor.records import InstrumentState
 from engine.executor.renewing import ends_soon
-from engine.executor.table import OrderTable
+from engine.executor.table import InstrumentState, OrderTable
 
 
 class Markets:

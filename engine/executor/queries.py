@@ -18,9 +18,8 @@ from engine.executor.plan import Residual
 from engine.executor.planning import Planning
 from engine.executor.proof import ZeroProof
 from engine.executor.reconcile import Reconciler
-from engine.executor.records import LiveOrder, Wish
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import OrderTable
+from engine.executor.table import LiveOrder, OrderTable, Wish
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.domain.effects import (
+    CancelAll,
     CancelOrders,
+    CancelScope,
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
@@ -31,22 +33,229 @@ from engine.domain.events import (
     PositionsListed,
     QueryFailed,
 )
+from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_life import Happened
-from engine.domain.orders import OrderState
-from engine.executor.audit import Audit
+from engine.domain.orders import Identity, OrderState
 from engine.executor.blindness import Sight
-from engine.executor.listings import Listings
 from engine.executor.outbox import EffectOutbox
 from engine.executor.proof import ZeroProofs
 from engine.executor.questions import Question, Questions
-from engine.executor.records import LiveOrder
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import OrderTable
+from engine.executor.table import LiveOrder, OrderTable
+
+# -- Listings of open orders: what they contain, what they lack, and when they are believed --------
+# A listing is believed when it has everything it should have; an empty one only when it comes
+# twice (the venue has been seen to show an empty list over resting orders).
+
+STRANGERS_MAX = 1_000
+"""Orders nobody knows that are remembered as already told."""
+
+MISSING_BELIEVED = 2
+"""Listings in a row that must lack an order before it is UNKNOWN."""
+
+_LACKED = f"{MISSING_BELIEVED} listings of open orders in a row lack it"
+
+S = OrderState
+_ABSENT_MATTERS = frozenset({S.OPEN, S.PARTIAL, S.CANCELLING, S.DELAYED})
+
+
+class Listings:
+    """Compares listings with the table. `believed` since the last `start`."""
+
+    def __init__(
+        self, table: OrderTable, outbox: EffectOutbox, *, want_fills: Callable[[int], None]
+    ) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._want_fills = want_fills
+        self.believed = False
+        self._empty = 0
+        self._strangers: dict[Identity, None] = {}
+
+    def start(self) -> None:
+        """Believe nothing yet."""
+        self.believed = False
+        self._empty = 0
+
+    def contained(
+        self, event: OpenOrdersListed, asked_ns: int | None, now_ns: int
+    ) -> tuple[list[OrderReport], list[OrderReport]]:
+        """Take what a listing contains; return (ours, foreign)."""
+        ours: list[OrderReport] = []
+        foreign: list[OrderReport] = []
+        for report in event.orders:
+            known = None if report.order is None else self._table.orders.get(report.order)
+            if known is not None:
+                ours.append(report)
+                self._found(known, report, asked_ns, now_ns)
+            elif report.ours:
+                ours.append(report)
+                self._stranger(report, now_ns)
+            else:
+                foreign.append(report)
+        return ours, foreign
+
+    def lacked(self, ours: list[OrderReport], asked_ns: int, now_ns: int) -> bool:
+        """Note live orders a listing lacks; False where one is missing for the first time."""
+        seen = {report.order for report in ours}
+        complete = True
+        for known in self._table.live():
+            if (
+                known.order.id in seen
+                or known.state not in _ABSENT_MATTERS
+                or known.changed_ns >= asked_ns
+            ):
+                continue
+            known.missing += 1
+            if known.missing < MISSING_BELIEVED:
+                complete = False
+            else:
+                self._table.happen(known, Happened.NOT_LISTED, now_ns, _LACKED)
+        self._empty = 0 if ours else self._empty + 1
+        if complete and (ours or self._empty >= MISSING_BELIEVED):
+            self.believed = True
+        return complete
+
+    def _found(
+        self, known: LiveOrder, report: OrderReport, asked_ns: int | None, now_ns: int
+    ) -> None:
+        known.missing = 0
+        state = known.state
+        if state.ended:
+            if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
+                self.zombie(known, now_ns)
+            return
+        older = asked_ns is None or asked_ns < known.changed_ns
+        known.reported = max(known.reported, report.filled)
+        if known.reported > known.filled:
+            self._want_fills(now_ns)
+        if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
+            self._table.happen(known, Happened.FOUND_OPEN, now_ns)
+
+    def zombie(self, known: LiveOrder, now_ns: int) -> None:
+        """Take back an order that ended here and is open at the venue, and cancel it."""
+        number, was = known.order.id, known.state
+        self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
+        self._outbox.alert(
+            Severity.CRITICAL,
+            "zombie_order",
+            f"order {number} was {was} here and is open at the venue; it is being cancelled",
+            instrument=known.order.instrument,
+        )
+        known.cancel_asked = True
+        self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
+
+    def _stranger(self, report: OrderReport, now_ns: int) -> None:
+        """Cancel an order of our key the journal does not have, with its whole instrument.
+
+        It has no number of ours, so it can only be reached by scope (law N).
+        """
+        table = self._table
+        if report.identity not in self._strangers:
+            if len(self._strangers) >= STRANGERS_MAX:
+                self._strangers.clear()
+            self._strangers[report.identity] = None
+            self._outbox.alert(
+                Severity.CRITICAL,
+                "stranger_order",
+                f"the venue lists {report.identity} as ours, the journal does not have it "
+                f"({report.side} {report.size} {report.leg} at {report.price}): being cancelled",
+                instrument=report.instrument,
+            )
+        self._outbox.effects.append(
+            CancelAll(account=table.account, scope=CancelScope(instrument=report.instrument))
+        )
+        post = table.posts.get(report.instrument)
+        for known in list(post.working.values()) if post is not None else ():
+            table.ask_cancel(known, now_ns)
+
+
+# -- The audit: compares the venue's money and tokens with the ledger, and tells both sides --------
+# It corrects nothing: a difference is a fact for a person, and no booking may be invented for it.
+# It compares only while nothing is in motion, and speaks when the same difference is seen twice.
+
+Difference = tuple[int, int]
+"""(ours, the venue's)."""
+
+
+class Audit:
+    """Differences seen once, and those already told."""
+
+    def __init__(self, table: OrderTable, outbox: EffectOutbox, settings: ExecutorSettings) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._settings = settings
+        self._cash_seen: Difference | None = None
+        self._cash_told: Difference | None = None
+        self._seen: dict[tuple[InstrumentId, Leg], Difference] = {}
+        self._told: dict[tuple[InstrumentId, Leg], Difference] = {}
+
+    def _quiet_since(self, asked_ns: int | None) -> bool:
+        """Say whether nothing has moved since the question and nothing is undecided."""
+        table = self._table
+        return (
+            asked_ns is not None
+            and table.moved_ns < asked_ns
+            and not table.unknown
+            and not table.ledger.state.fills.unsettled
+        )
+
+    def cash(self, event: BalancesListed, asked_ns: int | None) -> None:
+        """Compare cash; the venue may or may not count what working orders reserve as spendable."""
+        state = self._table.ledger.state
+        theirs = event.cash_micro.get(state.currency)
+        if theirs is None or not self._quiet_since(asked_ns):
+            return
+        ours = state.cash_settled_micro
+        tolerance = self._settings.cash_tolerance_micro
+        lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
+        found = None if lowest <= theirs <= ours + tolerance else (ours, theirs)
+        if found is not None and found == self._cash_seen and found != self._cash_told:
+            self._outbox.alert(
+                Severity.WARNING,
+                "cash_differs",
+                f"the ledger has {ours} micro {state.currency}, the venue {theirs}",
+            )
+            self._cash_told = found
+        self._cash_seen = found
+
+    def positions(self, event: PositionsListed, asked_ns: int | None) -> None:
+        """Compare settled tokens, leg by leg; less than a lot is dust."""
+        if not self._quiet_since(asked_ns):
+            return
+        table = self._table
+        theirs = {(instrument, leg): size for instrument, leg, size in event.holdings}
+        for key, holding in table.ledger.held.items():
+            first = Leg.YES if (key, Leg.BASE) not in theirs else Leg.BASE
+            theirs.setdefault((key, first), 0)
+            if holding.no.settled:
+                theirs.setdefault((key, Leg.NO), 0)
+        seen: dict[tuple[InstrumentId, Leg], Difference] = {}
+        for (instrument, leg), size in theirs.items():
+            post = table.posts.get(instrument)
+            if post is None:
+                continue  # nothing we trade
+            ours = table.ledger.holding(instrument).leg(leg).settled
+            if abs(ours - size) < post.instrument.lot:
+                continue
+            found = seen[instrument, leg] = (ours, size)
+            if self._seen.get((instrument, leg)) == found != self._told.get((instrument, leg)):
+                self._outbox.alert(
+                    Severity.CRITICAL,
+                    "position_differs",
+                    f"the ledger has {ours} {leg} of {instrument}, the venue {size}",
+                    instrument=instrument,
+                )
+                self._told[instrument, leg] = found
+        self._seen = seen
+        self._told = {key: told for key, told in self._told.items() if key in seen}
+
+
+# -- The reconciler: asks the venue what it knows, and says what may be believed of the answer -----
 
 ASKS_ALERT = 8
 """Questions about one order after which a person is told."""
 
-S = OrderState
 _RESTS = frozenset({S.OPEN, S.PARTIAL})
 _GONE = frozenset({S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED})
 SILENCE = {

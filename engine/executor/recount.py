@@ -9,8 +9,7 @@ from engine.domain.orders import OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
-from engine.executor.records import InstrumentState
-from engine.executor.table import OrderTable
+from engine.executor.table import InstrumentState, OrderTable
 from engine.risk.exposure import ExposureBook
 
 

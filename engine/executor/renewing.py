@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from engine.domain.orders import OrderState
 from engine.executor.plan import Plan
-from engine.executor.records import LiveOrder
+from engine.executor.table import LiveOrder
 
 S = 1_000_000_000
 VENUE_EARLY_NS = 60 * S

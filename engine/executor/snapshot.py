@@ -9,11 +9,10 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput
 from engine.executor.blindness import Sight, SightState
-from engine.executor.ledger_state import LedgerState
+from engine.executor.ledger import LedgerState
 from engine.executor.markets import Markets
 from engine.executor.reconcile import Reconciler
-from engine.executor.records import LiveOrder
-from engine.executor.table import OrderTable
+from engine.executor.table import LiveOrder, OrderTable
 from engine.risk.breakers import Breakers
 
 

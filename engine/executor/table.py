@@ -7,9 +7,15 @@ are all settled or void.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+import msgspec
+
+from engine.domain.commands import MANUAL
 from engine.domain.effects import Effect, OrderChanged
-from engine.domain.events import OrderFilled
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
+from engine.domain.events import BookMarked, OrderFilled
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.order_life import (
     ENDS,
     FINDINGS,
@@ -19,17 +25,200 @@ from engine.domain.order_life import (
     STAYS,
     Happened,
 )
-from engine.domain.orders import Order, OrderId, OrderState
+from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
+from engine.executor.fill_book import FILLS_KNOWN_MAX
 from engine.executor.holdings_told import tell_holding
-from engine.executor.ledger import Ledger
-from engine.executor.ledger_state import Booked
-from engine.executor.memory import OrderMemory
-from engine.executor.plan import Draft
+from engine.executor.ledger import Booked, Ledger
+from engine.executor.plan import Draft, Residual
 from engine.executor.questions import NEVER
-from engine.executor.records import InstrumentState, LiveOrder, working_of
 from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook
+from engine.risk.gate import Denied
+
+# -- Memory: which orders and instruments are remembered, and which may be forgotten ---------------
+# Ended orders are kept up to a maximum, so that a late fill finds its order; an order with a fill
+# that is neither settled nor void stays, and an instrument stays as long as an order of it does.
+
+RETIRE_TRIES_MAX = 8
+"""Ended orders looked at per retirement; those with unsettled fills queue again."""
+
+
+class OrderMemory:
+    """All orders of an account, and the instruments they belong to."""
+
+    def __init__(self, ledger: Ledger, ended_max: int) -> None:
+        self.ledger = ledger
+        self._ended_max = ended_max
+        self.posts: dict[InstrumentId, InstrumentState] = {}
+        self.over: dict[InstrumentId, InstrumentState] = {}
+        """Forgotten instruments of which ended orders are still remembered."""
+        self.orders: dict[OrderId, LiveOrder] = {}
+        self.ended: OrderedDict[OrderId, None] = OrderedDict()
+        """Ended orders, the longest ended first. (A plain dict would search its first key among all
+        that were deleted before it.)"""
+
+    def remember_ended(self, order: OrderId) -> None:
+        """Queue an order that has just ended behind those that ended before it."""
+        self.ended[order] = None
+        if len(self.ended) > self._ended_max:
+            self.retire()
+
+    def retire(self) -> None:
+        """Forget the longest ended orders beyond the maximum, unless a fill is undecided."""
+        fills = self.ledger.state.fills
+        ended = self.ended
+        for _ in range(RETIRE_TRIES_MAX):
+            over = len(ended) > self._ended_max
+            if not ended or not (over or len(fills.states) > FILLS_KNOWN_MAX):
+                return
+            number, _ = ended.popitem(last=False)
+            if number in fills.by_order:  # most orders end without a fill
+                if not fills.decided(number):
+                    ended[number] = None
+                    continue
+                fills.forget(number)
+            self._drop(self.orders[number])
+
+    def _drop(self, known: LiveOrder) -> None:
+        instrument = known.order.instrument
+        del self.orders[known.order.id]
+        post = self.posts.get(instrument) or self.over[instrument]
+        post.remembered -= 1
+        if not post.remembered and self.over.pop(instrument, None) is not None:
+            del self.ledger.state.instruments[instrument]
+
+
+# -- Records: what the executor remembers of one order and of one instrument -----------------------
+
+_NO, _BUY, _SELL = Leg.NO, Side.BUY, Side.SELL
+
+Wish = Quotes | Target
+
+
+class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
+    """One order as far as we know it. `bid` and `level` are its side and price in YES-space."""
+
+    order: Order
+    bid: bool
+    level: int
+    remaining: int
+    """What may still fill while the order lives."""
+    state: OrderState = OrderState.PENDING
+    identity: Identity | None = None
+    """None = not named yet."""
+    changed_ns: int = 0
+    filled: int = 0
+    """What has been filled, by the fills we booked; more than was asked where the venue gave it."""
+    told: OrderState = OrderState.PENDING
+    """Where it stood when the journal was told last, and how much was filled then."""
+    told_filled: int = 0
+    cancel_asked: bool = False
+    """A cancel has been asked since the order was last known to rest."""
+    reported: int = 0
+    """The largest filled size the venue reported; more than ours means fills are missing."""
+    unknown_ns: int = 0
+    """When it became UNKNOWN the last time."""
+    ask_ns: int = 0
+    """When the next question about it is due, while it is UNKNOWN."""
+    asks: int = 0
+    """Questions asked since it became UNKNOWN."""
+    asked: int = 0
+    """Number of the first question about it whose `not found` counts."""
+    not_found: int = 0
+    """`Not found` answers since it became UNKNOWN."""
+    missing: int = 0
+    """Complete listings in a row that should have had it and did not."""
+
+    def was_asked(self, number: int) -> None:
+        """Note a question about it; of an UNKNOWN order the first one counts from there on."""
+        if not self.asks:
+            self.asked = number
+        self.asks += 1
+
+
+def working_of(order: Order, instrument: Instrument) -> LiveOrder:
+    """Return the record of an order that has just been decided."""
+    no = order.leg is _NO
+    return LiveOrder(
+        order=order,
+        bid=(order.side is _BUY) is not no,
+        level=instrument.one - order.price if no else order.price,
+        remaining=order.size,
+        changed_ns=order.created_ns,
+    )
+
+
+class InstrumentState:
+    """Everything the executor keeps about one instrument: one lookup on the hot path."""
+
+    __slots__ = (
+        "basket",
+        "bot",
+        "cleared_for",
+        "closed",
+        "cooldown_ns",
+        "denied",
+        "instrument",
+        "mark",
+        "refusals",
+        "remembered",
+        "residuals",
+        "still",
+        "wish",
+        "working",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.mark: BookMarked | None = None
+        """None before the first one; distrusted after the book was torn or its feed lost."""
+        self.closed = False
+        self.bot: BotId | None = None
+        """Whose wish it is; None = nobody's."""
+        self.wish: Wish | None = None
+        self.basket: Basket | None = None
+        """The basket the wish belongs to; None = it stands alone."""
+        self.working: dict[OrderId, LiveOrder] = {}
+        """Orders that may still fill, oldest first."""
+        self.cooldown_ns = 0
+        """Nothing is placed before this time."""
+        self.refusals = 0
+        """Refusals in a row."""
+        self.remembered = 0
+        """Orders of it in the table, ended ones included."""
+        self.residuals: tuple[Residual, ...] = ()
+        """What the last plan could not express."""
+        self.still = False
+        """True while the last plan had nothing to do and nothing has happened to it since."""
+        self.cleared_for: BotId | None = None
+        """Whose orders alone can work here; None = nobody has looked."""
+        self.denied: Denied | None = None
+        """What risk said last, if it said no in the last plan."""
+
+    @property
+    def by_hand(self) -> bool:
+        """True while an order by hand may still fill."""
+        return any(known.order.bot == MANUAL for known in self.working.values())
+
+    def cleared(self) -> bool:
+        """Say whether nobody but the bot that wishes has an order here that may still fill."""
+        alone = all(known.order.bot == self.bot for known in self.working.values())
+        self.cleared_for = self.bot if alone else None
+        return alone
+
+
+def left_of(
+    post: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
+) -> Residual:
+    """Return what is left of a draft, in YES-space."""
+    no = draft.leg is _NO
+    bid = (draft.side is _BUY) is not no
+    level = post.instrument.one - draft.price if no else draft.price
+    return Residual(reason, _BUY if bid else _SELL, level, size)
+
+
+# -- The table: every order of the account, the only place where an order's state is assigned ------
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
 _SENT = OrderState.SENT

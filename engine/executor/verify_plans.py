@@ -33,7 +33,7 @@ from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
 from engine.executor.questions import Question
 from engine.executor.reconcile import SILENCE
-from engine.executor.records import LiveOrder, Wish
+from engine.executor.table import LiveOrder, Wish
 
 DIFFERS_MAX = 100
 

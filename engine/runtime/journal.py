@@ -7,16 +7,32 @@ disk refuses, the future fails, records stay queued and are tried again: nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from engine.errors import BrokenInvariant
-from engine.runtime.journal_writer import JournalWriter
-from storage.journal import JournalSnapshot, Snapshots, last_seq, latest_snapshots, load
-from storage.records import NAMES, Digest, Record, decode
+from engine.errors import BrokenInvariant, LeaseLost, StorageError
+from storage.database import BUSY_MS, file_id, must_be, refusals_told
+from storage.journal import (
+    JournalSnapshot,
+    Row,
+    Snapshots,
+    check_fence,
+    fence_of,
+    last_seq,
+    latest_snapshots,
+    load,
+    open_journal,
+    write_batch,
+)
+from storage.records import NAMES, Digest, Record, decode, names_sum, record_sum
 
 __all__ = [
     "DigestRecorder",
@@ -31,6 +47,315 @@ __all__ = [
     "latest_snapshots",
     "load",
 ]
+
+# -- The full recorder: encodes and queues on the caller's thread, writes in groups on its own -----
+# The caller's thread is the only one that may call `append`, `snapshot` and `commit`. What the
+# disk refuses stays queued and is tried again; `failure` says so as long as it lasts.
+
+QUEUE_MAX = 100_000
+"""Most records that are appended and not yet on the disk."""
+
+BATCH_MAX = 5_000
+"""Most records of one transaction."""
+
+LINGER_S = 0.05
+"""Longest time a record waits for company when nobody awaits a commit."""
+
+RETRY_S = 0.25
+"""Pause after a refusal of the disk."""
+
+PATIENCE_S = 30.0
+"""How long a caller that waits for space, for a commit or for the end stands a refusing disk."""
+
+LEASE_S = 1.0
+"""How often it is looked whether the lease is still ours."""
+
+CHECKPOINT_RECORDS = 2_000
+"""Records after which an idle moment is used to move the write-ahead log into the file."""
+
+CLOSED = StorageError("the journal is closed or its writer has ended: restart the program")
+
+_Queued = tuple[int, int, str, str, bytes, int]
+"""seq, at_ns, account, kind, body, tape."""
+
+
+class JournalWriter:
+    """Writes the journal of one engine. `failure` is the disk's present refusal, None = it writes.
+
+    `waits_when_full` True (replay): `append` waits for space; False (live): it raises StorageError
+    and the record is not taken, because the loop must not wait and a full queue halts trading.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        engine_id: str,
+        waits_when_full: bool = False,
+        queue_max: int = QUEUE_MAX,
+        synchronous: str = "FULL",
+        busy_ms: int = BUSY_MS,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.tape = 0
+        self.failure: StorageError | None = None
+        self.lost: Callable[[LeaseLost], object] = lambda _: None
+        """Called once, on the writer's thread, where a later start has taken the lease."""
+        self._path = path
+        self._waits = waits_when_full
+        self._queue_max = queue_max
+        self._patience_s = patience_s
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._connection, self._seq = open_journal(
+            path, engine_id, synchronous=synchronous, busy_ms=busy_ms
+        )
+        self._file = file_id(path)
+        self._fence = fence_of(self._connection)  # ours: the lease is taken before this opens
+        self._durable = self._seq
+        self._at_ns = 0
+        self._queue: deque[_Queued] = deque()
+        self._snapshots: deque[JournalSnapshot] = deque()
+        self._made = self._kept = 0
+        self._waiters: deque[tuple[int, int, Future[int]]] = deque()
+        self._wake = threading.Event()
+        self._moved = threading.Event()
+        self._closing = threading.Event()
+        self._digest = Digest()
+        self._rows: list[Row] = []
+        self._held: list[JournalSnapshot] = []
+        self._names: dict[tuple[str, str], int] = {}
+        self._since_checkpoint = 0
+        self._deadline = self._lease_seen = 0.0
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    # -- the caller's thread -----------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last record appended."""
+        return self._seq
+
+    @property
+    def durable_seq(self) -> int:
+        """The seq up to which everything is on the disk."""
+        return self._durable
+
+    def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
+        """Encode and queue a message; give its seq. No I/O.
+
+        Raises StorageError when the queue is full (the record was not taken), BrokenInvariant for
+        a struct that is no message of the domain.
+        """
+        try:
+            kind = NAMES[type(message)]
+        except KeyError:
+            raise BrokenInvariant(f"{type(message).__name__} cannot be journaled") from None
+        seq = self._seq + 1
+        if seq - self._durable > self._queue_max:
+            self._full()
+        self._queue.append((seq, at_ns, account, kind, self._encode(message), self.tape))
+        self._seq = seq
+        self._at_ns = at_ns
+        if not seq % BATCH_MAX:
+            self._wake.set()
+        return seq
+
+    def _full(self) -> None:
+        """Wait for space where that is allowed, or raise."""
+        waited = 0.0
+        while self._waits and self._thread.is_alive() and waited < self._patience_s:
+            self._moved.clear()
+            if self._seq + 1 - self._durable <= self._queue_max:
+                return
+            self._wake.set()
+            self._moved.wait(RETRY_S)
+            # Only a refusing disk uses up patience; a slow one is waited for.
+            waited += RETRY_S if self.failure is not None else 0.0
+        why = self.failure or "the disk is slower than the engine"
+        raise StorageError(
+            f"the journal's queue is full: {self._seq - self._durable} records wait to be "
+            f"written and none is lost; nothing more is taken until they are: {why}"
+        )
+
+    def snapshot(self, name: str, body: bytes, seq: int) -> None:
+        """Queue the state called `name` as it was after record `seq`; the last three are kept."""
+        if not 0 < seq <= self._seq:
+            raise BrokenInvariant(f"snapshot {name!r} at record {seq}, the last is {self._seq}")
+        self._snapshots.append(JournalSnapshot(name=name, seq=seq, at_ns=self._at_ns, body=body))
+        self._made += 1
+
+    def commit(self) -> Future[int]:
+        """Give a future of the last seq, done when everything appended so far is durable.
+
+        It fails with StorageError where the disk refuses: the caller must then not do what it
+        wanted to have kept. The records stay queued and are written when the disk takes them.
+        """
+        future: Future[int] = Future()
+        if self._durable >= self._seq and self._kept >= self._made:
+            future.set_result(self._seq)
+            return future
+        self._waiters.append((self._seq, self._made, future))
+        self._wake.set()
+        if not self._thread.is_alive():
+            self._fail_waiters(self.failure or CLOSED)
+        return future
+
+    def flush(self) -> None:
+        """Wait until everything appended so far is durable; a refusing disk gets `patience_s`.
+
+        Raises StorageError after that.
+        """
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                self.commit().result()
+                return
+            except StorageError:
+                if time.monotonic() > deadline or not self._thread.is_alive():
+                    raise
+
+    def digest(self) -> str:
+        """Return the digest of this run's records; waits until they are durable."""
+        self.flush()
+        return self._digest.text()
+
+    def close(self) -> None:
+        """Write what is left and end the thread; a refusing disk gets `patience_s`.
+
+        Raises StorageError naming how many records could not be written.
+        """
+        self._deadline = time.monotonic() + self._patience_s
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+        left = self._seq - self._durable
+        if left:
+            raise StorageError(
+                f"{left} journal records could not be written before the end: {self.failure}"
+            )
+
+    # -- the writer's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set() or self._unwritten():
+                if not self._unwritten():
+                    if not self._wake.wait(LINGER_S) and not self._queue:
+                        self._checkpoint_if_due()
+                    self._wake.clear()
+                refused = not (self._holds_lease() and self._write())
+                if isinstance(self.failure, LeaseLost):
+                    break  # what is left may never be written: the journal is another's
+                if refused and self._closing.is_set() and time.monotonic() > self._deadline:
+                    break
+        finally:
+            self._fail_waiters(self.failure or CLOSED)
+            self._moved.set()
+            self._connection.close()
+
+    def _holds_lease(self) -> bool:
+        """Look once a second whether a later start has the lease, also where nothing is written."""
+        if time.monotonic() - self._lease_seen < LEASE_S:
+            return True
+        self._lease_seen = time.monotonic()
+        try:
+            with refusals_told(self._path):
+                check_fence(self._connection, self._fence)
+        except LeaseLost as error:
+            return self._refused(error)
+        except StorageError:
+            pass  # a file that cannot be read is told by whoever writes it
+        return True
+
+    def _unwritten(self) -> bool:
+        """Say whether a full batch, an awaited record or a refused one is waiting."""
+        if self._rows or self._held or self._waiters or len(self._queue) >= BATCH_MAX:
+            return True
+        return self._closing.is_set() and bool(self._queue or self._snapshots)
+
+    def _write(self) -> bool:
+        """Write one batch. False = the disk refused, it was said, and a pause was made."""
+        if not self._rows and not self._held:
+            self._take()
+        try:
+            if self._rows or self._held:
+                must_be(self._path, self._file)
+                with refusals_told(self._path):
+                    write_batch(self._connection, self._rows, self._held, self._fence)
+        except (StorageError, sqlite3.IntegrityError) as error:
+            return self._refused(error)
+        if self._rows or self._held:
+            self.failure = None
+            self._since_checkpoint += len(self._rows)
+            self._kept += len(self._held)
+            self._durable = self._rows[-1][0] if self._rows else self._durable
+            self._rows, self._held = [], []
+            self._moved.set()
+        self._resolve()
+        return True
+
+    def _take(self) -> None:
+        """Take what one transaction shall hold, checksums on; snapshots after their records."""
+        # Counted first: the records a snapshot speaks of were queued before it.
+        snapshots = len(self._snapshots)
+        queue, names = self._queue, self._names
+        rows: list[Row] = []
+        for _ in range(min(len(queue), BATCH_MAX)):
+            seq, at_ns, account, kind, body, tape = queue.popleft()
+            start = names.get((account, kind))
+            if start is None:
+                start = names[account, kind] = names_sum(account, kind)
+            crc = record_sum(start, seq, at_ns, tape, body)
+            rows.append((seq, at_ns, account, kind, body, crc, tape))
+        self._digest.add([(row[3], row[1], row[2], msgspec.Raw(row[4])) for row in rows])
+        last = rows[-1][0] if rows else self._durable
+        for _ in range(snapshots):
+            if self._snapshots[0].seq > last:
+                break
+            self._held.append(self._snapshots.popleft())
+        self._rows = rows
+
+    def _refused(self, error: StorageError | sqlite3.IntegrityError) -> bool:
+        if isinstance(error, sqlite3.IntegrityError):
+            error = StorageError(
+                f"{self._path} was written by another program ({error}): two engines share one "
+                "journal; stop one of them"
+            )
+        self.failure = error
+        if isinstance(error, LeaseLost):
+            self.lost(error)  # before anybody who waits: he must do nothing more at the venue
+        self._fail_waiters(error)
+        time.sleep(RETRY_S)
+        return False
+
+    def _resolve(self) -> None:
+        waiters = self._waiters
+        while waiters and waiters[0][0] <= self._durable and waiters[0][1] <= self._kept:
+            seq, _, future = waiters.popleft()
+            if future.set_running_or_notify_cancel():
+                future.set_result(seq)
+
+    def _fail_waiters(self, error: StorageError) -> None:
+        while self._waiters:
+            _, _, future = self._waiters.popleft()
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+
+    def _checkpoint_if_due(self) -> None:
+        if self._since_checkpoint < CHECKPOINT_RECORDS:
+            return
+        self._since_checkpoint = 0
+        try:
+            with refusals_told(self._path):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except StorageError as error:
+            # The log is still whole; the next idle moment tries again.
+            self._since_checkpoint = CHECKPOINT_RECORDS
+            self.failure = error
+
+
+# -- The journal: what is asked, kept before it is done; what happened, kept before it is used -----
 
 DIGEST_ROWS = 1_024
 """Rows that are encoded and hashed in one go."""

@@ -19,7 +19,7 @@ from engine import log
 from engine.clock import Clock
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, StorageError
-from engine.runtime.journal_writer import JournalWriter
+from engine.runtime.journal import JournalWriter
 from storage.alerts import raise_alert
 from storage.commands import LeftCommand, claim, pending
 from storage.database import (

@@ -6,18 +6,62 @@ only do half must not look like a whole one.
 
 from __future__ import annotations
 
+import http.client
+import socket
 import uuid
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine.config import Config
 from engine.domain.commands import Kill
 from engine.errors import BadInput, StorageError
-from pages.frame import supervisor
 from storage.commands import leave
 from storage.database import connect_writer, refusals_told
 from storage.latch import set_latch
 from storage.views.frame import engine_of
+
+# The XML-RPC client of supervisord, over its socket in `PITBOSS_HOME/run`, with a short patience.
+# The standard library's own client waits for ever; a hung supervisord must not hang KILL.
+
+TIMEOUT_S = 1.0
+BAD_NAME = 10
+NOT_RUNNING = 70
+"""Faults of supervisor: no such program; it does not run."""
+
+Fault = xmlrpc.client.Fault
+FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+"""Everything a call may end with."""
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def call(path: Path, method: str, *arguments: object) -> Any:
+    """Call `supervisor.<method>` on the socket at `path`. Raises one of `FAILURES`."""
+    body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
+    connection = _Connection(path)
+    try:
+        connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise xmlrpc.client.ProtocolError(str(path), answer.status, answer.reason, {})
+        return xmlrpc.client.loads(answer.read())[0][0]
+    finally:
+        connection.close()
+
+
+# -- KILL from the dashboard: the latch first, then the signal, then the command row ---------------
 
 BUSY_MS = 500
 """How long the command row waits for a locked database; latch and signal are out by then."""
@@ -65,23 +109,23 @@ def _signal(config: Config) -> KillStep:
         text = f"NOT SENT: no supervisor runs here ({socket} is missing)"
         return KillStep(name="signal", done=False, text=text)
     try:
-        supervisor.call(socket, "signalProcess", "engine", "USR1")
-    except supervisor.Fault as fault:
-        if fault.faultCode != supervisor.NOT_RUNNING:
+        call(socket, "signalProcess", "engine", "USR1")
+    except Fault as fault:
+        if fault.faultCode != NOT_RUNNING:
             return KillStep(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
         return _start_kill(socket)
-    except supervisor.FAILURES as error:
+    except FAILURES as error:
         return KillStep(
             name="signal", done=False, text=f"NOT SENT, supervisor did not answer: {error}"
         )
     return KillStep(name="signal", done=True, text="USR1 sent to the engine")
 
 
-def _start_kill(socket: supervisor.Path) -> KillStep:
+def _start_kill(socket: Path) -> KillStep:
     """Start the program that recovers with the latch set, cancels, proves and exits."""
     try:
-        supervisor.call(socket, "startProcess", "kill", False)
-    except supervisor.FAILURES as error:
+        call(socket, "startProcess", "kill", False)
+    except FAILURES as error:
         text = f"NOT SENT: the engine does not run and program kill did not start: {error}"
         return KillStep(name="signal", done=False, text=text)
     return KillStep(

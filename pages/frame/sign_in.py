@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -28,14 +29,100 @@ from streamlit.config import get_option
 
 from engine.config import Config
 from engine.errors import StorageError
-from pages.frame import lockout, sign_in_page
+from pages.frame import sign_in_page
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
-from pages.frame.session_socket import HeldSocket, closed
 from pages.frame.theme_script import with_theme
 from pages.kit.clock import now_ns
 from pages.kit.home import config
 from storage.database import reading
 from storage.users import OPERATOR, User, check_password, find_user, note_entry
+
+# -- A WebSocket that ends with its session: an open tab must not outlive a sign-out ---------------
+
+
+class HeldSocket:
+    """Passes a browser's messages on while its session stands; closes the socket once it does not.
+
+    A page asks again each second, so a tab that only looks on ends within that, too.
+    """
+
+    def __init__(self, receive: Receive, send: Send, who: Callable[[], str | None]) -> None:
+        self._receive = receive
+        self._send = send
+        self._who = who
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Return the browser's next message, or its farewell where nobody is signed in."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive" or await run_in_threadpool(self._who):
+            return message
+        await self._send(closed())
+        self._ended = True
+        return {"type": "websocket.disconnect", "code": closed()["code"]}
+
+    async def send(self, message: Message) -> None:
+        """Send what the app says, unless the socket was closed under it."""
+        if not self._ended:
+            await self._send(message)
+
+
+def closed() -> Message:
+    """Return the message that closes a socket of somebody who is not signed in."""
+    return {"type": "websocket.close", "code": 1008, "reason": "sign in first"}
+
+
+# -- A growing delay after wrong passwords, kept in a file so that a restart does not forgive ------
+
+FREE = 3
+"""Wrong passwords without a delay: people mistype."""
+
+DELAY_S_MAX = 900
+SECOND_NS = 1_000_000_000
+
+
+class Lockout(msgspec.Struct, frozen=True, kw_only=True):
+    """How many wrong passwords in a row, and until when no further one is looked at."""
+
+    failures: int = 0
+    until_ns: int = 0
+    refused: int = 0
+    """Guesses that came too early and were not looked at, since the last one that was."""
+
+    def wait_s(self, now_ns: int) -> int:
+        """Return the seconds left to wait, rounded up; a clock set back cannot prolong them."""
+        left = -((now_ns - self.until_ns) // SECOND_NS)
+        return max(0, min(left, self.delay_s))
+
+    @property
+    def delay_s(self) -> int:
+        """The delay after the last wrong password: 2, 4, 8 … 900 s."""
+        over = self.failures - FREE
+        return min(2 ** min(over, 20), DELAY_S_MAX) if over > 0 else 0
+
+    def failed(self, now_ns: int) -> Lockout:
+        """Return the state after one more wrong password."""
+        more = Lockout(failures=self.failures + 1)
+        return Lockout(failures=more.failures, until_ns=now_ns + more.delay_s * SECOND_NS)
+
+
+def read(path: Path) -> Lockout:
+    """Return the state on the disk; none, or a torn one, is a clean slate."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Lockout)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return Lockout()
+
+
+def write(path: Path, state: Lockout) -> None:
+    """Keep the state. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_suffix(".tmp")
+    beside.write_bytes(msgspec.json.encode(state))
+    beside.replace(path)
+
+
+# -- The gate before everything: pages, WebSocket, app files and /panic need a signed-in browser ---
 
 OPEN_PATHS = frozenset({"/health"})
 SOCKET_PATHS = frozenset({"/_stcore/stream"})
@@ -152,16 +239,16 @@ def _guess(
 ) -> tuple[int, User | None, BackgroundTask | None]:
     """Try a password unless it is too early: (seconds to wait, user, its trace to be kept)."""
     path = given.run_folder / "sign_in.json"
-    state, now = lockout.read(path), now_ns()
+    state, now = read(path), now_ns()
     if wait_s := state.wait_s(now):
-        lockout.write(path, msgspec.structs.replace(state, refused=state.refused + 1))
+        write(path, msgspec.structs.replace(state, refused=state.refused + 1))
         return wait_s, None, None
     with reading(given.state_path) as connection:
         user = check_password(connection, name, password)
         known = user is not None or find_user(connection, name) is not None
-    after = state.failed(now) if user is None else lockout.Lockout()
+    after = state.failed(now) if user is None else Lockout()
     if after != state:
-        lockout.write(path, after)
+        write(path, after)
     detail: dict[str, str | int] = {**where}
     what = "signed in"
     if user is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import CancelJob
-from pages.jobs import file
 from pages.kit import commands, guard, panels
 from pages.kit.clock import now_ns
 from pages.kit.home import config
@@ -18,6 +18,40 @@ from pages.kit.words import NOTHING, SECOND_NS, age, moment
 from pages.kit.zone import zone
 from pages.shared import moments
 from storage.jobs import JOB_ENDS, JobState
+
+# -- The file a job wrote, offered to the browser: an export is of no use on a machine far away ----
+
+KIND = "export"
+FOLDER = "exports"
+MIMES = {".csv": "text/csv", ".json": "application/json"}
+
+
+def file_of(result: Mapping[str, Any]) -> Path | None:
+    """Return the file an export wrote, None where it is not one of ours or is gone."""
+    path = Path(str(result.get("file", "")))
+    ours = path.parent == config().home / FOLDER and path.suffix in MIMES
+    return path if ours and path.is_file() else None
+
+
+def offer(number: int, result: Mapping[str, Any]) -> None:
+    """Draw the download of an export; a warning where it holds no row."""
+    if result.get("rows") == 0:
+        st.warning("It holds no row: nothing of that kind, mode and period is on record.")
+    path = file_of(result)
+    if path is None:
+        panels.note("Its file is gone from this machine. Ask for the export again.")
+        return
+    st.download_button(
+        f"Download {path.name}",
+        path.read_bytes,  # read at the click alone: this part is drawn every 2 s
+        file_name=path.name,
+        mime=MIMES[path.suffix],
+        key=f"export_file_{number}",
+        on_click="ignore",
+    )
+
+
+# -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in full ----
 
 COLUMNS = {
     "id": ("Job", "count"),
@@ -176,8 +210,8 @@ def show_one(row: Mapping[str, Any]) -> None:
     result = json.loads(row["result"] or "{}")
     if row["kind"] == moments.KIND and row["state"] == JobState.DONE:
         moments.show_result(row["id"], result)
-    if row["kind"] == file.KIND and row["state"] == JobState.DONE:
-        file.offer(row["id"], result)
+    if row["kind"] == KIND and row["state"] == JobState.DONE:
+        offer(row["id"], result)
     panels.facts(
         {
             "State": f"{row['state'].upper()}, attempt {row['attempts']}",

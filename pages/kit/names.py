@@ -8,10 +8,25 @@ from decimal import Decimal
 from typing import Any
 
 from engine.domain.instruments import Kind
-from pages.kit.titles import titles
+from engine.errors import PitbossError
+from pages.kit.data import engine_id, fresh
 from pages.kit.words import NOTHING
 from pages.kit.zone import clock
+from storage import feeds
 from storage.views import Row, shown
+
+# -- How markets are called in words, as their venues write it -------------------------------------
+
+
+def titles() -> dict[str, str]:
+    """Return market → its name in words; empty where the state cannot be read."""
+    try:
+        return fresh(feeds.titles, engine_id())
+    except PitbossError:
+        return {}  # the page that asks for rows says what is wrong; an id is a name, too
+
+
+# -- Names as a person knows them: markets without their prefix, prices in the venue's own style ---
 
 _ROLLING = re.compile(r"^(.+)-(\d{10})$")
 HALF_A_HUNDREDTH = Decimal("0.005")

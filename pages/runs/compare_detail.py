@@ -3,18 +3,216 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
-from pages.kit import guard, panels
+from pages.kit import guard, look, panels
+from pages.kit.charts import CONFIG
 from pages.kit.data import ask
 from pages.kit.tables import table
-from pages.kit.words import moment
+from pages.kit.words import NOTHING, moment
 from pages.kit.zone import zone
-from pages.runs import compare_charts, compare_words
 from storage import views
+
+# -- Paper against truth in words: the rows of its table, and what each verdict means --------------
+
+SIDES = {
+    "truth": "Truth: in the exchange",
+    "pessimistic": "Paper, pessimistic",
+    "realistic": "Paper, realistic",
+    "optimistic": "Paper, optimistic",
+}
+VERDICTS = {
+    "within": "within tolerance",
+    "off": "out of tolerance",
+    "open": "too few days to tell",
+}
+LABELS = {
+    "fill_ratio_same": "fill ratio of the same orders",
+    "fill_ratio": "fill ratio",
+    "time_to_fill": "time to fill",
+    "markout_5s": "5 s markout",
+    "pnl_day": "PnL per demo day",
+}
+
+
+def rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield one measure's rows: the truth, then each model."""
+    yield {
+        "side": SIDES["truth"],
+        "value": number(line["truth"]["value"]),
+        "span": span(line["truth"]),
+        "difference": NOTHING,
+        "difference_span": NOTHING,
+        "verdict": "what paper is measured by",
+    }
+    for name, model in line["models"].items():
+        yield {
+            "side": SIDES[name],
+            "value": number(model["value"]["value"]),
+            "span": span(model["value"]),
+            "difference": number(model["difference"]["value"], signed=True),
+            "difference_span": span(model["difference"], signed=True),
+            "verdict": VERDICTS[model["verdict"]],
+        }
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """Say in one sentence what the realistic model got right and what not."""
+    told: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for line in found["lines"]:
+        told[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
+    parts = [f"{', '.join(names)}: {VERDICTS[verdict]}" for verdict, names in told.items() if names]
+    return f"The realistic model: {'; '.join(parts)}."
+
+
+def answer(found: Mapping[str, Any]) -> str:
+    """Say how much of the fill ratio's difference no fill model can mend."""
+    told = "; ".join(
+        f"{name} {number(points['value'], signed=True)} ({span(points, signed=True)})"
+        for name, points in found["answers"].items()
+    )
+    return (
+        "The truth's own orders were laid once more as paper beside the very book they stood in: "
+        "what they got differently is the fill model's fault. What is left of the difference is "
+        "the world's answer to our quote, in points of fill ratio: "
+        f"{told}. In the exchange a quote of ours holds the price where it stands and takers meet "
+        "it there; the same quote on paper is passed by. No public feed shows that, so it has no "
+        "tolerance. Where a venue's people answer a quote as the demo's do, a live fill ratio "
+        "differs by about as much."
+    )
+
+
+def share(found: Mapping[str, Any]) -> str:
+    """Say which share of cancels the realistic model uses and which the exchange showed."""
+    fit = found["fit"]
+    return (
+        f"The public feed shows that a level fell, not who left it; the exchange knows. Measured "
+        f"there: {number(fit['percent']['value'])} % ({span(fit['percent'])}), from "
+        f"{fit['cancels']:,} cancels. The realistic model uses {found['percent']} %. 50 % = what "
+        f"stands ahead and what stands behind is cancelled alike, in proportion to its size."
+    )
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """Return a figure with two decimals; a dash where nobody can know it."""
+    if value is None:
+        return NOTHING
+    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
+
+
+def span(estimate: Mapping[str, Any], *, signed: bool = False) -> str:
+    """Return an interval."""
+    low, high = (number(estimate[end], signed=signed) for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
+# -- Charts of paper against truth: each figure with its interval, and the days side by side -------
+
+MICRO = 1_000_000
+_COLOURS = {
+    True: {
+        "truth": "#2dd4bf", "pessimistic": "#ff7b72", "realistic": "#79c0ff",
+        "optimistic": "#e3b341", "ink": "#93a1b1", "line": "#1f2a37",
+        "band": "rgba(45,212,191,.14)",
+    },
+    False: {
+        "truth": "#0f766e", "pessimistic": "#b42318", "realistic": "#0550ae",
+        "optimistic": "#8a5a00", "ink": "#51606f", "line": "#d5dde6",
+        "band": "rgba(15,118,110,.12)",
+    },
+}  # fmt: skip
+
+
+def interval(line: Mapping[str, Any], key: str) -> None:
+    """Draw one measure: a point and its interval for each side, the tolerance as a band."""
+    st.plotly_chart(interval_figure(line), theme=None, config=CONFIG, key=key, height=210)
+
+
+def interval_figure(line: Mapping[str, Any]) -> go.Figure:
+    """Return the figure of one measure."""
+    colours = _COLOURS[look.dark()]
+    figure = go.Figure()
+    found = {"truth": line["truth"], **{k: v["value"] for k, v in line["models"].items()}}
+    for name, estimate in reversed(found.items()):
+        value = estimate["value"]
+        if value is None:
+            continue
+        low, high = (value if estimate[end] is None else estimate[end] for end in ("low", "high"))
+        figure.add_scatter(
+            x=[value],
+            y=[name],
+            mode="markers",
+            marker={"color": colours[name], "size": 10},
+            error_x={
+                "array": [high - value],
+                "arrayminus": [value - low],
+                "color": colours[name],
+                "thickness": 1.6,
+            },
+            hovertemplate=f"{SIDES[name]}: %{{x:,.2f}}, {low:,.2f} to {high:,.2f}<extra></extra>",
+        )
+    truth, slack = line["truth"]["value"], line["slack"]
+    if truth is not None and slack is not None:
+        figure.add_vrect(truth - slack, truth + slack, fillcolor=colours["band"], line_width=0)
+    return _dressed(figure, colours, line["unit"], height=210)
+
+
+def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
+    """Draw the PnL of every day, a line for each side."""
+    st.plotly_chart(days_figure(daily), theme=None, config=CONFIG, key=key, height=300)
+
+
+def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+    """Return the figure of the days."""
+    colours = _COLOURS[look.dark()]
+    figure = go.Figure()
+    for name, found in daily.items():
+        figure.add_scatter(
+            x=list(range(1, len(found) + 1)),
+            y=[day["pnl_micro"] / MICRO for day in found],
+            name=SIDES[name],
+            mode="lines+markers",
+            line={"color": colours[name], "width": 2.4 if name == "truth" else 1.2},
+            hovertemplate=f"{SIDES[name]}, day %{{x}}: %{{y:,.2f}} pUSD<extra></extra>",
+        )
+    figure.update_layout(legend={"orientation": "h", "y": -0.25})
+    return _dressed(figure, colours, "demo day", height=300, legend=True, below="pUSD")
+
+
+def _dressed(
+    figure: go.Figure,
+    colours: Mapping[str, str],
+    title: str,
+    *,
+    height: int,
+    legend: bool = False,
+    below: str = "",
+) -> go.Figure:
+    axis = {
+        "automargin": True,
+        "gridcolor": colours["line"],
+        "linecolor": colours["line"],
+        "zeroline": False,
+        "tickfont": {"color": colours["ink"]},
+    }
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "Inter, system-ui, sans-serif", "size": 12, "color": colours["ink"]},
+        showlegend=legend,
+        xaxis={**axis, "title": {"text": title, "font": {"size": 11}}},
+        yaxis={**axis, "title": {"text": below, "font": {"size": 11}}},
+    )
+    return figure
+
+
+# -- Paper against truth: one report in full, and the section of the Runs page that leads to it ----
 
 TITLE = "Paper against truth"
 COMMAND = ".venv/bin/python -m engine demo compare --days 20"
@@ -49,7 +247,7 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
         return
     newest = reports[0]
     found = _found(newest)
-    panels.note(f"{moment(newest['started_ns'], zone())}: {compare_words.sentence(found)}")
+    panels.note(f"{moment(newest['started_ns'], zone())}: {sentence(found)}")
     links = [
         panels.link(f"Report {row['id']}: {row['recording']}", "runs", run=row["id"])
         for row in reports[:5]
@@ -69,18 +267,18 @@ def show(listed: Mapping[str, Any]) -> None:
         f"{found['seed'] + found['days'] - 1} · {found['latency_ms']} ms latency on both sides · "
         f"run {listed['id']}, {moment(listed['started_ns'], zone())}",
     )
-    st.markdown(f"**{compare_words.sentence(found)}**")
+    st.markdown(f"**{sentence(found)}**")
     panels.note(WHAT)
     for line in found["lines"]:
         _measure(line)
     if "answers" in found:  # reports of earlier versions have none
         st.subheader("The world's answer to our quote")
-        panels.note(compare_words.answer(found))
+        panels.note(answer(found))
     st.subheader("PnL of each day")
-    compare_charts.days(found["daily"], "compare_days")
+    days(found["daily"], "compare_days")
     panels.note("What was still held at a day's end counts at the last two-sided mid.")
     st.subheader("How much of the cancels stood ahead of us")
-    panels.note(compare_words.share(found))
+    panels.note(share(found))
     with st.expander("What it was made of"):
         made = {name: str(value) for name, value in found["parameters"].items()}
         panels.facts({**made, "digest": found["digest"]})
@@ -90,15 +288,15 @@ def show(listed: Mapping[str, Any]) -> None:
 
 def _measure(line: Mapping[str, Any]) -> None:
     name = line["name"]
-    label = compare_words.LABELS[name]
+    label = LABELS[name]
     st.subheader(f"{label[:1].upper()}{label[1:]}, {line['unit']}")
-    compare_charts.interval(line, f"compare_{name}")
-    slack = compare_words.number(line["slack"])
+    interval(line, f"compare_{name}")
+    slack = number(line["slack"])
     panels.note(
         f"Band: the truth ± {slack}, the tolerance. A model is within it, or out of it, only "
         "where the whole interval of the difference is."
     )
-    table(list(compare_words.rows(line)), COLUMNS, key=f"compare_{name}_table")
+    table(list(rows(line)), COLUMNS, key=f"compare_{name}_table")
 
 
 def _found(listed: Mapping[str, Any]) -> dict[str, Any]:

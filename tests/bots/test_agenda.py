@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.bots.agenda import NEVER, Agenda
 from engine.bots.bot import Bot, Cell
+from engine.bots.core import NEVER, Agenda
 from engine.domain.instruments import InstrumentId
 
 

@@ -11,8 +11,7 @@ from engine.domain.events import BookMarked
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.errors import BrokenInvariant, InvalidTransition
-from engine.executor.ledger import Ledger
-from engine.executor.ledger_state import Anomaly, LedgerState
+from engine.executor.ledger import Anomaly, Ledger, LedgerState
 
 M1 = InstrumentId("venue:m1")
 SHARE = 1_000_000

@@ -14,10 +14,9 @@ from engine.domain.orders import OrderState, OrderType
 from engine.executor.holdings import Holding, empty_holding
 from engine.executor.levels import TargetLevels, _asks, _bids, wanted_of
 from engine.executor.plan import Draft, Plan
-from engine.executor.planner import careful, plan
-from engine.executor.planner_swift import swift
-from engine.executor.records import LiveOrder, working_of
+from engine.executor.planner import careful, plan, swift
 from engine.executor.settings import ExecutorSettings
+from engine.executor.table import LiveOrder, working_of
 
 SHARE = 1_000_000
 USD = 1_000_000

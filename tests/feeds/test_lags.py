@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.lags import Lags
+from engine.feeds.sockets import Lags
 
 SAMPLES = st.lists(st.integers(0, 10**13), min_size=1, max_size=200)
 

@@ -14,8 +14,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
-from engine.feeds import text_connection
-from engine.feeds.text_connection import TextConnection
+from engine.feeds import sockets
+from engine.feeds.sockets import TextConnection
 
 SIZES = (0, 1, 4, 125, 126, 127, 700, 65_535, 65_536, 70_000)
 
@@ -169,7 +169,7 @@ async def test_what_is_illegal_ends_the_connection_by_the_librarys_word(
 async def test_a_slow_reader_stops_the_sender_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(text_connection, "MESSAGES_MAX", 10)
+    monkeypatch.setattr(sockets, "MESSAGES_MAX", 10)
     payload = b"x" * 1_000
 
     async def flood(ws: ServerConnection) -> None:

@@ -28,8 +28,8 @@ from engine.errors import (
     Throttled,
     VenueClosed,
 )
-from engine.gateway.calls import CANCEL_ALL_RETRY_NS, Calls
 from engine.gateway.door import Named, Reply
+from engine.gateway.sender import CANCEL_ALL_RETRY_NS, Calls
 
 SILENCE = [
     NotSent("no route"),

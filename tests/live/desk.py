@@ -20,7 +20,7 @@ from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
 from engine.live.commands.dispatch import Commands
 from engine.live.engine import Engine
-from engine.runtime.journal_writer import JournalWriter
+from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import StateKeeper
 from storage.commands import ENDS, LeftCommand, find, leave
 from storage.database import connect_writer

@@ -22,7 +22,7 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.figures import holdings_of, uses_of
+from engine.live.telemetry import holdings_of, uses_of
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate

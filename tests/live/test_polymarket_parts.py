@@ -27,7 +27,7 @@ from engine.runtime import heartbeat
 from engine.runtime.journal import JournalWriter
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
-from engine.venues.polymarket.account import upkeep
+from engine.venues.polymarket.account import opener as upkeep
 from engine.venues.polymarket.account.opener import PolymarketOpener, PolymarketShell
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.listing import instrument_of

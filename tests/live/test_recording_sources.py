@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import BadInput
-from engine.live.recording_sources import NAMED, venue_of
+from engine.live.recordings import NAMED, venue_of
 
 MARKET = "polymarket:0x" + "a1" * 32
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.commands import StartBot
-from pages.frame import supervisor
+from pages.frame import kill
 from storage.commands import CommandState
 from storage.live import STOP_PROOF
 from tests.live.programs import BOT, Programs, answers, check_books, free_port, prepare
@@ -80,8 +80,8 @@ def desk() -> Iterator[Programs]:
 def pid_of(programs: Programs, name: str) -> int:
     """The process of a program as its supervisor has it; 0 = it does not run."""
     try:
-        told = supervisor.call(programs.home / "run" / "supervisor.sock", "getProcessInfo", name)
-    except supervisor.FAILURES:
+        told = kill.call(programs.home / "run" / "supervisor.sock", "getProcessInfo", name)
+    except kill.FAILURES:
         return 0
     return int(told["pid"]) if told["statename"] == "RUNNING" else 0
 

@@ -14,7 +14,7 @@ import pytest
 
 from engine.config import Config
 from engine.domain.commands import Kill
-from pages.frame import supervisor
+from pages.frame import kill as supervisor
 from pages.frame.kill import KillResponse, kill
 from storage.commands import find
 from storage.database import reading

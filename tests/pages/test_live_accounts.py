@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from pages.settings.live_steps import AccountFacts, steps
+from pages.settings.live_accounts import AccountFacts, steps
 from storage.database import transaction, writing
 from storage.examinations import Examination, Examiner, ToldFinding, put_examination
 from storage.live_accounts import Unlock, unlock

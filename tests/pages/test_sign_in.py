@@ -19,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.config import get_option, set_option
 
 from engine.config import Config
-from pages.frame import lockout, session, sign_in
+from pages.frame import session, sign_in
+from pages.frame import sign_in as lockout
 from pages.frame.routes import health, panic
 from pages.frame.session import COOKIE, secret
 from pages.frame.sign_in import SignIn

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import cells
-from pages.frame.venue_beat import NAME, beat_cell
+from pages.frame.bar import NAME, beat_cell, cells
 from storage.live_accounts import VenueHeartbeat
 from storage.views.frame import FrameSnapshot
 from tests.pages.test_bar import NOW, SECOND, engine

@@ -18,7 +18,7 @@ from engine.domain.events import CashMoved
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.runtime import state_writer
-from engine.runtime.journal_writer import JournalWriter
+from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Job, Projector, StateKeeper
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer

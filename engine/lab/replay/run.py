@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import re
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
@@ -31,8 +39,6 @@ from engine.gateway.door import VenueCore
 from engine.lab.pump import Driver
 from engine.lab.recordings.columns import ColumnarRecording
 from engine.lab.recordings.door import Recording
-from engine.lab.replay.collector import collecting_rarely
-from engine.lab.replay.result import MarketResult, ReplayResult, peak_rss_mb
 from engine.runtime.journal import Recorder
 from engine.venues.paper.core import PaperVenue
 
@@ -40,6 +46,104 @@ if TYPE_CHECKING:
     from engine.lab.replay.wake import WakeLoop
 
 __all__ = ["MarketResult", "Replay", "ReplayResult"]
+
+# -- What a replay found, and what it took ---------------------------------------------------------
+
+
+class MarketResult(msgspec.Struct, kw_only=True):
+    """What one market brought. Money in micro-units; `unresolved` is marked at the last mid."""
+
+    instrument: str
+    orders: int = 0
+    fills: int = 0
+    fees_micro: int = 0
+    realised_micro: int = 0
+    unresolved_micro: int = 0
+    position_left: int = 0
+    resolved: bool = False
+
+    @property
+    def pnl_micro(self) -> int:
+        """Realised plus what is left at its mark less its cost, after fees."""
+        return self.realised_micro + self.unresolved_micro - self.fees_micro
+
+
+class ReplayResult(msgspec.Struct, kw_only=True):
+    """What a replay found, in the units the names end with."""
+
+    markets: dict[str, MarketResult] = {}
+    events: int = 0
+    orders: int = 0
+    cancels: int = 0
+    fills: int = 0
+    fills_inferred: int = 0
+    fills_unknown: int = 0
+    fees_micro: int = 0
+    equity_start_micro: int = 0
+    equity_end_micro: int = 0
+    currency: str = ""
+    """What all of its money is in."""
+    residuals: dict[str, int] = {}
+    denials: dict[str, int] = {}
+    alerts: dict[str, int] = {}
+    evaluations: int = 0
+    bot_errors: dict[str, str] = {}
+    torn: str = ""
+    """Where the recording cannot be read on, and why; empty = it was played to its end."""
+    equity: list[tuple[int, int]] = []
+    elapsed_s: float = 0.0
+    peak_rss_mb: float = 0.0
+    digest: str = ""
+
+    @property
+    def pnl_resolved_micro(self) -> int:
+        """Sum over the markets whose outcome the recording tells."""
+        return sum(m.pnl_micro for m in self.markets.values() if m.resolved)
+
+    @property
+    def pnl_unresolved_micro(self) -> int:
+        """Sum over the markets whose outcome nobody recorded."""
+        return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
+
+
+def peak_rss_mb() -> float:
+    """Return this process's peak resident memory in MB (Linux counts kB, macOS bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # What getrusage says on Linux begins with the memory of the parent that started us.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        if found:
+            return int(found[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+# -- The garbage collector while a replay runs: what was loaded before it is not searched again ----
+# A replay makes millions of short-lived messages and hardly a cycle, so the default collector
+# spends its time walking over what will live to the end. Here what exists at the start is frozen
+# and the youngest generation may grow larger; afterwards everything is as it was.
+
+YOUNG_OBJECTS_MAX = 200_000
+"""Objects made, less objects freed, between two collections of the youngest generation."""
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Collect rarely inside the block. A collector somebody switched off or froze stays so."""
+    thresholds = gc.get_threshold()
+    frozen_before = gc.get_freeze_count() > 0
+    if not frozen_before:
+        gc.freeze()
+    gc.set_threshold(max(YOUNG_OBJECTS_MAX, thresholds[0]) if thresholds[0] else 0, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        if not frozen_before:
+            gc.unfreeze()
+
+
+# -- The replay driver: a recording through the same executor, risk, planner and gateway as live ---
 
 FORGET_AFTER_NS = 600 * 1_000_000_000
 """How long a closed instrument stays in the caches: late settlements arrive within seconds."""

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from engine.domain.events import VenueMode
 from engine.domain.instruments import Instrument, Leg, Side
+from engine.domain.intents import Quotes, Target
 from engine.domain.orders import Order
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
-from engine.lab.simulate.naive_planner import bid_and_level, room
+
+# -- The planner in ten lines: how much of an order a wish allows, given what may still fill -------
+# Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions, only
+# that per direction no more may be alive than is wished for, and at no better price than wished.
+
+
+def bid_and_level(order: Order, one: int) -> tuple[bool, int]:
+    """Return an order's direction and price in YES-space."""
+    yes = order.leg is not Leg.NO
+    return (order.side is Side.BUY) is yes, order.price if yes else one - order.price
+
+
+def room(wish: Quotes | Target, *, bid: bool, level: int, position: int, alive: int) -> int:
+    """Return how large an order at this level may be. `alive` is what may fill in its direction."""
+    if isinstance(wish, Target):
+        missing = wish.position - position if bid else position - wish.position
+        fair = level <= wish.limit_price if bid else level >= wish.limit_price
+        return missing - alive if fair else 0
+    quotes = wish.bids if bid else wish.asks
+    total = sum(size for _, size in quotes)
+    here = sum(size for price, size in quotes if (price >= level if bid else price <= level))
+    return min(total - alive, here)
+
+
+# -- Judges of single orders: what an engine may decide, and what may leave it ---------------------
 
 MS = 1_000_000
 S = 1_000 * MS

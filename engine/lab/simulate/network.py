@@ -34,7 +34,7 @@ from engine.lab.simulate.venue_side import VenueSide
 MS = 1_000_000
 S = 1_000 * MS
 RETRY_NS = 1 * S
-"""As `engine.gateway.calls`: when a CANCEL_ALL that failed is sent again."""
+"""As `engine.gateway.sender`: when a CANCEL_ALL that failed is sent again."""
 
 IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
 

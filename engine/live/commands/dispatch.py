@@ -35,7 +35,6 @@ from engine.domain.commands import (
 from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live.bot_runner import BotRunner
-from engine.live.commands.credentials import Keeping
 from engine.live.commands.examination import Examining
 from engine.live.commands.jobs import HANDLERS as JOB_HANDLERS
 from engine.live.commands.jobs import Jobs
@@ -43,7 +42,7 @@ from engine.live.commands.kill import ScopedKills, scoped
 from engine.live.commands.markets import MarketCommands
 from engine.live.commands.orders import Hand
 from engine.live.commands.settings import SettingsCommands
-from engine.live.commands.vault import VaultOpening
+from engine.live.commands.vault import Keeping, VaultOpening
 from engine.live.engine import Engine
 from engine.runtime.recovery import HOUSE
 from storage.alerts import see_alert

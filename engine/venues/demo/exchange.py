@@ -15,16 +15,22 @@ from typing import Protocol
 
 import msgspec
 
-from engine.domain.events import Event, VenueMode
-from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.domain.events import (
+    BookReplaced,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    StrikeProven,
+    VenueMode,
+)
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Leg
 from engine.domain.orders import CancelReason, Identity, OrderState
-from engine.errors import AuthRefused, BadInput, BrokenInvariant
+from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, VenueClosed
 from engine.venues.demo import refusals
-from engine.venues.demo.accounts import Account
+from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.clearing import Clearing
-from engine.venues.demo.guard import DROP_ORDERS, Guard
 from engine.venues.demo.ledger import LedgerSums
-from engine.venues.demo.listing import MarketLife
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import (
     Balance,
@@ -32,6 +38,7 @@ from engine.venues.demo.orders import (
     CancelAnswer,
     Fill,
     LiveOrder,
+    ModeSwitched,
     OrderReceipt,
     Ticket,
 )
@@ -39,6 +46,236 @@ from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import Settlement, SettlementRules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
+
+# -- The life of a market: listed, its strike proven, closed, resolved, forgotten ------------------
+
+MARKET_KEPT_NS = 3_600_000_000_000
+"""How long a resolved market is remembered."""
+MARKETS_MAX = 2_000
+PAYOUTS_MICRO = (0, 500_000, 1_000_000)
+
+
+class MarketLife:
+    """Opens and ends markets at the timeline's present moment."""
+
+    def __init__(self, desk: OrderEntry) -> None:
+        self._desk = desk
+        self._outbox = desk.outbox
+
+    def market(self, instrument: InstrumentId) -> ExchangeMarket:
+        """Return a market. Raises BadInput where there is none."""
+        market = self._desk.markets.get(instrument)
+        if market is None:
+            raise BadInput(f"{instrument} is not listed on the demo exchange")
+        return market
+
+    def add(self, instrument: Instrument) -> None:
+        """Open a market for trading. Raises BadInput where it cannot be one."""
+        if instrument.id in self._desk.markets:
+            raise BadInput(f"{instrument.id} is listed already")
+        if len(self._desk.markets) >= MARKETS_MAX:
+            raise BrokenInvariant(f"more than {MARKETS_MAX} markets on the demo exchange")
+        market = self._desk.markets[instrument.id] = ExchangeMarket(instrument)
+        self._outbox.publish(InstrumentListed(instrument=instrument))
+        self._outbox.publish(self.snapshot(market))
+
+    def snapshot(self, market: ExchangeMarket) -> BookReplaced:
+        """Return a market's whole book."""
+        bids, asks = market.book.depth()
+        now_ns = self._desk.timeline.now_ns
+        return BookReplaced(
+            instrument=market.instrument.id, bids=bids, asks=asks, exchange_ns=now_ns
+        )
+
+    def opening(self) -> list[Event]:
+        """Return what a newcomer must hear to know every market as it stands."""
+        events: list[Event] = []
+        for name, market in self._desk.markets.items():
+            events.append(InstrumentListed(instrument=market.instrument))
+            if market.proof:
+                events.append(_strike(market))
+            if market.accepting:
+                events.append(self.snapshot(market))
+            else:
+                events.append(InstrumentClosed(instrument=name))
+            if market.payout is not None:
+                events.append(_resolved(market, market.payout))
+        return events
+
+    def prove_strike(self, instrument: InstrumentId, strike_e8: int, proof: str) -> None:
+        """Set a market's strike, once, and say where it comes from."""
+        market = self.market(instrument)
+        if market.proof:
+            raise BrokenInvariant(f"{instrument}: its strike is proven already")
+        market.instrument = msgspec.structs.replace(market.instrument, strike_e8=strike_e8)
+        market.proof = proof
+        self._outbox.publish(_strike(market))
+
+    def change_tick(self, instrument: InstrumentId, tick: int) -> None:
+        """Change a market's grid; what rests off the new one is cancelled."""
+        market = self.market(instrument)
+        changed = msgspec.structs.replace(market.instrument, tick=tick)
+        ExchangeMarket(changed)  # refuses a grid that could not be traded
+        market.instrument = changed
+        self._outbox.publish(InstrumentListed(instrument=changed))
+        off = [order for order in market.book.resting() if order.level % tick]
+        self._desk.withdraw(off, CancelReason.TICK_CHANGED)
+        self._outbox.publish(self.snapshot(market))
+
+    def close(self, instrument: InstrumentId) -> None:
+        """End trading: every order of the market is cancelled, held ones too."""
+        market = self.market(instrument)
+        if not market.accepting:
+            return
+        market.accepting = False
+        orders = [order for order in self._desk.orders.values() if order.instrument == instrument]
+        self._desk.withdraw(orders, CancelReason.MARKET_CLOSED)
+        self._outbox.publish(InstrumentClosed(instrument=instrument))
+
+    def resolve(self, instrument: InstrumentId, payout_yes_micro: int, source: str) -> None:
+        """Say what a market pays, and pay it: 1, 0 or 50-50, once."""
+        market = self.market(instrument)
+        if market.payout is not None or payout_yes_micro not in PAYOUTS_MICRO:
+            raise BadInput(f"{instrument} cannot pay {payout_yes_micro} micro now")
+        self.close(instrument)
+        self._desk.clearing.pay(market, payout_yes_micro)
+        self._outbox.publish(_resolved(market, payout_yes_micro, source))
+        now_ns = self._desk.timeline.now_ns
+        self._desk.timeline.set(now_ns + MARKET_KEPT_NS, TimelineEntry.FORGET, instrument)
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop a resolved market whose last transaction has ended; else try again later."""
+        pending = self._desk.clearing.settlement.pending.values()
+        if any(fill.instrument == instrument for item in pending for fill in item.fills):
+            at_ns = self._desk.timeline.now_ns + MARKET_KEPT_NS
+            self._desk.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
+            return
+        ledger = self._desk.ledger
+        if ledger.collateral.pop(instrument, 0):
+            raise BrokenInvariant(f"{instrument} would be forgotten with collateral inside")
+        for wallet in ledger.wallets.values():
+            wallet.yes.pop(instrument, None)
+            wallet.no.pop(instrument, None)
+        del self._desk.markets[instrument]
+
+
+def _strike(market: ExchangeMarket) -> StrikeProven:
+    strike = market.instrument.strike_e8
+    if strike is None:
+        raise BrokenInvariant(f"{market.instrument.id}: a proof without a strike")
+    return StrikeProven(instrument=market.instrument.id, strike_e8=strike, provenance=market.proof)
+
+
+def _resolved(
+    market: ExchangeMarket, payout_yes_micro: int, source: str = "demo"
+) -> InstrumentResolved:
+    return InstrumentResolved(
+        instrument=market.instrument.id, payout_yes_micro=payout_yes_micro, source=source
+    )
+
+
+# -- The guard: what the exchange takes at the moment, and whose heartbeat has stopped -------------
+# Modes and their texts: polymarket.md §5.8 and §3.3; heartbeats: §5.6. A key is armed by its
+# first beat and can not be disarmed; when it falls silent, every order of the key is cancelled.
+
+DROP_ORDERS = 1
+"""Number of a mode's timer that loses all resting orders, as a restart may."""
+PLACES_CLOSED = {
+    VenueMode.RESTARTING: refusals.RESTARTING,
+    VenueMode.CANCEL_ONLY: refusals.CANCEL_ONLY_MODE,
+    VenueMode.DISABLED: refusals.DISABLED_MODE,
+}
+CANCELS_CLOSED = {
+    VenueMode.RESTARTING: refusals.RESTARTING,
+    VenueMode.DISABLED: refusals.DISABLED_MODE,
+}
+
+
+class Guard:
+    """Mode and heartbeats of the exchange."""
+
+    def __init__(self, desk: OrderEntry) -> None:
+        rules = desk.rules
+        if rules.beat_check_ns < 1 or rules.gtd_min_ns < rules.gtd_early_ns:
+            raise ConfigError("demo exchange: heartbeat checks or GTD times make no sense")
+        self._desk = desk
+        self.mode = VenueMode.OPEN
+        self.beat_count = 0
+        """Heartbeats answered; makes their tokens."""
+
+    # -- modes -------------------------------------------------------------------------------------
+
+    def check_place(self, ticket: Ticket) -> None:
+        """Raise VenueClosed where the mode does not take this ticket."""
+        text = PLACES_CLOSED.get(self.mode)
+        if text is None and self.mode is VenueMode.POST_ONLY and not ticket.post_only:
+            text = refusals.POST_ONLY_MODE
+        if text is not None:
+            raise VenueClosed(text, self.mode)
+
+    def check_cancel(self) -> None:
+        """Raise VenueClosed where the mode does not take cancels."""
+        text = CANCELS_CLOSED.get(self.mode)
+        if text is not None:
+            raise VenueClosed(text, self.mode)
+
+    def check_question(self) -> None:
+        """Raise VenueClosed where nobody answers questions about orders."""
+        if self.mode is VenueMode.RESTARTING:
+            raise VenueClosed(refusals.RESTARTING, self.mode)
+
+    def switch(self, mode: VenueMode, *, drop_orders: bool = False) -> None:
+        """Change the mode now, tell everybody; a restart may lose what rests."""
+        if drop_orders:
+            orders = sorted(self._desk.orders.values(), key=lambda order: order.number)
+            self._desk.withdraw(orders, CancelReason.VENUE, refusals.RESTARTING)
+        if mode is not self.mode:
+            self.mode = mode
+            self._desk.outbox.tell_all(ModeSwitched(mode=mode))
+
+    def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
+        """Change the mode at a time."""
+        number = DROP_ORDERS if drop_orders else 0
+        self._desk.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
+
+    def plan_restart(
+        self, at_ns: int, *, down_ns: int, post_only_ns: int, drop_orders: bool = False
+    ) -> None:
+        """Plan the venue's restart: nothing for a while, then post-only, then open."""
+        self.plan(VenueMode.RESTARTING, at_ns, drop_orders=drop_orders)
+        self.plan(VenueMode.POST_ONLY, at_ns + down_ns)
+        self.plan(VenueMode.OPEN, at_ns + down_ns + post_only_ns)
+
+    # -- heartbeats --------------------------------------------------------------------------------
+
+    def beat(self, account: Account, key: str, token: str) -> BeatAnswer:
+        """Take a heartbeat. The first of a key carries an empty token and arms it."""
+        known = account.beats.get(key)
+        if token != ("" if known is None else known[0]):
+            return BeatAnswer(token="" if known is None else known[0], valid=False)
+        self.beat_count += 1
+        if self.beat_count == 1:
+            self._plan_check()
+        renewed = f"{account.id}-beat-{self.beat_count}"
+        account.beats[key] = (renewed, self._desk.timeline.now_ns)
+        return BeatAnswer(token=renewed, valid=True)
+
+    def check_beats(self) -> None:
+        """Cancel everything of every key that fell silent; look again later."""
+        self._plan_check()
+        latest = self._desk.timeline.now_ns - self._desk.rules.beat_timeout_ns
+        for account in self._desk.accounts.values():
+            for key, (_, at_ns) in account.beats.items():
+                if at_ns < latest:
+                    orders = [order for order in account.open.values() if order.key == key]
+                    self._desk.withdraw(orders, CancelReason.HEARTBEAT)
+
+    def _plan_check(self) -> None:
+        timeline = self._desk.timeline
+        timeline.set(timeline.now_ns + self._desk.rules.beat_check_ns, TimelineEntry.HEARTBEAT)
+
+
+# -- The demo exchange's front door: customers, questions, and time --------------------------------
 
 
 class Actor(Protocol):

@@ -12,8 +12,11 @@ not meet each other: they are not in the recorded book, and law F keeps them apa
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from enum import IntEnum
 from itertools import islice
+from typing import Any
 
 from engine.domain.events import (
     FillSettled,
@@ -28,11 +31,59 @@ from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderSt
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
 from engine.venues.paper.account import Pocket, Wallet, payout_of
-from engine.venues.paper.agenda import PaperAgenda, PaperDue
 from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.queue import QueuedOrder, all_reached, allot, overtaken
 from engine.venues.paper.records import FillRecord, PaperTotals, PaperUnsettled
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
+
+# What is still to happen: a heap of moments, ties broken by the order in which they were made.
+
+AGENDA_MAX = 200_000
+"""Most things under way at once; more means that nobody lets time pass."""
+
+
+class PaperDue(IntEnum):
+    """What happens at a moment."""
+
+    ARRIVES = 0
+    """A request reaches the venue."""
+    MATCHES = 1
+    """A delayed marketable order is matched."""
+    EXPIRES = 2
+    """A GTD order reaches its end."""
+    SETTLES = 3
+    """A fill is confirmed."""
+    DELIVERS = 4
+    """An answer or event reaches us."""
+
+
+class PaperAgenda:
+    """Moments in time order; of equal moments, first made, first served."""
+
+    __slots__ = ("_made", "heap")
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, PaperDue, Any]] = []
+        self._made = 0
+
+    def push(self, at_ns: int, due: PaperDue, what: Any) -> None:
+        """Note that `what` happens at `at_ns`."""
+        if len(self.heap) >= AGENDA_MAX:
+            raise BrokenInvariant(f"more than {AGENDA_MAX} things under way at the paper venue")
+        self._made += 1
+        heapq.heappush(self.heap, (at_ns, self._made, due, what))
+
+    def pop(self) -> tuple[int, int, PaperDue, Any]:
+        """Take the earliest moment off."""
+        return heapq.heappop(self.heap)
+
+    def keep(self, due: PaperDue) -> None:
+        """Drop everything but moments of this kind."""
+        self.heap = [entry for entry in self.heap if entry[2] is due]
+        heapq.heapify(self.heap)
+
+
+# -- The floor of the paper venue: open orders, fills, settlement, markets that open and close -----
 
 _BUY, _BINARY = Side.BUY, Kind.BINARY
 _PARTIAL, _FILLED, _CANCELLED = OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED

@@ -12,9 +12,8 @@ from engine.domain.instruments import AccountId, Instrument, Kind, Leg
 from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
 from engine.venues.paper.account import Wallet
-from engine.venues.paper.agenda import PaperAgenda, PaperDue
 from engine.venues.paper.market import PaperMarket
-from engine.venues.paper.matching import Matching
+from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder
 from engine.venues.paper.records import FillRecord, PaperUnsettled
 

@@ -15,7 +15,7 @@ from typing import Any
 from engine.domain.events import Event, FillSettled
 from engine.domain.instruments import Leg
 from engine.executor.executor import Executor
-from engine.executor.records import LiveOrder
+from engine.executor.table import LiveOrder
 from engine.gateway.door import Reply, VenueOutput
 from engine.runtime.account_runner import AccountRunner
 from engine.venues.paper.core import PaperVenue

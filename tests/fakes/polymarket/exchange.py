@@ -12,9 +12,7 @@ from engine.domain.instruments import Side
 from engine.domain.orders import OrderType
 from engine.venues.demo import refusals
 from engine.venues.demo.accounts import ExchangeMarket
-from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.guard import Guard
-from engine.venues.demo.listing import MarketLife
+from engine.venues.demo.exchange import DemoExchange, Guard, MarketLife
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.order_entry import OrderEntry
 from engine.venues.demo.orders import LiveOrder

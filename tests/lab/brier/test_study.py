@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInput
-from engine.lab.brier.recording import RecordedMarket, Tick, read_markets, read_ticks
-from engine.lab.brier.scores import ForecastMoment, score
-from engine.lab.brier.study import HORIZONS_S, add_arguments, forecasts, main, study
+from engine.lab.brier.study import (
+    HORIZONS_S,
+    ForecastMoment,
+    RecordedMarket,
+    Tick,
+    add_arguments,
+    forecasts,
+    main,
+    read_markets,
+    read_ticks,
+    score,
+    study,
+)
 
 S = 1_000_000_000
 E8 = 10**8

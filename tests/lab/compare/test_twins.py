@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.lab.compare.day import Twins
 from engine.lab.compare.run import papers
-from engine.lab.compare.twins import Twins
 from engine.venues.demo.exchange import DemoExchange
 from tests.venues.demo.builders import ANN, BOB, CAT, SHARE, buy_no, buy_yes, exchange, put
 

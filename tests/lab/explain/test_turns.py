@@ -6,7 +6,7 @@ from engine.domain.decisions import Planned, Resting, Rule, Unit, Verdict
 from engine.domain.effects import CancelOrders
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import OrderId
-from engine.lab.explain.turns import Kept, first_turn
+from engine.lab.explain.plans import Kept, first_turn
 
 FIRST, SECOND = OrderId(7), OrderId(8)
 PLACED = {(FIRST, 5), (SECOND, 5)}

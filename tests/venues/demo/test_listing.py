@@ -14,7 +14,7 @@ from engine.domain.events import (
 from engine.domain.instruments import FeeSchedule, Kind
 from engine.domain.orders import CancelReason, RejectReason
 from engine.errors import BadInput, BrokenInvariant
-from engine.venues.demo.listing import MARKET_KEPT_NS
+from engine.venues.demo.exchange import MARKET_KEPT_NS
 from engine.venues.demo.orders import Ended, Redeemed
 from tests.venues.demo.builders import (
     ANN,

@@ -1,8 +1,8 @@
 import pytest
 
 from engine.errors import BrokenInvariant
-from engine.venues.paper import agenda as agenda_module
-from engine.venues.paper.agenda import PaperAgenda, PaperDue
+from engine.venues.paper import matching as agenda_module
+from engine.venues.paper.matching import PaperAgenda, PaperDue
 
 
 def popped(agenda: PaperAgenda) -> list[object]:

@@ -13,7 +13,7 @@ from engine.domain.effects import (
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply
-from engine.venues.paper import requests as requests_module
+from engine.venues.paper import core as requests_module
 from tests.venues.paper.world import BUY, World
 
 OTHER = AccountId("other")

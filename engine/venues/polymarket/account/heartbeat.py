@@ -12,17 +12,55 @@ from typing import TYPE_CHECKING
 
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged
-from engine.errors import PitbossError
+from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.heartbeat import HealthLease, S
 from engine.venues.demo.streams import HEARTBEAT
+from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.door import PolymarketDoor
+from engine.venues.polymarket.account.heartbeat_chain import Beats
+from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
+from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.venue import PolymarketVenue
+
+# One beat of the heartbeat: the chain of ids (`heartbeat.Beats`) carried to the venue and back.
+
+PATH = "/v1/heartbeats"
+
+
+async def beat(wire: Wire, beats: Beats) -> None:
+    """Send one beat, and a second one at once where the venue names another id.
+
+    Raises SecondWriter where a second program beats with this key, and what a question raises.
+    """
+    for _ in range(2):
+        body = f'{{"heartbeat_id":"{beats.next_id}"}}'.encode()
+        try:
+            answer = await wire.post(PATH, body)
+        except BeatRefused as refused:
+            beats.refused(refused.expected)
+            continue
+        except VenueRefusal as refusal:
+            beats.lost()
+            outcomes.question_refused(refusal)
+        except (PitbossError, asyncio.CancelledError):
+            beats.lost()
+            raise
+        next_id = answer.get("heartbeat_id") if isinstance(answer, dict) else None
+        if not isinstance(next_id, str):
+            beats.lost()
+            raise BadInput("the venue's answer to a heartbeat names no next id")
+        beats.answered(next_id)
+        return
+    raise BrokenInvariant("a chain of heartbeats takes one correction, not two")
+
+
+# -- A live account's heartbeat: what must be proven for a beat, and what is told of it ------------
 
 LOOK_S = 0.2
 ANSWER_S_MAX = 3.0

@@ -7,20 +7,96 @@ same digest in every process, known before anything is sent (law K).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
-from engine.domain.instruments import AccountId, Side
-from engine.domain.orders import Order, OrderId, OrderType
+from engine.domain.instruments import AccountId, Instrument, Side
+from engine.domain.orders import AT_ONCE, Order, OrderId, OrderType
 from engine.errors import BadInput
 from engine.gateway.door import Prepared
-from engine.venues.polymarket.account.amounts import amounts
-from engine.venues.polymarket.account.memory import AccountMemory
+from engine.venues.polymarket.account.memory import (
+    AccountMemory,
+    Exchanges,
+    TradableMarket,
+    condition_of,
+)
 from engine.venues.polymarket.account.signing import (
     DEPOSIT_WALLET,
     ZERO_WORD,
     SignedFields,
     Signer,
+    domain,
 )
+
+# -- A market's terms at the CLOB (/clob-markets): what its orders are signed under. Pure ----------
+
+
+def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> TradableMarket:
+    """Return the market where the venue's terms are those of the instrument. Raises BadInput.
+
+    Protocol v1: the standard or the neg-risk exchange under domain "2"; v2: ExchangeV3 under "3".
+    A version that is missing or new is refused, never guessed (trading API, §2.3 and §2.8).
+    """
+    name = instrument.id
+    if not isinstance(body, Mapping):
+        raise BadInput(f"{name}: the venue answered no market")
+    if body.get("c") not in {None, condition_of(name)}:
+        raise BadInput(f"{name}: the venue answered another market, {str(body.get('c'))[:80]}")
+    if set(_tokens(body)) != set(instrument.tokens or ()):
+        raise BadInput(f"{name}: the venue's tokens are not those of the instrument")
+    version = body.get("v")
+    if version not in {"v1", "v2"} or (instrument.protocol and version != instrument.protocol):
+        raise BadInput(
+            f"{name}: the venue says protocol {str(version)[:20]!r}, "
+            f"the instrument {instrument.protocol!r}"
+        )
+    neg_risk = body.get("nr", False)
+    if not isinstance(neg_risk, bool):
+        raise BadInput(f"{name}: the venue does not say whether it is a neg-risk market")
+    if version == "v2":
+        return TradableMarket(instrument=instrument, separator=domain("3", exchanges.v3))
+    exchange = exchanges.neg_risk if neg_risk else exchanges.standard
+    return TradableMarket(instrument=instrument, separator=domain("2", exchange))
+
+
+def _tokens(body: Mapping[Any, Any]) -> list[str]:
+    rows = body.get("t")
+    if not isinstance(rows, list):
+        return []
+    return [str(row.get("t")) for row in rows if isinstance(row, Mapping)]
+
+
+# -- What an order offers and asks for, as the venue wants it written: integers, never floats ------
+# Rules: reference of the trading API, §1.5. Pure.
+
+CENT = 10_000
+"""0.01 pUSD or share in millionths: the finest budget and the finest size."""
+SHARE_STEP = 100
+"""0.0001 share: the finest shares of a BUY that matches at once, safe on every tick."""
+
+
+def amounts(order: Order, instrument: Instrument) -> tuple[int, int]:
+    """Return (maker amount, taker amount) in millionths of pUSD and shares.
+
+    A BUY that must match at once states a budget of whole cents and the shares it buys at its worst
+    price, so it may ask for up to a cent's worth of shares less than `order.size`; where the book
+    is better than that price the venue spends the budget and gives more shares. Everything else is
+    exact. Raises BadInput where price · size is finer than a millionth.
+    """
+    money, rest = divmod(order.price * order.size, instrument.value_divisor)
+    if rest:
+        raise BadInput(f"order {order.id}: price · size is finer than the venue's millionths")
+    if order.side is Side.SELL:
+        return order.size, money
+    if order.type not in AT_ONCE:
+        return money, order.size
+    budget = money // CENT * CENT
+    shares = budget * instrument.value_divisor // order.price if order.price > 0 else 0
+    return budget, shares // SHARE_STEP * SHARE_STEP
+
+
+# -- An order of ours → its identity and the exact bytes of POST /order. Pure and deterministic ----
 
 MS = 1_000_000
 S = 1_000_000_000

@@ -7,36 +7,381 @@ and by `fills`; an accepted order may have matched already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Self
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 
 from engine.domain.effects import CancelScope
 from engine.domain.events import (
+    BalancesListed,
     CancelRefused,
     CancelUnanswered,
+    FillsListed,
+    OpenOrdersListed,
     OrderCancelled,
+    OrderNotFound,
+    OrderReported,
+    PositionsListed,
     VenueEvent,
+    VenueMode,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from engine.errors import PitbossError, Throttled
-from engine.gateway.door import Named, Prepared
+from engine.errors import BadInput, NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
+from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.heartbeat import beat
 from engine.venues.polymarket.account.heartbeat_chain import Beats
-from engine.venues.polymarket.account.heartbeat_request import beat
+from engine.venues.polymarket.account.listings import clob_rows, data_rows
 from engine.venues.polymarket.account.memory import AccountMemory, condition_of
-from engine.venues.polymarket.account.orders import Preparer
+from engine.venues.polymarket.account.orders import Preparer, market_of
 from engine.venues.polymarket.account.outcomes import VenueRefusal
-from engine.venues.polymarket.account.pace import TIERS, Tier
-from engine.venues.polymarket.account.queries import AccountQueries
-from engine.venues.polymarket.account.rows import RowReader
-from engine.venues.polymarket.account.sdk import Hosts, Wire
-from engine.venues.polymarket.account.sending import Places
+from engine.venues.polymarket.account.pace import TIERS, Pace, Tier
+from engine.venues.polymarket.account.rows import (
+    RowReader,
+    balance_micro,
+    holding,
+    order_report,
+    trade_fills,
+)
+from engine.venues.polymarket.account.sdk import Hosts, Rate, Wire
 from engine.venues.polymarket.account.signing import Signer
-from engine.venues.polymarket.account.terms import market_of
 from engine.venues.polymarket.account.user_frames import UserFrames
-from engine.venues.polymarket.account.user_socket import UserSocket
+
+# -- The user channel's socket: signs in, keeps itself proven, gives text frames -------------------
+# There is no snapshot, no replay and no acknowledgement (trading API, §4.1 and §4.3): what was
+# missed is asked by REST. Data may stop while PONGs go on, so the channel proves only that it is
+# connected; the listings asked every half minute prove that nothing was missed.
+
+PING = "PING"
+PING_EVERY_S = 5.0
+SILENT_S_MAX = 15.0
+"""No frame and no PONG for this long: three PINGs stayed unanswered (the SDK waits for 30 s)."""
+OPEN_S_MAX = 10.0
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""A frame may carry every order of a match; the library's own 1 MiB would end the connection."""
+
+
+class UserSocket:
+    """One account's connection to the user channel. `login` gives the sign-in frame."""
+
+    def __init__(self, url: str, login: Callable[[], bytes]) -> None:
+        self._url = url
+        self._login = login
+
+    def __repr__(self) -> str:
+        return f"UserSocket({self._url}, <hidden>)"
+
+    async def listen(self) -> AsyncIterator[str]:
+        """Give text frames until the connection breaks; the first one proves that it is up.
+
+        Raises NotSent where it could not be opened, OutcomeUnknown where it broke. A wrong key gets
+        no word at this venue, only a closed connection.
+        """
+        try:
+            socket = await connect(
+                self._url,
+                open_timeout=OPEN_S_MAX,
+                close_timeout=1.0,
+                ping_interval=None,
+                max_size=FRAME_BYTES_MAX,
+            )
+        except (OSError, TimeoutError, WebSocketException) as error:
+            text = f"the user channel cannot be opened: {type(error).__name__}"
+            raise NotSent(text) from None
+        pinging = asyncio.ensure_future(_ping(socket))
+        try:
+            await socket.send(self._login().decode())
+            await socket.send(PING)
+            while True:
+                async with asyncio.timeout(SILENT_S_MAX):
+                    raw = await socket.recv()
+                yield raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        except TimeoutError:
+            text = f"the user channel was silent for {SILENT_S_MAX:.0f} s"
+            raise OutcomeUnknown(text) from None
+        except (OSError, WebSocketException) as error:
+            # Its text may quote what was sent; its kind and code say enough.
+            code = getattr(getattr(error, "rcvd", None), "code", "no code")
+            text = f"the user channel broke: {type(error).__name__}, {code}"
+            raise OutcomeUnknown(text) from None
+        finally:
+            pinging.cancel()
+            await asyncio.gather(pinging, return_exceptions=True)
+            await socket.close()
+
+
+async def _ping(socket: ClientConnection) -> None:
+    while True:
+        await asyncio.sleep(PING_EVERY_S)
+        await socket.send(PING)
+
+
+# -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
+# What is asked for in the same turn of the loop leaves together, fifteen to a request at most,
+# and each order is judged by its own line of the answer. Where the answer as a whole says too
+# little, every order of it is unknown: the venue takes such a batch in parts.
+
+# -- When a closed venue may be tried again: nobody tells that it opened. Pure ---------------------
+# After a restart (425) the pause doubles from one second to thirty; the other modes last as long
+# as the venue says, or half a minute (trading API, §5.8).
+
+S = 1_000_000_000
+PAUSE_NS_MIN = 1 * S
+PAUSE_NS_MAX = 30 * S
+
+
+class Closing:
+    """The door of one venue as an account finds it."""
+
+    __slots__ = ("_again", "mode", "retry_ns")
+
+    def __init__(self) -> None:
+        self.mode = VenueMode.OPEN
+        self.retry_ns: int | None = None
+        """When a place may be tried again; None = the door is open as far as we know."""
+        self._again = 0
+
+    def shut(self, mode: VenueMode, retry_after_ns: int, now_ns: int) -> None:
+        """Take the venue's word that it is closed; `retry_after_ns` 0 = it did not say how long."""
+        self._again = self._again + 1 if mode is self.mode else 0
+        self.mode = mode
+        if mode is VenueMode.RESTARTING:
+            # The venue says "1 s" each time, however long it stays away.
+            pause_ns = max(retry_after_ns, min(PAUSE_NS_MAX, PAUSE_NS_MIN << min(self._again, 10)))
+        else:
+            pause_ns = retry_after_ns or PAUSE_NS_MAX
+        self.retry_ns = now_ns + pause_ns
+
+    def passed(self, *, post_only: bool) -> None:
+        """Know that a place was judged: taken, or refused for a reason of its own."""
+        if post_only and self.mode is VenueMode.POST_ONLY:
+            return  # what such a door lets through anyway says nothing about it
+        self.mode, self.retry_ns, self._again = VenueMode.OPEN, None, 0
+
+
+# -- Places on their way: paced, sent once, judged; what they say of the venue's door is kept ------
+
+PATH = "/order"
+BATCH_PATH = "/orders"
+BATCH_MAX = 15
+"""Most orders the venue takes in one request."""
+
+Told = asyncio.Future[Sequence[VenueEvent]]
+
+
+class Places:
+    """One account's places."""
+
+    def __init__(self, account: AccountId, wire: Wire, now_ns: Callable[[], int]) -> None:
+        self._account = account
+        self._wire = wire
+        self._now_ns = now_ns
+        self._ready: list[tuple[Prepared, Told]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self.pace = Pace(now_ns())
+        self.closing = Closing()
+        wire.on_rate = self._rated
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        """Send exactly these bytes, once. Raises what `outcomes.placed` and a refusal raise.
+
+        Throttled too where our own pace forbids it yet: nothing has left then.
+        """
+        wait_ns = self.pace.take(self._now_ns())
+        if wait_ns:
+            raise Throttled(f"our share of the {self.pace.tier} tier is used up", wait_ns)
+        loop = asyncio.get_running_loop()
+        told: Told = loop.create_future()
+        self._ready.append((prepared, told))
+        if len(self._ready) == 1:
+            loop.call_soon(self._leave)
+        return await told
+
+    def _leave(self) -> None:
+        """Let go what has gathered; one that was given up meanwhile stays here."""
+        ready = [one for one in self._ready if not one[1].done()]
+        self._ready.clear()
+        for start in range(0, len(ready), BATCH_MAX):
+            part = ready[start : start + BATCH_MAX]
+            # A task of its own: who gives up waiting must not cut off the others' request.
+            task = asyncio.get_running_loop().create_task(self._go(part))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _go(self, part: Sequence[tuple[Prepared, Told]]) -> None:
+        orders = [prepared for prepared, _ in part]
+        try:
+            lines = await self._lines(orders)
+        except (VenueRefusal, PitbossError) as error:
+            judge = self._refused if len(part) == 1 else self._refused_together
+            for prepared, told in part:
+                self._tell(told, judge, prepared, error)
+            return
+        for (prepared, told), line in zip(part, lines, strict=True):
+            self._tell(told, self._answered, prepared, line)
+
+    async def _lines(self, orders: Sequence[Prepared]) -> Sequence[object]:
+        """Return the answer to each order. Raises OutcomeUnknown where it cannot be told apart."""
+        if len(orders) == 1:
+            return [await self._wire.post(PATH, orders[0].payload, lane=Lane.PLACES)]
+        body = b"[" + b",".join(prepared.payload for prepared in orders) + b"]"
+        said = await self._wire.post(BATCH_PATH, body, lane=Lane.PLACES)
+        if not isinstance(said, list) or len(said) != len(orders):
+            raise OutcomeUnknown(f"the answer to {len(orders)} orders is not as many lines")
+        return said
+
+    @staticmethod
+    def _tell(
+        told: Told,
+        judge: Callable[[Prepared, object], Sequence[VenueEvent]],
+        prepared: Prepared,
+        said: object,
+    ) -> None:
+        try:
+            events = judge(prepared, said)
+        except PitbossError as error:
+            if not told.done():
+                told.set_exception(error)
+            return
+        if not told.done():
+            told.set_result(events)
+
+    def _answered(self, prepared: Prepared, line: object) -> Sequence[VenueEvent]:
+        order = prepared.order
+        named = Named(order=order.id, identity=prepared.identity)
+        events = outcomes.placed(self._account, named, line)
+        self.closing.passed(post_only=order.post_only)
+        return events
+
+    def _refused(self, prepared: Prepared, error: object) -> Sequence[VenueEvent]:
+        if not isinstance(error, VenueRefusal):
+            assert isinstance(error, PitbossError)
+            raise error
+        try:
+            event = outcomes.place_refused(self._account, prepared.order.id, error)
+        except VenueClosed as closed:
+            self.closing.shut(VenueMode(closed.mode), error.retry_after_ns, self._now_ns())
+            raise
+        self.closing.passed(post_only=prepared.order.post_only)
+        return (event,)
+
+    def _refused_together(self, prepared: Prepared, error: object) -> Sequence[VenueEvent]:
+        """Judge an order of a batch refused as a whole: which one was meant is not said."""
+        (event,) = self._refused(prepared, error)
+        raise OutcomeUnknown(f"a batch with order {prepared.order.id} was refused: {event}")
+
+    def _rated(self, lane: Lane, rate: Rate) -> None:
+        if lane is Lane.PLACES:
+            self.pace.hear(
+                self._now_ns(), tier=rate.tier, remaining=rate.remaining, warned=rate.warning
+            )
+
+
+# -- Questions to Polymarket about one account: whole answers or an error, never a short list ------
+
+CURRENCY = "pUSD"
+FILLS_OVERLAP_S = 120
+"""How far a listing of fills reaches behind what was asked: the venue's index lags."""
+
+
+class AccountQueries:
+    """The half of the door that only asks."""
+
+    _account: AccountId
+    _wire: Wire
+    _memory: AccountMemory
+    _reader: RowReader
+
+    def remember(self, orders: Sequence[Named]) -> None:
+        """Know the names the journal has: without them their fills are a stranger's."""
+        for named in orders:
+            self._memory.name(named.identity, named.order, named.bot)
+
+    async def open_orders(self) -> OpenOrdersListed:
+        """Return every open order of the key's account, all pages, or raise."""
+        rows = await self._asked(clob_rows(self._wire, "/data/orders"))
+        reports = tuple(order_report(row, self._reader) for row in rows)
+        return OpenOrdersListed(account=self._account, orders=reports)
+
+    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+        """Return what the venue knows about one order.
+
+        The plain question answers null for an order that ended, so the listing by id is asked too.
+        """
+        self.remember([named])
+        try:
+            row = await self._wire.get(f"/data/order/{named.identity}")
+        except VenueRefusal as refusal:
+            if refusal.status != 404:
+                outcomes.question_refused(refusal)
+            row = None
+        if row is None:
+            rows = await self._asked(clob_rows(self._wire, "/data/orders", id=named.identity))
+            row = next((row for row in rows), None)
+        if row is None:
+            return OrderNotFound(account=self._account, order=named.order)
+        report = order_report(row, self._reader)
+        if report.identity != named.identity:
+            raise BadInput(f"asked about {named.identity}, the venue tells of {report.identity}")
+        return OrderReported(account=self._account, report=report)
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        """Return our fills since a time and of the two minutes before it, oldest first, or raise.
+
+        The listing is not filtered by token: the venue's filter looks at the taker's alone.
+        """
+        after_s = max(0, since_ns // S - FILLS_OVERLAP_S)
+        rows = await self._asked(clob_rows(self._wire, "/data/trades", after=str(after_s)))
+        fills = tuple(fill for row in reversed(rows) for fill in trade_fills(row, self._reader))
+        return FillsListed(account=self._account, since_ns=since_ns, fills=fills)
+
+    async def balances(self) -> BalancesListed:
+        """Return the wallet's cash as the venue's cache knows it; open orders are not deducted."""
+        params: dict[str, str | int] = {
+            "asset_type": "COLLATERAL",
+            "signature_type": self._wire.signature_type,
+        }
+        body = await self._asked(self._wire.get("/balance-allowance", **params))
+        return BalancesListed(account=self._account, cash_micro={CURRENCY: balance_micro(body)})
+
+    async def positions(self) -> PositionsListed:
+        """Return what the wallet holds by the chain's index, which lags by seconds, or raise."""
+        held = []
+        for status in ("OPEN", "REDEEMABLE"):
+            params: dict[str, str | int] = {"user": self._wire.wallet, "status": status}
+            rows = await self._asked(data_rows(self._wire, "/v2/positions", **params))
+            held += [holding(row, self._memory) for row in rows]
+        holdings = tuple(sorted({found for found in held if found is not None}))
+        return PositionsListed(account=self._account, holdings=holdings)
+
+    async def refresh_balance(self, instrument: Instrument | None = None) -> None:
+        """Let the venue look at the chain again: after settlements, deposits, splits and merges.
+
+        None = cash, an instrument = both its tokens. The SDK offers no such call.
+        """
+        kind = self._wire.signature_type
+        path = "/balance-allowance/update"
+        if instrument is None or instrument.tokens is None:
+            await self._asked(self._wire.touch(path, asset_type="COLLATERAL", signature_type=kind))
+            return
+        for token in instrument.tokens:
+            asset = "CONDITIONAL-V2" if self._wire.is_v2(token) else "CONDITIONAL"
+            call = self._wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
+            await self._asked(call)
+
+    async def _asked(self, call: Any) -> Any:
+        try:
+            return await call
+        except VenueRefusal as refusal:
+            outcomes.question_refused(refusal)
+
+
+# -- Polymarket behind the venues' door: one account, its wallet, its orders -----------------------
 
 TOO_MANY = 429
 CANCELS_MAX = 1_000

@@ -12,7 +12,7 @@ from polymarket._internal.actions.orders.limit import _compute_limit_order_amoun
 from engine.domain.instruments import Side
 from engine.domain.orders import AT_ONCE, Order, OrderType
 from engine.errors import BadInput
-from engine.venues.polymarket.account.amounts import amounts
+from engine.venues.polymarket.account.orders import amounts
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.venues.polymarket.adapter import order
 

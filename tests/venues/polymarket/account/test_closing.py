@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engine.domain.events import VenueMode
-from engine.venues.polymarket.account.closing import Closing
+from engine.venues.polymarket.account.venue import Closing
 
 S = 1_000_000_000
 

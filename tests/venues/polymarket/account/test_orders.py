@@ -13,9 +13,8 @@ from engine.domain.instruments import AccountId, Instrument, Leg, Side
 from engine.domain.orders import OrderId, OrderType
 from engine.errors import BadInput
 from engine.venues.polymarket.account.memory import AccountMemory, Exchanges
-from engine.venues.polymarket.account.orders import Preparer, salt_of
+from engine.venues.polymarket.account.orders import Preparer, market_of, salt_of
 from engine.venues.polymarket.account.signing import Signer, domain
-from engine.venues.polymarket.account.terms import market_of
 from tests.fakes.polymarket.contracts import EXCHANGE_V3, NEG_RISK_EXCHANGE, STANDARD_EXCHANGE
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.venues.polymarket.adapter import order

@@ -12,10 +12,9 @@ import pytest
 from engine.domain.events import FillSettled, FillVoided, OrderAccepted, OrderCancelled, OrderFilled
 from engine.domain.orders import OrderType
 from engine.errors import NotSent, OutcomeUnknown
-from engine.venues.polymarket.account import user_socket
+from engine.venues.polymarket.account import venue as user_socket
 from engine.venues.polymarket.account.user_frames import UserFrames
-from engine.venues.polymarket.account.user_socket import UserSocket
-from engine.venues.polymarket.account.venue import PolymarketVenue
+from engine.venues.polymarket.account.venue import PolymarketVenue, UserSocket
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter, named, order, taking
 from tests.venues.polymarket.kit import RAIN, Trader, by_slug

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.venues.polymarket.market.level_map import LevelMap
-from engine.venues.polymarket.market.side_book import SideBook
+from engine.venues.polymarket.market.token_book import SideBook
 
 
 def wire(levels, *, rising):

@@ -2,8 +2,8 @@ import pytest
 
 from engine.feeds.bad_frame import BadFrame
 from engine.feeds.counts import FeedCounts
+from engine.venues.polymarket.market.core import TradePrints
 from engine.venues.polymarket.market.frames import LastTradeMessage
-from engine.venues.polymarket.market.trade_prints import TradePrints
 
 
 def message(**changes):
