@@ -1,11 +1,16 @@
-"""The import law: who may import whom. `ROOMS` is the law; the README's table of rooms tells it."""
+"""The import law: who may import whom. `ROOMS` is the law; the README's table of rooms tells it.
+
+A row holds for everything below it. Rooms that decide have no I/O, no clock and no chance.
+"""
 
 from __future__ import annotations
 
 import ast
+import collections
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -31,67 +36,60 @@ EVERY_LIBRARY = frozenset({"*"})
 # The domain may import errors (a value that cannot be read is BadInput) but not config.
 OPEN = ("engine.domain", "engine.errors", "engine.config")
 OPEN_LIBRARIES = frozenset({"msgspec", "pydantic"})
+BASE = ("engine.clock", "engine.locks", "engine.log", "engine.redaction")
+"""What every room that waits may use besides."""
+
+CORES = (
+    "engine.bots",
+    "engine.caches",
+    "engine.executor",
+    "engine.gateway",
+    "engine.indicators",
+    "engine.risk",
+    "engine.strategies",
+)
+"""The rooms that decide. Whoever turns them imports them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """What a room may import besides what is open to all, and what it must never import."""
+    """What a room may import besides what is open to all, and what it must never import.
+
+    `waits` are the modules of a room without I/O that do what the others decided.
+    """
 
     may: tuple[str, ...] = ()
     libraries: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
     opened: tuple[str, ...] = OPEN
+    waits: tuple[str, ...] = ()
 
-
-DRIVER = Room(may=("engine", "storage"), libraries=EVERY_LIBRARY)
-SENDER = Room(
-    may=("engine.gateway", "engine.gateway.door", "engine.clock"),
-    libraries=EVERY_LIBRARY,
-    never=SQL | CHANCE,
-)
-"""The gateway's one part that waits."""
 
 NUMERIC = frozenset({"numpy", "numba"})
 
+LAB = Room(
+    may=(
+        "engine.runtime",
+        "engine.venues.paper",
+        "engine.venues.demo",
+        "engine.venues.polymarket.market",
+        "engine.feeds",
+        "storage",
+        *CORES,
+        *BASE,
+    ),
+    libraries=EVERY_LIBRARY,
+)
+
 ROOMS = {
-    "engine": Room(never=PURE),
+    "engine": Room(libraries=EVERY_LIBRARY, never=SQL | CHANCE, may=BASE),
     "engine.domain": Room(never=PURE, opened=("engine.errors",)),
-    "engine.errors": Room(never=PURE, opened=()),
-    "engine.config": Room(
-        libraries=frozenset({"pydantic_settings", "dotenv"}),
-        never=SQL | CLOCK | CHANCE,
-    ),
-    "engine.clock": Room(never=SQL | CHANCE),
-    "engine.cli.arguments": Room(never=PURE - {"urllib"}),
-    "engine.redaction": Room(never=PURE - {"urllib"}),
-    "engine.log": Room(
-        may=("engine.redaction",),
-        libraries=frozenset({"structlog", "orjson"}),
-        never=SQL | CHANCE,
-    ),
-    "engine.runtime.journal": Room(may=("storage", "engine.runtime.journal"), never=CHANCE),
-    "engine.runtime.journal": Room(may=("storage",), never=CHANCE),
-    "engine.runtime.decisions": Room(may=("storage",), never=CHANCE),
-    "engine.live.vault": Room(
-        may=("storage",), libraries=frozenset({"cryptography"}), never=CHANCE
-    ),
-    "engine.locks": Room(never=SQL | CHANCE),
-    "engine.runtime.tape_format": Room(libraries=frozenset({"zstandard"}), never=CHANCE),
-    "engine.runtime.tape_recording": Room(never=PURE),
-    "engine.runtime.tape": Room(
-        may=("engine.runtime.tape_format",), libraries=frozenset({"zstandard"}), never=CHANCE
-    ),
     "engine.caches": Room(libraries=NUMERIC, never=PURE),
     "engine.indicators": Room(libraries=NUMERIC, never=PURE),
-    "engine.strategies": Room(
-        may=("engine.indicators", "engine.caches.views"),
-        never=PURE,
-    ),
     "engine.risk": Room(never=PURE),
     "engine.executor": Room(may=("engine.risk",), never=PURE),
-    "engine.gateway": Room(may=("engine.gateway.door",), never=PURE),
-    "engine.gateway.sender": SENDER,
-    "engine.gateway.sender": SENDER,
+    "engine.gateway": Room(may=("engine.clock",), never=PURE, waits=("engine.gateway.sender",)),
+    "engine.strategies": Room(may=("engine.indicators", "engine.caches.views"), never=PURE),
     "engine.bots": Room(
         may=(
             "engine.strategies",
@@ -102,124 +100,45 @@ ROOMS = {
         ),
         never=PURE,
     ),
-    "engine.venues": Room(may=("engine.venues",), never=SQL),
-    "engine.gateway.door": Room(never=PURE),
-    # Simulated venues are cores: they get time with each message, as everything inside does. The
-    # demo exchange draws from a random.Random(seed) of its own.
-    "engine.venues.paper": Room(may=("engine.gateway.door",), never=PURE),
-    # Its compiled path hears columns: the same rules over arrays, held to the plain ones by tests.
-    "engine.venues.paper.kernel": Room(may=("engine.venues.paper.columns",), never=PURE),
-    "engine.venues.paper.compiled": Room(
-        may=("engine.venues.paper",), libraries=frozenset({"numpy"}), never=PURE
-    ),
-    "engine.venues.demo": Room(may=("engine.gateway.door",), never=PURE - {"random"}),
-    # Its shells: a folder, a socket on either side. They do what the core decided.
-    "engine.venues.demo.host": Room(
-        may=("engine.venues.demo",), never=SQL | CLOCK | (CHANCE - {"random"})
-    ),
-    "engine.venues.demo.server": Room(
-        may=("engine.venues.demo", "engine.clock"),
-        libraries=frozenset({"aiohttp"}),
-        never=SQL | CLOCK | CHANCE,
-    ),
-    "engine.venues.demo.client": Room(
-        may=("engine.venues.demo", "engine.gateway.door"),
-        libraries=frozenset({"aiohttp"}),
-        never=SQL | CLOCK | CHANCE,
-    ),
-    "engine.venues.polymarket": Room(
-        may=("engine.gateway.door",), libraries=EVERY_LIBRARY, never=SQL
-    ),
-    "engine.venues.ccxt": Room(may=("engine.gateway.door",), libraries=EVERY_LIBRARY, never=SQL),
-    "engine.feeds": Room(may=("engine.gateway.door",), libraries=EVERY_LIBRARY, never=SQL),
-    "engine.alerts": Room(libraries=frozenset({"apprise"}), never=SQL),
-    "engine.jobs": Room(libraries=frozenset({"apscheduler"}), never=SQL),
-    "engine.runtime.account_runner": DRIVER,
-    "engine.live.main": DRIVER,
-    # The live driver's parts: the loop's shells, the threads beside it, what it tells and is told.
-    "engine.live.accounts": DRIVER,
-    "engine.live.kill_bare": DRIVER,
-    "engine.live.bot_runner": DRIVER,
-    "engine.live.commands.orders": DRIVER,
-    "engine.live.commands.dispatch": DRIVER,
-    "engine.live.environment": DRIVER,
-    "engine.live.commands.vault": DRIVER,
-    "engine.venues.demo.plugin": DRIVER,
-    "engine.venues.paper.door": DRIVER,
-    "engine.live.commands.examination": DRIVER,
-    "engine.venues.demo.streams": DRIVER,
-    "engine.live.telemetry": DRIVER,
-    "engine.live.first_start": DRIVER,
-    "engine.live.gaps": DRIVER,
-    "engine.live.engine": DRIVER,
-    "engine.live.commands.jobs": DRIVER,
-    "engine.live.kill": DRIVER,
-    "engine.runtime.heartbeat": Room(never=PURE),
-    "engine.live.lifecycle": DRIVER,
-    "engine.live.commands.markets": DRIVER,
-    "engine.runtime.markouts": DRIVER,
-    "engine.runtime.meter": DRIVER,
-    "engine.venues.paper.runner": DRIVER,
-    "engine.venues.paper.plugin": DRIVER,
-    "engine.live.tape_player": DRIVER,
-    "engine.venues.polymarket.market.source": DRIVER,
-    "engine.venues.polymarket.account.opener": DRIVER,
-    "engine.venues.polymarket.account.heartbeat": DRIVER,
-    "engine.venues.polymarket.account.door": DRIVER,
-    "engine.venues.polymarket.hosts": DRIVER,
-    "engine.venues.polymarket.market.catalog": DRIVER,
-    "engine.venues.polymarket.market.routes": DRIVER,
-    "engine.venues.polymarket.account.opener": DRIVER,
-    "engine.venues.polymarket.account.user_stream": DRIVER,
-    "engine.live.proof": DRIVER,
-    "engine.live.reopen": DRIVER,
-    "engine.runtime.recording": DRIVER,
-    "engine.live.recordings": DRIVER,
-    "engine.live.recordings": DRIVER,
-    "engine.live.commands.kill": DRIVER,
-    "engine.live.commands.settings": DRIVER,
-    "engine.runtime.recovery": DRIVER,
-    "engine.runtime.state_writer": DRIVER,
-    "engine.live.tape": DRIVER,
-    "engine.live.tape_engine": DRIVER,
-    "engine.live.tape_options": DRIVER,
-    "engine.live.tape_runner": DRIVER,
-    "engine.live.telemetry": DRIVER,
-    "engine.live.unlocked": DRIVER,
-    "engine.live.checks": DRIVER,
-    "engine.live.credentials": DRIVER,
-    "engine.live.commands.vault": DRIVER,
-    "engine.live.venues": DRIVER,
-    "engine.lab": DRIVER,
-    "engine.__main__": DRIVER,
-    # Commands of the command line; they stand beside it and wire like it.
-    "engine.cli.command": DRIVER,
-    "engine.cli.demo": DRIVER,
-    "engine.live.handover": DRIVER,
-    "engine.cli.kill": DRIVER,
-    "engine.cli.credentials": DRIVER,
-    "engine.cli.doctor": DRIVER,
-    "engine.cli.migrate": DRIVER,
-    "engine.cli.quotes": DRIVER,
-    "engine.cli.recover": DRIVER,
-    "engine.cli.status": DRIVER,
-    "engine.cli.selftest": DRIVER,
-    "engine.venues.polymarket.checks.selftest_market": DRIVER,
-    "engine.cli.unlock": DRIVER,
-    "engine.cli.up": DRIVER,
     "storage": Room(
         libraries=frozenset(
             {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2"}
         ),
         opened=("engine.domain", "engine.errors"),
     ),
+    "engine.runtime": Room(may=("storage", *CORES, *BASE), libraries=EVERY_LIBRARY),
+    "engine.venues": Room(
+        may=("engine.runtime", "engine.gateway.door", "engine.feeds", *BASE),
+        libraries=EVERY_LIBRARY,
+        never=SQL,
+    ),
+    "engine.feeds": Room(may=BASE, libraries=EVERY_LIBRARY, never=SQL),
+    "engine.live": Room(
+        may=("engine.runtime", "engine.venues.registry", "storage", *CORES, *BASE),
+        libraries=EVERY_LIBRARY,
+    ),
+    "engine.jobs": Room(
+        may=("engine.lab", "engine.runtime", "storage", *BASE), libraries=EVERY_LIBRARY
+    ),
+    "engine.lab": LAB,
+    "engine.cli": Room(may=("engine", "storage"), libraries=EVERY_LIBRARY),
     "pages": Room(
         may=("storage", "engine.domain"),
         libraries=frozenset({"streamlit", "starlette", "plotly", "pandas", "itsdangerous"}),
         never=SQL,
     ),
-    "app": Room(may=("pages.parts",), libraries=frozenset({"streamlit"}), never=SQL),
 }
+"""The law: a row a room. A new file never needs a new row."""
+
+SAME_ROW = {"engine.__main__": "engine.cli", "app": "pages"}
+"""Files beside the rooms, and whose row they keep."""
+
+APART = (("engine.venues.*.market", "engine.venues.*.account"),)
+"""Halves of one venue: the public one cannot reach what signs (law R)."""
+
+NOT_YET: dict[str, int] = {}
+"""Imports against the law that stand until their room is rebuilt: `row → row`: how many. A number
+may only become smaller."""
 
 
 def module_name(file: Path, root: Path) -> str:
@@ -236,14 +155,20 @@ def sources(root: Path) -> Iterator[Path]:
 
 def room_of(module: str) -> str:
     """Return the row of the table a module falls under: the longest that fits, or ''."""
-    if module.startswith("engine.") and module.count(".") == 1 and module not in ROOMS:
-        return ""  # a new file at the root of the engine needs a row of its own
+    if module in SAME_ROW:
+        return SAME_ROW[module]
     parts = module.split(".")
-    for length in range(len(parts), 0, -1):
-        row = ".".join(parts[:length])
-        if row in ROOMS and (length == len(parts) or row != "engine"):
-            return row
-    return ""
+    if parts[0] == "engine" and len(parts) > 1:
+        row = ".".join(parts[:2])
+        # A file at the root of the engine is base: what everybody may rely on.
+        return row if row in ROOMS else "engine" * (module in (*BASE, *OPEN[1:]))
+    return parts[0] if parts[0] in ROOMS else ""
+
+
+def venue_of(module: str) -> str:
+    """Return `engine.venues.<id>` of a module of a venue, or ''."""
+    parts = module.split(".")
+    return ".".join(parts[:3]) if parts[:2] == ["engine", "venues"] and len(parts) > 2 else ""
 
 
 def within(module: str, places: tuple[str, ...]) -> bool:
@@ -274,19 +199,28 @@ def objection(module: str, target: str) -> str:
         return f"{module} stands in no room: give it a row in the table of the import law"
     room = ROOMS[row]
     top = target.partition(".")[0]
+    for half, other in APART:
+        if fnmatch(module, f"{half}*") and fnmatch(target, f"{other}*"):
+            return f"{module} imports {target}; {half} must never reach {other}"
     if top in {"engine", "storage", "pages", "app"}:
         may = (*room.opened, *room.may)
-        if row in {room_of(target), target} or within(target, may):
+        if within(target, may) or (row == room_of(target) and _one_venue(module, target)):
             return ""
-        return f"{row} imports {target}; of this house it may import {', '.join(may) or 'nothing'}"
-    if top in room.never or within(target, tuple(room.never)):
+        return f"{row} imports {target}; of the product it may import {', '.join(may) or 'nothing'}"
+    waits = within(module, room.waits)
+    if not waits and (top in room.never or within(target, tuple(room.never))):
         return f"{row} imports {target}; it must never have {_kind(top)}"
     if top in sys.stdlib_module_names or top in OPEN_LIBRARIES:
         return ""
-    if "*" in room.libraries or top in room.libraries:
+    if waits or "*" in room.libraries or top in room.libraries:
         return ""
     listed = ", ".join(sorted(room.libraries | OPEN_LIBRARIES))
     return f"{row} imports {target}; of libraries it may import {listed}"
+
+
+def _one_venue(module: str, target: str) -> bool:
+    """Say whether two modules are not of two venues."""
+    return "" in (venue_of(target), venue_of(module)) or venue_of(module) == venue_of(target)
 
 
 def _kind(top: str) -> str:
@@ -309,7 +243,15 @@ def violations(root: Path) -> list[str]:
 
 def test_every_import_keeps_the_law() -> None:
     found = violations(REPOSITORY)
-    assert not found, "\n" + "\n".join(found)
+    counted = collections.Counter(sentence.split(": ", 1)[1].split(";")[0] for sentence in found)
+    kinds = collections.Counter(kind_of(sentence) for sentence in counted.elements())
+    assert dict(kinds) == NOT_YET, "\n" + "\n".join(found)
+
+
+def kind_of(sentence: str) -> str:
+    """Return `row → row` of an objection's sentence."""
+    row, _, target = sentence.partition(" imports ")
+    return f"{room_of(row) or row} → {room_of(target) or target}"
 
 
 def test_sources_are_really_read() -> None:
