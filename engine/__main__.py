@@ -68,7 +68,7 @@ COMMANDS = {
     "up": CliCommand(
         "engine.cli.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
     ),
-    "run": CliCommand("engine.live.main", "trade: the engine, until it is told to stop"),
+    "run": CliCommand("engine.cli.run", "trade: the engine, until it is told to stop"),
     "kill": CliCommand(
         "engine.cli.kill",
         "set the KILL latch, cancel everything and prove it; works without an engine",

@@ -32,6 +32,8 @@ CLOCK_MAY = {
 STOPWATCH_MAY = {
     **CLOCK_MAY,
     "engine/lab": "tells how long a run took; no decision reads it",
+    "engine/cli/simulate.py": "tells how long a run took; no decision reads it",
+    "engine/cli/worker.py": "gives a child as long as it was told",
     "engine/cli/command.py": "waits for an answer no longer than asked",
     "engine/cli/kill.py": "waits for a receipt no longer than asked",
     "engine/locks.py": "waits for a lock no longer than asked",
@@ -102,6 +104,11 @@ DECIDING = (
 """Rooms whose order of doing things decides: nothing waits in them, nothing iterates a set."""
 
 WAITING_MAY = (
+    "engine/venues/demo/plugin.py",
+    "engine/venues/demo/streams.py",
+    "engine/venues/paper/plugin.py",
+    "engine/venues/paper/runner.py",
+    "engine/venues/paper/door.py",
     "engine/gateway/sender.py",
     "engine/gateway/sender.py",
     "engine/venues/demo/host.py",

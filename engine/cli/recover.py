@@ -26,9 +26,9 @@ from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, PitbossError, StorageError
 from engine.gateway.door import Named
-from engine.live.engine import ClosingVenue
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
+from engine.runtime.services import ClosingVenue
 from storage.alerts import raise_alert
 from storage.audit import note
 from storage.database import reading, transaction, writing

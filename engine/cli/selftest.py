@@ -26,8 +26,8 @@ from engine.domain.orders import Identity, OrderId
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.feeds.counts import FeedCounts
 from engine.gateway.door import Named
-from engine.live.unlocked import unlocked
 from engine.locks import locked
+from engine.runtime.unlocked import unlocked
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from engine.venues.polymarket.checks.examination import Finding, Grade

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
-from engine.live.engine import Engine, Stream
+from engine.live.engine import Engine
 from engine.live.kill_bare import BareEnding
 from engine.live.reopen import Recalled, recall, seat_absent
 from engine.live.venues import Venues
@@ -27,6 +27,7 @@ from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of, executor_of
+from engine.runtime.services import Stream
 from engine.venues.paper.runner import live_orders
 from storage.latch import Latch
 from storage.projection import accounts_known, register_account, registered
@@ -228,7 +229,7 @@ class Accounts:
         seat_absent(house, shell)
         for stream in self._begin(house, shell, settings, funded=past is not None and past.funded):
             house.spawn(stream)
-        if house.watch.taken.is_set():
+        if house.killed.is_set():
             shell.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
             if past:
                 house.prove_too(shell, now_ns)

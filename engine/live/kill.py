@@ -136,6 +136,7 @@ class KillWatch:
         *,
         marks: Path,
         clock: Clock,
+        taken: threading.Event | None = None,
         take: Callable[[Latch], object],
         orphaned: Callable[[], object],
         hung: Callable[[str], object],
@@ -147,7 +148,7 @@ class KillWatch:
         self._hung = hung
         self._parent = os.getppid()
         self._gone = False
-        self.taken = threading.Event()
+        self.taken = taken or threading.Event()
         """Set by the loop while it holds the latch; cleared when it is released."""
         self._over = threading.Event()
         try:

@@ -22,9 +22,9 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError, StorageError
 from engine.executor.executor import Executor
-from engine.live.engine import ClosingVenue
 from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
 from engine.live.venues import Opener, Venues, venues_of
+from engine.runtime.services import ClosingVenue
 from storage.database import connect_writer, refusals_told, transaction
 from storage.known_accounts import known_accounts
 from storage.latch import read_latch

@@ -9,9 +9,10 @@ from collections.abc import Callable, Coroutine
 from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
-from engine.live.engine import Engine, Stream
+from engine.live.engine import Engine
 from engine.live.kill import loop_ends, loop_lives
 from engine.live.telemetry import Telemetry
+from engine.runtime.services import Stream
 from storage.live import STOP_PROOF, put_engine
 
 TICK_S = 0.02

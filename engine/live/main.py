@@ -1,4 +1,4 @@
-"""`python -m engine run`: the engine. Live wiring in the order of the flow; reads as the diagram.
+"""The engine. Live wiring in the order of the flow; reads as the diagram.
 
 The lock first, so that there is never a second engine; then recovery, which is the only start; then
 feeds → caches → bots → risk → executor → journal → gateway → venue, once per account.
@@ -6,11 +6,9 @@ feeds → caches → bots → risk → executor → journal → gateway → venu
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
-import json
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -20,8 +18,6 @@ from typing import Any, TextIO
 
 import uvloop
 
-from engine.cli.arguments import address
-from engine.cli.demo import PORT
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.bots import BotState
@@ -29,14 +25,11 @@ from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
 from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
-from engine.live import tape_options
 from engine.live.accounts import Accounts
-from engine.live.bot_runner import BotSnapshot
 from engine.live.commands.dispatch import Commands
 from engine.live.engine import Engine
-from engine.live.first_start import first_settings
 from engine.live.handover import make_private
-from engine.live.kill import KillWatch, block_signal, latch_what_died
+from engine.live.kill import KillWatch, latch_what_died
 from engine.live.kill_bare import Everything, kill
 from engine.live.lifecycle import Streams, close, trade
 from engine.live.reopen import about_bot, seat_bot
@@ -44,7 +37,9 @@ from engine.live.tape import TapeDeck
 from engine.live.tape_engine import TapeEngine, TapeTelemetry
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
+from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.decisions import DecisionLog
+from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import (
     HOUSE,
@@ -68,9 +63,6 @@ from storage.schema import check_schema
 from storage.settings import SettingsVersion, last_in_force
 from storage.users import ENGINE_ID
 
-NAME = "run"
-HELP = "trade: the engine, until it is told to stop"
-
 LOCK_WAIT_S = 5.0
 SWITCH_S = 0.001
 """How long a thread may hold the interpreter while the loop waits for it."""
@@ -78,27 +70,10 @@ SWITCH_S = 0.001
 CUT = "the engine ended before it was answered; the journal says what was done"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take where the demo exchange is, or what to play in its place."""
-    parser.add_argument(
-        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
-    )
-    tape_options.add_arguments(parser)
-
-
-def run(args: argparse.Namespace, config: Config) -> int:
-    """Trade until SIGTERM, SIGINT, the end of the parent, or of the tape."""
-    block_signal()
-    tape = tape_options.tape_options(args)
-    if tape is None:
-        return start(config, args.demo, kill_only=False)
-    deck = TapeDeck(tape)
+def play_tape(config: Config, deck: TapeDeck) -> dict[str, Any]:
+    """Play a tape to the live loop and tell what came of it. Raises what tore it."""
     _held(config, lambda: play(config, deck))
-    told = deck.judged()
-    print(json.dumps(told) if args.json else tape_options.describe(told))  # noqa: T201 the answer
-    if deck.torn is not None:
-        raise deck.torn
-    return 0 if told.get("same_as_replay", True) else 1
+    return deck.judged()
 
 
 def start(config: Config, url: str, *, kill_only: bool) -> int:
@@ -242,6 +217,7 @@ def open_house(
         config.kill_path,
         marks=config.run_folder,
         clock=wall,
+        taken=house.killed,
         take=lambda latch: loop.call_soon_threadsafe(house.take_latch, latch),
         orphaned=lambda: loop.call_soon_threadsafe(house.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),

@@ -1,17 +1,16 @@
-"""Proofs of a whole house: that nothing of ours is open anywhere after a KILL or a stop."""
+"""Proofs of a whole engine: that nothing of ours is open anywhere after a KILL or a stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.config import Config
 from engine.domain.events import Event
-from engine.domain.instruments import AccountId
 from engine.live.kill import CancelProof, Ends, ProofRun
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.state_writer import StateKeeper
+from engine.runtime.services import Services
 from storage.live import KILL_PROOF, Receipt, keep_receipt
-from storage.settings import SettingsVersion
 
 NOT_PROVEN_AFTER_NS = 3_000_000_000
 """After this a receipt says NOT PROVEN with what is missing, and again when that changes.
@@ -48,16 +47,12 @@ def deafen(shell: AccountRunner, name: str) -> None:
         shell.watching = shell.watching or None
 
 
-class ProofRuns:
+class ProofRuns(Services):
     """The proof under way, over all accounts, and its receipt."""
 
-    engine_id: str
-    shells: dict[AccountId, AccountRunner]
-    state: StateKeeper
-    settings: SettingsVersion
-    log: Any
-
-    def _nothing_proven(self) -> None:
+    def __init__(self, config: Config, **services: Any) -> None:
+        """Take what `Services` takes."""
+        super().__init__(config, **services)
         self.proving: ProofRun | None = None
         self._latest: ProofRun | None = None
         self.receipt: Receipt | None = None
@@ -71,10 +66,6 @@ class ProofRuns:
         self._told: list[Told] = []
         self._said: tuple[int, tuple[str, ...]] = (0, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
-        self.watchers: list[Callable[[int], None]] = []
-        """Who else waits for something to become true: called several times a second."""
-        self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
-        """What each feed tells of itself with the heartbeat."""
 
     def begin_proof(
         self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF

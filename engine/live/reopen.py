@@ -20,10 +20,10 @@ from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.executor.executor import Executor
-from engine.live.bot_runner import BotRunner, BotSnapshot, restored
 from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
 from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
 from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
 
@@ -137,7 +137,7 @@ def seat_absent(house: Engine, shell: AccountRunner) -> None:
         except (BadInput, ConfigError) as error:
             house.alert(about_bot("mode", f"bot {name} is not seated: {error}", settings), now_ns)
             continue
-        if house.watch.taken.is_set() and may(seat.bot.state, BotHappened.PAUSE_ASKED):
+        if house.killed.is_set() and may(seat.bot.state, BotHappened.PAUSE_ASKED):
             seat.pause(now_ns)
 
 

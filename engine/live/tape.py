@@ -11,6 +11,8 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from engine.bots.bot import Bot
 from engine.bots.taped import InputBatch, TapedCore
 from engine.caches.markets import MarketCache
@@ -23,11 +25,10 @@ from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.setup import GATEWAY, assemble, limits_of, paper_of
+from engine.lab.replay.setup import GATEWAY, ReplayOptions, assemble, limits_of, paper_of
 from engine.live.accounts import deciding
 from engine.live.engine import Engine
 from engine.live.tape_engine import ACCOUNT, TapeAccounts, TapeSeat
-from engine.live.tape_options import FEED, TapeOptions
 from engine.live.tape_player import Player
 from engine.live.tape_runner import DecisionsHeard, EffectsHeard, TapeShell
 from engine.runtime.journal import DigestRecorder, last_seq
@@ -45,6 +46,20 @@ ELSEWHERE = (
     "this PITBOSS_HOME has a past: its times are not the recording's. Set PITBOSS_HOME to a new "
     "folder for the tape"
 )
+
+
+FEED = "tape"
+
+
+class TapeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for."""
+
+    replay: ReplayOptions
+    speed: float | None
+    """Times real time; None = as fast as it goes."""
+    events: int
+    """Stop after so many; 0 = play to the end."""
+    verify: bool
 
 
 class TapeDeck:

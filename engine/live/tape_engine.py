@@ -10,10 +10,10 @@ from engine.domain.bots import BotState
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
 from engine.live.accounts import Accounts
-from engine.live.bot_runner import BotRunner
 from engine.live.engine import Engine
 from engine.live.telemetry import Telemetry
 from engine.live.venues import Venues
+from engine.runtime.bot_runner import BotRunner
 from storage.latch import Latch
 from storage.live import EngineBeat
 

@@ -14,10 +14,10 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.executor.executor import Executor
 from engine.executor.holdings import Holding, mid_value_micro
-from engine.live.bot_runner import BotRunner
 from engine.live.checks import TruthWatch
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner
 from engine.runtime.markouts import Markouts
 from engine.strategies.registry import STRATEGIES
 from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
@@ -284,7 +284,7 @@ class Telemetry:
             started_ns=house.started_ns,
             pid=os.getpid(),
             version=VERSION,
-            latched=house.watch.taken.is_set(),
+            latched=house.killed.is_set(),
             detail=self._detail(now_ns),
         )
 

@@ -18,8 +18,9 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.live.credentials import locked_wallets, sparing, take_all
-from engine.live.engine import ClosingVenue, Engine, Stream
+from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.services import ClosingVenue, Stream
 from engine.venues.demo.client import DemoMarket
 from engine.venues.demo.plugin import DEMO, DemoMarketData, DemoOpener
 from engine.venues.paper.plugin import PaperOpener

@@ -24,10 +24,10 @@ from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.bot_runner import BotSnapshot, folded
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
+from engine.runtime.bot_runner import BotSnapshot, folded
 from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
 
 BOTS = "bots"

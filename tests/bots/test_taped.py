@@ -25,7 +25,7 @@ from engine.domain.inputs import (
 )
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings
-from engine.live.bot_runner import BotRunner
+from engine.runtime.bot_runner import BotRunner
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import executor_of, life_began
 

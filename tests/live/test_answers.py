@@ -14,8 +14,8 @@ from engine.domain.bots import BotState
 from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, SyncMarkets
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
-from engine.live.bot_runner import BotSnapshot, folded
 from engine.live.commands import dispatch
+from engine.runtime.bot_runner import BotSnapshot, folded
 from storage.commands import CommandState
 from tests.live.desk import LiveDesk, Recorder
 
@@ -76,7 +76,7 @@ def test_an_answer_beside_a_journal_that_refuses_says_so(tmp_path: Path) -> None
         recorder.waits = []
         name = desk.leave(Kill())
         await desk.until(lambda: recorder.waits, "the receipt waits for the commit")
-        assert desk.house.watch.taken.is_set()
+        assert desk.house.killed.is_set()
         recorder.waits[0].set_exception(StorageError("the disk is full"))
         told = await desk.answered(name)
         assert told.state is DONE
@@ -93,7 +93,7 @@ def test_a_journal_that_is_full_refuses_commands_but_never_a_kill(tmp_path: Path
         assert (refused.state, refused.answer) == (FAILED, f"nothing was done: {FULL}")
         killed = await desk.command(Kill())
         assert killed.state is DONE
-        assert desk.house.watch.taken.is_set()
+        assert desk.house.killed.is_set()
         recorder.full = None
         desk.house._keep_waiting()
         assert recorder.kept == [Kill()]

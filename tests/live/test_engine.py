@@ -14,9 +14,10 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
 from engine.live import engine
-from engine.live.engine import FORGET_AFTER_NS, Engine
+from engine.live.engine import Engine
 from engine.live.main import seat_bots
 from engine.runtime.recovery import Recovered, executor_of
+from engine.runtime.services import FORGET_AFTER_NS
 
 M1 = InstrumentId("demo:m1")
 

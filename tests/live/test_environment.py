@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.live.environment import NAMES, take
-from engine.live.unlocked import unlocked
+from engine.runtime.unlocked import unlocked
 from storage.live_accounts import Unlock
 
 KEY, WALLET = "0x" + "1" * 64, "0x" + "Ab" * 20

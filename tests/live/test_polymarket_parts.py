@@ -49,8 +49,7 @@ class House:
         self.meter = Meter()
         self.engine_id = "e"
         self.log = log.get("test")
-        self.watch = self
-        self.taken = threading.Event()
+        self.killed = threading.Event()
         self.state = self
         self.rows: dict[str, Any] = {}
         self.alerts: list[RaiseAlert] = []
@@ -285,7 +284,7 @@ async def test_latch_stops_the_beat_and_its_release_starts_it(
     served: Served, tmp_path: Path
 ) -> None:
     async with living(served, tmp_path) as account:
-        account.house.taken.set()
+        account.house.killed.set()
         account.shell.latch(LatchSet(who="t", reason="r"), account.house.clock.now_ns())
         await account.until(lambda: "the KILL latch is set" in account.reasons, "it stands still")
         count = served.venue.beats.count

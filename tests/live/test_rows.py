@@ -20,7 +20,7 @@ import pytest
 
 from engine.domain.commands import AckAlert, Kill, StartBot
 from engine.domain.settings import SettingsDocument
-from engine.live.first_start import first_settings
+from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
 from storage.commands import CommandState
 from storage.database import connect_writer

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
+from engine.cli.run import add_tape_arguments, tape_options
 from engine.domain.commands import StopBot
 from engine.domain.instruments import BotId
 from engine.errors import ConfigError
-from engine.live.tape_options import add_arguments, tape_options
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.lab.conftest import QUOTING, write_recording
@@ -119,7 +119,7 @@ def proven(programs: Programs, what: str) -> bool:
 )
 def test_wrong_argument_is_named(words: list[str], told: str) -> None:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_tape_arguments(parser)
     with pytest.raises(ConfigError, match=told):
         tape_options(parser.parse_args(words))
 

@@ -34,9 +34,9 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.executor.executor import Executor
-from engine.live.bot_runner import BotSnapshot
 from engine.risk.breakers import Breakers
 from engine.risk.reasons import DenyReason
+from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import (
     BOTS,

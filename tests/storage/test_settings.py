@@ -8,7 +8,7 @@ import pytest
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
-from engine.live.first_start import first_settings
+from engine.runtime.first_settings import first_settings
 from storage import settings
 from storage.settings import Change, Saved, Stale
 

@@ -34,7 +34,7 @@ from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
 from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
 from engine.lab.compare.queues import Cancels, Queues
 from engine.lab.compare.watch import MakerFigures, S
-from engine.live.first_start import SERIES
+from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY

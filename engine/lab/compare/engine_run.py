@@ -14,10 +14,10 @@ from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.compare.watch import MakerFigures, MakerWatch, S
 from engine.lab.pump import Driver
-from engine.live.first_start import SERIES
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
+from engine.runtime.first_settings import SERIES
 from engine.strategies.registry import build
 
 CURRENCY = "pUSD"

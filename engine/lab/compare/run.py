@@ -20,7 +20,7 @@ from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, PARAMETERS, STRA
 from engine.lab.compare.queues import Cancels
 from engine.lab.compare.report import TRUTH, Days
 from engine.lab.compare.watch import MICRO, MakerFigures
-from engine.live.first_start import SERIES
+from engine.runtime.first_settings import SERIES
 from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.paper.settings import CANCELS_AHEAD_PERCENT, FillModel, PaperSettings
 from storage.database import connect_writer

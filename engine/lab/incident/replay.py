@@ -24,8 +24,8 @@ from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.lab.incident.past import Given, JournaledRecord, Past, RecordedRun, recovered
 from engine.lab.incident.verdict import Decisions, Difference, Differs, Effects, Plans
-from engine.live.bot_runner import bot_of
 from engine.risk.exposure import ExposureBook, share_total
+from engine.runtime.bot_runner import bot_of
 from engine.runtime.journal import Record, decode
 from engine.runtime.recovery import currency_of, executor_of
 

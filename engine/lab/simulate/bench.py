@@ -46,7 +46,7 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.venue_side import VenueSide
-from engine.venues.demo.streams import USER_FEED
+from engine.runtime.services import USER_FEED
 from storage.records import decode
 
 # What an engine was told, folded naively from its journal: the judges' own idea of its knowledge.

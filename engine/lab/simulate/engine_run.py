@@ -32,7 +32,7 @@ from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network
 from engine.runtime.recovery import Recovered, executor_of, rebuild
-from engine.venues.demo.streams import HEARTBEAT, USER_FEED
+from engine.runtime.services import HEARTBEAT, USER_FEED
 
 S = 1_000_000_000
 FORGET_AFTER_NS = 120 * S

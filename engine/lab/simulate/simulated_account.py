@@ -31,8 +31,9 @@ from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Network
 from engine.lab.simulate.venue_side import CURRENCY, VenueSide
 from engine.runtime.journal import Record
+from engine.runtime.services import HEARTBEAT, USER_FEED
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.streams import BEAT_EVERY_S, HEARTBEAT, USER_FEED
+from engine.venues.demo.streams import BEAT_EVERY_S
 from storage.projection_fold import Fold
 from storage.projection_rows import OrderFold, Rows
 

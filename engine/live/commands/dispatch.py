@@ -34,7 +34,6 @@ from engine.domain.commands import (
 )
 from engine.domain.orders import OrderState
 from engine.errors import BadInput, ConfigError, StorageError
-from engine.live.bot_runner import BotRunner
 from engine.live.commands.examination import Examining
 from engine.live.commands.jobs import HANDLERS as JOB_HANDLERS
 from engine.live.commands.jobs import Jobs
@@ -44,6 +43,7 @@ from engine.live.commands.orders import Hand
 from engine.live.commands.settings import SettingsCommands
 from engine.live.commands.vault import Keeping, VaultOpening
 from engine.live.engine import Engine
+from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import HOUSE
 from storage.alerts import see_alert
 from storage.commands import CommandState, LeftCommand, answer

@@ -16,11 +16,11 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
-from engine.live.bot_runner import BotRunner
 from engine.live.engine import Engine
 from engine.live.kill import ProofRun, ScopedCancelProof
 from engine.live.proof import NOT_PROVEN_AFTER_NS, deafen, listen
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import HOUSE
 from storage.live import SCOPE_PROOF, Receipt, keep_receipt
 

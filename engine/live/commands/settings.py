@@ -12,8 +12,8 @@ from engine.domain.commands import ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
-from engine.live.bot_runner import BotRunner, S
 from engine.live.engine import Engine
+from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import quote_life_ms
 from engine.strategies.registry import build
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save

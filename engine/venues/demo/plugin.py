@@ -12,11 +12,11 @@ from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import BrokenInvariant, PitbossError
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
-from engine.live.engine import Engine, Stream
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of
+from engine.runtime.services import HEARTBEAT, USER_FEED, Services, Stream
 from engine.venues.demo.client import DemoMarket, DemoVenue
-from engine.venues.demo.streams import HEARTBEAT, USER_FEED, MarketStream, UserStream
+from engine.venues.demo.streams import MarketStream, UserStream
 
 DEMO = "demo"
 OPEN_RETRY_S = 0.25
@@ -34,7 +34,7 @@ class DemoOpener:
         return ""
 
     def shell(
-        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
     ) -> AccountRunner:
         """Wire the gateway to the exchange."""
         account = AccountId(settings.name)
@@ -52,7 +52,7 @@ class DemoOpener:
         return DemoVenue(self._url, AccountId(settings.name))
 
     def begin(
-        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Report both streams as not connected; return what connects them."""
         now_ns = house.clock.now_ns()
@@ -73,22 +73,22 @@ class DemoMarketData:
         self._kept = False
         """True once a stream puts the market on the tape and into the journal."""
 
-    def begin(self, house: Engine, shells: list[AccountRunner]) -> list[Stream]:
+    def begin(self, house: Services, shells: list[AccountRunner]) -> list[Stream]:
         """Hear the market once for all accounts of a start."""
         return [self._stream(house, list(shells))]
 
-    def join(self, house: Engine, shell: AccountRunner) -> list[Stream]:
+    def join(self, house: Services, shell: AccountRunner) -> list[Stream]:
         """Hear it again: the account needs it as it stands, the others must not hear it twice."""
         return [self._stream(house, [shell])]
 
-    def _stream(self, house: Engine, shells: list[AccountRunner]) -> Stream:
+    def _stream(self, house: Services, shells: list[AccountRunner]) -> Stream:
         market = MarketStream(house, lambda: shells, kept=not self._kept)
         self._kept = True
         return lambda: market.run(DemoMarket(self._url))
 
 
 async def _demo(
-    house: Engine, user: UserStream, venue: DemoVenue, settings: AccountSettings, *, funded: bool
+    house: Services, user: UserStream, venue: DemoVenue, settings: AccountSettings, *, funded: bool
 ) -> None:
     """Open the account at the venue, book its first cash once, then listen and beat."""
     account = AccountId(settings.name)

@@ -30,12 +30,11 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.meter import Meter
+from engine.runtime.services import HEARTBEAT, USER_FEED
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoMarket, DemoVenue
 
 FEED = "demo"
-USER_FEED = "user_feed"
-HEARTBEAT = "heartbeat"
 RETRY_S = 0.25
 BEAT_EVERY_S = 2.0
 LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)

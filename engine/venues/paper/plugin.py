@@ -10,9 +10,9 @@ from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
-from engine.live.engine import Engine, Stream
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of
+from engine.runtime.services import Services, Stream
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor, PaperGateway
 from engine.venues.paper.runner import PaperShell
@@ -31,7 +31,7 @@ class PaperOpener:
         return ""
 
     def shell(
-        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
     ) -> AccountRunner:
         """Wire the gateway to a paper venue."""
         del house
@@ -50,7 +50,7 @@ class PaperOpener:
         del settings
 
     def begin(
-        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Book the first cash, rebuild the venue from the journal's books, ask it everything."""
         if not isinstance(shell, PaperShell):

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged
 from engine.errors import BadInput, BrokenInvariant, PitbossError
-from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.heartbeat import HealthLease, S
-from engine.venues.demo.streams import HEARTBEAT
+from engine.runtime.services import HEARTBEAT, Services
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat_chain import Beats
@@ -79,7 +78,7 @@ class PolymarketBeat:
     """Beats for one account; call `run` once its venue is open."""
 
     def __init__(
-        self, house: Engine, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
+        self, house: Services, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
         self._house = house
         self._shell = shell
@@ -144,7 +143,7 @@ class PolymarketBeat:
 
     def unproven(self, now_ns: int) -> str:
         """Return what does not work, or is not known to, in words; empty = all is proven."""
-        if self._house.watch.taken.is_set() or self._shell.desk.executor.latched:
+        if self._house.killed.is_set() or self._shell.desk.executor.latched:
             return "the KILL latch is set"
         return (
             self._journal(now_ns)

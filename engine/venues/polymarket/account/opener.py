@@ -23,10 +23,10 @@ from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, P
 from engine.executor.executor import Executor
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Named
-from engine.live.engine import Engine, Stream
-from engine.live.unlocked import unlocked
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import currency_of
+from engine.runtime.services import Services, Stream
+from engine.runtime.unlocked import unlocked
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat import PolymarketBeat
@@ -61,7 +61,7 @@ class PolymarketTend:
     """Tends one open account."""
 
     def __init__(
-        self, house: Engine, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
+        self, house: Services, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
         self._house = house
         self._shell = shell
@@ -251,7 +251,7 @@ class PolymarketOpener:
         return self._closed(settings.name)
 
     def shell(
-        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
     ) -> AccountRunner:
         """Wire the gateway to a door that is not open yet."""
         account = AccountId(settings.name)
@@ -281,7 +281,7 @@ class PolymarketOpener:
         return door
 
     def begin(
-        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Report everything as not connected; return what connects it."""
         if not isinstance(shell, PolymarketShell):
@@ -357,7 +357,7 @@ class _Live:
 
     def __init__(
         self,
-        house: Engine,
+        house: Services,
         shell: PolymarketShell,
         config: Config,
         awaited: Callable[[], Awaitable[Credentials]],

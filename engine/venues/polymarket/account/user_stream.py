@@ -19,9 +19,8 @@ from engine.domain.events import FillSettled, FillVoided, HealthChanged, OrderCa
 from engine.domain.instruments import InstrumentId
 from engine.domain.orders import CancelReason
 from engine.errors import NotSent, OutcomeUnknown
-from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
-from engine.venues.demo.streams import USER_FEED
+from engine.runtime.services import USER_FEED, Services
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.venue import PolymarketVenue
@@ -39,7 +38,7 @@ OVERLAP_NS = 120 * S
 class PolymarketUser:
     """What the venue tells one account."""
 
-    def __init__(self, house: Engine, shell: AccountRunner) -> None:
+    def __init__(self, house: Services, shell: AccountRunner) -> None:
         self._house = house
         self._shell = shell
         self.connected = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import PitbossError
 from engine.feeds.counts import FeedCounts
-from engine.live.engine import Engine
+from engine.runtime.services import Services
 from engine.venues.polymarket.hosts import public_rest
 from engine.venues.polymarket.market.listing import Listing
 from storage.feeds import put_title
@@ -23,7 +23,7 @@ PAGES_MAX = 5
 Told = Callable[[bool, str], None]
 
 
-async def sync(house: Engine, told: Told) -> None:
+async def sync(house: Services, told: Told) -> None:
     """Ask Gamma for its most traded markets and write them into the catalog."""
     counts = FeedCounts()
     rest = public_rest(house.config, counts)

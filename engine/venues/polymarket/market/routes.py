@@ -8,8 +8,8 @@ from typing import Protocol
 from engine.domain.events import Event
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BadInput
-from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.services import Services
 from engine.venues.polymarket.market.core import PREFIX
 
 KEYS_MAX = 5_000
@@ -19,7 +19,7 @@ Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
 
 
-def wants_of(house: Engine, shell: AccountRunner) -> Wants:
+def wants_of(house: Services, shell: AccountRunner) -> Wants:
     """Return what an account's bots want, and what it holds or has orders in."""
     named: dict[InstrumentId, None] = {}
     series: dict[str, None] = {}

@@ -29,9 +29,9 @@ from engine.errors import PitbossError
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.lines import ReferenceLines
 from engine.feeds.references.strikes import Strikes, strike_key
-from engine.live.engine import Engine, Stream
-from engine.live.gaps import Gaps
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.gaps import Gaps
+from engine.runtime.services import Services, Stream
 from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.discovery import Discovery
@@ -63,17 +63,17 @@ class PolymarketMarketData:
         self.ears: list[Subscriber] = []
         """Recordings that hear it too."""
 
-    def begin(self, house: Engine, shells: list[AccountRunner]) -> list[Stream]:
+    def begin(self, house: Services, shells: list[AccountRunner]) -> list[Stream]:
         """Hear the market for the accounts of a start."""
         self._shells += shells
         return self._once(house)
 
-    def join(self, house: Engine, shell: AccountRunner) -> list[Stream]:
+    def join(self, house: Services, shell: AccountRunner) -> list[Stream]:
         """Let an account hear the market; it is told how everything it wants stands."""
         self._shells.append(shell)
         return self._once(house)
 
-    def _once(self, house: Engine) -> list[Stream]:
+    def _once(self, house: Services) -> list[Stream]:
         if self._begun:
             return []
         self._begun = True
@@ -84,7 +84,7 @@ class Hub:
     """Everything heard of the venue. Made and used on the loop's thread."""
 
     def __init__(
-        self, house: Engine, config: Config, shells: list[AccountRunner], ears: list[Subscriber]
+        self, house: Services, config: Config, shells: list[AccountRunner], ears: list[Subscriber]
     ) -> None:
         self._house = house
         self._shells = shells

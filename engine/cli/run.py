@@ -1,37 +1,49 @@
-"""How a tape is asked for on the command line, and how what came of it is told."""
+"""`python -m engine run`: the engine, on a market or on a recording."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from engine.cli.arguments import whole
+from engine.cli.arguments import address, whole
+from engine.cli.demo import PORT
 from engine.cli.replay import add_trading_arguments, options_of
+from engine.config import Config
 from engine.errors import ConfigError
-from engine.lab.replay.setup import ReplayOptions
+from engine.live.kill import block_signal
+from engine.live.main import play_tape, start
+from engine.live.tape import FEED, TapeDeck, TapeOptions
 
-FEED = "tape"
+NAME = "run"
+HELP = "trade: the engine, until it is told to stop"
 SPEED_MAX = 10_000.0
 
 
-class TapeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asked for."""
-
-    replay: ReplayOptions
-    speed: float | None
-    """Times real time; None = as fast as it goes."""
-    events: int
-    """Stop after so many; 0 = play to the end."""
-    verify: bool
-
-
-# -- the command line ------------------------------------------------------------------------------
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take where the demo exchange is, or what to play in its place."""
+    parser.add_argument(
+        "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
+    )
+    add_tape_arguments(parser)
+
+
+def run(args: argparse.Namespace, config: Config) -> int:
+    """Trade until SIGTERM, SIGINT, the end of the parent, or of the tape."""
+    block_signal()
+    tape = tape_options(args)
+    if tape is None:
+        return start(config, args.demo, kill_only=False)
+    deck = TapeDeck(tape)
+    told = play_tape(config, deck)
+    print(json.dumps(told) if args.json else describe(told))
+    if deck.torn is not None:
+        raise deck.torn
+    return 0 if told.get("same_as_replay", True) else 1
+
+
+def add_tape_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe how a recording is played."""
     group = parser.add_argument_group(
         "a recording in place of a market",

@@ -11,7 +11,7 @@ from engine.domain.events import (
     InstrumentResolved,
 )
 from engine.domain.instruments import InstrumentId
-from engine.live.engine import Engine
+from engine.runtime.services import Services
 from storage.feeds import begin_gap, end_gap
 
 OPEN_MAX = 10_000
@@ -20,7 +20,7 @@ OPEN_MAX = 10_000
 class Gaps:
     """Watches one feed's events for one house. `count` = gaps of this start."""
 
-    def __init__(self, house: Engine, feed: str) -> None:
+    def __init__(self, house: Services, feed: str) -> None:
         self._house = house
         self._feed = feed
         self._open: dict[InstrumentId, int] = {}

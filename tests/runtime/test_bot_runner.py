@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
 from engine.errors import InvalidTransition
-from engine.live.bot_runner import BotRunner, BotSnapshot, folded, restored
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, folded, restored
 
 S = BotState
 BOT = BotId("maker")

@@ -1,0 +1,184 @@
+"""Services: what every account, feed and venue of one engine stands on. On the loop's thread alone.
+
+Clock, journal, tape, the state's writer, alerts, and who else runs: a venue gets this and nothing
+more of the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from engine import log
+from engine.clock import TapeClock, WallClock
+from engine.config import Config
+from engine.domain.commands import Command
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
+from engine.domain.inputs import KIND, AnyInput, pack_input
+from engine.domain.instruments import AccountId, InstrumentId, Mode
+from engine.errors import StorageError
+from engine.gateway.door import Venue
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner
+from engine.runtime.decisions import DecisionLog
+from engine.runtime.journal import JournalWriter
+from engine.runtime.meter import Meter
+from engine.runtime.recovery import HOUSE
+from engine.runtime.state_writer import StateKeeper
+from engine.runtime.tape import Tape
+from storage.alerts import raise_alert
+from storage.live import put_instrument, put_payout
+from storage.markouts import resolve
+from storage.settings import SettingsVersion
+
+USER_FEED = "user_feed"
+HEARTBEAT = "heartbeat"
+"""Health sources of an account: what its venue says of its orders, and its dead man's switch."""
+
+UNKEPT_MAX = 10_000
+"""Most events that wait for a journal that is full; with one more the engine ends."""
+
+FORGET_AFTER_NS = 600 * 1_000_000_000
+"""How long a closed instrument stays in the caches: late settlements arrive within seconds."""
+
+Stream = Callable[[], Coroutine[Any, Any, None]]
+"""Makes what lasts as long as the engine."""
+
+
+class ClosingVenue(Venue, Protocol):
+    """A venue with connections of its own."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
+class Services:
+    """What all accounts share. `ended` is set where the engine must end, with the error if any."""
+
+    state: StateKeeper
+    _tape_refused = False
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        engine_id: str,
+        clock: WallClock | TapeClock,
+        recorder: JournalWriter,
+        taper: Tape,
+        decisions: DecisionLog,
+        settings: SettingsVersion,
+    ) -> None:
+        self.config = config
+        self.engine_id = engine_id
+        self.clock = clock
+        self.wall_ns: Callable[[], int] = clock.now_ns
+        """What people and pages go by; a tape's trades go by `clock`."""
+        self.recorder = recorder
+        self.decisions = decisions
+        self.settings = settings
+        self.meter = Meter()
+        self.shells: dict[AccountId, AccountRunner] = {}
+        self.venues: dict[AccountId, ClosingVenue] = {}
+        self.seats: dict[str, BotRunner] = {}
+        self.killed = threading.Event()
+        """Set while the KILL latch is taken."""
+        self.watchers: list[Callable[[int], None]] = []
+        """Who waits for something to become true: called several times a second."""
+        self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
+        """What each feed tells of itself with the heartbeat."""
+        self.started_ns = clock.now_ns()
+        self.log = log.get("engine")
+        self.ended: asyncio.Future[BaseException | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.kept_seq = recorder.seq
+        """The last record that concerns every account."""
+        self._taper = taper
+        self._unkept: deque[tuple[Event | Command, int]] = deque()
+        self._closed: deque[tuple[int, InstrumentId]] = deque()
+
+    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
+        """Put what was received on the tape; a tape that refuses is told once, trading goes on."""
+        try:
+            self.recorder.tape = self._taper.append(kind, payload, at_ns)
+            self._tape_refused = False
+        except StorageError as error:
+            if not self._tape_refused:
+                self._tape_refused = True
+                text = str(error)
+                self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
+
+    def put(self, given: AnyInput, at_ns: int) -> None:
+        """Put on the tape what a desk was given."""
+        self.tape(KIND, pack_input(given), at_ns)
+
+    def keep(self, event: Event | Command, at_ns: int) -> None:
+        """Journal what concerns every account, and tell the catalog."""
+        self._unkept.append((event, at_ns))
+        self.journal_waiting()
+        engine_id = self.engine_id
+        match event:
+            case InstrumentListed(instrument=instrument):
+                self.state.write(lambda c: put_instrument(c, engine_id, instrument, at_ns))
+            case InstrumentResolved(instrument=name, payout_yes_micro=payout):
+                self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
+                self.state.write(lambda c: resolve(c, engine_id, name, payout))
+                # Where it was held, its close was too early to forget it.
+                self._closed.append((at_ns + FORGET_AFTER_NS, name))
+            case InstrumentClosed(instrument=name):
+                self._closed.append((at_ns + FORGET_AFTER_NS, name))
+            case _:
+                pass
+
+    def journal_waiting(self) -> None:
+        """Journal what a journal that refused was not given; beyond the maximum the engine ends."""
+        try:
+            while self._unkept:
+                self.kept_seq = self.recorder.append(HOUSE, *self._unkept[0])
+                self._unkept.popleft()
+        except StorageError as error:
+            # The journal's own refusal is told by every shell, and halts it; these wait.
+            if len(self._unkept) > UNKEPT_MAX:
+                self.end(error)
+
+    @property
+    def all_kept(self) -> bool:
+        """Say whether the journal has taken everything that concerns every account."""
+        return not self._unkept
+
+    def alert(self, alert: RaiseAlert, at_ns: int) -> None:
+        """Tell a person."""
+        self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
+        shell = self.shells.get(alert.account) if alert.account else None
+        mode: Mode | None = shell.desk.executor.mode if shell else None
+        engine_id = self.engine_id
+        self.state.write(lambda c: raise_alert(c, engine_id, alert, mode, at_ns))
+
+    def crash(self, error: BaseException) -> None:
+        """End the engine because of an error. May be called from any thread."""
+        self.ended.get_loop().call_soon_threadsafe(self.end, error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the engine, orderly where there is no error."""
+        if not self.ended.done():
+            self.ended.set_result(error)
+
+    def closed(self) -> None:
+        """Close the tape, the last thing that may be written."""
+        try:
+            self._taper.close()
+        except StorageError as error:
+            self.log.warning("close", refused=str(error))
+
+    def forget_closed(self, now_ns: int) -> None:
+        """Drop markets that are long over."""
+        while self._closed and self._closed[0][0] <= now_ns:
+            _, instrument = self._closed.popleft()
+            for shell in self.shells.values():
+                shell.desk.forget(instrument, now_ns, held=False)
