@@ -1,4 +1,4 @@
-"""What the README says of commands, keys, codes, reasons and rooms is what the code says."""
+"""What README and docs say of commands, keys, codes, reasons and rooms is what the code says."""
 
 from __future__ import annotations
 
@@ -9,35 +9,121 @@ import pytest
 
 from engine.__main__ import COMMANDS, EXIT_CODES
 from engine.config import keys
+from engine.domain.orders import OrderState
 from engine.risk.gate import MEANINGS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+README = "README.md"
+CHANGELOG = "CHANGELOG.md"
+CONFIGURATION = "docs/configuration.md"
+DECISIONS = "docs/decisions.md"
+LIFE = "docs/life_of_an_order.md"
+GOING_LIVE = "docs/going_live.md"
+FILES = (README, CHANGELOG, *sorted(f"docs/{file.name}" for file in REPOSITORY.glob("docs/*.md")))
+TEXTS = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in FILES}
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-HEADINGS = (
-    "Quick start",
-    "The life of an intent",
-    "Pages",
-    "Configuration",
-    "Command line",
-    "Going live, step by step",
-    "Recovery",
-    "Rooms",
-    "Denial reasons",
-    "Decisions",
-    "Changes",
-)
+
+README_LINES_MAX = 200
+LINE_MAX = 120
+"""Characters; a table's row may be longer, but not in the README."""
+
+HEADINGS = {
+    README: (
+        "What it cannot do yet",
+        "Quick start",
+        "How it works",
+        "Pages",
+        "Commands",
+        "Make targets",
+        "Recovery",
+        "Where to read on",
+    ),
+    CHANGELOG: ("[Unreleased]",),
+    LIFE: (
+        "The steps",
+        "Order states",
+        "UNKNOWN",
+        "Settled and pending",
+        "Proofs",
+        "Why: the decision log",
+        "Orders by hand",
+        "Denial reasons",
+    ),
+    CONFIGURATION: (
+        "Configuration keys",
+        "Secrets of a live account",
+        "Logs",
+        "Command line",
+        "Commands for the engine",
+        "Replays and recordings",
+        "Simulation",
+        "Demo exchange and paper compared",
+        "Paper over Polymarket",
+        "Benchmarks and figures",
+    ),
+    GOING_LIVE: (
+        "1. Paper first",
+        "2. Vault",
+        "3. Account",
+        "4. Key",
+        "5. Doctor and phrase",
+        "6. Self-test",
+        "7. Second dead man's switch",
+        "8. Start",
+        "What is missing",
+    ),
+    "docs/recovery.md": (
+        "KILL",
+        "KILL where something refuses",
+        "KILL of a part",
+        "The engine died",
+        "The engine died with paper orders open",
+        "The journal is damaged",
+        "The journal ends before what pitboss.db has read of it",
+        "A row of pitboss.db is damaged",
+        "pitboss.db alone is damaged",
+        "A database was deleted or replaced while the engine ran",
+        "Restoring a backup",
+        "The disk was full, or a file locked",
+        "The disk is full or a database is damaged",
+        "migrate refused",
+        "An alert says equity_differs",
+        "Something odd happened",
+        "The worker died",
+        "A recording was interrupted",
+        "A recording ends torn",
+        "A replay was interrupted",
+        "A tape played to the live engine was interrupted",
+        "Exit code 6",
+        "Exit code 5",
+    ),
+}
 
 
-def section(heading: str) -> str:
-    found = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no heading {heading!r}"
+def headings(name: str) -> list[str]:
+    """Return the headings of the second level, in their order."""
+    return re.findall(r"^## (.+)$", TEXTS[name], re.MULTILINE)
+
+
+def anchors(name: str) -> set[str]:
+    """Return what a link may name behind `#`, as GitHub makes it of each heading."""
+    found = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", TEXTS[name], flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+def section(name: str, heading: str) -> str:
+    found = re.search(
+        rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", TEXTS[name], re.MULTILINE | re.DOTALL
+    )
+    assert found, f"{name} has no heading {heading!r}"
     return found[1]
 
 
-def table(heading: str, first: str) -> list[list[str]]:
+def table(name: str, heading: str, first: str) -> list[list[str]]:
     """Return the rows of the table under a heading whose first column is called `first`."""
-    lines = section(heading).splitlines()
+    lines = section(name, heading).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith(f"| {first} |"))
     rows = []
     for line in lines[start + 2 :]:
@@ -47,32 +133,91 @@ def table(heading: str, first: str) -> list[list[str]]:
     return rows
 
 
-def test_headings_stand_in_their_order() -> None:
-    assert tuple(re.findall(r"^## (.+)$", README, re.MULTILINE)) == HEADINGS
+def drawn_moves() -> set[tuple[str, str]]:
+    """Return the moves between two states in the drawing of an order's life."""
+    return set(
+        re.findall(r"^  ([A-Z]+) --> ([A-Z]+)\b", section(LIFE, "Order states"), re.MULTILINE)
+    )
+
+
+def pages() -> set[str]:
+    """Return the names of the pages: files, and folders with a file `page.py`."""
+    folder = REPOSITORY / "pages"
+    return {file.stem for file in folder.glob("[!_]*.py")} | {
+        file.parent.name for file in folder.glob("*/page.py")
+    }
+
+
+@pytest.mark.parametrize("name", sorted(HEADINGS))
+def test_headings_stand_in_their_order(name: str) -> None:
+    assert tuple(headings(name)) == HEADINGS[name]
+
+
+def test_readme_is_short() -> None:
+    assert len(TEXTS[README].splitlines()) <= README_LINES_MAX
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_lines_are_short_enough_to_read(name: str) -> None:
+    long = [
+        number
+        for number, line in enumerate(TEXTS[name].splitlines(), 1)
+        if len(line) > LINE_MAX and (name == README or not line.startswith("|"))
+    ]
+    assert long == []
+
+
+def test_readme_names_every_file_of_the_documentation() -> None:
+    told = re.findall(
+        r"^\| \[.+?\]\(([\w/.]+)\)", section(README, "Where to read on"), re.MULTILINE
+    )
+    assert sorted(told) == sorted(set(FILES) - {README})
 
 
 def test_every_command_is_told_with_its_help() -> None:
-    told = {row[0].strip("`"): row[1] for row in table("Command line", "command")}
+    told = {row[0].strip("`"): row[1] for row in table(README, "Commands", "command")}
     assert told == {name: command.help for name, command in COMMANDS.items()}
 
 
+def test_options_of_every_command_are_told() -> None:
+    told = [
+        name
+        for row in table(CONFIGURATION, "Command line", "command")
+        for name in re.findall(r"`([\w-]+)`", row[0])
+    ]
+    assert sorted(told) == sorted(COMMANDS)
+
+
 def test_every_exit_code_is_told() -> None:
-    told = {int(code): meaning for code, meaning in table("Command line", "code")}
+    told = {int(code): meaning for code, meaning in table(README, "Commands", "code")}
     assert told == EXIT_CODES
 
 
 def test_every_configuration_key_is_told_with_its_meaning() -> None:
-    told = {row[0].strip("`"): row[2] for row in table("Configuration", "key")}
+    told = {row[0].strip("`"): row[2] for row in table(CONFIGURATION, "Configuration keys", "key")}
     assert told == keys()
 
 
 def test_every_denial_reason_is_told_with_its_meaning() -> None:
-    told = {row[0].strip("`"): row[1] for row in table("Denial reasons", "reason")}
+    told = {row[0].strip("`"): row[1] for row in table(LIFE, "Denial reasons", "reason")}
     assert told == {str(reason): meaning for reason, meaning in MEANINGS.items()}
 
 
+def test_every_order_state_is_told_and_drawn() -> None:
+    told = {row[0].strip("`") for row in table(LIFE, "Order states", "state")}
+    assert told == {state.name for state in OrderState}
+    assert {state for move in drawn_moves() for state in move} == told
+
+
+def test_every_drawn_move_is_one_of_the_table() -> None:
+    from engine.domain.order_life import TRANSITIONS
+
+    moves = {(before.name, after.name) for (before, _), after in TRANSITIONS.items()}
+    assert drawn_moves() <= moves
+
+
 def test_every_room_that_exists_is_told_and_no_other() -> None:
-    told = {row[0].strip("`") for row in table("Rooms", "room")}
+    told = {row[0].strip("`") for row in table("docs/rooms.md", "Who may import whom", "room")}
     rooms = {
         f"engine/{folder.name}"
         for folder in (REPOSITORY / "engine").iterdir()
@@ -82,36 +227,76 @@ def test_every_room_that_exists_is_told_and_no_other() -> None:
 
 
 def test_every_page_is_told_and_no_other() -> None:
-    told = {row[0].lower() for row in table("Pages", "page")}
-    assert told == {
-        file.stem if file.parent.name == "pages" else file.parent.name
-        for pattern in ("[!_]*.py", "*/page.py")
-        for file in (REPOSITORY / "pages").glob(pattern)
-    }
+    told = {row[0].lower() for row in table(README, "Pages", "page")}
+    assert told == pages()
+    assert told <= {heading.lower() for heading in headings("docs/pages.md")}
 
 
 def test_every_make_target_is_told_and_exists() -> None:
-    told = {row[0].strip("`").removeprefix("make ") for row in table("Quick start", "command")}
+    told = {
+        row[0].strip("`").removeprefix("make ") for row in table(README, "Make targets", "command")
+    }
     targets = set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE))
     assert told <= targets
     assert targets - told == {"help", "lint", "types", "laws", "clean"}
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:engine|tests|storage)/[\w/.]+)`", README)))
+    "path",
+    sorted(
+        {
+            path
+            for text in TEXTS.values()
+            for path in re.findall(r"`((?:engine|tests|storage|pages|bench|docs)/[\w/.]+)`", text)
+        }
+    ),
 )
-def test_file_named_in_the_readme_exists(path: str) -> None:
+def test_file_named_in_the_documentation_exists(path: str) -> None:
     assert (REPOSITORY / path).exists()
 
 
-def test_links_inside_the_readme_lead_somewhere() -> None:
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in HEADINGS}
-    assert set(re.findall(r"\]\(#([\w-]+)\)", README)) <= anchors
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        {
+            module
+            for text in TEXTS.values()
+            for module in re.findall(r"python -m ((?:engine|tests|pages|bench)[\w.]*)", text)
+        }
+    ),
+)
+def test_program_named_in_the_documentation_exists(module: str) -> None:
+    place = REPOSITORY.joinpath(*module.split("."))
+    assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
 
 
-def test_decision_says_what_would_change_our_mind() -> None:
-    for paragraph in re.split(r"\n\n(?=\*\*)", section("Decisions").strip()):
-        assert re.search(r"\*Would\s+change our mind:\*", paragraph), paragraph
+@pytest.mark.parametrize("name", FILES)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXTS[name]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((REPOSITORY / name).parent / path).resolve() if path else REPOSITORY / name
+        assert file.is_file(), f"{name}: {target}"
+        if anchor:
+            assert anchor in anchors(str(file.relative_to(REPOSITORY))), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("decision", headings(DECISIONS))
+def test_decision_says_what_why_and_what_would_change_our_mind(decision: str) -> None:
+    told = section(DECISIONS, decision)
+    assert re.findall(
+        r"^\*\*What:\*\* |^\*\*Why:\*\* |^\*Would change our mind:\* ", told, re.MULTILINE
+    ) == [
+        "**What:** ",
+        "**Why:** ",
+        "*Would change our mind:* ",
+    ]
+
+
+def test_changelog_tells_what_was_added_changed_and_fixed() -> None:
+    kinds = re.findall(r"^### (.+)$", section(CHANGELOG, "[Unreleased]"), re.MULTILINE)
+    assert kinds == ["Added", "Changed", "Fixed"]
 
 
 def test_lock_files_pin_every_version_and_name_no_registry() -> None:
