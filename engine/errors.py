@@ -26,7 +26,7 @@ import errno
 
 
 class PitbossError(Exception):
-    """Base of all errors this house raises on purpose."""
+    """Base of all errors Pitboss raises on purpose."""
 
 
 class BrokenInvariant(PitbossError):

@@ -191,7 +191,7 @@ class AccountCore:
         return woke or bool(self._effects)
 
     def venue(self, event: Event, now_ns: int) -> None:
-        """Take a venue event, a timer or a house event of this account. Call `turn` afterwards."""
+        """Take an event of venue, timer or engine, of this account. Call `turn` afterwards."""
         if type(event) is OrderFilled:
             self._filled(event, now_ns)
         asked = self.executor.receive(event, now_ns)

@@ -86,13 +86,13 @@ class RosterCore(AccountCore):
         self._second_ns = now_ns
         self._decisions = self.executor.fence << STARTS_SHIFT
 
-    def admit(self, bot: Bot, now_ns: int) -> None:
-        """Give a bot a seat: it takes what is listed and wanted, and hears of it."""
+    def add(self, bot: Bot, now_ns: int) -> None:
+        """Add a bot: it takes what is listed and wanted, and hears of it."""
         self.bots = (*self.bots, bot)
         self._fund(bot)
-        self.seat(bot, now_ns)
+        self.attach(bot, now_ns)
 
-    def seat(self, bot: Bot, now_ns: int) -> None:
+    def attach(self, bot: Bot, now_ns: int) -> None:
         """Let a bot hear, again after an error; what it hears already it does not hear twice."""
         for key in bot.strategy.references:
             others = tuple(other for other in self._listeners.get(key, ()) if other is not bot)
@@ -107,8 +107,8 @@ class RosterCore(AccountCore):
                 self._cells[instrument.id] = (*cells, cell)
                 self._hears(bot, InstrumentListed(instrument=instrument), now_ns)
 
-    def dismiss(self, bot: Bot, now_ns: int) -> None:
-        """Take a bot's seat away, and its wishes with it."""
+    def remove(self, bot: Bot, now_ns: int) -> None:
+        """Remove a bot, and its wishes with it."""
         self.bots = tuple(other for other in self.bots if other is not bot)
         for name, bots in self._listeners.items():
             self._listeners[name] = tuple(other for other in bots if other is not bot)
@@ -124,7 +124,7 @@ class RosterCore(AccountCore):
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def wish(self, target: Target, now_ns: int) -> None:
-        """Take a wish of the house itself: a bot that leaves its inventory evaluates no more."""
+        """Take a wish of the engine itself: a bot that leaves its inventory evaluates no more."""
         self._mark(target.instrument, now_ns)
         self._effects += self.executor.receive(target, now_ns)
 
@@ -138,7 +138,7 @@ class RosterCore(AccountCore):
         self._effects += effects
         return made
 
-    def rouse(self, bot: Bot, now_ns: int) -> None:
+    def reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn.
 
         Its wishes were withdrawn when it paused, without its knowledge: it would go on to believe
@@ -148,7 +148,8 @@ class RosterCore(AccountCore):
             self._evaluate(cell, now_ns, fit=False)
             self._wake(cell, now_ns)
 
-    # -- what the house does -----------------------------------------------------------------------
+    # -- what the engine does
+    # -----------------------------------------------------------------------
 
     def hears(self, events: tuple[Event, ...], now_ns: int) -> None:
         """Learn which market events `market` is about to be called with. Nothing is done."""
@@ -170,7 +171,7 @@ class RosterCore(AccountCore):
         return self.executor.stop_all(reason, now_ns)
 
     def asked(self, effect: Effect, now_ns: int) -> list[Effect]:
-        """Take an effect the house itself asks for."""
+        """Take an effect the engine itself asks for."""
         del now_ns
         return [effect]
 

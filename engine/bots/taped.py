@@ -50,14 +50,14 @@ Put = Callable[[AnyInput, int], None]
 
 
 class InputBatch:
-    """The market events put last, for all desks of one house: they hear the same ones in a row."""
+    """The market events put last, for all desks of one engine: they hear the same ones in a row."""
 
     def __init__(self) -> None:
         self.events: tuple[Event, ...] = ()
 
 
 class TapedCore(RosterCore):
-    """A `RosterCore` of which `put` hears every input, `batch` shared with the house's others."""
+    """A `RosterCore` of which `put` hears every input, `batch` shared with the engine's others."""
 
     def __init__(self, *, put: Put, batch: InputBatch, **wiring: Any) -> None:
         super().__init__(**wiring)
@@ -110,26 +110,26 @@ class TapedCore(RosterCore):
 
     # -- bots --------------------------------------------------------------------------------------
 
-    def admit(self, bot: Bot, now_ns: int) -> None:
-        """Give a bot a seat."""
+    def add(self, bot: Bot, now_ns: int) -> None:
+        """Add a bot."""
         self._states[bot.name] = bot.state
         learned = bot.strategy.state()
         self._note(Admitted(self._account, bot.given, bot.everything, bot.state, learned), now_ns)
         self._seating = True
-        super().admit(bot, now_ns)
+        super().add(bot, now_ns)
         self._seating = False
 
-    def seat(self, bot: Bot, now_ns: int) -> None:
+    def attach(self, bot: Bot, now_ns: int) -> None:
         """Let a bot hear, again after an error."""
         if not self._seating:
             self._note(Seated(self._account, bot.name), now_ns)
-        super().seat(bot, now_ns)
+        super().attach(bot, now_ns)
 
-    def dismiss(self, bot: Bot, now_ns: int) -> None:
-        """Take a bot's seat away."""
+    def remove(self, bot: Bot, now_ns: int) -> None:
+        """Remove a bot."""
         self._note(Dismissed(self._account, bot.name), now_ns)
         self._seating = True
-        super().dismiss(bot, now_ns)
+        super().remove(bot, now_ns)
         self._seating = False
 
     def withdraw(self, bot: Bot, now_ns: int) -> None:
@@ -139,7 +139,7 @@ class TapedCore(RosterCore):
         super().withdraw(bot, now_ns)
 
     def wish(self, target: Target, now_ns: int) -> None:
-        """Take a wish of the house itself."""
+        """Take a wish of the engine itself."""
         self._note(Wished(self._account, target), now_ns)
         super().wish(target, now_ns)
 
@@ -148,12 +148,13 @@ class TapedCore(RosterCore):
         self._note(PlacedByHand(self._account, asked), now_ns)
         return super().place(asked, now_ns)
 
-    def rouse(self, bot: Bot, now_ns: int) -> None:
+    def reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn."""
         self._note(Roused(self._account, bot.name), now_ns)
-        super().rouse(bot, now_ns)
+        super().reevaluate(bot, now_ns)
 
-    # -- the house ---------------------------------------------------------------------------------
+    # -- the engine
+    # ---------------------------------------------------------------------------------
 
     def recover(self, now_ns: int) -> list[Effect]:
         """Ask the venue everything."""
@@ -171,7 +172,7 @@ class TapedCore(RosterCore):
         return super().stop_all(reason, now_ns)
 
     def asked(self, effect: Effect, now_ns: int) -> list[Effect]:
-        """Take an effect the house itself asks for."""
+        """Take an effect the engine itself asks for."""
         self._note(Asked(self._account, effect), now_ns)  # type: ignore[arg-type]
         return super().asked(effect, now_ns)
 

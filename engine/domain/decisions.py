@@ -131,4 +131,4 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     mark: BookMarked | None = None
     """The book as the plan saw it: with the journal and the wish all that the plan was made of."""
     wish: Quotes | Target | None = None
-    """The wish, where it was the house's own: a strategy's stands in its decision."""
+    """The wish, where it was the engine's own: a strategy's stands in its decision."""

@@ -1,6 +1,6 @@
 """Events: what happened, in the past tense. Feeds, venues and timers make them; nobody edits them.
 
-Every event is delivered as `receive(event, now_ns)`: `now_ns` is when the house learned of it,
+Every event is delivered as `receive(event, now_ns)`: `now_ns` is when the engine learned of it,
 `exchange_ns` is the venue's own stamp where it has one (None = it gave none). Events of the market
 and of orders have files of their own; everybody imports them from here.
 """

@@ -1,9 +1,9 @@
 """Inputs: what a desk was given, as it stands on the tape. With the journal it is all it was given.
 
 The journal keeps every report a desk heard and every effect it asked for; these are the rest: the
-market, each turn with its time, timers, what people and the house did to bots. An entry of the tape
-of kind `desk` is one of them; a journal record carries the position of the last entry before it,
-so the two can be put back into the one order in which everything happened.
+market, each turn with its time, timers, what people and the engine did to bots. An entry of the
+tape of kind `desk` is one of them; a journal record carries the position of the last entry before
+it, so the two can be put back into the one order in which everything happened.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Began(Input, frozen=True, tag=5):
 
 
 class Admitted(Input, frozen=True, tag=6):
-    """A bot took its seat: its settings as JSON, its state, what it had learned."""
+    """A bot was added: its settings as JSON, its state, what it had learned."""
 
     settings: bytes
     everything: bool
@@ -99,7 +99,7 @@ class Seated(Input, frozen=True, tag=7):
 
 
 class Dismissed(Input, frozen=True, tag=8):
-    """A bot's seat was taken away."""
+    """A bot was removed."""
 
     bot: BotId
 
@@ -118,7 +118,7 @@ class Moved(Input, frozen=True, tag=10):
 
 
 class Wished(Input, frozen=True, tag=11):
-    """The house wished for a bot."""
+    """The engine stated an intent for a bot."""
 
     target: Target
 
@@ -152,7 +152,7 @@ class Halted(Input, frozen=True, tag=16):
 
 
 class Asked(Input, frozen=True, tag=17):
-    """The house itself asked for an effect."""
+    """The engine itself asked for an effect."""
 
     effect: AnyEffect
 

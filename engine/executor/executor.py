@@ -225,7 +225,7 @@ class Executor(Readings):
         self._reconciler = hearing.reconciler
         self._mailbox = Mailbox(table, out)
         self._markets = Markets(table, sight, contradiction=hearing.contradiction)
-        self._house = TradingHalts(
+        self._halts = TradingHalts(
             table, sight, out, self._breakers, settings=settings,
             reconciler=self._reconciler, markets=self._markets,
         )  # fmt: skip
@@ -240,7 +240,7 @@ class Executor(Readings):
             TimerFired: self._timer_fired,
             InstrumentListed: self._listed,
         }
-        rooms = (hearing, self._reconciler, self._markets, self._house)
+        rooms = (hearing, self._reconciler, self._markets, self._halts)
         for handlers in (own, *(room.handlers() for room in rooms)):
             for kind, take in handlers.items():
                 (self._bound if kind in _BOUND else self._free)[kind] = take
@@ -267,11 +267,11 @@ class Executor(Readings):
         """Plan what is dirty, ask what is due, and return what must be journaled and done."""
         if not self._started:
             self._recover(now_ns)
-        table, house, questions = self._table, self._house, self._reconciler.questions
+        table, halts, questions = self._table, self._halts, self._reconciler.questions
         if table.wake_ns <= now_ns:
             self._mailbox.wake(now_ns)
-        if house.equity_due or house.judged != table.moves:
-            house.judge(now_ns, self._ages_ns_max()[1])
+        if halts.equity_due or halts.judged != table.moves:
+            halts.judge(now_ns, self._ages_ns_max()[1])
         if table.dirty:
             self._planning.run(now_ns, self._ages_ns_max()[0])
         if table.unknown:
@@ -293,8 +293,8 @@ class Executor(Readings):
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
             self._markets.stale(now_ns, self._ages_ns_max()[0])
-            self._house.age_mode(now_ns)
-            self._house.equity_due = True
+            self._halts.age_mode(now_ns)
+            self._halts.equity_due = True
 
     # -- starting ----------------------------------------------------------------------------------
 
@@ -394,7 +394,7 @@ class Executor(Readings):
         """Forget all wishes, cancel everything, place nothing until `resume`, prove zero."""
         self._sight.state.halted = reason
         self._mailbox.withdraw_all()
-        self._house.cancel_all(now_ns)
+        self._halts.cancel_all(now_ns)
         return self._outbox.take()
 
     def resume(self) -> None:

@@ -35,7 +35,7 @@ class Readings:
     _planning: Planning
     _reconciler: Reconciler
     _settings: ExecutorSettings
-    _house: TradingHalts
+    _halts: TradingHalts
     _started: bool
     _timer_ns: int
     _limits_seen: RiskLimits | None = None
@@ -68,14 +68,14 @@ class Readings:
 
     def at_rest(self, now_ns: int) -> bool:
         """Say whether a plan at this time would find nothing to do."""
-        table, house = self._table, self._house
+        table, halts = self._table, self._halts
         due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
         return (
             self._started
             and now_ns < due_ns
             and now_ns < self._timer_ns <= due_ns
-            and house.judged == table.moves
-            and not (house.equity_due or table.dirty or table.unknown or table.untold)
+            and halts.judged == table.moves
+            and not (halts.equity_due or table.dirty or table.unknown or table.untold)
         )
 
     @property

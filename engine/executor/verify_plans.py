@@ -98,7 +98,7 @@ class RetoldExecutor(Executor):
             # What an answer proves depends on when it was asked for, and how far back.
             questions = self._reconciler.questions
             if not message.number:
-                return  # the house asked: the executor waited for no answer
+                return  # the engine asked: the executor waited for no answer
             questions.note(Question(type(message).__name__), at_ns, message.number)
             if isinstance(message, QueryFills):
                 questions.fills_since_ns = message.since_ns
@@ -151,7 +151,7 @@ class RetoldExecutor(Executor):
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
         self._sight.unhealthy.pop(EQUITY, None)
-        self._house.age_mode(now_ns)  # its tick is in no journal
+        self._halts.age_mode(now_ns)  # its tick is in no journal
         for post in table.posts.values():
             post.wish = post.basket = None
         groups: list[list[ToldPlan]] = []

@@ -5,9 +5,9 @@ rate limited and waits for nothing; a place of the scope that was in flight then
 CANCEL_ALL when it answers or times out. Places: a number in flight, a bucket, and one veto: while
 the KILL latch is set, or the venue's mode forbids it, no place leaves.
 
-Sans I/O: call `receive` with each effect, reply or house event and send the requests it returns, in
-order; call `advance` when `due_ns` has come. After either, drain `take_reports` (what the executor
-must hear) and `take_alerts` (what a person must hear).
+Sans I/O: call `receive` with each effect, reply or engine event and send the requests it returns,
+in order; call `advance` when `due_ns` has come. After either, drain `take_reports` (what the
+executor must hear) and `take_alerts` (what a person must hear).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The driver of simulated time: turns desk, gateway and a simulated venue by direct calls.
 
-Replay and simulation use it; live has its own shell around the same cores. It owns the order of
+Replay and simulation use it; live has its own runner around the same cores. It owns the order of
 things within one moment: what was due earlier happens first, the venue hears an event before the
 desk does, every effect and every report is recorded before it is acted on.
 """
@@ -159,7 +159,7 @@ class Driver:
             self._rest_ns = due
 
     def tell(self, event: Event, now_ns: int) -> None:
-        """Take a house event (latch, health, cash) at its time; it is recorded."""
+        """Take an engine event (latch, health, cash) at its time; it is recorded."""
         self.run_until(now_ns)
         self._report(event, now_ns)
         self._settle(now_ns)

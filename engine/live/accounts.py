@@ -21,7 +21,7 @@ from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
 from engine.live.engine import Engine
 from engine.live.kill_bare import BareEnding
-from engine.live.reopen import Recalled, recall, seat_absent
+from engine.live.reopen import Recalled, attach_absent, recall
 from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
@@ -37,7 +37,7 @@ UNNAMED = "the engine died before the order had a name"
 
 
 class Accounts:
-    """Wires accounts to a house. `venues` says what can be opened, `fence` which start it is."""
+    """Wires accounts to an engine. `venues` says what can be opened, `fence` which start it is."""
 
     def __init__(self, venues: Venues, *, fence: int) -> None:
         self.venues = venues
@@ -62,14 +62,14 @@ class Accounts:
             return f"account {name!r} has a past in the journal: restart the engine to open it{how}"
         return why
 
-    async def recall(self, house: Engine, settings: AccountSettings) -> Recalled | None:
+    async def recall(self, engine: Engine, settings: AccountSettings) -> Recalled | None:
         """Return a closed account as the journal has it; None = it is new.
 
         Open it at once, without a wait. Raises StorageError, JournalCorrupt.
         """
         if settings.name not in self._past:
             return None
-        return await recall(house, settings, self._fence)
+        return await recall(engine, settings, self._fence)
 
     def is_open(self, name: str) -> bool:
         """Say whether the account trades here."""
@@ -159,96 +159,98 @@ class Accounts:
     # -- wiring ------------------------------------------------------------------------------------
 
     def wire(
-        self, house: Engine, settings: AccountSettings, executor: Executor, gate: RiskGate
+        self, engine: Engine, settings: AccountSettings, executor: Executor, gate: RiskGate
     ) -> AccountRunner:
         """Put an account together, in the order of the flow."""
         account = AccountId(settings.name)
         executor.resume()  # a stop of the engine is over with its start
         wiring: dict[str, Any] = {
             "desk": TapedCore(
-                put=house.put,
+                put=engine.put,
                 batch=self._batch,
                 cache=MarketCache(),
                 executor=executor,
                 bots=(),
-                decide=deciding(house),
+                decide=deciding(engine),
             ),
-            "recorder": house.recorder,
-            "clock": house.clock,
-            "meter": house.meter,
-            "alert": house.alert,
-            "crash": house.end,
+            "recorder": engine.recorder,
+            "clock": engine.clock,
+            "meter": engine.meter,
+            "alert": engine.alert,
+            "crash": engine.end,
         }
         opener = self.venues.openers[settings.venue, settings.mode]
-        shell = opener.shell(house, settings, executor, wiring)
-        house.gates[account] = gate
-        house.shells[account] = shell
+        runner = opener.runner(engine, settings, executor, wiring)
+        engine.gates[account] = gate
+        engine.runners[account] = runner
         kin = self._kin.setdefault((settings.mode, currency_of(settings)), [])
         kin.append(gate.exposure)
         share_total(kin)
         self._open[settings.name] = settings.venue
         if ending := self._endings.pop(settings.name, None):
             ending.over()  # it is proven by its own gateway from now on
-        return shell
+        return runner
 
-    def begin(self, house: Engine, funded: set[str]) -> list[Stream]:
+    def begin(self, engine: Engine, funded: set[str]) -> list[Stream]:
         """Start every account blind; return what must be listened to."""
         streams: list[Stream] = []
-        known = house.settings.document.accounts
-        for account, shell in house.shells.items():
-            streams += self._begin(house, shell, known[account], funded=account in funded)
+        known = engine.settings.document.accounts
+        for account, runner in engine.runners.items():
+            streams += self._begin(engine, runner, known[account], funded=account in funded)
         for venue, hearing in self.venues.hearings.items():
-            here = [shell for key, shell in house.shells.items() if self._open[key] == venue]
+            here = [runner for key, runner in engine.runners.items() if self._open[key] == venue]
             if here:
-                streams += hearing.begin(house, here)
+                streams += hearing.begin(engine, here)
         return streams
 
     def _begin(
-        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, engine: Engine, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
-        account, now_ns = shell.account, house.clock.now_ns()
-        shell.desk.begin(now_ns)
-        for known in live_orders(shell.desk.executor):
+        account, now_ns = runner.account, engine.clock.now_ns()
+        runner.desk.begin(now_ns)
+        for known in live_orders(runner.desk.executor):
             if known.identity is None:  # what has no name has never left (law K)
                 never = OrderNotSent(account=account, order=known.order.id, reason=UNNAMED)
-                shell.deliver(never, now_ns)
+                runner.deliver(never, now_ns)
         opener = self.venues.openers[settings.venue, settings.mode]
-        return opener.begin(house, shell, settings, funded=funded)
+        return opener.begin(engine, runner, settings, funded=funded)
 
     def open(
-        self, house: Engine, settings: AccountSettings, now_ns: int, past: Recalled | None = None
+        self, engine: Engine, settings: AccountSettings, now_ns: int, past: Recalled | None = None
     ) -> None:
         """Open an account while the engine runs. `refusal` was asked, `register` was called.
 
         One that has a past is given it, from `recall` of this very moment.
         """
         told = settings.model_dump_json().encode()
-        house.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
+        engine.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
         made = (past.executor, past.gate) if past else executor_of(settings, self._fence)
-        shell = self.wire(house, settings, *made)
-        seat_absent(house, shell)
-        for stream in self._begin(house, shell, settings, funded=past is not None and past.funded):
-            house.spawn(stream)
-        if house.killed.is_set():
-            shell.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
+        runner = self.wire(engine, settings, *made)
+        attach_absent(engine, runner)
+        for stream in self._begin(
+            engine, runner, settings, funded=past is not None and past.funded
+        ):
+            engine.spawn(stream)
+        if engine.killed.is_set():
+            runner.latch(LatchSet(who="engine", reason="the KILL latch was set before"), now_ns)
             if past:
-                house.prove_too(shell, now_ns)
-        elif shell.desk.executor.latched:  # by a KILL nobody has released at this account
-            house.take_latch(Latch(who="journal", at_ns=now_ns))
-            house.keep_latch("journal", now_ns)
-        for stream in self.venues.hearings[settings.venue].join(house, shell):
-            house.spawn(stream)
+                engine.prove_too(runner, now_ns)
+        elif runner.desk.executor.latched:  # by a KILL nobody has released at this account
+            engine.take_latch(Latch(who="journal", at_ns=now_ns))
+            engine.keep_latch("journal", now_ns)
+        for stream in self.venues.hearings[settings.venue].join(engine, runner):
+            engine.spawn(stream)
 
 
-def deciding(house: Engine) -> Callable[[Decision | Planned], None]:
+def deciding(engine: Engine) -> Callable[[Decision | Planned], None]:
     """Return who keeps decisions: a log that refuses is told, trading goes on."""
 
     def decide(decision: Decision | Planned) -> None:
         try:
-            house.decisions.append(decision)
+            engine.decisions.append(decision)
         except StorageError as error:
             text = str(error)
             alert = RaiseAlert(severity=Severity.WARNING, kind="decisions", text=text)
-            house.alert(alert, decision.at_ns)
+            engine.alert(alert, decision.at_ns)
 
     return decide

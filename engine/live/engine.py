@@ -95,14 +95,14 @@ class Engine(ProofRuns):
         who = latch.who or "somebody, by hand"
         event = LatchSet(who=who, reason=f"KILL at {log.iso(latch.at_ns)}")
         self.begin_proof(f"kill-{latch.at_ns}", who=who, reason="KILL", at_ns=latch.at_ns)
-        for shell in self.shells.values():
-            shell.latch(event, now_ns)
+        for runner in self.runners.values():
+            runner.latch(event, now_ns)
         if self.proving is not None:
             self.proving.first_cancel_ns = self.clock.now_ns()
         self.killed.set()
-        for seat in self.seats.values():
-            if may(seat.bot.state, BotHappened.PAUSE_ASKED):
-                seat.pause(now_ns)
+        for bot_runner in self.bot_runners.values():
+            if may(bot_runner.bot.state, BotHappened.PAUSE_ASKED):
+                bot_runner.pause(now_ns)
         folded(self.absent, event)
         self.log.warning("kill.taken", who=who)
         text = f"KILL by {who}: no order is placed before a person releases the latch"
@@ -124,18 +124,18 @@ class Engine(ProofRuns):
             raise BadInput("the KILL is not proven yet; its latch cannot be released")
         self.config.kill_path.unlink(missing_ok=True)
         now_ns = self.clock.now_ns()
-        for shell in self.shells.values():
-            shell.latch(LatchReleased(who=who, reason=reason), now_ns)
+        for runner in self.runners.values():
+            runner.latch(LatchReleased(who=who, reason=reason), now_ns)
         self.killed.clear()
 
     # -- as time passes ----------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> None:
         """Several times a second: let shells, bots and proofs look at the clock."""
-        for shell in self.shells.values():
-            shell.tick()
-        for seat in self.seats.values():
-            seat.watch(now_ns)
+        for runner in self.runners.values():
+            runner.tick()
+        for bot_runner in self.bot_runners.values():
+            bot_runner.watch(now_ns)
         self.prove(now_ns)
         for watch in self.watchers:
             watch(now_ns)
@@ -162,11 +162,11 @@ class Engine(ProofRuns):
     def _health(self, source: str, reason: str) -> bool:
         """Report a source that fell ill (True) or got well; one that stays as it was is no news."""
         fell = False
-        for account, shell in self.shells.items():
-            known = shell.desk.executor.unhealthy.get(source)
+        for account, runner in self.runners.items():
+            known = runner.desk.executor.unhealthy.get(source)
             if (known is None) is bool(reason):
                 fell |= bool(reason)
-                shell.report(
+                runner.report(
                     HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
                 )
         return fell
@@ -194,15 +194,15 @@ class Engine(ProofRuns):
     @property
     def recovering(self) -> bool:
         """True while an account waits for the venue's word."""
-        return any(shell.desk.executor.recovering for shell in self.shells.values())
+        return any(runner.desk.executor.recovering for runner in self.runners.values())
 
     def snapshot(self) -> None:
         """Keep the state of every account and bot; what follows is the tail of the next start."""
         seq = self.recorder.seq
         if not seq:
             return
-        for account, shell in self.shells.items():
-            self.recorder.snapshot(f"executor:{account}", shell.desk.executor.snapshot(), seq)
+        for account, runner in self.runners.items():
+            self.recorder.snapshot(f"executor:{account}", runner.desk.executor.snapshot(), seq)
         self._snapshot_bots()
         self._snapshot_seq = seq
 
@@ -210,6 +210,6 @@ class Engine(ProofRuns):
         """Keep what the bots have learned, so that a crash does not make them warm up again."""
         known = self.settings.document.bots
         bots = {name: kept for name, kept in self.absent.items() if name in known}
-        bots |= {name: seat.kept() for name, seat in self.seats.items()}
+        bots |= {name: bot_runner.kept() for name, bot_runner in self.bot_runners.items()}
         if self.recorder.seq:
             self.recorder.snapshot(BOTS, msgspec.msgpack.encode(bots), self.recorder.seq)

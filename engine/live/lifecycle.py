@@ -24,108 +24,108 @@ Streams = list[Stream]
 
 
 async def trade(
-    house: Engine, streams: Streams, *, kill_only: bool, teller: Telemetry | None = None
+    engine: Engine, streams: Streams, *, kill_only: bool, teller: Telemetry | None = None
 ) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, house.end)
+        loop.add_signal_handler(number, engine.end)
     tasks: set[asyncio.Task[None]] = set()
 
     def spawn(stream: Stream) -> None:
         task = loop.create_task(stream())
         tasks.add(task)
-        task.add_done_callback(lambda done: _ended(house, done))
+        task.add_done_callback(lambda done: _ended(engine, done))
 
-    house.spawn = spawn
-    told = teller or Telemetry(house)
-    told.follow(house.clock.now_ns())
-    for stream in (*streams, lambda: _beat(house, told)):
+    engine.spawn = spawn
+    told = teller or Telemetry(engine)
+    told.follow(engine.clock.now_ns())
+    for stream in (*streams, lambda: _beat(engine, told)):
         spawn(stream)
     if kill_only:
-        house.tell_receipt(lambda _: house.end())
-        house.watchers.append(lambda _: _all_there_is(house))
-    error = await house.ended
+        engine.tell_receipt(lambda _: engine.end())
+        engine.watchers.append(lambda _: _all_there_is(engine))
+    error = await engine.ended
     try:
         if error is not None:
             if not isinstance(error, LeaseLost):  # then what rests there is the new one's
-                await _crash(house)
+                await _crash(engine)
             raise error
         if not kill_only:
-            await _stop(house)
+            await _stop(engine)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _all_there_is(house: Engine) -> None:
+def _all_there_is(engine: Engine) -> None:
     """End a KILL that has proven every account it opened, where nobody here can ask the others."""
-    receipt = house.receipt
-    if house.vain and receipt:
+    receipt = engine.receipt
+    if engine.vain and receipt:
         lacking = {AccountId(one.account) for one in receipt.accounts if one.missing}
-        if not lacking & house.shells.keys():
-            house.end()
+        if not lacking & engine.runners.keys():
+            engine.end()
 
 
-def _ended(house: Engine, task: asyncio.Task[None]) -> None:
+def _ended(engine: Engine, task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        house.end(task.exception() or BrokenInvariant("a stream ended by itself"))
+        engine.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
 
-async def _beat(house: Engine, teller: Telemetry) -> None:
-    """Let the house look at the clock, and tell each second of the wall how it is."""
+async def _beat(engine: Engine, teller: Telemetry) -> None:
+    """Let the engine look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
     try:
         while True:
             due = loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
-            house.meter.lag(int((loop.time() - due) * 1e9))
-            now_ns = house.clock.now_ns()
-            house.tick(now_ns)
+            engine.meter.lag(int((loop.time() - due) * 1e9))
+            now_ns = engine.clock.now_ns()
+            engine.tick(now_ns)
             if due >= second_s:
                 second_s = int(due) + 1
-                loop_lives(house.watch.deaf)
-                house.second(now_ns)
+                loop_lives(engine.watch.deaf)
+                engine.second(now_ns)
                 teller.second(now_ns)
     finally:
         loop_ends()
 
 
-async def _stop(house: Engine) -> None:
+async def _stop(engine: Engine) -> None:
     """Cancel everything, wait for the proof as long as there can be one, keep what is proven."""
-    now_ns = house.clock.now_ns()
-    house.phase = "STOPPING"
-    house.begin_proof(
+    now_ns = engine.clock.now_ns()
+    engine.phase = "STOPPING"
+    engine.begin_proof(
         f"stop-{now_ns}", who="engine", reason="engine stops", at_ns=now_ns, what=STOP_PROOF
     )
-    for shell in house.shells.values():
-        shell.halt("the engine stops", now_ns)
+    for runner in engine.runners.values():
+        runner.halt("the engine stops", now_ns)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look(_: int) -> None:
-        if not over.done() and (house.proving is None or house.vain):
+        if not over.done() and (engine.proving is None or engine.vain):
             over.set_result(None)
 
-    house.watchers.append(look)
+    engine.watchers.append(look)
     await asyncio.wait({over}, timeout=STOP_S)
-    house.log.info("stopped", proven=house.proving is None)
+    engine.log.info("stopped", proven=engine.proving is None)
 
 
-async def _crash(house: Engine) -> None:
+async def _crash(engine: Engine) -> None:
     """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
-    house.phase = "RECOVERY"
-    calls = [venue.cancel_all(CancelScope()) for venue in house.venues.values()]
+    engine.phase = "RECOVERY"
+    calls = [venue.cancel_all(CancelScope()) for venue in engine.venues.values()]
     if calls:
         done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)
         for task in late:
             task.cancel()
         for task in done:
-            house.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
+            engine.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
 
 
-async def close(house: Engine, teller: Telemetry | None = None) -> None:
+async def close(engine: Engine, teller: Telemetry | None = None) -> None:
     """Close everything in the order of the flow, each whatever became of those before.
 
     A disk that refuses is told. Raises the first other error when all is closed.
@@ -136,43 +136,43 @@ async def close(house: Engine, teller: Telemetry | None = None) -> None:
         try:
             do()
         except Exception as error:  # noqa: BLE001 the journal must be closed after it
-            _refused(house, part, error, errors)
+            _refused(engine, part, error, errors)
 
-    for account, shell in house.shells.items():
-        await _closed(house, account, shell.close(), errors)
-    for account, venue in house.venues.items():
-        await _closed(house, account, venue.close(), errors)
-    crashed = house.ended.done() and house.ended.result() is not None
+    for account, runner in engine.runners.items():
+        await _closed(engine, account, runner.close(), errors)
+    for account, venue in engine.venues.items():
+        await _closed(engine, account, venue.close(), errors)
+    crashed = engine.ended.done() and engine.ended.result() is not None
     if not crashed:
-        tried("snapshot", house.snapshot)
-        house.phase = "STOPPED"
-        tried("beat", lambda: _last_beat(house, teller or Telemetry(house)))
-    tried("journal", house.recorder.close)
-    tried("projector", house.projector.close)
-    tried("state", house.state.close)
-    tried("decisions", house.decisions.close)
-    tried("tape", house.closed)
+        tried("snapshot", engine.snapshot)
+        engine.phase = "STOPPED"
+        tried("beat", lambda: _last_beat(engine, teller or Telemetry(engine)))
+    tried("journal", engine.recorder.close)
+    tried("projector", engine.projector.close)
+    tried("state", engine.state.close)
+    tried("decisions", engine.decisions.close)
+    tried("tape", engine.closed)
     if errors and not crashed:  # what ended the engine is the first of all, and is raised already
         raise errors[0]
 
 
 async def _closed(
-    house: Engine, account: str, closing: Coroutine[None, None, None], errors: list[BaseException]
+    engine: Engine, account: str, closing: Coroutine[None, None, None], errors: list[BaseException]
 ) -> None:
     try:
         await closing
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 the same
-        _refused(house, account, error, errors)
+        _refused(engine, account, error, errors)
 
 
-def _refused(house: Engine, part: str, error: BaseException, errors: list[BaseException]) -> None:
+def _refused(engine: Engine, part: str, error: BaseException, errors: list[BaseException]) -> None:
     if isinstance(error, StorageError):
-        house.log.warning("close", part=part, refused=str(error))
+        engine.log.warning("close", part=part, refused=str(error))
         return
-    house.log.error("close", part=part, refused=repr(error), exc_info=error)
+    engine.log.error("close", part=part, refused=repr(error), exc_info=error)
     errors.append(error)
 
 
-def _last_beat(house: Engine, teller: Telemetry) -> None:
-    beat = teller.beat(house.clock.now_ns())
-    house.state.put("engine", lambda c: put_engine(c, house.engine_id, beat))
+def _last_beat(engine: Engine, teller: Telemetry) -> None:
+    beat = teller.beat(engine.clock.now_ns())
+    engine.state.put("engine", lambda c: put_engine(c, engine.engine_id, beat))

@@ -32,7 +32,7 @@ from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_what_died
 from engine.live.kill_bare import Everything, kill
 from engine.live.lifecycle import Streams, close, trade
-from engine.live.reopen import about_bot, seat_bot
+from engine.live.reopen import about_bot, attach_bot
 from engine.live.tape import TapeDeck
 from engine.live.tape_engine import TapeEngine, TapeTelemetry
 from engine.live.venues import Venues, venues_of
@@ -133,33 +133,33 @@ async def _live(
         outside = accounts.know(connection, settings.document)
     found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | outside)
     check_accounts(found, accounts.known)
-    house = open_house(config, clock, settings)
-    house.accounts = accounts
-    house.outside = partial(accounts.outside, everything.accounts if everything else ())
-    house.unread = everything.unread if everything else ()
+    engine = open_engine(config, clock, settings)
+    engine.accounts = accounts
+    engine.outside = partial(accounts.outside, everything.accounts if everything else ())
+    engine.unread = everything.unread if everything else ()
     for why in aside:
         text = f"{why}: it was in force and is set aside; the desk works by version "
-        house.alert(
+        engine.alert(
             RaiseAlert(
                 severity=Severity.CRITICAL, kind="settings", text=f"{text}{settings.version}"
             ),
             clock.now_ns(),
         )
     told = (one[0] for one in made.values())
-    house.put(
-        life_began(config.journal_path, told, fence=fence, seq=house.recorder.seq), clock.now_ns()
+    engine.put(
+        life_began(config.journal_path, told, fence=fence, seq=engine.recorder.seq), clock.now_ns()
     )
     try:
         for one in made.values():
-            accounts.wire(house, *one)
-        seat_bots(house, found, first=first and not kill_only)
-        streams = begin(house, found, kill_only=kill_only)
+            accounts.wire(engine, *one)
+        attach_bots(engine, found, first=first and not kill_only)
+        streams = begin(engine, found, kill_only=kill_only)
         gc.collect()
         gc.freeze()
-        await trade(house, streams, kill_only=kill_only)
+        await trade(engine, streams, kill_only=kill_only)
     finally:
-        house.watch.end()  # whoever comes after it, a KILL from beside, takes its time
-        await close(house)
+        engine.watch.end()  # whoever comes after it, a KILL from beside, takes its time
+        await close(engine)
 
 
 async def play(config: Config, deck: TapeDeck) -> None:
@@ -167,24 +167,24 @@ async def play(config: Config, deck: TapeDeck) -> None:
     wall, clock = WallClock(), TapeClock()
     settings = deck.settings(config, wall.now_ns())
     take_lease(config.journal_path, ENGINE_ID)
-    house = open_house(config, wall, settings, tape=clock)
-    teller = TapeTelemetry(house, wall.now_ns)
+    engine = open_engine(config, wall, settings, tape=clock)
+    teller = TapeTelemetry(engine, wall.now_ns)
     try:
-        deck.wire(house, clock, wall.now_ns)
-        house.phase = "RUNNING"
-        house.state.listen()
-        await trade(house, [lambda: deck.run(house)], kill_only=False, teller=teller)
+        deck.wire(engine, clock, wall.now_ns)
+        engine.phase = "RUNNING"
+        engine.state.listen()
+        await trade(engine, [lambda: deck.run(engine)], kill_only=False, teller=teller)
     finally:
-        await close(house, teller)
+        await close(engine, teller)
 
 
-def open_house(
+def open_engine(
     config: Config, wall: WallClock, settings: SettingsVersion, *, tape: TapeClock | None = None
 ) -> Engine:
     """Open journal, tape, decisions and the state's threads. A tape can wait for the disk."""
     waits = tape is not None
     recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
-    house = (TapeEngine if waits else Engine)(
+    engine = (TapeEngine if waits else Engine)(
         config,
         engine_id=ENGINE_ID,
         clock=tape or wall,
@@ -193,36 +193,36 @@ def open_house(
         decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
         settings=settings,
     )
-    recorder.lost = house.crash
-    house.wall_ns = wall.now_ns
+    recorder.lost = engine.crash
+    engine.wall_ns = wall.now_ns
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: house.end(_error(context)))
+    loop.set_exception_handler(lambda _, context: engine.end(_error(context)))
     # A thread that dies of anything ends the engine: nobody else would do its work.
-    threading.excepthook = lambda died: house.crash(died.exc_value or SystemExit())
-    commands = Commands(house)
-    house.state = StateKeeper(
+    threading.excepthook = lambda died: engine.crash(died.exc_value or SystemExit())
+    commands = Commands(engine)
+    engine.state = StateKeeper(
         config.state_path,
         engine_id=ENGINE_ID,
         clock=wall,
         heard=lambda left: loop.call_soon_threadsafe(commands.hear, left),
-        crash=house.crash,
+        crash=engine.crash,
     )
-    house.projector = Projector(
+    engine.projector = Projector(
         recorder,
         journal_path=config.journal_path,
         state_path=config.state_path,
-        crash=house.crash,
+        crash=engine.crash,
     )
-    house.watch = KillWatch(
+    engine.watch = KillWatch(
         config.kill_path,
         marks=config.run_folder,
         clock=wall,
-        taken=house.killed,
-        take=lambda latch: loop.call_soon_threadsafe(house.take_latch, latch),
-        orphaned=lambda: loop.call_soon_threadsafe(house.end),
+        taken=engine.killed,
+        take=lambda latch: loop.call_soon_threadsafe(engine.take_latch, latch),
+        orphaned=lambda: loop.call_soon_threadsafe(engine.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
-    return house
+    return engine
 
 
 def _tape(config: Config) -> Tape:
@@ -236,58 +236,58 @@ def _error(context: dict[str, Any]) -> BaseException:
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
 
 
-def seat_bots(house: Engine, found: Recovered, *, first: bool) -> None:
-    """Seat every bot in force as it was; the first start's bots start."""
-    now_ns = house.clock.now_ns()
-    for one in house.settings.document.accounts.values():
-        refusal = house.accounts.refusal(one)
+def attach_bots(engine: Engine, found: Recovered, *, first: bool) -> None:
+    """Add every bot in force as it was; the first start's bots start."""
+    now_ns = engine.clock.now_ns()
+    for one in engine.settings.document.accounts.values():
+        refusal = engine.accounts.refusal(one)
         if refusal:
             alert = RaiseAlert(
                 severity=Severity.WARNING, kind="mode", text=refusal, account=AccountId(one.name)
             )
-            house.alert(alert, now_ns)
-    for name, settings in house.settings.document.bots.items():
-        shell = house.shells.get(AccountId(settings.account))
+            engine.alert(alert, now_ns)
+    for name, settings in engine.settings.document.bots.items():
+        runner = engine.runners.get(AccountId(settings.account))
         kept = found.bots.get(name, BotSnapshot(state=BotState.IDLE))
-        if shell is None:
+        if runner is None:
             text = f"bot {name} trades at {settings.account}, which is not open: not started"
-            house.alert(about_bot("mode", text, settings), now_ns)
-            house.absent[name] = kept
+            engine.alert(about_bot("mode", text, settings), now_ns)
+            engine.absent[name] = kept
             continue
         try:
-            seat = seat_bot(house, shell, settings, kept)
+            bot_runner = attach_bot(engine, runner, settings, kept)
         except (BadInput, ConfigError) as error:
-            house.seats.pop(name, None)
-            house.absent[name] = kept
+            engine.bot_runners.pop(name, None)
+            engine.absent[name] = kept
             text = f"bot {name} is not started: {error}"
-            house.alert(about_bot("settings", text, settings), now_ns)
+            engine.alert(about_bot("settings", text, settings), now_ns)
             continue
         if first:
-            house.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
-            seat.start(now_ns)
+            engine.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
+            bot_runner.start(now_ns)
 
 
-def begin(house: Engine, found: Recovered, *, kill_only: bool) -> Streams:
+def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     """Start blind: nothing is placed before every stream speaks and the venue was asked."""
-    now_ns = house.clock.now_ns()
-    shown = found.shown({key: shell.desk.executor for key, shell in house.shells.items()})
-    house.state.write(lambda c: keep_found(c, house.engine_id, now_ns, shown))
+    now_ns = engine.clock.now_ns()
+    shown = found.shown({key: runner.desk.executor for key, runner in engine.runners.items()})
+    engine.state.write(lambda c: keep_found(c, engine.engine_id, now_ns, shown))
     live = sum(shown["orders_without_end"].values())
-    house.state.write(lambda c: _tell_unstopped(c, house.engine_id, found, live, now_ns))
-    house.state.do(lambda c: cut(c, house.engine_id, CUT, now_ns))
-    house.log.info("start.found", **shown)
-    house.phase = "RECONCILING"
-    streams = house.accounts.begin(house, found.funded)
-    latched = kill_only or any(s.desk.executor.latched for s in house.shells.values())
+    engine.state.write(lambda c: _tell_unstopped(c, engine.engine_id, found, live, now_ns))
+    engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
+    engine.log.info("start.found", **shown)
+    engine.phase = "RECONCILING"
+    streams = engine.accounts.begin(engine, found.funded)
+    latched = kill_only or any(s.desk.executor.latched for s in engine.runners.values())
     who = "engine kill" if kill_only else "journal"
     if latched:
-        house.keep_latch(who, now_ns)
-    latch = read_latch(house.config.kill_path) or (
+        engine.keep_latch(who, now_ns)
+    latch = read_latch(engine.config.kill_path) or (
         Latch(who=who, at_ns=now_ns) if latched else None
     )
     if latch is not None:
-        house.take_latch(latch)
-    house.state.listen()
+        engine.take_latch(latch)
+    engine.state.listen()
     return streams
 
 

@@ -33,18 +33,18 @@ class Ears(dict[str, Callable[[Event], None]]):
             hear(event)
 
 
-def listen(shell: AccountRunner, name: str, hear: Callable[[Event], None]) -> None:
+def listen(runner: AccountRunner, name: str, hear: Callable[[Event], None]) -> None:
     """Have every report of an account told under this name, until `deafen`."""
-    ears = shell.watching if isinstance(shell.watching, Ears) else Ears()
+    ears = runner.watching if isinstance(runner.watching, Ears) else Ears()
     ears[name] = hear
-    shell.watching = ears
+    runner.watching = ears
 
 
-def deafen(shell: AccountRunner, name: str) -> None:
+def deafen(runner: AccountRunner, name: str) -> None:
     """Tell nothing more under this name."""
-    if isinstance(shell.watching, Ears):
-        shell.watching.pop(name, None)
-        shell.watching = shell.watching or None
+    if isinstance(runner.watching, Ears):
+        runner.watching.pop(name, None)
+        runner.watching = runner.watching or None
 
 
 class ProofRuns(Services):
@@ -73,7 +73,7 @@ class ProofRuns(Services):
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
         self._what = what
         endings: dict[str, Ends] = dict(self.outside())
-        endings |= {str(key): self._ending(shell, at_ns) for key, shell in self.shells.items()}
+        endings |= {str(key): self._ending(runner, at_ns) for key, runner in self.runners.items()}
         self._latest = ProofRun(
             name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings
         )
@@ -86,20 +86,20 @@ class ProofRuns(Services):
         self._said = (now_ns, ())
         self._again_ns = NOT_PROVEN_AFTER_NS
 
-    def prove_too(self, shell: AccountRunner, now_ns: int) -> None:
+    def prove_too(self, runner: AccountRunner, now_ns: int) -> None:
         """Let the latest proof cover an account opened since: until that is proven, nothing is."""
         if self._latest is None:
             return
-        self._latest.endings[str(shell.account)] = self._ending(shell, now_ns)
+        self._latest.endings[str(runner.account)] = self._ending(runner, now_ns)
         self._prove(now_ns)
 
-    def _ending(self, shell: AccountRunner, at_ns: int) -> CancelProof:
-        executor = shell.desk.executor
+    def _ending(self, runner: AccountRunner, at_ns: int) -> CancelProof:
+        executor = runner.desk.executor
         ending = CancelProof(
-            executor, shell.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
+            executor, runner.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
         )
-        ending.unaskable = shell.unaskable
-        listen(shell, "proof", ending.hear)
+        ending.unaskable = runner.unaskable
+        listen(runner, "proof", ending.hear)
         return ending
 
     def tell_receipt(self, told: Told) -> None:
@@ -128,8 +128,8 @@ class ProofRuns(Services):
         self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
         if receipt.proven:
             self.proving = None
-            for shell in self.shells.values():
-                deafen(shell, "proof")
+            for runner in self.runners.values():
+                deafen(runner, "proof")
             told, self._told = self._told, []
             for one in told:
                 one(receipt)

@@ -1,4 +1,4 @@
-"""The recordings of a house: begun and ended by commands, measured each second, taken up again.
+"""The recordings of an engine: begun and ended by commands, measured each second, taken up again.
 
 What they hold stands in the state; their frames are under `recordings` in the home.
 """
@@ -108,26 +108,26 @@ def venue_of(instruments: Sequence[str]) -> str:
     return venues[0] if venues else DEMO
 
 
-def source_of(house: Engine, instruments: Sequence[str]) -> Source:
+def source_of(engine: Engine, instruments: Sequence[str]) -> Source:
     """Return where to listen for these instruments."""
-    venues = house.accounts.venues
+    venues = engine.accounts.venues
     hearing = venues.hearings.get(venue_of(instruments))
     if isinstance(hearing, PolymarketMarketData):
         return PolymarketSource(hearing)
-    return DemoSource(venues.market(), house.clock)
+    return DemoSource(venues.market(), engine.clock)
 
 
-def known(house: Engine, venue: str, asked: Sequence[str]) -> set[str]:
+def known(engine: Engine, venue: str, asked: Sequence[str]) -> set[str]:
     """Return which instruments and series can be recorded at a venue. Raises BadInput."""
     views = [
         view.instrument
-        for shell in house.shells.values()
-        for view in shell.desk.cache.views.values()
+        for runner in engine.runners.values()
+        for view in runner.desk.cache.views.values()
     ]
     here = [one for one in views if one.id.startswith(f"{venue}:")]
     found = {str(one.id) for one in here} | {one.series for one in here if one.series}
     if venue == POLYMARKET:
-        accounts = house.settings.document.accounts.values()
+        accounts = engine.settings.document.accounts.values()
         if not any(one.venue == POLYMARKET for one in accounts):
             raise BadInput(
                 "no account is at Polymarket, so nothing is heard there: add a paper account with "
@@ -152,12 +152,12 @@ Ask = Callable[[Callable[[Any], str], Reply], None]
 
 
 class Recordings:
-    """The recordings of one house. Everything here is on the loop's thread."""
+    """The recordings of one engine. Everything here is on the loop's thread."""
 
-    def __init__(self, house: Engine, ask: Ask) -> None:
-        self._house = house
+    def __init__(self, engine: Engine, ask: Ask) -> None:
+        self._engine = engine
         self._ask = ask
-        self._loop = house.ended.get_loop()
+        self._loop = engine.ended.get_loop()
         self._running: dict[str, LiveRecording] = {}
         self._begun = False
 
@@ -165,29 +165,29 @@ class Recordings:
         """Once a second: take up what was recording when the engine ended, measure what runs."""
         if not self._begun:
             self._begun = True
-            self._house.state.do(self._go_on)
+            self._engine.state.do(self._go_on)
         for recording in self._running.values():
             self._measure(recording, now_ns)
 
     def start(self, command: StartRecording, who: str, reply: Reply) -> None:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
-        house = self._house
+        engine = self._engine
         venue = venue_of(command.instruments)
-        checked(command.name, command.instruments, known(house, venue, command.instruments))
+        checked(command.name, command.instruments, known(engine, venue, command.instruments))
         if len(self._running) >= AT_ONCE_MAX:
             raise BadInput(f"{AT_ONCE_MAX} recordings run already: stop one of them first")
-        now_ns = house.clock.now_ns()
+        now_ns = engine.clock.now_ns()
         seen = RecordingSeen(
             name=command.name, instruments=command.instruments, who=who, started_ns=now_ns,
             events=0, gaps=0, first_ns=None, last_ns=None,
         )  # fmt: skip
-        folder = house.config.recordings_folder / command.name
+        folder = engine.config.recordings_folder / command.name
 
         def do(connection: Any) -> str:
             if folder.exists():
                 raise BadInput(f"{folder} is there already; choose another name")
             begin_recording(
-                connection, engine_id=house.engine_id, name=seen.name,
+                connection, engine_id=engine.engine_id, name=seen.name,
                 instruments=seen.instruments, who=who, now_ns=now_ns,
             )  # fmt: skip
             self._loop.call_soon_threadsafe(self._record, seen, False)
@@ -206,26 +206,26 @@ class Recordings:
 
     def _go_on(self, connection: Any) -> None:
         """Take up what was recording when the engine ended."""
-        for seen in unended(connection, self._house.engine_id):
+        for seen in unended(connection, self._engine.engine_id):
             self._loop.call_soon_threadsafe(self._record, seen, True)
 
     def _record(self, seen: RecordingSeen, resumed: bool) -> None:
         if seen.name in self._running:
             return  # begun by a command before the first look at what is to be taken up
-        house = self._house
-        folder = house.config.recordings_folder / seen.name
+        engine = self._engine
+        folder = engine.config.recordings_folder / seen.name
 
         def ended(state: RecordingState, reason: str) -> None:
             self._over(seen.name, state, reason)
 
-        recording = LiveRecording(seen, folder, house.clock, resumed=resumed, ended=ended)
+        recording = LiveRecording(seen, folder, engine.clock, resumed=resumed, ended=ended)
         self._running[seen.name] = recording
-        source = source_of(house, seen.instruments)
-        house.spawn(lambda: recording.run(source))
+        source = source_of(engine, seen.instruments)
+        engine.spawn(lambda: recording.run(source))
 
     def _measure(self, recording: LiveRecording, now_ns: int) -> None:
         """Write what a recording holds, and end it where a limit is reached."""
-        house, name = self._house, recording.seen.name
+        engine, name = self._engine, recording.seen.name
 
         def write(connection: Any) -> None:
             try:
@@ -235,22 +235,22 @@ class Recordings:
                 limit = recording.limit(figures)
             except OSError as error:
                 # This thread writes the whole state: a folder must not end it.
-                house.log.warning("recording.unmeasured", name=name, reason=str(error))
+                engine.log.warning("recording.unmeasured", name=name, reason=str(error))
                 return
-            note_figures(connection, house.engine_id, name, figures, now_ns)
+            note_figures(connection, engine.engine_id, name, figures, now_ns)
             if limit:
                 self._loop.call_soon_threadsafe(recording.stop, RecordingState.STOPPED, limit)
 
-        house.state.put(f"recording:{name}", write)
+        engine.state.put(f"recording:{name}", write)
 
     def _over(self, name: str, state: RecordingState, reason: str) -> None:
         """Write how a recording ended."""
-        house, now_ns = self._house, self._house.clock.now_ns()
+        engine, now_ns = self._engine, self._engine.clock.now_ns()
         recording = self._running.pop(name)
         if state is RecordingState.FAILED:
             text = f"recording {name}: {reason}"
             alert = RaiseAlert(severity=Severity.WARNING, kind="recording", text=text)
-            house.alert(alert, now_ns)
+            engine.alert(alert, now_ns)
 
         def write(connection: Any) -> None:
             try:
@@ -258,13 +258,13 @@ class Recordings:
             except OSError:
                 figures = recording.figures(size=0)
             with transaction(connection):
-                note_figures(connection, house.engine_id, name, figures, now_ns)
+                note_figures(connection, engine.engine_id, name, figures, now_ns)
                 end_recording(
-                    connection, house.engine_id, name, state=state, reason=reason, now_ns=now_ns
+                    connection, engine.engine_id, name, state=state, reason=reason, now_ns=now_ns
                 )
             size = f"{figures.events:,} events, {figures.bytes / 1e6:.1f} MB"
             self._loop.call_soon_threadsafe(
                 recording.told, f"recording {name} has ended, {reason}: {size}"
             )
 
-        house.state.do(write)
+        engine.state.do(write)

@@ -55,17 +55,17 @@ class Recalled(msgspec.Struct, kw_only=True):
         )
 
 
-async def recall(house: Engine, settings: AccountSettings, fence: int) -> Recalled:
+async def recall(engine: Engine, settings: AccountSettings, fence: int) -> Recalled:
     """Return an account as the journal has it at this very moment; wire it before anything else.
 
     Raises StorageError where journal or disk refuse, JournalCorrupt.
     """
-    path, made = house.config.journal_path, None
+    path, made = engine.config.journal_path, None
     for _ in range(ROUNDS_MAX):
-        if made is not None and house.kept_seq <= made.seq and house.all_kept:
+        if made is not None and engine.kept_seq <= made.seq and engine.all_kept:
             return made
-        until = house.recorder.seq
-        await asyncio.wrap_future(house.recorder.commit())
+        until = engine.recorder.seq
+        await asyncio.wrap_future(engine.recorder.commit())
         if made is None:
             made = await asyncio.to_thread(_read, path, settings, fence, until)
         else:
@@ -109,36 +109,36 @@ def _named(account: AccountId) -> str:
 # -- bots ------------------------------------------------------------------------------------------
 
 
-def seat_bot(
-    house: Engine, shell: AccountRunner, settings: BotSettings, kept: BotSnapshot
+def attach_bot(
+    engine: Engine, runner: AccountRunner, settings: BotSettings, kept: BotSnapshot
 ) -> BotRunner:
     """Seat a bot as it was kept. Raises BadInput, ConfigError for its parameters."""
-    now_ns = house.clock.now_ns()
+    now_ns = engine.clock.now_ns()
     name = settings.name
-    seat = house.seats[name] = BotRunner(settings, shell)
-    told = restored(seat, kept)
+    bot_runner = engine.bot_runners[name] = BotRunner(settings, runner)
+    told = restored(bot_runner, kept)
     if told:
-        house.alert(about_bot("learning", told, settings), now_ns)
-    shell.desk.admit(seat.bot, now_ns)
-    if seat.bot.state in (BotState.PAUSING, BotState.STOPPING):
-        shell.desk.withdraw(seat.bot, now_ns)
-    return seat
+        engine.alert(about_bot("learning", told, settings), now_ns)
+    runner.desk.add(bot_runner.bot, now_ns)
+    if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
+        runner.desk.withdraw(bot_runner.bot, now_ns)
+    return bot_runner
 
 
-def seat_absent(house: Engine, shell: AccountRunner) -> None:
+def attach_absent(engine: Engine, runner: AccountRunner) -> None:
     """Seat the bots of an account that was closed, as they stood when they were last seen."""
-    now_ns = house.clock.now_ns()
-    for name, settings in house.settings.document.bots.items():
-        if settings.account != shell.account or name in house.seats:
+    now_ns = engine.clock.now_ns()
+    for name, settings in engine.settings.document.bots.items():
+        if settings.account != runner.account or name in engine.bot_runners:
             continue
-        kept = house.absent.pop(name, BotSnapshot(state=BotState.IDLE))
+        kept = engine.absent.pop(name, BotSnapshot(state=BotState.IDLE))
         try:
-            seat = seat_bot(house, shell, settings, kept)
+            bot_runner = attach_bot(engine, runner, settings, kept)
         except (BadInput, ConfigError) as error:
-            house.alert(about_bot("mode", f"bot {name} is not seated: {error}", settings), now_ns)
+            engine.alert(about_bot("mode", f"bot {name} is not seated: {error}", settings), now_ns)
             continue
-        if house.killed.is_set() and may(seat.bot.state, BotHappened.PAUSE_ASKED):
-            seat.pause(now_ns)
+        if engine.killed.is_set() and may(bot_runner.bot.state, BotHappened.PAUSE_ASKED):
+            bot_runner.pause(now_ns)
 
 
 def about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:

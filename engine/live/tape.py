@@ -131,35 +131,35 @@ class TapeDeck:
 
     # -- live --------------------------------------------------------------------------------------
 
-    def wire(self, house: Engine, clock: TapeClock, wall_ns: Callable[[], int]) -> None:
+    def wire(self, engine: Engine, clock: TapeClock, wall_ns: Callable[[], int]) -> None:
         """Put the account together around the player, in the order of the flow."""
-        self._recorder = EffectsHeard(house.recorder)
-        self._shell = self._wired(house, clock)
-        house.accounts = TapeAccounts()
-        house.shells[ACCOUNT] = self._shell
-        for name, given in house.settings.document.bots.items():
-            seat = house.seats[name] = TapeSeat(given, self._shell)
-            seat.bot.everything = True
-            self._shell.desk.admit(seat.bot, 0)
+        self._recorder = EffectsHeard(engine.recorder)
+        self._runner = self._wired(engine, clock)
+        engine.accounts = TapeAccounts()
+        engine.runners[ACCOUNT] = self._runner
+        for name, given in engine.settings.document.bots.items():
+            bot_runner = engine.bot_runners[name] = TapeSeat(given, self._runner)
+            bot_runner.bot.everything = True
+            self._runner.desk.add(bot_runner.bot, 0)
         self._player = Player(
-            shell=self._shell,
-            recorder=house.recorder,
+            runner=self._runner,
+            recorder=engine.recorder,
             clock=clock,
-            keep=house.keep,
-            ended=house.ended.done,
-            heard=house.meter.events,
+            keep=engine.keep,
+            ended=engine.ended.done,
+            heard=engine.meter.events,
             wall_ns=wall_ns,
         )
         self._wall_ns = wall_ns
 
-    def _wired(self, house: Engine, clock: TapeClock) -> TapeShell:
-        """Return the account's shell; the tape says first that a life begins."""
-        settings, path = self._account(), house.config.journal_path
+    def _wired(self, engine: Engine, clock: TapeClock) -> TapeShell:
+        """Return the account's runner; the tape says first that a life begins."""
+        settings, path = self._account(), engine.config.journal_path
         feed = str(self._options.replay.path)
-        house.put(life_began(path, (settings,), fence=0, seq=house.recorder.seq, feed=feed), 0)
+        engine.put(life_began(path, (settings,), fence=0, seq=engine.recorder.seq, feed=feed), 0)
         executor, gate = executor_of(settings, 0)
-        house.gates[ACCOUNT] = gate
-        self._decide = DecisionsHeard(deciding(house))
+        engine.gates[ACCOUNT] = gate
+        self._decide = DecisionsHeard(deciding(engine))
         core = PaperGateway(account=ACCOUNT, settings=GATEWAY)
         paper = PaperVenue(ACCOUNT, self._paper)
         return TapeShell(
@@ -167,7 +167,7 @@ class TapeDeck:
             door=PaperDoor(paper, core),
             core=core,
             desk=TapedCore(
-                put=house.put,
+                put=engine.put,
                 batch=InputBatch(),
                 cache=MarketCache(),
                 executor=executor,
@@ -176,12 +176,12 @@ class TapeDeck:
             ),
             recorder=self._recorder,
             clock=clock,
-            meter=house.meter,
-            alert=house.alert,
-            crash=house.end,
+            meter=engine.meter,
+            alert=engine.alert,
+            crash=engine.end,
         )
 
-    async def run(self, house: Engine) -> None:
+    async def run(self, engine: Engine) -> None:
         """Play it, say what came of it, end the engine; time goes on until that is proven."""
         options, player = self._options, self._player
         started_ns = self._wall_ns()
@@ -195,14 +195,14 @@ class TapeDeck:
         except BadInput as error:
             self.torn = error  # everything whole before it was played, and is stopped in order
         finally:
-            cut = house.ended.done() or self.torn is not None
+            cut = engine.ended.done() or self.torn is not None
             self.told = self._tell(cut, (self._wall_ns() - started_ns) / 1e9)
-        house.log.info("tape.played", events=player.events, whole=self.told["whole"])
-        house.end()
+        engine.log.info("tape.played", events=player.events, whole=self.told["whole"])
+        engine.end()
         await player.linger()
 
     def _tell(self, cut: bool, elapsed_s: float) -> dict[str, Any]:
-        executor, player, stats = self._shell.desk.executor, self._player, self.recording.stats
+        executor, player, stats = self._runner.desk.executor, self._player, self.recording.stats
         return {
             "whole": not cut,
             "events": player.events,

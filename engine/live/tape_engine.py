@@ -1,4 +1,4 @@
-"""The house a tape is played in: its time is the recording's, its heart beats by the wall clock."""
+"""The engine a tape is played in: its time is the recording's, its heartbeat the wall clock's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TapeSeat(BotRunner):
 
 
 class TapeEngine(Engine):
-    """A house whose time is the recording's."""
+    """An engine whose time is the recording's."""
 
     def take_latch(self, latch: Latch) -> None:
         """Take the KILL latch at the recording's time."""
@@ -56,8 +56,8 @@ class TapeAccounts(Accounts):
 class TapeTelemetry(Telemetry):
     """Tells how a tape goes; the heart beats by the wall clock."""
 
-    def __init__(self, house: Engine, wall_ns: Callable[[], int]) -> None:
-        super().__init__(house)
+    def __init__(self, engine: Engine, wall_ns: Callable[[], int]) -> None:
+        super().__init__(engine)
         self._wall_ns = wall_ns
         self._begun_ns = wall_ns()
 

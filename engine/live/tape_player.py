@@ -1,4 +1,4 @@
-"""A recording on the live loop: shell, sender, journal and pages as ever, time as it was recorded.
+"""A recording on the live loop: runner, sender, journal and pages as ever, time as it was recorded.
 
 The order of things within one moment is that of the driver of simulated time (`lab/driver.py`,
 whose asyncio mirror this is): what was due earlier happens first; venue, then gateway, then timers;
@@ -36,7 +36,7 @@ SLACK_NS = 1_000_000
 
 
 class Player:
-    """Plays one recording to one shell. `speed` times real time; None = as fast as it goes.
+    """Plays one recording to one runner. `speed` times real time; None = as fast as it goes.
 
     `keep` journals what every account must know, `ended` says that the engine ends, `heard` counts
     events, `wall_ns` is the clock on the wall.
@@ -45,7 +45,7 @@ class Player:
     def __init__(
         self,
         *,
-        shell: TapeShell,
+        runner: TapeShell,
         recorder: Recorder,
         clock: TapeClock,
         keep: Callable[[Event, int], None],
@@ -53,7 +53,7 @@ class Player:
         heard: Callable[[int], None],
         wall_ns: Callable[[], int],
     ) -> None:
-        self._shell = shell
+        self._runner = runner
         self._recorder = recorder
         self._clock = clock
         self._keep = keep
@@ -61,7 +61,7 @@ class Player:
         self._heard = heard
         self._wall_ns = wall_ns
         self._awake = asyncio.Event()
-        shell.stirred = self._awake.set
+        runner.stirred = self._awake.set
         self._reached_ns = 0
         """Up to when everything that was due has happened."""
         self._closed: deque[tuple[int, InstrumentId]] = deque()
@@ -91,7 +91,7 @@ class Player:
             if not self.events:
                 await self._begin(at_ns, cash_micro)
             self.events += 1
-            if self._shell.due_ns <= at_ns or self._ahead_ns(at_ns) > SLACK_NS:
+            if self._runner.due_ns <= at_ns or self._ahead_ns(at_ns) > SLACK_NS:
                 await self._run_until(at_ns)
             self._clock.follow(at_ns)
             await self._feed(event, at_ns)
@@ -103,45 +103,45 @@ class Player:
     async def linger(self) -> None:
         """Let time go on without a market for as long as something is asked for: never returns."""
         self._speed = None
-        shell = self._shell
+        runner = self._runner
         while True:
             await self._settle(self._clock.now_ns())
             if self._ended():
-                due_ns = shell.due_ns
+                due_ns = runner.due_ns
                 await self._reach(due_ns)
                 await self._advance(max(due_ns, self._clock.now_ns()))
                 await asyncio.sleep(0)
             else:
                 self._awake.clear()
-                if not shell.asks:
+                if not runner.asks:
                     await self._awake.wait()
 
     async def _begin(self, now_ns: int, cash_micro: int) -> None:
         """Let the bots run and book the cash, as a replay begins."""
-        shell, executor = self._shell, self._shell.desk.executor
+        runner, executor = self._runner, self._runner.desk.executor
         self._first_ns, self._started_ns = now_ns, self._wall_ns()
         self._clock.follow(now_ns)
-        shell.desk.start(now_ns)
+        runner.desk.start(now_ns)
         self._reached_ns = now_ns
         await self._advance(now_ns)
-        shell.deliver(
-            CashMoved(account=shell.account, currency=executor.currency, amount_micro=cash_micro),
+        runner.deliver(
+            CashMoved(account=runner.account, currency=executor.currency, amount_micro=cash_micro),
             now_ns,
         )
         await self._settle(now_ns)
 
     async def _feed(self, event: Event, now_ns: int) -> None:
         """Let the venue hear an event, then the desk."""
-        shell = self._shell
-        shell.mark(now_ns)
+        runner = self._runner
+        runner.mark(now_ns)
         lasting = isinstance(event, LASTING)
         if lasting:
             self._keep(event, now_ns)
-        outputs = shell.paper.hear(event, now_ns)
+        outputs = runner.paper.hear(event, now_ns)
         for output in outputs:
             await self._take(output, now_ns)
-        shell.desk.hears((event,), now_ns)
-        if shell.desk.market(event, now_ns) or outputs:
+        runner.desk.hears((event,), now_ns)
+        if runner.desk.market(event, now_ns) or outputs:
             await self._settle(now_ns)
         self._heard(1)
         if lasting and isinstance(event, InstrumentClosed):
@@ -150,7 +150,7 @@ class Player:
     def _forget_closed(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop markets that are long over; one that is held keeps its last mark."""
         self._closed.append((now_ns + FORGET_AFTER_NS, instrument))
-        desk = self._shell.desk
+        desk = self._runner.desk
         while self._closed and self._closed[0][0] <= now_ns:
             _, over = self._closed.popleft()
             desk.forget(over, now_ns, held=True)
@@ -159,10 +159,10 @@ class Player:
 
     async def _run_until(self, now_ns: int) -> None:
         """Let everything happen that is due at or before `now_ns`, in order and in time."""
-        shell = self._shell
+        runner = self._runner
         leaps_ns = self._reached_ns + SILENCE_NS_MAX
         while not self._ended():
-            due_ns = shell.due_ns
+            due_ns = runner.due_ns
             at_ns = due_ns if due_ns <= leaps_ns else now_ns
             if not await self._reach(min(at_ns, now_ns)):
                 await self._settle(self._clock.now_ns())
@@ -173,14 +173,14 @@ class Player:
             self._reached_ns = now_ns
 
     async def _advance(self, now_ns: int) -> None:
-        shell, paper = self._shell, self._shell.paper
+        runner, paper = self._runner, self._runner.paper
         self._clock.follow(now_ns)
         if paper.due_ns is not None and paper.due_ns <= now_ns:
             for output in paper.advance(now_ns):
                 await self._take(output, now_ns)
-        shell.advance_sender(now_ns)
+        runner.advance_sender(now_ns)
         await self._rest(now_ns)
-        shell.fire(now_ns)
+        runner.fire(now_ns)
         await self._settle(now_ns)
 
     def _ahead_ns(self, at_ns: int) -> int:
@@ -197,7 +197,7 @@ class Player:
         ahead_ns = self._ahead_ns(at_ns)
         if ahead_ns > SLACK_NS:
             self._awake.clear()
-            if self._shell.asks:
+            if self._runner.asks:
                 return False
             try:
                 await asyncio.wait_for(self._awake.wait(), ahead_ns / 1e9)
@@ -214,28 +214,28 @@ class Player:
 
     async def _settle(self, now_ns: int) -> None:
         """Turn the desk until the moment is at rest."""
-        shell = self._shell
-        shell.restless = False
-        shell.settle(now_ns)
+        runner = self._runner
+        runner.restless = False
+        runner.settle(now_ns)
         await self._rest(now_ns)
-        while shell.restless:
-            shell.restless = False
-            shell.settle(now_ns)
+        while runner.restless:
+            runner.restless = False
+            runner.settle(now_ns)
             await self._rest(now_ns)
 
     async def _rest(self, now_ns: int) -> None:
         """Wait for journal and sender; hand the venue what was asked, in the gateway's order."""
-        shell = self._shell
+        runner = self._runner
         while True:
             tries = 0
-            while not shell.still:
+            while not runner.still:
                 tries += 1
                 await self._let_work(tries)
-            asked = shell.door.take_asked()
+            asked = runner.door.take_asked()
             if not asked:
                 return
             for request in asked:
-                for output in shell.paper.request(request, now_ns):
+                for output in runner.paper.request(request, now_ns):
                     await self._take(output, now_ns)
 
     async def _let_work(self, tries: int) -> None:
@@ -250,7 +250,7 @@ class Player:
     async def _take(self, output: VenueOutput, now_ns: int) -> None:
         """Hand on one thing the venue says, and let whoever waited for it act."""
         if type(output) is Reply:
-            self._shell.door.answer(output)
+            self._runner.door.answer(output)
             await self._rest(now_ns)
         else:
-            self._shell.deliver(output, now_ns)  # type: ignore[arg-type]
+            self._runner.deliver(output, now_ns)  # type: ignore[arg-type]

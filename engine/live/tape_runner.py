@@ -1,4 +1,4 @@
-"""What a tape is played to: a paper shell without a clock of its own, and who hears its effects."""
+"""What a tape is played to: a paper runner without a clock, and who hears its effects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Decide = Callable[[Decision | Planned], None]
 class EffectsHeard:
     """A recorder that passes everything on and keeps a digest of the effects alone.
 
-    A live journal also holds what only a living engine has (commands, the house's records, when a
+    A live journal also holds what only a living engine has (commands, the engine's records, when a
     commit came back); what was decided is in its effects. The fence says which start it was.
     """
 
@@ -71,7 +71,7 @@ class EffectsHeard:
 
 
 class TapeShell(PaperShell):
-    """A paper account's shell that turns when its player says so, and never by itself."""
+    """A paper account's runner that turns when its player says so, and never by itself."""
 
     def __init__(self, **wiring: Any) -> None:
         super().__init__(**wiring)

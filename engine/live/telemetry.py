@@ -173,8 +173,8 @@ LEVELS = 8
 class Telemetry:
     """Hands rows to the state keeper; nothing here waits."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._count = 0
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
         """Whose an instrument of the ledger is: the bot that watched it last."""
@@ -184,81 +184,85 @@ class Telemetry:
         }
         """The catalog: name → JSON schema of its parameters."""
         self._truth = TruthWatch(
-            house.recorder,
-            house.projector,
-            house.state,
-            state_path=house.config.state_path,
-            engine_id=house.engine_id,
+            engine.recorder,
+            engine.projector,
+            engine.state,
+            state_path=engine.config.state_path,
+            engine_id=engine.engine_id,
             alarm=self._alarm,
         )
 
     def _alarm(self, alert: RaiseAlert) -> None:
         """Hand an alert of another thread to the loop."""
-        house = self._house
-        house.ended.get_loop().call_soon_threadsafe(house.alert, alert, house.wall_ns())
+        engine = self._engine
+        engine.ended.get_loop().call_soon_threadsafe(engine.alert, alert, engine.wall_ns())
 
     def follow(self, now_ns: int) -> None:
         """Follow the fills of every account to their horizons; those of before go on."""
-        house = self._house
-        for shell in house.shells.values():
-            if shell.markouts is None:
-                shell.markouts = Markouts(
-                    shell.desk.cache,
-                    shell.desk.executor,
-                    engine_id=house.engine_id,
-                    write=house.state.write,
+        engine = self._engine
+        for runner in engine.runners.values():
+            if runner.markouts is None:
+                runner.markouts = Markouts(
+                    runner.desk.cache,
+                    runner.desk.executor,
+                    engine_id=engine.engine_id,
+                    write=engine.state.write,
                 )
-                soon = house.ended.get_loop().call_soon_threadsafe
-                house.state.write(shell.markouts.resume_job(now_ns, soon))
+                soon = engine.ended.get_loop().call_soon_threadsafe
+                engine.state.write(runner.markouts.resume_job(now_ns, soon))
 
     def second(self, now_ns: int) -> None:
         """Tell everything once."""
         self.follow(now_ns)
-        house = self._house
-        engine_id, state = house.engine_id, house.state
+        engine = self._engine
+        engine_id, state = engine.engine_id, engine.state
         beat = self.beat(now_ns)
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
-        bots = tuple(_bot(seat) for seat in house.seats.values())
+        bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
-        house.decisions.tell()
+        engine.decisions.tell()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
-        for shell in house.shells.values():
-            if not shell.desk.executor.recovering:
+        for runner in engine.runners.values():
+            if not runner.desk.executor.recovering:
                 if self._count % EQUITY_EVERY == 0 and not crowded:
-                    self._equity(shell, now_ns)
+                    self._equity(runner, now_ns)
                 if not crowded:
-                    self._holdings(shell, now_ns)
-                self._limits(shell, now_ns)
-        executors = [shell.desk.executor for shell in house.shells.values()]
-        self._truth.second(executors, house.wall_ns())
+                    self._holdings(runner, now_ns)
+                self._limits(runner, now_ns)
+        executors = [runner.desk.executor for runner in engine.runners.values()]
+        self._truth.second(executors, engine.wall_ns())
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1
 
-    def _holdings(self, shell: AccountRunner, now_ns: int) -> None:
+    def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
         """Tell the holdings that changed or whose mark moved."""
-        owners = self._owners.setdefault(shell.account, {})
-        for seat in self._house.seats.values():
-            if seat.shell is shell:
-                owners.update(dict.fromkeys(seat.bot.cells, seat.bot.name))
-        seen = holdings_of(shell.desk.executor, owners)
+        owners = self._owners.setdefault(runner.account, {})
+        for bot_runner in self._engine.bot_runners.values():
+            if bot_runner.runner is runner:
+                owners.update(dict.fromkeys(bot_runner.bot.cells, bot_runner.bot.name))
+        seen = holdings_of(runner.desk.executor, owners)
         known = {one.instrument for one in seen}
         for gone in [key for key in owners if key not in known]:
             del owners[gone]
         changed = [one for one in seen if self._told.get((one.account, one.instrument)) != one]
-        for key in [key for key in self._told if key[0] == shell.account and key[1] not in known]:
+        for key in [key for key in self._told if key[0] == runner.account and key[1] not in known]:
             del self._told[key]
         if changed:
             self._told.update({(one.account, one.instrument): one for one in changed})
-            engine_id = self._house.engine_id
-            self._house.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
+            engine_id = self._engine.engine_id
+            self._engine.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
 
-    def _limits(self, shell: AccountRunner, now_ns: int) -> None:
-        executor, engine_id = shell.desk.executor, self._house.engine_id
-        bots = [seat.bot.name for seat in self._house.seats.values() if seat.shell is shell]
+    def _limits(self, runner: AccountRunner, now_ns: int) -> None:
+        executor, engine_id = runner.desk.executor, self._engine.engine_id
+        bots = [
+            bot_runner.bot.name
+            for bot_runner in self._engine.bot_runners.values()
+            if bot_runner.runner is runner
+        ]
         uses = uses_of(executor, bots, now_ns)
-        self._house.state.put(
-            f"limits {shell.account}",
+        self._engine.state.put(
+            f"limits {runner.account}",
             lambda c: put_limit_use(
                 c,
                 engine_id,
@@ -270,74 +274,74 @@ class Telemetry:
             ),
         )
 
-    def _equity(self, shell: AccountRunner, now_ns: int) -> None:
-        point = equity_of(shell, now_ns)
-        engine_id = self._house.engine_id
-        self._house.state.write(lambda c: add_equity(c, engine_id, point))
+    def _equity(self, runner: AccountRunner, now_ns: int) -> None:
+        point = equity_of(runner, now_ns)
+        engine_id = self._engine.engine_id
+        self._engine.state.write(lambda c: add_equity(c, engine_id, point))
 
     def beat(self, now_ns: int) -> EngineBeat:
         """Return the heartbeat with the figures of the last second."""
-        house = self._house
+        engine = self._engine
         return EngineBeat(
-            state=house.phase,
+            state=engine.phase,
             heartbeat_ns=now_ns,
-            started_ns=house.started_ns,
+            started_ns=engine.started_ns,
             pid=os.getpid(),
             version=VERSION,
-            latched=house.killed.is_set(),
+            latched=engine.killed.is_set(),
             detail=self._detail(now_ns),
         )
 
     def _detail(self, now_ns: int) -> dict[str, Any]:
-        house = self._house
+        engine = self._engine
         reasons = {
-            str(account): list(shell.desk.executor.reasons)
-            for account, shell in house.shells.items()
-            if not shell.desk.executor.healthy
+            str(account): list(runner.desk.executor.reasons)
+            for account, runner in engine.runners.items()
+            if not runner.desk.executor.healthy
         }
-        recorder = house.recorder
+        recorder = engine.recorder
         return {
-            **house.meter.take(),
+            **engine.meter.take(),
             "journal_waiting": recorder.seq - recorder.durable_seq,
             "journal_seq": recorder.seq,
-            "projected_seq": house.projector.seq,
-            "requests_under_way": sum(s.sender.under_way for s in house.shells.values()),
-            "state_waiting": house.state.waiting,
+            "projected_seq": engine.projector.seq,
+            "requests_under_way": sum(s.sender.under_way for s in engine.runners.values()),
+            "state_waiting": engine.state.waiting,
             "feed_age_ms_max": self._feed_age_ms(now_ns),
-            "feeds": {name: tell(now_ns) for name, tell in house.feeds.items()},
+            "feeds": {name: tell(now_ns) for name, tell in engine.feeds.items()},
             "not_placing": reasons,
             "latches": self._latches(),
             "refusals": self._refusals(),
-            "receipt": None if house.receipt is None else house.receipt.sentence(),
-            "settings_version": house.settings.version,
+            "receipt": None if engine.receipt is None else engine.receipt.sentence(),
+            "settings_version": engine.settings.version,
             "latch_reason": self._latch_reason(),
             "watching": self._watching(),
             "left": self._left(),
             "books": self._books(),
             "strategies": self._strategies,
-            "unlock_key": house.unlock_key,
+            "unlock_key": engine.unlock_key,
         }
 
     def _latch_reason(self) -> str:
         """Return who set the latch and why, as risk knows it; empty while it is not set."""
-        shells = self._house.shells.values()
+        runners = self._engine.runners.values()
         return next(
-            (why for s in shells if (why := s.desk.executor.gate.breakers.latch_reason)), ""
+            (why for s in runners if (why := s.desk.executor.gate.breakers.latch_reason)), ""
         )
 
     def _watching(self) -> dict[str, list[str]]:
         """Return the instruments each bot evaluates."""
         return {
-            name: sorted(map(str, seat.bot.cells))[:WATCHED_MAX]
-            for name, seat in self._house.seats.items()
+            name: sorted(map(str, bot_runner.bot.cells))[:WATCHED_MAX]
+            for name, bot_runner in self._engine.bot_runners.items()
         }
 
     def _left(self) -> dict[str, Any]:
         """Return what the last plan of each watched instrument left over, and risk's no."""
         found: dict[str, Any] = {}
-        for seat in self._house.seats.values():
-            for key in seat.bot.cells:
-                left, denied = seat.shell.desk.executor.explain(key)
+        for bot_runner in self._engine.bot_runners.values():
+            for key in bot_runner.bot.cells:
+                left, denied = bot_runner.runner.desk.executor.explain(key)
                 if (left or denied) and len(found) < WATCHED_MAX:
                     found[key] = {
                         "left": [(r.reason, r.side, r.price, r.size) for r in left],
@@ -350,22 +354,22 @@ class Telemetry:
         """Return the scoped KILLs that nobody has released yet."""
         return [
             {"account": str(account), "covers": str(hold), **msgspec.to_builtins(hold)}
-            for account, shell in self._house.shells.items()
-            for hold in shell.desk.executor.holds
+            for account, runner in self._engine.runners.items()
+            for hold in runner.desk.executor.holds
         ]
 
     def _refusals(self) -> list[str]:
-        house = self._house
-        found = (house.recorder.failure, house.state.failure, house.projector.failure)
+        engine = self._engine
+        found = (engine.recorder.failure, engine.state.failure, engine.projector.failure)
         return [str(failure) for failure in found if failure is not None]
 
     def _feed_age_ms(self, now_ns: int) -> float | None:
         """Return the age of the oldest proof of a watched book, None where none is watched."""
         ages = [
             age
-            for seat in self._house.seats.values()
-            for key in seat.bot.cells
-            if (view := seat.shell.desk.cache.views.get(key)) is not None
+            for bot_runner in self._engine.bot_runners.values()
+            for key in bot_runner.bot.cells
+            if (view := bot_runner.runner.desk.cache.views.get(key)) is not None
             and (age := view.age_ns(now_ns)) is not None
         ]
         return max(ages) / MS if ages else None
@@ -373,9 +377,9 @@ class Telemetry:
     def _books(self) -> dict[str, Any]:
         """Return the top of the books that are watched."""
         books: dict[str, Any] = {}
-        for seat in self._house.seats.values():
-            for key in seat.bot.cells:
-                view = seat.shell.desk.cache.views.get(key)
+        for bot_runner in self._engine.bot_runners.values():
+            for key in bot_runner.bot.cells:
+                view = bot_runner.runner.desk.cache.views.get(key)
                 if view is None or len(books) >= BOOKS_MAX:
                     continue
                 book = view.book
@@ -387,13 +391,13 @@ class Telemetry:
         return books
 
 
-def _bot(seat: BotRunner) -> BotSeen:
-    bot = seat.bot
+def _bot(bot_runner: BotRunner) -> BotSeen:
+    bot = bot_runner.bot
     return BotSeen(
         name=bot.name,
-        mode=seat.shell.desk.executor.mode,
+        mode=bot_runner.runner.desk.executor.mode,
         account=bot.account,
-        strategy=seat.settings.strategy,
+        strategy=bot_runner.settings.strategy,
         state=bot.state,
         error=bot.error,
         capital_micro=bot.capital_micro,
@@ -401,9 +405,9 @@ def _bot(seat: BotRunner) -> BotSeen:
     )
 
 
-def equity_of(shell: AccountRunner, now_ns: int) -> EquityPoint:
+def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint:
     """Return an account's equity now."""
-    executor = shell.desk.executor
+    executor = runner.desk.executor
     day_start, peak = executor.anchors_micro
     return EquityPoint(
         account=executor.account,

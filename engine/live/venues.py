@@ -1,7 +1,7 @@
 """Which venues this engine trades at, and what each needs: one `Opener` per venue and mode.
 
 `venues_of` is the table: a venue or a mode is added there, with a file of its own beside it.
-Accounts asks an opener for the shell and its streams, and a `MarketDataService` for the market of
+Accounts asks an opener for the runner and its streams, and a `MarketDataService` for the market of
 the venue.
 """
 
@@ -41,12 +41,12 @@ class Opener(Protocol):
         """Return why an account cannot be opened, as a sentence; empty = it can."""
         ...
 
-    def shell(
-        self, house: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    def runner(
+        self, engine: Engine, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
     ) -> AccountRunner:
         """Return the account's runner; `wiring` is what every runner takes besides core and venue.
 
-        A venue that must be closed, and cancelled at in a crash, is put into `house.venues`.
+        A venue that must be closed, and cancelled at in a crash, is put into `engine.venues`.
         """
         ...
 
@@ -65,7 +65,7 @@ class Opener(Protocol):
         ...
 
     def begin(
-        self, house: Engine, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, engine: Engine, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Start blind: report why nothing may be placed yet; return what must be listened to.
 
@@ -77,14 +77,14 @@ class Opener(Protocol):
 class MarketDataService(Protocol):
     """The market of one venue. Connects nowhere before an account of the venue exists."""
 
-    def begin(self, house: Engine, shells: list[AccountRunner]) -> list[Stream]:
+    def begin(self, engine: Engine, runners: list[AccountRunner]) -> list[Stream]:
         """Return what hears the market for the accounts of a start; called once, if there is one.
 
-        `house.shells` is complete by then.
+        `engine.shells` is complete by then.
         """
         ...
 
-    def join(self, house: Engine, shell: AccountRunner) -> list[Stream]:
+    def join(self, engine: Engine, runner: AccountRunner) -> list[Stream]:
         """Let an account opened later hear every market as it stands; `begin` may not have run."""
         ...
 

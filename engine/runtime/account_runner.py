@@ -1,4 +1,4 @@
-"""The live shell of one account: the asyncio sibling of the driver of simulated time.
+"""The runner of one account: the asyncio sibling of the driver of simulated time.
 
 Turns the same desk and gateway core by the wall clock. It owns the order of things within one turn:
 every effect and every report is journaled before it is acted on, what is asked of the venue leaves
@@ -124,7 +124,7 @@ class AccountRunner:
             self.markouts.advance(now_ns)
 
     def report(self, event: Event) -> None:
-        """Journal and deliver a report of the venue or a house event; the turn follows at once."""
+        """Journal and deliver a report of the venue or the engine; the turn follows at once."""
         self.deliver(event, self._clock.now_ns())
         if not self._settling and not self._woken and not self._closed:
             self._woken = True
@@ -157,7 +157,7 @@ class AccountRunner:
         self.settle(now_ns)
 
     def ask(self, effect: Effect, now_ns: int) -> None:
-        """Journal and do an effect of the house itself."""
+        """Journal and do an effect of the engine itself."""
         for asked in self.desk.asked(effect, now_ns):
             self._do(asked, now_ns)
         self.settle(now_ns)

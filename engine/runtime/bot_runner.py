@@ -44,9 +44,9 @@ class BotSnapshot(msgspec.Struct, kw_only=True):
 class BotRunner:
     """One bot at its account's desk."""
 
-    def __init__(self, settings: BotSettings, shell: AccountRunner) -> None:
+    def __init__(self, settings: BotSettings, runner: AccountRunner) -> None:
         self.settings = settings
-        self.shell = shell
+        self.runner = runner
         self.inventory = settings.inventory_on_stop
         self.waiting: list[Answer] = []
         """Who waits for PAUSED or STOPPED."""
@@ -56,7 +56,7 @@ class BotRunner:
         self.touched: dict[InstrumentId, int] = {}
         """The touch at which an EXIT began: its slippage is counted from there."""
         self.seen = S.IDLE
-        self.bot = bot_of(settings, shell.account)
+        self.bot = bot_of(settings, runner.account)
 
     def kept(self) -> BotSnapshot:
         """Return what survives."""
@@ -89,32 +89,32 @@ class BotRunner:
         self.retreat_ns = 0
         if again:
             self.bot.cells.clear()
-            self.shell.desk.seat(self.bot, now_ns)
+            self.runner.desk.attach(self.bot, now_ns)
 
     def pause(self, now_ns: int) -> None:
         """Withdraw its wishes; it is PAUSED when nothing of it is open any more."""
         self.happen(H.PAUSE_ASKED)
-        self.shell.desk.withdraw(self.bot, now_ns)
+        self.runner.desk.withdraw(self.bot, now_ns)
 
     def stop(self, inventory: InventoryPolicy, now_ns: int) -> None:
         """Withdraw its wishes, treat its inventory; it is STOPPED when that is proven."""
         self.happen(H.STOP_ASKED)
         self.inventory = inventory
         self.retreat_ns = 0
-        self.shell.desk.withdraw(self.bot, now_ns)
+        self.runner.desk.withdraw(self.bot, now_ns)
 
     # -- watched -----------------------------------------------------------------------------------
 
     def watch(self, now_ns: int) -> None:
         """Move on what has become true. Call it several times a second."""
-        executor, state = self.shell.desk.executor, self.bot.state
+        executor, state = self.runner.desk.executor, self.bot.state
         stopped = executor.stopped is not None
         if state is S.STARTING and not executor.recovering and not stopped:
             self.happen(H.READY)
-            self.shell.desk.rouse(self.bot, now_ns)
+            self.runner.desk.reevaluate(self.bot, now_ns)
         elif stopped and may(state, H.RISK_STOP):
             self.happen(H.RISK_STOP)
-            self.shell.desk.withdraw(self.bot, now_ns)
+            self.runner.desk.withdraw(self.bot, now_ns)
         elif state is S.RISK_STOPPED and not stopped:
             self.happen(H.RISK_LIFTED)
         elif state is S.PAUSING and executor.proven_zero(self.bot.name) is not None:
@@ -126,7 +126,7 @@ class BotRunner:
             self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
 
     def _watch_stop(self, now_ns: int) -> None:
-        executor = self.shell.desk.executor
+        executor = self.runner.desk.executor
         if self.inventory is not InventoryPolicy.HOLD:
             if executor.recovering:
                 return  # after a start nothing is listed yet: what is held would not be seen
@@ -138,7 +138,7 @@ class BotRunner:
                 return
             if self.retreat_ns:
                 self.retreat_ns = 0
-                self.shell.desk.withdraw(self.bot, now_ns)
+                self.runner.desk.withdraw(self.bot, now_ns)
             self.inventory = InventoryPolicy.HOLD
             return
         if executor.proven_zero(self.bot.name) is None:
@@ -151,7 +151,7 @@ class BotRunner:
 
     def _open_holdings(self) -> list[InstrumentId]:
         """Return where the account holds something this bot trades and that still can be left."""
-        desk = self.shell.desk
+        desk = self.runner.desk
         return [
             key
             for key, held in desk.executor.ledger.held.items()
@@ -163,7 +163,7 @@ class BotRunner:
 
     def _unheard(self) -> bool:
         """Say whether the account holds what this bot trades and no feed has listed so far."""
-        desk = self.shell.desk
+        desk = self.runner.desk
         ledger = desk.executor.ledger
         return any(
             held.position
@@ -184,10 +184,10 @@ class BotRunner:
         for key in held:
             wish = self._way_out(key, now_ns)
             if wish is not None:
-                self.shell.desk.wish(wish, now_ns)
+                self.runner.desk.wish(wish, now_ns)
 
     def _way_out(self, key: InstrumentId, now_ns: int) -> Target | None:
-        desk = self.shell.desk
+        desk = self.runner.desk
         view = desk.cache.views[key]
         long = desk.executor.ledger.holding(key).position > 0
         cross = self.inventory is InventoryPolicy.EXIT
@@ -229,9 +229,9 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
     )
 
 
-def restored(seat: BotRunner, kept: BotSnapshot) -> str:
+def restored(bot_runner: BotRunner, kept: BotSnapshot) -> str:
     """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
-    bot = seat.bot
+    bot = bot_runner.bot
     told = ""
     if kept.strategy:
         try:
@@ -241,7 +241,7 @@ def restored(seat: BotRunner, kept: BotSnapshot) -> str:
     active = (S.STARTING, S.RUNNING, S.RISK_STOPPED)
     bot.state = S.STARTING if kept.state in active else kept.state
     bot.error = kept.error
-    seat.inventory = kept.inventory
+    bot_runner.inventory = kept.inventory
     return told
 
 

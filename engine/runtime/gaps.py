@@ -18,10 +18,10 @@ OPEN_MAX = 10_000
 
 
 class Gaps:
-    """Watches one feed's events for one house. `count` = gaps of this start."""
+    """Watches one feed's events for one engine. `count` = gaps of this start."""
 
-    def __init__(self, house: Services, feed: str) -> None:
-        self._house = house
+    def __init__(self, services: Services, feed: str) -> None:
+        self._services = services
         self._feed = feed
         self._open: dict[InstrumentId, int] = {}
         """Instrument → since when."""
@@ -42,15 +42,15 @@ class Gaps:
 
     def forget(self, instrument: InstrumentId) -> None:
         """Watch an instrument no more."""
-        self._end(instrument, self._house.clock.now_ns())
+        self._end(instrument, self._services.clock.now_ns())
 
     def _begin(self, name: InstrumentId, now_ns: int, reason: str) -> None:
-        house, feed = self._house, self._feed
+        services, feed = self._services, self._feed
         self._open[name] = now_ns
         self.count += 1
-        house.state.write(
+        services.state.write(
             lambda c: begin_gap(
-                c, house.engine_id, feed, instrument=name, since_ns=now_ns, reason=reason
+                c, services.engine_id, feed, instrument=name, since_ns=now_ns, reason=reason
             )
         )
 
@@ -58,9 +58,9 @@ class Gaps:
         since_ns = self._open.pop(name, None)
         if since_ns is None:
             return
-        house, feed = self._house, self._feed
-        house.state.write(
+        services, feed = self._services, self._feed
+        services.state.write(
             lambda c: end_gap(
-                c, house.engine_id, feed, instrument=name, since_ns=since_ns, until_ns=now_ns
+                c, services.engine_id, feed, instrument=name, since_ns=since_ns, until_ns=now_ns
             )
         )

@@ -83,9 +83,9 @@ class Services:
         self.decisions = decisions
         self.settings = settings
         self.meter = Meter()
-        self.shells: dict[AccountId, AccountRunner] = {}
+        self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
-        self.seats: dict[str, BotRunner] = {}
+        self.bot_runners: dict[str, BotRunner] = {}
         self.killed = threading.Event()
         """Set while the KILL latch is taken."""
         self.watchers: list[Callable[[int], None]] = []
@@ -155,8 +155,8 @@ class Services:
     def alert(self, alert: RaiseAlert, at_ns: int) -> None:
         """Tell a person."""
         self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
-        shell = self.shells.get(alert.account) if alert.account else None
-        mode: Mode | None = shell.desk.executor.mode if shell else None
+        runner = self.runners.get(alert.account) if alert.account else None
+        mode: Mode | None = runner.desk.executor.mode if runner else None
         engine_id = self.engine_id
         self.state.write(lambda c: raise_alert(c, engine_id, alert, mode, at_ns))
 
@@ -180,5 +180,5 @@ class Services:
         """Drop markets that are long over."""
         while self._closed and self._closed[0][0] <= now_ns:
             _, instrument = self._closed.popleft()
-            for shell in self.shells.values():
-                shell.desk.forget(instrument, now_ns, held=False)
+            for runner in self.runners.values():
+                runner.desk.forget(instrument, now_ns, held=False)

@@ -129,7 +129,7 @@ def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned
     """Return that a cancel was asked, by the plan of which decision."""
     plan = next((one for one in plans(moment.at_ns) if row["id"] in one.cancels), None)
     if plan is None:
-        return "cancel asked, not by a plan: by hand or by the house"
+        return "cancel asked, not by a plan: by hand or by the engine"
     instead = ", ".join(
         f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at {_price(one.price, row)}"
         for one in plan.places

@@ -228,7 +228,8 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
     return in_units(rows_of(found), (), ("position_left",))
 
 
-# -- people and the house --------------------------------------------------------------------------
+# -- people and the engine
+# --------------------------------------------------------------------------
 
 
 def alerts(

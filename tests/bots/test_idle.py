@@ -32,7 +32,7 @@ def stage(make_stage: Make, make_bot: Make, make_script: Make, wish: Make, heard
     )
     made.desk.begin(made.now)
     bot = make_bot(strategy=script)
-    made.desk.admit(bot, made.now)
+    made.desk.add(bot, made.now)
     bot.state = BotState.RUNNING
     return made
 

@@ -64,13 +64,13 @@ def seated(deck: Deck) -> BotRunner:
 
 def test_every_input_can_be_read_back() -> None:
     deck = Deck()
-    seat = seated(deck)
+    bot_runner = seated(deck)
     deck.desk.begin(1)
-    deck.desk.admit(seat.bot, 2)
+    deck.desk.add(bot_runner.bot, 2)
     deck.desk.recover(3)
     deck.desk.asked(QueryOpenOrders(account=ACCOUNT), 4)
     deck.desk.unkept(TimerFired(name="second"), 5)
-    deck.desk.withdraw(seat.bot, 6)
+    deck.desk.withdraw(bot_runner.bot, 6)
     deck.desk.expire_quotes(300_000, 7)
     deck.desk.stop_all("over", 7)
     made = deck.taken()
@@ -98,10 +98,10 @@ def test_a_market_heard_by_two_desks_is_put_once() -> None:
 
 def test_a_bot_that_moved_is_told_before_the_next_input() -> None:
     deck = Deck()
-    seat = seated(deck)
-    deck.desk.admit(seat.bot, 1)
+    bot_runner = seated(deck)
+    deck.desk.add(bot_runner.bot, 1)
     deck.taken()
-    seat.bot.state = BotState.RUNNING
+    bot_runner.bot.state = BotState.RUNNING
     deck.desk.unkept(TimerFired(name="x"), 2)
     deck.desk.unkept(TimerFired(name="x"), 3)
     assert [type(one) for one in deck.taken()] == [Moved, Fired, Fired]

@@ -86,7 +86,7 @@ class LiveDesk:
         settings = in_force(self.connection, ENGINE_ID)
         decisions: Any = SimpleNamespace(append=lambda _: None, tell=lambda: None)
         taper: Any = SimpleNamespace(append=lambda *_: 0, close=lambda: None)
-        self.house = house = Engine(
+        self.engine = engine = Engine(
             self.config,
             engine_id=ENGINE_ID,
             clock=clock,
@@ -96,29 +96,29 @@ class LiveDesk:
             settings=settings,
         )
         loop = asyncio.get_running_loop()
-        self.commands = Commands(house)
-        house.accounts = SimpleNamespace(register=lambda *_: None)  # type: ignore[assignment]
-        house.spawn = lambda _: None
-        house.watch = SimpleNamespace(taken=threading.Event())  # type: ignore[assignment]
-        house.projector = SimpleNamespace(failure=None, seq=0)  # type: ignore[assignment]
-        house.state = StateKeeper(
+        self.commands = Commands(engine)
+        engine.accounts = SimpleNamespace(register=lambda *_: None)  # type: ignore[assignment]
+        engine.spawn = lambda _: None
+        engine.watch = SimpleNamespace(taken=threading.Event())  # type: ignore[assignment]
+        engine.projector = SimpleNamespace(failure=None, seq=0)  # type: ignore[assignment]
+        engine.state = StateKeeper(
             self.path,
             engine_id=ENGINE_ID,
             clock=clock,
             heard=lambda left: loop.call_soon_threadsafe(self.commands.hear, left),
-            crash=house.crash,
+            crash=engine.crash,
         )
-        house.state.listen()
+        engine.state.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.house.state.close()
+        self.engine.state.close()
         self.recorder.close()
         self.connection.close()
 
     @property
     def ended(self) -> BaseException | None:
-        return self.house.ended.result() if self.house.ended.done() else None
+        return self.engine.ended.result() if self.engine.ended.done() else None
 
     def leave(self, command: AnyCommand, *, name: str = "") -> str:
         """Leave a command as a page does; give its id."""
@@ -151,7 +151,7 @@ class LiveDesk:
         end = time.monotonic() + PATIENCE_S
         while not true():
             assert time.monotonic() < end, f"not within {PATIENCE_S} s: {what}; {self.ended!r}"
-            self.house.prove(self.house.clock.now_ns())
+            self.engine.prove(self.engine.clock.now_ns())
             await asyncio.sleep(0.002)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

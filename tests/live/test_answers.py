@@ -76,7 +76,7 @@ def test_an_answer_beside_a_journal_that_refuses_says_so(tmp_path: Path) -> None
         recorder.waits = []
         name = desk.leave(Kill())
         await desk.until(lambda: recorder.waits, "the receipt waits for the commit")
-        assert desk.house.killed.is_set()
+        assert desk.engine.killed.is_set()
         recorder.waits[0].set_exception(StorageError("the disk is full"))
         told = await desk.answered(name)
         assert told.state is DONE
@@ -93,9 +93,9 @@ def test_a_journal_that_is_full_refuses_commands_but_never_a_kill(tmp_path: Path
         assert (refused.state, refused.answer) == (FAILED, f"nothing was done: {FULL}")
         killed = await desk.command(Kill())
         assert killed.state is DONE
-        assert desk.house.killed.is_set()
+        assert desk.engine.killed.is_set()
         recorder.full = None
-        desk.house._keep_waiting()
+        desk.engine._keep_waiting()
         assert recorder.kept == [Kill()]
 
     run(tmp_path, test)
@@ -105,8 +105,8 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
     async def test(desk: LiveDesk, recorder: Recorder) -> None:
         bot = SimpleNamespace(name=BOT, state=BotState.STOPPED)
         executor = SimpleNamespace(latched=True, holds=())
-        shell = SimpleNamespace(desk=SimpleNamespace(executor=executor))
-        desk.house.seats[BOT] = SimpleNamespace(bot=bot, shell=shell)  # type: ignore[assignment]
+        runner = SimpleNamespace(desk=SimpleNamespace(executor=executor))
+        desk.engine.bot_runners[BOT] = SimpleNamespace(bot=bot, runner=runner)  # type: ignore[assignment]
         refused = await desk.command(StartBot(bot=BOT))
         assert (refused.state, "latch is set" in refused.answer) == (REFUSED, True)
         kept = {str(BOT): BotSnapshot(state=BotState.STOPPED)}

@@ -364,9 +364,9 @@ def test_proof_that_leaves_out_whom_the_settings_forgot_is_caught_by_the_exchang
 def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Exception | None:
     """Start, stop as soon as it trades, and give what it ended with; None = in order."""
 
-    async def trade(house: Engine, streams: Any, *, kill_only: bool) -> None:
-        house.watchers.append(lambda _: house.end() if house.phase == "RUNNING" else None)
-        await lifecycle.trade(house, streams, kill_only=kill_only)
+    async def trade(engine: Engine, streams: Any, *, kill_only: bool) -> None:
+        engine.watchers.append(lambda _: engine.end() if engine.phase == "RUNNING" else None)
+        await lifecycle.trade(engine, streams, kill_only=kill_only)
 
     patch.setattr("engine.live.main.trade", trade)
     try:

@@ -19,7 +19,7 @@ from engine.config import load
 from engine.errors import StorageError
 from engine.live.engine import Engine
 from engine.live.lifecycle import close
-from engine.live.main import open_house
+from engine.live.main import open_engine
 from storage.database import connect_writer
 from storage.schema import migrate
 from storage.settings import in_force
@@ -34,19 +34,19 @@ class Parts:
     def __init__(self, broken: dict[str, BaseException]) -> None:
         self.closed: list[str] = []
         self._broken = broken
-        house: Any = object.__new__(Engine)
-        house.log = log.get("engine")
-        house.shells = {"a": SimpleNamespace(close=self._waits("shell"))}
-        house.venues = {"a": SimpleNamespace(close=self._waits("venue"))}
-        house.snapshot = self._at_once("snapshot")
-        house.recorder = SimpleNamespace(close=self._at_once("journal"))
-        house.projector = SimpleNamespace(close=self._at_once("projector"))
-        house.state = SimpleNamespace(close=self._at_once("state"), put=lambda *_: None)
-        house.decisions = SimpleNamespace(close=self._at_once("decisions"))
-        house._taper = SimpleNamespace(close=self._at_once("tape"))
-        house.clock = SimpleNamespace(now_ns=lambda: 1)
-        house.phase, house.engine_id = "STOPPING", "one"
-        self.house = house
+        engine: Any = object.__new__(Engine)
+        engine.log = log.get("engine")
+        engine.runners = {"a": SimpleNamespace(close=self._waits("shell"))}
+        engine.venues = {"a": SimpleNamespace(close=self._waits("venue"))}
+        engine.snapshot = self._at_once("snapshot")
+        engine.recorder = SimpleNamespace(close=self._at_once("journal"))
+        engine.projector = SimpleNamespace(close=self._at_once("projector"))
+        engine.state = SimpleNamespace(close=self._at_once("state"), put=lambda *_: None)
+        engine.decisions = SimpleNamespace(close=self._at_once("decisions"))
+        engine._taper = SimpleNamespace(close=self._at_once("tape"))
+        engine.clock = SimpleNamespace(now_ns=lambda: 1)
+        engine.phase, engine.engine_id = "STOPPING", "one"
+        self.engine = engine
 
     def _at_once(self, name: str) -> Any:
         def one() -> None:
@@ -64,10 +64,10 @@ class Parts:
 
     def close(self, crash: BaseException | None = None) -> None:
         async def run() -> None:
-            self.house.ended = asyncio.get_running_loop().create_future()
+            self.engine.ended = asyncio.get_running_loop().create_future()
             if crash is not None:
-                self.house.ended.set_result(crash)
-            await close(self.house, SimpleNamespace(beat=lambda _: None))  # type: ignore[arg-type]
+                self.engine.ended.set_result(crash)
+            await close(self.engine, SimpleNamespace(beat=lambda _: None))  # type: ignore[arg-type]
 
         asyncio.run(run())
 
@@ -121,12 +121,12 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
     async def run() -> BaseException | None:
         with closing(connect_writer(config.state_path)) as connection:
             settings = in_force(connection, ENGINE_ID)
-        house = open_house(config, WallClock(), settings)
+        engine = open_engine(config, WallClock(), settings)
         try:
             threading.Thread(target=die, name="journal").start()
-            return await asyncio.wait_for(house.ended, 20)
+            return await asyncio.wait_for(engine.ended, 20)
         finally:
-            await close(house)
+            await close(engine)
 
     try:
         assert asyncio.run(run()) is error

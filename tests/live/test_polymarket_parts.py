@@ -54,7 +54,7 @@ class House:
         self.rows: dict[str, Any] = {}
         self.alerts: list[RaiseAlert] = []
         self.venues: dict[AccountId, Any] = {}
-        self.seats: dict[str, Any] = {}
+        self.bot_runners: dict[str, Any] = {}
         self.crashes: list[BaseException] = []
 
     def put(self, name: str, job: Any) -> None:
@@ -70,23 +70,23 @@ class House:
 class Account:
     """A live account and everything around it."""
 
-    def __init__(self, house: House, served: Served, shell: PolymarketShell) -> None:
-        self.house, self.served, self.shell = house, served, shell
+    def __init__(self, engine: House, served: Served, runner: PolymarketShell) -> None:
+        self.engine, self.served, self.runner = engine, served, runner
 
     @property
     def reasons(self) -> str:
-        return "; ".join(self.shell.desk.executor.reasons)
+        return "; ".join(self.runner.desk.executor.reasons)
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         end = time.monotonic() + 40
         while not true():
-            assert self.house.crashes == []
+            assert self.engine.crashes == []
             assert time.monotonic() < end, f"{what}: {self.reasons} {self.house.alerts}"
-            self.shell.tick()
+            self.runner.tick()
             await asyncio.sleep(0.01)
 
     def alerted(self, kind: str) -> bool:
-        return any(alert.kind == kind for alert in self.house.alerts)
+        return any(alert.kind == kind for alert in self.engine.alerts)
 
     def asked(self, path: str) -> int:
         return sum(path == row.get("path") for row in self.served.venue.journal)
@@ -101,7 +101,7 @@ def config_of(served: Served, home: Path) -> Config:
 @contextlib.asynccontextmanager
 async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     """An account that is open, funded, recovered and beating, with one market."""
-    house = House(folder)
+    engine = House(folder)
     settings = AccountSettings(name=NAME, venue="polymarket", mode=Mode.LIVE)
     kept = Unlock(
         account=NAME, wallet=wallet(signer(1), 0).lower(), doctor_ns=1, phrase_ns=1, who="t"
@@ -114,15 +114,15 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     executor.resume()
     desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     wiring: dict[str, Any] = {
-        "desk": desk, "recorder": house.recorder, "clock": house.clock, "meter": house.meter,
-        "alert": house.alert, "crash": house.crashes.append,
+        "desk": desk, "recorder": engine.recorder, "clock": engine.clock, "meter": engine.meter,
+        "alert": engine.alert, "crash": engine.crashes.append,
     }  # fmt: skip
-    shell = opener.shell(house, settings, executor, wiring)  # type: ignore[arg-type]
-    assert isinstance(shell, PolymarketShell)
-    desk.begin(house.clock.now_ns())
-    streams = opener.begin(house, shell, settings, funded=False)  # type: ignore[arg-type]
+    runner = opener.runner(engine, settings, executor, wiring)  # type: ignore[arg-type]
+    assert isinstance(runner, PolymarketShell)
+    desk.begin(engine.clock.now_ns())
+    streams = opener.begin(engine, runner, settings, funded=False)  # type: ignore[arg-type]
     tasks = [asyncio.ensure_future(stream()) for stream in streams]
-    account = Account(house, served, shell)
+    account = Account(engine, served, runner)
     show(account, instrument_of(by_slug(served, RAIN)))
     try:
         await account.until(lambda: executor.healthy, "it may place")
@@ -131,9 +131,9 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await shell.close()
-        await shell.door.close()
-        house.recorder.close()
+        await runner.close()
+        await runner.door.close()
+        engine.recorder.close()
 
 
 def show(account: Account, instrument: Instrument) -> None:
@@ -141,8 +141,8 @@ def show(account: Account, instrument: Instrument) -> None:
     book = BookReplaced(
         instrument=instrument.id, bids=((4_000, 100 * SHARE),), asks=((6_000, 100 * SHARE),)
     )
-    now_ns = account.house.clock.now_ns()
-    account.shell.market((InstrumentListed(instrument=instrument), book), now_ns)
+    now_ns = account.engine.clock.now_ns()
+    account.runner.market((InstrumentListed(instrument=instrument), book), now_ns)
 
 
 def place(account: Account, cents: int, shares: int) -> None:
@@ -153,9 +153,9 @@ def place(account: Account, cents: int, shares: int) -> None:
         account=AccountId(NAME), instrument=instrument.id, leg=Leg.YES, side=Side.BUY,
         price=100 * cents, size=shares * SHARE,
     )  # fmt: skip
-    made = account.shell.desk.place(asked, account.house.clock.now_ns())
+    made = account.runner.desk.place(asked, account.engine.clock.now_ns())
     assert not isinstance(made, Refused), made
-    account.shell.settle(account.house.clock.now_ns())
+    account.runner.settle(account.engine.clock.now_ns())
 
 
 @pytest.fixture
@@ -177,10 +177,10 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_opened_account_is_funded_recovered_and_beats(served: Served, tmp_path: Path) -> None:
     async with living(served, tmp_path) as account:
-        cash = account.shell.desk.executor.ledger.state.cash_settled_micro
+        cash = account.runner.desk.executor.ledger.state.cash_settled_micro
         assert cash == served.venue.settings.faucet_micro
         assert served.venue.beats.count >= 1
-        assert f"venue heartbeat {NAME}" in account.house.rows
+        assert f"venue heartbeat {NAME}" in account.engine.rows
         assert account.asked("/data/orders")
         assert account.asked("/data/trades")
 
@@ -190,9 +190,9 @@ async def test_fill_is_heard_settled_and_the_balance_refreshed(
 ) -> None:
     async with living(served, tmp_path) as account, Trader(served, 2) as other:
         instrument = instrument_of(by_slug(served, RAIN)).id
-        ledger = account.shell.desk.executor.ledger
+        ledger = account.runner.desk.executor.ledger
         await other.rich(by_slug(served, RAIN))
-        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        await account.until(lambda: account.runner.door.venue.lists(instrument), "it is listed")
         place(account, 45, 10)
         await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
         await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
@@ -207,16 +207,16 @@ async def test_settlement_the_channel_lost_refreshes_the_balance_too(
     async with living(served, tmp_path) as account, Trader(served, 2) as other:
         instrument = instrument_of(by_slug(served, RAIN)).id
         await other.rich(by_slug(served, RAIN))
-        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        await account.until(lambda: account.runner.door.venue.lists(instrument), "it is listed")
         place(account, 45, 10)
         await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
         await served.control("faults", script="user_ws_freeze")
         await other.place(by_slug(served, RAIN), "SELL", "0.45", "10")
-        held = account.shell.desk.executor.ledger.holding
+        held = account.runner.desk.executor.ledger.holding
 
         def settled() -> bool:
-            if account.shell.desk.executor.at_rest(account.house.clock.now_ns()):
-                account.shell.start_over(account.house.clock.now_ns())
+            if account.runner.desk.executor.at_rest(account.engine.clock.now_ns()):
+                account.runner.start_over(account.engine.clock.now_ns())
             return held(instrument).yes.settled == 10 * SHARE
 
         await account.until(settled, "it is settled")
@@ -228,7 +228,7 @@ async def test_refusal_for_want_of_funds_refreshes_the_balance(
 ) -> None:
     async with living(served, tmp_path) as account:
         instrument = instrument_of(by_slug(served, RAIN)).id
-        await account.until(lambda: account.shell.door.venue.lists(instrument), "it is listed")
+        await account.until(lambda: account.runner.door.venue.lists(instrument), "it is listed")
         served.venue.ledger.allowances[AccountId(wallet(signer(1), 0))] = 0
         place(account, 45, 10)
         await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
@@ -241,7 +241,7 @@ async def test_second_writer_halts_the_account_and_tells(served: Served, tmp_pat
         while not account.alerted("second_writer") and time.monotonic() < end:
             with contextlib.suppress(Exception):
                 await rival.beat()
-            account.shell.tick()
+            account.runner.tick()
             await asyncio.sleep(0.05)
         assert account.alerted("second_writer")
         assert "another program sends heartbeats" in account.reasons
@@ -258,7 +258,7 @@ async def test_cut_channel_forbids_placing_until_everything_was_asked(
         listed = account.asked("/data/orders")
         await served.control("sockets", channel="user", do="abort")
         await account.until(lambda: "user_feed" in account.reasons, "it is blind")
-        await account.until(lambda: account.shell.desk.executor.healthy, "it sees again")
+        await account.until(lambda: account.runner.desk.executor.healthy, "it sees again")
         assert account.asked("/data/orders") > listed
 
 
@@ -275,17 +275,17 @@ async def test_refused_key_is_asked_about_again_until_it_is_taken(
 ) -> None:
     async with living(served, tmp_path) as account:
         await served.control("faults", script="unauthorized", for_s=1.0)
-        account.shell.start_over(account.house.clock.now_ns())
+        account.runner.start_over(account.engine.clock.now_ns())
         await account.until(lambda: "auth:" in account.reasons, "the key is refused")
-        await account.until(lambda: account.shell.desk.executor.healthy, "it is taken again")
+        await account.until(lambda: account.runner.desk.executor.healthy, "it is taken again")
 
 
 async def test_latch_stops_the_beat_and_its_release_starts_it(
     served: Served, tmp_path: Path
 ) -> None:
     async with living(served, tmp_path) as account:
-        account.house.killed.set()
-        account.shell.latch(LatchSet(who="t", reason="r"), account.house.clock.now_ns())
+        account.engine.killed.set()
+        account.runner.latch(LatchSet(who="t", reason="r"), account.engine.clock.now_ns())
         await account.until(lambda: "the KILL latch is set" in account.reasons, "it stands still")
         count = served.venue.beats.count
         await asyncio.sleep(0.6)
@@ -300,4 +300,4 @@ async def test_lost_beats_stop_quoting_before_the_venue_cancels(
         await served.control("faults", script="heartbeat_401", for_s=3.0)
         await account.until(lambda: "heartbeat:" in account.reasons, "it quotes no more")
         assert served.venue.beats.lapsed == []
-        await account.until(lambda: account.shell.desk.executor.healthy, "it quotes again")
+        await account.until(lambda: account.runner.desk.executor.healthy, "it quotes again")

@@ -117,13 +117,13 @@ class Played(Outcome):
         self.executor: Executor = executor_of(settings, 0)[0]
 
         async def run() -> None:
-            shell, player = self.wire(paper(latency_ms), recorder, decide)
-            shell.desk.admit(bot(parameters), 0)
+            runner, player = self.wire(paper(latency_ms), recorder, decide)
+            runner.desk.add(bot(parameters), 0)
             await player.play(
                 open_recording(path), cash_micro=CASH_MICRO, speed=speed, stop_after=events
             )
             super(Played, self).__init__(decide, recorder)
-            await shell.close()
+            await runner.close()
 
         asyncio.run(run())
         writer.close()
@@ -134,7 +134,7 @@ class Played(Outcome):
     ) -> tuple[TapeShell, Player]:
         clock, core = TapeClock(), PaperGateway(account=ACCOUNT, settings=GATEWAY)
         venue = PaperVenue(ACCOUNT, settings)
-        shell = TapeShell(
+        runner = TapeShell(
             paper=venue,
             door=PaperDoor(venue, core),
             core=core,
@@ -146,7 +146,7 @@ class Played(Outcome):
             crash=self.errors.append,
         )
         player = Player(
-            shell=shell,
+            runner=runner,
             recorder=recorder,
             clock=clock,
             keep=lambda _event, _at_ns: None,
@@ -154,7 +154,7 @@ class Played(Outcome):
             heard=lambda _: None,
             wall_ns=WallClock().now_ns,
         )
-        return shell, player
+        return runner, player
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
     executor, _ = executor_of(settings, 1)
     core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
-    shell = AccountRunner(
+    runner = AccountRunner(
         desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
         core=core,
         venue=venue,
@@ -61,9 +61,9 @@ async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
         crash=lambda _: None,
     )
     for mode, veto in ((VenueMode.DISABLED, "the venue is disabled"), (VenueMode.OPEN, "")):
-        shell.deliver(ModeChanged(account=ACCOUNT, mode=mode), 1)
+        runner.deliver(ModeChanged(account=ACCOUNT, mode=mode), 1)
         assert core._places.veto(ORDER) == veto
-    await shell.close()
+    await runner.close()
     await venue.close()
 
 
@@ -80,26 +80,26 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
     bot.state = BotState.RUNNING
     desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
-    desk.admit(bot, clock.now_ns())
+    desk.add(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
-    shell = wired(desk, venue, clock, meter)
+    runner = wired(desk, venue, clock, meter)
     executor._sight.recovering = False  # the venue was asked
     whole = BookReplaced(
         instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
     )
-    shell.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
+    runner.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
     assert (bot.evaluations, meter.take()["turns"]) == (1, 1)
     clock.advance(1_000_000)
     for size in (1, 2, 3):
         change = BookChanged(
             instrument=instrument.id, changes=((Side.BUY, 4_800, size),), exchange_ns=None
         )
-        shell.market((change,), clock.now_ns())
+        runner.market((change,), clock.now_ns())
     assert (bot.evaluations, meter.take()["turns"]) == (1, 0)
     clock.advance(2_000_000_000)
-    shell.market((change,), clock.now_ns())
+    runner.market((change,), clock.now_ns())
     assert (bot.evaluations, meter.take()["turns"]) == (2, 1)
-    await shell.close()
+    await runner.close()
     await venue.close()
 
 
@@ -116,19 +116,19 @@ async def test_clock_that_leaps_a_year_costs_a_few_turns_and_each_timer_fires_on
     bot.state = BotState.RUNNING
     desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
-    desk.admit(bot, clock.now_ns())
+    desk.add(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
-    shell = wired(desk, venue, clock, meter)
+    runner = wired(desk, venue, clock, meter)
     whole = BookReplaced(
         instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
     )
-    shell.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
+    runner.market((InstrumentListed(instrument=instrument), whole), clock.now_ns())
     evaluated, _ = bot.evaluations, meter.take()
     clock.advance(365 * 86_400 * 10**9)
     for _ in range(10):
-        shell.tick()
+        runner.tick()
     assert bot.evaluations - evaluated <= 1
     assert meter.take()["turns"] == 10
-    assert shell._next_ns() > clock.now_ns()
-    await shell.close()
+    assert runner._next_ns() > clock.now_ns()
+    await runner.close()
     await venue.close()

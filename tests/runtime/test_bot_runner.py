@@ -55,10 +55,10 @@ class Desk:
     def withdraw(self, _bot: object, _now_ns: int) -> None:
         self.withdrawn += 1
 
-    def rouse(self, _bot: object, _now_ns: int) -> None:
+    def reevaluate(self, _bot: object, _now_ns: int) -> None:
         self.roused += 1
 
-    def seat(self, _bot: object, _now_ns: int) -> None:
+    def attach(self, _bot: object, _now_ns: int) -> None:
         self.seated += 1
 
 
@@ -70,85 +70,93 @@ class Shell:
 
 
 @pytest.fixture
-def seat() -> BotRunner:
+def bot_runner() -> BotRunner:
     settings = BotSettings(name=BOT, strategy="market_maker", account="demo", capital=100.0)
     return BotRunner(settings, Shell())  # type: ignore[arg-type]
 
 
-def desk_of(seat: BotRunner) -> Any:
-    return seat.shell.desk
+def desk_of(bot_runner: BotRunner) -> Any:
+    return bot_runner.runner.desk
 
 
-def test_bot_runs_when_its_account_is_reconciled(seat: BotRunner) -> None:
-    desk_of(seat).executor.recovering = True
-    seat.start(1)
-    seat.watch(2)
-    assert seat.bot.state is S.STARTING
-    desk_of(seat).executor.recovering = False
-    seat.watch(3)
-    assert seat.bot.state is S.RUNNING
-    assert desk_of(seat).roused == 1
+def test_bot_runs_when_its_account_is_reconciled(bot_runner: BotRunner) -> None:
+    desk_of(bot_runner).executor.recovering = True
+    bot_runner.start(1)
+    bot_runner.watch(2)
+    assert bot_runner.bot.state is S.STARTING
+    desk_of(bot_runner).executor.recovering = False
+    bot_runner.watch(3)
+    assert bot_runner.bot.state is S.RUNNING
+    assert desk_of(bot_runner).roused == 1
 
 
-def test_paused_is_said_when_it_is_proven(seat: BotRunner) -> None:
+def test_paused_is_said_when_it_is_proven(bot_runner: BotRunner) -> None:
     answers: list[tuple[bool, str]] = []
-    seat.start(1)
-    seat.watch(2)
-    seat.waiting.append(lambda done, text: answers.append((done, text)))
-    seat.pause(3)
-    seat.watch(4)
-    assert (seat.bot.state, answers, desk_of(seat).withdrawn) == (S.PAUSING, [], 1)
-    desk_of(seat).executor.zero = object()
-    seat.watch(5)
-    assert seat.bot.state is S.PAUSED
+    bot_runner.start(1)
+    bot_runner.watch(2)
+    bot_runner.waiting.append(lambda done, text: answers.append((done, text)))
+    bot_runner.pause(3)
+    bot_runner.watch(4)
+    assert (bot_runner.bot.state, answers, desk_of(bot_runner).withdrawn) == (S.PAUSING, [], 1)
+    desk_of(bot_runner).executor.zero = object()
+    bot_runner.watch(5)
+    assert bot_runner.bot.state is S.PAUSED
     assert answers == [(True, "paused; proven: none of its orders is open")]
-    seat.start(6)
-    assert seat.bot.state is S.STARTING
+    bot_runner.start(6)
+    assert bot_runner.bot.state is S.STARTING
 
 
-def test_stopped_is_said_when_it_is_proven(seat: BotRunner) -> None:
-    seat.start(1)
-    seat.stop(InventoryPolicy.EXIT, 2)
-    seat.watch(3)  # nothing is held: nothing to exit
-    seat.watch(4)
-    assert seat.bot.state is S.STOPPING
-    desk_of(seat).executor.zero = object()
-    seat.watch(5)
-    assert seat.bot.state is S.STOPPED
+def test_stopped_is_said_when_it_is_proven(bot_runner: BotRunner) -> None:
+    bot_runner.start(1)
+    bot_runner.stop(InventoryPolicy.EXIT, 2)
+    bot_runner.watch(3)  # nothing is held: nothing to exit
+    bot_runner.watch(4)
+    assert bot_runner.bot.state is S.STOPPING
+    desk_of(bot_runner).executor.zero = object()
+    bot_runner.watch(5)
+    assert bot_runner.bot.state is S.STOPPED
     with pytest.raises(InvalidTransition):
-        seat.pause(6)
+        bot_runner.pause(6)
 
 
-def test_risk_stops_a_bot_and_lifts_it(seat: BotRunner) -> None:
-    seat.start(1)
-    seat.watch(2)
-    desk_of(seat).executor.stopped = "daily_loss"
-    seat.watch(3)
-    assert seat.bot.state is S.RISK_STOPPED
-    desk_of(seat).executor.stopped = None
-    seat.watch(4)
-    seat.watch(5)
-    assert seat.bot.state is S.RUNNING
+def test_risk_stops_a_bot_and_lifts_it(bot_runner: BotRunner) -> None:
+    bot_runner.start(1)
+    bot_runner.watch(2)
+    desk_of(bot_runner).executor.stopped = "daily_loss"
+    bot_runner.watch(3)
+    assert bot_runner.bot.state is S.RISK_STOPPED
+    desk_of(bot_runner).executor.stopped = None
+    bot_runner.watch(4)
+    bot_runner.watch(5)
+    assert bot_runner.bot.state is S.RUNNING
 
 
-def test_failed_bot_answers_who_waits_and_can_be_started_again(seat: BotRunner) -> None:
+def test_failed_bot_answers_who_waits_and_can_be_started_again(bot_runner: BotRunner) -> None:
     answers: list[bool] = []
-    seat.start(1)
-    seat.watch(2)
-    seat.bot.fail(ValueError("x"))
-    seat.waiting.append(lambda done, _: answers.append(done))
-    seat.watch(3)
+    bot_runner.start(1)
+    bot_runner.watch(2)
+    bot_runner.bot.fail(ValueError("x"))
+    bot_runner.waiting.append(lambda done, _: answers.append(done))
+    bot_runner.watch(3)
     assert answers == [False]
-    seat.start(4)
-    assert (seat.bot.state, seat.bot.error, desk_of(seat).seated) == (S.STARTING, "", 1)
+    bot_runner.start(4)
+    assert (bot_runner.bot.state, bot_runner.bot.error, desk_of(bot_runner).seated) == (
+        S.STARTING,
+        "",
+        1,
+    )
 
 
-def test_restored_bot_is_as_it_was_kept(seat: BotRunner) -> None:
+def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
     for before, after in ((S.RUNNING, S.STARTING), (S.RISK_STOPPED, S.STARTING), (S.PAUSED,) * 2):
-        assert not restored(seat, BotSnapshot(state=before, strategy=seat.bot.strategy.state()))
-        assert seat.bot.state is after
-    assert "begins to learn anew" in restored(seat, BotSnapshot(state=S.STOPPED, strategy=b"torn"))
-    assert seat.bot.state is S.STOPPED
+        assert not restored(
+            bot_runner, BotSnapshot(state=before, strategy=bot_runner.bot.strategy.state())
+        )
+        assert bot_runner.bot.state is after
+    assert "begins to learn anew" in restored(
+        bot_runner, BotSnapshot(state=S.STOPPED, strategy=b"torn")
+    )
+    assert bot_runner.bot.state is S.STOPPED
 
 
 def test_journal_says_what_became_of_a_bot() -> None:
@@ -183,24 +191,24 @@ def holding(position: int) -> BotRunner:
     settings = BotSettings(
         name=BOT, strategy="market_maker", account="demo", capital=1.0, instruments=(M1,)
     )
-    seat = BotRunner(settings, Shell())  # type: ignore[arg-type]
-    executor = desk_of(seat).executor
+    bot_runner = BotRunner(settings, Shell())  # type: ignore[arg-type]
+    executor = desk_of(bot_runner).executor
     executor.held[M1] = SimpleNamespace(position=position)
     executor.state.instruments[M1] = view(1).instrument
-    return seat
+    return bot_runner
 
 
 def leaving(
     position: int, touches: list[int], *, kind: Kind = Kind.BINARY, tick: int = 100
 ) -> list[int]:
     """Return at which limits an EXIT with a cap of 0.05 wishes while the touch goes this way."""
-    seat = holding(position)
-    desk = desk_of(seat)
-    seat.start(1)
-    seat.stop(InventoryPolicy.EXIT, 2)
+    bot_runner = holding(position)
+    desk = desk_of(bot_runner)
+    bot_runner.start(1)
+    bot_runner.stop(InventoryPolicy.EXIT, 2)
     for second, touch in enumerate(touches, 1):
         desk.views[M1] = view(touch, kind=kind, tick=tick)
-        seat.watch(second * SECOND)
+        bot_runner.watch(second * SECOND)
     return [wish.limit_price for wish in desk.wishes]
 
 
@@ -226,23 +234,23 @@ def test_exit_of_what_is_worth_more_than_one_keeps_its_limit() -> None:
 
 
 def test_exit_goes_on_after_a_start_when_the_market_is_heard_again() -> None:
-    seat = holding(1)
-    desk = desk_of(seat)
+    bot_runner = holding(1)
+    desk = desk_of(bot_runner)
     desk.executor.recovering, desk.executor.zero = True, object()
-    restored(seat, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.EXIT))
-    seat.watch(1 * SECOND)
+    restored(bot_runner, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.EXIT))
+    bot_runner.watch(1 * SECOND)
     desk.executor.recovering = False
-    seat.watch(60 * SECOND)  # the account is ready before the feed has listed anything
-    assert seat.bot.state is S.STOPPING
+    bot_runner.watch(60 * SECOND)  # the account is ready before the feed has listed anything
+    assert bot_runner.bot.state is S.STOPPING
     desk.views[M1] = view(5_000)
-    seat.watch(62 * SECOND)
+    bot_runner.watch(62 * SECOND)
     assert [wish.limit_price for wish in desk.wishes] == [4_500]
 
 
 def test_exit_of_what_nobody_lists_any_more_ends_all_the_same() -> None:
-    seat = holding(1)
-    desk_of(seat).executor.zero = object()
-    restored(seat, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.WORK_OUT))
+    bot_runner = holding(1)
+    desk_of(bot_runner).executor.zero = object()
+    restored(bot_runner, BotSnapshot(state=S.STOPPING, inventory=InventoryPolicy.WORK_OUT))
     for second in range(1, 35):
-        seat.watch(second * SECOND)
-    assert seat.bot.state is S.STOPPED
+        bot_runner.watch(second * SECOND)
+    assert bot_runner.bot.state is S.STOPPED

@@ -114,7 +114,7 @@ def _estimate(values: NDArray[np.float64], draws: NDArray[np.int64]) -> ScoreEst
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 E8_PER_E18 = 10**10
-"""The recording keeps oracle prices and strikes in 1e-18; the house keeps 1e-8."""
+"""The recording keeps oracle prices and strikes in 1e-18; the engine keeps 1e-8."""
 
 PRICE_E18 = (E8_PER_E18, 10**30)
 """Least and most: a price is above 0 in 1e-8 too, and below a million millions of dollars."""

@@ -236,7 +236,7 @@ class Retelling:
         whole = first_turn(waiting, effects, self._placed)
         turn = [plan for plan, _ in whole if touches(plan)]
         if not turn:
-            return  # by hand, or by the house
+            return  # by hand, or by the engine
         del waiting[: len(whole)]
         if not waiting:
             del self._waiting[where]

@@ -191,13 +191,13 @@ class IncidentReplay:
         bot.everything = one.everything
         bot.state = BotState(one.state)
         bot.strategy.restore(one.learned)
-        self.desks[one.account].admit(bot, now_ns)
+        self.desks[one.account].add(bot, now_ns)
 
     def seated(self, one: given.Seated, now_ns: int) -> None:
         """Let a bot hear again."""
         bot = self._bots[one.bot]
         bot.cells.clear()
-        self.desks[one.account].seat(bot, now_ns)
+        self.desks[one.account].attach(bot, now_ns)
 
     def moved(self, one: given.Moved, now_ns: int) -> None:
         """Put a bot into the state it stood in."""
@@ -205,15 +205,15 @@ class IncidentReplay:
         self._bots[one.bot].state = BotState(one.state)
 
     def with_bot(self, one: Any, now_ns: int) -> None:
-        """Do to a bot what the house did."""
+        """Do to a bot what the engine did."""
         desk, bot = self.desks[one.account], self._bots[one.bot]
         match one:
             case given.Dismissed():
-                desk.dismiss(bot, now_ns)
+                desk.remove(bot, now_ns)
             case given.Withdrawn():
                 desk.withdraw(bot, now_ns)
             case _:
-                desk.rouse(bot, now_ns)
+                desk.reevaluate(bot, now_ns)
 
     # -- time, market, people ----------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class IncidentReplay:
         (desk.start if one.bots_run else desk.begin)(now_ns)
 
     def asked(self, one: Any, now_ns: int) -> None:
-        """Do what the house asked for; the journal has its effects."""
+        """Do what the engine asked for; the journal has its effects."""
         desk = self.desks[one.account]
         match one:
             case given.StartedOver():

@@ -104,9 +104,9 @@ class KnownFacts:
             case OpenOrdersListed():
                 self.listings += 1
             case _:
-                self._house(message)
+                self._of_the_engine(message)
 
-    def _house(self, message: Any) -> None:
+    def _of_the_engine(self, message: Any) -> None:
         match message:
             case HealthChanged(healthy=True, source=source):
                 self.unwell.pop(source, None)

@@ -43,7 +43,7 @@ CLOCK = "clock"
 
 
 class SimulatedDesk(RosterCore):
-    """A desk whose executor can be asked from outside to start over or to halt, as a shell does."""
+    """A core whose executor can be asked from outside to start over or to halt, as runners do."""
 
     def start_over(self, now_ns: int) -> None:
         """Ask the venue everything before anything is placed."""
@@ -128,7 +128,7 @@ class EngineRun:
         self.driver.start(now_ns)
         self.desk.begin(now_ns)
         for bot in bots:
-            self.desk.admit(bot, now_ns)
+            self.desk.add(bot, now_ns)
         for source in (USER_FEED, HEARTBEAT):
             self.health(source, "not connected yet", world_ns)
         if latched and not self.executor.latched:
@@ -146,7 +146,7 @@ class EngineRun:
     # -- what is told ------------------------------------------------------------------------------
 
     def tell(self, event: Event, world_ns: int) -> None:
-        """Tell the engine something of the house."""
+        """Tell the engine something of the engine."""
         self.driver.tell(event, self.now_ns(world_ns))
 
     def health(self, source: str, reason: str, world_ns: int) -> None:
@@ -157,7 +157,7 @@ class EngineRun:
         )
 
     def jump(self, jump_ns: int, world_ns: int) -> None:
-        """Let the wall clock leap ahead and tell it, as the house does when it finds that."""
+        """Let the wall clock leap ahead and tell it, as the engine does when it finds that."""
         self.line.offset_ns += jump_ns
         self._jumped = True
         self.health(CLOCK, f"the wall clock jumped by {jump_ns / S:.1f} s", world_ns)
@@ -200,7 +200,7 @@ class EngineRun:
     # -- stops -------------------------------------------------------------------------------------
 
     def latch(self, world_ns: int, *, pausing: bool) -> None:
-        """Set the KILL latch and pause every bot, as the house does; one may go on wishing."""
+        """Set the KILL latch and pause every bot, as the engine does; one may go on wishing."""
         self.tell(LatchSet(who="operator", reason="simulated KILL"), world_ns)
         now_ns = self.now_ns(world_ns)
         for bot in self.desk.bots if pausing else ():
@@ -213,7 +213,7 @@ class EngineRun:
         self.tell(LatchReleased(who="operator", reason="simulated release"), world_ns)
         for bot in self.desk.bots:
             bot.state = BotState.RUNNING
-            self.desk.rouse(bot, self.now_ns(world_ns))
+            self.desk.reevaluate(bot, self.now_ns(world_ns))
 
     def halt(self, world_ns: int) -> None:
         """Stop for good: cancel everything and prove it."""

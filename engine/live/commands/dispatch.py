@@ -55,18 +55,18 @@ DONE, REFUSED, FAILED = CommandState.DONE, CommandState.REFUSED, CommandState.FA
 
 
 class Commands:
-    """Handles commands for one house."""
+    """Handles commands for one engine."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
-        self._hand = Hand(house)
-        self._markets = MarketCommands(house)
-        self._scopes = ScopedKills(house)
-        self._settings = SettingsCommands(house)
-        self._keeping = Keeping(house)
-        self._examining = Examining(house)
-        self._opening = VaultOpening(house)
-        self.jobs = Jobs(house)
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._hand = Hand(engine)
+        self._markets = MarketCommands(engine)
+        self._scopes = ScopedKills(engine)
+        self._settings = SettingsCommands(engine)
+        self._keeping = Keeping(engine)
+        self._examining = Examining(engine)
+        self._opening = VaultOpening(engine)
+        self.jobs = Jobs(engine)
 
     def hear(self, left: list[LeftCommand]) -> None:
         """Take claimed commands, oldest first."""
@@ -74,9 +74,9 @@ class Commands:
             self._take(one)
 
     def _take(self, left: LeftCommand) -> None:
-        house = self._house
-        now_ns = house.clock.now_ns()
-        house.log.info("command", id=left.id, kind=type(left.command).__name__, who=left.who)
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
+        engine.log.info("command", id=left.id, kind=type(left.command).__name__, who=left.who)
 
         def reply(state: CommandState, text: str) -> None:
             self._answer(left.id, state, text)
@@ -98,68 +98,68 @@ class Commands:
 
     def _journal(self, command: Command, now_ns: int) -> None:
         """Keep a command before it is done. Raises StorageError, but for one that makes safe."""
-        house = self._house
+        engine = self._engine
         try:
-            house.recorder.append(HOUSE, command, now_ns)
+            engine.recorder.append(HOUSE, command, now_ns)
         except StorageError as error:
             if type(command) not in SAFE:
                 raise StorageError(f"nothing was done: {error}") from error
-            house.keep(command, now_ns)
+            engine.keep(command, now_ns)
 
     def _answer(self, name: str, state: CommandState, text: str) -> None:
         """Write an answer when the journal is on the disk up to here, or with why it is not."""
-        house, at_ns = self._house, self._house.wall_ns()
+        engine, at_ns = self._engine, self._engine.wall_ns()
 
         def write(kept: Future[int]) -> None:
             error = kept.exception()
             told = text if error is None else f"{text} (not in the journal yet: {error})"
-            house.state.write(
-                lambda c: answer(c, house.engine_id, name, state=state, text=told, now_ns=at_ns)
+            engine.state.write(
+                lambda c: answer(c, engine.engine_id, name, state=state, text=told, now_ns=at_ns)
             )
 
-        house.recorder.commit().add_done_callback(write)
+        engine.recorder.commit().add_done_callback(write)
 
     # -- bots --------------------------------------------------------------------------------------
 
-    def _seat(self, name: str, happened: BotHappened) -> BotRunner:
-        seat = self._house.seats.get(name)
-        if seat is None:
-            known = ", ".join(sorted(self._house.seats)) or "none"
+    def _bot_runner(self, name: str, happened: BotHappened) -> BotRunner:
+        bot_runner = self._engine.bot_runners.get(name)
+        if bot_runner is None:
+            known = ", ".join(sorted(self._engine.bot_runners)) or "none"
             raise BadInput(f"there is no bot {name!r} in force; known are: {known}")
-        if not may(seat.bot.state, happened):
-            raise BadInput(f"bot {name} is {seat.bot.state}: it cannot take {happened}")
-        return seat
+        if not may(bot_runner.bot.state, happened):
+            raise BadInput(f"bot {name} is {bot_runner.bot.state}: it cannot take {happened}")
+        return bot_runner
 
     def may_start(self, command: StartBot | ResumeBot) -> None:
         """Raise BadInput where a bot cannot start, or go on."""
         resumes = isinstance(command, ResumeBot)
         asked = BotHappened.RESUME_ASKED if resumes else BotHappened.START_ASKED
-        self._must_not_be_latched(self._seat(command.bot, asked))
+        self._must_not_be_latched(self._bot_runner(command.bot, asked))
 
     def may_stop(self, command: PauseBot | StopBot) -> None:
         """Raise BadInput where a bot can be neither paused nor stopped."""
         pauses = isinstance(command, PauseBot)
-        self._seat(command.bot, BotHappened.PAUSE_ASKED if pauses else BotHappened.STOP_ASKED)
+        self._bot_runner(command.bot, BotHappened.PAUSE_ASKED if pauses else BotHappened.STOP_ASKED)
 
     def start(self, command: StartBot, who: str, reply: Reply) -> None:
         """Start a bot."""
         del who
-        seat = self._house.seats[command.bot]
-        seat.start(self._house.clock.now_ns())
+        bot_runner = self._engine.bot_runners[command.bot]
+        bot_runner.start(self._engine.clock.now_ns())
         reply(DONE, f"bot {command.bot} starts as soon as its account is ready")
 
     def resume(self, command: ResumeBot, who: str, reply: Reply) -> None:
         """Go on with a paused bot."""
         del who
-        seat = self._house.seats[command.bot]
-        seat.start(self._house.clock.now_ns())
+        bot_runner = self._engine.bot_runners[command.bot]
+        bot_runner.start(self._engine.clock.now_ns())
         reply(DONE, f"bot {command.bot} goes on")
 
-    def _must_not_be_latched(self, seat: BotRunner) -> None:
-        if seat.shell.desk.executor.latched:
+    def _must_not_be_latched(self, bot_runner: BotRunner) -> None:
+        if bot_runner.runner.desk.executor.latched:
             raise BadInput("the KILL latch is set; release it with a reason first")
-        for hold in seat.shell.desk.executor.holds:
-            if hold.instrument is None and hold.bot in (None, seat.bot.name):
+        for hold in bot_runner.runner.desk.executor.holds:
+            if hold.instrument is None and hold.bot in (None, bot_runner.bot.name):
                 raise BadInput(
                     f"KILL of {hold} by {hold.who} stands; release it with a reason first"
                 )
@@ -167,27 +167,27 @@ class Commands:
     def pause(self, command: PauseBot, who: str, reply: Reply) -> None:
         """Pause a bot; answered when none of its orders is open any more."""
         del who
-        seat = self._house.seats[command.bot]
-        seat.waiting.append(_later(reply))
-        seat.pause(self._house.clock.now_ns())
+        bot_runner = self._engine.bot_runners[command.bot]
+        bot_runner.waiting.append(_later(reply))
+        bot_runner.pause(self._engine.clock.now_ns())
 
     def stop(self, command: StopBot, who: str, reply: Reply) -> None:
         """Stop a bot; answered when that is proven."""
         del who
-        seat = self._house.seats[command.bot]
-        seat.waiting.append(_later(reply))
-        seat.stop(command.inventory, self._house.clock.now_ns())
+        bot_runner = self._engine.bot_runners[command.bot]
+        bot_runner.waiting.append(_later(reply))
+        bot_runner.stop(command.inventory, self._engine.clock.now_ns())
 
     # -- orders ------------------------------------------------------------------------------------
 
     def cancel(self, command: CancelOrderByHand, who: str, reply: Reply) -> None:
         """Cancel one order by hand."""
         del who
-        house = self._house
-        shell = house.shells.get(command.account)
-        if shell is None:
+        engine = self._engine
+        runner = engine.runners.get(command.account)
+        if runner is None:
             raise BadInput(f"there is no account {command.account!r} here")
-        known = shell.desk.executor.record(command.order)
+        known = runner.desk.executor.record(command.order)
         if known is None or known.state.ended:
             stands = "unknown" if known is None else f"already {known.state}"
             raise BadInput(f"order {command.order} of {command.account} is {stands}")
@@ -195,7 +195,7 @@ class Commands:
             text = "its cancel is sent; it stays UNKNOWN until the venue has said what became of it"
         else:
             text = "its cancel is sent; the order says CANCELLED when the venue has confirmed it"
-        shell.cancel(command.order, house.clock.now_ns())
+        runner.cancel(command.order, engine.clock.now_ns())
         reply(DONE, text)
 
     def place(self, command: PlaceManual, who: str, reply: Reply) -> None:
@@ -207,23 +207,23 @@ class Commands:
 
     def kill(self, command: Kill, who: str, reply: Reply) -> None:
         """Set the latch and cancel everything, or all in one scope; answered with the receipt."""
-        house = self._house
-        now_ns = house.clock.now_ns()
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
         if scoped(command):
             self._scopes.kill(command, who, lambda receipt: reply(DONE, receipt.sentence()))
             return
-        house.take_latch(Latch(who=who, at_ns=now_ns))
-        house.tell_receipt(lambda receipt: reply(DONE, receipt.sentence()))
-        house.keep_latch(who, now_ns)
+        engine.take_latch(Latch(who=who, at_ns=now_ns))
+        engine.tell_receipt(lambda receipt: reply(DONE, receipt.sentence()))
+        engine.keep_latch(who, now_ns)
 
     def release(self, command: ReleaseLatch, who: str, reply: Reply) -> None:
         """Release the latch, or that of one scope."""
         if scoped(command):
             reply(DONE, self._scopes.release(command, who))
             return
-        self._house.release(who, command.reason)
+        self._engine.release(who, command.reason)
         with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
-            prepare_spare(self._house.config.kill_path)
+            prepare_spare(self._engine.config.kill_path)
         reply(DONE, "the latch is released; paused bots stay paused until they are resumed")
 
     # -- settings and markets ----------------------------------------------------------------------
@@ -258,17 +258,17 @@ class Commands:
 
     def ack(self, command: AckAlert, who: str, reply: Reply) -> None:
         """Mark an alert as seen."""
-        house = self._house
-        now_ns = house.clock.now_ns()
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
 
-        soon = house.ended.get_loop().call_soon_threadsafe
+        soon = engine.ended.get_loop().call_soon_threadsafe
 
         def seen(connection: Any) -> None:
             with transaction(connection):
-                found = see_alert(connection, house.engine_id, command.alert, who, now_ns)
+                found = see_alert(connection, engine.engine_id, command.alert, who, now_ns)
             soon(reply, DONE if found else REFUSED, "seen" if found else "no such alert")
 
-        house.state.do(seen, refused=lambda why: soon(reply, REFUSED, why))
+        engine.state.do(seen, refused=lambda why: soon(reply, REFUSED, why))
 
 
 def _later(reply: Reply) -> Callable[[bool, str], None]:

@@ -30,10 +30,10 @@ Told = Callable[[bool, str], None]
 
 
 class Examining:
-    """Examines one house's live accounts, each once at a time."""
+    """Examines one engine's live accounts, each once at a time."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._under_way: set[AccountId] = set()
 
     def examine(self, account: AccountId, who: str, tell: Told) -> None:
@@ -48,10 +48,10 @@ class Examining:
         ).start()
 
     def _credential(self, account: AccountId) -> Credentials:
-        settings = self._house.settings.document.accounts.get(account)
+        settings = self._engine.settings.document.accounts.get(account)
         if settings is None or settings.mode is not Mode.LIVE:
             raise BadInput(f"{account!r} is no account of mode live in force: nothing to examine")
-        opener = self._house.accounts.venues.openers.get((settings.venue, settings.mode))
+        opener = self._engine.accounts.venues.openers.get((settings.venue, settings.mode))
         found = opener.credential(account) if isinstance(opener, PolymarketOpener) else None
         if found is None:
             raise BadInput(
@@ -63,11 +63,11 @@ class Examining:
     def _work(self, account: AccountId, credentials: Credentials, who: str, tell: Told) -> None:
         from engine.cli.unlock import examined  # noqa: PLC0415 what signs is loaded when asked
 
-        house, findings = self._house, None
-        loop = house.ended.get_loop()
+        engine, findings = self._engine, None
+        loop = engine.ended.get_loop()
         text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
         try:
-            findings = asyncio.run(examined(house.config, credentials, _Ours(house, account)))
+            findings = asyncio.run(examined(engine.config, credentials, _Ours(engine, account)))
         except PitbossError as error:
             text = f"{account} could not be examined: {error}"
         finally:  # whatever ends this thread: the command is answered, and may be given again
@@ -79,16 +79,16 @@ class Examining:
             account=account,
             examiner=Examiner.DOCTOR,
             wallet=credentials.wallet,
-            at_ns=house.wall_ns(),
+            at_ns=engine.wall_ns(),
             who=who,
             findings=told(findings),
         )
 
         def keep(connection: Any) -> None:
-            put_examination(connection, house.engine_id, verdict)
+            put_examination(connection, engine.engine_id, verdict)
             loop.call_soon_threadsafe(self._end, account, tell, True, sentence(verdict))
 
-        loop.call_soon_threadsafe(house.state.write, keep)
+        loop.call_soon_threadsafe(engine.state.write, keep)
 
     def _end(self, account: AccountId, tell: Told, done: bool, text: str) -> None:
         self._under_way.discard(account)
@@ -98,8 +98,8 @@ class Examining:
 class _Ours:
     """The orders this engine knows of an account, as of now: it may be placing meanwhile."""
 
-    def __init__(self, house: Engine, account: AccountId) -> None:
-        self._house = house
+    def __init__(self, engine: Engine, account: AccountId) -> None:
+        self._engine = engine
         self._account = account
         self._known: frozenset[str] = frozenset()
 
@@ -110,18 +110,18 @@ class _Ours:
 
     def _asked(self) -> frozenset[str]:
         """Return the names the executor has, and those of the state. Raises NotSent."""
-        house = self._house
-        asked = asyncio.run_coroutine_threadsafe(self._named(), house.ended.get_loop())
+        engine = self._engine
+        asked = asyncio.run_coroutine_threadsafe(self._named(), engine.ended.get_loop())
         try:
             named = asked.result(LOOP_S_MAX)
         except TimeoutError:
             raise NotSent("the engine did not say in time which orders are its own") from None
-        with reading(house.config.state_path) as connection:
-            return named | identities(connection, house.engine_id, self._account)
+        with reading(engine.config.state_path) as connection:
+            return named | identities(connection, engine.engine_id, self._account)
 
     async def _named(self) -> frozenset[Identity]:
-        shell = self._house.shells.get(self._account)
-        names = () if shell is None else shell.desk.executor.names()
+        runner = self._engine.runners.get(self._account)
+        names = () if runner is None else runner.desk.executor.names()
         return frozenset(identity for _, identity in names)
 
 

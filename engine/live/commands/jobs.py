@@ -41,30 +41,30 @@ COMMAND_TTL_NS = 600 * 1_000_000_000
 
 
 class Jobs:
-    """Jobs, schedule and recordings of one house. Everything here is on the loop's thread."""
+    """Jobs, schedule and recordings of one engine. Everything here is on the loop's thread."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
-        self._loop = house.ended.get_loop()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loop = engine.ended.get_loop()
         self._schedule: Schedule | None = None
         self._version = -1
         self._entries: dict[str, ScheduleEntry] = {}
         self._problems: dict[str, str] = {}
         self._look_ns = 0
-        self.recordings = Recordings(house, self._ask)
-        house.watchers.append(self.watch)
+        self.recordings = Recordings(engine, self._ask)
+        engine.watchers.append(self.watch)
 
     # -- jobs --------------------------------------------------------------------------------------
 
     def run_job(self, command: RunJob, who: str, reply: Reply) -> None:
         """Queue a job; answered when it stands in the table. Raises BadInput."""
         arguments_of(command.job, command.arguments)
-        house = self._house
-        now_ns = house.clock.now_ns()
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
 
         def do(connection: Any) -> str:
             number = jobs.queue(
-                connection, engine_id=house.engine_id, kind=command.job,
+                connection, engine_id=engine.engine_id, kind=command.job,
                 arguments=command.arguments, who=who, now_ns=now_ns,
             )  # fmt: skip
             return f"job {number} waits for the worker"
@@ -73,11 +73,11 @@ class Jobs:
 
     def cancel_job(self, command: CancelJob, who: str, reply: Reply) -> None:
         """End a job, or ask the worker to."""
-        house = self._house
-        now_ns = house.clock.now_ns()
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
         self._ask(
             lambda c: jobs.cancel(
-                c, engine_id=house.engine_id, job=command.job, who=who, now_ns=now_ns
+                c, engine_id=engine.engine_id, job=command.job, who=who, now_ns=now_ns
             ),
             reply,
         )
@@ -95,28 +95,28 @@ class Jobs:
         def refused(why: str) -> None:
             self._loop.call_soon_threadsafe(reply, REFUSED, why)
 
-        self._house.state.do(run, refused=refused)
+        self._engine.state.do(run, refused=refused)
 
     # -- as time passes ----------------------------------------------------------------------------
 
     def watch(self, now_ns: int) -> None:
         """Once a second: begin when the engine runs, follow the settings, write what stands."""
-        house = self._house
-        if now_ns < self._look_ns or house.phase != "RUNNING":
+        engine = self._engine
+        if now_ns < self._look_ns or engine.phase != "RUNNING":
             return
         self._look_ns = now_ns + LOOK_NS
         self.recordings.watch(now_ns)
-        if self._version != house.settings.version:
-            self._version = house.settings.version
-            entries = dict(house.settings.document.schedule)
-            house.state.do(
+        if self._version != engine.settings.version:
+            self._version = engine.settings.version
+            entries = dict(engine.settings.document.schedule)
+            engine.state.do(
                 lambda c: self._loop.call_soon_threadsafe(
-                    self._apply, entries, last_posted(c, house.engine_id)
+                    self._apply, entries, last_posted(c, engine.engine_id)
                 )
             )
         if self._schedule is not None:
             rows = self._rows()
-            house.state.put("schedule", lambda c: put_schedule(c, house.engine_id, rows, now_ns))
+            engine.state.put("schedule", lambda c: put_schedule(c, engine.engine_id, rows, now_ns))
 
     # -- the schedule ------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Jobs:
         """Work by these entries from now on."""
         if self._schedule is None:
             self._schedule = Schedule(self._post)
-            self._house.ended.add_done_callback(lambda _: self._close())
+            self._engine.ended.add_done_callback(lambda _: self._close())
         self._entries = entries
         wrong = {name: problem for name, entry in entries.items() if (problem := _wrong(entry))}
         on = {name: entry.cron for name, entry in entries.items() if entry.on and name not in wrong}
@@ -132,7 +132,7 @@ class Jobs:
         for name, text in self._problems.items():
             told = f"schedule {name}: {text}"
             alert = RaiseAlert(severity=Severity.WARNING, kind="schedule", text=told)
-            self._house.alert(alert, self._house.clock.now_ns())
+            self._engine.alert(alert, self._engine.clock.now_ns())
 
     def _post(self, name: str) -> None:
         """Hand over what is due; called on the schedule's thread."""
@@ -157,19 +157,19 @@ class Jobs:
         entry = self._entries.get(name)
         if entry is None:
             return
-        house = self._house
-        now_ns = house.clock.now_ns()
-        house.log.info("schedule.due", name=name)
+        engine = self._engine
+        now_ns = engine.clock.now_ns()
+        engine.log.info("schedule.due", name=name)
 
         def post(connection: Any) -> None:
             leave(
-                connection, engine_id=house.engine_id, command=_command(entry), who=WHO,
+                connection, engine_id=engine.engine_id, command=_command(entry), who=WHO,
                 id=f"{WHO}-{name}-{now_ns // MINUTE_NS}", now_ns=now_ns, ttl_ns=COMMAND_TTL_NS,
             )  # fmt: skip
             with transaction(connection):
-                note_posted(connection, house.engine_id, name, now_ns)
+                note_posted(connection, engine.engine_id, name, now_ns)
 
-        house.state.do(post)
+        engine.state.do(post)
 
 
 def _wrong(entry: ScheduleEntry) -> str:

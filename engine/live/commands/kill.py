@@ -53,20 +53,20 @@ class ScopedProofRun(msgspec.Struct):
     """A scoped KILL on its way to its receipt."""
 
     proving: ProofRun
-    shells: list[AccountRunner]
+    runners: list[AccountRunner]
     said_ns: int
     said: tuple[str, ...] = ()
     waiting: list[Callable[[Receipt], None]] = []
 
 
 class ScopedKills:
-    """The scoped KILLs of one house."""
+    """The scoped KILLs of one engine."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._proofs: dict[KillScope, ScopedProofRun] = {}
         self._looked: set[AccountId] = set()
-        house.watchers.append(self.watch)
+        engine.watchers.append(self.watch)
 
     # -- asked -------------------------------------------------------------------------------------
 
@@ -75,105 +75,114 @@ class ScopedKills:
 
         `told` hears the receipt when it is PROVEN.
         """
-        house, now_ns = self._house, self._house.clock.now_ns()
+        engine, now_ns = self._engine, self._engine.clock.now_ns()
         scope = scope_of(command)
-        shells, seats = self._concerned(scope)
-        proof = self._begin(scope, shells, who=who, at_ns=now_ns)
+        runners, bot_runners = self._concerned(scope)
+        proof = self._begin(scope, runners, who=who, at_ns=now_ns)
         proof.waiting.append(told)
-        for shell in shells:
+        for runner in runners:
             event = ScopeLatched(
-                account=shell.account,
+                account=runner.account,
                 bot=scope.bot,
                 instrument=scope.instrument,
                 who=who,
                 reason=f"KILL of {scope}",
             )
-            shell.deliver(event, now_ns)
-            shell.settle(now_ns)
-        proof.proving.first_cancel_ns = house.clock.now_ns()
-        for seat in seats:
-            if may(seat.bot.state, BotHappened.STOP_ASKED):
-                self._journal(StopBot(bot=seat.bot.name), now_ns)
-                seat.stop(InventoryPolicy.HOLD, now_ns)
-        house.log.warning("kill.scoped", scope=str(scope), who=who)
+            runner.deliver(event, now_ns)
+            runner.settle(now_ns)
+        proof.proving.first_cancel_ns = engine.clock.now_ns()
+        for bot_runner in bot_runners:
+            if may(bot_runner.bot.state, BotHappened.STOP_ASKED):
+                self._journal(StopBot(bot=bot_runner.bot.name), now_ns)
+                bot_runner.stop(InventoryPolicy.HOLD, now_ns)
+        engine.log.warning("kill.scoped", scope=str(scope), who=who)
 
     def release(self, command: ReleaseLatch, who: str) -> str:
         """Release one scope; give the answer. Raises BadInput without reason, latch or proof."""
         if not command.reason.strip():
             raise BadInput("type a reason to release the latch; nothing was changed")
-        house, now_ns, scope = self._house, self._house.clock.now_ns(), scope_of(command)
+        engine, now_ns, scope = self._engine, self._engine.clock.now_ns(), scope_of(command)
         place = (scope.bot, scope.instrument)
         held = [
-            shell
-            for shell in house.shells.values()
-            if scope.account in (None, shell.account)
-            and any(hold.place == place for hold in shell.desk.executor.holds)
+            runner
+            for runner in engine.runners.values()
+            if scope.account in (None, runner.account)
+            and any(hold.place == place for hold in runner.desk.executor.holds)
         ]
         if not held:
             raise BadInput(f"no KILL of {scope} is set; nothing was changed")
         if scope in self._proofs:
             raise BadInput(f"the KILL of {scope} is not proven yet; it cannot be released")
-        for shell in held:
+        for runner in held:
             event = ScopeReleased(
-                account=shell.account,
+                account=runner.account,
                 bot=scope.bot,
                 instrument=scope.instrument,
                 who=who,
                 reason=command.reason,
             )
-            shell.deliver(event, now_ns)
-            shell.settle(now_ns)
+            runner.deliver(event, now_ns)
+            runner.settle(now_ns)
         return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
 
     def _journal(self, command: StopBot, now_ns: int) -> None:
         try:
-            self._house.recorder.append(HOUSE, command, now_ns)
+            self._engine.recorder.append(HOUSE, command, now_ns)
         except StorageError as error:  # the latch stands all the same: a restart stops it again
-            self._house.log.warning("command.unkept", error=str(error))
+            self._engine.log.warning("command.unkept", error=str(error))
 
     def _concerned(self, scope: KillScope) -> tuple[list[AccountRunner], list[BotRunner]]:
         """Return the accounts and the bots a scope is about. Raises BadInput where it is none."""
-        house = self._house
-        shells, seats = list(house.shells.values()), list(house.seats.values())
-        if not shells:
+        engine = self._engine
+        runners, bot_runners = list(engine.runners.values()), list(engine.bot_runners.values())
+        if not runners:
             raise BadInput(
                 f"no account is open here: nothing of {scope} was cancelled, and whether an order "
                 "of it rests is not known. Look at the venue, or open the account and ask again"
             )
         if scope.account is not None:
-            shells = [shell for shell in shells if shell.account == scope.account]
-            seats = [seat for seat in seats if seat.shell.account == scope.account]
-            known = bool(shells)
+            runners = [runner for runner in runners if runner.account == scope.account]
+            bot_runners = [
+                bot_runner
+                for bot_runner in bot_runners
+                if bot_runner.runner.account == scope.account
+            ]
+            known = bool(runners)
         elif scope.bot is not None:
-            seats = [seat for seat in seats if seat.bot.name == scope.bot]
-            if seats:
-                shells = [seat.shell for seat in seats]
-            known = bool(seats) or scope.bot == MANUAL
+            bot_runners = [
+                bot_runner for bot_runner in bot_runners if bot_runner.bot.name == scope.bot
+            ]
+            if bot_runners:
+                runners = [bot_runner.runner for bot_runner in bot_runners]
+            known = bool(bot_runners) or scope.bot == MANUAL
         else:
             # What rests is in the executors, also right after a start and with a dead feed.
-            shells = [shell for shell in shells if _knows(shell, scope.instrument)]
-            seats = [
-                seat
-                for seat in seats
-                if scope.instrument in seat.bot.cells
-                or scope.instrument in seat.settings.instruments
+            runners = [runner for runner in runners if _knows(runner, scope.instrument)]
+            bot_runners = [
+                bot_runner
+                for bot_runner in bot_runners
+                if scope.instrument in bot_runner.bot.cells
+                or scope.instrument in bot_runner.settings.instruments
             ]
-            known = bool(shells)
+            known = bool(runners)
         if not known:
             raise BadInput(f"there is no {scope} here; nothing was cancelled")
-        return shells, seats
+        return runners, bot_runners
 
     # -- proven ------------------------------------------------------------------------------------
 
     def _begin(
-        self, scope: KillScope, shells: list[AccountRunner], *, who: str, at_ns: int
+        self, scope: KillScope, runners: list[AccountRunner], *, who: str, at_ns: int
     ) -> ScopedProofRun:
         before = self._proofs.get(scope)
         endings = {
-            str(shell.account): PartCancelProof(
-                shell.desk.executor, shell.core, began_ns=at_ns, scope=scope.bot or scope.instrument
+            str(runner.account): PartCancelProof(
+                runner.desk.executor,
+                runner.core,
+                began_ns=at_ns,
+                scope=scope.bot or scope.instrument,
             )
-            for shell in shells
+            for runner in runners
         }
         proving = ProofRun(
             name=f"kill-{scope}-{at_ns}",
@@ -183,17 +192,17 @@ class ScopedKills:
             endings=endings,
             scope=str(scope),
         )
-        made = ScopedProofRun(proving, shells, at_ns, (), before.waiting if before else [])
+        made = ScopedProofRun(proving, runners, at_ns, (), before.waiting if before else [])
         self._proofs[scope] = made
-        for shell in shells:
-            endings[str(shell.account)].unaskable = shell.unaskable
-            endings[str(shell.account)].trading = partial(_trading, shell)
-            listen(shell, str(scope), endings[str(shell.account)].hear)
+        for runner in runners:
+            endings[str(runner.account)].unaskable = runner.unaskable
+            endings[str(runner.account)].trading = partial(_trading, runner)
+            listen(runner, str(scope), endings[str(runner.account)].hear)
         return made
 
     def watch(self, now_ns: int) -> None:
         """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
-        if len(self._looked) < len(self._house.shells):
+        if len(self._looked) < len(self._engine.runners):
             self._again(now_ns)
         for scope, proof in list(self._proofs.items()):
             receipt = proof.proving.receipt(now_ns)
@@ -205,47 +214,47 @@ class ScopedKills:
             self._keep(receipt)
             if receipt.proven:
                 del self._proofs[scope]
-                for shell in proof.shells:
-                    deafen(shell, str(scope))
+                for runner in proof.runners:
+                    deafen(runner, str(scope))
                 for told in proof.waiting:
                     told(receipt)
 
     def _keep(self, receipt: Receipt) -> None:
-        house = self._house
-        engine_id = house.engine_id
-        house.state.write(lambda c: keep_receipt(c, engine_id, SCOPE_PROOF, receipt))
-        house.log.warning("receipt", what=SCOPE_PROOF, text=receipt.sentence())
+        engine = self._engine
+        engine_id = engine.engine_id
+        engine.state.write(lambda c: keep_receipt(c, engine_id, SCOPE_PROOF, receipt))
+        engine.log.warning("receipt", what=SCOPE_PROOF, text=receipt.sentence())
 
     def _again(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""
         found: dict[KillScope, list[AccountRunner]] = {}
         who: dict[KillScope, str] = {}
-        for account, shell in self._house.shells.items():
+        for account, runner in self._engine.runners.items():
             if account in self._looked:
                 continue
             self._looked.add(account)
-            for hold in shell.desk.executor.holds:
+            for hold in runner.desk.executor.holds:
                 whole = hold.bot is None and hold.instrument is None
                 scope = KillScope(account if whole else None, hold.bot, hold.instrument)
-                found.setdefault(scope, []).append(shell)
+                found.setdefault(scope, []).append(runner)
                 who[scope] = hold.who
-                shell.desk.prove(hold.bot or hold.instrument, now_ns)
-        for scope, shells in found.items():
-            before = self._proofs[scope].shells if scope in self._proofs else []
-            self._begin(scope, [*before, *shells], who=who[scope], at_ns=now_ns)
+                runner.desk.prove(hold.bot or hold.instrument, now_ns)
+        for scope, runners in found.items():
+            before = self._proofs[scope].runners if scope in self._proofs else []
+            self._begin(scope, [*before, *runners], who=who[scope], at_ns=now_ns)
 
 
-def _knows(shell: AccountRunner, instrument: InstrumentId | None) -> bool:
+def _knows(runner: AccountRunner, instrument: InstrumentId | None) -> bool:
     """Say whether an account can have anything of an instrument."""
-    desk = shell.desk
+    desk = runner.desk
     return instrument is not None and (
         desk.executor.knows(instrument) or instrument in desk.cache.views
     )
 
 
-def _trading(shell: AccountRunner, instrument: InstrumentId) -> BotId | None:
+def _trading(runner: AccountRunner, instrument: InstrumentId) -> BotId | None:
     """Return which of an account's bots trades an instrument."""
-    return next((bot.name for bot in shell.desk.bots if instrument in bot.cells), None)
+    return next((bot.name for bot in runner.desk.bots if instrument in bot.cells), None)
 
 
 def scope_of(command: Kill | ReleaseLatch) -> KillScope:

@@ -27,10 +27,10 @@ Told = Callable[[bool, str], None]
 
 
 class MarketCommands:
-    """Refreshes the catalog of one house."""
+    """Refreshes the catalog of one engine."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
     def sync(self, venue: str, told: Told) -> None:
@@ -43,16 +43,16 @@ class MarketCommands:
                 f"the listing of {venue!r} cannot be asked for: the demo exchange and Polymarket "
                 "answer"
             )
-        door = next((d for d in self._house.venues.values() if isinstance(d, DemoVenue)), None)
+        door = next((d for d in self._engine.venues.values() if isinstance(d, DemoVenue)), None)
         if door is None:
             raise BadInput("there is no account at the demo exchange here")
         self._ask(self._sync(door, told))
 
     def _sync_polymarket(self, told: Told) -> None:
-        accounts = self._house.settings.document.accounts.values()
+        accounts = self._engine.settings.document.accounts.values()
         if not any(one.venue == POLYMARKET for one in accounts):
             raise BadInput("there is no account at Polymarket here: nothing is asked there")
-        self._ask(sync_polymarket(self._house, told))
+        self._ask(sync_polymarket(self._engine, told))
 
     def _ask(self, question: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(question)
@@ -71,22 +71,22 @@ class MarketCommands:
         else:
             told(True, self.reconcile(frame, before))
 
-    def _shells(self) -> list[AccountRunner]:
+    def _runners(self) -> list[AccountRunner]:
         """Return the accounts that look at the exchange."""
-        house = self._house
+        engine = self._engine
         return [
-            shell
-            for account, shell in house.shells.items()
-            if isinstance(house.venues.get(account), DemoVenue)
-            or any(key.startswith(PREFIX) for key in shell.desk.cache.views)
+            runner
+            for account, runner in engine.runners.items()
+            if isinstance(engine.venues.get(account), DemoVenue)
+            or any(key.startswith(PREFIX) for key in runner.desk.cache.views)
         ]
 
     def _known(self) -> dict[InstrumentId, Instrument | None]:
         """Return what is known of the exchange's markets; None = closed."""
         return {
             key: None if view.closed else view.instrument
-            for shell in self._shells()
-            for key, view in shell.desk.cache.views.items()
+            for runner in self._runners()
+            for key, view in runner.desk.cache.views.items()
             if key.startswith(PREFIX)
         }
 
@@ -98,7 +98,7 @@ class MarketCommands:
         `before` is what was known when the listing was asked for: what the stream told meanwhile
         is newer than the listing. Books of what is known are the stream's alone for that reason.
         """
-        house, now_ns, known = self._house, self._house.clock.now_ns(), self._known()
+        engine, now_ns, known = self._engine, self._engine.clock.now_ns(), self._known()
         listed, books = _read(frame)
         quiet = {
             key: one for key, one in known.items() if one is not None and one == before.get(key)
@@ -114,9 +114,9 @@ class MarketCommands:
         events += [InstrumentClosed(instrument=key) for key in gone]
         for event in events:
             if not isinstance(event, BookReplaced):
-                house.keep(event, now_ns)
-        for shell in self._shells():
-            shell.market(events, now_ns)
+                engine.keep(event, now_ns)
+        for runner in self._runners():
+            runner.market(events, now_ns)
         return (
             f"{len(listed)} markets are open at {VENUE}: {len(new)} new, {len(changed)} changed, "
             f"{len(gone)} gone"

@@ -29,7 +29,7 @@ Told = Callable[[bool, str], None]
 class ManualRequest(msgspec.Struct):
     """One order by hand that waits for the venue's word."""
 
-    shell: AccountRunner
+    runner: AccountRunner
     order: OrderId
     instrument: Instrument
     since_ns: int
@@ -49,34 +49,34 @@ class ManualRequest(msgspec.Struct):
 
 
 class Hand:
-    """Places a person's orders for one house."""
+    """Places a person's orders for one engine."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._asked: list[ManualRequest] = []
-        house.watchers.append(self.watch)
+        engine.watchers.append(self.watch)
 
     def place(self, command: PlaceManual, told: Told) -> None:
         """Place one order; `told` hears what became of it. Raises BadInput where none is placed."""
-        house, now_ns = self._house, self._house.clock.now_ns()
-        shell = house.shells.get(command.account)
-        if shell is None:
+        engine, now_ns = self._engine, self._engine.clock.now_ns()
+        runner = engine.runners.get(command.account)
+        if runner is None:
             raise BadInput(f"there is no account {command.account!r} here")
-        self._must_be_free(shell, command)
-        made = shell.desk.place(command, now_ns)
+        self._must_be_free(runner, command)
+        made = runner.desk.place(command, now_ns)
         if isinstance(made, Refused):
             raise BadInput(made.why)
         known, cut = made
-        instrument = shell.desk.cache.views[command.instrument].instrument
-        asked = ManualRequest(shell, known.order.id, instrument, now_ns, cut, told)
+        instrument = runner.desk.cache.views[command.instrument].instrument
+        asked = ManualRequest(runner, known.order.id, instrument, now_ns, cut, told)
         self._asked.append(asked)
-        listen(shell, f"order {asked.order}", asked.hear)
-        shell.settle(now_ns)
+        listen(runner, f"order {asked.order}", asked.hear)
+        runner.settle(now_ns)
 
-    def _must_be_free(self, shell: AccountRunner, command: PlaceManual) -> None:
-        for seat in self._house.seats.values():
-            bot = seat.bot
-            trades = seat.shell is shell and command.instrument in bot.cells
+    def _must_be_free(self, runner: AccountRunner, command: PlaceManual) -> None:
+        for bot_runner in self._engine.bot_runners.values():
+            bot = bot_runner.bot
+            trades = bot_runner.runner is runner and command.instrument in bot.cells
             if trades and bot.state not in AT_REST:
                 raise BadInput(
                     f"bot {bot.name} is {bot.state} and trades {command.instrument}: a second one "
@@ -86,13 +86,13 @@ class Hand:
     def watch(self, now_ns: int) -> None:
         """Answer what has been decided."""
         for asked in list(self._asked):
-            known = asked.shell.desk.executor.record(asked.order)
+            known = asked.runner.desk.executor.record(asked.order)
             late = now_ns - asked.since_ns > ANSWER_NS_MAX
             said = None if known is None else _said(asked, known, late=late)
             if said is None and known is not None:
                 continue
             self._asked.remove(asked)
-            deafen(asked.shell, f"order {asked.order}")
+            deafen(asked.runner, f"order {asked.order}")
             done, text = said or (False, f"order {asked.order} ended and is forgotten: see Orders")
             asked.told(done, text)
 

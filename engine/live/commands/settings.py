@@ -28,7 +28,7 @@ Told = Callable[[bool, str], None]
 class Leaving(msgspec.Struct):
     """A bot on its way to another account: it leaves when nothing of it is open."""
 
-    seat: BotRunner
+    bot_runner: BotRunner
     mode: Mode
     who: str
     since_ns: int
@@ -36,34 +36,34 @@ class Leaving(msgspec.Struct):
 
 
 class SettingsCommands:
-    """Puts settings in force for one house."""
+    """Puts settings in force for one engine."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._leaving: list[Leaving] = []
-        house.watchers.append(self.watch)
+        engine.watchers.append(self.watch)
 
     # -- a saved version ---------------------------------------------------------------------------
 
     def apply(self, command: ApplySettings, told: Told) -> None:
         """Read the version where files are read, then go on here."""
-        house = self._house
-        loop = house.ended.get_loop()
+        engine = self._engine
+        loop = engine.ended.get_loop()
 
         def fetch(connection: Any) -> None:
             try:
-                version = read(connection, house.engine_id, command.version)
-                house.accounts.register(connection, version.document)
+                version = read(connection, engine.engine_id, command.version)
+                engine.accounts.register(connection, version.document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
             done = f"version {command.version} is in force"
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
-        house.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
     def _apply(self, version: SettingsVersion, told: Told, done: str) -> None:
-        house, document = self._house, version.document
-        now_ns = house.clock.now_ns()
+        engine, document = self._engine, version.document
+        now_ns = engine.clock.now_ns()
         try:
             problem = self._problem(document)
         except (BadInput, ConfigError) as error:
@@ -73,84 +73,88 @@ class SettingsCommands:
             return
         closed = self._open_accounts(document, now_ns)
         for name, account in document.accounts.items():
-            for known, shell in house.shells.items():
+            for known, runner in engine.runners.items():
                 if known == name:
-                    shell.desk.limit(account.limits, now_ns)
-                    before = house.settings.document.accounts.get(name, account)
+                    runner.desk.limit(account.limits, now_ns)
+                    before = engine.settings.document.accounts.get(name, account)
                     if account.quote_life_s != before.quote_life_s:
-                        shell.desk.expire_quotes(quote_life_ms(account), now_ns)
-        for name in [name for name in house.seats if name not in document.bots]:
-            seat = house.seats.pop(name)
-            seat.shell.desk.dismiss(seat.bot, now_ns)
+                        runner.desk.expire_quotes(quote_life_ms(account), now_ns)
+        for name in [name for name in engine.bot_runners if name not in document.bots]:
+            bot_runner = engine.bot_runners.pop(name)
+            bot_runner.runner.desk.remove(bot_runner.bot, now_ns)
         for name, settings in document.bots.items():
-            seat_now = house.seats.get(name)
+            seat_now = engine.bot_runners.get(name)
             if seat_now is not None and seat_now.settings == settings:
                 continue
             if seat_now is None and self._waits(settings):
                 continue  # its account is closed, as it was
-            made = BotRunner(settings, house.shells[AccountId(settings.account)])
+            made = BotRunner(settings, engine.runners[AccountId(settings.account)])
             if seat_now is not None:
                 made.bot.state = seat_now.bot.state
-                seat_now.shell.desk.dismiss(seat_now.bot, now_ns)
-            house.seats[name] = made
-            made.shell.desk.admit(made.bot, now_ns)
-        house.settings = version
+                seat_now.runner.desk.remove(seat_now.bot, now_ns)
+            engine.bot_runners[name] = made
+            made.runner.desk.add(made.bot, now_ns)
+        engine.settings = version
         self._note(version, told, "; ".join((done, *closed)))
 
     def _note(self, version: SettingsVersion, told: Told, done: str) -> None:
         """Note what the desk works by now: it is answered when the next start would know it."""
-        house, at_ns = self._house, self._house.wall_ns()
-        soon = house.ended.get_loop().call_soon_threadsafe
+        engine, at_ns = self._engine, self._engine.wall_ns()
+        soon = engine.ended.get_loop().call_soon_threadsafe
 
         def note(connection: Any) -> None:
-            applied(connection, house.engine_id, version.version, at_ns)
+            applied(connection, engine.engine_id, version.version, at_ns)
             soon(told, True, done)
 
         def refused(why: str) -> None:
             text = f"{done}, but only until the next start: that it is could not be noted: {why}"
             soon(told, False, text)
 
-        house.state.do(note, refused=refused)
+        engine.state.do(note, refused=refused)
 
     def _open_accounts(self, document: SettingsDocument, now_ns: int) -> list[str]:
         """Open what is new; return why the rest stays closed."""
-        house, closed = self._house, []
+        engine, closed = self._engine, []
         for account in document.accounts.values():
-            why = house.accounts.refusal(account)
+            why = engine.accounts.refusal(account)
             if why:
                 closed.append(why)
-            elif not house.accounts.is_open(account.name):
-                house.accounts.open(house, account, now_ns)
+            elif not engine.accounts.is_open(account.name):
+                engine.accounts.open(engine, account, now_ns)
         return closed
 
     def _problem(self, document: SettingsDocument) -> str:
         """Return why this engine cannot work by a document, or nothing."""
-        house = self._house
+        engine = self._engine
         problem = self._unsettled(document)
         if problem:
             return problem
         for name, settings in document.bots.items():
-            seat = house.seats.get(name)
-            if seat is not None and seat.settings != settings and not _rests(seat):
-                return f"bot {name} is {seat.bot.state}: stop it before its settings change"
-            if seat is None and self._waits(settings):
+            bot_runner = engine.bot_runners.get(name)
+            if (
+                bot_runner is not None
+                and bot_runner.settings != settings
+                and not _rests(bot_runner)
+            ):
+                return f"bot {name} is {bot_runner.bot.state}: stop it before its settings change"
+            if bot_runner is None and self._waits(settings):
                 continue  # nothing of it changes: it must not hold up a limit that is lowered
-            if seat is None or seat.settings != settings:
-                why = house.accounts.refusal(document.accounts[settings.account])
+            if bot_runner is None or bot_runner.settings != settings:
+                why = engine.accounts.refusal(document.accounts[settings.account])
                 if why:
                     return f"bot {name} cannot trade there: {why}"
                 # raises BadInput where its parameters are wrong
                 build(settings.strategy, settings.parameters, BotId(name))
-        for name, seat in house.seats.items():
-            if name not in document.bots and not _rests(seat):
-                return f"bot {name} is {seat.bot.state}: stop it before it is removed"
+        for name, bot_runner in engine.bot_runners.items():
+            if name not in document.bots and not _rests(bot_runner):
+                return f"bot {name} is {bot_runner.bot.state}: stop it before it is removed"
         return ""
 
     def _waits(self, settings: BotSettings) -> bool:
         """Say whether a bot in force waits for its account, which is closed."""
-        house = self._house
-        known = house.settings.document.bots.get(settings.name)
-        return known == settings and AccountId(settings.account) not in house.shells
+        engine = self._engine
+        known = engine.settings.document.bots.get(settings.name)
+        return known == settings and AccountId(settings.account) not in engine.runners
 
     def _unsettled(self, document: SettingsDocument) -> str:
         """Return which account that is open would lose what stands there, or nothing.
@@ -158,12 +162,12 @@ class SettingsCommands:
         A later start opens what the document names, where it names it: it would neither ask about
         the orders of the others nor count what they hold.
         """
-        house = self._house
-        for name, before in house.settings.document.accounts.items():
-            shell, after = house.shells.get(AccountId(name)), document.accounts.get(name)
-            if shell is None:
+        engine = self._engine
+        for name, before in engine.settings.document.accounts.items():
+            runner, after = engine.runners.get(AccountId(name)), document.accounts.get(name)
+            if runner is None:
                 continue
-            executor = shell.desk.executor
+            executor = runner.desk.executor
             if after is None and (executor.open_and_unknown[0] or executor.ledger.held):
                 return f"account {name} still has orders or holdings: it cannot be removed"
             if after is not None and after.venue != before.venue:
@@ -177,27 +181,27 @@ class SettingsCommands:
 
     def set_mode(self, command: SetMode, who: str, told: Told) -> None:
         """Move a STOPPED bot to its twin account of another mode. Raises BadInput."""
-        house, now_ns = self._house, self._house.clock.now_ns()
-        seat = house.seats.get(command.bot)
-        if seat is None:
-            known = ", ".join(sorted(house.seats)) or "none"
+        engine, now_ns = self._engine, self._engine.clock.now_ns()
+        bot_runner = engine.bot_runners.get(command.bot)
+        if bot_runner is None:
+            known = ", ".join(sorted(engine.bot_runners)) or "none"
             raise BadInput(f"there is no bot {command.bot!r} in force; known are: {known}")
-        executor = seat.shell.desk.executor
+        executor = bot_runner.runner.desk.executor
         if command.mode is Mode.LIVE:
             raise BadInput("a bot is not moved to LIVE: create one at the live account")
         if command.mode is executor.mode:
             raise BadInput(f"bot {command.bot} trades in mode {command.mode} already")
-        if seat.bot.state is not S.STOPPED:
-            raise BadInput(f"bot {command.bot} is {seat.bot.state}: stop it first")
-        if executor.proven_zero(seat.bot.name) is None:
-            seat.shell.desk.prove(seat.bot.name, now_ns)
-        self._leaving.append(Leaving(seat, command.mode, who, now_ns, told))
+        if bot_runner.bot.state is not S.STOPPED:
+            raise BadInput(f"bot {command.bot} is {bot_runner.bot.state}: stop it first")
+        if executor.proven_zero(bot_runner.bot.name) is None:
+            bot_runner.runner.desk.prove(bot_runner.bot.name, now_ns)
+        self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, told))
 
     def watch(self, now_ns: int) -> None:
         """Move bots of which it is proven that nothing is open."""
         for leaving in list(self._leaving):
-            seat = leaving.seat
-            proven = seat.shell.desk.executor.proven_zero(seat.bot.name) is not None
+            bot_runner = leaving.bot_runner
+            proven = bot_runner.runner.desk.executor.proven_zero(bot_runner.bot.name) is not None
             if proven:
                 self._move(leaving)
             elif now_ns - leaving.since_ns > PROOF_NS_MAX:
@@ -209,27 +213,27 @@ class SettingsCommands:
 
     def _move(self, leaving: Leaving) -> None:
         """Save the version in which the bot trades at its twin, then put it in force."""
-        house, seat, told = self._house, leaving.seat, leaving.told
-        loop, now_ns = house.ended.get_loop(), house.clock.now_ns()
-        here = frozenset(house.shells)
-        held = len(seat.shell.desk.executor.ledger.held)
+        engine, bot_runner, told = self._engine, leaving.bot_runner, leaving.told
+        loop, now_ns = engine.ended.get_loop(), engine.clock.now_ns()
+        here = frozenset(engine.runners)
+        held = len(bot_runner.runner.desk.executor.ledger.held)
 
         def change(connection: Any) -> None:
-            twin, version = _twin_saved(connection, house.engine_id, leaving, here, now_ns)
+            twin, version = _twin_saved(connection, engine.engine_id, leaving, here, now_ns)
             done = (
-                f"bot {seat.settings.name} trades at {twin} ({leaving.mode}) from its next start; "
-                f"what {seat.settings.account} holds in {held} instruments stays there"
+                f"bot {bot_runner.settings.name} trades at {twin} ({leaving.mode}) from its next "
+                f"start; what {bot_runner.settings.account} holds in {held} instruments stays there"
             )
             loop.call_soon_threadsafe(lambda: self._apply(version, told, done))
 
-        house.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(change, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
 
 def _twin_saved(
     connection: Any, engine_id: str, leaving: Leaving, here: frozenset[AccountId], now_ns: int
 ) -> tuple[str, SettingsVersion]:
     """Save the version in which a bot trades at its twin. Raises BadInput, having saved nothing."""
-    settings = leaving.seat.settings
+    settings = leaving.bot_runner.settings
     newest = latest(connection, engine_id)
     if newest.version != in_force(connection, engine_id).version:
         raise BadInput(f"version {newest.version} is saved and not applied: do that first")
@@ -266,6 +270,6 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
     return found[0]
 
 
-def _rests(seat: BotRunner) -> bool:
+def _rests(bot_runner: BotRunner) -> bool:
     """Say whether a bot has nothing at work: its settings may change."""
-    return may(seat.bot.state, BotHappened.START_ASKED)
+    return may(bot_runner.bot.state, BotHappened.START_ASKED)

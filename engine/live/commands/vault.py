@@ -39,10 +39,10 @@ FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 
 
 class Keeping:
-    """Changes one house's vault, off the loop and one change after another."""
+    """Changes one engine's vault, off the loop and one change after another."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,10 +50,10 @@ class Keeping:
         """Change the vault, told when it is on the disk. Raises BadInput, changing nothing."""
         if isinstance(command, SetCredential):
             entry = self._entry(command)
-            now_ns = self._house.wall_ns()
+            now_ns = self._engine.wall_ns()
 
             def work() -> None:
-                vault.put(self._house.config.vault_path, command.account, entry, now_ns)
+                vault.put(self._engine.config.vault_path, command.account, entry, now_ns)
 
             done = (
                 f"the vault keeps key {entry.fingerprint} for {command.account}; next: "
@@ -62,7 +62,7 @@ class Keeping:
         else:
 
             def work() -> None:
-                vault.remove(self._house.config.vault_path, command.account)
+                vault.remove(self._engine.config.vault_path, command.account)
 
             done = f"forgot the key of {command.account}; this engine has it until it ends"
         task = asyncio.get_running_loop().create_task(self._do(work, done, told))
@@ -79,7 +79,7 @@ class Keeping:
         told(True, done)
 
     def _entry(self, command: SetCredential) -> VaultEntry:
-        account = self._house.settings.document.accounts.get(command.account)
+        account = self._engine.settings.document.accounts.get(command.account)
         if not _may_have_one(account, command.venue):
             raise BadInput(
                 f"there is no live account {command.account!r} at {command.venue} in force: add "
@@ -114,20 +114,20 @@ WRONG_PAUSE_S = 1.0
 
 
 class VaultOpening:
-    """Opens one house's vault, one attempt after the other."""
+    """Opens one engine's vault, one attempt after the other."""
 
-    def __init__(self, house: Engine) -> None:
-        self._house = house
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._private = X25519PrivateKey.generate()
         self._public = self._private.public_key().public_bytes_raw()
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        house.unlock_key = base64.b64encode(self._public).decode()
+        engine.unlock_key = base64.b64encode(self._public).decode()
 
     def open(self, command: OpenVault, told: Told) -> None:
         """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
-        house, opener = self._house, self._opener()
-        vault = read_vault(house.config.vault_path)
+        engine, opener = self._engine, self._opener()
+        vault = read_vault(engine.config.vault_path)
         if vault is None:
             raise BadInput("there is no vault yet: `python -m engine credentials set` makes one")
         if not vault.entries:
@@ -147,10 +147,10 @@ class VaultOpening:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._house.end(error)
+            self._engine.end(error)
 
     def _opener(self) -> PolymarketOpener:
-        accounts = getattr(self._house, "accounts", None)
+        accounts = getattr(self._engine, "accounts", None)
         found = None if accounts is None else accounts.venues.openers.get((POLYMARKET, Mode.LIVE))
         if not isinstance(found, PolymarketOpener):
             raise BadInput("this engine plays a tape: it opens no live account")
@@ -158,12 +158,12 @@ class VaultOpening:
 
     def _closed(self) -> list[AccountSettings]:
         """Return the live accounts in force that this engine has not opened."""
-        house = self._house
+        engine = self._engine
         return [
             one
-            for one in house.settings.document.accounts.values()
+            for one in engine.settings.document.accounts.values()
             if (one.venue, one.mode) == (POLYMARKET, Mode.LIVE)
-            and not house.accounts.is_open(one.name)
+            and not engine.accounts.is_open(one.name)
         ]
 
     def _unsealed(self, sealed: str) -> str:
@@ -181,28 +181,28 @@ class VaultOpening:
 
     async def _do(self, passphrase: str, told: Told) -> None:
         """Stretch the passphrase, load what signs, then go on where files are read."""
-        house = self._house
+        engine = self._engine
         async with self._turn:
             try:
-                found = await asyncio.to_thread(from_vault, house.config.vault_path, passphrase)
+                found = await asyncio.to_thread(from_vault, engine.config.vault_path, passphrase)
                 await asyncio.to_thread(importlib.import_module, SIGNS)
             except PitbossError as error:
                 await asyncio.sleep(WRONG_PAUSE_S)
                 told(False, str(error))
                 return
         loop = asyncio.get_running_loop()
-        document = house.settings.document
+        document = engine.settings.document
 
         def learn(connection: Any) -> None:
-            kept = unlocks(connection, house.engine_id)
+            kept = unlocks(connection, engine.engine_id)
             self._opener().learn(found, kept)
             try:
-                house.accounts.register(connection, document)
+                engine.accounts.register(connection, document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error
             loop.call_soon_threadsafe(self._go_on, sorted(found), told)
 
-        house.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
+        engine.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
     def _go_on(self, names: list[str], told: Told) -> None:
         self._opener().go_on()
@@ -210,17 +210,17 @@ class VaultOpening:
 
     async def _open(self, names: list[str], told: Told) -> None:
         """Open the accounts that were closed, those with a past by the recovery of a start."""
-        house, here, words = self._house, list[str](), list[str]()
+        engine, here, words = self._engine, list[str](), list[str]()
         async with self._turn:
             recovered = {
                 one.name: await self._bring_up(one) for one in self._closed() if one.name in names
             }
         for name in names:
-            account = house.settings.document.accounts.get(name)
+            account = engine.settings.document.accounts.get(name)
             if account is None or account.mode is not Mode.LIVE:
                 continue
-            said, why = recovered.get(name, ""), house.accounts.refusal(account)
-            if house.accounts.is_open(name):
+            said, why = recovered.get(name, ""), engine.accounts.refusal(account)
+            if engine.accounts.is_open(name):
                 here.append(name)
                 words += [said] if said else []
             else:
@@ -230,21 +230,21 @@ class VaultOpening:
 
     async def _bring_up(self, settings: AccountSettings) -> str:
         """Open an account whose key has come; give what was recovered, or why it stays closed."""
-        house, name = self._house, settings.name
-        why = house.accounts.venues.refusal(settings)
+        engine, name = self._engine, settings.name
+        why = engine.accounts.venues.refusal(settings)
         if why:
             return why
         try:
-            past = await house.accounts.recall(house, settings)
+            past = await engine.accounts.recall(engine, settings)
         except StorageError as error:
             return f"its past cannot be read: {error}; nothing was asked of its venue"
         # Nothing below waits: what was recalled is true at this moment, and no later.
-        if house.ended.done():
+        if engine.ended.done():
             return "the engine ends"
-        if house.accounts.is_open(name) or house.settings.document.accounts.get(name) != settings:
+        if engine.accounts.is_open(name) or engine.settings.document.accounts.get(name) != settings:
             return "its settings changed meanwhile: open the vault again"
-        house.accounts.open(house, settings, house.clock.now_ns(), past)
+        engine.accounts.open(engine, settings, engine.clock.now_ns(), past)
         if past is None:
             return ""
-        house.log.info("account.recalled", account=name, **past.found.shown({}))
+        engine.log.info("account.recalled", account=name, **past.found.shown({}))
         return past.sentence()

@@ -1,4 +1,4 @@
-"""The demo exchange in the house's words: requests of one account in, the door's events out.
+"""The demo exchange in the engine's words: requests of one account in, the door's events out.
 
 A request the exchange's mode forbids had no effect: a place is ModeChanged, then OrderNotSent;
 everything else raises VenueClosed for the caller to answer. A cancel's success is told by its reply
@@ -206,7 +206,7 @@ class Answers:
         )
 
     def _filled(self, fill: Fill | Filled) -> OrderFilled | None:
-        """Return a fill as the house's event; None = it belongs to another key."""
+        """Return a fill as the engine's event; None = it belongs to another key."""
         order = self.known(fill.identity)
         if order is None or fill.key != self._key:
             return None
@@ -224,7 +224,7 @@ class Answers:
     # -- reports -----------------------------------------------------------------------------------
 
     def heard(self, report: AnyReport) -> VenueEvent | None:
-        """Return what a report means for the house; None = nothing it does not know already."""
+        """Return what a report means for the engine; None = nothing it does not know already."""
         match report:
             case Filled():
                 return self._filled(report)

@@ -14,7 +14,7 @@ from engine.gateway.door import Prepared
 from engine.venues.demo.orders import Ticket
 
 KEY = "engine"
-"""The API key under which the house trades."""
+"""The API key under which the engine trades."""
 
 _encode = msgspec.json.Encoder().encode
 

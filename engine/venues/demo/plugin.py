@@ -33,12 +33,16 @@ class DemoOpener:
         del settings
         return ""
 
-    def shell(
-        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    def runner(
+        self,
+        services: Services,
+        settings: AccountSettings,
+        executor: Executor,
+        wiring: dict[str, Any],
     ) -> AccountRunner:
         """Wire the gateway to the exchange."""
         account = AccountId(settings.name)
-        venue = house.venues[account] = DemoVenue(self._url, account)
+        venue = services.venues[account] = DemoVenue(self._url, account)
         core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
         return AccountRunner(core=core, venue=venue, **wiring)
 
@@ -52,17 +56,17 @@ class DemoOpener:
         return DemoVenue(self._url, AccountId(settings.name))
 
     def begin(
-        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, services: Services, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Report both streams as not connected; return what connects them."""
-        now_ns = house.clock.now_ns()
-        venue = house.venues[shell.account]
+        now_ns = services.clock.now_ns()
+        venue = services.venues[runner.account]
         if not isinstance(venue, DemoVenue):
-            raise BrokenInvariant(f"{shell.account} stands at another venue")
-        user = UserStream(house, shell, venue)
+            raise BrokenInvariant(f"{runner.account} stands at another venue")
+        user = UserStream(services, runner, venue)
         for source in (USER_FEED, HEARTBEAT):
-            shell.deliver(user.lost(source, "not connected yet"), now_ns)
-        return [lambda: _demo(house, user, venue, settings, funded=funded)]
+            runner.deliver(user.lost(source, "not connected yet"), now_ns)
+        return [lambda: _demo(services, user, venue, settings, funded=funded)]
 
 
 class DemoMarketData:
@@ -73,38 +77,43 @@ class DemoMarketData:
         self._kept = False
         """True once a stream puts the market on the tape and into the journal."""
 
-    def begin(self, house: Services, shells: list[AccountRunner]) -> list[Stream]:
+    def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
         """Hear the market once for all accounts of a start."""
-        return [self._stream(house, list(shells))]
+        return [self._stream(services, list(runners))]
 
-    def join(self, house: Services, shell: AccountRunner) -> list[Stream]:
+    def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
         """Hear it again: the account needs it as it stands, the others must not hear it twice."""
-        return [self._stream(house, [shell])]
+        return [self._stream(services, [runner])]
 
-    def _stream(self, house: Services, shells: list[AccountRunner]) -> Stream:
-        market = MarketStream(house, lambda: shells, kept=not self._kept)
+    def _stream(self, services: Services, runners: list[AccountRunner]) -> Stream:
+        market = MarketStream(services, lambda: runners, kept=not self._kept)
         self._kept = True
         return lambda: market.run(DemoMarket(self._url))
 
 
 async def _demo(
-    house: Services, user: UserStream, venue: DemoVenue, settings: AccountSettings, *, funded: bool
+    services: Services,
+    user: UserStream,
+    venue: DemoVenue,
+    settings: AccountSettings,
+    *,
+    funded: bool,
 ) -> None:
     """Open the account at the venue, book its first cash once, then listen and beat."""
     account = AccountId(settings.name)
-    shell = house.shells[account]
+    runner = services.runners[account]
     while True:
         try:
             await venue.open(round(settings.starting_cash * MICRO))
             if not funded:
                 cash = (await venue.balances()).cash_micro
                 currency = currency_of(settings)
-                shell.report(
+                runner.report(
                     CashMoved(account=account, currency=currency, amount_micro=cash[currency])
                 )
             break
         except PitbossError as error:
-            house.log.info("account.waits", account=account, reason=str(error))
+            services.log.info("account.waits", account=account, reason=str(error))
             await asyncio.sleep(OPEN_RETRY_S)
-    shell.report(HealthChanged(account=account, source="auth", healthy=True))
+    runner.report(HealthChanged(account=account, source="auth", healthy=True))
     await asyncio.gather(user.run(), user.beat())

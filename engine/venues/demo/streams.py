@@ -63,16 +63,20 @@ class StreamOwner(Protocol):
 
 
 class MarketStream:
-    """The market of one exchange, for every shell that trades there.
+    """The market of one exchange, for every account that trades there.
 
     `kept` False = somebody else's stream puts the same on the tape and into the journal.
     """
 
     def __init__(
-        self, house: StreamOwner, shells: Callable[[], list[AccountRunner]], *, kept: bool = True
+        self,
+        services: StreamOwner,
+        runners: Callable[[], list[AccountRunner]],
+        *,
+        kept: bool = True,
     ) -> None:
-        self._house = house
-        self._shells = shells
+        self._services = services
+        self._runners = runners
         self._kept = kept
         self._open: dict[InstrumentId, None] = {}
         self._lasting: dict[tuple[str, str], Event] = {}
@@ -94,10 +98,10 @@ class MarketStream:
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
-        house = self._house
-        now_ns = house.clock.now_ns()
+        services = self._services
+        now_ns = services.clock.now_ns()
         if self._kept:
-            house.tape("demo.market", raw, now_ns)
+            services.tape("demo.market", raw, now_ns)
         events: tuple[Event, ...] = wire.unpack_market(raw).events
         self.heard_ns = now_ns
         if not self.connected:
@@ -111,7 +115,7 @@ class MarketStream:
         if not events:
             # The stream is ordered and whole: a pulse proves every book as it was told.
             events = tuple(BookProven(instrument=key) for key in self._open)
-        house.meter.events(len(events))
+        services.meter.events(len(events))
         self._tell(events)
 
     def _keep(self, event: Event, now_ns: int) -> None:
@@ -127,27 +131,27 @@ class MarketStream:
             self._lasting.clear()
         self._lasting[place] = event
         if self._kept:
-            self._house.keep(event, now_ns)
+            self._services.keep(event, now_ns)
 
     def _tell(self, events: tuple[Event, ...]) -> None:
-        now_ns = self._house.clock.now_ns()
-        for shell in self._shells():
-            shell.market(events, now_ns)
+        now_ns = self._services.clock.now_ns()
+        for runner in self._runners():
+            runner.market(events, now_ns)
 
 
 class UserStream:
     """What the exchange tells one account, and the account's heartbeat."""
 
-    def __init__(self, house: StreamOwner, shell: AccountRunner, venue: DemoVenue) -> None:
-        self._house = house
-        self._shell = shell
+    def __init__(self, services: StreamOwner, runner: AccountRunner, venue: DemoVenue) -> None:
+        self._services = services
+        self._runner = runner
         self._venue = venue
         self.connected = False
         self._beating = False
 
     def lost(self, source: str, reason: str) -> HealthChanged:
         """Return the reason not to place."""
-        account = self._shell.account
+        account = self._runner.account
         return HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
 
     async def run(self) -> None:
@@ -161,22 +165,22 @@ class UserStream:
                 reason = str(error)
             if self.connected:
                 self.connected = False
-                self._shell.report(self.lost(USER_FEED, reason))
+                self._runner.report(self.lost(USER_FEED, reason))
             await asyncio.sleep(RETRY_S)
 
     def _take(self, raw: bytes) -> None:
-        house, shell = self._house, self._shell
-        now_ns = house.clock.now_ns()
-        house.tape("demo.user", raw, now_ns)
+        services, runner = self._services, self._runner
+        now_ns = services.clock.now_ns()
+        services.tape("demo.user", raw, now_ns)
         if not self.connected:
             self.connected = True
-            shell.deliver(self.lost(USER_FEED, ""), now_ns)
-            shell.start_over(now_ns)
+            runner.deliver(self.lost(USER_FEED, ""), now_ns)
+            runner.start_over(now_ns)
         events = wire.unpack_user(raw).events
         for event in events:
-            shell.deliver(event, now_ns)
+            runner.deliver(event, now_ns)
         if events:
-            shell.settle(now_ns)
+            runner.settle(now_ns)
 
     async def beat(self) -> None:
         """Beat until cancelled; a missed beat forbids placing (law M)."""
@@ -190,8 +194,8 @@ class UserStream:
                 reason = str(error)
             if not missed and not self._beating:
                 self._beating = True
-                self._shell.report(self.lost(HEARTBEAT, ""))
+                self._runner.report(self.lost(HEARTBEAT, ""))
             elif missed > 1 and self._beating:
                 self._beating = False
-                self._shell.report(self.lost(HEARTBEAT, f"missed: {reason}"))
+                self._runner.report(self.lost(HEARTBEAT, f"missed: {reason}"))
             await asyncio.sleep(BEAT_EVERY_S)

@@ -2,7 +2,7 @@
 
 HTTP for requests (a POST per request, the account in the query), two WebSockets for what is told
 unasked: `/v1/market` begins with every market as it stands, `/v1/user` says what happens to one
-account. Bodies are msgpack of the house's own messages; a ticket is the JSON it was prepared as.
+account. Bodies are msgpack of the engine's own messages; a ticket is the JSON it was prepared as.
 """
 
 from __future__ import annotations

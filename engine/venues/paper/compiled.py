@@ -97,7 +97,7 @@ class CompiledMarket:
 
         `view` is (twice the mid of the view, time of the last event), `span` (first row, row of an
         event the plain path took meanwhile or -1, time before which to stop). Tells the market what
-        changed; `changes` and `facts` tell the rest of the house.
+        changed; `changes` and `facts` tell the other rooms.
         """
         stated = self._stated(view, span, watches)
         count = len(stated)

@@ -30,11 +30,15 @@ class PaperOpener:
         del settings
         return ""
 
-    def shell(
-        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    def runner(
+        self,
+        services: Services,
+        settings: AccountSettings,
+        executor: Executor,
+        wiring: dict[str, Any],
     ) -> AccountRunner:
         """Wire the gateway to a paper venue."""
-        del house
+        del services
         account = AccountId(settings.name)
         core = PaperGateway(account=account, settings=GatewaySettings(), latched=executor.latched)
         paper = PaperVenue(account, PaperSettings(starting_cash={}))
@@ -50,18 +54,18 @@ class PaperOpener:
         del settings
 
     def begin(
-        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, services: Services, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Book the first cash, rebuild the venue from the journal's books, ask it everything."""
-        if not isinstance(shell, PaperShell):
-            raise BrokenInvariant(f"{shell.account} has no paper venue")
-        now_ns = house.clock.now_ns()
+        if not isinstance(runner, PaperShell):
+            raise BrokenInvariant(f"{runner.account} has no paper venue")
+        now_ns = services.clock.now_ns()
         if not funded:
             cash = round(settings.starting_cash * MICRO)
             first = CashMoved(
-                account=shell.account, currency=currency_of(settings), amount_micro=cash
+                account=runner.account, currency=currency_of(settings), amount_micro=cash
             )
-            shell.deliver(first, now_ns)
-        shell.resume_session(now_ns, fence=self._fence)
-        shell.start_over(now_ns)
+            runner.deliver(first, now_ns)
+        runner.resume_session(now_ns, fence=self._fence)
+        runner.start_over(now_ns)
         return []

@@ -27,7 +27,7 @@ FILLS_PER_START = 1_000_000_000
 
 
 class PaperShell(AccountRunner):
-    """The shell of a paper account: it turns its venue, too."""
+    """The runner of a paper account: it turns its venue, too."""
 
     def __init__(
         self, *, paper: PaperVenue, door: PaperDoor, core: PaperGateway, **wiring: Any

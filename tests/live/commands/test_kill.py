@@ -52,10 +52,10 @@ class Shell:
         self.asked += self.desk.turn(now_ns)
 
 
-def house(*shells: Shell) -> Any:
+def engine(*runners: Shell) -> Any:
     return SimpleNamespace(
-        shells={shell.account: shell for shell in shells},
-        seats={},
+        runners={runner.account: runner for runner in runners},
+        bot_runners={},
         watchers=[],
         clock=SimpleNamespace(now_ns=lambda: 20_000_000_000),
         log=SimpleNamespace(warning=lambda *_, **__: None),
@@ -72,8 +72,8 @@ def reborn(rig: Rig, *, listed: bool) -> Shell:
     return Shell(after)
 
 
-def kill(shell: Shell | None, **scope: Any) -> None:
-    made = house(*([shell] if shell else []))
+def kill(runner: Shell | None, **scope: Any) -> None:
+    made = engine(*([runner] if runner else []))
     ScopedKills(made).kill(Kill(**scope), "operator", lambda _: None)
 
 
@@ -81,13 +81,13 @@ def kill(shell: Shell | None, **scope: Any) -> None:
 def test_a_market_without_a_feed_is_cancelled_where_its_orders_are(
     rig: Rig, *, listed: bool
 ) -> None:
-    shell = reborn(rig, listed=listed)
-    assert not shell.desk.cache.views
-    kill(shell, instrument=M1)
+    runner = reborn(rig, listed=listed)
+    assert not runner.desk.cache.views
+    kill(runner, instrument=M1)
     everything = CancelAll(account=ACCOUNT, scope=CancelScope(instrument=M1))
-    assert everything in shell.asked
-    assert [hold.instrument for hold in shell.desk.executor.holds] == [M1]
-    known = shell.desk.executor.record(1)  # type: ignore[arg-type]
+    assert everything in runner.asked
+    assert [hold.instrument for hold in runner.desk.executor.holds] == [M1]
+    known = runner.desk.executor.record(1)  # type: ignore[arg-type]
     assert known is None or known.state is OrderState.UNKNOWN
 
 

@@ -42,7 +42,7 @@ class House:
         self.venues: dict[AccountId, Any] = {}
         self.cache = MarketCache()
         self.clock = self.desk = self
-        self.shells = {AccountId("demo"): self}
+        self.runners = {AccountId("demo"): self}
         self.watchers: list[Any] = []
         self.kept: list[Event] = []
         for known in (OLD, SAME):
@@ -60,7 +60,7 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
+def engine() -> House:
     return House()
 
 
@@ -71,40 +71,40 @@ def listing(*instruments: Instrument) -> MarketFrame:
     return MarketFrame(at_ns=NOW, events=tuple(events))
 
 
-def sync(house: House, frame: MarketFrame, before: Any = None) -> str:
-    markets = MarketCommands(house)  # type: ignore[arg-type]
+def sync(engine: House, frame: MarketFrame, before: Any = None) -> str:
+    markets = MarketCommands(engine)  # type: ignore[arg-type]
     return markets.reconcile(frame, markets._known() if before is None else before)
 
 
-def test_listing_that_agrees_changes_nothing(house: House) -> None:
-    said = sync(house, listing(OLD, SAME))
+def test_listing_that_agrees_changes_nothing(engine: House) -> None:
+    said = sync(engine, listing(OLD, SAME))
     assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
-    assert house.kept == []
-    assert not house.cache.views[OLD.id].trusted  # books of what is known are the stream's alone
+    assert engine.kept == []
+    assert not engine.cache.views[OLD.id].trusted  # books of what is known are the stream's alone
 
 
-def test_new_changed_and_gone_are_taken_and_journaled(house: House) -> None:
+def test_new_changed_and_gone_are_taken_and_journaled(engine: House) -> None:
     finer = msgspec.structs.replace(SAME, tick=10)
-    said = sync(house, listing(finer, ROLLED))
+    said = sync(engine, listing(finer, ROLLED))
     assert said == "2 markets are open at demo: 1 new, 1 changed, 1 gone"
-    views = house.cache.views
+    views = engine.cache.views
     assert views[ROLLED.id].trusted
     assert views[SAME.id].instrument.tick == 10
     assert views[OLD.id].closed
-    assert [type(event) for event in house.kept] == [InstrumentListed] * 2 + [InstrumentClosed]
+    assert [type(event) for event in engine.kept] == [InstrumentListed] * 2 + [InstrumentClosed]
 
 
-def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(house: House) -> None:
-    before = MarketCommands(house)._known()  # type: ignore[arg-type]
-    house.market([InstrumentListed(instrument=ROLLED), InstrumentClosed(instrument=OLD.id)], NOW)
-    said = sync(house, listing(OLD, SAME), before)
+def test_what_the_stream_told_meanwhile_is_newer_than_the_listing(engine: House) -> None:
+    before = MarketCommands(engine)._known()  # type: ignore[arg-type]
+    engine.market([InstrumentListed(instrument=ROLLED), InstrumentClosed(instrument=OLD.id)], NOW)
+    said = sync(engine, listing(OLD, SAME), before)
     assert said == "2 markets are open at demo: 0 new, 0 changed, 0 gone"
-    assert not house.cache.views[ROLLED.id].closed
-    assert house.cache.views[OLD.id].closed
+    assert not engine.cache.views[ROLLED.id].closed
+    assert engine.cache.views[OLD.id].closed
 
 
-def test_other_venues_are_refused_in_words(house: House) -> None:
-    markets = MarketCommands(house)  # type: ignore[arg-type]
+def test_other_venues_are_refused_in_words(engine: House) -> None:
+    markets = MarketCommands(engine)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="the demo exchange and Polymarket answer"):
         markets.sync("okx", lambda *_: None)
     with pytest.raises(BadInput, match="no account at the demo exchange"):

@@ -40,24 +40,24 @@ class Desk:
 class Accounts:
     """Opens demo accounts; the live one stays closed."""
 
-    def __init__(self, shells: dict[Any, Any]) -> None:
-        self._shells = shells
+    def __init__(self, runners: dict[Any, Any]) -> None:
+        self._runners = runners
 
     def refusal(self, account: AccountSettings) -> str:
         return "account 'real' is locked" if account.mode is Mode.LIVE else ""
 
     def is_open(self, name: str) -> bool:
-        return name in self._shells
+        return name in self._runners
 
 
 class House:
     def __init__(self, document: SettingsDocument) -> None:
         self.engine_id = "one"
         self.settings = version(document)
-        self.shells: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(desk=Desk())}
-        self.seats: dict[str, Any] = {}
+        self.runners: dict[Any, Any] = {AccountId("demo"): SimpleNamespace(desk=Desk())}
+        self.bot_runners: dict[str, Any] = {}
         self.watchers: list[Any] = []
-        self.accounts = Accounts(self.shells)
+        self.accounts = Accounts(self.runners)
         self.clock = SimpleNamespace(now_ns=lambda: 1)
         self.state = SimpleNamespace(do=lambda job, **_: job(None))
         loop = SimpleNamespace(call_soon_threadsafe=lambda do, *given: do(*given))
@@ -88,7 +88,7 @@ def without_demo() -> SettingsDocument:
 
 
 @pytest.fixture
-def house() -> House:
+def engine() -> House:
     return House(document())
 
 
@@ -102,60 +102,60 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return versions
 
 
-def put(house: House, wanted: SettingsDocument) -> tuple[bool, str]:
+def put(engine: House, wanted: SettingsDocument) -> tuple[bool, str]:
     answers: list[tuple[bool, str]] = []
-    settings = SettingsCommands(house)  # type: ignore[arg-type]
+    settings = SettingsCommands(engine)  # type: ignore[arg-type]
     settings._apply(version(wanted), lambda done, text: answers.append((done, text)), "in force")
     (answer,) = answers
     return answer
 
 
-def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(house: House) -> None:
-    done, text = put(house, document(limits=TIGHT))
+def test_a_bot_at_a_closed_account_does_not_keep_limits_from_being_lowered(engine: House) -> None:
+    done, text = put(engine, document(limits=TIGHT))
     assert done, text
-    assert house.shells[AccountId("demo")].desk.limits == TIGHT
-    assert house.seats == {}
+    assert engine.runners[AccountId("demo")].desk.limits == TIGHT
+    assert engine.bot_runners == {}
 
 
-def test_a_bot_that_is_new_at_a_closed_account_is_refused(house: House) -> None:
+def test_a_bot_that_is_new_at_a_closed_account_is_refused(engine: House) -> None:
     wanted = document()
     second = wanted.bots["maker"].model_copy(update={"name": "second"})
     wanted = wanted.model_copy(update={"bots": wanted.bots | {"second": second}})
-    assert put(house, wanted) == (
+    assert put(engine, wanted) == (
         False,
         "bot second cannot trade there: account 'real' is locked",
     )
 
 
-def test_an_open_account_does_not_move_to_another_venue(house: House) -> None:
-    done, text = put(house, document(venue="polymarket", limits=TIGHT))
+def test_an_open_account_does_not_move_to_another_venue(engine: House) -> None:
+    done, text = put(engine, document(venue="polymarket", limits=TIGHT))
     assert not done
     assert "make an account of another name" in text
-    assert house.shells[AccountId("demo")].desk.limits is None
+    assert engine.runners[AccountId("demo")].desk.limits is None
 
 
-def test_an_account_is_not_removed_while_anything_of_it_stands(house: House) -> None:
-    executor = house.shells[AccountId("demo")].desk.executor
+def test_an_account_is_not_removed_while_anything_of_it_stands(engine: House) -> None:
+    executor = engine.runners[AccountId("demo")].desk.executor
     executor.open_and_unknown = (1, 0)
-    assert put(house, without_demo())[0] is False
+    assert put(engine, without_demo())[0] is False
     executor.open_and_unknown = (0, 0)
     executor.ledger.held = {"demo:m1": object()}
-    done, text = put(house, without_demo())
+    done, text = put(engine, without_demo())
     assert (done, "still" in text) == (False, True)
     executor.ledger.held = {}
-    assert put(house, without_demo())[0] is True
+    assert put(engine, without_demo())[0] is True
 
 
 def test_a_version_is_answered_when_it_is_noted_as_in_force(
-    house: House, noted: list[int], monkeypatch: pytest.MonkeyPatch
+    engine: House, noted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert put(house, document(limits=TIGHT))[0]
+    assert put(engine, document(limits=TIGHT))[0]
     assert noted == [1]
 
     def refuses(_job: object, refused: Any) -> None:
         refused("it cannot be held")
 
-    monkeypatch.setattr(house.state, "do", refuses)
-    done, text = put(house, document())
+    monkeypatch.setattr(engine.state, "do", refuses)
+    done, text = put(engine, document())
     assert not done
     assert "but only until the next start" in text

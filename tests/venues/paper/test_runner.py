@@ -79,7 +79,7 @@ class Desk:
         core = PaperGateway(account=PAPER, settings=GatewaySettings())
         self.paper = PaperVenue(PAPER, PaperSettings(starting_cash={}))
         self.door = PaperDoor(self.paper, core)
-        self.shell = PaperShell(
+        self.runner = PaperShell(
             paper=self.paper,
             door=self.door,
             core=core,
@@ -93,25 +93,25 @@ class Desk:
 
     async def begin(self, fence: int, *, funded: bool) -> None:
         now_ns = self.clock.now_ns()
-        self.shell.desk.begin(now_ns)
+        self.runner.desk.begin(now_ns)
         if not funded:
             cash = CashMoved(account=PAPER, currency="pUSD", amount_micro=100 * MICRO)
-            self.shell.deliver(cash, now_ns)
+            self.runner.deliver(cash, now_ns)
             self.journal.append(HOUSE, InstrumentListed(instrument=INSTRUMENT), now_ns)
-        self.shell.resume_session(now_ns, fence=fence)
-        self.shell.start_over(now_ns)
+        self.runner.resume_session(now_ns, fence=fence)
+        self.runner.start_over(now_ns)
         self.market(InstrumentListed(instrument=INSTRUMENT), book())
         await self.pass_ms(5_000)
         assert not self.executor.recovering
 
     def market(self, *events: Any) -> None:
-        self.shell.market(events, self.clock.now_ns())
+        self.runner.market(events, self.clock.now_ns())
 
     async def pass_ms(self, ms: int) -> None:
         """Let so much time pass, in steps, the journal's thread in between."""
         for step in range(0, ms + 50, 50):
             self.clock.advance(50 * MS if step else 0)
-            self.shell.tick()
+            self.runner.tick()
             async with asyncio.timeout(20):
                 await self._rest()
 
@@ -120,12 +120,12 @@ class Desk:
         await asyncio.wrap_future(self.journal.commit())
         for _ in range(5):
             await asyncio.sleep(0)
-        while self.shell.sender.under_way != self.door.waiting:
+        while self.runner.sender.under_way != self.door.waiting:
             await asyncio.wrap_future(self.journal.commit())
             await asyncio.sleep(0)
 
     async def close(self) -> None:
-        await self.shell.close()
+        await self.runner.close()
         self.journal.close()
         assert not self.errors
 
@@ -140,14 +140,14 @@ def fresh() -> Executor:
 
 def wish(desk: Desk, position: int) -> None:
     now_ns = desk.clock.now_ns()
-    desk.shell.desk.wish(
+    desk.runner.desk.wish(
         Target(
             bot=BotId("maker"), instrument=COIN, position=position, limit_price=4_100,
             urgency=Urgency.REST, valid_until_ns=now_ns + 3_600_000 * MS,
         ),
         now_ns,
     )  # fmt: skip
-    desk.shell.settle(now_ns)
+    desk.runner.settle(now_ns)
 
 
 def sold(shares: int) -> TradePrinted:
@@ -205,7 +205,7 @@ def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> No
         desk = Desk(tmp_path, fresh(), clock)
         await desk.begin(1, funded=False)
         wish(desk, 20 * SHARE)
-        while not desk.shell.door.waiting:
+        while not desk.runner.door.waiting:
             await desk.pass_ms(0)
         # sent, and still on its way to the venue
         await desk.close()
@@ -229,7 +229,7 @@ def test_request_past_the_gateway_is_our_own_bug(tmp_path: Path) -> None:
     async def run() -> None:
         desk = Desk(tmp_path, fresh(), ManualClock(1))
         with pytest.raises(BrokenInvariant, match="past the gateway"):
-            await desk.shell.door.open_orders()
+            await desk.runner.door.open_orders()
         await desk.close()
 
     asyncio.run(run())

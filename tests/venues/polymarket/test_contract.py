@@ -159,15 +159,15 @@ class House:
             passed = max(passed, now_ns - begun)
             served.venue.pump()
 
-        seat = Seat(self.loop, venue, let_pass)
+        bot_runner = Seat(self.loop, venue, let_pass)
 
         def fill_resting(_: int) -> list[VenueOutput]:
             sale = other.place(market, "SELL", "0.49", "100", kind="FAK")
             self.loop.run_until_complete(sale)
-            return seat.fills()
+            return bot_runner.fills()
 
         return Table(
-            venue=seat,
+            venue=bot_runner,
             instrument=instrument,
             now=begun,
             bid=4_900,
@@ -178,12 +178,12 @@ class House:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
+def services() -> Iterator[House]:
     made = House()
     yield made
     made.close()
 
 
 @pytest.mark.parametrize("check", APPLICABLE, ids=lambda check: check.__name__)
-def test_contract(check: Callable[[Factory], None], house: House) -> None:
-    check(house.table)
+def test_contract(check: Callable[[Factory], None], services: House) -> None:
+    check(services.table)

@@ -78,10 +78,10 @@ class PolymarketBeat:
     """Beats for one account; call `run` once its venue is open."""
 
     def __init__(
-        self, house: Services, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
+        self, services: Services, runner: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
-        self._house = house
-        self._shell = shell
+        self._services = services
+        self._runner = runner
         self._door = door
         self._user = user
         self.lease = HealthLease()
@@ -93,13 +93,13 @@ class PolymarketBeat:
 
     def health(self, reason: str) -> HealthChanged:
         """Return the reason not to place; empty = there is none."""
-        account = self._shell.account
+        account = self._runner.account
         return HealthChanged(account=account, source=HEARTBEAT, healthy=not reason, reason=reason)
 
     async def run(self, venue: PolymarketVenue) -> None:
         """Look and beat until cancelled."""
         while True:
-            now_ns = self._house.clock.now_ns()
+            now_ns = self._services.clock.now_ns()
             self.lease.look(self.unproven(now_ns))
             self._tell(now_ns)
             waiting = self._answer is not None and not self._answer.done()
@@ -120,30 +120,30 @@ class PolymarketBeat:
         except SecondWriter as error:
             self._second_writer(str(error))
         except (PitbossError, TimeoutError) as error:
-            self.lease.missed(self._house.clock.now_ns())
-            self._house.log.info("beat.missed", account=self._shell.account, reason=str(error))
+            self.lease.missed(self._services.clock.now_ns())
+            self._services.log.info("beat.missed", account=self._runner.account, reason=str(error))
         else:
             self.lease.beat(now_ns)
 
     def _second_writer(self, text: str) -> None:
         """Stop quoting and everything of ours; nobody beats for this key from here any more."""
-        now_ns = self._house.clock.now_ns()
+        now_ns = self._services.clock.now_ns()
         self.lease.end(text)
         self._tell(now_ns)
-        self._shell.halt(text, now_ns)
+        self._runner.halt(text, now_ns)
         alert = RaiseAlert(
             severity=Severity.CRITICAL,
             kind="second_writer",
-            text=f"{self._shell.account} is halted: {text}; then restart the engine",
-            account=self._shell.account,
+            text=f"{self._runner.account} is halted: {text}; then restart the engine",
+            account=self._runner.account,
         )
-        self._house.alert(alert, now_ns)
+        self._services.alert(alert, now_ns)
 
     # -- what is proven ----------------------------------------------------------------------------
 
     def unproven(self, now_ns: int) -> str:
         """Return what does not work, or is not known to, in words; empty = all is proven."""
-        if self._house.killed.is_set() or self._shell.desk.executor.latched:
+        if self._services.killed.is_set() or self._runner.desk.executor.latched:
             return "the KILL latch is set"
         return (
             self._journal(now_ns)
@@ -153,7 +153,7 @@ class PolymarketBeat:
         )
 
     def _journal(self, now_ns: int) -> str:
-        recorder = self._house.recorder
+        recorder = self._services.recorder
         if recorder.failure is not None:
             return f"the journal refuses: {recorder.failure}"
         durable, since_ns = self._durable
@@ -170,7 +170,7 @@ class PolymarketBeat:
         return "the user channel is silent" if silent else ""
 
     def _reconciled(self, now_ns: int) -> str:
-        if not self._shell.desk.executor.recovering:
+        if not self._runner.desk.executor.recovering:
             self._recovering_ns = None
         elif self._recovering_ns is None:
             self._recovering_ns = now_ns
@@ -186,7 +186,7 @@ class PolymarketBeat:
 
     def _data(self, now_ns: int) -> str:
         """Look at the markets that are worked or held: one of them must be proven."""
-        desk = self._shell.desk
+        desk = self._runner.desk
         views = [desk.cache.views.get(key) for key in desk.executor.concerned()]
         ages = [view.age_ns(now_ns) for view in views if view is not None and not view.closed]
         known = [age for age in ages if age is not None]
@@ -202,11 +202,11 @@ class PolymarketBeat:
         why = self.lease.forbids(now_ns)
         if why != self._told:
             self._told = why
-            self._shell.deliver(self.health(why), now_ns)
-            self._shell.settle(now_ns)
+            self._runner.deliver(self.health(why), now_ns)
+            self._runner.settle(now_ns)
         row = VenueHeartbeat(
-            account=self._shell.account,
-            mode=self._shell.desk.executor.mode,
+            account=self._runner.account,
+            mode=self._runner.desk.executor.mode,
             beating=not (self.lease.why or self.lease.ended),
             reason=why,
             armed_ns=self.lease.armed_ns,
@@ -215,5 +215,5 @@ class PolymarketBeat:
         )
         if row != self._row:
             self._row = row
-            engine_id, name = self._house.engine_id, f"venue heartbeat {row.account}"
-            self._house.state.put(name, lambda c: put_heartbeat(c, engine_id, row, now_ns))
+            engine_id, name = self._services.engine_id, f"venue heartbeat {row.account}"
+            self._services.state.put(name, lambda c: put_heartbeat(c, engine_id, row, now_ns))

@@ -61,10 +61,10 @@ class PolymarketTend:
     """Tends one open account."""
 
     def __init__(
-        self, house: Services, shell: AccountRunner, door: PolymarketDoor, user: PolymarketUser
+        self, services: Services, runner: AccountRunner, door: PolymarketDoor, user: PolymarketUser
     ) -> None:
-        self._house = house
-        self._shell = shell
+        self._services = services
+        self._runner = runner
         self._door = door
         self._user = user
         self._retry: dict[InstrumentId, tuple[int, int]] = {}
@@ -83,8 +83,8 @@ class PolymarketTend:
 
     def _wanted(self, venue: PolymarketVenue) -> list[InstrumentId]:
         """Return what is held or worked, then everything open that the account hears."""
-        executor, now_ns = self._shell.desk.executor, self._house.clock.now_ns()
-        views = self._shell.desk.cache.views
+        executor, now_ns = self._runner.desk.executor, self._services.clock.now_ns()
+        views = self._runner.desk.cache.views
         heard = [
             key for key in self._door.known if (view := views.get(key)) is None or not view.closed
         ]
@@ -95,16 +95,16 @@ class PolymarketTend:
         ]
 
     async def _list(self, venue: PolymarketVenue, key: InstrumentId) -> None:
-        instrument = self._shell.desk.executor.ledger.state.instruments.get(key)
+        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
         if instrument is None:
             return
         try:
             await venue.list_market(instrument)
         except PitbossError as error:
             _, pause_ns = self._retry.get(key, (0, LIST_RETRY_NS_MIN))
-            later_ns = self._house.clock.now_ns() + pause_ns
+            later_ns = self._services.clock.now_ns() + pause_ns
             self._retry[key] = (later_ns, min(2 * pause_ns, LIST_RETRY_NS_MAX))
-            self._house.log.info("market.waits", instrument=key, reason=str(error))
+            self._services.log.info("market.waits", instrument=key, reason=str(error))
             return
         self._retry.pop(key, None)
 
@@ -121,25 +121,25 @@ class PolymarketTend:
         settled, told = self._user.settled, self._door.outdated
         for order in list(told):
             del told[order]
-            known = self._shell.desk.executor.order(order)
+            known = self._runner.desk.executor.order(order)
             if known is not None:
                 settled[known.instrument] = None
         if not settled:
             return
         key = next(iter(settled))
         del settled[key]
-        instrument = self._shell.desk.executor.ledger.state.instruments.get(key)
+        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
         try:
             await venue.refresh_balance()
             if instrument is not None:
                 await venue.refresh_balance(instrument)
         except PitbossError as error:
             settled[key] = None
-            self._house.log.info("balance.waits", instrument=key, reason=str(error))
+            self._services.log.info("balance.waits", instrument=key, reason=str(error))
 
     async def _reassure(self) -> None:
         """Ask whether the venue takes our key again after it had refused it."""
-        door, now_ns = self._door, self._house.clock.now_ns()
+        door, now_ns = self._door, self._services.clock.now_ns()
         if not door.doubt:
             self._auth_due_ns = 0
             return
@@ -156,8 +156,8 @@ class PolymarketTend:
         except PitbossError:
             return
         door.doubt, self._auth_cleared_ns = "", now_ns
-        account = self._shell.account
-        self._shell.report(HealthChanged(account=account, source="auth", healthy=True))
+        account = self._runner.account
+        self._runner.report(HealthChanged(account=account, source="auth", healthy=True))
 
 
 # -- Accounts that trade real money at Polymarket: opened only with a credential and unlocked ------
@@ -250,12 +250,16 @@ class PolymarketOpener:
         """Return why an account stays closed; empty = it has a credential and is unlocked."""
         return self._closed(settings.name)
 
-    def shell(
-        self, house: Services, settings: AccountSettings, executor: Executor, wiring: dict[str, Any]
+    def runner(
+        self,
+        services: Services,
+        settings: AccountSettings,
+        executor: Executor,
+        wiring: dict[str, Any],
     ) -> AccountRunner:
         """Wire the gateway to a door that is not open yet."""
         account = AccountId(settings.name)
-        door = house.venues[account] = PolymarketDoor(house.clock.now_ns)
+        door = services.venues[account] = PolymarketDoor(services.clock.now_ns)
         core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
         return PolymarketShell(
             door=door, waits=lambda: self.waits(settings.name), core=core, venue=door, **wiring
@@ -281,27 +285,27 @@ class PolymarketOpener:
         return door
 
     def begin(
-        self, house: Services, shell: AccountRunner, settings: AccountSettings, *, funded: bool
+        self, services: Services, runner: AccountRunner, settings: AccountSettings, *, funded: bool
     ) -> list[Stream]:
         """Report everything as not connected; return what connects it."""
-        if not isinstance(shell, PolymarketShell):
-            raise BrokenInvariant(f"{shell.account} stands at another venue")
-        live = _Live(house, shell, self._config, lambda: self.awaited(settings.name))
-        now_ns, locked = house.clock.now_ns(), settings.name not in self._credentials
+        if not isinstance(runner, PolymarketShell):
+            raise BrokenInvariant(f"{runner.account} stands at another venue")
+        live = _Live(services, runner, self._config, lambda: self.awaited(settings.name))
+        now_ns, locked = services.clock.now_ns(), settings.name not in self._credentials
         why = self.waits(settings.name)
         for health in (live.user.health, live.beat.health):
-            shell.deliver(health(why if locked else "not connected yet"), now_ns)
+            runner.deliver(health(why if locked else "not connected yet"), now_ns)
         if locked:
             text = f"{settings.name} waits: {why}"
             alert = RaiseAlert(
-                severity=Severity.WARNING, kind="vault_locked", text=text, account=shell.account
+                severity=Severity.WARNING, kind="vault_locked", text=text, account=runner.account
             )
-            house.alert(alert, now_ns)
+            services.alert(alert, now_ns)
         return [lambda: live.run(currency_of(settings), funded=funded)]
 
 
 class PolymarketShell(AccountRunner):
-    """A shell whose venue learns each market the account hears of."""
+    """A runner whose venue learns each market the account hears of."""
 
     def __init__(self, *, door: PolymarketDoor, waits: Callable[[], str], **wiring: Any) -> None:
         super().__init__(**wiring)
@@ -357,54 +361,60 @@ class _Live:
 
     def __init__(
         self,
-        house: Services,
-        shell: PolymarketShell,
+        services: Services,
+        runner: PolymarketShell,
         config: Config,
         awaited: Callable[[], Awaitable[Credentials]],
     ) -> None:
-        self._house = house
-        self._shell = shell
+        self._services = services
+        self._runner = runner
         self._config = config
         self._awaited = awaited
-        self.user = PolymarketUser(house, shell)
-        self.beat = PolymarketBeat(house, shell, shell.door, self.user)
+        self.user = PolymarketUser(services, runner)
+        self.beat = PolymarketBeat(services, runner, runner.door, self.user)
 
     async def run(self, currency: str, *, funded: bool) -> None:
         """Open the account, book its first cash once, then listen, beat and tend."""
-        house, shell = self._house, self._shell
+        services, runner = self._services, self._runner
         credentials = await self._awaited()
         venue = await self._open(credentials)
-        executor = shell.desk.executor
+        executor = runner.desk.executor
         venue.remember(list(_named(executor)))
-        for instrument in (*executor.ledger.state.instruments.values(), *shell.door.known.values()):
+        for instrument in (
+            *executor.ledger.state.instruments.values(),
+            *runner.door.known.values(),
+        ):
             if instrument.id.startswith(f"{POLYMARKET}:"):
                 venue.know(instrument)
-        shell.door.opened(venue)
+        runner.door.opened(venue)
         if not funded:
             await self._fund(currency)
-        shell.report(HealthChanged(account=shell.account, source="auth", healthy=True))
-        house.log.info("account.open", account=shell.account, wallet=credentials.wallet)
-        tend = PolymarketTend(house, shell, shell.door, self.user)
+        runner.report(HealthChanged(account=runner.account, source="auth", healthy=True))
+        services.log.info("account.open", account=runner.account, wallet=credentials.wallet)
+        tend = PolymarketTend(services, runner, runner.door, self.user)
         await asyncio.gather(
             self.user.run(venue), self.beat.run(venue), tend.markets(venue), tend.run(venue)
         )
 
     async def _open(self, credentials: Credentials) -> Any:
         """Open the connections, however long it takes; what a person must mend is told."""
-        house, shell = self._house, self._shell
+        services, runner = self._services, self._runner
         pause_s, told = OPEN_RETRY_S_MIN, ""
         while True:
             try:
-                now_ns = house.clock.now_ns
-                return await _opened(self._config, shell.account, credentials, now_ns)
+                now_ns = services.clock.now_ns
+                return await _opened(self._config, runner.account, credentials, now_ns)
             except PitbossError as error:
-                text = f"{shell.account} is not open: {error}"
+                text = f"{runner.account} is not open: {error}"
                 if str(error) != told:
                     told = str(error)
                     alert = RaiseAlert(
-                        severity=Severity.WARNING, kind="not_open", text=text, account=shell.account
+                        severity=Severity.WARNING,
+                        kind="not_open",
+                        text=text,
+                        account=runner.account,
                     )
-                    house.alert(alert, house.clock.now_ns())
+                    services.alert(alert, services.clock.now_ns())
                 # A wrong wallet or key is not asked about again and again.
                 pause_s = OPEN_RETRY_S_MAX if isinstance(error, ConfigError) else pause_s
                 await asyncio.sleep(pause_s)
@@ -412,14 +422,14 @@ class _Live:
 
     async def _fund(self, currency: str) -> None:
         """Book what the wallet holds in cash as the account's first deposit."""
-        shell = self._shell
+        runner = self._runner
         while True:
             try:
-                cash = (await shell.door.balances()).cash_micro
+                cash = (await runner.door.balances()).cash_micro
                 break
             except PitbossError as error:
-                self._house.log.info("account.waits", account=shell.account, reason=str(error))
+                self._services.log.info("account.waits", account=runner.account, reason=str(error))
                 await asyncio.sleep(OPEN_RETRY_S_MIN)
-        shell.report(
-            CashMoved(account=shell.account, currency=currency, amount_micro=cash[currency])
+        runner.report(
+            CashMoved(account=runner.account, currency=currency, amount_micro=cash[currency])
         )

@@ -188,7 +188,7 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     """Return (instrument, leg, size) of a row of /v2/positions; None = nothing is held.
 
     None too for a token of a market nobody listed whose outcome the venue does not number (999):
-    it cannot be traded by this house, so it is in nobody's way.
+    it cannot be traded by Pitboss, so it is in nobody's way.
     """
     fields = _fields(row)
     size = number(fields.get("current_size"), SIZE_DECIMALS, "current_size")

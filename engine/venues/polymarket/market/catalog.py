@@ -23,11 +23,11 @@ PAGES_MAX = 5
 Told = Callable[[bool, str], None]
 
 
-async def sync(house: Services, told: Told) -> None:
+async def sync(services: Services, told: Told) -> None:
     """Ask Gamma for its most traded markets and write them into the catalog."""
     counts = FeedCounts()
-    rest = public_rest(house.config, counts)
-    now_ns = house.clock.now_ns()
+    rest = public_rest(services.config, counts)
+    now_ns = services.clock.now_ns()
     try:
         listings = await rest.markets(
             now_ns, {"order": "volume24hr", "ascending": "false"}, pages_max=PAGES_MAX
@@ -38,19 +38,19 @@ async def sync(house: Services, told: Told) -> None:
     finally:
         await rest.close()
     open_now = [one for one in listings if one.accepting]
-    loop = house.ended.get_loop()
+    loop = services.ended.get_loop()
 
     def write(connection: Any) -> None:
-        before = _known(connection, house.engine_id)
+        before = _known(connection, services.engine_id)
         for listing in open_now:
-            _put(connection, house.engine_id, listing, now_ns)
+            _put(connection, services.engine_id, listing, now_ns)
         new = sum(listing.instrument.id not in before for listing in open_now)
         unread = sum(counts.anomalies.values())
         left = f"; {unread} could not be read" if unread else ""
         text = f"{len(open_now)} of Polymarket's most traded markets are open: {new} new{left}"
         loop.call_soon_threadsafe(lambda: told(True, text))
 
-    house.state.write(write)
+    services.state.write(write)
 
 
 def _known(connection: Any, engine_id: str) -> set[str]:

@@ -19,17 +19,17 @@ Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
 
 
-def wants_of(house: Services, shell: AccountRunner) -> Wants:
+def wants_of(services: Services, runner: AccountRunner) -> Wants:
     """Return what an account's bots want, and what it holds or has orders in."""
     named: dict[InstrumentId, None] = {}
     series: dict[str, None] = {}
     prices: dict[str, None] = {}
-    for seat in house.seats.values():
-        if seat.shell is shell:
-            named |= dict.fromkeys(sorted(seat.bot.instruments))
-            series |= dict.fromkeys(sorted(seat.bot.series))
-            prices |= dict.fromkeys(seat.bot.strategy.references)
-    executor = shell.desk.executor
+    for bot_runner in services.bot_runners.values():
+        if bot_runner.runner is runner:
+            named |= dict.fromkeys(sorted(bot_runner.bot.instruments))
+            series |= dict.fromkeys(sorted(bot_runner.bot.series))
+            prices |= dict.fromkeys(bot_runner.bot.strategy.references)
+    executor = runner.desk.executor
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())
     here = tuple(name for name in named if name.startswith(PREFIX))
@@ -72,7 +72,7 @@ class Routes:
 
     def want(
         self,
-        shell: MarketDataListener,
+        runner: MarketDataListener,
         named: tuple[InstrumentId, ...],
         series: tuple[str, ...],
         prices: tuple[str, ...],
@@ -82,13 +82,13 @@ class Routes:
         Raises BadInput, having changed nothing, where all want more than `KEYS_MAX` together.
         """
         wants = (dict.fromkeys(named), dict.fromkeys(series), dict.fromkeys(prices))
-        if wants == (self._named.get(shell), self._series.get(shell), self._prices.get(shell)):
+        if wants == (self._named.get(runner), self._series.get(runner), self._prices.get(runner)):
             return
         tables = (self._named, self._series, self._prices)
-        others = (table[one] for table in tables for one in table if one is not shell)
+        others = (table[one] for table in tables for one in table if one is not runner)
         if len(set().union(*wants, *others)) > KEYS_MAX:
             raise BadInput(f"more than {KEYS_MAX} markets, series and prices are wanted at once")
-        self._named[shell], self._series[shell], self._prices[shell] = wants
+        self._named[runner], self._series[runner], self._prices[runner] = wants
         for name in list(self._hearers):
             self._route(name)
 
@@ -106,7 +106,7 @@ class Routes:
     def _route(self, name: InstrumentId) -> None:
         """Route an instrument anew; who wants it only now is behind."""
         before, now = self._hearers[name], self._wanting(self._listed[name])
-        self._behind += [(shell, name) for shell in now if shell not in before]
+        self._behind += [(runner, name) for runner in now if runner not in before]
         if now:
             self._hearers[name] = now
         else:
@@ -115,9 +115,9 @@ class Routes:
     def _wanting(self, instrument: Instrument) -> tuple[MarketDataListener, ...]:
         series = instrument.series
         return tuple(
-            shell
-            for shell, named in self._named.items()
-            if instrument.id in named or (series and series in self._series[shell])
+            runner
+            for runner, named in self._named.items()
+            if instrument.id in named or (series and series in self._series[runner])
         )
 
     def behind(self) -> list[tuple[MarketDataListener, InstrumentId]]:
@@ -135,7 +135,7 @@ class Routes:
 
     def priced(self, key: str) -> tuple[MarketDataListener, ...]:
         """Return who hears of a price."""
-        return tuple(shell for shell, keys in self._prices.items() if key in keys)
+        return tuple(runner for runner, keys in self._prices.items() if key in keys)
 
     @property
     def named(self) -> tuple[InstrumentId, ...]:

@@ -58,45 +58,49 @@ class PolymarketMarketData:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._shells: list[AccountRunner] = []
+        self._runners: list[AccountRunner] = []
         self._begun = False
         self.ears: list[Subscriber] = []
         """Recordings that hear it too."""
 
-    def begin(self, house: Services, shells: list[AccountRunner]) -> list[Stream]:
+    def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
         """Hear the market for the accounts of a start."""
-        self._shells += shells
-        return self._once(house)
+        self._runners += runners
+        return self._once(services)
 
-    def join(self, house: Services, shell: AccountRunner) -> list[Stream]:
+    def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
         """Let an account hear the market; it is told how everything it wants stands."""
-        self._shells.append(shell)
-        return self._once(house)
+        self._runners.append(runner)
+        return self._once(services)
 
-    def _once(self, house: Services) -> list[Stream]:
+    def _once(self, services: Services) -> list[Stream]:
         if self._begun:
             return []
         self._begun = True
-        return [lambda: Hub(house, self._config, self._shells, self.ears).run()]
+        return [lambda: Hub(services, self._config, self._runners, self.ears).run()]
 
 
 class Hub:
     """Everything heard of the venue. Made and used on the loop's thread."""
 
     def __init__(
-        self, house: Services, config: Config, shells: list[AccountRunner], ears: list[Subscriber]
+        self,
+        services: Services,
+        config: Config,
+        runners: list[AccountRunner],
+        ears: list[Subscriber],
     ) -> None:
-        self._house = house
-        self._shells = shells
+        self._services = services
+        self._runners = runners
         self._ears = ears
-        now_ns = house.clock.now_ns
+        now_ns = services.clock.now_ns
         self.counts = FeedCounts()
         self._rest = public_rest(config, self.counts)
         self._routes = Routes()
         self._strikes = Strikes()
         self._proven: dict[InstrumentId, StrikeProven] = {}
         self._kept: dict[tuple[type[Event], InstrumentId], Event] = {}
-        self._gaps = Gaps(house, VENUE)
+        self._gaps = Gaps(services, VENUE)
         self._missing: dict[str, int] = {}
         """What is wanted and missing → since when; 0 = a person was told."""
         self.discovery = Discovery(self._rest, now_ns)
@@ -106,20 +110,20 @@ class Hub:
             counts=self.counts,
             now_ns=now_ns,
             tell=self._tell,
-            tape=house.tape,
+            tape=services.tape,
         )
         self.lines = ReferenceLines(
             reference_hosts(config),
             counts=self.counts,
             now_ns=now_ns,
             tell=self._priced,
-            tape=house.tape,
+            tape=services.tape,
         )
 
     async def run(self) -> None:
         """Hear until cancelled."""
-        self._house.watchers.append(self.channel.advance)
-        self._house.feeds[VENUE] = self.figures
+        self._services.watchers.append(self.channel.advance)
+        self._services.feeds[VENUE] = self.figures
         try:
             await asyncio.gather(self.channel.run(), self.lines.run(), self._look())
         finally:
@@ -132,23 +136,23 @@ class Hub:
             try:
                 await self._follow()
             except PitbossError as error:
-                self._house.log.warning("polymarket.look", reason=str(error))
+                self._services.log.warning("polymarket.look", reason=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _follow(self) -> None:
         """Bring what is heard in step with what the bots want."""
-        house = self._house
-        for shell in self._shells:
-            named, series, prices = wants_of(house, shell)
-            self._routes.want(shell, named, series, prices)
+        services = self._services
+        for runner in self._runners:
+            named, series, prices = wants_of(services, runner)
+            self._routes.want(runner, named, series, prices)
         for ear in self._ears:
             self._routes.want(ear, ear.named, ear.series, ())
-        self._routes.keep((*self._shells, *self._ears))
+        self._routes.keep((*self._runners, *self._ears))
         self.lines.want((*self._routes.prices, *self._oracles()))
         found = await self.discovery.look(self._routes.named, self._routes.series)
         for listing in found.listings:
             self._found(listing)
-        now_ns = house.clock.now_ns()
+        now_ns = services.clock.now_ns()
         for outcome in found.outcomes:
             self._tell([outcome], now_ns)
         self._catch_up(now_ns)
@@ -166,11 +170,15 @@ class Hub:
 
     def _found(self, listing: Listing) -> None:
         """Follow a market, or list it only where it is over."""
-        house, instrument, now_ns = self._house, listing.instrument, self._house.clock.now_ns()
+        services, instrument, now_ns = (
+            self._services,
+            listing.instrument,
+            self._services.clock.now_ns(),
+        )
         self._routes.place(instrument)
-        house.state.write(
+        services.state.write(
             lambda c: put_title(
-                c, house.engine_id, instrument.id,
+                c, services.engine_id, instrument.id,
                 title=listing.title, slug=listing.slug, now_ns=now_ns,
             )
         )  # fmt: skip
@@ -182,13 +190,13 @@ class Hub:
 
     def _catch_up(self, now_ns: int) -> None:
         """Tell whoever wants a market only now how it stands."""
-        for shell, name in self._routes.behind():
+        for runner, name in self._routes.behind():
             market = self.channel.core.watched(name)
             told = market.told() if market is not None else []
             if name in self._proven:
                 told.append(self._proven[name])
             if told:
-                shell.market(told, now_ns)
+                runner.market(told, now_ns)
 
     def _let_go(self) -> None:
         for name in self.channel.watched:
@@ -201,7 +209,7 @@ class Hub:
 
     def _tell(self, events: list[Event], now_ns: int) -> None:
         """Keep what lasts, and give each account what it wants."""
-        self._house.meter.events(len(events))
+        self._services.meter.events(len(events))
         hearers, theirs = self._routes.hearers, dict[MarketDataListener, list[Event]]()
         for event in events:
             if type(event) in FLEETING:
@@ -232,7 +240,7 @@ class Hub:
             if len(self._kept) > 20_000:
                 self._kept.clear()
             self._kept[place] = event
-            self._house.keep(event, now_ns)
+            self._services.keep(event, now_ns)
         return True
 
     def _strike(self, event: StrikeProven) -> None:
@@ -244,12 +252,12 @@ class Hub:
             )
 
     def _priced(self, events: list[Event], now_ns: int) -> None:
-        self._house.meter.events(len(events))
+        self._services.meter.events(len(events))
         for event in events:
             if not isinstance(event, ReferencePriced):
                 continue
-            for shell in (*self._routes.priced(event.key), *self._ears):
-                shell.market((event,), now_ns)
+            for runner in (*self._routes.priced(event.key), *self._ears):
+                runner.market((event,), now_ns)
             strikes = self._strikes.hear(event)
             if strikes:
                 self._tell(strikes, now_ns)
@@ -275,7 +283,7 @@ class Hub:
             if since_ns and now_ns - since_ns >= ALERT_NS:
                 self._missing[text] = 0
                 alert = RaiseAlert(severity=Severity.WARNING, kind="feed", text=text)
-                self._house.alert(alert, now_ns)
+                self._services.alert(alert, now_ns)
 
     def figures(self, now_ns: int) -> dict[str, Any]:
         """Return how the feed is, for the heartbeat."""
