@@ -10,7 +10,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--only-binary :all: --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock lint types laws check test soak bench run clean
+.PHONY: help venv lock lint types laws check quick test soak bench run clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -42,8 +42,14 @@ laws: $(READY) ## who may import whom, banned words, sizes
 
 check: lint types laws ## everything but the behaviour: lint, types, laws
 
-test: lint types ## everything: lint, types and the whole test suite (laws among it)
-	$(BIN)/pytest
+# A file of tests stays with one worker: its desk is started once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
+quick: $(READY) ## the tests in this process alone: no program is started, no browser
+	$(PYTEST) -m "not soak and not programs"
+
+test: lint types ## everything but soak: lint, types and the whole test suite (laws among it)
+	$(PYTEST)
 
 SEEDS ?= 2000
 ifndef SEED

@@ -11,8 +11,6 @@ from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.columns import whole
-from storage.run_tables import RunEquityRow, RunMarketRow, RunRow
-from storage.telemetry_tables import HoldingRow, LimitUseRow, PnlRow
 
 __all__ = [
     "METADATA",
@@ -51,6 +49,145 @@ __all__ = [
     "UserRow",
     "VenueHeartbeatRow",
 ]
+
+# -- The tables of what a running engine tells of money: holdings, PnL over time, use of limits ----
+
+
+class HoldingRow(SQLModel, table=True):
+    """One instrument of an account by the engine's ledger, while it is held and afterwards.
+
+    Costs without fees, by average; `value_micro` at the last two-sided mid, which is `mid2 / 2`.
+    """
+
+    __tablename__ = "holdings"
+    __table_args__ = (Index(None, "engine_id", "bot"),)
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    mode: str
+    currency: str
+    bot: str
+    """Whose orders made it; empty = nobody's that is known."""
+    yes_settled: int = whole()
+    yes_pending: int = whole()
+    no_settled: int = whole()
+    no_pending: int = whole()
+    yes_cost_micro: int = whole()
+    no_cost_micro: int = whole()
+    value_micro: int = whole()
+    mid2: int | None = whole(default=None)
+    marked_ns: int | None = whole(default=None)
+    """When the book last had two sides; None = never."""
+    realised_micro: int = whole()
+    """Before fees."""
+    fees_micro: int = whole()
+    payout_yes_micro: int | None = whole(default=None)
+    """What one YES paid; None = not resolved."""
+    opened_ns: int | None = whole(default=None)
+    """Since when something is held without a break; None = nothing is."""
+    updated_ns: int = whole()
+
+
+class PnlRow(SQLModel, table=True):
+    """What a bot had made at a moment since it began, summed over its instruments."""
+
+    __tablename__ = "pnl"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    bot: str = Field(primary_key=True)
+    at_ns: int = whole(primary_key=True)
+    mode: str
+    currency: str
+    realised_micro: int = whole()
+    fees_micro: int = whole()
+    unrealised_micro: int = whole()
+
+
+class LimitUseRow(SQLModel, table=True):
+    """How much of one limit is used now, by one subject: an instrument, a market, a bot, or all."""
+
+    __tablename__ = "limit_use"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    mode: str
+    currency: str
+    used: int = whole()
+    """Micro-units, orders or ns, by `unit`."""
+    limit_value: int = whole()
+    unit: str
+    updated_ns: int = whole()
+
+
+# -- The tables of runs: replays, backtests and the points of a sweep ------------------------------
+
+
+class RunRow(SQLModel, table=True):
+    """One run with everything needed to repeat it and what it brought."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index(None, "engine_id", "started_ns"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    engine_id: str
+    mode: str
+    account: str
+    kind: str
+    recording: str
+    bot: str
+    strategy: str
+    parameters: str
+    job: int | None = None
+    started_ns: int = whole()
+    finished_ns: int | None = whole(default=None)
+    status: str
+    error: str = ""
+    digest: str = ""
+    frames: int = whole(default=0)
+    orders: int = whole(default=0)
+    fills: int = whole(default=0)
+    fees_micro: int = whole(default=0)
+    pnl_micro: int = whole(default=0)
+    events_per_s: float = 0.0
+    peak_rss_mb: float = 0.0
+    result: str = "{}"
+
+
+class RunEquityRow(SQLModel, table=True):
+    """The equity of a run over the recording's time, at mid."""
+
+    __tablename__ = "run_equity"
+
+    run: int = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE")
+    at_ns: int = whole(primary_key=True)
+    engine_id: str
+    mode: str
+    account: str
+    equity_micro: int = whole()
+
+
+class RunMarketRow(SQLModel, table=True):
+    """What one market brought in a run. `resolved` False = marked at the last mid."""
+
+    __tablename__ = "run_markets"
+
+    run: int = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE")
+    instrument: str = Field(primary_key=True)
+    engine_id: str
+    mode: str
+    account: str
+    orders: int = whole()
+    fills: int = whole()
+    fees_micro: int = whole()
+    realised_micro: int = whole()
+    unresolved_micro: int = whole()
+    position_left: int = whole()
+    resolved: bool
+
 
 # -- The tables that are a projection of the journal: only `storage.projection` writes them --------
 

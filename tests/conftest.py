@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,25 @@ def _skip_without_recordings(what: str) -> Path:
 def recordings(request: pytest.FixtureRequest) -> Path:
     """Return the folder of recorded market data, or skip with the sentence that says why."""
     return _skip_without_recordings(request.node.name or "this session")
+
+
+STARTS_PROGRAMS = re.compile(
+    r"^(import subprocess|from (tests\.live\.(polymarket_)?programs|tests\.pages\.desks) import)",
+    re.MULTILINE,
+)
+"""What stands in a file whose tests start programs of their own, or a browser."""
+
+
+@cache
+def _starts_programs(path: Path) -> bool:
+    return STARTS_PROGRAMS.search(path.read_text(encoding="utf-8")) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make quick` leaves out, by what their file imports."""
+    for item in items:
+        if _starts_programs(item.path):
+            item.add_marker(pytest.mark.programs)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
