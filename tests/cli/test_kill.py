@@ -59,7 +59,7 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     engine = programs.engine()
     programs.command(StartBot(bot=BOT))
     programs.until(programs.live, "it quotes")
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     (programs.home / "vault.json").write_text('{"version": 1, "public')
 

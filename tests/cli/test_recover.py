@@ -137,7 +137,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.count("fills") >= 5 and programs.live() > 0, "it is filled")
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     read = programs.rows("SELECT seq FROM projection")[0][0]
     orders, fills = ids(programs, "orders"), ids(programs, "fills")
@@ -191,7 +191,7 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.count("fills") >= 2 and programs.live() > 0, "it is filled")
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     read = programs.rows("SELECT seq FROM projection")[0][0]
     orders, fills = ids(programs, "orders"), ids(programs, "fills")

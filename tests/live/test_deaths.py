@@ -77,7 +77,7 @@ def test_two_hundred_deaths_lose_double_and_leave_nothing(programs: Programs) ->
     for death in range(DEATHS):
         # One in four dies in the middle of its start: while it recovers or asks the exchange.
         time.sleep(chance.uniform(0.0, LIFE_S))
-        engine.cli.kill()
+        engine.kill()
         engine.wait(10)
         budget.look(programs.home, time.time_ns())
         began_ns = time.time_ns()

@@ -36,7 +36,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests")
 
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     before = programs.count("orders")
     engine = programs.engine()
@@ -138,7 +138,7 @@ def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests")
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
 
     assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(LONG_S) == 0

@@ -260,7 +260,7 @@ def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path
 
 def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
     engine = trading(programs)
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     assert programs.live() > 0
     since_ns, began = time.time_ns(), time.monotonic()
@@ -296,7 +296,7 @@ def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
 
 def test_start_after_a_death_by_the_timer_cancels_and_waits_for_a_person(alone: Programs) -> None:
     engine = trading(alone)
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     (alone.home / "run" / "deaf").write_text("Timeout (0:00:10)!\n")
     since_ns = time.time_ns()

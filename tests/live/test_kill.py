@@ -30,7 +30,7 @@ if sys.argv[2] == "stranger":
     # A library's thread, older than the block: it is given the signal first.
     threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
 from engine.clock import WallClock
-from engine import live_kill
+from engine.live import kill as live_kill
 from engine.live.kill import KillWatch, block_signal
 
 block_signal()

@@ -113,7 +113,6 @@ def proven(programs: Programs, what: str) -> bool:
         (["--feed", "wire:x"], "--feed 'wire:x': write it as tape:PATH"),
         (["--feed", "tape:x", "--speed", "0"], "--speed '0': write max or a number"),
         (["--feed", "tape:x", "--speed", "nan"], "--speed 'nan': write max or a number"),
-        (["--feed", "tape:x", "--events", "-1"], "--events -1: write a number"),
         (["--feed", "tape:x", "--cash", "none"], "--cash 'none'"),
     ],
 )
@@ -122,6 +121,14 @@ def test_wrong_argument_is_named(words: list[str], told: str) -> None:
     add_tape_arguments(parser)
     with pytest.raises(ConfigError, match=told):
         tape_options(parser.parse_args(words))
+
+
+def test_a_count_below_zero_is_refused_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_tape_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--feed", "tape:x", "--events", "-1"])
+    assert "--events: '-1' is no whole number from 0" in capsys.readouterr().err
 
 
 def test_torn_recording_is_played_to_the_tear_and_stopped_in_order(

@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from tests.pages.conftest import PAGES
+from tests.pages.conftest import PAGES, script_of
 from tests.pages.seen import unfolded
 from tests.pages.test_pages import run_engine, store_orders, store_run, texts
 
@@ -110,7 +110,7 @@ def test_no_page_ends_in_a_traceback_on_any_row(filled: Config, left: str) -> No
     ended = []
     for name, query in ASKED.items():
         st.cache_data.clear()
-        page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
         unfolded(page)
         page.session_state["who"] = "operator"
         for key, value in query.items():

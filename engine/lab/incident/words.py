@@ -75,7 +75,7 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
         case fx.RaiseAlert(text=text, severity=severity):
             said = f"alert, {severity}: {text}"
         case fx.OrderChanged(order=number, state=state, reason=reason):
-            said = f"order {number} is {state}{f': {reason}' if reason else ''}"
+            said = f"order {number} now stands as {state}{f': {reason}' if reason else ''}"
         case fx.KeepBudget():
             said = "keeps the day's loss budget"
         case fx.KeepStart(fence=fence):

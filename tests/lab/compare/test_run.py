@@ -42,5 +42,7 @@ def test_nonsense_is_refused_in_words(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
-    assert main(["demo", "compare", *argument]) == BAD_ARGUMENTS
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "compare", *argument])
+    assert ended.value.code == BAD_ARGUMENTS
     assert not (tmp_path / "pitboss.db").exists()

@@ -42,7 +42,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         engine = programs.engine()
         assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
         trade(programs, 0)
-        engine.cli.kill()
+        engine.kill()
         engine.wait(10)
         died_ns = time.time_ns()
         engine = programs.engine()

@@ -78,7 +78,7 @@ def test_commands_on_a_trading_desk(programs: Programs) -> None:
     order_by_hand(programs, market)
     listings(programs)
     scoped_kill(programs, market)
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     engine = programs.engine()
     release_after_a_crash(programs)

@@ -52,7 +52,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     assert (again.state, "already" in again.answer) == (CommandState.REFUSED, True)
     programs.until(lambda: int(str(figures(programs)[1])) > 100, "it records")
     assert figures(programs)[2] == 0
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     before = int(str(figures(programs)[1]))
 

@@ -51,7 +51,7 @@ def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
     engine = programs.engine()
     assert programs.command(StartBot(bot=BotId(BOT))).state is CommandState.DONE
     programs.until(lambda: programs.rows(RESTS)[0][0], "it quotes", 120.0)
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     left = programs.open_orders()
     assert left

@@ -303,7 +303,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     stopped = programs.command(StopBot(bot=BotId("two")))
     assert stopped.state is CommandState.DONE, stopped.answer
 
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     engine = programs.engine()
     before = programs.count("orders")

@@ -156,7 +156,7 @@ def test_killed_engine_leaves_nothing_and_recovers(programs: LivePrograms) -> No
     rest(programs, RESTING)
     programs.until(lambda: (one := programs.heartbeat()) and not one.reason, "it still beats")
 
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     died_ns = time.time_ns()
     programs.until(lambda: programs.hand()["lapsed"], "the venue cancelled them")
@@ -185,7 +185,7 @@ def dies_with_a_fill_under_way(programs: LivePrograms, engine: subprocess.Popen[
         return bool(doomed)
 
     programs.until(one_is_doomed, "a fill of ours is about to fail", 300.0)
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     programs.hand("/settings", {"mined_ms": [1_500, 4_000], "confirmed_ms": [500, 2_500]})
     return doomed[0]
@@ -267,7 +267,7 @@ def test_quotes_of_a_dead_engine_end_by_themselves_without_the_heartbeat(
     assert programs.rows("SELECT 1 FROM orders WHERE type != 'gtd' OR state = 'expired'") == []
     owner = {"wallet": wallet(signer(SIGNER), 0), "signer": signer(SIGNER).address}
     programs.until(lambda: programs.hand("/wallet", owner)["cash"]["reserved"], "some rest")
-    engine.cli.kill()
+    engine.kill()
     engine.wait(10)
     for skip_ms in (120_000, 65_000):
         programs.hand("/clock", {"skip_ms": skip_ms})

@@ -105,4 +105,4 @@ def test_import_of_the_sdk_hides_no_library_from_others() -> None:
         "import sys; import engine.venues.polymarket.account.sdk; "
         "assert 'sniffio' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOM.parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOM.parents[3])

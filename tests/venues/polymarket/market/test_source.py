@@ -169,7 +169,7 @@ def test_markets_no_bot_wants_are_recorded_over_a_crash_and_read_again(
         begun = programs.command(StartRecording(name="day", instruments=wanted))
         assert begun.state is CommandState.DONE, begun.answer
         programs.until(lambda: figures()[0] > 50, "it records")
-        engine.cli.kill()
+        engine.kill()
         engine.wait(10)
         before = figures()[0]
         programs.engine()
