@@ -417,6 +417,11 @@ class Executor(Readings):
         """Return the orders of a bot or an instrument that may still fill (read only)."""
         return [known for known in self._table.live() if within(scope, known.order)]
 
+    def may_rest(self, scope: Scope) -> int:
+        """Return how many orders in scope may rest, those that await their listing among them."""
+        awaited = sum(within(scope, order) for order in self._table.homeless.values())
+        return len(self.live_in(scope)) + awaited
+
     def prove(self, scope: Scope, now_ns: int) -> None:
         """Begin to prove that nothing in scope is open; `proven` says when it is."""
         self._reconciler.proofs.begin(scope, now_ns)

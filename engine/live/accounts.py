@@ -19,6 +19,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
+from engine.executor.proof import Scope
 from engine.live.engine import Engine
 from engine.live.kill_bare import BareEnding
 from engine.live.reopen import Recalled, attach_absent, recall
@@ -30,6 +31,7 @@ from engine.runtime.recovery import currency_of, executor_of
 from engine.runtime.services import Stream
 from engine.venues.paper.runner import live_orders
 from storage.latch import Latch
+from storage.live import many
 from storage.projection import accounts_known, register_account, registered
 from storage.users import ENGINE_ID
 
@@ -130,6 +132,15 @@ class Accounts:
     def known(self) -> frozenset[str]:
         """Every account that was ever registered, when those of this start were chosen."""
         return frozenset(self._past)
+
+    def resting_outside(self, scope: Scope) -> tuple[str, ...]:
+        """Return a sentence for each account that is not open and may have orders in scope."""
+        return tuple(
+            f"account {name} is not open here, and by the journal {many(count, 'order')} of it may "
+            "rest: open it and ask again, or look at its venue"
+            for name, (_, executor) in self._outside.items()
+            if name not in self._open and (count := executor.may_rest(scope))
+        )
 
     def outside(self, besides: Iterable[AccountSettings] = ()) -> dict[str, BareEnding]:
         """Begin to cancel at every account with a past that does not trade here, and return it.

@@ -56,6 +56,8 @@ class ScopedProofRun(msgspec.Struct):
     runners: list[AccountRunner]
     said_ns: int
     said: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    """What may rest at accounts that were not open when it was asked: over it nothing is proven."""
     waiting: list[Callable[[Receipt], None]] = []
 
 
@@ -125,6 +127,12 @@ class ScopedKills:
             runner.settle(now_ns)
         return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
 
+    def _outside(self, scope: KillScope) -> tuple[str, ...]:
+        """Return what may rest in a scope at accounts that are not open."""
+        if scope.account is not None:
+            return ()
+        return self._engine.accounts.resting_outside(scope.bot or scope.instrument)
+
     def _journal(self, command: StopBot, now_ns: int) -> None:
         try:
             self._engine.recorder.append(HOUSE, command, now_ns)
@@ -166,7 +174,8 @@ class ScopedKills:
             ]
             known = bool(runners)
         if not known:
-            raise BadInput(f"there is no {scope} here; nothing was cancelled")
+            rests = "".join(f"; {why}" for why in self._outside(scope))
+            raise BadInput(f"there is no {scope} here; nothing was cancelled{rests}")
         return runners, bot_runners
 
     # -- proven ------------------------------------------------------------------------------------
@@ -192,7 +201,13 @@ class ScopedKills:
             endings=endings,
             scope=str(scope),
         )
-        made = ScopedProofRun(proving, runners, at_ns, (), before.waiting if before else [])
+        made = ScopedProofRun(
+            proving=proving,
+            runners=runners,
+            said_ns=at_ns,
+            outside=self._outside(scope),
+            waiting=before.waiting if before else [],
+        )
         self._proofs[scope] = made
         for runner in runners:
             endings[str(runner.account)].unaskable = runner.unaskable
@@ -205,8 +220,10 @@ class ScopedKills:
         if len(self._looked) < len(self._engine.runners):
             self._again(now_ns)
         for scope, proof in list(self._proofs.items()):
-            receipt = proof.proving.receipt(now_ns)
-            missing = tuple(why for account in receipt.accounts for why in account.missing)
+            receipt = proof.proving.receipt(now_ns, proof.outside)
+            missing = receipt.missing + tuple(
+                why for account in receipt.accounts for why in account.missing
+            )
             late = now_ns - proof.said_ns >= NOT_PROVEN_AFTER_NS and missing != proof.said
             if not receipt.proven and not late:
                 continue

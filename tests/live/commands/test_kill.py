@@ -12,13 +12,15 @@ from engine.caches.markets import MarketCache
 from engine.domain.commands import MANUAL, Kill
 from engine.domain.effects import CancelAll, CancelScope
 from engine.domain.events import InstrumentListed
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.orders import OrderState
-from engine.domain.settings import GatewaySettings
+from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import BadInput
 from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
+from engine.live.accounts import Accounts
 from engine.live.commands.kill import ScopedKills
+from engine.live.venues import Venues
 from tests.executor.conftest import ACCOUNT, Rig
 
 
@@ -52,11 +54,14 @@ class Shell:
         self.asked += self.desk.turn(now_ns)
 
 
-def engine(*runners: Shell) -> Any:
+def engine(*runners: Shell, accounts: Accounts | None = None) -> Any:
     return SimpleNamespace(
         runners={runner.account: runner for runner in runners},
         bot_runners={},
         watchers=[],
+        accounts=accounts or Accounts(Venues(openers={}, hearings={}), fence=1),
+        engine_id="e",
+        state=SimpleNamespace(write=lambda _: None),
         clock=SimpleNamespace(now_ns=lambda: 20_000_000_000),
         log=SimpleNamespace(warning=lambda *_, **__: None),
     )
@@ -100,3 +105,34 @@ def test_a_market_nobody_knows_is_refused(rig: Rig) -> None:
 def test_without_an_account_nothing_is_proven(scope: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="whether an order of it rests is not known"):
         kill(None, **scope)
+
+
+def closed(rig: Rig) -> Accounts:
+    """An account that is not open, and one order of it that rests by the journal."""
+    (order,) = rig.rest([(4_800, 100)])
+    after = Rig(settings=ExecutorSettings(), cash=0, empty=True)
+    after.executor.adopt(order, 0)
+    accounts = Accounts(Venues(openers={}, hearings={}), fence=1)
+    settings = AccountSettings(name="closed", mode=Mode.LIVE, venue="polymarket")
+    accounts._outside["closed"] = settings, after.executor
+    return accounts
+
+
+def test_what_may_rest_at_a_closed_account_is_never_proven_gone(rig: Rig) -> None:
+    open_one = reborn(Rig(), listed=True)
+    made, receipts = engine(open_one, accounts=closed(rig)), []
+    kills = ScopedKills(made)
+    kills._keep = receipts.append  # type: ignore[method-assign]
+    kills.kill(Kill(instrument=M1), "operator", receipts.append)
+    kills.watch(21_000_000_000)
+    kills.watch(60_000_000_000)
+    (receipt,) = receipts
+    assert not receipt.proven
+    assert "account closed is not open here" in receipt.missing[0]
+    assert "1 order of it may rest" in receipt.missing[0]
+
+
+def test_a_market_of_a_closed_account_alone_is_refused_with_what_may_rest(rig: Rig) -> None:
+    made = engine(Shell(Rig(empty=True)), accounts=closed(rig))
+    with pytest.raises(BadInput, match="nothing was cancelled; account closed is not open"):
+        ScopedKills(made).kill(Kill(instrument=M1), "operator", lambda _: None)
