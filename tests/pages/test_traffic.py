@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocket
+from playwright.sync_api import Browser, Page
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from engine.domain.events import InstrumentListed
@@ -50,13 +50,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         started.stop()
 
 
-@pytest.fixture(scope="module")
-def page(desk: Desk, browser: Browser) -> Iterator[Page]:
-    with opened(browser) as signed_in:
-        sign_in(signed_in, desk)
-        yield signed_in
-
-
 def fill(desk: Desk) -> None:
     """Leave an account with a long curve, fills, a position and a bot, as an engine does."""
     now = time.time_ns()
@@ -89,26 +82,33 @@ def fill(desk: Desk) -> None:
             add_equity(connection, books.engine_id, point)
 
 
-def watched(page: Page, address: str) -> list[bytes]:
-    """Open a page, let it settle, and return what the server tells it in a while."""
+def heard_by(page: Page) -> list[bytes]:
+    """Return the list that fills with what the server tells a page."""
     frames: list[bytes] = []
 
     def hear(frame: str | bytes) -> None:
         frames.append(frame if isinstance(frame, bytes) else frame.encode())
 
-    def listen(socket: WebSocket) -> None:
-        socket.on("framereceived", hear)
+    page.on("websocket", lambda socket: socket.on("framereceived", hear))
+    return frames
 
-    page.on("websocket", listen)
-    try:
-        page.goto(address)
-        page.wait_for_selector(".pb-tick")
-        page.wait_for_timeout(SETTLED_MS)
-        frames.clear()
-        page.wait_for_timeout(WATCHED_MS)
-    finally:
-        page.remove_listener("websocket", listen)
-    return list(frames)
+
+@pytest.fixture(scope="module")
+def told(desk: Desk, browser: Browser) -> Iterator[dict[str, list[bytes]]]:
+    """Open every page in a tab of its own, let all settle, and give what each is told."""
+    with opened(browser) as first:
+        sign_in(first, desk)
+        heard = {}
+        for path in REFRESH_S:
+            tab = first.context.new_page()
+            heard[path] = heard_by(tab)
+            tab.goto(f"{desk.address}/{path}")
+            tab.wait_for_selector(".pb-tick")
+        first.wait_for_timeout(SETTLED_MS)
+        for frames in heard.values():
+            frames.clear()
+        first.wait_for_timeout(WATCHED_MS)
+        yield {path: list(frames) for path, frames in heard.items()}
 
 
 def element(frame: bytes) -> str:
@@ -122,9 +122,9 @@ def element(frame: bytes) -> str:
 
 @pytest.mark.parametrize("path", REFRESH_S)
 def test_a_page_at_rest_sends_no_chart_and_no_table_again(
-    desk: Desk, page: Page, path: str
+    told: dict[str, list[bytes]], path: str
 ) -> None:
-    frames = watched(page, f"{desk.address}/{path}")
+    frames = told[path]
     kinds = Counter(map(element, frames))
     assert kinds["new_session"] >= WATCHED_MS / 1_000 / 2, "the page does not draw itself anew"
     # Once, where an age in it counts on from one minute to the next.
