@@ -192,6 +192,8 @@ def placed(home: Path, venue: Served) -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # Who started the tests may ignore a closed terminal (`nohup`); a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert program.stderr is not None
     for line in program.stderr:

@@ -283,9 +283,10 @@ def test_executor_rebuilt_from_the_journal_agrees_with_the_projection(
     copied: Path, tmp_path: Path
 ) -> None:
     state = _state(tmp_path / "state.db")
-    project(copied, state)
     executor = Remembering()
     executor.read(copied)
+    _tell(executor, copied)
+    project(copied, state)
     _assert_agree(executor, state)
     assert executor.fills > 100
 

@@ -95,7 +95,7 @@ def test_a_journal_that_is_full_refuses_commands_but_never_a_kill(tmp_path: Path
         assert killed.state is DONE
         assert desk.engine.killed.is_set()
         recorder.full = None
-        desk.engine._keep_waiting()
+        desk.engine.journal_waiting()
         assert recorder.kept == [Kill()]
 
     run(tmp_path, test)

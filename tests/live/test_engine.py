@@ -13,9 +13,9 @@ from engine.domain.events import Event, HealthChanged, InstrumentClosed, Instrum
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
-from engine.live import engine
 from engine.live.engine import Engine
 from engine.live.main import attach_bots
+from engine.runtime import services
 from engine.runtime.recovery import Recovered, executor_of
 from engine.runtime.services import FORGET_AFTER_NS
 
@@ -176,7 +176,7 @@ def test_a_moment_of_a_locked_file_is_no_alert() -> None:
 def test_what_waits_for_the_journal_is_never_dropped_at_its_maximum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "UNKEPT_MAX", 3)
+    monkeypatch.setattr(services, "UNKEPT_MAX", 3)
     desk = Ticking()
 
     def full(*_: object) -> int:

@@ -94,7 +94,7 @@ def test_a_cancel_names_the_decision_and_what_came_instead() -> None:
     assert words(asked, plan(left=(waiting,))).endswith(
         "(waits until the order it replaces is proven gone)"
     )
-    assert "by hand or by the house" in words(asked)
+    assert "by hand or by the engine" in words(asked)
 
 
 def test_times_have_their_exact_utc_and_the_time_since_the_record_before() -> None:

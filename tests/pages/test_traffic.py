@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 REFRESH_BYTES_MAX = 20_000
 POINTS = 600
 FILLS = 60
+HELD_NS = 7_230 * 10**9
 SETTLED_MS, WATCHED_MS = 7_000, 12_000
 REFRESH_S = {
     "overview": 3.0,
@@ -55,7 +56,7 @@ def fill(desk: Desk) -> None:
     now = time.time_ns()
     with writing(desk.config.state_path) as connection:
         books = Books(connection, ENGINE_ID)
-        books.at_ns = now
+        books.at_ns = now - HELD_NS  # an age of less than a minute would count on each second
         books.tell(InstrumentListed(instrument=TERMS))
         for number in range(1, FILLS, 2):
             books.tell(*bought(number, 4_000, 10 * SHARE))
@@ -64,9 +65,9 @@ def fill(desk: Desk) -> None:
             account=DEMO, instrument=M1, mode=Mode.DEMO, currency="pUSD", bot="maker",
             yes_settled=10 * SHARE, yes_pending=0, no_settled=8 * SHARE, no_pending=0,
             yes_cost_micro=4_000_000, no_cost_micro=3_920_000, value_micro=9_000_000, mid2=10_000,
-            marked_ns=now, realised_micro=0, fees_micro=0, payout_yes_micro=None,
+            marked_ns=now - HELD_NS, realised_micro=0, fees_micro=0, payout_yes_micro=None,
         )  # fmt: skip
-        put_holdings(connection, books.engine_id, [held], now)
+        put_holdings(connection, books.engine_id, [held], now - HELD_NS)
         bot = BotSeen(
             name=BotId("maker"), mode=Mode.DEMO, account=DEMO, strategy="market_maker",
             state="running", error="", capital_micro=100 * SHARE, evaluations=5,
