@@ -20,11 +20,11 @@ from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat_chain import Beats
 from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
-from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 
 if TYPE_CHECKING:
+    from engine.venues.polymarket.account.sdk import Wire
     from engine.venues.polymarket.account.venue import PolymarketVenue
 
 # One beat of the heartbeat: the chain of ids (`heartbeat.Beats`) carried to the venue and back.

@@ -106,3 +106,13 @@ def test_import_of_the_sdk_hides_no_library_from_others() -> None:
         "assert 'sniffio' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOM.parents[3])
+
+
+def test_only_a_live_account_loads_what_signs() -> None:
+    code = (
+        "import sys; "
+        "from engine.cli import command, kill, recover, run, up, worker; "
+        "loaded = {'polymarket', 'eth_account', 'coincurve'} & set(sys.modules); "
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOM.parents[3])
