@@ -35,7 +35,7 @@ from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
 from engine.runtime.journal import JournalWriter
 from engine.venues.demo.orders import LiveOrder, Ticket
-from storage.lease import take_lease
+from storage.journal import take_lease
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import SHARE, Listed
 from tests.fakes.polymarket.server import Served, serving

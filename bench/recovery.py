@@ -46,7 +46,7 @@ from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import BOTS, executor_of, recover
-from storage.lease import take_lease
+from storage.journal import take_lease
 
 RECORDS = 1_000_000
 SNAPSHOT_EVERY = 50_000

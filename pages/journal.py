@@ -17,8 +17,8 @@ from pages.kit.tables import choice
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
+from storage.journal import KINDS
 from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
-from storage.records import KINDS
 from storage.views.frame import run_engines
 from storage.views.journal import ROWS_MAX, search_journal
 

@@ -20,7 +20,7 @@ from pages.kit.tables import choice
 from pages.kit.words import NOTHING, age, count, moment
 from pages.kit.zone import zone
 from pages.shared import feeds
-from storage.recordings import RecordingState, recordable, recordings
+from storage.jobs import RecordingState, recordable, recordings
 
 COLUMNS = {
     "name": ("Recording", "text"),

@@ -7,17 +7,16 @@ that still counted when its file was full stands in both; the larger count is th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
-from storage import plans
-from storage.bulk import Bulk
 from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.plans import PlanRow, plans_in
+from storage.rows import Bulk
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -36,6 +35,11 @@ CREATE TABLE decisions (
     regime TEXT NOT NULL, outcome TEXT NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX decisions_by_instrument ON decisions (instrument, at_ns);
+CREATE TABLE plans (
+    row INTEGER PRIMARY KEY, engine_id TEXT NOT NULL, instrument TEXT NOT NULL,
+    at_ns INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX plans_by_instrument ON plans (instrument, at_ns);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -44,10 +48,21 @@ _DECISIONS = Bulk(
     " ON CONFLICT (row) DO UPDATE SET last_number = excluded.last_number, "
     "last_ns = excluded.last_ns, count = excluded.count",
 )  # fmt: skip
+_PLANS = Bulk("INSERT INTO plans (engine_id, instrument, at_ns, body) VALUES", 4)
 _COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 Row = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
 """The columns above, in order."""
+
+
+class PlanRow(NamedTuple):
+    """What the executor made of intents in one turn about one instrument: the columns, in order."""
+
+    engine_id: str
+    instrument: str
+    at_ns: int
+    body: bytes
+    """One `Planned`."""
 
 
 class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +86,7 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decode = msgspec.msgpack.Decoder(Decision).decode
+_decode_plan = msgspec.msgpack.Decoder(Planned).decode
 
 
 class DecisionFiles:
@@ -106,7 +122,7 @@ class DecisionFiles:
         with refusals_told(self._path):
             with transaction(self._connection):
                 _DECISIONS.write(self._connection, rows)
-                self._connection.executemany(plans.INSERT, planned)
+                _PLANS.write(self._connection, planned)
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
@@ -131,8 +147,6 @@ class DecisionFiles:
                         for statement in _SCHEMA.split(";"):
                             connection.execute(statement)
                 _check(connection, self._path)
-                for statement in plans.SCHEMA.split(";"):
-                    connection.execute(statement)
         except BaseException:
             connection.close()
             raise
@@ -252,12 +266,32 @@ def latest_decisions(
 
 
 def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:
-    """Return what the executor planned about an instrument in the turn of a time, in order."""
+    """Return what the executor planned about an instrument in the turn of a time, in order.
+
+    Raises BadInput where one cannot be read.
+    """
     found: list[Planned] = []
     for file in files(path):
         with reading(file) as connection:
-            found += plans_in(connection, instrument=instrument, at_ns=at_ns)
+            rows = connection.execute(
+                "SELECT body FROM plans WHERE instrument = ? AND at_ns = ? ORDER BY row",
+                (instrument, at_ns),
+            )
+            found += [_plan(body) for (body,) in rows]
     return found
+
+
+def all_plans(connection: sqlite3.Connection) -> Iterator[tuple[Planned, bytes]]:
+    """Give every plan of one file with its bytes, in order. Raises BadInput if unreadable."""
+    for (body,) in connection.execute("SELECT body FROM plans ORDER BY row"):
+        yield _plan(body), body
+
+
+def _plan(body: bytes) -> Planned:
+    try:
+        return _decode_plan(body)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"a plan cannot be read: {error}") from error
 
 
 def _collect(

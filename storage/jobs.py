@@ -15,6 +15,7 @@ import msgspec
 from engine.errors import BadInput
 from storage.audit import note as audit
 from storage.database import transaction
+from storage.views import ROWS_MAX, Row, rows_of
 
 ATTEMPTS_MAX = 3
 """A job that took its worker with it that often would do so again."""
@@ -276,3 +277,208 @@ def _after_crash(job: Job) -> tuple[JobState, str]:
         return JobState.QUEUED, text
     text = f"the worker ended during each of {job.attempts} attempts; look into worker.log"
     return JobState.FAILED, text
+
+
+# -- the schedule: what the engine posts when, and when it did so last -----------------------------
+
+
+class ScheduleSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry. `next_ns` None = it is off, or never due; `problem` = why it cannot be."""
+
+    name: str
+    cron: str
+    what: str
+    next_ns: int | None
+    problem: str = ""
+
+
+def put_schedule(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    entries: tuple[ScheduleSeen, ...],
+    now_ns: int,
+) -> None:
+    """Write all entries inside the caller's transaction; those not among them are gone."""
+    connection.execute(
+        "DELETE FROM schedule WHERE engine_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
+        (engine_id, msgspec.json.encode([entry.name for entry in entries]).decode()),
+    )
+    connection.executemany(
+        "INSERT INTO schedule (engine_id, name, cron, what, next_ns, problem, updated_ns) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (engine_id, name) DO UPDATE SET "
+        "cron = excluded.cron, what = excluded.what, next_ns = excluded.next_ns, "
+        "problem = excluded.problem, updated_ns = excluded.updated_ns",
+        [(engine_id, *msgspec.structs.astuple(entry), now_ns) for entry in entries],
+    )
+
+
+def note_posted(connection: sqlite3.Connection, engine_id: str, name: str, at_ns: int) -> None:
+    """Note inside the caller's transaction when an entry was posted."""
+    connection.execute(
+        "UPDATE schedule SET last_ns = ? WHERE engine_id = ? AND name = ?",
+        (at_ns, engine_id, name),
+    )
+
+
+def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
+    """Return when each entry was posted last; for one that never was, when it was first written.
+
+    An entry that is new has missed nothing.
+    """
+    rows = connection.execute(
+        "SELECT name, coalesce(last_ns, updated_ns) FROM schedule WHERE engine_id = ?",
+        (engine_id,),
+    )
+    return {name: int(at_ns) for name, at_ns in rows}
+
+
+def schedule(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+    """Return the schedule as the engine reported it last, what is due first first."""
+    return rows_of(
+        connection.execute(
+            "SELECT * FROM schedule WHERE engine_id = ? ORDER BY next_ns IS NULL, next_ns, name",
+            (engine_id,),
+        )
+    )
+
+
+# -- recordings made by the engine; the frames are in files ----------------------------------------
+# recording → stopped | failed. One that was recording when the engine ended goes on at its next
+# start, with a gap.
+
+
+class RecordingState(StrEnum):
+    """Where a recording stands."""
+
+    RECORDING = "recording"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """It ended because it could not go on; what it holds is whole up to there."""
+
+
+class RecordingSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording that goes on, as the next start of the engine finds it."""
+
+    name: str
+    instruments: tuple[str, ...]
+    who: str
+    started_ns: int
+    events: int
+    gaps: int
+    first_ns: int | None
+    last_ns: int | None
+
+
+class RecordingFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recording holds now. `bytes` on the disk; times in ns UTC, None = nothing yet."""
+
+    events: int
+    bytes: int
+    gaps: int
+    first_ns: int | None
+    last_ns: int | None
+
+
+def begin_recording(
+    connection: sqlite3.Connection,
+    *,
+    engine_id: str,
+    name: str,
+    instruments: tuple[str, ...],
+    who: str,
+    now_ns: int,
+) -> None:
+    """Note a new recording. Raises BadInput where the name is taken."""
+    with transaction(connection):
+        taken = connection.execute(
+            "SELECT 1 FROM recordings WHERE engine_id = ? AND name = ?", (engine_id, name)
+        ).fetchone()
+        if taken:
+            raise BadInput(f"there is a recording {name!r} already; choose another name")
+        connection.execute(
+            "INSERT INTO recordings (engine_id, name, state, instruments, who, started_ns, "
+            "reason, events, bytes, gaps, updated_ns) VALUES (?, ?, ?, ?, ?, ?, '', 0, 0, 0, ?)",
+            (
+                engine_id,
+                name,
+                RecordingState.RECORDING,
+                msgspec.json.encode(instruments).decode(),
+                who,
+                now_ns,
+                now_ns,
+            ),
+        )
+
+
+def note_figures(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    name: str,
+    figures: RecordingFigures,
+    now_ns: int,
+) -> None:
+    """Write what a recording holds, inside the caller's transaction."""
+    connection.execute(
+        "UPDATE recordings SET events = ?, bytes = ?, gaps = ?, first_ns = ?, last_ns = ?, "
+        "updated_ns = ? WHERE engine_id = ? AND name = ?",
+        (*msgspec.structs.astuple(figures), now_ns, engine_id, name),
+    )
+
+
+def end_recording(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    name: str,
+    *,
+    state: RecordingState,
+    reason: str,
+    now_ns: int,
+) -> None:
+    """Note inside the caller's transaction that a recording has ended, and why."""
+    connection.execute(
+        "UPDATE recordings SET state = ?, reason = ?, ended_ns = ?, updated_ns = ? "
+        "WHERE engine_id = ? AND name = ? AND state = ?",
+        (state, reason, now_ns, now_ns, engine_id, name, RecordingState.RECORDING),
+    )
+
+
+def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSeen]:
+    """Return the recordings that go on."""
+    rows = connection.execute(
+        "SELECT name, instruments, who, started_ns, events, gaps, first_ns, last_ns "
+        "FROM recordings WHERE engine_id = ? AND state = ? ORDER BY name",
+        (engine_id, RecordingState.RECORDING),
+    )
+    names = [field.name for field in msgspec.structs.fields(RecordingSeen)]
+    return [
+        msgspec.convert(
+            {**dict(zip(names, row, strict=True)), "instruments": msgspec.json.decode(row[1])},
+            RecordingSeen,
+        )
+        for row in rows
+    ]
+
+
+def recordings(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+    """Return all recordings, newest first."""
+    return rows_of(
+        connection.execute(
+            "SELECT * FROM recordings WHERE engine_id = ? ORDER BY started_ns DESC LIMIT ?",
+            (engine_id, ROWS_MAX),
+        )
+    )
+
+
+def recordable(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
+    """Return what can be recorded: series first, then the instruments that are open."""
+    series = connection.execute(
+        "SELECT DISTINCT series FROM instruments WHERE engine_id = ? AND series != '' "
+        "AND coalesce(closes_ns, ?) >= ? ORDER BY series",
+        (engine_id, now_ns, now_ns),
+    ).fetchall()
+    alone = connection.execute(
+        "SELECT id FROM instruments WHERE engine_id = ? AND coalesce(closes_ns, ?) >= ? "
+        "AND payout_yes_micro IS NULL ORDER BY series != '', id LIMIT ?",
+        (engine_id, now_ns, now_ns, ROWS_MAX),
+    ).fetchall()
+    return [name for (name,) in (*series, *alone)]

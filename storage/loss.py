@@ -28,9 +28,17 @@ from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderType
 from storage.database import reading, refusals_told, transaction
-from storage.journal import Row, append_all, fence_of, kinds_of, open_journal
+from storage.journal import (
+    NAMES,
+    Row,
+    append_all,
+    fence_of,
+    kinds_of,
+    names_sum,
+    open_journal,
+    record_sum,
+)
 from storage.projection import Loss
-from storage.records import NAMES, names_sum, record_sum
 
 UNSEEN_MAX = 10_000
 """Numbers of orders that are passed over: more than were ever placed unseen by the projections."""

@@ -5,16 +5,26 @@ The worker writes them, whole runs in one transaction; pages read them through `
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from engine.domain.instruments import Mode
+from engine.domain.events import OrderFilled
+from engine.domain.fills import FillState
+from engine.domain.instruments import Instrument, Mode, Side
+from engine.domain.money import ceil_div
+from engine.domain.orders import Order
 from engine.errors import BadInput
-from storage.database import transaction
+from storage.database import reading, transaction
+from storage.journal import Record, decode
+from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
 
 BATCH = 10_000
 
@@ -163,3 +173,265 @@ def end_orphaned_runs(connection: sqlite3.Connection, engine_id: str, now_ns: in
             ),
         )
         return ended.rowcount
+
+
+# -- performance, with the definitions empyrical has (a test compares) -----------------------------
+# A year has 365 days: markets here never close. No risk-free rate is subtracted. What cannot be
+# told from so few returns is None, never a plausible number.
+
+DAY_NS = 86_400 * 1_000_000_000
+HOUR_NS = DAY_NS // 24
+RETURNS_MIN = 10
+"""Fewer returns than this say nothing about a ratio."""
+
+STEPS = (("daily", DAY_NS, 365), ("hourly", HOUR_NS, 365 * 24))
+"""Name, length and steps in a year; the longest with enough returns is used."""
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics of one curve. Ratios are yearly; a fraction of 0.01 is one per cent."""
+
+    step: str
+    """`daily` or `hourly`: of which returns the ratios are; the last one tried where too few."""
+    returns: int
+    enough: bool
+    sharpe: float | None = None
+    sortino: float | None = None
+    calmar: float | None = None
+    volatility: float | None = None
+    drawdown: float | None = None
+    """Deepest fall from a peak as a fraction of that peak, ≤ 0, over every point of the curve."""
+    profit_factor: float | None = None
+    """What winning markets brought over what losing ones cost; None = none lost."""
+    won: int = 0
+    lost: int = 0
+
+
+def returns_of(values: Sequence[float]) -> list[float]:
+    """Return the relative change between neighbours. `values` are above zero."""
+    return [after / before - 1.0 for before, after in pairwise(values)]
+
+
+def sharpe(returns: Sequence[float], steps_per_year: int) -> float | None:
+    """Return mean over standard deviation (n - 1), yearly; None where nothing moved."""
+    deviation = statistics.stdev(returns)
+    if deviation == 0:
+        return None
+    return statistics.fmean(returns) / deviation * math.sqrt(steps_per_year)
+
+
+def sortino(returns: Sequence[float], steps_per_year: int) -> float | None:
+    """Return mean over downside deviation against zero, yearly; None where nothing fell."""
+    downside = math.sqrt(math.fsum(min(r, 0.0) ** 2 for r in returns) / len(returns))
+    if downside == 0:
+        return None
+    return statistics.fmean(returns) / downside * math.sqrt(steps_per_year)
+
+
+def volatility(returns: Sequence[float], steps_per_year: int) -> float:
+    """Return the standard deviation (n - 1), yearly."""
+    return statistics.stdev(returns) * math.sqrt(steps_per_year)
+
+
+def calmar(returns: Sequence[float], steps_per_year: int) -> float | None:
+    """Return the compound yearly return over the deepest fall; None where nothing fell."""
+    values = [1.0]
+    for change in returns:
+        values.append(values[-1] * (1.0 + change))
+    deepest = drawdown(values)
+    if deepest == 0:
+        return None
+    yearly: float = values[-1] ** (steps_per_year / len(returns)) - 1.0
+    return yearly / abs(deepest)
+
+
+def drawdown(values: Iterable[float]) -> float:
+    """Return the deepest fall from an earlier peak as a fraction of it, ≤ 0."""
+    peak, deepest = -math.inf, 0.0
+    for value in values:
+        peak = max(peak, value)
+        if peak > 0:
+            deepest = min(deepest, value / peak - 1.0)
+    return deepest
+
+
+def profit_factor(amounts: Iterable[float]) -> float | None:
+    """Return the sum of gains over the sum of losses; None where nothing was lost."""
+    gains = losses = 0.0
+    for amount in amounts:
+        if amount > 0:
+            gains += amount
+        else:
+            losses -= amount
+    return gains / losses if losses else None
+
+
+def of_run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Performance:
+    """Return the statistics of a run, over its whole curve and its markets."""
+    made = Performance(step=STEPS[-1][0], returns=0, enough=False)
+    for name, step_ns, steps_per_year in STEPS:
+        returns = returns_of(_grid(connection, engine_id, run_id, step_ns))
+        made = msgspec.structs.replace(made, step=name, returns=len(returns))
+        if len(returns) >= RETURNS_MIN:
+            made = msgspec.structs.replace(
+                made,
+                enough=True,
+                sharpe=sharpe(returns, steps_per_year),
+                sortino=sortino(returns, steps_per_year),
+                calmar=calmar(returns, steps_per_year),
+                volatility=volatility(returns, steps_per_year),
+            )
+            break
+    curve = connection.execute(
+        "SELECT equity_micro FROM run_equity WHERE engine_id = ? AND run = ? ORDER BY at_ns",
+        (engine_id, run_id),
+    )
+    amounts = [
+        micro / 1e6
+        for (micro,) in connection.execute(
+            "SELECT realised_micro + unresolved_micro - fees_micro FROM run_markets "
+            "WHERE engine_id = ? AND run = ?",
+            (engine_id, run_id),
+        )
+    ]
+    return msgspec.structs.replace(
+        made,
+        drawdown=drawdown(float(micro) for (micro,) in curve),
+        profit_factor=profit_factor(amounts),
+        won=sum(amount > 0 for amount in amounts),
+        lost=sum(amount < 0 for amount in amounts),
+    )
+
+
+def _grid(connection: sqlite3.Connection, engine_id: str, run_id: int, step_ns: int) -> list[float]:
+    """Return the last equity of each step; a step without a point repeats the one before.
+
+    Nothing at all where a value is not above zero: a return from there has no meaning.
+    """
+    # SQLite gives equity_micro of the very row that has the greatest at_ns.
+    rows = connection.execute(
+        "SELECT at_ns / ?, max(at_ns), equity_micro FROM run_equity "
+        "WHERE engine_id = ? AND run = ? GROUP BY 1 ORDER BY 1",
+        (step_ns, engine_id, run_id),
+    ).fetchall()
+    values: list[float] = []
+    at = None
+    for step, _, micro in rows:
+        if micro <= 0:
+            return []
+        if at is not None:
+            values += [values[-1]] * (step - at - 1)
+        values.append(micro / 1e6)
+        at = step
+    return values
+
+
+# -- the fills of one run --------------------------------------------------------------------------
+# A run's journal is not projected into the state file; what is asked for here is a page of it.
+
+RECORDS_MAX = 400_000
+"""Most records of fills and orders that are read; about two seconds."""
+
+_KINDS = ("InstrumentListed", "PlaceOrder", "OrderFilled", "FillSettled", "FillVoided")
+_ENDS = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
+
+
+class RunFills(msgspec.Struct, kw_only=True):
+    """Fills of a run, newest first, at most `ROWS_MAX`, and what all that fit sum to."""
+
+    rows: list[Row] = []
+    count: int = 0
+    failed: int = 0
+    bought_micro: int = 0
+    sold_micro: int = 0
+    fees_micro: int = 0
+    whole: bool = True
+    """False = the journal holds more records than are read."""
+
+
+def run_fills(path: Path, *, instrument: str = "") -> RunFills:
+    """Return the fills of a run's journal, of one instrument where it is named.
+
+    Raises StorageError where the file cannot be read, JournalCorrupt for an unreadable record.
+    """
+    listed: dict[str, Instrument] = {}
+    orders: dict[int, Order] = {}
+    fills: dict[tuple[str, str], tuple[OrderFilled, int]] = {}
+    ends: dict[tuple[str, str], FillState] = {}
+    read = 0
+    with reading(path) as connection:
+        for record in _records(connection):
+            read += 1
+            message: Any = decode(record)
+            if record.kind == "InstrumentListed":
+                listed[message.instrument.id] = message.instrument
+            elif record.kind == "PlaceOrder":
+                orders[message.order.id] = message.order
+            elif record.kind == "OrderFilled":
+                fills.setdefault((message.account, message.fill), (message, record.at_ns))
+            else:
+                ends.setdefault((message.account, message.fill), _ENDS[record.kind])
+    found = RunFills(whole=read < RECORDS_MAX)
+    for key, (fill, at_ns) in reversed(fills.items()):
+        order = orders.get(fill.order)
+        if order is not None and instrument in ("", order.instrument):
+            state = ends.get(key, fill.state)
+            _add(found, _row(fill, order, listed.get(order.instrument), state, at_ns))
+    return found
+
+
+def _records(connection: sqlite3.Connection) -> Any:
+    places = ", ".join("?" * len(_KINDS))
+    for seq, at_ns, account, kind, body in connection.execute(
+        f"SELECT seq, at_ns, account, kind, body FROM records WHERE kind IN ({places}) "  # noqa: S608 our own marks
+        "ORDER BY seq LIMIT ?",
+        (*_KINDS, RECORDS_MAX),
+    ):
+        yield Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body)
+
+
+def _row(
+    fill: OrderFilled, order: Order, terms: Instrument | None, state: FillState, at_ns: int
+) -> Row:
+    value = price_decimals = size_decimals = None
+    if terms is not None:
+        price_decimals, size_decimals = terms.price_decimals, terms.size_decimals
+        raw = fill.price * fill.size
+        # Rounded against us, as the ledger does: what we pay up, what we get down.
+        buys = order.side is Side.BUY
+        value = ceil_div(raw, terms.value_divisor) if buys else raw // terms.value_divisor
+    return {
+        "id": fill.fill,
+        "order_id": fill.order,
+        "account": fill.account,
+        "bot": order.bot,
+        "instrument": order.instrument,
+        "side": order.side.value,
+        "leg": order.leg.value,
+        "price": shown(fill.price, price_decimals),
+        "size": shown(fill.size, size_decimals),
+        "value": shown(value, MICRO_DECIMALS),
+        "value_micro": value or 0,
+        "fee": shown(fill.fee_micro, MICRO_DECIMALS),
+        "fee_micro": fill.fee_micro,
+        "liquidity": fill.liquidity.value,
+        "state": state.value,
+        "at_ns": at_ns,
+        "listed_kind": terms and terms.kind.value,
+        "currency": terms and terms.currency,
+    }
+
+
+def _add(found: RunFills, row: Row) -> None:
+    found.count += 1
+    value, fee = row.pop("value_micro"), row.pop("fee_micro")
+    if row["state"] == FillState.FAILED:
+        found.failed += 1
+    else:
+        found.fees_micro += fee
+        if row["side"] == Side.BUY:
+            found.bought_micro += value
+        else:
+            found.sold_micro += value
+    if len(found.rows) < ROWS_MAX:
+        found.rows.append(row)

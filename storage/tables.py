@@ -7,10 +7,10 @@ carry mode and account, because the three modes never mix in a sum.
 
 from __future__ import annotations
 
-from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from typing import Any
 
-from storage.columns import whole
+from sqlalchemy import BigInteger, Index
+from sqlmodel import Field, SQLModel
 
 __all__ = [
     "METADATA",
@@ -49,6 +49,21 @@ __all__ = [
     "UserRow",
     "VenueHeartbeatRow",
 ]
+
+# Constraint names must be fixed: batch migrations can only change what has a name.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def whole(**options: Any) -> Any:
+    """Return a 64-bit whole number column."""
+    return Field(sa_type=BigInteger, **options)
+
 
 # -- The tables of what a running engine tells of money: holdings, PnL over time, use of limits ----
 

@@ -26,9 +26,9 @@ from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
 from engine.live.venues import Opener, Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from storage.database import connect_writer, refusals_told, transaction
+from storage.journal import take_lease
 from storage.known_accounts import known_accounts
 from storage.latch import read_latch
-from storage.lease import take_lease
 from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
 from storage.projection import check_new
 from storage.schema import check_schema

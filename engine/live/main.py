@@ -54,9 +54,8 @@ from engine.runtime.tape import Tape
 from storage.alerts import raise_alert
 from storage.commands import cut
 from storage.database import connect_writer, refusals_told
-from storage.journal import last_seq, record_at
+from storage.journal import last_seq, record_at, take_lease
 from storage.latch import Latch, read_latch
-from storage.lease import take_lease
 from storage.live import keep_found, last_told
 from storage.projection import check_new, check_past
 from storage.schema import check_schema

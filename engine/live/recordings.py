@@ -28,7 +28,7 @@ from engine.venues.polymarket.market.source import VENUE as POLYMARKET
 from engine.venues.polymarket.market.source import PolymarketMarketData
 from storage.commands import CommandState
 from storage.database import transaction
-from storage.recordings import (
+from storage.jobs import (
     RecordingSeen,
     RecordingState,
     begin_recording,

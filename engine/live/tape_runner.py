@@ -14,7 +14,7 @@ from engine.domain.events import Event
 from engine.errors import BrokenInvariant
 from engine.runtime.journal import Recorder
 from engine.venues.paper.runner import PaperShell
-from storage.records import NAMES, Digest
+from storage.journal import NAMES, Digest
 
 EFFECTS = frozenset(AnyEffect.__args__)
 Decide = Callable[[Decision | Planned], None]

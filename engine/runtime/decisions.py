@@ -22,12 +22,12 @@ from storage.decisions import (
     FILE_BYTES_MAX,
     FILES_KEPT,
     DecisionFiles,
+    PlanRow,
     Row,
     StoredDecision,
     decision_numbered,
     decisions_around,
 )
-from storage.plans import PlanRow
 
 __all__ = ["DecisionLog", "StoredDecision", "decision_numbered", "decisions_around"]
 

@@ -21,18 +21,23 @@ import msgspec
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from storage.database import BUSY_MS, file_id, must_be, refusals_told
 from storage.journal import (
+    NAMES,
+    Digest,
     JournalSnapshot,
+    Record,
     Row,
     Snapshots,
     check_fence,
+    decode,
     fence_of,
     last_seq,
     latest_snapshots,
     load,
+    names_sum,
     open_journal,
+    record_sum,
     write_batch,
 )
-from storage.records import NAMES, Digest, Record, decode, names_sum, record_sum
 
 __all__ = [
     "DigestRecorder",

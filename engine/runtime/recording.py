@@ -32,7 +32,7 @@ from engine.runtime.tape_recording import (
     pack_begin,
     pack_events,
 )
-from storage.recordings import RecordingFigures, RecordingSeen, RecordingState
+from storage.jobs import RecordingFigures, RecordingSeen, RecordingState
 
 BYTES_MAX = 2 * 1024 * 1024 * 1024
 """Most bytes of one recording on the disk; it ends there."""

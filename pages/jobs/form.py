@@ -15,7 +15,7 @@ from pages.frame.bar import modes_of
 from pages.frame.status_bar import mode_shown
 from pages.kit import commands, guard, panels, schema_form
 from pages.kit.data import ask, engine_id
-from storage.recordings import recordings
+from storage.jobs import recordings
 from storage.views.frame import snapshot, strategy_catalog
 
 SLOT = "run_job"

@@ -14,7 +14,7 @@ from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.tables import choice
 from pages.shared.cron import trouble
-from storage.schedule import schedule
+from storage.jobs import schedule
 
 COLUMNS = {
     "name": ("Entry", "text"),

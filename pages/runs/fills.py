@@ -14,7 +14,7 @@ from pages.kit.names import market
 from pages.kit.tables import table
 from pages.kit.words import count, micro
 from pages.shared.order_rows import fitting
-from storage.run_fills import RunFills, run_fills
+from storage.runs import RunFills, run_fills
 from storage.views import ROWS_MAX
 
 COLUMNS = {

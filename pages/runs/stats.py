@@ -8,7 +8,7 @@ from pages.kit import guard, panels, tiles
 from pages.kit.data import ask
 from pages.kit.tiles import Tile
 from pages.kit.words import NOTHING
-from storage.performance import RETURNS_MIN, Performance, of_run
+from storage.runs import RETURNS_MIN, Performance, of_run
 
 
 @guard.part("The statistics of the run")

@@ -14,8 +14,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
 from storage.database import reading
-from storage.decisions import StoredDecision, files
-from storage.plans import all_plans
+from storage.decisions import StoredDecision, all_plans, files
 
 LOOKED_AT_MAX = 20_000
 """Latest rows of the log, of every bot together, in which reasons are counted and looked for."""

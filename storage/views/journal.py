@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from storage.database import reading
-from storage.records import Record, decode
+from storage.journal import Record, decode
 from storage.views.frame import Row
 
 SCANNED_MAX = 20_000

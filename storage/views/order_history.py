@@ -16,8 +16,7 @@ import msgspec
 from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder
 from engine.domain.events import OrderReported
 from storage.database import reading
-from storage.journal import owner
-from storage.records import Record, decode
+from storage.journal import Record, decode, owner
 
 SCANNED_MAX = 400_000
 """Most records one life is searched in; a third of a second."""

@@ -36,7 +36,7 @@ from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading
 from storage.journal import open_journal
 from storage.projection import project, register_account
-from storage.projection_rows import TABLES
+from storage.rows import TABLES
 from storage.schema import migrate
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -25,7 +25,7 @@ from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.server import DemoServer
 from storage.database import connect_writer
-from storage.lease import take_lease
+from storage.journal import take_lease
 from storage.projection import project, register_account
 from storage.schema import migrate
 from storage.settings import Saved, applied, save

@@ -27,10 +27,9 @@ from engine.live.main import live
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.database import connect_reader, writing
-from storage.lease import take_lease
+from storage.journal import Record, decode, take_lease
 from storage.live import latest_receipt
 from storage.projection import project, register_account
-from storage.records import Record, decode
 from storage.schema import migrate
 from tests.live.programs import BOT, Programs, check_books, free_port, prepare
 

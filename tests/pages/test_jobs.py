@@ -23,10 +23,21 @@ from pages.jobs.table import amount, speed
 from pages.kit.schema_form import label_of
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
-from storage.jobs import JobProgress, JobState, claim, find, finish, queue, tell
+from storage.jobs import (
+    JobProgress,
+    JobState,
+    RecordingFigures,
+    ScheduleSeen,
+    begin_recording,
+    claim,
+    find,
+    finish,
+    note_figures,
+    put_schedule,
+    queue,
+    tell,
+)
 from storage.projection import register_account
-from storage.recordings import RecordingFigures, begin_recording, note_figures
-from storage.schedule import ScheduleSeen, put_schedule
 from storage.settings import latest
 from storage.users import ENGINE_ID
 

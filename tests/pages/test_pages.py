@@ -35,13 +35,11 @@ from pages.kit.commands import words_of
 from pages.risk.limits import bars
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
-from storage.decisions import DecisionFiles
-from storage.journal import open_journal, write_batch
+from storage.decisions import DecisionFiles, PlanRow
+from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.latch import read_latch, set_latch
 from storage.live import put_instrument
-from storage.plans import PlanRow
 from storage.projection import register_account
-from storage.records import names_sum, record_sum
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.settings import Saved, SettingsVersion, latest, save
 from storage.views import journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pages.kit.words import NOTHING
 from pages.runs.stats import figures, source
-from storage.performance import Performance
+from storage.runs import Performance
 
 MINUS = "\N{MINUS SIGN}"
 

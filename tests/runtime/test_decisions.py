@@ -241,17 +241,6 @@ def test_a_plan_is_found_by_its_instrument_and_turn(log: DecisionLog, path: Path
     assert plans_at(path, instrument=BINARY, at_ns=51) == []
 
 
-def test_a_file_of_before_gets_its_plans_when_it_is_written(log: DecisionLog, path: Path) -> None:
-    log.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE plans")
-    assert plans_at(path, instrument=BINARY, at_ns=50) == []
-    again = DecisionLog(path, engine_id="e1", busy_ms=20)
-    again.append(plan(50))
-    again.close()
-    assert plans_at(path, instrument=BINARY, at_ns=50) == [plan(50)]
-
-
 def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> None:
     log.append(decision(1))
     log.append(decision(2))

@@ -29,7 +29,7 @@ from engine.runtime.journal import (
     latest_snapshots,
     load,
 )
-from storage.lease import take_lease
+from storage.journal import take_lease
 
 ACCOUNT = AccountId("paper")
 AT_NS = 1_700_000_000_000_000_000
@@ -457,7 +457,7 @@ def test_a_journal_shorter_than_what_was_used_is_told(journal: JournalWriter, pa
 def test_an_unknown_kind_is_told(journal: JournalWriter, path: Path) -> None:
     fill(journal, 1)
     journal.flush()
-    from storage.records import names_sum, record_sum
+    from storage.journal import names_sum, record_sum
 
     crc = record_sum(names_sum("a", "Teleported"), 2, 0, 0, b"")
     other = sqlite3.connect(path)

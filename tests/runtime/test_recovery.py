@@ -47,7 +47,7 @@ from engine.runtime.recovery import (
     recover,
     unstopped,
 )
-from storage.lease import take_lease
+from storage.journal import take_lease
 
 DEMO = AccountId("demo")
 COIN = InstrumentId("demo:coin")

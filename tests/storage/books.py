@@ -21,11 +21,10 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Order, OrderId, OrderState
+from storage.journal import Record
 from storage.live import put_instrument
-from storage.projection import register_account
-from storage.projection_fold import Fold
-from storage.projection_rows import Rows
-from storage.records import Record
+from storage.projection import Fold, register_account
+from storage.rows import Rows
 
 DEMO, M1 = AccountId("demo"), InstrumentId("demo:m1")
 SHARE = 1_000_000

@@ -26,8 +26,7 @@ from engine.executor.executor import Executor
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import executor_of, recover
 from storage.database import connect_reader, transaction, writing
-from storage.journal import last_seq, load
-from storage.lease import take_lease
+from storage.journal import last_seq, load, take_lease
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projection import check_past, find_loss, project, register_account

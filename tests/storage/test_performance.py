@@ -15,19 +15,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.instruments import Mode
-from storage.performance import (
+from storage.runs import (
     DAY_NS,
     HOUR_NS,
+    Run,
+    RunKind,
+    RunMarket,
+    RunStatus,
     calmar,
     drawdown,
     of_run,
     profit_factor,
     returns_of,
+    save_run,
     sharpe,
     sortino,
     volatility,
 )
-from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 
 RETURNS = [
     -0.001559, 0.006114, -0.001261, -0.002151, -0.0083, -0.001133, 0.012119, 0.005241, 0.011369,

@@ -55,10 +55,9 @@ from engine.domain.instruments import (
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import JournalCorrupt, StorageError
 from storage.database import connect_writer, transaction, writing
-from storage.journal import open_journal, write_batch
+from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.projection import Projected, project, register_account
-from storage.projection_rows import TABLES
-from storage.records import names_sum, record_sum
+from storage.rows import TABLES
 
 PAPER = AccountId("paper")
 BINARY = InstrumentId("polymarket:0xdd")

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import BadInput
 from storage.database import connect_writer, transaction
-from storage.recordings import (
+from storage.jobs import (
     RecordingFigures,
     RecordingState,
     begin_recording,

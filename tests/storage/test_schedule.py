@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.database import connect_writer, transaction
-from storage.schedule import ScheduleSeen, last_posted, note_posted, put_schedule
+from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
 from storage.schema import migrate
 
 ENGINE = "e1"

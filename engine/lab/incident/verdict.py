@@ -18,7 +18,7 @@ from engine.errors import BadInput
 from engine.log import iso
 from engine.runtime.journal import Record, decode
 from storage.decisions import StoredDecision
-from storage.records import NAMES
+from storage.journal import NAMES
 
 LATE_NS = 2_000_000_000
 """How much of a decision log's end a crash may take."""

@@ -47,7 +47,7 @@ from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.venue_side import VenueSide
 from engine.runtime.services import USER_FEED
-from storage.records import decode
+from storage.journal import decode
 
 # What an engine was told, folded naively from its journal: the judges' own idea of its knowledge.
 # Written without the executor's code: a dictionary of orders, one of fills, sums over them. It

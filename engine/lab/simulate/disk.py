@@ -16,7 +16,7 @@ import msgspec
 
 from engine.errors import BrokenInvariant, StorageError
 from engine.runtime.journal import JournalSnapshot, Record, Snapshots
-from storage.records import NAMES
+from storage.journal import NAMES
 
 LINGER_NS = 50_000_000
 """As the real writer: without a commit a record waits no longer than this for company."""

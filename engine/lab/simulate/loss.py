@@ -18,8 +18,8 @@ from engine.domain.events import (
 from engine.domain.orders import OrderId
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.venue_side import VenueSide
+from storage.journal import Record, decode
 from storage.loss import UNSEEN_MAX, Known, Message
-from storage.records import Record, decode
 
 UNREAD = 20
 """How many of the lost records no projection had read."""

@@ -34,8 +34,8 @@ from engine.runtime.journal import Record
 from engine.runtime.services import HEARTBEAT, USER_FEED
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.streams import BEAT_EVERY_S
-from storage.projection_fold import Fold
-from storage.projection_rows import OrderFold, Rows
+from storage.projection import Fold
+from storage.rows import OrderFold, Rows
 
 # -- The judge of rows: what a page shows of an order is what the engine itself holds of it --------
 # Folds the journal as the state file's projection does, record by record, and compares every row

@@ -29,7 +29,7 @@ from engine.live.schedule import Schedule
 from storage import jobs
 from storage.commands import CommandState, leave
 from storage.database import transaction
-from storage.schedule import ScheduleSeen, last_posted, note_posted, put_schedule
+from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
 
 Reply = Callable[[CommandState, str], None]
 DONE, REFUSED = CommandState.DONE, CommandState.REFUSED

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
-from storage.records import names_sum, record_sum
+from storage.journal import names_sum, record_sum
 from tests.lab.conftest import QUOTING, write_recording
 from tests.live.programs import Programs, free_port
 

@@ -20,7 +20,7 @@ from engine.live.recordings import DemoSource
 from engine.runtime.recording import GAP, LiveRecording, checked
 from engine.runtime.tape_format import segments
 from engine.venues.demo import wire
-from storage.recordings import RecordingSeen, RecordingState
+from storage.jobs import RecordingSeen, RecordingState
 
 S = 1_000_000_000
 Timed = list[tuple[int, Event]]

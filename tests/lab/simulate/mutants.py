@@ -30,8 +30,8 @@ from engine.live.kill import CancelProof, ScopedCancelProof
 from engine.risk.breakers import Breakers
 from engine.risk.gate import Allowed, RiskGate
 from storage.loss import Known
-from storage.projection_fold import HANDLERS
-from storage.projection_rows import OrderFold
+from storage.projection import HANDLERS
+from storage.rows import OrderFold
 
 S, H, F = OrderState, Happened, Fault
 Patch = Any

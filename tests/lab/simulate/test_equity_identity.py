@@ -19,11 +19,10 @@ from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import MINUTE, World
 from engine.live.checks import ledger_side
 from storage.equity_identity import EquityCheck, judge
+from storage.journal import Record, decode
 from storage.live import put_instrument
-from storage.projection import register_account
-from storage.projection_fold import Fold
-from storage.projection_rows import TABLES, Rows
-from storage.records import Record, decode
+from storage.projection import Fold, register_account
+from storage.rows import TABLES, Rows
 from storage.schema import migrate
 
 ENGINE = "e1"

@@ -10,9 +10,8 @@ import pytest
 from engine.domain.events import FillSettled, FillVoided, InstrumentListed
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode, Side
-from storage import run_fills
-from storage.journal import open_journal, write_batch
-from storage.records import names_sum, record_sum
+from storage import runs
+from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.views import drill_down
 from storage.views.drill_down import FillSums, fill_sums, fills_behind, orders_behind
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
@@ -115,7 +114,7 @@ def test_a_runs_fills_come_from_its_journal_each_once(tmp_path: Path) -> None:
         *bought(2, 6_000, 5 * SHARE, side=Side.SELL),
         FillVoided(account=DEMO, fill=FillId("f2")),
     )
-    found = run_fills.run_fills(path)
+    found = runs.run_fills(path)
     assert [(row["id"], row["state"]) for row in found.rows] == [
         ("f2", "failed"),
         ("f1", "confirmed"),
@@ -125,13 +124,13 @@ def test_a_runs_fills_come_from_its_journal_each_once(tmp_path: Path) -> None:
     assert (first["side"], first["leg"], first["bot"], first["at_ns"]) == ("buy", "yes", "maker", 3)
     assert (found.count, found.failed, found.whole) == (2, 1, True)
     assert (found.bought_micro, found.sold_micro, found.fees_micro) == (4 * SHARE, 0, 7)
-    assert run_fills.run_fills(path, instrument="another").count == 0
+    assert runs.run_fills(path, instrument="another").count == 0
 
 
 def test_a_run_of_more_records_than_are_read_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kept(tmp_path / "journal.db", *bought(1, 4_000, SHARE))
-    monkeypatch.setattr(run_fills, "RECORDS_MAX", 1)
-    found = run_fills.run_fills(path)
+    monkeypatch.setattr(runs, "RECORDS_MAX", 1)
+    found = runs.run_fills(path)
     assert (found.rows, found.whole) == ([], False)

@@ -18,8 +18,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState
-from storage.journal import open_journal, write_batch
-from storage.records import names_sum, record_sum
+from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.views import order_history
 from storage.views.order_history import life_of
 

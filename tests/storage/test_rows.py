@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from storage.bulk import ROWS, Bulk
+from storage.rows import ROWS, Bulk
 
 
 def table() -> sqlite3.Connection:
