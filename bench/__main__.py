@@ -25,11 +25,8 @@ PEERS = ("ours", "peer", "ratio")
 PAIRS = ("", "", "")
 """Heads of a table that has no peer: two figures to a row."""
 
-MODES = {
-    FULL: "full", DIGEST: "digest", "ours, full, every event": "full-plain",
-    "ours, digest, every event": "digest-plain",
-}  # fmt: skip
-"""Ours by what is kept; the last two without the wake loop."""
+MODES = {FULL: "full", DIGEST: "digest"}
+"""Ours by what is kept."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,8 +72,8 @@ def _replay(rounds: int, *, peers: bool) -> None:
     print(
         "\nReplay of the common workload: 1 M top-of-book updates, 50 k trades, some 63 k orders.\n"
         "Ours keeps planner, ledger, risk, gateway and queue positions on; full adds journal and\n"
-        "decision records on disk; the wake loop skips, compiled, what nobody waits for. Nautilus\n"
-        "runs without its risk engine, hftbacktest keeps no ledger, no journal and no risk.\n"
+        "decision records on disk. Nautilus runs without its risk engine, hftbacktest keeps no\n"
+        "ledger, no journal and no risk.\n"
     )
     base = results.get(NAUTILUS)
     print(f"{'':28}{'events/s':>12}{'x Nautilus':>12}{'goal':>8}{'orders':>9}{'peak MB':>9}")

@@ -12,7 +12,7 @@ Row = tuple[str, str, str, str, str]
 def rows(workload: Path) -> list[Row]:
     """Return one row per mode: peak MB at 1 x, at 10 x, and their ratio."""
     table = []
-    for mode in ("digest-plain", "digest", "full"):
+    for mode in ("digest", "full"):
         once, ten = ours(mode, workload, 1)(), ours(mode, workload, 10)()
         if once is None or ten is None:
             continue

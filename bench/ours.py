@@ -1,8 +1,7 @@
 """One run of the workload through the whole engine, in a process of its own.
 
 `python -m bench.ours MODE WORKLOAD.npy REPEAT` prints one line `RESULT {json}`. `full` keeps
-journal and decision records on the disk, `digest` keeps only the journal's digest; both read
-columns and skip what nobody waits for, `full-plain` and `digest-plain` hear all. Latency is zero
+journal and decision records on the disk, `digest` keeps only the journal's digest. Latency is zero
 and the venue settles at once, as for the peers; risk, planner and ledger are always on.
 """
 
@@ -14,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from bench.requote import Requote
-from bench.workload import INSTRUMENT, ColumnarWorkload, WorkloadRecording
+from bench.workload import INSTRUMENT, WorkloadRecording
 from engine.bots.bot import Bot
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
@@ -49,7 +48,7 @@ PAPER = PaperSettings(
 def main(mode: str, path: str, repeat: str) -> None:
     """Run once and print the result."""
     with tempfile.TemporaryDirectory() as folder:
-        full, plain = mode.startswith("full"), mode.endswith("plain")
+        full = mode == "full"
         journal = Path(folder) / "journal.db"
         recorder = (
             JournalWriter(journal, engine_id="bench", waits_when_full=True, synchronous="NORMAL")
@@ -62,7 +61,7 @@ def main(mode: str, path: str, repeat: str) -> None:
             else None
         )
         replay = assemble(
-            recording=(WorkloadRecording if plain else ColumnarWorkload)(Path(path), int(repeat)),
+            recording=WorkloadRecording(Path(path), int(repeat)),
             bots=(_bot(),),
             limits=LIMITS,
             paper=PAPER,

@@ -65,7 +65,7 @@ class Room:
     waits: tuple[str, ...] = ()
 
 
-NUMERIC = frozenset({"numpy", "numba"})
+NUMERIC = frozenset({"numpy"})
 
 LAB = Room(
     may=(

@@ -169,10 +169,6 @@ class AccountCore:
             self._listing(event, now_ns)
         return True
 
-    def watchers(self, instrument: InstrumentId) -> tuple[Cell, ...]:
-        """Return who hears of an instrument's book: a driver that skips must not skip these."""
-        return self._cells.get(instrument, ())
-
     def _book(self, view: BookView, event: Event, now_ns: int) -> bool:
         """Wake whom the book or the trade concerns."""
         woke = False

@@ -145,11 +145,6 @@ class Driver:
         elif woke:
             self._woken(now_ns)
 
-    def wake(self, event: Event, now_ns: int) -> None:
-        """Take a market event that the venue has heard; nothing was due before it."""
-        if self.desk.market(event, now_ns):
-            self._woken(now_ns)
-
     def _woken(self, now_ns: int) -> None:
         """Turn, unless all who were woken must wait: a book gives the executor nothing to do."""
         due = self.desk.due_ns

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -37,13 +36,8 @@ from engine.executor.holdings import mid_value_micro
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import Driver
-from engine.lab.recordings.columns import ColumnarRecording
 from engine.lab.recordings.door import Recording
 from engine.runtime.journal import Recorder
-from engine.venues.paper.core import PaperVenue
-
-if TYPE_CHECKING:
-    from engine.lab.replay.wake import WakeLoop
 
 __all__ = ["MarketResult", "Replay", "ReplayResult"]
 
@@ -154,7 +148,6 @@ EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
 
 
-T = TypeVar("T")
 _LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 
 
@@ -184,7 +177,6 @@ class Replay:
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled,
         )  # fmt: skip
-        self._wake_loop = _wake_loop(recording, self._desk, venue)
         self._count, self._last_ns, self._equity_ns = 0, 0, 0
         self._closed: list[tuple[int, InstrumentId]] = []
         self._over: set[InstrumentId] = set()
@@ -217,15 +209,11 @@ class Replay:
         return result
 
     def _play(self, tell: Callable[[], None]) -> None:
-        recording, loop = self._recording, self._wake_loop
-        if loop is not None and isinstance(recording, ColumnarRecording):
-            self._play_columns(recording, loop, tell)
-        else:
-            self._play_events(self._readable(recording.events()), tell)
+        self._play_events(self._readable(self._recording.events()), tell)
         if self._count:
             self._driver.run_until(self._last_ns + 60 * 1_000_000_000)
 
-    def _readable(self, told: Iterator[T]) -> Iterator[T]:
+    def _readable(self, told: Iterator[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
         """Yield what the recording tells, to its end or to where it cannot be read on."""
         try:
             yield from told
@@ -251,42 +239,6 @@ class Replay:
                 self._count = count
                 tell()
         self._count, self._last_ns = count, last_ns
-
-    def _play_columns(
-        self, recording: ColumnarRecording, loop: WakeLoop, tell: Callable[[], None]
-    ) -> None:
-        """Play stretches: what nobody waits for is skipped, the rest goes the same way as ever."""
-        driver, told, count, last_ns = self._driver, 0, self._count, self._last_ns
-        feed, wake = driver.feed, driver.wake
-
-        def stop_ns() -> int:
-            due_ns, equity_ns = driver.due_ns, self._equity_ns
-            return min(equity_ns, due_ns)
-
-        try:
-            for stretch in self._readable(recording.stretches()):
-                for skipped, now_ns, event, heard in loop.steps(stretch, stop_ns):
-                    count += skipped
-                    if event is not None:
-                        if now_ns < last_ns:
-                            raise self._backwards(count)
-                        if not count:
-                            self._begin(now_ns)
-                        count += 1
-                        if heard:
-                            wake(event, now_ns)
-                        else:
-                            feed(event, now_ns)
-                            if type(event) in _LISTING:
-                                self._listed(event, now_ns)
-                        if now_ns >= self._equity_ns:
-                            self._sample(now_ns)
-                    last_ns = now_ns
-                    if count - told >= PROGRESS_EVERY_FRAMES:
-                        self._count = told = count
-                        tell()
-        finally:
-            self._count, self._last_ns = count, last_ns
 
     @staticmethod
     def _backwards(count: int) -> BrokenInvariant:
@@ -387,12 +339,3 @@ class Replay:
         order = self._executor.order(event.order)
         if order is not None:
             result.markets[order.instrument].fills += 1
-
-
-def _wake_loop(recording: Recording, desk: AccountCore, venue: VenueCore) -> WakeLoop | None:
-    """Return the compiled loop where the recording has columns and the venue is the paper venue."""
-    if not (isinstance(recording, ColumnarRecording) and isinstance(venue, PaperVenue)):
-        return None
-    from engine.lab.replay.wake import WakeLoop  # noqa: PLC0415 it loads machine code
-
-    return WakeLoop(desk=desk, venue=venue)

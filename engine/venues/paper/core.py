@@ -53,7 +53,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.fills import FillId, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
+from engine.domain.instruments import AccountId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
@@ -449,15 +449,6 @@ class PaperVenue:
         """Let time pass; give what has become due, in order."""
         self._run(now_ns)
         return self._take_out()
-
-    def market(self, instrument: InstrumentId) -> PaperMarket | None:
-        """Return an instrument's book and queues, for the compiled path; None = never listed."""
-        return self._markets.get(instrument)
-
-    @property
-    def ahead_percent(self) -> int:
-        """Which share of the cancels comes from ahead of us, as `queue` counts it."""
-        return self._percent
 
     # -- restarts ----------------------------------------------------------------------------------
 
