@@ -14,6 +14,7 @@ PitbossError
 ├── FeedGap               our view is torn       → resubscribe, resnapshot
 ├── NoEngine              nobody there to do it  → start one; nothing was left
 └── StorageError          the disk or database refused → say what to do; nothing was lost
+    ├── AlreadyRuns       another program of this kind has the home → stop it first
     ├── JournalCorrupt    a record does not match its checksum
     └── LeaseLost         a later start has the account → this one places nothing any more
 
@@ -91,6 +92,10 @@ class FeedGap(PitbossError):
 
 class StorageError(PitbossError):
     """The disk or the database refused. The text says what to do; nothing was lost."""
+
+
+class AlreadyRuns(StorageError):
+    """Another program of this kind holds the home's lock."""
 
 
 class JournalCorrupt(StorageError):

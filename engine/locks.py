@@ -7,11 +7,12 @@ child that inherits the file holds the lock, too.
 from __future__ import annotations
 
 import fcntl
+import sys
 import time
 from pathlib import Path
 from typing import TextIO
 
-from engine.errors import StorageError, os_sentence
+from engine.errors import AlreadyRuns, StorageError, os_sentence
 
 AGAIN_S = 0.1
 
@@ -34,18 +35,23 @@ def held(path: Path) -> bool:
 def locked(path: Path, what: str, wait_s: float = 0.0) -> TextIO:
     """Hold the lock file for as long as the returned file is open; one just ending is waited for.
 
-    Raises StorageError where another program holds it for longer than `wait_s`.
+    Whoever waits is told so at once. Raises AlreadyRuns where another program holds it for longer
+    than `wait_s`, OSError.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = path.open("a")
-    until = time.monotonic() + wait_s
+    until, said = time.monotonic() + wait_s, False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() < until:
+                if not said:
+                    text = f"another {what} runs on {path.parent}: waiting {wait_s:g} s for its end"
+                    sys.stderr.write(f"{text}\n")
+                    said = True
                 time.sleep(AGAIN_S)
                 continue
             file.close()
-            raise StorageError(f"another {what} runs on {path.parent}; stop it first") from None
+            raise AlreadyRuns(f"another {what} runs on {path.parent}; stop it first") from None
         return file

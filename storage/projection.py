@@ -217,22 +217,27 @@ def _start(
 
 
 def registered(connection: sqlite3.Connection, engine_id: str) -> dict[str, Mode]:
-    """Return the mode of every account that was ever registered."""
-    rows = connection.execute(
-        "SELECT account, mode FROM accounts WHERE engine_id = ?", (engine_id,)
-    )
-    return {account: Mode(mode) for account, mode in rows}
+    """Return the mode of every account that was ever registered. Raises StorageError."""
+    return {name: one.mode for name, one in accounts_known(connection, engine_id).items()}
 
 
 def accounts_known(connection: sqlite3.Connection, engine_id: str) -> dict[str, AccountSettings]:
-    """Return every account that was ever registered, as it is opened to be asked."""
-    rows = connection.execute(
+    """Return every account that was ever registered, as it is opened to be asked.
+
+    Raises StorageError where a row is damaged.
+    """
+    found = {}
+    for name, mode, venue, currency in connection.execute(
         "SELECT account, mode, venue, currency FROM accounts WHERE engine_id = ?", (engine_id,)
-    )
-    return {
-        name: AccountSettings(name=name, mode=Mode(mode), venue=venue, currency=currency)
-        for name, mode, venue, currency in rows
-    }
+    ):
+        try:
+            found[name] = AccountSettings(name=name, mode=mode, venue=venue, currency=currency)
+        except ValueError as error:
+            raise StorageError(
+                f"the row of account {name!r} in pitboss.db is damaged: restore pitboss.db from "
+                f"a backup, as docs/recovery.md says ({error})"
+            ) from error
+    return found
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

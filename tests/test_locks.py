@@ -21,11 +21,15 @@ def test_second_program_is_refused_in_words_until_the_first_ends(tmp_path: Path)
     locked(path, "demo exchange").close()
 
 
-def test_one_that_is_just_ending_is_waited_for(tmp_path: Path) -> None:
+def test_one_that_is_just_ending_is_waited_for_and_that_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "lock"
     held = locked(path, "engine")
     threading.Timer(0.2, held.close).start()
     locked(path, "engine", 30.0).close()
+    said = capsys.readouterr().err
+    assert said == f"another engine runs on {tmp_path}: waiting 30 s for its end\n"
 
 
 def test_every_program_locks_by_the_same_rule() -> None:

@@ -16,10 +16,10 @@ from engine.cli.arguments import WAIT_S_MAX, address, amount
 from engine.cli.demo import PORT
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import ConfigError, StorageError, os_sentence
+from engine.errors import AlreadyRuns, ConfigError, StorageError, os_sentence
 from engine.live.kill import block_signal
-from engine.live.kill_bare import kill
-from engine.live.main import engine_lock, start
+from engine.live.kill_bare import end_bare
+from engine.live.main import start
 from storage.database import reading
 from storage.latch import read_latch, set_latch
 from storage.live import Receipt, latest_receipt
@@ -50,18 +50,13 @@ def run(args: argparse.Namespace, config: Config) -> int:
     must_be_a_desk(config)
     now_ns = WallClock().now_ns()
     unlatched, since_ns = _latch(config, now_ns)
+    receipt: Receipt | None
     try:
-        engine_lock(config, wait_s=0.0).close()
-    except StorageError:
-        print("an engine runs and takes the latch by itself", flush=True)
-        receipt: Receipt | None = _engines(args, config, since_ns)
-    except OSError as error:
-        why = f"the lock of the engine cannot be held: {os_sentence(error)}"
-        asyncio.run(kill(config, args.demo, why))
-        raise StorageError(why) from error
-    else:
         start(config, args.demo, kill_only=True)
         receipt = _wait(config, now_ns, 1.0)
+    except AlreadyRuns:
+        print("an engine runs and takes the latch by itself", flush=True)
+        receipt = _engines(args, config, since_ns)
     code = _told(receipt)
     if unlatched:
         raise unlatched
@@ -98,7 +93,7 @@ def _engines(args: argparse.Namespace, config: Config, since_ns: int) -> Receipt
             return receipt
     except StorageError as error:
         silent = str(error)
-    asyncio.run(kill(config, args.demo, silent))
+    asyncio.run(end_bare(config, args.demo, silent))
     raise StorageError(silent)
 
 

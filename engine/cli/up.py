@@ -122,6 +122,8 @@ def _free(port: int, option: str) -> None:
                 tried.bind(("127.0.0.1", port))
             except (OSError, OverflowError) as error:
                 if left_s > 0 and isinstance(error, OSError):
+                    if left_s == PORT_WAIT_S:
+                        print(f"port {port} is taken: waiting {left_s:g} s for its end", flush=True)
                     left_s -= AGAIN_S
                     time.sleep(AGAIN_S)
                     continue

@@ -1,16 +1,16 @@
 """KILL from beside: a credential and a venue, nothing else.
 
 `BareEnding` cancels at one account's venue and lists until nothing is shown twice; it needs no
-executor, so it also covers accounts that an engine knows and does not trade. `kill` is a KILL where
-no engine lives: recovery, for the proof with books, and where anything refuses that, every account
-that any source names is ended from beside, and the receipt says NOT PROVEN with what refused.
+executor, so it also covers accounts that an engine knows and does not trade. `end_bare` is a KILL
+where nobody can recover: every account that any source names is ended from beside, and the receipt
+says NOT PROVEN with what refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+import contextlib
+import signal
 
 import msgspec
 
@@ -20,17 +20,15 @@ from engine.domain.effects import CancelScope
 from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
-from engine.errors import AuthRefused, PitbossError, StorageError
+from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
 from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
 from engine.live.venues import Opener, Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from storage.database import connect_writer, refusals_told, transaction
-from storage.journal import take_lease
 from storage.known_accounts import known_accounts
-from storage.latch import read_latch
+from storage.latch import read_latch, set_latch
 from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
-from storage.projection import check_new
 from storage.schema import check_schema
 from storage.users import ENGINE_ID
 
@@ -204,52 +202,34 @@ def everything(config: Config, venues: Venues) -> Everything:
     return Everything(accounts=tuple(accounts), unread=tuple(dict.fromkeys(unread)))
 
 
-def endings(accounts: Iterable[AccountSettings], venues: Venues) -> list[BareEnding]:
-    """Return an ending for each account at which anything can rest: paper has no venue outside."""
-    return [
-        BareEnding(one, venues.openers.get((one.venue, one.mode)))
-        for one in accounts
-        if one.mode is not PAPER
-    ]
+def asked_for(config: Config) -> bool:
+    """Say whether a KILL is set or was signalled; a signal nobody has heard yet sets it.
 
-
-async def kill(
-    config: Config,
-    url: str,
-    live: Callable[[Venues, int, Everything], Coroutine[Any, Any, None]] | str,
-) -> None:
-    """Recover and `live` for the proof; where anything refuses that, end everything from beside.
-
-    A sentence in the place of `live` says why the engine's lock is not ours. Raises StorageError
-    with what refused, when everything was tried.
+    A latch that cannot be looked at counts: cancelling is what errs least. Never raises.
     """
-    fence, refused = 0, live if isinstance(live, str) else ""
-    if not refused:
-        try:
-            check_new(config.journal_path, config.state_path)
-            check_schema(config.state_path)
-            fence = take_lease(config.journal_path, ENGINE_ID)
-        except Exception as error:  # noqa: BLE001 whatever it is, the venues are asked
-            refused = _words(error)
-    # Once and here: they take the secrets out of the environment.
-    venues = venues_of(config, url, fence=fence, killed=True)
+    with contextlib.suppress(OSError):  # it is cancelled all the same; the receipt says it
+        if signal.SIGUSR1 in signal.sigpending():
+            set_latch(config.kill_path, "signal", WallClock().now_ns())
+            return True
+    try:
+        return read_latch(config.kill_path) is not None
+    except OSError:
+        return True
+
+
+async def end_bare(config: Config, url: str, refused: str, venues: Venues | None = None) -> Receipt:
+    """Cancel everything that any source names from beside, and give the receipt: NOT PROVEN.
+
+    It is said and, where the state takes it, kept. `refused` is why nobody can recover. `venues`
+    are those of this start, if it has them: they have the secrets. Raises ConfigError.
+    """
+    venues = venues or venues_of(config, url, fence=0, killed=True)
     known = everything(config, venues)
-    if not refused and not isinstance(live, str):
-        try:
-            await live(venues, fence, known)
-            return
-        except Exception as error:  # noqa: BLE001 as above
-            refused = _words(error)
-    receipt = await end_bare(config, known, endings(known.accounts, venues), refused)
-    kept = _kept(config, receipt)
-    print(receipt.sentence() + ("" if kept else "; this receipt is not kept"), flush=True)  # noqa: T201 the answer
-    raise StorageError(f"nothing is proven, recovery was refused: {refused}")
-
-
-async def end_bare(
-    config: Config, known: Everything, asked: list[BareEnding], refused: str
-) -> Receipt:
-    """Cancel everything from beside, say how each account stands, and return the receipt."""
+    asked = [
+        BareEnding(one, venues.openers.get((one.venue, one.mode)))
+        for one in known.accounts
+        if one.mode is not PAPER  # paper has no venue outside
+    ]
     await asyncio.gather(*(one.wait() for one in asked))
     now_ns = WallClock().now_ns()
     proofs = tuple(one.proof(now_ns) for one in asked)
@@ -262,8 +242,7 @@ async def end_bare(
         lacking = () if latch else (f"{config.kill_path} is NOT SET",)
     except OSError as error:
         lacking = (f"{config.kill_path} cannot be read ({error})",)
-    missing = (refused, *lacking, *known.unread)
-    return Receipt(
+    receipt = Receipt(
         id=f"kill-{latch.at_ns if latch else now_ns}",
         who=(latch and latch.who) or "somebody, by hand",
         reason="KILL",
@@ -272,8 +251,11 @@ async def end_bare(
         told_ns=now_ns,
         proven=False,
         accounts=proofs,
-        missing=tuple(one for one in missing if one),
+        missing=(refused, *lacking, *known.unread),
     )
+    kept = "" if _kept(config, receipt) else "; this receipt is not kept"
+    print(receipt.sentence() + kept, flush=True)  # noqa: T201 the answer
+    return receipt
 
 
 def _kept(config: Config, receipt: Receipt) -> bool:
@@ -291,7 +273,8 @@ def _kept(config: Config, receipt: Receipt) -> bool:
     return True
 
 
-def _words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Return what refused a recovery, as a sentence."""
     if isinstance(error, PitbossError | OSError):
         return str(error) or type(error).__name__
     return f"recovery failed ({type(error).__name__}: {error})"

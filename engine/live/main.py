@@ -24,13 +24,20 @@ from engine.domain.bots import BotState
 from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
-from engine.errors import BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.errors import (
+    BadInput,
+    BrokenInvariant,
+    ConfigError,
+    PitbossError,
+    StorageError,
+    os_sentence,
+)
 from engine.live.accounts import Accounts
 from engine.live.commands.dispatch import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_what_died
-from engine.live.kill_bare import Everything, kill
+from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
 from engine.live.lifecycle import Streams, close, trade
 from engine.live.reopen import about_bot, attach_bot
 from engine.live.tape import TapeDeck
@@ -71,20 +78,35 @@ CUT = "the engine ended before it was answered; the journal says what was done"
 
 def play_tape(config: Config, deck: TapeDeck) -> dict[str, Any]:
     """Play a tape to the live loop and tell what came of it. Raises what tore it."""
-    _held(config, lambda: play(config, deck))
+    _life(config, engine_lock(config, LOCK_WAIT_S), lambda: play(config, deck))
     return deck.judged()
 
 
 def start(config: Config, url: str, *, kill_only: bool) -> int:
-    """Take the lock, then live. Raises what must not be survived; it stands in last_error."""
-    if not kill_only and config.home.is_dir():
-        make_private(config.home)
-    _held(config, lambda: live(config, url, kill_only=kill_only))
+    """Take the lock, then live. Raises what must not be survived; it stands in last_error.
+
+    `kill_only` waits for no engine that is just ending, and raises AlreadyRuns at once.
+    """
+    try:
+        if not kill_only and config.home.is_dir():
+            make_private(config.home)
+        lock = engine_lock(config, 0.0 if kill_only else LOCK_WAIT_S)
+    except OSError as error:
+        why = f"the lock of the engine cannot be held: {os_sentence(error)}"
+        if kill_only or asked_for(config):
+            asyncio.run(end_bare(config, url, why))
+        raise StorageError(why) from error
+    _life(config, lock, lambda: live(config, url, kill_only=kill_only))
     return 0
 
 
-def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with engine_lock(config):
+def engine_lock(config: Config, wait_s: float) -> TextIO:
+    """Hold the engine's lock; one just ending is waited for. Raises AlreadyRuns, OSError."""
+    return locked(config.run_folder / "engine.lock", "engine", wait_s)
+
+
+def _life(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with lock:
         last_error = config.run_folder / "last_error"
         with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
             last_error.unlink(missing_ok=True)
@@ -97,30 +119,39 @@ def _held(config: Config, life: Callable[[], Coroutine[Any, Any, None]]) -> None
             raise
 
 
-def engine_lock(config: Config, wait_s: float = LOCK_WAIT_S) -> TextIO:
-    """Hold the engine's lock; one that is just ending is waited for. Raises StorageError."""
-    return locked(config.run_folder / "engine.lock", "engine", wait_s)
-
-
 async def live(config: Config, url: str, *, kill_only: bool) -> None:
-    """Take the lease and live. A KILL that cannot recover cancels all the same."""
-    if kill_only:
-        await kill(config, url, partial(_live, config))
-        return
-    sys.stderr.write(latch_what_died(config.run_folder, config.kill_path, WallClock().now_ns()))
-    check_new(config.journal_path, config.state_path)
-    check_schema(config.state_path)
-    check_past(config.journal_path, config.state_path, ENGINE_ID)
-    fence = take_lease(config.journal_path, ENGINE_ID)
-    killed = read_latch(config.kill_path) is not None
-    await _live(config, venues_of(config, url, fence=fence, killed=killed), fence)
+    """Take the lease and live. Where anything refuses that, a KILL cancels all the same.
+
+    `kill_only` = until everything is proven, for a KILL of which no engine takes care. A KILL that
+    is set, or signalled, is carried out by a start that fails, too. Raises what refused.
+    """
+    if not kill_only:
+        left = latch_what_died(config.run_folder, config.kill_path, WallClock().now_ns())
+        sys.stderr.write(left)
+    venues: Venues | None = None
+    try:
+        check_new(config.journal_path, config.state_path)
+        check_schema(config.state_path)
+        check_past(config.journal_path, config.state_path, ENGINE_ID)
+        fence = take_lease(config.journal_path, ENGINE_ID)
+        killed = kill_only or asked_for(config)
+        # Once and here: they take the secrets out of the environment.
+        venues = venues_of(config, url, fence=fence, killed=killed)
+        await _live(config, venues, fence, everything(config, venues) if kill_only else None)
+    except Exception as error:
+        if not kill_only and not asked_for(config):
+            raise
+        refused = in_words(error)
+        await end_bare(config, url, refused, venues)
+        if not kill_only:
+            raise
+        text = f"nothing is proven, recovery was refused: {refused}"
+        raise StorageError(text) from error
 
 
-async def _live(
-    config: Config, venues: Venues, fence: int, everything: Everything | None = None
-) -> None:
-    """Wire, recover, trade, stop. `everything` is what a KILL has to prove; None = no KILL."""
-    kill_only = everything is not None
+async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything | None) -> None:
+    """Wire, recover, trade, stop. `to_prove` is what a KILL has to prove alone; None = no KILL."""
+    kill_only = to_prove is not None
     clock = WallClock()
     accounts = Accounts(venues, fence=fence)
     state = config.state_path
@@ -134,8 +165,8 @@ async def _live(
     check_accounts(found, accounts.known)
     engine = open_engine(config, clock, settings)
     engine.accounts = accounts
-    engine.outside = partial(accounts.outside, everything.accounts if everything else ())
-    engine.unread = everything.unread if everything else ()
+    engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
+    engine.unread = to_prove.unread if to_prove else ()
     for why in aside:
         text = f"{why}: it was in force and is set aside; the desk works by version "
         engine.alert(

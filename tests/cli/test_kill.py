@@ -88,7 +88,7 @@ def test_a_receipt_that_cannot_be_read_is_not_taken_for_a_missing_latch(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("engine.log.configure", lambda **_: None)
-    with engine_lock(load({"PITBOSS_HOME": str(tmp_path / "home")})):
+    with engine_lock(load({"PITBOSS_HOME": str(tmp_path / "home")}), 0.0):
         assert main(["kill", "--wait", "0"]) == STORAGE_REFUSED
     said = capsys.readouterr().err
     assert "the latch is set, but whether all is proven cannot be read here" in said

@@ -53,6 +53,20 @@ def test_a_port_somebody_else_listens_on_is_refused_and_nothing_is_made(
     assert not config.state_path.exists()
 
 
+def test_a_port_that_is_waited_for_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    monkeypatch.setattr(up, "PORT_WAIT_S", 0.5)
+    said = []
+    monkeypatch.setattr(up.time, "sleep", lambda _: said.append(capsys.readouterr().out))
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as stranger:
+        theirs = stranger.getsockname()[1]
+        with pytest.raises(ConfigError):
+            up.run(argparse.Namespace(port=theirs, demo_port=free_port()), config)
+    assert said == [f"port {theirs} is taken: waiting 0.5 s for its end\n", "", ""]
+
+
 def test_a_second_desk_on_a_home_is_refused_before_its_state_is_touched(tmp_path: Path) -> None:
     config = load({"PITBOSS_HOME": str(tmp_path)})
     config.run_folder.mkdir()

@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import count
@@ -31,8 +32,10 @@ from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
 from engine.live.engine import Engine
+from engine.live.kill import block_signal
 from engine.live.main import engine_lock, start
 from storage.database import reading
+from storage.journal import last_seq
 from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
 from storage.users import ENGINE_ID
 from tests.live.homes import Exchange, Template, a_home, exchange
@@ -252,6 +255,7 @@ INSIDE = (
     ("journal.db", "UPDATE records SET crc = crc + 1 WHERE seq = 3", "record 3 does not match"),
     ("journal.db", "UPDATE records SET account = 'x' WHERE seq = 4", "does not match"),
     ("journal.db", "UPDATE meta SET value = 'other' WHERE key = 'engine_id'", "belongs to engine"),
+    ("journal.db", "DELETE FROM records WHERE seq > 14", "ends at record 14, but"),
 )
 
 
@@ -274,6 +278,63 @@ def test_kill_over_a_damaged_row(
     assert (home.home / "KILL").exists()
 
 
+@pytest.mark.parametrize("left", [14, 5, 0])
+def test_kill_beside_a_journal_behind_its_projection_names_both_and_writes_nothing_to_it(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str], left: int
+) -> None:
+    accounts = open_orders(home)
+    read = last_seq(home.journal_path)
+    write(home.journal_path, "DELETE FROM records WHERE seq > ?", left)
+    assert kill(home, venue) == 4
+    said = capsys.readouterr().out
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    receipt = told(home)
+    assert receipt is not None
+    assert receipt.sentence().startswith("NOT PROVEN")
+    assert f"has read it up to record {read}" in receipt.sentence()
+    assert f"ends at record {left}" in receipt.sentence() or not left
+    assert last_seq(home.journal_path) == left
+
+
+def by_file(config: Config) -> None:
+    (config.home / "KILL").touch()
+
+
+def by_signal(_: Config) -> None:
+    """To this thread alone, which has it blocked as an engine does from its first moment."""
+    block_signal()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("asked", [by_file, by_signal])
+@pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
+def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Callable[[Config], None],
+    file: str,
+    sql: str,
+    why: str,
+) -> None:
+    accounts = open_orders(home)
+    write(home.home / file, sql)
+    asked(home)
+    error = started(home, venue, monkeypatch)
+    signal.sigtimedwait({signal.SIGUSR1}, 0)
+    said = capsys.readouterr().out
+    assert (home.home / "KILL").exists()
+    assert error is None or code_of(error) == 4
+    if error is not None:
+        assert why in said
+        assert [venue.open_at(account) for account in accounts] == [0, 0], said
+    receipt = told(home)
+    if [venue.open_at(account) for account in accounts] != [0, 0] or error is not None:
+        assert "NOT PROVEN" in said
+        assert receipt is None or not receipt.proven
+
+
 def test_kill_beside_a_locked_journal(
     home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,7 +352,7 @@ def test_kill_where_a_silent_engine_holds_the_lock(
     home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
 ) -> None:
     accounts = open_orders(home)
-    with engine_lock(home):  # as an engine does that is frozen
+    with engine_lock(home, 0.0):  # as an engine does that is frozen
         assert kill(home, venue, wait_s=0.2) == 4
     said = capsys.readouterr().out
     assert "it may be frozen" in said
