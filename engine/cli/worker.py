@@ -68,10 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Work until SIGTERM, SIGINT or the end of the parent. Raises StorageError at the start."""
     if args.job is not None:
-        from engine.jobs.kinds import WORKS  # noqa: PLC0415 the waiting worker does without
-
         check_schema(config.state_path)
-        return run_one(config, args.job, args.attempt, WORKS)
+        return run_one(config, args.job, args.attempt)
     if not args.clean:
         # What a process was started with stays readable for as long as it lives: start anew.
         kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}

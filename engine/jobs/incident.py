@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.domain.jobs import IncidentJob
-from engine.jobs.run import JobContext
+from engine.jobs.run import JobContext, job
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
@@ -18,6 +18,7 @@ KEPT_MAX = 200
 """Pages that are kept; the oldest goes first. Each can be made again as long as the tape lasts."""
 
 
+@job(IncidentJob)
 def relive(job: IncidentJob, context: JobContext) -> Mapping[str, Any]:
     """Write the page of a moment; say whether it is the same again."""
     at_ns, around_ns = of_job(job)

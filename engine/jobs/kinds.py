@@ -13,9 +13,7 @@ from engine.cli.replay import summarise
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, ReplayJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.jobs.compare import compare_worlds
-from engine.jobs.incident import relive
-from engine.jobs.run import JobContext, Work
+from engine.jobs.run import JobContext, job
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.runtime.tape_format import segments
 from storage import decisions, upkeep
@@ -32,6 +30,7 @@ TAPE_KEPT = 2
 """Segments of the tape that are never touched: the one being written, and the one before."""
 
 
+@job(ReplayJob)
 def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
     """Replay a recording; the run is stored as one asked for by hand is."""
     config, number = context.config, context.job.id
@@ -82,6 +81,7 @@ def _recording(text: str, context: JobContext) -> Path:
     return found
 
 
+@job(BackupJob)
 def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
     """Copy the databases: the state before the journal, which may know more than it."""
     config = context.config
@@ -109,6 +109,7 @@ def _about_vault(vault: Path, *, copied: bool) -> str:
     return f"{vault.name} is not in it: keep a copy elsewhere, or ask for a backup with vault=true"
 
 
+@job(CompactJob)
 def compact(job: CompactJob, context: JobContext) -> Mapping[str, Any]:
     """Prune and look after the databases. The journal and what money did are never touched."""
     config, now_ns = context.config, context.now_ns()
@@ -164,6 +165,7 @@ def _bytes(home: Path) -> int:
     return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
 
 
+@job(ExportJob)
 def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
     """Write rows of one mode and period to a file."""
     config, now_ns = context.config, context.now_ns()
@@ -186,13 +188,3 @@ def export_rows(job: ExportJob, context: JobContext) -> Mapping[str, Any]:
 def _day_ns(day: dt.date) -> int:
     start = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
     return int(start.timestamp()) * 1_000_000_000
-
-
-WORKS: dict[str, Work] = {
-    "replay": replay,
-    "backup": backup,
-    "compact": compact,
-    "export": export_rows,
-    "compare": compare_worlds,
-    "incident": relive,
-}

@@ -6,16 +6,20 @@ nobody with it. The child has no credential: its environment holds none.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import cache
 from types import FrameType
 from typing import Any
 
+import engine.jobs
 from engine import log
 from engine.clock import WallClock
 from engine.config import Config
@@ -82,8 +86,28 @@ class JobContext:
 Work = Callable[[Any, JobContext], Mapping[str, Any]]
 """A kind of job: takes its arguments and the context, gives its result as a JSON object."""
 
+_works: dict[str, Work] = {}
 
-def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]) -> int:
+
+def job(model: type[JobArguments]) -> Callable[[Work], Work]:
+    """Say which function does the job that takes these arguments."""
+
+    def declare(work: Work) -> Work:
+        _works[model.kind()] = work
+        return work
+
+    return declare
+
+
+@cache
+def works() -> Mapping[str, Work]:
+    """Return what each kind of job does, by name: of every file in this folder."""
+    for module in pkgutil.iter_modules(engine.jobs.__path__):
+        importlib.import_module(f"{engine.jobs.__name__}.{module.name}")
+    return _works
+
+
+def run_one(config: Config, number: int, attempt: int) -> int:
     """Run the attempt the worker has claimed, and write its end. Gives the exit code.
 
     Raises StorageError where the end cannot be written.
@@ -100,7 +124,7 @@ def run_one(config: Config, number: int, attempt: int, works: Mapping[str, Work]
     signal.signal(signal.SIGTERM, _end)
     try:
         arguments: JobArguments = arguments_of(job.kind, job.arguments)
-        result = works[job.kind](arguments, context)
+        result = works()[job.kind](arguments, context)
     except Cancelled:
         logger.info("job.cancelled", job=job.id)
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -41,6 +41,8 @@ REFUSING_NS = 5 * 1_000_000_000
 LEARNED_EVERY_NS = 20 * 1_000_000_000
 """How often the bots' learning is kept: a few kilobytes."""
 
+Part = TypeVar("Part")
+
 CLOCK = "clock"
 STATE = "state"
 """Health source: too many rows wait for the state file."""
@@ -76,6 +78,7 @@ class Engine(ProofRuns):
             decisions=decisions,
             settings=settings,
         )
+        self._parts: dict[Callable[..., object], object] = {}
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
         """Bots whose account is closed, as they were last seen: they are not forgotten."""
@@ -84,6 +87,12 @@ class Engine(ProofRuns):
         """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = recorder.seq
         self._learned_ns = self.started_ns
+
+    def part(self, made: Callable[[Engine], Part]) -> Part:
+        """Return this engine's one of a class that commands are handled with."""
+        if made not in self._parts:
+            self._parts[made] = made(self)
+        return cast("Part", self._parts[made])
 
     # -- KILL --------------------------------------------------------------------------------------
 

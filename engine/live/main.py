@@ -234,7 +234,7 @@ def open_engine(
         config.state_path,
         engine_id=ENGINE_ID,
         clock=wall,
-        heard=lambda left: loop.call_soon_threadsafe(commands.hear, left),
+        heard=lambda left: loop.call_soon_threadsafe(commands.receive, left),
         crash=engine.crash,
     )
     engine.projector = Projector(

@@ -10,8 +10,7 @@ import pytest
 from engine.config import Config
 from engine.domain.jobs import IncidentJob
 from engine.jobs import incident as module
-from engine.jobs.kinds import WORKS
-from engine.jobs.run import JobContext
+from engine.jobs.run import JobContext, works
 from engine.log import iso
 from storage.database import connect_writer
 from storage.incidents import journal_span
@@ -35,7 +34,7 @@ def test_the_job_keeps_a_page_and_says_whether_it_is_the_same(
     (folder / "incident-old.html").touch()
     monkeypatch.setattr(module, "KEPT_MAX", 1)
     at = iso(journal_span(past.journal_path).last_ns - 60_000_000_000)
-    result = WORKS["incident"](IncidentJob(at=at, around_s=30), context(past))
+    result = works()["incident"](IncidentJob(at=at, around_s=30), context(past))
     assert result["same"] is True
     page = Path(result["file"])
     assert page.stat().st_size == result["bytes"] > 10_000

@@ -14,8 +14,8 @@ import pytest
 from engine.config import Config
 from engine.domain.jobs import JOB_KINDS, BackupJob, CompactJob, ExportJob, ReplayJob, arguments_of
 from engine.errors import BadInput
-from engine.jobs.kinds import TAPE_KEPT, WORKS
-from engine.jobs.run import Cancelled, JobContext
+from engine.jobs.kinds import TAPE_KEPT
+from engine.jobs.run import Cancelled, JobContext, works
 from storage import views
 from storage.backup import backups, check_backup
 from storage.database import connect_writer, reading
@@ -54,7 +54,7 @@ def aged(path: Path, days: float) -> Path:
 
 
 def test_every_kind_has_arguments_and_a_function() -> None:
-    assert set(WORKS) == set(JOB_KINDS)
+    assert set(works()) == set(JOB_KINDS)
 
 
 def test_every_argument_says_what_it_is() -> None:
@@ -84,8 +84,8 @@ def test_a_replay_stored_by_an_attempt_that_died_is_not_run_again(
     """The attempt ended between storing the run and saying so."""
     first = context(config, "replay")
     job = ReplayJob(path=str(tape), decisions=False, journal=False)
-    run = WORKS["replay"](job, first)["run"]
-    again = WORKS["replay"](job, first)
+    run = works()["replay"](job, first)["run"]
+    again = works()["replay"](job, first)
     assert again["run"] == run
     assert "earlier attempt" in again["note"]
     with closing(sqlite3.connect(config.state_path)) as connection:
@@ -96,9 +96,9 @@ def test_a_recording_is_found_by_its_name(config: Config, tape: Path) -> None:
     config.recordings_folder.mkdir()
     (config.recordings_folder / "day.jsonl").symlink_to(tape)
     job = ReplayJob(path="day.jsonl", decisions=False, journal=False)
-    assert WORKS["replay"](job, context(config))["events"] > 0
+    assert works()["replay"](job, context(config))["events"] > 0
     with pytest.raises(BadInput, match="no recording 'night'"):
-        WORKS["replay"](ReplayJob(path="night"), context(config))
+        works()["replay"](ReplayJob(path="night"), context(config))
 
 
 def test_a_replay_of_a_torn_recording_fails_and_keeps_what_was_played(
@@ -107,7 +107,7 @@ def test_a_replay_of_a_torn_recording_fails_and_keeps_what_was_played(
     torn = config.home / "torn.jsonl"
     torn.write_bytes(tape.read_bytes()[:-40])
     with pytest.raises(BadInput, match=r"truncated; what was played before it is run 1$"):
-        WORKS["replay"](ReplayJob(path=str(torn)), context(config))
+        works()["replay"](ReplayJob(path=str(torn)), context(config))
     [folder] = (config.home / "runs").iterdir()
     with reading(config.state_path) as connection:
         row = views.run(connection, "replay", 1)
@@ -125,14 +125,14 @@ def test_a_replay_that_is_cancelled_leaves_no_folder(
     monkeypatch.setattr("engine.lab.replay.run.PROGRESS_EVERY_FRAMES", 10)
     monkeypatch.setattr(JobContext, "progress", cancelled)
     with pytest.raises(Cancelled):
-        WORKS["replay"](ReplayJob(path=str(tape)), context(config))
+        works()["replay"](ReplayJob(path=str(tape)), context(config))
     assert list((config.home / "runs").iterdir()) == []
 
 
 def test_backups_are_made_and_the_oldest_go(config: Config) -> None:
     for name in ("2026-01-01T00-00-00Z", "2026-01-02T00-00-00Z"):
         (config.home / "backups" / name).mkdir(parents=True)
-    result = WORKS["backup"](BackupJob(keep=2), context(config))
+    result = works()["backup"](BackupJob(keep=2), context(config))
     assert result["deleted"] == ["2026-01-01T00-00-00Z"]
     assert next(path.name for path in backups(config.home / "backups")) == "2026-01-02T00-00-00Z"
 
@@ -141,17 +141,17 @@ def test_a_backup_says_that_the_vault_is_not_in_it_and_takes_it_where_that_is_as
     config: Config,
 ) -> None:
     folder = config.home / "backups"
-    assert "no vault.json" in WORKS["backup"](BackupJob(), context(config))["vault"]
+    assert "no vault.json" in works()["backup"](BackupJob(), context(config))["vault"]
     config.vault_path.write_bytes(b'{"encrypted": 1}')
     for path in folder.iterdir():
         path.rename(folder / "2026-01-01T00-00-00Z")
-    result = WORKS["backup"](BackupJob(), context(config))
+    result = works()["backup"](BackupJob(), context(config))
     assert "vault.json is not in it" in result["vault"]
     assert "vault=true" in result["vault"]
     [_, without] = backups(folder)
     assert not (without / "vault.json").exists()
     without.rename(folder / "2026-01-02T00-00-00Z")
-    result = WORKS["backup"](BackupJob(vault=True), context(config))
+    result = works()["backup"](BackupJob(vault=True), context(config))
     copy = backups(folder)[-1] / "vault.json"
     assert "vault.json is in it, encrypted" in result["vault"]
     assert copy.read_bytes() == b'{"encrypted": 1}'
@@ -167,7 +167,7 @@ def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:
     lost_run = aged(home / "runs" / "123" / "journal.db", 3).parent
     os.utime(lost_run, (time.time() - 3 * DAY_S,) * 2)
     fresh_run = aged(home / "runs" / "456" / "journal.db", 0).parent
-    result = WORKS["compact"](CompactJob(), context(config))
+    result = works()["compact"](CompactJob(), context(config))
     assert (result["decision_files"], result["tape_segments"], result["run_folders"]) == (1, 2, 1)
     assert not old_decisions.exists()
     assert new_decisions.exists()
@@ -179,11 +179,11 @@ def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:
 def test_an_export_of_no_day_is_refused(config: Config) -> None:
     wrong: Any = {"since": "2026-03-02", "until": "2026-03-01"}
     with pytest.raises(BadInput, match="holds no day"):
-        WORKS["export"](ExportJob(**wrong), context(config))
+        works()["export"](ExportJob(**wrong), context(config))
 
 
 def test_an_export_names_its_file(config: Config) -> None:
-    result = WORKS["export"](ExportJob(), context(config))
+    result = works()["export"](ExportJob(), context(config))
     assert Path(result["file"]).read_text().startswith("engine_id,account,id,mode")
     assert result["rows"] == 0
 

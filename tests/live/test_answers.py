@@ -14,7 +14,8 @@ from engine.domain.bots import BotState
 from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, SyncMarkets
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, StorageError
-from engine.live.commands import dispatch
+from engine.live.commands import alerts
+from engine.live.commands.registry import Done, Handler, handlers
 from engine.runtime.bot_runner import BotSnapshot, folded
 from storage.commands import CommandState
 from tests.live.desk import LiveDesk, Recorder
@@ -40,11 +41,11 @@ def test_a_command_stands_in_the_journal_before_it_is_handled(
     found: list[list[Any]] = []
     recorders: list[Recorder] = []
 
-    def handle(_commands: object, _command: object, _who: str, reply: Any) -> None:
+    def handle(_engine: object, _command: object, _who: str) -> Done:
         found.append(list(recorders[0].kept))
-        reply(DONE, "so")
+        return Done("so")
 
-    monkeypatch.setitem(dispatch.COMMAND_HANDLERS, SyncMarkets, handle)
+    monkeypatch.setitem(handlers(), SyncMarkets, Handler(handle))
 
     async def test(desk: LiveDesk, recorder: Recorder) -> None:
         recorders.append(recorder)
@@ -142,8 +143,7 @@ def test_who_asked_for_what_can_never_be_written_is_refused_with_the_reason(
         def never(*_: object, **__: object) -> None:
             raise BadInput("it cannot be held")
 
-        for name in ("see_alert",):
-            monkeypatch.setattr(dispatch, name, never)
+        monkeypatch.setattr(alerts, "see_alert", never)
         refused = await desk.command(AckAlert(alert=7))
         assert (refused.state, refused.answer) == (REFUSED, "it cannot be held")
 

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity
 from engine.errors import BadInput, NotSent, PitbossError
+from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.venues.polymarket.account.opener import PolymarketOpener
 from storage.database import reading
@@ -29,6 +31,7 @@ LOOP_S_MAX = 5.0
 Told = Callable[[bool, str], None]
 
 
+@part
 class Examining:
     """Examines one engine's live accounts, each once at a time."""
 
@@ -133,3 +136,11 @@ def sentence(verdict: Examination) -> str:
     more = len(verdict.failures) - 1
     rest = f" ({more} more to mend)" if more else ""
     return f"{verdict.account}: NOT green: {first.name}: {first.said}; {first.fix}{rest}"
+
+
+@command(ExamineAccount)
+def examine(engine: Engine, command: ExamineAccount, who: str) -> Pending:
+    """Let the doctor look at a live account; answered when its verdict is kept."""
+    pending = Pending()
+    engine.part(Examining).examine(command.account, who, pending.done_or_failed)
+    return pending

@@ -13,7 +13,6 @@ from typing import Any
 from engine.domain.commands import (
     AnyCommand,
     CancelJob,
-    Command,
     RunJob,
     StartRecording,
     StopRecording,
@@ -23,15 +22,15 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.jobs import arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
+from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
-from engine.live.recordings import Recordings
+from engine.live.recordings import Recordings, Reply
 from engine.live.schedule import Schedule
 from storage import jobs
 from storage.commands import CommandState, leave
 from storage.database import transaction
 from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
 
-Reply = Callable[[CommandState, str], None]
 DONE, REFUSED = CommandState.DONE, CommandState.REFUSED
 WHO = "schedule"
 MINUTE_NS = 60 * 1_000_000_000
@@ -40,6 +39,7 @@ COMMAND_TTL_NS = 600 * 1_000_000_000
 """A scheduled command may wait for an engine that is just recovering."""
 
 
+@part
 class Jobs:
     """Jobs, schedule and recordings of one engine. Everything here is on the loop's thread."""
 
@@ -56,10 +56,10 @@ class Jobs:
 
     # -- jobs --------------------------------------------------------------------------------------
 
-    def run_job(self, command: RunJob, who: str, reply: Reply) -> None:
+    def run_job(self, command: RunJob, who: str) -> Pending:
         """Queue a job; answered when it stands in the table. Raises BadInput."""
         arguments_of(command.job, command.arguments)
-        engine = self._engine
+        engine, pending = self._engine, Pending()
         now_ns = engine.clock.now_ns()
 
         def do(connection: Any) -> str:
@@ -69,18 +69,20 @@ class Jobs:
             )  # fmt: skip
             return f"job {number} waits for the worker"
 
-        self._ask(do, reply)
+        self._ask(do, pending.reply)
+        return pending
 
-    def cancel_job(self, command: CancelJob, who: str, reply: Reply) -> None:
+    def cancel_job(self, command: CancelJob, who: str) -> Pending:
         """End a job, or ask the worker to."""
-        engine = self._engine
+        engine, pending = self._engine, Pending()
         now_ns = engine.clock.now_ns()
         self._ask(
             lambda c: jobs.cancel(
                 c, engine_id=engine.engine_id, job=command.job, who=who, now_ns=now_ns
             ),
-            reply,
+            pending.reply,
         )
+        return pending
 
     def _ask(self, do: Callable[[Any], str], reply: Reply) -> None:
         """Do something where files are written; answer with its words, or with its refusal."""
@@ -196,14 +198,29 @@ def _what(entry: ScheduleEntry) -> str:
     return f"job {entry.job}" + (f" ({given})" if given else "")
 
 
-HANDLERS: dict[type[Command], Callable[[Any, Any, str, Reply], None]] = {
-    RunJob: lambda commands, command, who, reply: commands.jobs.run_job(command, who, reply),
-    CancelJob: lambda commands, command, who, reply: commands.jobs.cancel_job(command, who, reply),
-    StartRecording: lambda commands, command, who, reply: commands.jobs.recordings.start(
-        command, who, reply
-    ),
-    StopRecording: lambda commands, command, who, reply: commands.jobs.recordings.stop(
-        command, who, reply
-    ),
-}
-"""For the table of commands: `commands.jobs` is a `Jobs`."""
+@command(RunJob)
+def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
+    """Queue a job for the worker; answered with its number."""
+    return engine.part(Jobs).run_job(command, who)
+
+
+@command(CancelJob)
+def cancel_job(engine: Engine, command: CancelJob, who: str) -> Pending:
+    """End a job, or ask the worker to."""
+    return engine.part(Jobs).cancel_job(command, who)
+
+
+@command(StartRecording)
+def start_recording(engine: Engine, command: StartRecording, who: str) -> Pending:
+    """Record the feeds of these instruments; answered when that has begun."""
+    pending = Pending()
+    engine.part(Jobs).recordings.start(command, who, pending.reply)
+    return pending
+
+
+@command(StopRecording)
+def stop_recording(engine: Engine, command: StopRecording, who: str) -> Pending:
+    """End a recording; answered when everything received is in a file."""
+    pending = Pending()
+    engine.part(Jobs).recordings.stop(command, who, pending.reply)
+    return pending

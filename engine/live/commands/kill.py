@@ -6,6 +6,7 @@ is stopped. The whole KILL and its latch file are another matter and stay as the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -16,12 +17,14 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
+from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.kill import ProofRun, ScopedCancelProof
 from engine.live.proof import NOT_PROVEN_AFTER_NS, deafen, listen
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import HOUSE
+from storage.latch import Latch, prepare_spare
 from storage.live import SCOPE_PROOF, Receipt, keep_receipt
 
 
@@ -61,6 +64,7 @@ class ScopedProofRun(msgspec.Struct):
     waiting: list[Callable[[Receipt], None]] = []
 
 
+@part
 class ScopedKills:
     """The scoped KILLs of one engine."""
 
@@ -285,3 +289,31 @@ def scope_of(command: Kill | ReleaseLatch) -> KillScope:
 def scoped(command: Kill | ReleaseLatch) -> bool:
     """Say whether a command is about a part."""
     return any(part is not None for part in (command.account, command.bot, command.instrument))
+
+
+@command(Kill, makes_safe=True)
+def kill(engine: Engine, command: Kill, who: str) -> Pending:
+    """Set the latch and cancel everything, or all in one scope; answered with the receipt."""
+    pending, now_ns = Pending(), engine.clock.now_ns()
+
+    def proven(receipt: Receipt) -> None:
+        pending.give(Done(receipt.sentence()))
+
+    if scoped(command):
+        engine.part(ScopedKills).kill(command, who, proven)
+        return pending
+    engine.take_latch(Latch(who=who, at_ns=now_ns))
+    engine.tell_receipt(proven)
+    engine.keep_latch(who, now_ns)
+    return pending
+
+
+@command(ReleaseLatch)
+def release(engine: Engine, command: ReleaseLatch, who: str) -> Done:
+    """Release the latch, or that of one scope. Raises BadInput without a reason or a proof."""
+    if scoped(command):
+        return Done(engine.part(ScopedKills).release(command, who))
+    engine.release(who, command.reason)
+    with contextlib.suppress(OSError):  # the disk may still be full; the next start makes it
+        prepare_spare(engine.config.kill_path)
+    return Done("the latch is released; paused bots stay paused until they are resumed")

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from engine.domain.commands import SyncMarkets
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.errors import BadInput, NotSent, PitbossError
+from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.venues.demo import wire
@@ -26,6 +28,7 @@ LISTING_S = 5.0
 Told = Callable[[bool, str], None]
 
 
+@part
 class MarketCommands:
     """Refreshes the catalog of one engine."""
 
@@ -144,3 +147,12 @@ def _read(
         elif isinstance(event, InstrumentClosed):
             listed.pop(event.instrument, None)
     return listed, books
+
+
+@command(SyncMarkets)
+def sync(engine: Engine, command: SyncMarkets, who: str) -> Pending:
+    """Compare the catalog with the venue's listing."""
+    del who
+    pending = Pending()
+    engine.part(MarketCommands).sync(command.venue, pending.done_or_failed)
+    return pending

@@ -1,4 +1,4 @@
-"""Orders by hand on a live desk: placed through the gates, answered when the venue has spoken."""
+"""Orders by hand: placed through the gates, answered when the venue has spoken; or cancelled."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable
 import msgspec
 
 from engine.domain.bots import AT_REST
-from engine.domain.commands import PlaceManual
+from engine.domain.commands import CancelOrderByHand, PlaceManual
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import Refused
 from engine.executor.table import LiveOrder
+from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
 from engine.runtime.account_runner import AccountRunner
@@ -48,6 +49,7 @@ class ManualRequest(msgspec.Struct):
             self.words = str(event.reason)
 
 
+@part
 class Hand:
     """Places a person's orders for one engine."""
 
@@ -126,3 +128,31 @@ def _said(asked: ManualRequest, known: LiveOrder, *, late: bool) -> tuple[bool, 
             return False, f"{name} is still {known.state}: look at Orders"
         case _:
             return None
+
+
+@command(PlaceManual)
+def place(engine: Engine, command: PlaceManual, who: str) -> Pending:
+    """Place one order by hand; answered when the venue has spoken."""
+    del who
+    pending = Pending()
+    engine.part(Hand).place(command, pending.done_or_failed)
+    return pending
+
+
+@command(CancelOrderByHand, makes_safe=True)
+def cancel(engine: Engine, command: CancelOrderByHand, who: str) -> Done:
+    """Cancel one order by hand. Raises BadInput where it cannot be open."""
+    del who
+    runner = engine.runners.get(command.account)
+    if runner is None:
+        raise BadInput(f"there is no account {command.account!r} here")
+    known = runner.desk.executor.record(command.order)
+    if known is None or known.state.ended:
+        stands = "unknown" if known is None else f"already {known.state}"
+        raise BadInput(f"order {command.order} of {command.account} is {stands}")
+    if known.state is S.UNKNOWN:
+        text = "its cancel is sent; it stays UNKNOWN until the venue has said what became of it"
+    else:
+        text = "its cancel is sent; the order says CANCELLED when the venue has confirmed it"
+    runner.cancel(command.order, engine.clock.now_ns())
+    return Done(text)

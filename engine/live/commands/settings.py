@@ -12,6 +12,7 @@ from engine.domain.commands import ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
+from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import quote_life_ms
@@ -35,6 +36,7 @@ class Leaving(msgspec.Struct):
     told: Told
 
 
+@part
 class SettingsCommands:
     """Puts settings in force for one engine."""
 
@@ -273,3 +275,20 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
 def _rests(bot_runner: BotRunner) -> bool:
     """Say whether a bot has nothing at work: its settings may change."""
     return may(bot_runner.bot.state, BotHappened.START_ASKED)
+
+
+@command(ApplySettings)
+def apply(engine: Engine, command: ApplySettings, who: str) -> Pending:
+    """Put a saved version in force."""
+    del who
+    pending = Pending()
+    engine.part(SettingsCommands).apply(command, pending.done_or_refused)
+    return pending
+
+
+@command(SetMode)
+def set_mode(engine: Engine, command: SetMode, who: str) -> Pending:
+    """Move a stopped bot to its twin account of another mode."""
+    pending = Pending()
+    engine.part(SettingsCommands).set_mode(command, who, pending.done_or_refused)
+    return pending

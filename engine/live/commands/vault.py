@@ -23,6 +23,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
 from engine.live import vault
+from engine.live.commands.registry import Pending, command, part
 from engine.live.credentials import from_vault
 from engine.live.engine import Engine
 from engine.live.vault import SUITE
@@ -38,6 +39,7 @@ WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 
 
+@part
 class Keeping:
     """Changes one engine's vault, off the loop and one change after another."""
 
@@ -113,6 +115,7 @@ WRONG_PAUSE_S = 1.0
 """After a wrong passphrase nothing else is tried for so long."""
 
 
+@part
 class VaultOpening:
     """Opens one engine's vault, one attempt after the other."""
 
@@ -248,3 +251,21 @@ class VaultOpening:
             return ""
         engine.log.info("account.recalled", account=name, **past.found.shown({}))
         return past.sentence()
+
+
+@command(SetCredential, RemoveCredential)
+def credential(engine: Engine, command: SetCredential | RemoveCredential, who: str) -> Pending:
+    """Change what the vault holds; answered when it is on the disk."""
+    del who
+    pending = Pending()
+    engine.part(Keeping).change(command, pending.done_or_refused)
+    return pending
+
+
+@command(OpenVault)
+def open_vault(engine: Engine, command: OpenVault, who: str) -> Pending:
+    """Open the vault by a sealed passphrase; answered when it is open, or why it is not."""
+    del who
+    pending = Pending()
+    engine.part(VaultOpening).open(command, pending.done_or_failed)
+    return pending

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
+import pkgutil
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -42,7 +44,12 @@ class ExportFormat(StrEnum):
 
 
 class JobArguments(Settings):
-    """Base of what a job takes."""
+    """Base of what a job takes. `ReplayJob` is what the job `replay` takes."""
+
+    @classmethod
+    def kind(cls) -> str:
+        """Return the job's name, for commands and the schedule."""
+        return cls.__name__.removesuffix("Job").lower()
 
 
 class ReplayJob(JobArguments):
@@ -174,15 +181,14 @@ class CompareJob(JobArguments):
     seed: Annotated[int, Field(ge=0, le=2**31, description="seed of the first day")] = 1
 
 
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
 JOB_KINDS: dict[str, type[JobArguments]] = {
-    "replay": ReplayJob,
-    "backup": BackupJob,
-    "compact": CompactJob,
-    "export": ExportJob,
-    "compare": CompareJob,
-    "incident": IncidentJob,
+    model.kind(): model for model in JobArguments.__subclasses__()
 }
-"""Every kind of job with the model of its arguments; the worker has a function for each."""
+"""Every kind of job with the model of its arguments, those of every file in this folder among
+them; the worker has a function for each."""
 
 
 def arguments_of(kind: str, text: str) -> JobArguments:

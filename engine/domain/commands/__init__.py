@@ -1,9 +1,16 @@
-"""Commands: what an operator or the schedule asks of the engine, in the imperative."""
+"""Commands: what an operator or the schedule asks of the engine, in the imperative.
+
+A new command is a struct in a file of this folder, and its function in `engine.live.commands`.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import operator
+import pkgutil
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -176,25 +183,13 @@ class ExamineAccount(Command, frozen=True, kw_only=True):
     account: AccountId
 
 
-AnyCommand = (
-    StartBot
-    | PauseBot
-    | ResumeBot
-    | StopBot
-    | Kill
-    | ReleaseLatch
-    | CancelOrderByHand
-    | PlaceManual
-    | ApplySettings
-    | SetMode
-    | SyncMarkets
-    | RunJob
-    | CancelJob
-    | AckAlert
-    | StartRecording
-    | StopRecording
-    | SetCredential
-    | OpenVault
-    | RemoveCredential
-    | ExamineAccount
-)
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+COMMANDS: tuple[type[Command], ...] = tuple(Command.__subclasses__())
+"""Every command there is: the structs above, and those of every file in this folder."""
+
+if TYPE_CHECKING:
+    AnyCommand = Command
+else:
+    AnyCommand = functools.reduce(operator.or_, COMMANDS)
