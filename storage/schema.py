@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 # Alembic and SQLAlchemy are imported where they are used: a program that only checks its schema
 # starts a second earlier without them.
 
-HEAD = "0009"
+BASELINE = "0010"
+"""The first schema version that can be brought up to date. Before version 0.2 of the product none
+has to be: until then a changed table gives this the next number."""
+
+HEAD = BASELINE
 """The schema version this code works with; a test compares it with the scripts."""
 
 APPLICATION_ID = 0x50425354
@@ -39,12 +43,11 @@ def check_schema(path: Path) -> None:
         found = _revision(connection, path)
     if found == HEAD:
         return
-    if found is None or found in _known():
-        raise StorageError(
-            f"{path} has schema {found or 'none'}, this program needs {HEAD}; "
-            "run `python -m engine migrate`"
-        )
-    raise _newer(path, found)
+    _must_be_known(path, found)
+    raise StorageError(
+        f"{path} has schema {found or 'none'}, this program needs {HEAD}; "
+        "run `python -m engine migrate`"
+    )
 
 
 def migrate(path: Path) -> str | None:
@@ -59,15 +62,23 @@ def migrate(path: Path) -> str | None:
             found = _revision(connection, path)
             if found == HEAD:
                 return None
-            if found is not None and found not in _known():
-                raise _newer(path, found)
+            _must_be_known(path, found)
             kept = _back_up(connection, path, found) if found is not None else None
         _upgrade(path)
     return str(kept) if kept is not None else None
 
 
-def _newer(path: Path, found: str) -> StorageError:
-    return StorageError(
+def _must_be_known(path: Path, found: str | None) -> None:
+    """Raise StorageError for a schema that no script leads on from."""
+    if found is None or found in _known():
+        return
+    if found < BASELINE:
+        raise StorageError(
+            f"{path} has schema {found}, but schemas before {BASELINE} cannot be brought up to "
+            "date: name a new folder as PITBOSS_HOME and begin there; what you want of the old "
+            "one, export with the version that wrote it"
+        )
+    raise StorageError(
         f"{path} has schema {found}, which this version ({HEAD}) does not know: it was written by "
         "a newer one; start that one or restore the backup it made"
     )

@@ -50,8 +50,11 @@ __all__ = [
     "VenueHeartbeatRow",
 ]
 
+METADATA = SQLModel.metadata
+"""All tables; what migrations are compared with."""
+
 # Constraint names must be fixed: batch migrations can only change what has a name.
-SQLModel.metadata.naming_convention = {
+METADATA.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -590,10 +593,6 @@ class MarkoutSumRow(SQLModel, table=True):
     sum_micro: int = whole()
     squares: float
     """Sum of the squares in currency² per share²: a statistic, no money."""
-
-
-METADATA = SQLModel.metadata
-"""All tables; what migrations are compared with."""
 
 
 # -- who trades ------------------------------------------------------------------------------------

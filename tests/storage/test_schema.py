@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,12 +14,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from engine.errors import StorageError
 from storage import schema
 from storage.schema import alchemy, check_schema, config, migrate
 from storage.tables import METADATA
-from storage.users import OPERATOR, check_password, renew_password
 
 
 @pytest.fixture
@@ -146,6 +147,31 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
             ask(path)
 
 
+def test_a_schema_from_before_the_baseline_is_refused_and_left_as_it_is(path: Path) -> None:
+    migrate(path)
+    execute(path, "UPDATE alembic_version SET version_num = '0009'")
+    before = path.read_bytes()
+    for ask in (migrate, check_schema):
+        with pytest.raises(StorageError, match=r"has schema 0009, .* a new folder as PITBOSS_HOME"):
+            ask(path)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.before-*"))
+
+
+TABLES = {"0010": "9c09b43df02d2d10"}
+"""A digest of all tables by the schema version that has them."""
+
+
+def test_a_changed_table_has_a_new_schema_version() -> None:
+    """Before 0.2 `BASELINE` takes the next number; from 0.2 on a migration does."""
+    made = [CreateTable(table) for table in METADATA.sorted_tables]
+    for table in METADATA.sorted_tables:
+        made += [CreateIndex(index) for index in sorted(table.indexes, key=lambda one: one.name)]
+    ddl = "".join(map(str, made))
+    digest = hashlib.blake2b(ddl.encode(), digest_size=8).hexdigest()
+    assert {schema.HEAD: digest} == TABLES
+
+
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.db"
     execute(foreign, "CREATE TABLE alembic_version (version_num)", "CREATE TABLE other (x)")
@@ -168,22 +194,3 @@ def test_audit_rows_are_never_changed_or_deleted(path: Path) -> None:
     for statement in ("UPDATE audit SET who = 'bob'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="insert-only"):
             execute(path, statement)
-
-
-def test_users_keep_their_passwords_when_the_role_goes(path: Path) -> None:
-    migrate(path)
-    renew_password(path, 1)
-    execute(
-        path,
-        "ALTER TABLE users ADD COLUMN role VARCHAR NOT NULL DEFAULT 'operator'",
-        "ALTER TABLE orders ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0",
-        "UPDATE alembic_version SET version_num = '0007'",
-    )
-    with closing(sqlite3.connect(path)) as connection:
-        before = connection.execute("SELECT name, password_hash FROM users").fetchall()
-    assert migrate(path) is not None
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT name, password_hash FROM users").fetchall() == before
-    password = renew_password(path, 2)
-    with closing(sqlite3.connect(path)) as connection:
-        assert check_password(connection, OPERATOR, password) is not None
