@@ -42,14 +42,15 @@ laws: $(READY) ## who may import whom, banned words, sizes
 
 check: lint types laws ## everything but the behaviour: lint, types, laws
 
-# A file of tests stays with one worker: its desk is started once.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# A file of tests stays with one worker: its desk is started once. The files keep their order: those
+# that start programs come first, and wait so often that three of them fill two cores.
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
-	$(PYTEST) -m "not soak and not programs"
+	$(PYTEST) -n 2 -m "not soak and not programs"
 
 test: lint types ## everything but soak: lint, types and the whole test suite (laws among it)
-	$(PYTEST)
+	$(PYTEST) -n 3
 
 SEEDS ?= 2000
 ifndef SEED
