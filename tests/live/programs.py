@@ -66,8 +66,10 @@ LONG_S = 150.0
 class Programs:
     """The programs of one home, each ended by its own process id."""
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, source: Path = REPOSITORY) -> None:
         self.home = home
+        self.source = source
+        """Whose code runs."""
         self.venue_home = home
         """Where the demo exchange keeps its own: another disk where the engine's is filled."""
         self.port = port
@@ -81,7 +83,7 @@ class Programs:
         with (home / f"{words[0]}.log").open("ab") as log:
             program = subprocess.Popen(
                 [sys.executable, "-m", "engine", *words],
-                cwd=REPOSITORY,
+                cwd=self.source,
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,82 @@
+"""Proof by adding: what `tests/additions` holds is laid beside the product, and works there.
+
+No file of the product is edited: the copy that runs is the product as it is, with more files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.domain.commands import StartBot
+from storage.commands import CommandState
+from tests.live.programs import BOT, Programs, free_port, prepare
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ADDITIONS = Path(__file__).with_name("additions")
+PRODUCT = ("engine", "storage", "pages", "app.py")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the product with the additions laid beside it."""
+    folder = tmp_path_factory.mktemp("source")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in PRODUCT:
+        place = REPOSITORY / name
+        copy = shutil.copytree if place.is_dir() else shutil.copy
+        copy(place, folder / name, **({"ignore": ignored} if place.is_dir() else {}))
+    for added in sorted(ADDITIONS.rglob("*.py")):
+        target = folder / added.relative_to(ADDITIONS)
+        assert not target.exists(), f"{target} is a file of the product: it is added, not edited"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(added, target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def desk(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """A running desk of that product: demo exchange, engine, worker."""
+    programs = Programs(tmp_path_factory.mktemp("home"), free_port(), source)
+    prepare(programs.state)
+    try:
+        programs.demo()
+        programs.engine()
+        programs.start("worker")
+        assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
+        yield programs
+    finally:
+        programs.end()
+
+
+def said(programs: Programs, *words: str) -> str:
+    """Return what the command line of that product says."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *words],
+        cwd=programs.source,
+        env={**os.environ, "PITBOSS_HOME": str(programs.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    ).stdout
+
+
+def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
+    told = said(desk, "command", "count-open-orders", "account=demo")
+    assert "done" in told
+    assert "unknown at demo" in told
+
+
+def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
+    assert "done" in said(desk, "command", "run-job", "job=fillcount")
+    ended = "SELECT result FROM jobs WHERE kind = 'fillcount' AND state = 'done'"
+    desk.until(lambda: desk.rows(ended), "the worker has done it")
+    assert json.loads(str(desk.rows(ended)[0][0]))["fills"] >= 0
