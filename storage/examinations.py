@@ -7,12 +7,11 @@ and the sentence that mends it; none holds a secret.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal
 
 import msgspec
 
+from engine.domain.catalog import Finding, Grade
 from storage.audit import note
 
 EXAMINED = "live examined"
@@ -27,15 +26,6 @@ class Examiner(StrEnum):
     """Places one order far from the touch and cancels it."""
 
 
-class ToldFinding(msgspec.Struct, frozen=True):
-    """One finding. `fix` is empty where nothing is to mend."""
-
-    name: str
-    grade: Literal["ok", "warn", "fail"]
-    said: str
-    fix: str = ""
-
-
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What was found about an account, for which wallet, when, and who asked for it."""
 
@@ -44,7 +34,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     wallet: str
     at_ns: int
     who: str
-    findings: tuple[ToldFinding, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def green(self) -> bool:
@@ -52,14 +42,9 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.findings) and not self.failures
 
     @property
-    def failures(self) -> tuple[ToldFinding, ...]:
+    def failures(self) -> tuple[Finding, ...]:
         """What must be mended."""
-        return tuple(one for one in self.findings if one.grade == "fail")
-
-
-def told(findings: Sequence[Any]) -> tuple[ToldFinding, ...]:
-    """Return findings of the engine as they are stored."""
-    return msgspec.convert(msgspec.to_builtins(findings), tuple[ToldFinding, ...])
+        return tuple(one for one in self.findings if one.grade is Grade.FAIL)
 
 
 def put_examination(connection: sqlite3.Connection, engine_id: str, found: Examination) -> None:
@@ -101,7 +86,7 @@ def examinations(
             wallet=wallet,
             at_ns=at_ns,
             who=who,
-            findings=msgspec.json.decode(findings, type=tuple[ToldFinding, ...]),
+            findings=msgspec.json.decode(findings, type=tuple[Finding, ...]),
         )
         for account, examiner, wallet, at_ns, who, findings in rows
     }

@@ -201,6 +201,12 @@ def latest_equity(
     return None
 
 
+def instruments_known(connection: sqlite3.Connection, engine_id: str) -> set[str]:
+    """Return every instrument the catalog has."""
+    rows = connection.execute("SELECT id FROM instruments WHERE engine_id = ?", (engine_id,))
+    return {name for (name,) in rows}
+
+
 def put_instrument(
     connection: sqlite3.Connection, engine_id: str, instrument: Instrument, now_ns: int
 ) -> None:

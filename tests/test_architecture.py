@@ -142,12 +142,8 @@ APART = (("engine.venues.polymarket.market", "engine.venues.polymarket.account")
 NOT_YET = {
     "engine.jobs → engine.cli": 1,
     "engine.lab → engine.cli": 1,
-    "engine.live → engine.cli": 1,
     "engine.live → engine.lab": 6,
-    "engine.live → engine.venues": 26,
-    "engine.venues → engine.executor": 5,
-    "engine.venues → engine.gateway": 3,
-    "engine.venues → storage": 6,
+    "engine.live → engine.venues": 4,
 }
 """Imports against the law that stand until their room is rebuilt: `row → row`: how many. A number
 may only become smaller."""

@@ -22,6 +22,7 @@ import pytest
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from engine.runtime.tape import read
 from engine.venues.polymarket.account.sdk import Hosts, Wire
 from storage.commands import CommandState
@@ -80,7 +81,7 @@ def whole_desk(programs: LivePrograms) -> subprocess.Popen[bytes]:
     """Start everything as an operator does, with the secrets in the environment."""
     path = programs.home / "vault.json"
     made = vault.create(path, PASSPHRASE)
-    entry = vault.seal(made, "kept", "polymarket", WALLET, vault.Secret(private_key=KEPT))
+    entry = vault.seal(made, "kept", Credential("polymarket", WALLET, {"private_key": KEPT}))
     vault.put(path, "kept", entry, 1)
     environment = {**os.environ, **programs.environment(secret=True)}
     environment["VAULT_PASSPHRASE"] = PASSPHRASE
@@ -102,7 +103,7 @@ def opened_again(programs: LivePrograms) -> None:
     path = programs.home / "vault.json"
     made = read_vault(path)
     assert made is not None
-    entry = vault.seal(made, "later", "polymarket", WALLET, vault.Secret(private_key=KEPT))
+    entry = vault.seal(made, "later", Credential("polymarket", WALLET, {"private_key": KEPT}))
     vault.put(path, "later", entry, 2)
     assert programs.open_vault(MISTYPED).state is CommandState.FAILED
     right = programs.open_vault(PASSPHRASE)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from engine.config import Config, LogLevel, keys, load
 from engine.errors import ConfigError
 from engine.live.credentials import PASSPHRASE
-from engine.live.environment import NAMES
+from engine.venues.registry import credential_names
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -134,7 +134,7 @@ def test_config_can_be_made_by_name(tmp_path: Path) -> None:
 def test_example_file_names_every_key_and_no_other() -> None:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
     told = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
-    assert told == {*keys(), *NAMES, PASSPHRASE}
+    assert told == {*keys(), *credential_names(), PASSPHRASE}
 
 
 def test_example_file_is_accepted_as_it_stands_and_filled_in(tmp_path: Path) -> None:

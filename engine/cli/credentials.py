@@ -10,25 +10,30 @@ import argparse
 import base64
 import getpass
 import json
+import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from engine.cli.command import WAIT_S, asked
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.catalog import ANY, CredentialField
 from engine.domain.commands import OpenVault
 from engine.errors import BadInput, ConfigError
 from engine.live import vault
-from engine.venues.polymarket.account.credentials import Credentials
+from engine.runtime.credentials import Credential
+from engine.venues.registry import credential_spec, plugins
 from storage.commands import CommandState
-from storage.database import writing
+from storage.database import reading, writing
+from storage.settings import latest
+from storage.users import ENGINE_ID
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
 
 NAME = "credentials"
 HELP = "set, list or remove what signs for a live account, or open its vault; kept encrypted"
 
-POLYMARKET = "polymarket"
 ALIVE_NS = 10_000_000_000
 """An engine that was silent for longer does not take the command."""
 
@@ -38,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     setting = actions.add_parser("set", help="keep a signing key, typed or piped in")
     setting.add_argument("account", help="name of the account it signs for")
-    setting.add_argument("--wallet", required=True, help="the wallet's address, 0x and 40 digits")
+    setting.add_argument(
+        "--wallet",
+        required=True,
+        help="what the venue knows the account by: the wallet's address, 0x and 40 digits",
+    )
+    setting.add_argument("--venue", default="", help="where the account is, if nothing else says")
     actions.add_parser("list", help="show accounts, wallets and fingerprints; never a secret")
     removing = actions.add_parser("remove", help="forget an account's credential")
     removing.add_argument("account", help="name of the account")
@@ -106,15 +116,22 @@ def _open(args: argparse.Namespace, config: Config) -> int:
 def _set(args: argparse.Namespace, config: Config) -> str:
     """Ask for everything, judge everything, and only then make or change the vault."""
     vault.check_name(args.account)
-    Credentials.check_wallet(args.wallet)
+    venue = _venue(args, config)
+    spec = credential_spec(venue)
+    if spec is None:
+        raise ConfigError(f"no account at {venue!r} needs a credential: nothing was changed")
+    fields = [one for one in spec.credential_fields if one.asked]
+    for one in fields:
+        if not one.secret:
+            one.check(args.wallet)
     found, first = read_vault(config.vault_path), ""
     if found is None:
-        first = _new_passphrase()
-    key = ask("Private key: ").strip()
-    Credentials(private_key=key, wallet=args.wallet)
+        first = _new_passphrase(fields)
+    secrets = {one.name: one.check(ask(f"{one.title}: ").strip()) for one in fields if one.secret}
+    credential = Credential(venue, args.wallet, secrets)
+    spec.check(credential)
     found = found or vault.create(config.vault_path, first)
-    secret = vault.Secret(private_key=key)
-    entry = vault.seal(found, args.account, POLYMARKET, args.wallet, secret)
+    entry = vault.seal(found, args.account, credential)
     vault.put(config.vault_path, args.account, entry, WallClock().now_ns())
     return (
         f"the vault keeps key {entry.fingerprint} for account {args.account!r}; an engine reads it "
@@ -122,11 +139,25 @@ def _set(args: argparse.Namespace, config: Config) -> str:
     )
 
 
-def _new_passphrase() -> str:
+def _venue(args: argparse.Namespace, config: Config) -> str:
+    """Return at which venue the account is. Raises ConfigError where nothing says it."""
+    venues = [name for name in plugins() if credential_spec(name) is not None]
+    if args.venue or len(venues) == 1:
+        return str(args.venue or venues[0])
+    if config.state_path.is_file():
+        with reading(config.state_path) as connection:
+            account = latest(connection, ENGINE_ID).document.accounts.get(args.account)
+        if account is not None:
+            return account.venue
+    raise ConfigError(f"say by --venue where the account is: {', '.join(venues)}")
+
+
+def _new_passphrase(fields: Sequence[CredentialField]) -> str:
     """Return what a new vault shall open with. Raises ConfigError, BadInput."""
     first = ask("A passphrase for the new vault: ")
     vault.check_passphrase(first)
-    if Credentials.looks_like_a_key(first.strip()):
+    told = [one for one in fields if one.secret and one.pattern != ANY]
+    if any(re.fullmatch(one.pattern, first.strip()) for one in told):
         raise ConfigError(
             "this is a private key, and there is no vault yet: its passphrase comes first, the key "
             "in the next line"

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             _say(args, {"lost": False}, "nothing is lost: the journal has all that was read of it")
             return 0
         known = known_of(config.journal_path, config.state_path, ENGINE_ID)
-        venues = venues_of(config, args.demo, fence=0)
+        venues = venues_of(config, args.demo)
         with reading(config.state_path) as connection:
             accounts = in_force(connection, ENGINE_ID).document.accounts
             everyone = sorted({*registered(connection, ENGINE_ID), *known.last})

@@ -14,28 +14,21 @@ import getpass
 import json
 import signal
 import sys
-from pathlib import Path
 
 import msgspec
 
 from engine.cli.unlock import credential_of
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from engine.domain.instruments import AccountId, Mode
-from engine.domain.orders import Identity, OrderId
-from engine.errors import BadInput, ConfigError, PitbossError, StorageError
-from engine.feeds.counts import FeedCounts
-from engine.gateway.door import Named
+from engine.errors import BadInput, ConfigError, StorageError
 from engine.locks import locked
-from engine.runtime.unlocked import unlocked
-from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.venue import PolymarketVenue
-from engine.venues.polymarket.checks.examination import Finding, Grade
-from engine.venues.polymarket.checks.selftest import SelfTest
-from engine.venues.polymarket.checks.selftest_market import Place, far_order, place_for
-from engine.venues.polymarket.hosts import account_hosts, public_rest
+from engine.runtime.credentials import Credential, unlocked
+from engine.runtime.venue_plugin import SelfTesting
+from engine.venues.registry import credential_spec, plugins
 from storage.database import reading, transaction, writing
-from storage.examinations import Examination, Examiner, put_examination, told
+from storage.examinations import Examination, Examiner, put_examination
 from storage.latch import read_latch
 from storage.live_accounts import unlocks
 from storage.schema import check_schema
@@ -91,20 +84,23 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 async def _tested(
-    args: argparse.Namespace, config: Config, credentials: Credentials
+    args: argparse.Namespace, config: Config, credential: Credential
 ) -> list[Finding]:
-    clock, account = WallClock(), AccountId(args.account)
+    plugin, spec = plugins()[credential.venue], credential_spec(credential.venue)
+    if spec is None or spec.selftest is None:
+        raise BadInput(f"{plugin.title} has no self-test: there is nothing to place")
     _end_with_the_proof()
-    hosts = account_hosts(config)
-    try:
-        venue = await PolymarketVenue.open(account, credentials, now_ns=clock.now_ns, hosts=hosts)
-    except PitbossError as error:
-        fix = f"let the doctor look: `python -m engine unlock {account} --check`"
-        return [_said(Finding("open", Grade.FAIL, str(error), fix))]
-    try:
-        return await _at(venue, args, config, clock)
-    finally:
-        await venue.close()
+    path = config.home / f"selftest-{args.account}.json"
+    left = read_trace(path)
+
+    def keep(identity: str) -> None:
+        write_trace(path, identity=identity, account=args.account, at_ns=WallClock().now_ns())
+
+    testing = SelfTesting(
+        account=AccountId(args.account), credential=credential, market=args.market, told=_said,
+        left=left.identity if left else None, keep=keep, forget=lambda: forget_trace(path),
+    )  # fmt: skip
+    return await spec.selftest(plugin.setup(config), testing)
 
 
 def _end_with_the_proof() -> None:
@@ -115,52 +111,11 @@ def _end_with_the_proof() -> None:
             asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
 
 
-async def _at(
-    venue: PolymarketVenue, args: argparse.Namespace, config: Config, clock: WallClock
-) -> list[Finding]:
-    """Clear what an earlier test left, choose a market, test."""
-    path = _trace_of(config, args.account)
-    test = SelfTest(venue, _said)
-    left = read_trace(path)
-    if left is not None:
-        if not await test.prove(Named(order=OrderId(1), identity=Identity(left.identity))):
-            return test.findings
-        forget_trace(path)
-    rest = public_rest(config, FeedCounts())
-    try:
-        place = await place_for(rest, clock.now_ns(), args.market)
-        await venue.list_market(place.instrument)
-    except PitbossError as error:
-        fix = "name a market by --market CONDITION"
-        return [*test.findings, _said(Finding("market", Grade.FAIL, str(error), fix))]
-    finally:
-        await rest.close()
-    chosen = _said(Finding("market", Grade.OK, _plan(place)))
-    order = far_order(place, args.account, clock.now_ns())
-
-    def keep(identity: str) -> None:
-        write_trace(path, identity=identity, account=args.account, at_ns=order.created_ns)
-
-    if await test.run(order, keep):
-        forget_trace(path)
-    return [chosen, *test.findings]
-
-
-def _plan(place: Place) -> str:
-    one = place.instrument
-    size, price = one.size_decimal(one.smallest), one.price_decimal(one.tick)
-    return f"{place.described()}; BUY {size.normalize():f} YES at {price.normalize():f}, post-only"
-
-
 def _must_be_live(config: Config, account: str) -> None:
     with reading(config.state_path) as connection:
         one = latest(connection, ENGINE_ID).document.accounts.get(account)
     if one is None or one.mode is not Mode.LIVE:
         raise BadInput(f"{account!r} is no account of mode live: there is nothing to test")
-
-
-def _trace_of(config: Config, account: str) -> Path:
-    return config.home / f"selftest-{account}.json"
 
 
 def _said(found: Finding) -> Finding:
@@ -179,7 +134,7 @@ def _keep(config: Config, account: str, wallet: str, findings: list[Finding]) ->
         wallet=wallet,
         at_ns=WallClock().now_ns(),
         who=f"cli:{getpass.getuser()}",
-        findings=told(findings),
+        findings=tuple(findings),
     )
     with writing(config.state_path) as connection, transaction(connection):
         put_examination(connection, ENGINE_ID, found)

@@ -12,7 +12,6 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Container, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,17 +19,15 @@ import msgspec
 from engine.cli.credentials import ask
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from engine.domain.instruments import Mode
-from engine.errors import AuthRefused, BadInput, ConfigError, PitbossError
-from engine.live.credentials import from_vault, take_passphrase
-from engine.live.environment import take
+from engine.errors import BadInput, ConfigError
+from engine.live.credentials import from_vault, take, take_passphrase
 from engine.live.handover import keep_to_itself
-from engine.venues.polymarket.account.credentials import Credentials
-from engine.venues.polymarket.account.sdk import Wire
-from engine.venues.polymarket.checks.examination import Finding, Grade, examine, from_outside
-from engine.venues.polymarket.hosts import account_hosts
+from engine.runtime.credentials import Credential
+from engine.venues.registry import examined
 from storage.database import reading, transaction, writing
-from storage.examinations import Examination, Examiner, put_examination, told
+from storage.examinations import Examination, Examiner, put_examination
 from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
@@ -96,44 +93,7 @@ def phrase_of(account: str) -> str:
     return f"trade real money with {account}"
 
 
-async def examined(
-    config: Config, credentials: Credentials, orders_known: Container[str]
-) -> list[Finding]:
-    """Open the account's connections, ask, close them."""
-    hosts = account_hosts(config)
-    try:
-        wire = await Wire.open(credentials, now_ns=WallClock().now_ns, hosts=hosts)
-    except PitbossError as error:
-        seen = await from_outside(
-            clob_url=config.polymarket_clob_url,
-            geoblock_url=config.polymarket_geoblock_url,
-            now_ns=WallClock().now_ns,
-        )
-        return [*seen, _unopened(error, seen)]
-    try:
-        return await examine(
-            wire,
-            geoblock_url=config.polymarket_geoblock_url,
-            now_ns=WallClock().now_ns,
-            orders_known=orders_known,
-        )
-    finally:
-        await wire.close()
-
-
-def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
-    """Return why an account does not open, and what helps after what was seen from outside."""
-    if isinstance(error, ConfigError):
-        fix = "set the credential again with the wallet that belongs to its key"
-        return Finding("key", Grade.FAIL, str(error), fix)
-    failed = ", ".join(one.name for one in seen if one.grade is Grade.FAIL)
-    fix = "set the credential again" if isinstance(error, AuthRefused) else "try again in a minute"
-    fix = f"mend first what failed besides: {failed}" if failed else fix
-    name = "key" if isinstance(error, AuthRefused) else "venue"
-    return Finding(name, Grade.FAIL, str(error), fix)
-
-
-def credential_of(config: Config, account: str) -> Credentials:
+def credential_of(config: Config, account: str) -> Credential:
     """Return the account's credential; the vault's passphrase is typed where it is not given."""
     file = Path(".env")
     keep_to_itself()
@@ -191,7 +151,7 @@ def _keep(config: Config, account: str, wallet: str, findings: list[Finding], at
         wallet=wallet,
         at_ns=at_ns,
         who=_who(),
-        findings=told(findings),
+        findings=tuple(findings),
     )
     with writing(config.state_path) as connection, transaction(connection):
         put_examination(connection, ENGINE_ID, verdict)

@@ -1,6 +1,6 @@
 """Accounts of a running engine: what each mode is wired to, at the start and while it trades.
 
-`live_venues` says what can be opened and how; anything else is refused in words (law R).
+`live.venues` says what can be opened and how; anything else is refused in words (law R).
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recovery import currency_of, executor_of
+from engine.runtime.recovery import currency_of, executor_of, live_orders
 from engine.runtime.services import Stream
-from engine.venues.paper.runner import live_orders
 from storage.latch import Latch
 from storage.live import many
 from storage.projection import accounts_known, register_account, registered
@@ -208,10 +207,10 @@ class Accounts:
         known = engine.settings.document.accounts
         for account, runner in engine.runners.items():
             streams += self._begin(engine, runner, known[account], funded=account in funded)
-        for venue, hearing in self.venues.hearings.items():
+        for venue, market in self.venues.markets.items():
             here = [runner for key, runner in engine.runners.items() if self._open[key] == venue]
             if here:
-                streams += hearing.begin(engine, here)
+                streams += market.begin(engine, here)
         return streams
 
     def _begin(
@@ -224,7 +223,7 @@ class Accounts:
                 never = OrderNotSent(account=account, order=known.order.id, reason=UNNAMED)
                 runner.deliver(never, now_ns)
         opener = self.venues.openers[settings.venue, settings.mode]
-        return opener.begin(engine, runner, settings, funded=funded)
+        return opener.begin(settings, funded=funded)
 
     def open(
         self, engine: Engine, settings: AccountSettings, now_ns: int, past: Recalled | None = None
@@ -249,7 +248,7 @@ class Accounts:
         elif runner.desk.executor.latched:  # by a KILL nobody has released at this account
             engine.take_latch(Latch(who="journal", at_ns=now_ns))
             engine.keep_latch("journal", now_ns)
-        for stream in self.venues.hearings[settings.venue].join(engine, runner):
+        for stream in self.venues.markets[settings.venue].join(engine, runner):
             engine.spawn(stream)
 
 

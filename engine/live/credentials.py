@@ -7,17 +7,18 @@ typed; a vault that stays locked opens no account.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator, MutableMapping
+from collections.abc import Container, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from engine.errors import ConfigError
-from engine.live.environment import take
+from engine.domain.catalog import CredentialField
+from engine.errors import BadInput, ConfigError
 from engine.live.handover import PASSPHRASE, keep_to_itself
-from engine.live.vault import Secret, Unlocked
-from engine.venues.polymarket.account.credentials import Credentials
+from engine.live.vault import Unlocked
+from engine.runtime.credentials import Credential, LockedKey, environment_names
+from engine.venues.registry import credential_names, credential_spec, plugins
 from storage.vault import read_vault
 
 NOWHERE = Path(os.devnull)
@@ -28,7 +29,7 @@ def take_all(
     file: Path,
     vault_path: Path,
     spared: dict[str, str] | None = None,
-) -> dict[str, Credentials]:
+) -> dict[str, Credential]:
     """Return every credential by account, and remove what is secret from the environment.
 
     A locked vault adds none. Raises ConfigError with the sentence that mends it, BadInput where the
@@ -37,7 +38,7 @@ def take_all(
     """
     keep_to_itself()
     alone = dict(environment)
-    passphrase, found = "", dict[str, Credentials]()
+    passphrase, found = "", dict[str, Credential]()
     with sparing(spared):
         passphrase = take_passphrase(environment, file)
     with sparing(spared):
@@ -82,10 +83,10 @@ def take_passphrase(environment: MutableMapping[str, str], file: Path) -> str:
         raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
 
 
-def locked_wallets(
+def locked_keys(
     path: Path, found: Container[str], spared: dict[str, str] | None = None
-) -> dict[str, str]:
-    """Return whose keys the vault holds and nobody has read yet: wallet by account.
+) -> dict[str, LockedKey]:
+    """Return whose keys the vault holds and nobody has read yet, by account.
 
     `spared` as with `take_all`.
     """
@@ -93,12 +94,16 @@ def locked_wallets(
     with sparing(spared):
         vault = read_vault(path)
     entries = {} if vault is None else vault.entries
-    return {name: entry.wallet for name, entry in entries.items() if name not in found}
+    return {
+        name: LockedKey(entry.venue, entry.wallet)
+        for name, entry in entries.items()
+        if name not in found
+    }
 
 
 def from_vault(
     path: Path, passphrase: str, spared: dict[str, str] | None = None
-) -> dict[str, Credentials]:
+) -> dict[str, Credential]:
     """Return what the vault holds, by account; nothing where it is absent or stays locked.
 
     `spared` as with `take_all`.
@@ -110,18 +115,54 @@ def from_vault(
         return {}
     with sparing(spared, *vault.entries):
         opened = Unlocked(vault, passphrase)
-    found: dict[str, Credentials] = {}
+    found: dict[str, Credential] = {}
     for account, entry in () if opened is None else vault.entries.items():
         with sparing(spared, account):
-            found[account] = _credentials(opened.open(account, entry), entry.wallet)
+            found[account] = _judged(opened.open(account, entry))
     return found
 
 
-def _credentials(secret: Secret, wallet: str) -> Credentials:
-    return Credentials(
-        private_key=secret.private_key,
-        wallet=wallet,
-        api_key=secret.api_key,
-        api_secret=secret.api_secret,
-        api_passphrase=secret.api_passphrase,
-    )
+def take(environment: MutableMapping[str, str], file: Path) -> dict[str, Credential]:
+    """Return the credentials by account, and remove them from the environment.
+
+    One account's of each venue fit into an environment. The environment wins over the `.env` file.
+    Raises ConfigError with the sentence that mends it.
+    """
+    given = {name: environment.pop(name, "") for name in credential_names()}
+    if file.exists():
+        try:
+            found = dotenv_values(file, interpolate=False, encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read ({type(error).__name__})") from None
+        given = {name: value or found.get(name) or "" for name, value in given.items()}
+    made: dict[str, Credential] = {}
+    for plugin in plugins().values():
+        for spec in plugin.modes.values():
+            made |= _taken(plugin.id, spec.credential_fields, given)
+    return made
+
+
+def _taken(
+    venue: str, fields: Sequence[CredentialField], given: Mapping[str, str]
+) -> dict[str, Credential]:
+    """Return one venue's credential by account, if one is given."""
+    whose, *parts = environment_names(venue, fields)
+    if not fields or not any(given[name] for name in (whose, *parts)):
+        return {}
+    must = [whose, *(name for name, one in zip(parts, fields, strict=True) if one.asked)]
+    missing = [name for name in must if not given[name]]
+    if missing:
+        needed = f"{', '.join(must[:-1])} and {must[-1]}"
+        raise ConfigError(f"a live account needs {needed}: {', '.join(missing)} is missing")
+    values = {one.name: given[name] for name, one in zip(parts, fields, strict=True)}
+    (wallet,) = (values.pop(one.name) for one in fields if not one.secret)
+    return {given[whose]: _judged(Credential(venue, wallet, values))}
+
+
+def _judged(credential: Credential) -> Credential:
+    """Return a credential that may be right. Raises ConfigError, BadInput for a venue not here."""
+    spec = credential_spec(credential.venue)
+    if spec is None:
+        raise BadInput(f"the venue {credential.venue!r} is not here, and a key of it is")
+    spec.check(credential)
+    return credential

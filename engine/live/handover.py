@@ -21,16 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import ConfigError, os_sentence
-from engine.live.environment import NAMES
+from engine.venues.registry import secret_names
 
 PASSPHRASE = "VAULT_PASSPHRASE"  # noqa: S105 the name of the key
-SECRET = (
-    *NAMES,
-    PASSPHRASE,
-    "PITBOSS_POLYMARKET_DATA_KEY",
-    "PITBOSS_POLYMARKET_DATA_SECRET",
-    "PITBOSS_POLYMARKET_DATA_PASSPHRASE",
-)
 PIPE = "DESK_SECRETS_FD"
 SOCKET = "secrets.sock"
 SUPERVISED = "SUPERVISOR_ENABLED"
@@ -46,7 +39,9 @@ ASKERS = (b"run", b"kill")
 
 def taken_out(environment: MutableMapping[str, str]) -> dict[str, str]:
     """Return what is secret in an environment, and remove it there."""
-    return {name: environment.pop(name) for name in SECRET if name in environment}
+    return {
+        name: environment.pop(name) for name in (*secret_names(), PASSPHRASE) if name in environment
+    }
 
 
 def start_clean(words: Sequence[str]) -> None:

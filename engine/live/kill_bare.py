@@ -23,8 +23,9 @@ from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
 from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
-from engine.live.venues import Opener, Venues, venues_of
+from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
+from engine.runtime.venue_plugin import AccountOpening
 from storage.database import connect_writer, refusals_told, transaction
 from storage.known_accounts import known_accounts
 from storage.latch import read_latch, set_latch
@@ -62,7 +63,7 @@ class BareEnding:
     def __init__(
         self,
         settings: AccountSettings,
-        opener: Opener | None,
+        opener: AccountOpening | None,
         executor: Executor | None = None,
     ) -> None:
         self.settings = settings
@@ -182,8 +183,8 @@ class BareEnding:
 def everything(config: Config, venues: Venues) -> Everything:
     """Return every account that journal, tables, vault or environment name. Never raises."""
     known = known_accounts(config.journal_path, config.state_path)
-    for name, place in venues.holders().items():
-        known.add(name, *place)
+    for held in venues.holders():
+        known.add(*held)
     unread = [*known.unread, *venues.unread]
     accounts = []
     for name, places in known.places.items():
@@ -223,7 +224,7 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     It is said and, where the state takes it, kept. `refused` is why nobody can recover. `venues`
     are those of this start, if it has them: they have the secrets. Raises ConfigError.
     """
-    venues = venues or venues_of(config, url, fence=0, killed=True)
+    venues = venues or venues_of(config, url, killed=True)
     known = everything(config, venues)
     asked = [
         BareEnding(one, venues.openers.get((one.venue, one.mode)))

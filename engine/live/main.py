@@ -136,7 +136,7 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
         fence = take_lease(config.journal_path, ENGINE_ID)
         killed = kill_only or asked_for(config)
         # Once and here: they take the secrets out of the environment.
-        venues = venues_of(config, url, fence=fence, killed=killed)
+        venues = venues_of(config, url, killed=killed)
         await _live(config, venues, fence, everything(config, venues) if kill_only else None)
     except Exception as error:
         if not kill_only and not asked_for(config):

@@ -5,27 +5,17 @@ What they hold stands in the state; their frames are under `recordings` in the h
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.clock import Clock
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.events import Event
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import Mode
 from engine.errors import BadInput
 from engine.live.engine import Engine
-from engine.runtime.meter import Meter
-from engine.runtime.recording import AT_ONCE_MAX, LiveRecording, Source, checked
-from engine.venues.demo.client import DemoMarket
-from engine.venues.demo.plugin import DEMO
-from engine.venues.demo.streams import FEED, MarketStream
-from engine.venues.polymarket.market.core import PREFIX
-from engine.venues.polymarket.market.routes import Subscriber
-from engine.venues.polymarket.market.source import VENUE as POLYMARKET
-from engine.venues.polymarket.market.source import PolymarketMarketData
+from engine.runtime.recording import AT_ONCE_MAX, LiveRecording, checked
+from engine.runtime.venue_plugin import MarketData
+from engine.venues.registry import plugins
 from storage.commands import CommandState
 from storage.database import transaction
 from storage.jobs import (
@@ -37,66 +27,12 @@ from storage.jobs import (
     unended,
 )
 
-# Where a recording listens: a stream of its own at the demo exchange, else the venue's hearing.
-# A public venue is connected to once, for accounts and recordings together: a recording is one
-# more that wants markets, and keeps them heard while no bot does.
-
-NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
-"""A market of Polymarket by its condition: whether there is one, its listing says."""
-
-
-class Apart:
-    """What the stream of a recording needs of an engine: its frames are not the engine's."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.meter = Meter()
-        self.clock = clock
-
-    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """Leave the engine's tape alone: its own stream fills it."""
-
-    def keep(self, event: Event, at_ns: int) -> None:
-        """Leave the engine's journal alone."""
-
-
-class DemoSource:
-    """A stream of the demo exchange for one recording."""
-
-    feed = FEED
-
-    def __init__(self, market: DemoMarket, clock: Clock) -> None:
-        self._market = market
-        self._clock = clock
-
-    async def tell(self, recording: LiveRecording) -> None:
-        """Let a recording hear the exchange until cancelled."""
-        heard: Callable[[], list[Any]] = lambda: [recording]  # noqa: E731 it is one word
-        await MarketStream(Apart(self._clock), heard, kept=False).run(self._market)
-
-
-class PolymarketSource:
-    """Polymarket's market as the accounts hear it, and every reference price that is heard."""
-
-    feed = POLYMARKET
-
-    def __init__(self, hearing: PolymarketMarketData) -> None:
-        self._hearing = hearing
-
-    async def tell(self, recording: LiveRecording) -> None:
-        """Let a recording hear the venue until cancelled."""
-        wanted = recording.seen.instruments
-        named = tuple(InstrumentId(one) for one in wanted if one.startswith(PREFIX))
-        series = tuple(one for one in wanted if not one.startswith(PREFIX))
-        ear = Subscriber(named, series, recording)
-        self._hearing.ears.append(ear)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self._hearing.ears.remove(ear)
+# A recording listens where the venue's plug-in says: at a connection of its own, or as one more
+# that wants markets beside the accounts, which keeps them heard while no bot does.
 
 
 def venue_of(instruments: Sequence[str]) -> str:
-    """Return which venue a recording listens to; series alone are the demo exchange's.
+    """Return which venue a recording listens to; series alone are those of the play money.
 
     Raises BadInput where there are two.
     """
@@ -105,20 +41,26 @@ def venue_of(instruments: Sequence[str]) -> str:
         raise BadInput(
             f"a recording listens to one venue, these are of {' and '.join(venues)}: begin one each"
         )
-    return venues[0] if venues else DEMO
+    return venues[0] if venues else next(n for n, p in plugins().items() if Mode.DEMO in p.modes)
 
 
-def source_of(engine: Engine, instruments: Sequence[str]) -> Source:
-    """Return where to listen for these instruments."""
-    venues = engine.accounts.venues
-    hearing = venues.hearings.get(venue_of(instruments))
-    if isinstance(hearing, PolymarketMarketData):
-        return PolymarketSource(hearing)
-    return DemoSource(venues.market(), engine.clock)
+def market_of(engine: Engine, instruments: Sequence[str]) -> MarketData:
+    """Return where to listen for these instruments. Raises BadInput."""
+    venue, markets = venue_of(instruments), engine.accounts.venues.markets
+    if venue not in markets:
+        raise BadInput(f"nothing is heard of {venue!r}: there are {', '.join(markets)}")
+    return markets[venue]
 
 
-def known(engine: Engine, venue: str, asked: Sequence[str]) -> set[str]:
-    """Return which instruments and series can be recorded at a venue. Raises BadInput."""
+def known(engine: Engine, asked: Sequence[str]) -> set[str]:
+    """Return which instruments and series can be recorded with those asked for. Raises BadInput."""
+    venue, market = venue_of(asked), market_of(engine, asked)
+    accounts = engine.settings.document.accounts.values()
+    if market.shared and not any(one.venue == venue for one in accounts):
+        raise BadInput(
+            f"no account is at {plugins()[venue].title}, so nothing is heard there: add a paper "
+            f"account with venue {venue} under Settings, apply it, then record"
+        )
     views = [
         view.instrument
         for runner in engine.runners.values()
@@ -126,20 +68,13 @@ def known(engine: Engine, venue: str, asked: Sequence[str]) -> set[str]:
     ]
     here = [one for one in views if one.id.startswith(f"{venue}:")]
     found = {str(one.id) for one in here} | {one.series for one in here if one.series}
-    if venue == POLYMARKET:
-        accounts = engine.settings.document.accounts.values()
-        if not any(one.venue == POLYMARKET for one in accounts):
-            raise BadInput(
-                "no account is at Polymarket, so nothing is heard there: add a paper account with "
-                "venue polymarket under Settings, apply it, then record"
-            )
-        return found | {one for one in asked if NAMED.fullmatch(one)}
-    elsewhere = {one.series for one in views if one.id.startswith(PREFIX)} - found
+    found |= {one for one in asked if market.may_be(one)}
+    elsewhere = {one.series: one.id.partition(":")[0] for one in views if one not in here}
     for one in asked:
-        if one in elsewhere:
+        if one not in found and (other := elsewhere.get(one)):
             raise BadInput(
-                f"{one} is a series of Polymarket: name one of its markets, polymarket:0x…, beside "
-                "it, so that it is plain which venue is meant"
+                f"{one} is a series of {plugins()[other].title}: name one of its markets, "
+                f"{other}:…, beside it, so that it is plain which venue is meant"
             )
     return found
 
@@ -172,8 +107,7 @@ class Recordings:
     def start(self, command: StartRecording, who: str, reply: Reply) -> None:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
         engine = self._engine
-        venue = venue_of(command.instruments)
-        checked(command.name, command.instruments, known(engine, venue, command.instruments))
+        checked(command.name, command.instruments, known(engine, command.instruments))
         if len(self._running) >= AT_ONCE_MAX:
             raise BadInput(f"{AT_ONCE_MAX} recordings run already: stop one of them first")
         now_ns = engine.clock.now_ns()
@@ -220,7 +154,11 @@ class Recordings:
 
         recording = LiveRecording(seen, folder, engine.clock, resumed=resumed, ended=ended)
         self._running[seen.name] = recording
-        source = source_of(engine, seen.instruments)
+        try:
+            source = market_of(engine, seen.instruments).source(engine, seen.instruments)
+        except BadInput as error:  # its venue was here when it was begun
+            ended(RecordingState.FAILED, str(error))
+            return
         engine.spawn(lambda: recording.run(source))
 
     def _measure(self, recording: LiveRecording, now_ns: int) -> None:

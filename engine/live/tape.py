@@ -33,9 +33,10 @@ from engine.live.tape_player import Player
 from engine.live.tape_runner import DecisionsHeard, EffectsHeard, TapeShell
 from engine.runtime.journal import DigestRecorder, last_seq
 from engine.runtime.recovery import CURRENCY, executor_of, life_began
+from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.door import PaperDoor
 from storage.database import connect_writer
 from storage.projection import register_account
 from storage.schema import migrate

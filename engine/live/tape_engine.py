@@ -44,7 +44,7 @@ class TapeAccounts(Accounts):
     """The one account of a tape."""
 
     def __init__(self) -> None:
-        super().__init__(Venues(openers={}, hearings={}), fence=0)
+        super().__init__(Venues(openers={}, markets={}), fence=0)
 
     def refusal(self, settings: AccountSettings) -> str:
         """Return why an account cannot be opened while a tape plays."""

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from engine.errors import BadInput, ConfigError
+from engine.runtime.credentials import Credential
 from storage.vault import (
     ENTRIES_MAX,
     NAME_PATTERN,
@@ -43,21 +45,6 @@ MEMORY_KIB = 64 * 1024
 PASSPHRASE_CHARS_MIN = 12
 FINGERPRINT_CHARS = 12
 SEALED_BYTES_MAX = 4096
-
-
-class Secret(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is sealed: a signing key, and an API key where one is known already."""
-
-    private_key: str
-    api_key: str = ""
-    api_secret: str = ""
-    api_passphrase: str = ""
-
-    def __repr__(self) -> str:
-        return "Secret(<hidden>)"
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("credentials are not written anywhere")
 
 
 def create(path: Path, passphrase: str) -> VaultFile:
@@ -90,15 +77,16 @@ def check_name(account: str) -> None:
         raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
 
 
-def seal(vault: VaultFile, account: str, venue: str, wallet: str, secret: Secret) -> VaultEntry:
+def seal(vault: VaultFile, account: str, credential: Credential) -> VaultEntry:
     """Return the credential sealed for this vault; `added_ns` is set by `put`."""
     public = X25519PublicKey.from_public_bytes(vault.public_key)
-    plain = msgspec.json.encode(secret)
-    sealed = SUITE.encrypt(plain, public, info=context(account, venue, wallet))
+    secrets, venue, wallet = credential.secrets(), credential.venue, credential.wallet
+    sealed = SUITE.encrypt(
+        msgspec.json.encode(secrets), public, info=context(account, venue, wallet)
+    )
     return VaultEntry(
-        venue=venue, wallet=wallet, fingerprint=fingerprint(secret.private_key), added_ns=0,
-        sealed=sealed,
-    )  # fmt: skip
+        venue=venue, wallet=wallet, fingerprint=fingerprint(secrets), added_ns=0, sealed=sealed
+    )
 
 
 def sealed_passphrase(passphrase: str, public_key: bytes) -> str:
@@ -108,9 +96,9 @@ def sealed_passphrase(passphrase: str, public_key: bytes) -> str:
     return base64.b64encode(sealed).decode()
 
 
-def fingerprint(private_key: str) -> str:
-    """Return by which a person tells two keys apart: twelve hex digits of the key's SHA-256."""
-    digits = private_key.strip().lower().removeprefix("0x").encode()
+def fingerprint(secrets: Mapping[str, str]) -> str:
+    """Return by which a person tells two keys apart: twelve hex digits of the first's SHA-256."""
+    digits = next(iter(secrets.values()), "").strip().lower().removeprefix("0x").encode()
     return hashlib.sha256(digits).hexdigest()[:FINGERPRINT_CHARS]
 
 
@@ -158,23 +146,23 @@ class Unlocked:
             ) from None
         self._private = X25519PrivateKey.from_private_bytes(plain)
 
-    def open(self, account: str, entry: VaultEntry) -> Secret:
-        """Return an account's secret. Raises BadInput where it was not sealed for this account."""
+    def open(self, account: str, entry: VaultEntry) -> Credential:
+        """Return an account's credential. Raises BadInput where it was not sealed for it."""
         try:
             plain = SUITE.decrypt(
                 entry.sealed, self._private, info=context(account, entry.venue, entry.wallet)
             )
-            secret = msgspec.json.decode(plain, type=Secret)
+            secrets = msgspec.json.decode(plain, type=dict[str, str])
         except (InvalidTag, ValueError, msgspec.MsgspecError):
             raise BadInput(
                 f"the credential of {account!r} was not sealed for this vault, account and "
                 "wallet: set it again"
             ) from None
-        if fingerprint(secret.private_key) != entry.fingerprint:
+        if fingerprint(secrets) != entry.fingerprint:
             raise BadInput(
                 f"the credential of {account!r} is not the one it is shown as: set it again"
             )
-        return secret
+        return Credential(entry.venue, entry.wallet, secrets)
 
     def __repr__(self) -> str:
         return "Unlocked(<hidden>)"

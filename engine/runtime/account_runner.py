@@ -62,8 +62,11 @@ class AccountRunner:
         meter: Meter,
         alert: Callable[[RaiseAlert, int], None],
         crash: Callable[[BaseException], None],
+        waits: Callable[[], str] = lambda: "",
     ) -> None:
         self.desk = desk
+        self.unaskable = waits
+        """Why nothing can be asked at the venue before a person acts; empty = it can."""
         self.account: AccountId = core.account
         self._recorder = recorder
         self._clock = clock
@@ -91,10 +94,6 @@ class AccountRunner:
             identity=self._identity,
             crash=crash,
         )
-
-    def unaskable(self) -> str:
-        """Return why nothing can be asked at the venue before a person acts; empty = it can."""
-        return ""
 
     def _identity(self, order: OrderId) -> Identity | None:
         known = self.desk.executor.record(order)

@@ -24,6 +24,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
+from engine.executor.table import LiveOrder
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
@@ -108,6 +109,15 @@ def currency_of(settings: AccountSettings) -> str:
     if settings.mode is Mode.DEMO:
         return CURRENCY
     return COUNTED_IN.get(settings.venue, settings.currency)
+
+
+def live_orders(executor: Executor) -> list[LiveOrder]:
+    """Return every order that may still fill (read only)."""
+    return [
+        known
+        for instrument in executor.ledger.state.instruments
+        for known in executor.working(instrument)
+    ]
 
 
 def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered:

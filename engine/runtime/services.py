@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from engine import log
@@ -19,7 +19,7 @@ from engine.domain.commands import Command
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
-from engine.domain.instruments import AccountId, InstrumentId, Mode
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.errors import StorageError
 from engine.gateway.door import Venue
 from engine.runtime.account_runner import AccountRunner
@@ -31,9 +31,15 @@ from engine.runtime.recovery import HOUSE
 from engine.runtime.state_writer import StateKeeper
 from engine.runtime.tape import Tape
 from storage.alerts import raise_alert
-from storage.live import put_instrument, put_payout
+from storage.feeds import put_title
+from storage.live import instruments_known, put_instrument, put_payout
+from storage.live_accounts import VenueHeartbeat, put_heartbeat
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
+
+__all__ = [
+    "HEARTBEAT", "USER_FEED", "ClosingVenue", "Services", "Stream", "VenueHeartbeat",
+]  # fmt: skip
 
 USER_FEED = "user_feed"
 HEARTBEAT = "heartbeat"
@@ -135,6 +141,38 @@ class Services:
                 self._closed.append((at_ns + FORGET_AFTER_NS, name))
             case _:
                 pass
+
+    def name(self, instrument: InstrumentId, title: str, slug: str) -> None:
+        """Tell how a market is called in words."""
+        engine_id, now_ns = self.engine_id, self.clock.now_ns()
+        self.state.write(
+            lambda c: put_title(c, engine_id, instrument, title=title, slug=slug, now_ns=now_ns)
+        )
+
+    async def catalogue(self, listed: Sequence[tuple[Instrument, str, str]]) -> int:
+        """Write markets with title and slug for people to choose from; how many are new."""
+        engine_id, now_ns, loop = self.engine_id, self.clock.now_ns(), self.ended.get_loop()
+        new: asyncio.Future[int] = loop.create_future()
+
+        def write(connection: Any) -> None:
+            before = instruments_known(connection, engine_id)
+            for instrument, title, slug in listed:
+                put_instrument(connection, engine_id, instrument, now_ns)
+                put_title(
+                    connection, engine_id, instrument.id, title=title, slug=slug, now_ns=now_ns
+                )
+            count = sum(one.id not in before for one, _, _ in listed)
+            loop.call_soon_threadsafe(new.set_result, count)
+
+        self.state.write(write)
+        return await new
+
+    def heartbeat(self, seen: VenueHeartbeat) -> None:
+        """Tell how an account's heartbeat at its venue stands; the dashboard counts down by it."""
+        engine_id, now_ns = self.engine_id, self.clock.now_ns()
+        self.state.put(
+            f"venue heartbeat {seen.account}", lambda c: put_heartbeat(c, engine_id, seen, now_ns)
+        )
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from engine.domain.catalog import Finding
 from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
@@ -21,7 +22,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.words import age, moment
 from pages.settings import quote_life
-from storage.examinations import Examination, Examiner, ToldFinding, examinations
+from storage.examinations import Examination, Examiner, examinations
 from storage.live_accounts import Unlock, heartbeats, unlocks
 from storage.settings import in_force
 from storage.vault import read_vault
@@ -222,7 +223,7 @@ def _checklist(made: tuple[LiveStep, ...]) -> str:
     return f'<table class="pb-facts pb-wrap">{"".join(rows)}</table>'
 
 
-def _findings(findings: tuple[ToldFinding, ...]) -> str:
+def _findings(findings: tuple[Finding, ...]) -> str:
     """Return the findings as a table, what must be mended first."""
     rows = []
     for one in sorted(findings, key=lambda one: ORDER.index(one.grade)):

@@ -35,13 +35,13 @@ def test_a_key_piped_in_is_kept_listed_and_forgotten(
     assert (row["account"], row["wallet"], row["fingerprint"]) == (
         "mine",
         WALLET,
-        vault.fingerprint(KEY),
+        vault.fingerprint({"private_key": KEY}),
     )
     assert KEY[2:] not in out + err
     found = read_vault(tmp_path / "vault.json")
     assert found is not None
     opened = vault.Unlocked(found, PASSPHRASE)
-    assert opened.open("mine", found.entries["mine"]).private_key == KEY
+    assert opened.open("mine", found.entries["mine"]).secret("private_key") == KEY
     assert main(["credentials", "remove", "mine"]) == 0
     assert main(["credentials", "list"]) == 0
     assert "holds no credential" in capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_a_key_is_taken_however_it_was_copied(
     piped(monkeypatch, tmp_path, PASSPHRASE, form.format(KEY[2:].upper()))
     assert main(["credentials", "set", "mine", "--wallet", WALLET]) == 0
     (found,) = from_vault(tmp_path / "vault.json", PASSPHRASE).values()
-    assert found.private_key().lower() == KEY
+    assert found.secret("private_key").lower() == KEY
 
 
 def test_removing_what_is_not_there_is_exit_code_3(

@@ -21,7 +21,7 @@ from engine.__main__ import main
 from engine.domain.instruments import Leg, Mode
 from engine.locks import locked
 from engine.venues.polymarket.account.venue import PolymarketVenue
-from engine.venues.polymarket.checks import selftest_market
+from engine.venues.polymarket.checks import selftest as selftest_market
 from storage.database import connect_writer, reading, transaction, writing
 from storage.examinations import Examination, Examiner, examinations
 from storage.live_accounts import Unlock, lock, unlock

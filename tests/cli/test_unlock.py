@@ -16,6 +16,7 @@ import pytest
 from engine.__main__ import main
 from engine.domain.instruments import Mode
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from storage.database import connect_writer, reading, writing
 from storage.examinations import Examination, Examiner, examinations
 from storage.live_accounts import Unlock, unlocks
@@ -76,8 +77,8 @@ def home(tmp_path: Path, venue: Served, monkeypatch: pytest.MonkeyPatch) -> Path
     connection.close()
     path = tmp_path / "vault.json"
     made = vault.create(path, PASSPHRASE)
-    secret = vault.Secret(private_key=KEY)
-    vault.put(path, "mine", vault.seal(made, "mine", "polymarket", WALLET, secret), 1)
+    secret = {"private_key": KEY}
+    vault.put(path, "mine", vault.seal(made, "mine", Credential("polymarket", WALLET, secret)), 1)
     venue.venue.geoblock["blocked"] = False
     return tmp_path
 
@@ -181,8 +182,8 @@ def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
     path, other = home / "vault.json", wallet(signer(1), 0)
     made = read_vault(path)
     assert made is not None
-    secret = vault.Secret(private_key=KEY)
-    vault.put(path, "mine", vault.seal(made, "mine", "polymarket", other, secret), 1)
+    secret = {"private_key": KEY}
+    vault.put(path, "mine", vault.seal(made, "mine", Credential("polymarket", other, secret)), 1)
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     assert main(["unlock", "mine", "--check"]) == 0, "it has never held anything"
     with writing(home / "pitboss.db") as connection:

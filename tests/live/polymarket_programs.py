@@ -25,6 +25,7 @@ from engine.domain.commands import OpenVault
 from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from engine.venues.polymarket.account.sdk import Hosts
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from storage.commands import LeftCommand
@@ -115,9 +116,11 @@ class LivePrograms(Programs):
     def keep_in_vault(self, passphrase: str) -> None:
         """Make a vault that holds the account's key."""
         path, purse = self.home / "vault.json", wallet(signer(SIGNER), 0)
-        secret = vault.Secret(private_key=signer(SIGNER).key.hex())
+        secret = {"private_key": signer(SIGNER).key.hex()}
         made = vault.create(path, passphrase)
-        vault.put(path, ACCOUNT, vault.seal(made, ACCOUNT, "polymarket", purse, secret), 1)
+        vault.put(
+            path, ACCOUNT, vault.seal(made, ACCOUNT, Credential("polymarket", purse, secret)), 1
+        )
 
     def open_vault(self, passphrase: str) -> LeftCommand:
         """Open the engine's vault as the page does: sealed for the key this start tells."""

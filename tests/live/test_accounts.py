@@ -34,7 +34,7 @@ def account(name: str, mode: Mode, venue: str = "demo") -> AccountSettings:
 
 
 def accounts_of(*, fence: int) -> Accounts:
-    venues = venues_of(Config(), "http://127.0.0.1:1", fence=fence)
+    venues = venues_of(Config(), "http://127.0.0.1:1")
     return Accounts(venues, fence=fence)
 
 

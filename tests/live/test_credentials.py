@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 
 from engine.errors import ConfigError, PitbossError
 from engine.live import vault
-from engine.live.credentials import PASSPHRASE, from_vault, locked_wallets, take_all
-from engine.live.environment import ACCOUNT, API, KEY, WALLET
+from engine.live.credentials import PASSPHRASE, from_vault, locked_keys, take, take_all
+from engine.runtime.credentials import Credential, unlocked
+from engine.venues.registry import credential_names
+from storage.live_accounts import Unlock
 
+ACCOUNT, KEY, WALLET, *API = credential_names()
+API_PARTS = ("api_key", "api_secret", "api_passphrase")
 REPOSITORY = Path(__file__).resolve().parents[2]
 WORDS = "correct horse battery staple"
 ASKED = """
@@ -30,8 +35,8 @@ ADDRESS = "0x" + "ab" * 20
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("vault") / "vault.json"
     made = vault.create(found, WORDS)
-    secret = vault.Secret(private_key=SIGNING)
-    vault.put(found, "kept", vault.seal(made, "kept", "polymarket", ADDRESS, secret), 1)
+    given = Credential("polymarket", ADDRESS, {"private_key": SIGNING})
+    vault.put(found, "kept", vault.seal(made, "kept", given), 1)
     return found
 
 
@@ -104,7 +109,7 @@ def test_a_kill_is_told_what_cannot_be_read_and_given_what_can(
     assert (set(found), environment) == ({"given"}, {})
     assert list(spared) == [concerned]
     assert why in spared[concerned]
-    locked_wallets(vault_path, found, spared)  # raises nothing either
+    locked_keys(vault_path, found, spared)  # raises nothing either
 
 
 def test_a_kill_takes_the_environment_where_the_file_cannot_be_read(
@@ -128,3 +133,50 @@ def test_a_kill_takes_two_credentials_of_one_wallet_for_one(
     spared: dict[str, str] = {}
     assert ("kept" in take_all(environment, tmp_path / ".env", path, spared)) is signs
     assert ("kept" in spared) is not signs
+
+
+# -- the environment -------------------------------------------------------------------------------
+
+FILLED, PURSE = "0x" + "1" * 64, "0x" + "Ab" * 20
+GIVEN = {
+    "POLYMARKET_ACCOUNT": "real",
+    "POLYMARKET_PRIVATE_KEY": FILLED,
+    "POLYMARKET_WALLET": PURSE,
+}
+NOWHERE = Path("/nonexistent/.env")
+
+
+def test_secrets_are_read_once_and_gone_from_the_environment() -> None:
+    environment = {**GIVEN, "PATH": "/bin"}
+    made = take(environment, NOWHERE)
+    assert environment == {"PATH": "/bin"}
+    assert (list(made), made["real"].secret("private_key")) == (["real"], FILLED)
+    assert take(environment, NOWHERE) == {}
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    text = "\n".join(f"{name}={value}" for name, value in GIVEN.items())
+    file.write_text(text + "\nPOLYMARKET_API_KEY=k\nPOLYMARKET_API_SECRET=$s\n")
+    environment = {"POLYMARKET_ACCOUNT": "other", "POLYMARKET_API_PASSPHRASE": "p"}
+    (name, made) = next(iter(take(environment, file).items()))
+    assert (name, tuple(map(made.secret, API_PARTS))) == ("other", ("k", "$s", "p"))
+
+
+@pytest.mark.parametrize("missing", list(GIVEN))
+def test_part_of_a_credential_is_refused_without_its_value(missing: str) -> None:
+    given = {name: value for name, value in GIVEN.items() if name != missing}
+    with pytest.raises(ConfigError, match=missing) as refused:
+        take(given, NOWHERE)
+    assert FILLED not in str(refused.value)
+
+
+def test_no_test_runs_with_a_credential() -> None:
+    assert not set(credential_names()) & set(os.environ)
+
+
+def test_locked_account_says_what_is_missing() -> None:
+    kept = {"real": Unlock(account="real", wallet=PURSE.lower(), doctor_ns=1, phrase_ns=2, who="o")}
+    assert "is live and locked" in unlocked("real", PURSE, {})
+    assert unlocked("real", PURSE, kept) == ""
+    assert "was unlocked for the wallet" in unlocked("real", "0x" + "9" * 40, kept)

@@ -24,11 +24,14 @@ from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
 from engine.domain.settings import AccountSettings
 from engine.executor.manual import Refused
 from engine.runtime import heartbeat
+from engine.runtime.credentials import Credential, Keys
 from engine.runtime.journal import JournalWriter
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
-from engine.venues.polymarket.account import opener as upkeep
-from engine.venues.polymarket.account.opener import PolymarketOpener, PolymarketShell
+from engine.runtime.venue_plugin import AccountOpening
+from engine.venues.polymarket.account import link as upkeep
+from engine.venues.polymarket.account.link import PolymarketShell
+from engine.venues.polymarket.plugin import LIVE, PLUGIN
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served, serving
@@ -57,8 +60,8 @@ class House:
         self.bot_runners: dict[str, Any] = {}
         self.crashes: list[BaseException] = []
 
-    def put(self, name: str, job: Any) -> None:
-        self.rows[name] = job
+    def heartbeat(self, seen: Any) -> None:
+        self.rows[f"venue heartbeat {seen.account}"] = seen
 
     def alert(self, alert: RaiseAlert, _at_ns: int) -> None:
         self.alerts.append(alert)
@@ -106,9 +109,10 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     kept = Unlock(
         account=NAME, wallet=wallet(signer(1), 0).lower(), doctor_ns=1, phrase_ns=1, who="t"
     )
-    opener = PolymarketOpener(
-        config_of(served, folder), credentials={NAME: credentials()}, unlocks={NAME: kept}
-    )
+    given = credentials()
+    found = Credential("polymarket", given.wallet, {"private_key": given.private_key()})
+    keys = Keys("polymarket", LIVE.credential_fields, found={NAME: found}, unlocks={NAME: kept})
+    opener = AccountOpening(PLUGIN.setup(config_of(served, folder)), LIVE, keys)
     assert opener.refusal(settings) == ""
     executor, _ = executor_of(settings, 1)
     executor.resume()
@@ -120,7 +124,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     runner = opener.runner(engine, settings, executor, wiring)  # type: ignore[arg-type]
     assert isinstance(runner, PolymarketShell)
     desk.begin(engine.clock.now_ns())
-    streams = opener.begin(engine, runner, settings, funded=False)  # type: ignore[arg-type]
+    streams = opener.begin(settings, funded=False)
     tasks = [asyncio.ensure_future(stream()) for stream in streams]
     account = Account(engine, served, runner)
     show(account, instrument_of(by_slug(served, RAIN)))

@@ -27,9 +27,10 @@ from engine.live.tape_runner import DecisionsHeard, EffectsHeard, TapeShell
 from engine.runtime.journal import DigestRecorder, JournalWriter, decode, load
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
+from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.settings import PaperSettings
 from tests.lab.conftest import QUOTING, Market, write_recording
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from storage.vault import VaultEntry, VaultFile, read_vault
 
 PASSPHRASE = "correct horse battery staple"
@@ -25,8 +26,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A vault with one credential; Argon2id is slow on purpose, so it is made once."""
     path = tmp_path_factory.mktemp("vault") / "vault.json"
     opened = vault.create(path, PASSPHRASE)
-    secret = vault.Secret(private_key=KEY)
-    vault.put(path, "mine", vault.seal(opened, "mine", "polymarket", WALLET, secret), 7)
+    secret = {"private_key": KEY}
+    vault.put(path, "mine", vault.seal(opened, "mine", Credential("polymarket", WALLET, secret)), 7)
     return path
 
 
@@ -43,9 +44,9 @@ def held(path: Path) -> VaultFile:
 
 def test_what_was_sealed_opens_for_its_account(made: Path, unlocked: vault.Unlocked) -> None:
     entry = held(made).entries["mine"]
-    assert unlocked.open("mine", entry).private_key == KEY
+    assert unlocked.open("mine", entry).secret("private_key") == KEY
     assert (entry.venue, entry.wallet, entry.added_ns) == ("polymarket", WALLET, 7)
-    assert entry.fingerprint == vault.fingerprint(KEY.upper().replace("0X", "0x"))
+    assert entry.fingerprint == vault.fingerprint({"private_key": KEY.upper().replace("0X", "0x")})
 
 
 def test_nothing_of_a_key_is_readable_in_the_file(made: Path) -> None:

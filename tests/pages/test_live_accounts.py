@@ -10,17 +10,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from pages.settings.live_accounts import AccountFacts, steps
 from storage.database import transaction, writing
-from storage.examinations import Examination, Examiner, ToldFinding, put_examination
+from storage.examinations import Examination, Examiner, put_examination
 from storage.live_accounts import Unlock, unlock
 from storage.settings import latest, save
 from tests.pages.test_asking import beat, left, press, texts, words
 
 Opened = Callable[..., AppTest]
 WALLET = "0x" + "ab" * 20
-GOOD = ToldFinding("key", "ok", "the venue knows our API key")
-BAD = ToldFinding("clock", "fail", "20.0 s off the venue's", "let the system keep its time by NTP")
+GOOD = Finding("key", Grade.OK, "the venue knows our API key")
+BAD = Finding("clock", Grade.FAIL, "20.0 s off the venue's", "let the system keep its time by NTP")
 GREEN = Examination(
     account="real", examiner=Examiner.DOCTOR, wallet=WALLET, at_ns=5, who="cli:ann",
     findings=(GOOD,),

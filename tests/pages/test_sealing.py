@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, expect
 from engine.config import Config
 from engine.domain.commands import OpenVault, SetCredential
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from storage.commands import claim
 from storage.database import writing
 from storage.settings import save
@@ -86,7 +87,7 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
         sealed=base64.b64decode(sent.sealed),
     )
     secret = vault.Unlocked(made, PASSPHRASE).open("mine", entry)
-    assert secret.private_key == "0x" + KEY
+    assert secret.secret("private_key") == "0x" + KEY
     assert frames
     assert not any(holds_key(one) for one in frames)
     assert not any(holds_key(one.read_bytes()) for one in files(desk.config.home))
@@ -95,8 +96,8 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
 def test_the_browsers_seal_of_a_passphrase_opens_for_the_engine_that_runs_alone(
     desk: Desk, made: VaultFile, browser: Browser
 ) -> None:
-    secret = vault.Secret(private_key="0x" + KEY)
-    entry = vault.seal(made, "mine", "polymarket", WALLET, secret)
+    secret = {"private_key": "0x" + KEY}
+    entry = vault.seal(made, "mine", Credential("polymarket", WALLET, secret))
     vault.put(desk.config.vault_path, "mine", entry, 1)
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()

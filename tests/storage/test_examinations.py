@@ -7,12 +7,13 @@ import sqlite3
 import msgspec
 import pytest
 
+from engine.domain.catalog import Finding, Grade
 from engine.errors import BrokenInvariant
 from storage.database import transaction
-from storage.examinations import Examination, Examiner, ToldFinding, examinations, put_examination
+from storage.examinations import Examination, Examiner, examinations, put_examination
 
-BAD = ToldFinding("clock", "fail", "20 s off", "let the system keep its time by NTP")
-GOOD = ToldFinding("key", "ok", "the venue knows our API key")
+BAD = Finding("clock", Grade.FAIL, "20 s off", "let the system keep its time by NTP")
+GOOD = Finding("key", Grade.OK, "the venue knows our API key")
 FOUND = Examination(
     account="real", examiner=Examiner.DOCTOR, wallet="0xAB", at_ns=5, who="me", findings=(GOOD, BAD)
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
@@ -17,13 +17,11 @@ from engine.domain.orders import Identity
 from engine.errors import BadInput, NotSent, PitbossError
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
-from engine.venues.polymarket.account.opener import PolymarketOpener
+from engine.runtime.credentials import Credential
+from engine.venues.registry import examined
 from storage.database import reading
-from storage.examinations import Examination, Examiner, put_examination, told
+from storage.examinations import Examination, Examiner, put_examination
 from storage.live_accounts import identities
-
-if TYPE_CHECKING:
-    from engine.venues.polymarket.account.credentials import Credentials
 
 LOOP_S_MAX = 5.0
 """How long the engine's loop may take to say which orders it knows."""
@@ -50,12 +48,12 @@ class Examining:
             target=self._work, args=(account, credentials, who, tell), daemon=True, name="doctor"
         ).start()
 
-    def _credential(self, account: AccountId) -> Credentials:
+    def _credential(self, account: AccountId) -> Credential:
         settings = self._engine.settings.document.accounts.get(account)
         if settings is None or settings.mode is not Mode.LIVE:
             raise BadInput(f"{account!r} is no account of mode live in force: nothing to examine")
         opener = self._engine.accounts.venues.openers.get((settings.venue, settings.mode))
-        found = opener.credential(account) if isinstance(opener, PolymarketOpener) else None
+        found = opener.keys.credential(account) if opener and opener.keys else None
         if found is None:
             raise BadInput(
                 f"this engine was started without a credential of {account!r}: set it, then "
@@ -63,14 +61,14 @@ class Examining:
             )
         return found
 
-    def _work(self, account: AccountId, credentials: Credentials, who: str, tell: Told) -> None:
-        from engine.cli.unlock import examined  # noqa: PLC0415 what signs is loaded when asked
-
+    def _work(self, account: AccountId, credentials: Credential, who: str, tell: Told) -> None:
         engine, findings = self._engine, None
         loop = engine.ended.get_loop()
         text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
         try:
-            findings = asyncio.run(examined(engine.config, credentials, _Ours(engine, account)))
+            findings = asyncio.run(
+                examined(engine.config, credentials, known=_Ours(engine, account))
+            )
         except PitbossError as error:
             text = f"{account} could not be examined: {error}"
         finally:  # whatever ends this thread: the command is answered, and may be given again
@@ -84,7 +82,7 @@ class Examining:
             wallet=credentials.wallet,
             at_ns=engine.wall_ns(),
             who=who,
-            findings=told(findings),
+            findings=tuple(findings),
         )
 
         def keep(connection: Any) -> None:

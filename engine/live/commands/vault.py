@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import importlib
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from engine.domain.catalog import CredentialField
 from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
@@ -27,7 +27,8 @@ from engine.live.commands.registry import Pending, command, part
 from engine.live.credentials import from_vault
 from engine.live.engine import Engine
 from engine.live.vault import SUITE
-from engine.venues.polymarket.account.opener import POLYMARKET, SIGNS, PolymarketOpener
+from engine.runtime.credentials import Keys
+from engine.venues.registry import credential_spec
 from storage.live_accounts import unlocks
 from storage.vault import VaultEntry, read_vault, unlock_context
 
@@ -35,7 +36,6 @@ from storage.vault import VaultEntry, read_vault, unlock_context
 # What arrives is sealed already; this side of the engine neither needs nor has the key to it.
 
 Told = Callable[[bool, str], None]
-WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 
 
@@ -87,8 +87,10 @@ class Keeping:
                 f"there is no live account {command.account!r} at {command.venue} in force: add "
                 "it, save it and apply it first"
             )
-        if not WALLET.fullmatch(command.wallet):
-            raise BadInput("the wallet must be an address of 0x and 40 hex digits")
+        spec = credential_spec(command.venue)
+        for field in spec.credential_fields if spec else ():
+            if not field.secret:
+                _checked(field, command.wallet)
         if not FINGERPRINT.fullmatch(command.fingerprint):
             raise BadInput("the fingerprint is none: load the page again and set the key anew")
         try:
@@ -101,6 +103,13 @@ class Keeping:
             venue=command.venue, wallet=command.wallet, fingerprint=command.fingerprint,
             added_ns=0, sealed=sealed,
         )  # fmt: skip
+
+
+def _checked(field: CredentialField, value: str) -> None:
+    try:
+        field.check(value)
+    except ConfigError as error:
+        raise BadInput(str(error)) from None
 
 
 def _may_have_one(account: AccountSettings | None, venue: str) -> bool:
@@ -129,14 +138,17 @@ class VaultOpening:
 
     def open(self, command: OpenVault, told: Told) -> None:
         """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
-        engine, opener = self._engine, self._opener()
+        engine, keys = self._engine, self._keys()
         vault = read_vault(engine.config.vault_path)
         if vault is None:
             raise BadInput("there is no vault yet: `python -m engine credentials set` makes one")
         if not vault.entries:
             raise BadInput("the vault is empty: set a key first")
         closed = [one.name for one in self._closed() if one.name in vault.entries]
-        if not closed and all(opener.knows(name, one) for name, one in vault.entries.items()):
+        if not closed and all(
+            any(one.knows(name, entry.wallet) for one in keys)
+            for name, entry in vault.entries.items()
+        ):
             raise BadInput("the vault is open already: every key in it is known to this engine")
         passphrase = self._unsealed(command.sealed)
         self._begin(self._do(passphrase, told))
@@ -152,21 +164,20 @@ class VaultOpening:
         if error is not None:
             self._engine.end(error)
 
-    def _opener(self) -> PolymarketOpener:
+    def _keys(self) -> list[Keys]:
         accounts = getattr(self._engine, "accounts", None)
-        found = None if accounts is None else accounts.venues.openers.get((POLYMARKET, Mode.LIVE))
-        if not isinstance(found, PolymarketOpener):
+        keyed = {} if accounts is None else accounts.venues.keyed()
+        if not keyed:
             raise BadInput("this engine plays a tape: it opens no live account")
-        return found
+        return [one.keys for one in keyed.values() if one.keys is not None]
 
     def _closed(self) -> list[AccountSettings]:
-        """Return the live accounts in force that this engine has not opened."""
-        engine = self._engine
+        """Return the accounts in force that need a key and that this engine has not opened."""
+        engine, keyed = self._engine, self._engine.accounts.venues.keyed()
         return [
             one
             for one in engine.settings.document.accounts.values()
-            if (one.venue, one.mode) == (POLYMARKET, Mode.LIVE)
-            and not engine.accounts.is_open(one.name)
+            if (one.venue, one.mode) in keyed and not engine.accounts.is_open(one.name)
         ]
 
     def _unsealed(self, sealed: str) -> str:
@@ -188,7 +199,8 @@ class VaultOpening:
         async with self._turn:
             try:
                 found = await asyncio.to_thread(from_vault, engine.config.vault_path, passphrase)
-                await asyncio.to_thread(importlib.import_module, SIGNS)
+                for one in {entry.venue for entry in found.values()}:
+                    await asyncio.to_thread(self._load, one)
             except PitbossError as error:
                 await asyncio.sleep(WRONG_PAUSE_S)
                 told(False, str(error))
@@ -198,7 +210,8 @@ class VaultOpening:
 
         def learn(connection: Any) -> None:
             kept = unlocks(connection, engine.engine_id)
-            self._opener().learn(found, kept)
+            for keys in self._keys():
+                keys.learn(found, kept)
             try:
                 engine.accounts.register(connection, document)
             except ConfigError as error:
@@ -208,8 +221,14 @@ class VaultOpening:
         engine.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
     def _go_on(self, names: list[str], told: Told) -> None:
-        self._opener().go_on()
+        for keys in self._keys():
+            keys.go_on()
         self._begin(self._open(names, told))
+
+    def _load(self, venue: str) -> None:
+        for place, opener in self._engine.accounts.venues.keyed().items():
+            if place[0] == venue:
+                opener.load()
 
     async def _open(self, names: list[str], told: Told) -> None:
         """Open the accounts that were closed, those with a past by the recovery of a start."""

@@ -1,79 +1,68 @@
-"""Accounts at the demo exchange, and its market."""
+"""The demo exchange: accounts that trade play money at it, and its market."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.domain.events import CashMoved, HealthChanged
-from engine.domain.instruments import AccountId
+from engine.clock import Clock
+from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.money import MICRO
-from engine.domain.settings import AccountSettings, GatewaySettings
-from engine.errors import BrokenInvariant, PitbossError
-from engine.executor.executor import Executor
-from engine.gateway.core import GatewayCore
+from engine.domain.settings import AccountSettings
+from engine.errors import NotSent
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recovery import currency_of
-from engine.runtime.services import HEARTBEAT, USER_FEED, Services, Stream
+from engine.runtime.credentials import Credential
+from engine.runtime.meter import Meter
+from engine.runtime.recording import LiveRecording
+from engine.runtime.services import Services, Stream
+from engine.runtime.venue_plugin import (
+    AccountLink,
+    AccountSpec,
+    MarketData,
+    VenuePlugin,
+    VenueSetup,
+)
+from engine.venues.demo import wire
 from engine.venues.demo.client import DemoMarket, DemoVenue
-from engine.venues.demo.streams import MarketStream, UserStream
+from engine.venues.demo.streams import FEED, MarketStream, UserStream
 
 DEMO = "demo"
-OPEN_RETRY_S = 0.25
+EXCHANGE = "exchange"
+LISTING_S = 5.0
+"""How long the exchange may take to tell all its markets."""
 
 
-class DemoOpener:
-    """Accounts that trade at the demo exchange, which stands at `url`."""
+class DemoLink(AccountLink):
+    """An account at the exchange."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    retry_s = (0.25, 0.25)
+    door: DemoVenue
 
-    def refusal(self, settings: AccountSettings) -> str:
-        """Every demo account can be opened."""
-        del settings
-        return ""
+    def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
+        super().__init__(services, settings)
+        self.door = DemoVenue(setup.urls[EXCHANGE], self.account)
 
-    def runner(
-        self,
-        services: Services,
-        settings: AccountSettings,
-        executor: Executor,
-        wiring: dict[str, Any],
-    ) -> AccountRunner:
-        """Wire the gateway to the exchange."""
-        account = AccountId(settings.name)
-        venue = services.venues[account] = DemoVenue(self._url, account)
-        core = GatewayCore(account=account, settings=GatewaySettings(), latched=executor.latched)
-        return AccountRunner(core=core, venue=venue, **wiring)
+    async def connect(self, credential: Credential | None) -> None:
+        """Open the account with its cash; one that is open already stays as it is."""
+        del credential
+        await self.door.open(round(self.settings.starting_cash * MICRO))
 
-    def silent(self, settings: AccountSettings) -> str:
-        """Every demo account can be asked about."""
-        del settings
-        return ""
-
-    async def venue(self, settings: AccountSettings) -> DemoVenue:
-        """Return the exchange."""
-        return DemoVenue(self._url, AccountId(settings.name))
-
-    def begin(
-        self, services: Services, runner: AccountRunner, settings: AccountSettings, *, funded: bool
-    ) -> list[Stream]:
-        """Report both streams as not connected; return what connects them."""
-        now_ns = services.clock.now_ns()
-        venue = services.venues[runner.account]
-        if not isinstance(venue, DemoVenue):
-            raise BrokenInvariant(f"{runner.account} stands at another venue")
-        user = UserStream(services, runner, venue)
-        for source in (USER_FEED, HEARTBEAT):
-            runner.deliver(user.lost(source, "not connected yet"), now_ns)
-        return [lambda: _demo(services, user, venue, settings, funded=funded)]
+    async def run(self) -> None:
+        """Listen and beat."""
+        user = UserStream(self.services, self.runner, self.door)
+        await asyncio.gather(user.run(), user.beat())
 
 
-class DemoMarketData:
-    """The market of the demo exchange."""
+class DemoMarketData(MarketData):
+    """The market of the exchange: one stream tells everything there is."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    shared = False
+
+    def __init__(self, setup: VenueSetup) -> None:
+        self._url = setup.urls[EXCHANGE]
+        self._runners: list[AccountRunner] = []
         self._kept = False
         """True once a stream puts the market on the tape and into the journal."""
 
@@ -86,34 +75,131 @@ class DemoMarketData:
         return [self._stream(services, [runner])]
 
     def _stream(self, services: Services, runners: list[AccountRunner]) -> Stream:
+        self._runners += runners
         market = MarketStream(services, lambda: runners, kept=not self._kept)
         self._kept = True
         return lambda: market.run(DemoMarket(self._url))
 
+    def source(self, services: Services, wanted: Sequence[str]) -> DemoSource:
+        """Return a stream of the exchange for one recording."""
+        del wanted
+        return DemoSource(DemoMarket(self._url), services.clock)
 
-async def _demo(
-    services: Services,
-    user: UserStream,
-    venue: DemoVenue,
-    settings: AccountSettings,
-    *,
-    funded: bool,
-) -> None:
-    """Open the account at the venue, book its first cash once, then listen and beat."""
-    account = AccountId(settings.name)
-    runner = services.runners[account]
-    while True:
+    # -- the catalog on request --------------------------------------------------------------------
+
+    async def sync(self, services: Services) -> str:
+        """Compare the exchange's listing with what is known. Raises NotSent."""
+        before = self.known()
         try:
-            await venue.open(round(settings.starting_cash * MICRO))
-            if not funded:
-                cash = (await venue.balances()).cash_micro
-                currency = currency_of(settings)
-                runner.report(
-                    CashMoved(account=account, currency=currency, amount_micro=cash[currency])
-                )
-            break
-        except PitbossError as error:
-            services.log.info("account.waits", account=account, reason=str(error))
-            await asyncio.sleep(OPEN_RETRY_S)
-    runner.report(HealthChanged(account=account, source="auth", healthy=True))
-    await asyncio.gather(user.run(), user.beat())
+            async with asyncio.timeout(LISTING_S):
+                async for raw in DemoMarket(self._url).listen():
+                    # The first frame of a fresh stream tells every market as it stands.
+                    return self.reconcile(services, wire.unpack_market(raw), before)
+        except TimeoutError:
+            raise NotSent(f"nothing came within {LISTING_S:g} s") from None
+        raise NotSent("the stream ended before its first frame")
+
+    def known(self) -> dict[InstrumentId, Instrument | None]:
+        """Return what is known of the exchange's markets; None = closed."""
+        return {
+            key: None if view.closed else view.instrument
+            for runner in self._runners
+            for key, view in runner.desk.cache.views.items()
+            if key.startswith(f"{DEMO}:")
+        }
+
+    def reconcile(
+        self,
+        services: Services,
+        frame: wire.MarketFrame,
+        before: dict[InstrumentId, Instrument | None],
+    ) -> str:
+        """Take what differs from a whole listing; give the counts in a sentence.
+
+        `before` is what was known when the listing was asked for: what the stream told meanwhile
+        is newer than the listing. Books of what is known are the stream's alone for that reason.
+        """
+        now_ns, known = services.clock.now_ns(), self.known()
+        listed, books = _read(frame)
+        quiet = {
+            key: one for key, one in known.items() if one is not None and one == before.get(key)
+        }
+        new = [one for key, one in listed.items() if key not in known]
+        changed = [one for key, one in listed.items() if key in quiet and quiet[key] != one]
+        gone = [key for key in quiet if key not in listed]
+        events: list[Event] = []
+        for one in new + changed:
+            events.append(InstrumentListed(instrument=one))
+            if one.id not in known and one.id in books:
+                events.append(books[one.id])
+        events += [InstrumentClosed(instrument=key) for key in gone]
+        for event in events:
+            if not isinstance(event, BookReplaced):
+                services.keep(event, now_ns)
+        for runner in self._runners:
+            runner.market(events, now_ns)
+        return (
+            f"{len(listed)} markets are open at {DEMO}: {len(new)} new, {len(changed)} changed, "
+            f"{len(gone)} gone"
+        )
+
+
+def _read(
+    frame: wire.MarketFrame,
+) -> tuple[dict[InstrumentId, Instrument], dict[InstrumentId, BookReplaced]]:
+    """Return what is open in a listing, and the books."""
+    listed: dict[InstrumentId, Instrument] = {}
+    books: dict[InstrumentId, BookReplaced] = {}
+    for event in frame.events:
+        if isinstance(event, InstrumentListed):
+            listed[event.instrument.id] = event.instrument
+        elif isinstance(event, BookReplaced):
+            books[event.instrument] = event
+        elif isinstance(event, InstrumentClosed):
+            listed.pop(event.instrument, None)
+    return listed, books
+
+
+class DemoSource:
+    """A stream of the exchange for one recording."""
+
+    feed = FEED
+
+    def __init__(self, market: DemoMarket, clock: Clock) -> None:
+        self._market = market
+        self._clock = clock
+
+    async def tell(self, recording: LiveRecording) -> None:
+        """Let a recording hear the exchange until cancelled."""
+        heard: Callable[[], list[Any]] = lambda: [recording]  # noqa: E731 it is one word
+        await MarketStream(Apart(self._clock), heard, kept=False).run(self._market)
+
+
+class Apart:
+    """What the stream of a recording needs of an engine: its frames are not the engine's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.meter = Meter()
+        self.clock = clock
+
+    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
+        """Leave the engine's tape alone: its own stream fills it."""
+
+    def keep(self, event: Event, at_ns: int) -> None:
+        """Leave the engine's journal alone."""
+
+
+async def _door(setup: VenueSetup, account: AccountId, credential: Credential | None) -> DemoVenue:
+    del credential
+    return DemoVenue(setup.urls[EXCHANGE], account)
+
+
+PLUGIN = VenuePlugin(
+    id=DEMO,
+    title="Demo exchange",
+    about="the exchange that runs beside the engine",
+    currency="pUSD",
+    modes={Mode.DEMO: AccountSpec(link=DemoLink, door=_door), Mode.PAPER: AccountSpec()},
+    market=DemoMarketData,
+    urls={EXCHANGE: "http://127.0.0.1:8611"},
+)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
-
-import msgspec
+from typing import TypeVar, cast
 
 from engine.domain.effects import (
     AnyEffect,
@@ -36,45 +34,10 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
 from engine.errors import BadInput, BrokenInvariant, Throttled
-from engine.gateway.core import GatewayCore, Message
 from engine.gateway.door import Named, Prepared, Reply, Request, VenueCore
+from engine.runtime.venue_plugin import PaperGateway
 
 T = TypeVar("T")
-
-
-class PaperGateway(GatewayCore):
-    """A gateway that remembers which requests it let go, so that the venue hears the very same."""
-
-    def __init__(self, **wiring: Any) -> None:
-        super().__init__(**wiring)
-        self._gone: dict[int, Request] = {}
-
-    def receive(self, message: Message, now_ns: int) -> list[Request]:
-        """Take a message as every gateway does."""
-        if type(message) is Reply:
-            self._gone.pop(message.number, None)
-        return self._noted(super().receive(message, now_ns))
-
-    def advance(self, now_ns: int) -> list[Request]:
-        """Let time pass as every gateway does."""
-        return self._noted(super().advance(now_ns))
-
-    def _noted(self, requests: list[Request]) -> list[Request]:
-        for request in requests:
-            self._gone[request.number] = request
-        return requests
-
-    def claim(self, effect: AnyEffect) -> Request:
-        """Return the request this effect left as, once; the door does not know its number."""
-        for number, request in self._gone.items():
-            if _unnumbered(request.effect) == effect:
-                del self._gone[number]
-                return request
-        raise BrokenInvariant(f"{type(effect).__name__} reached the venue past the gateway")
-
-
-def _unnumbered(effect: AnyEffect) -> AnyEffect:
-    return msgspec.structs.replace(effect, number=0) if getattr(effect, "number", 0) else effect
 
 
 class PaperDoor:

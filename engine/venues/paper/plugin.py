@@ -4,68 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.domain.events import CashMoved
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, Mode
 from engine.domain.money import MICRO
-from engine.domain.settings import AccountSettings, GatewaySettings
-from engine.errors import BrokenInvariant
-from engine.executor.executor import Executor
-from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recovery import currency_of
+from engine.domain.settings import AccountSettings
+from engine.runtime.credentials import Keys
 from engine.runtime.services import Services, Stream
+from engine.runtime.venue_plugin import (
+    AccountLink,
+    AccountSpec,
+    PaperGateway,
+    VenuePlugin,
+    VenueSetup,
+)
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.runner import PaperShell
 from engine.venues.paper.settings import PaperSettings
 
 
-class PaperOpener:
-    """Opens paper accounts; `fence` is which start of the engine it is."""
+class PaperLink(AccountLink):
+    """A paper account: nothing to connect, and nothing of it outlives the engine."""
 
-    def __init__(self, fence: int) -> None:
-        self._fence = fence
+    runner: PaperShell
 
-    def refusal(self, settings: AccountSettings) -> str:
-        """Every paper account can be opened where its market is heard."""
-        del settings
-        return ""
+    def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
+        del setup
+        self._paper = PaperVenue(AccountId(settings.name), PaperSettings(starting_cash={}))
+        super().__init__(services, settings)
 
-    def runner(
-        self,
-        services: Services,
-        settings: AccountSettings,
-        executor: Executor,
-        wiring: dict[str, Any],
-    ) -> AccountRunner:
-        """Wire the gateway to a paper venue."""
-        del services
-        account = AccountId(settings.name)
-        core = PaperGateway(account=account, settings=GatewaySettings(), latched=executor.latched)
-        paper = PaperVenue(account, PaperSettings(starting_cash={}))
-        return PaperShell(paper=paper, door=PaperDoor(paper, core), core=core, **wiring)
+    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperShell:
+        """Return a runner that turns the venue, too."""
+        core = PaperGateway(**gateway)
+        return PaperShell(paper=self._paper, door=PaperDoor(self._paper, core), core=core, **wiring)
 
-    def silent(self, settings: AccountSettings) -> str:
-        """Nothing has to be asked."""
-        del settings
-        return ""
-
-    async def venue(self, settings: AccountSettings) -> None:
-        """Return nothing: the venue lives inside an engine and died with it."""
-        del settings
-
-    def begin(
-        self, services: Services, runner: AccountRunner, settings: AccountSettings, *, funded: bool
-    ) -> list[Stream]:
+    def begin(self, keys: Keys | None, *, funded: bool) -> list[Stream]:
         """Book the first cash, rebuild the venue from the journal's books, ask it everything."""
-        if not isinstance(runner, PaperShell):
-            raise BrokenInvariant(f"{runner.account} has no paper venue")
-        now_ns = services.clock.now_ns()
+        del keys
+        runner, now_ns = self.runner, self.services.clock.now_ns()
         if not funded:
-            cash = round(settings.starting_cash * MICRO)
-            first = CashMoved(
-                account=runner.account, currency=currency_of(settings), amount_micro=cash
-            )
-            runner.deliver(first, now_ns)
-        runner.resume_session(now_ns, fence=self._fence)
+            runner.deliver(self.first_cash(round(self.settings.starting_cash * MICRO)), now_ns)
+        runner.resume_session(now_ns, fence=runner.desk.executor.fence)
         runner.start_over(now_ns)
         return []
+
+
+PLUGIN = VenuePlugin(
+    id="paper",
+    title="Paper trading",
+    about="any venue's market, traded inside the engine",
+    modes={Mode.PAPER: AccountSpec(link=PaperLink)},
+    market=None,
+)

@@ -14,12 +14,12 @@ from typing import Any
 
 from engine.domain.events import Event, FillSettled
 from engine.domain.instruments import Leg
-from engine.executor.executor import Executor
-from engine.executor.table import LiveOrder
 from engine.gateway.door import Reply, VenueOutput
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.recovery import live_orders
+from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.memory import Owned, rebuilt
 
 FILLS_PER_START = 1_000_000_000
@@ -120,22 +120,14 @@ class PaperShell(AccountRunner):
         executor = self.desk.executor
         for fill in list(executor.ledger.state.fills.unsettled):
             self.deliver(FillSettled(account=self.account, fill=fill), now_ns)
-        self.paper.restore(_memory(executor, fence * FILLS_PER_START))
+        self.paper.restore(_memory(self, fence * FILLS_PER_START))
         for output in self.paper.session_lost(now_ns):
             self.deliver(output, now_ns)  # type: ignore[arg-type]
 
 
-def live_orders(executor: Executor) -> list[LiveOrder]:
-    """Return every order that may still fill (read only)."""
-    return [
-        known
-        for instrument in executor.ledger.state.instruments
-        for known in executor.working(instrument)
-    ]
-
-
-def _memory(executor: Executor, fill_count: int) -> bytes:
+def _memory(runner: AccountRunner, fill_count: int) -> bytes:
     """Return the venue's memory as the account's settled books have it."""
+    executor = runner.desk.executor
     state = executor.ledger.state
     live = live_orders(executor)
     needed = dict.fromkeys(executor.ledger.held) | dict.fromkeys(k.order.instrument for k in live)

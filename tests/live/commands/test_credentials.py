@@ -14,6 +14,7 @@ import pytest
 from engine.domain.commands import ApplySettings, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId
 from engine.live import vault
+from engine.runtime.credentials import Credential
 from storage.commands import CommandState
 from storage.database import writing
 from storage.settings import Saved, latest, save
@@ -54,7 +55,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 def given(programs: Programs, account: str = MINE, **changes: Any) -> SetCredential:
     found = read_vault(programs.home / "vault.json")
     assert found is not None
-    entry = vault.seal(found, account, "polymarket", WALLET, vault.Secret(private_key=KEY))
+    entry = vault.seal(found, account, Credential("polymarket", WALLET, {"private_key": KEY}))
     made = SetCredential(
         account=AccountId(account),
         wallet=WALLET,
@@ -71,7 +72,7 @@ def test_a_sealed_key_is_kept_and_forgotten(programs: Programs) -> None:
     found = read_vault(programs.home / "vault.json")
     assert found is not None
     secret = vault.Unlocked(found, PASSPHRASE).open(MINE, found.entries[MINE])
-    assert secret.private_key == KEY
+    assert secret.secret("private_key") == KEY
     assert programs.command(RemoveCredential(account=MINE)).state is CommandState.DONE
     again = programs.command(RemoveCredential(account=MINE))
     assert again.state is CommandState.REFUSED

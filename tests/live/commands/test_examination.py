@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.catalog import Finding, Grade
 from engine.domain.commands import ExamineAccount, StartBot
 from engine.domain.instruments import AccountId, BotId
 from engine.live.commands.examination import sentence
 from storage.commands import CommandState
 from storage.database import reading
-from storage.examinations import Examination, Examiner, ToldFinding, examinations
+from storage.examinations import Examination, Examiner, examinations
 from storage.users import ENGINE_ID
 from tests.live.polymarket_programs import ACCOUNT, BOT, LivePrograms
 
@@ -71,8 +72,8 @@ def test_engine_without_the_credential_says_so(programs: LivePrograms) -> None:
 
 
 def test_verdict_is_told_with_what_to_mend_first() -> None:
-    good = ToldFinding("key", "ok", "known")
-    bad = ToldFinding("clock", "fail", "20 s off", "let NTP keep it")
+    good = Finding("key", Grade.OK, "known")
+    bad = Finding("clock", Grade.FAIL, "20 s off", "let NTP keep it")
     made = Examination(
         account="real", examiner=Examiner.DOCTOR, wallet="0x", at_ns=1, who="me", findings=(good,)
     )

@@ -59,7 +59,7 @@ def engine(*runners: Shell, accounts: Accounts | None = None) -> Any:
         runners={runner.account: runner for runner in runners},
         bot_runners={},
         watchers=[],
-        accounts=accounts or Accounts(Venues(openers={}, hearings={}), fence=1),
+        accounts=accounts or Accounts(Venues(openers={}, markets={}), fence=1),
         engine_id="e",
         state=SimpleNamespace(write=lambda _: None),
         clock=SimpleNamespace(now_ns=lambda: 20_000_000_000),
@@ -112,7 +112,7 @@ def closed(rig: Rig) -> Accounts:
     (order,) = rig.rest([(4_800, 100)])
     after = Rig(settings=ExecutorSettings(), cash=0, empty=True)
     after.executor.adopt(order, 0)
-    accounts = Accounts(Venues(openers={}, hearings={}), fence=1)
+    accounts = Accounts(Venues(openers={}, markets={}), fence=1)
     settings = AccountSettings(name="closed", mode=Mode.LIVE, venue="polymarket")
     accounts._outside["closed"] = settings, after.executor
     return accounts

@@ -42,9 +42,10 @@ from engine.executor.executor import Executor
 from engine.runtime.journal import JournalWriter, decode, load
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import HOUSE, executor_of, recover
+from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
 from engine.venues.paper.core import PaperVenue
-from engine.venues.paper.door import PaperDoor, PaperGateway
+from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.runner import PaperShell
 from engine.venues.paper.settings import PaperSettings
 from storage.commands import CommandState

@@ -10,6 +10,7 @@ import re
 from typing import Any, NoReturn
 
 from engine.errors import ConfigError
+from engine.runtime.credentials import Credential
 
 _KEY = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
 KEY_DIGITS = 64
@@ -49,16 +50,16 @@ class Credentials:
         self._private_key = "0x" + private_key[-KEY_DIGITS:]
         self._api = parts if all(parts) else None
 
+    @classmethod
+    def of(cls, given: Credential) -> Credentials:
+        """Return an account's secrets as the venue needs them. Raises ConfigError."""
+        return cls(wallet=given.wallet, **given.secrets())
+
     @staticmethod
     def check_wallet(wallet: str) -> None:
         """Raise ConfigError where a text is no address."""
         if _ADDRESS.fullmatch(wallet) is None:
             raise ConfigError("the wallet must be an address of 0x and 40 hex digits")
-
-    @staticmethod
-    def looks_like_a_key(text: str) -> bool:
-        """Say whether a text has the form of a private key."""
-        return _KEY.fullmatch(text) is not None
 
     def private_key(self) -> str:
         """Return the signing key, for the signer alone."""

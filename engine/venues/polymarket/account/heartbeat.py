@@ -15,13 +15,12 @@ from engine.domain.events import HealthChanged
 from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.heartbeat import HealthLease, S
-from engine.runtime.services import HEARTBEAT, Services
+from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat_chain import Beats
 from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
 from engine.venues.polymarket.account.user_stream import PolymarketUser
-from storage.live_accounts import VenueHeartbeat, put_heartbeat
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.sdk import Wire
@@ -215,5 +214,4 @@ class PolymarketBeat:
         )
         if row != self._row:
             self._row = row
-            engine_id, name = self._services.engine_id, f"venue heartbeat {row.account}"
-            self._services.state.put(name, lambda c: put_heartbeat(c, engine_id, row, now_ns))
+            self._services.heartbeat(row)

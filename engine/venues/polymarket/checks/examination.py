@@ -6,19 +6,23 @@ failure, never taken for well. Where Polymarket takes no orders from, nothing he
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import httpx
-import msgspec
 
-from engine.errors import AuthRefused, NotSent, PitbossError
+from engine.clock import WallClock
+from engine.domain.catalog import Finding, Grade
+from engine.errors import AuthRefused, ConfigError, NotSent, PitbossError
+from engine.runtime.credentials import Credential
+from engine.runtime.venue_plugin import VenueSetup
+from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.listings import clob_rows
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS
 from engine.venues.polymarket.account.sdk import Wire
+from engine.venues.polymarket.hosts import account_hosts
 
 SDK = "polymarket-client"
 SDK_VERSION = "0.14.0"
@@ -35,24 +39,42 @@ CASH_MICRO_MIN = 5 * MICRO
 """Five shares, the usual smallest order, at one dollar."""
 
 
-class Grade(StrEnum):
-    """How bad a finding is. Only FAIL keeps an account locked."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One finding. `fix` is the sentence that mends it, empty where nothing is to mend."""
-
-    name: str
-    grade: Grade
-    said: str
-    fix: str = ""
-
-
 Question = Callable[[], Awaitable[Finding]]
+
+
+async def examined(
+    setup: VenueSetup, credential: Credential, orders_known: Container[str]
+) -> list[Finding]:
+    """Open the account's connections, ask, close them."""
+    config, now_ns = setup.config, WallClock().now_ns
+    geoblock_url = config.polymarket_geoblock_url
+    try:
+        wire = await Wire.open(
+            Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(config)
+        )
+    except PitbossError as error:
+        seen = await from_outside(
+            clob_url=config.polymarket_clob_url, geoblock_url=geoblock_url, now_ns=now_ns
+        )
+        return [*seen, _unopened(error, seen)]
+    try:
+        return await examine(
+            wire, geoblock_url=geoblock_url, now_ns=now_ns, orders_known=orders_known
+        )
+    finally:
+        await wire.close()
+
+
+def _unopened(error: PitbossError, seen: Sequence[Finding]) -> Finding:
+    """Return why an account does not open, and what helps after what was seen from outside."""
+    if isinstance(error, ConfigError):
+        fix = "set the credential again with the wallet that belongs to its key"
+        return Finding("key", Grade.FAIL, str(error), fix)
+    failed = ", ".join(one.name for one in seen if one.grade is Grade.FAIL)
+    fix = "set the credential again" if isinstance(error, AuthRefused) else "try again in a minute"
+    fix = f"mend first what failed besides: {failed}" if failed else fix
+    name = "key" if isinstance(error, AuthRefused) else "venue"
+    return Finding(name, Grade.FAIL, str(error), fix)
 
 
 async def examine(

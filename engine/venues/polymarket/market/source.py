@@ -8,6 +8,8 @@ it holds. Public data only: no request here is signed, and the one key is a data
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -31,16 +33,22 @@ from engine.feeds.references.lines import ReferenceLines
 from engine.feeds.references.strikes import Strikes, strike_key
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.gaps import Gaps
+from engine.runtime.recording import LiveRecording
 from engine.runtime.services import Services, Stream
+from engine.runtime.venue_plugin import MarketData
 from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
+from engine.venues.polymarket.market.core import PREFIX
 from engine.venues.polymarket.market.discovery import Discovery
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.routes import MarketDataListener, Routes, Subscriber, wants_of
 from engine.venues.polymarket.market.shard import traffic
-from storage.feeds import put_title
 
 VENUE = "polymarket"
+NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
+PAGES_MAX = 5
+"""Pages of 100 markets the catalog is brought in step with on request."""
+
 LOOK_S = 0.5
 """How often it is looked at what the bots want."""
 
@@ -53,8 +61,8 @@ FLEETING = frozenset({BookChanged, TradePrinted})
 LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven})
 
 
-class PolymarketMarketData:
-    """The venue's public market, for every account that trades over it."""
+class PolymarketMarketData(MarketData):
+    """The venue's public market, for every account that trades over it and every recording."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -78,6 +86,58 @@ class PolymarketMarketData:
             return []
         self._begun = True
         return [lambda: Hub(services, self._config, self._runners, self.ears).run()]
+
+    def may_be(self, name: str) -> bool:
+        """Say whether a name is a market's condition: whether there is one, its listing says."""
+        return NAMED.fullmatch(name) is not None
+
+    def source(self, services: Services, wanted: Sequence[str]) -> Recorded:
+        """Return the market as the accounts hear it, and every reference price that is heard."""
+        del services
+        named = tuple(InstrumentId(one) for one in wanted if one.startswith(PREFIX))
+        series = tuple(one for one in wanted if not one.startswith(PREFIX))
+        return Recorded(self.ears, named, series)
+
+    async def sync(self, services: Services) -> str:
+        """Write the most traded open markets into the catalog, for people to choose from.
+
+        The venue lists tens of thousands; what a bot names need not be among these.
+        """
+        counts = FeedCounts()
+        rest = public_rest(self._config, counts)
+        try:
+            listings = await rest.markets(
+                services.clock.now_ns(), {"order": "volume24hr", "ascending": "false"},
+                pages_max=PAGES_MAX,
+            )  # fmt: skip
+        finally:
+            await rest.close()
+        open_now = [one for one in listings if one.accepting]
+        new = await services.catalogue([(one.instrument, one.title, one.slug) for one in open_now])
+        unread = sum(counts.anomalies.values())
+        left = f"; {unread} could not be read" if unread else ""
+        return f"{len(open_now)} of Polymarket's most traded markets are open: {new} new{left}"
+
+
+class Recorded:
+    """One recording among those who hear the venue."""
+
+    feed = VENUE
+
+    def __init__(
+        self, ears: list[Subscriber], named: tuple[InstrumentId, ...], series: tuple[str, ...]
+    ) -> None:
+        self._ears = ears
+        self._wants = named, series
+
+    async def tell(self, recording: LiveRecording) -> None:
+        """Let a recording hear the venue until cancelled."""
+        ear = Subscriber(*self._wants, recording)
+        self._ears.append(ear)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._ears.remove(ear)
 
 
 class Hub:
@@ -176,12 +236,7 @@ class Hub:
             self._services.clock.now_ns(),
         )
         self._routes.place(instrument)
-        services.state.write(
-            lambda c: put_title(
-                c, services.engine_id, instrument.id,
-                title=listing.title, slug=listing.slug, now_ns=now_ns,
-            )
-        )  # fmt: skip
+        services.name(instrument.id, listing.title, listing.slug)
         if listing.payout_yes_micro is not None:
             self._tell([InstrumentListed(instrument=instrument)], now_ns)
             return

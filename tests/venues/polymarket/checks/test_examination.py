@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from engine.domain.catalog import Finding, Grade
 from engine.venues.polymarket.account.sdk import Wire
 from engine.venues.polymarket.checks import examination
-from engine.venues.polymarket.checks.examination import Finding, Grade, examine
+from engine.venues.polymarket.checks.examination import examine
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter, credentials, hosts, order
 

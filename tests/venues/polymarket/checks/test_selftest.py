@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from engine.domain.catalog import Grade
 from engine.domain.instruments import Instrument, Leg
 from engine.domain.orders import Identity, Order, OrderId, OrderType
 from engine.errors import StorageError
 from engine.gateway.door import Named
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from engine.venues.polymarket.checks import selftest
-from engine.venues.polymarket.checks.examination import Grade
 from engine.venues.polymarket.checks.selftest import SelfTest
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter, order

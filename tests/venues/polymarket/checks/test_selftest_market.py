@@ -8,7 +8,7 @@ import pytest
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
 from engine.domain.orders import OrderType
 from engine.domain.settings import EXPIRY_S_MIN
-from engine.venues.polymarket.checks.selftest_market import (
+from engine.venues.polymarket.checks.selftest import (
     CLOSES_NS_MIN,
     EXPIRES_NS,
     FAR,

@@ -1,0 +1,345 @@
+"""What a venue is to the engine: one folder under `engine/venues` whose `plugin.py` says `PLUGIN`.
+
+A plug-in declares its modes, addresses and credentials, and gives its market and its accounts'
+links. Everything else is the same for every venue and stands here: how an account is refused,
+opened blind, connected with second chances, funded once and run; forms, vault, doctor, self-test,
+recordings and selectors read the declaration. What signs is imported inside the functions it gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import msgspec
+
+from engine.config import Config
+from engine.domain.catalog import CredentialField, Finding, ModeEntry, VenueEntry
+from engine.domain.effects import AnyEffect, RaiseAlert, Severity
+from engine.domain.events import CashMoved, HealthChanged
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings, GatewaySettings
+from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
+from engine.executor.executor import Executor
+from engine.gateway.core import GatewayCore, Message
+from engine.gateway.door import Reply, Request, Venue
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.credentials import Credential, Keys
+from engine.runtime.recording import Source
+from engine.runtime.recovery import currency_of
+from engine.runtime.services import HEARTBEAT, USER_FEED, ClosingVenue, Services, Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class VenueSetup:
+    """Where a venue is: what its functions are given besides services."""
+
+    config: Config
+    urls: Mapping[str, str]
+
+
+class MarketData:
+    """The market of one venue. Connects nowhere before an account of the venue exists."""
+
+    shared = True
+    """One connection for accounts and recordings; False = each recording has one of its own."""
+
+    def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
+        """Return what hears the market for the accounts of a start; called once, if there is one.
+
+        `services.runners` is complete by then.
+        """
+        raise NotImplementedError
+
+    def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
+        """Let an account opened later hear every market as it stands; `begin` may not have run."""
+        raise NotImplementedError
+
+    def source(self, services: Services, wanted: Sequence[str]) -> Source:
+        """Return where a recording of instruments and series listens."""
+        raise NotImplementedError
+
+    def may_be(self, name: str) -> bool:
+        """Say whether an instrument nobody has heard of yet can be asked for by this name."""
+        del name
+        return False
+
+    async def sync(self, services: Services) -> str:
+        """Bring the catalog in step with the venue's listing; the counts as a sentence."""
+        raise NotImplementedError
+
+
+class AccountLink:
+    """One account's side of its venue. A venue's subclass says what is its own."""
+
+    shell: ClassVar[type[AccountRunner]] = AccountRunner
+    retry_s: ClassVar[tuple[float, float]] = (0.5, 30.0)
+    """First and longest pause between two attempts to connect."""
+    door: Venue
+    """What the gateway asks; it may stand closed until `connect`."""
+    runner: AccountRunner
+
+    def __init__(self, services: Services, settings: AccountSettings) -> None:
+        self.services = services
+        self.settings = settings
+        self.account = AccountId(settings.name)
+
+    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
+        """Return the account's runner, its gateway made of `gateway`."""
+        return self.shell(core=GatewayCore(**gateway), venue=self.door, **wiring)
+
+    async def connect(self, credential: Credential | None) -> None:
+        """Open the connections; asked again after a pause for as long as it raises."""
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        """Listen, beat and do the upkeep until cancelled; it is open and funded."""
+        raise NotImplementedError
+
+    def health(self, source: str, reason: str) -> HealthChanged:
+        """Return the reason not to place; empty = there is none."""
+        return HealthChanged(account=self.account, source=source, healthy=not reason, reason=reason)
+
+    # -- from blind to open ------------------------------------------------------------------------
+
+    def begin(self, keys: Keys | None, *, funded: bool) -> list[Stream]:
+        """Report everything as not connected; return what connects it."""
+        services, now_ns = self.services, self.services.clock.now_ns()
+        why = keys.waits(self.account) if keys else ""
+        for source in (USER_FEED, HEARTBEAT):
+            self.runner.deliver(self.health(source, why or "not connected yet"), now_ns)
+        if why:
+            self._warn("vault_locked", f"{self.account} waits: {why}")
+        services.log.info("account.begins", account=self.account)
+        return [lambda: self._life(keys, funded=funded)]
+
+    async def _life(self, keys: Keys | None, *, funded: bool) -> None:
+        """Open the account, book its first cash once, then listen, beat and tend."""
+        credential = await keys.awaited(self.account) if keys else None
+        await self._again(lambda: self.connect(credential), told=keys is not None)
+        if not funded:
+            await self._again(self._fund, told=False)
+        self.runner.report(self.health("auth", ""))
+        self.services.log.info("account.open", account=self.account)
+        await self.run()
+
+    async def _again(self, step: Callable[[], Awaitable[None]], *, told: bool) -> None:
+        """Do a step, however long it takes; with `told` a person hears what must be mended."""
+        (pause_s, longest_s), last = self.retry_s, ""
+        while True:
+            try:
+                return await step()
+            except PitbossError as error:
+                why = str(error)
+                self.services.log.info("account.waits", account=self.account, reason=why)
+                if told and why != last:
+                    last = why
+                    self._warn("not_open", f"{self.account} is not open: {why}")
+                # A wrong wallet or key is not asked about again and again.
+                await asyncio.sleep(longest_s if isinstance(error, ConfigError) else pause_s)
+                pause_s = min(2 * pause_s, longest_s)
+
+    async def _fund(self) -> None:
+        """Book what the account holds in cash as its first deposit."""
+        cash = (await self.door.balances()).cash_micro
+        self.runner.report(self.first_cash(cash[currency_of(self.settings)]))
+
+    def first_cash(self, amount_micro: int) -> CashMoved:
+        """Return the account's first deposit."""
+        currency = currency_of(self.settings)
+        return CashMoved(account=self.account, currency=currency, amount_micro=amount_micro)
+
+    def _warn(self, kind: str, text: str) -> None:
+        warning = RaiseAlert(severity=Severity.WARNING, kind=kind, text=text, account=self.account)
+        self.services.alert(warning, self.services.clock.now_ns())
+
+
+class PaperGateway(GatewayCore):
+    """A gateway that remembers which requests it let go, so that the venue hears the very same."""
+
+    def __init__(self, **wiring: Any) -> None:
+        super().__init__(**wiring)
+        self._gone: dict[int, Request] = {}
+
+    def receive(self, message: Message, now_ns: int) -> list[Request]:
+        """Take a message as every gateway does."""
+        if type(message) is Reply:
+            self._gone.pop(message.number, None)
+        return self._noted(super().receive(message, now_ns))
+
+    def advance(self, now_ns: int) -> list[Request]:
+        """Let time pass as every gateway does."""
+        return self._noted(super().advance(now_ns))
+
+    def _noted(self, requests: list[Request]) -> list[Request]:
+        for request in requests:
+            self._gone[request.number] = request
+        return requests
+
+    def claim(self, effect: AnyEffect) -> Request:
+        """Return the request this effect left as, once; the door does not know its number."""
+        for number, request in self._gone.items():
+            if _unnumbered(request.effect) == effect:
+                del self._gone[number]
+                return request
+        raise BrokenInvariant(f"{type(effect).__name__} reached the venue past the gateway")
+
+
+def _unnumbered(effect: AnyEffect) -> AnyEffect:
+    return msgspec.structs.replace(effect, number=0) if getattr(effect, "number", 0) else effect
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTesting:
+    """What a self-test is given: whose, which market (empty = one that is fit), whom to tell.
+
+    `left` is the name of an order an earlier test may have left. `keep` writes this one's down,
+    before it is sent; `forget` says that nothing of either is left at the venue.
+    """
+
+    account: AccountId
+    credential: Credential
+    market: str
+    told: Callable[[Finding], Finding]
+    left: str | None
+    keep: Callable[[str], None]
+    forget: Callable[[], object]
+
+
+Link = Callable[[VenueSetup, Services, AccountSettings], AccountLink]
+Door = Callable[[VenueSetup, AccountId, Credential | None], Awaitable[ClosingVenue]]
+Examine = Callable[[VenueSetup, Credential, Container[str]], Awaitable[list[Finding]]]
+SelfTest = Callable[[VenueSetup, SelfTesting], Awaitable[list[Finding]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountSpec:
+    """Accounts of one mode.
+
+    `link` None = the plug-in that trades any venue's market in this mode has it. `door` gives an
+    open door alone, for a KILL without an engine; None = nothing can rest outside an engine.
+    """
+
+    link: Link | None = None
+    door: Door | None = None
+    credential_fields: tuple[CredentialField, ...] = ()
+    check: Callable[[Credential], object] = lambda _: None
+    """Raises ConfigError for a credential that cannot be right, naming no value."""
+    signs: str = ""
+    """Module that signs: it takes a second to load, and is loaded before it is needed."""
+    examine: Examine | None = None
+    """Asks the venue whether an account is fit to trade; given the names of orders it has."""
+    selftest: SelfTest | None = None
+    quotes_expire: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class VenuePlugin:
+    """One venue. `market` None = it has none of its own: it trades over those of the others."""
+
+    id: str
+    title: str
+    about: str = ""
+    modes: Mapping[Mode, AccountSpec]
+    market: Callable[[VenueSetup], MarketData] | None
+    currency: str = ""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""
+    secrets: tuple[str, ...] = ()
+    """Environment names of what is secret besides credentials."""
+
+    def setup(self, config: Config, given: Mapping[str, str] = MappingProxyType({})) -> VenueSetup:
+        """Return where the venue is; `given` are addresses of the command line, by name."""
+        urls = {
+            name: given.get(name) or getattr(config, f"{self.id}_{name}_url", "") or url
+            for name, url in self.urls.items()
+        }
+        return VenueSetup(config=config, urls=urls)
+
+    def entry(self) -> VenueEntry:
+        """Return the declaration as pages read it."""
+        return VenueEntry(
+            id=self.id, title=self.title, about=self.about, currency=self.currency,
+            modes=tuple(
+                ModeEntry(
+                    mode=mode, credential_fields=one.credential_fields,
+                    quotes_expire=one.quotes_expire,
+                )
+                for mode, one in self.modes.items()
+            ),
+        )  # fmt: skip
+
+
+class AccountOpening:
+    """How accounts of one venue and mode are put together. `keys` None = they need none."""
+
+    def __init__(self, setup: VenueSetup, spec: AccountSpec, keys: Keys | None = None) -> None:
+        self._setup = setup
+        self._spec = spec
+        self.keys = keys
+        self._links: dict[str, AccountLink] = {}
+        if keys is not None and keys.opens:
+            self.load()
+
+    def load(self) -> None:
+        """Load what signs: it takes a second, so not while the loop runs."""
+        if self._spec.signs:
+            importlib.import_module(self._spec.signs)
+
+    def refusal(self, settings: AccountSettings) -> str:
+        """Return why an account cannot be opened, as a sentence; empty = it can."""
+        return self.keys.closed(settings.name) if self.keys else ""
+
+    def silent(self, settings: AccountSettings) -> str:
+        """Return why a KILL cannot ask the venue, as a sentence; empty = it can.
+
+        It needs a credential; that trading is locked does not matter.
+        """
+        return self.keys.silent(settings.name) if self.keys else ""
+
+    async def venue(self, settings: AccountSettings) -> ClosingVenue | None:
+        """Return the venue alone, for a KILL without an executor; None = nothing can rest there.
+
+        Raises AuthRefused without a credential, and what the venue refuses.
+        """
+        if self._spec.door is None:
+            return None
+        if why := self.silent(settings):
+            raise AuthRefused(why)
+        credential = self.keys.credential(settings.name) if self.keys else None
+        return await self._spec.door(self._setup, AccountId(settings.name), credential)
+
+    def runner(
+        self,
+        services: Services,
+        settings: AccountSettings,
+        executor: Executor,
+        wiring: dict[str, Any],
+    ) -> AccountRunner:
+        """Return the account's runner; `wiring` is what every runner takes besides core and venue.
+
+        A venue that must be closed, and cancelled at in a crash, is put into `services.venues`.
+        """
+        if self._spec.link is None:
+            raise BadInput(f"{settings.name!r} has no link to {settings.venue}")
+        name, keys = settings.name, self.keys
+        link = self._links[name] = self._spec.link(self._setup, services, settings)
+        gateway = {
+            "account": link.account, "settings": GatewaySettings(), "latched": executor.latched,
+        }  # fmt: skip
+        waits = (lambda: keys.waits(name)) if keys else str
+        link.runner = link.wired(gateway, {"waits": waits, **wiring})
+        if self._spec.door is not None:
+            services.venues[link.account] = link.door  # type: ignore[assignment]
+        return link.runner
+
+    def begin(self, settings: AccountSettings, *, funded: bool) -> list[Stream]:
+        """Start blind: report why nothing may be placed yet; return what must be listened to.
+
+        Not `funded` = the journal holds no first cash of the account.
+        """
+        return self._links[settings.name].begin(self.keys, funded=funded)

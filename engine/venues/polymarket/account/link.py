@@ -1,0 +1,257 @@
+"""Accounts that trade real money at Polymarket.
+
+Everything that signs is loaded only where such an account is (law R), before the loop runs. The
+account starts blind: first its connections, then what the journal knows, then the user channel,
+whose first frame asks the venue everything, then the heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.clock import WallClock
+from engine.config import Config
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import Event, HealthChanged, InstrumentListed
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
+from engine.domain.settings import AccountSettings
+from engine.errors import BadInput, PitbossError
+from engine.gateway.door import Named
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.credentials import Credential
+from engine.runtime.services import Services
+from engine.runtime.venue_plugin import AccountLink, VenueSetup
+from engine.venues.polymarket.account.credentials import Credentials
+from engine.venues.polymarket.account.door import PolymarketDoor
+from engine.venues.polymarket.account.heartbeat import PolymarketBeat
+from engine.venues.polymarket.account.user_stream import PolymarketUser
+from engine.venues.polymarket.hosts import account_hosts
+
+if TYPE_CHECKING:
+    from engine.venues.polymarket.account.venue import PolymarketVenue
+
+# What a live account needs beside its streams: terms of markets, fresh balances, a second chance.
+# None of it decides anything. The venue caches balances and refreshes them late (trading API,
+# §5.2): it is asked to look again after each settlement, heard or listed, and after a refusal for
+# want of funds. It answers 401 to good keys now and then (§7, no. 9), so a refused credential is
+# asked about again, each time later.
+
+S = 1_000_000_000
+LOOK_S = 0.25
+TEND_S = 1.0
+"""One market's balances at a time: three questions a second, the venue takes five."""
+LIST_RETRY_NS_MIN = 1 * S
+LIST_RETRY_NS_MAX = 60 * S
+"""A new market's terms are answered with 404 for minutes (trading API, §3.1)."""
+AUTH_PAUSE_NS_MIN = 5 * S
+AUTH_PAUSE_NS_MAX = 300 * S
+AUTH_CALM_NS = 600 * S
+"""A credential that worked for this long is trusted as at first."""
+
+
+class PolymarketTend:
+    """Tends one open account."""
+
+    def __init__(
+        self, services: Services, runner: AccountRunner, door: PolymarketDoor, user: PolymarketUser
+    ) -> None:
+        self._services = services
+        self._runner = runner
+        self._door = door
+        self._user = user
+        self._retry: dict[InstrumentId, tuple[int, int]] = {}
+        """Markets whose terms were not answered: (when to ask again, pause after that)."""
+        self._auth_pause_ns = AUTH_PAUSE_NS_MIN
+        self._auth_due_ns = self._auth_cleared_ns = 0
+
+    # -- terms -------------------------------------------------------------------------------------
+
+    async def markets(self, venue: PolymarketVenue) -> None:
+        """Ask for the terms of every market somebody may trade in, until cancelled."""
+        while True:
+            for key in self._wanted(venue):
+                await self._list(venue, key)
+            await asyncio.sleep(LOOK_S)
+
+    def _wanted(self, venue: PolymarketVenue) -> list[InstrumentId]:
+        """Return what is held or worked, then everything open that the account hears."""
+        executor, now_ns = self._runner.desk.executor, self._services.clock.now_ns()
+        views = self._runner.desk.cache.views
+        heard = [
+            key for key in self._door.known if (view := views.get(key)) is None or not view.closed
+        ]
+        return [
+            key
+            for key in dict.fromkeys([*executor.concerned(), *heard])
+            if not venue.lists(key) and self._retry.get(key, (0, 0))[0] <= now_ns
+        ]
+
+    async def _list(self, venue: PolymarketVenue, key: InstrumentId) -> None:
+        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
+        if instrument is None:
+            return
+        try:
+            await venue.list_market(instrument)
+        except PitbossError as error:
+            _, pause_ns = self._retry.get(key, (0, LIST_RETRY_NS_MIN))
+            later_ns = self._services.clock.now_ns() + pause_ns
+            self._retry[key] = (later_ns, min(2 * pause_ns, LIST_RETRY_NS_MAX))
+            self._services.log.info("market.waits", instrument=key, reason=str(error))
+            return
+        self._retry.pop(key, None)
+
+    # -- money and key -----------------------------------------------------------------------------
+
+    async def run(self, venue: PolymarketVenue) -> None:
+        """Refresh balances after settlements and ask about doubts, until cancelled."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            await self._refresh(venue)
+            await self._reassure()
+
+    async def _refresh(self, venue: PolymarketVenue) -> None:
+        settled, told = self._user.settled, self._door.outdated
+        for order in list(told):
+            del told[order]
+            known = self._runner.desk.executor.order(order)
+            if known is not None:
+                settled[known.instrument] = None
+        if not settled:
+            return
+        key = next(iter(settled))
+        del settled[key]
+        instrument = self._runner.desk.executor.ledger.state.instruments.get(key)
+        try:
+            await venue.refresh_balance()
+            if instrument is not None:
+                await venue.refresh_balance(instrument)
+        except PitbossError as error:
+            settled[key] = None
+            self._services.log.info("balance.waits", instrument=key, reason=str(error))
+
+    async def _reassure(self) -> None:
+        """Ask whether the venue takes our key again after it had refused it."""
+        door, now_ns = self._door, self._services.clock.now_ns()
+        if not door.doubt:
+            self._auth_due_ns = 0
+            return
+        if not self._auth_due_ns:
+            if now_ns - self._auth_cleared_ns > AUTH_CALM_NS:
+                self._auth_pause_ns = AUTH_PAUSE_NS_MIN
+            self._auth_due_ns = now_ns + self._auth_pause_ns
+        if now_ns < self._auth_due_ns:
+            return
+        self._auth_pause_ns = min(2 * self._auth_pause_ns, AUTH_PAUSE_NS_MAX)
+        self._auth_due_ns = now_ns + self._auth_pause_ns
+        try:
+            await door.balances()
+        except PitbossError:
+            return
+        door.doubt, self._auth_cleared_ns = "", now_ns
+        account = self._runner.account
+        self._runner.report(HealthChanged(account=account, source="auth", healthy=True))
+
+
+# -- the account at its venue --------------------------------------------------------------------
+
+POLYMARKET = "polymarket"
+KNOWN_MAX = 5_000
+"""Markets remembered until the door is open; a rolling series brings hundreds a day."""
+
+
+class PolymarketShell(AccountRunner):
+    """A runner whose venue learns each market the account hears of."""
+
+    def __init__(self, *, venue: PolymarketDoor, **wiring: Any) -> None:
+        super().__init__(venue=venue, **wiring)
+        self.door = venue
+
+    def market(self, events: Any, now_ns: int) -> None:
+        """Let the venue know new terms before anybody plans by them."""
+        told: tuple[Event, ...] = tuple(events)
+        for event in told:
+            if type(event) is InstrumentListed:
+                self.know(event.instrument)
+        super().market(told, now_ns)
+
+    def know(self, instrument: Instrument) -> None:
+        """Know a market's tokens and its grid of now."""
+        known = self.door.known
+        known[instrument.id] = instrument
+        if len(known) > KNOWN_MAX:
+            del known[next(iter(known))]
+        if self.door.is_open:
+            self.teach(instrument)
+
+    def teach(self, instrument: Instrument) -> None:
+        """Let the venue know a market's terms; those it cannot read are told."""
+        try:
+            self.door.venue.know(instrument)
+        except BadInput as error:
+            alert = RaiseAlert(severity=Severity.WARNING, kind="market", text=str(error))
+            self._alert(alert, self._clock.now_ns())
+
+
+class PolymarketLink(AccountLink):
+    """A live account, from opening to the end."""
+
+    shell = PolymarketShell
+    door: PolymarketDoor
+    runner: PolymarketShell
+
+    def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
+        super().__init__(services, settings)
+        self._config = setup.config
+        self.door = PolymarketDoor(services.clock.now_ns)
+
+    async def connect(self, credential: Credential | None) -> None:
+        """Open the connections, and tell them what the journal knows."""
+        assert credential is not None
+        venue = await opened(self._config, self.account, credential, self.services.clock.now_ns)
+        executor = self.runner.desk.executor
+        venue.remember(list(_named(self.runner)))
+        self.door.opened(venue)
+        for instrument in (*executor.ledger.state.instruments.values(), *self.door.known.values()):
+            if instrument.id.startswith(f"{POLYMARKET}:"):
+                self.runner.teach(instrument)
+
+    async def run(self) -> None:
+        """Listen, beat and tend."""
+        services, runner, door = self.services, self.runner, self.door
+        user = PolymarketUser(services, runner)
+        beat = PolymarketBeat(services, runner, door, user)
+        tend = PolymarketTend(services, runner, door, user)
+        venue = door.venue
+        await asyncio.gather(user.run(venue), beat.run(venue), tend.markets(venue), tend.run(venue))
+
+
+def _named(runner: AccountRunner) -> Iterator[Named]:
+    """Give every order the journal knows by its name, and whose it is."""
+    executor = runner.desk.executor
+    for key, name in executor.names():
+        order = executor.order(key)
+        if order is not None:
+            yield Named(order=key, identity=name, bot=order.bot)
+
+
+async def opened(
+    config: Config, account: AccountId, credential: Credential, now_ns: Callable[[], int]
+) -> PolymarketVenue:
+    """Open an account's connections. Raises what the venue refuses."""
+    from engine.venues.polymarket.account.venue import PolymarketVenue  # noqa: PLC0415 only a live account signs
+
+    return await PolymarketVenue.open(
+        account, Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(config)
+    )
+
+
+async def opened_door(
+    setup: VenueSetup, account: AccountId, credential: Credential | None
+) -> PolymarketDoor:
+    """Return an open door. Raises what the venue refuses."""
+    assert credential is not None
+    door = PolymarketDoor(WallClock().now_ns)
+    door.opened(await opened(setup.config, account, credential, door.now_ns))
+    return door

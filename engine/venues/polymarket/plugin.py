@@ -1,0 +1,105 @@
+"""Polymarket: its public market for paper accounts, and accounts that trade real money there.
+
+Importing this loads nothing that signs (law R): the account's half comes with its first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from engine.domain.catalog import CredentialField, Finding
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.runtime.credentials import Credential
+from engine.runtime.services import ClosingVenue, Services
+from engine.runtime.venue_plugin import (
+    AccountLink,
+    AccountSpec,
+    MarketData,
+    SelfTesting,
+    VenuePlugin,
+    VenueSetup,
+)
+
+# ruff: noqa: PLC0415 what trades is loaded by the account that needs it
+
+WALLET_WRONG = "the wallet must be an address of 0x and 40 hex digits"
+KEY_WRONG = "the private key must be 64 hex digits: copy it again, whole"
+
+
+def _market(setup: VenueSetup) -> MarketData:
+    from engine.venues.polymarket.market.source import PolymarketMarketData
+
+    return PolymarketMarketData(setup.config)
+
+
+def _link(setup: VenueSetup, services: Services, settings: AccountSettings) -> AccountLink:
+    from engine.venues.polymarket.account.link import PolymarketLink
+
+    return PolymarketLink(setup, services, settings)
+
+
+async def _door(
+    setup: VenueSetup, account: AccountId, credential: Credential | None
+) -> ClosingVenue:
+    from engine.venues.polymarket.account.link import opened_door
+
+    return await opened_door(setup, account, credential)
+
+
+def _check(credential: Credential) -> object:
+    from engine.venues.polymarket.account.credentials import Credentials
+
+    return Credentials.of(credential)
+
+
+async def _examine(
+    setup: VenueSetup, credential: Credential, known: Container[str]
+) -> list[Finding]:
+    from engine.venues.polymarket.checks.examination import examined
+
+    return await examined(setup, credential, known)
+
+
+async def _selftest(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
+    from engine.venues.polymarket.checks.selftest import tested
+
+    return await tested(setup, test)
+
+
+LIVE = AccountSpec(
+    link=_link,
+    door=_door,
+    credential_fields=(
+        CredentialField(
+            name="private_key", title="Private key", pattern="(?:0[xX])?[0-9a-fA-F]{64}",
+            hint="64 hex digits; it never leaves this browser readable", wrong=KEY_WRONG,
+        ),
+        CredentialField(
+            name="wallet", title="Wallet", pattern="0x[0-9a-fA-F]{40}", hint="0x and 40 digits",
+            wrong=WALLET_WRONG, secret=False,
+        ),
+        CredentialField(name="api_key", title="API key", asked=False),
+        CredentialField(name="api_secret", title="API secret", asked=False),
+        CredentialField(name="api_passphrase", title="API passphrase", asked=False),
+    ),
+    check=_check,
+    signs="engine.venues.polymarket.account.venue",
+    examine=_examine,
+    selftest=_selftest,
+    quotes_expire=True,
+)  # fmt: skip
+
+PLUGIN = VenuePlugin(
+    id="polymarket",
+    title="Polymarket",
+    about="its public market, on paper or live",
+    currency="pUSD",
+    modes={Mode.PAPER: AccountSpec(quotes_expire=True), Mode.LIVE: LIVE},
+    market=_market,
+    secrets=(
+        "PITBOSS_POLYMARKET_DATA_KEY",
+        "PITBOSS_POLYMARKET_DATA_SECRET",
+        "PITBOSS_POLYMARKET_DATA_PASSPHRASE",
+    ),
+)

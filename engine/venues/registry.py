@@ -1,0 +1,93 @@
+"""The venues there are: every folder beside this file, or under `plugins/venues`, with a plug-in.
+
+A folder whose `plugin.py` cannot be used is no reason not to trade elsewhere: its sentence is kept,
+and told to whoever asks for that venue. Importing this loads nothing that signs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Container
+from functools import cache
+from pathlib import Path
+
+import engine.venues
+from engine.config import Config
+from engine.domain.catalog import Finding
+from engine.errors import BadInput
+from engine.runtime.credentials import Credential, environment_names
+from engine.runtime.venue_plugin import AccountSpec, VenuePlugin
+
+HERE = Path(__file__).parent
+FOLDERS = [HERE, HERE.parents[1] / "plugins" / "venues"]
+"""Where venues lie: with the product, and beside it."""
+
+
+@cache
+def found() -> tuple[dict[str, VenuePlugin], dict[str, str]]:
+    """Return every plug-in by its venue, and a sentence for every folder that gives none."""
+    plugins: dict[str, VenuePlugin] = {}
+    broken: dict[str, str] = {}
+    for folder in FOLDERS:
+        if folder.is_dir() and str(folder) not in engine.venues.__path__:
+            engine.venues.__path__.append(str(folder))
+        for file in sorted(folder.glob("*/plugin.py")):
+            name = file.parent.name
+            try:
+                plugins[name] = _loaded(name, file)
+            except Exception as error:  # noqa: BLE001 whatever is wrong with it, the others trade
+                why = str(error) or type(error).__name__
+                broken[name] = f"the venue {name!r} cannot be used: {file}: {why}"
+    return plugins, broken
+
+
+def _loaded(name: str, file: Path) -> VenuePlugin:
+    module = importlib.import_module(f"engine.venues.{name}.plugin")
+    if Path(str(module.__file__)) != file:
+        raise ValueError(f"there is a venue of this name already, {module.__file__}")
+    plugin = getattr(module, "PLUGIN", None)
+    if not isinstance(plugin, VenuePlugin):
+        raise TypeError("it declares no PLUGIN of type VenuePlugin")
+    if plugin.id != name:
+        raise ValueError(f"its PLUGIN is of {plugin.id!r}: folder and id must be the same")
+    return plugin
+
+
+def plugins() -> dict[str, VenuePlugin]:
+    """Return every plug-in that can be used, by its venue."""
+    return found()[0]
+
+
+def credential_spec(venue: str) -> AccountSpec | None:
+    """Return what a credential at a venue is like; None = nobody needs one there."""
+    plugin = plugins().get(venue)
+    specs = () if plugin is None else plugin.modes.values()
+    return next((one for one in specs if one.credential_fields), None)
+
+
+def credential_names() -> tuple[str, ...]:
+    """Return every environment name under which a part of some venue's credential may stand."""
+    return tuple(
+        name
+        for plugin in plugins().values()
+        for spec in plugin.modes.values()
+        if spec.credential_fields
+        for name in environment_names(plugin.id, spec.credential_fields)
+    )
+
+
+def secret_names() -> tuple[str, ...]:
+    """Return every environment name under which some venue's secret may stand."""
+    besides = (name for plugin in plugins().values() for name in plugin.secrets)
+    return (*credential_names(), *besides)
+
+
+async def examined(config: Config, credential: Credential, known: Container[str]) -> list[Finding]:
+    """Let the venue's doctor look at an account; `known` are the names of orders it has.
+
+    Raises BadInput where the venue has none.
+    """
+    plugin, spec = plugins()[credential.venue], credential_spec(credential.venue)
+    if spec is None or spec.examine is None:
+        raise BadInput(f"{plugin.title} has no doctor: its accounts cannot be unlocked")
+    return await spec.examine(plugin.setup(config), credential, known)
