@@ -11,6 +11,7 @@ import pytest
 from engine.__main__ import main
 from engine.live import vault
 from engine.live.credentials import from_vault
+from engine.venues.polymarket.account.credentials import Credentials
 from storage.schema import migrate
 from storage.vault import read_vault
 
@@ -91,7 +92,7 @@ def test_a_key_is_taken_however_it_was_copied(
     piped(monkeypatch, tmp_path, PASSPHRASE, form.format(KEY[2:].upper()))
     assert main(["credentials", "set", "mine", "--wallet", WALLET]) == 0
     (found,) = from_vault(tmp_path / "vault.json", PASSPHRASE).values()
-    assert found.secret("private_key").lower() == KEY
+    assert Credentials.of(found).private_key().lower() == KEY
 
 
 def test_removing_what_is_not_there_is_exit_code_3(
