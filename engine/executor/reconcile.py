@@ -277,12 +277,14 @@ class Reconciler:
         settings: ExecutorSettings,
         *,
         book: Callable[[OrderFilled, int], None],
+        contradiction: Callable[[str], None],
     ) -> None:
         self._table = table
         self._sight = sight
         self._outbox = outbox
         self._settings = settings
         self._book = book
+        self._contradiction = contradiction
         self.questions = Questions(settings)
         self.proofs = ZeroProofs(table.account)
         self.audit = Audit(table, outbox, settings)
@@ -355,7 +357,7 @@ class Reconciler:
         """Begin every grace period anew: time has leapt, what is on its way has not moved."""
         for known in self._table.unknown.values():
             known.unknown_ns = now_ns
-            known.not_found = 0
+            known.asks = known.not_found = 0
             known.asked = self.questions.number + 1
 
     def _fills_since(self, now_ns: int) -> int:
@@ -368,8 +370,10 @@ class Reconciler:
             since = min(since, next(iter(unsettled.values())).at_ns)
         overlap_ns = self._settings.fills_overlap_ms * MS
         for known in self._table.unknown.values():
-            # Our clock may be ahead of the venue's: what is asked in vain is asked further back.
-            since = min(since, known.order.created_ns - known.asks * overlap_ns)
+            # Our clock may be ahead of the venue's: what is asked in vain is asked further back,
+            # but not for ever: a venue that keeps none that old would never answer.
+            asks = min(known.asks, ASKS_ALERT)
+            since = min(since, known.order.created_ns - asks * overlap_ns)
         return max(0, since - overlap_ns)
 
     def want_fills(self, now_ns: int) -> None:
@@ -411,6 +415,8 @@ class Reconciler:
         why = f"the venue reports it {report.state}"
         if known.reported <= known.filled:
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
+        elif known.state is S.UNKNOWN and known.asks >= ASKS_ALERT:
+            self._given_up(known, why, now_ns)
         elif known.state is S.SENT:
             # An earlier life had asked; that it was UNKNOWN then stands in no journal.
             self._table.happen(known, Happened.NO_ANSWER, now_ns, why)
@@ -428,14 +434,33 @@ class Reconciler:
         known.not_found = min(known.not_found + 1, enough if patient else enough - 1)
         if known.not_found < enough:
             return
-        if known.reported > known.filled or self.questions.fills_ok_ns <= known.unknown_ns:
+        why = f"the venue does not know it: {known.not_found} answers"
+        if known.reported <= known.filled and self.questions.fills_ok_ns > known.unknown_ns:
+            why += ", and no fill of it is listed"
+            self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
+        elif known.asks >= ASKS_ALERT:
+            self._given_up(known, why, now_ns)
+        else:
             self.want_fills(now_ns)
             return
-        why = f"the venue does not know it: {known.not_found} answers, and no fill of it is listed"
-        self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         # It may still be on its way to the venue: one last cancel for that case.
         number = known.order.id
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
+
+    def _given_up(self, known: LiveOrder, why: str, now_ns: int) -> None:
+        """End an order that works no more and whose fills the venue does not list, however asked.
+
+        Nothing is booked that it did not list: a person compares, and until then nothing is placed.
+        """
+        lacking = known.reported - known.filled
+        told = (
+            f"it told {known.reported} filled and lists {lacking} of them never"
+            if lacking > 0
+            else "whether it was filled it does not list"
+        )
+        why = f"{why}; {told}, after {known.asks} questions"
+        self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
+        self._contradiction(f"order {known.order.id}: {why}: compare cash and holdings with it")
 
     def zombie(self, known: LiveOrder, now_ns: int) -> None:
         """Take back an order that was believed gone and lives: it is asked about and cancelled."""
@@ -473,6 +498,10 @@ class Reconciler:
         asked_ns = questions.answered(Question.FILLS, event.answers)
         if asked_ns is not None:
             questions.fills_ok_ns = asked_ns
+            for order in table.unknown.values():
+                enough = order.not_found >= self._settings.not_found_confirmations
+                if enough and order.reported <= order.filled:  # this listing was all that lacked
+                    order.ask_ns = now_ns
         questions.again(Question.FILLS, now_ns, urgent=False)
         self._recovered()
 

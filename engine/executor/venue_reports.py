@@ -63,7 +63,9 @@ class VenueReports:
         self._cross_ns = settings.cooldown_cross_ms * MS
         self._reject_ns = settings.cooldown_reject_ms * MS
         self._cooldown_ns_max = settings.cooldown_ms_max * MS
-        self.reconciler = Reconciler(table, sight, outbox, settings, book=self.book)
+        self.reconciler = Reconciler(
+            table, sight, outbox, settings, book=self.book, contradiction=self.contradiction
+        )
 
     def handlers(self) -> dict[type, Handler]:
         """Return who takes which event."""

@@ -18,6 +18,7 @@ from engine.domain.events import (
     CancelRefused,
     CancelUnanswered,
     FillsListed,
+    LatchReleased,
     LatchSet,
     OrderAccepted,
     OrderCancelled,
@@ -164,6 +165,77 @@ def test_a_restart_begins_the_grace_period_anew(unknown: Any) -> None:
     for _ in range(3):
         unknown.tell(unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.UNKNOWN
+
+
+def test_a_restart_begins_the_pauses_between_questions_anew(unknown: Any) -> None:
+    """What an earlier life asked in vain for minutes is not waited for again: the venue answers."""
+    for _ in range(120):
+        unknown.wait(1)
+    unknown.executor.recover((), unknown.now)
+    began = unknown.now
+    while unknown.state(1) is S.UNKNOWN and unknown.now < began + 60 * 1_000_000_000:
+        effects = unknown.wait(0.25)
+        while effects := [
+            again
+            for effect in effects
+            if isinstance(effect, QueryFills | QueryOrder)
+            for again in unknown.tell(
+                unknown.event(OrderNotFound, 1, answers=effect.number)
+                if isinstance(effect, QueryOrder)
+                else FillsListed(
+                    account=effect.account,
+                    since_ns=effect.since_ns,
+                    fills=(),
+                    answers=effect.number,
+                )
+            )
+        ]:
+            pass
+    assert (unknown.now - began) / 1e9 <= 8
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["no fill listed", "fills not listed"])
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "not found"])
+def test_an_order_whose_fill_the_venue_told_and_never_lists_ends_and_a_person_decides(
+    unknown: Any, gone: bool, listed: bool
+) -> None:
+    account = unknown.build.account
+    filled = unknown.report(1, S.FILLED if gone else S.PARTIAL, filled=30 * SHARE)
+    unknown.tell(OrderReported(account=account, report=filled))
+    if not gone:
+        unknown.tell(unknown.event(OrderUnanswered, 1, reason="timeout"))
+        unknown.tell(unknown.event(CancelRefused, 1, venue_text="not found"))
+    assert unknown.state(1) is S.UNKNOWN
+    told, began = [], unknown.now
+    while unknown.state(1) is S.UNKNOWN and unknown.now < began + 600 * 1_000_000_000:
+        effects = unknown.wait(0.5)
+        if listed and "QueryFills" in kinds(effects):
+            unknown.tell(fills_listed(unknown))
+        for _ in asked(effects):
+            answer = OrderReported(account=account, report=filled)
+            told += unknown.tell(answer if gone else unknown.event(OrderNotFound, 1))
+    assert unknown.state(1) is S.CANCELLED
+    assert (unknown.now - began) / 1e9 >= 60, "not before it was asked for again and again"
+    assert unknown.changes[-1].reason.count("filled") or not listed
+    assert "contradiction" in alerts(told)
+    assert not unknown.executor.healthy, "a person compares with the venue and releases"
+    unknown.tell(LatchSet(who="ann", reason="compared"))
+    unknown.tell(LatchReleased(who="ann", reason="compared"))
+    assert unknown.executor.healthy
+    late = unknown.fill(1, 30)
+    unknown.tell(late)
+    assert unknown.executor.record(1).filled == 30 * SHARE
+
+
+def test_fills_are_not_asked_further_back_for_ever(rig: Any) -> None:
+    """Once the venue keeps none that old, no listing would ever come back."""
+    rig.now = 100_000 * 1_000_000_000
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    told = [effect for _ in range(3_000) for effect in rig.wait(1)]
+    since = [effect.since_ns for effect in told if isinstance(effect, QueryFills)]
+    assert min(since) == since[-1] == since[len(since) // 2]
 
 
 def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any) -> None:
