@@ -21,7 +21,7 @@ from typing import Self
 import msgspec
 import pytest
 
-from engine.__main__ import FENCED
+from engine.__main__ import FENCED, STORAGE_REFUSED
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
 from engine.errors import PitbossError
 from engine.live.kill import DEAF_S, HUNG
@@ -40,6 +40,7 @@ from tests.live.programs import (
     answers,
     check_books,
     free_port,
+    ledger_of_the_exchange,
 )
 from tests.live.programs import prepare as prepare_state
 
@@ -274,6 +275,27 @@ def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
         f"\ndead engine: exchange empty {until_empty or 0:.2f} s and PROVEN "
         f"{(receipt.told_ns - since_ns) / 1e9:.2f} s after `engine kill` was started"
     )
+
+
+def test_frozen_engine_is_cancelled_for_from_beside_and_never_called_proven(
+    programs: Programs,
+) -> None:
+    """Stopped by SIGSTOP it holds the lock and hears nothing; woken it proves."""
+    engine = trading(programs)
+    since_ns = time.time_ns()
+    engine.send_signal(signal.SIGSTOP)
+    url = f"http://127.0.0.1:{programs.port}"
+    killer = programs.start("kill", "--demo", url, "--wait", "0.5")
+    try:
+        assert killer.wait(60) == STORAGE_REFUSED
+        said = (programs.home / "kill.log").read_text()
+        assert "it may be frozen" in said
+        assert "NOT PROVEN" in said
+        assert asyncio.run(ledger_of_the_exchange(programs.port))[2] == 0
+        assert proven(programs, since_ns) is None
+    finally:
+        engine.send_signal(signal.SIGCONT)
+    programs.until(lambda: proven(programs, since_ns), "the KILL is proven")
 
 
 def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
