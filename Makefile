@@ -34,7 +34,7 @@ lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## mypy, strict, on engine and storage
+types: $(READY) ## mypy, strict, on engine, storage and studies
 	$(BIN)/mypy
 
 laws: $(READY) ## who may import whom, banned words, sizes

@@ -99,7 +99,7 @@ COMMANDS = {
     ),
     "demo": CliCommand(
         "engine.cli.demo",
-        "host the demo exchange; `calibrate` and `compare` measure it and paper trading",
+        "host the demo exchange, until it is told to stop",
     ),
     "worker": CliCommand(
         "engine.cli.worker", "run the long jobs of the job table: replays, backups, exports"
@@ -119,9 +119,6 @@ COMMANDS = {
     "explain": CliCommand(
         "engine.cli.explain",
         "make every kept plan again from the journal and compare it byte for byte",
-    ),
-    "study": CliCommand(
-        "engine.cli.study", "Brier scores of the fair value on recorded up/down markets"
     ),
 }
 

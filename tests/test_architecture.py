@@ -139,9 +139,11 @@ ALSO = {"engine.lab.simulate": ("engine.live",)}
 APART = (("engine.venues.polymarket.market", "engine.venues.polymarket.account"),)
 """Halves of one venue: the public one cannot reach what signs (law R)."""
 
+BESIDE = frozenset({"bench", "studies", "tests"})
+"""What uses the product and is no part of it."""
+
 NOT_YET = {
     "engine.jobs → engine.cli": 1,
-    "engine.lab → engine.cli": 1,
     "engine.live → engine.lab": 6,
     "engine.live → engine.venues": 4,
 }
@@ -207,6 +209,8 @@ def objection(module: str, target: str) -> str:
         return f"{module} stands in no room: give it a row in the table of the import law"
     room = ROOMS[row]
     top = target.partition(".")[0]
+    if top in BESIDE:
+        return f"{row} imports {target}; {top} stands beside the product"
     for half, other in APART:
         if fnmatch(module, f"{half}*") and fnmatch(target, f"{other}*"):
             return f"{module} imports {target}; {half} must never reach {other}"
@@ -254,7 +258,11 @@ def test_every_import_keeps_the_law() -> None:
     found = violations(REPOSITORY)
     counted = collections.Counter(sentence.split(": ", 1)[1].split(";")[0] for sentence in found)
     kinds = collections.Counter(kind_of(sentence) for sentence in counted.elements())
-    assert dict(kinds) == NOT_YET, "\n" + "\n".join(found)
+    more = {kind: count for kind, count in kinds.items() if count > NOT_YET.get(kind, 0)}
+    assert not more, f"{more}\n" + "\n".join(found)
+    fell = {kind: kinds[kind] for kind, count in NOT_YET.items() if kinds[kind] < count}
+    if fell:
+        print(f"NOT_YET fell to {fell}: write it down")
 
 
 def kind_of(sentence: str) -> str:
@@ -303,6 +311,7 @@ PLANTED = [
         "from engine.strategies.registry import build",
         "engine.strategies.registry",
     ),
+    ("engine/jobs/x.py", "from studies.compare.run import compare", "beside the product"),
     ("engine/new.py", "import json", "engine.new stands in no room"),
     (
         "engine/risk/x.py",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SOURCES = ("engine", "storage", "pages", "bench", "app.py")
+SOURCES = ("engine", "storage", "pages", "bench", "studies", "app.py")
 
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_SOFT = 50

@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import web
 
 from engine import log
-from engine.cli.arguments import PORT_MAX, WHOLE_MAX, amount, whole
+from engine.cli.arguments import PORT_MAX, WHOLE_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import PitbossError
@@ -26,7 +26,7 @@ from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
 
 NAME = "demo"
-HELP = "host the demo exchange; `calibrate` and `compare` measure it and paper trading"
+HELP = "host the demo exchange, until it is told to stop"
 
 PORT = 8611
 SEED = 20_26
@@ -35,36 +35,7 @@ PARENT_EVERY_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the port and how busy the world is; or what to lay beside recordings."""
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=("host", "calibrate", "compare"),
-        default="host",
-        help="host it (default); calibrate: lay it beside recorded markets, figure by figure; "
-        "compare: lay paper trading beside the same maker in the exchange itself",
-    )
-    parser.add_argument(
-        "--minutes", type=whole(1, 100_000), default=60, help="calibrate: simulated time"
-    )
-    parser.add_argument(
-        "--worlds",
-        type=whole(1, 1_000),
-        default=3,
-        help="calibrate: seeds pooled, from --seed on (default: 3)",
-    )
-    parser.add_argument(
-        "--recording", type=Path, help="calibrate: measure this instead of the figures on record"
-    )
-    parser.add_argument(
-        "--days", type=whole(2, 1_000), default=20, help="compare: demo days (default: 20)"
-    )
-    parser.add_argument(
-        "--hours",
-        type=amount(0.01, 24),
-        default=0.5,
-        help="compare: simulated hours a day (default: 0.5)",
-    )
+    """Take the port and how busy the world is."""
     parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="port on 127.0.0.1")
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"
@@ -75,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Host it until SIGTERM, SIGINT or the end of the parent; or measure."""
-    if args.action == "calibrate":
-        from engine.cli import demo_calibrate  # noqa: PLC0415 a host does without
-
-        return demo_calibrate.run(args)
-    if args.action == "compare":
-        from engine.cli import demo_compare  # noqa: PLC0415 a host does without
-
-        return demo_compare.run(args, config)
+    """Host it until SIGTERM, SIGINT or the end of the parent."""
     folder = config.home / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder / "lock", "demo exchange"):

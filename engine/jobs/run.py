@@ -86,6 +86,9 @@ class JobContext:
 Work = Callable[[Any, JobContext], Mapping[str, Any]]
 """A kind of job: takes its arguments and the context, gives its result as a JSON object."""
 
+STUDIES = ("studies.compare.job",)
+"""Jobs of studies, which stand beside the product: the worker loads them by name."""
+
 _works: dict[str, Work] = {}
 
 
@@ -101,9 +104,10 @@ def job(model: type[JobArguments]) -> Callable[[Work], Work]:
 
 @cache
 def works() -> Mapping[str, Work]:
-    """Return what each kind of job does, by name: of every file in this folder."""
-    for module in pkgutil.iter_modules(engine.jobs.__path__):
-        importlib.import_module(f"{engine.jobs.__name__}.{module.name}")
+    """Return what each kind of job does, by name: of every file in this folder, and of studies."""
+    ours = (f"engine.jobs.{module.name}" for module in pkgutil.iter_modules(engine.jobs.__path__))
+    for name in (*ours, *STUDIES):
+        importlib.import_module(name)
     return _works
 
 

@@ -1,1 +1,1 @@
-"""The lab: recordings, replay, backtests and what the worker runs."""
+"""The lab: recordings, replay, the simulator, incidents and explanations."""

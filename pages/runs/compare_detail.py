@@ -215,7 +215,7 @@ def _dressed(
 # -- Paper against truth: one report in full, and the section of the Runs page that leads to it ----
 
 TITLE = "Paper against truth"
-COMMAND = ".venv/bin/python -m engine demo compare --days 20"
+COMMAND = ".venv/bin/python -m studies.compare --days 20"
 COLUMNS = {
     "side": ("Side", "text"),
     "value": ("Figure", "text"),
@@ -283,7 +283,7 @@ def show(listed: Mapping[str, Any]) -> None:
         made = {name: str(value) for name, value in found["parameters"].items()}
         panels.facts({**made, "digest": found["digest"]})
         hours = f"--days {found['days']} --hours {found['hours']:g} --seed {found['seed']}"
-        st.code(f".venv/bin/python -m engine demo compare {hours}", language="shell")
+        st.code(f".venv/bin/python -m studies.compare {hours}", language="shell")
 
 
 def _measure(line: Mapping[str, Any]) -> None:

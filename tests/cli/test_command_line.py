@@ -37,13 +37,11 @@ WALLET = "0x" + "ab" * 20
 NEEDED: dict[str, list[str]] = {
     "command": ["kill", "--wait", "0"],
     "credentials": ["list"],
-    "demo": ["host"],
     "incident": AT,
     "quotes": ["demo", "--wait", "0"],
     "replay": [NOWHERE],
     "selftest": ["demo", "--live"],
     "simulate": ["--minutes", "0.01", "--accounts", "1"],
-    "study": [NOWHERE],
     "unlock": ["real"],
     "worker": ["--clean"],
 }

@@ -8,12 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.lab.compare.queues import Cancels
-from engine.lab.compare.report import TRUTH, fitted
-from engine.lab.compare.run import CompareRequest, _report, store
-from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.venues.paper.settings import FillModel
 from pages.runs import compare_detail
+from studies.compare.queues import Cancels
+from studies.compare.report import TRUTH, fitted
+from studies.compare.run import CompareRequest, _report, store
+from studies.compare.watch import MICRO, MakerFigures
 from tests.pages.test_pages import texts
 
 Opened = Callable[..., AppTest]
@@ -40,7 +40,7 @@ def report(config: Config) -> int:
 def test_without_a_report_it_says_how_one_is_made(opened: Opened) -> None:
     shown = texts(opened("runs"))
     assert "has not been compared with the truth" in shown
-    assert "python -m engine demo compare" in shown
+    assert "python -m studies.compare" in shown
     assert "/jobs?kind=compare" in shown
 
 

@@ -210,7 +210,7 @@ FULL = Profile(
         event_share=0.05,
     ),
 )
-"""Fitted by `python -m engine demo calibrate`, which lays it beside recorded markets."""
+"""Fitted by `python -m studies.calibration`, which lays it beside recorded markets."""
 
 THIN = Profile(
     step_ns=500 * MS,

@@ -168,7 +168,7 @@ class Watch:
 
 
 def test_the_full_profile_looks_like_a_recorded_book() -> None:
-    """Coarsely; `engine demo calibrate` compares figure by figure."""
+    """Coarsely; `studies.calibration` compares figure by figure."""
     watch = Watch(open_world(FULL, rng=Random(5), now_ns=START))
     watch.run(900)
     assert 0.70 < watch.narrow < 0.95

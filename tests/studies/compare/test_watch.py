@@ -16,7 +16,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from engine.lab.compare.watch import MARKOUT_NS, MakerWatch, S
+from studies.compare.watch import MARKOUT_NS, MakerWatch, S
 from tests.venues.demo.builders import ANN, CENT, COIN, SHARE, instrument
 
 

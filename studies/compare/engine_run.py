@@ -12,13 +12,13 @@ from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
-from engine.lab.compare.watch import MakerFigures, MakerWatch, S
 from engine.lab.pump import Driver
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.first_settings import SERIES
 from engine.strategies.registry import build
+from studies.compare.watch import MakerFigures, MakerWatch, S
 
 CURRENCY = "pUSD"
 CASH_MICRO = 10_000_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.lab.compare.day import Public, paper_day, true_day
-from engine.lab.compare.run import papers
 from engine.venues.demo.profiles import THIN
+from studies.compare.day import Public, paper_day, true_day
+from studies.compare.run import papers
 from tests.venues.demo.builders import exchange
 
 HOURS = 0.08

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from engine.caches.markets import MarketCache
 from engine.caches.views import InventoryView
 from engine.cli.arguments import WHOLE_MAX, whole
+from engine.config import Config
 from engine.domain.events import BookReplaced, InstrumentListed, ReferencePriced, StrikeProven
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.errors import BadInput, os_sentence
@@ -46,6 +47,7 @@ from engine.strategies.door import Context
 from engine.strategies.fair_value import normal_cdf
 from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker
+from studies import main
 
 # -- Brier scores with seeded, paired bootstrap intervals over whole markets -----------------------
 
@@ -252,7 +254,7 @@ def _lines(path: Path, whole: Callable[[bytes], bool] = is_json) -> Iterator[tup
 
 # --------------------------------------------------------------------------------------------------
 
-NAME = "fair-value-study"
+NAME = "brier"
 HELP = "Brier scores of the fair value on recorded up/down markets"
 
 HORIZONS_S = (240, 120, 60, 20)
@@ -441,22 +443,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole(0, WHOLE_MAX), default=SEED, help=f"of the bootstrap ({SEED})"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Study and tell. Returns the exit code; raises BadInput where there is nothing to study."""
+def run(args: argparse.Namespace, _config: Config) -> int:
+    """Study and print; touch no state. Gives the exit code; raises BadInput."""
     result = study(args.path, resamples=args.resamples, seed=args.seed)
     text = msgspec.json.encode(result).decode() if args.json else describe(result)
     sys.stdout.write(text + "\n")
     return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the study with these arguments."""
-    parser = argparse.ArgumentParser(prog=NAME, description=HELP)
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
 
 
 def describe(result: StudyResult) -> str:
@@ -491,3 +485,7 @@ def _undecided(slugs: tuple[str, ...]) -> list[str]:
 
 def _text(estimate: ScoreEstimate, *, sign: str = "") -> str:
     return f"{estimate.mean:{sign}.4f} [{estimate.low:{sign}.4f}, {estimate.high:{sign}.4f}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.modules[__name__]))

@@ -1,4 +1,4 @@
-"""`python -m engine demo calibrate`: the demo exchange beside the recordings it is modelled on."""
+"""`python -m studies.calibration`: the demo exchange beside the recordings it is modelled on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from random import Random
 
 import msgspec
 
-from engine.lab.calibration.figures import WIDE_CENTS, MarketFigures, Sampler
-from engine.lab.calibration.maker import NaiveMaker, told
+from engine.cli.arguments import WHOLE_MAX, whole
+from engine.config import Config
 from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import FULL
 from engine.venues.demo.world import open_world
+from studies import main
+from studies.calibration.figures import WIDE_CENTS, MarketFigures, Sampler
+from studies.calibration.maker import NaiveMaker, told
+
+NAME = "calibration"
+HELP = "lay the demo exchange beside recorded markets, figure by figure"
 
 S = 1_000_000_000
 BEGIN_NS = 1_800_000_000 * S
@@ -60,7 +66,19 @@ class CalibrationLine(msgspec.Struct, frozen=True, kw_only=True):
     """Within the tolerance."""
 
 
-def run(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take how much of the exchange is measured, and beside what."""
+    parser.add_argument("--minutes", type=whole(1, 100_000), default=60, help="simulated time")
+    parser.add_argument(
+        "--worlds", type=whole(1, 1_000), default=3, help="seeds pooled, from --seed on (default 3)"
+    )
+    parser.add_argument("--seed", type=whole(0, WHOLE_MAX), default=1, help="of the first world")
+    parser.add_argument(
+        "--recording", type=Path, help="measure this instead of the figures on record"
+    )
+
+
+def run(args: argparse.Namespace, _config: Config) -> int:
     """Print both sides; exit code 1 where a figure is out of its tolerance. Raises BadInput."""
     recorded = RECORDED if args.recording is None else measured(args.recording)
     demo, maker = simulated(args.minutes, range(args.seed, args.seed + args.worlds))
@@ -130,3 +148,7 @@ def compared(demo: MarketFigures, recorded: MarketFigures) -> Iterator[Calibrati
             name = f"{key} and more" if field == "spread" and key == WIDE_CENTS else str(key)
             near = abs(value - goal) <= slack
             yield CalibrationLine(label=label.format(name), demo=value, recorded=goal, near=near)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.modules[__name__]))

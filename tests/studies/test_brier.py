@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import re
@@ -10,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInput
-from engine.lab.brier.study import (
+from studies import brier, main
+from studies.brier import (
     HORIZONS_S,
     ForecastMoment,
     RecordedMarket,
     Tick,
-    add_arguments,
     forecasts,
-    main,
     read_markets,
     read_ticks,
     score,
@@ -118,11 +116,11 @@ def test_the_command_tells_a_table_or_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, [60_000.0 + second % 7 for second in range(1201)])
-    assert main([str(tmp_path), "--resamples", "50"]) == 0
+    assert main(brier, [str(tmp_path), "--resamples", "50"]) == 0
     table = capsys.readouterr().out
     assert "240 s        2" in table
     assert "4 strike_proven" in table
-    assert main([str(tmp_path), "--resamples", "50", "--json"]) == 0
+    assert main(brier, [str(tmp_path), "--resamples", "50", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["horizon_s"] for row in told["horizons"]] == list(HORIZONS_S)
     assert told["left_out"] == {"strike_proven": 4}
@@ -211,17 +209,14 @@ def test_market_that_paid_half_for_each_side_is_left_out_and_named(
     whole = study(tmp_path, resamples=10)
     assert whole.undecided == ("btc-half",)
     assert {row.horizon_s: row.markets for row in whole.horizons}[240] == 2
-    assert main([str(tmp_path), "--resamples", "10"]) == 0
+    assert main(brier, [str(tmp_path), "--resamples", "10"]) == 0
     assert "they paid half for each side: 1 (btc-half)" in capsys.readouterr().out
 
 
 def test_arguments_out_of_range_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path), "--resamples", "0"])
+        main(brier, [str(tmp_path), "--resamples", "0"])
     assert ended.value.code == 2
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert parser.parse_args([str(tmp_path)]).json is False
 
 
 @pytest.mark.recordings

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.__main__ import BAD_ARGUMENTS, main
-from engine.cli.demo_compare import table
+from engine.__main__ import BAD_ARGUMENTS
 from engine.config import Config
-from engine.lab.compare.run import CompareRequest, compare, store
 from engine.venues.demo.profiles import THIN
 from storage import views
 from storage.database import connect_reader
 from storage.runs import RunKind
+from studies import main
+from studies.compare import __main__ as command
+from studies.compare.run import CompareRequest, compare, store
 
 
 def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
     assert run is not None
     assert run["kind"] == RunKind.COMPARE
     assert json.loads(run["result"])["lines"] == found["lines"]
-    text = table(found | {"run": number})
+    text = command.table(found | {"run": number})
     for word in ("fill ratio", "time to fill", "5 s markout", "PnL per day", "share of cancels"):
         assert word in text
 
@@ -43,6 +44,6 @@ def test_nonsense_is_refused_in_words(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
     with pytest.raises(SystemExit) as ended:
-        main(["demo", "compare", *argument])
+        main(command, argument)
     assert ended.value.code == BAD_ARGUMENTS
     assert not (tmp_path / "pitboss.db").exists()

@@ -1,4 +1,4 @@
-"""`python -m engine demo compare`: paper against truth, on the screen and kept as a run."""
+"""`python -m studies.compare`: paper against truth, on the screen and kept as a run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import json
 import sys
 from typing import Any
 
+from engine.cli.arguments import WHOLE_MAX, amount, whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.lab.compare.report import CompareVerdict
-from engine.lab.compare.run import CompareRequest, compare, store
 from engine.lab.progress import ProgressLine
 from engine.venues.paper.settings import FillModel
+from studies import main
+from studies.compare.report import CompareVerdict
+from studies.compare.run import CompareRequest, compare, store
+
+NAME = "compare"
+HELP = "lay paper trading beside the same maker in the demo exchange itself"
 
 SIDES = ("truth", *map(str, FillModel))
 SAID = {
@@ -20,6 +25,15 @@ SAID = {
     CompareVerdict.OFF: "out of tolerance",
     CompareVerdict.OPEN: "too few days to tell",
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take how many days, how long, from which seed on."""
+    parser.add_argument("--days", type=whole(2, 1_000), default=20, help="demo days (default 20)")
+    parser.add_argument(
+        "--hours", type=amount(0.01, 24), default=0.5, help="simulated hours a day (default 0.5)"
+    )
+    parser.add_argument("--seed", type=whole(0, WHOLE_MAX), default=1, help="of the first day")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -84,3 +98,7 @@ def _spread(estimate: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.modules[__name__]))

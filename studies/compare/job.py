@@ -8,13 +8,13 @@ from typing import Any
 
 from engine.domain.jobs import CompareJob
 from engine.jobs.run import JobContext, job
-from engine.lab.compare.run import CompareRequest, compare, store
 from storage.database import connect_reader
 from storage.runs import run_of_job
+from studies.compare.run import CompareRequest, compare, store
 
 
 @job(CompareJob)
-def compare_worlds(job: CompareJob, context: JobContext) -> Mapping[str, Any]:
+def work(job: CompareJob, context: JobContext) -> Mapping[str, Any]:
     """Lay paper trading beside the truth; the report is stored as a run."""
     config, number = context.config, context.job.id
     if config.state_path.is_file():

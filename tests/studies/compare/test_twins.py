@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.lab.compare.day import Twins
-from engine.lab.compare.run import papers
 from engine.venues.demo.exchange import DemoExchange
+from studies.compare.day import Twins
+from studies.compare.run import papers
 from tests.venues.demo.builders import ANN, BOB, CAT, SHARE, buy_no, buy_yes, exchange, put
 
 

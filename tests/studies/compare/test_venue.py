@@ -10,7 +10,7 @@ from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Reply, Request
-from engine.lab.compare.day import ExchangeVenue
+from studies.compare.day import ExchangeVenue
 from tests.venues.demo.builders import ANN, BOB, CENT, COIN, SHARE, buy_no, exchange, put
 
 LATENCY_NS = 150_000_000

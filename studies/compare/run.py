@@ -14,18 +14,18 @@ import msgspec
 
 from engine.config import Config
 from engine.domain.instruments import Mode
-from engine.lab.compare import report
-from engine.lab.compare.day import LATENCY_MS, paper_day, true_day
-from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, PARAMETERS, STRATEGY
-from engine.lab.compare.queues import Cancels
-from engine.lab.compare.report import TRUTH, Days
-from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.paper.settings import CANCELS_AHEAD_PERCENT, FillModel, PaperSettings
 from storage.database import connect_writer
 from storage.runs import Run, RunKind, RunStatus, save_run
 from storage.schema import migrate
+from studies.compare import report
+from studies.compare.day import LATENCY_MS, paper_day, true_day
+from studies.compare.engine_run import CASH_MICRO, CURRENCY, PARAMETERS, STRATEGY
+from studies.compare.queues import Cancels
+from studies.compare.report import TRUTH, Days
+from studies.compare.watch import MICRO, MakerFigures
 
 ACCOUNT = "truth and paper"
 ENGINE = "compare"

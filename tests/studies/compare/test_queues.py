@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.lab.compare.queues import Cancels, Queues, share_of
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.paper.queue import ahead_after
+from studies.compare.queues import Cancels, Queues, share_of
 from tests.venues.demo.builders import ANN, BOB, CAT, COIN, SHARE, buy_yes, exchange, put, sell_yes
 
 CHANGED = {COIN}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.lab.compare.queues import Cancels
-from engine.lab.compare.report import (
+from engine.venues.paper.settings import FillModel
+from studies.compare.queues import Cancels
+from studies.compare.report import (
     TRUTH,
     CompareVerdict,
     Estimate,
@@ -14,8 +15,7 @@ from engine.lab.compare.report import (
     fitted,
     lines,
 )
-from engine.lab.compare.watch import MICRO, MakerFigures
-from engine.venues.paper.settings import FillModel
+from studies.compare.watch import MICRO, MakerFigures
 
 
 def day(filled: int, pnl: float = 1.0) -> MakerFigures:

@@ -11,13 +11,13 @@ import pytest
 from engine.config import Config
 from engine.domain.jobs import CompareJob, arguments_of
 from engine.errors import BadInput
-from engine.jobs.compare import compare_worlds
 from engine.jobs.run import JobContext
 from storage.database import connect_reader, connect_writer
 from storage.jobs import claim, queue
 from storage.runs import run_of_job
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from studies.compare.job import work
 
 
 def test_a_job_stores_its_report_once_however_often_it_is_attempted(tmp_path: Path) -> None:
@@ -32,8 +32,8 @@ def test_a_job_stores_its_report_once_however_often_it_is_attempted(tmp_path: Pa
     assert job is not None
     context = JobContext(config, job)
     asked = CompareJob(days=2, hours=0.005, seed=3)
-    first = compare_worlds(asked, context)
-    again = compare_worlds(asked, context)
+    first = work(asked, context)
+    again = work(asked, context)
     assert first["run"] == again["run"]
     assert "digest" not in again
     with closing(connect_reader(config.state_path)) as connection:

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.__main__ import OK, main
-from engine.cli import demo_calibrate
+from engine.__main__ import OK
 from engine.domain.books import Level
 from engine.domain.events import (
     BookChanged,
@@ -20,7 +19,9 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Side
-from engine.lab.calibration.figures import Sampler
+from studies import main
+from studies.calibration import __main__ as command
+from studies.calibration.figures import Sampler
 from tests.venues.demo.builders import CENT, COIN, SHARE, instrument
 
 S = 1_000_000_000
@@ -97,10 +98,10 @@ def test_a_closed_market_still_counts() -> None:
 
 
 def test_a_figure_out_of_its_tolerance_is_named() -> None:
-    recorded = demo_calibrate.RECORDED
+    recorded = command.RECORDED
     wide = msgspec.structs.replace(recorded, move_std=recorded.move_std * 1.21)
-    off = [line.label for line in demo_calibrate.compared(wide, recorded) if not line.near]
-    assert off == [demo_calibrate.LABELS["move_std"]]
+    off = [line.label for line in command.compared(wide, recorded) if not line.near]
+    assert off == [command.LABELS["move_std"]]
 
 
 def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
@@ -109,7 +110,7 @@ def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
     worlds = ("--minutes", "60", "--seed", "1", "--worlds", "3")
-    code = main(["demo", "calibrate", *worlds, "--json"])
+    code = main(command, [*worlds, "--json"])
     found = json.loads(capsys.readouterr().out)
     off = {line["label"] for line in found["figures"] if not line["near"]}
     assert not off

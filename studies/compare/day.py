@@ -31,9 +31,6 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
-from engine.lab.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
-from engine.lab.compare.queues import Cancels, Queues
-from engine.lab.compare.watch import MakerFigures, S
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -44,6 +41,9 @@ from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.demo.world import open_world
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
+from studies.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
+from studies.compare.queues import Cancels, Queues
+from studies.compare.watch import MakerFigures, S
 
 # -- The demo exchange as a `VenueCore` with a latency: the truth a paper venue is compared with ---
 

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.lab.compare.queues import Cancels, share_of
-from engine.lab.compare.watch import MICRO, MakerFigures
 from engine.venues.paper.settings import FillModel
+from studies.compare.queues import Cancels, share_of
+from studies.compare.watch import MICRO, MakerFigures
 
 TRUTH = "truth"
 DRAWS = 4_000

@@ -1,1 +1,0 @@
-"""Brier: forecasts of the fair value on recorded up/down markets with known outcomes."""
