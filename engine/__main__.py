@@ -229,7 +229,10 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     asked = _asked(given)
     module = None
+    alone = asked in COMMANDS and given[0] == asked  # then nobody asks what others there are
     for name, command in COMMANDS.items():
+        if alone and name != asked:
+            continue
         # A command may describe --json itself; ours says the same and replaces it.
         sub = commands.add_parser(
             name, help=command.help, description=command.help, conflict_handler="resolve"

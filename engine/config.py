@@ -278,11 +278,11 @@ def _refuse_unknown(
     given: Iterable[str], known: Mapping[str, str], where: str, *, foreign_keys_expected: bool
 ) -> None:
     for key in given:
-        if key in known:
+        ours = key.startswith(PREFIX)
+        if key in known or (foreign_keys_expected and not ours):
             continue
-        near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-        misspelt = not foreign_keys_expected and get_close_matches(key, known, 1, ALMOST)
-        if key.startswith(PREFIX) or misspelt:
+        if ours or get_close_matches(key, known, 1, ALMOST):
+            near = get_close_matches(key, known, n=1, cutoff=0.0)[0]
             raise ConfigError(f"{where} sets {key}, which nobody knows: did you mean {near}?")
 
 
