@@ -7,16 +7,19 @@ times. Orders, fills and positions are not here: they are projections of the jou
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.order_events import OrderReport
-from engine.errors import BadInput
+from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, WatchedMarket
+from engine.errors import BadInput, StorageError
 from storage.audit import note
+
+T = TypeVar("T")
 
 KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
@@ -35,20 +38,7 @@ class EngineBeat(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     version: str
     latched: bool
-    detail: dict[str, Any]
-
-
-class BotSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One bot as it stands."""
-
-    name: str
-    mode: Mode
-    account: str
-    strategy: str
-    state: str
-    error: str
-    capital_micro: int
-    evaluations: int
+    status: EngineStatus = EngineStatus()
 
 
 class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +129,7 @@ def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat)
             beat.pid,
             beat.version,
             beat.latched,
-            msgspec.json.encode(beat.detail).decode(),
+            msgspec.json.encode(beat.status).decode(),
         ),
     )
 
@@ -152,8 +142,28 @@ def last_told(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int]
     return row
 
 
+def engine_status(connection: sqlite3.Connection, engine_id: str) -> EngineStatus | None:
+    """Return what an engine said last beside its heartbeat; None = it never ran.
+
+    Raises StorageError where another program wrote it.
+    """
+    row = connection.execute(
+        "SELECT detail FROM engine_state WHERE engine_id = ?", (engine_id,)
+    ).fetchone()
+    return None if row is None else _read(row[0], EngineStatus, "the engine's status")
+
+
+def _read(text: str, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (ValueError, TypeError) as error:
+        raise StorageError(
+            f"{what} was written by another program ({error}); restart the engine"
+        ) from None
+
+
 def put_bots(
-    connection: sqlite3.Connection, engine_id: str, bots: tuple[BotSeen, ...], now_ns: int
+    connection: sqlite3.Connection, engine_id: str, bots: tuple[BotStatus, ...], now_ns: int
 ) -> None:
     """Write all bots as they stand; those that are not among them are gone."""
     connection.execute(
@@ -162,9 +172,63 @@ def put_bots(
     )
     connection.executemany(
         "INSERT OR REPLACE INTO bots (engine_id, name, mode, account, strategy, state, error, "
-        "capital_micro, evaluations, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(engine_id, *msgspec.structs.astuple(bot), now_ns) for bot in bots],
+        "capital_micro, evaluations, watching, updated_ns) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                engine_id,
+                *msgspec.structs.astuple(bot)[:-1],
+                msgspec.json.encode(bot.watching).decode(),
+                now_ns,
+            )
+            for bot in bots
+        ],
     )
+
+
+def watched_by(
+    connection: sqlite3.Connection, engine_id: str, bot: str
+) -> tuple[WatchedMarket, ...]:
+    """Return the markets a bot evaluates, by name; none where nobody knows it.
+
+    Raises StorageError where another program wrote them.
+    """
+    row = connection.execute(
+        "SELECT watching FROM bots WHERE engine_id = ? AND name = ?", (engine_id, bot)
+    ).fetchone()
+    return () if row is None else _read(row[0], tuple[WatchedMarket, ...], f"what {bot} watches")
+
+
+def put_books(
+    connection: sqlite3.Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
+) -> None:
+    """Write the top of every watched book; those that are not among them are watched no more."""
+    connection.execute("DELETE FROM books WHERE engine_id = ?", (engine_id,))
+    connection.executemany(
+        "INSERT INTO books (engine_id, account, instrument, body, updated_ns) "
+        "VALUES (?, ?, ?, ?, ?)",
+        [
+            (engine_id, one.account, one.instrument, msgspec.json.encode(one).decode(), now_ns)
+            for one in books
+        ],
+    )
+
+
+def books(
+    connection: sqlite3.Connection, engine_id: str, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], BookTop]:
+    """Return the watched books among `keys`, each (account, instrument).
+
+    Raises StorageError where another program wrote them.
+    """
+    rows = connection.execute(
+        "SELECT account, instrument, body FROM books WHERE engine_id = ? AND "
+        "(account, instrument) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
+        (engine_id, msgspec.json.encode(keys).decode()),
+    )
+    return {
+        (account, name): _read(body, BookTop, f"the book of {name}") for account, name, body in rows
+    }
 
 
 def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoint) -> None:

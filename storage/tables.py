@@ -17,8 +17,10 @@ __all__ = [
     "AccountRow",
     "AlertRow",
     "AuditRow",
+    "BookRow",
     "BotRow",
     "CashMoveRow",
+    "CatalogRow",
     "CommandRow",
     "EarlyNewsRow",
     "EngineStateRow",
@@ -639,6 +641,32 @@ class BotRow(SQLModel, table=True):
     error: str = ""
     capital_micro: int = whole()
     evaluations: int = whole(default=0)
+    watching: str = Field(default="[]", sa_column_kwargs={"server_default": "[]"})
+    """Markets it evaluates, with what its last plans left over."""
+    updated_ns: int = whole()
+
+
+class BookRow(SQLModel, table=True):
+    """The top of a watched book as one account has it."""
+
+    __tablename__ = "books"
+
+    engine_id: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    body: str
+    updated_ns: int = whole()
+
+
+class CatalogRow(SQLModel, table=True):
+    """A strategy or a venue as the engine said it at its start; `kind` names the struct."""
+
+    __tablename__ = "catalog"
+
+    engine_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    body: str
     updated_ns: int = whole()
 
 

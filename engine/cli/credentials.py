@@ -26,6 +26,7 @@ from engine.runtime.credentials import Credential
 from engine.venues.registry import credential_spec, plugins
 from storage.commands import CommandState
 from storage.database import reading, writing
+from storage.live import engine_status
 from storage.settings import latest
 from storage.users import ENGINE_ID
 from storage.vault import VaultFile, read_vault
@@ -100,7 +101,8 @@ def _open(args: argparse.Namespace, config: Config) -> int:
     """Seal the passphrase for the engine that runs and tell its answer; 1 = it stays closed."""
     with writing(config.state_path) as connection:
         seen = engine_seen(connection)
-        key = "" if seen is None else str(seen.detail.get("unlock_key", ""))
+        status = None if seen is None else engine_status(connection, seen.engine_id)
+        key = "" if status is None else status.unlock_key
         if seen is None or not key or WallClock().now_ns() - seen.heartbeat_ns > ALIVE_NS:
             raise BadInput(
                 "no engine runs: start one; it asks for the passphrase here, or reads it from "

@@ -1,9 +1,14 @@
-"""What venues declare, as every room reads it: forms, selectors, vault, doctor and pages."""
+"""What the desk is made of: what venues and strategies declare, as every room reads it.
+
+Forms, selectors, vault, doctor and pages are drawn from it, so that a plug-in brings its own and
+edits nobody else's file. An engine writes it once, at its start.
+"""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -77,3 +82,49 @@ class Finding(msgspec.Struct, frozen=True):
     grade: Grade
     said: str
     fix: str = ""
+
+
+class ValueUnit(StrEnum):
+    """What a number of a decision is an amount of."""
+
+    PLAIN = ""
+    PRICE = "price"
+    """A price of the instrument, shown as its venue quotes it."""
+    PRICE_PART = "part of a price"
+    """A width or a shift of a price: it keeps the digits of a part of a cent."""
+    MONEY = "money"
+    """In the account's currency."""
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+
+
+class ValueWords(msgspec.Struct, frozen=True):
+    """A number of a decision for people. `after` stands behind it, for example ` shares`."""
+
+    label: str
+    unit: ValueUnit = ValueUnit.PLAIN
+    after: str = ""
+
+
+class GateWords(msgspec.Struct, frozen=True):
+    """A gate for people."""
+
+    holds: str
+    """What is true where it passes."""
+    would: str
+    """What must become true where it does not: `would quote if …`."""
+    broken: str = ""
+    """How value and limit stand when it fails, of `{value}`, `{limit}`, `{missing}`; empty = it
+    holds or it does not."""
+    unit: ValueUnit = ValueUnit.PLAIN
+    sign: str = ""
+    """Between value and limit in the list of gates; empty = neither is shown."""
+
+
+class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy: the JSON schema of its parameters, and words for what its decisions hold."""
+
+    parameters: dict[str, Any]
+    gates: dict[str, GateWords]
+    values: dict[str, ValueWords]
+    """Of `Decision.inputs` and `Decision.build_up`, by name."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
+from engine.caches.views import BookView
+from engine.domain.catalog import StrategyEntry
 from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import BookMarked
-from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
+from engine.domain.telemetry import (
+    BookTop,
+    BotStatus,
+    EngineStatus,
+    ScopedLatch,
+    WatchedMarket,
+)
 from engine.executor.executor import Executor
 from engine.executor.holdings import Holding, mid_value_micro
 from engine.live.checks import TruthWatch
@@ -19,8 +27,9 @@ from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.markouts import Markouts
-from engine.strategies.registry import STRATEGIES
-from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from engine.strategies.registry import entries
+from storage.catalog import put_catalog
+from storage.live import EngineBeat, EquityPoint, add_equity, put_books, put_bots, put_engine
 from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
 
 # -- Figures of one account for people: what it holds and what it uses of every limit --------------
@@ -165,9 +174,8 @@ EQUITY_EVERY = 2
 PNL_EVERY = 60
 """Seconds between two points of a bot's PnL."""
 
-BOOKS_MAX = 12
-WATCHED_MAX = 60
 LEVELS = 8
+"""Levels told of each side of a book."""
 
 
 class Telemetry:
@@ -179,10 +187,6 @@ class Telemetry:
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
         """Whose an instrument of the ledger is: the bot that watched it last."""
         self._told: dict[tuple[str, str], HoldingSeen] = {}
-        self._strategies = {
-            name: kind.parameters_type.model_json_schema() for name, kind in STRATEGIES.items()
-        }
-        """The catalog: name → JSON schema of its parameters."""
         self._truth = TruthWatch(
             engine.recorder,
             engine.projector,
@@ -216,10 +220,15 @@ class Telemetry:
         self.follow(now_ns)
         engine = self._engine
         engine_id, state = engine.engine_id, engine.state
+        if not self._count:
+            known = entries()
+            state.write(lambda c: put_catalog(c, engine_id, StrategyEntry, known, now_ns))
         beat = self.beat(now_ns)
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
+        books = books_of(engine.bot_runners.values())
+        state.put("books", lambda c: put_books(c, engine_id, books, now_ns))
         engine.decisions.tell()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
         for runner in engine.runners.values():
@@ -289,38 +298,38 @@ class Telemetry:
             pid=os.getpid(),
             version=VERSION,
             latched=engine.killed.is_set(),
-            detail=self._detail(now_ns),
+            status=self._status(now_ns),
         )
 
-    def _detail(self, now_ns: int) -> dict[str, Any]:
+    def _status(self, now_ns: int) -> EngineStatus:
         engine = self._engine
-        reasons = {
-            str(account): list(runner.desk.executor.reasons)
-            for account, runner in engine.runners.items()
-            if not runner.desk.executor.healthy
-        }
-        recorder = engine.recorder
-        return {
+        recorder, runners = engine.recorder, engine.runners
+        files = (recorder.failure, engine.state.failure, engine.projector.failure)
+        return EngineStatus(
             **engine.meter.take(),
-            "journal_waiting": recorder.seq - recorder.durable_seq,
-            "journal_seq": recorder.seq,
-            "projected_seq": engine.projector.seq,
-            "requests_under_way": sum(s.sender.under_way for s in engine.runners.values()),
-            "state_waiting": engine.state.waiting,
-            "feed_age_ms_max": self._feed_age_ms(now_ns),
-            "feeds": {name: tell(now_ns) for name, tell in engine.feeds.items()},
-            "not_placing": reasons,
-            "latches": self._latches(),
-            "refusals": self._refusals(),
-            "receipt": None if engine.receipt is None else engine.receipt.sentence(),
-            "settings_version": engine.settings.version,
-            "latch_reason": self._latch_reason(),
-            "watching": self._watching(),
-            "left": self._left(),
-            "books": self._books(),
-            "strategies": self._strategies,
-            "unlock_key": engine.unlock_key,
-        }
+            journal_waiting=recorder.seq - recorder.durable_seq,
+            journal_seq=recorder.seq,
+            projected_seq=engine.projector.seq,
+            requests_under_way=sum(one.sender.under_way for one in runners.values()),
+            state_waiting=engine.state.waiting,
+            feed_age_ms_max=self._feed_age_ms(now_ns),
+            feeds={name: tell(now_ns) for name, tell in engine.feeds.items()},
+            not_placing={
+                account: tuple(runner.desk.executor.reasons)
+                for account, runner in runners.items()
+                if not runner.desk.executor.healthy
+            },
+            latches=tuple(
+                ScopedLatch(account=account, **msgspec.structs.asdict(hold))
+                for account, runner in runners.items()
+                for hold in runner.desk.executor.holds
+            ),
+            latch_reason=self._latch_reason(),
+            refusals=tuple(str(failure) for failure in files if failure is not None),
+            receipt=None if engine.receipt is None else engine.receipt.sentence(),
+            settings_version=engine.settings.version,
+            unlock_key=engine.unlock_key,
+        )
 
     def _latch_reason(self) -> str:
         """Return who set the latch and why, as risk knows it; empty while it is not set."""
@@ -328,40 +337,6 @@ class Telemetry:
         return next(
             (why for s in runners if (why := s.desk.executor.gate.breakers.latch_reason)), ""
         )
-
-    def _watching(self) -> dict[str, list[str]]:
-        """Return the instruments each bot evaluates."""
-        return {
-            name: sorted(map(str, bot_runner.bot.cells))[:WATCHED_MAX]
-            for name, bot_runner in self._engine.bot_runners.items()
-        }
-
-    def _left(self) -> dict[str, Any]:
-        """Return what the last plan of each watched instrument left over, and risk's no."""
-        found: dict[str, Any] = {}
-        for bot_runner in self._engine.bot_runners.values():
-            for key in bot_runner.bot.cells:
-                left, denied = bot_runner.runner.desk.executor.explain(key)
-                if (left or denied) and len(found) < WATCHED_MAX:
-                    found[key] = {
-                        "left": [(r.reason, r.side, r.price, r.size) for r in left],
-                        "denied": denied and denied.reason,
-                        "numbers": dict(denied.numbers) if denied else {},
-                    }
-        return found
-
-    def _latches(self) -> list[dict[str, Any]]:
-        """Return the scoped KILLs that nobody has released yet."""
-        return [
-            {"account": str(account), "covers": str(hold), **msgspec.to_builtins(hold)}
-            for account, runner in self._engine.runners.items()
-            for hold in runner.desk.executor.holds
-        ]
-
-    def _refusals(self) -> list[str]:
-        engine = self._engine
-        found = (engine.recorder.failure, engine.state.failure, engine.projector.failure)
-        return [str(failure) for failure in found if failure is not None]
 
     def _feed_age_ms(self, now_ns: int) -> float | None:
         """Return the age of the oldest proof of a watched book, None where none is watched."""
@@ -374,34 +349,50 @@ class Telemetry:
         ]
         return max(ages) / MS if ages else None
 
-    def _books(self) -> dict[str, Any]:
-        """Return the top of the books that are watched."""
-        books: dict[str, Any] = {}
-        for bot_runner in self._engine.bot_runners.values():
-            for key in bot_runner.bot.cells:
-                view = bot_runner.runner.desk.cache.views.get(key)
-                if view is None or len(books) >= BOOKS_MAX:
-                    continue
-                book = view.book
-                books[key] = {
-                    "bids": [(p, book.bids[p]) for p in book.bid_prices[: -LEVELS - 1 : -1]],
-                    "asks": [(p, book.asks[p]) for p in book.ask_prices[:LEVELS]],
-                    "trusted": view.trusted,
-                }
-        return books
+
+def books_of(bot_runners: Iterable[BotRunner]) -> tuple[BookTop, ...]:
+    """Return the top of every book that is watched, once for each account that does."""
+    found: dict[tuple[AccountId, InstrumentId], BookTop] = {}
+    for bot_runner in bot_runners:
+        account, views = bot_runner.runner.account, bot_runner.runner.desk.cache.views
+        for key in bot_runner.bot.cells:
+            view = views.get(key)
+            if view is not None and (account, key) not in found:
+                found[account, key] = _top(account, view)
+    return tuple(found.values())
 
 
-def _bot(bot_runner: BotRunner) -> BotSeen:
-    bot = bot_runner.bot
-    return BotSeen(
+def _top(account: AccountId, view: BookView) -> BookTop:
+    return BookTop(
+        account=account,
+        instrument=view.instrument.id,
+        trusted=view.trusted,
+        bids=tuple(view.book.depth(Side.BUY, LEVELS)),
+        asks=tuple(view.book.depth(Side.SELL, LEVELS)),
+    )
+
+
+def _bot(bot_runner: BotRunner) -> BotStatus:
+    bot, executor = bot_runner.bot, bot_runner.runner.desk.executor
+    return BotStatus(
         name=bot.name,
-        mode=bot_runner.runner.desk.executor.mode,
+        mode=executor.mode,
         account=bot.account,
         strategy=bot_runner.settings.strategy,
         state=bot.state,
         error=bot.error,
         capital_micro=bot.capital_micro,
         evaluations=bot.evaluations,
+        watching=tuple(_watched(executor, key) for key in sorted(bot.cells)),
+    )
+
+
+def _watched(executor: Executor, key: InstrumentId) -> WatchedMarket:
+    left, denied = executor.explain(key)
+    return WatchedMarket(
+        instrument=key,
+        left=tuple(dict.fromkeys(one.reason for one in left)),
+        denied="" if denied is None else denied.reason,
     )
 
 

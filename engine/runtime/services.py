@@ -20,6 +20,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
+from engine.domain.telemetry import FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Venue
 from engine.runtime.account_runner import AccountRunner
@@ -96,7 +97,7 @@ class Services:
         """Set while the KILL latch is taken."""
         self.watchers: list[Callable[[int], None]] = []
         """Who waits for something to become true: called several times a second."""
-        self.feeds: dict[str, Callable[[int], dict[str, Any]]] = {}
+        self.feeds: dict[str, Callable[[int], FeedStatus]] = {}
         """What each feed tells of itself with the heartbeat."""
         self.started_ns = clock.now_ns()
         self.log = log.get("engine")

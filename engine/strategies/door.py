@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from engine.caches.views import BookView, InventoryView, References
+from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
@@ -57,6 +59,10 @@ class Strategy(Protocol):
 
     name: ClassVar[str]
     parameters_type: ClassVar[type[Parameters]]
+    gates: ClassVar[Mapping[str, GateWords]]
+    """Every gate its decisions may hold, in words; pages show them and know none by heart."""
+    values: ClassVar[Mapping[str, ValueWords]]
+    """Every input and part of a fair value its decisions may hold, in words."""
     replan_ns_min: int
     timer_ns: int
     mid2_moved_min: int

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.strategies.door import Parameters, Strategy
@@ -37,6 +38,18 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
         raise BadInput(f"{name}: {_sentence(error, kind.parameters_type)}") from None
     strategy: Strategy = kind(parameters, bot)
     return strategy
+
+
+def entries() -> dict[str, StrategyEntry]:
+    """Return every strategy as the catalog has it, by name."""
+    return {
+        name: StrategyEntry(
+            parameters=kind.parameters_type.model_json_schema(),
+            gates=dict(kind.gates),
+            values=dict(kind.values),
+        )
+        for name, kind in STRATEGIES.items()
+    }
 
 
 def _sentence(error: ValidationError, kind: type[Parameters]) -> str:

@@ -23,7 +23,7 @@ from pages.kit.tiles import Tile
 from pages.kit.words import NOTHING, count, money
 from pages.shared import drill_down, markouts, pnl, why
 from storage import views
-from storage.views.frame import EngineSeen
+from storage.live import books
 
 POLICIES = {
     InventoryPolicy.HOLD: "keep it",
@@ -42,13 +42,7 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
 
 
 @guard.part("The bot")
-def show(
-    bot: Mapping[str, Any],
-    seen: EngineSeen | None,
-    base: drafts.SettingsVersion,
-    *,
-    alive: bool,
-) -> None:
+def show(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: bool) -> None:
     """Draw the bot of a row."""
     st.subheader(bot["name"])
     panels.note(
@@ -60,14 +54,14 @@ def show(
         st.error(f"It stopped by itself: {bot['error']}")
     if alive and bot["evaluations"] is not None:
         _actions(bot)
-        bot_mode.show(bot, (seen.detail.get("latches") or []) if seen else [], base.document)
+        bot_mode.show(bot, base.document)
     elif alive:
         panels.note("The engine does not know this bot: apply the saved settings first.")
     else:
         commands.nobody_takes_it()
     commands.show_life(f"bot:{bot['name']}")
-    if alive and seen is not None and bot["evaluations"] is not None:
-        _about(bot, seen)
+    if alive and bot["evaluations"] is not None:
+        _about(bot)
     elif bot["evaluations"] is not None:
         timeline.show(bot["name"])
     if bot["mode"]:
@@ -107,7 +101,7 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
 
 
 @guard.part("What the bot does")
-def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
+def _about(bot: Mapping[str, Any]) -> None:
     """Draw how it stands now, or what it evaluated before; a link of an alert names a moment."""
     name, at = str(bot["name"]), st.query_params.get("at", "")
     linked = at.isdecimal() and st.query_params.get("bot") == name
@@ -124,8 +118,8 @@ def _about(bot: Mapping[str, Any], seen: EngineSeen) -> None:
             timeline.at_moment(name, st.query_params.get("market", ""), int(at))
         timeline.show(name)
         return
-    bot_why.show(name, seen.detail, now_ns(), state=str(bot["state"]))
-    _books(bot, seen.detail.get("books") or {})
+    bot_why.show(name, now_ns(), state=str(bot["state"]))
+    _books(bot)
 
 
 @guard.part("What may be asked of the bot")
@@ -170,7 +164,7 @@ def _shown(value: Any) -> str:
 
 
 @guard.part("The books of the bot")
-def _books(bot: Mapping[str, Any], books: Mapping[str, Any]) -> None:
+def _books(bot: Mapping[str, Any]) -> None:
     """Draw the books in which this bot has orders, with those orders."""
     mode = Mode(str(bot["mode"]).lower())
     ours = [
@@ -179,9 +173,10 @@ def _books(bot: Mapping[str, Any], books: Mapping[str, Any]) -> None:
         if row["bot"] == bot["name"]
     ]
     parts = []
-    for instrument in sorted({row["instrument"] for row in ours} & set(books)):
-        mine = [row for row in ours if row["instrument"] == instrument]
-        parts.append((market(instrument), ladder(books[instrument], mine, mine[0])))
+    keys = tuple(sorted({(row["account"], row["instrument"]) for row in ours}))
+    for key, book in sorted(ask(books, engine_id(), keys).items()):
+        mine = [row for row in ours if (row["account"], row["instrument"]) == key]
+        parts.append((market(key[1]), ladder(book, mine, mine[0])))
     st.markdown("**Books with its orders in them**")
     if parts:
         st.html(why.blocks(parts))

@@ -14,8 +14,9 @@ from pages.bots import form
 from pages.kit import confirm, drafts, guard, names, panels, schema_form
 from pages.kit.clock import now_ns
 from pages.kit.data import ask, engine_id
+from storage.catalog import strategies
 from storage.settings import SettingsVersion, Stale
-from storage.views.frame import strategy_catalog, tradable
+from storage.views.frame import tradable
 
 EDITED, REMOVED = "bot_edited", "bot_removed"
 OWN = ("capital", "instruments_max", "inventory_on_stop", "slippage_exit_max")
@@ -85,7 +86,7 @@ def show() -> None:
 def _form(edited: Edited, against: SettingsVersion) -> None:
     """Draw the form; what was changed in it becomes a draft made from `against`."""
     bot = edited.base.document.bots[edited.bot]
-    catalog = ask(strategy_catalog) or {}
+    catalog = ask(strategies, engine_id())
     st.subheader(f"Change {bot.name}")
     account = edited.base.document.accounts[bot.account]
     panels.note(
@@ -98,7 +99,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
         if bot.strategy in catalog:
             with st.expander(f"Parameters of {bot.strategy}", expanded=True):
                 given = schema_form.form(
-                    filled(catalog[bot.strategy], bot.parameters), f"edit_{bot.name}"
+                    filled(catalog[bot.strategy].parameters, bot.parameters), f"edit_{bot.name}"
                 )
             if given:
                 diff["parameters"] = given

@@ -11,7 +11,8 @@ from engine.domain.settings import SettingsDocument
 from pages.kit import drafts, guard, names, panels, schema_form
 from pages.kit.clock import now_ns
 from pages.kit.data import ask, engine_id
-from storage.views.frame import strategy_catalog, tradable
+from storage.catalog import strategies
+from storage.views.frame import tradable
 
 MINUTE_NS = 60_000_000_000
 
@@ -19,12 +20,12 @@ MINUTE_NS = 60_000_000_000
 @guard.part("The form of a new bot")
 def create(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new bot from the catalog, or say what is missing."""
-    catalog = ask(strategy_catalog)
-    if catalog is None:
+    catalog = ask(strategies, engine_id())
+    if not catalog:
         panels.empty(
             "The strategy catalog is not in the state database.",
-            "The engine writes it with its heartbeat, with the parameters of every strategy. Start "
-            "the engine once and this form appears; nothing here guesses what a strategy takes.",
+            "An engine writes it at its start, with the parameters of every strategy. Start the "
+            "engine once and this form appears; nothing here guesses what a strategy takes.",
         )
         return
     accounts = base.document.accounts
@@ -40,7 +41,9 @@ def create(base: drafts.SettingsVersion) -> None:
         format_func=lambda name: f"{name} · {accounts[name].mode.upper()}",
         key="new_account",
     )
-    made = fill_in(strategy, catalog[strategy], str(account), taken(base.document, account))
+    made = fill_in(
+        strategy, catalog[strategy].parameters, str(account), taken(base.document, account)
+    )
     if made is None:
         return
     if made["name"] in base.document.bots:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
-from typing import Any
 
 from engine.domain.instruments import Leg, Side
+from engine.domain.telemetry import BookTop
 from pages.kit.names import price_raw, size_raw
 from storage.views import Row, shown
 
 
-def ladder(book: Mapping[str, Any], ours: Sequence[Row], listed: Row) -> str:
+def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
     """Return a book as a table, with our own size at each price.
 
     Prices are in YES-space; an order for NO at q rests in it at 1 − q, on the other side. `listed`
@@ -22,14 +22,14 @@ def ladder(book: Mapping[str, Any], ours: Sequence[Row], listed: Row) -> str:
     for row in ours:
         price = in_yes(row)
         at[price] = at.get(price, 0) + row["size_raw"] - row["filled_raw"]
-    levels = [("ASK", *level) for level in reversed(book["asks"])]
-    levels += [("BID", *level) for level in book["bids"]]
+    levels = [("ASK", *level) for level in reversed(book.asks)]
+    levels += [("BID", *level) for level in book.bids]
     largest = max((size for _, _, size in levels), default=1)
     rows = [
         _level(side, (price, size, at.get(price)), largest, listed) for side, price, size in levels
     ]
     head = "<tr><th>Side</th><th>Price</th><th>Size</th><th>Ours</th></tr>"
-    torn = "" if book["trusted"] else "<p class='pb-source'>This book is NOT trusted now.</p>"
+    torn = "" if book.trusted else "<p class='pb-source'>This book is NOT trusted now.</p>"
     return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
 
 
@@ -40,18 +40,18 @@ def in_yes(order: Row) -> int:
     return one - raw if order["leg"] == Leg.NO else raw
 
 
-def away(book: Mapping[str, Any] | None, order: Row) -> Decimal | None:
+def away(book: BookTop | None, order: Row) -> Decimal | None:
     """Return how far an order stands behind the best price of its side of the book.
 
     In the price's own unit: 0 = at the touch, below 0 = in front of it. None = the book is not
     shown or not trusted, its side is empty, or nobody listed the instrument.
     """
-    if book is None or not book["trusted"]:
+    if book is None or not book.trusted:
         return None
     price = in_yes(order)
     if (order["side"] == Side.BUY) != (order["leg"] == Leg.NO):
-        return shown(book["bids"][0][0] - price, order["price_decimals"]) if book["bids"] else None
-    return shown(price - book["asks"][0][0], order["price_decimals"]) if book["asks"] else None
+        return shown(book.bids[0][0] - price, order["price_decimals"]) if book.bids else None
+    return shown(price - book.asks[0][0], order["price_decimals"]) if book.asks else None
 
 
 def _level(side: str, level: tuple[int, int, int | None], largest: int, listed: Row) -> str:

@@ -11,13 +11,15 @@ from engine.domain.commands import SetMode
 from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import SettingsDocument
 from pages.kit import confirm, guard, panels
+from pages.kit.data import ask, engine_id
 from pages.shared import scoped_kill
+from storage.live import engine_status
 
 LOCKED = "LIVE is locked here: a bot with real money is created at its live account, never moved."
 
 
 @guard.part("The mode of the bot")
-def show(bot: Mapping[str, Any], latches: list[Any], document: SettingsDocument) -> None:
+def show(bot: Mapping[str, Any], document: SettingsDocument) -> None:
     """Draw the modes a bot may be moved to, and the KILL of it alone."""
     name, now = str(bot["name"]), Mode(str(bot["mode"]).lower())
     why: list[str] = []
@@ -29,7 +31,8 @@ def show(bot: Mapping[str, Any], latches: list[Any], document: SettingsDocument)
         if st.button("KILL this bot…", key=f"kill_{name}"):
             scoped_kill.ask_kill(scoped_kill.KillPart(bot=BotId(name)), f"bot:{name}")
     panels.note(" ".join([*why, LOCKED]))
-    if any(one.scope.bot == name for one in scoped_kill.held(latches)):
+    status = ask(engine_status, engine_id())
+    if status and any(one.bot == name for one in status.latches):
         st.error(f"KILL of bot {name} stands: it places nothing until that is released.")
         panels.links(panels.link("Release it under Risk", "risk"))
 

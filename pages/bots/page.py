@@ -94,7 +94,7 @@ def show_bots() -> None:
             "Select a row to see a bot: start, stop, why it quotes, its orders in the book."
         )
     else:
-        detail.show(bot, seen, base, alive=alive)
+        detail.show(bot, base, alive=alive)
 
 
 def follow_address(known: set[str]) -> None:

@@ -17,7 +17,6 @@ from pages.kit.names import market, price, price_raw, size_raw
 from pages.kit.tables import choice
 from pages.kit.words import age, count
 from pages.shared import order_why, why
-from pages.shared.gate_words import words_of
 from storage.decisions import decisions_around, plans_at
 from storage.views import Row
 from storage.views.decision_history import EvaluationSpan, outcomes, timeline
@@ -55,7 +54,8 @@ def show(bot: str) -> None:
     """Draw a bot's latest evaluations, those that fit the filter, and the selected one."""
     path = config().decisions_path
     try:
-        kind, outcome = _filter(_reasons(path, bot), bot)
+        words = why.vocabulary()
+        kind, outcome = _filter(_reasons(path, bot), bot, words)
         found = _stretches(path, bot, outcome, KINDS[kind])
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
@@ -72,7 +72,7 @@ def show(bot: str) -> None:
         "the latest first: alike ones in a row are one, with how often and how long · from the "
         "decision log, at most 6 s old"
     )
-    rows = [_row(one, listed.get(one.instrument, UNLISTED)) for one in found]
+    rows = [_row(one, listed.get(one.instrument, UNLISTED), words) for one in found]
     ids = [(one.instrument, one.first.number) for one in found]
     chosen = choice(rows, COLUMNS, key=f"timeline_{bot}", ids=ids)
     one = next((one for one, key in zip(found, ids, strict=True) if key == chosen), None)
@@ -82,7 +82,7 @@ def show(bot: str) -> None:
     evaluation(one.first, listed.get(one.instrument, UNLISTED))
 
 
-def _filter(reasons: dict[str, int], bot: str) -> tuple[str, str | None]:
+def _filter(reasons: dict[str, int], bot: str, words: why.Vocabulary) -> tuple[str, str | None]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control(
             "Show", tuple(KINDS), default=ALL, key=f"timeline_kind_{bot}", required=True
@@ -93,14 +93,14 @@ def _filter(reasons: dict[str, int], bot: str) -> tuple[str, str | None]:
             "Reason",
             [ANY, *reasons],
             format_func=lambda name: (
-                ANY if name == ANY else f"not: {words_of(name).holds} ({reasons[name]:,})"
+                ANY if name == ANY else f"not: {words.gate(name).holds} ({reasons[name]:,})"
             ),
             key=f"timeline_reason_{bot}",
         )
     return str(kind), None if reason in (ANY, None) else str(reason)
 
 
-def _row(one: EvaluationSpan, listed: Row) -> dict[str, Any]:
+def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, Any]:
     fair = dict(one.first.build_up).get("fair")
     return {
         "at_ns": one.first_ns,
@@ -109,7 +109,7 @@ def _row(one: EvaluationSpan, listed: Row) -> dict[str, Any]:
         "market": market(one.instrument),
         "did": levels(one.wish, listed) if one.outcome == "quote" else "nothing",
         "fair": price(fair, in_cents=listed["listed_kind"] == "binary"),
-        "why": why.would_quote(one.first),
+        "why": why.would_quote(one.first, words),
     }
 
 
@@ -129,9 +129,9 @@ def levels(wish: Intent | None, listed: Row) -> str:
 
 def evaluation(decision: Decision, listed: Row) -> None:
     """Draw one evaluation whole, with what the executor did about it. Nothing is left out."""
-    plan = _plan_of(decision)
-    st.markdown(why.because(decision, plan, listed))
-    parts = why.decided(decision, listed)
+    plan, words = _plan_of(decision), why.vocabulary()
+    st.markdown(why.because(decision, plan, listed, words))
+    parts = why.decided(decision, listed, words)
     if plan is not None:
         parts += why.planned(plan, listed)
     st.html(why.blocks(parts))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import streamlit as st
 
+from engine.domain.telemetry import WatchedMarket
 from engine.errors import PitbossError
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
@@ -16,6 +14,7 @@ from pages.kit.tables import choice
 from pages.kit.words import NOTHING, age
 from pages.shared import order_why, why
 from storage.decisions import StoredDecision, latest_decisions
+from storage.live import watched_by
 from storage.views import Row
 from storage.views.frame import listings_of
 
@@ -33,22 +32,24 @@ RUNNING = "RUNNING"
 
 
 @guard.part("Why the bot quotes")
-def show(bot: str, detail: Mapping[str, Any], now: int, *, state: str) -> None:
+def show(bot: str, now: int, *, state: str) -> None:
     """Draw a row per watched market, and the whole evaluation of the selected one."""
     st.markdown("**Why it quotes, or does not**")
-    watching = (detail.get("watching") or {}).get(bot) or []
-    if not watching:
+    watched = ask(watched_by, engine_id(), bot)
+    if not watched:
         panels.note("It watches no market now: none of its instruments or series is listed.")
         return
     try:
+        watching = [one.instrument for one in watched]
         stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
     except PitbossError as error:
         st.error(f"The decision log cannot be read: {error}. Trading does not depend on it.")
         return
     listed = ask(listings_of, engine_id(), tuple(watching))
-    left = detail.get("left") or {}
+    words = why.vocabulary()
     rows = [
-        _row(name, stored.get(name), listed.get(name), left.get(name), now=now) for name in watching
+        _row(one, stored.get(one.instrument), listed.get(one.instrument), words, now=now)
+        for one in watched
     ]
     if state != RUNNING:
         rows = [_asleep(row, state) for row in rows]
@@ -59,18 +60,23 @@ def show(bot: str, detail: Mapping[str, Any], now: int, *, state: str) -> None:
         return
     decision = found.decision
     row = listed.get(decision.instrument, UNLISTED)
-    st.markdown(why.because(decision, None, row))
+    st.markdown(why.because(decision, None, row, words))
     panels.note(order_why.standing(found))
-    st.html(why.blocks(why.decided(decision, row)))
+    st.html(why.blocks(why.decided(decision, row, words)))
 
 
 UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
 
 
 def _row(
-    name: str, stored: StoredDecision | None, listed: Row | None, left: Any, *, now: int
+    watched: WatchedMarket,
+    stored: StoredDecision | None,
+    listed: Row | None,
+    words: why.Vocabulary,
+    *,
+    now: int,
 ) -> Row:
-    row: Row = {"market": market(name), "left": _left(left)}
+    row: Row = {"market": market(watched.instrument), "left": _left(watched)}
     if stored is None:
         return row | {
             "standing": "not evaluated yet",
@@ -87,7 +93,7 @@ def _row(
     return row | {
         "standing": WORDS.get(decision.outcome, "quotes nothing"),
         "fair": price(fair, in_cents=binary),
-        "would": why.would_quote(decision),
+        "would": why.would_quote(decision, words),
         "again": f"{age(max(0, now - decision.at_ns))}{times}",
     }
 
@@ -102,11 +108,8 @@ def _asleep(row: Row, state: str) -> Row:
     }
 
 
-def _left(left: Any) -> str:
-    if not left:
-        return ""
-    reasons: Sequence[Any] = left.get("left") or []
-    words = list(dict.fromkeys(why.left_words(str(one[0])) for one in reasons))
-    if left.get("denied"):
-        words.append(f"risk denied: {why.plain(str(left['denied']))}")
+def _left(watched: WatchedMarket) -> str:
+    words = [why.left_words(reason) for reason in watched.left]
+    if watched.denied:
+        words.append(f"risk denied: {why.plain(watched.denied)}")
     return "; ".join(words)

@@ -205,8 +205,8 @@ def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
 
 
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
-    told = snapshot.engine.detail.get("feed_age_ms_max") if snapshot.engine else None
-    if not health.alive or not isinstance(told, int | float):
+    told = snapshot.feed_age_ms_max
+    if not health.alive or told is None:
         return StatusCell(name="Worst feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
     tone = "bad" if told > 10_000 else "warn" if told > 3_000 else ""
     return StatusCell(name="Worst feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)

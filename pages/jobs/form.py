@@ -15,8 +15,9 @@ from pages.frame.bar import modes_of
 from pages.frame.status_bar import mode_shown
 from pages.kit import commands, guard, panels, schema_form
 from pages.kit.data import ask, engine_id
+from storage.catalog import strategies
 from storage.jobs import recordings
-from storage.views.frame import snapshot, strategy_catalog
+from storage.views.frame import snapshot
 
 SLOT = "run_job"
 
@@ -58,11 +59,11 @@ def _plain(kind: str) -> dict[str, Any] | None:
 
 def _replay() -> dict[str, Any] | None:
     """Draw the form of a replay: a recording, a strategy and that strategy's own parameters."""
-    catalog = ask(strategy_catalog)
-    if catalog is None:
+    catalog = ask(strategies, engine_id())
+    if not catalog:
         panels.empty(
             "The strategy catalog is not in the state database.",
-            "The engine writes it with its heartbeat; start the engine once and this form appears.",
+            "An engine writes it at its start; start one and this form appears.",
         )
         return None
     strategy = st.selectbox("Strategy", sorted(catalog), key="job_strategy")
@@ -82,7 +83,7 @@ def _replay() -> dict[str, Any] | None:
             key="job_limits",
         )
         with st.expander(f"Parameters of {strategy}"):
-            parameters = schema_form.form(catalog[strategy], f"job_{strategy}")
+            parameters = schema_form.form(catalog[strategy].parameters, f"job_{strategy}")
         sent = st.form_submit_button("Ask for the replay")
     if not sent:
         return None

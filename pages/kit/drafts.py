@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings
 from engine.domain.settings import SettingsDocument
 from engine.errors import PitbossError
@@ -20,6 +21,7 @@ from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config
 from pages.kit.words import moment
 from pages.kit.zone import zone
+from storage.catalog import strategies
 from storage.database import writing
 from storage.settings import (
     Change,
@@ -32,7 +34,6 @@ from storage.settings import (
     merged,
     save,
 )
-from storage.views.frame import strategy_catalog
 
 
 def newest() -> SettingsVersion:
@@ -122,7 +123,7 @@ def show_changes(
     differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
 ) -> None:
     """Draw what differs, before and after, of these documents."""
-    catalog = ask(strategy_catalog) or {}
+    catalog = ask(strategies, engine_id())
     panels.facts(
         {
             one.path: f"{_shown(one.before, default_of(one.path, before, catalog))}  "
@@ -132,16 +133,16 @@ def show_changes(
     )
 
 
-def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, Any]) -> Any:
+def default_of(path: str, document: SettingsDocument, catalog: Mapping[str, StrategyEntry]) -> Any:
     """Return what holds where a bot's parameter is not saved: its strategy's default.
 
-    None = `path` names no parameter, the document has no such bot, or the engine has not told its
-    strategy's parameters in `catalog` (strategy → JSON schema).
+    None = `path` names no parameter, the document has no such bot, or its strategy is not in
+    `catalog`.
     """
     for name, bot in document.bots.items():
         start = f"bots.{name}.parameters."
         if path.startswith(start) and bot.strategy in catalog:
-            fields = catalog[bot.strategy].get("properties", {})
+            fields = catalog[bot.strategy].parameters.get("properties", {})
             return fields.get(path.removeprefix(start), {}).get("default")
     return None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import streamlit as st
 
@@ -12,6 +10,7 @@ from engine.domain.bots import AT_REST
 from engine.domain.commands import PlaceManual
 from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Side
 from engine.domain.intents import Urgency
+from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
 from pages.frame.health import health_of
 from pages.kit import commands, confirm, guard, names, panels
@@ -20,7 +19,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.panel import fold
 from pages.kit.words import micro
 from storage import views
-from storage.live import listed
+from storage.live import books, listed, watched_by
 from storage.views.frame import AccountSeen, open_markets, snapshot
 
 SLOT = "by_hand"
@@ -66,9 +65,9 @@ def _form(mode: Mode) -> None:
     market = right.selectbox("Market", markets, format_func=names.market, key="hand_market")
     over = _over(account.account, market, markets)
     instrument = ask(listed, engine_id(), market)
-    detail = seen.engine.detail if seen.engine else {}
-    panels.note(_told(instrument, (detail.get("books") or {}).get(market)))
-    _warn(account.account, market, detail.get("watching") or {})
+    key = (account.account, market)
+    panels.note(_told(instrument, ask(books, engine_id(), (key,)).get(key)))
+    _warn(account.account, market)
     asked = _fields(instrument, account.account)
     if over:
         told = "Nothing was sent: look" if asked is not None else "Look"
@@ -94,14 +93,14 @@ def _markets(account: AccountSeen) -> list[str]:
     return here or everywhere
 
 
-def _warn(account: str, market: str, watching: Mapping[str, Any]) -> None:
+def _warn(account: str, market: str) -> None:
     """Name the bots that trade the market at the account: the engine would refuse the order."""
     at_work = [
         bot["name"]
         for bot in ask(views.bots, engine_id())
         if bot["account"] == account
-        and market in watching.get(bot["name"], ())
         and bot["state"].lower() not in AT_REST
+        and market in [one.instrument for one in ask(watched_by, engine_id(), bot["name"])]
     ]
     if at_work:
         st.warning(
@@ -111,7 +110,7 @@ def _warn(account: str, market: str, watching: Mapping[str, Any]) -> None:
         )
 
 
-def _told(instrument: Instrument, book: Mapping[str, Any] | None) -> str:
+def _told(instrument: Instrument, book: BookTop | None) -> str:
     """Say what the venue's grid is, and where the book stands if a bot watches it."""
     told = (
         f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "
@@ -121,7 +120,7 @@ def _told(instrument: Instrument, book: Mapping[str, Any] | None) -> str:
     if book is None:
         return told
     bid, ask_ = (
-        _price(instrument, side[0][0]) if side else "none" for side in (book["bids"], book["asks"])
+        _price(instrument, side[0][0]) if side else "none" for side in (book.bids, book.asks)
     )
     leg = " of YES" if instrument.kind is Kind.BINARY else ""
     return f"{told} · best bid {bid}, best ask {ask_}{leg}"

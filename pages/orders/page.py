@@ -27,6 +27,7 @@ from pages.shared.order_rows import (
     sentence,
     with_touch,
 )
+from storage.live import books
 from storage.views import ROWS_MAX
 from storage.views.drill_down import fill_sums, fills_behind, orders_behind
 from storage.views.frame import engine_seen, snapshot
@@ -80,8 +81,9 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         panels.note(markouts.MEANING)
     elif shown and what == drill_down.WORKING:
         # A book an engine left behind is of no use: what it told last is not the touch of now.
-        books = seen.detail.get("books") if seen and alive else None
-        choice(with_touch(shown, books or {}), WORKING, key=key, ids=ids)
+        keys = sorted({(row["account"], row["instrument"]) for row in shown})
+        tops = ask(books, engine_id(), tuple(keys)) if alive else {}
+        choice(with_touch(shown, tops), WORKING, key=key, ids=ids)
         panels.note(BEHIND)
     elif shown:
         choice(shown, ORDERS, key=key, ids=ids)

@@ -18,10 +18,10 @@ from pages.risk import limits
 from pages.shared import receipt as receipts
 from pages.shared import scoped_kill
 from storage.latch import Latch, read_latch
-from storage.live import KILL_PROOF, latest_receipt
+from storage.live import KILL_PROOF, engine_status, latest_receipt
 from storage.settings import in_force
 from storage.views import money
-from storage.views.frame import FrameSnapshot, snapshot
+from storage.views.frame import snapshot
 
 REASON_LENGTH_MIN = 10
 REFRESH_S = 2.0
@@ -38,9 +38,9 @@ def show_latch() -> None:
     if latch is None:
         panels.note("Not set. KILL is the red button above, Ctrl+Shift+K, or a file named KILL.")
     else:
-        show_set(latch, seen, alive=alive)
-    reasons = seen.engine.detail.get("not_placing") if seen.engine and alive else None
-    for account, why in (reasons or {}).items():
+        show_set(latch, alive=alive)
+    status = ask(engine_status, engine_id()) if alive else None
+    for account, why in (status.not_placing if status else {}).items():
         st.warning(f"{account} places nothing now: {'; '.join(why)}", icon=":material/block:")
     receipt = ask(latest_receipt, engine_id())
     if receipt is not None:
@@ -50,10 +50,11 @@ def show_latch() -> None:
     commands.show_life("latch")
 
 
-def show_set(latch: Latch, seen: FrameSnapshot, *, alive: bool) -> None:
+def show_set(latch: Latch, *, alive: bool) -> None:
     """Draw who set the latch, and the form that releases it."""
     who = latch.who or "somebody, by hand"
-    told = seen.engine.detail.get("latch_reason") if seen.engine and alive else ""
+    status = ask(engine_status, engine_id()) if alive else None
+    told = status.latch_reason if status else ""
     st.error(
         f"**KILL IS SET** by {who}, {moment(latch.at_ns, zone())} ({utc(latch.at_ns)}). No order "
         "is placed, in any account, until it is released here with a reason."

@@ -11,9 +11,10 @@ from pages.frame import sealing
 from pages.frame.health import health_of
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.clock import now_ns
-from pages.kit.data import ask
+from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.tables import table
+from storage.live import engine_status
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
 
@@ -91,7 +92,8 @@ def _open() -> None:
             "engine that runs: dashboard and database pass on what they cannot read."
         )
         seen = ask(engine_seen)
-        key = "" if seen is None else str(seen.detail.get("unlock_key", ""))
+        status = ask(engine_status, engine_id())
+        key = "" if status is None else status.unlock_key
         if not key or not health_of(seen, now_ns()).alive:
             commands.nobody_takes_it()
             return

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.telemetry import FeedStatus
 from pages.frame.health import health_of
 from pages.kit import guard, panels
 from pages.kit.clock import now_ns
@@ -15,6 +16,7 @@ from pages.kit.names import market
 from pages.kit.tables import table
 from pages.kit.words import age, count
 from storage.feeds import gaps
+from storage.live import engine_status
 from storage.views.frame import engine_seen
 
 REFRESH_S = 2.0
@@ -52,47 +54,48 @@ def show() -> None:
             f"From the engine's heartbeat, {told} old"
             + ("" if alive else " · LAST KNOWN, nothing is heard now: the engine does not run")
         )
-    feeds: Mapping[str, Any] = {} if engine is None else engine.detail.get("feeds", {})
+    status = ask(engine_status, engine_id())
+    feeds = status.feeds if status else {}
     if not feeds:
         panels.empty(
             "No public venue is listened to.",
             "One is as soon as an account at it has a bot that wants a market. The demo exchange "
             "speaks by itself: how old its last word is stands in the bar above as Worst feed.",
         )
-    for name, figures in feeds.items():
-        _venue(name, figures, alive=alive)
+    for name, feed in feeds.items():
+        _venue(name, feed, alive=alive)
     begun_ns = engine.started_ns if engine is not None and alive else None
     _gaps(ask(gaps, engine_id(), limit=GAPS_SHOWN), now, begun_ns)
 
 
 @guard.part("A feed")
-def _venue(name: str, figures: Mapping[str, Any], *, alive: bool) -> None:
+def _venue(name: str, feed: FeedStatus, *, alive: bool) -> None:
     st.markdown(f"**{name.capitalize()}**")
-    for text in figures["missing"]:
+    for text in feed.missing:
         (st.warning if alive else panels.note)(f"{text[:1].upper()}{text[1:]}.")
-    panels.facts(facts_of(figures))
-    rows = prices_of(figures["prices_age_ms"])
+    if feed.missing_more:
+        panels.note(f"{feed.missing_more:,} more are missing.")
+    panels.facts(facts_of(feed))
+    rows = prices_of(feed.prices_age_ms)
     if rows:
         table(rows, PRICES, key=f"prices_{name}")
     else:
         panels.note("No reference price is asked for: no bot here quotes by one.")
 
 
-def facts_of(figures: Mapping[str, Any]) -> dict[str, str]:
+def facts_of(feed: FeedStatus) -> dict[str, str]:
     """Return a venue's figures in words."""
-    checked, unequal = figures["hash_checked"], figures["hash_mismatched"]
-    word = figures.get("last_word_ms")  # an older engine did not tell it
-    sockets, markets = figures["sockets"], figures["markets"]
+    checked, unequal, word = feed.hash_checked, feed.hash_mismatched, feed.last_word_ms
     proof = (
         "every one equal" if not unequal else f"{unequal:,} UNEQUAL: those books were asked anew"
     )
     return {
-        "Connections": f"{count(sockets, 'socket')} for {count(markets, 'market')}",
+        "Connections": f"{count(feed.sockets, 'socket')} for {count(feed.markets, 'market')}",
         "Last word": "none yet" if word is None else f"{age(int(word * MS_NS))} old",
-        "Frames": f"{figures['frames']:,}",
+        "Frames": f"{feed.frames:,}",
         "Books proven by the venue's hash": f"{checked:,} checked, {proof}" if checked else "none",
-        "Gaps since this start": f"{figures['gaps']:,}",
-        "Trouble": figures["trouble"] or "none",
+        "Gaps since this start": f"{feed.gaps:,}",
+        "Trouble": feed.trouble or "none",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.domain.telemetry import BookTop
 from pages.bots import ladder
 from pages.kit.words import count, money
 from pages.shared import markouts, refusals
@@ -67,10 +68,13 @@ def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]
 
 
 def with_touch(
-    rows: Sequence[dict[str, Any]], books: Mapping[str, Mapping[str, Any]]
+    rows: Sequence[dict[str, Any]], books: Mapping[tuple[str, str], BookTop]
 ) -> list[dict[str, Any]]:
     """Return working orders, each with how far it is behind the touch of its book, if known."""
-    return [{**row, "away": ladder.away(books.get(row["instrument"]), row)} for row in rows]
+    return [
+        {**row, "away": ladder.away(books.get((row["account"], row["instrument"])), row)}
+        for row in rows
+    ]
 
 
 def sentence(sums: FillSums) -> str:

@@ -20,10 +20,10 @@ def show(row: Row) -> None:
     stored, plan = _stored(row), _plan(row)
     parts: list[tuple[str, str]] = []
     if stored is not None:
-        decision = stored.decision
-        st.markdown(why.because(decision, plan, row))
+        decision, words = stored.decision, why.vocabulary()
+        st.markdown(why.because(decision, plan, row, words))
         panels.note(standing(stored))
-        parts += why.decided(decision, row)
+        parts += why.decided(decision, row, words)
     elif row["decision"]:
         panels.empty(
             f"Decision {why.number_of(row['decision'])} is not in the log.",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import streamlit as st
 
 from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.telemetry import ScopedLatch
 from pages.frame.health import health_of
 from pages.kit import commands, confirm, guard, names, panels
 from pages.kit.clock import now_ns
 from pages.kit.data import ask, engine_id
 from pages.kit.words import count, moment
 from pages.kit.zone import zone
-from storage.live import SCOPE_PROOF
+from storage.live import SCOPE_PROOF, engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
 
 REASON_LENGTH_MIN = 10
@@ -51,23 +51,21 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[str, ...]
 
 
-def held(latches: Sequence[Mapping[str, Any]]) -> list[Held]:
-    """Return the latches of parts as an engine told them, each part once."""
+def held(latches: Sequence[ScopedLatch]) -> list[Held]:
+    """Return the scoped KILLs that stand, each part once."""
     found: dict[KillPart, Held] = {}
     for one in latches:
-        whole = one["bot"] is None and one["instrument"] is None
+        whole = one.bot is None and one.instrument is None
         scope = KillPart(
-            account=one["account"] if whole else None,
-            bot=one["bot"],
-            instrument=one["instrument"],
+            account=one.account if whole else None, bot=one.bot, instrument=one.instrument
         )
         before = found[scope].accounts if scope in found else ()
         found[scope] = Held(
             scope=scope,
-            who=one["who"],
-            reason=one["reason"],
-            at_ns=one["at_ns"],
-            accounts=(*before, one["account"]),
+            who=one.who,
+            reason=one.reason,
+            at_ns=one.at_ns,
+            accounts=(*before, one.account),
         )
     return list(found.values())
 
@@ -129,7 +127,8 @@ def show_held() -> None:
     seen = ask(snapshot)
     alive = health_of(seen.engine, now_ns()).alive
     panels.note("A KILL of one bot is asked for under Bots, of an account or a market below.")
-    latches = held((seen.engine.detail.get("latches") or ()) if seen.engine else ())
+    status = ask(engine_status, engine_id())
+    latches = held(status.latches if status else ())
     if not latches:
         panels.note("No account, bot or market is held by a KILL of its own.")
     for one in latches:

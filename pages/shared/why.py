@@ -9,17 +9,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+import msgspec
+
+from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason
+from pages.kit.data import ask, engine_id
 from pages.kit.names import cents as names_cents
 from pages.kit.names import price
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
-from pages.kit.value_words import told as value_told
 from pages.kit.words import age, micro
-from pages.shared.gate_words import LEFT, RULES, against, condition, words_of
+from storage.catalog import strategies
 from storage.views import Row
+
+RULES = {
+    "latched": "KILL latch is not set",
+    "kill_drawdown": "no fall from the peak that sets KILL",
+    "drawdown": "no fall from the peak that stops the account",
+    "daily_loss": "today's loss budget is not used up",
+    "stale_data": "age of the book",
+    "open_orders": "open orders",
+    "order_too_small": "smallest order",
+    "order_too_large": "largest order value",
+    "exposure_instrument": "worst-case loss, instrument",
+    "exposure_market": "worst-case loss, market",
+    "exposure_bot": "worst-case loss, bot",
+    "exposure_account": "worst-case loss, account",
+    "exposure_total": "worst-case loss, all accounts of the mode",
+}
+
+R = ResidualReason
+LEFT = {
+    R.BELOW_MIN: "below the venue's minimum",
+    R.DUST: "less than a hundredth of a share",
+    R.NO_CASH: "not enough free cash",
+    R.NO_INVENTORY: "not enough settled tokens",
+    R.OUT_OF_RANGE: "no legal price there",
+    R.OWN_CROSS: "it would meet our own order",
+    R.WOULD_CROSS: "it would take instead of rest",
+    R.NOT_MARKETABLE: "nobody offers that price now",
+    R.WAITING_CANCEL: "waits until the order it replaces is proven gone",
+    R.EXPIRED_INTENT: "the wish had expired",
+    R.RISK: "risk left no room for it",
+    R.BLIND: "the account or the book is blind",
+    R.COOLDOWN: "pause after refusals",
+    R.MARKET_CLOSED: "the market is closed",
+}
 
 MARKS = {
     Verdict.PASSED: ("ok", "passed"),
@@ -27,6 +64,77 @@ MARKS = {
     Verdict.DENIED: ("bad", "DENIED"),
     Verdict.NOT_ASKED: ("dim", "not asked"),
 }
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    """What strategies call their gates and values; a name nobody declared stays as it is."""
+
+    gates: dict[str, GateWords]
+    values: dict[str, ValueWords]
+
+    def gate(self, name: str) -> GateWords:
+        """Return a gate's words."""
+        own = plain(name)
+        return self.gates.get(name) or GateWords(
+            own, f"{own} holds", "{value} against {limit}", sign="/"
+        )
+
+    def against(self, gate: Gate) -> str:
+        """Return a gate's value held against its limit; empty where it only holds or does not."""
+        words = self.gate(gate.name)
+        if not words.sign:
+            return ""
+        value = amount(gate.value, words.unit)
+        if gate.name == "started":
+            return f"in {value}" if gate.value < 0 else value
+        return f"{value} {words.sign} {amount(gate.limit, words.unit)}"
+
+    def condition(self, gate: Gate) -> str:
+        """Return what a failed gate waits for: `would quote if: the book is fresh again (…)`."""
+        words = self.gate(gate.name)
+        told = words.broken.format(
+            value=amount(gate.value, words.unit),
+            limit=amount(gate.limit, words.unit),
+            missing=amount(gate.limit - gate.value, words.unit),
+        )
+        return f"would quote if: {words.would}{f' ({told})' if told else ''}"
+
+    def value(self, name: str, number: float, row: Row) -> tuple[str, str]:
+        """Return a value's label and its text in the units of a row's instrument."""
+        words = self.values.get(name) or ValueWords(plain(name))
+        cents = names_cents(row)
+        match words.unit:
+            case ValueUnit.PRICE:
+                text = price(number, in_cents=cents)
+            case ValueUnit.PRICE_PART if cents:
+                text = f"{amount(number * 100)}¢"
+            case ValueUnit.PRICE_PART | ValueUnit.MONEY:
+                text = f"{amount(number)} {row.get('currency') or ''}".rstrip()
+            case _:
+                text = f"{amount(number, words.unit)}{words.after}"
+        return words.label, text
+
+
+def vocabulary() -> Vocabulary:
+    """Return the words of every strategy in the catalog; one name means the same in each."""
+    found = list(ask(strategies, engine_id()).values())
+    return Vocabulary(
+        {name: words for one in found for name, words in one.gates.items()},
+        {name: words for one in found for name, words in one.values.items()},
+    )
+
+
+def amount(value: float, unit: ValueUnit = ValueUnit.PLAIN) -> str:
+    """Return a number with the digits that mean something at its size; a time as an age."""
+    if unit in (ValueUnit.SECONDS, ValueUnit.MILLISECONDS):
+        return age(round(abs(value) * (1e6 if unit is ValueUnit.MILLISECONDS else 1e9)))
+    text = f"{value:,.1f}" if abs(value) >= 100 else f"{value:,.4g}"
+    return text.removesuffix(".0").replace("-", "\N{MINUS SIGN}")
+
+
+def plain(name: str) -> str:
+    """Return a name of a record in words."""
+    return name.replace("_", " ")
 
 
 def number_of(decision: int) -> str:
@@ -59,12 +167,7 @@ def _row(name: str, value: str, mark: str = "", tone: str = "", hint: str = "") 
     )
 
 
-def plain(name: str) -> str:
-    """Return a name of a record in words."""
-    return name.replace("_", " ")
-
-
-def because(decision: Decision, plan: Planned | None, row: Row) -> str:
+def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabulary) -> str:
     """Return the whole story in a sentence or two."""
     intent = decision.intent
     wish = "repeated its wish"
@@ -76,7 +179,7 @@ def because(decision: Decision, plan: Planned | None, row: Row) -> str:
     seen = "" if fair is None else f" at a fair value of {price(fair, in_cents=names_cents(row))}"
     passed = sum(gate.passed for gate in decision.gates)
     told = f"{decision.bot} {wish}{seen}; {passed} of {len(decision.gates)} gates passed"
-    no = would_quote(decision)
+    no = would_quote(decision, words)
     told += f" ({no})." if no else "."
     if plan is not None:
         shrunk = any(rule.verdict is Verdict.SHRANK for rule in plan.rules)
@@ -92,28 +195,28 @@ def because(decision: Decision, plan: Planned | None, row: Row) -> str:
 # -- the decision ----------------------------------------------------------------------------------
 
 
-def decided(decision: Decision, row: Row) -> list[tuple[str, str]]:
+def decided(decision: Decision, row: Row, words: Vocabulary) -> list[tuple[str, str]]:
     """Return what the strategy saw, how its fair value came about, its gates and its wish."""
     return [
-        ("1 · What it saw", _values(decision.inputs, row)),
-        ("2 · Fair value", _values(decision.build_up, row)),
-        ("3 · Gates of the strategy", gates(decision.gates)),
+        ("1 · What it saw", _values(decision.inputs, row, words)),
+        ("2 · Fair value", _values(decision.build_up, row, words)),
+        ("3 · Gates of the strategy", gates(decision.gates, words)),
         ("4 · What it wished", wished(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
     ]
 
 
-def _values(found: Sequence[tuple[str, float]], row: Row) -> str:
-    return _table([_row(*value_told(name, value, row), hint=name) for name, value in found])
+def _values(found: Sequence[tuple[str, float]], row: Row, words: Vocabulary) -> str:
+    return _table([_row(*words.value(name, value, row), hint=name) for name, value in found])
 
 
-def gates(found: Sequence[Gate]) -> str:
+def gates(found: Sequence[Gate], words: Vocabulary) -> str:
     """Return gates in the order they were looked at; the first that fails ends the list."""
     return _table(
         [
             _row(
-                words_of(gate.name).holds,
-                against(gate),
+                words.gate(gate.name).holds,
+                words.against(gate),
                 "passed" if gate.passed else "NO",
                 "ok" if gate.passed else "bad",
                 gate.name,
@@ -123,10 +226,10 @@ def gates(found: Sequence[Gate]) -> str:
     )
 
 
-def would_quote(decision: Decision) -> str:
+def would_quote(decision: Decision, words: Vocabulary) -> str:
     """Return what keeps a bot from quoting, as a condition; empty where nothing does."""
     no = next((gate for gate in decision.gates if not gate.passed), None)
-    return "" if no is None else condition(no)
+    return "" if no is None else words.condition(no)
 
 
 def wished(intent: Intent | None, row: Row) -> str:
@@ -218,9 +321,9 @@ def left(plan: Planned, row: Row) -> str:
     return _table(rows)
 
 
-def left_words(reason: str) -> str:
+def left_words(reason: ResidualReason) -> str:
     """Return why a part of a wish became no order."""
-    return LEFT.get(ResidualReason(reason), plain(reason))
+    return LEFT.get(reason, plain(reason))
 
 
 def way(side: Side | str, leg: Leg | str) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "audit",
     "bots",
     "commands",
-    "engine_state",
     "equity",
     "fills",
     "in_units",
@@ -82,14 +81,6 @@ def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> li
 
 
 # -- trading ---------------------------------------------------------------------------------------
-
-
-def engine_state(connection: sqlite3.Connection, engine_id: str) -> Row | None:
-    """Return the engine's last heartbeat, None where it never ran."""
-    found = rows_of(
-        connection.execute("SELECT * FROM engine_state WHERE engine_id = ?", (engine_id,))
-    )
-    return found[0] if found else None
 
 
 def bots(connection: sqlite3.Connection, engine_id: str) -> list[Row]:

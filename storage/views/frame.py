@@ -7,9 +7,9 @@ one mode and one currency.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,7 +17,8 @@ import msgspec
 from engine.domain.instruments import Mode
 from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.domain.settings import RiskLimits
-from storage.live import latest_equity
+from engine.errors import StorageError
+from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
 from storage.settings import in_force
 from storage.users import ENGINE_ID
@@ -42,9 +43,6 @@ class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     version: str
     latched: bool
-    detail: dict[str, Any]
-    """`feed_age_ms_max`: the oldest proof of a watched book; `strategies`: name → JSON schema of
-    its parameters. Both may be missing."""
 
 
 class AccountSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +80,8 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[AccountSeen, ...]
     orders: tuple[OrdersSeen, ...]
     beats: tuple[VenueHeartbeat, ...] = ()
+    feed_age_ms_max: float | None = None
+    """The oldest proof of a watched book; None = nobody reports one."""
 
 
 def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -93,26 +93,20 @@ def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()
 
 def engine_seen(connection: sqlite3.Connection) -> EngineSeen | None:
     """Return the engine with the latest heartbeat."""
-    found = rows(connection, "SELECT * FROM engine_state ORDER BY heartbeat_ns DESC LIMIT 1")
+    found = rows(
+        connection,
+        "SELECT engine_id, state, heartbeat_ns, started_ns, pid, version, latched "
+        "FROM engine_state ORDER BY heartbeat_ns DESC LIMIT 1",
+    )
     if not found:
         return None
-    detail = _object(found[0].pop("detail"))
-    return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])}, detail=detail)
+    return EngineSeen(**{**found[0], "latched": bool(found[0]["latched"])})
 
 
 def engine_of(connection: sqlite3.Connection) -> str:
     """Return whose settings, commands and orders the pages show."""
     seen = engine_seen(connection)
     return seen.engine_id if seen else ENGINE_ID
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return a JSON object; text that is none holds nothing for a page."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
@@ -124,7 +118,16 @@ def snapshot(connection: sqlite3.Connection) -> FrameSnapshot:
         accounts=accounts(connection, engine_id),
         orders=live_orders(connection, engine_id),
         beats=heartbeats(connection, engine_id),
+        feed_age_ms_max=_feed_age_ms(connection, engine_id),
     )
+
+
+def _feed_age_ms(connection: sqlite3.Connection, engine_id: str) -> float | None:
+    # What another program wrote must not take the bar away: the parts that need it say so.
+    with suppress(StorageError):
+        status = engine_status(connection, engine_id)
+        return None if status is None else status.feed_age_ms_max
+    return None
 
 
 def accounts(connection: sqlite3.Connection, engine_id: str) -> tuple[AccountSeen, ...]:
@@ -190,13 +193,6 @@ def run_engines(connection: sqlite3.Connection) -> list[str]:
     """Return the engines that have runs; replays by hand have one of their own."""
     found = connection.execute("SELECT DISTINCT engine_id FROM runs ORDER BY engine_id")
     return [engine_id for (engine_id,) in found]
-
-
-def strategy_catalog(connection: sqlite3.Connection) -> dict[str, dict[str, Any]] | None:
-    """Return strategy name → JSON schema of its parameters, None where no engine told it yet."""
-    seen = engine_seen(connection)
-    catalog = seen.detail.get("strategies") if seen else None
-    return catalog if isinstance(catalog, dict) and catalog else None
 
 
 def listings_of(

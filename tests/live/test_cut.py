@@ -53,7 +53,7 @@ def alone(number):
 
 def beat(number):
     made = EngineBeat(state="RUNNING", heartbeat_ns=number, started_ns=1, pid=number, version="1",
-        latched=False, detail={"n": number})
+        latched=False)
     return lambda connection: put_engine(connection, ENGINE, made)
 
 def heard(left):

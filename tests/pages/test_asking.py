@@ -25,11 +25,18 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.intents import Urgency
+from engine.domain.telemetry import (
+    BookTop,
+    BotStatus,
+    EngineStatus,
+    ScopedLatch,
+    WatchedMarket,
+)
 from engine.errors import BadInput
 from pages.orders import manual
 from pages.shared import scoped_kill
 from storage.database import reading, writing
-from storage.live import BotSeen, EngineBeat, put_bots, put_engine, put_instrument
+from storage.live import EngineBeat, put_books, put_bots, put_engine, put_instrument
 from storage.projection import register_account
 from storage.settings import latest, save
 
@@ -68,7 +75,7 @@ def left(config: Config) -> list[tuple[str, dict[str, Any]]]:
     return [(kind, msgspec.json.decode(body)) for kind, body in rows]
 
 
-def beat(config: Config, detail: dict[str, Any] | None = None, *, age_ns: int = -(10**9)) -> None:
+def beat(config: Config, status: EngineStatus | None = None, *, age_ns: int = -(10**9)) -> None:
     """Write the heartbeat of an engine: of now, or older."""
     seen = EngineBeat(
         state="RUNNING",
@@ -77,7 +84,7 @@ def beat(config: Config, detail: dict[str, Any] | None = None, *, age_ns: int = 
         pid=os.getpid(),
         version="1",
         latched=False,
-        detail=detail or {},
+        status=status or EngineStatus(),
     )
     with writing(config.state_path) as connection:
         put_engine(connection, "pitboss", seen)
@@ -104,8 +111,15 @@ def desk(config: Config) -> Config:
             now_ns=5,
         )
         put_instrument(connection, "pitboss", M1, time.time_ns())
-    book = {"bids": [[4_400, 9_000_000]], "asks": [[4_600, 7_000_000]], "trusted": True}
-    beat(config, {"books": {M1.id: book}})
+        book = BookTop(
+            account=AccountId("demo"),
+            instrument=M1.id,
+            trusted=True,
+            bids=((4_400, 9_000_000),),
+            asks=((4_600, 7_000_000),),
+        )
+        put_books(connection, "pitboss", [book], time.time_ns())
+    beat(config)
     return config
 
 
@@ -205,9 +219,11 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
 # -- modes and the KILL of a bot -------------------------------------------------------------------
 
 
-def put_bot(config: Config, state: str, *, twin: bool = True) -> None:
+def put_bot(
+    config: Config, state: str, *, twin: bool = True, watching: tuple[WatchedMarket, ...] = ()
+) -> None:
     """Write a bot at account demo, and a paper account at the same venue."""
-    seen = BotSeen(
+    seen = BotStatus(
         name=BotId("maker"),
         mode=Mode.DEMO,
         account="demo",
@@ -216,6 +232,7 @@ def put_bot(config: Config, state: str, *, twin: bool = True) -> None:
         error="",
         capital_micro=10**9,
         evaluations=5,
+        watching=watching,
     )
     paper = {"paper-1": {"name": "paper-1", "venue": "demo", "mode": "paper"}}
     with writing(config.state_path) as connection:
@@ -280,8 +297,7 @@ def test_a_bot_is_killed_alone_in_two_clicks(opened: Opened, desk: Config) -> No
 def test_the_form_names_a_bot_that_trades_the_market(
     opened: Opened, desk: Config, state: str, warned: bool
 ) -> None:
-    put_bot(desk, state)
-    beat(desk, {"watching": {"maker": [M1.id]}})
+    put_bot(desk, state, watching=(WatchedMarket(instrument=M1.id),))
     told = [one.value for one in opened("orders").warning]
     assert any(text.startswith("maker trades here") for text in told) is warned
 
@@ -310,13 +326,14 @@ def test_a_part_is_killed_in_two_clicks(
     assert [body[other] for other in others] == [None, None]
 
 
-def hold(account: str, **part: str) -> dict[str, Any]:
-    told = {"bot": None, "instrument": None, "who": "ann", "reason": "KILL", "at_ns": 10**18}
-    return {"account": account, "covers": "", **told, **part}
+def hold(account: str, **part: Any) -> ScopedLatch:
+    told: dict[str, Any] = {"bot": None, "instrument": None, "who": "ann", "reason": "KILL"}
+    return ScopedLatch(account=AccountId(account), at_ns=10**18, **{**told, **part})
 
 
 def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Config) -> None:
-    beat(desk, {"latches": [hold("demo", instrument=M1.id), hold("other", instrument=M1.id)]})
+    held = hold("demo", instrument=M1.id), hold("other", instrument=M1.id)
+    beat(desk, EngineStatus(latches=held))
     page = opened("risk")
     assert "KILL of market comet-1** at demo, other by ann" in page.error[0].value
     label = "Release market comet-1"
@@ -337,7 +354,7 @@ def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Con
 def test_a_part_that_was_held_before_the_engine_went_is_last_known(
     opened: Opened, desk: Config
 ) -> None:
-    beat(desk, {"latches": [hold("demo")]}, age_ns=3_600 * 10**9)
+    beat(desk, EngineStatus(latches=(hold("demo"),)), age_ns=3_600 * 10**9)
     page = opened("risk")
     assert "last known" in page.error[0].value
     assert not [one for one in page.button if one.label.startswith(("Release", "KILL this"))]

@@ -16,7 +16,7 @@ NOW = 1_700_000_000_000_000_000
 SECOND = 10**9
 
 
-def engine(*, age_s: float = 0.4, pid: int | None = None, **detail: object) -> EngineSeen:
+def engine(*, age_s: float = 0.4, pid: int | None = None) -> EngineSeen:
     return EngineSeen(
         engine_id="pitboss",
         state="running",
@@ -25,7 +25,6 @@ def engine(*, age_s: float = 0.4, pid: int | None = None, **detail: object) -> E
         pid=os.getpid() if pid is None else pid,
         version="1",
         latched=False,
-        detail=dict(detail),
     )
 
 
@@ -48,7 +47,7 @@ def told(snapshot: FrameSnapshot, mode: Mode | None = Mode.PAPER) -> dict[str, S
 
 def test_a_running_engine_is_told_with_all_its_figures() -> None:
     shown = told(
-        FrameSnapshot(engine=engine(feed_age_ms_max=1_500), accounts=(ACCOUNT,), orders=(ORDERS,))
+        FrameSnapshot(engine=engine(), accounts=(ACCOUNT,), orders=(ORDERS,), feed_age_ms_max=1_500)
     )
     assert {name: cell.value for name, cell in shown.items()} == {
         "Engine": "RUNNING",

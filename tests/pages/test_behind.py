@@ -13,9 +13,10 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.telemetry import BotStatus
 from pages.shared import drill_down as links_behind
 from storage.database import writing
-from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.telemetry import HoldingSeen, add_pnl, put_holdings
 from tests.pages.seen import behind, bodies, figures, links
@@ -40,10 +41,10 @@ def books(config: Config) -> Iterator[Books]:
         made.tell(*bought(2, 4_900, 8 * SHARE, Leg.NO))
         beat = EngineBeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(),
-            version="0.1.0", latched=False, detail={},
+            version="0.1.0", latched=False,
         )  # fmt: skip
         put_engine(connection, ENGINE, beat)
-        bot = BotSeen(
+        bot = BotStatus(
             name=MAKER, mode=Mode.DEMO, account=DEMO, strategy="market_maker", state="running",
             error="", capital_micro=SHARE, evaluations=5,
         )  # fmt: skip

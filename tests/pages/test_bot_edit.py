@@ -13,15 +13,18 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.bots import BotHappened, BotState, may
+from engine.domain.catalog import StrategyEntry
 from engine.domain.decisions import Decision, Gate
 from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.domain.settings import SettingsDocument
+from engine.domain.telemetry import BotStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
-from engine.strategies.registry import STRATEGIES
+from engine.strategies.registry import entries
 from pages.bots import edit as bot_edit
 from pages.kit.drafts import default_of
+from storage.catalog import put_catalog
 from storage.database import reading, writing
-from storage.live import BotSeen, EngineBeat, put_bots, put_engine
+from storage.live import EngineBeat, put_bots, put_engine
 from storage.settings import SettingsVersion, applied, latest, save
 
 Opened = Callable[..., AppTest]
@@ -54,8 +57,8 @@ def newest(config: Config) -> SettingsVersion:
         return latest(connection, "pitboss")
 
 
-def put_bot(config: Config, state: str) -> None:
-    seen = BotSeen(
+def put_bot(config: Config, state: str, *watching: InstrumentId) -> None:
+    seen = BotStatus(
         name=BotId("maker"),
         mode=Mode.DEMO,
         account="demo",
@@ -64,6 +67,7 @@ def put_bot(config: Config, state: str) -> None:
         error="",
         capital_micro=100 * 10**6,
         evaluations=5,
+        watching=tuple(WatchedMarket(instrument=one) for one in watching),
     )
     with writing(config.state_path) as connection:
         put_bots(connection, "pitboss", (seen,), time.time_ns())
@@ -74,13 +78,12 @@ def desk(config: Config) -> Config:
     """A home with an engine that runs, its catalog, and one bot that is stopped."""
     account = {"name": "demo", "venue": "demo", "mode": "demo"}
     saved(config, {"accounts": {"demo": account}, "bots": {"maker": MAKER}})
-    put_beat(config, {})
+    put_beat(config)
     put_bot(config, "stopped")
     return config
 
 
-def put_beat(config: Config, detail: dict[str, Any]) -> None:
-    schema = STRATEGIES["market_maker"].parameters_type.model_json_schema()
+def put_beat(config: Config) -> None:
     beat = EngineBeat(
         state="RUNNING",
         heartbeat_ns=time.time_ns() + 10**9,
@@ -88,10 +91,10 @@ def put_beat(config: Config, detail: dict[str, Any]) -> None:
         pid=os.getpid(),
         version="1",
         latched=False,
-        detail={"strategies": {"market_maker": schema}, **detail},
     )
     with writing(config.state_path) as connection:
         put_engine(connection, "pitboss", beat)
+        put_catalog(connection, "pitboss", StrategyEntry, entries(), 1)
 
 
 def button(page: AppTest, label: str) -> Any:
@@ -148,7 +151,8 @@ def test_a_default_is_known_of_a_bot_that_is_there_and_of_its_parameters_alone(
     desk: Config,
 ) -> None:
     document = newest(desk).document
-    catalog = {"market_maker": {"properties": {"levels": {"default": 1}, "size": {}}}}
+    schema = {"properties": {"levels": {"default": 1}, "size": {}}}
+    catalog = {"market_maker": StrategyEntry(parameters=schema, gates={}, values={})}
     assert default_of("bots.maker.parameters.levels", document, catalog) == 1
     assert default_of("bots.maker.parameters.size", document, catalog) is None
     assert default_of("bots.maker.capital", document, catalog) is None
@@ -266,9 +270,8 @@ def test_the_buttons_are_those_the_engine_would_take(
 def test_a_bot_that_does_not_run_keeps_no_quotes(
     opened: Opened, desk: Config, state: str, said: str, why: str
 ) -> None:
-    put_bot(desk, state)
     market = InstrumentId("demo:comet-1")
-    put_beat(desk, {"watching": {"maker": [market]}})
+    put_bot(desk, state, market)
     log = DecisionLog(desk.decisions_path, engine_id="pitboss")
     log.append(
         Decision(

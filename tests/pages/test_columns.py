@@ -6,7 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.telemetry import BookTop
 from pages.bots import ladder
 from pages.kit import names, tables
 from pages.kit.words import NOTHING
@@ -38,7 +41,13 @@ def test_a_working_order_names_its_account_and_has_no_empty_columns() -> None:
     assert {"fee", "why"} <= set(order_rows.ORDERS)
 
 
-BOOK = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": True}
+BOOK = BookTop(
+    account=AccountId("a"),
+    instrument=InstrumentId("m"),
+    trusted=True,
+    bids=((4_400, 9_000_000),),
+    asks=((4_600, 7_000_000),),
+)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +65,14 @@ BOOK = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": T
 def test_an_order_is_so_far_behind_the_touch_of_its_side(
     side: str, leg: str, price: int, behind: str
 ) -> None:
-    order = {"side": side, "leg": leg, "price_raw": price, "price_decimals": 4, "instrument": "m"}
-    (row,) = order_rows.with_touch([order], {"m": BOOK})
+    order = {"side": side, "leg": leg, "price_raw": price, "price_decimals": 4}
+    order |= {"account": "a", "instrument": "m"}
+    (row,) = order_rows.with_touch([order], {("a", "m"): BOOK})
     assert row["away"] == Decimal(behind)
 
 
-@pytest.mark.parametrize("book", [None, BOOK | {"trusted": False}, BOOK | {"bids": []}])
-def test_without_a_touch_there_is_no_distance(book: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize("book", [None, replace(BOOK, trusted=False), replace(BOOK, bids=())])
+def test_without_a_touch_there_is_no_distance(book: BookTop | None) -> None:
     order = {"side": "buy", "leg": "yes", "price_raw": 4_100, "price_decimals": 4}
     assert ladder.away(book, order) is None
     assert ladder.away(BOOK, order | {"price_decimals": None}) is None

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.telemetry import FeedStatus
 from pages.shared.feeds import NO_QUOTE, facts_of, gap_of, prices_of
 from storage.database import writing
 from storage.feeds import begin_gap, end_gap
@@ -106,7 +108,9 @@ def test_a_whole_feeds_gap_is_of_everything() -> None:
 
 @pytest.mark.parametrize(("unequal", "said"), [(0, "every one equal"), (2, "2 UNEQUAL")])
 def test_hashes_that_are_unequal_are_said_loudly(unequal: int, said: str) -> None:
-    facts = facts_of({**HEARD, "hash_mismatched": unequal, "last_word_ms": None})
+    facts = facts_of(
+        msgspec.convert({**HEARD, "hash_mismatched": unequal, "last_word_ms": None}, FeedStatus)
+    )
     assert said in facts["Books proven by the venue's hash"]
     assert facts["Last word"] == "none yet"
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.domain.decisions import Gate
-from pages.shared.gate_words import GATES, against, condition
+from engine.strategies.market_maker.strategy import MarketMaker
+from pages.shared.why import Vocabulary
 
+WORDS = Vocabulary(dict(MarketMaker.gates), dict(MarketMaker.values))
 STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies"
 
 
@@ -33,14 +35,14 @@ def gates_of_the_house() -> set[str]:
 
 
 def test_every_gate_of_the_strategies_has_words_and_no_other() -> None:
-    assert gates_of_the_house() == set(GATES)
+    assert gates_of_the_house() == set(WORDS.gates)
 
 
 @pytest.mark.parametrize(
     ("gate", "words"),
     [
         (Gate("data_age_ms", False, 12_000.0, 5_000.0),
-         "the book is heard again (stale 12 s > 5.0 s)"),
+         "the book is fresh again (stale 12 s > 5.0 s)"),
         (Gate("healthy", False, 0.0, 1.0), "the account may place again"),
         (Gate("started", False, -90.0, 0.0), "the window begins (in 90 s)"),
         (Gate("not_closing", False, -3.0, 0.0),
@@ -53,11 +55,40 @@ def test_every_gate_of_the_strategies_has_words_and_no_other() -> None:
     ],
 )  # fmt: skip
 def test_a_failed_gate_says_what_it_waits_for(gate: Gate, words: str) -> None:
-    assert condition(gate) == f"would quote if: {words}"
+    assert WORDS.condition(gate) == f"would quote if: {words}"
 
 
-@pytest.mark.parametrize("name", sorted(GATES))
+@pytest.mark.parametrize("name", sorted(WORDS.gates))
 def test_every_gate_tells_its_condition_without_a_hole(name: str) -> None:
-    told = condition(Gate(name, False, 2.0, 1.0))
+    told = WORDS.condition(Gate(name, False, 2.0, 1.0))
     assert told.startswith("would quote if: ")
-    assert "{" not in told + against(Gate(name, True, 1.0, 2.0))
+    assert "{" not in told + WORDS.against(Gate(name, True, 1.0, 2.0))
+
+
+BINARY = {"listed_kind": "binary", "currency": "pUSD"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("best_bid", 0.51, ("best bid", "51¢")),
+        ("fair", 0.5123, ("fair value", "51.23¢")),
+        ("to_close_s", 61.0, ("time to close", "61 s")),
+        ("position_shares", 12.0, ("position", "12 shares")),
+        ("sigma_bps_per_sqrt_s", 0.25, ("volatility", "0.25 bps per √s")),
+        ("capital", 250.0, ("capital", "250 pUSD")),
+        ("width_vol", 0.00012, ("width for volatility", "0.012¢")),
+        ("skew", -0.015, ("skew for the position", "\N{MINUS SIGN}1.5¢")),
+        ("ask_edge", 0.5225, ("ask before the tick", "52.25¢")),
+        ("my_number", 2.5, ("my number", "2.5")),
+    ],
+)
+def test_a_value_has_its_label_and_unit(name: str, value: float, shown: tuple[str, str]) -> None:
+    assert WORDS.value(name, value, BINARY) == shown
+    assert WORDS.value("fair", 0.51, {"listed_kind": None}) == ("fair value", "0.51")
+
+
+def test_a_part_of_a_price_is_in_the_currency_where_its_venue_has_no_cents() -> None:
+    spot = {"listed_kind": "spot", "currency": "USD"}
+    assert WORDS.value("width_fee", 12.5, spot) == ("width for the fee", "12.5 USD")
+    assert WORDS.value("capital", 1_000.0, {"listed_kind": None}) == ("capital", "1,000")

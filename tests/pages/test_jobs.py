@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
 from engine.domain.instruments import Mode
 from engine.domain.jobs import ExportJob, arguments_of
@@ -21,6 +22,7 @@ from pages.jobs import table
 from pages.jobs.form import pairs
 from pages.jobs.table import amount, speed
 from pages.kit.schema_form import label_of
+from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
 from storage.jobs import (
@@ -44,21 +46,23 @@ from storage.users import ENGINE_ID
 S = 1_000_000_000
 Opened = Callable[..., AppTest]
 RAIN = "polymarket:0x" + "ab" * 32
-CATALOG = {"market_maker": {"properties": {"levels": {"type": "integer", "default": 1}}}}
+CATALOG = {
+    "market_maker": StrategyEntry(
+        parameters={"properties": {"levels": {"type": "integer", "default": 1}}},
+        gates={},
+        values={},
+    )
+}
 
 
 def run_engine(config: Config) -> None:
     """Write the heartbeat of an engine that lives: this process."""
     with writing(config.state_path) as connection:
         connection.execute(
-            "INSERT OR REPLACE INTO engine_state VALUES (?, 'RUNNING', ?, 1, ?, '1', 0, ?)",
-            (
-                ENGINE_ID,
-                time.time_ns() + 10**9,
-                os.getpid(),
-                json.dumps({"strategies": CATALOG}),
-            ),
+            "INSERT OR REPLACE INTO engine_state VALUES (?, 'RUNNING', ?, 1, ?, '1', 0, '{}')",
+            (ENGINE_ID, time.time_ns() + 10**9, os.getpid()),
         )
+        put_catalog(connection, ENGINE_ID, StrategyEntry, CATALOG, 1)
 
 
 def run_worker(config: Config) -> None:

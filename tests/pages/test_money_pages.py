@@ -13,16 +13,19 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Dataframe
 
 from engine.config import Config
+from engine.domain.catalog import StrategyEntry
 from engine.domain.decisions import Decision, Gate, Unit
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Mode
+from engine.domain.telemetry import BotStatus, EngineStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
+from engine.strategies.registry import entries
 from pages.kit import data, names
 from storage.alerts import raise_alert
+from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.live import (
     AccountProof,
-    BotSeen,
     EngineBeat,
     Receipt,
     keep_receipt,
@@ -114,8 +117,9 @@ def desk(config: Config) -> Config:
             uses=uses,
             now_ns=now,
         )
-        beat(connection, {"watching": {MAKER: [M1]}})
-        bot = BotSeen(
+        beat(connection)
+        put_catalog(connection, "pitboss", StrategyEntry, entries(), 1)
+        bot = BotStatus(
             name=MAKER,
             mode=Mode.DEMO,
             account="demo",
@@ -124,12 +128,13 @@ def desk(config: Config) -> Config:
             error="",
             capital_micro=10**9,
             evaluations=5,
+            watching=(WatchedMarket(instrument=M1),),
         )
         put_bots(connection, "pitboss", (bot,), now)
     return config
 
 
-def beat(connection: Any, detail: dict[str, Any], **changes: Any) -> None:
+def beat(connection: Any, **changes: Any) -> None:
     fields: dict[str, Any] = {
         "state": "RUNNING",
         "heartbeat_ns": time.time_ns() + 10**9,
@@ -137,7 +142,6 @@ def beat(connection: Any, detail: dict[str, Any], **changes: Any) -> None:
         "pid": os.getpid(),
         "version": "1",
         "latched": False,
-        "detail": detail,
     }
     put_engine(connection, "pitboss", EngineBeat(**(fields | changes)))
 
@@ -265,7 +269,8 @@ def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: O
             "991000000, 900000000, 1000000000, 1010000000)",
             (time.time_ns(),),
         )
-        beat(connection, {"not_placing": {"demo": ["user_feed: not connected"]}})
+        status = EngineStatus(not_placing={"demo": ("user_feed: not connected",)})
+        beat(connection, status=status)
     page = opened("risk")
     shown = texts(page)
     assert "6.00 of 1,000.00" in shown
@@ -377,7 +382,7 @@ def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: 
     log.close()
     page = opened("bots", bot="maker")
     row = page.dataframe[1].value.iloc[0]
-    assert row["would"] == "would quote if: the book is heard again (stale 7.2 s > 5.0 s)"
+    assert row["would"] == "would quote if: the book is fresh again (stale 7.2 s > 5.0 s)"
     assert row["again"].endswith("2\N{MULTIPLICATION SIGN}")
     page = opened("bots", bot="maker", state={"chosen:why_maker": M1})
     shown = texts(page)

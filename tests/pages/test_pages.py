@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings, Kill, StartBot
 from engine.domain.decisions import Decision, Gate, Planned, Resting, Rule, Unit, Verdict
 from engine.domain.instruments import (
@@ -29,16 +30,19 @@ from engine.domain.instruments import (
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
+from engine.domain.telemetry import BookTop
+from engine.strategies.market_maker.strategy import MarketMaker
 from pages.bots.form import taken
 from pages.bots.ladder import ladder
 from pages.kit.commands import words_of
 from pages.risk.limits import bars
+from storage.catalog import put_catalog
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing
 from storage.decisions import DecisionFiles, PlanRow
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.latch import read_latch, set_latch
-from storage.live import put_instrument
+from storage.live import put_books, put_instrument
 from storage.projection import register_account
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
 from storage.settings import Saved, SettingsVersion, latest, save
@@ -86,6 +90,17 @@ MARKET = RunMarket(
 CURVE = [(1_775_000_000_000_000_000 + n * 10**9, 1_000_000_000 - n * 1_000) for n in range(2_500)]
 
 Opened = Callable[..., AppTest]
+
+
+def put_strategies(config: Config, schemas: dict[str, dict[str, Any]]) -> None:
+    """Write the catalog of an engine: name → schema of its parameters."""
+    maker = MarketMaker
+    made = {
+        name: StrategyEntry(parameters=schema, gates=dict(maker.gates), values=dict(maker.values))
+        for name, schema in schemas.items()
+    }
+    with writing(config.state_path) as connection:
+        put_catalog(connection, "pitboss", StrategyEntry, made, 1)
 
 
 def store_run(config: Config) -> int:
@@ -351,13 +366,20 @@ def test_working_orders_are_shown_apart_from_all(opened: Opened, config: Config)
 def test_a_working_order_is_held_against_a_book_of_now_alone(
     opened: Opened, config: Config
 ) -> None:
-    book = {"bids": [[4_700, 1]], "asks": [[4_800, 1]], "trusted": True}
-    detail = json.dumps({"books": {"polymarket:0xdd": book}})
-    run_engine(config, detail=detail)
+    book = BookTop(
+        account=AccountId("paper:a"),
+        instrument=InstrumentId("polymarket:0xdd"),
+        trusted=True,
+        bids=((4_700, 1),),
+        asks=((4_800, 1),),
+    )
+    run_engine(config)
     store_orders(config)
+    with writing(config.state_path) as connection:
+        put_books(connection, "pitboss", [book], 1)
     page = opened("orders")
     assert page.dataframe[0].value["away"].tolist() == [2.0]
-    run_engine(config, detail=detail, heartbeat_ns=1)
+    run_engine(config, heartbeat_ns=1)
     st.cache_data.clear()
     page.run()
     assert page.dataframe[0].value["away"].tolist() == [None]
@@ -394,6 +416,7 @@ def test_an_address_opens_an_order_with_why_and_life(opened: Opened, config: Con
         connection.execute("UPDATE orders SET decision = ? WHERE id = 7", (number,))
         created_ns = connection.execute("SELECT created_ns FROM orders WHERE id = 7").fetchone()[0]
     keep_why(config, number, created_ns)
+    put_strategies(config, CATALOG)
     page = opened("orders", account="paper:a", order="7")
     shown = texts(page)
     assert "at a fair value of 47¢; 1 of 1 gates passed" in shown
@@ -675,7 +698,8 @@ def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
     opened: Opened, config: Config
 ) -> None:
     save_account(config)
-    run_engine(config, detail=json.dumps({"strategies": CATALOG}))
+    run_engine(config)
+    put_strategies(config, CATALOG)
     page = opened("bots")
     page.text_input[0].set_value("maker-1")
     page.number_input(key="new_maker_levels").set_value(3)
@@ -698,7 +722,9 @@ def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: C
     run_engine(config, heartbeat_ns=5)
     with writing(config.state_path) as connection:
         connection.execute(
-            "INSERT INTO bots VALUES ('pitboss', 'maker', 'paper', 'paper:a', 'maker', 'running', "
+            "INSERT INTO bots (engine_id, name, mode, account, strategy, state, error, "
+            "capital_micro, evaluations, updated_ns) VALUES ('pitboss', 'maker', 'paper', "
+            "'paper:a', 'maker', 'running', "
             "'', 1000000, 5, 1)"
         )
     page = opened("bots")
@@ -707,12 +733,18 @@ def test_bots_of_an_engine_that_is_gone_are_last_known(opened: Opened, config: C
 
 
 def test_our_orders_stand_in_the_book_in_yes_space() -> None:
-    book = {"bids": [(4_400, 9_000_000)], "asks": [(4_600, 7_000_000)], "trusted": True}
+    book = BookTop(
+        account=AccountId("a"),
+        instrument=InstrumentId("m"),
+        trusted=True,
+        bids=((4_400, 9_000_000),),
+        asks=((4_600, 7_000_000),),
+    )
     order = {"leg": "no", "price_raw": 5_400, "size_raw": 3_000_000, "filled_raw": 1_000_000}
     listed = {"price_decimals": 4, "size_decimals": 6, "listed_kind": "binary"}
     text = re.sub("<[^>]+>", " ", ladder(book, [order | listed], listed)).split()
     assert text == ["Side", "Price", "Size", "Ours", "ASK", "46¢", "7", "2", "BID", "44¢", "9"]
-    assert "NOT trusted" in ladder(book | {"trusted": False}, [], listed)
+    assert "NOT trusted" in ladder(msgspec.structs.replace(book, trusted=False), [], listed)
 
 
 # -- journal ---------------------------------------------------------------------------------------

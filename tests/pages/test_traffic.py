@@ -12,8 +12,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import BotId, Leg, Mode
+from engine.domain.telemetry import BotStatus
 from storage.database import writing
-from storage.live import BotSeen, EquityPoint, add_equity, put_bots
+from storage.live import EquityPoint, add_equity, put_bots
 from storage.telemetry import HoldingSeen, put_holdings
 from storage.users import ENGINE_ID
 from tests.pages.desks import CHROMIUM, Desk, opened, sign_in
@@ -68,7 +69,7 @@ def fill(desk: Desk) -> None:
             marked_ns=now - HELD_NS, realised_micro=0, fees_micro=0, payout_yes_micro=None,
         )  # fmt: skip
         put_holdings(connection, books.engine_id, [held], now - HELD_NS)
-        bot = BotSeen(
+        bot = BotStatus(
             name=BotId("maker"), mode=Mode.DEMO, account=DEMO, strategy="market_maker",
             state="running", error="", capital_micro=100 * SHARE, evaluations=5,
         )  # fmt: skip

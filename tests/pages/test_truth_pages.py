@@ -17,12 +17,13 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode
+from engine.domain.telemetry import BotStatus, WatchedMarket
 from pages.kit.data import forget
 from pages.kit.words import NOTHING
 from pages.shared import equity_proof, markouts
 from storage.database import writing
 from storage.equity_identity import LedgerSide, judge, put_check
-from storage.live import BotSeen, EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
 from storage.telemetry import HoldingSeen, add_pnl, put_holdings
 from storage.views.equity_proof import equity_check
@@ -58,12 +59,13 @@ def books(config: Config) -> Iterator[Books]:
         )
         beat = EngineBeat(
             state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(),
-            version="0.1.0", latched=False, detail={"watching": {MAKER: [M1]}},
+            version="0.1.0", latched=False,
         )  # fmt: skip
         put_engine(connection, ENGINE, beat)
-        bot = BotSeen(
+        bot = BotStatus(
             name=MAKER, mode=Mode.DEMO, account=DEMO, strategy="market_maker", state="RUNNING",
             error="", capital_micro=SHARE, evaluations=5,
+            watching=(WatchedMarket(instrument=M1),),
         )  # fmt: skip
         put_bots(connection, ENGINE, (bot,), now)
         held = HoldingSeen(

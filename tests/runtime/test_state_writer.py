@@ -68,7 +68,6 @@ def until(true: Callable[[], object]) -> None:
 def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
     made = EngineBeat(
         state="RUNNING", heartbeat_ns=1, started_ns=1, pid=pid, version="1", latched=False,
-        detail={"a": 1},
     )  # fmt: skip
     return lambda connection: put_engine(connection, ENGINE, made)
 

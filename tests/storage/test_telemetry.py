@@ -3,8 +3,24 @@ from __future__ import annotations
 from sqlite3 import Connection
 from typing import Any
 
+import pytest
+
+from engine.domain.catalog import GateWords, StrategyEntry, ValueUnit, ValueWords
 from engine.domain.decisions import Unit
-from engine.domain.instruments import Mode
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.intents import ResidualReason
+from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, ScopedLatch, WatchedMarket
+from engine.errors import StorageError
+from storage.catalog import put_catalog, strategies
+from storage.live import (
+    EngineBeat,
+    books,
+    engine_status,
+    put_books,
+    put_bots,
+    put_engine,
+    watched_by,
+)
 from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
 
 
@@ -84,3 +100,80 @@ def test_use_of_limits_is_what_was_told_last(connection: Connection) -> None:
     told(orders, now_ns=2)
     found = connection.execute("SELECT name, subject, used, updated_ns FROM limit_use").fetchall()
     assert found == [("open_orders_max", "", 3, 2)]
+
+
+# -- what an engine says of itself, read as it was written -----------------------------------------
+
+
+def test_the_status_is_read_as_it_was_written(connection: Connection) -> None:
+    assert engine_status(connection, "e1") is None
+    latch = ScopedLatch(
+        account=AccountId("demo"), bot=BotId("maker"), instrument=None, who="ann", reason="r",
+        at_ns=7,
+    )  # fmt: skip
+    status = EngineStatus(journal_seq=3, latches=(latch,), not_placing={"demo": ("blind",)})
+    beat = EngineBeat(
+        state="RUNNING", heartbeat_ns=5, started_ns=1, pid=9, version="1", latched=False,
+        status=status,
+    )  # fmt: skip
+    put_engine(connection, "e1", beat)
+    assert engine_status(connection, "e1") == status
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"feeds": {"polymarket": {"frames": 1}}}', None])
+def test_a_status_of_another_program_is_no_empty_one(connection: Connection, text: str) -> None:
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute("INSERT INTO engine_state VALUES ('e1', '', 1, 1, 1, '', 0, '{}')")
+    if text is not None:
+        connection.execute("UPDATE engine_state SET detail = ?", (text,))
+    else:
+        connection.execute("UPDATE engine_state SET detail = 5")
+    with pytest.raises(StorageError, match=r"engine's status was written by another program"):
+        engine_status(connection, "e1")
+
+
+def test_books_are_found_by_account_and_market_and_go_when_nobody_watches(
+    connection: Connection,
+) -> None:
+    tops = [
+        BookTop(
+            account=AccountId(account), instrument=InstrumentId(f"m{number}"), trusted=True,
+            bids=((number, 1),), asks=(),
+        )
+        for account in ("a", "b")
+        for number in range(40)
+    ]  # fmt: skip
+    put_books(connection, "e1", tops, 5)
+    found = books(connection, "e1", [("a", "m39"), ("b", "m0"), ("c", "m0")])
+    assert found == {("a", "m39"): tops[39], ("b", "m0"): tops[40]}
+    put_books(connection, "e1", tops[:1], 6)
+    assert books(connection, "e1", [("a", "m39")]) == {}
+
+
+def test_a_bot_carries_every_market_it_watches(connection: Connection) -> None:
+    watched = tuple(
+        WatchedMarket(instrument=InstrumentId(f"m{number}"), left=(ResidualReason.RISK,))
+        for number in range(100)
+    )
+    bot = BotStatus(
+        name="maker", mode=Mode.DEMO, account="demo", strategy="market_maker", state="RUNNING",
+        error="", capital_micro=1, evaluations=2, watching=watched,
+    )  # fmt: skip
+    put_bots(connection, "e1", (bot,), 5)
+    assert watched_by(connection, "e1", "maker") == watched
+    assert watched_by(connection, "e1", "other") == ()
+
+
+def test_the_catalog_is_of_the_last_start(connection: Connection) -> None:
+    made = StrategyEntry(
+        parameters={"properties": {}},
+        gates={"healthy": GateWords("h", "w")},
+        values={"fair": ValueWords("fair value", ValueUnit.PRICE)},
+    )
+    assert strategies(connection, "e1") == {}
+    put_catalog(connection, "e1", StrategyEntry, {"maker": made, "old": made}, 1)
+    put_catalog(connection, "e1", StrategyEntry, {"maker": made}, 2)
+    assert strategies(connection, "e1") == {"maker": made}
+    connection.execute("UPDATE catalog SET body = '{}'")
+    with pytest.raises(StorageError, match="restart the engine"):
+        strategies(connection, "e1")

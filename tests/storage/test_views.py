@@ -254,7 +254,6 @@ def test_the_equity_of_an_account(filled: Path) -> None:
 
 def test_an_empty_file_gives_empty_tables(state: Path) -> None:
     with closing(connect_reader(state)) as reader:
-        assert views.engine_state(reader, "e1") is None
         for view in (views.bots, views.alerts, views.commands, views.audit, views.jobs):
             assert view(reader, "e1") == []
 
@@ -262,18 +261,6 @@ def test_an_empty_file_gives_empty_tables(state: Path) -> None:
 def test_the_house_is_shown(filled: Path) -> None:
     with writing(filled) as connection:
         commands.leave(connection, engine_id="e1", id="c1", command=Kill(), who="ann", now_ns=5)
-        insert(
-            connection,
-            "engine_state",
-            engine_id="e1",
-            state="running",
-            heartbeat_ns=5,
-            started_ns=1,
-            pid=7,
-            version="0.1",
-            latched=False,
-            detail="{}",
-        )
         for number, acked in ((1, None), (2, 9)):
             insert(
                 connection,
@@ -290,9 +277,6 @@ def test_the_house_is_shown(filled: Path) -> None:
     with closing(connect_reader(filled)) as reader:
         assert [row["kind"] for row in views.commands(reader, "e1")] == ["Kill"]
         assert [row["who"] for row in views.audit(reader, "e1")] == ["ann"]
-        state = views.engine_state(reader, "e1")
-        assert state is not None
-        assert state["heartbeat_ns"] == 5
         assert [row["kind"] for row in views.alerts(reader, "e1")] == ["k2", "k1"]
         assert [row["kind"] for row in views.alerts(reader, "e1", unseen_only=True)] == ["k1"]
 

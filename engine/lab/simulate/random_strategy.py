@@ -6,10 +6,11 @@ cancels, places, fills and settlements cross each other as often as possible.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import ClassVar
 
+from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import InstrumentId
@@ -26,6 +27,8 @@ class Restless:
 
     name: ClassVar[str] = "restless"
     parameters_type: ClassVar[type[Parameters]] = Parameters
+    gates: ClassVar[Mapping[str, GateWords]] = {}
+    values: ClassVar[Mapping[str, ValueWords]] = {}
 
     def __init__(self, random: Random, said: Callable[[Intent], None]) -> None:
         self.replan_ns_min = random.choice((200 * MS, 500 * MS))

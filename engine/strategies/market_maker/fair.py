@@ -13,6 +13,7 @@ import msgspec
 
 from engine.caches.views import References, ReferenceView
 from engine.domain.books import Book
+from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
 from engine.indicators.shape import microprice
 from engine.indicators.twap import TwapAccumulator
@@ -27,6 +28,68 @@ from engine.strategies.market_maker.quotes import Fair
 from engine.strategies.market_maker.state import MarketState
 
 BPS = 1e-4
+
+_LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
+_MS, _S, _PLAIN = ValueUnit.MILLISECONDS, ValueUnit.SECONDS, ValueUnit.PLAIN
+W = GateWords
+FAIR_GATES = {
+    "strike_proven": W("the strike is proven", "the strike is proven"),
+    "oracle_settles": W(
+        "the oracle is the one that decides",
+        "oracle were the one this market ends by (hourly: binance:…, twap_window_s 0)",
+    ),
+    "oracle_known": W("the oracle has a price", "the oracle has a price"),
+    "oracle_age_ms": W(
+        "the oracle's price is fresh",
+        "the oracle's price is fresh again",
+        "stale {value} > {limit}",
+        _MS,
+        _LE,
+    ),
+    "reference_known": W("the reference has a price", "the reference has a price"),
+    "reference_age_ms": W(
+        "the reference price is fresh",
+        "the reference price is fresh again",
+        "stale {value} > {limit}",
+        _MS,
+        _LE,
+    ),
+    "basis_ready": W(
+        "oracle and reference were compared",
+        "oracle and reference were compared more often",
+        "{value} of {limit} pairs",
+        _PLAIN,
+        _GE,
+    ),
+    "sigma_ready": W(
+        "volatility was watched", "volatility was watched longer", "{value} of {limit}", _S, _GE
+    ),
+    "close_known": W("the close is announced", "the close is announced"),
+    "fair_known": W("a fair value can be given", "a fair value can be given"),
+    "settlement_finite": W("the settlement can be modelled", "the settlement can be modelled"),
+    "twap_covered": W(
+        "the average is covered by prices",
+        "more of the settlement average is known",
+        "{value} of {limit} covered",
+        _PLAIN,
+        _GE,
+    ),
+    "price_in_range": W(
+        "the price is inside the range",
+        "its fair value comes back into the range",
+        "{value} against the limit {limit}",
+        _PLAIN,
+        "against",
+    ),
+    "fair_gap": W(
+        "fair value and book agree",
+        "fair value and book agree again",
+        "apart {value} > {limit}",
+        _PLAIN,
+        _LE,
+    ),
+}
+"""Every gate of this file, in words."""
 
 TWAP_COVERED_MIN = 0.9
 """Share of the passed settlement window that must be covered by known oracle prices."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
 from engine.strategies.door import Context
 from engine.strategies.market_maker.parameters import ClosePolicy, FairSource
@@ -27,6 +28,39 @@ class Regime(StrEnum):
     HALTED = "halted"
     """A gate fails: nothing is quoted."""
 
+
+_LE, _GE = "\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}"
+_MS, _S, _PLAIN = ValueUnit.MILLISECONDS, ValueUnit.SECONDS, ValueUnit.PLAIN
+W = GateWords
+GATES = {
+    "healthy": W("the account may place at all", "the account may place again"),
+    "market_open": W("the market is open", "the market opens"),
+    "book_trusted": W("the book is whole", "a whole book is received again"),
+    "data_age_ms": W(
+        "the book is fresh", "the book is fresh again", "stale {value} > {limit}", _MS, _LE
+    ),
+    "two_sided": W("the book has both sides", "somebody bids and somebody offers"),
+    "uncrossed": W("the book is not crossed", "bid and ask cross no more"),
+    "started": W("the window has begun", "the window begins", "in {missing}", _S, _GE),
+    "not_closing": W(
+        "time is left before the stop",
+        "the market were not about to close",
+        "its stop was {value} ago",
+        _S,
+        ">",
+    ),
+    "size_of_a_lot": W(
+        "the size is at least a lot",
+        "its size were at least a lot",
+        "{value} < {limit}",
+        _PLAIN,
+        _GE,
+    ),
+    "event_cooldown": W(
+        "no pause after a jump", "the pause after a jump is over", "{value} left", _S, _LE
+    ),
+}
+"""Every gate of this file, in words."""
 
 TREND_EXIT = 0.75
 """A trend ends at this share of the imbalance that began it, so that the regime does not flap."""

@@ -7,11 +7,13 @@ the quotes were made, and leaves a standing wish alone until an edge has moved f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
 
 from engine.caches.views import BookView
+from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate
 from engine.domain.events import (
     BookChanged,
@@ -32,8 +34,14 @@ from engine.domain.intents import Quotes
 from engine.errors import BadInput, BrokenInvariant
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context, Evaluation, Parameters
-from engine.strategies.market_maker.fair import book_fair, reference_fair
-from engine.strategies.market_maker.gates import Regime, event_gate, market_gates, regime_of
+from engine.strategies.market_maker.fair import FAIR_GATES, book_fair, reference_fair
+from engine.strategies.market_maker.gates import (
+    GATES,
+    Regime,
+    event_gate,
+    market_gates,
+    regime_of,
+)
 from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters
 from engine.strategies.market_maker.quotes import (
     Edges,
@@ -309,12 +317,37 @@ INSTRUMENTS_MAX = 5_000
 WAKING = frozenset({InstrumentListed, InstrumentClosed, BookDistrusted, FeedLost, FeedRestored})
 """Rare events after which the gates may answer differently."""
 
+_PRICE, _PART = ValueUnit.PRICE, ValueUnit.PRICE_PART
+V = ValueWords
+VALUES = {
+    "best_bid": V("best bid", _PRICE),
+    "best_ask": V("best ask", _PRICE),
+    "fair": V("fair value", _PRICE),
+    "capital": V("capital", ValueUnit.MONEY),
+    "position_shares": V("position", after=" shares"),
+    "sigma_bps_per_sqrt_s": V("volatility", after=" bps per \N{SQUARE ROOT}s"),
+    "to_close_s": V("time to close", ValueUnit.SECONDS),
+    "skew": V("skew for the position", _PART),
+    "width_vol": V("width for volatility", _PART),
+    "width_fee": V("width for the fee", _PART),
+    "width_markout": V("width for markouts lost", _PART),
+    "width_basis": V("width for the basis", _PART),
+    "half_width_bid": V("half width of the bid", _PART),
+    "half_width_ask": V("half width of the ask", _PART),
+    "bid_edge": V("bid before the tick", _PART),
+    "ask_edge": V("ask before the tick", _PART),
+    "sigma_per_sqrt_s": V("fair value's move per \N{SQUARE ROOT}s", _PART),
+}
+"""What its decisions hold, in words; a name without words is shown as it is."""
+
 
 class MarketMaker:
     """One market maker for all instruments of one bot. Implements `strategies.door.Strategy`."""
 
     name: ClassVar[str] = "market_maker"
     parameters_type: ClassVar[type[Parameters]] = MarketMakerParameters
+    gates: ClassVar[Mapping[str, GateWords]] = GATES | FAIR_GATES
+    values: ClassVar[Mapping[str, ValueWords]] = VALUES
     mid2_moved_min = 0
 
     def __init__(self, parameters: MarketMakerParameters, bot: BotId) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -27,6 +26,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.telemetry import FeedStatus
 from engine.errors import PitbossError
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.lines import ReferenceLines
@@ -48,6 +48,8 @@ VENUE = "polymarket"
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 PAGES_MAX = 5
 """Pages of 100 markets the catalog is brought in step with on request."""
+MISSING_TOLD = 20
+"""Of what is missing so many are named; the rest is counted."""
 
 LOOK_S = 0.5
 """How often it is looked at what the bots want."""
@@ -340,20 +342,21 @@ class Hub:
                 alert = RaiseAlert(severity=Severity.WARNING, kind="feed", text=text)
                 self._services.alert(alert, now_ns)
 
-    def figures(self, now_ns: int) -> dict[str, Any]:
+    def figures(self, now_ns: int) -> FeedStatus:
         """Return how the feed is, for the heartbeat."""
         heard_ns = self.channel.heard_ns
-        return {
-            "last_word_ms": (now_ns - heard_ns) / 1e6 if heard_ns else None,
-            "markets": len(self.channel.watched),
+        return FeedStatus(
+            last_word_ms=(now_ns - heard_ns) / 1e6 if heard_ns else None,
+            markets=len(self.channel.watched),
             **traffic(self.channel.shards),
-            "trouble": self.channel.trouble() or self.channel.reason,
-            "hash_checked": self.counts.hash_checked,
-            "hash_mismatched": self.counts.hash_mismatched,
-            "gaps": self._gaps.count,
-            "prices_age_ms": self.lines.ages_ms(now_ns),
-            "missing": list(self._missing)[:20],
-        }
+            trouble=self.channel.trouble() or self.channel.reason,
+            hash_checked=self.counts.hash_checked,
+            hash_mismatched=self.counts.hash_mismatched,
+            gaps=self._gaps.count,
+            prices_age_ms=self.lines.ages_ms(now_ns),
+            missing=tuple(self._missing)[:MISSING_TOLD],
+            missing_more=max(0, len(self._missing) - MISSING_TOLD),
+        )
 
 
 def _name(event: Event) -> InstrumentId:

@@ -1,0 +1,53 @@
+"""The catalog of a running engine: strategies and venues as it said them at its start."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from engine.domain.catalog import StrategyEntry
+from engine.errors import StorageError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def put_catalog(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    kind: type[T],
+    entries: Mapping[str, T],
+    now_ns: int,
+) -> None:
+    """Write all entries of a kind by name inside the caller's transaction; others of it go."""
+    connection.execute(
+        "DELETE FROM catalog WHERE engine_id = ? AND kind = ?", (engine_id, kind.__name__)
+    )
+    connection.executemany(
+        "INSERT INTO catalog (engine_id, kind, name, body, updated_ns) VALUES (?, ?, ?, ?, ?)",
+        [
+            (engine_id, kind.__name__, name, msgspec.json.encode(entry).decode(), now_ns)
+            for name, entry in entries.items()
+        ],
+    )
+
+
+def catalog(connection: sqlite3.Connection, engine_id: str, kind: type[T]) -> dict[str, T]:
+    """Return the entries of a kind by name; empty = no engine has said any. Raises StorageError."""
+    rows = connection.execute(
+        "SELECT name, body FROM catalog WHERE engine_id = ? AND kind = ? ORDER BY name",
+        (engine_id, kind.__name__),
+    )
+    try:
+        return {name: msgspec.json.decode(body, type=kind) for name, body in rows}
+    except (ValueError, TypeError) as error:
+        raise StorageError(
+            f"the catalog's {kind.__name__} is of another program ({error}); restart the engine"
+        ) from None
+
+
+def strategies(connection: sqlite3.Connection, engine_id: str) -> dict[str, StrategyEntry]:
+    """Return every strategy by name; empty = no engine has said any. Raises StorageError."""
+    return catalog(connection, engine_id, StrategyEntry)
