@@ -64,7 +64,8 @@ def account_of(name: str, random: Random) -> AccountSettings:
     limits = RiskLimits(
         order_value_max=Limit(absolute=random.choice((15.0, 40.0))),
         exposure_instrument_max=Limit(absolute=random.choice((30.0, 120.0))),
-        exposure_market_max=Limit(absolute=150.0),
+        # Of every second account it is less than a bot's capital, so that it is what binds.
+        exposure_market_max=Limit(absolute=60.0 if name.endswith("0") else 150.0),
         exposure_bot_max=Limit(absolute=250.0),
         exposure_account_max=Limit(absolute=random.choice((100.0, 380.0))),
         exposure_total_max=Limit(absolute=1_000.0),

@@ -28,7 +28,9 @@ from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live.kill import CancelProof, ScopedCancelProof
 from engine.risk.breakers import Breakers
+from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Allowed, RiskGate
+from engine.risk.instrument_risk import Sum
 from storage.loss import Known
 from storage.projection import HANDLERS
 from storage.rows import OrderFold
@@ -203,8 +205,8 @@ def _zero_is_not_looked_for(patch: Patch) -> None:
 def _unknown_releases(patch: Patch) -> None:
     happen = OrderTable.happen
 
-    def released(self: Any, known: Any, happened: Any, now_ns: int) -> None:
-        happen(self, known, happened, now_ns)
+    def released(self: Any, known: Any, *what: Any) -> None:
+        happen(self, known, *what)
         if known.state is S.UNKNOWN:
             self.ledger.commit(known.order, 0)
             self.exposure.live(known.order, 0)
@@ -304,6 +306,18 @@ def _capital_binds_nobody(patch: Patch) -> None:
     patch.setattr(RiskGate, "bot_max_micro", lambda self, _: self._bot_max)
 
 
+def _markets_are_not_summed(patch: Patch) -> None:
+    listed = ExposureBook.listed
+
+    def alone(self: Any, instrument: Any) -> None:
+        listed(self, instrument)
+        risk = self.of(instrument.id)
+        risk.market_sum = Sum()
+        risk.market_sum.micro = risk.micro
+
+    patch.setattr(ExposureBook, "listed", alone)
+
+
 def _rows_judge_for_themselves(patch: Patch) -> None:
     asked: dict[int, int] = {}
 
@@ -368,6 +382,7 @@ MUTANTS = (
         2.0,
     ),
     Mutant("a bot's capital binds nobody", _capital_binds_nobody, (), 12, 2.0),
+    Mutant("a market's instruments count alone", _markets_are_not_summed, (), 12, 2.0),
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
