@@ -17,6 +17,9 @@ docs.polymarket.com/trading/place-orders, and its own SDK checks the same."""
 QUOTE_LIFE_S_MIN = EXPIRY_S_MIN + 60
 """A quote also has its way to the venue before it, and the two clocks may differ."""
 
+CURRENCY = "pUSD"
+"""What an account counts in where nothing else is said; its venue must pay in it."""
+
 AMOUNT_MAX = 1e11
 """Units of a currency: in micro-units it fits into 64 bits, and so does the sum of ninety."""
 
@@ -138,7 +141,7 @@ class AccountSettings(Settings):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
     venue: str
     mode: Mode
-    currency: str = "USD"
+    currency: str = CURRENCY
     starting_cash: Annotated[
         float, Field(ge=0, le=AMOUNT_MAX, description="paper and demo only")
     ] = 1000.0

@@ -27,7 +27,7 @@ from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recovery import currency_of, executor_of, live_orders
+from engine.runtime.recovery import executor_of, live_orders
 from engine.runtime.services import Stream
 from storage.latch import Latch
 from storage.live import many
@@ -86,7 +86,7 @@ class Accounts:
             if not self.refusal(one):
                 register_account(
                     connection, engine_id=ENGINE_ID, account=one.name, mode=one.mode,
-                    venue=one.venue, currency=currency_of(one),
+                    venue=one.venue, currency=one.currency,
                 )  # fmt: skip
 
     def check(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
@@ -193,7 +193,7 @@ class Accounts:
         runner = opener.runner(engine, settings, executor, wiring)
         engine.gates[account] = gate
         engine.runners[account] = runner
-        kin = self._kin.setdefault((settings.mode, currency_of(settings)), [])
+        kin = self._kin.setdefault((settings.mode, settings.currency), [])
         kin.append(gate.exposure)
         share_total(kin)
         self._open[settings.name] = settings.venue

@@ -21,7 +21,7 @@ from engine.config import Config
 from engine.domain.events import Event
 from engine.domain.instruments import BotId, Mode
 from engine.domain.money import MICRO
-from engine.domain.settings import AccountSettings
+from engine.domain.settings import CURRENCY, AccountSettings
 from engine.errors import BadInput, ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
@@ -32,7 +32,7 @@ from engine.live.tape_engine import ACCOUNT, TapeAccounts, TapeSeat
 from engine.live.tape_player import Player
 from engine.live.tape_runner import DecisionsHeard, EffectsHeard, TapeShell
 from engine.runtime.journal import DigestRecorder, last_seq
-from engine.runtime.recovery import CURRENCY, executor_of, life_began
+from engine.runtime.recovery import executor_of, life_began
 from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue

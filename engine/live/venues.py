@@ -16,7 +16,7 @@ from engine.domain.settings import AccountSettings
 from engine.live.credentials import locked_keys, sparing, take_all
 from engine.runtime.credentials import Keys, LockedKey
 from engine.runtime.venue_plugin import AccountOpening, MarketData
-from engine.venues.registry import found
+from engine.venues.registry import found, plugins
 from storage.database import reading
 from storage.live_accounts import Unlock, unlocks
 from storage.users import ENGINE_ID
@@ -48,11 +48,20 @@ class Venues(msgspec.Struct, kw_only=True):
             for name in sorted(one.keys.accounts if one.keys else ())
         ]
 
+    def _miscounted(self, settings: AccountSettings) -> str:
+        pays = plugins()[settings.venue].currency
+        if pays == settings.currency:
+            return ""
+        return (
+            f"account {settings.name!r} counts in {settings.currency!r} and its venue pays in "
+            f"{pays!r}: give it the currency of its venue"
+        )
+
     def refusal(self, settings: AccountSettings) -> str:
         """Return why no account of this venue and mode can be opened; empty = it can."""
         opener = self.openers.get((settings.venue, settings.mode))
         if opener is not None:
-            return opener.refusal(settings)
+            return opener.refusal(settings) or self._miscounted(settings)
         if settings.venue in self.broken:
             return f"account {settings.name!r} stays closed: {self.broken[settings.venue]}"
         if settings.mode is Mode.LIVE:
@@ -85,16 +94,16 @@ def venues_of(config: Config, url: str, *, killed: bool = False) -> Venues:
         missing = {n: LockedKey("", one.wallet) for n, one in kept.items() if n not in credentials}
         locked = missing | locked
         spared = dict.fromkeys(locked, spared[""]) | spared
-    plugins, broken = found()
+    there, broken = found()
     over_any = {
         mode: (one, spec)
-        for one in plugins.values()
+        for one in there.values()
         if one.market is None
         for mode, spec in one.modes.items()
     }
     made = Venues(openers={}, markets={}, broken=broken)
     made.unread = (spared[""],) if spared and "" in spared else ()
-    for plugin in plugins.values():
+    for plugin in there.values():
         if plugin.market is None:
             continue
         setup = plugin.setup(config, {"exchange": url})

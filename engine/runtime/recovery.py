@@ -19,7 +19,7 @@ from engine.domain.effects import KeepBudget, OrderChanged, PlaceOrder, RaiseAle
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
@@ -36,10 +36,6 @@ BOTS = "bots"
 
 HOUSE = ""
 """The account of records that concern every account: listings, the latch, commands."""
-
-CURRENCY = "pUSD"
-COUNTED_IN = {"demo": CURRENCY, "polymarket": CURRENCY}
-"""What the markets of a venue are counted in, whatever a person typed."""
 
 STOPPED = "STOPPED"
 """The state an engine that stopped in order tells last."""
@@ -87,12 +83,11 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
     account = AccountId(settings.name)
     breakers = Breakers(settings.limits)
     gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())
-    currency = currency_of(settings)
     executor = Executor(
         account=account,
         mode=settings.mode,
-        currency=currency,
-        ledger=Ledger(currency=currency),
+        currency=settings.currency,
+        ledger=Ledger(currency=settings.currency),
         gate=gate,
         settings=ExecutorSettings(fence=fence, gtd_ms=quote_life_ms(settings)),
     )
@@ -102,13 +97,6 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
 def quote_life_ms(settings: AccountSettings) -> int | None:
     """Return after how long an account's quotes end by themselves; None = they do not."""
     return None if settings.quote_life_s is None else 1_000 * settings.quote_life_s
-
-
-def currency_of(settings: AccountSettings) -> str:
-    """Return what an account counts in: what its market does, where that is known."""
-    if settings.mode is Mode.DEMO:
-        return CURRENCY
-    return COUNTED_IN.get(settings.venue, settings.currency)
 
 
 def live_orders(executor: Executor) -> list[LiveOrder]:

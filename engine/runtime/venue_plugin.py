@@ -30,7 +30,6 @@ from engine.gateway.door import Reply, Request, Venue
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys
 from engine.runtime.recording import Source
-from engine.runtime.recovery import currency_of
 from engine.runtime.services import HEARTBEAT, USER_FEED, ClosingVenue, Services, Stream
 
 
@@ -146,11 +145,11 @@ class AccountLink:
     async def _fund(self) -> None:
         """Book what the account holds in cash as its first deposit."""
         cash = (await self.door.balances()).cash_micro
-        self.runner.report(self.first_cash(cash[currency_of(self.settings)]))
+        self.runner.report(self.first_cash(cash[self.settings.currency]))
 
     def first_cash(self, amount_micro: int) -> CashMoved:
         """Return the account's first deposit."""
-        currency = currency_of(self.settings)
+        currency = self.settings.currency
         return CashMoved(account=self.account, currency=currency, amount_micro=amount_micro)
 
     def _warn(self, kind: str, text: str) -> None:

@@ -15,7 +15,6 @@ from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError
 from engine.live.accounts import Accounts
 from engine.live.venues import venues_of
-from engine.runtime.recovery import currency_of
 from storage.database import connect_writer
 from storage.projection import registered
 from storage.schema import migrate
@@ -48,6 +47,7 @@ def document(*accounts: AccountSettings) -> SettingsDocument:
         (account("a", Mode.DEMO), ""),
         (account("a", Mode.PAPER), ""),
         (account("a", Mode.LIVE), "nothing here can sign an order"),
+        (account("a", Mode.PAPER).model_copy(update={"currency": "USD"}), "counts in 'USD'"),
         (account("a", Mode.PAPER, "okx"), "needs the market of 'okx'"),
         (account("a", Mode.DEMO, "okx"), "needs the market of 'okx'"),
     ],
@@ -56,11 +56,6 @@ def test_account_is_opened_or_refused_in_words(one: AccountSettings, why: str) -
     refusal = accounts_of(fence=1).refusal(one)
     assert why in refusal
     assert bool(why) is bool(refusal)
-
-
-def test_paper_account_counts_in_what_its_market_does() -> None:
-    assert currency_of(account("a", Mode.PAPER)) == "pUSD"
-    assert currency_of(account("a", Mode.PAPER, "okx")) == "USD"
 
 
 def test_account_with_a_past_waits_for_a_start(connection: sqlite3.Connection) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,21 +11,16 @@ from typing import Any
 
 import pytest
 
-from engine import log
 from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
-from engine.clock import WallClock
 from engine.config import Config, load
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import RaiseAlert
 from engine.domain.events import BookReplaced, InstrumentListed, LatchSet
 from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
 from engine.domain.settings import AccountSettings
 from engine.executor.manual import Refused
 from engine.runtime import heartbeat
 from engine.runtime.credentials import Credential, Keys
-from engine.runtime.journal import JournalWriter
-from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import AccountOpening
 from engine.venues.polymarket.account import link as upkeep
@@ -37,43 +31,17 @@ from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served, serving
 from tests.venues.polymarket.adapter import adapter, credentials
 from tests.venues.polymarket.kit import RAIN, Trader, by_slug, quick, signer, wallet
+from tests.venues.services import AccountServices
 
 NAME = "real"
 S = 10**9
 SHARE = 1_000_000
 
 
-class House:
-    """What one live account needs of an engine; rows and alerts are kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = WallClock()
-        self.recorder = JournalWriter(folder / "journal.db", engine_id="e")
-        self.meter = Meter()
-        self.engine_id = "e"
-        self.log = log.get("test")
-        self.killed = threading.Event()
-        self.state = self
-        self.rows: dict[str, Any] = {}
-        self.alerts: list[RaiseAlert] = []
-        self.venues: dict[AccountId, Any] = {}
-        self.bot_runners: dict[str, Any] = {}
-        self.crashes: list[BaseException] = []
-
-    def heartbeat(self, seen: Any) -> None:
-        self.rows[f"venue heartbeat {seen.account}"] = seen
-
-    def alert(self, alert: RaiseAlert, _at_ns: int) -> None:
-        self.alerts.append(alert)
-
-    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """This tape ends here."""
-
-
 class Account:
     """A live account and everything around it."""
 
-    def __init__(self, engine: House, served: Served, runner: PolymarketShell) -> None:
+    def __init__(self, engine: AccountServices, served: Served, runner: PolymarketShell) -> None:
         self.engine, self.served, self.runner = engine, served, runner
 
     @property
@@ -84,7 +52,7 @@ class Account:
         end = time.monotonic() + 40
         while not true():
             assert self.engine.crashes == []
-            assert time.monotonic() < end, f"{what}: {self.reasons} {self.house.alerts}"
+            assert time.monotonic() < end, f"{what}: {self.reasons} {self.engine.alerts}"
             self.runner.tick()
             await asyncio.sleep(0.01)
 
@@ -104,7 +72,7 @@ def config_of(served: Served, home: Path) -> Config:
 @contextlib.asynccontextmanager
 async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     """An account that is open, funded, recovered and beating, with one market."""
-    engine = House(folder)
+    engine = AccountServices(folder)
     settings = AccountSettings(name=NAME, venue="polymarket", mode=Mode.LIVE)
     kept = Unlock(
         account=NAME, wallet=wallet(signer(1), 0).lower(), doctor_ns=1, phrase_ns=1, who="t"

@@ -23,7 +23,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.journal import JournalSnapshot, Record, decode
-from engine.runtime.recovery import HOUSE, currency_of, quote_life_ms, remember
+from engine.runtime.recovery import HOUSE, quote_life_ms, remember
 
 Journal = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""
@@ -125,7 +125,7 @@ class ToldAccounts:
 
     def _open(self, settings: AccountSettings) -> RetoldExecutor:
         """Give an account an executor that knows nothing."""
-        account, currency = AccountId(settings.name), currency_of(settings)
+        account, currency = AccountId(settings.name), settings.currency
         gate = RiskGate(
             limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
         )

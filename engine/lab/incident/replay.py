@@ -27,7 +27,7 @@ from engine.lab.incident.verdict import Decisions, Difference, Differs, Effects,
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.journal import Record, decode
-from engine.runtime.recovery import currency_of, executor_of
+from engine.runtime.recovery import executor_of
 
 EFFECTS = frozenset(kind.__name__ for kind in AnyEffect.__args__)
 TELL_EVERY = 2_000
@@ -180,7 +180,7 @@ class IncidentReplay:
             cache=MarketCache(), executor=executor, bots=(), decide=self._decide
         )
         self.modes[account] = settings.mode
-        kin = self._kin.setdefault((settings.mode, currency_of(settings)), [])
+        kin = self._kin.setdefault((settings.mode, settings.currency), [])
         kin.append(executor.gate.exposure)
         share_total(kin)
 

@@ -1,0 +1,336 @@
+"""What every venue's plug-in must keep, whatever is inside: found by scan, an added one included.
+
+A plug-in's declaration is judged as it stands; its market and its accounts live for a moment beside
+the venue's fake, which `FAKES` starts by the venue's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import engine.venues
+from engine.bots.roster import RosterCore
+from engine.caches.markets import MarketCache
+from engine.config import Config
+from engine.domain.effects import CancelScope
+from engine.domain.events import InstrumentListed
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.errors import ConfigError
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.credentials import Credential, Keys, environment_names
+from engine.runtime.recovery import executor_of
+from engine.runtime.venue_plugin import AccountOpening, AccountSpec, VenuePlugin
+from engine.venues import registry
+from storage.live_accounts import Unlock
+from tests.fakes.polymarket.server import serving
+from tests.live.homes import Exchange
+from tests.live.test_polymarket_parts import config_of
+from tests.venues.polymarket.adapter import credentials
+from tests.venues.polymarket.kit import quick
+from tests.venues.services import AccountServices
+
+ADDED = Path(__file__).resolve().parents[1] / "additions/engine/venues"
+IDS = ("demo", "paper", "polymarket", "toy")
+TRADED = ("demo", "polymarket", "toy")
+"""Those with a market of their own."""
+PATIENCE_S = 30.0
+
+
+class Fake(NamedTuple):
+    """A venue's fake that runs, and a credential it takes."""
+
+    config: Config
+    urls: dict[str, str]
+    credential: Credential | None = None
+
+
+@asynccontextmanager
+async def demo(folder: Path) -> AsyncIterator[Fake]:
+    exchange = await asyncio.to_thread(Exchange, folder)
+    yield Fake(Config(), {"exchange": exchange.url})
+    await asyncio.to_thread(exchange.end)
+
+
+@asynccontextmanager
+async def polymarket(folder: Path) -> AsyncIterator[Fake]:
+    given = credentials()
+    held = Credential("polymarket", given.wallet, {"private_key": given.private_key()})
+    async with serving(quick()) as served:
+        yield Fake(config_of(served, folder), {}, held)
+
+
+@asynccontextmanager
+async def toy(folder: Path) -> AsyncIterator[Fake]:
+    del folder
+    yield Fake(Config(), {}, Credential("toy", "me", {"token": "abcdefgh"}))
+
+
+FAKES: dict[str, Callable[[Path], Any]] = {"demo": demo, "polymarket": polymarket, "toy": toy}
+
+
+@pytest.fixture(autouse=True)
+def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the registry look where the added venue lies, too."""
+    monkeypatch.setattr(registry, "FOLDERS", [*registry.FOLDERS, ADDED])
+    monkeypatch.setattr(engine.venues, "__path__", list(engine.venues.__path__))
+    registry.found.cache_clear()
+    yield
+    registry.found.cache_clear()
+
+
+def plugin_of(name: str) -> VenuePlugin:
+    return registry.plugins()[name]
+
+
+def keyed(plugin: VenuePlugin) -> Iterator[AccountSpec]:
+    return (one for one in plugin.modes.values() if one.credential_fields)
+
+
+# -- the declaration -------------------------------------------------------------------------------
+
+
+def test_every_folder_with_a_plugin_is_found() -> None:
+    plugins, broken = registry.found()
+    assert (sorted(plugins), broken) == (sorted(IDS), {})
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_declaration_is_complete(name: str) -> None:
+    plugin = plugin_of(name)
+    assert plugin.title
+    assert plugin.about
+    assert plugin.modes
+    over_any = {
+        mode for one in registry.plugins().values() if one.market is None for mode in one.modes
+    }
+    for mode, spec in plugin.modes.items():
+        assert spec.link is not None or mode in over_any
+        if mode is Mode.LIVE:
+            assert spec.credential_fields, "an account that trades real money signs"
+            assert spec.examine is not None, "its doctor must have been green"
+            assert spec.selftest is not None
+        if spec.link is not None and mode is not Mode.PAPER:
+            assert spec.door is not None, "a KILL without an engine must reach it"
+    if plugin.market is not None:
+        assert plugin.currency
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_pages_are_told_what_is_declared(name: str) -> None:
+    plugin = plugin_of(name)
+    entry = plugin.entry()
+    assert (entry.id, entry.title) == (plugin.id, plugin.title)
+    assert [one.mode for one in entry.modes] == list(plugin.modes)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_given_address_wins_over_the_declared_one(name: str) -> None:
+    plugin = plugin_of(name)
+    given = {key: f"http://127.0.0.1/{key}" for key in plugin.urls}
+    assert all("://" in url for url in plugin.setup(Config()).urls.values())
+    assert plugin.setup(Config(), given).urls == given
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_credential_has_one_public_name_and_shows_nothing_else(name: str) -> None:
+    for spec in keyed(plugin_of(name)):
+        assert sum(not one.secret for one in spec.credential_fields) == 1
+        secrets = {one.name: f"s3cret-{one.name}" for one in spec.credential_fields if one.secret}
+        made = Credential(name, "who", secrets)
+        for shown in (repr(made), str(made), f"{made}"):
+            assert "s3cret" not in shown
+        with pytest.raises(TypeError):
+            pickle.dumps(made)
+        named = set(environment_names(name, spec.credential_fields))
+        assert named <= set(registry.secret_names())
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_credential_that_cannot_be_right_is_refused_without_its_value(name: str) -> None:
+    for spec in keyed(plugin_of(name)):
+        for field in spec.credential_fields:
+            wrong = "S3CRET!" if field.check is not None and field.wrong else ""
+            with pytest.raises(ConfigError) as refused:
+                field.check(wrong)
+            assert "S3CRET!" not in str(refused.value)
+
+
+def test_broken_folder_is_told_and_the_others_trade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "torn": "raise ValueError('half a file')",
+        "empty": "",
+        "demo": "",
+        "other": "from engine.venues.toy.plugin import PLUGIN",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "plugin.py").write_text(text)
+    monkeypatch.setattr(registry, "FOLDERS", [*registry.FOLDERS, tmp_path])
+    registry.found.cache_clear()
+    plugins, broken = registry.found()
+    assert sorted(plugins) == sorted(IDS)
+    assert "half a file" in broken["torn"]
+    assert "declares no PLUGIN" in broken["empty"]
+    assert "there is a venue of this name already" in broken["demo"]
+    assert "folder and id must be the same" in broken["other"]
+
+
+# -- beside its fake -------------------------------------------------------------------------------
+
+
+class Opened:
+    """One account of a plug-in, wired as an engine wires it."""
+
+    def __init__(self, plugin: VenuePlugin, mode: Mode, fake: Fake, folder: Path) -> None:
+        spec = plugin.modes[mode]
+        self.settings = AccountSettings(name="mine", venue=plugin.id, mode=mode)
+        keys = None
+        if fake.credential is not None and spec.credential_fields:
+            wallet = fake.credential.wallet.lower()
+            kept = Unlock(account="mine", wallet=wallet, doctor_ns=1, phrase_ns=1, who="t")
+            keys = Keys(
+                plugin.id, spec.credential_fields,
+                found={"mine": fake.credential}, unlocks={"mine": kept},
+            )  # fmt: skip
+        setup = plugin.setup(fake.config, fake.urls)
+        self.opening = AccountOpening(setup, spec, keys)
+        self.market = plugin.market(setup) if plugin.market else None
+        self.services: Any = AccountServices(folder, fake.config)
+        self.executor, _ = executor_of(self.settings, 1)
+        self.executor.resume()
+        desk = RosterCore(
+            cache=MarketCache(), executor=self.executor, bots=(), decide=lambda _: None
+        )
+        wiring: dict[str, Any] = {
+            "desk": desk, "recorder": self.services.recorder, "clock": self.services.clock,
+            "meter": self.services.meter, "alert": self.services.alert,
+            "crash": self.services.crashes.append,
+        }  # fmt: skip
+        self.runner: AccountRunner = self.opening.runner(
+            self.services, self.settings, self.executor, wiring
+        )
+        self.services.runners[self.runner.account] = self.runner
+        desk.begin(self.services.clock.now_ns())
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def until(self, true: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not true():
+                assert self.services.crashes == []
+                for task in self.tasks:
+                    assert not task.done(), task.exception()
+                self.runner.tick()
+                await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.runner.close()
+        for venue in self.services.venues.values():
+            await venue.close()
+        self.services.recorder.close()
+
+
+def modes() -> list[tuple[str, Mode]]:
+    return [
+        ("demo", Mode.DEMO), ("polymarket", Mode.LIVE), ("toy", Mode.DEMO), ("toy", Mode.LIVE),
+    ]  # fmt: skip
+
+
+@asynccontextmanager
+async def opened(name: str, mode: Mode, folder: Path) -> AsyncIterator[Opened]:
+    async with FAKES[name](folder) as fake:
+        made = Opened(plugin_of(name), mode, fake, folder)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+@pytest.mark.parametrize(("name", "mode"), modes())
+async def test_account_begins_blind_is_funded_and_may_place(
+    name: str, mode: Mode, tmp_path: Path
+) -> None:
+    async with opened(name, mode, tmp_path) as account:
+        assert account.opening.refusal(account.settings) == ""
+        streams = account.opening.begin(account.settings, funded=False)
+        assert {"user_feed", "heartbeat"} <= set(account.executor.unhealthy)
+        account.tasks += [asyncio.ensure_future(stream()) for stream in streams]
+        await account.until(lambda: account.executor.ledger.state.cash_settled_micro > 0)
+        await account.until(lambda: not account.executor.recovering)
+        await account.until(lambda: "user_feed" not in account.executor.unhealthy)
+
+
+@pytest.mark.parametrize(("name", "mode"), modes())
+async def test_door_alone_proves_that_nothing_is_open(
+    name: str, mode: Mode, tmp_path: Path
+) -> None:
+    async with FAKES[name](tmp_path) as fake:
+        made = Opened(plugin_of(name), mode, fake, tmp_path)
+        if name == "demo":  # an account is there once an engine has opened it
+            await made.services.venues[AccountId("mine")].open(1)
+        door = await made.opening.venue(made.settings)
+        assert door is not None
+        try:
+            await door.cancel_all(CancelScope())
+            assert (await door.open_orders()).orders == ()
+        finally:
+            await door.close()
+            await made.close()
+
+
+@pytest.mark.parametrize("name", ["polymarket", "toy"])
+async def test_account_without_its_key_stays_closed_and_silent_in_words(
+    name: str, tmp_path: Path
+) -> None:
+    plugin = plugin_of(name)
+    spec = plugin.modes[Mode.LIVE]
+    keys = Keys(name, spec.credential_fields)
+    opening = AccountOpening(plugin.setup(Config(home=tmp_path)), spec, keys)
+    settings = AccountSettings(name="mine", venue=name, mode=Mode.LIVE)
+    for why in (opening.refusal(settings), opening.silent(settings)):
+        assert "its key is missing" in why
+        assert f"{name.upper()}_ACCOUNT" in why
+
+
+@pytest.mark.parametrize("name", ["demo", "toy"])
+async def test_market_is_told_to_whoever_joins(name: str, tmp_path: Path) -> None:
+    async with opened(name, Mode.DEMO, tmp_path) as account:
+        assert account.market is not None
+        for stream in account.market.join(account.services, account.runner):
+            account.tasks.append(asyncio.ensure_future(stream()))
+        views = account.runner.desk.cache.views
+        await account.until(lambda: any(view.trusted for view in views.values()))
+        assert all(key.startswith(f"{name}:") for key in views)
+        assert any(isinstance(one, InstrumentListed) for one in account.services.kept)
+
+
+@pytest.mark.parametrize("name", TRADED)
+async def test_listing_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+    async with FAKES[name](tmp_path) as fake:
+        plugin = plugin_of(name)
+        assert plugin.market is not None
+        services: Any = AccountServices(tmp_path, fake.config)
+        said = await plugin.market(plugin.setup(fake.config, fake.urls)).sync(services)
+        services.recorder.close()
+        assert "new" in said
+        assert services.kept or services.catalogued or "0 new" in said
+
+
+@pytest.mark.parametrize("name", ["polymarket", "toy"])
+async def test_doctor_answers_with_findings(name: str, tmp_path: Path) -> None:
+    async with FAKES[name](tmp_path) as fake:
+        found = await registry.examined(fake.config, fake.credential, frozenset())
+        assert found
+        assert all(one.said and (one.fix or one.grade == "ok") for one in found)
