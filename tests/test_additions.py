@@ -10,13 +10,18 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.domain.commands import StartBot
+from engine.domain.commands import ApplySettings, PlaceManual, StartBot
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from storage.commands import CommandState
+from storage.database import writing
+from storage.settings import Saved, latest, save
+from storage.users import ENGINE_ID
 from tests.live.programs import BOT, Programs, free_port, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -80,3 +85,24 @@ def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
     ended = "SELECT result FROM jobs WHERE kind = 'fillcount' AND state = 'done'"
     desk.until(lambda: desk.rows(ended), "the worker has done it")
     assert json.loads(str(desk.rows(ended)[0][0]))["fills"] >= 0
+
+
+def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs) -> None:
+    account, now_ns = AccountId("table"), time.time_ns()
+    diff = {"accounts": {account: {"name": account, "venue": "toy", "mode": "demo"}}}
+    with writing(desk.state) as connection:
+        base = latest(connection, ENGINE_ID).version
+        saved = save(
+            connection, engine_id=ENGINE_ID, who="t", diff=diff, base_version=base, now_ns=now_ns
+        )
+    assert isinstance(saved, Saved)
+    applied = desk.command(ApplySettings(version=saved.version))
+    assert applied.state is CommandState.DONE, applied.answer
+    assert "1 market is open: 0 new" in said(desk, "command", "sync-markets", "venue=toy")
+    order = PlaceManual(
+        account=account, instrument=InstrumentId("toy:marble"), leg=Leg.YES, side=Side.BUY,
+        price=1_000, size=10_000_000,
+    )  # fmt: skip
+    desk.until(lambda: desk.command(order).state is CommandState.DONE, "it takes an order")
+    resting = "SELECT 1 FROM orders WHERE account = 'table' AND state = 'open'"
+    desk.until(lambda: desk.rows(resting), "the order rests at the added venue")

@@ -89,7 +89,7 @@ class ToyDoor:
     def _report(self, name: Identity, order: Order) -> OrderReport:
         return OrderReport(
             identity=name, order=order.id, ours=True, instrument=order.instrument, leg=order.leg,
-            side=order.side, price=order.price, size=order.size, filled=0, state=OrderState.LIVE,
+            side=order.side, price=order.price, size=order.size, filled=0, state=OrderState.OPEN,
         )  # fmt: skip
 
     async def open_orders(self) -> OpenOrdersListed:
