@@ -26,7 +26,7 @@ from tests.live.programs import BOT, Programs, free_port, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ADDITIONS = Path(__file__).with_name("additions")
-PRODUCT = ("engine", "storage", "pages", "app.py")
+PRODUCT = ("engine", "storage", "pages", "studies", "app.py")
 
 
 @pytest.fixture(scope="module")
