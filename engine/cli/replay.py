@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,6 @@ from engine.errors import BadInput, ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
-from engine.lab.replay.run import ReplayResult
 from engine.lab.replay.setup import ReplayOptions, prepare
 
 NAME = "replay"
@@ -93,8 +91,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             result = prepared.run(progress)
         finally:
             progress.end()
-        summary = summarise(result, prepared.recording)
-        summary["run"] = prepared.store(result, summary)
+        summary = prepared.store(result)
     print(json.dumps(summary) if args.json else describe(summary))
     if result.torn:
         print(f"BadInput: {result.torn}", file=sys.stderr)
@@ -181,73 +178,6 @@ class ReplayProgress:
         self._line.end()
 
 
-def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
-    """Return everything the run found as one JSON-ready object; money in the currency."""
-    return _read(result, recording) | _traded(result)
-
-
-def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
-    stats = recording.stats
-    return {
-        "frames": stats.frames,
-        "events": result.events,
-        "markets": len(result.markets),
-        "gaps": stats.gaps,
-        "books_checked": stats.books_checked,
-        "books_matched": stats.books_matched,
-        "hash_checked": stats.hash_checked,
-        "hash_matched": stats.hash_matched,
-        "advertised_checked": stats.advertised_checked,
-        "advertised_matched": stats.advertised_matched,
-        "duplicates": stats.duplicates,
-        "out_of_order": stats.out_of_order,
-        "anomalies": dict(sorted(stats.anomalies.items())),
-        "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
-        "sizes_inferred": stats.sizes_inferred,
-        "sizes_capped": stats.sizes_capped,
-        "sizes_unknown": stats.sizes_unknown,
-        "torn": result.torn,
-        "ends": None if stats.last_ns is None else _moment(stats.last_ns),
-    }
-
-
-def _traded(result: ReplayResult) -> dict[str, Any]:
-    return {
-        "evaluations": result.evaluations,
-        "orders": result.orders,
-        "cancels": result.cancels,
-        "fills": result.fills,
-        "fills_inferred": result.fills_inferred,
-        "fills_unknown": result.fills_unknown,
-        "currency": result.currency,
-        "fees": result.fees_micro / MICRO,
-        "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
-        "pnl_resolved": result.pnl_resolved_micro / MICRO,
-        "pnl_unresolved": result.pnl_unresolved_micro / MICRO,
-        "equity_start": result.equity_start_micro / MICRO,
-        "equity_end": result.equity_end_micro / MICRO,
-        "per_market": {
-            name: {
-                "fills": market.fills,
-                "fees": market.fees_micro / MICRO,
-                "pnl": market.pnl_micro / MICRO,
-                "position_left": market.position_left,
-                "resolved": market.resolved,
-            }
-            for name, market in result.markets.items()
-            if market.fills
-        },
-        "residuals": result.residuals,
-        "denials": result.denials,
-        "alerts": result.alerts,
-        "bot_errors": result.bot_errors,
-        "elapsed_s": round(result.elapsed_s, 3),
-        "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
-        "peak_rss_mb": round(result.peak_rss_mb, 1),
-        "digest": result.digest,
-    }
-
-
 def describe(summary: dict[str, Any]) -> str:
     """Return the summary as a person reads it."""
     rows = [
@@ -317,10 +247,6 @@ def _anomalies(summary: dict[str, Any]) -> str:
         )
         or "none"
     )
-
-
-def _moment(at_ns: int) -> str:
-    return dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC).isoformat()
 
 
 def _counts(counts: dict[str, int]) -> str:

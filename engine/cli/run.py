@@ -10,11 +10,19 @@ from typing import Any
 from engine.cli.arguments import address, whole
 from engine.cli.demo import PORT
 from engine.cli.replay import add_trading_arguments, options_of
+from engine.clock import TapeClock, WallClock
 from engine.config import Config
+from engine.domain.instruments import Mode
 from engine.errors import ConfigError
+from engine.lab.replay.tape import FEED, TapeDecisionLog, TapeDeck, TapeOptions
+from engine.live.accounts import Accounts
 from engine.live.kill import block_signal
-from engine.live.main import play_tape, start
-from engine.live.tape import FEED, TapeDeck, TapeOptions
+from engine.live.lifecycle import close, trade
+from engine.live.main import LOCK_WAIT_S, engine_lock, open_engine, run_held, start
+from engine.live.venues import Venues
+from engine.runtime.recovery import life_began
+from storage.journal import take_lease
+from storage.users import ENGINE_ID
 
 NAME = "run"
 HELP = "trade: the engine, until it is told to stop"
@@ -35,12 +43,35 @@ def run(args: argparse.Namespace, config: Config) -> int:
     tape = tape_options(args)
     if tape is None:
         return start(config, args.demo, kill_only=False)
-    deck = TapeDeck(tape)
-    told = play_tape(config, deck)
+    deck = TapeDeck(config, tape, TapeClock())
+    run_held(config, engine_lock(config, LOCK_WAIT_S), lambda: play(config, deck))
+    told = deck.judged()
     print(json.dumps(told) if args.json else describe(told))
     if deck.torn is not None:
         raise deck.torn
     return 0 if told.get("same_as_replay", True) else 1
+
+
+async def play(config: Config, deck: TapeDeck) -> None:
+    """Play a tape to the live loop, then prove that nothing is left."""
+    wall = WallClock()
+    settings = deck.settings(wall.now_ns())
+    take_lease(config.journal_path, ENGINE_ID)
+    decisions = TapeDecisionLog(config.decisions_path, deck.decisions, engine_id=ENGINE_ID)
+    engine = open_engine(config, wall, settings, tape=deck.clock, decisions=decisions)
+    try:
+        accounts = Accounts(Venues(openers={(FEED, Mode.PAPER): deck}, markets={}), fence=0)
+        engine.accounts = accounts
+        made = accounts.made(settings.document).values()
+        told, feed = (one[0] for one in made), str(deck.recording_path)
+        engine.put(life_began(config.journal_path, told, fence=0, seq=0, feed=feed), 0)
+        for one in made:
+            accounts.wire(engine, *one)
+        engine.phase = "RUNNING"
+        engine.state.listen()
+        await trade(engine, accounts.begin(engine, set()), kill_only=False)
+    finally:
+        await close(engine)
 
 
 def add_tape_arguments(parser: argparse.ArgumentParser) -> None:

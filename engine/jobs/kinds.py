@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from engine.cli.replay import summarise
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, ReplayJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
@@ -47,12 +46,11 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, Any]:
             context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
 
         result = prepared.run(progress)
-        summary = summarise(result, prepared.recording)
-        run = prepared.store(result, summary)
+        summary = prepared.store(result)
     if result.torn:
-        raise BadInput(f"{result.torn}; what was played before it is run {run}")
-    told = ("fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
-    return {"run": run, **{name: summary[name] for name in told}}
+        raise BadInput(f"{result.torn}; what was played before it is run {summary['run']}")
+    told = ("run", "fills", "orders", "pnl", "fees", "digest", "events", "elapsed_s")
+    return {name: summary[name] for name in told}
 
 
 def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:

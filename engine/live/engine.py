@@ -64,6 +64,7 @@ class Engine(ProofRuns):
         *,
         engine_id: str,
         clock: WallClock | TapeClock,
+        wall: WallClock | None = None,
         recorder: JournalWriter,
         taper: Tape,
         decisions: DecisionLog,
@@ -73,6 +74,7 @@ class Engine(ProofRuns):
             config,
             engine_id=engine_id,
             clock=clock,
+            wall=wall,
             recorder=recorder,
             taper=taper,
             decisions=decisions,
@@ -86,7 +88,7 @@ class Engine(ProofRuns):
         self._refusing: dict[str, tuple[int, bool]] = {}
         """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = recorder.seq
-        self._learned_ns = self.started_ns
+        self._learned_ns = clock.now_ns()
 
     def part(self, made: Callable[[Engine], Part]) -> Part:
         """Return this engine's one of a class that commands are handled with."""
@@ -103,7 +105,8 @@ class Engine(ProofRuns):
             return
         who = latch.who or "somebody, by hand"
         event = LatchSet(who=who, reason=f"KILL at {log.iso(latch.at_ns)}")
-        self.begin_proof(f"kill-{latch.at_ns}", who=who, reason="KILL", at_ns=latch.at_ns)
+        at_ns = min(latch.at_ns, now_ns)  # a recording that is played has times of its own
+        self.begin_proof(f"kill-{latch.at_ns}", who=who, reason="KILL", at_ns=at_ns)
         for runner in self.runners.values():
             runner.latch(event, now_ns)
         if self.proving is not None:

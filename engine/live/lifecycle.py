@@ -23,9 +23,7 @@ before a person acts, it does not wait."""
 Streams = list[Stream]
 
 
-async def trade(
-    engine: Engine, streams: Streams, *, kill_only: bool, teller: Telemetry | None = None
-) -> None:
+async def trade(engine: Engine, streams: Streams, *, kill_only: bool) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,7 +36,7 @@ async def trade(
         task.add_done_callback(lambda done: _ended(engine, done))
 
     engine.spawn = spawn
-    told = teller or Telemetry(engine)
+    told = Telemetry(engine)
     told.follow(engine.clock.now_ns())
     for stream in (*streams, lambda: _beat(engine, told)):
         spawn(stream)

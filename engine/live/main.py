@@ -40,8 +40,6 @@ from engine.live.kill import KillWatch, latch_what_died
 from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
 from engine.live.lifecycle import Streams, close, trade
 from engine.live.reopen import about_bot, attach_bot
-from engine.live.tape import TapeDeck
-from engine.live.tape_engine import TapeEngine, TapeTelemetry
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
 from engine.runtime.bot_runner import BotSnapshot
@@ -76,12 +74,6 @@ SWITCH_S = 0.001
 CUT = "the engine ended before it was answered; the journal says what was done"
 
 
-def play_tape(config: Config, deck: TapeDeck) -> dict[str, Any]:
-    """Play a tape to the live loop and tell what came of it. Raises what tore it."""
-    _life(config, engine_lock(config, LOCK_WAIT_S), lambda: play(config, deck))
-    return deck.judged()
-
-
 def start(config: Config, url: str, *, kill_only: bool) -> int:
     """Take the lock, then live. Raises what must not be survived; it stands in last_error.
 
@@ -96,7 +88,7 @@ def start(config: Config, url: str, *, kill_only: bool) -> int:
         if kill_only or asked_for(config):
             asyncio.run(end_bare(config, url, why))
         raise StorageError(why) from error
-    _life(config, lock, lambda: live(config, url, kill_only=kill_only))
+    run_held(config, lock, lambda: live(config, url, kill_only=kill_only))
     return 0
 
 
@@ -105,7 +97,8 @@ def engine_lock(config: Config, wait_s: float) -> TextIO:
     return locked(config.run_folder / "engine.lock", "engine", wait_s)
 
 
-def _life(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run_held(config: Config, lock: TextIO, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a life of the engine under its lock; why it failed stands in last_error, too."""
     with lock:
         last_error = config.run_folder / "last_error"
         with contextlib.suppress(OSError):  # a folder that cannot be written must not stop a KILL
@@ -192,39 +185,28 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
         await close(engine)
 
 
-async def play(config: Config, deck: TapeDeck) -> None:
-    """Play a tape to the live loop, then prove that nothing is left."""
-    wall, clock = WallClock(), TapeClock()
-    settings = deck.settings(config, wall.now_ns())
-    take_lease(config.journal_path, ENGINE_ID)
-    engine = open_engine(config, wall, settings, tape=clock)
-    teller = TapeTelemetry(engine, wall.now_ns)
-    try:
-        deck.wire(engine, clock, wall.now_ns)
-        engine.phase = "RUNNING"
-        engine.state.listen()
-        await trade(engine, [lambda: deck.run(engine)], kill_only=False, teller=teller)
-    finally:
-        await close(engine, teller)
-
-
 def open_engine(
-    config: Config, wall: WallClock, settings: SettingsVersion, *, tape: TapeClock | None = None
+    config: Config,
+    wall: WallClock,
+    settings: SettingsVersion,
+    *,
+    tape: TapeClock | None = None,
+    decisions: DecisionLog | None = None,
 ) -> Engine:
-    """Open journal, tape, decisions and the state's threads. A tape can wait for the disk."""
+    """Open everything. `tape` = the clock of a recording: it is played, and can wait for a disk."""
     waits = tape is not None
     recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
-    engine = (TapeEngine if waits else Engine)(
+    engine = Engine(
         config,
         engine_id=ENGINE_ID,
         clock=tape or wall,
+        wall=wall,
         recorder=recorder,
         taper=_tape(config),
-        decisions=DecisionLog(config.decisions_path, engine_id=ENGINE_ID, waits_when_full=waits),
+        decisions=decisions or DecisionLog(config.decisions_path, engine_id=ENGINE_ID),
         settings=settings,
     )
     recorder.lost = engine.crash
-    engine.wall_ns = wall.now_ns
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: engine.end(_error(context)))
     # A thread that dies of anything ends the engine: nobody else would do its work.

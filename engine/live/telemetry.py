@@ -293,7 +293,7 @@ class Telemetry:
         engine = self._engine
         return EngineBeat(
             state=engine.phase,
-            heartbeat_ns=now_ns,
+            heartbeat_ns=engine.wall_ns(),
             started_ns=engine.started_ns,
             pid=os.getpid(),
             version=VERSION,

@@ -68,7 +68,7 @@ class Venues(msgspec.Struct, kw_only=True):
             return f"account {settings.name!r} is live: nothing here can sign an order"
         if settings.venue in self.markets:
             return f"account {settings.name!r}: there is no {settings.mode} at {settings.venue!r}"
-        heard = ", ".join(repr(name) for name in self.markets)
+        heard = ", ".join(repr(name) for name in self.markets) or "none"
         return (
             f"account {settings.name!r} needs the market of {settings.venue!r}, which this engine "
             f"does not hear; those it hears: {heard}"

@@ -24,7 +24,7 @@ from engine.domain.events import (
     OrderNotSent,
     TimerFired,
 )
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Identity, OrderId
 from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.core import GatewayCore
@@ -166,6 +166,10 @@ class AccountRunner:
         for effect in self.desk.stop_all(reason, now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
+
+    def forget(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Drop a market that is long over; one that is held or worked on stays."""
+        self.desk.forget(instrument, now_ns, held=False)
 
     def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
         """Set or release the latch: the gateway first, it is the one veto."""

@@ -76,6 +76,7 @@ class Services:
         *,
         engine_id: str,
         clock: WallClock | TapeClock,
+        wall: WallClock | None = None,
         recorder: JournalWriter,
         taper: Tape,
         decisions: DecisionLog,
@@ -84,7 +85,7 @@ class Services:
         self.config = config
         self.engine_id = engine_id
         self.clock = clock
-        self.wall_ns: Callable[[], int] = clock.now_ns
+        self.wall_ns = (wall or clock).now_ns
         """What people and pages go by; a tape's trades go by `clock`."""
         self.recorder = recorder
         self.decisions = decisions
@@ -99,7 +100,7 @@ class Services:
         """Who waits for something to become true: called several times a second."""
         self.feeds: dict[str, Callable[[int], FeedStatus]] = {}
         """What each feed tells of itself with the heartbeat."""
-        self.started_ns = clock.now_ns()
+        self.started_ns = self.wall_ns()
         self.log = log.get("engine")
         self.ended: asyncio.Future[BaseException | None] = (
             asyncio.get_running_loop().create_future()
@@ -220,4 +221,4 @@ class Services:
         while self._closed and self._closed[0][0] <= now_ns:
             _, instrument = self._closed.popleft()
             for runner in self.runners.values():
-                runner.desk.forget(instrument, now_ns, held=False)
+                runner.forget(instrument, now_ns)

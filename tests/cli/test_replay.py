@@ -379,7 +379,7 @@ def test_recording_torn_in_its_first_line_is_refused_and_leaves_nothing(
         ("engine.lab.replay.setup.assemble", BrokenInvariant("planted"), BROKEN),
         ("engine.lab.replay.setup.DecisionLog", StorageError("it refused"), STORAGE_REFUSED),
         ("engine.lab.replay.setup.save_run", StorageError("it refused"), STORAGE_REFUSED),
-        ("engine.cli.replay.summarise", KeyError("planted"), BROKEN),
+        ("engine.lab.replay.setup.summarise", KeyError("planted"), BROKEN),
     ],
     ids=lambda value: str(value).rpartition(".")[2],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +42,8 @@ def test_a_market_that_is_paid_long_after_its_close_is_forgotten_too() -> None:
     engine: Any = object.__new__(Engine)
     desk = Desk()
     engine.engine_id = "one"
-    engine.runners = {AccountId("demo"): SimpleNamespace(desk=desk)}
+    forget = partial(desk.forget, held=False)
+    engine.runners = {AccountId("demo"): SimpleNamespace(forget=forget)}
     engine.recorder = SimpleNamespace(append=lambda *_: 1)
     engine.state = SimpleNamespace(write=lambda _: None)
     engine._unkept, engine._closed = deque(), deque()

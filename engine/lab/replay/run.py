@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import re
 import resource
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,12 +32,13 @@ from engine.domain.events import (
 )
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import InstrumentId
+from engine.domain.money import MICRO
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.executor.holdings import mid_value_micro
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
-from engine.lab.pump import Driver
+from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
 from engine.lab.recordings.door import Recording
 from engine.runtime.journal import Recorder
 
@@ -100,6 +103,77 @@ class ReplayResult(msgspec.Struct, kw_only=True):
         return sum(m.pnl_micro for m in self.markets.values() if not m.resolved)
 
 
+def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+    """Return everything the run found as one JSON-ready object; money in the currency."""
+    return _read(result, recording) | _traded(result)
+
+
+def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+    stats = recording.stats
+    return {
+        "frames": stats.frames,
+        "events": result.events,
+        "markets": len(result.markets),
+        "gaps": stats.gaps,
+        "books_checked": stats.books_checked,
+        "books_matched": stats.books_matched,
+        "hash_checked": stats.hash_checked,
+        "hash_matched": stats.hash_matched,
+        "advertised_checked": stats.advertised_checked,
+        "advertised_matched": stats.advertised_matched,
+        "duplicates": stats.duplicates,
+        "out_of_order": stats.out_of_order,
+        "anomalies": dict(sorted(stats.anomalies.items())),
+        "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
+        "sizes_inferred": stats.sizes_inferred,
+        "sizes_capped": stats.sizes_capped,
+        "sizes_unknown": stats.sizes_unknown,
+        "torn": result.torn,
+        "ends": None if stats.last_ns is None else _moment(stats.last_ns),
+    }
+
+
+def _traded(result: ReplayResult) -> dict[str, Any]:
+    return {
+        "evaluations": result.evaluations,
+        "orders": result.orders,
+        "cancels": result.cancels,
+        "fills": result.fills,
+        "fills_inferred": result.fills_inferred,
+        "fills_unknown": result.fills_unknown,
+        "currency": result.currency,
+        "fees": result.fees_micro / MICRO,
+        "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
+        "pnl_resolved": result.pnl_resolved_micro / MICRO,
+        "pnl_unresolved": result.pnl_unresolved_micro / MICRO,
+        "equity_start": result.equity_start_micro / MICRO,
+        "equity_end": result.equity_end_micro / MICRO,
+        "per_market": {
+            name: {
+                "fills": market.fills,
+                "fees": market.fees_micro / MICRO,
+                "pnl": market.pnl_micro / MICRO,
+                "position_left": market.position_left,
+                "resolved": market.resolved,
+            }
+            for name, market in result.markets.items()
+            if market.fills
+        },
+        "residuals": result.residuals,
+        "denials": result.denials,
+        "alerts": result.alerts,
+        "bot_errors": result.bot_errors,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
+        "peak_rss_mb": round(result.peak_rss_mb, 1),
+        "digest": result.digest,
+    }
+
+
+def _moment(at_ns: int) -> str:
+    return dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC).isoformat()
+
+
 def peak_rss_mb() -> float:
     """Return this process's peak resident memory in MB (Linux counts kB, macOS bytes)."""
     status = Path("/proc/self/status")
@@ -138,9 +212,6 @@ def collecting_rarely() -> Iterator[None]:
 
 
 # -- The replay driver: a recording through the same executor, risk, planner and gateway as live ---
-
-FORGET_AFTER_NS = 600 * 1_000_000_000
-"""How long a closed instrument stays in the caches: late settlements arrive within seconds."""
 
 EQUITY_EVERY_NS = 60 * 1_000_000_000
 PROGRESS_EVERY_FRAMES = 5_000
@@ -211,7 +282,7 @@ class Replay:
     def _play(self, tell: Callable[[], None]) -> None:
         self._play_events(self._readable(self._recording.events()), tell)
         if self._count:
-            self._driver.run_until(self._last_ns + 60 * 1_000_000_000)
+            self._driver.run_until(self._last_ns + AFTER_NS)
 
     def _readable(self, told: Iterator[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
         """Yield what the recording tells, to its end or to where it cannot be read on."""

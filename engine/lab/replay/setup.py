@@ -25,7 +25,7 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
-from engine.lab.replay.run import Replay, ReplayResult
+from engine.lab.replay.run import Replay, ReplayResult, summarise
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
@@ -172,8 +172,9 @@ class PreparedReplay:
         with self._files:
             return self._replay.run(progress)
 
-    def store(self, result: ReplayResult, summary: Mapping[str, Any]) -> int:
-        """Keep the run with its equity and markets; return its number."""
+    def store(self, result: ReplayResult) -> dict[str, Any]:
+        """Keep the run with its equity and markets; return its summary, with its number as run."""
+        summary = summarise(result, self.recording)
         options = self._options
         errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
         self._config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -208,7 +209,7 @@ class PreparedReplay:
         finally:
             connection.close()
         self._stored = True
-        return number
+        return summary | {"run": number}
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:

@@ -20,10 +20,10 @@ from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
+from engine.lab.pump import PacedPump, PacedRunner
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import CURRENCY, GATEWAY, assemble, limits_of
-from engine.live.tape_player import Player
-from engine.live.tape_runner import DecisionsHeard, EffectsHeard, TapeShell
+from engine.lab.replay.tape import DecisionsDigest, EffectsDigest
 from engine.runtime.journal import DigestRecorder, JournalWriter, decode, load
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
@@ -64,7 +64,7 @@ def paper(latency_ms: int) -> PaperSettings:
 class Outcome:
     """What was decided and what was asked for."""
 
-    def __init__(self, decide: DecisionsHeard, recorder: EffectsHeard) -> None:
+    def __init__(self, decide: DecisionsDigest, recorder: EffectsDigest) -> None:
         self.decisions = (decide.count, decide.digest())
         self.effects = (recorder.effects, recorder.effects_digest())
 
@@ -81,7 +81,7 @@ class Cut:
 def replayed(
     path: Path, parameters: dict[str, str], *, latency_ms: int = 150, events: int | None = None
 ) -> Outcome:
-    decide, recorder = DecisionsHeard(lambda _: None), EffectsHeard(DigestRecorder())
+    decide, recorder = DecisionsDigest(), EffectsDigest(DigestRecorder())
     assemble(
         recording=Cut(path, events),
         bots=(bot(parameters),),
@@ -89,7 +89,7 @@ def replayed(
         paper=paper(latency_ms),
         cash_micro=CASH_MICRO,
         recorder=recorder,
-        decide=decide,
+        decide=decide.take,
         account=ACCOUNT,
     ).run(lambda *_: None)
     return Outcome(decide, recorder)
@@ -111,14 +111,14 @@ class Played(Outcome):
         self.journal = folder / "journal.db"
         self.errors: list[BaseException] = []
         writer = JournalWriter(self.journal, engine_id="pitboss", waits_when_full=True)
-        decide, recorder = DecisionsHeard(lambda _: None), EffectsHeard(writer)
+        decide, recorder = DecisionsDigest(), EffectsDigest(writer)
         settings = AccountSettings(
             name=ACCOUNT, venue="tape", mode=Mode.PAPER, currency=CURRENCY, limits=limits_of({})
         )
         self.executor: Executor = executor_of(settings, 0)[0]
 
         async def run() -> None:
-            runner, player = self.wire(paper(latency_ms), recorder, decide)
+            runner, player = self.wire(paper(latency_ms), recorder, decide.take)
             runner.desk.add(bot(parameters), 0)
             await player.play(
                 open_recording(path), cash_micro=CASH_MICRO, speed=speed, stop_after=events
@@ -131,11 +131,11 @@ class Played(Outcome):
         assert not self.errors
 
     def wire(
-        self, settings: PaperSettings, recorder: EffectsHeard, decide: Callable[[Any], None]
-    ) -> tuple[TapeShell, Player]:
+        self, settings: PaperSettings, recorder: EffectsDigest, decide: Callable[[Any], None]
+    ) -> tuple[PacedRunner, PacedPump]:
         clock, core = TapeClock(), PaperGateway(account=ACCOUNT, settings=GATEWAY)
         venue = PaperVenue(ACCOUNT, settings)
-        runner = TapeShell(
+        runner = PacedRunner(
             paper=venue,
             door=PaperDoor(venue, core),
             core=core,
@@ -146,7 +146,7 @@ class Played(Outcome):
             alert=lambda _alert, _at_ns: None,
             crash=self.errors.append,
         )
-        player = Player(
+        player = PacedPump(
             runner=runner,
             recorder=recorder,
             clock=clock,
