@@ -1,4 +1,4 @@
-"""A slice of the simulation with every change: every seed that ever failed, and a few new ones.
+"""A slice of the simulation with every change: seeds at which the engine failed, a few new ones.
 
 The new ones follow the commit, so that each change looks somewhere else; the failing seed is in the
 test's own message.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,19 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 FRESH = 3
 
 
-def failed_seeds() -> list[tuple[int, float, bool, str]]:
-    """Return (seed, minutes, whether its faults gather, story) of every seed that failed once."""
-    rows = [line.split(maxsplit=3) for line in FAILED.read_text("utf-8").splitlines()]
+def failed_seeds() -> list[Any]:
+    """Return seed, minutes, and whether its faults gather, of every seed that failed once."""
+    rows = [line.split(maxsplit=4) for line in FAILED.read_text("utf-8").splitlines()]
     return [
-        (int(row[0]), float(row[1]), row[2] == "gathers", row[3]) for row in rows if row[0] != "#"
+        pytest.param(
+            int(row[0]),
+            float(row[1]),
+            row[2] == "gathers",
+            id=f"{row[0]}-{row[3]}",
+            marks=[pytest.mark.soak] if row[3] == "world" else [],
+        )
+        for row in rows
+        if row[0] != "#"
     ]
 
 
@@ -50,9 +59,7 @@ def sound(seed: int, minutes: float, *, gathers: bool, accounts: int = 2) -> Non
     assert not verdicts, "\n".join((*outcome.lines, *verdicts, *told))
 
 
-@pytest.mark.parametrize(
-    ("seed", "minutes", "gathers"), [row[:3] for row in failed_seeds()], ids=str
-)
+@pytest.mark.parametrize(("seed", "minutes", "gathers"), failed_seeds())
 def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float, *, gathers: bool) -> None:
     sound(seed, minutes, gathers=gathers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -104,18 +105,45 @@ def test_a_figure_out_of_its_tolerance_is_named() -> None:
     assert off == [command.LABELS["move_std"]]
 
 
-def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
-    worlds = ("--minutes", "60", "--seed", "1", "--worlds", "3")
-    code = main(command, [*worlds, "--json"])
+def calibrated(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, set[str], Any]:
+    """Return the exit code, the figures that are off and how the naive maker fared."""
+    code = main(command, [*words, "--json"])
     found = json.loads(capsys.readouterr().out)
     off = {line["label"] for line in found["figures"] if not line["near"]}
+    return code, off, found["naive_maker"]
+
+
+def loses(maker: Any) -> bool:
+    """Who rests without a view loses: what real makers report, adverse selection."""
+    return bool(maker["markout_5s_cents"] + 3 * maker["error_cents"] < 0)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+
+
+def test_a_short_sample_is_within_twice_the_tolerance(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "SHARE", 2 * command.SHARE)
+    monkeypatch.setattr(command, "POINTS", 2 * command.POINTS)
+    words = ("--minutes", "20", "--seed", "2", "--worlds", "1")
+    code, off, maker = calibrated(capsys, *words)
     assert not off
     assert code == OK
-    maker = found["naive_maker"]
+    assert maker["fills"] > 500
+    assert loses(maker)
+
+
+@pytest.mark.soak
+def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--minutes", "60", "--seed", "1", "--worlds", "3")
+    code, off, maker = calibrated(capsys, *words)
+    assert not off
+    assert code == OK
     assert maker["fills"] > 5_000
-    # Who rests without a view loses: what real makers report, adverse selection.
-    assert maker["markout_5s_cents"] + 3 * maker["error_cents"] < 0
+    assert loses(maker)
