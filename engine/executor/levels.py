@@ -1,6 +1,6 @@
-"""From a wish to levels: sizes in lots, prices on the grid, in range and behind the touch.
+"""Levels of an intent, in lots, on the grid, behind the touch; and what a plan is made of.
 
-The result is in YES-space, best level first, one entry per price.
+The levels are in YES-space, best level first, one entry per price.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import Instrument, Kind, Side
+from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Quote, Quotes, ResidualReason, Target, Urgency
 from engine.domain.money import ceil_to_tick, floor_to_tick
-from engine.domain.orders import OrderType
-from engine.executor.plan import Residual
+from engine.domain.orders import OrderId, OrderType
 
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -23,6 +22,43 @@ _NO_TOP = 2**62
 """A price nothing reaches: linear instruments have no highest price."""
 _DUST = ResidualReason.DUST
 _OUT_OF_RANGE = ResidualReason.OUT_OF_RANGE
+
+
+Need = tuple[int, int, int]
+"""(level in YES-space, size to sell of what is settled, size to open)."""
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """An order that may be placed. Price and size in the leg's own increments."""
+
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    type: OrderType
+    post_only: bool
+    expires_ns: int | None = None
+    """Only for GTD."""
+
+
+class Residual(msgspec.Struct, frozen=True, gc=False):
+    """A part of a wish that is not expressed as an order, and why. Side and price in YES-space."""
+
+    reason: ResidualReason
+    side: Side
+    price: int
+    size: int
+
+
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """What to place, what to cancel, what is left over."""
+
+    places: tuple[Draft, ...]
+    cancels: tuple[OrderId, ...]
+    residuals: tuple[Residual, ...]
+
+
+NO_PLAN = Plan((), (), ())
 
 
 class TargetLevels(msgspec.Struct, gc=False):
@@ -55,93 +91,41 @@ def wanted_of(
     if mark is not None:
         bid, ask = mark.best_bid, mark.best_ask
     if isinstance(wish, Quotes):
-        _quotes(wanted, wish, instrument, bid, ask)
+        wanted.bids = _cut(wish.bids, instrument, ask, wanted.residuals, bid=True)
+        wanted.asks = _cut(wish.asks, instrument, bid, wanted.residuals, bid=False)
     else:
         _target(wanted, wish, instrument, position, (bid, ask))
     return wanted
 
 
-def _quotes(
-    wanted: TargetLevels, wish: Quotes, instrument: Instrument, bid: int | None, ask: int | None
-) -> None:
-    """Take the levels as they stand where nothing must be cut; else cut, round and reprice."""
+def _cut(
+    quotes: tuple[Quote, ...],
+    instrument: Instrument,
+    touch: int | None,
+    residuals: list[Residual],
+    *,
+    bid: bool,
+) -> list[Quote]:
+    """Cut, round and reprice levels, at least a tick behind the opposite `touch` (law S)."""
     tick, lot = instrument.tick, instrument.lot
     top = instrument.one - tick if instrument.kind is _BINARY else _NO_TOP
-    last = top + 1 if ask is None else min(ask - tick, top) + 1
-    for price, size in wish.bids:
-        # On the grid, in range, a tick behind the touch, in lots, and below the level before it.
-        if price >= last or price < tick or price % tick or size % lot or size <= 0:
-            wanted.bids = _bids(wish.bids, instrument, ask, top, wanted.residuals)
-            break
-        last = price
-    else:
-        wanted.bids = wish.bids
-    last = tick - 1 if bid is None else max(bid, 0) + tick - 1
-    for price, size in wish.asks:
-        if price <= last or price > top or price % tick or size % lot or size <= 0:
-            wanted.asks = _asks(wish.asks, instrument, bid, top, wanted.residuals)
-            break
-        last = price
-    else:
-        wanted.asks = wish.asks
-
-
-def _bids(
-    quotes: tuple[Quote, ...],
-    instrument: Instrument,
-    touch: int | None,
-    top: int,
-    residuals: list[Residual],
-) -> list[Quote]:
-    """Cut, round and reprice bids; `touch` is the ask they may not reach. Mirror of `_asks`."""
-    tick, lot = instrument.tick, instrument.lot
+    side = _BUY if bid else _SELL
     levels: dict[int, int] = {}
     for asked, size in quotes:
         rest = size % lot
         if rest or size <= 0:
-            residuals.append(Residual(_DUST, _BUY, asked, rest))
+            residuals.append(Residual(_DUST, side, asked, rest))
             if size < lot:
                 continue
         price = asked
-        if touch is not None and price > touch - tick:
-            price = touch - tick  # at least one tick behind the opposite touch (law S)
-        price -= price % tick  # floor_to_tick
+        if touch is not None:
+            price = min(price, touch - tick) if bid else max(price, touch + tick)
+        price = floor_to_tick(price, tick) if bid else ceil_to_tick(price, tick)
         if price < tick or price > top:
-            residuals.append(Residual(_OUT_OF_RANGE, _BUY, asked, size - rest))
+            residuals.append(Residual(_OUT_OF_RANGE, side, asked, size - rest))
         else:
             levels[price] = levels.get(price, 0) + size - rest
-    if len(levels) > 1:
-        return sorted(levels.items(), reverse=True)
-    return list(levels.items())
-
-
-def _asks(
-    quotes: tuple[Quote, ...],
-    instrument: Instrument,
-    touch: int | None,
-    top: int,
-    residuals: list[Residual],
-) -> list[Quote]:
-    """Cut, round and reprice asks; `touch` is the bid they may not reach. Mirror of `_bids`."""
-    tick, lot = instrument.tick, instrument.lot
-    levels: dict[int, int] = {}
-    for asked, size in quotes:
-        rest = size % lot
-        if rest or size <= 0:
-            residuals.append(Residual(_DUST, _SELL, asked, rest))
-            if size < lot:
-                continue
-        price = asked
-        if touch is not None and price < touch + tick:
-            price = touch + tick  # at least one tick behind the opposite touch (law S)
-        price += -price % tick  # ceil_to_tick
-        if price < tick or price > top:
-            residuals.append(Residual(_OUT_OF_RANGE, _SELL, asked, size - rest))
-        else:
-            levels[price] = levels.get(price, 0) + size - rest
-    if len(levels) > 1:
-        return sorted(levels.items())
-    return list(levels.items())
+    return sorted(levels.items(), reverse=bid)
 
 
 def _target(
@@ -171,11 +155,11 @@ def _target(
             wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))
             return
         opposite = None
-    top = instrument.one - instrument.tick if instrument.kind is _BINARY else _NO_TOP
+    levels = _cut(((price, size),), instrument, opposite, wanted.residuals, bid=buying)
     if buying:
-        wanted.bids = _bids(((price, size),), instrument, opposite, top, wanted.residuals)
+        wanted.bids = levels
     else:
-        wanted.asks = _asks(((price, size),), instrument, opposite, top, wanted.residuals)
+        wanted.asks = levels
 
 
 def _limit_on_grid(limit: int, instrument: Instrument, *, buying: bool) -> int:

@@ -18,8 +18,8 @@ from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
 from engine.domain.orders import OrderType
 from engine.executor.blindness import Sight
+from engine.executor.levels import Draft
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import Draft
 from engine.executor.proof import ZeroProofs
 from engine.executor.table import InstrumentState, LiveOrder, OrderTable
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate

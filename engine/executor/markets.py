@@ -16,7 +16,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.executor.blindness import Sight
-from engine.executor.renewing import ends_soon
+from engine.executor.planner import ends_soon
 from engine.executor.table import InstrumentState, OrderTable
 
 

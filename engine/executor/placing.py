@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import ResidualReason
-from engine.domain.orders import OrderType
-from engine.executor.fitting import SidePlan
-from engine.executor.levels import TargetLevels
-from engine.executor.plan import Draft, Need, Residual
+from engine.domain.orders import OrderId, OrderType
+from engine.executor.levels import Draft, Need, Residual, TargetLevels
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
@@ -16,6 +16,26 @@ _BELOW_MIN = ResidualReason.BELOW_MIN
 _NO_CASH = ResidualReason.NO_CASH
 _OWN_CROSS = ResidualReason.OWN_CROSS
 _WAITING_CANCEL = ResidualReason.WAITING_CANCEL
+
+
+class SidePlan(msgspec.Struct, gc=False):
+    """One direction of a plan, bids or asks."""
+
+    wanted: TargetLevels
+    instrument: Instrument
+    bid: bool
+    opens: bool
+    """False where nothing can be opened in this direction (asks of a linear instrument)."""
+    smallest: int
+    """The smallest legal size."""
+    needs: list[Need]
+    cancels: list[OrderId]
+    allowance: int
+    """What may be placed: wanted less everything alive."""
+    sellable: int
+    """Settled tokens no live order has committed."""
+    could_reduce: bool
+    """True where a resting buy could be replaced by selling settled tokens."""
 
 
 class Placer:

@@ -14,225 +14,32 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
 
-import msgspec
-
 from engine.domain.events import BookMarked
-from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.domain.instruments import Instrument, Kind, Side
 from engine.domain.intents import Quote, Quotes, ResidualReason
-from engine.domain.orders import OrderId, OrderState, OrderType
+from engine.domain.orders import OrderState, OrderType
 from engine.errors import BrokenInvariant
-from engine.executor.fitting import fit
 from engine.executor.holdings import Holding
-from engine.executor.levels import TargetLevels, wanted_of
-from engine.executor.placing import Placer
-from engine.executor.plan import NO_PLAN, Draft, Need, Plan, Residual
-from engine.executor.renewing import renewed
+from engine.executor.levels import NO_PLAN, Plan, Residual, TargetLevels, wanted_of
+from engine.executor.placing import Placer, SidePlan
 from engine.executor.settings import MS, ExecutorSettings
 from engine.executor.table import LiveOrder, Wish
 
-# The swift planner: the plain situations, in which most plans are made, without the careful
-# steps.
-# Each direction is in one of three: nothing works (all is placed), exactly what is wished rests
-# (it stays), or nothing that works is wished and what is alive leaves no room (it goes, and the
-# wish waits). Where a direction is in none of them, or where our own orders, cash or a minimum
-# could matter, it answers None and the careful planner decides. What it answers is what that one
-# would.
-
 _BUY, _SELL = Side.BUY, Side.SELL
-_YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
 _BINARY = Kind.BINARY
+_BELOW_MIN = ResidualReason.BELOW_MIN
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 _SENT, _PENDING, _UNKNOWN = OrderState.SENT, OrderState.PENDING, OrderState.UNKNOWN
 _FAK, _FOK = OrderType.FAK, OrderType.FOK
-_WAITING_CANCEL = ResidualReason.WAITING_CANCEL
-_NEVER = 2**62
-"""A level above every ask."""
-
-
-class Way(msgspec.Struct, gc=False):
-    """One direction of a plan, bids or asks, on its way through the swift planner."""
-
-    bid: bool
-    levels: Sequence[Quote]
-    live: list[LiveOrder]
-    needs: list[Need]
-
-
-def swift(
-    wanted: TargetLevels,
-    instrument: Instrument,
-    holding: Holding,
-    working: Collection[LiveOrder],
-    *,
-    cash: int,
-) -> Plan | None:
-    """Return the plan of a plain situation, None where the careful planner must look.
-
-    After None, `wanted` is as it was.
-    """
-    bids = Way(True, wanted.bids, [], [])
-    asks = Way(False, wanted.asks, [], [])
-    if not wanted.post_only or _could_meet(bids, asks, working):
-        return None
-    cancels: list[OrderId] = []
-    binary = instrument.kind is _BINARY
-    if (bids.live or bids.levels) and not _plain(
-        bids, wanted, instrument, holding.no.settled if binary else 0, cancels
-    ):
-        return None
-    if (asks.live or asks.levels) and not _plain(
-        asks, wanted, instrument, holding.yes.settled, cancels
-    ):
-        return None
-    if bids.needs or asks.needs:
-        return _made(wanted, instrument, bids, asks, cancels, cash=cash)
-    if cancels or wanted.residuals:
-        return Plan((), tuple(cancels), tuple(wanted.residuals))
-    return NO_PLAN
-
-
-def _could_meet(bids: Way, asks: Way, working: Collection[LiveOrder]) -> bool:
-    """Sort the orders by direction; say whether any bid reaches any ask, wished or working."""
-    bid_max = bids.levels[0][0] if bids.levels else 0
-    ask_min = asks.levels[0][0] if asks.levels else _NEVER
-    for known in working:
-        level = known.level
-        if known.bid:
-            bids.live.append(known)
-            bid_max = max(bid_max, level)
-        else:
-            asks.live.append(known)
-            ask_min = min(ask_min, level)
-    return bid_max >= ask_min
-
-
-def _plain(
-    way: Way, wanted: TargetLevels, instrument: Instrument, settled: int, cancels: list[OrderId]
-) -> bool:
-    """Find out which situation a direction is in and what it needs; False = none of the plain."""
-    smallest = instrument.smallest
-    live, levels = way.live, way.levels
-    if live:
-        if levels and live[0].level in (sizes := dict(levels)):
-            return len(live) == len(levels) and _rests(live, sizes, wanted)
-        if not _goes(way, smallest, cancels):
-            return False
-    opens = way.bid or instrument.kind is _BINARY
-    pool = settled - settled % instrument.lot if settled > 0 else 0
-    needs = way.needs
-    for price, size in levels:
-        selling = 0
-        if pool >= smallest:
-            selling = min(size, pool)
-            if selling < smallest:
-                selling = 0
-            pool -= selling
-        opening = size - selling
-        if opening and (opening < smallest or not opens):
-            return False
-        needs.append((price, selling, opening))
-    return True
-
-
-def _rests(live: list[LiveOrder], sizes: dict[int, int], wanted: TargetLevels) -> bool:
-    """Say whether each order rests at a wished level of its own, in its style and size."""
-    style, tolerance = wanted.type, wanted.tolerance_percent
-    for known in live:
-        order, state, left = known.order, known.state, known.remaining
-        size = sizes.pop(known.level, None)
-        if size is None or not size <= left <= size + size * tolerance // 100:
-            return False
-        if order.type is not style or not order.post_only:
-            return False
-        if not (state is _OPEN or state is _PARTIAL or state is _SENT or state is _PENDING):
-            return False
-    return True
-
-
-def _goes(way: Way, smallest: int, cancels: list[OrderId]) -> bool:
-    """Cancel what is at no wished level; False where one is at one, or something could be placed.
-
-    What is alive counts against the wish, so nothing new fits beside it but a smaller rest.
-    """
-    room = 0
-    wished = dict(way.levels)
-    for size in wished.values():
-        room += size
-    for known in way.live:
-        state, style = known.state, known.order.type
-        room -= known.remaining
-        if known.level in wished or style is _FAK or style is _FOK:
-            return False
-        if (
-            state is _OPEN
-            or state is _PARTIAL
-            or state is _SENT
-            or state is _PENDING
-            or (state is _UNKNOWN and not known.cancel_asked)
-        ):
-            cancels.append(known.order.id)
-    return room < smallest
-
-
-def _made(
-    wanted: TargetLevels,
-    instrument: Instrument,
-    bids: Way,
-    asks: Way,
-    cancels: list[OrderId],
-    *,
-    cash: int,
-) -> Plan | None:
-    """Write the plan down, level by level, bids first; None where cash does not pay for all."""
-    places: list[Draft] = []
-    residuals = [*wanted.residuals]
-    for row in range(max(len(bids.needs), len(asks.needs))):
-        for way in (bids, asks):
-            if row >= len(way.needs):
-                continue
-            if way.live:
-                _wait(way, row, residuals)
-            else:
-                cash -= _draft(way, row, wanted, instrument, places)
-                if cash < 0:
-                    return None
-    return Plan(tuple(places), tuple(cancels), tuple(residuals))
-
-
-def _wait(way: Way, row: int, residuals: list[Residual]) -> None:
-    """Leave a level over until what it replaces has proven to be gone."""
-    level, selling, opening = way.needs[row]
-    side = _BUY if way.bid else _SELL
-    if selling:
-        residuals.append(Residual(_WAITING_CANCEL, side, level, selling))
-    if opening:
-        residuals.append(Residual(_WAITING_CANCEL, side, level, opening))
-
-
-def _draft(
-    way: Way, row: int, wanted: TargetLevels, instrument: Instrument, places: list[Draft]
-) -> int:
-    """Draft one level, selling before opening; return what the buy costs."""
-    level, selling, opening = way.needs[row]
-    style, expires_ns = wanted.type, wanted.expires_ns
-    sell_leg = buy_leg = _BASE
-    sell_at = buy_at = level
-    if instrument.kind is _BINARY:
-        if way.bid:
-            sell_leg, buy_leg, sell_at = _NO, _YES, instrument.one - level
-        else:
-            sell_leg, buy_leg, buy_at = _YES, _NO, instrument.one - level
-    if selling:
-        places.append(Draft(sell_leg, _SELL, sell_at, selling, style, True, expires_ns))
-    if not opening:
-        return 0
-    places.append(Draft(buy_leg, _BUY, buy_at, opening, style, True, expires_ns))
-    return -(-buy_at * opening // instrument.value_divisor)
-
-
-# -- The planner: from a wish and the facts to the legal orders that realise it. Pure --------------
-
 _GTC, _GTD = OrderType.GTC, OrderType.GTD
+S = 1_000_000_000
+VENUE_EARLY_NS = 60 * S
+"""Polymarket takes an expiring order away about a minute before its time (trading API, §5.1)."""
+RENEW_EARLY_NS = VENUE_EARLY_NS + 30 * S
+"""How long before its time an order is renewed: time for every quote of an account, in turn."""
+
+_RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
+_MOVES = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.CANCELLING})
 
 
 def plan(
@@ -264,28 +71,15 @@ def plan(
     )
     if gtd_ms is not None and wanted.type is _GTD:
         wanted.expires_ns = now_ns + gtd_ms * MS
-    made = swift(wanted, instrument, holding, working, cash=cash_free_micro)
-    if made is None:
-        made = careful(wanted, instrument, holding, working, cash=cash_free_micro)
-    return made if gtd_ms is None else renewed(made, working, now_ns)
-
-
-def careful(
-    wanted: TargetLevels,
-    instrument: Instrument,
-    holding: Holding,
-    working: Collection[LiveOrder],
-    *,
-    cash: int,
-) -> Plan:
-    """Return the plan of any situation; cash is in micro-units, what no working order reserved."""
-    told = len(wanted.residuals)
+    count = len(wanted.residuals)
     # If cash is short while settled tokens could replace a resting buy, reduce first after all.
     for reduce_first in (False, True):
-        del wanted.residuals[told:]
-        made = _attempt(wanted, instrument, holding, working, cash=cash, reduce_first=reduce_first)
+        del wanted.residuals[count:]
+        made = _attempt(
+            wanted, instrument, holding, working, cash=cash_free_micro, reduce_first=reduce_first
+        )
         if made is not None:
-            return made
+            return made if gtd_ms is None else renewed(made, working, now_ns)
     raise BrokenInvariant(f"{instrument.id}: no plan, and none by reducing first")
 
 
@@ -324,3 +118,182 @@ def _attempt(
     if placer.short and not reduce_first and (bids.could_reduce or asks.could_reduce):
         return None
     return Plan(tuple(placer.places), cancels, tuple(wanted.residuals))
+
+
+# -- Fitting: which live orders of one direction stay, which go, and what is missing at each level -
+# Little churn: an order at a wanted price stays, also on the other leg; too much at a price goes
+# newest first; too little is topped up if the difference is a legal order, else left.
+
+
+def fit(
+    wanted: TargetLevels,
+    instrument: Instrument,
+    holding: Holding,
+    live: list[LiveOrder],
+    *,
+    bid: bool,
+    reduce_first: bool,
+) -> SidePlan:
+    """Match one direction's levels with its live orders; residuals go to the wanted's own."""
+    levels = wanted.bids if bid else wanted.asks
+    binary = instrument.kind is _BINARY
+    smallest = instrument.smallest
+    half = SidePlan(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
+    if not levels and not live:
+        return half
+    settled = 0
+    if binary or not bid:  # a linear bid has nothing to sell
+        settled = holding.no.settled if bid else holding.yes.settled
+    settled = settled - settled % instrument.lot if settled > 0 else 0
+    alive = committed = 0
+    kept: dict[int, list[LiveOrder]] = {}
+    if live:
+        alive, committed = _sort_out(half, dict(levels), live, kept)
+        if kept:
+            _trim(half, levels, kept)
+    for _, size in levels:
+        half.allowance += size
+    half.allowance -= alive
+    half.sellable = settled - committed
+    if kept or settled >= smallest or not half.opens:
+        _missing(half, levels, settled, kept, reduce_first)
+        return half
+    for price, size in levels:  # nothing rests and nothing can be sold: open it all
+        if size >= smallest:
+            half.needs.append((price, 0, size))
+        else:
+            _need(half, price, size, 0, False)
+    return half
+
+
+def _sort_out(
+    half: SidePlan,
+    sizes: dict[int, int],
+    live: list[LiveOrder],
+    kept: dict[int, list[LiveOrder]],
+) -> tuple[int, int]:
+    """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
+    wanted = half.wanted
+    alive = committed = 0
+    for known in live:
+        order, state = known.order, known.state
+        alive += known.remaining
+        if order.side is _SELL:
+            committed += known.remaining
+        cancellable = state is _OPEN or state is _PARTIAL or state is _SENT or state is _PENDING
+        fits = (
+            known.level in sizes
+            and order.type is wanted.type
+            and order.post_only is wanted.post_only
+        )
+        if fits:
+            if cancellable:
+                kept.setdefault(known.level, []).append(known)
+            continue  # UNKNOWN, CANCELLING and DELAYED are counted and waited for
+        if order.type is _FAK or order.type is _FOK:
+            continue  # ends by itself
+        if cancellable or (state is _UNKNOWN and not known.cancel_asked):
+            half.cancels.append(order.id)
+    return alive, committed
+
+
+def _trim(half: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]) -> None:
+    """Cancel newest first where a level rests with more than it may."""
+    tolerance = half.wanted.tolerance_percent
+    for price, size in levels:
+        orders = kept.get(price, [])
+        if orders:
+            _cancel_above(half, orders, size + size * tolerance // 100)
+
+
+def _cancel_above(half: SidePlan, orders: list[LiveOrder], limit: int) -> None:
+    total = sum([known.remaining for known in orders])
+    while total > limit and orders:
+        newest = orders.pop()
+        half.cancels.append(newest.order.id)
+        total -= newest.remaining
+
+
+def _missing(
+    half: SidePlan,
+    levels: Sequence[Quote],
+    settled: int,
+    kept: dict[int, list[LiveOrder]],
+    reduce_first: bool,
+) -> None:
+    """Share settled tokens out to the levels, best first, and note what each still needs."""
+    smallest = half.smallest
+    pool = settled
+    for selling in kept.values():
+        pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
+    for price, size in levels:
+        orders = kept.get(price)
+        resting = sum([known.remaining for known in orders]) if orders else 0
+        if orders and reduce_first and pool >= smallest:
+            resting = _make_room(half, orders, size, pool)
+        missing = size - resting
+        if missing > 0:
+            pool = _need(half, price, missing, pool, resting > 0)
+        if orders and pool >= smallest and any(o.order.side is not _SELL for o in orders):
+            half.could_reduce = True
+
+
+def _make_room(half: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
+    """Cancel resting buys whose size settled tokens can take over; return what stays."""
+    selling = [known for known in orders if known.order.side is _SELL]
+    opening = [known for known in orders if known.order.side is not _SELL]
+    sold = sum(known.remaining for known in selling)
+    left = max(0, size - sold - pool)
+    _cancel_above(half, opening, left + left * half.wanted.tolerance_percent // 100)
+    return sold + sum(known.remaining for known in opening)
+
+
+def _need(half: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
+    """Split what a level misses into selling and opening; return what is left of the pool."""
+    smallest = half.smallest
+    missing -= missing % half.instrument.lot
+    selling = min(pool, missing)
+    if selling < smallest:
+        selling = 0
+    opening = missing - selling
+    reason = None
+    if not half.opens:
+        if opening:
+            reason = ResidualReason.NO_INVENTORY
+            if missing < smallest or 0 < pool < smallest:
+                reason = _BELOW_MIN
+    elif 0 < opening < smallest:
+        reason = _BELOW_MIN
+    if reason is not None:
+        if not topping or reason is not _BELOW_MIN:  # too small a change is left
+            side = _BUY if half.bid else _SELL
+            half.wanted.residuals.append(Residual(reason, side, price, opening))
+        opening = 0
+    if selling or opening:
+        half.needs.append((price, selling, opening))
+    return pool - selling
+
+
+# -- Renewing: resting orders that expire by themselves are replaced in time, one after the other --
+# A venue takes an expiring order away by itself and says so afterwards; until it is heard and
+# placed again nothing rests. So an order is cancelled and placed anew shortly before: the gap is
+# one round trip of a cancel, like that of any other replacement.
+
+
+def ends_soon(known: LiveOrder, now_ns: int) -> bool:
+    """Say whether a resting order is to be renewed."""
+    expires_ns = known.order.expires_ns
+    return (
+        expires_ns is not None and known.state in _RESTS and expires_ns - now_ns <= RENEW_EARLY_NS
+    )
+
+
+def renewed(made: Plan, working: Collection[LiveOrder], now_ns: int) -> Plan:
+    """Add to a plan that asks for nothing the cancel of the one order that ends first, if any."""
+    if made.places or made.cancels or any(known.state in _MOVES for known in working):
+        return made
+    ending = [known.order for known in working if ends_soon(known, now_ns)]
+    if not ending:
+        return made
+    first = min(ending, key=lambda order: (order.expires_ns or 0, order.id))
+    return Plan((), (first.id,), made.residuals)

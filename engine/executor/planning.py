@@ -16,9 +16,9 @@ from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
 from engine.executor.blindness import Sight
+from engine.executor.levels import NO_PLAN, Draft, Plan, Residual
 from engine.executor.manual import reduces
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import NO_PLAN, Draft, Plan, Residual
 from engine.executor.planner import plan
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import ExecutorSettings
@@ -254,13 +254,11 @@ class Planning:
         if bot is None or mark is None or mark.proof_ns is None:
             return None
         order = table.make(draft, bot, post, now_ns)
-        age_ns = now_ns - mark.proof_ns
-        if not self._gate.permits(order, age_ns, table.live_count):
-            size = self._judged(post, order, left, age_ns, now_ns)
-            if not size:
-                return None
-            if size != order.size:
-                order = msgspec.structs.replace(order, size=size)
+        size = self._judged(post, order, left, now_ns - mark.proof_ns, now_ns)
+        if not size:
+            return None
+        if size != order.size:
+            order = msgspec.structs.replace(order, size=size)
         known = table.take(order, post)
         self._places.append(PlaceOrder(order=order))
         self.orders_placed += 1

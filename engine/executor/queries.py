@@ -13,8 +13,8 @@ from engine.domain.settings import RiskLimits
 from engine.executor.blindness import Sight
 from engine.executor.halts import TradingHalts
 from engine.executor.ledger import Ledger
+from engine.executor.levels import Residual
 from engine.executor.markets import Markets
-from engine.executor.plan import Residual
 from engine.executor.planning import Planning
 from engine.executor.proof import ZeroProof
 from engine.executor.reconcile import Reconciler

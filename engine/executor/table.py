@@ -30,7 +30,7 @@ from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fill_book import FILLS_KNOWN_MAX
 from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Booked, Ledger
-from engine.executor.plan import Draft, Residual
+from engine.executor.levels import Draft, Residual
 from engine.executor.questions import NEVER
 from engine.executor.settings import ExecutorSettings
 from engine.risk.exposure import ExposureBook

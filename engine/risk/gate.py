@@ -1,4 +1,4 @@
-"""The gate: permits an order, shrinks it, or names the reason and the numbers.
+"""The gate: allows an order, shrinks it, or names the reason and the numbers.
 
 Takes a proposal and reads limits, breakers and exposure; changes nothing. The first failing reason
 wins; a limit that leaves room for a smaller legal size shrinks instead. Exactly at a limit is
@@ -12,7 +12,6 @@ from collections.abc import Callable
 import msgspec
 
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
-from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.risk.breakers import Breakers
@@ -56,7 +55,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """False where the order may take: its taker fee is then part of the worst case."""
 
 
-# -- The gate: permits an order, shrinks it, or names the reason and the numbers -------------------
+# -- The gate: allows an order, shrinks it, or names the reason and the numbers -------------------
 
 _NO, _BASE = Leg.NO, Leg.BASE
 _BUY = Side.BUY
@@ -152,32 +151,6 @@ class RiskGate:
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
         return self._sized(proposal, self._exposure.of(proposal.instrument.id))
-
-    def permits(self, order: Order, mark_age_ns: int, open_orders: int) -> bool:
-        """Say whether an order passes whole; where it does not, `check` says why, or how much may.
-
-        `mark_age_ns` and `open_orders` as for `check`. Nearly all orders pass, so that answer is
-        found without a proposal.
-        """
-        breakers, risk = self._breakers, self._exposure.of(order.instrument)
-        if breakers.latched or breakers.stopped is not None or mark_age_ns > self._age_ns_max:
-            return False
-        if open_orders >= self._orders_max:
-            return False
-        if breakers.day_start_equity_micro != self._anchor:
-            self._scale()
-        price, size, leg, bid = order.price, order.size, order.leg, order.side is _BUY
-        added = value = -(-price * size // risk.divisor)
-        if not self._value_min <= value <= self._value_max or not _legal(risk, leg, price, size):
-            return False
-        if not bid or not order.post_only or risk.maker_pays:
-            added = risk.loss_micro(leg, order.side, price, size, order.post_only)
-        yes, no = risk.held_yes + risk.live_yes, risk.held_no + risk.live_no
-        if leg is _BASE or (leg is _NO) is bid:
-            yes += added
-        else:
-            no += added
-        return self._within(order.bot, risk, max(yes, no, 0))
 
     def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int) -> bool:
         """Say whether an instrument's exposure may be this much under every limit."""
@@ -299,14 +272,6 @@ class RiskGate:
         for reason, rest, limit in levels:
             numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
         return tuple(numbers)
-
-
-def _legal(risk: InstrumentRisk, leg: Leg, price: int, size: int) -> bool:
-    """Say whether leg and price can belong to the instrument, and the size is whole and enough."""
-    instrument = risk.instrument
-    if size <= 0 or size % instrument.lot or size < instrument.size_min:
-        return False
-    return price > 0 and (leg is not _BASE if risk.one > price else leg is _BASE and not risk.one)
 
 
 def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, ceiling: int) -> int:

@@ -9,7 +9,7 @@ from engine.domain.effects import CancelOrders, PlaceOrder
 from engine.domain.events import OrderCancelled, OrderExpired
 from engine.domain.orders import Order, OrderState, OrderType
 from engine.executor.executor import ExecutorSettings
-from engine.executor.renewing import RENEW_EARLY_NS, VENUE_EARLY_NS
+from engine.executor.planner import RENEW_EARLY_NS, VENUE_EARLY_NS
 
 S = OrderState
 SECOND = 1_000_000_000

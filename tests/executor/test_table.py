@@ -19,7 +19,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
-from engine.executor.plan import Plan
+from engine.executor.levels import Plan
 from engine.executor.planner import plan
 from tests.executor.conftest import ACCOUNT, SHARE, Rig
 

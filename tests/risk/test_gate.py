@@ -335,71 +335,6 @@ def test_what_is_allowed_keeps_every_limit_and_is_the_most_that_does(
         assert asked < binary.size_min or not keeps(binary.size_min)
 
 
-@given(
-    leg=st.sampled_from(list(Leg)),
-    side=st.sampled_from(list(Side)),
-    price=st.sampled_from([-1, 0, 1, 100, 4_000, 9_999, 10_000]),
-    size=st.sampled_from([0, 9_999, 10_000, 5_000_000, 100_000_000, 100_005_000]),
-    post_only=st.booleans(),
-    held=st.tuples(st.integers(0, 200), st.integers(0, 200)),
-    live=st.lists(st.tuples(st.sampled_from([Leg.YES, Leg.NO]), st.sampled_from(list(Side)))),
-    limits=st.fixed_dictionaries(
-        {},
-        optional={
-            name: st.sampled_from([0, 20, 40, 45, 100]).map(lambda amount: Limit(absolute=amount))
-            for name in (
-                "order_value_min", "order_value_max", "exposure_instrument_max",
-                "exposure_market_max", "exposure_bot_max", "exposure_account_max",
-                "exposure_total_max",
-            )
-        },
-    ),
-    age_ms=st.sampled_from([0, 10_000, 10_001]),
-    orders=st.sampled_from([0, 199, 200]),
-    state=st.sampled_from(["fit", "latched", "stopped", "another bot", "another day"]),
-)  # fmt: skip
-@settings(max_examples=300, deadline=None)
-def test_permitted_is_what_the_check_allows_whole(
-    build, leg, side, price, size, post_only, held, live, limits, age_ms, orders, state
-):
-    desk = Desk(build, **limits)
-    instrument = build.binary()
-    for number, (other, way) in enumerate(live):
-        desk.book.live(build.order(number, leg=other, side=way, price=4_500), 10_000_000)
-    desk.book.holding(
-        instrument.id,
-        **build.holding(
-            yes_settled=held[0] * build.share,
-            no_settled=held[1] * build.share,
-            cost_settled_micro=sum(held) * 500_000,
-        ),
-    )
-    if state == "latched":
-        desk.breakers.set_latch("test", "x")
-    elif state == "stopped":
-        desk.breakers.equity(0, NOW)
-    elif state == "another bot":
-        desk.book.assign(instrument.id, BotId("other"))
-    elif state == "another day":
-        desk.breakers.cash_moved(-1_000_000_000)
-    order = build.order(99, leg=leg, side=side, price=price, size=size, post_only=post_only)
-    told = {"mark_age_ns": age_ms * 1_000_000, "open_orders": orders}
-    permitted = desk.gate.permits(order, *told.values())
-
-    for reducing in (False, True):
-        proposal = build.proposal(
-            leg=leg, side=side, price=price, size=size, post_only=post_only, reducing=reducing
-        )
-        try:
-            answer = desk.gate.check(proposal, **told, now_ns=NOW)
-        except BrokenInvariant:
-            assert not permitted
-            continue
-        whole = answer == Allowed(size)
-        assert whole or not permitted
-        assert permitted or not whole or reducing
-
-
 # -- a bot's capital, a market's instruments -------------------------------------------------------
 
 
@@ -407,9 +342,6 @@ def test_a_bot_is_bound_to_its_capital_whatever_its_strategy_asks(build):
     desk = Desk(build)
     desk.book.capital_micro[build.bot] = 10_000_000
     assert desk.ask() == Allowed(25 * build.share)
-    order = build.order()
-    assert not desk.gate.permits(order, 0, 0)
-    assert desk.gate.permits(build.order(size=25 * build.share), 0, 0)
     desk.book.live(build.order(size=25 * build.share), 25 * build.share)
     assert_denied(desk.ask(), DenyReason.EXPOSURE_BOT, exposure_bot_max_micro=10_000_000)
     assert desk.ask(bot=BotId("another")) == Allowed(100 * build.share)
