@@ -20,8 +20,8 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.executor import Executor
 from engine.executor.manual import Refused
+from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
-from engine.executor.table import LiveOrder
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""

@@ -42,8 +42,8 @@ from engine.domain.intents import Target
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.manual import Refused
+from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
-from engine.executor.table import LiveOrder
 
 Put = Callable[[AnyInput, int], None]
 """Takes an input and its time in ns UTC."""

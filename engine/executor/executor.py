@@ -29,19 +29,16 @@ from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.order_life import Happened
 from engine.domain.orders import Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
-from engine.executor.blindness import Hold, Sight
-from engine.executor.halts import TradingHalts
+from engine.executor.halts import Hold, Markets, Sight, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, Refused
-from engine.executor.markets import Markets
-from engine.executor.outbox import EffectOutbox
+from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable, Wish
 from engine.executor.planning import Planning
 from engine.executor.proof import Scope, ZeroProof, within
 from engine.executor.queries import Readings
 from engine.executor.questions import NEVER, Question
 from engine.executor.settings import ExecutorSettings
 from engine.executor.snapshot import decode, encode
-from engine.executor.table import InstrumentState, LiveOrder, OrderTable, Wish
 from engine.executor.venue_reports import Handler, VenueReports
 from engine.risk.gate import RiskGate
 
@@ -227,7 +224,8 @@ class Executor(Readings):
         self._markets = Markets(table, sight, contradiction=hearing.contradiction)
         self._halts = TradingHalts(
             table, sight, out, self._breakers, settings=settings,
-            reconciler=self._reconciler, markets=self._markets,
+            questions=self._reconciler.questions, proofs=self._reconciler.proofs,
+            markets=self._markets,
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)

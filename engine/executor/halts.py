@@ -1,30 +1,283 @@
-"""House: health, latch, venue mode, cash and equity: what stops and starts the whole account."""
+"""Halts: what stops and starts trading (law M), of the whole account and of one instrument.
+
+What rests while blind is cancelled by the planning; where the venue is restarting or disabled a
+cancel cannot work, so nothing is asked of it until it lifts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity
 from engine.domain.events import (
+    BookDistrusted,
+    BookMarked,
     CashMoved,
+    FeedLost,
     HealthChanged,
+    InstrumentClosed,
+    InstrumentResolved,
     LatchReleased,
     LatchSet,
     LossAccepted,
     ModeChanged,
     ScopeLatched,
     ScopeReleased,
+    VenueMode,
 )
-from engine.executor.blindness import Hold, Sight
-from engine.executor.markets import Markets
-from engine.executor.outbox import EffectOutbox
-from engine.executor.questions import Question
-from engine.executor.reconcile import Reconciler
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.intents import ResidualReason
+from engine.domain.modes import ModeBelief
+from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
+from engine.executor.planner import ends_soon
+from engine.executor.proof import ZeroProofs
+from engine.executor.questions import Question, Questions
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import OrderTable
 from engine.risk.breakers import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason
+
+_BLIND = ResidualReason.BLIND
+_RISK = ResidualReason.RISK
+_CLOSED = ResidualReason.MARKET_CLOSED
+_TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
+_DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the account in which nothing is placed until a person releases it."""
+
+    bot: BotId | None
+    instrument: InstrumentId | None
+    """Neither = the whole account."""
+    who: str
+    reason: str
+    at_ns: int
+
+    @property
+    def place(self) -> tuple[BotId | None, InstrumentId | None]:
+        """What it covers."""
+        return self.bot, self.instrument
+
+    def __str__(self) -> str:
+        """Name what it covers, for people."""
+        if self.instrument is not None:
+            return f"instrument {self.instrument}"
+        return "the account" if self.bot is None else f"bot {self.bot}"
+
+
+class SightState(msgspec.Struct, kw_only=True):
+    """What must survive a restart."""
+
+    halted: str = ""
+    """Why everything was stopped; empty = it was not."""
+    contradictions: list[str] = []
+    """What the venue said that cannot be true; cleared when a person releases the latch."""
+    holds: list[Hold] = []
+    """Scoped KILLs that nobody has released yet."""
+
+
+class Sight:
+    """All reasons of one account."""
+
+    __slots__ = ("_belief", "_breakers", "_closed", "recovering", "state", "unhealthy")
+
+    def __init__(self, breakers: Breakers, *, recovering: bool) -> None:
+        self._breakers = breakers
+        self.state = SightState()
+        self.unhealthy: dict[str, str] = {}
+        """Reason by source, for example `user_feed`."""
+        self._belief = ModeBelief()
+        self._closed = False
+        self.recovering = recovering
+        """True until a complete listing has been believed (law N)."""
+
+    def account_block(self) -> ResidualReason | None:
+        """Return why the account places nothing at all; None = it may."""
+        if self.recovering or self.unhealthy or self.state.contradictions:
+            return _BLIND
+        if self._breakers.latched or self._breakers.stopped is not None or self.state.halted:
+            return _RISK
+        if self.state.holds and (None, None) in {hold.place for hold in self.state.holds}:
+            return _RISK
+        if self._closed:
+            return _CLOSED
+        return None
+
+    def held_by(self, bot: BotId | None, instrument: InstrumentId) -> Hold | None:
+        """Return the scoped KILL that keeps a bot from placing in an instrument; None = none."""
+        for hold in self.state.holds:
+            if hold.instrument == instrument or (
+                hold.instrument is None and hold.bot in (None, bot)
+            ):
+                return hold
+        return None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason in words, for people."""
+        found = ["reconciliation pending"] if self.recovering else []
+        found += [f"{source}: {why}" for source, why in self.unhealthy.items()]
+        found += self.state.contradictions
+        if self._breakers.latched:
+            found.append(f"KILL latch: {self._breakers.latch_reason}")
+        if self._breakers.stopped is not None:
+            found.append(f"risk stop: {self._breakers.stopped}")
+        if self.state.halted:
+            found.append(f"stopped: {self.state.halted}")
+        found += [f"KILL of {hold} by {hold.who}: {hold.reason}" for hold in self.state.holds]
+        if self.mode is not VenueMode.OPEN:
+            found.append(f"venue is {self.mode}")
+        return tuple(found)
+
+    @property
+    def mode(self) -> VenueMode:
+        """What the venue takes, as far as we know."""
+        return self._belief.mode
+
+    @property
+    def cancels_work(self) -> bool:
+        """False while the venue takes nothing, cancels included."""
+        return self.mode not in _DEAF
+
+    @property
+    def rests_only(self) -> bool:
+        """True while the venue takes only post-only orders."""
+        return self.mode is VenueMode.POST_ONLY
+
+    def take_mode(self, told: ModeChanged, now_ns: int) -> None:
+        """Obey what the venue takes."""
+        self._belief.take(told, now_ns)
+        self._closed = told.mode not in _TAKES
+
+    def age_mode(self, now_ns: int) -> bool:
+        """Let a closed mode age that was not heard again; True = more may be tried now."""
+        aged = self._belief.age(now_ns)
+        self._closed = self._belief.mode not in _TAKES
+        return aged
+
+    def post_block(
+        self, post: InstrumentState, now_ns: int, data_age_ns_max: int
+    ) -> ResidualReason | None:
+        """Return why nothing is placed in one instrument; None = it may be."""
+        mark = post.mark
+        if self.state.holds and self.held_by(post.bot, post.instrument.id) is not None:
+            return _RISK
+        if post.closed or (mark is not None and mark.closed):
+            return _CLOSED
+        if mark is None or not mark.trusted or mark.proof_ns is None:
+            return _BLIND
+        if now_ns - mark.proof_ns > data_age_ns_max:
+            return _BLIND
+        return None
+
+
+# -- Markets: what the executor must know of instruments and their books ---------------------------
+
+
+class Markets:
+    """Marks and the life of instruments. `marks` are the latest of each instrument."""
+
+    def __init__(
+        self, table: OrderTable, sight: Sight, *, contradiction: Callable[[str], None]
+    ) -> None:
+        self._table = table
+        self._sight = sight
+        self._contradiction = contradiction
+        self.marks: dict[InstrumentId, BookMarked] = {}
+
+    def handlers(self) -> dict[type, Callable[[Any, int], None]]:
+        """Return who takes which event."""
+        return {
+            BookMarked: self.marked,
+            BookDistrusted: self._distrusted,
+            FeedLost: self._feed_lost,
+            InstrumentClosed: self._closed,
+            InstrumentResolved: self._resolved,
+        }
+
+    def marked(self, mark: BookMarked, now_ns: int) -> None:
+        """Take the state of a book; it is looked at where something is wished or works."""
+        del now_ns
+        table = self._table
+        key = mark.instrument
+        post = table.posts.get(key)
+        if post is None:
+            return
+        old = post.mark
+        post.mark = self.marks[key] = mark
+        if post.wish is None and not post.working:
+            return
+        if old is None or old.best_bid != mark.best_bid or old.best_ask != mark.best_ask:
+            table.dirty[key] = True
+        else:
+            table.dirty.setdefault(key, False)
+
+    def _distrusted(self, event: BookDistrusted, now_ns: int) -> None:
+        del now_ns
+        self._distrust(event.instrument)
+
+    def _feed_lost(self, event: FeedLost, now_ns: int) -> None:
+        """Distrust what the feed showed: all of it, where it does not say what."""
+        del now_ns
+        for key in [event.instrument] if event.instrument else list(self.marks):
+            self._distrust(key)
+
+    def _distrust(self, key: InstrumentId) -> None:
+        post = self._table.posts.get(key)
+        mark = self.marks.get(key)
+        if post is not None and mark is not None:
+            post.mark = self.marks[key] = msgspec.structs.replace(mark, trusted=False)
+            self._table.dirty[key] = True
+
+    def _closed(self, event: InstrumentClosed, now_ns: int) -> None:
+        del now_ns
+        self._close(self._table.posts.get(event.instrument))
+
+    def _close(self, post: InstrumentState | None) -> None:
+        if post is not None:
+            post.closed = True
+            self._table.dirty[post.instrument.id] = True
+
+    def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
+        """Turn the tokens into cash. A second, different payout is nobody's to choose here."""
+        table = self._table
+        post = table.posts.get(event.instrument)
+        if post is None:
+            return
+        self._close(post)
+        ledger = table.ledger
+        paid = ledger.holding(event.instrument).payout_yes_micro
+        if paid is not None and paid != event.payout_yes_micro:
+            self._contradiction(
+                f"{event.instrument} paid {paid} micro per YES, and {event.source} says "
+                f"{event.payout_yes_micro}"
+            )
+            return
+        ledger.resolve(event.instrument, event.payout_yes_micro)
+        table.moved(event.instrument, now_ns)
+
+    def stale(self, now_ns: int, data_age_ns_max: int) -> None:
+        """Mark instruments whose orders rest while their book is blind, or are to be renewed.
+
+        Call every second.
+        """
+        table = self._table
+        for key, post in table.posts.items():
+            if post.working and (
+                self._sight.post_block(post, now_ns, data_age_ns_max) is not None
+                or any(ends_soon(known, now_ns) for known in post.working.values())
+            ):
+                table.dirty[key] = True
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop the mark of an instrument that is over."""
+        self.marks.pop(instrument, None)
+
+
+# -- What stops and starts the whole account: health, latch, venue mode, cash and equity -----------
 
 CLOCK = "clock"
 """Health source: wall and monotonic time have parted, so time may have leapt."""
@@ -49,14 +302,16 @@ class TradingHalts:
         breakers: Breakers,
         *,
         settings: ExecutorSettings,
-        reconciler: Reconciler,
+        questions: Questions,
+        proofs: ZeroProofs,
         markets: Markets,
     ) -> None:
         self._table = table
         self._sight = sight
         self._outbox = outbox
         self._breakers = breakers
-        self._reconciler = reconciler
+        self._questions = questions
+        self._proofs = proofs
         self._markets = markets
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
@@ -93,8 +348,8 @@ class TradingHalts:
         self._outbox.effects.append(CancelAll(account=table.account))
         for known in table.live():
             table.ask_cancel(known, now_ns)
-        self._reconciler.proofs.begin(None, now_ns)
-        self._reconciler.questions.want(Question.LISTING, now_ns)
+        self._proofs.begin(None, now_ns)
+        self._questions.want(Question.LISTING, now_ns)
         self._everything_dirty()
 
     def _latch_set(self, event: LatchSet, now_ns: int) -> None:
@@ -122,8 +377,8 @@ class TradingHalts:
             order = known.order
             if bot in (None, order.bot) and instrument in (None, order.instrument):
                 table.ask_cancel(known, now_ns)
-        self._reconciler.proofs.begin(bot or instrument, now_ns)
-        self._reconciler.questions.want(Question.LISTING, now_ns)
+        self._proofs.begin(bot or instrument, now_ns)
+        self._questions.want(Question.LISTING, now_ns)
         self._everything_dirty()
 
     def _scope_released(self, event: ScopeReleased, now_ns: int) -> None:
@@ -140,7 +395,7 @@ class TradingHalts:
         else:
             self._sight.unhealthy[event.source] = event.reason
             if event.source == CLOCK:
-                self._reconciler.doubt(now_ns)
+                self._table.doubt(now_ns, self._questions.number + 1)
         self._everything_dirty()
 
     def _mode(self, event: ModeChanged, now_ns: int) -> None:
@@ -155,7 +410,7 @@ class TradingHalts:
     def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
         """Go on behind lost records: no number is used again, fills are asked for since then."""
         del now_ns
-        table, questions = self._table, self._reconciler.questions
+        table, questions = self._table, self._questions
         table.last_id = max(table.last_id, event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)

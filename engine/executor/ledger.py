@@ -20,7 +20,7 @@ from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
 from engine.errors import BrokenInvariant
-from engine.executor.fill_book import FillBook, Unsettled
+from engine.executor.fills import FillBook, Unsettled
 from engine.executor.holdings import (
     Holding,
     LegHolding,

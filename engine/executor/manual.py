@@ -17,11 +17,10 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
 from engine.domain.orders import OrderType
-from engine.executor.blindness import Sight
+from engine.executor.halts import Sight
 from engine.executor.levels import Draft
-from engine.executor.outbox import EffectOutbox
+from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
 from engine.executor.proof import ZeroProofs
-from engine.executor.table import InstrumentState, LiveOrder, OrderTable
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
 
 _SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO

@@ -21,9 +21,9 @@ from engine.domain.orders import OrderState, OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.holdings import Holding
 from engine.executor.levels import NO_PLAN, Plan, Residual, TargetLevels, wanted_of
+from engine.executor.orders import LiveOrder, Wish
 from engine.executor.placing import Placer, SidePlan
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import LiveOrder, Wish
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _BINARY = Kind.BINARY

@@ -15,14 +15,13 @@ from engine.domain.effects import CancelAll, CancelOrders, Effect, PlaceOrder
 from engine.domain.instruments import InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason
 from engine.domain.orders import Order, OrderId
-from engine.executor.blindness import Sight
+from engine.executor.halts import Sight
 from engine.executor.levels import NO_PLAN, Draft, Plan, Residual
 from engine.executor.manual import reduces
-from engine.executor.outbox import EffectOutbox
+from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable, left_of
 from engine.executor.planner import plan
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import ExecutorSettings
-from engine.executor.table import InstrumentState, LiveOrder, OrderTable, left_of
 from engine.risk.gate import Denied, Proposal, RiskGate
 from engine.risk.reasons import DenyReason
 

@@ -7,7 +7,7 @@ import msgspec
 from engine.domain.events import OrderReport
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order
-from engine.executor.table import LiveOrder
+from engine.executor.orders import LiveOrder
 
 LISTINGS_NEEDED = 2
 Scope = BotId | InstrumentId | None

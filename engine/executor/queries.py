@@ -10,16 +10,14 @@ from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, ResidualReason
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
-from engine.executor.blindness import Sight
-from engine.executor.halts import TradingHalts
+from engine.executor.halts import Markets, Sight, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.levels import Residual
-from engine.executor.markets import Markets
+from engine.executor.orders import LiveOrder, OrderTable, Wish
 from engine.executor.planning import Planning
 from engine.executor.proof import ZeroProof
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import LiveOrder, OrderTable, Wish
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 

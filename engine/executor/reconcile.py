@@ -36,12 +36,11 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
-from engine.executor.blindness import Sight
-from engine.executor.outbox import EffectOutbox
+from engine.executor.halts import Sight
+from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import ZeroProofs
 from engine.executor.questions import Question, Questions
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import LiveOrder, OrderTable
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
 # A listing is believed when it has everything it should have; an empty one only when it comes
@@ -296,7 +295,7 @@ class Reconciler:
 
     def begin(self, now_ns: int) -> None:
         """Start over: everything must be asked before anything is believed (law N)."""
-        self.doubt(now_ns)
+        self._table.doubt(now_ns, self.questions.number + 1)
         self._listings.start()
         self.questions.start(now_ns)
 
@@ -352,13 +351,6 @@ class Reconciler:
                 happened = SILENCE.get(known.state)
                 if happened is not None and now_ns - known.changed_ns > patience_ns:
                     self._table.happen(known, happened, now_ns, "no answer came in time")
-
-    def doubt(self, now_ns: int) -> None:
-        """Begin every grace period anew: time has leapt, what is on its way has not moved."""
-        for known in self._table.unknown.values():
-            known.unknown_ns = now_ns
-            known.asks = known.not_found = 0
-            known.asked = self.questions.number + 1
 
     def _fills_since(self, now_ns: int) -> int:
         """Reach back to the last good listing, the oldest unsettled fill and UNKNOWN order."""

@@ -8,11 +8,10 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput
-from engine.executor.blindness import Sight, SightState
+from engine.executor.halts import Markets, Sight, SightState
 from engine.executor.ledger import LedgerState
-from engine.executor.markets import Markets
+from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.reconcile import Reconciler
-from engine.executor.table import LiveOrder, OrderTable
 from engine.risk.breakers import Breakers
 
 

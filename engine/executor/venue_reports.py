@@ -31,13 +31,12 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Side
 from engine.domain.order_life import Happened
 from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
-from engine.executor.blindness import Sight
-from engine.executor.fill_book import FillContradiction
-from engine.executor.outbox import EffectOutbox
+from engine.executor.fills import FillContradiction
+from engine.executor.halts import Sight
+from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.questions import Question
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
-from engine.executor.table import LiveOrder, OrderTable
 
 H = Happened
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.

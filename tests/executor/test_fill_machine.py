@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.fills import FillState
 from engine.errors import InvalidTransition
-from engine.executor.fill_book import FILL_ENDS, TRANSITIONS, advance
+from engine.executor.fills import FILL_ENDS, TRANSITIONS, advance
 
 F = FillState
 

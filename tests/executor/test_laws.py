@@ -41,8 +41,8 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import Leg, Side
 from engine.domain.orders import Identity, Order, OrderState, RejectReason
 from engine.executor.executor import ExecutorSettings
-from engine.executor.recount import recount
-from engine.executor.table import working_of
+from engine.executor.orders import working_of
+from tests.executor.recount import recount
 
 SHARE = 1_000_000
 MS = 1_000_000

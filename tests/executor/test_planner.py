@@ -13,9 +13,9 @@ from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.holdings import Holding, empty_holding
 from engine.executor.levels import Draft, Plan
+from engine.executor.orders import LiveOrder, working_of
 from engine.executor.planner import plan
 from engine.executor.settings import ExecutorSettings
-from engine.executor.table import LiveOrder, working_of
 
 SHARE = 1_000_000
 USD = 1_000_000

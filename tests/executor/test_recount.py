@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.instruments import InstrumentId
 from engine.errors import BrokenInvariant
-from engine.executor.recount import recount
+from tests.executor.recount import recount
 
 M1 = InstrumentId("venue:m1")
 

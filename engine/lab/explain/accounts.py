@@ -18,7 +18,7 @@ from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.executor.verify_plans import RetoldExecutor
+from engine.lab.explain.verify_plans import RetoldExecutor
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate

@@ -22,8 +22,8 @@ from engine.domain.events import AnyEvent, OrderNamed, OrderSent
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
-from engine.executor.verify_plans import ToldPlan
 from engine.lab.explain.accounts import ToldAccounts
+from engine.lab.explain.verify_plans import ToldPlan
 from engine.log import iso
 from engine.risk.reasons import DenyReason
 from engine.runtime.journal import Record, decode

@@ -15,7 +15,7 @@ from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.executor.executor import Executor
 from engine.executor.holdings import Holding
-from engine.executor.table import LiveOrder
+from engine.executor.orders import LiveOrder
 from engine.lab.incident import words
 
 LEVELS = 8

@@ -13,7 +13,7 @@ from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import Refused
-from engine.executor.table import LiveOrder
+from engine.executor.orders import LiveOrder
 from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen

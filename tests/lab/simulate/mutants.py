@@ -14,13 +14,12 @@ from engine.domain.modes import ModeBelief
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
 from engine.domain.orders import OrderState
 from engine.executor import planning
-from engine.executor.blindness import Sight
 from engine.executor.executor import Executor, ExecutorSettings
-from engine.executor.fill_book import FillBook
-from engine.executor.halts import TradingHalts
+from engine.executor.fills import FillBook
+from engine.executor.halts import Sight, TradingHalts
 from engine.executor.ledger import Ledger
+from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
-from engine.executor.table import OrderTable
 from engine.gateway.places import PlacesLane
 from engine.lab.pump import Driver
 from engine.lab.simulate import engine_run, loss

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from engine.domain.orders import OrderState
 from engine.errors import BrokenInvariant
-from engine.executor.holdings_told import tell_holding
 from engine.executor.ledger import Ledger
-from engine.executor.table import InstrumentState, OrderTable
+from engine.executor.orders import InstrumentState, OrderTable, tell_holding
 from engine.risk.exposure import ExposureBook
 
 

@@ -12,9 +12,9 @@ from collections import OrderedDict
 import msgspec
 
 from engine.domain.commands import MANUAL
-from engine.domain.effects import Effect, OrderChanged
+from engine.domain.effects import Effect, KeepStart, OrderChanged, RaiseAlert, Severity
 from engine.domain.events import BookMarked, OrderFilled
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.order_life import (
     ENDS,
@@ -27,8 +27,7 @@ from engine.domain.order_life import (
 )
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant, InvalidTransition
-from engine.executor.fill_book import FILLS_KNOWN_MAX
-from engine.executor.holdings_told import tell_holding
+from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
 from engine.executor.levels import Draft, Residual
 from engine.executor.questions import NEVER
@@ -218,6 +217,50 @@ def left_of(
     return Residual(reason, _BUY if bid else _SELL, level, size)
 
 
+# -- The outbox: effects collected during one call, handed out at its end --------------------------
+
+
+class EffectOutbox:
+    """Collects what one account's executor asks of the world."""
+
+    __slots__ = ("_account", "effects")
+
+    def __init__(self, account: AccountId) -> None:
+        self._account = account
+        self.effects: list[Effect] = []
+
+    def take(self) -> list[Effect]:
+        """Hand out, once, everything collected so far."""
+        effects, self.effects = self.effects, []
+        return effects
+
+    def start(self, fence: int, snapshot: int) -> None:
+        """Have the journal keep that a start begins here, and what it knew."""
+        kept = KeepStart(account=self._account, fence=fence, snapshot=snapshot)
+        self.effects.append(kept)
+
+    def alert(
+        self,
+        severity: Severity,
+        kind: str,
+        text: str,
+        *,
+        instrument: InstrumentId | None = None,
+        bot: BotId | None = None,
+    ) -> None:
+        """Tell the operator."""
+        self.effects.append(
+            RaiseAlert(
+                severity=severity,
+                kind=kind,
+                text=text,
+                account=self._account,
+                instrument=instrument,
+                bot=bot,
+            )
+        )
+
+
 # -- The table: every order of the account, the only place where an order's state is assigned ------
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
@@ -230,6 +273,17 @@ _CANCEL_ASKED = Happened.CANCEL_ASKED
 
 
 _STARTED = "the engine started: the venue is asked about it"
+
+
+def tell_holding(exposure: ExposureBook, ledger: Ledger, instrument: Instrument) -> None:
+    """Tell what is held: settled, pending and leaving tokens of each leg, and what they cost."""
+    holding = ledger.holding(instrument.id)
+    yes = holding.yes
+    short = yes.settled + yes.leaving < 0 or yes.settled + yes.pending < 0
+    if short and instrument.kind is not Kind.BINARY:
+        # Sold what we did not have: the ledger has told it; a linear short has no worst case.
+        yes = msgspec.structs.replace(yes, settled=0, pending=0, leaving=0)
+    exposure.holding(instrument.id, yes, holding.no)
 
 
 class OrderTable(OrderMemory):
@@ -442,6 +496,13 @@ class OrderTable(OrderMemory):
             known.asks = known.not_found = 0
             known.cancel_asked = before is _CANCELLING
         self.dirty[known.order.instrument] = True
+
+    def doubt(self, now_ns: int, asked: int) -> None:
+        """Begin every grace period anew: time has leapt, what is on its way has not moved."""
+        for known in self.unknown.values():
+            known.unknown_ns = now_ns
+            known.asks = known.not_found = 0
+            known.asked = asked
 
     def ask_cancel(self, known: LiveOrder, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""

@@ -31,9 +31,9 @@ from engine.domain.intents import Basket
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
+from engine.executor.orders import LiveOrder, Wish
 from engine.executor.questions import Question
 from engine.executor.reconcile import SILENCE
-from engine.executor.table import LiveOrder, Wish
 
 DIFFERS_MAX = 100
 

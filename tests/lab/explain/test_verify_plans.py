@@ -11,7 +11,7 @@ from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.executor.verify_plans import RetoldExecutor
+from engine.lab.explain.verify_plans import RetoldExecutor
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
