@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from engine.domain.effects import QueryFills
 from engine.domain.events import CashMoved, FillsListed, InstrumentListed, OrderNotFound
 from engine.domain.events import OrderUnanswered as Unanswered
@@ -37,6 +39,11 @@ class Telling:
         effects = self.rig.wait(seconds)
         self.kept += [(self.rig.now, one) for one in effects]
         return effects
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
 
 
 def told_again(kept: list[tuple[int, Any]], rig: Rig) -> RetoldExecutor:
