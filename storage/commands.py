@@ -18,6 +18,7 @@ from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
 from storage.audit import note
 from storage.database import transaction
+from storage.rows import Table
 
 TTL_NS = 30 * 1_000_000_000
 """How long a command may wait to be claimed, unless its author says otherwise."""
@@ -47,7 +48,7 @@ class LeftCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command with its life so far. Times in ns UTC, None = has not happened."""
 
     id: str
-    command: AnyCommand
+    command: AnyCommand = msgspec.field(name="body")
     who: str
     state: CommandState
     created_ns: int
@@ -57,29 +58,15 @@ class LeftCommand(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
 
 
-WHY_LENGTH_MAX = 300
-"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
-
-_COLUMNS = "id, body, who, state, created_ns, expires_ns, claimed_ns, answered_ns, answer"
+_COMMANDS = Table(LeftCommand, "commands")
 _CLAIM = (
     "UPDATE commands SET state = ?, claimed_ns = ? WHERE rowid IN ("  # noqa: S608 our own columns
     "SELECT rowid FROM commands WHERE engine_id = ? AND state = ? "
-    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COLUMNS}, rowid, "
+    f"ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
     "CAST(id AS BLOB), CAST(body AS BLOB), CAST(who AS BLOB)"
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyCommand).decode
-_convert = msgspec.convert
-
-
-def _from(row: tuple[object, ...]) -> LeftCommand:
-    """Return a row as what it is. Raises BadInput where it cannot be: any cell may be damaged."""
-    fields = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    try:
-        fields["command"] = _decode(str(fields.pop("body")))
-        return _convert(fields, LeftCommand)
-    except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
-        raise BadInput(f"it cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
 
 
 def leave(
@@ -126,11 +113,7 @@ def leave(
 
 def find(connection: sqlite3.Connection, engine_id: str, command_id: str) -> LeftCommand | None:
     """Return a command by its id, None where nobody left it. Raises BadInput for a damaged row."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM commands WHERE id = ? AND engine_id = ?",  # noqa: S608 our names
-        (command_id, engine_id),
-    ).fetchone()
-    return _from(row) if row else None
+    return _COMMANDS.one(connection, "id = ? AND engine_id = ?", (command_id, engine_id))
 
 
 def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[LeftCommand]:
@@ -170,7 +153,7 @@ def _readable(
     for *row, number, name, body, who in rows:
         try:
             _must_be_sound(row[:3], [name, body, who])
-            found.append(_from(tuple(row)))
+            found.append(_COMMANDS.read(row))
         except BadInput as error:
             connection.execute(
                 "UPDATE commands SET state = ?, answered_ns = ?, answer = ? WHERE rowid = ?",

@@ -86,7 +86,7 @@ def primary_code(error: sqlite3.Error) -> int:
 def may_pass(error: StorageError) -> bool:
     """Say whether what was refused is worth another try: nobody has to restart or restore first."""
     cause = error.__cause__
-    if isinstance(error, JournalCorrupt):
+    if isinstance(error, JournalCorrupt) or isinstance(cause, ValueError):  # a damaged value stays
         return False
     return not isinstance(cause, sqlite3.Error) or primary_code(cause) in RETRIABLE
 

@@ -16,7 +16,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
 from storage.database import connect_writer, reading, refusals_told, transaction
-from storage.rows import Bulk
+from storage.rows import Bulk, Table
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 FILES_KEPT = 4
@@ -49,7 +49,6 @@ _DECISIONS = Bulk(
     "last_ns = excluded.last_ns, count = excluded.count",
 )  # fmt: skip
 _PLANS = Bulk("INSERT INTO plans (engine_id, instrument, at_ns, body) VALUES", 4)
-_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 Row = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
 """The columns above, in order."""
@@ -84,6 +83,9 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.DecodeError as error:
             raise BadInput(f"decision row {self.row} cannot be read: {error}") from error
 
+
+DECISIONS = Table(StoredDecision, "decisions")
+"""How a decision's row is read."""
 
 _decode = msgspec.msgpack.Decoder(Decision).decode
 _decode_plan = msgspec.msgpack.Decoder(Planned).decode
@@ -233,13 +235,10 @@ def decision_numbered(
     given = {"instrument": instrument, "number": number, "bot": bot, "at_ns": at_ns}
     for file in reversed(files(path)):
         with reading(file) as connection:
-            row = connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE {which} "  # noqa: S608 our own columns
-                "AND bot = :bot AND at_ns <= :at_ns ORDER BY at_ns DESC LIMIT 1",
-                given,
-            ).fetchone()
-        if row is not None:
-            return _stored(row)
+            latest = f"{which} AND bot = :bot AND at_ns <= :at_ns ORDER BY at_ns DESC LIMIT 1"
+            found = DECISIONS.one(connection, latest, given)
+        if found is not None:
+            return found
     return None
 
 
@@ -255,13 +254,10 @@ def latest_decisions(
             break
         with reading(file) as connection:
             for name in missing:
-                row = connection.execute(
-                    f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND bot = ? "  # noqa: S608 our own columns
-                    "ORDER BY at_ns DESC, row DESC LIMIT 1",
-                    (name, bot),
-                ).fetchone()
-                if row is not None:
-                    found[name] = _stored(row)
+                where = "instrument = ? AND bot = ? ORDER BY at_ns DESC, row DESC LIMIT 1"
+                latest = DECISIONS.one(connection, where, (name, bot))
+                if latest is not None:
+                    found[name] = latest
     return found
 
 
@@ -301,16 +297,16 @@ def _collect(
     order: str,
     values: tuple[object, ...],
 ) -> None:
-    for row in connection.execute(
-        f"SELECT {_COLUMNS} FROM decisions WHERE instrument = ? AND at_ns {when} "  # noqa: S608 our own words
-        f"AND (? IS NULL OR bot = ?) ORDER BY at_ns {order}, row {order} LIMIT ?",
-        values,
-    ):
-        stored = _stored(row)
+    where = (
+        f"instrument = ? AND at_ns {when} AND (? IS NULL OR bot = ?) "
+        f"ORDER BY at_ns {order}, row {order} LIMIT ?"
+    )
+    take_longer(found, DECISIONS.all(connection, where, values))
+
+
+def take_longer(found: dict[int, StoredDecision], rows: Iterable[StoredDecision]) -> None:
+    """Take rows by number; of one that stands in two files, that with the larger count."""
+    for stored in rows:
         known = found.get(stored.row)
         if known is None or known.count < stored.count:
             found[stored.row] = stored
-
-
-def _stored(row: tuple[int, str, int, int, int, int, bytes]) -> StoredDecision:
-    return StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))  # type: ignore[arg-type]

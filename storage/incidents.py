@@ -5,7 +5,6 @@ Reads what `storage.journal` and `storage.decisions` keep; nothing here writes.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -13,10 +12,8 @@ import msgspec
 
 from engine.errors import BadInput
 from storage.database import reading
-from storage.decisions import StoredDecision, files
+from storage.decisions import DECISIONS, StoredDecision, files
 from storage.journal import owner
-
-_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,11 +76,11 @@ def decision_rows(path: Path, from_ns: int, until_ns: int) -> Generator[StoredDe
             last = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()[0]
             went_on = _went_on(named[number + 1 :], seen, int(last))
             for row in connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE row > ? AND at_ns >= ? AND at_ns < ? "  # noqa: S608 our own columns
-                "ORDER BY row",
+                f"SELECT {DECISIONS.columns} FROM decisions "  # noqa: S608 our own columns
+                "WHERE row > ? AND at_ns >= ? AND at_ns < ? ORDER BY row",
                 (seen, from_ns, until_ns),
             ):
-                stored = _stored(row)
+                stored = DECISIONS.read(row)
                 later = went_on.get(stored.row, stored)
                 yield later if later.count > stored.count else stored
         seen = max(seen, int(last))
@@ -94,16 +91,9 @@ def _went_on(later: Sequence[Path], after: int, last: int) -> dict[int, StoredDe
     found: dict[int, StoredDecision] = {}
     for file in later:
         with reading(file) as connection:
-            for row in connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE row > ? AND row <= ?",  # noqa: S608 our own columns
-                (after, last),
-            ):
-                found[row[0]] = _stored(row)
+            for stored in DECISIONS.all(connection, "row > ? AND row <= ?", (after, last)):
+                found[stored.row] = stored
     return found
-
-
-def _stored(row: tuple[int, str, int, int, int, int, bytes]) -> StoredDecision:
-    return StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))  # type: ignore[arg-type]
 
 
 def log_end_ns(path: Path, until_ns: int) -> int:
@@ -122,15 +112,8 @@ def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Generator[bytes, Non
     """Give the bytes of the plans made in a time, `until_ns` not included, in order."""
     for file in files(path):
         with reading(file) as connection:
-            if not _has_plans(connection):
-                continue
             for (body,) in connection.execute(
                 "SELECT body FROM plans WHERE at_ns >= ? AND at_ns < ? ORDER BY row",
                 (from_ns, until_ns),
             ):
                 yield body
-
-
-def _has_plans(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'plans'")
-    return found.fetchone() is not None

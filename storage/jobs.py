@@ -15,6 +15,7 @@ import msgspec
 from engine.errors import BadInput
 from storage.audit import note as audit
 from storage.database import transaction
+from storage.rows import Table
 from storage.views import ROWS_MAX, Row, rows_of
 
 ATTEMPTS_MAX = 3
@@ -61,11 +62,7 @@ class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-_COLUMNS = ", ".join(field.name for field in msgspec.structs.fields(Job))
-
-
-def _from(row: tuple[object, ...]) -> Job:
-    return msgspec.convert(dict(zip(_COLUMNS.split(", "), row, strict=True)), Job)
+_JOBS = Table(Job, "jobs")
 
 
 def queue(
@@ -108,11 +105,7 @@ def queue(
 
 def find(connection: sqlite3.Connection, engine_id: str, job: int) -> Job | None:
     """Return a job, None where there is none of this number."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM jobs WHERE engine_id = ? AND id = ?",  # noqa: S608 our names
-        (engine_id, job),
-    ).fetchone()
-    return _from(row) if row else None
+    return _JOBS.one(connection, "engine_id = ? AND id = ?", (engine_id, job))
 
 
 def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | None:
@@ -123,10 +116,10 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | 
         row = connection.execute(
             "UPDATE jobs SET state = ?, attempts = attempts + 1, started_ns = ?, heard_ns = ?, "  # noqa: S608 our names
             "done = 0, total = 0, unit = '' WHERE id = (SELECT id FROM jobs "
-            f"WHERE engine_id = ? AND state = ? ORDER BY id LIMIT 1) RETURNING {_COLUMNS}",
+            f"WHERE engine_id = ? AND state = ? ORDER BY id LIMIT 1) RETURNING {_JOBS.columns}",
             (JobState.RUNNING, now_ns, now_ns, engine_id, JobState.QUEUED),
         ).fetchone()
-    return _from(row) if row else None
+    return _JOBS.read(row) if row else None
 
 
 def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
@@ -254,11 +247,8 @@ def recover(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list
     """
     told: list[tuple[int, str]] = []
     with transaction(connection):
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM jobs WHERE engine_id = ? AND state = ? ORDER BY id",  # noqa: S608 our names
-            (engine_id, JobState.RUNNING),
-        ).fetchall()
-        for job in map(_from, rows):
+        ran = (engine_id, JobState.RUNNING)
+        for job in _JOBS.all(connection, "engine_id = ? AND state = ? ORDER BY id", ran):
             state, text = _after_crash(job)
             ended = state in JOB_ENDS
             connection.execute(
@@ -369,6 +359,9 @@ class RecordingSeen(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int | None
 
 
+_RECORDINGS = Table(RecordingSeen, "recordings")
+
+
 class RecordingFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What a recording holds now. `bytes` on the disk; times in ns UTC, None = nothing yet."""
 
@@ -444,19 +437,8 @@ def end_recording(
 
 def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSeen]:
     """Return the recordings that go on."""
-    rows = connection.execute(
-        "SELECT name, instruments, who, started_ns, events, gaps, first_ns, last_ns "
-        "FROM recordings WHERE engine_id = ? AND state = ? ORDER BY name",
-        (engine_id, RecordingState.RECORDING),
-    )
-    names = [field.name for field in msgspec.structs.fields(RecordingSeen)]
-    return [
-        msgspec.convert(
-            {**dict(zip(names, row, strict=True)), "instruments": msgspec.json.decode(row[1])},
-            RecordingSeen,
-        )
-        for row in rows
-    ]
+    goes_on = (engine_id, RecordingState.RECORDING)
+    return _RECORDINGS.all(connection, "engine_id = ? AND state = ? ORDER BY name", goes_on)
 
 
 def recordings(connection: sqlite3.Connection, engine_id: str) -> list[Row]:

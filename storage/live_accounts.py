@@ -13,6 +13,7 @@ import msgspec
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from storage.audit import note
+from storage.rows import Table
 
 UNLOCKED = "live unlocked"
 LOCKED = "live locked"
@@ -40,6 +41,10 @@ class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
     cancels_ns: int | None
 
 
+_UNLOCKS = Table(Unlock, "live_unlocks")
+_HEARTBEATS = Table(VenueHeartbeat, "venue_heartbeats")
+
+
 class GhostFills(msgspec.Struct, frozen=True, kw_only=True):
     """How many fills of an account there were, and how many failed to settle."""
 
@@ -54,12 +59,8 @@ class GhostFills(msgspec.Struct, frozen=True, kw_only=True):
 
 def unlock(connection: sqlite3.Connection, engine_id: str, given: Unlock) -> None:
     """Unlock an account. The caller has had the doctor look, and the phrase typed."""
-    connection.execute(
-        "INSERT OR REPLACE INTO live_unlocks (engine_id, account, wallet, doctor_ns, phrase_ns, "
-        "who) VALUES (?, ?, ?, ?, ?, ?)",
-        (engine_id, given.account, given.wallet.lower(), given.doctor_ns, given.phrase_ns,
-         given.who),
-    )  # fmt: skip
+    small = msgspec.structs.replace(given, wallet=given.wallet.lower())
+    _UNLOCKS.put(connection, engine_id, [small])
     note(
         connection,
         engine_id=engine_id,
@@ -93,16 +94,7 @@ def lock(
 
 def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]:
     """Return every unlocked account by name."""
-    found = connection.execute(
-        "SELECT account, wallet, doctor_ns, phrase_ns, who FROM live_unlocks WHERE engine_id = ?",
-        (engine_id,),
-    )
-    return {
-        account: Unlock(
-            account=account, wallet=wallet, doctor_ns=doctor_ns, phrase_ns=phrase_ns, who=who
-        )
-        for account, wallet, doctor_ns, phrase_ns, who in found
-    }
+    return {one.account: one for one in _UNLOCKS.all(connection, "engine_id = ?", (engine_id,))}
 
 
 def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) -> str | None:
@@ -133,33 +125,12 @@ def put_heartbeat(
     connection: sqlite3.Connection, engine_id: str, seen: VenueHeartbeat, now_ns: int
 ) -> None:
     """Write how an account's heartbeat stands."""
-    connection.execute(
-        "INSERT OR REPLACE INTO venue_heartbeats (engine_id, account, mode, beating, reason, "
-        "armed_ns, beat_ns, cancels_ns, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (engine_id, seen.account, seen.mode, seen.beating, seen.reason, seen.armed_ns,
-         seen.beat_ns, seen.cancels_ns, now_ns),
-    )  # fmt: skip
+    _HEARTBEATS.put(connection, engine_id, [seen], updated_ns=now_ns)
 
 
 def heartbeats(connection: sqlite3.Connection, engine_id: str) -> tuple[VenueHeartbeat, ...]:
     """Return the heartbeats of all accounts that have one, by name."""
-    found = connection.execute(
-        "SELECT account, mode, beating, reason, armed_ns, beat_ns, cancels_ns "
-        "FROM venue_heartbeats WHERE engine_id = ? ORDER BY account",
-        (engine_id,),
-    )
-    return tuple(
-        VenueHeartbeat(
-            account=account,
-            mode=Mode(mode),
-            beating=bool(beating),
-            reason=reason,
-            armed_ns=armed_ns,
-            beat_ns=beat_ns,
-            cancels_ns=cancels_ns,
-        )
-        for account, mode, beating, reason, armed_ns, beat_ns, cancels_ns in found
-    )
+    return tuple(_HEARTBEATS.all(connection, "engine_id = ? ORDER BY account", (engine_id,)))
 
 
 def ghost_fills(

@@ -9,13 +9,14 @@ Source: markout = sign · (mid at fill + horizon - fill price), sign + for a buy
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
+from storage.rows import Table
 
 HORIZONS_MS = (300, 1_000, 5_000, 30_000, 300_000)
 AT_RESOLUTION = 0
@@ -72,6 +73,9 @@ class MarkoutDue(msgspec.Struct, frozen=True, kw_only=True):
     def against(self, mid_yes_micro: int) -> int:
         """Return the markout against a mid in YES-space, per share."""
         return _markout(self.leg, self.sign, self.price_micro, mid_yes_micro)
+
+
+_DUES = Table(MarkoutDue, "markouts")
 
 
 def _markout(leg: str, sign: int, price_micro: int, yes_micro: int) -> int:
@@ -220,17 +224,9 @@ def resume(
     """Begin a start: what came due while nobody listened is unheard. Give what is still due."""
     found: list[MarkoutDue] = []
     for account in accounts:
-        rows: Sequence[tuple[int, str, int, str, str, int, int]] = connection.execute(
-            "SELECT due_ns, fill, horizon_ms, instrument, leg, sign, price_micro FROM markouts "
-            "WHERE engine_id = ? AND state = ? AND account = ? AND due_ns IS NOT NULL",
-            (engine_id, MarkoutState.DUE, account),
-        ).fetchall()
-        for due_ns, fill, horizon_ms, instrument, leg, sign, price_micro in rows:
-            due = MarkoutDue(
-                due_ns=due_ns, account=account, fill=fill, horizon_ms=horizon_ms,
-                instrument=instrument, leg=Leg(leg), sign=sign, price_micro=price_micro,
-            )  # fmt: skip
-            if due_ns < now_ns:
+        where = "engine_id = ? AND state = ? AND account = ? AND due_ns IS NOT NULL"
+        for due in _DUES.all(connection, where, (engine_id, MarkoutState.DUE, account)):
+            if due.due_ns < now_ns:
                 answer(connection, engine_id, due, MarkoutState.UNHEARD)
             else:
                 found.append(due)

@@ -1,18 +1,115 @@
-"""The rows a fold works on: found in the state file when asked for, written back in batches."""
+"""Rows: how one is read and judged, and written; many per statement, and again while folding.
+
+A table's rows are structs: a field is a column, a field of a compound type is JSON in it. Any cell
+may be damaged, by a disk or a foreign hand; what cannot be read is `BadInput` and never a guess.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.inspect import (
+    BoolType,
+    BytesType,
+    EnumType,
+    FloatType,
+    IntType,
+    NoneType,
+    StrType,
+    UnionType,
+    type_info,
+)
 
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.orders import OrderState, OrderType
-from engine.errors import StorageError
+from engine.errors import BadInput, StorageError
+
+WHY_LENGTH_MAX = 300
+"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
+
+_SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+class Table(Generic[Row]):
+    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT."""
+
+    def __init__(self, kind: type[Row], name: str) -> None:
+        fields = msgspec.structs.fields(kind)
+        self._kind = kind
+        self.name = name
+        self._names = tuple(field.encode_name for field in fields)
+        self.columns = ", ".join(self._names)
+        self._flags = []
+        self._json = {}
+        for place, field in enumerate(fields):
+            info = type_info(field.type)
+            if isinstance(info, BoolType):
+                self._flags.append(place)
+            elif not all(
+                isinstance(one, _SCALARS)
+                for one in (info.types if isinstance(info, UnionType) else (info,))
+            ):
+                self._json[place] = msgspec.json.Decoder(field.type).decode
+        self._encode = msgspec.json.Encoder().encode
+
+    def read(self, row: Sequence[Any], what: str = "it") -> Row:
+        """Return `columns` as what they are. Raises BadInput where a cell cannot be."""
+        cells = dict(zip(self._names, row, strict=True))
+        try:
+            for place, decode in self._json.items():
+                cells[self._names[place]] = decode(str(row[place]))
+            for place in self._flags:
+                if row[place] in (0, 1):
+                    cells[self._names[place]] = bool(row[place])
+            return msgspec.convert(cells, self._kind)
+        except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
+            raise BadInput(f"{what} cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
+
+    def all(self, connection: sqlite3.Connection, where: str, values: Values) -> list[Row]:
+        """Return the rows that a WHERE gives, in its order. Raises BadInput for a damaged one."""
+        query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
+        return [self.read(row) for row in connection.execute(query, values)]
+
+    def one(
+        self, connection: sqlite3.Connection, where: str, values: Values, what: str = "it"
+    ) -> Row | None:
+        """Return the row that a WHERE gives, None where there is none. Raises BadInput."""
+        query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
+        row = connection.execute(query, values).fetchone()
+        return None if row is None else self.read(row, what)
+
+    def put(
+        self,
+        connection: sqlite3.Connection,
+        engine_id: str,
+        rows: Iterable[Row],
+        verb: str = "INSERT OR REPLACE",
+        **more: Any,
+    ) -> sqlite3.Cursor:
+        """Write rows inside the caller's transaction; `more` are columns that are no fields."""
+        names = ("engine_id", *self._names, *more)
+        return connection.executemany(
+            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+            [(engine_id, *self.cells(row), *more.values()) for row in rows],
+        )
+
+    def cells(self, row: Row) -> list[Any]:
+        """Return the cells of a row, in the order of `columns`."""
+        cells = list(msgspec.structs.astuple(row))
+        for place in self._json:
+            cells[place] = self._encode(cells[place]).decode()
+        return cells
+
+
+# -- the rows of a projection: found when asked for, written back in batches -----------------------
 
 
 class OrderFold(msgspec.Struct, kw_only=True):
@@ -113,19 +210,18 @@ class CashFold(msgspec.Struct, kw_only=True):
     at_ns: int
 
 
-_KEYS: dict[type[msgspec.Struct], tuple[str, tuple[str, ...]]] = {
-    OrderFold: ("orders", ("account", "id")),
-    FillFold: ("fills", ("account", "id")),
-    PositionFold: ("positions", ("account", "instrument", "leg")),
-    ListingFold: ("listings", ("instrument",)),
-    NewsFold: ("early_news", ("account", "fill")),
-    CashFold: ("cash_moves", ("account", "seq")),
+_KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
+    OrderFold: (Table(OrderFold, "orders"), ("account", "id")),
+    FillFold: (Table(FillFold, "fills"), ("account", "id")),
+    PositionFold: (Table(PositionFold, "positions"), ("account", "instrument", "leg")),
+    ListingFold: (Table(ListingFold, "listings"), ("instrument",)),
+    NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
+    CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
 }
-TABLES = tuple(table for table, _ in _KEYS.values())
+TABLES = tuple(table.name for table, _ in _KEYS.values())
 """What is deleted before a rebuild."""
 
 Key = tuple[str | int, ...]
-Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class Rows:
@@ -158,13 +254,8 @@ class Rows:
             found = cache[key]
             return found
         table, names = _KEYS[kind]
-        columns = kind.__struct_fields__
-        row = self._connection.execute(
-            f"SELECT {', '.join(columns)} FROM {table} WHERE engine_id = ? AND "  # noqa: S608 our own names
-            + " AND ".join(f"{name} = ?" for name in names),
-            (self._engine_id, *key),
-        ).fetchone()
-        found = None if row is None else _row(kind, row)
+        where = " AND ".join(("engine_id = ?", *(f"{name} = ?" for name in names)))
+        found = table.one(self._connection, where, (self._engine_id, *key))
         cache[key] = found
         return found
 
@@ -191,18 +282,9 @@ class Rows:
     def flush(self) -> None:
         """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
-            columns = ("engine_id", *kind.__struct_fields__)
-            self._connection.executemany(
-                f"INSERT OR REPLACE INTO {_KEYS[kind][0]} ({', '.join(columns)}) "  # noqa: S608 our own names
-                f"VALUES ({', '.join('?' * len(columns))})",
-                [(self._engine_id, *msgspec.structs.astuple(row)) for row in dirty.values()],
-            )
+            _KEYS[kind][0].put(self._connection, self._engine_id, dirty.values())
             dirty.clear()
             self._cache[kind].clear()
-
-
-def _row(kind: type[Row], row: tuple[Any, ...]) -> Row:
-    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind, strict=False)
 
 
 # -- many rows per statement -----------------------------------------------------------------------

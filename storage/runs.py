@@ -24,6 +24,7 @@ from engine.domain.orders import Order
 from engine.errors import BadInput
 from storage.database import reading, transaction
 from storage.journal import Record, decode
+from storage.rows import Table
 from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
 
 BATCH = 10_000
@@ -89,12 +90,13 @@ class RunMarket(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool
 
 
-_COLUMNS = tuple(field.name for field in msgspec.structs.fields(Run))
+_COLUMNS = Run.__struct_fields__
 _INSERT = (
     f"INSERT INTO runs ({', '.join(_COLUMNS)}) "  # noqa: S608 names of our own struct's fields
     f"VALUES ({', '.join('?' * len(_COLUMNS))}) RETURNING id"
 )
 _UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608 same
+_MARKETS = Table(RunMarket, "run_markets")
 
 
 def save_run(
@@ -125,12 +127,8 @@ def save_run(
             "VALUES (?, ?, ?, ?, ?, ?)",
             ((run_id, at_ns, *whose, micro) for at_ns, micro in dict(equity).items()),
         )
-        _many(
-            connection,
-            "INSERT INTO run_markets (run, engine_id, mode, account, instrument, orders, fills, "
-            "fees_micro, realised_micro, unresolved_micro, position_left, resolved) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((run_id, *whose, *msgspec.structs.astuple(market)) for market in markets),
+        _MARKETS.put(
+            connection, run.engine_id, markets, run=run_id, mode=run.mode, account=run.account
         )
     return run_id
 

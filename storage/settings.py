@@ -19,9 +19,7 @@ from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from storage.audit import note
 from storage.database import transaction
-
-WHY_LENGTH_MAX = 300
-"""How much is told of why a row cannot be read: it may quote what somebody planted there."""
+from storage.rows import WHY_LENGTH_MAX, Table
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +58,7 @@ class Stale(msgspec.Struct, frozen=True, kw_only=True):
     """From `base` to `latest`."""
 
 
-class _Row(msgspec.Struct, frozen=True, array_like=True):
+class _Row(msgspec.Struct, frozen=True):
     """A row as it must be to be read."""
 
     base_version: int
@@ -69,6 +67,8 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     body: str
     applied_ns: int | None
 
+
+_SETTINGS = Table(_Row, "settings")
 
 _SOUND = f"typeof(version) = 'integer' AND version BETWEEN 1 AND {2**53}"
 """Versions that are numbers, with room for the next one."""
@@ -148,25 +148,21 @@ def read(connection: sqlite3.Connection, engine_id: str, version: int) -> Settin
             document=SettingsDocument(),
             applied_ns=None,
         )
-    row = connection.execute(
-        "SELECT base_version, at_ns, who, body, applied_ns FROM settings "
-        "WHERE engine_id = ? AND version = ?",
-        (engine_id, version),
-    ).fetchone()
-    if row is None:
-        raise BadInput(f"there is no version {version} of the settings")
+    what = f"version {version} of the settings"
+    which = (engine_id, version)
+    known = _SETTINGS.one(connection, "engine_id = ? AND version = ?", which, what)
+    if known is None:
+        raise BadInput(f"there is no {what}")
     try:
-        known = msgspec.convert(row, _Row)
         document = json.loads(known.body)
     except (ValueError, RecursionError) as error:
-        why = str(error)[:WHY_LENGTH_MAX]
-        raise BadInput(f"version {version} of the settings cannot be read: {why}") from error
+        raise BadInput(f"{what} cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
     return SettingsVersion(
         version=version,
         base_version=known.base_version,
         at_ns=known.at_ns,
         who=known.who,
-        document=_valid(document, f"version {version} of the settings is not valid"),
+        document=_valid(document, f"{what} is not valid"),
         applied_ns=known.applied_ns,
     )
 

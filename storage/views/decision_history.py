@@ -14,7 +14,7 @@ import msgspec
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
 from storage.database import reading
-from storage.decisions import StoredDecision, all_plans, files
+from storage.decisions import DECISIONS, StoredDecision, all_plans, files, take_longer
 
 LOOKED_AT_MAX = 20_000
 """Latest rows of the log, of every bot together, in which reasons are counted and looked for."""
@@ -24,8 +24,6 @@ STRETCHED_MAX = 1_500
 
 QUOTING = ("quote", "hold")
 """Outcomes with which a wish stands; any other names the gate that failed."""
-
-_COLUMNS = "row, engine_id, number, last_number, last_ns, count, body"
 
 
 class EvaluationSpan(msgspec.Struct, kw_only=True):
@@ -113,18 +111,10 @@ def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[St
     which = {"*": "1", None: "outcome NOT IN ('quote', 'hold')"}.get(outcome, "outcome = :outcome")
     for file in reversed(files(path)):
         with reading(file) as connection:
-            for row in connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE bot = :bot AND row > :after "  # noqa: S608 our own words
-                f"AND {which} ORDER BY row DESC LIMIT :most",
-                {
-                    "bot": bot, "outcome": outcome, "most": rows_max,
-                    "after": last - LOOKED_AT_MAX,
-                },
-            ):  # fmt: skip
-                stored = StoredDecision(**dict(zip(_COLUMNS.split(", "), row, strict=True)))
-                known = found.get(stored.row)
-                if known is None or known.count < stored.count:
-                    found[stored.row] = stored
+            where = f"bot = :bot AND row > :after AND {which} ORDER BY row DESC LIMIT :most"
+            values = {"bot": bot, "outcome": outcome, "most": rows_max}
+            values["after"] = last - LOOKED_AT_MAX
+            take_longer(found, DECISIONS.all(connection, where, values))
         if len(found) >= rows_max:
             break
     return [found[row] for row in sorted(found)][-rows_max:]

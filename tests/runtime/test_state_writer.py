@@ -261,4 +261,4 @@ def test_what_the_projection_cannot_survive_is_told(tmp_path: Path) -> None:
     until(lambda: crashes)
     projector.close()
     journal.close()
-    assert isinstance(crashes[0], ValueError)
+    assert "row of account 'demo' in pitboss.db is damaged" in str(crashes[0])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from enum import StrEnum
 
+import msgspec
 import pytest
 
-from storage.rows import ROWS, Bulk
+from engine.errors import BadInput
+from storage.rows import ROWS, Bulk, Table
 
 
 def table() -> sqlite3.Connection:
@@ -36,3 +39,52 @@ def test_a_row_that_is_refused_refuses_its_statement() -> None:
     rows = [(number, "", 0) for number in range(ROWS[2])]
     with pytest.raises(sqlite3.IntegrityError):
         Bulk("INSERT INTO t VALUES", 3).write(table(), [*rows, rows[0]])
+
+
+class Side(StrEnum):
+    BUY = "buy"
+
+
+class One(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    side: Side
+    legs: tuple[str, ...] = msgspec.field(name="body")
+    whole: bool
+    at_ns: int | None
+
+
+ONES = Table(One, "ones")
+WRITTEN = One(name="a", side=Side.BUY, legs=("yes", "no"), whole=True, at_ns=None)
+
+
+def ones() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.execute(
+        "CREATE TABLE ones (engine_id TEXT, name, side, body, whole BOOLEAN, at_ns, run INTEGER, "
+        "PRIMARY KEY (engine_id, name))"
+    )
+    ONES.put(connection, "e1", [WRITTEN], run=7)
+    return connection
+
+
+def test_a_row_is_read_as_it_was_written() -> None:
+    connection = ones()
+    assert ONES.one(connection, "engine_id = ? AND run = ?", ("e1", 7)) == WRITTEN
+    assert ONES.one(connection, "engine_id = ?", ("e2",)) is None
+    later = msgspec.structs.replace(WRITTEN, at_ns=5)
+    ONES.put(connection, "e1", [later], run=8)
+    assert ONES.all(connection, "run = :run", {"run": 8}) == [later]
+    assert connection.execute("SELECT body FROM ones").fetchall() == [('["yes","no"]',)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("name", 5), ("side", "hold"), ("body", "["), ("body", "[1]"), ("whole", 2), ("at_ns", 1.5)],
+)
+def test_a_damaged_cell_is_refused(column: str, value: object) -> None:
+    connection = ones()
+    connection.execute(f"UPDATE ones SET {column} = ?", (value,))
+    with pytest.raises(BadInput, match=r"^the row cannot be read: "):
+        ONES.one(connection, "engine_id = ?", ("e1",), "the row")
+    with pytest.raises(BadInput, match=r"^it cannot be read: "):
+        ONES.all(connection, "engine_id = ?", ("e1",))
