@@ -35,13 +35,13 @@ from engine.runtime.journal import JournalWriter
 from engine.venues.demo.client import DemoVenue
 from storage.commands import ENDS, CommandState
 from storage.database import reading
+from storage.live import books
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
-from storage.views import engine_state
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"a settings edit": 20, "a price to its row": 28}
+RATCHET = {"a settings edit": 20, "a price to its row": 27}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -86,9 +86,9 @@ class Distance:
         )
 
     def must_be(self, flow: str) -> None:
-        """Compare with the number of a flow."""
+        """Hold a flow to its number."""
         found = self.modules
-        assert len(found) == RATCHET[flow], f"{flow}: {len(found)}\n" + "\n".join(found)
+        assert len(found) <= RATCHET[flow], f"{flow}: {len(found)}\n" + "\n".join(found)
 
 
 def _of_product(file: str) -> bool:
@@ -216,7 +216,6 @@ async def test_a_price_to_its_row_is_short(tmp_path: Path) -> None:
                 telemetry.second(now_ns)
                 await desk.written()
                 with reading(desk.path) as connection:
-                    row = engine_state(connection, ENGINE_ID)
-            assert row is not None
-            assert "4900" in row["detail"]
+                    row = books(connection, ENGINE_ID, [(DEMO, ONE.id)])[DEMO, ONE.id]
+            assert row.bids[0] == (4_900, 10**7)
     distance.must_be("a price to its row")
