@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Basket, ResidualReason
 from engine.domain.orders import Identity, Order, OrderId
 from engine.domain.settings import RiskLimits
@@ -15,7 +15,6 @@ from engine.executor.ledger import Ledger
 from engine.executor.levels import Residual
 from engine.executor.orders import LiveOrder, OrderTable, Wish
 from engine.executor.planning import Planning
-from engine.executor.proof import ZeroProof
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
 from engine.risk.gate import Denied, RiskGate
@@ -106,10 +105,6 @@ class Readings:
         """Equity at the day's start, and the peak."""
         breakers = self._gate.breakers
         return breakers.day_start_equity_micro, breakers.peak_equity_micro
-
-    def proven_zero(self, bot: BotId | None = None) -> ZeroProof | None:
-        """Return the proof that nothing of the bot, or of the account, is open; None = not yet."""
-        return self._reconciler.proofs.proven(bot)
 
     @property
     def open_and_unknown(self) -> tuple[int, int]:

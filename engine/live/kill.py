@@ -19,20 +19,12 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from engine.clock import Clock
-from engine.domain.events import CancelRefused, Event, OrderCancelled
-from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.orders import OrderState
-from engine.executor.executor import Executor
-from engine.executor.holdings import Holding
-from engine.executor.proof import Scope, ZeroProof, within
-from engine.gateway.core import GatewayCore
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
-from storage.live import AccountProof, Receipt, many
 
 TAKEN_S = 0.5
 """How long the loop may take to take the latch; a hung plugin does not."""
@@ -48,12 +40,6 @@ MARK_BYTES = 64 * 1024
 LOOK_S = 0.02
 HUNG = 70
 """Exit code of an engine whose loop hung when KILL came."""
-
-LISTINGS_NEEDED = 2
-NOT_ASKED = "the venue cannot be asked"
-MS = 1_000_000
-REFUSED_MAX = 1_000
-ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
 
 
 class Mark:
@@ -212,176 +198,3 @@ class KillWatch:
         if not self.taken.wait(TAKEN_S) and not self._over.is_set():
             self._told_hung(f"the loop did not take the KILL latch within {TAKEN_S:g} s")
             os._exit(HUNG)
-
-
-class Ends(Protocol):
-    """An account on its way to a proof that nothing of it is open."""
-
-    @property
-    def unaskable(self) -> Callable[[], str]:
-        """Says why nothing can be asked at its venue before a person acts; empty = it can."""
-        ...
-
-    def proof(self, now_ns: int) -> AccountProof:
-        """Return what is proven by now."""
-        ...
-
-
-class CancelProof:
-    """One account on its way to a proof: what was cancelled, what was refused, what is missing."""
-
-    unaskable: Callable[[], str] = staticmethod(str)
-    """Says why nothing can be asked at the venue before a person acts; empty = it can."""
-
-    def __init__(
-        self, executor: Executor, core: GatewayCore, *, began_ns: int, open_before: int
-    ) -> None:
-        self._executor = executor
-        self._core = core
-        self._began_ns = began_ns
-        self._open = open_before
-        self._cancelled = 0
-        self._refused: dict[int, str] = {}
-        self._landed_ns = 0 if self._on_their_way() else began_ns
-
-    def _on_their_way(self) -> int:
-        """Return how many places were sent and have not answered."""
-        return self._core.places_in_flight
-
-    def _alive(self) -> tuple[int, int]:
-        """Return how many orders may still fill, and how many of them are UNKNOWN."""
-        return self._executor.open_and_unknown
-
-    def _proof(self) -> ZeroProof | None:
-        return self._executor.proven_zero()
-
-    def _left(self) -> dict[InstrumentId, Holding]:
-        return dict(self._executor.ledger.held)
-
-    def hear(self, event: Event) -> None:
-        """Take what the venue said to our cancels."""
-        if isinstance(event, OrderCancelled):
-            self._cancelled += 1
-            self._refused.pop(event.order, None)
-        elif isinstance(event, CancelRefused) and len(self._refused) < REFUSED_MAX:
-            self._refused[event.order] = event.venue_text
-
-    def proof(self, now_ns: int) -> AccountProof:
-        """Return what is proven by now."""
-        executor = self._executor
-        if not self._landed_ns and not self._on_their_way():
-            self._landed_ns = now_ns
-        live, unknown = self._alive()
-        proven = self._proof()
-        listings = 0 if proven is None else proven.listings
-        missing = []
-        closed = self.unaskable()
-        if closed and listings < LISTINGS_NEEDED:
-            missing.append(f"{NOT_ASKED}: {closed}; what an earlier life left may rest there")
-        if not self._landed_ns:
-            missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
-        if listings < LISTINGS_NEEDED:
-            missing.append("no two complete listings of open orders in a row without one of ours")
-        if unknown:
-            missing.append(
-                f"{many(unknown, 'order')} UNKNOWN: the venue has not said whether any lives"
-            )
-        if live > unknown:
-            missing.append(f"{many(live - unknown, 'order')} may still fill")
-        return AccountProof(
-            account=executor.account,
-            mode=executor.mode,
-            open_at_latch=self._open,
-            cancelled=self._cancelled,
-            not_cancelled=tuple(self._refused.items()),
-            in_flight_waited_ms=((self._landed_ns or now_ns) - self._began_ns) / MS,
-            listings=listings,
-            unknown=unknown,
-            live=live,
-            inventory=tuple(
-                (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
-                for key, one in self._left().items()
-            ),
-            foreign=proven.foreign if proven is not None else (),
-            missing=tuple(missing),
-        )
-
-
-class ScopedCancelProof(CancelProof):
-    """A part of an account on its way to a proof: one bot, one instrument, or None = all of it."""
-
-    def __init__(
-        self, executor: Executor, core: GatewayCore, *, began_ns: int, scope: Scope
-    ) -> None:
-        self._scope = scope
-        before = len(executor.live_in(scope))
-        super().__init__(executor, core, began_ns=began_ns, open_before=before)
-
-    def hear(self, event: Event) -> None:
-        """Take what the venue said to the cancels of this scope."""
-        number = getattr(event, "order", None)
-        order = None if number is None else self._executor.order(number)
-        if order is not None and within(self._scope, order):
-            super().hear(event)
-
-    def _on_their_way(self) -> int:
-        return sum(known.state in ON_THEIR_WAY for known in self._executor.live_in(self._scope))
-
-    def _alive(self) -> tuple[int, int]:
-        live = self._executor.live_in(self._scope)
-        return len(live), sum(known.state is OrderState.UNKNOWN for known in live)
-
-    def _proof(self) -> ZeroProof | None:
-        return self._executor.proven(self._scope)
-
-    def _left(self) -> dict[InstrumentId, Holding]:
-        held, scope = self._executor.ledger.held.items(), self._scope
-        return {key: one for key, one in held if scope in (None, key) or self._whose(key) == scope}
-
-    def _whose(self, instrument: InstrumentId) -> BotId | None:
-        """Return whose a holding is: who wished or placed there last."""
-        return self._executor.owner(instrument)
-
-
-class ProofRun:
-    """A KILL or a stop on its way to its receipt, over all accounts in its scope."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        who: str,
-        reason: str,
-        latched_ns: int,
-        endings: Mapping[str, Ends],
-        scope: str = "",
-    ) -> None:
-        self.endings: dict[str, Ends] = dict(endings)
-        self._scope = scope
-        self.first_cancel_ns: int | None = None
-        """When the first cancel was handed to its connection."""
-        self._head = (name, who, reason, latched_ns)
-
-    def vain(self, receipt: Receipt) -> bool:
-        """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
-        lacking = [one.account for one in receipt.accounts if one.missing]
-        waits = bool(lacking or receipt.missing)
-        asked = [self.endings[name] for name in lacking if name in self.endings]
-        return waits and all(one.unaskable() for one in asked)
-
-    def receipt(self, now_ns: int, missing: tuple[str, ...] = ()) -> Receipt:
-        """Return the receipt as it stands."""
-        name, who, reason, latched_ns = self._head
-        accounts = tuple(ending.proof(now_ns) for ending in self.endings.values())
-        return Receipt(
-            id=name,
-            who=who,
-            reason=reason,
-            latched_ns=latched_ns,
-            first_cancel_ns=self.first_cancel_ns,
-            told_ns=now_ns,
-            proven=not missing and not any(account.missing for account in accounts),
-            accounts=accounts,
-            missing=missing,
-            scope=self._scope,
-        )

@@ -22,7 +22,8 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
-from engine.live.kill import LISTINGS_NEEDED, NOT_ASKED
+from engine.executor.proof import LISTINGS_NEEDED
+from engine.live.proof import ProofRun, inventory, not_asked
 from engine.live.venues import Venues, venues_of
 from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening
@@ -151,7 +152,7 @@ class BareEnding:
         """Return what is proven by now."""
         missing = []
         if (closed := self.unaskable()) and self._listings < LISTINGS_NEEDED:
-            missing.append(f"{NOT_ASKED}: {closed}; what an earlier life left may rest there")
+            missing.append(not_asked(closed))
         elif self._listings < LISTINGS_NEEDED:
             why = f": {self._why}" if self._why else ""
             missing.append(f"no two complete listings in a row without an open order{why}")
@@ -168,13 +169,10 @@ class BareEnding:
             listings=self._listings,
             unknown=0,
             live=self._left or 0,
-            inventory=None if held is None else tuple(
-                (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
-                for key, one in held.items()
-            ),
+            inventory=None if held is None else inventory(held.items()),
             foreign=(),
             missing=tuple(missing),
-        )  # fmt: skip
+        )
 
 
 # -- where no engine lives -------------------------------------------------------------------------
@@ -233,27 +231,25 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     ]
     await asyncio.gather(*(one.wait() for one in asked))
     now_ns = WallClock().now_ns()
-    proofs = tuple(one.proof(now_ns) for one in asked)
-    for one in proofs:
-        how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
-        print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
-    latch = None
+    latch, lacking = None, f"{config.kill_path} is NOT SET"
     try:
         latch = read_latch(config.kill_path)
-        lacking = () if latch else (f"{config.kill_path} is NOT SET",)
     except OSError as error:
-        lacking = (f"{config.kill_path} cannot be read ({error})",)
-    receipt = Receipt(
-        id=f"kill-{latch.at_ns if latch else now_ns}",
+        lacking = f"{config.kill_path} cannot be read ({error})"
+    at_ns = latch.at_ns if latch else now_ns
+    run = ProofRun(
+        name=f"kill-{at_ns}",
         who=(latch and latch.who) or "somebody, by hand",
         reason="KILL",
-        latched_ns=latch.at_ns if latch else now_ns,
-        first_cancel_ns=None,
-        told_ns=now_ns,
-        proven=False,
-        accounts=proofs,
-        missing=(refused, *lacking, *known.unread),
+        latched_ns=at_ns,
+        # Where two sources say two places of one account, both were asked.
+        endings={f"{one.settings.name} {number}": one for number, one in enumerate(asked)},
     )
+    run.unread = (refused, *([] if latch else [lacking]), *known.unread)
+    receipt = run.receipt(now_ns)
+    for one in receipt.accounts:
+        how = "; ".join(one.missing) or "cancelled; its venue lists no open order"
+        print(f"{one.account} ({one.mode}): {how}", flush=True)  # noqa: T201 the answer
     kept = "" if _kept(config, receipt) else "; this receipt is not kept"
     print(receipt.sentence() + kept, flush=True)  # noqa: T201 the answer
     return receipt

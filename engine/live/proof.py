@@ -1,16 +1,21 @@
-"""Proofs of a whole engine: that nothing of ours is open anywhere after a KILL or a stop."""
+"""Proofs that nothing of ours is open after a KILL or a stop, of the whole engine or of a part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from engine.config import Config
-from engine.domain.events import Event
-from engine.live.kill import CancelProof, Ends, ProofRun
+from engine.domain.events import CancelRefused, Event, OrderCancelled
+from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.orders import OrderState
+from engine.executor.executor import Executor
+from engine.executor.holdings import Holding
+from engine.executor.proof import LISTINGS_NEEDED, Scope, within
+from engine.gateway.core import GatewayCore
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.services import Services
-from storage.live import KILL_PROOF, Receipt, keep_receipt
+from storage.live import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
 
 NOT_PROVEN_AFTER_NS = 3_000_000_000
 """After this a receipt says NOT PROVEN with what is missing, and again when that changes.
@@ -21,7 +26,12 @@ A proof that nothing hinders takes two seconds: it has to outlive what may be un
 SAID_AGAIN_MAX_NS = 300_000_000_000
 """What stays missing is said again after twice the wait before, up to this: it is still tried."""
 
+MS = 1_000_000
+REFUSED_MAX = 1_000
+ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
+
 Told = Callable[[Receipt], None]
+Inventory = tuple[tuple[str, int, int], ...]
 
 
 class Ears(dict[str, Callable[[Event], None]]):
@@ -47,6 +57,245 @@ def deafen(runner: AccountRunner, name: str) -> None:
         runner.watching = runner.watching or None
 
 
+def not_asked(why: str) -> str:
+    """Return what is missing of an account whose venue nobody can ask."""
+    return f"the venue cannot be asked: {why}; what an earlier life left may rest there"
+
+
+def inventory(held: Iterable[tuple[InstrumentId, Holding]]) -> Inventory:
+    """Return what remains, as a receipt says it."""
+    return tuple(
+        (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
+        for key, one in held
+    )
+
+
+class Ends(Protocol):
+    """An account on its way to a proof that nothing of it is open."""
+
+    @property
+    def unaskable(self) -> Callable[[], str]:
+        """Says why nothing can be asked at its venue before a person acts; empty = it can."""
+        ...
+
+    def proof(self, now_ns: int) -> AccountProof:
+        """Return what is proven by now."""
+        ...
+
+
+class CancelProof:
+    """An account, or a bot's or instrument's part of it, on its way to a proof.
+
+    What was cancelled, what was refused, what is missing. `unaskable` says why nothing can be asked
+    at the venue before a person acts; `trading` which of the desk's bots trades an instrument:
+    after a start nobody has wished yet.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        core: GatewayCore,
+        *,
+        began_ns: int,
+        scope: Scope = None,
+        unaskable: Callable[[], str] = str,
+        trading: Callable[[InstrumentId], BotId | None] = lambda _: None,
+    ) -> None:
+        self._executor = executor
+        self._core = core
+        self._scope = scope
+        self.unaskable = unaskable
+        self._trading = trading
+        self._began_ns = began_ns
+        self._open = self._alive()[0]
+        self._cancelled = 0
+        self._refused: dict[int, str] = {}
+        self._landed_ns = 0 if self._on_their_way() else began_ns
+
+    def _on_their_way(self) -> int:
+        """Return how many places were sent and have not answered."""
+        if self._scope is None:
+            return self._core.places_in_flight
+        return sum(known.state in ON_THEIR_WAY for known in self._executor.live_in(self._scope))
+
+    def _alive(self) -> tuple[int, int]:
+        """Return how many orders may still fill, and how many of them are UNKNOWN."""
+        if self._scope is None:
+            return self._executor.open_and_unknown
+        live = self._executor.live_in(self._scope)
+        return len(live), sum(known.state is OrderState.UNKNOWN for known in live)
+
+    def _left(self) -> Iterable[tuple[InstrumentId, Holding]]:
+        executor, scope = self._executor, self._scope
+        for key, one in executor.ledger.held.items():
+            if scope in (None, key) or (executor.owner(key) or self._trading(key)) == scope:
+                yield key, one
+
+    def hear(self, event: Event) -> None:
+        """Take what the venue said to our cancels; in a part, to those of that part."""
+        if not isinstance(event, OrderCancelled | CancelRefused):
+            return
+        if self._scope is not None:
+            order = self._executor.order(event.order)
+            if order is None or not within(self._scope, order):
+                return
+        if isinstance(event, OrderCancelled):
+            self._cancelled += 1
+            self._refused.pop(event.order, None)
+        elif len(self._refused) < REFUSED_MAX:
+            self._refused[event.order] = event.venue_text
+
+    def proof(self, now_ns: int) -> AccountProof:
+        """Return what is proven by now."""
+        executor = self._executor
+        if not self._landed_ns and not self._on_their_way():
+            self._landed_ns = now_ns
+        live, unknown = self._alive()
+        proven = executor.proven(self._scope)
+        listings = 0 if proven is None else proven.listings
+        missing = []
+        closed = self.unaskable()
+        if closed and listings < LISTINGS_NEEDED:
+            missing.append(not_asked(closed))
+        if not self._landed_ns:
+            missing.append(f"{many(self._on_their_way(), 'place')} on the way without an answer")
+        if listings < LISTINGS_NEEDED:
+            missing.append("no two complete listings of open orders in a row without one of ours")
+        if unknown:
+            missing.append(
+                f"{many(unknown, 'order')} UNKNOWN: the venue has not said whether any lives"
+            )
+        if live > unknown:
+            missing.append(f"{many(live - unknown, 'order')} may still fill")
+        return AccountProof(
+            account=executor.account,
+            mode=executor.mode,
+            open_at_latch=self._open,
+            cancelled=self._cancelled,
+            not_cancelled=tuple(self._refused.items()),
+            in_flight_waited_ms=((self._landed_ns or now_ns) - self._began_ns) / MS,
+            listings=listings,
+            unknown=unknown,
+            live=live,
+            inventory=inventory(self._left()),
+            foreign=proven.foreign if proven is not None else (),
+            missing=tuple(missing),
+        )
+
+
+class ProofRun:
+    """A KILL or a stop on its way to its receipt, over all accounts it is about.
+
+    `part` is what of them; `title` names that for people. `endings` are accounts that do not trade
+    here; those that do are added with `cover`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        who: str,
+        reason: str,
+        latched_ns: int,
+        endings: Mapping[str, Ends],
+        part: Scope = None,
+        title: str = "",
+        what: str = KILL_PROOF,
+    ) -> None:
+        self.endings: dict[str, Ends] = dict(endings)
+        self.runners: list[AccountRunner] = []
+        self.unread: tuple[str, ...] = ()
+        """What could not be read, or may rest where nobody looks: over it nothing is proven."""
+        self.waiting: list[Told] = []
+        """Who wants the receipt when it is PROVEN."""
+        self.first_cancel_ns: int | None = None
+        """When the first cancel was handed to its connection."""
+        self._part = part
+        self._title = title
+        self._what = what
+        self._head = (name, who, reason, latched_ns)
+        self.again(latched_ns)
+
+    def again(self, now_ns: int) -> None:
+        """Begin the patience anew: nothing was said yet."""
+        self._said: tuple[int, tuple[str, ...]] = (now_ns, ())
+        self._again_ns = NOT_PROVEN_AFTER_NS
+
+    def cover(self, runner: AccountRunner, now_ns: int) -> None:
+        """Prove an account that trades here, too."""
+
+        def trading(instrument: InstrumentId) -> BotId | None:
+            return next((bot.name for bot in runner.desk.bots if instrument in bot.cells), None)
+
+        ending = CancelProof(
+            runner.desk.executor, runner.core, began_ns=now_ns, scope=self._part,
+            unaskable=runner.unaskable, trading=trading,
+        )  # fmt: skip
+        self.endings[str(runner.account)] = ending
+        self.runners.append(runner)
+        listen(runner, self._ear, ending.hear)
+
+    @property
+    def _ear(self) -> str:
+        return f"proof of {self._title}"
+
+    def vain(self, receipt: Receipt) -> bool:
+        """Say whether a receipt stays unproven until a person acts: nobody else can be asked."""
+        lacking = [one.account for one in receipt.accounts if one.missing]
+        waits = bool(lacking or receipt.missing)
+        asked = [self.endings[name] for name in lacking if name in self.endings]
+        return waits and all(one.unaskable() for one in asked)
+
+    def receipt(self, now_ns: int) -> Receipt:
+        """Return the receipt as it stands."""
+        name, who, reason, latched_ns = self._head
+        accounts = tuple(ending.proof(now_ns) for ending in self.endings.values())
+        return Receipt(
+            id=name,
+            who=who,
+            reason=reason,
+            latched_ns=latched_ns,
+            first_cancel_ns=self.first_cancel_ns,
+            told_ns=now_ns,
+            proven=not self.unread and not any(account.missing for account in accounts),
+            accounts=accounts,
+            missing=self.unread,
+            scope=self._title,
+        )
+
+    def due(self, now_ns: int) -> Receipt | None:
+        """Return the receipt if it is proven, or must be told now.
+
+        Soon where it has changed what lacks, at once where waiting changes nothing, and ever later
+        where all is as it was said.
+        """
+        receipt = self.receipt(now_ns)
+        if not receipt.proven:
+            at_ns, said = self._said
+            lacking = self.unread + tuple(why for one in receipt.accounts for why in one.missing)
+            same = lacking == said
+            wait_ns = self._again_ns if same else NOT_PROVEN_AFTER_NS
+            if now_ns - at_ns < wait_ns and (same or not self.vain(receipt)):
+                return None
+            longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
+            self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
+            self._said = (now_ns, lacking)
+        return receipt
+
+    def tell(self, services: Services, receipt: Receipt) -> None:
+        """Keep a receipt; one that is PROVEN ends the run and goes to whoever waits."""
+        engine_id, what = services.engine_id, self._what
+        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
+        text = receipt.sentence()
+        services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
+        if receipt.proven:
+            for runner in self.runners:
+                deafen(runner, self._ear)
+            waiting, self.waiting = self.waiting, []
+            for told in waiting:
+                told(receipt)
+
+
 class ProofRuns(Services):
     """The proof under way, over all accounts, and its receipt."""
 
@@ -56,95 +305,53 @@ class ProofRuns(Services):
         self.proving: ProofRun | None = None
         self._latest: ProofRun | None = None
         self.receipt: Receipt | None = None
-        self._what = KILL_PROOF
         self.outside: Callable[[], Mapping[str, Ends]] = dict
         """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
         self.unread: tuple[str, ...] = ()
         """What a KILL could not read: over it nothing is proven."""
         self.vain = False
         """True where the latest receipt stays NOT PROVEN until a person acts."""
-        self._told: list[Told] = []
-        self._said: tuple[int, tuple[str, ...]] = (0, ())
-        self._again_ns = NOT_PROVEN_AFTER_NS
 
     def begin_proof(
         self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
     ) -> None:
         """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
-        self._what = what
-        endings: dict[str, Ends] = dict(self.outside())
-        endings |= {str(key): self._ending(runner, at_ns) for key, runner in self.runners.items()}
-        self._latest = ProofRun(
-            name=name, who=who, reason=reason, latched_ns=at_ns, endings=endings
+        before, outside = self._latest, self.outside()
+        run = ProofRun(
+            name=name, who=who, reason=reason, latched_ns=at_ns, endings=outside, what=what
         )
-        self._prove(at_ns)
+        run.waiting, run.unread = before.waiting if before else [], self.unread
+        for runner in self.runners.values():
+            run.cover(runner, at_ns)
+        self._prove(run)
 
-    def _prove(self, now_ns: int) -> None:
-        self.proving = self._latest
+    def _prove(self, run: ProofRun) -> None:
+        self.proving = self._latest = run
         self.receipt = None
         self.vain = False
-        self._said = (now_ns, ())
-        self._again_ns = NOT_PROVEN_AFTER_NS
 
     def prove_too(self, runner: AccountRunner, now_ns: int) -> None:
         """Let the latest proof cover an account opened since: until that is proven, nothing is."""
-        if self._latest is None:
-            return
-        self._latest.endings[str(runner.account)] = self._ending(runner, now_ns)
-        self._prove(now_ns)
-
-    def _ending(self, runner: AccountRunner, at_ns: int) -> CancelProof:
-        executor = runner.desk.executor
-        ending = CancelProof(
-            executor, runner.core, began_ns=at_ns, open_before=executor.open_and_unknown[0]
-        )
-        ending.unaskable = runner.unaskable
-        listen(runner, "proof", ending.hear)
-        return ending
+        if self._latest is not None:
+            self._latest.cover(runner, now_ns)
+            self._latest.again(now_ns)
+            self._prove(self._latest)
 
     def tell_receipt(self, told: Told) -> None:
         """Call when the proof under way is done, or the latest one at once."""
         if self.proving is None and self.receipt is not None:
             told(self.receipt)
-        else:
-            self._told.append(told)
+        elif self._latest is not None:
+            self._latest.waiting.append(told)
 
     def prove(self, now_ns: int) -> None:
         """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
-        proving = self.proving
-        if proving is None:
+        run = self.proving
+        receipt = run.due(now_ns) if run else None
+        if run is None or receipt is None:
             return
-        receipt = proving.receipt(now_ns, self.unread)
-        lacking = tuple(why for account in receipt.accounts for why in account.missing)
-        missing = self.unread + lacking
-        vain = proving.vain(receipt)
-        if not receipt.proven and not self._due(missing, now_ns, at_once=vain):
-            return
-        self.vain = vain
-        self._said = (now_ns, missing)
+        self.vain = not receipt.proven and run.vain(receipt)
         self.receipt = receipt
-        engine_id, what = self.engine_id, self._what
-        self.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
-        self.log.warning("receipt", what=what, proven=receipt.proven, text=receipt.sentence())
         if receipt.proven:
             self.proving = None
-            for runner in self.runners.values():
-                deafen(runner, "proof")
-            told, self._told = self._told, []
-            for one in told:
-                one(receipt)
-
-    def _due(self, missing: tuple[str, ...], now_ns: int, *, at_once: bool) -> bool:
-        """Say whether what lacks must be told now: soon where it changed, ever later where not.
-
-        `at_once` True = waiting changes nothing: what is new is told without delay.
-        """
-        at_ns, said = self._said
-        same = missing == said
-        if now_ns - at_ns < (self._again_ns if same else NOT_PROVEN_AFTER_NS) and (
-            same or not at_once
-        ):
-            return False
-        longer = min(2 * self._again_ns, SAID_AGAIN_MAX_NS)
-        self._again_ns = longer if same else NOT_PROVEN_AFTER_NS
-        return True
+        run.tell(self, receipt)

@@ -117,7 +117,7 @@ class BotRunner:
             self.runner.desk.withdraw(self.bot, now_ns)
         elif state is S.RISK_STOPPED and not stopped:
             self.happen(H.RISK_LIFTED)
-        elif state is S.PAUSING and executor.proven_zero(self.bot.name) is not None:
+        elif state is S.PAUSING and executor.proven(self.bot.name) is not None:
             self.happen(H.CLEARED)
             self.answer(done=True, text="paused; proven: none of its orders is open")
         elif state is S.STOPPING:
@@ -141,7 +141,7 @@ class BotRunner:
                 self.runner.desk.withdraw(self.bot, now_ns)
             self.inventory = InventoryPolicy.HOLD
             return
-        if executor.proven_zero(self.bot.name) is None:
+        if executor.proven(self.bot.name) is None:
             return
         self.happen(H.CLEARED)
         left = len(self._open_holdings())

@@ -483,13 +483,13 @@ def test_zero_is_proven_by_two_complete_listings_with_nothing_of_ours(listing: A
     foreign = listing.report(1, order=None, identity=Identity("other"), ours=False)
     listing.tell(LatchSet(who="me", reason="stop"))
     next_listing(listing, foreign)
-    assert listing.executor.proven_zero() is None  # order 1 is still CANCELLING here
+    assert listing.executor.proven(None) is None  # order 1 is still CANCELLING here
     listing.tell(listing.event(OrderCancelled, 1))
     next_listing(listing, foreign)
-    assert listing.executor.proven_zero() is None
+    assert listing.executor.proven(None) is None
     next_listing(listing, foreign)
 
-    proof = listing.executor.proven_zero()
+    proof = listing.executor.proven(None)
     assert proof is not None
     assert (proof.listings, proof.foreign) == (2, (foreign,))
 
@@ -499,7 +499,7 @@ def test_an_unknown_order_prevents_the_proof(listing: Any) -> None:
     listing.tell(listing.event(CancelUnanswered, 1))
     for _ in range(3):
         next_listing(listing)
-    assert listing.executor.proven_zero() is None
+    assert listing.executor.proven(None) is None
     assert listing.executor.open_and_unknown == (1, 1)
 
 
@@ -510,9 +510,9 @@ def test_an_order_listed_again_starts_the_proof_anew(listing: Any) -> None:
     next_listing(listing)
     next_listing(listing, lost)
     next_listing(listing)
-    assert listing.executor.proven_zero() is None
+    assert listing.executor.proven(None) is None
     next_listing(listing)
-    assert listing.executor.proven_zero() is not None
+    assert listing.executor.proven(None) is not None
 
 
 def test_a_stopped_account_places_nothing_until_it_resumes(listing: Any) -> None:
@@ -537,8 +537,8 @@ def test_a_bot_s_zero_is_proven_beside_another_bot_s_orders(make_rig: Any, build
     rig.tell(rig.event(OrderCancelled, 1))
     for _ in range(2):
         next_listing(rig, rig.report(2))
-    assert rig.executor.proven_zero(build.bot) is not None
-    assert rig.executor.proven_zero() is None
+    assert rig.executor.proven(build.bot) is not None
+    assert rig.executor.proven(None) is None
 
 
 def test_a_new_order_ends_the_proof(listing: Any) -> None:
@@ -548,7 +548,7 @@ def test_a_new_order_ends_the_proof(listing: Any) -> None:
         next_listing(listing)
     listing.executor.resume()
     listing.quote(BIDS)
-    assert listing.executor.proven_zero() is None
+    assert listing.executor.proven(None) is None
 
 
 # -- start -----------------------------------------------------------------------------------------
@@ -701,10 +701,10 @@ def test_a_late_listing_is_no_answer_to_a_newer_question(listing: Any) -> None:
             break
     late = msgspec.structs.replace(listing.listing(), answers=older)
     listing.tell(late, late, late)
-    assert listing.executor.proven_zero() is None
+    assert listing.executor.proven(None) is None
     next_listing(listing)
     next_listing(listing)
-    assert listing.executor.proven_zero() is not None
+    assert listing.executor.proven(None) is not None
 
 
 def test_a_late_listing_lacks_nothing(listing: Any) -> None:

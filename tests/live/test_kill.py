@@ -16,8 +16,8 @@ from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.holdings import empty_holding
-from engine.live.commands.kill import PartCancelProof
-from engine.live.kill import HUNG, CancelProof, ProofRun, latch_what_died
+from engine.live.kill import HUNG, latch_what_died
+from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -197,8 +197,11 @@ class Venue:
         self.ledger = self
         self.held: dict[str, Any] = {}
 
-    def proven_zero(self) -> Any:
+    def proven(self, _: object) -> Any:
         return self.zero
+
+    def owner(self, _: InstrumentId) -> BotId | None:
+        return None
 
 
 class Proof:
@@ -207,7 +210,7 @@ class Proof:
 
 
 def proving(venue: Venue) -> ProofRun:
-    ending = CancelProof(venue, venue, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    ending = CancelProof(venue, venue, began_ns=0)  # type: ignore[arg-type]
     return ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={"demo": ending})
 
 
@@ -240,7 +243,9 @@ def test_receipt_is_proven_when_nothing_is_missing() -> None:
 def test_unfinished_house_keeps_a_receipt_from_being_proven() -> None:
     venue = Venue()
     venue.places_in_flight, venue.open_and_unknown, venue.zero = 0, (0, 0), Proof()
-    assert not proving(venue).receipt(1, missing=("the vault is locked",)).proven
+    made = proving(venue)
+    made.unread = ("the vault is locked",)
+    assert not made.receipt(1).proven
 
 
 def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person() -> None:
@@ -248,7 +253,7 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     made = proving(locked)
     made.endings["demo"].unaskable = lambda: "its vault is locked"
     other.account = AccountId("other")
-    made.endings["other"] = CancelProof(other, other, began_ns=0, open_before=2)  # type: ignore[arg-type]
+    made.endings["other"] = CancelProof(other, other, began_ns=0)  # type: ignore[arg-type]
     receipt = made.receipt(1)
     assert "the venue cannot be asked: its vault is locked; what an earlier" in receipt.sentence()
     assert not made.vain(receipt), "the other one may still be proven"
@@ -256,7 +261,8 @@ def test_receipt_is_in_vain_only_where_every_lacking_account_waits_for_a_person(
     assert made.vain(made.receipt(2))
     nobody = ProofRun(name="kill-1", who="me", reason="KILL", latched_ns=0, endings={})
     assert not nobody.vain(nobody.receipt(2))
-    assert nobody.vain(nobody.receipt(2, ("account real is closed",)))
+    nobody.unread = ("account real is closed",)
+    assert nobody.vain(nobody.receipt(2))
     made.endings["demo"].unaskable = str
     assert not made.vain(made.receipt(3)), "its vault is open"
 
@@ -293,7 +299,9 @@ def test_receipt_of_a_part_names_the_inventory_that_remains_there(
     scope: Any, left: list[str]
 ) -> None:
     venue: Any = Parts()
-    ending = PartCancelProof(venue, venue, began_ns=0, scope=scope)
     # After a start nobody has wished yet: what a bot trades says whose it is.
-    ending.trading = lambda key: BotId("maker") if key != "demo:four" else None
+    ending = CancelProof(
+        venue, venue, began_ns=0, scope=scope,
+        trading=lambda key: BotId("maker") if key != "demo:four" else None,
+    )  # fmt: skip
     assert [key for key, *_ in ending.proof(1).inventory] == left

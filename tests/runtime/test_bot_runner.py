@@ -34,7 +34,7 @@ class Executor:
         self.ledger = self
         self.state = SimpleNamespace(instruments={})
 
-    def proven_zero(self, _bot: BotId) -> object:
+    def proven(self, _bot: BotId) -> object:
         return self.zero
 
     def holding(self, key: InstrumentId) -> Any:

@@ -13,7 +13,7 @@ from engine.lab.simulate.engine_run import EngineRun, S
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.network import MS
 from engine.lab.simulate.simulated_account import SimulatedAccount
-from engine.live.kill import ScopedCancelProof
+from engine.live.proof import CancelProof
 
 # -- KILLs of a part of an account, as an operator gives them, and the judge of their proofs -------
 # Set while the engine trades elsewhere, proven by the same class that makes the real receipts,
@@ -35,7 +35,7 @@ class SimulatedScopedKills:
         self._station = station
         self._part: Part | None = None
         self._life: EngineRun | None = None
-        self._ending: ScopedCancelProof | None = None
+        self._ending: CancelProof | None = None
         self._release_ns = 0
         self._released_seq: int | None = None
         """The record of the release; a life that dies before it is durable may be asked again."""
@@ -71,7 +71,7 @@ class SimulatedScopedKills:
         if part is not None:
             self._life = life
             scope = part.bot or part.instrument
-            self._ending = ScopedCancelProof(life.executor, life.core, began_ns=now_ns, scope=scope)
+            self._ending = CancelProof(life.executor, life.core, began_ns=now_ns, scope=scope)
 
     def _second(self) -> None:
         """Look whether it is proven, whether that is true, and whether it is time to release."""

@@ -14,7 +14,7 @@ from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.engine_run import EngineRun
-from engine.live.kill import CancelProof
+from engine.live.proof import CancelProof
 from engine.risk.breakers import DAY_NS
 from engine.risk.reasons import DenyReason
 
@@ -178,8 +178,7 @@ class Lives:
 
     def proving(self, life: EngineRun, now_ns: int) -> None:
         """Wait for a proof from now on: a KILL or a stop begins."""
-        live = life.executor.open_and_unknown[0]
-        self.ending = CancelProof(life.executor, life.core, began_ns=now_ns, open_before=live)
+        self.ending = CancelProof(life.executor, life.core, began_ns=now_ns)
         self.began_ns = now_ns
         self.proven = False
 

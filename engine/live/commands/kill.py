@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
@@ -17,15 +16,14 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
-from engine.live.commands.registry import Done, Pending, command, part
+from engine.live.commands.registry import Done, Pending, command
 from engine.live.engine import Engine
-from engine.live.kill import ProofRun, ScopedCancelProof
-from engine.live.proof import NOT_PROVEN_AFTER_NS, deafen, listen
+from engine.live.proof import ProofRun
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import HOUSE
 from storage.latch import Latch, prepare_spare
-from storage.live import SCOPE_PROOF, Receipt, keep_receipt
+from storage.live import SCOPE_PROOF, Receipt
 
 
 class KillScope(msgspec.Struct, frozen=True):
@@ -42,35 +40,12 @@ class KillScope(msgspec.Struct, frozen=True):
         return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
 
 
-class PartCancelProof(ScopedCancelProof):
-    """A part on its way to a proof, with the desk's bots: after a start nobody has wished yet."""
-
-    trading: Callable[[InstrumentId], BotId | None] = staticmethod(lambda _: None)
-    """Says which of the account's bots trades an instrument."""
-
-    def _whose(self, instrument: InstrumentId) -> BotId | None:
-        return super()._whose(instrument) or self.trading(instrument)
-
-
-class ScopedProofRun(msgspec.Struct):
-    """A scoped KILL on its way to its receipt."""
-
-    proving: ProofRun
-    runners: list[AccountRunner]
-    said_ns: int
-    said: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
-    """What may rest at accounts that were not open when it was asked: over it nothing is proven."""
-    waiting: list[Callable[[Receipt], None]] = []
-
-
-@part
 class ScopedKills:
     """The scoped KILLs of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._proofs: dict[KillScope, ScopedProofRun] = {}
+        self._proofs: dict[KillScope, ProofRun] = {}
         self._looked: set[AccountId] = set()
         engine.watchers.append(self.watch)
 
@@ -96,7 +71,7 @@ class ScopedKills:
             )
             runner.deliver(event, now_ns)
             runner.settle(now_ns)
-        proof.proving.first_cancel_ns = engine.clock.now_ns()
+        proof.first_cancel_ns = engine.clock.now_ns()
         for bot_runner in bot_runners:
             if may(bot_runner.bot.state, BotHappened.STOP_ASKED):
                 self._journal(StopBot(bot=bot_runner.bot.name), now_ns)
@@ -186,65 +161,34 @@ class ScopedKills:
 
     def _begin(
         self, scope: KillScope, runners: list[AccountRunner], *, who: str, at_ns: int
-    ) -> ScopedProofRun:
+    ) -> ProofRun:
         before = self._proofs.get(scope)
-        endings = {
-            str(runner.account): PartCancelProof(
-                runner.desk.executor,
-                runner.core,
-                began_ns=at_ns,
-                scope=scope.bot or scope.instrument,
-            )
-            for runner in runners
-        }
-        proving = ProofRun(
+        run = self._proofs[scope] = ProofRun(
             name=f"kill-{scope}-{at_ns}",
             who=who,
             reason="KILL",
             latched_ns=at_ns,
-            endings=endings,
-            scope=str(scope),
+            endings={},
+            part=scope.bot or scope.instrument,
+            title=str(scope),
+            what=SCOPE_PROOF,
         )
-        made = ScopedProofRun(
-            proving=proving,
-            runners=runners,
-            said_ns=at_ns,
-            outside=self._outside(scope),
-            waiting=before.waiting if before else [],
-        )
-        self._proofs[scope] = made
+        run.waiting = before.waiting if before else []
+        run.unread = self._outside(scope)
         for runner in runners:
-            endings[str(runner.account)].unaskable = runner.unaskable
-            endings[str(runner.account)].trading = partial(_trading, runner)
-            listen(runner, str(scope), endings[str(runner.account)].hear)
-        return made
+            run.cover(runner, at_ns)
+        return run
 
     def watch(self, now_ns: int) -> None:
         """Look whether a proof is done; keep its receipt when it is or what lacks has changed."""
         if len(self._looked) < len(self._engine.runners):
             self._again(now_ns)
-        for scope, proof in list(self._proofs.items()):
-            receipt = proof.proving.receipt(now_ns, proof.outside)
-            missing = receipt.missing + tuple(
-                why for account in receipt.accounts for why in account.missing
-            )
-            late = now_ns - proof.said_ns >= NOT_PROVEN_AFTER_NS and missing != proof.said
-            if not receipt.proven and not late:
-                continue
-            proof.said_ns, proof.said = now_ns, missing
-            self._keep(receipt)
-            if receipt.proven:
-                del self._proofs[scope]
-                for runner in proof.runners:
-                    deafen(runner, str(scope))
-                for told in proof.waiting:
-                    told(receipt)
-
-    def _keep(self, receipt: Receipt) -> None:
-        engine = self._engine
-        engine_id = engine.engine_id
-        engine.state.write(lambda c: keep_receipt(c, engine_id, SCOPE_PROOF, receipt))
-        engine.log.warning("receipt", what=SCOPE_PROOF, text=receipt.sentence())
+        for scope, run in list(self._proofs.items()):
+            receipt = run.due(now_ns)
+            if receipt is not None:
+                if receipt.proven:
+                    del self._proofs[scope]
+                run.tell(self._engine, receipt)
 
     def _again(self, now_ns: int) -> None:
         """Of a recovered account: prove anew what was latched, whether or not it was proven."""
@@ -271,11 +215,6 @@ def _knows(runner: AccountRunner, instrument: InstrumentId | None) -> bool:
     return instrument is not None and (
         desk.executor.knows(instrument) or instrument in desk.cache.views
     )
-
-
-def _trading(runner: AccountRunner, instrument: InstrumentId) -> BotId | None:
-    """Return which of an account's bots trades an instrument."""
-    return next((bot.name for bot in runner.desk.bots if instrument in bot.cells), None)
 
 
 def scope_of(command: Kill | ReleaseLatch) -> KillScope:

@@ -195,7 +195,7 @@ class SettingsCommands:
             raise BadInput(f"bot {command.bot} trades in mode {command.mode} already")
         if bot_runner.bot.state is not S.STOPPED:
             raise BadInput(f"bot {command.bot} is {bot_runner.bot.state}: stop it first")
-        if executor.proven_zero(bot_runner.bot.name) is None:
+        if executor.proven(bot_runner.bot.name) is None:
             bot_runner.runner.desk.prove(bot_runner.bot.name, now_ns)
         self._leaving.append(Leaving(bot_runner, command.mode, who, now_ns, told))
 
@@ -203,7 +203,7 @@ class SettingsCommands:
         """Move bots of which it is proven that nothing is open."""
         for leaving in list(self._leaving):
             bot_runner = leaving.bot_runner
-            proven = bot_runner.runner.desk.executor.proven_zero(bot_runner.bot.name) is not None
+            proven = bot_runner.runner.desk.executor.proven(bot_runner.bot.name) is not None
             if proven:
                 self._move(leaving)
             elif now_ns - leaving.since_ns > PROOF_NS_MAX:

@@ -25,7 +25,7 @@ from engine.lab.pump import Driver
 from engine.lab.simulate import engine_run, loss
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
-from engine.live.kill import CancelProof, ScopedCancelProof
+from engine.live.proof import CancelProof
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Allowed, RiskGate
@@ -195,10 +195,19 @@ def _complement_is_wrong(patch: Patch) -> None:
     patch.setattr(planning, "plan", wrong)
 
 
-def _zero_is_not_looked_for(patch: Patch) -> None:
+def _not_looked_for(patch: Patch, of_parts: bool) -> None:
     proof = CancelProof.proof
-    hasty = msgspec.structs.replace
-    patch.setattr(CancelProof, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+
+    def hasty(self: Any, now_ns: int) -> Any:
+        found = proof(self, now_ns)
+        alike = of_parts is (self._scope is not None)
+        return msgspec.structs.replace(found, missing=()) if alike else found
+
+    patch.setattr(CancelProof, "proof", hasty)
+
+
+def _zero_is_not_looked_for(patch: Patch) -> None:
+    _not_looked_for(patch, of_parts=False)
 
 
 def _unknown_releases(patch: Patch) -> None:
@@ -297,8 +306,7 @@ def _part_is_not_held(patch: Patch) -> None:
 
 
 def _part_is_not_looked_for(patch: Patch) -> None:
-    proof, hasty = ScopedCancelProof.proof, msgspec.structs.replace
-    patch.setattr(ScopedCancelProof, "proof", lambda self, now: hasty(proof(self, now), missing=()))
+    _not_looked_for(patch, of_parts=True)
 
 
 def _capital_binds_nobody(patch: Patch) -> None:

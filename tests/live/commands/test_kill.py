@@ -20,6 +20,7 @@ from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
 from engine.live.accounts import Accounts
 from engine.live.commands.kill import ScopedKills
+from engine.live.proof import ProofRun
 from engine.live.venues import Venues
 from tests.executor.conftest import ACCOUNT, Rig
 
@@ -118,11 +119,13 @@ def closed(rig: Rig) -> Accounts:
     return accounts
 
 
-def test_what_may_rest_at_a_closed_account_is_never_proven_gone(rig: Rig) -> None:
+def test_what_may_rest_at_a_closed_account_is_never_proven_gone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_one = reborn(Rig(), listed=True)
     made, receipts = engine(open_one, accounts=closed(rig)), []
     kills = ScopedKills(made)
-    kills._keep = receipts.append  # type: ignore[method-assign]
+    monkeypatch.setattr(ProofRun, "tell", lambda _, __, receipt: receipts.append(receipt))
     kills.kill(Kill(instrument=M1), "operator", receipts.append)
     kills.watch(21_000_000_000)
     kills.watch(60_000_000_000)
