@@ -49,7 +49,8 @@ class Venues(msgspec.Struct, kw_only=True):
         ]
 
     def _miscounted(self, settings: AccountSettings) -> str:
-        pays = plugins()[settings.venue].currency
+        plugin = plugins().get(settings.venue)  # a recording that is played has none
+        pays = plugin.currency if plugin else settings.currency
         if pays == settings.currency:
             return ""
         return (
