@@ -86,7 +86,10 @@ def without_starts(records: list[Record], upto: int) -> list[Record]:
     ]
 
 
-@pytest.mark.parametrize("seed", [3, 9, 12, 24])
+LONG = [pytest.param(seed, marks=pytest.mark.soak) for seed in (9, 24)]
+
+
+@pytest.mark.parametrize("seed", [3, 12, *LONG])
 def test_plans_of_lives_that_crashed_are_proven_from_start_to_end(
     seed: int, tmp_path: Path
 ) -> None:
@@ -99,26 +102,33 @@ def test_plans_of_lives_that_crashed_are_proven_from_start_to_end(
         assert found.cut <= 3 * station.starts  # a power cut takes at most the turn it came into
 
 
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedAccount, Path]:
+    """An account that died and came back, and where its decisions are; to be read alone."""
+    folder = tmp_path_factory.mktemp("lived")
+    return lived(9, folder), folder
+
+
 def test_a_journal_with_a_fill_left_out_is_no_proof_of_the_plans_behind_it(
-    tmp_path: Path,
+    life: tuple[SimulatedAccount, Path],
 ) -> None:
-    station = lived(9, tmp_path)
+    station, folder = life
     rows = station.disk.rows
     fill = next(one for one in rows if one.kind == OrderFilled.__name__)
 
-    found = told_again(station, tmp_path, without(rows, fill))
+    found = told_again(station, folder, without(rows, fill))
 
     assert found.different or found.broken
     assert found.beyond > 0
 
 
 def test_starts_that_an_older_version_did_not_keep_are_told_and_raise_no_alarm(
-    tmp_path: Path,
+    life: tuple[SimulatedAccount, Path],
 ) -> None:
-    station = lived(9, tmp_path)
+    station, folder = life
     rows = station.disk.rows
 
-    found = told_again(station, tmp_path, without_starts(rows, len(rows)))
+    found = told_again(station, folder, without_starts(rows, len(rows)))
 
     assert (found.different, found.broken) == ([], [])
     assert found.same > 0
