@@ -16,10 +16,10 @@ from engine.errors import BadInput, NotSent
 from engine.lab.recordings.open import open_recording
 from engine.lab.recordings.taped import TORN, TapedRecording
 from engine.lab.replay.setup import ReplayOptions, prepare
-from engine.venues.demo.plugin import DemoSource
 from engine.runtime.recording import GAP, LiveRecording, checked
 from engine.runtime.tape_format import segments
 from engine.venues.demo import wire
+from engine.venues.demo.plugin import DemoSource
 from storage.jobs import RecordingSeen, RecordingState
 
 S = 1_000_000_000
