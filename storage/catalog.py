@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from engine.domain.catalog import StrategyEntry
+from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.errors import StorageError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -51,3 +51,8 @@ def catalog(connection: sqlite3.Connection, engine_id: str, kind: type[T]) -> di
 def strategies(connection: sqlite3.Connection, engine_id: str) -> dict[str, StrategyEntry]:
     """Return every strategy by name; empty = no engine has said any. Raises StorageError."""
     return catalog(connection, engine_id, StrategyEntry)
+
+
+def venues(connection: sqlite3.Connection, engine_id: str) -> dict[str, VenueEntry]:
+    """Return every venue by its id; empty = no engine has said any. Raises StorageError."""
+    return catalog(connection, engine_id, VenueEntry)

@@ -7,6 +7,7 @@ edits nobody else's file. An engine writes it once, at its start.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +28,7 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str = ANY
     """What the whole value looks like: a regular expression both Python and browsers read."""
     hint: str = ""
-    wrong: str = ""
+    wrong: str = "it does not look right: copy it again, whole"
     """The sentence for a value that does not look like it; never repeats the value."""
     secret: bool = True
     """False = what a person knows the account by at its venue; each credential has one."""
@@ -37,7 +38,7 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, value: str) -> str:
         """Return a value that looks right. Raises ConfigError, which does not repeat it."""
         if re.fullmatch(self.pattern, value) is None:
-            raise ConfigError(self.wrong or f"the {self.title.lower()} does not look right")
+            raise ConfigError(self.wrong)
         return value
 
 
@@ -65,6 +66,12 @@ class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):
     def mode(self, mode: Mode) -> ModeEntry | None:
         """Return what accounts of a mode need; None = there are none."""
         return next((one for one in self.modes if one.mode is mode), None)
+
+
+def mode_of(venues: Mapping[str, VenueEntry], venue: str, mode: Mode) -> ModeEntry:
+    """Return what accounts of a venue and mode need; of one nobody knows: nothing."""
+    known = venues.get(venue)
+    return (known and known.mode(mode)) or ModeEntry(mode=mode)
 
 
 class Grade(StrEnum):

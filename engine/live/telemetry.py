@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from engine.caches.views import BookView
-from engine.domain.catalog import StrategyEntry
+from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import BookMarked
@@ -28,6 +28,7 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.markouts import Markouts
 from engine.strategies.registry import entries
+from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
 from storage.live import EngineBeat, EquityPoint, add_equity, put_books, put_bots, put_engine
 from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
@@ -221,8 +222,9 @@ class Telemetry:
         engine = self._engine
         engine_id, state = engine.engine_id, engine.state
         if not self._count:
-            known = entries()
+            known, there = entries(), venue_entries()
             state.write(lambda c: put_catalog(c, engine_id, StrategyEntry, known, now_ns))
+            state.write(lambda c: put_catalog(c, engine_id, VenueEntry, there, now_ns))
         beat = self.beat(now_ns)
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import engine.venues
 from engine.config import Config
-from engine.domain.catalog import Finding
+from engine.domain.catalog import Finding, VenueEntry
 from engine.errors import BadInput
 from engine.runtime.credentials import Credential, environment_names
 from engine.runtime.venue_plugin import AccountSpec, VenuePlugin
@@ -56,6 +56,11 @@ def _loaded(name: str, file: Path) -> VenuePlugin:
 def plugins() -> dict[str, VenuePlugin]:
     """Return every plug-in that can be used, by its venue."""
     return found()[0]
+
+
+def entries() -> dict[str, VenueEntry]:
+    """Return every venue that has a market, as pages read it."""
+    return {name: one.entry() for name, one in plugins().items() if one.market is not None}
 
 
 def credential_spec(venue: str) -> AccountSpec | None:

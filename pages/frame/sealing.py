@@ -11,16 +11,16 @@ cannot seal and says so.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import streamlit as st
 
+from engine.domain.catalog import CredentialField
 from storage.vault import context, unlock_context
 
-HTML = """<form autocomplete="off">
-<label>Wallet <input name="wallet" placeholder="0x and 40 digits" autocomplete="off"></label>
-<label>Private key <input name="key" type="password" autocomplete="off"
- placeholder="64 hex digits; it never leaves this browser readable"></label>
+HTML = """<form autocomplete="off"><div></div>
 <button type="submit">Seal and send</button><p role="status"></p></form>"""
 
 PHRASE_HTML = """<form autocomplete="off">
@@ -29,7 +29,7 @@ PHRASE_HTML = """<form autocomplete="off">
 <button type="submit">Seal and open the vault</button><p role="status"></p></form>"""
 
 CSS = """
-form { display: grid; gap: .6rem; font: inherit; color: var(--st-text-color); }
+form, form > div { display: grid; gap: .6rem; font: inherit; color: var(--st-text-color); }
 label { display: grid; gap: .2rem; font-size: .875rem; }
 input { font: inherit; padding: .45rem .6rem; border-radius: .4rem; color: inherit;
   background: var(--st-secondary-background-color); border: 1px solid var(--st-border-color); }
@@ -96,32 +96,47 @@ const print = async (digits) => {
 export default function ({ parentElement, data, setTriggerValue }) {
   const form = parentElement.querySelector("form");
   const status = parentElement.querySelector("p");
+  const fields = form.querySelector("div");
+  if (form.dataset.before !== data.before) {
+    form.dataset.before = data.before;
+    fields.replaceChildren(...data.fields.map((one) => {
+      const label = document.createElement("label");
+      const input = document.createElement("input");
+      input.name = one.name;
+      input.type = one.secret ? "password" : "text";
+      input.placeholder = one.hint;
+      input.autocomplete = "off";
+      label.append(one.title + " ", input);
+      return label;
+    }));
+  }
   form.onsubmit = async (event) => {
     event.preventDefault();
-    const wallet = form.wallet.value.trim();
-    const digits = form.key.value.trim().toLowerCase().replace(/^0x/, "");
-    if (!/^0x[0-9a-fA-F]{40}$/.test(wallet)) {
-      status.textContent = "The wallet is an address of 0x and 40 hex digits.";
-      return;
-    }
-    if (!/^[0-9a-f]{64}$/.test(digits)) {
-      status.textContent = "The private key has 64 hex digits: copy it again, whole.";
-      return;
+    const secrets = {};
+    let wallet = "";
+    for (const one of data.fields) {
+      const value = form.elements[one.name].value.trim();
+      if (!new RegExp("^(?:" + one.pattern + ")$").test(value)) {
+        status.textContent = one.wrong[0].toUpperCase() + one.wrong.slice(1) + ".";
+        return;
+      }
+      if (one.secret) { secrets[one.name] = value; } else { wallet = value; }
     }
     if (!globalThis.crypto || !crypto.subtle) {
       status.textContent = unable;
       return;
     }
     try {
-      const plain = text(JSON.stringify({ private_key: "0x" + digits }));
+      const plain = text(JSON.stringify(secrets));
       const info = text(data.before + wallet.toLowerCase());
       const sealed = await seal(plain, bytes(data.receiver), info);
-      const fingerprint = await print(digits);
+      const first = Object.values(secrets)[0].toLowerCase().replace(/^0x/, "");
+      const fingerprint = await print(first);
       form.reset();
       status.textContent = "Sealed and sent: key " + fingerprint + ".";
       setTriggerValue("sealed", { wallet, fingerprint, sealed: coded(sealed) });
     } catch (error) {
-      form.key.value = "";
+      form.reset();
       status.textContent = "This browser cannot seal (" + error.name + "): use the command line.";
     }
   };
@@ -155,11 +170,22 @@ _phrase = st.components.v2.component(
 )
 
 
-def sealed_key(account: str, venue: str, public_key: bytes) -> dict[str, Any] | None:
-    """Draw the form; gives wallet, fingerprint and ciphertext once, when it was sent, else None."""
+def sealed_key(
+    account: str, venue: str, fields: Sequence[CredentialField], public_key: bytes
+) -> dict[str, Any] | None:
+    """Draw the form of what a venue asks for; None where nothing was sent.
+
+    Gives wallet, fingerprint and ciphertext once, when it was sent.
+    """
     before = context(account, venue, "").decode()
+    # What the account is known by comes first; what a person may not see while typing it, last.
+    asked = sorted((one for one in fields if one.asked), key=lambda one: one.secret)
     found = _form(
-        data={"receiver": base64.b64encode(public_key).decode(), "before": before},
+        data={
+            "receiver": base64.b64encode(public_key).decode(),
+            "before": before,
+            "fields": [msgspec.to_builtins(one) for one in asked],
+        },
         key=f"sealing:{account}",
         on_sealed_change=lambda: None,
     )

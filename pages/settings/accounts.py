@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 from pydantic import ValidationError
 
+from engine.domain.catalog import VenueEntry
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from pages.kit import drafts, guard, panels
-from pages.kit.data import ask
+from pages.kit.data import ask, engine_id
 from pages.kit.panel import fold
 from pages.kit.tables import table
-from pages.settings import credentials, quote_life
+from pages.settings import quote_life
+from storage.catalog import venues
 from storage.views.frame import snapshot
 
 ACCOUNTS = {
@@ -22,14 +26,6 @@ ACCOUNTS = {
     "starting_cash": ("Starting cash", "money"),
     "known": ("At the engine", "text"),
 }
-VENUES = {
-    "demo": "demo: the exchange that runs beside the engine",
-    "polymarket": "polymarket: its public market, on paper or live",
-}
-"""Venues whose market the engine hears."""
-
-LIVE_VENUES = frozenset({credentials.POLYMARKET})
-"""Venues where the engine can sign an order."""
 
 
 @guard.part("The list of accounts")
@@ -63,11 +59,12 @@ def show() -> None:
     quote_life.show()
 
 
-def say_modes() -> None:
+def say_modes(known: Mapping[str, VenueEntry]) -> None:
     """Say what an account of each mode is connected to."""
+    real = [one.title for one in known.values() if one.mode(Mode.LIVE) is not None]
     panels.note(
-        "The engine connects to Polymarket's public data once a paper account there has a bot; no "
-        "key is needed, and no order leaves this machine."
+        f"The engine connects to the public data of {' or '.join(real)} once a paper account there "
+        "has a bot; no key is needed, and no order leaves this machine."
     )
     panels.note(
         "LIVE is real money. Such an account stays closed until its key is set (Credentials, "
@@ -77,29 +74,39 @@ def say_modes() -> None:
 
 def add_account(base: drafts.SettingsVersion) -> None:
     """Draw the form of a new account. A LIVE one trades nothing before it is unlocked."""
+    known = ask(venues, engine_id())
+    if not known:
+        panels.note("No engine has said yet which venues there are: start the desk.")
+        return
     with st.form("account", border=False):
         name = st.text_input("Name", placeholder="paper-1")
         mode = st.segmented_control(
             "Mode", (Mode.PAPER, Mode.DEMO, Mode.LIVE), default=Mode.PAPER, format_func=str.upper
         )
-        venue = st.selectbox("Venue", list(VENUES), format_func=VENUES.__getitem__)
-        currency = st.text_input("Currency", value="USD")
+        venue = st.selectbox(
+            "Venue", list(known), format_func=lambda one: f"{known[one].title}: {known[one].about}"
+        )
         cash = st.number_input("Starting cash", value=1_000.0, step=100.0)
         sent = st.form_submit_button("Show what changes")
-    say_modes()
+    say_modes(known)
     if not sent:
         return
     if name in base.document.accounts:
         st.error(f"There is an account {name!r} already. Nothing was changed.")
         return
-    if mode is Mode.LIVE and venue not in LIVE_VENUES:
-        st.error("An account of mode LIVE needs the venue polymarket. Nothing was changed.")
+    mode = mode or Mode.PAPER
+    if known[venue].mode(mode) is None:
+        there = ", ".join(name for name, one in known.items() if one.mode(mode) is not None)
+        st.error(
+            f"An account of mode {mode.upper()} needs the venue {there or 'of a plug-in'}. "
+            "Nothing was changed."
+        )
         return
     made = {
         "name": name,
-        "mode": mode or Mode.PAPER,
+        "mode": mode,
         "venue": venue,
-        "currency": currency,
+        "currency": known[venue].currency,
         "starting_cash": cash,
     }
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from engine.domain.catalog import CredentialField, mode_of
 from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from pages.frame import sealing
 from pages.frame.health import health_of
@@ -14,6 +15,7 @@ from pages.kit.clock import now_ns
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.tables import table
+from storage.catalog import venues
 from storage.live import engine_status
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
@@ -25,7 +27,6 @@ COLUMNS = {
     "fingerprint": ("Key's fingerprint", "text"),
     "added": ("Set", "time"),
 }
-POLYMARKET = "polymarket"
 
 
 @guard.part("The list of credentials")
@@ -37,11 +38,12 @@ def show() -> None:
     except PitbossError as error:
         st.error(f"{error}.")
         return
-    live = [
-        name
-        for name, one in drafts.newest().document.accounts.items()
-        if one.mode is Mode.LIVE and one.venue == POLYMARKET
-    ]
+    accounts, known = drafts.newest().document.accounts, ask(venues, engine_id())
+    keyed = {
+        name: (one.venue, fields)
+        for name, one in accounts.items()
+        if (fields := mode_of(known, one.venue, one.mode).credential_fields)
+    }
     if vault is None:
         panels.empty(
             "There is no vault yet.",
@@ -53,10 +55,10 @@ def show() -> None:
     _held(vault)
     if vault.entries:
         _open()
-    if not live:
+    if not keyed:
         panels.note("No account of mode live is saved: there is nobody to set a key for.")
         return
-    _set(vault, live)
+    _set(vault, keyed)
 
 
 def _held(vault: VaultFile) -> None:
@@ -103,14 +105,15 @@ def _open() -> None:
         commands.show_life("open_vault")
 
 
-def _set(vault: VaultFile, live: list[str]) -> None:
+def _set(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField, ...]]]) -> None:
     with st.expander("Set a key"):
-        account = st.selectbox("Live account", live, key="key_account")
+        account = st.selectbox("Live account", list(keyed), key="key_account")
+        venue, fields = keyed[account]
         panels.note(
             "The key is sealed in this browser for the engine's vault; the dashboard passes on "
             "what it cannot read. Use a wallet of its own with no more in it than you can lose."
         )
-        sent = sealing.sealed_key(account, POLYMARKET, vault.public_key)
+        sent = sealing.sealed_key(account, venue, fields, vault.public_key)
         if sent is not None:
             commands.send(
                 SetCredential(
@@ -118,6 +121,7 @@ def _set(vault: VaultFile, live: list[str]) -> None:
                     wallet=str(sent["wallet"]),
                     fingerprint=str(sent["fingerprint"]),
                     sealed=str(sent["sealed"]),
+                    venue=venue,
                 ),
                 f"key:{account}",
             )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
+from engine.domain.catalog import mode_of
 from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN, AccountSettings
 from pages.kit import drafts, guard, panels
+from pages.kit.data import ask, engine_id
+from storage.catalog import venues
 
-POLYMARKET = "polymarket"
 VENUE_EARLY_S = 60
 """The venue takes an expiring order away so long before its time."""
 PROPOSED_S = 300
 COVERS = (
     "The first switch is the venue's heartbeat: without one it cancels everything of the key "
     "within 15 s. The second is an expiry on each quote: should the heartbeat not be armed, or its "
-    "rule not act, a quote that an engine left behind ends by itself. Polymarket takes it away "
+    "rule not act, a quote that an engine left behind ends by itself. The venue takes it away "
     f"about {VENUE_EARLY_S} s before its time and refuses less than {EXPIRY_S_MIN} s, so at least "
     f"{QUOTE_LIFE_S_MIN} s are asked here. The engine renews each quote in time, one after the "
     "other: cancelled, proven gone, placed again, at the end of the queue. Orders by hand are not "
@@ -38,7 +40,10 @@ def show() -> None:
     """Draw the form for the accounts at a venue that takes expiring orders."""
     base = drafts.newest()
     accounts = base.document.accounts
-    names = [name for name, one in accounts.items() if one.venue == POLYMARKET]
+    known = ask(venues, engine_id())
+    names = [
+        name for name, one in accounts.items() if mode_of(known, one.venue, one.mode).quotes_expire
+    ]
     if not names:
         return
     with st.expander("Let quotes expire by themselves"):

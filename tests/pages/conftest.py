@@ -15,11 +15,16 @@ from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.catalog import VenueEntry
+from engine.venues.registry import entries
 from pages.frame import session
 from pages.frame.operator import ensure_operator
 from pages.kit import home as pages_home
 from storage import users
+from storage.catalog import put_catalog
+from storage.database import writing
 from storage.schema import migrate
+from storage.users import ENGINE_ID
 from tests.pages import desks
 from tests.pages.seen import unfolded
 
@@ -80,6 +85,8 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("made_home")
     config = Config(home=folder)
     migrate(config.state_path)
+    with writing(config.state_path) as connection:
+        put_catalog(connection, ENGINE_ID, VenueEntry, entries(), 1)
     password = ensure_operator(config)
     assert password is not None
     return folder, password

@@ -29,7 +29,10 @@ from playwright.sync_api import (
 )
 
 from engine.config import Config
+from engine.domain.catalog import VenueEntry
+from engine.venues.registry import entries
 from pages.frame.operator import ensure_operator
+from storage.catalog import put_catalog
 from storage.database import reading, writing
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
@@ -50,6 +53,8 @@ class Desk:
     def __init__(self, home: Path) -> None:
         self.config = Config(home=home)
         migrate(self.config.state_path)
+        with writing(self.config.state_path) as connection:
+            put_catalog(connection, ENGINE_ID, VenueEntry, entries(), 1)
         self.password = ensure_operator(self.config) or ""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -69,7 +69,7 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
         page.get_by_text("Set a key", exact=True).click()
         page.get_by_label("Wallet", exact=True).fill("0x12")
         page.get_by_role("button", name="Seal and send").click()
-        expect(page.get_by_text("The wallet is an address")).to_be_visible()
+        expect(page.get_by_text("The wallet must be an address")).to_be_visible()
         page.get_by_label("Wallet", exact=True).fill(WALLET)
         page.get_by_label("Private key").fill("0x" + KEY.upper())
         page.get_by_role("button", name="Seal and send").click()
@@ -87,7 +87,7 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
         sealed=base64.b64decode(sent.sealed),
     )
     secret = vault.Unlocked(made, PASSPHRASE).open("mine", entry)
-    assert secret.secret("private_key") == "0x" + KEY
+    assert secret.secret("private_key").lower() == "0x" + KEY
     assert frames
     assert not any(holds_key(one) for one in frames)
     assert not any(holds_key(one.read_bytes()) for one in files(desk.config.home))

@@ -19,6 +19,7 @@ import engine.venues
 from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
 from engine.config import Config
+from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import AccountId, Mode
@@ -157,7 +158,8 @@ def test_credential_has_one_public_name_and_shows_nothing_else(name: str) -> Non
 def test_credential_that_cannot_be_right_is_refused_without_its_value(name: str) -> None:
     for spec in keyed(plugin_of(name)):
         for field in spec.credential_fields:
-            wrong = "S3CRET!" if field.check is not None and field.wrong else ""
+            assert field.wrong
+            wrong = "" if field.pattern == ANY else "S3CRET!"
             with pytest.raises(ConfigError) as refused:
                 field.check(wrong)
             assert "S3CRET!" not in str(refused.value)

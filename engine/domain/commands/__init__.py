@@ -161,7 +161,7 @@ class SetCredential(Command, frozen=True, kw_only=True):
     fingerprint: str
     sealed: str
     """Base64 of HPKE's encapsulated key and ciphertext."""
-    venue: str = "polymarket"
+    venue: str
 
 
 class RemoveCredential(Command, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ def given(programs: Programs, account: str = MINE, **changes: Any) -> SetCredent
     assert found is not None
     entry = vault.seal(found, account, Credential("polymarket", WALLET, {"private_key": KEY}))
     made = SetCredential(
+        venue="polymarket",
         account=AccountId(account),
         wallet=WALLET,
         fingerprint=entry.fingerprint,
