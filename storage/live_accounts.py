@@ -37,8 +37,10 @@ class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
     beating: bool
     reason: str
     armed_ns: int | None
+    """When the venue took the first beat; None = it cancels nothing by itself."""
     beat_ns: int | None
     cancels_ns: int | None
+    """When the venue will have cancelled everything unless another beat arrives."""
 
 
 _UNLOCKS = Table(Unlock, "live_unlocks")

@@ -113,7 +113,7 @@ class Table(Generic[Row]):
 
 
 class OrderFold(msgspec.Struct, kw_only=True):
-    """One row of `orders`."""
+    """One row of `orders`: `filled` counts every match, `voided` those that failed."""
 
     account: str
     id: int
@@ -140,7 +140,7 @@ class OrderFold(msgspec.Struct, kw_only=True):
 
 
 class FillFold(msgspec.Struct, kw_only=True):
-    """One row of `fills`."""
+    """One row of `fills`. `value_micro` None = the journal lists no instrument."""
 
     account: str
     id: str
@@ -163,7 +163,10 @@ class FillFold(msgspec.Struct, kw_only=True):
 
 
 class PositionFold(msgspec.Struct, kw_only=True):
-    """One row of `positions`."""
+    """One row of `positions`: what an account holds of one leg; void fills count nowhere.
+
+    `unvalued` are fills without a value: while there are any, the sums of money are not whole.
+    """
 
     account: str
     instrument: str
@@ -182,7 +185,10 @@ class PositionFold(msgspec.Struct, kw_only=True):
 
 
 class ListingFold(msgspec.Struct, kw_only=True):
-    """One row of `listings`."""
+    """One row of `listings`: price · size // `value_divisor` = micro-units; what one YES pays.
+
+    None = the journal never listed it; it is not resolved.
+    """
 
     instrument: str
     value_divisor: int | None = None
@@ -191,7 +197,7 @@ class ListingFold(msgspec.Struct, kw_only=True):
 
 
 class NewsFold(msgspec.Struct, kw_only=True):
-    """One row of `early_news`."""
+    """One row of `early_news`: news of a fill that came before the fill itself."""
 
     account: str
     fill: str
@@ -200,7 +206,7 @@ class NewsFold(msgspec.Struct, kw_only=True):
 
 
 class CashFold(msgspec.Struct, kw_only=True):
-    """One row of `cash_moves`."""
+    """One row of `cash_moves`: money that came (+) or left (−) without a trade."""
 
     account: str
     seq: int

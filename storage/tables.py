@@ -7,50 +7,30 @@ carry mode and account, because the three modes never mix in a sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Index
-from sqlmodel import Field, SQLModel
+import msgspec
+from msgspec.inspect import (
+    BoolType,
+    FloatType,
+    IntType,
+    NoneType,
+    StrType,
+    Type,
+    UnionType,
+    type_info,
+)
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
+from sqlmodel import AutoString, Field, SQLModel
 
-__all__ = [
-    "METADATA",
-    "AccountRow",
-    "AlertRow",
-    "AuditRow",
-    "BookRow",
-    "BotRow",
-    "CashMoveRow",
-    "CatalogRow",
-    "CommandRow",
-    "EarlyNewsRow",
-    "EngineStateRow",
-    "EquityCheckRow",
-    "EquityRow",
-    "FeedGapRow",
-    "FillRow",
-    "HoldingRow",
-    "InstrumentRow",
-    "JobRow",
-    "LimitUseRow",
-    "ListingRow",
-    "LiveExaminationRow",
-    "LiveUnlockRow",
-    "MarkoutRow",
-    "MarkoutSumRow",
-    "OrderRow",
-    "PnlRow",
-    "PositionRow",
-    "ProjectionRow",
-    "RecordingRow",
-    "RunEquityRow",
-    "RunMarketRow",
-    "RunRow",
-    "ScheduleRow",
-    "SettingsRow",
-    "TitleRow",
-    "UserRow",
-    "VenueHeartbeatRow",
-]
+from storage.examinations import Examination
+from storage.jobs import ScheduleSeen
+from storage.live import EquityPoint
+from storage.live_accounts import Unlock, VenueHeartbeat
+from storage.rows import CashFold, FillFold, ListingFold, NewsFold, OrderFold, PositionFold
+from storage.runs import Run
+from storage.telemetry import HoldingSeen, LimitUse
 
 METADATA = SQLModel.metadata
 """All tables; what migrations are compared with."""
@@ -70,43 +50,58 @@ def whole(**options: Any) -> Any:
     return Field(sa_type=BigInteger, **options)
 
 
-# -- The tables of what a running engine tells of money: holdings, PnL over time, use of limits ----
+def rows_are(
+    kind: type[msgspec.Struct],
+    name: str,
+    key: Sequence[str],
+    indexes: Sequence[Sequence[str]] = (),
+    **more: Any,
+) -> None:
+    """Declare a table whose rows are a struct: its columns are the engine, the fields and `more`.
 
-
-class HoldingRow(SQLModel, table=True):
-    """One instrument of an account by the engine's ledger, while it is held and afterwards.
-
-    Costs without fees, by average; `value_micro` at the last two-sided mid, which is `mid2 / 2`.
+    `key` stands behind the engine; () = rows are numbered.
     """
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)} | more
+    first = {"engine_id": str} | {column: fields[column] for column in key}
+    numbered = () if key else (Column("id", Integer, primary_key=True),)
+    Table(
+        name,
+        METADATA,
+        *numbered,
+        *(
+            _column(column, type_info(of), primary_key=bool(key) and column in first)
+            for column, of in (first | fields).items()
+        ),
+        *(Index(None, "engine_id", *index) for index in indexes),
+    )
 
-    __tablename__ = "holdings"
-    __table_args__ = (Index(None, "engine_id", "bot"),)
 
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    mode: str
-    currency: str
-    bot: str
-    """Whose orders made it; empty = nobody's that is known."""
-    yes_settled: int = whole()
-    yes_pending: int = whole()
-    no_settled: int = whole()
-    no_pending: int = whole()
-    yes_cost_micro: int = whole()
-    no_cost_micro: int = whole()
-    value_micro: int = whole()
-    mid2: int | None = whole(default=None)
-    marked_ns: int | None = whole(default=None)
-    """When the book last had two sides; None = never."""
-    realised_micro: int = whole()
-    """Before fees."""
-    fees_micro: int = whole()
-    payout_yes_micro: int | None = whole(default=None)
-    """What one YES paid; None = not resolved."""
-    opened_ns: int | None = whole(default=None)
-    """Since when something is held without a break; None = nothing is."""
-    updated_ns: int = whole()
+_SQL = {IntType: BigInteger, FloatType: Float, BoolType: Boolean}
+"""How a field is kept; every other one is text: words, members, JSON."""
+
+
+def _column(name: str, info: Type, *, primary_key: bool) -> Column[Any]:
+    kinds = {type(one) for one in (info.types if isinstance(info, UnionType) else (info,))}
+    (kind,) = kinds - {NoneType} or {StrType}
+    sql = _SQL.get(kind, AutoString)
+    return Column(name, sql(), primary_key=primary_key, nullable=NoneType in kinds)
+
+
+# -- What a running engine reports of money: holdings, PnL over time, use of limits ----------------
+
+rows_are(
+    HoldingSeen,
+    "holdings",
+    ("account", "instrument"),
+    [("bot",)],
+    opened_ns=int | None,  # since when something is held without a break; None = nothing is
+    updated_ns=int,
+)
+rows_are(
+    LimitUse, "limit_use", ("account", "name", "subject"),
+    account=str, mode=str, currency=str, updated_ns=int,
+)  # fmt: skip
+rows_are(EquityPoint, "equity", ("account", "at_ns"))
 
 
 class PnlRow(SQLModel, table=True):
@@ -125,56 +120,9 @@ class PnlRow(SQLModel, table=True):
     unrealised_micro: int = whole()
 
 
-class LimitUseRow(SQLModel, table=True):
-    """How much of one limit is used now, by one subject: an instrument, a market, a bot, or all."""
-
-    __tablename__ = "limit_use"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    subject: str = Field(primary_key=True)
-    mode: str
-    currency: str
-    used: int = whole()
-    """Micro-units, orders or ns, by `unit`."""
-    limit_value: int = whole()
-    unit: str
-    updated_ns: int = whole()
-
-
 # -- The tables of runs: replays, backtests and the points of a sweep ------------------------------
 
-
-class RunRow(SQLModel, table=True):
-    """One run with everything needed to repeat it and what it brought."""
-
-    __tablename__ = "runs"
-    __table_args__ = (Index(None, "engine_id", "started_ns"),)
-
-    id: int | None = Field(default=None, primary_key=True)
-    engine_id: str
-    mode: str
-    account: str
-    kind: str
-    recording: str
-    bot: str
-    strategy: str
-    parameters: str
-    job: int | None = None
-    started_ns: int = whole()
-    finished_ns: int | None = whole(default=None)
-    status: str
-    error: str = ""
-    digest: str = ""
-    frames: int = whole(default=0)
-    orders: int = whole(default=0)
-    fills: int = whole(default=0)
-    fees_micro: int = whole(default=0)
-    pnl_micro: int = whole(default=0)
-    events_per_s: float = 0.0
-    peak_rss_mb: float = 0.0
-    result: str = "{}"
+rows_are(Run, "runs", (), [("started_ns",)])
 
 
 class RunEquityRow(SQLModel, table=True):
@@ -211,136 +159,22 @@ class RunMarketRow(SQLModel, table=True):
 
 # -- The tables that are a projection of the journal: only `storage.projection` writes them --------
 
-
-class OrderRow(SQLModel, table=True):
-    """An order as the journal tells it. `filled` counts every match, `voided` those that failed."""
-
-    __tablename__ = "orders"
-    __table_args__ = (
-        Index(None, "engine_id", "mode", "created_ns"),
-        Index(None, "engine_id", "state"),
-        Index(None, "engine_id", "instrument", "created_ns"),
-    )
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    id: int = whole(primary_key=True)
-    mode: str
-    bot: str
-    instrument: str
-    leg: str
-    side: str
-    price: int = whole()
-    size: int = whole()
-    type: str
-    post_only: bool
-    expires_ns: int | None = whole(default=None)
-    created_ns: int = whole()
-    identity: str | None = None
-    state: str
-    filled: int = whole()
-    voided: int = whole()
-    fee_micro: int = whole()
-    reason: str
-    updated_ns: int = whole()
-    seq: int = whole()
-    decision: int = whole(default=0, sa_column_kwargs={"server_default": "0"})
-    """Number of the decision behind it; 0 = no strategy's."""
-
-
-class FillRow(SQLModel, table=True):
-    """A fill as the journal tells it. `value_micro` None = the journal lists no instrument."""
-
-    __tablename__ = "fills"
-    __table_args__ = (
-        Index(None, "engine_id", "mode", "at_ns"),
-        Index(None, "engine_id", "instrument", "at_ns"),
-        Index(None, "engine_id", "account", "order_id"),
-        Index(None, "engine_id", "account", "state"),
-    )
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    id: str = Field(primary_key=True)
-    mode: str
-    order_id: int = whole()
-    bot: str
-    instrument: str
-    leg: str
-    side: str
-    price: int = whole()
-    size: int = whole()
-    value_micro: int | None = whole(default=None)
-    fee_micro: int = whole()
-    liquidity: str
-    state: str
-    source: str
-    at_ns: int = whole()
-    updated_ns: int = whole()
-    seq: int = whole()
-
-
-class PositionRow(SQLModel, table=True):
-    """What an account holds of one leg by its fills: void fills count nowhere."""
-
-    __tablename__ = "positions"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    leg: str = Field(primary_key=True)
-    mode: str
-    settled: int = whole()
-    pending: int = whole()
-    bought: int = whole()
-    sold: int = whole()
-    spent_micro: int = whole()
-    received_micro: int = whole()
-    fee_micro: int = whole()
-    unvalued: int
-    """Fills without a value; while there are any, the two sums above are not whole."""
-    updated_ns: int = whole()
-    seq: int = whole()
-
-
-class ListingRow(SQLModel, table=True):
-    """What the journal says of an instrument and fills need: how to value one, what it pays."""
-
-    __tablename__ = "listings"
-
-    engine_id: str = Field(primary_key=True)
-    instrument: str = Field(primary_key=True)
-    value_divisor: int | None = whole(default=None)
-    """price · size // this = micro-units; None = the journal never listed it."""
-    payout_yes_micro: int | None = whole(default=None)
-    """What one YES pays; None = not resolved."""
-    seq: int = whole()
-
-
-class CashMoveRow(SQLModel, table=True):
-    """Money that came to an account (+) or left it (−) without a trade."""
-
-    __tablename__ = "cash_moves"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    seq: int = whole(primary_key=True)
-    mode: str
-    currency: str
-    amount_micro: int = whole()
-    at_ns: int = whole()
-
-
-class EarlyNewsRow(SQLModel, table=True):
-    """News of a fill that came before the fill itself."""
-
-    __tablename__ = "early_news"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    fill: str = Field(primary_key=True)
-    state: str
-    seq: int = whole()
+rows_are(
+    OrderFold,
+    "orders",
+    ("account", "id"),
+    [("mode", "created_ns"), ("state",), ("instrument", "created_ns")],
+)
+rows_are(
+    FillFold,
+    "fills",
+    ("account", "id"),
+    [("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")],
+)
+rows_are(PositionFold, "positions", ("account", "instrument", "leg"))
+rows_are(ListingFold, "listings", ("instrument",))
+rows_are(CashFold, "cash_moves", ("account", "seq"))
+rows_are(NewsFold, "early_news", ("account", "fill"))
 
 
 class ProjectionRow(SQLModel, table=True):
@@ -354,63 +188,17 @@ class ProjectionRow(SQLModel, table=True):
     crc: int = whole()
 
 
-# --------------------------------------------------------------------------------------------------
+# -- The tables of accounts that trade real money --------------------------------------------------
 
-# The tables of accounts that trade real money: what unlocked them, and their dead man's switch.
-
-
-class LiveUnlockRow(SQLModel, table=True):
-    """That a person unlocked an account for a wallet, after its doctor had found nothing wrong."""
-
-    __tablename__ = "live_unlocks"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    wallet: str
-    """The trading wallet the doctor looked at; another one needs another look."""
-    doctor_ns: int = whole()
-    """When the doctor was green."""
-    phrase_ns: int = whole()
-    """When the phrase was typed."""
-    who: str
-
-
-class VenueHeartbeatRow(SQLModel, table=True):
-    """An account's heartbeat at a venue that cancels everything when it stops."""
-
-    __tablename__ = "venue_heartbeats"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    mode: str
-    beating: bool
-    reason: str
-    """Why it stands still; empty while it beats."""
-    armed_ns: int | None = whole(default=None)
-    """When the venue took the first beat; None = it cancels nothing by itself."""
-    beat_ns: int | None = whole(default=None)
-    cancels_ns: int | None = whole(default=None)
-    """When the venue will have cancelled everything unless another beat arrives."""
-    updated_ns: int = whole()
-
-
-class LiveExaminationRow(SQLModel, table=True):
-    """What the doctor, or the self-test, last found about an account."""
-
-    __tablename__ = "live_examinations"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    examiner: str = Field(primary_key=True)
-    wallet: str
-    """The trading wallet it looked at; empty where no connection could be opened."""
-    at_ns: int = whole()
-    who: str
-    findings: str
-    """JSON: name, grade, said, fix."""
+rows_are(Unlock, "live_unlocks", ("account",))
+rows_are(VenueHeartbeat, "venue_heartbeats", ("account",), updated_ns=int)
+rows_are(Examination, "live_examinations", ("account", "examiner"))
 
 
 # -- The tables of long work: the worker's jobs, the schedule as it stands, recordings -------------
+
+# When an entry was posted last, None = never.
+rows_are(ScheduleSeen, "schedule", ("name",), last_ns=int | None, updated_ns=int)
 
 
 class JobRow(SQLModel, table=True):
@@ -442,22 +230,6 @@ class JobRow(SQLModel, table=True):
     cancel_by: str = ""
     result: str = ""
     error: str = ""
-
-
-class ScheduleRow(SQLModel, table=True):
-    """One entry of the schedule, as the engine reports it."""
-
-    __tablename__ = "schedule"
-
-    engine_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    cron: str
-    what: str
-    next_ns: int | None = whole(default=None)
-    last_ns: int | None = whole(default=None)
-    """When it was posted last, None = never."""
-    problem: str = ""
-    updated_ns: int = whole()
 
 
 class RecordingRow(SQLModel, table=True):
@@ -692,23 +464,6 @@ class InstrumentRow(SQLModel, table=True):
 
 
 # -- what the engine reports ----------------------------------------------------------------------
-
-
-class EquityRow(SQLModel, table=True):
-    """Equity of an account over time: at risk's marks and, labelled, at mid."""
-
-    __tablename__ = "equity"
-
-    engine_id: str = Field(primary_key=True)
-    account: str = Field(primary_key=True)
-    at_ns: int = whole(primary_key=True)
-    mode: str
-    currency: str
-    equity_micro: int = whole()
-    equity_mid_micro: int = whole()
-    cash_micro: int = whole()
-    day_start_micro: int = whole()
-    peak_micro: int = whole()
 
 
 class AlertRow(SQLModel, table=True):

@@ -22,10 +22,9 @@ FILE_LINES_MAX = 900
 FILE_LINES_SOFT = 600
 POSITIONAL_SOFT = 5
 
-RATCHET = {"functions over 50 lines": 1, "files over 600 lines": 1, "functions over 5 arguments": 0}
+RATCHET = {"functions over 50 lines": 1, "files over 600 lines": 0, "functions over 5 arguments": 0}
 """How many there may be. A number may only become smaller. The one long function is the compiled
-generator of the benchmark's workload: one loop, as the compiler wants it; the long file declares
-every table once."""
+generator of the benchmark's workload: one loop, as the compiler wants it."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

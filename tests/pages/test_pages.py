@@ -309,6 +309,7 @@ def store_orders(config: Config) -> None:
         "state": "partial",
         "filled": 5_000_000,
         "voided": 0,
+        "decision": 0,
         "fee_micro": 0,
         "reason": "",
         "updated_ns": 10**18,

@@ -53,6 +53,7 @@ def insert_order(connection: Connection, number: int, **more: object) -> None:
         "state": "open",
         "filled": 1_500_000,
         "voided": 0,
+        "decision": 0,
         "fee_micro": 12,
         "reason": "",
         "updated_ns": 0,
