@@ -22,7 +22,7 @@ from engine.executor.executor import Executor
 from engine.executor.proof import Scope
 from engine.live.engine import Engine
 from engine.live.kill_bare import BareEnding
-from engine.live.reopen import Recalled, attach_absent, recall
+from engine.live.reopen import Recalled, attach_bots, recall
 from engine.live.venues import Venues
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
@@ -236,7 +236,7 @@ class Accounts:
         engine.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
         made = (past.executor, past.gate) if past else executor_of(settings, self._fence)
         runner = self.wire(engine, settings, *made)
-        attach_absent(engine, runner)
+        attach_bots(engine, engine.absent, account=runner.account)
         for stream in self._begin(
             engine, runner, settings, funded=past is not None and past.funded
         ):

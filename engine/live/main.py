@@ -20,14 +20,10 @@ import uvloop
 
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
-from engine.domain.bots import BotState
-from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.instruments import AccountId, BotId
+from engine.domain.instruments import AccountId
 from engine.errors import (
-    BadInput,
     BrokenInvariant,
-    ConfigError,
     PitbossError,
     StorageError,
     os_sentence,
@@ -39,15 +35,13 @@ from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_what_died
 from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
 from engine.live.lifecycle import Streams, close, trade
-from engine.live.reopen import about_bot, attach_bot
+from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
-from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import (
-    HOUSE,
     Recovered,
     check_accounts,
     life_began,
@@ -175,7 +169,13 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     try:
         for one in made.values():
             accounts.wire(engine, *one)
-        attach_bots(engine, found, first=first and not kill_only)
+        for name, account in settings.document.accounts.items():
+            if why := accounts.refusal(account):
+                alert = RaiseAlert(
+                    severity=Severity.WARNING, kind="mode", text=why, account=AccountId(name)
+                )
+                engine.alert(alert, clock.now_ns())
+        attach_bots(engine, found.bots, first=first and not kill_only)
         streams = begin(engine, found, kill_only=kill_only)
         gc.collect()
         gc.freeze()
@@ -246,37 +246,6 @@ def _tape(config: Config) -> Tape:
 def _error(context: dict[str, Any]) -> BaseException:
     error = context.get("exception")
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
-
-
-def attach_bots(engine: Engine, found: Recovered, *, first: bool) -> None:
-    """Add every bot in force as it was; the first start's bots start."""
-    now_ns = engine.clock.now_ns()
-    for one in engine.settings.document.accounts.values():
-        refusal = engine.accounts.refusal(one)
-        if refusal:
-            alert = RaiseAlert(
-                severity=Severity.WARNING, kind="mode", text=refusal, account=AccountId(one.name)
-            )
-            engine.alert(alert, now_ns)
-    for name, settings in engine.settings.document.bots.items():
-        runner = engine.runners.get(AccountId(settings.account))
-        kept = found.bots.get(name, BotSnapshot(state=BotState.IDLE))
-        if runner is None:
-            text = f"bot {name} trades at {settings.account}, which is not open: not started"
-            engine.alert(about_bot("mode", text, settings), now_ns)
-            engine.absent[name] = kept
-            continue
-        try:
-            bot_runner = attach_bot(engine, runner, settings, kept)
-        except (BadInput, ConfigError) as error:
-            engine.bot_runners.pop(name, None)
-            engine.absent[name] = kept
-            text = f"bot {name} is not started: {error}"
-            engine.alert(about_bot("settings", text, settings), now_ns)
-            continue
-        if first:
-            engine.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
-            bot_runner.start(now_ns)
 
 
 def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:

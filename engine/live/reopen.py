@@ -8,13 +8,14 @@ is placed before that was answered. Its bots sit down as they stood.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
 from engine.domain.bots import BotHappened, BotState, may
+from engine.domain.commands import StartBot
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
@@ -22,7 +23,6 @@ from engine.errors import BadInput, ConfigError, StorageError
 from engine.executor.executor import Executor
 from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
-from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
 from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
 from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
@@ -109,40 +109,49 @@ def _named(account: AccountId) -> str:
 # -- bots ------------------------------------------------------------------------------------------
 
 
-def attach_bot(
-    engine: Engine, runner: AccountRunner, settings: BotSettings, kept: BotSnapshot
-) -> BotRunner:
-    """Seat a bot as it was kept. Raises BadInput, ConfigError for its parameters."""
-    now_ns = engine.clock.now_ns()
-    name = settings.name
-    bot_runner = engine.bot_runners[name] = BotRunner(settings, runner)
-    told = restored(bot_runner, kept)
-    if told:
-        engine.alert(about_bot("learning", told, settings), now_ns)
-    runner.desk.add(bot_runner.bot, now_ns)
-    if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
-        runner.desk.withdraw(bot_runner.bot, now_ns)
-    return bot_runner
+def attach_bots(
+    engine: Engine,
+    kept: Mapping[str, BotSnapshot],
+    *,
+    account: AccountId | None = None,
+    first: bool = False,
+) -> None:
+    """Add every bot in force as it was kept, or those of one account; `first` = they start.
 
-
-def attach_absent(engine: Engine, runner: AccountRunner) -> None:
-    """Seat the bots of an account that was closed, as they stood when they were last seen."""
+    One that cannot be added is told, and stays in `engine.absent` as it was.
+    """
     now_ns = engine.clock.now_ns()
     for name, settings in engine.settings.document.bots.items():
-        if settings.account != runner.account or name in engine.bot_runners:
+        if name in engine.bot_runners or account not in (None, settings.account):
             continue
-        kept = engine.absent.pop(name, BotSnapshot(state=BotState.IDLE))
+        runner = engine.runners.get(AccountId(settings.account))
+        was = engine.absent[name] = kept.get(name, BotSnapshot(state=BotState.IDLE))
+        if runner is None:
+            text = f"bot {name} trades at {settings.account}, which is not open: not started"
+            engine.alert(_about_bot("mode", text, settings), now_ns)
+            continue
         try:
-            bot_runner = attach_bot(engine, runner, settings, kept)
+            bot_runner = BotRunner(settings, runner)
+            told = restored(bot_runner, was)
+            runner.desk.add(bot_runner.bot, now_ns)
         except (BadInput, ConfigError) as error:
-            engine.alert(about_bot("mode", f"bot {name} is not seated: {error}", settings), now_ns)
+            text = f"bot {name} is not started: {error}"
+            engine.alert(_about_bot("settings", text, settings), now_ns)
             continue
+        engine.bot_runners[name] = bot_runner
+        del engine.absent[name]
+        if told:
+            engine.alert(_about_bot("learning", told, settings), now_ns)
+        if bot_runner.bot.state in (BotState.PAUSING, BotState.STOPPING):
+            runner.desk.withdraw(bot_runner.bot, now_ns)
         if engine.killed.is_set() and may(bot_runner.bot.state, BotHappened.PAUSE_ASKED):
             bot_runner.pause(now_ns)
+        if first:
+            engine.recorder.append(HOUSE, StartBot(bot=BotId(name)), now_ns)
+            bot_runner.start(now_ns)
 
 
-def about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:
-    """Return what a person must hear of a bot."""
+def _about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:
     return RaiseAlert(
         severity=Severity.WARNING,
         kind=kind,

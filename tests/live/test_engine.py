@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from functools import partial
 from types import SimpleNamespace
@@ -9,15 +10,17 @@ from typing import Any
 
 import pytest
 
+from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import Event, HealthChanged, InstrumentClosed, InstrumentResolved
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
 from engine.live.engine import Engine
-from engine.live.main import attach_bots
+from engine.live.reopen import attach_bots
 from engine.runtime import services
-from engine.runtime.recovery import Recovered, executor_of
+from engine.runtime.bot_runner import BotSnapshot
+from engine.runtime.recovery import executor_of
 from engine.runtime.services import FORGET_AFTER_NS
 
 M1 = InstrumentId("demo:m1")
@@ -216,11 +219,12 @@ def test_a_bot_whose_parameters_cannot_be_read_is_not_started_and_holds_up_no_ot
         runners={DEMO: SimpleNamespace(account=DEMO, desk=desk)},
         bot_runners={},
         absent={},
+        killed=threading.Event(),
         alert=lambda alert, _: alerts.append(alert),
     )
-    attach_bots(engine, Recovered(), first=False)
+    attach_bots(engine, {"a": BotSnapshot(state=BotState.PAUSED)})
     assert admitted == list(engine.bot_runners) == ["b"]
-    assert list(engine.absent) == ["a"]
-    (told,) = alerts
-    assert told.text.startswith("bot a is not started: ")
-    assert "market_makr" in told.text
+    attach_bots(engine, engine.absent, account=DEMO)  # as when its account is opened again
+    assert engine.absent == {"a": BotSnapshot(state=BotState.PAUSED)}
+    assert [told.text[:20] for told in alerts] == ["bot a is not started"] * 2
+    assert "market_makr" in alerts[0].text
