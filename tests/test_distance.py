@@ -10,21 +10,34 @@ import asyncio
 import inspect
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
+from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings
-from engine.domain.events import BookChanged, BookReplaced, InstrumentListed
+from engine.domain.events import (
+    BookChanged,
+    BookReplaced,
+    InstrumentListed,
+    OrderAccepted,
+    OrderFilled,
+    VenueEvent,
+)
+from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, Side
+from engine.domain.orders import Identity, Order
 from engine.domain.settings import GatewaySettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
+from engine.gateway.door import Prepared
 from engine.live.telemetry import Telemetry
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
@@ -39,9 +52,10 @@ from storage.live import books
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
+from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"a settings edit": 20, "a price to its row": 27}
+RATCHET = {"an order": 9, "a settings edit": 20, "a price to its row": 27}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -104,7 +118,7 @@ DOCUMENT: dict[str, Any] = {
     "bots": {
         "maker": {
             "name": "maker", "strategy": "market_maker", "account": "demo", "capital": 1000.0,
-            "instruments": [ONE.id],
+            "instruments": [ONE.id], "parameters": QUOTING,
         }
     },
 }  # fmt: skip
@@ -113,9 +127,10 @@ DOCUMENT: dict[str, Any] = {
 class TradingDesk(LiveDesk):
     """A desk with one account at the demo exchange, which nobody serves, and one bot."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, venue: Any = None) -> None:
         home.mkdir(exist_ok=True)
         super().__init__(home, JournalWriter(home / "journal.db", engine_id=ENGINE_ID))
+        self.venue = venue or DemoVenue("http://127.0.0.1:9", DEMO)
         self.edit(DOCUMENT)
         applied(self.connection, ENGINE_ID, 1, 1)
 
@@ -130,7 +145,6 @@ class TradingDesk(LiveDesk):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         engine: Any = self.engine
-        self.venue = DemoVenue("http://127.0.0.1:9", DEMO)
         account = engine.settings.document.accounts[DEMO]
         breakers = Breakers(account.limits)
         executor = Executor(
@@ -219,3 +233,51 @@ async def test_a_price_to_its_row_is_short(tmp_path: Path) -> None:
                     row = books(connection, ENGINE_ID, [(DEMO, ONE.id)])[DEMO, ONE.id]
             assert row.bids[0] == (4_900, 10**7)
     distance.must_be("a price to its row")
+
+
+class Exchange:
+    """A venue that takes every order."""
+
+    def __init__(self) -> None:
+        self.sent: list[Order] = []
+
+    def prepare(self, order: Order) -> Prepared:
+        return Prepared(order=order, identity=Identity(f"v{order.id}"), payload=b"")
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        order = prepared.order
+        self.sent.append(order)
+        return (OrderAccepted(account=DEMO, order=order.id, identity=prepared.identity),)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_an_order_is_short(tmp_path: Path) -> None:
+    """From a change of a book to the bot's request at the venue, and to the fill that is booked."""
+    exchange = Exchange()
+    with Distance() as distance:
+        async with TradingDesk(tmp_path, exchange) as desk:
+            engine, now_ns = desk.engine, desk.engine.clock.now_ns()
+            runner, maker = engine.runners[DEMO], engine.bot_runners["maker"]
+            maker.bot.state = BotState.RUNNING
+            runner.desk.executor.ledger.move_cash(10**10)
+            book = BookReplaced(
+                instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
+            )
+            runner.market((InstrumentListed(instrument=ONE), book), now_ns)
+            with distance.counted():
+                runner.market((replace(book, bids=((4_700, 10**7),)),), now_ns + 10**9)
+                async with asyncio.timeout(PATIENCE_S):
+                    while not exchange.sent:  # noqa: ASYNC110 the journal's thread comes first
+                        await asyncio.sleep(0.01)
+                order = exchange.sent[0]
+                await asyncio.sleep(0)
+                filled = OrderFilled(
+                    account=DEMO, order=order.id, fill=FillId("f1"), price=order.price,
+                    size=order.size, fee_micro=0, liquidity=Liquidity.MAKER,
+                )  # fmt: skip
+                runner.report(filled)
+                await desk.written()
+            assert runner.desk.executor.ledger.holding(ONE.id).position != 0
+    distance.must_be("an order")
