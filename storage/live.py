@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.domain.events import OrderReport
 from engine.domain.instruments import Instrument, Mode
-from engine.domain.order_events import OrderReport
 from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, WatchedMarket
 from engine.errors import BadInput, StorageError
 from storage.audit import note

@@ -55,7 +55,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 9, "a settings edit": 20, "a price to its row": 27}
+RATCHET = {"an order": 44, "a settings edit": 20, "a price to its row": 27}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -266,6 +266,7 @@ async def test_an_order_is_short(tmp_path: Path) -> None:
                 instrument=ONE.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
             )
             runner.market((InstrumentListed(instrument=ONE), book), now_ns)
+            engine.state.close()  # it reads commands meanwhile, on a thread of its own
             with distance.counted():
                 runner.market((replace(book, bids=((4_700, 10**7),)),), now_ns + 10**9)
                 async with asyncio.timeout(PATIENCE_S):
@@ -278,6 +279,7 @@ async def test_an_order_is_short(tmp_path: Path) -> None:
                     size=order.size, fee_micro=0, liquidity=Liquidity.MAKER,
                 )  # fmt: skip
                 runner.report(filled)
-                await desk.written()
+                await asyncio.sleep(0)
+                await asyncio.wrap_future(engine.recorder.commit())
             assert runner.desk.executor.ledger.holding(ONE.id).position != 0
     distance.must_be("an order")

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Intent, Quotes, ResidualReason, Target
-from engine.domain.market_events import BookMarked
 from engine.domain.orders import OrderId
 
 

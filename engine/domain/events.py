@@ -1,111 +1,364 @@
 """Events: what happened, in the past tense. Feeds, venues and timers make them; nobody edits them.
 
 Every event is delivered as `receive(event, now_ns)`: `now_ns` is when the engine learned of it,
-`exchange_ns` is the venue's own stamp where it has one (None = it gave none). Events of the market
-and of orders have files of their own; everybody imports them from here.
+`exchange_ns` is the venue's own stamp where it has one (None = it gave none).
 """
 
 from __future__ import annotations
 
-from engine.domain.event_base import Event
-from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.market_events import (
-    BookChanged,
-    BookDistrusted,
-    BookMarked,
-    BookProven,
-    BookReplaced,
-    FeedLost,
-    FeedRestored,
-    InstrumentClosed,
-    InstrumentListed,
-    InstrumentResolved,
-    ReferencePriced,
-    StrikeProven,
-    TradePrinted,
-)
-from engine.domain.order_events import (
-    BalancesListed,
-    CancelRefused,
-    CancelUnanswered,
-    FillAdvanced,
-    FillSettled,
-    FillsListed,
-    FillVoided,
-    ModeChanged,
-    OpenOrdersListed,
-    OrderAccepted,
-    OrderCancelled,
-    OrderDelayed,
-    OrderExpired,
-    OrderFilled,
-    OrderNamed,
-    OrderNotFound,
-    OrderNotSent,
-    OrderRejected,
-    OrderReport,
-    OrderReported,
-    OrderSent,
-    OrderUnanswered,
-    PositionsListed,
-    QueryFailed,
-    VenueMode,
-)
-from engine.domain.orders import OrderId
+from enum import StrEnum
 
-__all__ = [
-    "AnyEvent",
-    "BalancesListed",
-    "BookChanged",
-    "BookDistrusted",
-    "BookMarked",
-    "BookProven",
-    "BookReplaced",
-    "CancelRefused",
-    "CancelUnanswered",
-    "CashMoved",
-    "Event",
-    "FeedLost",
-    "FeedRestored",
-    "FillAdvanced",
-    "FillSettled",
-    "FillVoided",
-    "FillsListed",
-    "HealthChanged",
-    "HouseEvent",
-    "InstrumentClosed",
-    "InstrumentListed",
-    "InstrumentResolved",
-    "LatchReleased",
-    "LatchSet",
-    "LossAccepted",
-    "MarketEvent",
-    "ModeChanged",
-    "OpenOrdersListed",
-    "OrderAccepted",
-    "OrderCancelled",
-    "OrderDelayed",
-    "OrderExpired",
-    "OrderFilled",
-    "OrderNamed",
-    "OrderNotFound",
-    "OrderNotSent",
-    "OrderRejected",
-    "OrderReport",
-    "OrderReported",
-    "OrderSent",
-    "OrderUnanswered",
-    "PositionsListed",
-    "QueryFailed",
-    "ReferencePriced",
-    "ScopeLatched",
-    "ScopeReleased",
-    "StrikeProven",
-    "TimerFired",
-    "TradePrinted",
-    "VenueEvent",
-    "VenueMode",
-]
+import msgspec
+
+from engine.domain.books import Level
+from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
+from engine.domain.orders import CancelReason, Identity, OrderId, OrderState, RejectReason
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
+    """Base of everything that happened. A frozen value closes no circle: nothing to collect."""
+
+
+# -- What happened in the market. All prices are in YES-space for binaries -------------------------
+
+
+class InstrumentListed(Event, frozen=True, kw_only=True):
+    """An instrument became known, or its metadata (tick, fees, strike) changed."""
+
+    instrument: Instrument
+
+
+class InstrumentClosed(Event, frozen=True, kw_only=True):
+    """Trading in the instrument ended; its outcome may still be open."""
+
+    instrument: InstrumentId
+
+
+class InstrumentResolved(Event, frozen=True, kw_only=True):
+    """The venue or its oracle said what the instrument pays. Never inferred from a price."""
+
+    instrument: InstrumentId
+    payout_yes_micro: int
+    """What one YES pays in micro-units: 1_000_000, 0, or 500_000 for fifty-fifty."""
+    source: str
+
+
+class BookReplaced(Event, frozen=True, kw_only=True, gc=False):
+    """A full snapshot of a book."""
+
+    instrument: InstrumentId
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    exchange_ns: int | None = None
+
+
+class BookChanged(Event, frozen=True, kw_only=True, gc=False):
+    """One venue batch of level changes; sizes are the new aggregate, 0 = gone."""
+
+    instrument: InstrumentId
+    changes: tuple[tuple[Side, int, int], ...]
+    exchange_ns: int | None = None
+
+
+class BookDistrusted(Event, frozen=True, kw_only=True):
+    """The book of the instrument is torn (hash, crossing, gap) until the next BookReplaced."""
+
+    instrument: InstrumentId
+    reason: str
+
+
+class TradePrinted(Event, frozen=True, kw_only=True, gc=False):
+    """The venue printed a trade. It precedes the book change it caused."""
+
+    instrument: InstrumentId
+    price: int
+    size: int | None
+    """None = the recording does not know."""
+    aggressor: Side | None
+    """Side of the taker in YES-space; None = ambiguous."""
+    source: SizeSource = SizeSource.TAPED
+    exchange_ns: int | None = None
+
+
+class ReferencePriced(Event, frozen=True, kw_only=True, gc=False):
+    """A reference price, for example `chainlink:btc/usd` or `binance:btcusdt`, in 1e-8 units."""
+
+    key: str
+    price_e8: int
+    exchange_ns: int | None = None
+
+
+class StrikeProven(Event, frozen=True, kw_only=True):
+    """The strike of an up/down market is known, and from where."""
+
+    instrument: InstrumentId
+    strike_e8: int
+    provenance: str
+
+
+class FeedLost(Event, frozen=True, kw_only=True):
+    """A feed stopped proving its view. `instrument` None = all of the feed's."""
+
+    feed: str
+    instrument: InstrumentId | None
+    reason: str
+
+
+class FeedRestored(Event, frozen=True, kw_only=True):
+    """The feed proves its view again."""
+
+    feed: str
+    instrument: InstrumentId | None
+
+
+class BookProven(Event, frozen=True, kw_only=True):
+    """Proof without a change: PONG plus a hash-equal REST book. A quiet market is not blind."""
+
+    instrument: InstrumentId
+
+
+class BookMarked(Event, frozen=True, kw_only=True, gc=False):
+    """What executor and risk need to know of a book; the bots' room sends it with every wish.
+
+    Sent before each intent and on the second's tick, for instruments with orders or holdings.
+    """
+
+    instrument: InstrumentId
+    best_bid: int | None
+    best_ask: int | None
+    mid2: int | None
+    """Twice the last two-sided mid; None = never two-sided."""
+    two_sided_ns: int | None
+    proof_ns: int | None
+    """When the book was last proven (law M); None = never."""
+    trusted: bool
+    closed: bool = False
+
+
+# -- What happened to our orders, and what a venue answers. Prices in the order's leg --------------
+
+
+class OrderNamed(Event, frozen=True, kw_only=True):
+    """The order has its identity and stands in the journal; nothing has been sent."""
+
+    account: AccountId
+    order: OrderId
+    identity: Identity
+
+
+class OrderSent(Event, frozen=True, kw_only=True):
+    """The first byte may have left."""
+
+    account: AccountId
+    order: OrderId
+
+
+class OrderNotSent(Event, frozen=True, kw_only=True):
+    """Certain: the request had no effect at the venue (dropped, throttled, latched)."""
+
+    account: AccountId
+    order: OrderId
+    reason: str
+
+
+class OrderUnanswered(Event, frozen=True, kw_only=True):
+    """Sent, and nothing or something unreadable came back."""
+
+    account: AccountId
+    order: OrderId
+    reason: str
+
+
+class OrderAccepted(Event, frozen=True, kw_only=True):
+    """The venue took the order; it rests, or its fills follow."""
+
+    account: AccountId
+    order: OrderId
+
+
+class OrderDelayed(Event, frozen=True, kw_only=True):
+    """The venue holds a marketable order; it cannot be cancelled yet."""
+
+    account: AccountId
+    order: OrderId
+
+
+class OrderRejected(Event, frozen=True, kw_only=True):
+    """The venue refused the order: it never lived."""
+
+    account: AccountId
+    order: OrderId
+    reason: RejectReason
+    venue_text: str = ""
+
+
+class OrderFilled(Event, frozen=True, kw_only=True):
+    """A part or all of an order matched. Price and size in the order's leg."""
+
+    account: AccountId
+    order: OrderId
+    fill: FillId
+    price: int
+    size: int
+    fee_micro: int
+    liquidity: Liquidity
+    state: FillState = FillState.MATCHED
+    source: SizeSource = SizeSource.TAPED
+
+
+class FillAdvanced(Event, frozen=True, kw_only=True):
+    """Settlement moved on without deciding: MINED or RETRYING."""
+
+    account: AccountId
+    fill: FillId
+    state: FillState
+
+
+class FillSettled(Event, frozen=True, kw_only=True):
+    """The fill is CONFIRMED: what it brought may be used."""
+
+    account: AccountId
+    fill: FillId
+
+
+class FillVoided(Event, frozen=True, kw_only=True):
+    """The fill FAILED: it is reversed, once."""
+
+    account: AccountId
+    fill: FillId
+
+
+class OrderCancelled(Event, frozen=True, kw_only=True):
+    """The venue confirms the end of an order that was not wholly filled."""
+
+    account: AccountId
+    order: OrderId
+    reason: CancelReason = CancelReason.ASKED
+    venue_text: str = ""
+
+
+class CancelRefused(Event, frozen=True, kw_only=True):
+    """The venue would not cancel (`not_canceled`): it may have matched. Proves nothing."""
+
+    account: AccountId
+    order: OrderId
+    venue_text: str = ""
+
+
+class CancelUnanswered(Event, frozen=True, kw_only=True):
+    """A cancel got no answer: the order may be live or gone."""
+
+    account: AccountId
+    order: OrderId
+
+
+class OrderExpired(Event, frozen=True, kw_only=True):
+    """A GTD order reached its time."""
+
+    account: AccountId
+    order: OrderId
+
+
+class VenueMode(StrEnum):
+    """What a venue takes at the moment."""
+
+    OPEN = "open"
+    POST_ONLY = "post_only"
+    CANCEL_ONLY = "cancel_only"
+    RESTARTING = "restarting"
+    DISABLED = "disabled"
+
+
+class ModeChanged(Event, frozen=True, kw_only=True):
+    """The venue said what it takes."""
+
+    account: AccountId
+    mode: VenueMode
+    retry_after_ns: int = 0
+    """How long the venue asks to wait before it is tried again; 0 = it did not say."""
+
+
+# -- answers to questions -------------------------------------------------------------------------
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue says about one order when asked. Sizes in the leg's increments."""
+
+    identity: Identity
+    order: OrderId | None
+    """Ours, where the identity is known to us; None = foreign or forgotten."""
+    ours: bool
+    """True where the venue says the order belongs to our key."""
+    instrument: InstrumentId
+    leg: Leg
+    side: Side
+    price: int
+    size: int
+    filled: int
+    state: OrderState
+
+
+class OpenOrdersListed(Event, frozen=True, kw_only=True):
+    """A complete, successful listing of open orders. A failed one is QueryFailed, never this."""
+
+    account: AccountId
+    orders: tuple[OrderReport, ...]
+    answers: int = 0
+    """Number of the question this answers; 0 = of none that is still waited for."""
+
+
+class OrderReported(Event, frozen=True, kw_only=True):
+    """The answer to a question about one order."""
+
+    account: AccountId
+    report: OrderReport
+
+
+class OrderNotFound(Event, frozen=True, kw_only=True):
+    """The venue does not know the order. Believed after a grace period and two confirmations."""
+
+    account: AccountId
+    order: OrderId
+    answers: int = 0
+
+
+class FillsListed(Event, frozen=True, kw_only=True):
+    """Fills since a time, each as the event it would have been."""
+
+    account: AccountId
+    since_ns: int
+    fills: tuple[OrderFilled, ...]
+    answers: int = 0
+
+
+class BalancesListed(Event, frozen=True, kw_only=True):
+    """Spendable cash per currency in micro-units, as the venue sees it."""
+
+    account: AccountId
+    cash_micro: dict[str, int]
+    answers: int = 0
+
+
+class PositionsListed(Event, frozen=True, kw_only=True):
+    """Settled holdings as the venue sees them: (instrument, leg, size)."""
+
+    account: AccountId
+    holdings: tuple[tuple[InstrumentId, Leg, int], ...]
+    answers: int = 0
+
+
+class QueryFailed(Event, frozen=True, kw_only=True):
+    """A question got no usable answer. It is never an empty answer."""
+
+    account: AccountId
+    question: str
+    order: OrderId | None
+    reason: str
+    answers: int = 0
+
+
+# -- What happened besides, and unions of all of it ------------------------------------------------
 
 
 class TimerFired(Event, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ is tried is refused untouched where the venue is closed still, and that word beg
 
 from __future__ import annotations
 
-from engine.domain.order_events import ModeChanged, VenueMode
+from engine.domain.events import ModeChanged, VenueMode
 
 S = 1_000_000_000
 BELIEVED_NS = 30 * S

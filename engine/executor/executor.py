@@ -10,11 +10,13 @@ placed before the venue has said what is open and what was filled (law N).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import CancelOrders, Effect, OrderChanged, SetTimer, Severity
+from engine.domain.effects import CancelOrders, Effect, OrderChanged, SetTimer
 from engine.domain.events import (
+    BookMarked,
     CashMoved,
     Event,
     InstrumentListed,
@@ -25,155 +27,25 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
-from engine.domain.intents import Basket, Intent, Quotes, Target
+from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.order_life import Happened
-from engine.domain.orders import Order, OrderId, OrderState
+from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.executor.halts import Hold, Markets, Sight, TradingHalts
 from engine.executor.ledger import Ledger
+from engine.executor.levels import Residual
 from engine.executor.manual import ByHand, Refused
-from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable, Wish
-from engine.executor.planning import Planning
-from engine.executor.proof import Scope, ZeroProof, within
-from engine.executor.queries import Readings
-from engine.executor.questions import NEVER, Question
-from engine.executor.settings import ExecutorSettings
+from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable, Wish
+from engine.executor.planning import Mailbox, Planning
+from engine.executor.proof import Question, Scope, ZeroProof, within
+from engine.executor.settings import MS, NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.venue_reports import Handler, VenueReports
-from engine.risk.gate import RiskGate
+from engine.risk.gate import Denied, RiskGate
+from engine.risk.reasons import DenyReason
 
 __all__ = ["Executor", "ExecutorSettings"]
-
-# -- The mailbox: one slot per bot and instrument, the latest wish wins (law I) --------------------
-# Until rules for conflicts exist, a second bot on the same instrument and account is refused.
-
-REFUSED_MAX = 1_000
-"""Refused (bot, instrument) pairs that are remembered as already told."""
-
-
-class Mailbox:
-    """The wishes of one account, kept on the posts."""
-
-    def __init__(self, table: OrderTable, outbox: EffectOutbox) -> None:
-        self._table = table
-        self._outbox = outbox
-        self._refused: dict[tuple[BotId, InstrumentId], None] = {}
-
-    def wish(self, wish: Wish, now_ns: int) -> None:
-        """Take quotes or a target that stand alone."""
-        del now_ns
-        post = self._slot(wish.bot, wish.instrument)
-        if post is not None:
-            self._put(post, wish, None)
-
-    def basket(self, basket: Basket, now_ns: int) -> None:
-        """Take targets that only make sense together: all slots, or none."""
-        del now_ns
-        posts = [self._slot(basket.bot, target.instrument) for target in basket.targets]
-        for post, target in zip(posts, basket.targets, strict=True):
-            if post is None:
-                return
-            if target.bot != basket.bot:
-                self._refuse(target.bot, target.instrument, f"is not {basket.bot}, its basket's")
-                return
-        for post, target in zip(posts, basket.targets, strict=True):
-            if post is not None:
-                self._put(post, target, basket)
-
-    def _slot(self, bot: BotId, instrument: InstrumentId) -> InstrumentState | None:
-        post = self._table.posts.get(instrument)
-        if post is None:
-            self._refuse(bot, instrument, "wishes for an instrument that was never listed")
-            return None
-        if post.bot != bot:
-            if post.wish is not None or post.by_hand:
-                self._refuse(bot, instrument, f"is the second one here, {post.bot} was first")
-                return None
-            post.bot = bot
-            self._table.exposure.assign(instrument, bot)
-        return post
-
-    def _refuse(self, bot: BotId, instrument: InstrumentId, why: str) -> None:
-        if (bot, instrument) in self._refused:
-            return
-        if len(self._refused) >= REFUSED_MAX:
-            self._refused.clear()
-        self._refused[bot, instrument] = None
-        self._outbox.alert(
-            Severity.WARNING,
-            "wish_refused",
-            f"bot {bot} {why}; its wishes for {instrument} are ignored",
-            instrument=instrument,
-            bot=bot,
-        )
-
-    def _put(self, post: InstrumentState, wish: Wish, basket: Basket | None) -> None:
-        table, old = self._table, post.wish
-        if post.basket is not None:
-            self._break_up(post.basket)
-        post.wish = wish
-        post.basket = basket
-        if basket is None and _alike(wish, old):
-            table.dirty.setdefault(wish.instrument, False)
-        else:
-            table.dirty[wish.instrument] = True
-        until_ns = wish.valid_until_ns if basket is None else basket.valid_until_ns
-        table.wake_ns = min(table.wake_ns, until_ns)
-
-    def _break_up(self, basket: Basket) -> None:
-        """See that the rest of a basket that lost a part is looked at: it is over."""
-        for target in basket.targets:
-            self._table.dirty[target.instrument] = True
-
-    def withdraw(self, bot: BotId, instrument: InstrumentId | None) -> None:
-        """Forget a bot's wishes, of one instrument or all; what rests goes with the next plan."""
-        table = self._table
-        posts = table.posts
-        chosen = list(posts) if instrument is None else [instrument]
-        for key in chosen:
-            post = posts.get(key)
-            if post is not None and post.bot == bot:
-                if post.basket is not None:
-                    self._break_up(post.basket)
-                post.wish = post.basket = None
-                table.dirty[key] = True
-        self._refused = {pair: None for pair in self._refused if pair[1] not in chosen}
-
-    def withdraw_all(self) -> None:
-        """Forget every wish."""
-        for key, post in self._table.posts.items():
-            post.wish = post.basket = None
-            self._table.dirty[key] = True
-
-    def wake(self, now_ns: int) -> None:
-        """Mark what time has changed: expired wishes, ended pauses. Sets the next such time."""
-        table = self._table
-        wake_ns = NEVER
-        for key, post in table.posts.items():
-            wish = post.wish
-            if wish is None:
-                continue
-            until_ns = wish.valid_until_ns if post.basket is None else post.basket.valid_until_ns
-            if until_ns <= now_ns or 0 < post.cooldown_ns <= now_ns:
-                table.dirty[key] = True
-                if until_ns <= now_ns:
-                    continue
-                post.cooldown_ns = 0
-            wake_ns = min(wake_ns, until_ns, post.cooldown_ns or NEVER)
-        table.wake_ns = wake_ns
-
-
-def _alike(wish: Wish, old: Wish | None) -> bool:
-    """Say whether a wish asks for the same orders as the one before it."""
-    return (
-        isinstance(wish, Quotes)
-        and isinstance(old, Quotes)
-        and wish.bids == old.bids
-        and wish.asks == old.asks
-    )
-
-
-# -- The executor: the single writer of one account's orders, inventory and reservations (law A) ---
 
 _UNKNOWN = OrderState.UNKNOWN
 _ANEW = "everything is asked anew: whether it still stands is not proven"
@@ -181,7 +53,7 @@ _BOUND = frozenset({*VenueEvent.__args__, CashMoved, LossAccepted, ScopeLatched,
 """Events that belong to one account; those of another are not ours to hear."""
 
 
-class Executor(Readings):
+class Executor:
     """One account's executor."""
 
     def __init__(
@@ -211,6 +83,8 @@ class Executor(Readings):
         self._restored_seq = 0
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
+        self._limits_seen: RiskLimits | None = None
+        self._ages_ns: tuple[int, int] = (0, 0)
         self._bound: dict[type, Handler] = {}
         self._free: dict[type, Handler] = {}
         self._wire()
@@ -435,3 +309,192 @@ class Executor(Readings):
         if gone:
             self._markets.forget(instrument)
         return gone
+
+    # -- what everyone may ask; nothing here changes anything --------------------------------------
+
+    # -- limits ------------------------------------------------------------------------------------
+
+    def _ages_ns_max(self) -> tuple[int, int]:
+        """Return the oldest accepted proof of a book and mark of a holding.
+
+        They are the gate's, so that new limits reach everybody at the same moment.
+        """
+        limits = self._gate.limits
+        if limits is not self._limits_seen:
+            self._limits_seen = limits
+            self._ages_ns = (limits.data_age_ms_max * MS, limits.mark_age_ms_max * MS)
+        return self._ages_ns
+
+    # -- what everyone may ask ---------------------------------------------------------------------
+
+    @property
+    def fence(self) -> int:
+        """Token of the engine's lease: which start this is."""
+        return self._settings.fence
+
+    @property
+    def healthy(self) -> bool:
+        """True where nothing of the whole account forbids placing."""
+        return self._sight.account_block() is None
+
+    def at_rest(self, now_ns: int) -> bool:
+        """Say whether a plan at this time would find nothing to do."""
+        table, halts = self._table, self._halts
+        due_ns = min(table.wake_ns, self._reconciler.questions.due_ns)
+        return (
+            self._started
+            and now_ns < due_ns
+            and now_ns < self._timer_ns <= due_ns
+            and halts.judged == table.moves
+            and not (halts.equity_due or table.dirty or table.unknown or table.untold)
+        )
+
+    @property
+    def recovering(self) -> bool:
+        """True until the venue's open orders and fills have been believed."""
+        return self._sight.recovering
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason of the account not to place, in words."""
+        return self._sight.reasons
+
+    @property
+    def unhealthy(self) -> Mapping[str, str]:
+        """What `HealthChanged` said is not well: source → why."""
+        return self._sight.unhealthy
+
+    @property
+    def latched(self) -> bool:
+        """True while the KILL latch is set."""
+        return self._gate.breakers.latched
+
+    @property
+    def stopped(self) -> DenyReason | None:
+        """The most serious stop of risk in force; None = none."""
+        return self._gate.breakers.stopped
+
+    @property
+    def anchors_micro(self) -> tuple[int, int]:
+        """Equity at the day's start, and the peak."""
+        breakers = self._gate.breakers
+        return breakers.day_start_equity_micro, breakers.peak_equity_micro
+
+    @property
+    def open_and_unknown(self) -> tuple[int, int]:
+        """How many orders may still fill, and how many of them are UNKNOWN."""
+        return self._table.live_count, len(self._table.unknown)
+
+    def order(self, order: OrderId) -> Order | None:
+        """Return an order, live or ended; None where it is unknown or was forgotten."""
+        known = self._table.orders.get(order)
+        return None if known is None else known.order
+
+    def knows(self, instrument: InstrumentId) -> bool:
+        """Say whether anything of an instrument may be here: its terms, an order, a holding.
+
+        True also of one that was forgotten or whose listing an order of an earlier life awaits.
+        """
+        table = self._table
+        awaited = any(order.instrument == instrument for order in table.homeless.values())
+        return instrument in table.posts or instrument in table.over or awaited
+
+    def record(self, order: OrderId) -> LiveOrder | None:
+        """Return an order with its state (read only)."""
+        return self._table.orders.get(order)
+
+    def names(self) -> list[tuple[OrderId, Identity]]:
+        """Return every order that has a name at the venue, live or ended, as far as remembered."""
+        known = self._table.orders.values()
+        return [(one.order.id, one.identity) for one in known if one.identity is not None]
+
+    def working(self, instrument: InstrumentId) -> tuple[LiveOrder, ...]:
+        """Return an instrument's orders that may still fill, oldest first (read only)."""
+        post = self._table.posts.get(instrument)
+        return () if post is None else tuple(post.working.values())
+
+    def working_sizes(self, instrument: InstrumentId) -> tuple[int, int]:
+        """Return what working orders may still buy and sell, in YES-space."""
+        bids = asks = 0
+        post = self._table.posts.get(instrument)
+        for known in post.working.values() if post is not None else ():
+            if known.bid:
+                bids += known.remaining
+            else:
+                asks += known.remaining
+        return bids, asks
+
+    @property
+    def gate(self) -> RiskGate:
+        """The account's gate with its limits, breakers and exposure (read only)."""
+        return self._gate
+
+    def wish(self, instrument: InstrumentId) -> Wish | None:
+        """Return the wish that stands in an instrument; None = nobody wishes anything."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.wish
+
+    def mark(self, instrument: InstrumentId) -> BookMarked | None:
+        """Return the mark of an instrument the executor knows; None before the first."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.mark
+
+    def explain(self, instrument: InstrumentId) -> tuple[tuple[Residual, ...], Denied | None]:
+        """Return what the last plan left over, and what risk said if it said no."""
+        post = self._table.posts.get(instrument)
+        return ((), None) if post is None else (post.residuals, post.denied)
+
+    def basket(self, instrument: InstrumentId) -> Basket | None:
+        """Return the basket an instrument's wish belongs to; None = it stands alone."""
+        post = self._table.posts.get(instrument)
+        return None if post is None else post.basket
+
+    @property
+    def planned_in_order(self) -> tuple[InstrumentId, ...]:
+        """What the last planning looked at, in its order: who comes first has the cash."""
+        return self._planning.order
+
+    def concerned(self) -> list[InstrumentId]:
+        """Return the instruments with a wish, an order or a holding: those that need marks."""
+        held = self.ledger.held
+        return [
+            key
+            for key, post in self._table.posts.items()
+            if post.wish is not None or post.working or key in held
+        ]
+
+    def equity_micro(self, now_ns: int) -> int:
+        """Return equity at risk marks: the side each holding would leave by."""
+        return self.ledger.equity_micro(
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._ages_ns_max()[1]
+        )
+
+    def equity_mid_micro(self, now_ns: int) -> int:
+        """Return equity at the last two-sided mids: for people, labelled so."""
+        del now_ns
+        return self.ledger.shown_equity_micro(self._markets.marks)
+
+    @property
+    def residuals(self) -> Counter[ResidualReason]:
+        """How often each reason left a part of a wish over."""
+        return self._planning.residuals
+
+    @property
+    def denials(self) -> Counter[DenyReason]:
+        """How often risk denied, by reason."""
+        return self._planning.denials
+
+    @property
+    def orders_placed(self) -> int:
+        """Orders asked for since this object was made."""
+        return self._planning.orders_placed
+
+    @property
+    def cancels_asked(self) -> int:
+        """Cancels asked for by plans since this object was made."""
+        return self._planning.cancels_asked
+
+    @property
+    def fills(self) -> int:
+        """Fills booked since this object was made."""
+        return self._table.fills

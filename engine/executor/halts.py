@@ -33,8 +33,7 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
-from engine.executor.proof import ZeroProofs
-from engine.executor.questions import Question, Questions
+from engine.executor.proof import Question, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 from engine.risk.breakers import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason

@@ -20,10 +20,11 @@ from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
 from engine.errors import BrokenInvariant
-from engine.executor.fills import FillBook, Unsettled
-from engine.executor.holdings import (
+from engine.executor.fills import (
+    FillBook,
     Holding,
     LegHolding,
+    Unsettled,
     empty_holding,
     exit_value_micro,
     mid_value_micro,

@@ -20,6 +20,7 @@ from engine.domain.orders import OrderType
 from engine.executor.halts import Sight
 from engine.executor.levels import Draft
 from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
+from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
 
@@ -186,18 +187,6 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
             f"{instrument.size_decimal(max(instrument.size_min, instrument.lot)):f}"
         )
     return ""
-
-
-def reduces(table: OrderTable, instrument: Instrument, leg: Leg, side: Side) -> bool:
-    """Say whether an order leads towards a position of zero.
-
-    A SELL of what is held does, and so does a BUY of a binary's other leg: the way out while
-    tokens are pending, which cannot be sold yet.
-    """
-    if side is _SELL:
-        return True
-    position = table.ledger.holding(instrument.id).position
-    return position < 0 if leg is _YES else position > 0 and leg is _NO
 
 
 def _worthless(instrument: Instrument, draft: Draft) -> str:

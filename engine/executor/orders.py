@@ -30,8 +30,7 @@ from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.fills import FILLS_KNOWN_MAX
 from engine.executor.ledger import Booked, Ledger
 from engine.executor.levels import Draft, Residual
-from engine.executor.questions import NEVER
-from engine.executor.settings import ExecutorSettings
+from engine.executor.settings import NEVER, ExecutorSettings
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Denied
 

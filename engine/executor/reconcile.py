@@ -38,8 +38,7 @@ from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
 from engine.executor.halts import Sight
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
-from engine.executor.proof import ZeroProofs
-from engine.executor.questions import Question, Questions
+from engine.executor.proof import Question, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------

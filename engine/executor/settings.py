@@ -11,6 +11,9 @@ from engine.domain.settings import Settings
 MS = 1_000_000
 """Nanoseconds per millisecond."""
 
+NEVER = 2**63 - 1
+"""A time that does not come."""
+
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 
 

@@ -34,7 +34,7 @@ from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderSta
 from engine.executor.fills import FillContradiction
 from engine.executor.halts import Sight
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
-from engine.executor.questions import Question
+from engine.executor.proof import Question
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
 

@@ -47,7 +47,7 @@ from engine.domain.instruments import AccountId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply, Request
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway.lanes import RequestOutbox
 from engine.gateway.places import PlacesLane
 from engine.gateway.safety import EVERYTHING, Query, SafetyLane
 

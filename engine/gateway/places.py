@@ -10,8 +10,7 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Reply, Request
-from engine.gateway.limiter import TokenBucket
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway.lanes import RequestOutbox, TokenBucket
 
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""

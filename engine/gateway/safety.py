@@ -17,8 +17,7 @@ from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderId
 from engine.domain.settings import GatewaySettings
 from engine.gateway.door import Lane, Reply, Request
-from engine.gateway.limiter import TokenBucket
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway.lanes import RequestOutbox, TokenBucket
 
 CANCEL_ALL_TRIES_PATIENT = 120
 """How often one CANCEL_ALL is sent in haste (two minutes of a restart) before a person is asked."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, Kind, Leg
 from engine.executor.executor import Executor
-from engine.executor.holdings import mid_value_micro
+from engine.executor.fills import mid_value_micro
 from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import Projector, StateKeeper
 from storage.database import reading

@@ -10,7 +10,7 @@ from engine.domain.events import CancelRefused, Event, OrderCancelled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.orders import OrderState
 from engine.executor.executor import Executor
-from engine.executor.holdings import Holding
+from engine.executor.fills import Holding
 from engine.executor.proof import LISTINGS_NEEDED, Scope, within
 from engine.gateway.core import GatewayCore
 from engine.runtime.account_runner import AccountRunner

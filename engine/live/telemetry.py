@@ -21,7 +21,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.executor.executor import Executor
-from engine.executor.holdings import Holding, mid_value_micro
+from engine.executor.fills import Holding, mid_value_micro
 from engine.live.checks import TruthWatch
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner

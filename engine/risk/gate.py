@@ -15,8 +15,7 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
 from engine.risk.breakers import Breakers
-from engine.risk.exposure import ExposureBook
-from engine.risk.instrument_risk import InstrumentRisk
+from engine.risk.exposure import ExposureBook, InstrumentRisk
 from engine.risk.reasons import MEANINGS, DenyReason
 
 __all__ = ["MEANINGS", "Allowed", "Denied", "DenyReason", "Proposal", "RiskGate"]

@@ -10,7 +10,7 @@ from engine.domain.events import OrderCancelled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, ResidualReason, Target
 from engine.domain.orders import CancelReason
-from engine.executor import executor
+from engine.executor import planning
 
 M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
 SHARE = 1_000_000
@@ -85,7 +85,7 @@ def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
 
 
 def test_memory_of_refusals_is_bounded(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "REFUSED_MAX", 2)
+    monkeypatch.setattr(planning, "REFUSED_MAX", 2)
     for name in ("a", "b", "c", "d"):
         rig.tell(rig.quotes(BIDS, name=name))
     assert len(rig.executor._mailbox._refused) == 2

@@ -11,7 +11,7 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
-from engine.executor.holdings import Holding, empty_holding
+from engine.executor.fills import Holding, empty_holding
 from engine.executor.levels import Draft, Plan
 from engine.executor.orders import LiveOrder, working_of
 from engine.executor.planner import plan

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BrokenInvariant
-from engine.gateway.limiter import TokenBucket
+from engine.gateway.lanes import TokenBucket
 
 SECOND = 1_000_000_000
 

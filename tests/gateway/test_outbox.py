@@ -1,8 +1,8 @@
 from engine.domain.effects import Severity
 from engine.domain.events import OrderNotSent
 from engine.domain.orders import OrderId
-from engine.gateway import outbox as module
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway import lanes as module
+from engine.gateway.lanes import RequestOutbox
 
 
 def test_reports_are_handed_out_once_and_in_order(build):

@@ -8,7 +8,7 @@ from engine.domain.instruments import BotId
 from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
 from engine.gateway import places as module
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway.lanes import RequestOutbox
 from engine.gateway.places import PlacesLane
 
 NOW = 10**18

@@ -14,7 +14,7 @@ from engine.domain.events import CancelUnanswered, QueryFailed
 from engine.domain.instruments import BotId
 from engine.domain.orders import OrderId
 from engine.gateway import safety as module
-from engine.gateway.outbox import RequestOutbox
+from engine.gateway.lanes import RequestOutbox
 from engine.gateway.safety import EVERYTHING, SafetyLane
 
 NOW = 10**18

@@ -15,7 +15,7 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
-from engine.executor.holdings import empty_holding
+from engine.executor.fills import empty_holding
 from engine.live.kill import HUNG, latch_what_died
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch

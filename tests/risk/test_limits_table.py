@@ -23,10 +23,10 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import Limit, RiskLimits
+from engine.executor.fills import empty_holding, exit_value_micro
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Allowed, Denied, DenyReason, Proposal, RiskGate
-from engine.risk.marks import risk_price
 
 NOW = 20_000 * 86_400 * 10**9 + 10**12
 EQUITY = 1_000_000_000
@@ -158,9 +158,10 @@ def marked(desk: Desk, age_ms: int) -> Any:
         trusted=True,
     )
     age_ms_max = desk.limits.mark_age_ms_max
-    mark = risk_price(M1, Leg.YES, book, now_ns=NOW, mark_age_ms_max=age_ms_max)
-    held = 100 * SHARE
-    desk.breakers.equity(EQUITY - M1.cost_micro(5_000, held) + M1.proceeds_micro(mark, held), NOW)
+    held = empty_holding(M1.id)
+    held.yes.settled = 100 * SHARE
+    worth = exit_value_micro(held, M1, book, NOW, age_ms_max * 1_000_000)
+    desk.breakers.equity(EQUITY - M1.cost_micro(5_000, 100 * SHARE) + worth, NOW)
     return desk.ask()
 
 

@@ -32,7 +32,7 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
 from engine.executor.orders import LiveOrder, Wish
-from engine.executor.questions import Question
+from engine.executor.proof import Question
 from engine.executor.reconcile import SILENCE
 
 DIFFERS_MAX = 100

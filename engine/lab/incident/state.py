@@ -14,7 +14,7 @@ from engine.domain.intents import Basket, Intent, Quotes
 from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.executor.executor import Executor
-from engine.executor.holdings import Holding
+from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
 from engine.lab.incident import words
 

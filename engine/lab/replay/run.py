@@ -35,7 +35,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.money import MICRO
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
-from engine.executor.holdings import mid_value_micro
+from engine.executor.fills import mid_value_micro
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver

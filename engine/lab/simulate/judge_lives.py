@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from engine.domain.effects import KeepBudget
+from engine.domain.events import OpenOrdersListed, OrderReported
 from engine.domain.instruments import InstrumentId, Leg
-from engine.domain.order_events import OpenOrdersListed, OrderReported
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.engine_run import EngineRun

@@ -27,9 +27,8 @@ from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live.proof import CancelProof
 from engine.risk.breakers import Breakers
-from engine.risk.exposure import ExposureBook
+from engine.risk.exposure import ExposureBook, Sum
 from engine.risk.gate import Allowed, RiskGate
-from engine.risk.instrument_risk import Sum
 from storage.loss import Known
 from storage.projection import HANDLERS
 from storage.rows import OrderFold
