@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from types import MappingProxyType
 
 from engine.errors import StorageError
 from storage.database import connect_reader, primary_code, refusals_told, sentence
+from storage.files import to_disk
 
 PAGES_AT_ONCE = 2_000
 UNFINISHED = ".unfinished-"
@@ -76,9 +76,9 @@ def back_up(
         manifest: dict[str, object] = {"made": name, "files": copied}
         (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for file in unfinished.iterdir():
-            _to_disk(file)
+            to_disk(file)
         unfinished.replace(target)
-        _to_disk(folder)
+        to_disk(folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -135,14 +135,6 @@ def _seen(path: Path) -> dict[str, object]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def backups(folder: Path) -> list[Path]:

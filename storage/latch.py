@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from storage.files import to_disk
+
 
 class Latch(msgspec.Struct, frozen=True, kw_only=True):
     """Who set the latch and when, in ns UTC."""
@@ -43,11 +45,7 @@ def set_latch(path: Path, who: str, now_ns: int) -> bool:
             return False
     finally:
         beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    to_disk(path.parent)
     return True
 
 
@@ -57,8 +55,7 @@ def prepare_spare(path: Path) -> None:
     if not spare.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         spare.write_bytes(b"")
-        with spare.open("rb") as file:
-            os.fsync(file.fileno())
+        to_disk(spare)
 
 
 def spare_of(path: Path) -> Path:

@@ -8,12 +8,12 @@ whole, is on the disk when a write returns, and belongs to its owner alone (mode
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import BadInput, StorageError
+from storage.files import write_whole
 
 VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,39}$"
@@ -85,22 +85,10 @@ def read_vault(path: Path) -> VaultFile | None:
 
 def write_vault(path: Path, vault: VaultFile) -> None:
     """Replace the file, on the disk when this returns. Raises StorageError: it is as it was."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(vault), indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(path, msgspec.json.format(msgspec.json.encode(vault), indent=1))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StorageError(
             f"the vault could not be written ({error.strerror}): it is as it was; make room and "
             "try again"

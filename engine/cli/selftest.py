@@ -29,11 +29,11 @@ from engine.runtime.venue_plugin import SelfTesting
 from engine.venues.registry import credential_spec, plugins
 from storage.database import reading, transaction, writing
 from storage.examinations import Examination, Examiner, put_examination
+from storage.files import forget_trace, read_trace, write_trace
 from storage.latch import read_latch
 from storage.live_accounts import unlocks
 from storage.schema import check_schema
 from storage.settings import latest
-from storage.trace import forget_trace, read_trace, write_trace
 from storage.users import ENGINE_ID
 
 NAME = "selftest"

@@ -24,10 +24,10 @@ from engine.venues.polymarket.account.venue import PolymarketVenue
 from engine.venues.polymarket.checks import selftest as selftest_market
 from storage.database import connect_writer, reading, transaction, writing
 from storage.examinations import Examination, Examiner, examinations
+from storage.files import read_trace
 from storage.live_accounts import Unlock, lock, unlock
 from storage.schema import migrate
 from storage.settings import save
-from storage.trace import read_trace
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import Listed, instrument_of
 from tests.fakes.polymarket.server import Served, serving

@@ -1,6 +1,7 @@
-"""The trace of an order that a journal does not know: on the disk before the order is sent.
+"""Small files beside the databases: written whole or not at all, and safe on the disk.
 
-Who sent it is gone when its trace is read: whoever finds one must prove that the order is over.
+One of them is the trace of an order that a journal does not know, on the disk before the order is
+sent. Who sent it is gone when it is read: whoever finds one must prove that the order is over.
 """
 
 from __future__ import annotations
@@ -13,6 +14,34 @@ import msgspec
 from engine.errors import StorageError
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file, for its owner alone, on the disk when this returns.
+
+    Raises OSError; then it is as it was.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        to_disk(path.parent)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or what stands in a folder, is on the disk. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """An order that may be open at the venue."""
 
@@ -23,17 +52,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_trace(path: Path, *, identity: str, account: str, at_ns: int) -> None:
     """Write it down, on the disk when this returns. Raises StorageError: do not send then."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     made = Trace(identity=identity, account=account, at_ns=at_ns)
     try:
-        with beside.open("wb") as file:
-            file.write(msgspec.json.encode(made))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync(path.parent)
+        write_whole(path, msgspec.json.encode(made))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StorageError(
             f"{path} could not be written ({error.strerror}): nothing was sent; make room first"
         ) from None
@@ -55,11 +77,3 @@ def read_trace(path: Path) -> Trace | None:
 def forget_trace(path: Path) -> None:
     """Remove it: the order is proven to be over."""
     path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

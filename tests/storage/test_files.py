@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StorageError
-from storage.trace import forget_trace, read_trace, write_trace
+from storage.files import forget_trace, read_trace, write_trace
 
 
 def test_trace_is_written_read_and_forgotten(tmp_path: Path) -> None:
