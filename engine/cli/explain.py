@@ -18,9 +18,8 @@ from engine.errors import BadInput
 from engine.lab.explain.accounts import Settings, ToldAccounts
 from engine.lab.explain.plans import PlanDifference, Retelling, Retold
 from engine.log import iso
-from engine.runtime.journal import latest_snapshots, load
 from storage.database import reading
-from storage.journal import owner
+from storage.journal import latest_snapshots, load, owner
 from storage.settings import force_history
 from storage.views.decision_history import every_plan
 

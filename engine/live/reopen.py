@@ -24,8 +24,8 @@ from engine.executor.executor import Executor
 from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
-from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
 from engine.runtime.recovery import BOTS, HOUSE, Recovered, executor_of, rebuild
+from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 
 ROUNDS_MAX = 50
 """How often what was journaled meanwhile is read after; each time there is less of it."""

@@ -24,12 +24,7 @@ from storage.decisions import (
     DecisionFiles,
     PlanRow,
     Row,
-    StoredDecision,
-    decision_numbered,
-    decisions_around,
 )
-
-__all__ = ["DecisionLog", "StoredDecision", "decision_numbered", "decisions_around"]
 
 QUEUE_MAX = 100_000
 BATCH_MAX = 5_000

@@ -26,32 +26,13 @@ from storage.journal import (
     JournalSnapshot,
     Record,
     Row,
-    Snapshots,
     check_fence,
-    decode,
     fence_of,
-    last_seq,
-    latest_snapshots,
-    load,
     names_sum,
     open_journal,
     record_sum,
     write_batch,
 )
-
-__all__ = [
-    "DigestRecorder",
-    "JournalSnapshot",
-    "JournalWriter",
-    "Record",
-    "Recorder",
-    "Snapshots",
-    "decode",
-    "digest_of",
-    "last_seq",
-    "latest_snapshots",
-    "load",
-]
 
 # -- The full recorder: encodes and queues on the caller's thread, writes in groups on its own -----
 # The caller's thread is the only one that may call `append`, `snapshot` and `commit`. What the

@@ -29,7 +29,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.bot_runner import BotSnapshot, folded
-from engine.runtime.journal import Record, Snapshots, decode, latest_snapshots, load
+from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 
 BOTS = "bots"
 """Name of the bots' snapshot; an executor's is `executor:<account>`."""

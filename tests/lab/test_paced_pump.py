@@ -24,7 +24,7 @@ from engine.lab.pump import PacedPump, PacedRunner
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import CURRENCY, GATEWAY, assemble, limits_of
 from engine.lab.replay.tape import DecisionsDigest, EffectsDigest
-from engine.runtime.journal import DigestRecorder, JournalWriter, decode, load
+from engine.runtime.journal import DigestRecorder, JournalWriter
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import PaperGateway
@@ -32,6 +32,7 @@ from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
 from engine.venues.paper.settings import PaperSettings
+from storage.journal import decode, load
 from tests.lab.conftest import QUOTING, Market, write_recording
 
 ACCOUNT = AccountId("paper")

@@ -31,10 +31,10 @@ from engine.lab.replay.setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, pr
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
-from engine.runtime.journal import JournalWriter, Record, decode, digest_of, last_seq, load
+from engine.runtime.journal import JournalWriter, digest_of
 from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading
-from storage.journal import open_journal
+from storage.journal import Record, decode, last_seq, load, open_journal
 from storage.projection import project, register_account
 from storage.rows import TABLES
 from storage.schema import migrate

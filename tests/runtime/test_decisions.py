@@ -12,8 +12,15 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.errors import BadInput, StorageError
-from engine.runtime.decisions import DecisionLog, decision_numbered, decisions_around
-from storage.decisions import StoredDecision, files, latest_decisions, plans_at
+from engine.runtime.decisions import DecisionLog
+from storage.decisions import (
+    StoredDecision,
+    decision_numbered,
+    decisions_around,
+    files,
+    latest_decisions,
+    plans_at,
+)
 
 BINARY = InstrumentId("polymarket:0xdd")
 

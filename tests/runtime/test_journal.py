@@ -19,17 +19,8 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, JournalCorrupt, LeaseLost, StorageError
-from engine.runtime.journal import (
-    DigestRecorder,
-    JournalWriter,
-    Recorder,
-    decode,
-    digest_of,
-    last_seq,
-    latest_snapshots,
-    load,
-)
-from storage.journal import take_lease
+from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder, digest_of
+from storage.journal import decode, last_seq, latest_snapshots, load, take_lease
 
 ACCOUNT = AccountId("paper")
 AT_NS = 1_700_000_000_000_000_000
@@ -469,7 +460,7 @@ def test_an_unknown_kind_is_told(journal: JournalWriter, path: Path) -> None:
 
 
 def test_bytes_that_are_no_message_are_told(journal: JournalWriter, path: Path) -> None:
-    from engine.runtime.journal import Record
+    from storage.journal import Record
 
     with pytest.raises(JournalCorrupt, match="record 9 is no readable OrderAccepted"):
         decode(Record(seq=9, at_ns=0, account="a", kind="OrderAccepted", body=b"\x80"))

@@ -22,8 +22,8 @@ from engine.lab.explain.verify_plans import RetoldExecutor
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
-from engine.runtime.journal import JournalSnapshot, Record, decode
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
+from storage.journal import JournalSnapshot, Record, decode
 
 Journal = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""

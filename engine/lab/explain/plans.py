@@ -26,9 +26,9 @@ from engine.lab.explain.accounts import ToldAccounts
 from engine.lab.explain.verify_plans import ToldPlan
 from engine.log import iso
 from engine.risk.reasons import DenyReason
-from engine.runtime.journal import Record, decode
 from engine.runtime.recovery import HOUSE
 from storage.decisions import decision_numbered
+from storage.journal import Record, decode
 
 # -- Turns of a past: which plans and which effects of the journal were made together --------------
 # Many turns may share one moment, and what the book of risk says of a plan is read behind its

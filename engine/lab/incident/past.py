@@ -13,9 +13,9 @@ from engine.domain.instruments import AccountId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.runtime import tape
-from engine.runtime.journal import JournalSnapshot, Record, Snapshots, load
 from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
+from storage.journal import JournalSnapshot, Record, Snapshots, load
 
 Tell = Callable[[str], None]
 NEVER_NS = 1 << 62

@@ -20,7 +20,7 @@ from engine.domain.orders import OrderId
 from engine.lab.incident import state, words
 from engine.lab.incident.moment import IncidentWindow
 from engine.lab.incident.past import Given
-from engine.runtime.journal import Record
+from storage.journal import Record
 
 STEPS_MAX = 20_000
 BOOKS_MAX = 200

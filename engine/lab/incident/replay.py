@@ -26,8 +26,8 @@ from engine.lab.incident.past import Given, JournaledRecord, Past, RecordedRun, 
 from engine.lab.incident.verdict import Decisions, Difference, Differs, Effects, Plans
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of
-from engine.runtime.journal import Record, decode
 from engine.runtime.recovery import executor_of
+from storage.journal import Record, decode
 
 EFFECTS = frozenset(kind.__name__ for kind in AnyEffect.__args__)
 TELL_EVERY = 2_000

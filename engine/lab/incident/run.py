@@ -33,7 +33,6 @@ from engine.lab.incident.picture import Picture
 from engine.lab.incident.replay import EVENTS, IncidentReplay
 from engine.lab.incident.verdict import Decisions, Difference, Plans
 from engine.log import iso
-from engine.runtime.journal import Record, Snapshots, decode, load
 from engine.runtime.recovery import HOUSE, code_digest, executor_of, rebuild
 from storage.database import connect_reader
 from storage.decisions import StoredDecision
@@ -46,6 +45,7 @@ from storage.incidents import (
     plan_bodies,
     seq_before,
 )
+from storage.journal import Record, Snapshots, decode, load
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 

@@ -16,9 +16,8 @@ from engine.domain.effects import Effect, KeepStart
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.log import iso
-from engine.runtime.journal import Record, decode
 from storage.decisions import StoredDecision
-from storage.journal import NAMES
+from storage.journal import NAMES, Record, decode
 
 LATE_NS = 2_000_000_000
 """How much of a decision log's end a crash may take."""

@@ -33,14 +33,14 @@ from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import GATEWAY, ReplayOptions, assemble, limits_of, paper_of
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import DigestRecorder, Recorder, last_seq
+from engine.runtime.journal import DigestRecorder, Recorder
 from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import AccountOpening, AccountSpec, PaperGateway, VenueSetup
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
 from storage.database import connect_writer
-from storage.journal import NAMES, Digest
+from storage.journal import NAMES, Digest, last_seq
 from storage.projection import register_account
 from storage.schema import migrate
 from storage.settings import SettingsVersion, applied, in_force, latest, save

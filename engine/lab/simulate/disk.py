@@ -15,8 +15,7 @@ from random import Random
 import msgspec
 
 from engine.errors import BrokenInvariant, StorageError
-from engine.runtime.journal import JournalSnapshot, Record, Snapshots
-from storage.journal import NAMES
+from storage.journal import NAMES, JournalSnapshot, Record, Snapshots
 
 LINGER_NS = 50_000_000
 """As the real writer: without a commit a record waits no longer than this for company."""

@@ -30,10 +30,10 @@ from engine.lab.simulate.loss import goes_on
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Network
 from engine.lab.simulate.venue_side import CURRENCY, VenueSide
-from engine.runtime.journal import Record
 from engine.runtime.services import HEARTBEAT, USER_FEED
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.streams import BEAT_EVERY_S
+from storage.journal import Record
 from storage.projection import Fold
 from storage.rows import OrderFold, Rows
 

@@ -18,7 +18,7 @@ from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import World
 from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import Record
+from storage.journal import Record
 from storage.views.decision_history import every_plan
 
 START = KeepStart.__name__

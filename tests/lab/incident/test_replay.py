@@ -12,10 +12,10 @@ from engine.config import Config
 from engine.domain.effects import PlaceOrder
 from engine.errors import BadInput, JournalCorrupt
 from engine.lab.incident.run import ComparedRuns, Incident, incident
-from engine.runtime.journal import last_seq
 from engine.runtime.tape import read
 from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
 from storage.incidents import journal_span
+from storage.journal import last_seq
 from tests.lab.incident.conftest import Journal
 
 HOUR_NS = 3_600 * 1_000_000_000

@@ -42,9 +42,10 @@ from engine.lab.replay.setup import (
     assemble,
     prepare,
 )
-from engine.runtime.journal import DigestRecorder, decode, digest_of, load
+from engine.runtime.journal import DigestRecorder, digest_of
 from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
+from storage.journal import decode, load
 from tests.lab.conftest import Market
 
 S = 1_000_000_000

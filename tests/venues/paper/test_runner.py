@@ -39,7 +39,7 @@ from engine.domain.orders import CancelReason, Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
-from engine.runtime.journal import JournalWriter, decode, load
+from engine.runtime.journal import JournalWriter
 from engine.runtime.meter import Meter
 from engine.runtime.recovery import HOUSE, executor_of, recover
 from engine.runtime.venue_plugin import PaperGateway
@@ -50,6 +50,7 @@ from engine.venues.paper.runner import PaperShell
 from engine.venues.paper.settings import PaperSettings
 from storage.commands import CommandState
 from storage.database import connect_writer
+from storage.journal import decode, load
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
