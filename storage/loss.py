@@ -24,9 +24,8 @@ from engine.domain.events import (
     OrderFilled,
     OrderNamed,
 )
-from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
-from engine.domain.orders import Identity, Order, OrderId, OrderType
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.orders import Identity, Order
 from storage.database import reading, refusals_told, transaction
 from storage.journal import (
     NAMES,
@@ -151,23 +150,7 @@ def _orders(connection: sqlite3.Connection, engine_id: str, found: Known) -> Non
             continue
         found.last[account] = max(found.last.get(account, 0), number)
         found.have.add((account, number))
-        found.orders.append(
-            Order(
-                account=AccountId(account),
-                id=OrderId(number),
-                bot=BotId(row["bot"]),
-                instrument=InstrumentId(row["instrument"]),
-                leg=Leg(row["leg"]),
-                side=Side(row["side"]),
-                price=row["price"],
-                size=row["size"],
-                type=OrderType(row["type"]),
-                post_only=bool(row["post_only"]),
-                expires_ns=row["expires_ns"],
-                created_ns=row["created_ns"],
-                decision=row["decision"],
-            )
-        )
+        found.orders.append(msgspec.convert(dict(row), Order, strict=False))
         if row["identity"] is not None:
             found.names[account, number] = Identity(row["identity"])
 
@@ -176,22 +159,13 @@ def _fills(
     connection: sqlite3.Connection, engine_id: str, found: Known, kept: set[tuple[str, str]]
 ) -> None:
     for row in connection.execute(
-        "SELECT * FROM fills WHERE engine_id = ? ORDER BY at_ns, id", (engine_id,)
+        'SELECT *, order_id AS "order", id AS fill FROM fills WHERE engine_id = ? '
+        "ORDER BY at_ns, id",
+        (engine_id,),
     ):
-        if (row["account"], row["id"]) in kept:
-            continue
-        event = OrderFilled(
-            account=AccountId(row["account"]),
-            order=OrderId(row["order_id"]),
-            fill=FillId(row["id"]),
-            price=row["price"],
-            size=row["size"],
-            fee_micro=row["fee_micro"],
-            liquidity=Liquidity(row["liquidity"]),
-            state=FillState(row["state"]),
-            source=SizeSource(row["source"]),
-        )
-        found.fills.append((event.account, event, row["at_ns"]))
+        if (row["account"], row["id"]) not in kept:
+            event = msgspec.convert(dict(row), OrderFilled)
+            found.fills.append((event.account, event, row["at_ns"]))
 
 
 def _cash(
@@ -208,11 +182,7 @@ def _cash(
         if left.get(key, 0):
             left[key] -= 1
             continue
-        event = CashMoved(
-            account=AccountId(row["account"]),
-            currency=row["currency"],
-            amount_micro=row["amount_micro"],
-        )
+        event = msgspec.convert(dict(row), CashMoved)
         found.cash.append((event.account, event, row["at_ns"]))
 
 
