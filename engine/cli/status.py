@@ -9,7 +9,6 @@ import argparse
 import json
 import sqlite3
 import time
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -18,11 +17,12 @@ import psutil
 from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from engine.domain.orders import OrderState
+from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.log import iso
 from storage.database import reading
 from storage.live_accounts import ghost_fills
 from storage.schema import check_schema
+from storage.views.frame import rows
 
 NAME = "status"
 HELP = "tell what state the database holds"
@@ -163,36 +163,26 @@ def _lives(pid: int, heartbeat_ns: int) -> bool:
 
 
 def _last_run(connection: sqlite3.Connection) -> RunSeen | None:
-    row = connection.execute("SELECT * FROM runs ORDER BY started_ns DESC, id DESC").fetchone()
-    if row is None:
-        return None
-    return RunSeen(
-        id=row["id"],
-        kind=row["kind"],
-        recording=row["recording"],
-        strategy=row["strategy"],
-        status=row["status"],
-        error=row["error"],
-        started=iso(row["started_ns"]),
-        orders=row["orders"],
-        fills=row["fills"],
-        pnl=row["pnl_micro"] / MICRO,
-        digest=row["digest"],
+    found = rows(
+        connection,
+        "SELECT id, kind, recording, strategy, status, error, started_ns, orders, fills, "
+        "pnl_micro, digest FROM runs ORDER BY started_ns DESC, id DESC LIMIT 1",
     )
+    if not found:
+        return None
+    started, pnl = iso(found[0].pop("started_ns")), found[0].pop("pnl_micro") / MICRO
+    return RunSeen(**found[0], started=started, pnl=pnl)
 
 
 def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
-    live: Counter[str] = Counter()
-    unknown: Counter[str] = Counter()
-    for row in connection.execute("SELECT mode, state, count(*) FROM orders GROUP BY mode, state"):
-        mode, state, count = row
-        live[mode] += 0 if OrderState(state).ended else count
-        unknown[mode] += count if state == OrderState.UNKNOWN else 0
-    return tuple(
-        OrdersReport(mode=Mode(mode), live=live[mode], unknown=unknown[mode])
-        for mode in sorted(live)
-        if live[mode]
+    marks = ", ".join("?" * len(ORDER_ENDS))
+    found = rows(
+        connection,
+        "SELECT mode, count(*) AS live, sum(state = ?) AS unknown FROM orders "  # noqa: S608 our own marks
+        f"WHERE state NOT IN ({marks}) GROUP BY mode ORDER BY mode",
+        (OrderState.UNKNOWN, *ORDER_ENDS),
     )
+    return tuple(msgspec.convert(row, OrdersReport) for row in found)
 
 
 def _ghosts(connection: sqlite3.Connection) -> tuple[GhostsSeen, ...]:
