@@ -378,6 +378,26 @@ def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
         assert receipt is None or not receipt.proven
 
 
+def test_start_with_a_kill_whose_lock_cannot_be_held_cancels_everything(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accounts = open_orders(home)
+    unreadable(home.run_folder / "engine.lock")
+    refused = started(home, venue, monkeypatch)
+    assert [venue.open_at(account) for account in accounts] == [2, 1], "nobody asked for a KILL"
+    by_file(home)
+    again = started(home, venue, monkeypatch)
+    said = capsys.readouterr().out
+    assert refused is not None
+    assert code_of(refused) == 4
+    assert "the lock of the engine cannot be held" in str(again)
+    assert "NOT PROVEN" in said
+    assert [venue.open_at(account) for account in accounts] == [0, 0], said
+
+
 def test_kill_beside_a_locked_journal(
     home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
 ) -> None:
