@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -20,16 +20,18 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput
 from engine.live.kill import KillWatch
-from engine.live.proof import ProofRuns
+from engine.live.proof import Ends, ProofRun, Told
 from engine.risk.gate import RiskGate
+from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import SNAPSHOT_EVERY, JournalWriter
 from engine.runtime.recovery import BOTS
-from engine.runtime.services import Stream
+from engine.runtime.services import Services, Stream
 from engine.runtime.state_writer import Projector
 from engine.runtime.tape import Tape
 from storage.latch import Latch, set_latch
+from storage.live import KILL_PROOF, Receipt
 from storage.settings import SettingsVersion
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ STATE = "state"
 """Health source: too many rows wait for the state file."""
 
 
-class Engine(ProofRuns):
+class Engine(Services):
     """A running engine: what its accounts and bots go through together, as time passes."""
 
     accounts: Accounts
@@ -84,6 +86,15 @@ class Engine(ProofRuns):
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
         """Bots whose account is closed, as they were last seen: they are not forgotten."""
+        self.proving: ProofRun | None = None
+        self._latest: ProofRun | None = None
+        self.receipt: Receipt | None = None
+        self.outside: Callable[[], Mapping[str, Ends]] = dict
+        """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
+        self.unread: tuple[str, ...] = ()
+        """What a KILL could not read: over it nothing is proven."""
+        self.vain = False
+        """True where the latest receipt stays NOT PROVEN until a person acts."""
         self.phase = "LOADING"
         self._refusing: dict[str, tuple[int, bool]] = {}
         """File that refuses → since when, and whether a person was told."""
@@ -139,6 +150,52 @@ class Engine(ProofRuns):
         for runner in self.runners.values():
             runner.latch(LatchReleased(who=who, reason=reason), now_ns)
         self.killed.clear()
+
+    # -- the proof under way, over all accounts ----------------------------------------------------
+
+    def begin_proof(
+        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
+    ) -> None:
+        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
+        before, outside = self._latest, self.outside()
+        run = ProofRun(
+            name=name, who=who, reason=reason, latched_ns=at_ns, endings=outside, what=what
+        )
+        run.waiting, run.unread = before.waiting if before else [], self.unread
+        for runner in self.runners.values():
+            run.cover(runner, at_ns)
+        self._prove(run)
+
+    def _prove(self, run: ProofRun) -> None:
+        self.proving = self._latest = run
+        self.receipt = None
+        self.vain = False
+
+    def prove_too(self, runner: AccountRunner, now_ns: int) -> None:
+        """Let the latest proof cover an account opened since: until that is proven, nothing is."""
+        if self._latest is not None:
+            self._latest.cover(runner, now_ns)
+            self._latest.again(now_ns)
+            self._prove(self._latest)
+
+    def tell_receipt(self, told: Told) -> None:
+        """Call when the proof under way is done, or the latest one at once."""
+        if self.proving is None and self.receipt is not None:
+            told(self.receipt)
+        elif self._latest is not None:
+            self._latest.waiting.append(told)
+
+    def prove(self, now_ns: int) -> None:
+        """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
+        run = self.proving
+        receipt = run.due(now_ns) if run else None
+        if run is None or receipt is None:
+            return
+        self.vain = not receipt.proven and run.vain(receipt)
+        self.receipt = receipt
+        if receipt.proven:
+            self.proving = None
+        run.tell(self, receipt)
 
     # -- as time passes ----------------------------------------------------------------------------
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from engine.config import Config
 from engine.domain.events import CancelRefused, Event, OrderCancelled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.orders import OrderState
@@ -294,64 +293,3 @@ class ProofRun:
             waiting, self.waiting = self.waiting, []
             for told in waiting:
                 told(receipt)
-
-
-class ProofRuns(Services):
-    """The proof under way, over all accounts, and its receipt."""
-
-    def __init__(self, config: Config, **services: Any) -> None:
-        """Take what `Services` takes."""
-        super().__init__(config, **services)
-        self.proving: ProofRun | None = None
-        self._latest: ProofRun | None = None
-        self.receipt: Receipt | None = None
-        self.outside: Callable[[], Mapping[str, Ends]] = dict
-        """Begins the proofs of accounts that do not trade here: nothing of ours may rest there."""
-        self.unread: tuple[str, ...] = ()
-        """What a KILL could not read: over it nothing is proven."""
-        self.vain = False
-        """True where the latest receipt stays NOT PROVEN until a person acts."""
-
-    def begin_proof(
-        self, name: str, *, who: str, reason: str, at_ns: int, what: str = KILL_PROOF
-    ) -> None:
-        """Begin to prove that nothing of ours is open anywhere; a proof under way is replaced."""
-        before, outside = self._latest, self.outside()
-        run = ProofRun(
-            name=name, who=who, reason=reason, latched_ns=at_ns, endings=outside, what=what
-        )
-        run.waiting, run.unread = before.waiting if before else [], self.unread
-        for runner in self.runners.values():
-            run.cover(runner, at_ns)
-        self._prove(run)
-
-    def _prove(self, run: ProofRun) -> None:
-        self.proving = self._latest = run
-        self.receipt = None
-        self.vain = False
-
-    def prove_too(self, runner: AccountRunner, now_ns: int) -> None:
-        """Let the latest proof cover an account opened since: until that is proven, nothing is."""
-        if self._latest is not None:
-            self._latest.cover(runner, now_ns)
-            self._latest.again(now_ns)
-            self._prove(self._latest)
-
-    def tell_receipt(self, told: Told) -> None:
-        """Call when the proof under way is done, or the latest one at once."""
-        if self.proving is None and self.receipt is not None:
-            told(self.receipt)
-        elif self._latest is not None:
-            self._latest.waiting.append(told)
-
-    def prove(self, now_ns: int) -> None:
-        """Look whether the proof is done; keep the receipt when it is, and what lacks meanwhile."""
-        run = self.proving
-        receipt = run.due(now_ns) if run else None
-        if run is None or receipt is None:
-            return
-        self.vain = not receipt.proven and run.vain(receipt)
-        self.receipt = receipt
-        if receipt.proven:
-            self.proving = None
-        run.tell(self, receipt)
