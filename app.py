@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.frame.parent import watched
-from pages.frame.routes import health, panic
+from pages.frame.server import health, panic, watched
 from pages.frame.sign_in import SignIn
 
 app = st.App("pages/frame/shell.py", lifespan=watched, middleware=[SignIn], routes=[health, panic])

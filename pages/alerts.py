@@ -1,16 +1,23 @@
-"""Alerts: what a person should look at, and what somebody has seen already."""
+"""What a person should look at, with links to where.
+
+Seen marks one as read, for everybody. Alerts do not leave this desk.
+
+Changes: marks an alert as seen.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from pages.frame.health import health_of
+from pages import Page
 from pages.kit import guard, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
 from pages.shared import alert
 from storage import views
 from storage.views.frame import engine_seen
+
+PAGE = Page("Alerts", ":material/notifications:", "Guard", 1)
 
 REFRESH_S = 3.0
 UNSEEN, ALL = "Unseen", "All"
@@ -52,6 +59,3 @@ def main() -> None:
             "Filter", placeholder="any word in it, then Enter", key="alerts_text"
         )
     show_alerts(what, wanted.lower())
-
-
-main()

@@ -1,4 +1,7 @@
-"""Journal: what was asked and said, who changed what, and every command with its answer."""
+"""Records, commands and audit, searched by text.
+
+All that was asked and answered, and who changed what.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 import msgspec
 import streamlit as st
 
+from pages import Page
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
@@ -21,6 +25,8 @@ from storage.journal import KINDS
 from storage.live import KILL_PROOF, SCOPE_PROOF, STOP_PROOF, Receipt
 from storage.views.frame import run_engines
 from storage.views.journal import ROWS_MAX, search_journal
+
+PAGE = Page("Journal", ":material/history:", "Guard", 2)
 
 RECORDS = {
     "seq": ("Record", "count"),
@@ -142,6 +148,3 @@ def main() -> None:
         rows = [row for owner in sorted(owners) for row in ask(views.audit, owner)]
         rows.sort(key=lambda row: (row["at_ns"], row["id"]), reverse=True)
         show(fitting(rows, text), AUDIT, "audit", "id")
-
-
-main()

@@ -1,24 +1,31 @@
-"""Overview: equity, PnL, allocation, positions and alerts of one mode; else what to do next."""
+"""Equity, PnL by period and bot, markouts, money at risk, positions and alerts.
+
+One mode at a time: demo, paper and live never mix in a sum. Each figure is a link down to the
+fills it is made of.
+
+Changes: marks an alert as seen.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import modes_of
-from pages.frame.health import EngineHealth, health_of
-from pages.frame.status_bar import mode_shown
-from pages.kit import guard, panels, tiles
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.tiles import Tile
+from pages import Page
+from pages.frame.bar import mode_shown, modes_of
+from pages.kit import guard, links, panels
+from pages.kit.data import EngineHealth, ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.panels import Tile
 from pages.kit.words import age, micro
-from pages.positions import rows as position_rows
-from pages.shared import alert, curve, drill_down, pnl
+from pages.shared import alert, pnl
+from pages.shared import pnl as position_rows
 from storage import views
 from storage.settings import latest
 from storage.views import Row, money
 from storage.views.frame import AccountSeen, run_engines, snapshot
+
+PAGE = Page("Overview", ":material/monitoring:", "Trade", 0)
 
 REFRESH_S = 3.0
 POSITIONS_MAX = 12
@@ -54,9 +61,9 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         f"Equity at risk's marks, {told} · each figure leads to its fills"
         + ("" if alive else " · LAST KNOWN, not of now")
     )
-    fills = drill_down.fills(mode, account=name)
+    fills = links.fills(mode, account=name)
     mine = [row for row in bots if (row["account"], row["currency"]) == (name, currency)]
-    tiles.show(
+    panels.tiles(
         [
             Tile("Equity", micro(account.equity_micro, currency), fills),
             Tile("Cash", micro(account.cash_micro, currency), fills),
@@ -66,7 +73,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
     )
     left, right = st.columns([7, 3], gap="small")
     with left:
-        curve.show(account, now)
+        pnl.show_curve(account, now)
     with right:
         st.html(pnl.allocation(account))
 
@@ -79,7 +86,7 @@ def show_positions(mode: Mode) -> None:
     if not rows:
         panels.empty("Nothing is held.", "Positions appear with the first fill of this mode.")
         return
-    st.html(position_rows.table(rows[:POSITIONS_MAX], mode))
+    st.html(position_rows.positions_table(rows[:POSITIONS_MAX], mode))
     more = f"All {len(rows):,}" if len(rows) > POSITIONS_MAX else "All of them"
     panels.links(panels.link(f"{more}, with settlement and fills", "positions"))
 
@@ -129,6 +136,3 @@ def main() -> None:
             panels.link("Make a bot of your own", "bots", create="1"),
         )
     show_all()
-
-
-main()

@@ -27,7 +27,7 @@ CLOCK_MAY = {
     "engine/feeds": "stamps a frame when it is received",
     "engine/lab/replay/setup.py": "stamps when a run was started",
     "engine/jobs": "a schedule is about the time of day",
-    "pages/kit/clock.py": "pages tell ages",
+    "pages/kit/home.py": "pages tell ages",
 }
 STOPWATCH_MAY = {
     **CLOCK_MAY,

@@ -9,8 +9,7 @@ import sys
 
 from engine.config import Config
 from engine.errors import PitbossError
-from pages.kit.clock import now_ns
-from pages.kit.home import config
+from pages.kit.home import config, now_ns
 from storage.schema import check_schema
 from storage.users import OPERATOR, renew_password
 from storage.users import ensure_operator as ensure

@@ -16,7 +16,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from engine.config import Config
 from engine.errors import StorageError
-from pages.kit.clock import now_ns
+from pages.kit.home import now_ns
 from storage.database import reading
 from storage.users import User, find_user
 

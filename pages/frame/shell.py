@@ -7,62 +7,33 @@ from typing import Any
 
 import streamlit as st
 
-from pages.frame import status_bar, warm, watchdog
+from pages import found_pages
+from pages.frame import bar, look, server, watchdog
 from pages.frame.session import COOKIE, signed_in
-from pages.kit import guard, links, look, zone
+from pages.kit import guard, links, words
 from pages.kit.home import config
 
 HERE = Path(__file__).resolve().parents[1]
-GROUPS = {
-    "Trade": (
-        ("overview", "Overview", ":material/monitoring:"),
-        ("bots", "Bots", ":material/smart_toy:"),
-        ("orders", "Orders", ":material/receipt_long:"),
-        ("positions", "Positions", ":material/pie_chart:"),
-    ),
-    "Research": (
-        ("runs", "Runs", ":material/science:"),
-        ("recordings", "Recordings", ":material/album:"),
-    ),
-    "Guard": (
-        ("risk", "Risk", ":material/shield:"),
-        ("alerts", "Alerts", ":material/notifications:"),
-        ("journal", "Journal", ":material/history:"),
-        ("jobs", "Jobs", ":material/work_history:"),
-    ),
-    "Desk": (
-        ("settings", "Settings", ":material/settings:"),
-        ("help", "Help", ":material/help:"),
-    ),
-}
 
 
-def script_of(name: str) -> Path:
-    """Return the script of a page: one file, or the file `page.py` of its folder."""
-    file = HERE / f"{name}.py"
-    return file if file.is_file() else HERE / name / "page.py"
-
-
-def _pages() -> dict[str, list[Any]]:
-    """Return the navigation; the first page also answers to its own name."""
-    made = {
-        group: [
-            st.Page(
-                script_of(name),
-                title=title,
-                icon=icon,
-                # The first page answers at the root alone; its own name is the hidden one's below.
-                url_path="home" if name == "overview" else name,
-                default=name == "overview",
-            )
-            for name, title, icon in pages
-        ]
-        for group, pages in GROUPS.items()
-    }
-    named = st.Page(
-        script_of("overview"), title="Overview", url_path="overview", visibility="hidden"
-    )
-    made["Trade"].append(named)
+def _navigation() -> dict[str, list[Any]]:
+    """Return the pages by group; the first one also answers to its own name."""
+    made: dict[str, list[Any]] = {}
+    pages = found_pages()
+    for one in pages:
+        first = one is pages[0]
+        entry = st.Page(
+            one.draw,
+            title=one.page.title,
+            icon=one.page.icon,
+            # The first page answers at the root alone; its own name is the hidden one's below.
+            url_path="home" if first else one.name,
+            default=first,
+        )
+        made.setdefault(one.page.group, []).append(entry)
+    first = pages[0]
+    hidden = st.Page(first.draw, title=first.page.title, url_path=first.name, visibility="hidden")
+    made[first.page.group].append(hidden)
     return made
 
 
@@ -81,16 +52,16 @@ def main() -> None:
         st.stop()
     st.session_state["who"] = who
     look.apply()
-    page = st.navigation(_pages())
+    page = st.navigation(_navigation())
     with st.sidebar:
-        status_bar.choose_mode()
-        st.toggle("Exact UTC in tables", key=zone.EXACT)
+        bar.choose_mode()
+        st.toggle("Exact UTC in tables", key=words.EXACT_UTC)
         st.html(f'<p class="pb-source">Signed in as {who} · <a href="/sign-out">sign out</a></p>')
         watchdog.start()
         links.start()
-    status_bar.show()
+    bar.show()
     guard.part("This page")(page.run)()
-    warm.settle()
+    server.settle()
 
 
 main()

@@ -14,6 +14,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from html import escape
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,11 +30,9 @@ from streamlit.config import get_option
 
 from engine.config import Config
 from engine.errors import StorageError
-from pages.frame import sign_in_page
+from pages.frame.look import with_theme
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
-from pages.frame.theme_script import with_theme
-from pages.kit.clock import now_ns
-from pages.kit.home import config
+from pages.kit.home import config, now_ns
 from storage.database import reading
 from storage.users import OPERATOR, User, check_password, find_user, note_entry
 
@@ -190,7 +189,7 @@ class SignInGate:
         if path == "/sign-out" and who is not None:
             if request.method == "POST":
                 return await run_in_threadpool(_signed_out, request, who)
-            return _page(sign_in_page.sign_out())
+            return _answer(sign_out_page())
         if path == "/sign-in" and inside:
             return RedirectResponse("/", 303)
         if inside:
@@ -212,12 +211,12 @@ class SignInGate:
                     _guess, given, form.get("name", ""), form.get("password", ""), _from(request)
                 )
             except (StorageError, OSError) as error:
-                return _page(sign_in_page.form(after, f"Nobody can sign in now: {error}"), 503)
+                return _answer(form_page(after, f"Nobody can sign in now: {error}"), 503)
         if wait_s:
             said = f"Too many wrong passwords. Try again in {wait_s} s."
-            return _page(sign_in_page.form(after, said), 429, {"retry-after": str(wait_s)})
+            return _answer(form_page(after, said), 429, {"retry-after": str(wait_s)})
         if user is None:
-            return _page(sign_in_page.form(after, "Wrong password."), 401, then=traced)
+            return _answer(form_page(after, "Wrong password."), 401, then=traced)
         answer = RedirectResponse(after, 303, background=traced)
         answer.set_cookie(
             COOKIE,
@@ -338,10 +337,10 @@ def _asked(after: str) -> Response:
             known = find_user(connection, OPERATOR) is not None
     except StorageError:
         known = given.state_path.is_file()
-    return _page(sign_in_page.form(after) if known else sign_in_page.nobody(), 401)
+    return _answer(form_page(after) if known else nobody_page(), 401)
 
 
-def _page(
+def _answer(
     text: str,
     status: int = 200,
     headers: dict[str, str] | None = None,
@@ -362,7 +361,7 @@ def _signed_out(request: Request, who: str) -> Response:
             "Signed out, but only until the dashboard restarts: "
             f"that could not be kept ({error}). Free the disk, sign in and sign out again."
         )
-        answer = _page(sign_in_page.form("/", said), 503, then=traced)
+        answer = _answer(form_page("/", said), 503, then=traced)
     answer.delete_cookie(COOKIE)
     return answer
 
@@ -379,3 +378,65 @@ def _hardened(send: Send) -> Send:
 
 
 SignIn = Middleware(SignInGate)
+
+
+# -- The sign-in page: one HTML text without scripts, shown before Streamlit is asked for any --
+
+_STYLE = """
+:root{color-scheme:dark;--ground:#0b0f14;--panel:#121922;--line:#1f2a37;--text:#e6edf3;
+--dim:#93a1b1;--accent:#2dd4bf;--bad:#ff7b72}
+*{box-sizing:border-box}
+body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--ground);
+color:var(--text);font:14px/1.5 Inter,system-ui,sans-serif;padding:16px}
+main{width:100%;max-width:360px;background:var(--panel);border:1px solid var(--line);
+border-radius:10px;padding:28px}
+h1{font-size:20px;margin:0 0 2px}p{margin:0 0 18px;color:var(--dim)}
+label{display:block;font-weight:600;margin-bottom:6px}
+input{width:100%;padding:10px 12px;border-radius:6px;border:1px solid var(--line);
+background:var(--ground);color:var(--text);font:inherit}
+input:focus,button:focus{outline:2px solid var(--accent);outline-offset:1px}
+button{width:100%;margin-top:14px;padding:10px;border:0;border-radius:6px;
+background:var(--accent);color:#04201c;font:inherit;font-weight:700;cursor:pointer}
+.said{color:var(--bad);font-weight:600;margin:0 0 14px}
+code{background:var(--ground);border:1px solid var(--line);border-radius:4px;padding:1px 5px;
+word-break:break-word}
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>Sign in · Pitboss</title><style>{style}</style></head>
+<body><main><h1>Pitboss</h1>{body}</main></body></html>
+"""
+
+_FORM = """<p>Sign in to this desk.</p>{said}
+<form method="post" action="/sign-in">
+<input type="hidden" name="next" value="{after}">
+<input type="text" name="name" value="operator" autocomplete="username" hidden>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required
+autofocus><button type="submit">Sign in</button></form>"""
+
+_NOBODY = """<p>Nobody may sign in yet. In a terminal, in the folder of the program:</p>
+<p><code>.venv/bin/python -m engine migrate</code></p>
+<p><code>.venv/bin/python -m pages.frame.operator</code></p>
+<p>The second command prints the first password once. Then load this page again.</p>"""
+
+_SIGN_OUT = """<p>Signed in on this browser.</p>
+<form method="post" action="/sign-out"><button type="submit">Sign out</button></form>"""
+
+
+def form_page(after: str, said: str = "") -> str:
+    """Return the page that asks for the password and then leads to `after`."""
+    told = f'<p class="said" role="alert">{escape(said)}</p>' if said else ""
+    return _PAGE.format(style=_STYLE, body=_FORM.format(after=escape(after, quote=True), said=told))
+
+
+def nobody_page() -> str:
+    """Return the page that says how the first operator is made."""
+    return _PAGE.format(style=_STYLE, body=_NOBODY)
+
+
+def sign_out_page() -> str:
+    """Return the page with the button that signs out."""
+    return _PAGE.format(style=_STYLE, body=_SIGN_OUT)

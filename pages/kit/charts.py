@@ -9,9 +9,8 @@ from decimal import Decimal
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.kit import look
-from pages.kit.words import utc
-from pages.kit.zone import clock, zone
+from pages.frame import look
+from pages.kit.words import clock, utc, zone
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 RANGES_S = {"1 h": 3_600, "1 d": 86_400, "1 w": 604_800, "1 m": 2_592_000, "all": None}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 
+import msgspec
 import streamlit as st
 
-from engine.domain.commands import AnyCommand
+from engine.domain.commands import AnyCommand, Kill
+from engine.domain.instruments import Mode
 from engine.errors import PitbossError
-from pages.frame.health import health_of
 from pages.kit import guard
-from pages.kit.clock import now_ns
-from pages.kit.data import forget, fresh
-from pages.kit.home import config
+from pages.kit.data import forget, fresh, health_of
+from pages.kit.home import config, now_ns
 from pages.kit.words import age, moment
 from storage.commands import CommandState, LeftCommand, find, leave
 from storage.database import writing
@@ -101,3 +101,64 @@ def nobody_takes_it() -> None:
         ":material/power_off: No engine is running: nobody would take a command. It is offered "
         "again when one runs."
     )
+
+
+# -- Commands that ask first: a dialog says exactly what will happen, and a second click send --
+
+ASKED = "asked_first"
+MONEY = {
+    Mode.DEMO: "DEMO: money that does not exist",
+    Mode.PAPER: "PAPER: fills are simulated, no real money",
+    Mode.LIVE: "LIVE: **real money**",
+}
+"""What a mode means, where a dialog names it."""
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """A command on its way: what is said before it is sent, and where its life is shown."""
+
+    command: AnyCommand
+    slot: str
+    title: str
+    words: str
+    label: str
+    """Of the button that sends it."""
+    phrase: str = ""
+    """What must be typed first; empty = nothing."""
+
+
+def ask_first(question: Confirmation) -> None:
+    """Open the dialog; the page that calls `show_question` draws it."""
+    st.session_state[ASKED] = question
+    st.rerun()
+
+
+@guard.part("The question")
+def show_question() -> None:
+    """Draw the open question, outside of every fragment: their timers would close it."""
+    question = st.session_state.get(ASKED)
+    if question is not None:
+        st.dialog(question.title, on_dismiss=_close_question)(_draw_question)(question)
+
+
+def _close_question() -> None:
+    st.session_state.pop(ASKED, None)
+
+
+def _draw_question(question: Confirmation) -> None:
+    st.markdown(question.words)
+    runs, typed = engine_runs(), ""
+    if question.phrase:
+        typed = st.text_input(f"Type {question.phrase}, then Enter", key="asked_phrase")
+    if not runs:
+        nobody_takes_it()
+    with st.container(horizontal=True):
+        key = "asked_kill" if isinstance(question.command, Kill) else "asked_yes"
+        ready = runs and typed.strip() == question.phrase
+        if st.button(question.label, type="primary", key=key, disabled=not ready):
+            send(question.command, question.slot)
+            _close_question()
+            st.rerun()
+        if st.button("Do nothing", key="asked_no"):
+            _close_question()
+            st.rerun()

@@ -16,11 +16,9 @@ from engine.domain.commands import ApplySettings
 from engine.domain.settings import SettingsDocument
 from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
-from pages.kit.clock import now_ns
 from pages.kit.data import ask, engine_id, forget
-from pages.kit.home import config
-from pages.kit.words import moment
-from pages.kit.zone import zone
+from pages.kit.home import config, now_ns
+from pages.kit.words import moment, zone
 from storage.catalog import strategies
 from storage.database import writing
 from storage.settings import (

@@ -7,7 +7,16 @@ button does: it changes the address and says so. Without it a link is a link.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
+
+from engine.domain.instruments import Mode
+from pages.kit import panels
+from pages.kit.names import market
+from pages.kit.words import moment, zone
+from storage.views.drill_down import FOREVER_NS
 
 _SCRIPT = """
 <script>
@@ -32,3 +41,76 @@ _SCRIPT = """
 def start() -> None:
     """Put the script into the sidebar, which is drawn on every page."""
     st.html(_SCRIPT, unsafe_allow_javascript=True)
+
+
+# -- What is behind a figure: the address of its orders or fills, and the same read back from --
+
+WORKING, ALL, FILLS = "working", "all", "fills"
+NAMES = ("account", "bot", "instrument", "state", "liquidity")
+TIMES = ("since_ns", "until_ns")
+ALWAYS: Mapping[str, Any] = {**dict.fromkeys(NAMES, ""), "since_ns": 0, "until_ns": FOREVER_NS}
+"""The filter that lets everything through."""
+
+NOBODY = "no bot"
+"""Shown for what no bot is known to have made; it cannot be filtered by."""
+
+
+def fills(mode: Mode, /, **only: Any) -> str:
+    """Return the address of the fills that fit; a name without a value filters nothing."""
+    return orders(FILLS, mode, **only)
+
+
+def orders(show: str, mode: Mode, /, **only: Any) -> str:
+    """Return the address of the orders, or fills, that fit."""
+    # One order of names: the same rows have one address.
+    given = {**ALWAYS, **only}
+    kept = {name: given[name] for name in ALWAYS if given[name] not in (ALWAYS[name], None, NOBODY)}
+    return panels.address("orders", show=show, mode=mode.value, **kept)
+
+
+def asked() -> dict[str, Any]:
+    """Return the filter the address of this page names; what it does not name is any."""
+    found: dict[str, Any] = dict(ALWAYS)
+    if "order" in st.query_params:  # it names one order by its account, and filters nothing
+        return found
+    for name in NAMES:
+        found[name] = st.query_params.get(name, "")
+    for name in TIMES:
+        given = st.query_params.get(name, "")
+        if given.isdecimal():
+            found[name] = min(int(given), FOREVER_NS)
+    return found
+
+
+def narrowed(only: Mapping[str, Any]) -> bool:
+    """Say whether a filter leaves anything out."""
+    return any(only[name] != ALWAYS[name] for name in ALWAYS)
+
+
+def said(only: Mapping[str, Any]) -> dict[str, str]:
+    """Return each condition of a filter in words, by its name."""
+    found = {
+        name: f"{name} {market(only[name]) if name == 'instrument' else only[name]}"
+        for name in NAMES
+        if only[name]
+    }
+    if only["since_ns"]:
+        found["since_ns"] = f"since {moment(only['since_ns'], zone())}"
+    if only["until_ns"] != FOREVER_NS:
+        found["until_ns"] = f"before {moment(only['until_ns'], zone())}"
+    return found
+
+
+def chips(show: str, mode: Mode, only: Mapping[str, Any]) -> None:
+    """Draw the conditions of a filter; each is a link that lifts it."""
+    conditions = said(only)
+    if not conditions:
+        return
+    made = [
+        f'<a class="pb-chip" href="{orders(show, mode, **{**only, name: ALWAYS[name]})}" '
+        f'target="_self" title="Lift this condition">{panels.plain(text)} \N{MULTIPLICATION SIGN}'
+        "</a>"
+        for name, text in conditions.items()
+    ]
+    everything = panels.anchor("all of them", orders(show, mode))
+    st.html(f'<p class="pb-source">Only {" ".join(made)} · {everything}</p>')

@@ -10,8 +10,7 @@ from typing import Any
 from engine.domain.instruments import Kind
 from engine.errors import PitbossError
 from pages.kit.data import engine_id, fresh
-from pages.kit.words import NOTHING
-from pages.kit.zone import clock
+from pages.kit.words import NOTHING, clock
 from storage import feeds
 from storage.views import Row, shown
 

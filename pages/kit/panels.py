@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
+from typing import NamedTuple
 from urllib.parse import urlencode
 
+import msgspec
 import streamlit as st
 
 
@@ -57,3 +60,68 @@ def facts(pairs: Mapping[str, str]) -> None:
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in pairs.items()
     )
     st.html(f'<table class="pb-facts">{rows}</table>')
+
+
+# -- Parts of a page that are drawn when they are opened: a form nobody opened costs nothing --
+
+FOLDS = (
+    "fold_account",
+    "fold_bot",
+    "fold_by_hand",
+    "fold_job",
+    "fold_kill",
+    "fold_limits",
+    "fold_recording",
+)
+"""Every fold of this desk."""
+
+
+@contextmanager
+def fold(label: str, key: str, *, opened: bool = False, icon: str | None = None) -> Iterator[bool]:
+    """Draw a fold; gives whether it is open, only then there is something to draw in it."""
+    box = st.expander(label, expanded=opened, key=key, icon=icon, on_change="rerun")
+    with box:
+        yield bool(box.open)
+
+
+# -- Figures in a row of tiles, each a link down to what it is made of --
+
+
+class Tile(NamedTuple):
+    """A figure with its name. `behind` is the address of what it is made of; empty = nothing is."""
+
+    name: str
+    value: str
+    behind: str = ""
+    hint: str = ""
+
+
+def tiles(tiles: Sequence[Tile]) -> None:
+    """Draw tiles side by side; on a narrow screen they wrap."""
+    st.html(tiles_html(tiles))
+
+
+def tiles_html(tiles: Sequence[Tile]) -> str:
+    """Return a row of tiles."""
+    return f'<div class="pb-tiles">{"".join(map(_tile, tiles))}</div>'
+
+
+def _tile(tile: Tile) -> str:
+    hint = f' title="{plain(tile.hint)}"' if tile.hint else ""
+    body = f"<i>{plain(tile.name)}</i><b>{plain(tile.value)}</b>"
+    if not tile.behind:
+        return f'<span class="pb-tile"{hint}>{body}</span>'
+    return f'<a class="pb-tile" href="{tile.behind}" target="_self"{hint}>{body}</a>'
+
+
+# -- One cell of the status bar --
+
+
+class StatusCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell. `tone`: ok, warn, bad, dim or empty; `used` 0…1 draws a bar below the value."""
+
+    name: str
+    value: str
+    tone: str = ""
+    hint: str = ""
+    used: float | None = None

@@ -11,9 +11,9 @@ import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
-from pages.kit import look, names
-from pages.kit.words import NOTHING
-from pages.kit.zone import exact, zone, zone_short
+from pages.frame import look
+from pages.kit import names
+from pages.kit.words import NOTHING, exact, zone, zone_short
 
 ROW_HEIGHT = 27
 HEARD_MAX = 8

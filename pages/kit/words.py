@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+import streamlit as st
 
 from engine.domain.money import MICRO
+from pages.kit.home import now_ns
 
 SECOND_NS = 1_000_000_000
 NOTHING = "\N{EN DASH}"
@@ -83,3 +86,41 @@ def percent(part: int, whole: int) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun: 1 order, 2 orders."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+# -- The operator's time zone: the one chosen in this browser, else the browser's own, else U --
+
+ZONE_COOKIE = "pitboss_zone"
+EXACT_UTC = "exact_utc"
+"""The switch in the sidebar: times of tables exactly, in UTC."""
+
+
+def zone() -> str:
+    """Return the name of the zone in which times are shown."""
+    chosen = st.context.cookies.get(ZONE_COOKIE, "").replace("%2F", "/")
+    for name in (chosen, st.context.timezone or ""):
+        if name in zones():
+            return name
+    return "UTC"
+
+
+@st.cache_resource(show_spinner=False)
+def zones() -> frozenset[str]:
+    """Return the zones this machine knows."""
+    return frozenset(available_timezones())
+
+
+def zone_short() -> str:
+    """Return the zone's short name as of now, for example CET; where it has none, the long one."""
+    short = f"{datetime.fromtimestamp(now_ns() / 1e9, UTC).astimezone(clock()):%Z}"
+    return short if short.isalpha() else zone()
+
+
+def exact() -> bool:
+    """Say whether tables show exact UTC instead of the operator's zone."""
+    return bool(st.session_state.get(EXACT_UTC))
+
+
+def clock() -> ZoneInfo:
+    """Return the zone in which times are shown."""
+    return ZoneInfo(zone())

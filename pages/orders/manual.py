@@ -12,11 +12,10 @@ from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Si
 from engine.domain.intents import Urgency
 from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
-from pages.frame.health import health_of
-from pages.kit import commands, confirm, guard, names, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.panel import fold
+from pages.kit import commands, guard, names, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.panels import fold
 from pages.kit.words import micro
 from storage import views
 from storage.live import books, listed, watched_by
@@ -73,7 +72,7 @@ def _form(mode: Mode) -> None:
         told = "Nothing was sent: look" if asked is not None else "Look"
         st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {told} again.")
     elif asked is not None:
-        confirm.ask_first(question(asked, instrument, mode))
+        commands.ask_first(question(asked, instrument, mode))
 
 
 def _over(account: str, market: str, markets: list[str]) -> str:
@@ -188,7 +187,7 @@ def _price(instrument: Instrument, price: int) -> str:
     return names.price(instrument.price_decimal(price), in_cents=instrument.kind is Kind.BINARY)
 
 
-def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> confirm.Confirmation:
+def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> commands.Confirmation:
     """Say what exactly an order by hand will do, and in which mode."""
     size = f"{instrument.size_decimal(asked.size).normalize():f}"
     order = f"{asked.side.upper()} {size} {asked.leg.upper()} at {_price(instrument, asked.price)}"
@@ -204,12 +203,12 @@ def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> confirm.
     words = (
         f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
         f"order at account **{asked.account}**. "
-        f"{confirm.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}"
+        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}"
         f"{', the fee for taking included' if takes else ''}. Risk's rules hold as for a bot: "
         "they may make it smaller or deny it. No other order is touched, and nothing places it "
         "a second time."
     )
-    return confirm.Confirmation(
+    return commands.Confirmation(
         command=asked,
         slot=SLOT,
         title=f"Order by hand, {mode.upper()}",

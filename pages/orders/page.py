@@ -1,46 +1,44 @@
-"""Orders and fills of one mode: what works, what ended, and the fills behind every number."""
+"""Working orders, all orders and fills, each with its why and its life.
+
+Every number leads to the records behind it.
+
+Changes: places or cancels one by hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import modes_of
-from pages.frame.health import health_of
-from pages.frame.status_bar import mode_shown
-from pages.kit import confirm, guard, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
+from engine.domain.telemetry import BookTop
+from pages import Page
+from pages.frame.bar import mode_shown, modes_of
+from pages.kit import commands, guard, links, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
 from pages.kit.tables import choice, choose, chosen_in, unchoose
-from pages.kit.words import count
+from pages.kit.words import count, money
 from pages.orders import manual
-from pages.shared import drill_down, markouts, order
-from pages.shared.order_rows import (
-    BEHIND,
-    FILLS,
-    ORDERS,
-    WORKING,
-    fitting,
-    sentence,
-    with_touch,
-)
+from pages.shared import markouts, order, refusals
 from storage.live import books
 from storage.views import ROWS_MAX
-from storage.views.drill_down import fill_sums, fills_behind, orders_behind
+from storage.views.drill_down import FillSums, fill_sums, fills_behind, orders_behind
 from storage.views.frame import engine_seen, snapshot
 
+PAGE = Page("Orders", ":material/receipt_long:", "Trade", 2)
+
 REFRESH_S = 2.0
-LABELS = {drill_down.WORKING: "Working", drill_down.ALL: "All orders", drill_down.FILLS: "Fills"}
+LABELS = {links.WORKING: "Working", links.ALL: "All orders", links.FILLS: "Fills"}
 NOTHING_YET = {
-    drill_down.WORKING: (
+    links.WORKING: (
         "No order is working.",
         "A running bot places orders; its wishes stand in Journal.",
     ),
-    drill_down.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
-    drill_down.FILLS: (
+    links.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
+    links.FILLS: (
         "Nothing has been filled in this mode.",
         "Fills appear as the venue reports them.",
     ),
@@ -49,12 +47,10 @@ NOTHING_YET = {
 
 def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what was asked for, newest first."""
-    if what == drill_down.FILLS:
+    if what == links.FILLS:
         return ask(fills_behind, engine_id(), mode=mode, **only)
     of_orders = {name: value for name, value in only.items() if name != "liquidity"}
-    return ask(
-        orders_behind, engine_id(), mode=mode, open_only=what == drill_down.WORKING, **of_orders
-    )
+    return ask(orders_behind, engine_id(), mode=mode, open_only=what == links.WORKING, **of_orders)
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -71,15 +67,15 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
     shown = fitting(rows, wanted)
     say_what(mode, what, only, rows, shown)
     key = f"orders_{what}"
-    number = "order_id" if what == drill_down.FILLS else "id"
+    number = "order_id" if what == links.FILLS else "id"
     ids = [(row["account"], row[number]) for row in shown]
-    if what == drill_down.FILLS:
+    if what == links.FILLS:
         ids = [(*pair, row["id"]) for pair, row in zip(ids, shown, strict=True)]
     drawer = st.container()
-    if shown and what == drill_down.FILLS:
+    if shown and what == links.FILLS:
         choice(markouts.beside(shown), FILLS, key=key, ids=ids)
         panels.note(markouts.MEANING)
-    elif shown and what == drill_down.WORKING:
+    elif shown and what == links.WORKING:
         # A book an engine left behind is of no use: what it told last is not the touch of now.
         keys = sorted({(row["account"], row["instrument"]) for row in shown})
         tops = ask(books, engine_id(), tuple(keys)) if alive else {}
@@ -103,7 +99,7 @@ def say_what(
     shown: list[dict[str, Any]],
 ) -> None:
     """Say how many rows there are, what they sum to, and where the older ones are."""
-    if not rows and drill_down.narrowed(only):
+    if not rows and links.narrowed(only):
         panels.empty("Nothing fits these conditions.", "Lift one of them above to see more.")
         return
     if not rows:
@@ -112,12 +108,12 @@ def say_what(
     latest = f", the latest {ROWS_MAX}" if len(rows) == ROWS_MAX else ""
     panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
     if len(rows) == ROWS_MAX:
-        last = rows[-1]["at_ns" if what == drill_down.FILLS else "created_ns"]
-        older = drill_down.orders(what, mode, **{**only, "until_ns": last})
+        last = rows[-1]["at_ns" if what == links.FILLS else "created_ns"]
+        older = links.orders(what, mode, **{**only, "until_ns": last})
         panels.links(panels.anchor("Older ones", older))
     if not shown:
         panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
-    if what == drill_down.FILLS:
+    if what == links.FILLS:
         for sums in ask(fill_sums, engine_id(), mode=mode, **only):
             panels.note(sentence(sums))
 
@@ -133,7 +129,7 @@ def follow_address() -> None:
     st.session_state["orders_address"] = address
     account, number = address.get("account"), address.get("order", "")
     asked = address.get("show", "")
-    what = asked if asked in LABELS else drill_down.ALL if number else drill_down.WORKING
+    what = asked if asked in LABELS else links.ALL if number else links.WORKING
     st.session_state["orders_what"] = what
     st.session_state["orders_text"] = ""
     for one in LABELS if moved else ():
@@ -164,7 +160,7 @@ def main() -> None:
         panels.links(panels.link("Runs", "runs"))
         return
     manual.show(mode)
-    confirm.show()
+    commands.show_question()
     follow_address()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         what = st.segmented_control(
@@ -175,9 +171,91 @@ def main() -> None:
             placeholder="bot, market, state, side, identity …, then Enter",
             key="orders_text",
         )
-    only = drill_down.asked()
-    drill_down.chips(what, mode, only)
+    only = links.asked()
+    links.chips(what, mode, only)
     show_rows(mode, what, only, wanted.lower())
 
 
-main()
+# -- Rows of orders and fills: their columns, and the filter by text --
+
+ORDERS = {
+    "id": ("Order", "count"),
+    "state": ("State", "text"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "filled": ("Filled", "size"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "created_ns": ("Placed", "time"),
+    "updated_ns": ("Changed", "time"),
+    "fee": ("Fees", "fee"),
+    "why": ("Reason", "text"),
+    "account": ("Account", "text"),
+}
+_ENDED = frozenset({"fee", "why"})
+_FIRST = ("id", "state", "way", "price")
+WORKING = {
+    **{name: ORDERS[name] for name in _FIRST},
+    "away": ("Behind touch", "price"),
+    **{name: ORDERS[name] for name in ORDERS if name not in _ENDED.union(_FIRST)},
+}
+"""Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
+BEHIND = (
+    "Behind touch: how far the price is behind the best of its side of the book; 0 is at the "
+    "touch, below 0 in front of it, a dash where no trusted book is shown."
+)
+FILLS = {
+    "at_ns": ("Filled", "time"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "value": ("Value", "money"),
+    "state": ("State", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "liquidity": ("Liquidity", "text"),
+    "fee": ("Fee", "fee"),
+    **markouts.COLUMNS,
+    "order_id": ("Order", "count"),
+}
+
+
+def fitting(rows: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Return the rows in which a text stands, each with its side as a word."""
+    return [
+        {
+            **row,
+            "way": f"{row['side'].upper()} {row['leg'].upper()}",
+            "why": refusals.in_words(row.get("reason") or "", row),
+        }
+        for row in rows
+        if wanted in " ".join(str(value) for value in row.values()).lower()
+    ]
+
+
+def with_touch(
+    rows: Sequence[dict[str, Any]], books: Mapping[tuple[str, str], BookTop]
+) -> list[dict[str, Any]]:
+    """Return working orders, each with how far it is behind the touch of its book, if known."""
+    return [
+        {**row, "away": order.away(books.get((row["account"], row["instrument"])), row)}
+        for row in rows
+    ]
+
+
+def sentence(sums: FillSums) -> str:
+    """Return what fills sum to, in a sentence."""
+    flow = sums.sold - sums.bought - sums.fees
+    said = [
+        count(sums.count, "fill"),
+        f"bought {money(sums.bought, sums.currency)}",
+        f"sold {money(sums.sold, sums.currency)}",
+        f"fees {money(sums.fees, sums.currency)}",
+        f"so cash {money(flow, sums.currency, signed=True)}, resolutions apart",
+    ]
+    if sums.failed:
+        said.append(f"{sums.failed:,} failed and void")
+    if sums.unvalued:
+        said.append(f"{sums.unvalued:,} of no known value, in no sum")
+    return " · ".join(said)

@@ -1,16 +1,34 @@
-"""Runs: what replays, backtests and sweeps were made of and what they brought."""
+"""Backtests: replays of recordings with curve, performance, markets, denials and digest.
+
+The same strategies, risk and executor as in trading; and comparisons of paper with the truth.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
 import streamlit as st
 
-from pages.kit import guard, panels
+from pages import Page
+from pages.kit import charts, guard, panels
 from pages.kit.data import ask
-from pages.kit.tables import choice, unchoose
-from pages.kit.words import count
-from pages.runs import compare_detail, detail, fills
+from pages.kit.home import config
+from pages.kit.names import market
+from pages.kit.panels import Tile
+from pages.kit.tables import choice, table, unchoose
+from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
+from pages.orders.page import fitting
+from pages.runs import compare
 from storage import views
+from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
+from storage.views import ROWS_MAX
 from storage.views.frame import run_engines
+
+PAGE = Page("Backtests", ":material/science:", "Research", 0)
 
 COMPARE = "compare"
 """Kind of the runs that lay paper beside the truth: a report of their own, no PnL in a list."""
@@ -89,7 +107,7 @@ def main() -> None:
     if named is None:
         reports = [row for row in runs if row["kind"] == COMPARE]
         show_list([row for row in runs if row["kind"] != COMPARE])
-        compare_detail.section(reports)
+        compare.section(reports)
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
     if listed is None:
@@ -98,12 +116,342 @@ def main() -> None:
         panels.links(panels.link("All runs", "runs"))
         return
     if listed["kind"] == COMPARE:
-        compare_detail.show(listed)
+        compare.show(listed)
         return
-    if st.query_params.get("show") == fills.FILLS:
-        fills.show(listed, st.query_params.get("market", ""))
+    if st.query_params.get("show") == FILLS:
+        show_fills(listed, st.query_params.get("market", ""))
         return
-    detail.show(listed, [row for row in runs if row["digest"] == listed["digest"]])
+    show_run(listed, [row for row in runs if row["digest"] == listed["digest"]])
 
 
-main()
+# -- One run: its figures, its curve, its markets, what it could not do, and how to repeat it --
+
+MARKETS = {
+    "instrument": ("Market", "id"),
+    "total": ("PnL", "gain"),
+    "realised": ("Realised", "gain"),
+    "unresolved": ("Unresolved, at mid", "gain"),
+    "fees": ("Fees", "money"),
+    "orders": ("Orders", "count"),
+    "fills": ("Fills", "count"),
+    "left": ("Position left", "text"),
+    "ended": ("Ended", "text"),
+}
+COUNTED = {
+    "residuals": "Residuals: wishes that no legal order could express",
+    "denials": "Denials: what risk refused",
+    "alerts": "Alerts",
+}
+
+
+@guard.part("The run")
+def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
+    """Draw a run; `alike` are the runs with its digest, itself among them."""
+    engine_id, number = listed["engine_id"], listed["id"]
+    run = ask(views.run, engine_id, number)
+    points = ask(views.run_equity, engine_id, number)
+    markets = ask(views.run_markets, engine_id, number)
+    result = _object(run["result"])
+    currency = _currency(result, markets)
+    panels.links(panels.link("← All runs", "runs"))
+    panels.head(
+        f"Run {number}: {run['strategy']} on {listed['name']}",
+        f"{run['kind']} · {run['mode'].upper()} account {run['account']} · "
+        f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
+    )
+    if run["error"]:
+        st.error(f"It did not end well: {run['error']}")
+    _figures(run, points, result, currency)
+    _curve(points, currency)
+    show_statistics(engine_id, number, address(run))
+    _markets(run, markets)
+    _counts(result)
+    _read(result)
+    _made_of(run, alike)
+
+
+def _currency(result: Mapping[str, Any], markets: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a run's money is in; an old run says it by its markets, or nobody knows."""
+    if result.get("currency"):
+        return str(result["currency"])
+    named = {row["currency"] for row in markets}
+    return str(named.pop() or "") if len(named) == 1 else ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+@guard.part("The figures of the run")
+def _figures(
+    run: Mapping[str, Any], points: Sequence[Any], result: Mapping[str, Any], currency: str
+) -> None:
+    resolved, unresolved = result.get("pnl_resolved"), result.get("pnl_unresolved")
+    figures = {
+        "PnL": money(run["pnl"], currency, signed=True),
+        "Of it resolved": _amount(resolved, currency),
+        "Unresolved, at mid": _amount(unresolved, currency),
+        "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
+        "Fees": money(run["fees"], currency),
+        "Orders": f"{run['orders']:,}",
+        "Fills": f"{run['fills']:,}",
+    }
+    where = address(run)
+    panels.tiles([Tile(name, value, where) for name, value in figures.items()])
+
+
+def _amount(value: float | None, currency: str) -> str:
+    return NOTHING if value is None else money(Decimal(str(value)), currency, signed=True)
+
+
+@guard.part("The curve of the run")
+def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
+    st.subheader("Equity at mid")
+    if not points:
+        panels.empty("This run kept no equity curve.", "It ended before the first point.")
+        return
+    charts.equity(points, currency, "run_equity")
+    panels.note(
+        f"{len(points):,} points, the lowest and highest of each stretch kept · "
+        f"{moment(points[0][0], zone())} to {moment(points[-1][0], zone())}"
+    )
+
+
+@guard.part("The markets of the run")
+def _markets(run: Mapping[str, Any], markets: Sequence[dict[str, Any]]) -> None:
+    st.subheader("Markets")
+    if not markets:
+        panels.empty("No market was traded.", "The reasons are in the counts below.")
+        return
+    rows = [
+        {
+            **row,
+            "total": row["realised"] + row["unresolved"],
+            "left": _left(row),
+            "ended": "resolved" if row["resolved"] else "unresolved",
+        }
+        for row in markets
+    ]
+    rows.sort(key=lambda row: (-abs(row["total"]), row["instrument"]))
+    ids = [row["instrument"] for row in rows]
+    chosen = choice(rows, MARKETS, key=f"run_markets_{run['id']}", ids=ids)
+    where = address(run, str(chosen)) if chosen in ids else ""
+    if where:
+        panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
+    elif address(run):
+        panels.note("Select a market for its fills.")
+    panels.note("Unresolved = marked at the last mid; a winner is never inferred from a price")
+
+
+def _left(row: Mapping[str, Any]) -> str:
+    """Return what is left in shares; in increments where the catalog lacks the instrument."""
+    if not row["position_left_raw"]:
+        return "flat"
+    shares = row["position_left"]
+    return f"{shares:,f}" if shares is not None else f"{row['position_left_raw']:,} increments"
+
+
+@guard.part("What the run could not do")
+def _counts(result: Mapping[str, Any]) -> None:
+    st.subheader("What it could not do")
+    told = {title: result.get(name) for name, title in COUNTED.items()}
+    columns = st.columns(2)
+    for number, (title, counts) in enumerate(told.items()):
+        with columns[number % 2]:
+            st.markdown(f"**{title}**")
+            if counts:
+                panels.facts({name: f"{value:,}" for name, value in counts.items()})
+            else:
+                panels.note("none" if counts == {} else "this run did not report it")
+
+
+def _read(result: Mapping[str, Any]) -> None:
+    """Draw how far the recording can be believed; runs of other kinds report none of it."""
+    if "anomalies" not in result:
+        return
+    st.subheader("What it read")
+    where, found = result.get("anomaly_lines", {}), result["anomalies"]
+    panels.facts(
+        {
+            "Hashes matched": f"{result['hash_matched']:,} of {result['hash_checked']:,}",
+            "Frames repeated": _count(result, "duplicates"),
+            "Frames out of order": _count(result, "out_of_order"),
+            **{
+                f"Anomaly: {kind}": f"{number:,}"
+                + (f", first at {where[kind]}" if kind in where else "")
+                for kind, number in found.items()
+            },
+        }
+    )
+    if not found:
+        panels.note("No anomalies: every line could be read and believed.")
+
+
+def _count(result: Mapping[str, Any], name: str) -> str:
+    return f"{result[name]:,}" if name in result else "this run did not report it"
+
+
+@guard.part("What the run was made of")
+def _made_of(run: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
+    st.subheader("What it was made of")
+    ended = run["finished_ns"]
+    panels.facts(
+        {
+            "Recording": run["recording"],
+            "Frames": f"{run['frames']:,}",
+            "Took": age(ended - run["started_ns"]) if ended else "still runs",
+            "Speed": f"{run['events_per_s']:,.0f} events/s, {run['peak_rss_mb']:.0f} MB",
+            "Digest": run["digest"] or "none",
+            **{name: str(value) for name, value in _flat(_object(run["parameters"])).items()},
+        }
+    )
+    others = [row for row in alike if row["id"] != run["id"]]
+    if run["digest"] and others:
+        same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
+        panels.links("The same digest, so the same decisions byte for byte:", *same)
+    if journal_of(run) is not None:
+        panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
+    else:
+        panels.note("No journal was kept for this run (--journal digest), or it was removed.")
+
+
+def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        where = f"{path}.{name}" if path else name
+        found.update(_flat(inner, where) if isinstance(inner, dict) else {where: inner})
+    return found
+
+
+# -- Performance statistics of a run, each with what it is of; too few returns are said, not  --
+
+
+@guard.part("The statistics of the run")
+def show_statistics(engine_id: str, run: int, fills: str) -> None:
+    """Draw what can be said of a run's returns; `fills` is where its fills are."""
+    found = ask(of_run, engine_id, run)
+    st.subheader("Performance")
+    panels.tiles([Tile(name, value, fills) for name, value in figures(found).items()])
+    panels.note(source(found))
+
+
+def figures(found: Performance) -> dict[str, str]:
+    """Return the statistics by name, as a person reads them."""
+    return {
+        "Sharpe": _ratio(found.sharpe),
+        "Sortino": _ratio(found.sortino),
+        "Calmar": _ratio(found.calmar),
+        "Volatility, yearly": _percent(found.volatility),
+        "Max drawdown": _percent(found.drawdown),
+        "Profit factor": _ratio(found.profit_factor),
+        "Markets won, lost": f"{found.won:,}, {found.lost:,}",
+    }
+
+
+def source(found: Performance) -> str:
+    """Return what the statistics are of."""
+    markets = (
+        "max drawdown is of every point of the curve, as a share of its peak; profit factor is "
+        "what winning markets brought over what losing ones cost, after fees"
+    )
+    if not found.enough:
+        return (
+            f"No ratio: it needs {RETURNS_MIN} {found.step} returns of an equity above zero, this "
+            f"run has {found.returns:,}. {markets.capitalize()}"
+        )
+    return (
+        f"Ratios from {found.returns:,} {found.step} returns, yearly at 365 days, without a "
+        f"risk-free rate; a step without a point counts as no return; {markets}"
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:,.2f} %".replace("-", "\N{MINUS SIGN}")
+
+
+# -- The fills of one run, from the journal it kept: what its figures are made of --
+
+FILL_COLUMNS = {
+    "at_ns": ("Filled", "time"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "value": ("Value", "money"),
+    "fee": ("Fee", "fee"),
+    "state": ("State", "text"),
+    "liquidity": ("Liquidity", "text"),
+    "instrument": ("Market", "market"),
+    "bot": ("Bot", "text"),
+    "order_id": ("Order", "count"),
+}
+FILLS = "fills"
+
+
+def journal_of(run: Mapping[str, Any]) -> Path | None:
+    """Return the journal a run kept, None where it kept none or where it was removed."""
+    path = config().home / "runs" / str(run["started_ns"]) / "journal.db"
+    return path if path.is_file() else None
+
+
+def address(run: Mapping[str, Any], instrument: str = "") -> str:
+    """Return where the fills of a run are, or of one of its markets; empty = no journal is kept."""
+    if journal_of(run) is None:
+        return ""
+    only = {"market": instrument} if instrument else {}
+    return panels.address("runs", run=run["id"], show_fills=FILLS, **only)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the run's journal")
+def _read_fills(path: Path, changed_ns: int, instrument: str) -> RunFills:  # noqa: ARG001 part of the key
+    return run_fills(path, instrument=instrument)
+
+
+@guard.part("The fills of the run")
+def show_fills(run: Mapping[str, Any], instrument: str) -> None:
+    """Draw a run's fills."""
+    number, where = run["id"], panels.address("runs", run=run["id"])
+    panels.links(panels.anchor(f"← Run {number}", where), panels.link("All runs", "runs"))
+    of = f" in {market(instrument)}" if instrument else ""
+    panels.head(
+        f"Fills of run {number}{of}", "From the run's own journal · times are the recording's"
+    )
+    path = journal_of(run)
+    if path is None:
+        panels.empty(
+            "No journal was kept for this run.",
+            "It ran with --journal digest, or its folder was removed; the same run again has it.",
+        )
+        return
+    found = _read_fills(path, path.stat().st_mtime_ns, instrument)
+    if instrument:
+        panels.links(panels.anchor("Fills of all its markets", address(run)))
+    if not found.rows:
+        panels.empty("Nothing was filled.", "What it wished and why not stands in its journal.")
+        return
+    panels.note(sentence(found))
+    table(fitting(found.rows, ""), FILL_COLUMNS, key=f"run_fills_{number}")
+    panels.links(panels.link("Its journal: every order and fill", "journal", run=number))
+
+
+def sentence(found: RunFills) -> str:
+    """Return what a run's fills sum to."""
+    flow = found.sold_micro - found.bought_micro - found.fees_micro
+    said = [
+        count(found.count, "fill"),
+        f"bought {micro(found.bought_micro)}",
+        f"sold {micro(found.sold_micro)}",
+        f"fees {micro(found.fees_micro)}",
+        f"so cash {micro(flow, signed=True)}, resolutions apart",
+    ]
+    if found.failed:
+        said.append(f"{found.failed:,} failed and void")
+    if found.count > ROWS_MAX:
+        said.append(f"the latest {ROWS_MAX} are listed")
+    if not found.whole:
+        said.append("its journal is longer than what was read: sums and rows are not whole")
+    return " · ".join(said)

@@ -12,7 +12,7 @@ from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from pages.kit import drafts, guard, panels
 from pages.kit.data import ask, engine_id
-from pages.kit.panel import fold
+from pages.kit.panels import fold
 from pages.kit.tables import table
 from pages.settings import quote_life
 from storage.catalog import venues

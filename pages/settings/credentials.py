@@ -9,11 +9,9 @@ from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from pages.frame import sealing
-from pages.frame.health import health_of
 from pages.kit import commands, drafts, guard, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.home import config
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import config, now_ns
 from pages.kit.tables import table
 from storage.catalog import venues
 from storage.live import engine_status

@@ -15,11 +15,9 @@ from engine.domain.commands import ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
-from pages.frame.health import health_of
 from pages.kit import commands, drafts, guard, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.home import config
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import config, now_ns
 from pages.kit.words import age, moment
 from pages.settings import quote_life
 from storage.examinations import Examination, Examiner, examinations

@@ -8,12 +8,11 @@ from html import escape
 import streamlit as st
 
 from engine.domain.commands import AckAlert
-from pages.kit import commands, guard, panels
+from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.names import market
-from pages.kit.words import age, count, moment, utc
-from pages.kit.zone import zone
-from pages.shared import drill_down, moments, refusals
+from pages.kit.words import age, count, moment, utc, zone
+from pages.shared import moments, refusals
 from storage import views
 from storage.views import Row
 
@@ -69,7 +68,7 @@ def _where(row: Row) -> list[str]:
         then = {"bot": row["bot"], "market": row["instrument"], "at": row["last_ns"]}
         found.append(panels.link("what it had decided by then", "bots", **then))
     if row["instrument"]:
-        where = panels.address("orders", show=drill_down.ALL, instrument=row["instrument"])
+        where = panels.address("orders", show=links.ALL, instrument=row["instrument"])
         found.append(panels.anchor(market(row["instrument"]), where))
     if row["account"]:
         found.append(panels.link(f"account {row['account']}", "risk"))

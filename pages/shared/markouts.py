@@ -9,10 +9,9 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.kit import guard, panels
+from pages.kit import guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.words import NOTHING
-from pages.shared import drill_down
 from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
 from storage.views.markouts import BotMarkout, MarkoutShown, by_bot, of_fills
@@ -95,7 +94,7 @@ def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
         groups.setdefault((row.account, row.bot, row.liquidity), {})[row.horizon_ms] = row
     head = "".join(f'<th class="pb-num">{escape(label)}</th>' for label in LABELS.values())
     body = "".join(
-        _line(key, found, drill_down.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
+        _line(key, found, links.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
         for key, found in groups.items()
     )
     return (

@@ -12,9 +12,8 @@ import streamlit as st
 from engine.domain.commands import RunJob
 from engine.errors import PitbossError
 from pages.kit import commands, guard, panels
-from pages.kit.clock import now_ns
 from pages.kit.data import fresh
-from pages.kit.home import config
+from pages.kit.home import config, now_ns
 from pages.kit.words import utc
 from storage import views
 from storage.jobs import JobState

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from engine.domain import effects, order_events
 from engine.domain.commands import CancelOrderByHand
 from engine.domain.decisions import Planned
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, Leg, Mode, Side
 from engine.domain.orders import OrderId, OrderState
+from engine.domain.telemetry import BookTop
 from engine.errors import PitbossError
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
+from pages.kit.names import price_raw, size_raw
+from pages.kit.names import price_raw as _price
+from pages.kit.names import size_raw as _size
 from pages.kit.tables import table
-from pages.kit.words import count, moment, money, utc
-from pages.kit.zone import zone
-from pages.shared import markouts, moments, order_history, order_why, refusals, why
+from pages.kit.words import clock, count, micro, moment, money, utc, zone
+from pages.shared import markouts, moments, refusals, why
+from pages.shared.why import left_words, number_of, plain, way
 from storage import views
-from storage.decisions import plans_at
-from storage.views import Row
-from storage.views.order_history import OrderHistory, life_of
+from storage.decisions import StoredDecision, decision_numbered, plans_at
+from storage.views import Row, shown
+from storage.views.order_history import OrderEvent, OrderHistory, life_of
 
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -73,7 +82,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     )
     try:
         if what == WHY:
-            order_why.show(row)
+            show_why(row)
         elif what == LIFE:
             _life(row, fills)
         else:
@@ -131,7 +140,7 @@ def _life(row: Row, fills: Sequence[Row]) -> None:
     def plans(at_ns: int) -> Sequence[Planned]:
         return plans_at(config().decisions_path, instrument=row["instrument"], at_ns=at_ns)
 
-    st.html(order_history.table(found.moments, row, plans))
+    st.html(history(found.moments, row, plans))
     panels.note(
         f"{count(len(found.moments), 'record')} · times in {zone()}, exact UTC when the pointer "
         "rests on one"
@@ -169,3 +178,249 @@ def _cancel(account: str, number: int, slot: str, *, alive: bool) -> None:
         if st.button("Cancel the order", type="primary", key=slot):
             command = CancelOrderByHand(account=AccountId(account), order=OrderId(number))
             commands.send(command, slot)
+
+
+# -- Why one order was placed: its decision and its plan, by their exact keys, or what is mis --
+
+
+@guard.part("Why the order was placed")
+def show_why(row: Row) -> None:
+    """Draw the why of an order's row. Raises StorageError, BadInput."""
+    stored, plan = _stored(row), _plan(row)
+    parts: list[tuple[str, str]] = []
+    if stored is not None:
+        decision, words = stored.decision, why.vocabulary()
+        st.markdown(why.because(decision, plan, row, words))
+        panels.note(standing(stored))
+        parts += why.decided(decision, row, words)
+    elif row["decision"]:
+        panels.empty(
+            f"Decision {why.number_of(row['decision'])} is not in the log.",
+            "It is written within a second and a half; an old one has been rotated away.",
+        )
+    else:
+        panels.empty(
+            "No strategy's decision stands behind this order.",
+            "It was placed by hand, by a stop that leaves inventory, or before decisions were "
+            "numbered.",
+        )
+    if plan is not None:
+        parts += why.planned(plan, row, ours=row["id"])
+    elif row["decision"]:
+        panels.note("The plan of that turn is not in the decision log.")
+    if parts:
+        st.html(why.blocks(parts))
+    if row["decision"]:
+        then = {"bot": row["bot"], "market": row["instrument"], "at": row["created_ns"]}
+        panels.links(panels.link(f"What {row['bot']} evaluated around then", "bots", **then))
+
+
+def standing(stored: StoredDecision) -> str:
+    """Return which decision it is, how often it was repeated, and when."""
+    decision = stored.decision
+    repeats = f", the same {count(stored.count, 'time')} in a row" if stored.count > 1 else ""
+    return (
+        f"Decision {why.number_of(decision.number)} of {decision.bot}, regime {decision.regime}, "
+        f"outcome {why.plain(decision.outcome)}{repeats} \N{MIDDLE DOT} "
+        f"{moment(decision.at_ns, zone())} = {utc(decision.at_ns)}"
+    )
+
+
+def _stored(row: Row) -> StoredDecision | None:
+    if not row["decision"]:
+        return None
+    return decision_numbered(
+        config().decisions_path,
+        bot=row["bot"],
+        instrument=row["instrument"],
+        number=row["decision"],
+        at_ns=row["created_ns"],
+    )
+
+
+def _plan(row: Row) -> Planned | None:
+    found = plans_at(config().decisions_path, instrument=row["instrument"], at_ns=row["created_ns"])
+    return next((plan for plan in found if row["id"] in [one.order for one in plan.places]), None)
+
+
+# -- The life of one order as a person reads it: each record with its time and what it says --
+
+Words = tuple[str, str]
+"""(what happened, tone)."""
+
+
+def history(
+    events: Sequence[OrderEvent], row: Row, plans: Callable[[int], Sequence[Planned]]
+) -> str:
+    """Return a life as a table; `plans` gives the plans of the order's market at a time."""
+    where = clock()
+    lines = []
+    before = None
+    for event in events:
+        text, tone = told(event, row, plans)
+        at = _clock_of(event.at_ns, where)
+        after = "" if before is None else _after(event.at_ns - before)
+        before = event.at_ns
+        lines.append(
+            f'<tr title="{utc(event.at_ns)} · record {event.seq}">'
+            f'<th class="pb-at">{escape(at)}</th><td class="pb-num pb-quiet">{after}</td>'
+            f'<td class="pb-{tone}"><b>●</b></td><td>{escape(text)}</td></tr>'
+        )
+    return f'<table class="pb-facts pb-tight">{"".join(lines)}</table>'
+
+
+def _after(ns: int) -> str:
+    return f"+{ns / 1e6:,.1f} ms" if ns < 1_000_000_000 else f"+{ns / 1e9:,.1f} s"
+
+
+def _clock_of(at_ns: int, where: ZoneInfo) -> str:
+    at = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).astimezone(where)
+    return f"{at:%b %d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}"
+
+
+def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
+    """Return what one record says of the order."""
+    message = moment.told
+    match message:
+        case effects.PlaceOrder(order=order):
+            return (
+                f"decided: {way(order.side, order.leg)} {_size(order.size, row)} at "
+                f"{_price(order.price, row)}, {order.type.upper()}"
+                f"{', post-only' if order.post_only else ''}; written down before anything is sent",
+                "dim",
+            )
+        case order_events.OrderNamed():
+            return f"named {message.identity}: it can be asked about from now on", "dim"
+        case order_events.OrderFilled():
+            return _filled(message, row), "ok"
+        case effects.CancelOrders():
+            return _asked(moment, row, plans), "warn"
+        case effects.CancelAll():
+            return "cancel of everything in scope asked", "warn"
+        case effects.OrderChanged():
+            return _stands(message, row)
+        case _:
+            return _plain(message, row)
+
+
+def _stands(message: effects.OrderChanged, row: Row) -> Words:
+    why = refusals.in_words(message.reason, row)
+    filled = f", {_size(message.filled, row)} filled" if message.filled else ""
+    words = f"the engine holds it {message.state.upper()}{filled}{f': {why}' if why else ''}"
+    return words, "bad" if message.state is OrderState.UNKNOWN else "dim"
+
+
+def _plain(message: Any, row: Row) -> Words:
+    words, tone = PLAIN.get(type(message).__name__, (plain(type(message).__name__), "dim"))
+    reason, text = (str(getattr(message, name, "")) for name in ("reason", "venue_text"))
+    more = [refusals.in_words(f"{reason}: {text}", row)] if reason else []
+    more += [f'in the venue\'s words "{text}"'] if text else []
+    more += [str(message.fill)] if getattr(message, "fill", "") else []
+    if isinstance(message, order_events.OrderReported):
+        more.append(f"{message.report.state}, {message.report.filled:,} increments filled")
+    if isinstance(message, order_events.FillAdvanced):
+        more.append(str(message.state))
+    return f"{words}{': ' if more else ''}{', '.join(more)}", tone
+
+
+PLAIN: dict[str, Words] = {
+    "OrderSent": ("sent: the first byte has left", "dim"),
+    "OrderNotSent": ("NOT sent, it had no effect", "bad"),
+    "OrderUnanswered": ("no answer: UNKNOWN, asked about, never sent again", "bad"),
+    "OrderAccepted": ("accepted by the venue", "ok"),
+    "OrderDelayed": ("held by the venue, cannot be cancelled yet", "warn"),
+    "OrderRejected": ("refused by the venue", "bad"),
+    "OrderCancelled": ("cancelled, confirmed by the venue", "dim"),
+    "CancelRefused": ("the venue did not cancel it: it may have matched", "warn"),
+    "CancelUnanswered": ("the cancel got no answer", "bad"),
+    "OrderExpired": ("expired", "dim"),
+    "OrderReported": ("the venue reports it", "dim"),
+    "OrderNotFound": ("the venue does not know it: one answer is a doubt", "warn"),
+    "FillAdvanced": ("settlement of a fill moved on", "dim"),
+    "FillSettled": ("fill settled: what it brought may be used", "ok"),
+    "FillVoided": ("fill VOID: reversed", "bad"),
+    "QueryOrder": ("asked the venue about it", "dim"),
+}
+
+
+def _filled(message: order_events.OrderFilled, row: Row) -> str:
+    return (
+        f"filled {_size(message.size, row)} at {_price(message.price, row)}, {message.liquidity}, "
+        f"fee {micro(message.fee_micro)}, {message.state}: {message.fill}"
+    )
+
+
+def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
+    """Return that a cancel was asked, by the plan of which decision."""
+    plan = next((one for one in plans(moment.at_ns) if row["id"] in one.cancels), None)
+    if plan is None:
+        return "cancel asked, not by a plan: by hand or by the engine"
+    instead = ", ".join(
+        f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at {_price(one.price, row)}"
+        for one in plan.places
+    )
+    because = f"decision {number_of(plan.decision)}" if plan.decision else "no wish stood any more"
+    if instead:
+        return f"cancel asked by the plan of {because}, which placed {instead}"
+    reasons = "; ".join(sorted({left_words(one.reason) for one in plan.left}))
+    return f"cancel asked by the plan of {because}" + (f" ({reasons})" if reasons else "")
+
+
+# -- A book as a ladder: asks above bids, size as a bar, our own orders in it, and their touc --
+
+
+def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
+    """Return a book as a table, with our own size at each price.
+
+    Prices are in YES-space; an order for NO at q rests in it at 1 − q, on the other side. `listed`
+    says what the instrument counts in.
+    """
+    at: dict[int, int] = {}
+    for row in ours:
+        price = in_yes(row)
+        at[price] = at.get(price, 0) + row["size_raw"] - row["filled_raw"]
+    levels = [("ASK", *level) for level in reversed(book.asks)]
+    levels += [("BID", *level) for level in book.bids]
+    largest = max((size for _, _, size in levels), default=1)
+    rows = [
+        _level(side, (price, size, at.get(price)), largest, listed) for side, price, size in levels
+    ]
+    head = "<tr><th>Side</th><th>Price</th><th>Size</th><th>Ours</th></tr>"
+    torn = "" if book.trusted else "<p class='pb-source'>This book is NOT trusted now.</p>"
+    return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
+
+
+def in_yes(order: Row) -> int:
+    """Return an order's price in YES-space, in increments."""
+    one = 10 ** (order["price_decimals"] or 0)
+    raw: int = order["price_raw"]
+    return one - raw if order["leg"] == Leg.NO else raw
+
+
+def away(book: BookTop | None, order: Row) -> Decimal | None:
+    """Return how far an order stands behind the best price of its side of the book.
+
+    In the price's own unit: 0 = at the touch, below 0 = in front of it. None = the book is not
+    shown or not trusted, its side is empty, or nobody listed the instrument.
+    """
+    if book is None or not book.trusted:
+        return None
+    price = in_yes(order)
+    if (order["side"] == Side.BUY) != (order["leg"] == Leg.NO):
+        return shown(book.bids[0][0] - price, order["price_decimals"]) if book.bids else None
+    return shown(price - book.asks[0][0], order["price_decimals"]) if book.asks else None
+
+
+def _level(side: str, level: tuple[int, int, int | None], largest: int, listed: Row) -> str:
+    price, size, own = level
+    tone = "bad" if side == "ASK" else "ok"
+    share = 100 * size // largest
+    colour = f"var(--pb-{tone}-soft)"
+    bar = f"style='background:linear-gradient(to left,{colour} {share}%,transparent 0)'"
+    mine = escape(size_raw(own, listed)) if own else ""
+    return (
+        f"<tr class='pb-{tone}{' pb-own' if own else ''}'><th><b>{side}</b></th>"
+        f"<td class='pb-num'>{escape(price_raw(price, listed))}</td>"
+        f"<td class='pb-num' {bar}>{escape(size_raw(size, listed))}</td>"
+        f"<td class='pb-num'><b>{mine}</b></td></tr>"
+    )

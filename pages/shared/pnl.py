@@ -13,15 +13,27 @@ from typing import NamedTuple
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.frame.health import health_of
-from pages.kit import guard, panels
-from pages.kit.data import ask, engine_id
+from pages.kit import charts, guard, links, names, panels
+from pages.kit.data import ask, ask_seldom, engine_id, health_of
 from pages.kit.names import market
-from pages.kit.tiles import Tile
-from pages.kit.words import NOTHING, SECOND_NS, in_column, micro, money, percent
-from pages.shared import drill_down, equity_proof, markouts
+from pages.kit.panels import Tile
+from pages.kit.words import (
+    NOTHING,
+    SECOND_NS,
+    age,
+    count,
+    in_column,
+    micro,
+    moment,
+    money,
+    percent,
+    zone,
+)
+from pages.shared import markouts
+from storage import views
 from storage.views import Row
 from storage.views import money as money_views
+from storage.views.equity_proof import equity_check, sources
 from storage.views.frame import AccountSeen, snapshot
 
 DAY_NS = 86_400 * SECOND_NS
@@ -60,7 +72,7 @@ def by_bot(mode: Mode, now: int) -> list[Row]:
     since = {period.key: period.since_ns(now) for period in PERIODS if period.days >= 0}
     found = ask(money_views.pnl_by_bot, engine_id(), mode=mode, since=since)
     return [
-        {**row, "bot": row["bot"] or drill_down.NOBODY}
+        {**row, "bot": row["bot"] or links.NOBODY}
         for row in found
         if row["bot"] or row["total"] or row["markets"]
     ]
@@ -74,7 +86,7 @@ def periods(rows: Sequence[Row], mode: Mode, currency: str, now: int, **only: st
             money(sum((row[period.key] for row in rows), Decimal(0)), currency, signed=True)
             if rows
             else NOTHING,
-            drill_down.fills(mode, since_ns=period.since_ns(now), **only),
+            links.fills(mode, since_ns=period.since_ns(now), **only),
             HINT,
         )
         for period in PERIODS
@@ -88,7 +100,7 @@ def show(rows: Sequence[Row], mode: Mode, now: int) -> None:
     alive = health_of(seen.engine, now).alive
     for account in seen.accounts:
         if account.mode == mode:
-            equity_proof.show(account, alive=alive, now=now)
+            show_proof(account, alive=alive, now=now)
     _by_bot(rows, mode, now)
     markouts.show(mode)
 
@@ -105,7 +117,7 @@ def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
         return
     panels.note(
         f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; rewards: "
-        f"{equity_proof.NO_REWARDS} · each figure leads to its fills"
+        f"{NO_REWARDS} · each figure leads to its fills"
     )
     st.html(table(rows, mode, now))
 
@@ -130,13 +142,12 @@ def table(rows: Sequence[Row], mode: Mode, now: int) -> str:
 def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
     """Return one bot as a row of the table."""
     only = {"account": row["account"], "bot": row["bot"]}
-    fills, held = drill_down.fills(mode, **only), panels.address("positions")
+    fills, held = links.fills(mode, **only), panels.address("positions")
     bot = escape(row["bot"])
-    if row["bot"] != drill_down.NOBODY:
+    if row["bot"] != links.NOBODY:
         bot = panels.link(row["bot"], "bots", bot=row["bot"])
     cells = [
-        figure(row[key], drill_down.fills(mode, since_ns=since_ns, **only))
-        for key, since_ns in since
+        figure(row[key], links.fills(mode, since_ns=since_ns, **only)) for key, since_ns in since
     ]
     cells += [figure(row["realised"], fills), figure(row["unrealised"], held)]
     sums = (
@@ -167,7 +178,7 @@ def allocation(account: AccountSeen) -> str:
     ):
         mine = [use for use in uses if use["name"] == limit and use["used"] > 0]
         rows = "".join(
-            _bar(use, whole, drill_down.fills(mode, account=name, **{kind: use["subject"]}))
+            _bar(use, whole, links.fills(mode, account=name, **{kind: use["subject"]}))
             for use in mine
         )
         body = (
@@ -187,3 +198,170 @@ def _bar(use: Row, whole: int, where: str) -> str:
         f'<td class="pb-num">{escape(percent(use["used"], whole))}</td></tr>'
         f'<tr class="pb-barrow"><td colspan="3"><u><s style="width:{share:.0f}%"></s></u></td></tr>'
     )
+
+
+# -- Where an account's equity comes from, and the last proof that it is what it says --
+
+CHECK_AGE_NS_MAX = 180 * SECOND_NS
+"""A check is made each minute; one this old says that they have stopped."""
+
+NO_REWARDS = "none received yet"
+
+
+@guard.part("Where the equity comes from")
+def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
+    """Draw what the equity is made of, each part a link to what is behind it, and its check."""
+    made = ask(sources, engine_id(), account.account)
+    name, currency = account.account, account.currency
+    where = links.fills(account.mode, account=name)
+    moves = panels.address("journal", text="CashMoved")
+    held = panels.address("positions")
+    fills = f"{made.fills:,} fills"
+    rows = [
+        (
+            "Deposited less withdrawn",
+            money(made.deposited, currency),
+            count(made.moves, "cash move"),
+            moves,
+        ),
+        ("+ Realised, before fees", money(made.realised, currency, signed=True), fills, where),
+        ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills, where),
+        ("+ Rewards and rebates", NO_REWARDS, "no venue here pays any", ""),
+        ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
+        ("= Equity at mid", money(made.equity, currency), "", where),
+    ]
+    body = "".join(_proof_row(*row) for row in rows)
+    st.html(
+        '<section class="pb-block"><h4>Where the equity comes from</h4>'
+        f'<table class="pb-facts pb-tight pb-wide">{body}</table>'
+        f"<p>{_check(name, alive=alive, now=now)}</p></section>"
+    )
+    _alarm(name)
+
+
+def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
+    """Return one part of the equity; figure and words lead to what it is made of."""
+    shown, words = (
+        panels.anchor(text, where) if where and text else escape(text)
+        for text in (value, behind_it)
+    )
+    return (
+        f'<tr><th class="pb-at">{escape(label)}</th><td class="pb-num">{shown}</td>'
+        f"<td>{words}</td></tr>"
+    )
+
+
+def _alarm(name: str) -> None:
+    """Say loudly that the last check found a difference."""
+    row = ask(equity_check, engine_id(), name)
+    if row is not None and row["judged"] and row["text"]:
+        st.error(
+            f"**The identity of equity is broken at {name}.** {row['text']}. Nothing was repaired: "
+            "stop the bots of this account, keep the folder of state, and look at its fills.",
+            icon=":material/balance:",
+        )
+
+
+def _check(account: str, *, alive: bool, now: int) -> str:
+    """Return the last check of the identity in one line of HTML."""
+    row = ask(equity_check, engine_id(), account)
+    if row is None:
+        return escape("not checked yet: the first check follows within a minute of a start")
+    text = sentence(row, alive=alive, now=now)
+    return f"{escape(text)} · {panels.link('alerts', 'alerts')}"
+
+
+def sentence(row: Row, *, alive: bool, now: int) -> str:
+    """Return what the last check found, when, and over what."""
+    when = f"{age(max(0, now - row['at_ns']))} ago, at journal record {row['seq']:,}"
+    if not row["judged"]:
+        return f"NOT CHECKED: {row['text']} ({when})"
+    said = f"difference {row['difference']:.6f} {row['currency']}"
+    verdict = f"BROKEN, {said}" if row["text"] else f"checked, {said}"
+    late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
+    told = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + inventory "
+    told += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
+    told += f"{count(row['checks'], 'check')}, {row['differed']:,} of them differed"
+    return f"{'CHECKS HAVE STOPPED: the last one: ' if late else ''}{told}"
+
+
+# -- An account's equity over a range that ends where the account's own time does --
+
+POINTS_MAX = 600
+"""Twice as many as a chart of this size can tell apart, extremes kept."""
+
+QUIET_NS = 60 * MINUTE_NS
+"""An account whose last point is older than this does not go by the wall clock."""
+
+
+@guard.part("The equity curve")
+def show_curve(account: AccountSeen, now: int) -> None:
+    """Draw the equity curve with its range."""
+    key = f"range_{account.account}"
+    chosen = st.segmented_control(
+        "Range", list(charts.RANGES_S), default="1 d", key=key, label_visibility="collapsed"
+    )
+    seconds = charts.RANGES_S[chosen or "1 d"]
+    # A recording has times of its own, and a desk may have stopped long ago: the range ends where
+    # the account's own time does. Whole minutes, or the rows would never be found in the cache.
+    end = now if account.equity_ns is None else min(now, account.equity_ns + MINUTE_NS)
+    since = 0 if seconds is None else (end // MINUTE_NS - seconds // 60) * MINUTE_NS
+    if now - end > QUIET_NS:
+        panels.note(
+            f"Ranges end with the last point, {moment(account.equity_ns, zone())}: the account's "
+            "own time, of a recording or of when the engine stopped. PnL by period counts from "
+            "the wall clock; All is the whole of it."
+        )
+    points = ask_seldom(
+        views.equity,
+        engine_id=engine_id(),
+        account=account.account,
+        since_ns=since,
+        points_max=POINTS_MAX,
+    )
+    if points:
+        charts.equity(points, account.currency, f"equity_{account.account}")
+    else:
+        last = moment(account.equity_ns, zone()) if account.equity_ns else NOTHING
+        panels.empty("No equity in this range.", f"The last point is of {last}; choose `all`.")
+
+
+# -- Positions as a table of links: each figure leads to the fills it is made of --
+
+POSITION_LABELS = ("PnL", "YES", "NO", "Of it pending", "Cost", "Value", "Mark")
+
+
+def positions_table(rows: Sequence[Row], mode: Mode) -> str:
+    """Return what is held, a row per market."""
+    head = "".join(f'<th class="pb-num">{label}</th>' for label in POSITION_LABELS)
+    body = "".join(_position_line(row, mode) for row in rows)
+    return (
+        '<section class="pb-block"><div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table>'
+        "</div></section>"
+    )
+
+
+def _position_line(row: Row, mode: Mode) -> str:
+    where = links.fills(mode, account=row["account"], instrument=row["instrument"])
+    yes, no, pending = (
+        None if row[first] is None else row[first] + row[second]
+        for first, second in (
+            ("yes_settled", "yes_pending"),
+            ("no_settled", "no_pending"),
+            ("yes_pending", "no_pending"),
+        )
+    )
+    cells = [
+        *(names.size(value) for value in (yes, no, pending)),
+        in_column(row["cost"]),
+        in_column(row["value"]),
+        names.price(row["mark"], in_cents=names.cents(row)),
+    ]
+    shown = "".join(
+        f'<td class="pb-num">{escape(text) if text == NOTHING else panels.anchor(text, where)}</td>'
+        for text in cells
+    )
+    who = escape(f"{row['bot'] or links.NOBODY}, {row['account']}, {row['currency']}")
+    name = panels.anchor(names.market(row["instrument"]), where)
+    return f"<tr><th>{name}<br><small>{who}</small></th>{figure(row['pnl'], where)}{shown}</tr>"

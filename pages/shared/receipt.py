@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from pages.kit.names import market
-from pages.kit.words import NOTHING, count, moment, utc
-from pages.kit.zone import zone
+from pages.kit.words import NOTHING, count, moment, utc, zone
 from storage.live import AccountProof, Receipt
 
 

@@ -10,12 +10,10 @@ import streamlit as st
 from engine.domain.commands import MANUAL, Kill, ReleaseLatch
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.telemetry import ScopedLatch
-from pages.frame.health import health_of
-from pages.kit import commands, confirm, guard, names, panels
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.words import count, moment
-from pages.kit.zone import zone
+from pages.kit import commands, guard, names, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.words import count, moment, zone
 from storage.live import SCOPE_PROOF, engine_status
 from storage.views.frame import live_orders_in, open_markets, snapshot
 
@@ -80,8 +78,8 @@ def ask_kill(scope: KillPart, slot: str) -> None:
         "places nothing there until it is released under Risk with a reason. Inventory is kept, "
         "not sold. What is outside of it goes on."
     )
-    confirm.ask_first(
-        confirm.Confirmation(
+    commands.ask_first(
+        commands.Confirmation(
             command=Kill(account=scope.account, bot=scope.bot, instrument=scope.instrument),
             slot=slot,
             title=f"KILL {scope}?",

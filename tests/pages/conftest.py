@@ -26,20 +26,12 @@ from storage.database import writing
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.pages import desks
-from tests.pages.seen import unfolded
+from tests.pages.seen import page_test, unfolded
 
 with warnings.catch_warnings():
     # Starlette's test client wants `httpx2`; with the `httpx` of this house it works as well.
     warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
     import starlette.testclient  # noqa: F401 imported here once, silently, for all tests
-
-PAGES = Path(__file__).resolve().parents[2] / "pages"
-
-
-def script_of(name: str) -> Path:
-    file = PAGES / f"{name}.py"
-    return file if file.is_file() else PAGES / name / "page.py"
-
 
 NO_QUERY: Mapping[str, str] = {}
 CLEARED = (
@@ -119,7 +111,7 @@ def opened(config: Config) -> Callable[..., AppTest]:
     def open_page(
         name: str, *, state: object = (), address: Mapping[str, str] = NO_QUERY, **query: str
     ) -> AppTest:
-        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
+        page = page_test(name)
         unfolded(page)
         for key, value in dict(state, who="operator").items():
             page.session_state[key] = value

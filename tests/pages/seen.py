@@ -7,10 +7,16 @@ from html import unescape
 
 from streamlit.testing.v1 import AppTest
 
-from pages.kit.panel import KEYS
+from pages.kit.panels import FOLDS
 
 _TILE = re.compile(r'class="pb-tile"(?: href="([^"]*)")?[^>]*><i>([^<]*)</i><b>([^<]*)</b>')
 _LINK = re.compile(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>')
+
+
+def page_test(name: str) -> AppTest:
+    """Return a page of the dashboard, found by its address as the frame finds it."""
+    script = "import pages\nnext(one for one in pages.found_pages() if one.name == NAME).draw()\n"
+    return AppTest.from_string(script.replace("NAME", repr(name)), default_timeout=30)
 
 
 def bodies(page: AppTest) -> str:
@@ -40,5 +46,5 @@ def links(page: AppTest) -> dict[str, str]:
 
 def unfolded(page: AppTest) -> None:
     """Open every fold before a page is drawn."""
-    for key in KEYS:
+    for key in FOLDS:
         page.session_state[key] = True

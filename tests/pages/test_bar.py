@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.instruments import Mode
 from pages.frame.bar import StatusCell, cells, html, modes_of
-from pages.frame.health import EngineHealth, health_of
+from pages.kit.data import EngineHealth, health_of
 from pages.kit.words import NOTHING
 from storage.latch import Latch
 from storage.views.frame import AccountSeen, EngineSeen, FrameSnapshot, OrdersSeen

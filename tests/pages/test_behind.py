@@ -14,7 +14,7 @@ from engine.config import Config
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
-from pages.shared import drill_down as links_behind
+from pages.kit import links as links_behind
 from storage.database import writing
 from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run

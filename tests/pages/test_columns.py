@@ -10,10 +10,9 @@ from msgspec.structs import replace
 
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.telemetry import BookTop
-from pages.bots import ladder
 from pages.kit import names, tables
 from pages.kit.words import NOTHING
-from pages.shared import order_rows
+from pages.orders import page
 
 
 @pytest.mark.parametrize(
@@ -36,9 +35,9 @@ def test_a_column_with_a_tiny_size_shows_all_its_digits(
 
 
 def test_a_working_order_names_its_account_and_has_no_empty_columns() -> None:
-    assert "account" in order_rows.WORKING
-    assert {"fee", "why"}.isdisjoint(order_rows.WORKING)
-    assert {"fee", "why"} <= set(order_rows.ORDERS)
+    assert "account" in page.WORKING
+    assert {"fee", "why"}.isdisjoint(page.WORKING)
+    assert {"fee", "why"} <= set(page.ORDERS)
 
 
 BOOK = BookTop(
@@ -67,12 +66,12 @@ def test_an_order_is_so_far_behind_the_touch_of_its_side(
 ) -> None:
     order = {"side": side, "leg": leg, "price_raw": price, "price_decimals": 4}
     order |= {"account": "a", "instrument": "m"}
-    (row,) = order_rows.with_touch([order], {("a", "m"): BOOK})
+    (row,) = page.with_touch([order], {("a", "m"): BOOK})
     assert row["away"] == Decimal(behind)
 
 
 @pytest.mark.parametrize("book", [None, replace(BOOK, trusted=False), replace(BOOK, bids=())])
 def test_without_a_touch_there_is_no_distance(book: BookTop | None) -> None:
     order = {"side": "buy", "leg": "yes", "price_raw": 4_100, "price_decimals": 4}
-    assert ladder.away(book, order) is None
-    assert ladder.away(BOOK, order | {"price_decimals": None}) is None
+    assert order.away(book, order) is None
+    assert order.away(BOOK, order | {"price_decimals": None}) is None

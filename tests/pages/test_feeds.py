@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,13 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.telemetry import FeedStatus
-from pages.shared.feeds import NO_QUOTE, facts_of, gap_of, prices_of
+from pages.recordings import NO_QUOTE, facts_of, gap_of, prices_of
 from storage.database import writing
 from storage.feeds import begin_gap, end_gap
 from storage.users import ENGINE_ID
+from tests.pages.seen import page_test
 
 S = 1_000_000_000
-PAGE = Path(__file__).resolve().parents[2] / "pages" / "recordings.py"
 HEARD: dict[str, Any] = {
     "markets": 6,
     "sockets": 1,
@@ -48,7 +47,7 @@ def run_engine(config: Config, feeds: dict[str, Any], *, ago_ns: int = 0) -> int
 
 def shown(config: Config) -> tuple[AppTest, str]:
     del config
-    page = AppTest.from_file(str(PAGE), default_timeout=30)
+    page = page_test("recordings")
     page.session_state["who"] = "operator"
     page.run()
     assert not page.exception, page.exception

@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from tests.pages.conftest import PAGES, script_of
-from tests.pages.seen import unfolded
+from tests.pages.seen import page_test, unfolded
 from tests.pages.test_pages import run_engine, store_orders, store_run
 
 DAMAGE: dict[str, Callable[[str], Any]] = {
@@ -110,7 +108,7 @@ def test_no_page_ends_in_a_traceback_on_any_row(filled: Config, left: str) -> No
     ended = []
     for name, query in ASKED.items():
         st.cache_data.clear()
-        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
+        page = page_test(name)
         unfolded(page)
         page.session_state["who"] = "operator"
         for key, value in query.items():
@@ -130,7 +128,7 @@ def test_a_part_fails_in_a_sentence_and_the_traceback_is_in_the_log_alone(
             """UPDATE engine_state SET detail = '{"feeds": {"polymarket": {"frames": 1}}}'"""
         )
     st.cache_data.clear()
-    page = AppTest.from_file(str(PAGES / "recordings.py"), default_timeout=30)
+    page = page_test("recordings")
     page.session_state["who"] = "operator"
     with caplog.at_level(logging.ERROR, "pages.kit.guard"):
         page.run()

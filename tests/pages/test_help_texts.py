@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import pages
 from engine.domain.bots import BotState
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderState
-from pages.help.texts import LOOKING_AT, SHORTCUTS, TOUR
-from pages.shared.glossary import GLOSSARY
+from pages import found_pages
+from pages.help import GLOSSARY, SHORTCUTS, TOUR
+from pages.kit.words import NOTHING
+from tests.pages.seen import page_test
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 KINDS = {"text", "long", "id", "market", "time", "age", "count", "money", "fee", "gain", "rate",
@@ -66,24 +70,45 @@ def test_every_state_stands_in_the_glossary(states: type[OrderState]) -> None:
     assert [one for one in states if str(one) not in whole] == []
 
 
-def test_every_page_says_what_one_looks_at() -> None:
-    shell = ast.parse((PAGES / "frame" / "shell.py").read_text())
-    groups = next(
-        node.value
-        for node in shell.body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "GROUPS"
-    )
-    titles = [title for pages in ast.literal_eval(groups).values() for _, title, _ in pages]
-    assert set(titles) == set(LOOKING_AT)
+def readme_rows() -> dict[str, tuple[str, str]]:
+    """Return what the README's table says a page shows and changes, by its title."""
+    text = (PAGES.parent / "README.md").read_text()
+    table = text[text.index("| page | shows | changes |") :].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    return {title: (shows, changes) for title, shows, changes in rows}
+
+
+def test_the_readme_says_of_each_page_what_its_docstring_says() -> None:
+    told = {}
+    for one in found_pages():
+        shows = one.about.split("\n")[0].rstrip(".")
+        changes = re.search(r"^Changes: (.*)\.$", one.about, re.MULTILINE)
+        told[one.page.title] = (shows, changes[1] if changes else NOTHING)
+    assert readme_rows() == told
+
+
+def test_a_page_that_is_added_is_found_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '''"""What is new."""\n\nfrom pages import Page\n\nPAGE = Page("New", "", "Guard", 9)\n\n
+def main() -> None:\n    import streamlit as st\n    st.title("New")\n'''
+    (tmp_path / "brand_new.py").write_text(text)
+    monkeypatch.setattr(pages, "__path__", [*pages.__path__, str(tmp_path)])
+    found_pages.cache_clear()
+    try:
+        found = found_pages()
+        page = page_test("brand_new").run()
+    finally:
+        found_pages.cache_clear()
+        sys.modules.pop("pages.brand_new", None)
+    titles = [one.page.title for one in found]
+    assert titles[titles.index("New") - 1 : titles.index("New") + 2] == ["Jobs", "New", "Settings"]
+    assert [title.value for title in page.title] == ["New"]
 
 
 def test_a_tour_has_five_steps_and_leads_to_pages_that_are_there() -> None:
     assert len(TOUR) == 5
-    assert all(
-        ((PAGES / f"{page}.py").is_file() or (PAGES / page / "page.py").is_file())
-        for _, page, _ in TOUR
-        if page
-    )
+    assert {page for _, page, _ in TOUR if page} <= {one.name for one in found_pages()}
 
 
 def test_every_shortcut_of_the_sources_is_told() -> None:

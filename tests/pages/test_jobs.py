@@ -18,10 +18,9 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
 from engine.domain.instruments import Mode
 from engine.domain.jobs import ExportJob, arguments_of
-from pages.jobs import table
-from pages.jobs.form import pairs
-from pages.jobs.table import amount, speed
-from pages.kit.schema_form import label_of
+from pages import jobs
+from pages.jobs import amount, pairs, speed
+from pages.kit.forms import label_of
 from storage.catalog import put_catalog
 from storage.database import reading, transaction, writing
 from storage.feeds import put_title
@@ -270,7 +269,7 @@ def test_no_file_but_an_export_is_ever_offered(config: Config) -> None:
     secret = config.home / "secret.csv"
     secret.write_text("x")
     for path in (secret, config.home / "exports" / ".." / "secret.csv", config.state_path):
-        assert table.file_of({"file": str(path)}) is None
+        assert jobs.file_of({"file": str(path)}) is None
 
 
 def test_a_replay_is_asked_for_with_its_strategys_parameters(

@@ -12,7 +12,7 @@ from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason, Identity, OrderId
-from pages.shared.order_history import table, told
+from pages.shared.order import history, told
 from pages.shared.why import number_of
 from storage.views.order_history import OrderEvent
 
@@ -103,7 +103,7 @@ def test_times_have_their_exact_utc_and_the_time_since_the_record_before() -> No
         OrderEvent(seq=n, at_ns=10**18 + at, kind="OrderSent", told=sent)
         for n, at in enumerate((0, 2_500_000, 3_002_500_000), start=1)
     ]
-    text = table(moments, ROW, lambda _: ())
+    text = history(moments, ROW, lambda _: ())
     assert "2001-09-09T01:46:40.002500000Z · record 2" in text
     assert "+2.5 ms" in text
     assert "+3.0 s" in text

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pages.kit import look
+from pages.frame import look
 
 READABLE = 4.5
 """The least contrast of text, WCAG 2.1, success criterion 1.4.3."""

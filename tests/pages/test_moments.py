@@ -26,14 +26,7 @@ from storage.alerts import raise_alert
 from storage.database import reading, writing
 from storage.jobs import JobState, claim, finish, queue
 from storage.users import ENGINE_ID
-
-PAGES = Path(__file__).resolve().parents[2] / "pages"
-
-
-def script_of(name: str) -> Path:
-    file = PAGES / f"{name}.py"
-    return file if file.is_file() else PAGES / name / "page.py"
-
+from tests.pages.seen import page_test
 
 AT_NS = 1_776_081_409_871_942_000
 Opened = Callable[..., AppTest]
@@ -42,7 +35,7 @@ Opened = Callable[..., AppTest]
 @pytest.fixture
 def opened(config: Config) -> Opened:
     def open_page(name: str, **query: str) -> AppTest:
-        page = AppTest.from_file(str(script_of(name)), default_timeout=30)
+        page = page_test(name)
         for key, value in query.items():
             page.query_params[key] = value
         page.session_state["who"] = "operator"

@@ -32,10 +32,10 @@ from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.domain.telemetry import BookTop
 from engine.strategies.market_maker.strategy import MarketMaker
-from pages.bots.form import taken
-from pages.bots.ladder import ladder
+from pages.bots.edit import taken
 from pages.kit.commands import words_of
-from pages.risk.limits import bars
+from pages.risk import bars
+from pages.shared.order import ladder
 from storage.catalog import put_catalog
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading, writing

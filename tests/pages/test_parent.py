@@ -11,7 +11,7 @@ import sys
 import psutil
 import pytest
 
-from pages.frame.parent import SUPERVISED, watched
+from pages.frame.server import SUPERVISED, watched
 
 SERVER = """
 import asyncio

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.kit.words import NOTHING
-from pages.runs.stats import figures, source
+from pages.runs.page import figures, source
 from storage.runs import Performance
 
 MINUS = "\N{MINUS SIGN}"

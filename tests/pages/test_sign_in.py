@@ -5,6 +5,7 @@ import json
 import re
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -21,7 +22,7 @@ from streamlit.config import get_option, set_option
 from engine.config import Config
 from pages.frame import session, sign_in
 from pages.frame import sign_in as lockout
-from pages.frame.routes import health, panic
+from pages.frame.server import health, panic
 from pages.frame.session import COOKIE, secret
 from pages.frame.sign_in import SignIn
 from storage import users
@@ -29,8 +30,8 @@ from storage.database import reading, transaction, writing
 from storage.latch import read_latch
 from storage.users import ENGINE_ID, renew_password
 from storage.views import audit
-from tests.pages.conftest import PAGES
 
+PAGES = Path(__file__).resolve().parents[2] / "pages"
 PAGE = {"accept": "text/html"}
 STREAM = "/_stcore/stream"
 HERE, SOCKETS = "http://localhost:8501", "ws://localhost:8501"

@@ -20,7 +20,7 @@ from engine.domain.instruments import Leg, Mode
 from engine.domain.telemetry import BotStatus, WatchedMarket
 from pages.kit.data import forget
 from pages.kit.words import NOTHING
-from pages.shared import equity_proof, markouts
+from pages.shared import markouts, pnl
 from storage.database import writing
 from storage.equity_identity import LedgerSide, judge, put_check
 from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
@@ -132,15 +132,13 @@ def test_checks_that_have_stopped_are_said_while_an_engine_lives(books: Books) -
     row = equity_check(books.connection, ENGINE, DEMO)
     assert row is not None
     late = row["at_ns"] + 600 * 10**9
-    assert equity_proof.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
-    assert equity_proof.sentence(row, alive=False, now=late).startswith(
-        "checked, difference 0.000000"
-    )
+    assert pnl.sentence(row, alive=True, now=late).startswith("CHECKS HAVE STOPPED")
+    assert pnl.sentence(row, alive=False, now=late).startswith("checked, difference 0.000000")
 
 
 def test_a_check_that_could_not_be_made_is_none() -> None:
     row = {"judged": 0, "text": "2 fills lack", "at_ns": 0, "seq": 7}
-    assert equity_proof.sentence(row, alive=True, now=10**9).startswith("NOT CHECKED: 2 fills lack")
+    assert pnl.sentence(row, alive=True, now=10**9).startswith("NOT CHECKED: 2 fills lack")
 
 
 def test_positions_show_the_ladder_and_pairs_that_could_be_merged(

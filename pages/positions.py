@@ -1,26 +1,34 @@
-"""Positions: what is held per market, what it cost, what it is worth, and the fills behind it."""
+"""Settlement, pairs to merge, and what is held per market with its PnL.
+
+Settled and pending tokens, cost, mark, and the fills behind them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
 
 import streamlit as st
 
 from engine.domain.instruments import Mode
-from pages.frame.bar import modes_of
-from pages.frame.health import health_of
-from pages.frame.status_bar import mode_shown
-from pages.kit import guard, panels, tiles
-from pages.kit.clock import now_ns
-from pages.kit.data import ask, engine_id
-from pages.kit.names import market
+from pages import Page
+from pages.frame.bar import mode_shown, modes_of
+from pages.kit import guard, links, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.names import market, size
+from pages.kit.panels import Tile
 from pages.kit.tables import choice
-from pages.kit.tiles import Tile
-from pages.kit.words import NOTHING, age, count, money
-from pages.positions import settlement
-from pages.shared import drill_down, markouts
+from pages.kit.words import NOTHING, SECOND_NS, age, count, money
+from pages.shared import markouts
 from storage.views import Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
-from storage.views.frame import snapshot
+from storage.views.frame import AccountSeen, snapshot
+from storage.views.settlement import DECIDED_NS, Rung, SettlementStep, ladder
+
+PAGE = Page("Positions", ":material/pie_chart:", "Trade", 3)
 
 POSITIONS = {
     "instrument": ("Market", "market"),
@@ -75,12 +83,12 @@ def held(mode: Mode, now: int) -> list[Row]:
 
 def figures(rows: list[Row], mode: Mode) -> None:
     """Draw the sums over all positions, currency by currency."""
-    fills = drill_down.fills(mode)
+    fills = links.fills(mode)
     for currency in sorted({row["currency"] for row in rows}):
         mine = [row for row in rows if row["currency"] == currency]
         unmarked = sum(row["mark"] is None for row in mine)
         unrealised = money(sum(row["unrealised"] or 0 for row in mine), currency, signed=True)
-        tiles.show(
+        panels.tiles(
             [
                 Tile("Positions", f"{len(mine):,}", fills),
                 Tile("Cost", money(sum(row["cost"] for row in mine), currency), fills),
@@ -112,9 +120,7 @@ def show_positions(mode: Mode) -> None:
             f"Nothing is held in {mode.upper()}.",
             "A position appears with the first fill of a bot. Bots are started under Bots.",
         )
-        panels.links(
-            panels.link("Bots", "bots"), panels.anchor("All fills", drill_down.fills(mode))
-        )
+        panels.links(panels.link("Bots", "bots"), panels.anchor("All fills", links.fills(mode)))
     else:
         show_held(rows, mode, now)
     # Below: what is held is looked at each time, how it settles now and then.
@@ -142,8 +148,8 @@ def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
     """Draw how far money is on its way to cash, account by account, and what could be merged."""
     for account in ask(snapshot).accounts:
         if account.mode == mode:
-            settlement.show(account, now)
-    settlement.show_merges(rows)
+            show_ladder(account, now)
+    show_merges(rows)
 
 
 @guard.part("The list of fills")
@@ -161,8 +167,8 @@ def show_fills(row: Row, mode: Mode) -> None:
     ladder = ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))
     panels.note(f"Settlement: {ladder or NOTHING}")
     panels.links(
-        panels.anchor("Its orders and why", drill_down.orders(drill_down.ALL, mode, **here)),
-        panels.anchor("These fills with their sums", drill_down.fills(mode, **here)),
+        panels.anchor("Its orders and why", links.orders(links.ALL, mode, **here)),
+        panels.anchor("These fills with their sums", links.fills(mode, **here)),
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
     )
     if fills:
@@ -194,4 +200,108 @@ def main() -> None:
     show_positions(mode)
 
 
-main()
+# -- The settlement ladder, and pairs of YES and NO that a merge would turn into cash --
+
+MEANS = {
+    Rung.RESERVED: "working orders may still take it",
+    Rung.MATCHED: "the venue promised it; it may still vanish",
+    Rung.MINED: "on its way, not final",
+    Rung.RETRYING: "the venue tries again",
+    Rung.CONFIRMED: "settled in the last 24 h",
+    Rung.FAILED: "void in the last 24 h, reversed once",
+    Rung.REDEEMABLE: "resolved in our favour, its fills not settled yet: pending cash",
+    Rung.PAID: "resolved and paid so far: the venue redeems by itself, at once",
+    Rung.CASH: "settled cash, working orders included",
+}
+MERGING = (
+    "A pair pays exactly 1 at resolution, whoever wins: waiting brings nothing, a merge frees the "
+    "cash now, less what working sells have reserved. Merging is done at the venue: this engine "
+    "has no command for it, and neither the demo exchange's door nor a paper venue takes one. "
+    "Here the cash comes back at resolution, or by selling one leg."
+)
+FILL_RUNGS = frozenset({Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED})
+"""Rungs that count fills in a state of the same name."""
+
+MINUTE_NS = 60 * SECOND_NS
+
+
+@guard.part("Settlement")
+def show_ladder(account: AccountSeen, now: int) -> None:
+    """Draw how far an account's money is on its way, and how long the oldest has waited."""
+    steps = ask(ladder, engine_id(), account=account.account, now_ns=now // 10**9 * 10**9)
+    body = "".join(_row(step, account, now) for step in steps)
+    head = "".join(f'<th class="pb-num">{name}</th>' for name in ("Count", "Amount", "Oldest"))
+    st.html(
+        f'<section class="pb-block"><h4>Settlement of {escape(account.account)}, '
+        f'{escape(account.mode.upper())}</h4><div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table></div>'
+        "</section>"
+    )
+
+
+def _row(step: SettlementStep, account: AccountSeen, now: int) -> str:
+    old = NOTHING if step.oldest_ns is None else age(max(0, now - step.oldest_ns))
+    if step.rung in (Rung.CONFIRMED, Rung.FAILED):
+        old = NOTHING  # it is over: it waits for nothing
+    amount = money(step.amount, account.currency)
+    if step.amount is None and step.count:
+        amount = "not known: never listed"
+    counted = "" if step.rung is Rung.CASH else f"{step.count:,}"
+    if step.tokens:
+        counted += f", of it {count(step.tokens, 'sell')}"
+    name = step.rung.value.capitalize()
+    where = address(step, account, now) if step.count else ""
+    name, counted, amount = (
+        panels.anchor(text, where) if where and text else escape(text)
+        for text in (name, counted, amount)
+    )
+    return (
+        f"<tr><th>{name}<br><small>{escape(MEANS[step.rung])}</small></th>"
+        f'<td class="pb-num">{counted}</td><td class="pb-num">{amount}</td>'
+        f'<td class="pb-num">{escape(old)}</td></tr>'
+    )
+
+
+def address(step: SettlementStep, account: AccountSeen, now: int) -> str:
+    """Return where the orders or fills of a rung are; empty = it is not made of them."""
+    if step.rung is Rung.RESERVED:
+        return links.orders(links.WORKING, account.mode, account=account.account)
+    if step.rung is Rung.CASH:
+        return links.fills(account.mode, account=account.account)
+    if step.rung not in FILL_RUNGS:
+        return ""
+    decided = step.rung in (Rung.CONFIRMED, Rung.FAILED)
+    since = (now - DECIDED_NS) // MINUTE_NS * MINUTE_NS if decided else 0
+    return links.fills(account.mode, account=account.account, state=step.rung.value, since_ns=since)
+
+
+def pairs(row: Row) -> Decimal:
+    """Return how many settled pairs of YES and NO a position holds."""
+    if row["yes_settled"] is None or row["no_settled"] is None:
+        return Decimal(0)
+    return max(Decimal(0), min(row["yes_settled"], row["no_settled"]))
+
+
+@guard.part("What could be merged")
+def show_merges(held: Sequence[Row]) -> None:
+    """Say which pairs could be merged into cash; nothing is said where there are none."""
+    found = [(row, pairs(row)) for row in held if pairs(row)]
+    if not found:
+        return
+    told = [
+        f"- **{market(row['instrument'])}** at {row['account']}: {size(number)} "
+        f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
+        f"**{money(number, row['currency'])}**, "
+        f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
+        for row, number in sorted(found, key=lambda one: -one[1])
+    ]
+    st.info("\n".join([*told, "", MERGING]), icon=":material/merge:")
+
+
+def _cost(row: Row, number: Decimal) -> Decimal:
+    """Return what so many pairs cost, by each leg's average."""
+    total = Decimal(0)
+    for leg in ("yes", "no"):
+        tokens = row[f"{leg}_settled"] + row[f"{leg}_pending"]
+        total += row[f"{leg}_cost"] * number / tokens
+    return total

@@ -1,6 +1,136 @@
-"""The words of this desk: every term that stands on a page, in a sentence."""
+"""A tour, the pages, the words, the way to real money, and shortcuts.
+
+Nothing here needs an engine.
+"""
 
 from __future__ import annotations
+
+import streamlit as st
+
+from pages import Page, found_pages
+from pages.kit import guard, panels
+
+PAGE = Page("Help", ":material/help:", "Desk", 1)
+
+TOPICS = ("Tour", "What am I looking at", "Glossary", "Going live", "Shortcuts")
+
+
+def about(docstring: str) -> str:
+    """Return what a page shows as one text."""
+    return " ".join(docstring.split())
+
+
+def tour() -> None:
+    """Draw the five steps of a first visit."""
+    for number, (title, page, text) in enumerate(TOUR, start=1):
+        with st.container(border=True):
+            st.markdown(f"**{number}. {title}**  \n{text}")
+            if page:
+                panels.links(panels.link(f"Go to {page.capitalize()}", page))
+
+
+def glossary() -> None:
+    """Draw words with their meaning, those that fit the search alone."""
+    wanted = st.text_input("Search", placeholder="any word, then Enter", key="help_search").lower()
+    found = {name: text for name, text in GLOSSARY.items() if wanted in f"{name} {text}".lower()}
+    if found:
+        panels.facts(found)
+    else:
+        panels.empty("No word fits.", "Clear the search to see all of them.")
+
+
+def going_live() -> None:
+    """Draw what stands between this desk and real money."""
+    st.markdown(
+        "**No order of this program has ever reached a venue with real money.** Live accounts at "
+        "Polymarket are proven against a fake of it only; each stays locked until its own steps "
+        "are done (Settings, Live accounts). What must be true first:"
+    )
+    for text, possible in CHECKLIST:
+        mark = ":material/check_box_outline_blank:" if possible else ":material/block:"
+        st.markdown(f"{mark} {text}{'' if possible else ' (not possible yet)'}")
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Help", "Written with the program; nothing here needs an engine")
+    topic = st.segmented_control(
+        "Topic", TOPICS, default=TOPICS[0], key="help_topic", required=True,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if topic == TOPICS[0]:
+        tour()
+    elif topic == TOPICS[1]:
+        panels.facts({one.page.title: about(one.about) for one in found_pages()})
+    elif topic == TOPICS[2]:
+        glossary()
+    elif topic == TOPICS[3]:
+        going_live()
+    else:
+        panels.facts(SHORTCUTS)
+
+
+# -- The texts of the Help page: what is what, in plain words --
+
+TOUR = (
+    (
+        "Look at the bar above every page",
+        "",
+        "Engine, mode, heartbeat, equity, today's loss budget, open and unknown orders, the oldest "
+        "feed, and KILL. If it turns grey and says NO DATA, nothing on the page is of now.",
+    ),
+    (
+        "Watch the bots that trade already",
+        "bots",
+        "`make run` starts two on a demo exchange, with money that does not exist. Select one: "
+        "what it may do, why it quotes or does not, its orders in the book.",
+    ),
+    (
+        "Open an order and read its why",
+        "orders",
+        "Select a row. The drawer shows what the strategy saw, how its fair value came about, "
+        "every gate, its wish, risk's rules, the plan as a diff, and its life record by record.",
+    ),
+    (
+        "Make a bot of your own",
+        "bots",
+        "Under Bots, Create a bot: a name, a market or a series, then Show what changes, Save, and "
+        "Apply. It stands stopped until you start it; while it is stopped, Change settings and "
+        "Remove stand below its figures.",
+    ),
+    (
+        "Set a limit, and know how to stop",
+        "risk",
+        "Limits show what is used of them now. Stop a bot under Bots; KILL cancels everything, "
+        "proves it, and places nothing until you release it with a reason.",
+    ),
+)
+
+CHECKLIST = (
+    ("A connection that is proven at the venue itself, not at a fake of it", False),
+    ("Alerts that reach you away from this screen", False),
+    ("Paper trading over live feeds for weeks, with nothing unexplained in the journal", True),
+    ("A key in the vault, of a wallet with no more in it than you can lose (Settings)", True),
+    ("A green doctor, the phrase typed, a green self-test (Settings, Live accounts)", True),
+    ("Limits set by you, not left at their defaults (Risk)", True),
+    ("You have used KILL once and read its receipt (Risk)", True),
+    ("You have read the why of a bot's orders and of its non-orders (Bots, Orders)", True),
+    ("You know the other two ways to KILL: `python -m engine kill`, and a file named KILL", True),
+)
+"""(what, can it be done today)."""
+
+SHORTCUTS = {
+    "Ctrl+Shift+K": "the first click of KILL, also while you type; the second one is CONFIRM KILL",
+    "R": "draws the page anew; not while you type",
+    "Enter": "sends a filter or a text field",
+    "Esc": "closes a menu or an enlarged table",
+    "Ctrl+F in a table": "searches in it, when it was clicked before",
+    "Click on a column's head": "sorts by it",
+}
+
+
+# -- The words of this desk: every term that stands on a page, in a sentence --
 
 GLOSSARY = {
     "Account": "Money at one venue, in one mode. One executor alone writes its orders.",

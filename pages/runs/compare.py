@@ -9,12 +9,12 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.kit import guard, look, panels
+from pages.frame import look
+from pages.kit import guard, panels
 from pages.kit.charts import CONFIG
 from pages.kit.data import ask
 from pages.kit.tables import table
-from pages.kit.words import NOTHING, moment
-from pages.kit.zone import zone
+from pages.kit.words import NOTHING, moment, zone
 from storage import views
 
 # -- Paper against truth in words: the rows of its table, and what each verdict means --------------

@@ -1,0 +1,496 @@
+"""Jobs of the worker with progress and results, and the schedule.
+
+Long work beside trading: replays, backups, upkeep, exports. The schedule asks for some of it by
+the clock.
+
+Changes: new job, cancel, download an export.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from engine.domain.commands import CancelJob, RunJob, SyncMarkets
+from engine.domain.jobs import JOB_KINDS, arguments_of
+from engine.domain.settings import ScheduleEntry
+from engine.errors import BadInput
+from pages import Page
+from pages.frame.bar import mode_shown, modes_of
+from pages.kit import commands, drafts, forms, guard, panels
+from pages.kit.commands import engine_runs
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config, now_ns
+from pages.kit.panels import fold
+from pages.kit.tables import choice
+from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
+from pages.shared import moments
+from storage import views
+from storage.catalog import strategies
+from storage.jobs import JOB_ENDS, JobState, recordings, schedule
+from storage.views.frame import snapshot
+
+PAGE = Page("Jobs", ":material/work_history:", "Guard", 3)
+
+REFRESH_S = 2.0
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The list of jobs")
+def show_jobs() -> None:
+    """Draw the worker and its jobs, anew every few seconds."""
+    show_worker()
+    rows = ask(views.jobs, engine_id())
+    show_running(rows, alive=engine_runs())
+    show_table(rows)
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Jobs", "From the state database, at most 1 s old, anew every 2 s")
+    drafts.standing()
+    choose_named()
+    show_jobs()
+    with fold("Ask for a job", "fold_job", opened="kind" in st.query_params) as opened:
+        if opened:
+            show_form(alive=engine_runs())
+    show_schedule()
+
+
+# -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in fu --
+
+# -- The file a job wrote, offered to the browser: an export is of no use on a machine far away ----
+
+KIND = "export"
+FOLDER = "exports"
+MIMES = {".csv": "text/csv", ".json": "application/json"}
+
+
+def file_of(result: Mapping[str, Any]) -> Path | None:
+    """Return the file an export wrote, None where it is not one of ours or is gone."""
+    path = Path(str(result.get("file", "")))
+    ours = path.parent == config().home / FOLDER and path.suffix in MIMES
+    return path if ours and path.is_file() else None
+
+
+def offer(number: int, result: Mapping[str, Any]) -> None:
+    """Draw the download of an export; a warning where it holds no row."""
+    if result.get("rows") == 0:
+        st.warning("It holds no row: nothing of that kind, mode and period is on record.")
+    path = file_of(result)
+    if path is None:
+        panels.note("Its file is gone from this machine. Ask for the export again.")
+        return
+    st.download_button(
+        f"Download {path.name}",
+        path.read_bytes,  # read at the click alone: this part is drawn every 2 s
+        file_name=path.name,
+        mime=MIMES[path.suffix],
+        key=f"export_file_{number}",
+        on_click="ignore",
+    )
+
+
+# -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in full ----
+
+COLUMNS = {
+    "id": ("Job", "count"),
+    "kind": ("Kind", "text"),
+    "state": ("State", "text"),
+    "share": ("Progress", "text"),
+    "who": ("Asked by", "text"),
+    "created_ns": ("Asked", "time"),
+    "took": ("Took", "text"),
+    "words": ("What it says", "text"),
+}
+WORKER_AGE_NS_MAX = 10 * SECOND_NS
+SILENT_NS = 30 * SECOND_NS
+MB = 1_000_000
+FACTS_SHOWN = 4
+
+
+def worker_age_ns() -> int | None:
+    """Return how long nobody has heard of the worker, None where there never was one."""
+    lock = config().run_folder / "worker.lock"
+    return now_ns() - lock.stat().st_mtime_ns if lock.exists() else None
+
+
+@guard.part("The worker")
+def show_worker() -> None:
+    """Say whether somebody would take a job."""
+    heard = worker_age_ns()
+    if heard is not None and heard < WORKER_AGE_NS_MAX:
+        panels.note(f"The worker was heard {age(heard)} ago. It runs one job at a time.")
+        return
+    told = "was never heard" if heard is None else f"was last heard {age(heard)} ago"
+    st.warning(
+        f"NO WORKER IS RUNNING: it {told}. Jobs wait until one runs: `make run` starts it, or "
+        "`.venv/bin/python -m engine worker`.",
+        icon=":material/power_off:",
+    )
+
+
+def amount(value: int, unit: str) -> str:
+    """Return a count of something; bytes as megabytes."""
+    return f"{value / MB:,.1f} MB" if unit == "bytes" else f"{value:,} {unit}".strip()
+
+
+def speed(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a running job's rate and the time it has left; a dash where nobody can say."""
+    spent_ns = (row["heard_ns"] or 0) - (row["started_ns"] or 0)
+    if row["done"] <= 0 or spent_ns < SECOND_NS // 2:
+        return NOTHING, NOTHING
+    per_s = row["done"] * SECOND_NS / spent_ns
+    rate = f"{amount(round(per_s), row['unit'])}/s"
+    if row["total"] <= 0:
+        return rate, NOTHING
+    left_ns = round((row["total"] - row["done"]) / per_s * SECOND_NS)
+    return rate, age(max(0, left_ns))
+
+
+@guard.part("The list of running jobs")
+def show_running(rows: Sequence[Mapping[str, Any]], *, alive: bool) -> None:
+    """Draw what runs or waits, each with the button that ends it."""
+    for row in rows:
+        if row["state"] in JOB_ENDS:
+            continue
+        left, right = st.columns([6, 1], vertical_alignment="center")
+        with left:
+            _bar(row)
+        asked = bool(row["cancel_by"])
+        if right.button(
+            "Ending" if asked else "Cancel", key=f"cancel_{row['id']}", disabled=asked or not alive
+        ):
+            commands.send(CancelJob(job=row["id"]), "cancel_job")
+    commands.show_life("cancel_job")
+
+
+def _bar(row: Mapping[str, Any]) -> None:
+    name = f"**Job {row['id']}** · {row['kind']}"
+    if row["state"] == JobState.QUEUED:
+        said = row["note"] or "waits for the worker"
+        st.markdown(f"{name} · queued {age(now_ns() - row['created_ns'])} ago · {said}")
+        return
+    rate, left = speed(row)
+    share = row["done"] / row["total"] if row["total"] else 0.0
+    figures = (
+        f"{amount(row['done'], row['unit'])} of {amount(row['total'], row['unit'])} · {rate} · "
+        f"{left} left"
+        if row["total"]
+        else "no figures yet"
+    )
+    silent = now_ns() - (row["heard_ns"] or 0)
+    if silent > SILENT_NS:
+        figures += f" · silent for {age(silent)}"
+    st.progress(
+        min(1.0, share), text=f"{name} · {figures}" + f" · {row['note']}" * bool(row["note"])
+    )
+
+
+def listed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job as a row of the table."""
+    ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
+    until = row["finished_ns"] if ended else now_ns()
+    share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING
+    return {
+        **row,
+        "share": "100 %" if done else share,
+        "took": age(until - row["started_ns"]) if row["started_ns"] and until else NOTHING,
+        "words": brought(row["result"]) if done else row["error"] or row["note"],
+    }
+
+
+def brought(result: str) -> str:
+    """Return the first plain facts of a result in a line: run 7, fills 12, pnl −1.5."""
+    facts = json.loads(result or "{}")
+    if "told" in facts:
+        return str(facts["told"])
+    plain = [
+        f"{name.replace('_', ' ')} {_text(value)}"
+        for name, value in facts.items()
+        if isinstance(value, int | float | str)
+    ]
+    return ", ".join(plain[:FACTS_SHOWN])
+
+
+def choose_named() -> None:
+    """Select, once, the job the address names: a link led here."""
+    named = st.query_params.get("job", "")
+    if named.isdecimal() and st.session_state.get("named:jobs") != named:
+        st.session_state["named:jobs"] = named
+        st.session_state["chosen:jobs"] = int(named)
+
+
+@guard.part("The list of jobs")
+def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw all jobs; the selected one in full."""
+    if not rows:
+        panels.empty(
+            "No job has been asked for yet.",
+            "A replay, a backup or an export is asked for below; the schedule asks for some each "
+            "night. They run beside trading and survive leaving this page.",
+        )
+        return
+    chosen = choice([listed(r) for r in rows], COLUMNS, key="jobs", ids=[r["id"] for r in rows])
+    row = next((row for row in rows if row["id"] == chosen), None)
+    if row is None:
+        panels.note("Select a row to see what a job was given and what it brought.")
+    else:
+        show_one(row)
+
+
+@guard.part("The job")
+def show_one(row: Mapping[str, Any]) -> None:
+    """Draw one job: its arguments, its result or its error."""
+    st.subheader(f"Job {row['id']}: {row['kind']}")
+    if row["state"] == JobState.FAILED:
+        st.error(f"It failed: {row['error'].rstrip('.')}. Nothing else was changed.")
+    elif row["error"]:
+        st.info(row["error"])
+    result = json.loads(row["result"] or "{}")
+    if row["kind"] == moments.KIND and row["state"] == JobState.DONE:
+        moments.show_result(row["id"], result)
+    if row["kind"] == KIND and row["state"] == JobState.DONE:
+        offer(row["id"], result)
+    panels.facts(
+        {
+            "State": f"{row['state'].upper()}, attempt {row['attempts']}",
+            "Asked": f"{moment(row['created_ns'], zone())} by {row['who']}",
+            "Began": moment(row["started_ns"], zone()),
+            "Ended": moment(row["finished_ns"], zone()),
+            **{f"Given {name}": _text(v) for name, v in json.loads(row["arguments"]).items()},
+            **{name.replace("_", " ").capitalize(): _text(v) for name, v in result.items()},
+        }
+    )
+    if "run" in result:
+        panels.links(panels.link(f"Run {result['run']}", "runs", run=result["run"]))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+# -- The form that asks for a job, drawn from the model of its arguments; nothing is guessed --
+
+JOB_SLOT = "run_job"
+
+
+@guard.part("The form of a job")
+def show_form(*, alive: bool) -> None:
+    """Draw the form of the kind that is chosen, and the life of what was asked for last."""
+    kinds = list(JOB_KINDS)
+    named = st.query_params.get("kind", kinds[0])
+    index = kinds.index(named) if named in kinds else 0
+    kind = st.selectbox("Kind of job", kinds, index=index, format_func=_title, key="job_kind")
+    panels.note(" ".join((JOB_KINDS[kind].__doc__ or "").split()))
+    if alive:
+        given = _replay() if kind == "replay" else _plain(kind)
+        if given is not None:
+            _send(kind, given)
+    else:
+        commands.nobody_takes_it()
+    commands.show_life(JOB_SLOT)
+
+
+def _title(kind: str) -> str:
+    return kind.capitalize()
+
+
+def _plain(kind: str) -> dict[str, Any] | None:
+    """Draw a form with every argument; gives them when it is sent."""
+    schema = copy.deepcopy(JOB_KINDS[kind].model_json_schema())
+    shown = mode_shown(modes_of(ask(snapshot)))
+    if "mode" in schema["properties"] and shown is not None:
+        # Of what the person looks at, and always given: the job's own default is another one.
+        schema["properties"]["mode"]["default"] = shown
+        schema["required"] = [*schema.get("required", ()), "mode"]
+    with st.form(f"job_{kind}", border=False):
+        given = forms.form(schema, f"job_{kind}")
+        sent = st.form_submit_button(f"Ask for the {kind}")
+    return given if sent else None
+
+
+def _replay() -> dict[str, Any] | None:
+    """Draw the form of a replay: a recording, a strategy and that strategy's own parameters."""
+    catalog = ask(strategies, engine_id())
+    if not catalog:
+        panels.empty(
+            "The strategy catalog is not in the state database.",
+            "An engine writes it at its start; start one and this form appears.",
+        )
+        return None
+    strategy = st.selectbox("Strategy", sorted(catalog), key="job_strategy")
+    schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
+    for name in ("strategy", "parameters", "limits"):
+        del schema["properties"][name]
+    made = [row["name"] for row in ask(recordings, engine_id())]
+    first = st.query_params.get("path", made[0] if made else "")
+    schema["properties"]["path"]["default"] = first
+    with st.form(f"job_replay_{strategy}", border=False):
+        if made:
+            panels.note(f"Recordings made here: {', '.join(made[:20])}")
+        given = forms.form(schema, f"job_replay_{first}")
+        limits = st.text_input(
+            "limits",
+            placeholder="exposure_instrument_max=20%, open_orders_max=50",
+            key="job_limits",
+        )
+        with st.expander(f"Parameters of {strategy}"):
+            parameters = forms.form(catalog[strategy].parameters, f"job_{strategy}")
+        sent = st.form_submit_button("Ask for the replay")
+    if not sent:
+        return None
+    return {
+        **given,
+        "strategy": strategy,
+        "parameters": parameters,
+        "limits": pairs(limits),
+    }
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return `name=value, name=value` as a dictionary; a part without a value keeps it empty."""
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _send(kind: str, given: dict[str, Any]) -> None:
+    text = json.dumps(given)
+    try:
+        arguments_of(kind, text)
+    except BadInput as error:
+        st.error(f"Not asked for: {error}. Nothing was changed.")
+        return
+    commands.send(RunJob(job=kind, arguments=text), JOB_SLOT)
+
+
+# -- The schedule: what the clock asks for and when, asked for now, and changed as any settin --
+
+SCHEDULE_COLUMNS = {
+    "name": ("Entry", "text"),
+    "what": ("Asks for", "text"),
+    "cron": ("When (UTC)", "text"),
+    "next_ns": ("Next", "time"),
+    "last_ns": ("Last", "time"),
+    "problem": ("Problem", "text"),
+}
+SLOT = "schedule"
+
+
+@guard.part("The schedule")
+def show_schedule() -> None:
+    """Draw what is asked for by the clock; a selected entry can be asked for now or changed."""
+    st.subheader("Schedule")
+    rows = ask(schedule, engine_id())
+    if not rows:
+        panels.empty(
+            "No schedule has been reported.",
+            "The engine writes it when it runs: a backup each night, upkeep each Sunday, unless "
+            "the settings say otherwise. What was missed while it was away is asked for once.",
+        )
+        return
+    chosen = choice(rows, SCHEDULE_COLUMNS, key="schedule", ids=[row["name"] for row in rows])
+    base = drafts.newest()
+    entry = base.document.schedule.get(str(chosen))
+    if entry is None:
+        panels.note("Select an entry to ask for it now or to change it.")
+    else:
+        _one(str(chosen), entry, base)
+    drafts.review(SLOT)
+    commands.show_life(SLOT)
+
+
+def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
+    if commands.engine_runs():
+        if st.button(f"Ask for {name} now", key=f"now_{name}"):
+            command = (
+                RunJob(job=entry.job, arguments=json.dumps(entry.arguments))
+                if entry.job
+                else SyncMarkets(venue=entry.sync)
+            )
+            commands.send(command, SLOT)
+    else:
+        commands.nobody_takes_it()
+    with st.form(f"schedule_{name}", border=False):
+        told = ScheduleEntry.model_fields["cron"].description
+        cron = st.text_input("When", value=entry.cron, help=told, key=f"cron_{name}")
+        on = st.checkbox("On", value=entry.on, key=f"on_{name}")
+        sent = st.form_submit_button("Show what changes")
+    problem = trouble(cron.strip()) if sent else ""
+    if problem:
+        st.error(f"Nothing was changed: {cron.strip()!r} can never be. {problem}.")
+    elif sent:
+        changed: Mapping[str, Any] = {"cron": cron.strip(), "on": on}
+        whole = {**entry.model_dump(mode="json"), **changed}
+        drafts.draft(SLOT, {"schedule": {name: whole}}, base)
+
+
+# -- Times in cron's words, refused at the form where they can never be: hour 25, day 0, no n --
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day", 1, 31, ()),
+    ("month", 1, 12, MONTHS),
+    ("weekday", 0, 6, WEEKDAYS),
+)
+_STEPS = re.compile(r"^(?P<what>[^/]+)(?:/(?P<step>\d+))?$")
+
+
+def trouble(cron: str) -> str:
+    """Return why a cron line names no time, in words; empty = it can be saved.
+
+    What it takes the engine's schedule takes: `*`, numbers, ranges, lists, steps, and names of
+    months and weekdays. Odder things the schedule would know are refused here.
+    """
+    words = cron.split()
+    if len(words) != len(FIELDS):
+        return f"five words are needed (minute hour day month weekday), there are {len(words)}"
+    for word, (name, least, most, names) in zip(words, FIELDS, strict=True):
+        for part in word.lower().split(","):
+            told = _part(part, least, most, names)
+            if told:
+                return f"{name} {word!r}: {told}"
+    return ""
+
+
+def _part(part: str, least: int, most: int, names: tuple[str, ...]) -> str:
+    match = _STEPS.match(part)
+    if match is None or match["step"] == "0":
+        return f"{part!r} is nothing one can read"
+    if match["what"] == "*":
+        return "" if int(match["step"] or 1) <= most - least else "its step is longer than it all"
+    ends = [_number(end, least, names) for end in match["what"].split("-")]
+    named = [end in names for end in match["what"].split("-")]
+    odd = len(set(named)) > 1 or (named[0] and match["step"])
+    if len(ends) > 2 or None in ends or odd:
+        return f"{part!r} is nothing one can read"
+    known = [end for end in ends if end is not None]
+    if any(not least <= end <= most for end in known):
+        return f"it goes from {least} to {most}"
+    if known != sorted(known):
+        return "the first must not come after the last"
+    if match["step"] and len(known) == 1:
+        return "a step needs a range or *"
+    if match["step"] and int(match["step"]) > known[-1] - known[0]:
+        return "its step is longer than its range"
+    return ""
+
+
+def _number(text: str, least: int, names: tuple[str, ...]) -> int | None:
+    if text in names:
+        return names.index(text) + least
+    return int(text) if text.isdecimal() and text.isascii() else None
