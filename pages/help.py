@@ -90,7 +90,8 @@ TOUR = (
         "Open an order and read its why",
         "orders",
         "Select a row. The drawer shows what the strategy saw, how its fair value came about, "
-        "every gate, its wish, risk's rules, the plan as a diff, and its life record by record.",
+        "every gate, the quotes it wanted, risk's rules, the plan as a diff, and every record of "
+        "its life.",
     ),
     (
         "Make a bot of your own",
@@ -136,13 +137,14 @@ GLOSSARY = {
     "Account": "Money at one venue, in one mode. One executor alone writes its orders.",
     "Mode": "demo, paper or live. It belongs to the account; positions never cross.",
     "Bot": "A strategy with its markets, capital and parameters at an account.",
-    "Wish": "What a strategy wants, without order ids, minimum sizes or complements.",
+    "Wants": "The quotes a strategy wants, before ids, minimum sizes and complements.",
     "Gate": "A condition a strategy looks at, in order. The first that fails is why it does not "
     "quote.",
     "Rule of risk": "A limit on the account. It permits an order, shrinks it, or denies it.",
-    "Plan": "What the executor makes of a wish: orders to place, keep and cancel, and what is left "
-    "over with its reason.",
-    "Left over": "A part of a wish that cannot be a legal order now: below the minimum, say.",
+    "Plan": "What the executor makes of wanted quotes: orders to place, keep and cancel, and what "
+    "is left over with its reason.",
+    "Left over": "A part of wanted quotes that cannot be a legal order now: below the minimum, "
+    "say.",
     "YES / NO": "The two legs of a market that pays 1.00 for one of them. Buying NO at "
     "40\N{CENT SIGN} is the same side as selling YES at 60\N{CENT SIGN}.",
     "Settled / pending": "A fill is pending when it matched and settled when the venue confirmed "
@@ -164,9 +166,9 @@ GLOSSARY = {
     "Series": "Markets that follow each other, five minutes each for example: a bot rolls along.",
     "Capital": "The most a bot may put to work, in its account's currency.",
     "Cash": "Money of the account that is not in tokens.",
-    "Strategy": "The rules that turn what is seen into a wish. It never sends an order.",
+    "Strategy": "The rules that turn what is seen into wanted quotes. It never sends an order.",
     "Evaluation / decision": "One look of a strategy at one market: inputs, fair value, gates, "
-    "wish. Alike ones in a row are one row with a count and a span.",
+    "wanted quotes. Alike ones in a row are one row with a count and a span.",
     "Fair value": "What the strategy holds a market to be worth now; it quotes around it.",
     "Microprice": "The middle of bid and ask, weighed by the sizes that stand there.",
     "Reference": "A fast price from elsewhere that leads the oracle.",
@@ -201,7 +203,8 @@ GLOSSARY = {
     "Void": "A fill the venue took back: reversed once, with its tokens and money.",
     "Liquidity": "Maker: ours rested and somebody took it. Taker: ours took. Takers pay fees.",
     "Fee": "What the venue keeps of a trade.",
-    "Taped / inferred size": "Whether a fill's size was heard, or follows from the book's change.",
+    "Taped / inferred size": "Whether a fill's size was reported, or follows from the book's "
+    "change.",
     "Equity": "Cash and what is held, at risk's marks.",
     "Peak": "The highest equity ever seen; a fall from it stops the account, a deeper one KILLs.",
     "PnL": "Profit and loss: realised and unrealised, less fees. Deposits are never PnL.",
@@ -215,22 +218,22 @@ GLOSSARY = {
     "unresolved and shown at mid.",
     "Redeemable": "Tokens of a resolved market that can be turned into cash.",
     "Complement / merge": "YES and NO together are worth 1.00; a pair can be merged into cash.",
-    "Feed": "A stream that tells what the market does. Its age is how long nothing was heard.",
+    "Feed": "A stream that tells what the market does. Its age is the time since it sent anything.",
     "Stale / blind": "Nobody knows how the market stands: no order is placed, what rests goes.",
     "Trusted": "A book without a gap; a torn one waits for a fresh copy.",
     "Cooldown": "A pause after a jump of the price or after refusals.",
     "KILL": "Cancels everything, proves it, and places nothing until it is released.",
-    "KILL of a part": "A KILL of one account, bot or market leaves the others at work.",
+    "Scoped kill": "A KILL of one account, bot or market leaves the others at work.",
     "Idle / stopped": "The bot does nothing and has no order.",
     "Starting / running": "It is about to trade, or trades.",
-    "Pausing / paused": "Its wishes are withdrawn; resumed it quotes at once.",
+    "Pausing / paused": "Its quotes are withdrawn; resumed it quotes at once.",
     "Stopping": "Its orders are cancelled, and that is being proven.",
     "Risk_stopped / error": "Risk stopped it; or it raised, and stopped alone.",
     "Run": "One replay with what came of it.",
     "Replay": "A recording played through the same strategies, risk and executor that trade.",
     "Recording": "What feeds said of some markets, kept on the disk.",
     "Frame / event": "One message of a feed; one thing that happened, as it was understood.",
-    "Gap": "A moment a recording did not hear.",
+    "Gap": "A time nothing was received.",
     "Digest": "A fingerprint of everything a run did: the same digest is the same run.",
     "Job": "Long work done by the worker beside trading.",
     "Schedule": "What is asked for by the clock: minute, hour, day, month, weekday in UTC.",

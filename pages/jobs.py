@@ -54,11 +54,11 @@ def show_jobs() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Jobs", "From the state database, at most 1 s old, anew every 2 s")
+    panels.head("Jobs", "At most 1 s old; refreshed every 2 s")
     drafts.standing()
     choose_named()
     show_jobs()
-    with fold("Ask for a job", "fold_job", opened="kind" in st.query_params) as opened:
+    with fold("New job", "fold_job", opened="kind" in st.query_params) as opened:
         if opened:
             show_form(alive=engine_runs())
     show_schedule()
@@ -127,9 +127,9 @@ def show_worker() -> None:
     """Say whether somebody would take a job."""
     heard = worker_age_ns()
     if heard is not None and heard < WORKER_AGE_NS_MAX:
-        panels.note(f"The worker was heard {age(heard)} ago. It runs one job at a time.")
+        panels.note(f"The worker was active {age(heard)} ago. It runs one job at a time.")
         return
-    told = "was never heard" if heard is None else f"was last heard {age(heard)} ago"
+    told = "never ran" if heard is None else f"was last active {age(heard)} ago"
     st.warning(
         f"NO WORKER IS RUNNING: it {told}. Jobs wait until one runs: `make run` starts it, or "
         "`.venv/bin/python -m engine worker`.",
@@ -233,8 +233,8 @@ def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw all jobs; the selected one in full."""
     if not rows:
         panels.empty(
-            "No job has been asked for yet.",
-            "A replay, a backup or an export is asked for below; the schedule asks for some each "
+            "No job has run yet.",
+            "Start a replay, a backup or an export below; the schedule starts some each "
             "night. They run beside trading and survive leaving this page.",
         )
         return
@@ -317,7 +317,7 @@ def _plain(kind: str) -> dict[str, Any] | None:
         schema["required"] = [*schema.get("required", ()), "mode"]
     with st.form(f"job_{kind}", border=False):
         given = forms.form(schema, f"job_{kind}")
-        sent = st.form_submit_button(f"Ask for the {kind}")
+        sent = st.form_submit_button(f"Start {kind}")
     return given if sent else None
 
 
@@ -348,7 +348,7 @@ def _replay() -> dict[str, Any] | None:
         )
         with st.expander(f"Parameters of {strategy}"):
             parameters = forms.form(catalog[strategy].parameters, f"job_{strategy}")
-        sent = st.form_submit_button("Ask for the replay")
+        sent = st.form_submit_button("Start replay")
     if not sent:
         return None
     return {
@@ -370,7 +370,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
     try:
         arguments_of(kind, text)
     except BadInput as error:
-        st.error(f"Not asked for: {error}. Nothing was changed.")
+        st.error(f"Not started: {error}. Nothing was changed.")
         return
     commands.send(RunJob(job=kind, arguments=text), JOB_SLOT)
 
@@ -379,7 +379,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 
 SCHEDULE_COLUMNS = {
     "name": ("Entry", "text"),
-    "what": ("Asks for", "text"),
+    "what": ("Starts", "text"),
     "cron": ("When (UTC)", "text"),
     "next_ns": ("Next", "time"),
     "last_ns": ("Last", "time"),
@@ -404,7 +404,7 @@ def show_schedule() -> None:
     base = drafts.newest()
     entry = base.document.schedule.get(str(chosen))
     if entry is None:
-        panels.note("Select an entry to ask for it now or to change it.")
+        panels.note("Select an entry to start it now or to change it.")
     else:
         _one(str(chosen), entry, base)
     drafts.review(SLOT)
@@ -413,7 +413,7 @@ def show_schedule() -> None:
 
 def _one(name: str, entry: ScheduleEntry, base: drafts.SettingsVersion) -> None:
     if commands.engine_runs():
-        if st.button(f"Ask for {name} now", key=f"now_{name}"):
+        if st.button(f"Start {name} now", key=f"now_{name}"):
             command = (
                 RunJob(job=entry.job, arguments=json.dumps(entry.arguments))
                 if entry.job

@@ -39,13 +39,13 @@ def nothing_runs(health: EngineHealth) -> None:
         panels.empty(
             "No engine has ever run on this desk.",
             "`make run` starts one with a demo account and two bots. Without an engine the replay "
-            "of recordings works; its results stand under Runs:",
+            "of recordings works; its results stand under Backtests:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
         panels.links(panels.link("What am I looking at? Help", "help"))
     runs = sum(len(ask(views.runs, owner)) for owner in ask(run_engines))
     if runs:
-        panels.links(panels.link(f"Stored runs: {runs:,}", "runs"))
+        panels.links(panels.link(f"Stored backtests: {runs:,}", "runs"))
 
 
 @guard.part("The account")
@@ -127,9 +127,7 @@ def show_all() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head(
-        "Overview", "From the state database, at most 1 s old, the curve 10 s, anew every 3 s"
-    )
+    panels.head("Overview", "At most 1 s old, the curve 30 s; refreshed every 3 s")
     if len(ask(latest, engine_id()).document.bots) <= FIRST_BOTS:
         panels.links(
             panels.link("New here? A tour of five steps", "help"),

@@ -36,7 +36,7 @@ POSITIONS = {
     "unrealised": ("Unrealised", "gain"),
     "yes": ("YES", "size"),
     "no": ("NO", "size"),
-    "pending": ("Of it pending", "size"),
+    "pending": ("Pending", "size"),
     "cost": ("Cost", "money"),
     "value": ("Value", "money"),
     "mark": ("Mark", "price"),
@@ -133,7 +133,7 @@ def show_held(rows: list[Row], mode: Mode, now: int) -> None:
     figures(rows, mode)
     told = max(0, now - max(row["updated_ns"] for row in rows))
     panels.note(
-        f"{mode.upper()} · told by the engine's ledger {age(told)} ago · pending = matched and not "
+        f"{mode.upper()} · engine ledger {age(told)} old · pending = matched and not "
         "yet settled: it may still vanish · select a row for its fills"
     )
     ids = [(row["account"], row["instrument"]) for row in rows]
@@ -188,7 +188,7 @@ def show_fills(row: Row, mode: Mode) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Positions", "From the engine's ledger, at most 1 s old, anew every 2 s")
+    panels.head("Positions", "From the engine's ledger, at most 1 s old; refreshed every 2 s")
     mode = mode_shown(modes_of(ask(snapshot)))
     if mode is None:
         panels.empty(

@@ -39,7 +39,7 @@ COLUMNS = {
     "events": ("Events", "count"),
     "mb": ("MB", "size"),
     "gaps": ("Gaps", "count"),
-    "started_ns": ("Begun", "time"),
+    "started_ns": ("Started", "time"),
     "reason": ("Ended because", "text"),
 }
 REFRESH_S = 2.0
@@ -76,7 +76,7 @@ def _table() -> None:
         panels.empty(
             "Nothing has been recorded yet.",
             "A recording keeps what the market said, so that a strategy can be replayed over it "
-            "again and again. One is begun below; it runs beside trading and ends by itself after "
+            "again and again. Start one below; it runs beside trading and ends by itself after "
             "24 h or 2 GB.",
         )
         return
@@ -98,9 +98,9 @@ def show_one(row: Mapping[str, Any]) -> None:
     panels.facts(
         {
             "Of": ", ".join(market(one) for one in json.loads(row["instruments"])),
-            "Heard": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
-            "Gaps": f"{count(row['gaps'], 'gap')}: moments nobody heard, told as such in a replay",
-            "Begun by": row["who"],
+            "Received": f"{moment(row['first_ns'], zone())} to {moment(row['last_ns'], zone())}",
+            "Gaps": f"{count(row['gaps'], 'gap')}: times nothing was received; a replay shows them",
+            "Started by": row["who"],
             "Folder": str(folder),
         }
     )
@@ -125,13 +125,13 @@ def begin() -> None:
     known = ask(recordable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     if not known:
         panels.empty(
-            "No market is known yet.", "The engine lists them as soon as its feed has told them."
+            "No market is known yet.", "The engine lists them as soon as its feed has sent them."
         )
         return
     with st.form("recording", border=False):
         name = st.text_input("Name", placeholder="morning-1: a-z, 0-9, dot, dash, underscore")
         wanted = st.multiselect("Series and markets", known, format_func=market)
-        sent = st.form_submit_button("Begin to record")
+        sent = st.form_submit_button("Start recording")
     if sent:
         instruments = tuple(InstrumentId(one) for one in wanted)
         commands.send(StartRecording(name=name, instruments=instruments), SLOT)
@@ -141,9 +141,9 @@ def begin() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Recordings", "From the state database, at most 1 s old, anew every 2 s")
+    panels.head("Recordings", "At most 1 s old; refreshed every 2 s")
     show_list()
-    with fold("Begin a recording", "fold_recording") as opened:
+    with fold("New recording", "fold_recording") as opened:
         if opened:
             begin()
     show_feeds()
@@ -173,25 +173,25 @@ GAPS = {
 
 
 @st.fragment(run_every=REFRESH_S)
-@guard.part("What is heard")
+@guard.part("The list of feeds")
 def show_feeds() -> None:
     """Draw every feed the engine hears, anew every few seconds, and the gaps of all its starts."""
-    st.subheader("What is heard")
+    st.subheader("Feeds")
     engine, now = ask(engine_seen), now_ns()
     alive = health_of(engine, now).alive
     if engine is not None:
         told = age(now - engine.heartbeat_ns)
         panels.note(
-            f"From the engine's heartbeat, {told} old"
-            + ("" if alive else " · LAST KNOWN, nothing is heard now: the engine does not run")
+            f"Engine status {told} old"
+            + ("" if alive else " · LAST KNOWN, not of now: no engine is running")
         )
     status = ask(engine_status, engine_id())
     feeds = status.feeds if status else {}
     if not feeds:
         panels.empty(
-            "No public venue is listened to.",
-            "One is as soon as an account at it has a bot that wants a market. The demo exchange "
-            "speaks by itself: how old its last word is stands in the bar above as Worst feed.",
+            "No public feed is connected.",
+            "A venue's feed connects as soon as a bot trades one of its markets. The demo exchange "
+            "needs none: the age of its data stands in the bar above as Oldest feed.",
         )
     for name, feed in feeds.items():
         _venue(name, feed, alive=alive)
@@ -234,7 +234,7 @@ def prices_of(ages_ms: Mapping[str, float | None]) -> list[dict[str, str]]:
     """Return a row per reference price: its age, and what follows where it is silent."""
     rows = []
     for key, old_ms in ages_ms.items():
-        heard = "none heard yet" if old_ms is None else f"{age(int(old_ms * MS_NS))} old"
+        heard = "none yet" if old_ms is None else f"{age(int(old_ms * MS_NS))} old"
         silent = old_ms is None or old_ms >= STALE_MS
         if old_ms is not None and silent:
             heard = f"SILENT for {age(int(old_ms * MS_NS))}"

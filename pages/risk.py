@@ -96,13 +96,13 @@ def show_use(account: AccountSettings) -> None:
     found = next((one for one in seen.accounts if one.account == account.name), None)
     if not uses:
         panels.note(
-            "No engine has reported this account yet: nothing is known of its use. It is told each "
-            "second while an engine trades there."
+            "No engine has reported this account yet: nothing is known of its use. It is reported "
+            "each second while an engine trades there."
         )
     else:
         at = max(use["updated_ns"] for use in uses)
         state = "" if alive else "LAST KNOWN, not of now · "
-        panels.note(f"{state}told by the engine {age(max(0, now - at))} ago, anew every 2 s")
+        panels.note(f"{state}Engine status {age(max(0, now - at))} old, refreshed every 2 s")
     currency = found.currency if found else account.currency
     # What is only saved limits nothing yet; an account that is only saved has nothing in force.
     force = ask(in_force, engine_id()).document.accounts.get(account.name, account)
@@ -132,9 +132,9 @@ def main() -> None:
     """Draw the page."""
     panels.head("Risk", "From the state database and the latch file, at most 1 s old")
     show_latch()
-    st.subheader("KILL of a part")
+    st.subheader("Scoped kill")
     scoped_kill.show_held()
-    with fold("KILL an account, a market or the orders by hand", "fold_kill") as opened:
+    with fold("KILL one account, one market or the manual orders", "fold_kill") as opened:
         if opened:
             scoped_kill.show_kill()
     commands.show_question()

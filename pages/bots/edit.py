@@ -103,7 +103,7 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
             if given:
                 diff["parameters"] = given
         else:
-            panels.note("The engine has not told its parameters: they stay as they are.")
+            panels.note("The catalog lacks its parameters: they stay as they are.")
         sent = st.form_submit_button(f"Show what changes in {bot.name}", type="primary")
     if st.button("Close without a change", key="edit_close"):
         st.session_state.pop(EDITED)

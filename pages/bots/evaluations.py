@@ -62,7 +62,7 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     chosen = choice(rows, NOW_COLUMNS, key=f"why_{bot}", ids=list(watching))
     found = stored.get(str(chosen))
     if found is None:
-        panels.note("Select a market for its inputs, fair value, gates and wish.")
+        panels.note("Select a market for its inputs, fair value, gates and quotes.")
         return
     decision = found.decision
     row = listed.get(decision.instrument, UNLISTED)
@@ -128,7 +128,7 @@ COLUMNS = {
     "lasted": ("Lasted", "text"),
     "times": ("Times", "count"),
     "market": ("Market", "text"),
-    "did": ("What it wished", "text"),
+    "did": ("What it wants", "text"),
     "fair": ("Fair value", "text"),
     "why": ("Why not", "long"),
 }
@@ -177,7 +177,7 @@ def show_before(bot: str) -> None:
     chosen = choice(rows, COLUMNS, key=f"timeline_{bot}", ids=ids)
     one = next((one for one, key in zip(found, ids, strict=True) if key == chosen), None)
     if one is None:
-        panels.note("Select a row for its inputs, fair value, gates, wish and what was done.")
+        panels.note("Select a row for its inputs, fair value, gates, quotes and what was done.")
         return
     evaluation(one.first, listed.get(one.instrument, UNLISTED))
 
@@ -216,7 +216,7 @@ def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, A
 def levels(wish: Intent | None, listed: Row) -> str:
     """Return a wish in a line."""
     if not isinstance(wish, Quotes):
-        return "keeps an earlier wish" if wish is None else "a position"
+        return "keeps earlier quotes" if wish is None else "a position"
     told = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
             for p, s in wish.bids]  # fmt: skip
     told += [f"ask {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"
@@ -237,7 +237,7 @@ def evaluation(decision: Decision, listed: Row) -> None:
     st.html(why.blocks(parts))
     if plan is None:
         panels.note(
-            "No order was touched in that turn: what rested fitted the wish already, or there was "
+            "No order was touched in that turn: what rested fitted already, or there was "
             "nothing to place and nothing to cancel."
         )
 

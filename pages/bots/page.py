@@ -137,7 +137,7 @@ def name_in_address(chosen: Hashable | None) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Bots", "From the state database, at most 1 s old, anew every 2 s")
+    panels.head("Bots", "At most 1 s old; refreshed every 2 s")
     drafts.standing()
     show_bots()
     commands.show_question()
@@ -155,7 +155,7 @@ POLICIES = {
     InventoryPolicy.WORK_OUT: "reduce it passively until flat",
     InventoryPolicy.EXIT: "sell it now within the slippage cap",
 }
-NOW, BEFORE = "Now", "Evaluations so far"
+NOW, BEFORE = "Now", "Evaluations"
 
 
 def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:

@@ -115,13 +115,13 @@ def _engine(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
         hint = (
             "No engine has ever run here."
             if health is EngineHealth.NEVER
-            else "Its heartbeat stopped."
+            else "Its status stopped."
         )
         return StatusCell(name="Engine", value="ENGINE NOT RUNNING", tone="bad", hint=hint)
     state = snapshot.engine.state.upper() if snapshot.engine else ""
     if health is EngineHealth.LATE:
         return StatusCell(
-            name="Engine", value=f"{state}, LATE", tone="warn", hint="Heartbeat is late."
+            name="Engine", value=f"{state}, LATE", tone="warn", hint="Its status is late."
         )
     return StatusCell(name="Engine", value=state, tone="ok" if state == "RUNNING" else "warn")
 
@@ -145,10 +145,12 @@ def _mode(mode: Mode | None) -> StatusCell:
 
 def _heartbeat(snapshot: FrameSnapshot, health: EngineHealth, now_ns: int) -> StatusCell:
     if snapshot.engine is None:
-        return StatusCell(name="Heartbeat", value="never", tone="dim")
+        return StatusCell(name="Engine status", value="never", tone="dim")
     at = snapshot.engine.heartbeat_ns
     tone = {EngineHealth.RUNNING: "", EngineHealth.LATE: "warn"}.get(health, "bad")
-    return StatusCell(name="Heartbeat", value=f"{age(now_ns - at)} ago", tone=tone, hint=utc(at))
+    return StatusCell(
+        name="Engine status", value=f"{age(now_ns - at)} old", tone=tone, hint=utc(at)
+    )
 
 
 def _equity(accounts: Sequence[AccountSeen], health: EngineHealth) -> StatusCell:
@@ -202,20 +204,20 @@ def _open(orders: OrdersSeen | None, health: EngineHealth) -> StatusCell:
 def _unknown(orders: OrdersSeen | None, now_ns: int) -> StatusCell:
     if orders is None or not orders.unknown:
         return StatusCell(
-            name="Unknown", value="none known", tone="dim", hint="Sent without an answer."
+            name="Unknown orders", value="none known", tone="dim", hint="Sent without an answer."
         )
     since = orders.unknown_since_ns
     value = f"{orders.unknown:,}, oldest {age(now_ns - since)}" if since else f"{orders.unknown:,}"
     hint = f"{count(orders.unknown, 'order')} sent without an answer: asked about, never resent."
-    return StatusCell(name="Unknown", value=value, tone="bad", hint=hint)
+    return StatusCell(name="Unknown orders", value=value, tone="bad", hint=hint)
 
 
 def _feed(snapshot: FrameSnapshot, health: EngineHealth) -> StatusCell:
     told = snapshot.feed_age_ms_max
     if not health.alive or told is None:
-        return StatusCell(name="Worst feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
+        return StatusCell(name="Oldest feed", value=NOTHING, tone="dim", hint="Nobody reports it.")
     tone = "bad" if told > 10_000 else "warn" if told > 3_000 else ""
-    return StatusCell(name="Worst feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
+    return StatusCell(name="Oldest feed", value=f"{age(int(told * 1_000_000))} old", tone=tone)
 
 
 def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:

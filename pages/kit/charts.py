@@ -29,7 +29,7 @@ def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) ->
     where = clock()
     # Plotly draws a time as it is written: the zone's wall clock, without the zone.
     times = [
-        datetime.fromtimestamp(at_ns / 1e9, UTC).astimezone(where).replace(tzinfo=None)
+        datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone(where).replace(tzinfo=None)
         for at_ns, _ in points
     ]
     figure = go.Figure(

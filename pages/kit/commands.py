@@ -88,11 +88,25 @@ def show_life(slot: str) -> None:
 @st.fragment(run_every=1.0)
 @guard.part("The life of the command")
 def _life(slot: str) -> None:
+    number = st.session_state[f"command:{slot}"]
     try:
-        told = life_of(fresh(engine_of), st.session_state[f"command:{slot}"])
+        left = fresh(find, fresh(engine_of), number)
+        told = words_of(left, now_ns())
     except PitbossError as error:
-        told = f"its life cannot be read: {error}"
+        left, told = None, f"its life cannot be read: {error}"
+    if left is not None and left.answered_ns is not None:
+        _announce(number, left)
     st.markdown(f"Command: {told}")
+
+
+def _announce(number: str, left: LeftCommand) -> None:
+    """Say a command's answer once where the eye is; it stands below its button besides."""
+    said: set[str] = st.session_state.setdefault("announced", set())
+    if number not in said:
+        said.add(number)
+        done = left.state is CommandState.DONE
+        icon = ":material/check_circle:" if done else ":material/error:"
+        st.toast(f"{WORDS[left.state].capitalize()}: {left.answer or 'no words'}", icon=icon)
 
 
 def nobody_takes_it() -> None:

@@ -37,14 +37,14 @@ def fresh(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
     return found
 
 
-@st.cache_data(ttl=10.0, max_entries=64, show_spinner=False)
+@st.cache_data(ttl=30.0, max_entries=64, show_spinner=False)
 def _asked_seldom(path: str, view: str, named: dict[str, Any], _view: Any) -> Any:  # noqa: ARG001 the key, as above
     with reading(Path(path)) as connection:
         return _view(connection, **named)
 
 
 def ask_seldom(view: Callable[..., T], **named: Any) -> T:
-    """Return what a view of many rows gives, ten seconds old at most. Raises StorageError."""
+    """Return what a view of many rows gives, half a minute old at most. Raises StorageError."""
     name = f"{view.__module__}.{view.__qualname__}"
     found: T = _asked_seldom(str(config().state_path), name, named, view)
     return found

@@ -37,10 +37,10 @@ THEN = {
 }
 
 
-@guard.part("Order by hand")
+@guard.part("The manual order")
 def show(mode: Mode) -> None:
     """Draw the form, and below it the life of the last order that was asked for."""
-    with fold("Order by hand", "fold_by_hand", icon=":material/add:") as opened:
+    with fold("Manual order", "fold_by_hand", icon=":material/add:") as opened:
         if opened:
             _form(mode)
     commands.show_life(SLOT)
@@ -103,7 +103,7 @@ def _warn(account: str, market: str) -> None:
     ]
     if at_work:
         st.warning(
-            f"{', '.join(at_work)} trades here: an order by hand is refused until it is paused or "
+            f"{', '.join(at_work)} trades here: a manual order is refused until it is paused or "
             "stopped.",
             icon=":material/smart_toy:",
         )
@@ -211,7 +211,7 @@ def question(asked: PlaceManual, instrument: Instrument, mode: Mode) -> commands
     return commands.Confirmation(
         command=asked,
         slot=SLOT,
-        title=f"Order by hand, {mode.upper()}",
+        title=f"Manual order, {mode.upper()}",
         words=words,
         label="Place the order",
         phrase=asked.account if mode is Mode.LIVE else "",

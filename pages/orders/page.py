@@ -35,7 +35,7 @@ LABELS = {links.WORKING: "Working", links.ALL: "All orders", links.FILLS: "Fills
 NOTHING_YET = {
     links.WORKING: (
         "No order is working.",
-        "A running bot places orders; its wishes stand in Journal.",
+        "A running bot places orders; why it does or does not stands under Bots.",
     ),
     links.ALL: ("No order has ever been placed in this mode.", "Start a bot under Bots."),
     links.FILLS: (
@@ -150,14 +150,14 @@ def close(what: str) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Orders", "From the journal's projection, at most 1 s old, anew every 2 s")
+    panels.head("Orders", "From the journal, at most 1 s old; refreshed every 2 s")
     mode = mode_shown(modes_of(ask(snapshot)))
     if mode is None:
         panels.empty(
             "There is no account, so there are no orders.",
-            "Orders of replays are not listed here: each run keeps a journal of its own.",
+            "Orders of backtests are not listed here: each keeps a journal of its own.",
         )
-        panels.links(panels.link("Runs", "runs"))
+        panels.links(panels.link("Backtests", "runs"))
         return
     manual.show(mode)
     commands.show_question()

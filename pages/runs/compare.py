@@ -240,7 +240,7 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
     if not reports:
         panels.empty(
             "Paper has not been compared with the truth here yet.",
-            "Twenty demo days take a quarter of an hour. Ask the worker for it below, or run:",
+            "Twenty demo days take a quarter of an hour. Start it as a job, or run:",
             COMMAND,
         )
         panels.links(again)
@@ -259,7 +259,7 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
 def show(listed: Mapping[str, Any]) -> None:
     """Draw a report."""
     found = _found(listed)
-    panels.links(panels.link("← All runs", "runs"))
+    panels.links(panels.link("← All backtests", "runs"))
     panels.head(
         f"{TITLE}: {found['strategy']} on {found['series']}",
         f"DEMO and PAPER beside each other, never summed · {found['days']} demo days of "

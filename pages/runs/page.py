@@ -67,10 +67,10 @@ def every_run() -> list[dict[str, object]]:
 
 def show_list(runs: list[dict[str, object]]) -> None:
     """Draw all runs; a selected one opens."""
-    panels.head("Runs", "From the state database, at most 1 s old · money in the run's currency")
+    panels.head("Backtests", "At most 1 s old · money in the backtest's currency")
     if not runs:
         panels.empty(
-            "No run has been stored yet.",
+            "No backtest has been stored yet.",
             "A replay plays a recording through the same executor, risk and planner that trade, "
             "and is stored here when it ends. PATH is a file or a folder of raw frames:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
@@ -90,7 +90,7 @@ def show_list(runs: list[dict[str, object]]) -> None:
     ]
     panels.note(f"{count(len(shown), 'run')} · select a row to open it")
     if not shown:
-        panels.empty("No run fits the filter.", "Clear the filter to see all runs.")
+        panels.empty("No backtest fits the filter.", "Clear the filter to see all backtests.")
         return
     chosen = choice(shown, COLUMNS, key="runs_table", ids=[row["id"] for row in shown])
     if chosen is not None:
@@ -111,9 +111,11 @@ def main() -> None:
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
     if listed is None:
-        panels.head(f"Run {named}", "From the state database")
-        panels.empty("There is no such run.", "It may have been deleted. All runs are in the list.")
-        panels.links(panels.link("All runs", "runs"))
+        panels.head(f"Backtest {named}", "From the state database")
+        panels.empty(
+            "There is no such backtest.", "It may have been deleted. All backtests are in the list."
+        )
+        panels.links(panels.link("All backtests", "runs"))
         return
     if listed["kind"] == COMPARE:
         compare.show(listed)
@@ -138,8 +140,8 @@ MARKETS = {
     "ended": ("Ended", "text"),
 }
 COUNTED = {
-    "residuals": "Residuals: wishes that no legal order could express",
-    "denials": "Denials: what risk refused",
+    "residuals": "Left over: quotes that could not be a legal order",
+    "denials": "Denied by risk",
     "alerts": "Alerts",
 }
 
@@ -153,9 +155,9 @@ def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> N
     markets = ask(views.run_markets, engine_id, number)
     result = _object(run["result"])
     currency = _currency(result, markets)
-    panels.links(panels.link("← All runs", "runs"))
+    panels.links(panels.link("← All backtests", "runs"))
     panels.head(
-        f"Run {number}: {run['strategy']} on {listed['name']}",
+        f"Backtest {number}: {run['strategy']} on {listed['name']}",
         f"{run['kind']} · {run['mode'].upper()} account {run['account']} · "
         f"{run['status'].upper()} · started {moment(run['started_ns'], zone())}",
     )
@@ -403,7 +405,7 @@ def address(run: Mapping[str, Any], instrument: str = "") -> str:
     if journal_of(run) is None:
         return ""
     only = {"market": instrument} if instrument else {}
-    return panels.address("runs", run=run["id"], show_fills=FILLS, **only)
+    return panels.address("runs", run=run["id"], show=FILLS, **only)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the run's journal")
@@ -415,7 +417,7 @@ def _read_fills(path: Path, changed_ns: int, instrument: str) -> RunFills:  # no
 def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     """Draw a run's fills."""
     number, where = run["id"], panels.address("runs", run=run["id"])
-    panels.links(panels.anchor(f"← Run {number}", where), panels.link("All runs", "runs"))
+    panels.links(panels.anchor(f"← Run {number}", where), panels.link("All backtests", "runs"))
     of = f" in {market(instrument)}" if instrument else ""
     panels.head(
         f"Fills of run {number}{of}", "From the run's own journal · times are the recording's"
@@ -431,7 +433,7 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
     if instrument:
         panels.links(panels.anchor("Fills of all its markets", address(run)))
     if not found.rows:
-        panels.empty("Nothing was filled.", "What it wished and why not stands in its journal.")
+        panels.empty("Nothing was filled.", "What it wanted and why not stands in its journal.")
         return
     panels.note(sentence(found))
     table(fitting(found.rows, ""), FILL_COLUMNS, key=f"run_fills_{number}")

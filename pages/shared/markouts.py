@@ -31,12 +31,13 @@ WORDS = {
     MarkoutState.BLIND: "unknown: blind",
     MarkoutState.ONE_SIDED: "unknown: one side",
     MarkoutState.CLOSED: "unknown: closed",
-    MarkoutState.UNHEARD: "unheard",
+    MarkoutState.UNHEARD: "not followed",
     MarkoutState.VOID: "void",
 }
+HELP = "What the price did after the fills, as seen from the side we took."
 MEANING = (
     "After = what the mid did after a fill, in cents per share, + in our favour · unknown = the "
-    "book was not proven, had one side or was closed at that moment · unheard = no engine listened"
+    "book was not proven, had one side or was closed at that moment · not followed = no engine ran"
 )
 
 
@@ -72,10 +73,10 @@ def beside(fills: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-@guard.part("What the price did after the fills")
+@guard.part("The markouts")
 def show(mode: Mode, bot: str | None = None) -> None:
     """Draw the means of one mode's bots, or of one: maker and taker apart."""
-    st.markdown("**What the price did after the fills**")
+    st.markdown("**Markouts**", help=HELP)
     rows = ask(by_bot, engine_id(), mode=mode, bot=bot)
     if not rows:
         panels.note("No markout yet: the first follows 0.3 s after the first fill.")

@@ -359,7 +359,11 @@ def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned
         f"#{one.order} {way(one.side, one.leg)} {_size(one.size, row)} at {_price(one.price, row)}"
         for one in plan.places
     )
-    because = f"decision {number_of(plan.decision)}" if plan.decision else "no wish stood any more"
+    because = (
+        f"decision {number_of(plan.decision)}"
+        if plan.decision
+        else "no quotes were wanted any more"
+    )
     if instead:
         return f"cancel asked by the plan of {because}, which placed {instead}"
     reasons = "; ".join(sorted({left_words(one.reason) for one in plan.left}))

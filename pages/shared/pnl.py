@@ -328,7 +328,7 @@ def show_curve(account: AccountSeen, now: int) -> None:
 
 # -- Positions as a table of links: each figure leads to the fills it is made of --
 
-POSITION_LABELS = ("PnL", "YES", "NO", "Of it pending", "Cost", "Value", "Mark")
+POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "Mark")
 
 
 def positions_table(rows: Sequence[Row], mode: Mode) -> str:

@@ -20,7 +20,7 @@ from storage.views.frame import live_orders_in, open_markets, snapshot
 REASON_LENGTH_MIN = 10
 MINUTE_NS = 60_000_000_000
 SLOT, REFRESH_S = "scopes", 2.0
-ACCOUNT, MARKET, HAND = "Account", "Market", "Orders by hand"
+ACCOUNT, MARKET, HAND = "Account", "Market", "Manual orders"
 
 
 class KillPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class KillPart(msgspec.Struct, frozen=True, kw_only=True):
             return f"account {self.account}"
         if self.bot is None:
             return f"market {names.market(self.instrument or '')}"
-        return "orders by hand" if self.bot == MANUAL else f"bot {self.bot}"
+        return "manual orders" if self.bot == MANUAL else f"bot {self.bot}"
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,16 +90,16 @@ def ask_kill(scope: KillPart, slot: str) -> None:
 
 
 @st.fragment
-@guard.part("KILL of a part")
+@guard.part("The scoped kill")
 def show_kill() -> None:
     """Draw the first click: which account or market."""
     seen = ask(snapshot)
     if not health_of(seen.engine, now_ns()).alive:
         commands.nobody_takes_it()
-        panels.note("KILL in the bar above works without an engine: it latches everything.")
+        panels.note("KILL in the bar above works without an engine: it stops everything.")
         return
     what = st.segmented_control(
-        "Part", (ACCOUNT, MARKET, HAND), default=ACCOUNT, key="scope_kind", required=True
+        "Scope", (ACCOUNT, MARKET, HAND), default=ACCOUNT, key="scope_kind", required=True
     )
     if what == ACCOUNT:
         account = st.selectbox(
@@ -114,12 +114,12 @@ def show_kill() -> None:
             "Which market", open_now, format_func=names.market, key="scope_market"
         )
         scope = KillPart(instrument=InstrumentId(market)) if market else None
-    if st.button("KILL this part…", key="scope_kill", disabled=scope is None) and scope:
+    if st.button("KILL this scope…", key="scope_kill", disabled=scope is None) and scope:
         ask_kill(scope, SLOT)
 
 
 @st.fragment(run_every=REFRESH_S)
-@guard.part("The list of kills that stand")
+@guard.part("The list of scoped kills")
 def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
     seen = ask(snapshot)
@@ -131,7 +131,7 @@ def show_held() -> None:
         panels.note("No account, bot or market is held by a KILL of its own.")
     for one in latches:
         _show(one, alive=alive)
-    panels.links(panels.link("Receipts of KILLs of a part", "journal", audit=SCOPE_PROOF))
+    panels.links(panels.link("Receipts of scoped kills", "journal", audit=SCOPE_PROOF))
     commands.show_life(SLOT)
 
 

@@ -51,7 +51,7 @@ LEFT = {
     R.WOULD_CROSS: "it would take instead of rest",
     R.NOT_MARKETABLE: "nobody offers that price now",
     R.WAITING_CANCEL: "waits until the order it replaces is proven gone",
-    R.EXPIRED_INTENT: "the wish had expired",
+    R.EXPIRED_INTENT: "its quotes had expired",
     R.RISK: "risk left no room for it",
     R.BLIND: "the account or the book is blind",
     R.COOLDOWN: "pause after refusals",
@@ -170,15 +170,15 @@ def _row(name: str, value: str, mark: str = "", tone: str = "", hint: str = "") 
 def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabulary) -> str:
     """Return the whole story in a sentence or two."""
     intent = decision.intent
-    wish = "repeated its wish"
+    wants = "kept its quotes"
     if isinstance(intent, Quotes):
         levels = [f"bid {_price(p, row)} for {_size(s, row)}" for p, s in intent.bids]
         levels += [f"ask {_price(p, row)} for {_size(s, row)}" for p, s in intent.asks]
-        wish = f"wished {', '.join(levels)}" if levels else "wished to quote nothing"
+        wants = f"wants {', '.join(levels)}" if levels else "wants no quotes"
     fair = dict(decision.build_up).get("fair")
     seen = "" if fair is None else f" at a fair value of {price(fair, in_cents=names_cents(row))}"
     passed = sum(gate.passed for gate in decision.gates)
-    told = f"{decision.bot} {wish}{seen}; {passed} of {len(decision.gates)} gates passed"
+    told = f"{decision.bot} {wants}{seen}; {passed} of {len(decision.gates)} gates passed"
     no = would_quote(decision, words)
     told += f" ({no})." if no else "."
     if plan is not None:
@@ -198,10 +198,10 @@ def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabular
 def decided(decision: Decision, row: Row, words: Vocabulary) -> list[tuple[str, str]]:
     """Return what the strategy saw, how its fair value came about, its gates and its wish."""
     return [
-        ("1 · What it saw", _values(decision.inputs, row, words)),
+        ("1 · Inputs", _values(decision.inputs, row, words)),
         ("2 · Fair value", _values(decision.build_up, row, words)),
         ("3 · Gates of the strategy", gates(decision.gates, words)),
-        ("4 · What it wished", wished(decision.intent, row)),
+        ("4 · What it wants", wished(decision.intent, row)),
         ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
     ]
 
@@ -235,7 +235,7 @@ def would_quote(decision: Decision, words: Vocabulary) -> str:
 def wished(intent: Intent | None, row: Row) -> str:
     """Return a wish, level by level."""
     if intent is None:
-        return "<p>Nothing new: the wish before it stands.</p>"
+        return "<p>Nothing new: its earlier quotes stand.</p>"
     if isinstance(intent, Basket):
         return "".join(wished(target, row) for target in intent.targets)
     if not isinstance(intent, Quotes):

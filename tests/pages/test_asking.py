@@ -310,14 +310,14 @@ def test_the_form_names_a_bot_that_trades_the_market(
     [
         ("Account", "account", "demo"),
         ("Market", "instrument", M1.id),
-        ("Orders by hand", "bot", "manual"),
+        ("Manual orders", "bot", "manual"),
     ],
 )
 def test_a_part_is_killed_in_two_clicks(
     opened: Opened, desk: Config, part: str, field: str, name: str
 ) -> None:
     page = opened("risk", state={"scope_kind": part})
-    press(page, "KILL this part…")
+    press(page, "KILL this scope…")
     assert left(desk) == []
     press(page, "CONFIRM KILL")
     ((kind, body),) = left(desk)

@@ -52,22 +52,22 @@ def test_a_running_engine_is_told_with_all_its_figures() -> None:
     assert {name: cell.value for name, cell in shown.items()} == {
         "Engine": "RUNNING",
         "Mode": "PAPER",
-        "Heartbeat": "0.4 s ago",
+        "Engine status": "0.4 s old",
         "Equity": "1,002.13 USD",
         "Loss budget today": "80 % used",
         "Open orders": "7",
-        "Unknown": "2, oldest 90 s",
-        "Worst feed": "1.5 s old",
+        "Unknown orders": "2, oldest 90 s",
+        "Oldest feed": "1.5 s old",
     }
     assert shown["Loss budget today"].tone == "warn"
-    assert shown["Unknown"].tone == "bad"
+    assert shown["Unknown orders"].tone == "bad"
 
 
 def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:
     shown = told(FrameSnapshot(engine=engine(age_s=60), accounts=(ACCOUNT,), orders=(ORDERS,)))
     assert shown["Engine"].value == "ENGINE NOT RUNNING"
-    assert shown["Heartbeat"].value == "60 s ago"
-    assert [shown[name].value for name in ("Equity", "Loss budget today", "Worst feed")] == [
+    assert shown["Engine status"].value == "60 s ago"
+    assert [shown[name].value for name in ("Equity", "Loss budget today", "Oldest feed")] == [
         NOTHING
     ] * 3
     assert shown["Open orders"].value == "7 last known"

@@ -133,7 +133,7 @@ def test_more_rows_than_a_page_holds_are_a_link_away(
     opened: Opened, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.views.drill_down.ROWS_MAX", 1)
-    monkeypatch.setattr("storage.views.ROWS_MAX", 1)
+    monkeypatch.setattr("pages.orders.page.ROWS_MAX", 1)
     assert books.seq
     page = opened("orders", show="fills")
     assert page.dataframe[0].value["order_id"].tolist() == [2]

@@ -73,5 +73,5 @@ def test_an_order_is_so_far_behind_the_touch_of_its_side(
 @pytest.mark.parametrize("book", [None, replace(BOOK, trusted=False), replace(BOOK, bids=())])
 def test_without_a_touch_there_is_no_distance(book: BookTop | None) -> None:
     order = {"side": "buy", "leg": "yes", "price_raw": 4_100, "price_decimals": 4}
-    assert order.away(book, order) is None
-    assert order.away(BOOK, order | {"price_decimals": None}) is None
+    assert away(book, order) is None
+    assert away(BOOK, order | {"price_decimals": None}) is None

@@ -58,7 +58,7 @@ def shown(config: Config) -> tuple[AppTest, str]:
 def test_a_desk_that_hears_no_public_venue_says_what_would_change_it(config: Config) -> None:
     run_engine(config, {})
     text = shown(config)[1]
-    assert "No public venue is listened to" in text
+    assert "No public feed is connected" in text
     assert "No gap is on record" in text
 
 
@@ -69,14 +69,14 @@ def test_a_venue_is_shown_with_its_proofs_prices_and_what_is_missing(config: Con
     assert "812 checked, every one equal" in text
     assert page.warning[0].value == "No price of chainlink:btc/usd is heard (rtds: refused)."
     prices = page.dataframe[0].value.to_dict("records")
-    assert prices[0] == {"source": "chainlink:btc/usd", "heard": "none heard yet", "so": NO_QUOTE}
+    assert prices[0] == {"source": "chainlink:btc/usd", "heard": "none yet", "so": NO_QUOTE}
     assert prices[1] == {"source": "binance:btcusdt", "heard": "0.2 s old", "so": "used"}
 
 
 def test_a_dead_engines_figures_are_called_the_last_known(config: Config) -> None:
     run_engine(config, {"polymarket": HEARD}, ago_ns=60 * S)
     page, text = shown(config)
-    assert "LAST KNOWN, nothing is heard now" in text
+    assert "LAST KNOWN, not of now" in text
     assert not page.warning
 
 

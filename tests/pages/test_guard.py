@@ -135,6 +135,6 @@ def test_a_part_fails_in_a_sentence_and_the_traceback_is_in_the_log_alone(
     assert not page.exception
     said = [one.value for one in page.error]
     assert len(said) == 1
-    assert "What is heard cannot be read now" in said[0]
+    assert "The list of feeds cannot be read now" in said[0]
     assert "written by another program" in said[0]
-    assert "What is heard" in [one.value for one in page.subheader]
+    assert "Feeds" in [one.value for one in page.subheader]

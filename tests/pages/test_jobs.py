@@ -172,7 +172,7 @@ def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config
     run_engine(config)
     page = opened("jobs", kind="backup")
     page.number_input(key="job_backup_keep").set_value(3)
-    press(page, "Ask for the backup")
+    press(page, "Start backup")
     assert left(config) == [RunJob(job="backup", arguments='{"keep": 3}')]
 
 
@@ -180,7 +180,7 @@ def test_an_argument_out_of_its_bounds_is_refused_in_words(opened: Opened, confi
     run_engine(config)
     page = opened("jobs", kind="backup")
     page.number_input(key="job_backup_keep").set_value(0)
-    press(page, "Ask for the backup")
+    press(page, "Start backup")
     assert "keep" in page.error[0].value
     assert left(config) == []
 
@@ -193,7 +193,7 @@ def test_a_moment_is_asked_for_in_words(opened: Opened, config: Config) -> None:
     assert (at.label, account.label) == ("Moment, UTC", "Only the account")
     assert around.label == "Seconds before and after (1 … 3600)"
     at.set_value("2026-03-01T12:30:05Z")
-    press(page, "Ask for the incident")
+    press(page, "Start incident")
     assert left(config) == [RunJob(job="incident", arguments='{"at": "2026-03-01T12:30:05Z"}')]
 
 
@@ -208,7 +208,7 @@ def test_an_export_is_asked_for_by_day(opened: Opened, config: Config) -> None:
     page = opened("jobs", kind="export")
     page.text_input(key="job_export_since").set_value("2026-03-01")
     page.selectbox(key="job_export_what").set_value("orders")
-    press(page, "Ask for the export")
+    press(page, "Start export")
     [command] = left(config)
     assert isinstance(command, RunJob)
     assert json.loads(command.arguments) == {"since": "2026-03-01", "what": "orders"}
@@ -227,7 +227,7 @@ def test_an_export_is_of_the_mode_that_is_looked_at(opened: Opened, config: Conf
         )
     page = opened("jobs", kind="export")
     assert page.selectbox(key="job_export_mode").value == "demo"
-    press(page, "Ask for the export")
+    press(page, "Start export")
     [command] = left(config)
     assert isinstance(command, RunJob)
     job = arguments_of(command.job, command.arguments)
@@ -279,7 +279,7 @@ def test_a_replay_is_asked_for_with_its_strategys_parameters(
     page = opened("jobs", kind="replay", path="day")
     page.number_input(key="job_market_maker_levels").set_value(3)
     page.text_input(key="job_limits").set_value("exposure_instrument_max=20%")
-    press(page, "Ask for the replay")
+    press(page, "Start replay")
     [command] = left(config)
     assert isinstance(command, RunJob)
     assert json.loads(command.arguments) == {
@@ -385,7 +385,7 @@ def test_a_recording_is_stopped_and_offered_for_a_replay(opened: Opened, config:
     assert left(config) == [StopRecording(name="day")]
     # Beside the button, in the part its click draws anew.
     shown = texts(page)
-    assert shown.index("Command: **queued**") < shown.index("Begin a recording")
+    assert shown.index("Command: **queued**") < shown.index("New recording")
 
 
 def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -> None:
@@ -408,7 +408,7 @@ def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -
     page.text_input[0].set_value("day")
     assert page.multiselect[0].options == ["btc-updown-5m", "Will it rain in Oslo?", "a"]
     page.multiselect[0].set_value(["btc-updown-5m", RAIN])
-    press(page, "Begin to record")
+    press(page, "Start recording")
     assert left(config) == [StartRecording(name="day", instruments=("btc-updown-5m", RAIN))]  # type: ignore[arg-type]
 
 

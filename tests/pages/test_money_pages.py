@@ -388,7 +388,7 @@ def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: 
     shown = texts(page)
     assert "1 of 2 gates passed (would quote if" in shown
     assert "the same 2 times in a row" in shown
-    page.segmented_control(key="about_maker").set_value("Evaluations so far").run()
+    page.segmented_control(key="about_maker").set_value("Evaluations").run()
     (row,) = page.dataframe[1].value.to_dict("records")
     assert (row["times"], row["did"], row["why"][:14]) == (2, "nothing", "would quote if")
     page.segmented_control(key="timeline_kind_maker").set_value("Not quoting").run()
@@ -427,7 +427,7 @@ def test_help_has_a_tour_words_a_checklist_and_shortcuts(config: Config, opened:
     page = opened("help")
     assert "Make a bot of your own" in texts(page)
     for topic, words in (
-        ("What am I looking at", "Equity at risk&#x27;s marks"),
+        ("What am I looking at", "money at risk, positions and alerts"),
         ("Glossary", "Pending tokens cannot be sold"),
         ("Going live", "has ever reached a venue with real money"),
         ("Shortcuts", "Ctrl+Shift+K"),

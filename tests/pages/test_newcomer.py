@@ -137,7 +137,7 @@ def by_hand(page: Page, live: FirstDesk) -> None:
     """Place one order by hand at the paper account, where no bot trades."""
     visit(page, "/orders")
     page.get_by_text("PAPER", exact=True).last.click()
-    page.get_by_text("Order by hand", exact=True).click()
+    page.get_by_text("Manual order", exact=True).click()
     price = page.get_by_label(re.compile("^Price, "))
     expect(price).to_be_visible()
     price.fill("1")
@@ -152,15 +152,15 @@ def by_hand(page: Page, live: FirstDesk) -> None:
 def kill_a_part(page: Page, live: FirstDesk) -> None:
     """KILL the orders by hand alone; release that latch with a reason."""
     visit(page, "/risk")
-    page.get_by_text("KILL an account, a market or the orders by hand").click()
-    page.get_by_text("Orders by hand", exact=True).last.click()
+    page.get_by_text("KILL one account, one market or the manual orders").click()
+    page.get_by_text("Manual orders", exact=True).last.click()
     confirm = page.get_by_role("button", name="CONFIRM KILL")
-    press_until(page.get_by_role("button", name="KILL this part…"), confirm)
+    press_until(page.get_by_role("button", name="KILL this scope…"), confirm)
     confirm.click()
-    expect(page.get_by_text("KILL of orders by hand").first).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("KILL of manual orders").first).to_be_visible(timeout=LONG_MS)
     live.order("bot = 'manual' AND state IN ('cancelled', 'filled')")
-    reason = page.get_by_label("Why is it safe to release orders by hand?")
-    release = page.get_by_role("button", name="Release orders by hand")
+    reason = page.get_by_label("Why is it safe to release manual orders?")
+    release = page.get_by_role("button", name="Release manual orders")
     gone = page.get_by_text("No account, bot or market is held by a KILL of its own.")
     for _ in range(5):  # a redraw between the two may take the reason away
         reason.fill("tested by a person at the screen")
@@ -194,10 +194,10 @@ def sync(page: Page, live: FirstDesk) -> None:
 def record(page: Page, _: FirstDesk) -> None:
     """Begin a recording, and end it from its row."""
     visit(page, "/recordings")
-    page.get_by_text("Begin a recording").click()
+    page.get_by_text("New recording").click()
     page.get_by_label("Name", exact=True).fill("morning")
     choose(page, "Series and markets", MARKET)
-    page.get_by_role("button", name="Begin to record").click()
+    page.get_by_role("button", name="Start recording").click()
     expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
     row = page.get_by_test_id("stDataFrame").first
     expect(row).to_be_visible(timeout=LONG_MS)
@@ -210,7 +210,7 @@ def record(page: Page, _: FirstDesk) -> None:
 def ask_for_a_job(page: Page, live: FirstDesk) -> None:
     """Ask for a backup, and see that it waits for the worker."""
     visit(page, "/jobs?kind=backup")
-    page.get_by_role("button", name="Ask for the backup").click()
+    page.get_by_role("button", name="Start backup").click()
     expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
 
 
@@ -228,7 +228,7 @@ def test_every_widget_of_a_desk_in_one_journey(
         page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
         visit(page, "/bots?bot=demo-updown")
         heading(page, "demo-updown")
-        page.get_by_text("Evaluations so far", exact=True).click()
+        page.get_by_text("Evaluations", exact=True).click()
         expect(page.get_by_text(re.compile(r"evaluations? in [\d,]+ row"))).to_be_visible()
         page.screenshot(path=folder / "journey-timeline-phone.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

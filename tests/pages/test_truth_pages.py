@@ -165,7 +165,7 @@ def test_fills_carry_their_markouts_and_unknown_is_never_zero(opened: Opened, bo
     shown = frames(opened("orders", show="fills"))
     assert "+1.25¢" in shown
     assert "unknown: blind" in shown
-    assert "unheard" in shown, "the fill that nobody followed"
+    assert "not followed" in shown, "the fill that nobody followed"
     drawer = frames(opened("orders", account="demo", order="1"))
     assert "+1.25¢" in drawer
 
@@ -176,7 +176,7 @@ def test_a_bots_markouts_have_count_and_standard_error(
 ) -> None:
     assert books.seq
     shown = texts(opened(page, bot=MAKER) if page == "bots" else opened(page))
-    assert "What the price did after the fills" in shown
+    assert "Markouts" in shown
     assert "+1.25¢" in shown
     assert "n 1" in shown
     assert "1 unknown" in shown
