@@ -1,4 +1,4 @@
-"""The KILL latch, the latest receipt, and each limit with what uses it.
+"""The KILL latch, the latest receipt, each limit with its use.
 
 A scoped KILL covers one account, one bot or one market; the rest goes on.
 

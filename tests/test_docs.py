@@ -141,10 +141,13 @@ def drawn_moves() -> set[tuple[str, str]]:
 
 
 def pages() -> set[str]:
-    """Return the names of the pages: files, and folders with a file `page.py`."""
+    """Return the titles of the pages: of files, and of folders with a file `page.py`."""
     folder = REPOSITORY / "pages"
-    return {file.stem for file in folder.glob("[!_]*.py")} | {
-        file.parent.name for file in folder.glob("*/page.py")
+    texts = [file.read_text() for file in (*folder.glob("[!_]*.py"), *folder.glob("*/page.py"))]
+    return {
+        title.lower()
+        for text in texts
+        for title in re.findall(r'^PAGE = Page\("(.+?)"', text, re.MULTILINE)
     }
 
 

@@ -1,4 +1,4 @@
-"""What each bot does and why it quotes or does not; its orders, markouts and settings.
+"""What each bot does and why, its orders, markouts and settings.
 
 A bot is a strategy with markets, an account, capital and parameters. ERROR means it raised and
 stopped alone; the others go on.

@@ -1,4 +1,4 @@
-"""Accounts, what a live one still needs, markets, theme and time zone.
+"""Accounts, what a live one needs, markets, theme and time zone.
 
 Theme and time zone are of this browser alone.
 

@@ -66,7 +66,7 @@ def test_a_running_engine_is_told_with_all_its_figures() -> None:
 def test_an_engine_that_is_gone_shows_no_number_as_present() -> None:
     shown = told(FrameSnapshot(engine=engine(age_s=60), accounts=(ACCOUNT,), orders=(ORDERS,)))
     assert shown["Engine"].value == "ENGINE NOT RUNNING"
-    assert shown["Engine status"].value == "60 s ago"
+    assert shown["Engine status"].value == "60 s old"
     assert [shown[name].value for name in ("Equity", "Loss budget today", "Oldest feed")] == [
         NOTHING
     ] * 3

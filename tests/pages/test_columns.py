@@ -13,6 +13,7 @@ from engine.domain.telemetry import BookTop
 from pages.kit import names, tables
 from pages.kit.words import NOTHING
 from pages.orders import page
+from pages.shared.order import away
 
 
 @pytest.mark.parametrize(

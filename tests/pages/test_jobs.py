@@ -106,7 +106,7 @@ def press(page: AppTest, label: str) -> None:
 
 def test_without_a_job_the_page_says_what_to_do_and_who_is_missing(opened: Opened) -> None:
     shown = texts(opened("jobs"))
-    assert "No job has been asked for yet" in shown
+    assert "No job has run yet" in shown
     assert "NO WORKER IS RUNNING" in shown
     assert "No engine is running" in shown
     assert "No schedule has been reported" in shown
@@ -114,7 +114,7 @@ def test_without_a_job_the_page_says_what_to_do_and_who_is_missing(opened: Opene
 
 def test_a_worker_that_lives_is_said(opened: Opened, config: Config) -> None:
     run_worker(config)
-    assert "The worker was heard" in texts(opened("jobs"))
+    assert "The worker was active" in texts(opened("jobs"))
 
 
 def test_a_running_job_shows_share_rate_and_time_left(opened: Opened, config: Config) -> None:
@@ -316,7 +316,7 @@ def scheduled(opened: Opened, config: Config) -> AppTest:
 
 
 def test_an_entry_is_asked_for_now(opened: Opened, config: Config) -> None:
-    press(scheduled(opened, config), "Ask for backup now")
+    press(scheduled(opened, config), "Start backup now")
     assert left(config) == [RunJob(job="backup", arguments="{}")]
 
 

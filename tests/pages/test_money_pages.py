@@ -182,7 +182,8 @@ def test_a_selected_position_leads_to_its_fills(desk: Config, opened: Opened) ->
 def test_an_accounts_money_is_named_as_its_venue_names_it(config: Config, opened: Opened) -> None:
     with writing(config.state_path) as connection:
         accounts = {
-            name: {"name": name, "venue": "demo", "mode": "paper"} for name in ("known", "new")
+            name: {"name": name, "venue": "demo", "mode": "paper", "currency": "USD"}
+            for name in ("known", "new")
         }
         save(
             connection,

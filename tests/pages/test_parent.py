@@ -15,7 +15,7 @@ from pages.frame.server import SUPERVISED, watched
 
 SERVER = """
 import asyncio
-from pages.frame.parent import watched
+from pages.frame.server import watched
 async def main():
     async with watched(None):
         print("ready", flush=True)
