@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from engine.domain import effects, order_events
+from engine.domain import effects, events
 from engine.domain.commands import CancelOrderByHand
 from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Leg, Mode, Side
@@ -250,13 +250,13 @@ Words = tuple[str, str]
 
 
 def history(
-    events: Sequence[OrderEvent], row: Row, plans: Callable[[int], Sequence[Planned]]
+    found: Sequence[OrderEvent], row: Row, plans: Callable[[int], Sequence[Planned]]
 ) -> str:
     """Return a life as a table; `plans` gives the plans of the order's market at a time."""
     where = clock()
     lines = []
     before = None
-    for event in events:
+    for event in found:
         text, tone = told(event, row, plans)
         at = _clock_of(event.at_ns, where)
         after = "" if before is None else _after(event.at_ns - before)
@@ -289,9 +289,9 @@ def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]
                 f"{', post-only' if order.post_only else ''}; written down before anything is sent",
                 "dim",
             )
-        case order_events.OrderNamed():
+        case events.OrderNamed():
             return f"named {message.identity}: it can be asked about from now on", "dim"
-        case order_events.OrderFilled():
+        case events.OrderFilled():
             return _filled(message, row), "ok"
         case effects.CancelOrders():
             return _asked(moment, row, plans), "warn"
@@ -316,9 +316,9 @@ def _plain(message: Any, row: Row) -> Words:
     more = [refusals.in_words(f"{reason}: {text}", row)] if reason else []
     more += [f'in the venue\'s words "{text}"'] if text else []
     more += [str(message.fill)] if getattr(message, "fill", "") else []
-    if isinstance(message, order_events.OrderReported):
+    if isinstance(message, events.OrderReported):
         more.append(f"{message.report.state}, {message.report.filled:,} increments filled")
-    if isinstance(message, order_events.FillAdvanced):
+    if isinstance(message, events.FillAdvanced):
         more.append(str(message.state))
     return f"{words}{': ' if more else ''}{', '.join(more)}", tone
 
@@ -343,7 +343,7 @@ PLAIN: dict[str, Words] = {
 }
 
 
-def _filled(message: order_events.OrderFilled, row: Row) -> str:
+def _filled(message: events.OrderFilled, row: Row) -> str:
     return (
         f"filled {_size(message.size, row)} at {_price(message.price, row)}, {message.liquidity}, "
         f"fee {micro(message.fee_micro)}, {message.state}: {message.fill}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.domain import effects, order_events
+from engine.domain import effects, events
 from engine.domain.decisions import LeftOver, Planned, Resting
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
@@ -49,12 +49,12 @@ def words(message: Any, *plans: Planned) -> str:
     ("message", "said"),
     [
         (
-            order_events.OrderNamed(account=ACCOUNT, order=ORDER, identity=Identity("0xfeed")),
+            events.OrderNamed(account=ACCOUNT, order=ORDER, identity=Identity("0xfeed")),
             "named 0xfeed",
         ),
-        (order_events.OrderNotSent(account=ACCOUNT, order=ORDER, reason="latched"), "latched"),
+        (events.OrderNotSent(account=ACCOUNT, order=ORDER, reason="latched"), "latched"),
         (
-            order_events.OrderFilled(
+            events.OrderFilled(
                 account=ACCOUNT,
                 order=ORDER,
                 fill=FillId("f1"),
@@ -66,12 +66,12 @@ def words(message: Any, *plans: Planned) -> str:
             "filled 5 at 65¢, maker, fee 0.00, matched: f1",
         ),
         (
-            order_events.FillAdvanced(account=ACCOUNT, fill=FillId("f1"), state=FillState.RETRYING),
+            events.FillAdvanced(account=ACCOUNT, fill=FillId("f1"), state=FillState.RETRYING),
             "f1, retrying",
         ),
-        (order_events.FillVoided(account=ACCOUNT, fill=FillId("f1")), "VOID: reversed: f1"),
+        (events.FillVoided(account=ACCOUNT, fill=FillId("f1")), "VOID: reversed: f1"),
         (
-            order_events.OrderCancelled(
+            events.OrderCancelled(
                 account=ACCOUNT, order=ORDER, reason=CancelReason.HEARTBEAT, venue_text="no beat"
             ),
             'the venue missed our heartbeat, in the venue\'s words "no beat"',
@@ -98,7 +98,7 @@ def test_a_cancel_names_the_decision_and_what_came_instead() -> None:
 
 
 def test_times_have_their_exact_utc_and_the_time_since_the_record_before() -> None:
-    sent = order_events.OrderSent(account=ACCOUNT, order=ORDER)
+    sent = events.OrderSent(account=ACCOUNT, order=ORDER)
     moments = [
         OrderEvent(seq=n, at_ns=10**18 + at, kind="OrderSent", told=sent)
         for n, at in enumerate((0, 2_500_000, 3_002_500_000), start=1)
