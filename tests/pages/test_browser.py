@@ -162,7 +162,7 @@ def test_every_page_opens_in_both_themes_and_is_dark_by_default(
             "Orders",
             "Positions",
             "Alerts",
-            "Runs",
+            "Backtests",
             "Journal",
             "Help",
             "Overview",

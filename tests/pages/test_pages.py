@@ -172,7 +172,7 @@ def test_the_filter_narrows_the_runs(opened: Opened, config: Config) -> None:
     store_run(config)
     page = opened("runs")
     page.text_input(key="runs_filter").set_value("no such thing").run()
-    assert "No run fits" in texts(page)
+    assert "No backtest fits" in texts(page)
 
 
 def test_a_run_opens_with_curve_markets_and_reasons(opened: Opened, config: Config) -> None:
@@ -222,7 +222,7 @@ def test_a_run_whose_currency_nobody_knows_names_none(opened: Opened, config: Co
 
 
 def test_a_run_that_is_not_there_is_told(opened: Opened) -> None:
-    assert "There is no such run" in texts(opened("runs", run="77"))
+    assert "There is no such backtest" in texts(opened("runs", run="77"))
 
 
 def test_run_says_how_far_its_recording_can_be_believed(config: Config, opened: Opened) -> None:
