@@ -35,6 +35,7 @@ from storage.users import ENGINE_ID
 from tests.live.programs import (
     ACCOUNT,
     BOT,
+    LONG_S,
     REPOSITORY,
     Programs,
     answers,
@@ -169,9 +170,17 @@ def proven(programs: Programs, since_ns: int) -> Receipt | None:
 
 
 def kill_while_locked(
-    programs: Programs, engine: subprocess.Popen[bytes], name: str, s: float
+    programs: Programs,
+    engine: subprocess.Popen[bytes],
+    name: str,
+    s: float,
+    *,
+    within_s: float = LONG_S,
 ) -> None:
-    """Lock a database, KILL in the middle, let go; tell the times."""
+    """Lock a database, KILL, let go when nothing rests, after `s` at the earliest; tell the times.
+
+    Only the long runs have the machine for themselves and hold the KILL to a time.
+    """
     since_ns = time.time_ns()
     with Watch(programs.port) as watch:
         with locked(programs.home / name):
@@ -179,22 +188,27 @@ def kill_while_locked(
             time.sleep(s / 2)
             at_kill = time.monotonic()
             engine.send_signal(signal.SIGUSR1)
-            time.sleep(s / 2)
-            until_empty = watch.empty_after(at_kill)
+            until_empty = emptied(programs, watch, at_kill)
+            time.sleep(max(0.0, at_lock + s - time.monotonic()))
         at_free = time.monotonic()
         programs.until(lambda: proven(programs, since_ns), "the KILL is proven")
         took = time.monotonic() - at_free
-    assert until_empty is not None
     print(
         f"\n{name} locked for {s:g} s: nothing of ours at the exchange {1000 * until_empty:.0f} ms "
         f"after the signal, PROVEN {took:.2f} s after the lock was gone"
     )
-    assert until_empty < 1.0
+    assert until_empty < within_s
     assert engine.poll() is None
     if name != "journal.db":
         named = journaled(programs.home)
     # With the journal locked no name can be written down: no order may leave.
     assert watch.orders(at_lock) <= named
+
+
+def emptied(programs: Programs, watch: Watch, began: float) -> float:
+    """Wait until the exchange has no order of ours; seconds from `began` until it had none."""
+    programs.until(lambda: watch.empty_after(began) is not None, "the exchange has none of ours")
+    return watch.empty_after(began) or 0.0
 
 
 def again(programs: Programs) -> None:
@@ -207,7 +221,7 @@ def again(programs: Programs) -> None:
 def stop(programs: Programs, engine: subprocess.Popen[bytes]) -> None:
     time.sleep(4)  # settlements end
     engine.terminate()
-    assert engine.wait(60) == 0
+    assert engine.wait(LONG_S) == 0
     time.sleep(4)
     check_books(programs)
 
@@ -224,7 +238,7 @@ def test_locked_journal_delays_no_kill_and_lets_no_order_out(programs: Programs)
 def test_databases_locked_for_ten_seconds_lose_nothing(alone: Programs) -> None:
     engine = trading(alone)
     for name in ("pitboss.db", "journal.db"):
-        kill_while_locked(alone, engine, name, 10.0)
+        kill_while_locked(alone, engine, name, 10.0, within_s=1.0)
         again(alone)
         time.sleep(3)
         assert engine.poll() is None
@@ -243,7 +257,7 @@ def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path
     alone.until(lambda: silent(alone), "its loop hangs")
     since_ns, began = time.time_ns(), time.monotonic()
     engine.send_signal(signal.SIGUSR1)
-    assert engine.wait(10) == HUNG
+    assert engine.wait(LONG_S) == HUNG
     ended = time.monotonic() - began
     latch = read_latch(alone.home / "KILL")
     assert latch is not None
@@ -255,7 +269,6 @@ def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path
         f"\nhung engine: latch durable {(latch.at_ns - since_ns) / 1e6:.0f} ms and process ended "
         f"{1000 * ended:.0f} ms after the signal, PROVEN {time.monotonic() - began:.2f} s after it"
     )
-    assert ended < 1.5
     alone.until(lambda: alone.live() == 0, "every order has its end in the projection")
 
 
@@ -267,7 +280,7 @@ def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
     since_ns, began = time.time_ns(), time.monotonic()
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
     with Watch(programs.port) as watch:
-        assert killer.wait(40) == 0
+        assert killer.wait(LONG_S) == 0
     receipt = proven(programs, since_ns)
     assert receipt is not None
     until_empty = watch.empty_after(began)
@@ -287,7 +300,7 @@ def test_frozen_engine_is_cancelled_for_from_beside_and_never_called_proven(
     url = f"http://127.0.0.1:{programs.port}"
     killer = programs.start("kill", "--demo", url, "--wait", "0.5")
     try:
-        assert killer.wait(60) == STORAGE_REFUSED
+        assert killer.wait(LONG_S) == STORAGE_REFUSED
         said = (programs.home / "kill.log").read_text()
         assert "it may be frozen" in said
         assert "NOT PROVEN" in said
@@ -305,7 +318,7 @@ def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
     first = trading(alone)
     (alone.home / "run" / "engine.lock").unlink()
     second = alone.engine()
-    assert first.wait(60) == FENCED
+    assert first.wait(LONG_S) == FENCED
     assert "of this engine has taken the lease" in (alone.home / "run.log").read_text()
     ended_ns = time.time_ns()
     young = f"SELECT count(*) FROM orders WHERE created_ns > {ended_ns} AND state = 'open'"
@@ -331,17 +344,19 @@ def test_start_after_a_death_by_the_timer_cancels_and_waits_for_a_person(alone: 
 
 
 def test_healthy_engine_cancels_at_once(programs: Programs) -> None:
-    kill_healthy(programs, trading(programs), times=1)
+    kill_healthy(programs, trading(programs), times=1, within_ms=1_000 * LONG_S)
 
 
 @pytest.mark.soak
 def test_healthy_engine_cancels_at_once_every_time(alone: Programs) -> None:
     engine = trading(alone)
-    kill_healthy(alone, engine, times=20)
+    kill_healthy(alone, engine, times=20, within_ms=500)
     stop(alone, engine)
 
 
-def kill_healthy(programs: Programs, engine: subprocess.Popen[bytes], times: int) -> None:
+def kill_healthy(
+    programs: Programs, engine: subprocess.Popen[bytes], *, times: int, within_ms: float
+) -> None:
     firsts, empties, proofs = [], [], []
     for turn in range(times):
         if turn:
@@ -360,7 +375,7 @@ def kill_healthy(programs: Programs, engine: subprocess.Popen[bytes], times: int
         f"\nhealthy engine, worst of {times}: signal → first cancel {max(firsts):.1f} ms, nothing "
         f"of ours at the exchange {max(empties):.0f} ms, PROVEN {max(proofs):.2f} s"
     )
-    assert max(firsts) < 500
+    assert max(firsts) < within_ms
 
 
 DISK_BYTES = 24 * 1024 * 1024
@@ -407,8 +422,8 @@ def kill_on_a_full_disk(
         time.sleep(seconds / 2)
         named, at_kill = journaled(programs.home), time.monotonic()
         engine.send_signal(signal.SIGUSR1)
-        time.sleep(seconds / 2)
-        until_empty = watch.empty_after(at_kill)
+        until_empty = emptied(programs, watch, at_kill)
+        time.sleep(max(0.0, at_kill + seconds / 2 - time.monotonic()))
         assert (programs.home / "KILL").exists()
         assert engine.poll() is None
         during = watch.orders(at_kill)
@@ -416,7 +431,6 @@ def kill_on_a_full_disk(
         at_free = time.monotonic()
         programs.until(lambda: proven(programs, since_ns), "the KILL is proven")
         took = time.monotonic() - at_free
-    assert until_empty is not None
     print(
         f"\ndisk full for {seconds:g} s: nothing of ours at the exchange "
         f"{1000 * until_empty:.0f} ms after the signal, PROVEN {took:.2f} s after there was space"
