@@ -308,7 +308,14 @@ def test_frozen_engine_is_cancelled_for_from_beside_and_never_called_proven(
         assert proven(programs, since_ns) is None
     finally:
         engine.send_signal(signal.SIGCONT)
-    programs.until(lambda: proven(programs, since_ns), "the KILL is proven")
+
+    def told() -> Receipt | None:
+        # Frozen for longer than its hang timer it ends at once; the supervisor's part is ours.
+        if living_engine(programs) is None:
+            programs.engine()
+        return proven(programs, since_ns)
+
+    programs.until(told, "the KILL is proven")
 
 
 def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
