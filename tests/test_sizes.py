@@ -7,11 +7,14 @@ fell, the test asks for the new number in `RATCHET`: what was won is not given b
 from __future__ import annotations
 
 import ast
+import collections
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.test_architecture import imports, module_name, sources
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = ("engine", "storage", "pages", "bench", "studies", "app.py")
@@ -141,3 +144,175 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
     plant(tmp_path, "storage/migrations/versions/0001.py", function_of(80))
     found, _ = plant(tmp_path, "bench/.venvs/peer/x.py", function_of(80))
     assert found == []
+
+
+# -- distance: what a reader opens beside the file in hand -----------------------------------------
+
+DISTANCE = {
+    "single-importer siblings": 43,
+    "type names defined twice": 34,
+    "attributes set from outside": 8,
+    "files under 60 lines": 51,
+    "lines of the product": 72_000,
+}
+"""How many there may be. A number may only become smaller; where one fell, the test says so."""
+
+SIBLING_LINES_MAX = 250
+"""A file with one importer may stand apart above this, with a test of its own."""
+
+SMALL_LINES = 60
+
+
+class Module:
+    """One file of the product."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        self.file = file
+        self.name = module_name(file, root)
+        text = file.read_text(encoding="utf-8")
+        self.lines = len(text.splitlines())
+        self.tree = ast.parse(text, filename=str(file))
+        self.package = file.name == "__init__.py"
+        self.imports = {name for _, name in imports(self.tree, self.name, file, root)}
+
+
+def modules(root: Path) -> list[Module]:
+    return [Module(f, root) for f in sources(root) if "versions" not in f.parts]
+
+
+def siblings(root: Path, found: list[Module]) -> list[str]:
+    """Return the files that one file of their own folder imports, and no other."""
+    importers = collections.defaultdict(set)
+    for module in found:
+        for name in module.imports - {module.name}:
+            importers[name].add(module.name)
+    apart = []
+    for module in found:
+        folder, _, stem = module.name.rpartition(".")
+        places = module.name.split(".")[module.name.startswith("engine.") : -1]
+        tested = root.joinpath("tests", *places, f"test_{stem}.py").is_file()
+        if module.package or len(importers[module.name]) != 1:
+            continue
+        (only,) = importers[module.name]
+        if folder in {only, only.rpartition(".")[0]} and not (
+            module.lines > SIBLING_LINES_MAX and tested
+        ):
+            apart.append(f"{module.name}: {module.lines} lines, for {only} alone")
+    return apart
+
+
+def twice(found: list[Module]) -> list[str]:
+    """Return the names of types, aliases among them, that more than one file defines."""
+    places = collections.defaultdict(list)
+    for module in found:
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module.name)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                if name[0].isupper() and not name.isupper():
+                    places[name].append(module.name)
+    return [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
+
+
+def assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """Give what a statement assigns to, and what; None where it only declares."""
+    if isinstance(node, ast.AnnAssign):
+        yield node.target, node.value
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            for one in target.elts if isinstance(target, ast.Tuple) else [target]:
+                yield one, node.value
+
+
+def of_itself(target: ast.expr) -> bool:
+    return isinstance(target, ast.Attribute) and ast.unparse(target.value) in {"self", "cls"}
+
+
+def wired(found: list[Module]) -> list[str]:
+    """Return the attributes that wait, hollow, for another file to fill them in.
+
+    Hollow is what an object of behaviour declares without a value, as None in the body of its
+    class, or as a function of nothing, and never gives a value itself.
+    """
+    hollow = collections.defaultdict(set)
+    given = set()
+    for module in found:
+        if module.name.startswith("engine.domain."):
+            continue  # values, not behaviour
+        for kind in (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)):
+            bases = " ".join(ast.unparse(base) for base in (*kind.bases, *kind.decorator_list))
+            if any(word in bases for word in ("Struct", "Protocol", "dataclass", "Event", "Enum")):
+                continue
+            own = [(pair, True) for node in kind.body for pair in assigned(node)]
+            own += [
+                (pair, False)
+                for method in functions(kind)
+                for node in ast.walk(method)
+                for pair in assigned(node)
+                if of_itself(pair[0])
+            ]
+            for (target, value), of_class in own:
+                name = target.attr if isinstance(target, ast.Attribute) else ast.unparse(target)
+                nothing = isinstance(value, ast.Constant) and value.value is None
+                if value is None or isinstance(value, ast.Lambda) or (nothing and of_class):
+                    hollow[name].add(module.name)
+                elif not nothing:
+                    given.add(name)
+    return [
+        f"{module.name}:{node.lineno}: {ast.unparse(target)}"
+        for module in found
+        for node in ast.walk(module.tree)
+        for target, _ in assigned(node)
+        if isinstance(target, ast.Attribute)
+        and not of_itself(target)
+        and target.attr not in given
+        and hollow[target.attr] - {module.name}
+    ]
+
+
+def distances(root: Path) -> dict[str, list[str]]:
+    """Return what is counted, by the name of its count."""
+    found = modules(root)
+    return {
+        "single-importer siblings": siblings(root, found),
+        "type names defined twice": twice(found),
+        "attributes set from outside": wired(found),
+        "files under 60 lines": [
+            f"{module.name}: {module.lines} lines"
+            for module in found
+            if module.lines < SMALL_LINES and not module.package
+        ],
+    }
+
+
+@cache
+def of_the_product() -> dict[str, int | list[str]]:
+    lines = sum(module.lines for module in modules(REPOSITORY))
+    return {**distances(REPOSITORY), "lines of the product": lines}
+
+
+@pytest.mark.parametrize("what", DISTANCE)
+def test_distance_does_not_grow(what: str) -> None:
+    found = of_the_product()[what]
+    count, allowed = (found if isinstance(found, int) else len(found)), DISTANCE[what]
+    told = "" if isinstance(found, int) else "\n".join(found)
+    assert count <= allowed, f"\n{what}: {count}, {allowed} allowed:\n{told}"
+    if count < allowed:
+        print(f"{what} fell to {count}: write it down in DISTANCE")
+
+
+def test_what_is_far_is_found(tmp_path: Path) -> None:
+    for name, text in {
+        "engine/a/one.py": "from engine.a import two\nclass Row: ...\n",
+        "engine/a/two.py": "Row = dict[str, int]\nclass C:\n    hook: int | None = None\n",
+        "engine/b/three.py": "def wire(c):\n    c.hook = print\n" + "\n" * 60,
+    }.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    far = distances(tmp_path)
+    assert far["single-importer siblings"] == ["engine.a.two: 3 lines, for engine.a.one alone"]
+    assert far["type names defined twice"] == ["Row: engine.a.one, engine.a.two"]
+    assert far["attributes set from outside"] == ["engine.b.three:2: c.hook"]
+    assert len(far["files under 60 lines"]) == 2

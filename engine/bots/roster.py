@@ -182,7 +182,7 @@ class RosterCore(AccountCore):
     def limit(self, limits: RiskLimits, now_ns: int) -> None:
         """Take other risk limits."""
         del now_ns
-        self.executor.gate.apply(limits)
+        self.executor.apply(limits)
 
     def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
         """Let resting orders end by themselves after so long; None = they do not."""

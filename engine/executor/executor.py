@@ -269,6 +269,11 @@ class Executor:
         self._halts.cancel_all(now_ns)
         return self._outbox.take()
 
+    def apply(self, limits: RiskLimits) -> None:
+        """Take new limits; what rests and is over them goes with the next plan."""
+        self._gate.apply(limits)
+        self._planning.limits_applied.look()
+
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
         self._sight.state.halted = ""

@@ -36,7 +36,7 @@ from engine.risk.reasons import DenyReason
 # may still fill, so it counts as exposure that the new ones do not allow.
 
 
-class Cut:
+class LimitsApplied:
     """Looks, once after each change of the limits, at the instruments in which orders work."""
 
     __slots__ = ("_gate", "_table", "due")
@@ -46,9 +46,9 @@ class Cut:
         self._gate = gate
         self.due: tuple[InstrumentId, ...] = ()
         """Instruments that have not been looked at under the limits in force."""
-        gate.applied = self._look
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See, with the next plan, to what rests: limits have changed."""
         table = self._table
         self.due = tuple(key for key, post in table.posts.items() if post.working)
         for key in self.due:
@@ -105,7 +105,7 @@ class Planning:
         self._outbox = outbox
         self._settings = settings
         self._proofs = proofs
-        self._cut = Cut(table, gate)
+        self.limits_applied = LimitsApplied(table, gate)
         self._cancels: list[OrderId] = []
         self._places: list[Effect] = []
         self.residuals: Counter[ResidualReason] = Counter()
@@ -127,8 +127,8 @@ class Planning:
         table = self._table
         block = self._sight.account_block()
         baskets: list[Basket] = []
-        if self._cut.due:
-            self._cancel(self._cut.orders(), now_ns)
+        if self.limits_applied.due:
+            self._cancel(self.limits_applied.orders(), now_ns)
         for key, news in list(table.dirty.items()):
             post = table.posts.get(key)
             if post is None:

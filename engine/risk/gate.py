@@ -7,8 +7,6 @@ allowed, one micro-unit over is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
@@ -67,8 +65,6 @@ class RiskGate:
         self._breakers = breakers
         self._exposure = exposure
         self._limits = limits
-        self.applied: Callable[[], None] = lambda: None
-        """Called when other limits are in force: what was placed under the old ones still works."""
         self._scale()
 
     @property
@@ -91,7 +87,6 @@ class RiskGate:
         self._limits = limits
         self._breakers.apply(limits)
         self._scale()
-        self.applied()
 
     def exceeded(self, instrument: InstrumentId, open_orders: int) -> bool:
         """Say whether what is held and what may still fill is over a limit, without a new order."""

@@ -81,7 +81,7 @@ def test_what_is_replaced_and_what_stays_stand_in_the_next_plan(
 
 
 def test_a_denial_names_the_rule_and_those_that_were_not_asked(stage: Any) -> None:
-    stage.executor.gate.apply(RiskLimits(exposure_market_max=Limit(absolute=0.0)))
+    stage.executor.apply(RiskLimits(exposure_market_max=Limit(absolute=0.0)))
     effects = shown(stage)
     assert not stage.placed
     left, denied = stage.executor.explain(ONE)
@@ -91,7 +91,7 @@ def test_a_denial_names_the_rule_and_those_that_were_not_asked(stage: Any) -> No
 
 
 def test_the_rule_that_left_room_for_less_is_said_to_have_shrunk_it(stage: Any) -> None:
-    stage.executor.gate.apply(RiskLimits(exposure_instrument_max=Limit(absolute=3.0)))
+    stage.executor.apply(RiskLimits(exposure_instrument_max=Limit(absolute=3.0)))
     told = plans(stage, shown(stage))
     assert verdicts(told)[R.EXPOSURE_INSTRUMENT] == Verdict.SHRANK
     assert all(one.size < 10 * SHARE for one in told.places)
@@ -99,7 +99,7 @@ def test_the_rule_that_left_room_for_less_is_said_to_have_shrunk_it(stage: Any) 
 
 
 def test_one_side_denied_tells_both_the_order_and_the_denial(stage: Any) -> None:
-    stage.executor.gate.apply(RiskLimits(open_orders_max=1))
+    stage.executor.apply(RiskLimits(open_orders_max=1))
     told = plans(stage, shown(stage))
     assert len(told.places) == 1
     assert verdicts(told)[R.OPEN_ORDERS] == Verdict.DENIED

@@ -42,7 +42,7 @@ def idle(heard: list[Any]) -> list[Planned]:
 
 
 def test_a_denied_wish_is_told_once_with_its_reason(stage: Any, heard: list[Any]) -> None:
-    stage.executor.gate.apply(RiskLimits(exposure_market_max=Limit(absolute=0.0)))
+    stage.executor.apply(RiskLimits(exposure_market_max=Limit(absolute=0.0)))
     stage.list()
     for seconds in range(2, 6):
         stage.at(stage.now + seconds * 1_000_000_000)

@@ -26,7 +26,7 @@ def placed(effects: list[Any]) -> list[Any]:
 
 
 def lowered(rig: Any, limits: Any, **changes: Any) -> list[Any]:
-    rig.gate.apply(limits.model_copy(update=changes))
+    rig.executor.apply(limits.model_copy(update=changes))
     found: list[Any] = rig.tell()
     return found
 

@@ -153,7 +153,7 @@ def test_bot_above_its_exposure_limit_may_reduce_with_pending_tokens(
     rig = make_rig()
     (order,) = rig.rest([(4_800, 100)])
     rig.tell(rig.fill(order.id, 100, state=FillState.MATCHED))  # pending: it cannot be sold
-    rig.gate.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
+    rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     assert rig.executor.ledger.holding(M1).position == 100 * SHARE
     (out,) = rig.quote((), [(5_200, 100)])
     assert (out.leg, out.side, out.size) == (Leg.NO, Side.BUY, 100 * SHARE)
@@ -164,6 +164,6 @@ def test_settled_tokens_above_the_exposure_limit_may_be_sold(make_rig: Any, limi
     rig = make_rig()
     (order,) = rig.rest([(4_800, 100)])
     rig.tell(rig.fill(order.id, 100, state=FillState.CONFIRMED))
-    rig.gate.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
+    rig.executor.apply(limits.model_copy(update={"exposure_bot_max": Limit(absolute=1.0)}))
     (out,) = rig.quote((), [(5_200, 100)])
     assert (out.leg, out.side, out.size) == (Leg.YES, Side.SELL, 100 * SHARE)

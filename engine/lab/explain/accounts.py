@@ -117,7 +117,7 @@ class ToldAccounts:
     def _account(self, settings: AccountSettings) -> None:
         account = AccountId(settings.name)
         if account in self._gates:
-            self._gates[account].apply(settings.limits)
+            self.executors[account].apply(settings.limits)
             self.executors[account].expire_quotes(quote_life_ms(settings))
         else:
             self._open(settings)
