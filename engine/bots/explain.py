@@ -66,7 +66,7 @@ def _planned(
     now_ns: int,
 ) -> Planned:
     left, denied = executor.explain(key)
-    wish = executor.wish(key)
+    wish = executor.intent(key)
     new = {order.id for order in places}
     working = executor.working(key)
     bots = [order.bot for order in places] + [known.order.bot for known in working]

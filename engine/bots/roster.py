@@ -19,7 +19,7 @@ from engine.domain.intents import Intent, Target
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
 from engine.executor.executor import Executor
-from engine.executor.manual import Refused
+from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
 
@@ -128,7 +128,7 @@ class RosterCore(AccountCore):
         self._mark(target.instrument, now_ns)
         self._effects += self.executor.receive(target, now_ns)
 
-    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | Refused:
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
         """Place one order by hand with the next turn; give it and what risk cut off, or why not.
 
         Nobody may have looked at its book so far, so it is marked first.

@@ -41,7 +41,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.orders import OrderId
 from engine.domain.settings import RiskLimits
-from engine.executor.manual import Refused
+from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.executor.proof import Scope
 
@@ -143,7 +143,7 @@ class TapedCore(RosterCore):
         self._note(Wished(self._account, target), now_ns)
         super().wish(target, now_ns)
 
-    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | Refused:
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
         """Place one order by hand."""
         self._note(PlacedByHand(self._account, asked), now_ns)
         return super().place(asked, now_ns)

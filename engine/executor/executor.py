@@ -32,16 +32,16 @@ from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
-from engine.executor.halts import Hold, Markets, Sight, TradingHalts
+from engine.executor.halts import Blocks, Hold, Markets, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.levels import Residual
-from engine.executor.manual import ByHand, Refused
-from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable, Wish
+from engine.executor.manual import ByHand, ManualRefused
+from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
 from engine.executor.planning import Mailbox, Planning
-from engine.executor.proof import Question, Scope, ZeroProof, within
+from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.settings import MS, NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
-from engine.executor.venue_reports import Handler, VenueReports
+from engine.executor.venue_reports import EventHandler, VenueReports
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
@@ -78,41 +78,41 @@ class Executor:
         self._outbox = EffectOutbox(account)
         exposure = gate.exposure
         self._table = OrderTable(account, ledger, exposure, settings)
-        self._sight = Sight(self._breakers, recovering=not settings.starts_reconciled)
+        self._blocks = Blocks(self._breakers, recovering=not settings.starts_reconciled)
         self._started = settings.starts_reconciled
         self._restored_seq = 0
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
         self._limits_seen: RiskLimits | None = None
         self._ages_ns: tuple[int, int] = (0, 0)
-        self._bound: dict[type, Handler] = {}
-        self._free: dict[type, Handler] = {}
+        self._bound: dict[type, EventHandler] = {}
+        self._free: dict[type, EventHandler] = {}
         self._wire()
 
     def _wire(self) -> None:
         """Put the parts together in the order of the flow, and say who takes what."""
-        table, sight, out, settings = self._table, self._sight, self._outbox, self._settings
-        hearing = VenueReports(table, sight, out, settings)
-        self._reconciler = hearing.reconciler
+        table, blocks, out, settings = self._table, self._blocks, self._outbox, self._settings
+        reports = VenueReports(table, blocks, out, settings)
+        self._reconciler = reports.reconciler
         self._mailbox = Mailbox(table, out)
-        self._markets = Markets(table, sight, contradiction=hearing.contradiction)
+        self._markets = Markets(table, blocks, contradiction=reports.contradiction)
         self._halts = TradingHalts(
-            table, sight, out, self._breakers, settings=settings,
+            table, blocks, out, self._breakers, settings=settings,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
             markets=self._markets,
         )  # fmt: skip
         proofs = self._reconciler.proofs
-        self._planning = Planning(table, sight, self._gate, out, settings=settings, proofs=proofs)
+        self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)
         self.expire_quotes = self._planning.expire
-        self._by_hand = ByHand(table, sight, self._gate, out, proofs)
-        own: dict[type, Handler] = {
-            Quotes: self._mailbox.wish,
-            Target: self._mailbox.wish,
+        self._by_hand = ByHand(table, blocks, self._gate, out, proofs)
+        own: dict[type, EventHandler] = {
+            Quotes: self._mailbox.intent,
+            Target: self._mailbox.intent,
             Basket: self._mailbox.basket,
             TimerFired: self._timer_fired,
             InstrumentListed: self._listed,
         }
-        rooms = (hearing, self._reconciler, self._markets, self._halts)
+        rooms = (reports, self._reconciler, self._markets, self._halts)
         for handlers in (own, *(room.handlers() for room in rooms)):
             for kind, take in handlers.items():
                 (self._bound if kind in _BOUND else self._free)[kind] = take
@@ -150,8 +150,8 @@ class Executor:
             self._reconciler.watch(now_ns)
         if questions.due_ns <= now_ns:
             self._reconciler.advance(now_ns)
-        if table.untold:
-            self._outbox.effects += table.tell_changes()
+        if table.unjournaled:
+            self._outbox.effects += table.take_changes()
         due_ns = min(table.wake_ns, questions.due_ns)
         if due_ns < self._timer_ns or self._timer_ns <= now_ns:
             self._timer_ns = due_ns
@@ -175,10 +175,12 @@ class Executor:
         table = self._table
         if order.account != self.account or order.id in table.orders:
             return
-        if order.instrument in table.posts:
+        if order.instrument in table.instruments:
             table.adopt(order, now_ns)
         elif order.id > table.known_until:
-            table.homeless[order.id] = order  # it waits for its instrument, and the start for it
+            table.awaiting_listing[order.id] = (
+                order  # it waits for its instrument, and the start for it
+            )
             table.last_id = max(table.last_id, order.id)
 
     def recover(self, orders: Iterable[Order], now_ns: int) -> list[Effect]:
@@ -194,44 +196,44 @@ class Executor:
     def _recover(self, now_ns: int) -> None:
         self._started = True
         self._outbox.start(self._settings.fence, self._restored_seq)
-        self._sight.recovering = True
+        self._blocks.recovering = True
         for known in self._table.live():
             self._table.happen(known, Happened.NO_ANSWER, now_ns, _ANEW)
             if known.state is not _UNKNOWN:
                 self._table.happen(known, Happened.NOT_LISTED, now_ns, _ANEW)
             known.ask_ns = now_ns
-        self._reconciler.waiting = bool(self._table.homeless)
+        self._reconciler.waiting = bool(self._table.awaiting_listing)
         self._reconciler.begin(now_ns)
 
     def _listed(self, event: InstrumentListed, now_ns: int) -> None:
         """Learn an instrument; orders that waited for it are taken in as UNKNOWN."""
         self._table.listed(event.instrument)
-        homeless = self._table.homeless
-        found = [o for o in homeless.values() if o.instrument == event.instrument.id]
+        awaiting_listing = self._table.awaiting_listing
+        found = [o for o in awaiting_listing.values() if o.instrument == event.instrument.id]
         for order in sorted(found, key=lambda order: order.id):
             known = self._table.adopt(order, now_ns)
             if known is not None and self._started:
                 self._table.happen(known, Happened.NO_ANSWER, now_ns, _ANEW)
                 known.ask_ns = now_ns
-        if found and not homeless and self._started:
+        if found and not awaiting_listing and self._started:
             self._reconciler.waiting = False
             self._reconciler.begin(now_ns)
 
     def snapshot(self) -> bytes:
-        """Return everything that must survive: ledger, orders, stops, pauses. Wishes do not."""
-        return encode(self._table, self._sight, self._breakers, self._markets, self._reconciler)
+        """Return everything that must survive: ledger, orders, stops, pauses. Intents do not."""
+        return encode(self._table, self._blocks, self._breakers, self._markets, self._reconciler)
 
     def restore(self, state: bytes, seq: int = 0) -> None:
         """Take back what `snapshot` gave behind a record, first of all. Raises BadInput."""
         markets, reconciler = self._markets, self._reconciler
         decode(
-            state, self._table, self._sight, self._breakers, markets=markets, reconciler=reconciler
+            state, self._table, self._blocks, self._breakers, markets=markets, reconciler=reconciler
         )
         self._restored_seq = seq
 
     def restore_change(self, change: OrderChanged) -> None:
         """Take a journaled `OrderChanged` of an earlier life, in the order of the journal."""
-        self._table.was_told(change)
+        self._table.restore_change(change)
 
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""
@@ -240,15 +242,15 @@ class Executor:
     # -- commands ----------------------------------------------------------------------------------
 
     def withdraw(self, bot: BotId, instrument: InstrumentId | None, now_ns: int) -> list[Effect]:
-        """Forget a bot's wishes; `plan` then cancels what rests. All of them: prove zero, too."""
+        """Forget a bot's intents; `plan` then cancels what rests. All of them: prove zero, too."""
         self._mailbox.withdraw(bot, instrument)
         if instrument is None:
             self._reconciler.proofs.begin(bot, now_ns)
-            self._reconciler.questions.want(Question.LISTING, now_ns)
+            self._reconciler.questions.want(AccountQuestion.LISTING, now_ns)
         return []
 
     def cancel(self, order: OrderId, now_ns: int) -> list[Effect]:
-        """Cancel one order by hand; a wish that stands may place it anew."""
+        """Cancel one order by hand; an intent that stands may place it anew."""
         known = self._table.orders.get(order)
         if known is None or known.state.ended:
             return []
@@ -257,14 +259,14 @@ class Executor:
 
     def place(
         self, asked: PlaceManual, now_ns: int
-    ) -> tuple[list[Effect], tuple[LiveOrder, int] | Refused]:
+    ) -> tuple[list[Effect], tuple[LiveOrder, int] | ManualRefused]:
         """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
         made = self._by_hand.place(asked, now_ns, self._ages_ns_max()[0])
         return self._outbox.take(), made
 
     def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
-        """Forget all wishes, cancel everything, place nothing until `resume`, prove zero."""
-        self._sight.state.halted = reason
+        """Forget all intents, cancel everything, place nothing until `resume`, prove zero."""
+        self._blocks.state.halted = reason
         self._mailbox.withdraw_all()
         self._halts.cancel_all(now_ns)
         return self._outbox.take()
@@ -276,19 +278,19 @@ class Executor:
 
     def resume(self) -> None:
         """Allow placing again after `stop_all`; the latch and risk's stops stay as they are."""
-        self._sight.state.halted = ""
+        self._blocks.state.halted = ""
 
     def owner(self, instrument: InstrumentId) -> BotId | None:
-        """Return who wished or placed by hand in an instrument last; None = nobody."""
-        post = self._table.posts.get(instrument)
-        return None if post is None else post.bot
+        """Return who intended or placed by hand in an instrument last; None = nobody."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.bot
 
     # -- scoped KILLs ------------------------------------------------------------------------------
 
     @property
     def holds(self) -> tuple[Hold, ...]:
         """Scoped KILLs that nobody has released yet."""
-        return tuple(self._sight.state.holds)
+        return tuple(self._blocks.state.holds)
 
     def live_in(self, scope: Scope) -> list[LiveOrder]:
         """Return the orders of a bot or an instrument that may still fill (read only)."""
@@ -296,13 +298,13 @@ class Executor:
 
     def may_rest(self, scope: Scope) -> int:
         """Return how many orders in scope may rest, those that await their listing among them."""
-        awaited = sum(within(scope, order) for order in self._table.homeless.values())
+        awaited = sum(within(scope, order) for order in self._table.awaiting_listing.values())
         return len(self.live_in(scope)) + awaited
 
     def prove(self, scope: Scope, now_ns: int) -> None:
         """Begin to prove that nothing in scope is open; `proven` says when it is."""
         self._reconciler.proofs.begin(scope, now_ns)
-        self._reconciler.questions.want(Question.LISTING, now_ns)
+        self._reconciler.questions.want(AccountQuestion.LISTING, now_ns)
 
     def proven(self, scope: Scope) -> ZeroProof | None:
         """Return the proof that nothing in scope is open; None = not yet."""
@@ -340,7 +342,7 @@ class Executor:
     @property
     def healthy(self) -> bool:
         """True where nothing of the whole account forbids placing."""
-        return self._sight.account_block() is None
+        return self._blocks.account_block() is None
 
     def at_rest(self, now_ns: int) -> bool:
         """Say whether a plan at this time would find nothing to do."""
@@ -351,23 +353,23 @@ class Executor:
             and now_ns < due_ns
             and now_ns < self._timer_ns <= due_ns
             and halts.judged == table.moves
-            and not (halts.equity_due or table.dirty or table.unknown or table.untold)
+            and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)
         )
 
     @property
     def recovering(self) -> bool:
         """True until the venue's open orders and fills have been believed."""
-        return self._sight.recovering
+        return self._blocks.recovering
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every reason of the account not to place, in words."""
-        return self._sight.reasons
+        return self._blocks.reasons
 
     @property
     def unhealthy(self) -> Mapping[str, str]:
         """What `HealthChanged` said is not well: source → why."""
-        return self._sight.unhealthy
+        return self._blocks.unhealthy
 
     @property
     def latched(self) -> bool:
@@ -401,8 +403,8 @@ class Executor:
         True also of one that was forgotten or whose listing an order of an earlier life awaits.
         """
         table = self._table
-        awaited = any(order.instrument == instrument for order in table.homeless.values())
-        return instrument in table.posts or instrument in table.over or awaited
+        awaited = any(order.instrument == instrument for order in table.awaiting_listing.values())
+        return instrument in table.instruments or instrument in table.over or awaited
 
     def record(self, order: OrderId) -> LiveOrder | None:
         """Return an order with its state (read only)."""
@@ -415,14 +417,14 @@ class Executor:
 
     def working(self, instrument: InstrumentId) -> tuple[LiveOrder, ...]:
         """Return an instrument's orders that may still fill, oldest first (read only)."""
-        post = self._table.posts.get(instrument)
-        return () if post is None else tuple(post.working.values())
+        entry = self._table.instruments.get(instrument)
+        return () if entry is None else tuple(entry.working.values())
 
     def working_sizes(self, instrument: InstrumentId) -> tuple[int, int]:
         """Return what working orders may still buy and sell, in YES-space."""
         bids = asks = 0
-        post = self._table.posts.get(instrument)
-        for known in post.working.values() if post is not None else ():
+        entry = self._table.instruments.get(instrument)
+        for known in entry.working.values() if entry is not None else ():
             if known.bid:
                 bids += known.remaining
             else:
@@ -434,25 +436,25 @@ class Executor:
         """The account's gate with its limits, breakers and exposure (read only)."""
         return self._gate
 
-    def wish(self, instrument: InstrumentId) -> Wish | None:
-        """Return the wish that stands in an instrument; None = nobody wishes anything."""
-        post = self._table.posts.get(instrument)
-        return None if post is None else post.wish
+    def intent(self, instrument: InstrumentId) -> InstrumentIntent | None:
+        """Return the intent that stands in an instrument; None = nobody intents anything."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.intent
 
     def mark(self, instrument: InstrumentId) -> BookMarked | None:
         """Return the mark of an instrument the executor knows; None before the first."""
-        post = self._table.posts.get(instrument)
-        return None if post is None else post.mark
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.mark
 
     def explain(self, instrument: InstrumentId) -> tuple[tuple[Residual, ...], Denied | None]:
         """Return what the last plan left over, and what risk said if it said no."""
-        post = self._table.posts.get(instrument)
-        return ((), None) if post is None else (post.residuals, post.denied)
+        entry = self._table.instruments.get(instrument)
+        return ((), None) if entry is None else (entry.residuals, entry.denied)
 
     def basket(self, instrument: InstrumentId) -> Basket | None:
-        """Return the basket an instrument's wish belongs to; None = it stands alone."""
-        post = self._table.posts.get(instrument)
-        return None if post is None else post.basket
+        """Return the basket an instrument's intent belongs to; None = it stands alone."""
+        entry = self._table.instruments.get(instrument)
+        return None if entry is None else entry.basket
 
     @property
     def planned_in_order(self) -> tuple[InstrumentId, ...]:
@@ -460,12 +462,12 @@ class Executor:
         return self._planning.order
 
     def concerned(self) -> list[InstrumentId]:
-        """Return the instruments with a wish, an order or a holding: those that need marks."""
+        """Return the instruments with an intent, an order or a holding: those that need marks."""
         held = self.ledger.held
         return [
             key
-            for key, post in self._table.posts.items()
-            if post.wish is not None or post.working or key in held
+            for key, entry in self._table.instruments.items()
+            if entry.intent is not None or entry.working or key in held
         ]
 
     def equity_micro(self, now_ns: int) -> int:
@@ -481,7 +483,7 @@ class Executor:
 
     @property
     def residuals(self) -> Counter[ResidualReason]:
-        """How often each reason left a part of a wish over."""
+        """How often each reason left a part of an intent over."""
         return self._planning.residuals
 
     @property

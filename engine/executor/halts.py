@@ -33,7 +33,7 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.executor.orders import EffectOutbox, InstrumentState, OrderTable
 from engine.executor.planner import ends_soon
-from engine.executor.proof import Question, Questions, ZeroProofs
+from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 from engine.risk.breakers import DAY_NS, Breakers
 from engine.risk.reasons import DenyReason
@@ -67,7 +67,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return "the account" if self.bot is None else f"bot {self.bot}"
 
 
-class SightState(msgspec.Struct, kw_only=True):
+class BlocksState(msgspec.Struct, kw_only=True):
     """What must survive a restart."""
 
     halted: str = ""
@@ -78,14 +78,14 @@ class SightState(msgspec.Struct, kw_only=True):
     """Scoped KILLs that nobody has released yet."""
 
 
-class Sight:
+class Blocks:
     """All reasons of one account."""
 
     __slots__ = ("_belief", "_breakers", "_closed", "recovering", "state", "unhealthy")
 
     def __init__(self, breakers: Breakers, *, recovering: bool) -> None:
         self._breakers = breakers
-        self.state = SightState()
+        self.state = BlocksState()
         self.unhealthy: dict[str, str] = {}
         """Reason by source, for example `user_feed`."""
         self._belief = ModeBelief()
@@ -157,14 +157,14 @@ class Sight:
         self._closed = self._belief.mode not in _TAKES
         return aged
 
-    def post_block(
-        self, post: InstrumentState, now_ns: int, data_age_ns_max: int
+    def instrument_block(
+        self, entry: InstrumentState, now_ns: int, data_age_ns_max: int
     ) -> ResidualReason | None:
         """Return why nothing is placed in one instrument; None = it may be."""
-        mark = post.mark
-        if self.state.holds and self.held_by(post.bot, post.instrument.id) is not None:
+        mark = entry.mark
+        if self.state.holds and self.held_by(entry.bot, entry.instrument.id) is not None:
             return _RISK
-        if post.closed or (mark is not None and mark.closed):
+        if entry.closed or (mark is not None and mark.closed):
             return _CLOSED
         if mark is None or not mark.trusted or mark.proof_ns is None:
             return _BLIND
@@ -180,10 +180,10 @@ class Markets:
     """Marks and the life of instruments. `marks` are the latest of each instrument."""
 
     def __init__(
-        self, table: OrderTable, sight: Sight, *, contradiction: Callable[[str], None]
+        self, table: OrderTable, blocks: Blocks, *, contradiction: Callable[[str], None]
     ) -> None:
         self._table = table
-        self._sight = sight
+        self._blocks = blocks
         self._contradiction = contradiction
         self.marks: dict[InstrumentId, BookMarked] = {}
 
@@ -198,16 +198,16 @@ class Markets:
         }
 
     def marked(self, mark: BookMarked, now_ns: int) -> None:
-        """Take the state of a book; it is looked at where something is wished or works."""
+        """Take the state of a book; it is looked at where something is intended or works."""
         del now_ns
         table = self._table
         key = mark.instrument
-        post = table.posts.get(key)
-        if post is None:
+        entry = table.instruments.get(key)
+        if entry is None:
             return
-        old = post.mark
-        post.mark = self.marks[key] = mark
-        if post.wish is None and not post.working:
+        old = entry.mark
+        entry.mark = self.marks[key] = mark
+        if entry.intent is None and not entry.working:
             return
         if old is None or old.best_bid != mark.best_bid or old.best_ask != mark.best_ask:
             table.dirty[key] = True
@@ -225,28 +225,28 @@ class Markets:
             self._distrust(key)
 
     def _distrust(self, key: InstrumentId) -> None:
-        post = self._table.posts.get(key)
+        entry = self._table.instruments.get(key)
         mark = self.marks.get(key)
-        if post is not None and mark is not None:
-            post.mark = self.marks[key] = msgspec.structs.replace(mark, trusted=False)
+        if entry is not None and mark is not None:
+            entry.mark = self.marks[key] = msgspec.structs.replace(mark, trusted=False)
             self._table.dirty[key] = True
 
     def _closed(self, event: InstrumentClosed, now_ns: int) -> None:
         del now_ns
-        self._close(self._table.posts.get(event.instrument))
+        self._close(self._table.instruments.get(event.instrument))
 
-    def _close(self, post: InstrumentState | None) -> None:
-        if post is not None:
-            post.closed = True
-            self._table.dirty[post.instrument.id] = True
+    def _close(self, entry: InstrumentState | None) -> None:
+        if entry is not None:
+            entry.closed = True
+            self._table.dirty[entry.instrument.id] = True
 
     def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
         """Turn the tokens into cash. A second, different payout is nobody's to choose here."""
         table = self._table
-        post = table.posts.get(event.instrument)
-        if post is None:
+        entry = table.instruments.get(event.instrument)
+        if entry is None:
             return
-        self._close(post)
+        self._close(entry)
         ledger = table.ledger
         paid = ledger.holding(event.instrument).payout_yes_micro
         if paid is not None and paid != event.payout_yes_micro:
@@ -264,10 +264,10 @@ class Markets:
         Call every second.
         """
         table = self._table
-        for key, post in table.posts.items():
-            if post.working and (
-                self._sight.post_block(post, now_ns, data_age_ns_max) is not None
-                or any(ends_soon(known, now_ns) for known in post.working.values())
+        for key, entry in table.instruments.items():
+            if entry.working and (
+                self._blocks.instrument_block(entry, now_ns, data_age_ns_max) is not None
+                or any(ends_soon(known, now_ns) for known in entry.working.values())
             ):
                 table.dirty[key] = True
 
@@ -296,7 +296,7 @@ class TradingHalts:
     def __init__(
         self,
         table: OrderTable,
-        sight: Sight,
+        blocks: Blocks,
         outbox: EffectOutbox,
         breakers: Breakers,
         *,
@@ -306,7 +306,7 @@ class TradingHalts:
         markets: Markets,
     ) -> None:
         self._table = table
-        self._sight = sight
+        self._blocks = blocks
         self._outbox = outbox
         self._breakers = breakers
         self._questions = questions
@@ -320,7 +320,7 @@ class TradingHalts:
         self._kept: tuple[object, ...] = ()
         self._kept_peak = 0
         self._kept_ns = 0
-        sight.unhealthy[EQUITY] = "not judged since the start"
+        blocks.unhealthy[EQUITY] = "not judged since the start"
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
@@ -336,7 +336,7 @@ class TradingHalts:
         }
 
     def _everything_dirty(self) -> None:
-        for instrument in self._table.posts:
+        for instrument in self._table.instruments:
             self._table.dirty[instrument] = True
 
     # -- stops -------------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ class TradingHalts:
         for known in table.live():
             table.ask_cancel(known, now_ns)
         self._proofs.begin(None, now_ns)
-        self._questions.want(Question.LISTING, now_ns)
+        self._questions.want(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()
 
     def _latch_set(self, event: LatchSet, now_ns: int) -> None:
@@ -358,7 +358,7 @@ class TradingHalts:
     def _latch_released(self, event: LatchReleased, now_ns: int) -> None:
         del now_ns
         self._breakers.release_latch(event.reason)
-        self._sight.state.contradictions.clear()
+        self._blocks.state.contradictions.clear()
         self._everything_dirty()
 
     def _scope_latched(self, event: ScopeLatched, now_ns: int) -> None:
@@ -367,7 +367,7 @@ class TradingHalts:
         made = Hold(
             bot=bot, instrument=instrument, who=event.who, reason=event.reason, at_ns=now_ns
         )
-        holds = self._sight.state.holds
+        holds = self._blocks.state.holds
         if all(hold.place != made.place for hold in holds):
             holds.append(made)
         scope = CancelScope(bot=bot, instrument=instrument)
@@ -377,12 +377,12 @@ class TradingHalts:
             if bot in (None, order.bot) and instrument in (None, order.instrument):
                 table.ask_cancel(known, now_ns)
         self._proofs.begin(bot or instrument, now_ns)
-        self._questions.want(Question.LISTING, now_ns)
+        self._questions.want(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()
 
     def _scope_released(self, event: ScopeReleased, now_ns: int) -> None:
         del now_ns
-        state, place = self._sight.state, (event.bot, event.instrument)
+        state, place = self._blocks.state, (event.bot, event.instrument)
         state.holds = [hold for hold in state.holds if hold.place != place]
         self._everything_dirty()
 
@@ -390,20 +390,20 @@ class TradingHalts:
         if event.account is not None and event.account != self._table.account:
             return
         if event.healthy:
-            self._sight.unhealthy.pop(event.source, None)
+            self._blocks.unhealthy.pop(event.source, None)
         else:
-            self._sight.unhealthy[event.source] = event.reason
+            self._blocks.unhealthy[event.source] = event.reason
             if event.source == CLOCK:
                 self._table.doubt(now_ns, self._questions.number + 1)
         self._everything_dirty()
 
     def _mode(self, event: ModeChanged, now_ns: int) -> None:
-        self._sight.take_mode(event, now_ns)
+        self._blocks.take_mode(event, now_ns)
         self._everything_dirty()
 
     def age_mode(self, now_ns: int) -> None:
         """Try more of the venue where its last word is old: nobody must say that it opened."""
-        if self._sight.age_mode(now_ns):
+        if self._blocks.age_mode(now_ns):
             self._everything_dirty()
 
     def _loss_accepted(self, event: LossAccepted, now_ns: int) -> None:
@@ -440,11 +440,11 @@ class TradingHalts:
         Before the first mark of a holding it would look worthless and trip every stop; until then
         nothing is placed, for a limited time.
         """
-        if self._sight.recovering or not self._marked(now_ns):
+        if self._blocks.recovering or not self._marked(now_ns):
             return
         self.equity_due = False
         self.judged = self._table.moves
-        if self._sight.unhealthy.pop(EQUITY, None) is not None:
+        if self._blocks.unhealthy.pop(EQUITY, None) is not None:
             self._everything_dirty()
         equity = self._table.ledger.equity_micro(
             self._markets.marks, now_ns=now_ns, mark_age_ns_max=mark_age_ns_max
@@ -477,7 +477,7 @@ class TradingHalts:
         self._outbox.effects.append(keep)
 
     def _marked(self, now_ns: int) -> bool:
-        if EQUITY not in self._sight.unhealthy:
+        if EQUITY not in self._blocks.unhealthy:
             return True
         if self._waiting_since_ns is None:
             self._waiting_since_ns = now_ns

@@ -42,7 +42,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 class Residual(msgspec.Struct, frozen=True, gc=False):
-    """A part of a wish that is not expressed as an order, and why. Side and price in YES-space."""
+    """What of an intent is not expressed as an order, and why. Side and price in YES-space."""
 
     reason: ResidualReason
     side: Side
@@ -75,7 +75,7 @@ class TargetLevels(msgspec.Struct, gc=False):
 
 
 def wanted_of(
-    wish: Quotes | Target | None,
+    intent: Quotes | Target | None,
     instrument: Instrument,
     position: int,
     mark: BookMarked | None,
@@ -83,18 +83,18 @@ def wanted_of(
     resting: OrderType,
     tolerance_percent: int,
 ) -> TargetLevels:
-    """Return the levels of a wish. `resting` is the type of orders that rest: GTC or GTD."""
+    """Return the levels of an intent. `resting` is the type of orders that rest: GTC or GTD."""
     wanted = TargetLevels((), (), resting, True, tolerance_percent, [])
-    if wish is None:
+    if intent is None:
         return wanted
     bid = ask = None
     if mark is not None:
         bid, ask = mark.best_bid, mark.best_ask
-    if isinstance(wish, Quotes):
-        wanted.bids = _cut(wish.bids, instrument, ask, wanted.residuals, bid=True)
-        wanted.asks = _cut(wish.asks, instrument, bid, wanted.residuals, bid=False)
+    if isinstance(intent, Quotes):
+        wanted.bids = _cut(intent.bids, instrument, ask, wanted.residuals, bid=True)
+        wanted.asks = _cut(intent.asks, instrument, bid, wanted.residuals, bid=False)
     else:
-        _target(wanted, wish, instrument, position, (bid, ask))
+        _target(wanted, intent, instrument, position, (bid, ask))
     return wanted
 
 
@@ -130,7 +130,7 @@ def _cut(
 
 def _target(
     wanted: TargetLevels,
-    wish: Target,
+    intent: Target,
     instrument: Instrument,
     position: int,
     touch: tuple[int | None, int | None],
@@ -140,16 +140,16 @@ def _target(
     A target is a promise of a position, so nothing larger than the difference is left resting.
     """
     wanted.tolerance_percent = 0
-    missing = wish.position - position
+    missing = intent.position - position
     if missing == 0:
         return
     buying = missing > 0
     size = abs(missing)
     side = _BUY if buying else _SELL
     opposite = touch[1] if buying else touch[0]
-    price = _limit_on_grid(wish.limit_price, instrument, buying=buying)
-    if wish.urgency is not Urgency.REST:
-        wanted.type = OrderType.FAK if wish.urgency is Urgency.CROSS else OrderType.FOK
+    price = _limit_on_grid(intent.limit_price, instrument, buying=buying)
+    if intent.urgency is not Urgency.REST:
+        wanted.type = OrderType.FAK if intent.urgency is Urgency.CROSS else OrderType.FOK
         wanted.post_only = False
         if opposite is None or (opposite > price if buying else opposite < price):
             wanted.residuals.append(Residual(ResidualReason.NOT_MARKETABLE, side, price, size))

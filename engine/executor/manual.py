@@ -1,8 +1,8 @@
 """Orders by hand: one order a person asked for, through the same gates, left alone by the planner.
 
-An instrument belongs to one: while a bot wishes or works there, an order by hand is refused, and
-while an order by hand works there, a bot's wishes are. Blindness, KILL and the engine's stop cancel
-it like any other; nothing places it again.
+An instrument belongs to one: while a bot has an intent or orders there, an order by hand is
+refused, and while an order by hand works there, a bot's intents are. Blindness, KILL and the
+engine's stop cancel it like any other; nothing places it again.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.money import MICRO
 from engine.domain.orders import OrderType
-from engine.executor.halts import Sight
+from engine.executor.halts import Blocks
 from engine.executor.levels import Draft
 from engine.executor.orders import EffectOutbox, InstrumentState, LiveOrder, OrderTable
 from engine.executor.planning import reduces
 from engine.executor.proof import ZeroProofs
-from engine.risk.gate import Allowed, Denied, Proposal, RiskGate
+from engine.risk.gate import Denied, Proposal, RiskGate
 
 _SELL, _YES, _NO = Side.SELL, Leg.YES, Leg.NO
 
 TYPES = {Urgency.REST: OrderType.GTC, Urgency.CROSS: OrderType.FAK, Urgency.NOW: OrderType.FOK}
 
 
-class Refused(msgspec.Struct, frozen=True):
+class ManualRefused(msgspec.Struct, frozen=True):
     """Nothing was placed: why, in a sentence, and what risk looked at if risk said no."""
 
     why: str
@@ -42,47 +42,47 @@ class ByHand:
     def __init__(
         self,
         table: OrderTable,
-        sight: Sight,
+        blocks: Blocks,
         gate: RiskGate,
         outbox: EffectOutbox,
         proofs: ZeroProofs,
     ) -> None:
         self._table = table
-        self._sight = sight
+        self._blocks = blocks
         self._gate = gate
         self._outbox = outbox
         self._proofs = proofs
 
     def place(
         self, asked: PlaceManual, now_ns: int, data_age_ns_max: int
-    ) -> tuple[LiveOrder, int] | Refused:
+    ) -> tuple[LiveOrder, int] | ManualRefused:
         """Place the order, as large as risk allows; the order and the size that was cut off."""
-        post = self._table.posts.get(asked.instrument)
-        if post is None:
-            return Refused(f"{asked.instrument} is not listed at {asked.account}")
+        entry = self._table.instruments.get(asked.instrument)
+        if entry is None:
+            return ManualRefused(f"{asked.instrument} is not listed at {asked.account}")
         why = (
-            self._stands(post, asked, now_ns, data_age_ns_max)
-            or illegal(post.instrument, asked)
-            or self._unpaid(post.instrument, asked)
-            or self._meets_own(post, asked)
+            self._stands(entry, asked, now_ns, data_age_ns_max)
+            or illegal(entry.instrument, asked)
+            or self._unpaid(entry.instrument, asked)
+            or self._meets_own(entry, asked)
         )
         if why:
-            return Refused(why)
-        return self._judged(post, asked, now_ns)
+            return ManualRefused(why)
+        return self._judged(entry, asked, now_ns)
 
     def _judged(
-        self, post: InstrumentState, asked: PlaceManual, now_ns: int
-    ) -> tuple[LiveOrder, int] | Refused:
-        mark, table, rests = post.mark, self._table, asked.urgency is Urgency.REST
+        self, entry: InstrumentState, asked: PlaceManual, now_ns: int
+    ) -> tuple[LiveOrder, int] | ManualRefused:
+        mark, table, rests = entry.mark, self._table, asked.urgency is Urgency.REST
         answer = self._gate.check(
             Proposal(
                 bot=MANUAL,
-                instrument=post.instrument,
+                instrument=entry.instrument,
                 leg=asked.leg,
                 side=asked.side,
                 price=asked.price,
                 size=asked.size,
-                reducing=reduces(table, post.instrument, asked.leg, asked.side),
+                reducing=reduces(table, entry.instrument, asked.leg, asked.side),
                 post_only=rests,
             ),
             mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
@@ -91,7 +91,9 @@ class ByHand:
         )
         if isinstance(answer, Denied):
             numbers = ", ".join(f"{name} {value}" for name, value in answer.numbers)
-            return Refused(f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer)
+            return ManualRefused(
+                f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer
+            )
         draft = Draft(
             leg=asked.leg,
             side=asked.side,
@@ -100,42 +102,44 @@ class ByHand:
             type=TYPES[asked.urgency],
             post_only=rests,
         )
-        why = "" if rests else _worthless(post.instrument, draft)
-        return Refused(why) if why else (self._make(post, draft, now_ns), _cut(asked, answer))
+        why = "" if rests else _worthless(entry.instrument, draft)
+        if why:
+            return ManualRefused(why)
+        return self._make(entry, draft, now_ns), asked.size - answer.size
 
-    def _make(self, post: InstrumentState, draft: Draft, now_ns: int) -> LiveOrder:
+    def _make(self, entry: InstrumentState, draft: Draft, now_ns: int) -> LiveOrder:
         table = self._table
-        post.bot = MANUAL
-        table.exposure.assign(post.instrument.id, MANUAL)
-        known = table.take(table.make(draft, MANUAL, post, now_ns), post)
+        entry.bot = MANUAL
+        table.exposure.assign(entry.instrument.id, MANUAL)
+        known = table.take(table.make(draft, MANUAL, entry, now_ns), entry)
         self._outbox.effects.append(PlaceOrder(order=known.order))
-        self._proofs.placed(MANUAL, post.instrument.id)
+        self._proofs.placed(MANUAL, entry.instrument.id)
         return known
 
     # -- why not -----------------------------------------------------------------------------------
 
     def _stands(
-        self, post: InstrumentState, asked: PlaceManual, now_ns: int, data_age_ns_max: int
+        self, entry: InstrumentState, asked: PlaceManual, now_ns: int, data_age_ns_max: int
     ) -> str:
         """Say why nothing may be placed here now; empty = it may."""
-        sight, name = self._sight, asked.instrument
-        if sight.account_block() is not None:
-            return f"{asked.account} places nothing now: {'; '.join(sight.reasons)}"
-        if post.bot not in (None, MANUAL) and (post.wish is not None or post.working):
+        blocks, name = self._blocks, asked.instrument
+        if blocks.account_block() is not None:
+            return f"{asked.account} places nothing now: {'; '.join(blocks.reasons)}"
+        if entry.bot not in (None, MANUAL) and (entry.intent is not None or entry.working):
             return (
-                f"bot {post.bot} trades {name}: a second one on the same instrument and account "
+                f"bot {entry.bot} trades {name}: a second one on the same instrument and account "
                 "is refused; pause or stop the bot first"
             )
-        hold = sight.held_by(MANUAL, name)
+        hold = blocks.held_by(MANUAL, name)
         if hold is not None:
             return f"KILL of {hold} by {hold.who} stands: release it with a reason first"
-        block = sight.post_block(post, now_ns, data_age_ns_max)
+        block = blocks.instrument_block(entry, now_ns, data_age_ns_max)
         if block is not None:
             return f"nothing is placed in {name} now: {block} (closed, or its book is not proven)"
-        if now_ns < post.cooldown_ns:
-            wait_ms = (post.cooldown_ns - now_ns) // 1_000_000
+        if now_ns < entry.cooldown_ns:
+            wait_ms = (entry.cooldown_ns - now_ns) // 1_000_000
             return f"the venue refused an order in {name} just now: try again in {wait_ms} ms"
-        if sight.rests_only and asked.urgency is not Urgency.REST:
+        if blocks.rests_only and asked.urgency is not Urgency.REST:
             return "the venue takes only orders that rest at present"
         return ""
 
@@ -158,12 +162,12 @@ class ByHand:
             return ""
         return f"it may cost {_money(cost)} {instrument.currency}, and {_money(free)} are free"
 
-    def _meets_own(self, post: InstrumentState, asked: PlaceManual) -> str:
+    def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say which order of our own it would meet; empty = none (law F)."""
         no = asked.leg is Leg.NO
         bid = (asked.side is Side.BUY) is not no
-        level = post.instrument.one - asked.price if no else asked.price
-        for known in post.working.values():
+        level = entry.instrument.one - asked.price if no else asked.price
+        for known in entry.working.values():
             if known.bid is not bid and (level >= known.level if bid else level <= known.level):
                 return f"it would meet our own order {known.order.id}: cancel that first"
         return ""
@@ -194,10 +198,6 @@ def _worthless(instrument: Instrument, draft: Draft) -> str:
     if instrument.proceeds_micro(draft.price, draft.size) >= least:
         return ""
     return f"an order that takes must be worth at least {_money(least)} {instrument.currency}"
-
-
-def _cut(asked: PlaceManual, answer: Allowed) -> int:
-    return asked.size - answer.size
 
 
 def _money(micro: int) -> str:

@@ -48,7 +48,7 @@ class OrderMemory:
     def __init__(self, ledger: Ledger, ended_max: int) -> None:
         self.ledger = ledger
         self._ended_max = ended_max
-        self.posts: dict[InstrumentId, InstrumentState] = {}
+        self.instruments: dict[InstrumentId, InstrumentState] = {}
         self.over: dict[InstrumentId, InstrumentState] = {}
         """Forgotten instruments of which ended orders are still remembered."""
         self.orders: dict[OrderId, LiveOrder] = {}
@@ -81,9 +81,9 @@ class OrderMemory:
     def _drop(self, known: LiveOrder) -> None:
         instrument = known.order.instrument
         del self.orders[known.order.id]
-        post = self.posts.get(instrument) or self.over[instrument]
-        post.remembered -= 1
-        if not post.remembered and self.over.pop(instrument, None) is not None:
+        entry = self.instruments.get(instrument) or self.over[instrument]
+        entry.remembered -= 1
+        if not entry.remembered and self.over.pop(instrument, None) is not None:
             del self.ledger.state.instruments[instrument]
 
 
@@ -91,7 +91,7 @@ class OrderMemory:
 
 _NO, _BUY, _SELL = Leg.NO, Side.BUY, Side.SELL
 
-Wish = Quotes | Target
+InstrumentIntent = Quotes | Target
 
 
 class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
@@ -108,9 +108,9 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     changed_ns: int = 0
     filled: int = 0
     """What has been filled, by the fills we booked; more than was asked where the venue gave it."""
-    told: OrderState = OrderState.PENDING
+    journaled: OrderState = OrderState.PENDING
     """Where it stood when the journal was told last, and how much was filled then."""
-    told_filled: int = 0
+    journaled_filled: int = 0
     cancel_asked: bool = False
     """A cancel has been asked since the order was last known to rest."""
     reported: int = 0
@@ -158,12 +158,12 @@ class InstrumentState:
         "cooldown_ns",
         "denied",
         "instrument",
+        "intent",
         "mark",
         "refusals",
         "remembered",
         "residuals",
         "still",
-        "wish",
         "working",
     )
 
@@ -173,10 +173,10 @@ class InstrumentState:
         """None before the first one; distrusted after the book was torn or its feed lost."""
         self.closed = False
         self.bot: BotId | None = None
-        """Whose wish it is; None = nobody's."""
-        self.wish: Wish | None = None
+        """Whose intent it is; None = nobody's."""
+        self.intent: InstrumentIntent | None = None
         self.basket: Basket | None = None
-        """The basket the wish belongs to; None = it stands alone."""
+        """The basket the intent belongs to; None = it stands alone."""
         self.working: dict[OrderId, LiveOrder] = {}
         """Orders that may still fill, oldest first."""
         self.cooldown_ns = 0
@@ -200,19 +200,19 @@ class InstrumentState:
         return any(known.order.bot == MANUAL for known in self.working.values())
 
     def cleared(self) -> bool:
-        """Say whether nobody but the bot that wishes has an order here that may still fill."""
+        """Say whether nobody but the bot that intents has an order here that may still fill."""
         alone = all(known.order.bot == self.bot for known in self.working.values())
         self.cleared_for = self.bot if alone else None
         return alone
 
 
 def left_of(
-    post: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
+    entry: InstrumentState, draft: Draft | Order, reason: ResidualReason, size: int
 ) -> Residual:
     """Return what is left of a draft, in YES-space."""
     no = draft.leg is _NO
     bid = (draft.side is _BUY) is not no
-    level = post.instrument.one - draft.price if no else draft.price
+    level = entry.instrument.one - draft.price if no else draft.price
     return Residual(reason, _BUY if bid else _SELL, level, size)
 
 
@@ -297,7 +297,7 @@ class OrderTable(OrderMemory):
         self._settings = settings
         self._fence = settings.fence
         self.unknown: dict[OrderId, LiveOrder] = {}
-        self.homeless: dict[OrderId, Order] = {}
+        self.awaiting_listing: dict[OrderId, Order] = {}
         """Journaled orders of instruments that are not listed yet: they wait, and the start too."""
         self.last_id = 0
         self.known_until = OrderId(0)
@@ -305,16 +305,16 @@ class OrderTable(OrderMemory):
         self.live_count = 0
         self.dirty: dict[InstrumentId, bool] = {}
         """Instruments to plan, in the order in which something happened to them; False = only its
-        mark or wish was told again as it was: nothing is news but the time."""
+        mark or intent was told again as it was: nothing is news but the time."""
         self.fills = 0
         self.moves = 0
         """How often money or tokens moved."""
         self.moved_ns = -1
         """When they last did; -1 = never."""
-        self.untold: dict[OrderId, tuple[LiveOrder, str]] = {}
+        self.unjournaled: dict[OrderId, tuple[LiveOrder, str]] = {}
         """Orders that moved since the journal was told where they stand, and why they did."""
         self.wake_ns = NEVER
-        """When a wish may have expired or a pause may be over, at the earliest."""
+        """When an intent may have expired or a pause may be over, at the earliest."""
 
     # -- instruments -------------------------------------------------------------------------------
 
@@ -322,48 +322,48 @@ class OrderTable(OrderMemory):
         """Learn an instrument or its changed terms."""
         self.ledger.listed(instrument)
         self.exposure.listed(instrument)
-        post = self.posts.get(instrument.id)
-        if post is None:
-            if len(self.posts) >= self._settings.instruments_max:
+        entry = self.instruments.get(instrument.id)
+        if entry is None:
+            if len(self.instruments) >= self._settings.instruments_max:
                 raise BrokenInvariant("more instruments than instruments_max: forget closed ones")
-            post = self.over.pop(instrument.id, None) or InstrumentState(instrument)
-            self.posts[instrument.id] = post
+            entry = self.over.pop(instrument.id, None) or InstrumentState(instrument)
+            self.instruments[instrument.id] = entry
             if not self.ledger.holding(instrument.id).flat:
                 tell_holding(self.exposure, self.ledger, instrument)
-        post.instrument = instrument
+        entry.instrument = instrument
         self.dirty[instrument.id] = True
-        return post
+        return entry
 
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop an instrument that is over; False while an order or a holding still needs it."""
-        post = self.posts.get(instrument)
-        if post is None:
+        entry = self.instruments.get(instrument)
+        if entry is None:
             return True
-        if post.working or not self.ledger.forget(instrument):
+        if entry.working or not self.ledger.forget(instrument):
             return False
         self.exposure.forget(instrument)
-        del self.posts[instrument]
+        del self.instruments[instrument]
         self.dirty.pop(instrument, None)
-        if post.remembered:
-            self.over[instrument] = post
+        if entry.remembered:
+            self.over[instrument] = entry
         else:
             del self.ledger.state.instruments[instrument]
         return True
 
-    def post_of(self, known: LiveOrder) -> InstrumentState:
+    def state_of(self, known: LiveOrder) -> InstrumentState:
         """Return an order's instrument, also if it was forgotten before the order was."""
         instrument = known.order.instrument
-        return self.posts.get(instrument) or self.listed(self.over[instrument].instrument)
+        return self.instruments.get(instrument) or self.listed(self.over[instrument].instrument)
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def make(self, draft: Draft, bot: BotId, post: InstrumentState, now_ns: int) -> Order:
+    def make(self, draft: Draft, bot: BotId, entry: InstrumentState, now_ns: int) -> Order:
         """Return a draft as the order it would be; nothing is done until it is taken."""
         return Order(
             account=self.account,
             id=OrderId(self.last_id + 1),
             bot=bot,
-            instrument=post.instrument.id,
+            instrument=entry.instrument.id,
             leg=draft.leg,
             side=draft.side,
             price=draft.price,
@@ -373,15 +373,15 @@ class OrderTable(OrderMemory):
             expires_ns=draft.expires_ns,
             created_ns=now_ns,
             fence=self._fence,
-            decision=0 if post.wish is None else post.wish.decision,
+            decision=0 if entry.intent is None else entry.intent.decision,
         )
 
-    def take(self, order: Order, post: InstrumentState) -> LiveOrder:
+    def take(self, order: Order, entry: InstrumentState) -> LiveOrder:
         """Take a new order: what it may take is reserved, its exposure counted."""
         self.ledger.reserve(order)
         self.last_id = order.id
-        known = working_of(order, post.instrument)
-        self._live(known, post)
+        known = working_of(order, entry.instrument)
+        self._live(known, entry)
         return known
 
     def undo(self, known: LiveOrder) -> None:
@@ -391,20 +391,20 @@ class OrderTable(OrderMemory):
 
     def adopt(self, order: Order, now_ns: int) -> LiveOrder | None:
         """Take a journaled order of an earlier life; None where it is known already."""
-        known_before = order.id <= self.known_until and order.id not in self.homeless
+        known_before = order.id <= self.known_until and order.id not in self.awaiting_listing
         if order.id in self.orders or known_before:
             return None
-        post = self.posts.get(order.instrument)
-        if post is None:
+        entry = self.instruments.get(order.instrument)
+        if entry is None:
             raise BrokenInvariant(f"order {order.id}: {order.instrument} was never listed")
-        self.homeless.pop(order.id, None)
+        self.awaiting_listing.pop(order.id, None)
         self.last_id = max(self.last_id, order.id)
-        known = working_of(order, post.instrument)
+        known = working_of(order, entry.instrument)
         known.changed_ns = now_ns
         self.ledger.commit(order, order.size, forced=True)
-        self._live(known, post)
-        post.cleared_for = None
-        post.bot = order.bot  # whose exposure it is, also before that bot wishes here again
+        self._live(known, entry)
+        entry.cleared_for = None
+        entry.bot = order.bot  # whose exposure it is, also before that bot intents here again
         self.exposure.assign(order.instrument, order.bot)
         # It may have left in the life that made it, and several lives may have spoken of it since.
         self.happen(known, Happened.NO_ANSWER, now_ns, _STARTED)
@@ -416,15 +416,15 @@ class OrderTable(OrderMemory):
         for known in saved:
             number = known.order.id
             if known.state not in _SILENT:
-                self.untold[number] = (known, "")
+                self.unjournaled[number] = (known, "")
             if known.state.ended:
                 self.orders[number] = known
                 self.ended[number] = None
-                self.posts[known.order.instrument].remembered += 1
+                self.instruments[known.order.instrument].remembered += 1
                 continue
-            post = self.posts[known.order.instrument]
-            self._live(known, post)
-            post.cleared_for = None
+            entry = self.instruments[known.order.instrument]
+            self._live(known, entry)
+            entry.cleared_for = None
             if known.state is _UNKNOWN:
                 self.unknown[number] = known
             elif known.state is OrderState.PENDING:
@@ -432,15 +432,15 @@ class OrderTable(OrderMemory):
 
     def live(self) -> list[LiveOrder]:
         """Return every order that may still fill."""
-        return [known for post in self.posts.values() for known in post.working.values()]
+        return [known for entry in self.instruments.values() for known in entry.working.values()]
 
-    def _live(self, known: LiveOrder, post: InstrumentState) -> None:
+    def _live(self, known: LiveOrder, entry: InstrumentState) -> None:
         number = known.order.id
         if number not in self.orders:
             self.orders[number] = known
-            post.remembered += 1
-        post.working[number] = known
-        post.still = False
+            entry.remembered += 1
+        entry.working[number] = known
+        entry.still = False
         self.live_count += 1
         self.exposure.live(known.order, known.remaining)
 
@@ -449,7 +449,7 @@ class OrderTable(OrderMemory):
         order = known.order
         self.ledger.release(order)
         self.exposure.over(order)
-        self.posts[order.instrument].working.pop(order.id, None)
+        self.instruments[order.instrument].working.pop(order.id, None)
         self.live_count -= 1
 
     # -- moves -------------------------------------------------------------------------------------
@@ -471,7 +471,7 @@ class OrderTable(OrderMemory):
         after, kind = move
         known.state = after
         if after is not before and after is not _SENT:
-            self.untold[known.order.id] = (known, why)
+            self.unjournaled[known.order.id] = (known, why)
         if kind == STAYS:
             return
         known.changed_ns = now_ns
@@ -505,7 +505,7 @@ class OrderTable(OrderMemory):
 
     def ask_cancel(self, known: LiveOrder, now_ns: int) -> None:
         """Note that a cancel of a live order is on its way."""
-        self.posts[known.order.instrument].still = False
+        self.instruments[known.order.instrument].still = False
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
 
@@ -513,10 +513,10 @@ class OrderTable(OrderMemory):
         """Take back what was released: the order lives although we believed it had ended."""
         order = known.order
         del self.ended[order.id]
-        post = self.post_of(known)
+        entry = self.state_of(known)
         self.ledger.commit(order, known.remaining, forced=True)
-        self._live(known, post)
-        post.cleared_for = None
+        self._live(known, entry)
+        entry.cleared_for = None
 
     def fill(self, known: LiveOrder, event: OrderFilled, now_ns: int) -> tuple[Booked, bool]:
         """Book a fill and move its order; return what the ledger did and whether it was new.
@@ -529,13 +529,13 @@ class OrderTable(OrderMemory):
         if new:
             self.fills += 1
             rest = known.remaining - event.size
-            post = self.post_of(known)
-            whole = rest < post.instrument.lot
+            entry = self.state_of(known)
+            whole = rest < entry.instrument.lot
             known.remaining = max(0, rest)
             known.filled += event.size
-            self.untold.setdefault(order.id, (known, ""))
+            self.unjournaled.setdefault(order.id, (known, ""))
             self.happen(known, _FILLED_ALL if whole else _FILLED_PART, now_ns)
-            if order.id in post.working:
+            if order.id in entry.working:
                 self.ledger.commit(order, known.remaining, forced=True)
                 self.exposure.live(order, known.remaining)
         if booked.changed or new:
@@ -545,13 +545,13 @@ class OrderTable(OrderMemory):
 
     # -- what the journal is told ------------------------------------------------------------------
 
-    def tell_changes(self) -> list[Effect]:
+    def take_changes(self) -> list[Effect]:
         """Return, once, where every order stands that moved since this was asked last."""
         changes: list[Effect] = []
-        for number, (known, why) in self.untold.items():
-            if known.told is known.state and known.told_filled == known.filled:
+        for number, (known, why) in self.unjournaled.items():
+            if known.journaled is known.state and known.journaled_filled == known.filled:
                 continue
-            known.told, known.told_filled = known.state, known.filled
+            known.journaled, known.journaled_filled = known.state, known.filled
             changes.append(
                 OrderChanged(
                     account=self.account,
@@ -561,10 +561,10 @@ class OrderTable(OrderMemory):
                     reason=why,
                 )
             )
-        self.untold.clear()
+        self.unjournaled.clear()
         return changes
 
-    def was_told(self, change: OrderChanged) -> None:
+    def restore_change(self, change: OrderChanged) -> None:
         """Take what an earlier life told the journal of an order: only what differs is told again.
 
         An order is folded from the venue's own words. Which end it came to is the one thing they
@@ -573,7 +573,7 @@ class OrderTable(OrderMemory):
         known = self.orders.get(change.order)
         if known is None:
             return
-        known.told, known.told_filled = change.state, change.filled
+        known.journaled, known.journaled_filled = change.state, change.filled
         before = known.state
         if before.ended and before is not OrderState.FILLED and change.state.ended:
             known.state = change.state

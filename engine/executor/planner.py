@@ -1,12 +1,13 @@
-"""The planner: from a wish and the facts to the legal orders that realise it. Pure.
+"""The planner: from an intent and the facts to the legal orders that realise it. Pure.
 
 Works in YES-space: BUY YES and SELL NO are bids, SELL YES and BUY NO are asks. A binary reduces
 before it opens: a bid sells settled NO at 1 − p, the rest buys YES; an ask sells settled YES, the
 rest buys NO at 1 − p. Anything else bids with cash and asks with what it has settled.
 
-What may still fill counts against the wish: per direction, what is placed is at most what is wanted
-less everything alive (kept, cancelling, unknown, sent), so a replacement waits for the proven end
-of what it replaces (law H, for buys as well), and a sell never exceeds what is settled (law E).
+What may still fill counts against the intent: per direction, what is placed is at most what is
+wanted less everything alive (kept, cancelling, unknown, sent), so a replacement waits for the
+proven end of what it replaces (law H, for buys as well), and a sell never exceeds what is settled
+(law E).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding
 from engine.executor.levels import NO_PLAN, Draft, Need, Plan, Residual, TargetLevels, wanted_of
-from engine.executor.orders import LiveOrder, Wish
+from engine.executor.orders import InstrumentIntent, LiveOrder
 from engine.executor.settings import MS, ExecutorSettings
 
 _YES, _NO, _BASE = Leg.YES, Leg.NO, Leg.BASE
@@ -48,7 +49,7 @@ _MOVES = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.CANCELLING})
 
 
 def plan(
-    wish: Wish | None,
+    intent: InstrumentIntent | None,
     *,
     instrument: Instrument,
     holding: Holding,
@@ -61,15 +62,15 @@ def plan(
     """Return what to place, cancel and leave for one instrument.
 
     `working` are the orders that may still fill, oldest first; `cash_free_micro` what no working
-    order has reserved. No wish wants nothing: everything is cancelled.
+    order has reserved. No intent wants nothing: everything is cancelled.
     """
-    if wish is None and not working:
+    if intent is None and not working:
         return NO_PLAN
     gtd_ms = settings.gtd_ms
     wanted = wanted_of(
-        wish,
+        intent,
         instrument,
-        0 if type(wish) is Quotes else holding.position,
+        0 if type(intent) is Quotes else holding.position,
         mark,
         resting=_GTC if gtd_ms is None else _GTD,
         tolerance_percent=settings.resize_tolerance_percent,
@@ -190,61 +191,61 @@ class Placer:
         self._ask_min = ask_min
         self._bid_max = bid_max
 
-    def place(self, half: SidePlan, need: Need) -> None:
+    def place(self, side_plan: SidePlan, need: Need) -> None:
         """Draft what one level needs, selling before opening."""
         level, selling, opening = need
         crosses = (
             self._ask_min is not None and level >= self._ask_min
-            if half.bid
+            if side_plan.bid
             else self._bid_max is not None and level <= self._bid_max
         )
         if crosses:  # it would meet an order of our own (law F)
-            self._leave(_OWN_CROSS, half, level, selling + opening)
+            self._leave(_OWN_CROSS, side_plan, level, selling + opening)
             return
         if selling:
-            room = min(half.sellable, half.allowance)
+            room = min(side_plan.sellable, side_plan.allowance)
             if room < selling:
-                selling = self._waited(half, level, selling, room)
+                selling = self._waited(side_plan, level, selling, room)
             if selling:
-                self._sell(half, level, selling)
+                self._sell(side_plan, level, selling)
         if opening:
-            if half.allowance < opening:
-                opening = self._waited(half, level, opening, half.allowance)
+            if side_plan.allowance < opening:
+                opening = self._waited(side_plan, level, opening, side_plan.allowance)
             if opening:
-                self._open(half, level, opening)
+                self._open(side_plan, level, opening)
 
-    def _waited(self, half: SidePlan, level: int, size: int, room: int) -> int:
+    def _waited(self, side_plan: SidePlan, level: int, size: int, room: int) -> int:
         """Cut a size to what proven ends leave room for; the rest waits."""
-        fits = room - room % self._instrument.lot if room >= half.smallest else 0
-        self._leave(_WAITING_CANCEL, half, level, size - fits)
+        fits = room - room % self._instrument.lot if room >= side_plan.smallest else 0
+        self._leave(_WAITING_CANCEL, side_plan, level, size - fits)
         return fits
 
-    def _sell(self, half: SidePlan, level: int, size: int) -> None:
+    def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
         leg, price = _BASE, level
         if self._binary:
-            leg, price = (_NO, self._one - level) if half.bid else (_YES, level)
-        if self._draft(half, leg, _SELL, level=level, price=price, size=size):
-            half.sellable -= size
+            leg, price = (_NO, self._one - level) if side_plan.bid else (_YES, level)
+        if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
+            side_plan.sellable -= size
 
-    def _open(self, half: SidePlan, level: int, size: int) -> None:
+    def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
         leg, price = _BASE, level
         if self._binary:
-            leg, price = (_YES, level) if half.bid else (_NO, self._one - level)
+            leg, price = (_YES, level) if side_plan.bid else (_NO, self._one - level)
         cost = -(-price * size // self._divisor)
         if not self._post_only:
             cost = self._cost(price, size)
         if cost > self._cash:
             self.short = True
             fits = self._affordable(price, size)
-            if fits < half.smallest:
+            if fits < side_plan.smallest:
                 fits = 0
-            self._leave(_NO_CASH, half, level, size - fits)
+            self._leave(_NO_CASH, side_plan, level, size - fits)
             if not fits:
                 return
             size, cost = fits, self._cost(price, fits)
-        if self._draft(half, leg, _BUY, level=level, price=price, size=size):
+        if self._draft(side_plan, leg, _BUY, level=level, price=price, size=size):
             self._cash -= cost
 
     def _affordable(self, price: int, size: int) -> int:
@@ -267,12 +268,12 @@ class Placer:
         return cost + self._instrument.taker_fee_micro(price, size)
 
     def _draft(
-        self, half: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
+        self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
         least = self._instrument.notional_min_micro
         if not self._post_only and least and price * size // self._divisor < least:
-            self._leave(_BELOW_MIN, half, level, size)
+            self._leave(_BELOW_MIN, side_plan, level, size)
             return False
         self.places.append(
             Draft(
@@ -285,16 +286,16 @@ class Placer:
                 expires_ns=self._expires_ns,
             )
         )
-        half.allowance -= size
-        if half.bid:
+        side_plan.allowance -= size
+        if side_plan.bid:
             if self._bid_max is None or level > self._bid_max:
                 self._bid_max = level
         elif self._ask_min is None or level < self._ask_min:
             self._ask_min = level
         return True
 
-    def _leave(self, reason: ResidualReason, half: SidePlan, level: int, size: int) -> None:
-        self._residuals.append(Residual(reason, _BUY if half.bid else _SELL, level, size))
+    def _leave(self, reason: ResidualReason, side_plan: SidePlan, level: int, size: int) -> None:
+        self._residuals.append(Residual(reason, _BUY if side_plan.bid else _SELL, level, size))
 
 
 # -- Fitting: which live orders of one direction stay, which go, and what is missing at each level -
@@ -315,9 +316,9 @@ def fit(
     levels = wanted.bids if bid else wanted.asks
     binary = instrument.kind is _BINARY
     smallest = instrument.smallest
-    half = SidePlan(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
+    side_plan = SidePlan(wanted, instrument, bid, binary or bid, smallest, [], [], 0, 0, False)
     if not levels and not live:
-        return half
+        return side_plan
     settled = 0
     if binary or not bid:  # a linear bid has nothing to sell
         settled = holding.no.settled if bid else holding.yes.settled
@@ -325,32 +326,32 @@ def fit(
     alive = committed = 0
     kept: dict[int, list[LiveOrder]] = {}
     if live:
-        alive, committed = _sort_out(half, dict(levels), live, kept)
+        alive, committed = _sort_out(side_plan, dict(levels), live, kept)
         if kept:
-            _trim(half, levels, kept)
+            _trim(side_plan, levels, kept)
     for _, size in levels:
-        half.allowance += size
-    half.allowance -= alive
-    half.sellable = settled - committed
-    if kept or settled >= smallest or not half.opens:
-        _missing(half, levels, settled, kept, reduce_first)
-        return half
+        side_plan.allowance += size
+    side_plan.allowance -= alive
+    side_plan.sellable = settled - committed
+    if kept or settled >= smallest or not side_plan.opens:
+        _missing(side_plan, levels, settled, kept, reduce_first)
+        return side_plan
     for price, size in levels:  # nothing rests and nothing can be sold: open it all
         if size >= smallest:
-            half.needs.append((price, 0, size))
+            side_plan.needs.append((price, 0, size))
         else:
-            _need(half, price, size, 0, False)
-    return half
+            _need(side_plan, price, size, 0, False)
+    return side_plan
 
 
 def _sort_out(
-    half: SidePlan,
+    side_plan: SidePlan,
     sizes: dict[int, int],
     live: list[LiveOrder],
     kept: dict[int, list[LiveOrder]],
 ) -> tuple[int, int]:
     """Keep orders of the wanted style and price, cancel the others; return (alive, in sells)."""
-    wanted = half.wanted
+    wanted = side_plan.wanted
     alive = committed = 0
     for known in live:
         order, state = known.order, known.state
@@ -370,36 +371,36 @@ def _sort_out(
         if order.type is _FAK or order.type is _FOK:
             continue  # ends by itself
         if cancellable or (state is _UNKNOWN and not known.cancel_asked):
-            half.cancels.append(order.id)
+            side_plan.cancels.append(order.id)
     return alive, committed
 
 
-def _trim(half: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]) -> None:
+def _trim(side_plan: SidePlan, levels: Sequence[Quote], kept: dict[int, list[LiveOrder]]) -> None:
     """Cancel newest first where a level rests with more than it may."""
-    tolerance = half.wanted.tolerance_percent
+    tolerance = side_plan.wanted.tolerance_percent
     for price, size in levels:
         orders = kept.get(price, [])
         if orders:
-            _cancel_above(half, orders, size + size * tolerance // 100)
+            _cancel_above(side_plan, orders, size + size * tolerance // 100)
 
 
-def _cancel_above(half: SidePlan, orders: list[LiveOrder], limit: int) -> None:
+def _cancel_above(side_plan: SidePlan, orders: list[LiveOrder], limit: int) -> None:
     total = sum([known.remaining for known in orders])
     while total > limit and orders:
         newest = orders.pop()
-        half.cancels.append(newest.order.id)
+        side_plan.cancels.append(newest.order.id)
         total -= newest.remaining
 
 
 def _missing(
-    half: SidePlan,
+    side_plan: SidePlan,
     levels: Sequence[Quote],
     settled: int,
     kept: dict[int, list[LiveOrder]],
     reduce_first: bool,
 ) -> None:
     """Share settled tokens out to the levels, best first, and note what each still needs."""
-    smallest = half.smallest
+    smallest = side_plan.smallest
     pool = settled
     for selling in kept.values():
         pool -= sum([known.remaining for known in selling if known.order.side is _SELL])
@@ -407,34 +408,34 @@ def _missing(
         orders = kept.get(price)
         resting = sum([known.remaining for known in orders]) if orders else 0
         if orders and reduce_first and pool >= smallest:
-            resting = _make_room(half, orders, size, pool)
+            resting = _make_room(side_plan, orders, size, pool)
         missing = size - resting
         if missing > 0:
-            pool = _need(half, price, missing, pool, resting > 0)
+            pool = _need(side_plan, price, missing, pool, resting > 0)
         if orders and pool >= smallest and any(o.order.side is not _SELL for o in orders):
-            half.could_reduce = True
+            side_plan.could_reduce = True
 
 
-def _make_room(half: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
+def _make_room(side_plan: SidePlan, orders: list[LiveOrder], size: int, pool: int) -> int:
     """Cancel resting buys whose size settled tokens can take over; return what stays."""
     selling = [known for known in orders if known.order.side is _SELL]
     opening = [known for known in orders if known.order.side is not _SELL]
     sold = sum(known.remaining for known in selling)
     left = max(0, size - sold - pool)
-    _cancel_above(half, opening, left + left * half.wanted.tolerance_percent // 100)
+    _cancel_above(side_plan, opening, left + left * side_plan.wanted.tolerance_percent // 100)
     return sold + sum(known.remaining for known in opening)
 
 
-def _need(half: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
+def _need(side_plan: SidePlan, price: int, missing: int, pool: int, topping: bool) -> int:
     """Split what a level misses into selling and opening; return what is left of the pool."""
-    smallest = half.smallest
-    missing -= missing % half.instrument.lot
+    smallest = side_plan.smallest
+    missing -= missing % side_plan.instrument.lot
     selling = min(pool, missing)
     if selling < smallest:
         selling = 0
     opening = missing - selling
     reason = None
-    if not half.opens:
+    if not side_plan.opens:
         if opening:
             reason = ResidualReason.NO_INVENTORY
             if missing < smallest or 0 < pool < smallest:
@@ -443,11 +444,11 @@ def _need(half: SidePlan, price: int, missing: int, pool: int, topping: bool) ->
         reason = _BELOW_MIN
     if reason is not None:
         if not topping or reason is not _BELOW_MIN:  # too small a change is left
-            side = _BUY if half.bid else _SELL
-            half.wanted.residuals.append(Residual(reason, side, price, opening))
+            side = _BUY if side_plan.bid else _SELL
+            side_plan.wanted.residuals.append(Residual(reason, side, price, opening))
         opening = 0
     if selling or opening:
-        half.needs.append((price, selling, opening))
+        side_plan.needs.append((price, selling, opening))
     return pool - selling
 
 

@@ -109,7 +109,7 @@ def within(scope: Scope, order: Order) -> bool:
 # again. The answer that comes late after all carries the older number: it is nobody's any more.
 
 
-class Question(StrEnum):
+class AccountQuestion(StrEnum):
     """What is asked of the whole account."""
 
     LISTING = "QueryOpenOrders"
@@ -126,16 +126,16 @@ class Questions:
         self._confirm_ns = settings.listing_confirm_ms * MS
         self._answer_ns_max = settings.answer_ms_max * MS
         self._every_ns = {
-            Question.LISTING: settings.listing_interval_ms * MS,
-            Question.FILLS: settings.fills_interval_ms * MS,
-            Question.BALANCES: settings.balances_interval_ms * MS,
+            AccountQuestion.LISTING: settings.listing_interval_ms * MS,
+            AccountQuestion.FILLS: settings.fills_interval_ms * MS,
+            AccountQuestion.BALANCES: settings.balances_interval_ms * MS,
         }
-        self._asked: dict[Question, tuple[int, int]] = {}
+        self._asked: dict[AccountQuestion, tuple[int, int]] = {}
         """What is waited for: (when it was asked, its number)."""
-        self._asked_last: dict[Question, tuple[int, int]] = {}
+        self._asked_last: dict[AccountQuestion, tuple[int, int]] = {}
         self.number = 0
         """The number of the question asked last."""
-        self._next: dict[Question, int] = dict.fromkeys(Question, NEVER)
+        self._next: dict[AccountQuestion, int] = dict.fromkeys(AccountQuestion, NEVER)
         self.due_ns = NEVER
         self.fills_ok_ns = -1
         """When the last listing of fills that came back had been asked for; -1 = never."""
@@ -157,14 +157,14 @@ class Questions:
         self._asked.clear()
         self.fills_reach_ns = max(self.fills_ok_ns, self.fills_reach_ns)
         self.fills_ok_ns = -1
-        self._next = dict.fromkeys(Question, now_ns)
+        self._next = dict.fromkeys(AccountQuestion, now_ns)
         self.due_ns = now_ns
 
     def soon(self, at_ns: int) -> None:
         """See that something is looked at no later than this."""
         self.due_ns = min(self.due_ns, at_ns)
 
-    def want(self, question: Question, now_ns: int) -> None:
+    def want(self, question: AccountQuestion, now_ns: int) -> None:
         """Ask as soon as possible, once, unless it is under way."""
         if question not in self._asked:
             self._next[question] = min(self._next[question], now_ns)
@@ -175,10 +175,10 @@ class Questions:
         self.number += 1
         return self.number
 
-    def take(self, now_ns: int) -> list[Question]:
+    def take(self, now_ns: int) -> list[AccountQuestion]:
         """Return what is due and note it as under way; what stays out too long is due again."""
-        due: list[Question] = []
-        for question in Question:
+        due: list[AccountQuestion] = []
+        for question in AccountQuestion:
             asked = self._asked.get(question)
             if asked is not None:
                 if now_ns - asked[0] < self._answer_ns_max:
@@ -191,21 +191,21 @@ class Questions:
             due.append(question)
         return due
 
-    def note(self, question: Question, now_ns: int, number: int) -> None:
+    def note(self, question: AccountQuestion, now_ns: int, number: int) -> None:
         """Wait for the answer to a question asked now."""
         self.number = number
         self._asked[question] = self._asked_last[question] = (now_ns, number)
 
-    def number_of(self, question: Question) -> int:
+    def number_of(self, question: AccountQuestion) -> int:
         """Return the number under which a question was asked the last time; 0 = never."""
         return self._asked_last.get(question, (0, 0))[1]
 
-    def asked_last_ns(self, question: Question, number: int) -> int | None:
+    def asked_last_ns(self, question: AccountQuestion, number: int) -> int | None:
         """Return when a question was asked the last time; None = it was not under this number."""
         asked = self._asked_last.get(question)
         return None if asked is None or asked[1] != number else asked[0]
 
-    def answered(self, question: Question, number: int) -> int | None:
+    def answered(self, question: AccountQuestion, number: int) -> int | None:
         """Note an answer to the question with this number; return when it was asked.
 
         None = nobody waits for it: it may be the late answer to an older question.
@@ -216,7 +216,7 @@ class Questions:
         del self._asked[question]
         return asked[0]
 
-    def again(self, question: Question, now_ns: int, *, urgent: bool) -> None:
+    def again(self, question: AccountQuestion, now_ns: int, *, urgent: bool) -> None:
         """Ask again after the usual interval, or soon where something needs confirming."""
         pause = self._confirm_ns if urgent else self._every_ns[question]
         self._next[question] = now_ns + pause
@@ -224,14 +224,14 @@ class Questions:
 
     def failed(self, name: str, number: int, now_ns: int) -> None:
         """Note that a question got no usable answer: ask again soon."""
-        for question in Question:
+        for question in AccountQuestion:
             if question == name and self.answered(question, number) is not None:
                 self.again(question, now_ns, urgent=True)
 
     def settle(self, order_ns: int | None) -> None:
         """Work out when something is due next; `order_ns` is the next question about an order."""
         due = NEVER if order_ns is None else order_ns
-        for question in Question:
+        for question in AccountQuestion:
             asked = self._asked.get(question)
             if asked is not None:
                 due = min(due, asked[0] + self._answer_ns_max)

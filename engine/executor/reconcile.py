@@ -36,16 +36,16 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
-from engine.executor.halts import Sight
+from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
-from engine.executor.proof import Question, Questions, ZeroProofs
+from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
 # A listing is believed when it has everything it should have; an empty one only when it comes
 # twice (the venue has been seen to show an empty list over resting orders).
 
-STRANGERS_MAX = 1_000
+UNRECOGNISED_MAX = 1_000
 """Orders nobody knows that are remembered as already told."""
 
 MISSING_BELIEVED = 2
@@ -68,7 +68,7 @@ class Listings:
         self._want_fills = want_fills
         self.believed = False
         self._empty = 0
-        self._strangers: dict[Identity, None] = {}
+        self._unrecognised: dict[Identity, None] = {}
 
     def start(self) -> None:
         """Believe nothing yet."""
@@ -88,7 +88,7 @@ class Listings:
                 self._found(known, report, asked_ns, now_ns)
             elif report.ours:
                 ours.append(report)
-                self._stranger(report, now_ns)
+                self._unrecognised_order(report, now_ns)
             else:
                 foreign.append(report)
         return ours, foreign
@@ -143,16 +143,16 @@ class Listings:
         known.cancel_asked = True
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
 
-    def _stranger(self, report: OrderReport, now_ns: int) -> None:
+    def _unrecognised_order(self, report: OrderReport, now_ns: int) -> None:
         """Cancel an order of our key the journal does not have, with its whole instrument.
 
         It has no number of ours, so it can only be reached by scope (law N).
         """
         table = self._table
-        if report.identity not in self._strangers:
-            if len(self._strangers) >= STRANGERS_MAX:
-                self._strangers.clear()
-            self._strangers[report.identity] = None
+        if report.identity not in self._unrecognised:
+            if len(self._unrecognised) >= UNRECOGNISED_MAX:
+                self._unrecognised.clear()
+            self._unrecognised[report.identity] = None
             self._outbox.alert(
                 Severity.CRITICAL,
                 "stranger_order",
@@ -163,8 +163,8 @@ class Listings:
         self._outbox.effects.append(
             CancelAll(account=table.account, scope=CancelScope(instrument=report.instrument))
         )
-        post = table.posts.get(report.instrument)
-        for known in list(post.working.values()) if post is not None else ():
+        entry = table.instruments.get(report.instrument)
+        for known in list(entry.working.values()) if entry is not None else ():
             table.ask_cancel(known, now_ns)
 
 
@@ -172,7 +172,7 @@ class Listings:
 # It corrects nothing: a difference is a fact for a person, and no booking may be invented for it.
 # It compares only while nothing is in motion, and speaks when the same difference is seen twice.
 
-Difference = tuple[int, int]
+BalanceDifference = tuple[int, int]
 """(ours, the venue's)."""
 
 
@@ -183,10 +183,10 @@ class Audit:
         self._table = table
         self._outbox = outbox
         self._settings = settings
-        self._cash_seen: Difference | None = None
-        self._cash_told: Difference | None = None
-        self._seen: dict[tuple[InstrumentId, Leg], Difference] = {}
-        self._told: dict[tuple[InstrumentId, Leg], Difference] = {}
+        self._cash_seen: BalanceDifference | None = None
+        self._cash_told: BalanceDifference | None = None
+        self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
+        self._told: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
 
     def _quiet_since(self, asked_ns: int | None) -> bool:
         """Say whether nothing has moved since the question and nothing is undecided."""
@@ -228,13 +228,13 @@ class Audit:
             theirs.setdefault((key, first), 0)
             if holding.no.settled:
                 theirs.setdefault((key, Leg.NO), 0)
-        seen: dict[tuple[InstrumentId, Leg], Difference] = {}
+        seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
         for (instrument, leg), size in theirs.items():
-            post = table.posts.get(instrument)
-            if post is None:
+            entry = table.instruments.get(instrument)
+            if entry is None:
                 continue  # nothing we trade
             ours = table.ledger.holding(instrument).leg(leg).settled
-            if abs(ours - size) < post.instrument.lot:
+            if abs(ours - size) < entry.instrument.lot:
                 continue
             found = seen[instrument, leg] = (ours, size)
             if self._seen.get((instrument, leg)) == found != self._told.get((instrument, leg)):
@@ -270,7 +270,7 @@ class Reconciler:
     def __init__(
         self,
         table: OrderTable,
-        sight: Sight,
+        blocks: Blocks,
         outbox: EffectOutbox,
         settings: ExecutorSettings,
         *,
@@ -278,7 +278,7 @@ class Reconciler:
         contradiction: Callable[[str], None],
     ) -> None:
         self._table = table
-        self._sight = sight
+        self._blocks = blocks
         self._outbox = outbox
         self._settings = settings
         self._book = book
@@ -321,12 +321,12 @@ class Reconciler:
                 if known.asks == ASKS_ALERT:
                     self._still_unknown(known)
                 if now_ns - known.unknown_ns >= self._settings.grace_ms * MS:
-                    questions.want(Question.FILLS, now_ns)
+                    questions.want(AccountQuestion.FILLS, now_ns)
         for question in questions.take(now_ns):
             number = questions.number_of(question)
-            if question is Question.LISTING:
+            if question is AccountQuestion.LISTING:
                 effects.append(QueryOpenOrders(account=account, number=number))
-            elif question is Question.FILLS:
+            elif question is AccountQuestion.FILLS:
                 since_ns = self._fills_since(now_ns)
                 questions.fills_since_ns = since_ns
                 effects.append(QueryFills(account=account, since_ns=since_ns, number=number))
@@ -345,8 +345,8 @@ class Reconciler:
     def overdue(self, now_ns: int) -> None:
         """Give up on what has been in flight too long: it is UNKNOWN. Call every second."""
         patience_ns = self._settings.in_flight_ms_max * MS
-        for post in self._table.posts.values():
-            for known in list(post.working.values()) if post.working else ():
+        for entry in self._table.instruments.values():
+            for known in list(entry.working.values()) if entry.working else ():
                 happened = SILENCE.get(known.state)
                 if happened is not None and now_ns - known.changed_ns > patience_ns:
                     self._table.happen(known, happened, now_ns, "no answer came in time")
@@ -369,7 +369,7 @@ class Reconciler:
 
     def want_fills(self, now_ns: int) -> None:
         """Ask for fills as soon as possible: something says that one is missing."""
-        self.questions.want(Question.FILLS, now_ns)
+        self.questions.want(AccountQuestion.FILLS, now_ns)
 
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
@@ -464,14 +464,14 @@ class Reconciler:
 
         One that nobody asked for proves what it contains, but not what it lacks.
         """
-        asked_ns = self.questions.answered(Question.LISTING, event.answers)
+        asked_ns = self.questions.answered(AccountQuestion.LISTING, event.answers)
         ours, foreign = self._listings.contained(event, asked_ns, now_ns)
         if asked_ns is None:
             return
         complete = self._listings.lacked(ours, asked_ns, now_ns)
         self.proofs.listed(asked_ns, now_ns, ours, foreign, self._table.live())
         urgent = not complete or not self._listings.believed or self.proofs.pending
-        self.questions.again(Question.LISTING, now_ns, urgent=urgent)
+        self.questions.again(AccountQuestion.LISTING, now_ns, urgent=urgent)
         self._recovered()
 
     def fills_listed(self, event: FillsListed, now_ns: int) -> None:
@@ -486,20 +486,20 @@ class Reconciler:
             # else: an order that was forgotten after all its fills had been decided
         if event.since_ns > questions.fills_since_ns:
             return  # asked before everything was asked anew: the answer that counts is to come
-        asked_ns = questions.answered(Question.FILLS, event.answers)
+        asked_ns = questions.answered(AccountQuestion.FILLS, event.answers)
         if asked_ns is not None:
             questions.fills_ok_ns = asked_ns
             for order in table.unknown.values():
                 enough = order.not_found >= self._settings.not_found_confirmations
                 if enough and order.reported <= order.filled:  # this listing was all that lacked
                     order.ask_ns = now_ns
-        questions.again(Question.FILLS, now_ns, urgent=False)
+        questions.again(AccountQuestion.FILLS, now_ns, urgent=False)
         self._recovered()
 
     def balances_listed(self, event: BalancesListed | PositionsListed) -> None:
         """Compare money or tokens with the ledger."""
-        self.questions.answered(Question.BALANCES, event.answers)
-        asked_ns = self.questions.asked_last_ns(Question.BALANCES, event.answers)
+        self.questions.answered(AccountQuestion.BALANCES, event.answers)
+        asked_ns = self.questions.asked_last_ns(AccountQuestion.BALANCES, event.answers)
         if isinstance(event, BalancesListed):
             self.audit.cash(event, asked_ns)
         else:
@@ -507,9 +507,9 @@ class Reconciler:
 
     def _recovered(self) -> None:
         believed = self._listings.believed and self.questions.fills_ok_ns >= 0 and not self.waiting
-        if self._sight.recovering and believed:
-            self._sight.recovering = False
-            for instrument in self._table.posts:
+        if self._blocks.recovering and believed:
+            self._blocks.recovering = False
+            for instrument in self._table.instruments:
                 self._table.dirty[instrument] = True
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:

@@ -14,7 +14,7 @@ MS = 1_000_000
 NEVER = 2**63 - 1
 """A time that does not come."""
 
-Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+PositiveMilliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 
 
 class ExecutorSettings(Settings):
@@ -22,44 +22,44 @@ class ExecutorSettings(Settings):
 
     # -- planning
     resize_tolerance_percent: Annotated[int, Field(ge=0, le=1_000)] = 25
-    """A resting quote this much larger than wished is left in its place in the queue."""
+    """A resting quote this much larger than intended is left in its place in the queue."""
     gtd_ms: Annotated[int, Field(ge=60_000, le=86_400_000)] | None = None
     """Resting orders expire by themselves after this long; None = good till cancelled."""
     fence: Annotated[int, Field(ge=0)] = 0
     """Token of the engine's lease, written on every order."""
 
     # -- after a refusal
-    cooldown_cross_ms: Milliseconds = 250
+    cooldown_cross_ms: PositiveMilliseconds = 250
     """Pause after a would-cross reject, a killed rest or a place that was never sent."""
-    cooldown_reject_ms: Milliseconds = 1_000
+    cooldown_reject_ms: PositiveMilliseconds = 1_000
     """First pause after any other reject; doubles with each further one."""
-    cooldown_ms_max: Milliseconds = 60_000
+    cooldown_ms_max: PositiveMilliseconds = 60_000
 
     # -- silence (law J)
-    ask_delays_ms: tuple[Milliseconds, ...] = (500, 1_000, 2_000, 4_000)
+    ask_delays_ms: tuple[PositiveMilliseconds, ...] = (500, 1_000, 2_000, 4_000)
     """Pauses before each question about an UNKNOWN order; the last one doubles from there."""
-    ask_delay_ms_max: Milliseconds = 30_000
-    grace_ms: Milliseconds = 5_000
+    ask_delay_ms_max: PositiveMilliseconds = 30_000
+    grace_ms: PositiveMilliseconds = 5_000
     """`Not found` is not believed before the order has been unknown for this long."""
     not_found_confirmations: Annotated[int, Field(ge=1, le=100)] = 2
-    in_flight_ms_max: Milliseconds = 30_000
+    in_flight_ms_max: PositiveMilliseconds = 30_000
     """SENT, DELAYED or CANCELLING without news for this long is UNKNOWN."""
 
     # -- reconciliation
-    listing_interval_ms: Milliseconds = 15_000
-    listing_confirm_ms: Milliseconds = 1_000
+    listing_interval_ms: PositiveMilliseconds = 15_000
+    listing_confirm_ms: PositiveMilliseconds = 1_000
     """Pause before the listing that confirms an empty or incomplete one."""
-    fills_interval_ms: Milliseconds = 30_000
-    fills_overlap_ms: Milliseconds = 120_000
+    fills_interval_ms: PositiveMilliseconds = 30_000
+    fills_overlap_ms: PositiveMilliseconds = 120_000
     """How far a listing of fills reaches behind the last one that succeeded."""
-    balances_interval_ms: Milliseconds = 60_000
-    answer_ms_max: Milliseconds = 15_000
+    balances_interval_ms: PositiveMilliseconds = 60_000
+    answer_ms_max: PositiveMilliseconds = 15_000
     """A question without an answer for this long is asked again."""
     cash_tolerance_micro: Annotated[int, Field(ge=0)] = 10_000
-    """Difference to the venue's cash that rounding explains."""
+    """BalanceDifference to the venue's cash that rounding explains."""
     starts_reconciled: bool = False
     """True for an account that cannot have a past (a replay's); else `recover` must come first."""
-    marks_wait_ms_max: Milliseconds = 30_000
+    marks_wait_ms_max: PositiveMilliseconds = 30_000
     """How long a start waits for the first mark of everything held before equity is judged."""
 
     # -- memory

@@ -8,14 +8,14 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput
-from engine.executor.halts import Markets, Sight, SightState
+from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
 from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.risk.breakers import Breakers
 
 
-class _Post(msgspec.Struct, frozen=True):
+class _SavedInstrument(msgspec.Struct, frozen=True):
     bot: BotId | None
     closed: bool
     cooldown_ns: int
@@ -27,18 +27,18 @@ class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     account: AccountId
     ledger: LedgerState
     orders: list[LiveOrder]
-    homeless: list[Order]
+    awaiting_listing: list[Order]
     last_id: int
-    posts: dict[InstrumentId, _Post]
+    instruments: dict[InstrumentId, _SavedInstrument]
     marks: list[BookMarked]
-    sight: SightState
+    blocks: BlocksState
     breakers: bytes
     fills_ok_ns: int
 
 
 def encode(
     table: OrderTable,
-    sight: Sight,
+    blocks: Blocks,
     breakers: Breakers,
     markets: Markets,
     reconciler: Reconciler,
@@ -51,14 +51,14 @@ def encode(
             account=table.account,
             ledger=table.ledger.state,
             orders=[*live, *(table.orders[number] for number in table.ended)],
-            homeless=list(table.homeless.values()),
+            awaiting_listing=list(table.awaiting_listing.values()),
             last_id=table.last_id,
-            posts={
-                key: _Post(post.bot, post.closed, post.cooldown_ns, post.refusals)
-                for key, post in table.posts.items()
+            instruments={
+                key: _SavedInstrument(entry.bot, entry.closed, entry.cooldown_ns, entry.refusals)
+                for key, entry in table.instruments.items()
             },
             marks=[markets.marks[key] for key in table.ledger.held if key in markets.marks],
-            sight=sight.state,
+            blocks=blocks.state,
             breakers=breakers.state(),
             fills_ok_ns=max(questions.fills_ok_ns, questions.fills_reach_ns),
         )
@@ -68,7 +68,7 @@ def encode(
 def decode(
     state: bytes,
     table: OrderTable,
-    sight: Sight,
+    blocks: Blocks,
     breakers: Breakers,
     *,
     markets: Markets,
@@ -81,29 +81,29 @@ def decode(
         raise BadInput(f"the snapshot of {table.account} cannot be read: {error}") from None
     if saved.account != table.account:
         raise BadInput(f"the snapshot is of {saved.account}, not of {table.account}")
-    if table.orders or table.posts:
+    if table.orders or table.instruments:
         raise BadInput(f"{table.account} is already in use and cannot be restored into")
     table.ledger.restore(saved.ledger)
     _restore_posts(table, saved)
     table.restore(saved.orders, OrderId(saved.last_id))
-    table.homeless = {order.id: order for order in saved.homeless}
+    table.awaiting_listing = {order.id: order for order in saved.awaiting_listing}
     for mark in saved.marks:
         # What was seen before the restart may mark a holding; it proves nothing any more.
         markets.marks[mark.instrument] = msgspec.structs.replace(mark, trusted=False)
-    sight.state = saved.sight
+    blocks.state = saved.blocks
     breakers.restore(saved.breakers)
     reconciler.questions.fills_reach_ns = saved.fills_ok_ns
 
 
 def _restore_posts(table: OrderTable, saved: _ExecutorState) -> None:
     for instrument in list(saved.ledger.instruments.values()):
-        post = table.listed(instrument)
-        was = saved.posts.get(instrument.id)
+        entry = table.listed(instrument)
+        was = saved.instruments.get(instrument.id)
         if was is None:
             continue  # forgotten while ended orders of it were still remembered
-        post.closed = was.closed
-        post.cooldown_ns = was.cooldown_ns
-        post.refusals = was.refusals
-        post.bot = was.bot
+        entry.closed = was.closed
+        entry.cooldown_ns = was.cooldown_ns
+        entry.refusals = was.refusals
+        entry.bot = was.bot
         if was.bot is not None:
             table.exposure.assign(instrument.id, was.bot)

@@ -32,9 +32,9 @@ from engine.domain.instruments import Side
 from engine.domain.order_life import Happened
 from engine.domain.orders import AT_ONCE, CancelReason, Order, OrderId, OrderState, RejectReason
 from engine.executor.fills import FillContradiction
-from engine.executor.halts import Sight
+from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
-from engine.executor.proof import Question
+from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import Reconciler
 from engine.executor.settings import MS, ExecutorSettings
 
@@ -47,26 +47,26 @@ _NO_FUNDS = CancelReason.NO_FUNDS
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
 """Refusals that belong to trading and need nobody's attention."""
 
-Handler = Callable[[Any, int], None]
+EventHandler = Callable[[Any, int], None]
 
 
 class VenueReports:
     """The venue's events of one account."""
 
     def __init__(
-        self, table: OrderTable, sight: Sight, outbox: EffectOutbox, settings: ExecutorSettings
+        self, table: OrderTable, blocks: Blocks, outbox: EffectOutbox, settings: ExecutorSettings
     ) -> None:
         self._table = table
-        self._sight = sight
+        self._blocks = blocks
         self._outbox = outbox
         self._cross_ns = settings.cooldown_cross_ms * MS
         self._reject_ns = settings.cooldown_reject_ms * MS
         self._cooldown_ns_max = settings.cooldown_ms_max * MS
         self.reconciler = Reconciler(
-            table, sight, outbox, settings, book=self.book, contradiction=self.contradiction
+            table, blocks, outbox, settings, book=self.book, contradiction=self.contradiction
         )
 
-    def handlers(self) -> dict[type, Handler]:
+    def handlers(self) -> dict[type, EventHandler]:
         """Return who takes which event."""
         return {
             OrderNamed: self._named,
@@ -94,26 +94,26 @@ class VenueReports:
         """Return the order; None for one that ended so long ago that it was forgotten."""
         known = self._table.orders.get(order)
         if known is None:
-            self._stray(order)
+            self._unknown_report(order)
         return known
 
-    def _stray(self, order: OrderId) -> None:
-        """Speak up about an order that nobody made; a forgotten or homeless one is no news."""
-        if order > self._table.last_id and order not in self._table.homeless:
+    def _unknown_report(self, order: OrderId) -> None:
+        """Raise an alert about an order nobody made; one forgotten or not yet listed is no news."""
+        if order > self._table.last_id and order not in self._table.awaiting_listing:
             self._outbox.alert(
                 Severity.CRITICAL,
                 "stray_event",
                 f"the venue reports on order {order}, which was never made here",
             )
 
-    def _plain(self, happened: Happened) -> Handler:
+    def _plain(self, happened: Happened) -> EventHandler:
         """Return a handler that only moves the order."""
         orders, happen = self._table.orders, self._table.happen
 
         def handler(event: Any, now_ns: int) -> None:
             known = orders.get(event.order)
             if known is None:
-                self._stray(event.order)
+                self._unknown_report(event.order)
             else:
                 happen(known, happened, now_ns)
 
@@ -128,7 +128,7 @@ class VenueReports:
     def _named(self, event: OrderNamed, now_ns: int) -> None:
         known = self._table.orders.get(event.order)
         if known is None:
-            self._stray(event.order)
+            self._unknown_report(event.order)
             return
         again = known.identity == event.identity
         known.identity = event.identity
@@ -141,11 +141,11 @@ class VenueReports:
         table = self._table
         known = table.orders.get(event.order)
         if known is None:
-            self._stray(event.order)
+            self._unknown_report(event.order)
             return
         table.happen(known, _ACCEPTED, now_ns)
-        post = table.posts.get(known.order.instrument) or table.post_of(known)
-        post.refusals = 0
+        entry = table.instruments.get(known.order.instrument) or table.state_of(known)
+        entry.refusals = 0
         state = known.state
         if state is _OPEN:
             return
@@ -172,7 +172,7 @@ class VenueReports:
     def _cancelled(self, event: OrderCancelled, now_ns: int) -> None:
         known = self._table.orders.get(event.order)
         if known is None:
-            self._stray(event.order)
+            self._unknown_report(event.order)
             return
         reason, text = event.reason, event.venue_text
         self._table.happen(known, _CANCELLED, now_ns, f"{reason}: {text}" if text else reason)
@@ -181,7 +181,7 @@ class VenueReports:
                 self._pause(known, self._cross_ns, now_ns)
             elif reason is _NO_FUNDS:
                 self._refused(known, now_ns)
-                self.reconciler.questions.want(Question.BALANCES, now_ns)
+                self.reconciler.questions.want(AccountQuestion.BALANCES, now_ns)
         if known.reported and known.reported > known.filled:
             self.reconciler.want_fills(now_ns)
 
@@ -202,9 +202,9 @@ class VenueReports:
             return
         self._refused(known, now_ns)
         if reason is RejectReason.NO_FUNDS:
-            self.reconciler.questions.want(Question.BALANCES, now_ns)
+            self.reconciler.questions.want(AccountQuestion.BALANCES, now_ns)
         elif reason is RejectReason.AUTH:
-            self._sight.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
+            self._blocks.unhealthy["auth"] = event.venue_text or "the venue refuses our credential"
         if reason not in _MISSES:
             self._outbox.alert(
                 Severity.CRITICAL if reason is RejectReason.AUTH else Severity.WARNING,
@@ -216,15 +216,15 @@ class VenueReports:
 
     def _refused(self, known: LiveOrder, now_ns: int) -> None:
         """Pause the instrument, twice as long for each refusal in a row, up to a maximum."""
-        post = self._table.post_of(known)
-        pause_ns = min(self._reject_ns << min(post.refusals, 30), self._cooldown_ns_max)
-        post.refusals += 1
+        entry = self._table.state_of(known)
+        pause_ns = min(self._reject_ns << min(entry.refusals, 30), self._cooldown_ns_max)
+        entry.refusals += 1
         self._pause(known, pause_ns, now_ns)
 
     def _pause(self, known: LiveOrder, pause_ns: int, now_ns: int) -> None:
-        post, table = self._table.post_of(known), self._table
-        post.cooldown_ns = max(post.cooldown_ns, now_ns + pause_ns)
-        table.wake_ns = min(table.wake_ns, post.cooldown_ns)
+        entry, table = self._table.state_of(known), self._table
+        entry.cooldown_ns = max(entry.cooldown_ns, now_ns + pause_ns)
+        table.wake_ns = min(table.wake_ns, entry.cooldown_ns)
 
     # -- fills -------------------------------------------------------------------------------------
 
@@ -232,9 +232,9 @@ class VenueReports:
         """Book a fill, told by the stream or by a listing."""
         known = self._table.orders.get(event.order)
         if known is None:
-            if event.order not in self._table.homeless:
+            if event.order not in self._table.awaiting_listing:
                 self.contradiction(f"fill {event.fill} is of order {event.order}, which is unknown")
-            return  # a homeless order's fills are told again, by listing, once it has its home
+            return  # its fills are listed again once its instrument is
         over = event.size - known.remaining
         try:
             booked, new = self._table.fill(known, event, now_ns)
@@ -244,7 +244,7 @@ class VenueReports:
         order = known.order
         if not new:
             return
-        self._table.post_of(known).refusals = 0
+        self._table.state_of(known).refusals = 0
         for anomaly in booked.anomalies:
             self._outbox.alert(
                 Severity.CRITICAL,
@@ -298,10 +298,10 @@ class VenueReports:
 
     def contradiction(self, text: str) -> None:
         """Stop the account: what the venue says cannot be, and only a person can judge it."""
-        found = self._sight.state.contradictions
+        found = self._blocks.state.contradictions
         if text not in found:
             found.append(text)
             del found[:-100]
             self._outbox.alert(Severity.CRITICAL, "contradiction", text)
-        for instrument in self._table.posts:
+        for instrument in self._table.instruments:
             self._table.dirty[instrument] = True

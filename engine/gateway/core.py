@@ -71,7 +71,7 @@ ANSWERS = frozenset(
 )
 """Events that carry the number of the question they answer."""
 
-Message = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged
+GatewayMessage = AnyEffect | Reply | LatchSet | LatchReleased | ModeChanged
 
 
 class GatewayCore:
@@ -103,7 +103,7 @@ class GatewayCore:
             OrderChanged: lambda _, __: [],  # likewise
         }
 
-    def receive(self, message: Message, now_ns: int) -> list[Request]:
+    def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:
         """Take an effect, a reply, the latch or the venue's mode; return what to send, in order.
 
         Raises BrokenInvariant on an effect that is no request (see `accepts`), on one of another

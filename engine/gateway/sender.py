@@ -49,7 +49,7 @@ from engine.errors import (
     Throttled,
     VenueClosed,
 )
-from engine.gateway.core import GatewayCore, Message
+from engine.gateway.core import GatewayCore, GatewayMessage
 from engine.gateway.door import Named, Prepared, Reply, Request, Venue
 from engine.gateway.safety import Query
 
@@ -208,7 +208,7 @@ class Sender:
 
     # -- the driver's side -------------------------------------------------------------------------
 
-    def take(self, message: Message) -> None:
+    def take(self, message: GatewayMessage) -> None:
         """Take an effect, the latch or the venue's mode; requests leave as tasks of the loop."""
         self._start(self._core.receive(message, self._clock.now_ns()))
 

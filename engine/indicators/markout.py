@@ -19,7 +19,7 @@ MID_AGE_NS_MAX = 5_000_000_000
 """A mid observed longer before the horizon than this does not mark the fill."""
 
 
-class Mark(msgspec.Struct, frozen=True, gc=False):
+class PendingMarkout(msgspec.Struct, frozen=True, gc=False):
     """One fill that waits for its horizon. Price in the currency, sign +1 bought, −1 sold."""
 
     due_ns: int
@@ -46,7 +46,9 @@ class MarkoutMeans(msgspec.Struct):
 class MarkoutTracker(msgspec.Struct):
     """The fills of one instrument on their way to their horizons."""
 
-    pending: list[list[Mark]] = msgspec.field(default_factory=lambda: [[] for _ in HORIZONS_NS])
+    pending: list[list[PendingMarkout]] = msgspec.field(
+        default_factory=lambda: [[] for _ in HORIZONS_NS]
+    )
     mid: float | None = None
     mid_at_ns: int = 0
     waiting: int = 0
@@ -60,7 +62,7 @@ class MarkoutTracker(msgspec.Struct):
                 del queue[0]
                 self.waiting -= 1
                 self.dropped += 1
-            queue.append(Mark(at_ns + horizon_ns, sign, price))
+            queue.append(PendingMarkout(at_ns + horizon_ns, sign, price))
             self.waiting += 1
 
     def observe(self, mid: float, now_ns: int, means: MarkoutMeans) -> None:

@@ -25,7 +25,7 @@ from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.executor.executor import Executor
-from engine.gateway.core import GatewayCore, Message
+from engine.gateway.core import GatewayCore, GatewayMessage
 from engine.gateway.door import Reply, Request, Venue
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys
@@ -164,7 +164,7 @@ class PaperGateway(GatewayCore):
         super().__init__(**wiring)
         self._gone: dict[int, Request] = {}
 
-    def receive(self, message: Message, now_ns: int) -> list[Request]:
+    def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:
         """Take a message as every gateway does."""
         if type(message) is Reply:
             self._gone.pop(message.number, None)

@@ -17,17 +17,17 @@ def recount(table: OrderTable) -> None:
     fresh = ExposureBook()
     ledger = Ledger(currency=table.ledger.state.currency)
     ledger.state.instruments.update(table.ledger.state.instruments)
-    for post in table.posts.values():
+    for post in table.instruments.values():
         _tell(fresh, ledger, post, table)
         key = post.instrument.id
         kept, anew = table.exposure.instrument_micro(key), fresh.instrument_micro(key)
         _equal(f"exposure of {key}", kept, anew)
-    live = [known for post in table.posts.values() for known in post.working.values()]
+    live = [known for post in table.instruments.values() for known in post.working.values()]
     _equal("live orders", table.live_count, len(live))
     unknown = [known.order.id for known in live if known.state is OrderState.UNKNOWN]
     _equal("unknown orders", len(table.unknown), len(unknown))
     _equal("account exposure", table.exposure.account_micro(), fresh.account_micro())
-    for post in table.posts.values():
+    for post in table.instruments.values():
         if post.bot is not None:
             kept, anew = table.exposure.bot_micro(post.bot), fresh.bot_micro(post.bot)
             _equal(f"exposure of {post.bot}", kept, anew)

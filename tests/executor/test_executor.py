@@ -271,7 +271,7 @@ def test_other_rejects_pause_longer_each_time_and_are_bounded(rig: Any) -> None:
     for number in range(1, 9):
         rig.send(number)
         rig.tell(rig.event(OrderRejected, number, reason=RejectReason.OTHER, venue_text="no"))
-        pauses.append((rig.executor._table.posts[M1].cooldown_ns - rig.now) // 1_000_000_000)
+        pauses.append((rig.executor._table.instruments[M1].cooldown_ns - rig.now) // 1_000_000_000)
         rig.wait(pauses[-1])
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
@@ -282,7 +282,7 @@ def test_an_accepted_order_ends_the_growth_of_the_pause(rig: Any) -> None:
     rig.tell(rig.event(OrderRejected, 1, reason=RejectReason.OTHER))
     rig.wait(1)
     rig.open(2)
-    assert rig.executor._table.posts[M1].refusals == 0
+    assert rig.executor._table.instruments[M1].refusals == 0
 
 
 def test_a_refused_credential_stops_the_account(rig: Any) -> None:
@@ -354,7 +354,7 @@ def test_the_time_of_expiry_is_asked_for(rig: Any) -> None:
 def test_a_second_bot_on_the_same_instrument_is_refused_once_aloud(rig: Any) -> None:
     rig.rest(BIDS)
     wish = rig.quotes([(4_700, 50)], bot=BotId("second"))
-    assert alerts(rig.tell(wish)) == ["wish_refused"]
+    assert alerts(rig.tell(wish)) == ["intent_refused"]
     assert rig.tell(wish) == []
     assert rig.state(1) is S.OPEN
 
@@ -369,7 +369,7 @@ def test_another_bot_may_follow_when_the_first_has_withdrawn(rig: Any) -> None:
 
 
 def test_a_wish_for_an_unlisted_instrument_is_told(rig: Any) -> None:
-    assert alerts(rig.tell(rig.quotes(BIDS, name="venue:x"))) == ["wish_refused"]
+    assert alerts(rig.tell(rig.quotes(BIDS, name="venue:x"))) == ["intent_refused"]
 
 
 def test_withdrawing_cancels_what_rests(rig: Any) -> None:

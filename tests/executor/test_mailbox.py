@@ -49,7 +49,7 @@ def test_the_latest_wish_wins(rig: Any) -> None:
 
 def test_a_basket_of_an_instrument_nobody_knows_is_refused_whole(pair: Any) -> None:
     told = pair.tell(pair.mark(), basket(pair, M1, InstrumentId("venue:x")))
-    assert alerts(told) == ["wish_refused"]
+    assert alerts(told) == ["intent_refused"]
     assert pair.executor.explain(M1) == ((), None)
 
 
@@ -57,7 +57,7 @@ def test_a_basket_with_another_bot_s_target_is_refused_whole(pair: Any) -> None:
     wish = basket(pair, M1, M2)
     strange = msgspec.structs.replace(wish.targets[1], bot=BotId("other"))
     wish = msgspec.structs.replace(wish, targets=(wish.targets[0], strange))
-    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == ["wish_refused"]
+    assert alerts(pair.tell(pair.mark(), pair.mark("venue:m2"), wish)) == ["intent_refused"]
 
 
 def test_a_withdrawn_part_ends_its_basket(pair: Any) -> None:
@@ -79,7 +79,7 @@ def test_an_expired_basket_is_over(pair: Any) -> None:
 def test_withdrawing_lets_a_refused_bot_be_told_again(rig: Any) -> None:
     rig.rest(BIDS)
     second = rig.quotes(BIDS, bot=BotId("second"))
-    assert alerts(rig.tell(second)) == ["wish_refused"]
+    assert alerts(rig.tell(second)) == ["intent_refused"]
     rig.executor.withdraw(rig.build.bot, None, rig.now)
     assert alerts(rig.tell(second)) == []
 

@@ -14,7 +14,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.domain.settings import Limit
-from engine.executor.manual import Refused
+from engine.executor.manual import ManualRefused
 from engine.risk.reasons import DenyReason
 
 M1 = InstrumentId("venue:m1")
@@ -38,7 +38,7 @@ def place(rig: Any, **changes: Any) -> Any:
     """Mark the book and place by hand; the order, or the refusal."""
     rig.tell(rig.mark())
     effects, made = rig.executor.place(asked(**changes), rig.now)
-    if isinstance(made, Refused):
+    if isinstance(made, ManualRefused):
         assert effects == []
         return made
     assert [type(effect) for effect in effects] == [PlaceOrder]
@@ -77,7 +77,7 @@ def test_order_by_hand_may_take(rig: Any) -> None:
 )
 def test_what_is_not_legal_is_told_in_a_sentence(rig: Any, wrong: dict[str, Any], why: str) -> None:
     refused = place(rig, **wrong)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, ManualRefused)
     assert why in refused.why
 
 

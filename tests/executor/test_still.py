@@ -44,7 +44,7 @@ class Twin:
         self.skipped = 0
 
     def tell(self, *messages: Any) -> list[Any]:
-        post = self.rig.executor._table.posts[M1]
+        post = self.rig.executor._table.instruments[M1]
         if self.eager:
             post.still = False
         made: list[Any] = self.rig.tell(*messages)
@@ -108,7 +108,7 @@ def test_a_mark_that_tells_the_same_is_no_reason_to_plan(
     rig.now += 1
     rig.tell(rig.mark(), rig.quotes([(4_800, 50)], decision=7))
     assert not planned
-    assert rig.executor.wish(M1).decision == 7
+    assert rig.executor.intent(M1).decision == 7
 
 
 def test_an_order_cancelled_by_hand_is_news_to_the_next_plan(rig: Any) -> None:

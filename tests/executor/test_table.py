@@ -130,7 +130,7 @@ def test_a_rest_too_small_to_trade_is_told_as_filled(rig: Rig) -> None:
 def test_a_start_tells_what_the_life_before_could_not(rig: Rig, make_rig: Any) -> None:
     placed = rig.rest([(4_800, 100), (4_700, 100)])
     known = [rig.executor.record(order.id) for order in placed]
-    assert [one.told for one in known if one is not None] == [OrderState.OPEN] * 2
+    assert [one.journaled for one in known if one is not None] == [OrderState.OPEN] * 2
 
     after = make_rig(settings=ExecutorSettings(), cash=0, empty=True)
     after.executor.receive(InstrumentListed(instrument=after.build.binary()), 0)

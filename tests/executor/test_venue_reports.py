@@ -69,7 +69,7 @@ def test_a_cancel_for_lack_of_funds_pauses_and_asks_the_balance(rig: Any) -> Non
     rig.rest(BIDS)
     told = rig.tell(rig.event(OrderCancelled, 1, reason=CancelReason.NO_FUNDS))
     assert [type(effect).__name__ for effect in told] == ["QueryBalances"]
-    assert rig.executor._table.posts[M1].refusals == 1
+    assert rig.executor._table.instruments[M1].refusals == 1
 
 
 def test_a_cancelled_order_with_untold_fills_has_them_asked(rig: Any) -> None:

@@ -242,7 +242,7 @@ class Remembering(Executor):
 def _tell(executor: Executor, journal: Path) -> None:
     """Journal what the killed turn could not say any more of its orders, as every start does."""
     with closing(JournalWriter(journal, engine_id=ENGINE)) as writer:
-        for change in executor._table.tell_changes():
+        for change in executor._table.take_changes():
             writer.append(ACCOUNT, change, 0)
 
 

@@ -18,7 +18,7 @@ from engine.domain.commands import PlaceManual
 from engine.domain.events import BookReplaced, InstrumentListed, LatchSet
 from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
 from engine.domain.settings import AccountSettings
-from engine.executor.manual import Refused
+from engine.executor.manual import ManualRefused
 from engine.runtime import heartbeat
 from engine.runtime.credentials import Credential, Keys
 from engine.runtime.recovery import executor_of
@@ -126,7 +126,7 @@ def place(account: Account, cents: int, shares: int) -> None:
         price=100 * cents, size=shares * SHARE,
     )  # fmt: skip
     made = account.runner.desk.place(asked, account.engine.clock.now_ns())
-    assert not isinstance(made, Refused), made
+    assert not isinstance(made, ManualRefused), made
     account.runner.settle(account.engine.clock.now_ns())
 
 

@@ -83,7 +83,7 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
     desk.add(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
     runner = wired(desk, venue, clock, meter)
-    executor._sight.recovering = False  # the venue was asked
+    executor._blocks.recovering = False  # the venue was asked
     whole = BookReplaced(
         instrument=instrument.id, bids=((4_800, 10**7),), asks=((5_200, 10**7),), exchange_ns=None
     )

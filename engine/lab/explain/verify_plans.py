@@ -31,8 +31,8 @@ from engine.domain.intents import Basket
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
-from engine.executor.orders import LiveOrder, Wish
-from engine.executor.proof import Question
+from engine.executor.orders import InstrumentIntent, LiveOrder
+from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
 
 DIFFERS_MAX = 100
@@ -42,7 +42,7 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What one instrument's plan was made of, besides what the journal holds."""
 
     instrument: InstrumentId
-    wish: Wish | None
+    wish: InstrumentIntent | None
     mark: BookMarked | None
     basket: Basket | None = None
     """The basket the wish belongs to: all its parts are planned together."""
@@ -75,10 +75,10 @@ class RetoldExecutor(Executor):
         table = self._table
         if isinstance(message, PlaceOrder):
             order = message.order
-            post = table.posts.get(order.instrument)
-            if order.id not in table.orders and post is not None:
-                table.take(order, post)
-                post.bot = order.bot
+            entry = table.instruments.get(order.instrument)
+            if order.id not in table.orders and entry is not None:
+                table.take(order, entry)
+                entry.bot = order.bot
         elif isinstance(message, CancelOrders):
             self._asked(message.orders, at_ns)
             self._owed = ()
@@ -99,7 +99,7 @@ class RetoldExecutor(Executor):
             questions = self._reconciler.questions
             if not message.number:
                 return  # the engine asked: the executor waited for no answer
-            questions.note(Question(type(message).__name__), at_ns, message.number)
+            questions.note(AccountQuestion(type(message).__name__), at_ns, message.number)
             if isinstance(message, QueryFills):
                 questions.fills_since_ns = message.since_ns
         elif isinstance(message, QueryOrder):
@@ -115,7 +115,7 @@ class RetoldExecutor(Executor):
         elif isinstance(message, Event):
             asked = self.receive(message, at_ns)
             self._owed += tuple(one for one in asked if isinstance(one, CancelOrders))
-        for number, (known, _) in table.untold.items():
+        for number, (known, _) in table.unjournaled.items():
             self._stood.setdefault(number, set()).add((known.state, known.filled))
         self._outbox.take()
 
@@ -137,9 +137,9 @@ class RetoldExecutor(Executor):
                 f"order {change.order} is {now[0]} with {now[1]} filled by the journal's facts, "
                 f"the engine said {said[0]} with {said[1]}"
             )
-        table.was_told(change)
+        table.restore_change(change)
         if said == (known.state, known.filled):
-            table.untold.pop(change.order, None)
+            table.unjournaled.pop(change.order, None)
 
     def _asked(self, orders: Iterable[OrderId], at_ns: int) -> None:
         for number in list(orders):
@@ -150,10 +150,10 @@ class RetoldExecutor(Executor):
     def plan_again(self, plans: Iterable[ToldPlan], now_ns: int) -> list[Effect]:
         """Plan these instruments, in this order, and nothing else; return what it asks for."""
         table = self._table
-        self._sight.unhealthy.pop(EQUITY, None)
+        self._blocks.unhealthy.pop(EQUITY, None)
         self._halts.age_mode(now_ns)  # its tick is in no journal
-        for post in table.posts.values():
-            post.wish = post.basket = None
+        for entry in table.instruments.values():
+            entry.intent = entry.basket = None
         groups: list[list[ToldPlan]] = []
         for one in plans:
             self._stand(one, now_ns)
@@ -176,11 +176,11 @@ class RetoldExecutor(Executor):
         """Let a plan's book and wish stand."""
         if one.mark is not None:
             self.receive(one.mark, now_ns)
-        post = self._table.posts[one.instrument]
-        post.still = False
-        post.wish, post.basket = one.wish, one.basket
+        entry = self._table.instruments[one.instrument]
+        entry.still = False
+        entry.intent, entry.basket = one.wish, one.basket
         if one.wish is not None:
-            post.bot = one.wish.bot
+            entry.bot = one.wish.bot
             self._table.exposure.assign(one.instrument, one.wish.bot)
 
 

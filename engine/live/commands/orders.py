@@ -12,7 +12,7 @@ from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejec
 from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
-from engine.executor.manual import Refused
+from engine.executor.manual import ManualRefused
 from engine.executor.orders import LiveOrder
 from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
@@ -66,7 +66,7 @@ class Hand:
             raise BadInput(f"there is no account {command.account!r} here")
         self._must_be_free(runner, command)
         made = runner.desk.place(command, now_ns)
-        if isinstance(made, Refused):
+        if isinstance(made, ManualRefused):
             raise BadInput(made.why)
         known, cut = made
         instrument = runner.desk.cache.views[command.instrument].instrument

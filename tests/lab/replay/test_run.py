@@ -396,7 +396,7 @@ def test_sums_agree_when_markets_are_forgotten_while_others_trade(
     assert_sums_agree(result)
     assert len(replay._cache.views) < 5
     assert all(market.position_left for market in result.markets.values())
-    assert len(replay._executor._table.posts) == 5, "what is held is not forgotten"
+    assert len(replay._executor._table.instruments) == 5, "what is held is not forgotten"
 
 
 def test_sums_agree_when_a_held_book_changes_just_before_it_is_forgotten(
@@ -428,7 +428,7 @@ def test_resolved_market_is_forgotten_whole_and_its_result_kept(
     first = next(iter(result.markets.values()))
     assert first.resolved
     assert first.realised_micro != 0
-    assert InstrumentId(first.instrument) not in replay._executor._table.posts
+    assert InstrumentId(first.instrument) not in replay._executor._table.instruments
     assert_sums_agree(result)
 
 

@@ -16,7 +16,7 @@ from engine.domain.orders import OrderState
 from engine.executor import planning
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
-from engine.executor.halts import Sight, TradingHalts
+from engine.executor.halts import Blocks, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
@@ -170,7 +170,7 @@ def _one_not_found_is_believed(patch: Patch) -> None:
 
 
 def _blind_is_well(patch: Patch) -> None:
-    patch.setattr(Sight, "post_block", staticmethod(lambda *_: None))
+    patch.setattr(Blocks, "instrument_block", staticmethod(lambda *_: None))
     check = RiskGate.check
     patch.setattr(RiskGate, "check", lambda s, p, **k: check(s, p, **(k | {"mark_age_ns": 0})))
 
@@ -235,7 +235,7 @@ def _start_is_no_recovery(patch: Patch) -> None:
 
     def made(settings: Any, fence: int) -> Any:
         executor, gate = make(settings, fence)
-        executor._started, executor._sight.recovering = True, False
+        executor._started, executor._blocks.recovering = True, False
         return executor, gate
 
     patch.setattr(engine_run, "executor_of", made)
@@ -250,7 +250,7 @@ def _health_is_ignored(patch: Patch) -> None:
 
 
 def _mode_is_ignored(patch: Patch) -> None:
-    patch.setattr(Sight, "take_mode", lambda *_: None)
+    patch.setattr(Blocks, "take_mode", lambda *_: None)
     patch.setattr(PlacesLane, "mode", lambda *_: None)
 
 
@@ -301,7 +301,7 @@ def _mode_lasts_for_ever(patch: Patch) -> None:
 
 
 def _part_is_not_held(patch: Patch) -> None:
-    patch.setattr(Sight, "held_by", lambda *_: None)
+    patch.setattr(Blocks, "held_by", lambda *_: None)
 
 
 def _part_is_not_looked_for(patch: Patch) -> None:
@@ -342,7 +342,7 @@ def _a_start_tells_no_rows(patch: Patch) -> None:
 
     def silent(self: Any, now_ns: int) -> None:
         recover(self, now_ns)
-        self._table.untold.clear()
+        self._table.unjournaled.clear()
 
     patch.setattr(Executor, "_recover", silent)
 
