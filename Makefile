@@ -45,12 +45,13 @@ check: lint types laws ## everything but the behaviour: lint, types, laws
 # A file of tests stays with one worker: its desk is started once. The files keep their order: those
 # that start programs come first, and wait so often that three of them fill two cores.
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+WORKERS ?= 3
 
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
 	$(PYTEST) -n 2 -m "not soak and not programs"
 
 test: lint types ## everything but soak: lint, types and the whole test suite (laws among it)
-	$(PYTEST) -n 3
+	$(PYTEST) -n $(WORKERS)
 
 SEEDS ?= 2000
 ifndef SEED

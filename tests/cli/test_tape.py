@@ -23,7 +23,7 @@ from engine.errors import ConfigError
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.lab.conftest import QUOTING, write_recording
-from tests.live.programs import Programs, free_port
+from tests.live.programs import LONG_S, Programs, free_port
 
 BOT = "market_maker"
 PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{key}={value}")]
@@ -54,7 +54,7 @@ def told(programs: Programs) -> dict[str, Any]:
 def test_tape_is_played_whole_and_decides_what_the_replay_decides(
     programs: Programs, tape: Path
 ) -> None:
-    assert play(programs, tape, "--speed", "max", "--verify").wait(90) == 0
+    assert play(programs, tape, "--speed", "max", "--verify").wait(LONG_S) == 0
     found = told(programs)
     assert found["same_as_replay"]
     assert found["whole"]
@@ -72,7 +72,7 @@ def test_tape_is_played_whole_and_decides_what_the_replay_decides(
     assert receipt is not None
     assert receipt.proven
     # Its home has a past now, and times of another year.
-    assert play(programs, tape).wait(60) == 2
+    assert play(programs, tape).wait(LONG_S) == 2
     assert "PITBOSS_HOME to a new folder" in (programs.home / "run.log").read_text()
 
 
@@ -86,7 +86,7 @@ def test_person_commands_a_tape_and_stops_it_in_the_middle(programs: Programs, t
     (programs.home / "KILL").touch()
     programs.until(lambda: proven(programs, KILL_PROOF), "the KILL is proven")
     engine.send_signal(signal.SIGTERM)
-    assert engine.wait(40) == 0
+    assert engine.wait(LONG_S) == 0
     assert proven(programs, STOP_PROOF)
     assert not told(programs)["whole"]
     assert programs.live() == 0
@@ -137,7 +137,7 @@ def test_torn_recording_is_played_to_the_tear_and_stopped_in_order(
     whole = gzip.compress(tape.read_bytes())
     torn = tmp_path / "torn.jsonl.gz"
     torn.write_bytes(whole[: len(whole) // 2])
-    assert play(programs, torn, "--speed", "max", "--verify").wait(90) == 3
+    assert play(programs, torn, "--speed", "max", "--verify").wait(LONG_S) == 3
     found = told(programs)
     assert not found["whole"]
     assert found["events"] > 100

@@ -130,7 +130,7 @@ class Programs:
             if time.monotonic() > end:
                 logs = "\n".join(p.read_text()[-3_000:] for p in self.home.glob("*.log"))
                 pytest.fail(f"not within {seconds} s: {what}\n{logs}")
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         connection = sqlite3.connect(f"file:{self.state}?mode=ro", uri=True)
@@ -223,7 +223,7 @@ def check_books(programs: Programs) -> None:
     def theirs() -> dict[Any, int]:
         return asyncio.run(ledger_of_the_exchange(programs.port))[1]
 
-    programs.until(lambda: mine == theirs(), f"the exchange lists {mine}", 30.0)
+    programs.until(lambda: mine == theirs(), f"the exchange lists {mine}")
     cash, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
     assert still_open == 0
     state = executor.ledger.state

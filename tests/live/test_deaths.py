@@ -18,7 +18,7 @@ from engine.domain.commands import StartBot
 from engine.domain.orders import ORDER_ENDS
 from storage.commands import CommandState
 from storage.live import STOP_PROOF
-from tests.live.programs import BOT, Programs, check_books, free_port, ours, prepare
+from tests.live.programs import BOT, LONG_S, Programs, check_books, free_port, ours, prepare
 
 DEATHS = 200
 LIFE_S = 2.5
@@ -108,7 +108,7 @@ def test_two_hundred_deaths_lose_double_and_leave_nothing(programs: Programs) ->
 def stop(programs: Programs, last: subprocess.Popen[bytes]) -> None:
     """Stop the last life in order; its proof and the exchange's ledger must agree with ours."""
     last.terminate()
-    assert last.wait(60) == 0
+    assert last.wait(LONG_S) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven, receipt.sentence()

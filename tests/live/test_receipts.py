@@ -16,7 +16,7 @@ from engine.errors import PitbossError
 from engine.venues.demo.wire import PLACE
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, Receipt
-from tests.live.programs import BOT, Programs, free_port, ledger_of_the_exchange, prepare
+from tests.live.programs import BOT, LONG_S, Programs, free_port, ledger_of_the_exchange, prepare
 
 LISTINGS = "no two complete listings of open orders"
 
@@ -114,7 +114,7 @@ def kill(programs: Programs) -> None:
     programs.running[-1].send_signal(signal.SIGUSR1)
 
 
-def told(programs: Programs, *, proven: bool, within_s: float = 60.0) -> Receipt:
+def told(programs: Programs, *, proven: bool, within_s: float = LONG_S) -> Receipt:
     """Return the latest receipt as soon as it is (not) proven."""
     found: list[Receipt] = []
 
@@ -184,7 +184,7 @@ def test_venue_that_is_down_proves_nothing_until_it_is_back(programs: Programs) 
     assert latest is not None
     assert not latest.proven
     programs.demo()
-    receipt = told(programs, proven=True, within_s=120.0)
+    receipt = told(programs, proven=True)
     assert receipt.accounts[0].live == 0
     assert open_at_the_exchange(programs.port) == 0
     assert engine.poll() is None
@@ -203,6 +203,6 @@ def test_kill_without_engine_and_venue_waits_for_the_venue(programs: Programs) -
     with pytest.raises(PitbossError):
         open_at_the_exchange(programs.port)
     programs.demo()
-    assert killer.wait(120) == 0
+    assert killer.wait(LONG_S) == 0
     assert told(programs, proven=True).accounts[0].live == 0
     assert open_at_the_exchange(programs.port) == 0

@@ -31,7 +31,7 @@ from storage.journal import Record, decode, take_lease
 from storage.live import latest_receipt
 from storage.projection import project, register_account
 from storage.schema import migrate
-from tests.live.programs import BOT, Programs, check_books, free_port, prepare
+from tests.live.programs import BOT, LONG_S, Programs, check_books, free_port, prepare
 
 DEMO = AccountId("demo")
 RECORDS = 40
@@ -256,5 +256,5 @@ def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_jou
     programs.until(lambda: programs.count("orders") > len(orders), "it trades again by itself")
     assert orders == programs.rows("SELECT id FROM orders ORDER BY id")[: len(orders)]
     engine.terminate()
-    assert engine.wait(60) == 0
+    assert engine.wait(LONG_S) == 0
     check_books(programs)

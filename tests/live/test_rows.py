@@ -29,7 +29,7 @@ from storage.schema import migrate
 from storage.settings import last_in_force
 from storage.users import ENGINE_ID
 from tests.live.desk import LiveDesk
-from tests.live.programs import BOT, DOCUMENT, Programs, free_port, prepare
+from tests.live.programs import BOT, DOCUMENT, LONG_S, Programs, free_port, prepare
 
 KILLED = CommandState.DONE
 BODY = SettingsDocument.model_validate(DOCUMENT).model_dump_json()
@@ -254,6 +254,6 @@ def test_a_whole_engine_starts_on_the_last_valid_settings_beside_damaged_rows_an
         assert receipt.proven
         assert engine.poll() is None
         engine.terminate()
-        assert engine.wait(40) == 0
+        assert engine.wait(LONG_S) == 0
     finally:
         programs.end()

@@ -12,7 +12,7 @@ import pytest
 from engine.config import Config
 from storage.journal import names_sum, record_sum
 from tests.lab.conftest import QUOTING, write_recording
-from tests.live.programs import Programs, free_port
+from tests.live.programs import LONG_S, Programs, free_port
 
 PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{key}={value}")]
 
@@ -25,7 +25,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs = Programs(home, free_port())
     try:
         words = ("run", "--feed", f"tape:{tape}", "--speed", "max", "--json", *PARAMETERS)
-        assert programs.start(*words).wait(120) == 0
+        assert programs.start(*words).wait(LONG_S) == 0
     finally:
         programs.end()
     return home

@@ -18,7 +18,7 @@ from engine.lab.incident.run import Incident, incident
 from storage.commands import CommandState
 from storage.incidents import journal_span
 from tests.lab.incident.conftest import Journal
-from tests.live.programs import BOT, Programs, free_port, prepare
+from tests.live.programs import BOT, LONG_S, Programs, free_port, prepare
 
 AROUND_NS = 600 * 1_000_000_000
 PLACED = 5
@@ -48,7 +48,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         engine = programs.engine()
         trade(programs, died_ns)
         engine.terminate()
-        assert engine.wait(60) == 0
+        assert engine.wait(LONG_S) == 0
     finally:
         programs.end()
     return home, died_ns

@@ -29,7 +29,7 @@ from storage.database import connect_writer
 from storage.live import SCOPE_PROOF, STOP_PROOF
 from storage.settings import Saved, save
 from storage.users import ENGINE_ID
-from tests.live.programs import ACCOUNT, BOT, Programs, free_port, prepare
+from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, free_port, prepare
 
 DONE, REFUSED = CommandState.DONE, CommandState.REFUSED
 CUT = InstrumentId("demo:rate-cut-by-march-1")
@@ -88,7 +88,7 @@ def test_commands_on_a_trading_desk(programs: Programs) -> None:
     # The engine's stop takes the order by hand with it.
     assert_answer(programs.command(by_hand(market)), DONE)
     engine.send_signal(signal.SIGTERM)
-    assert engine.wait(40) == 0
+    assert engine.wait(LONG_S) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven
@@ -143,7 +143,7 @@ def release_after_a_crash(programs: Programs) -> None:
     assert_answer(command(ReleaseLatch(reason="", instrument=CUT)), REFUSED, "type a reason")
     assert_answer(command(ReleaseLatch(reason="x", bot=BOT)), REFUSED, "no KILL of bot maker")
     words = ("command", "release-latch", "reason=looked at it", f"instrument={CUT}")
-    assert programs.start(*words).wait(40) == 0
+    assert programs.start(*words).wait(LONG_S) == 0
     until = time.monotonic() + 40
     placed = command(by_hand(CUT))
     while "places nothing now" in placed.answer and time.monotonic() < until:

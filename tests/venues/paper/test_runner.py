@@ -293,7 +293,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     def resting(name: str) -> bool:
         return bool(programs.rows(f"SELECT 1 FROM orders WHERE account = '{name}'"))
 
-    programs.until(lambda: resting("paper") and resting("demo"), "both trade", 60.0)
+    programs.until(lambda: resting("paper") and resting("demo"), "both trade")
     assert set(programs.rows("SELECT DISTINCT account, mode FROM orders")) == {
         ("demo", "demo"),
         ("paper", "paper"),
@@ -309,7 +309,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     engine.wait(10)
     engine = programs.engine()
     before = programs.count("orders")
-    programs.until(lambda: programs.count("orders") > before, "it trades again by itself", 60.0)
+    programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
     assert not programs.rows("SELECT 1 FROM alerts WHERE severity = 'critical'")
 
 

@@ -20,7 +20,7 @@ from engine.runtime.recovery import executor_of, recover
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.live.polymarket_programs import ACCOUNT, BOT, SIGNER, LivePrograms
-from tests.live.programs import REPOSITORY
+from tests.live.programs import LONG_S, REPOSITORY
 from tests.venues.polymarket.kit import RAIN, signer, wallet
 
 RESTING = 20
@@ -63,7 +63,7 @@ def started(programs: LivePrograms) -> None:
 def stopped(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> None:
     """Stop the engine; nothing may be left, and the venue's judges must have been silent."""
     engine.send_signal(signal.SIGTERM)
-    assert engine.wait(60) == 0
+    assert engine.wait(LONG_S) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven, receipt.sentence()
@@ -152,7 +152,7 @@ def test_account_trades_through_trouble_and_proves_its_kill(programs: LiveProgra
 def test_killed_engine_leaves_nothing_and_recovers(programs: LivePrograms) -> None:
     programs.prepare()
     engine = programs.engine()
-    programs.until(lambda: (one := programs.heartbeat()) and one.beat_ns, "it beats", 120.0)
+    programs.until(lambda: (one := programs.heartbeat()) and one.beat_ns, "it beats")
     rest(programs, RESTING)
     programs.until(lambda: (one := programs.heartbeat()) and not one.reason, "it still beats")
 
@@ -166,7 +166,7 @@ def test_killed_engine_leaves_nothing_and_recovers(programs: LivePrograms) -> No
     assert programs.open_orders() == 0
 
     engine = programs.engine()
-    programs.until(lambda: programs.live() == 0, "every order has its end", 120.0)
+    programs.until(lambda: programs.live() == 0, "every order has its end")
     started(programs)
     stopped(programs, engine)
 
