@@ -200,7 +200,7 @@ def _run(given: Sequence[str]) -> int:
     redactor = Redactor()
     spared: list[str] | None = [] if _asked(given) == GOES_ON else None
     try:
-        config = load(os.environ, Path(".env"), spared)
+        config = load(os.environ, Path(".env"), spared, url_keys)
         log.configure(level=config.log_level, redactor=redactor)
         for said in spared or ():
             print(f"{redactor.text(said)}; going on without it in {config.home}", file=sys.stderr)
@@ -208,12 +208,19 @@ def _run(given: Sequence[str]) -> int:
             from engine.live.handover import ask_keeper  # noqa: PLC0415 the others hold no secret
 
             if ask_keeper(config.run_folder, os.environ, spared):
-                config = load(os.environ, Path(".env"), spared)
+                config = load(os.environ, Path(".env"), spared, url_keys)
         return command.run(args, config) or (PROBLEM if spared else OK)
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 the top: every error leaves as a sentence and a code
         return _tell(error, args, redactor)
+
+
+def url_keys() -> tuple[str, ...]:
+    """Return the keys of the venues' addresses, for who gives one."""
+    from engine.venues import registry  # noqa: PLC0415 most commands do without
+
+    return tuple(registry.url_keys())
 
 
 def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, CommandModule | None]:

@@ -7,7 +7,7 @@ refused: a misspelt key must not silently mean its default. Nothing is read at i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,6 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -29,17 +28,6 @@ from engine.errors import ConfigError
 
 PREFIX = "PITBOSS_"
 SQLITE = "sqlite:///"
-HTTP_KEYS = frozenset(
-    {
-        "polymarket_clob_url",
-        "polymarket_gamma_url",
-        "polymarket_data_url",
-        "polymarket_relayer_url",
-        "polymarket_geoblock_url",
-    }
-)
-"""Addresses of questions; all others are of streams."""
-
 ALMOST = 0.85
 """How alike a key of `.env` must be to a known one to count as misspelt rather than foreign."""
 
@@ -76,49 +64,6 @@ class Config(BaseModel):
         LogLevel,
         Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error"),
     ] = LogLevel.INFO
-    polymarket_clob_url: Annotated[
-        str, Field(alias="PITBOSS_POLYMARKET_CLOB_URL", description="Polymarket's CLOB over HTTP")
-    ] = "https://clob.polymarket.com"
-    polymarket_gamma_url: Annotated[
-        str, Field(alias="PITBOSS_POLYMARKET_GAMMA_URL", description="Polymarket's market listing")
-    ] = "https://gamma-api.polymarket.com"
-    polymarket_data_url: Annotated[
-        str,
-        Field(alias="PITBOSS_POLYMARKET_DATA_URL", description="Polymarket's index of positions"),
-    ] = "https://data-api.polymarket.com"
-    polymarket_relayer_url: Annotated[
-        str,
-        Field(
-            alias="PITBOSS_POLYMARKET_RELAYER_URL", description="Polymarket's relayer of wallets"
-        ),
-    ] = "https://relayer-v2.polymarket.com"
-    polymarket_geoblock_url: Annotated[
-        str,
-        Field(
-            alias="PITBOSS_POLYMARKET_GEOBLOCK_URL",
-            description="where Polymarket says whether it takes orders from here",
-        ),
-    ] = "https://polymarket.com/api/geoblock"
-    polymarket_ws_url: Annotated[
-        str,
-        Field(
-            alias="PITBOSS_POLYMARKET_WS_URL",
-            description="Polymarket's market and user channels, without `/ws/…`",
-        ),
-    ] = "wss://ws-subscriptions-clob.polymarket.com"
-    polymarket_rtds_url: Annotated[
-        str,
-        Field(
-            alias="PITBOSS_POLYMARKET_RTDS_URL", description="Polymarket's older relay of prices"
-        ),
-    ] = "wss://ws-live-data.polymarket.com"
-    polymarket_polybolt_url: Annotated[
-        str,
-        Field(
-            alias="PITBOSS_POLYMARKET_POLYBOLT_URL",
-            description="Polymarket's newer relay of prices; needs a data key",
-        ),
-    ] = "wss://ws-live-v2.polymarket.com/ws"
     binance_ws_url: Annotated[
         str,
         Field(
@@ -143,6 +88,9 @@ class Config(BaseModel):
         SecretStr, Field(alias="PITBOSS_POLYMARKET_DATA_PASSPHRASE", description="its passphrase")
     ] = SecretStr("")
 
+    venue_urls: Mapping[str, str] = {}
+    """Addresses of venues by their key, as far as they are given."""
+
     @field_validator("home", "data")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -153,25 +101,11 @@ class Config(BaseModel):
     def _any_case(cls, level: object) -> object:
         return level.lower() if isinstance(level, str) else level
 
-    @field_validator(
-        "polymarket_clob_url",
-        "polymarket_gamma_url",
-        "polymarket_data_url",
-        "polymarket_relayer_url",
-        "polymarket_geoblock_url",
-        "polymarket_ws_url",
-        "polymarket_rtds_url",
-        "polymarket_polybolt_url",
-        "binance_ws_url",
-        "coinbase_ws_url",
-    )
+    @field_validator("binance_ws_url", "coinbase_ws_url")
     @classmethod
-    def _an_address(cls, url: str, info: ValidationInfo) -> str:
-        wanted = ("ws://", "wss://")
-        if info.field_name in HTTP_KEYS:
-            wanted = ("http://", "https://")
-        if not url.startswith(wanted):
-            raise ValueError(f"must begin with {' or '.join(wanted)}")
+    def _an_address(cls, url: str) -> str:
+        if not url.startswith(("ws://", "wss://")):
+            raise ValueError("must begin with ws:// or wss://")
         return url.rstrip("/")
 
     @field_validator("database_url")
@@ -233,22 +167,27 @@ class Config(BaseModel):
 
 def keys() -> dict[str, str]:
     """Return every key that may be set and what it means."""
-    return {
-        field.alias or name: field.description or "" for name, field in Config.model_fields.items()
-    }
+    fields = Config.model_fields.values()
+    return {field.alias: field.description or "" for field in fields if field.alias}
 
 
 def load(
-    environment: Mapping[str, str], file: Path | None = None, spared: list[str] | None = None
+    environment: Mapping[str, str],
+    file: Path | None = None,
+    spared: list[str] | None = None,
+    venues: Callable[[], Iterable[str]] = tuple,
 ) -> Config:
     """Read the configuration once. Raises ConfigError with the sentence that mends it.
 
     `file` is a `.env` file; None or a missing file = the environment alone. Given `spared`, a file
-    that cannot be read and a key nobody knows are left out and told there instead.
+    that cannot be read and a key nobody knows are left out and told there instead. `venues` gives
+    the keys of the venues' addresses; it is asked where one may have been set.
     """
-    known, given = keys(), dict[str, str]()
+    known, given, there = keys(), dict[str, str](), dict[str, str]()
     try:
         given = _read_file(file) if file is not None else {}
+        there = _venue_keys((*given, *environment), known, venues)
+        known |= there
         _refuse_unknown(given, known, str(file), foreign_keys_expected=False)
         _refuse_unknown(environment, known, "the environment", foreign_keys_expected=True)
     except ConfigError as error:
@@ -258,9 +197,20 @@ def load(
     given = {key: value for key, value in given.items() if key in known}
     merged = {**given, **{key: environment[key] for key in known if environment.get(key)}}
     try:
-        return Config.model_validate({key: merged[key] for key in known if merged.get(key)})
+        return Config.model_validate(
+            {key: merged[key] for key in known if merged.get(key) and key not in there}
+            | {"venue_urls": {key: merged[key] for key in there if merged.get(key)}}
+        )
     except ValidationError as error:
         raise ConfigError(_sentence(error)) from None
+
+
+def _venue_keys(
+    given: Iterable[str], known: Mapping[str, str], venues: Callable[[], Iterable[str]]
+) -> dict[str, str]:
+    """Return the keys of the venues' addresses, where one of those given may be one."""
+    may_be = (key.startswith(PREFIX) and key.endswith("_URL") for key in given if key not in known)
+    return dict.fromkeys(venues(), "") if any(may_be) else {}
 
 
 def _read_file(file: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from engine.config import Config, LogLevel, keys, load
 from engine.errors import ConfigError
 from engine.live.credentials import PASSPHRASE
-from engine.venues.registry import credential_names
+from engine.venues.registry import credential_names, url_keys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -134,14 +134,14 @@ def test_config_can_be_made_by_name(tmp_path: Path) -> None:
 def test_example_file_names_every_key_and_no_other() -> None:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
     told = set(re.findall(r"^#?([A-Z_]+)=", text, flags=re.MULTILINE))
-    assert told == {*keys(), *credential_names(), PASSPHRASE}
+    assert told == {*keys(), *url_keys(), *credential_names(), PASSPHRASE}
 
 
 def test_example_file_is_accepted_as_it_stands_and_filled_in(tmp_path: Path) -> None:
     text = (REPOSITORY / ".env.example").read_text(encoding="utf-8")
-    load({}, env_file(tmp_path, text))
+    load({}, env_file(tmp_path, text), venues=url_keys)
     filled = re.sub(r"^#([A-Z_]+=)", r"\1", text, flags=re.MULTILINE)
-    assert load({}, env_file(tmp_path, filled)).state_path.name == "pitboss.db"
+    assert load({}, env_file(tmp_path, filled), venues=url_keys).state_path.name == "pitboss.db"
 
 
 def test_importing_reads_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from engine.__main__ import COMMANDS, EXIT_CODES
 from engine.config import keys
 from engine.domain.orders import OrderState
 from engine.risk.gate import MEANINGS
+from engine.venues.registry import url_keys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = "README.md"
@@ -198,7 +199,7 @@ def test_every_exit_code_is_told() -> None:
 
 def test_every_configuration_key_is_told_with_its_meaning() -> None:
     told = {row[0].strip("`"): row[2] for row in table(CONFIGURATION, "Configuration keys", "key")}
-    assert told == keys()
+    assert told == keys() | url_keys()
 
 
 def test_every_denial_reason_is_told_with_its_meaning() -> None:

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,19 @@ class VenueSetup:
 
     config: Config
     urls: Mapping[str, str]
+
+
+class Address(NamedTuple):
+    """Where a part of a venue is, unless somebody gives another address of the same kind."""
+
+    url: str
+    meaning: str = ""
+    """What the configuration's key of it means; empty = the command line alone gives it."""
+
+
+def url_key(venue: str, name: str) -> str:
+    """Return the key under which the configuration may give a venue's address."""
+    return f"PITBOSS_{venue}_{name}_URL".upper()
 
 
 class MarketData:
@@ -246,17 +259,24 @@ class VenuePlugin:
     modes: Mapping[Mode, AccountSpec]
     market: Callable[[VenueSetup], MarketData] | None
     currency: str = ""
-    urls: Mapping[str, str] = field(default_factory=dict)
+    urls: Mapping[str, Address] = field(default_factory=dict)
     """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""
     secrets: tuple[str, ...] = ()
     """Environment names of what is secret besides credentials."""
 
     def setup(self, config: Config, given: Mapping[str, str] = MappingProxyType({})) -> VenueSetup:
-        """Return where the venue is; `given` are addresses of the command line, by name."""
-        urls = {
-            name: given.get(name) or getattr(config, f"{self.id}_{name}_url", "") or url
-            for name, url in self.urls.items()
-        }
+        """Return where the venue is; `given` are addresses of the command line, by name.
+
+        Raises ConfigError for an address of another kind.
+        """
+        urls = {}
+        for name, address in self.urls.items():
+            key = url_key(self.id, name)
+            url = given.get(name) or config.venue_urls.get(key) or address.url
+            kind = address.url.partition("://")[0].removesuffix("s")
+            if url.partition("://")[0] not in (kind, f"{kind}s"):
+                raise ConfigError(f"{key}: must begin with {kind}:// or {kind}s://")
+            urls[name] = url.rstrip("/")
         return VenueSetup(config=config, urls=urls)
 
     def entry(self) -> VenueEntry:

@@ -16,7 +16,7 @@ from engine.config import Config
 from engine.domain.catalog import Finding, VenueEntry
 from engine.errors import BadInput
 from engine.runtime.credentials import Credential, environment_names
-from engine.runtime.venue_plugin import AccountSpec, VenuePlugin
+from engine.runtime.venue_plugin import AccountSpec, VenuePlugin, url_key
 
 HERE = Path(__file__).parent
 FOLDERS = [HERE, HERE.parents[1] / "plugins" / "venues"]
@@ -79,6 +79,16 @@ def credential_names() -> tuple[str, ...]:
         if spec.credential_fields
         for name in environment_names(plugin.id, spec.credential_fields)
     )
+
+
+def url_keys() -> dict[str, str]:
+    """Return every key under which a venue's address may be given, and what it means."""
+    return {
+        url_key(plugin.id, name): address.meaning
+        for plugin in plugins().values()
+        for name, address in plugin.urls.items()
+        if address.meaning
+    }
 
 
 def secret_names() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from engine.runtime.venue_plugin import AccountOpening
 from engine.venues.polymarket.account import link as upkeep
 from engine.venues.polymarket.account.link import PolymarketShell
 from engine.venues.polymarket.plugin import LIVE, PLUGIN
+from engine.venues.registry import url_keys
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served, serving
@@ -66,7 +67,7 @@ class Account:
 def config_of(served: Served, home: Path) -> Config:
     urls = dict.fromkeys(("CLOB", "GAMMA", "DATA", "RELAYER"), served.url) | {"WS": served.ws}
     given = {f"PITBOSS_POLYMARKET_{name}_URL": url for name, url in urls.items()}
-    return load(given | {"PITBOSS_HOME": str(home)})
+    return load(given | {"PITBOSS_HOME": str(home)}, venues=url_keys)
 
 
 @contextlib.asynccontextmanager

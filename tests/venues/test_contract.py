@@ -18,7 +18,7 @@ import pytest
 import engine.venues
 from engine.bots.roster import RosterCore
 from engine.caches.markets import MarketCache
-from engine.config import Config
+from engine.config import Config, load
 from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
@@ -28,7 +28,7 @@ from engine.errors import ConfigError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys, environment_names
 from engine.runtime.recovery import executor_of
-from engine.runtime.venue_plugin import AccountOpening, AccountSpec, VenuePlugin
+from engine.runtime.venue_plugin import AccountOpening, AccountSpec, VenuePlugin, url_key
 from engine.venues import registry
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.server import serving
@@ -133,11 +133,19 @@ def test_pages_are_told_what_is_declared(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_given_address_wins_over_the_declared_one(name: str) -> None:
+def test_address_is_known_to_the_configuration_and_a_given_one_wins(name: str) -> None:
     plugin = plugin_of(name)
-    given = {key: f"http://127.0.0.1/{key}" for key in plugin.urls}
-    assert all("://" in url for url in plugin.setup(Config()).urls.values())
+    kinds = {key: one.url.partition("://")[0] for key, one in plugin.urls.items()}
+    given = {key: f"{kind}://127.0.0.1/{key}" for key, kind in kinds.items()}
     assert plugin.setup(Config(), given).urls == given
+    keyed_by = {url_key(name, key): key for key, one in plugin.urls.items() if one.meaning}
+    config = load({env: given[key] for env, key in keyed_by.items()}, venues=registry.url_keys)
+    found = plugin.setup(config).urls
+    assert all(found[key] == given[key] for key in keyed_by.values())
+    for env, key in keyed_by.items():
+        wrong = load({env: "ftp://127.0.0.1"}, venues=registry.url_keys)
+        with pytest.raises(ConfigError, match=f"{env}: must begin with {kinds[key].rstrip('s')}"):
+            plugin.setup(wrong)
 
 
 @pytest.mark.parametrize("name", IDS)

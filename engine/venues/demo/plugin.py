@@ -20,6 +20,7 @@ from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import (
     AccountLink,
     AccountSpec,
+    Address,
     MarketData,
     VenuePlugin,
     VenueSetup,
@@ -201,5 +202,5 @@ PLUGIN = VenuePlugin(
     currency="pUSD",
     modes={Mode.DEMO: AccountSpec(link=DemoLink, door=_door), Mode.PAPER: AccountSpec()},
     market=DemoMarketData,
-    urls={EXCHANGE: "http://127.0.0.1:8611"},
+    urls={EXCHANGE: Address("http://127.0.0.1:8611")},
 )

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.config import Config
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.lines import ReferenceHosts
+from engine.runtime.venue_plugin import VenueSetup
 from engine.venues.polymarket.market.rest import PublicRest
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.sdk import Hosts
 
 
-def public_rest(config: Config, counts: FeedCounts) -> PublicRest:
+def public_rest(setup: VenueSetup, counts: FeedCounts) -> PublicRest:
     """Return the door of public questions."""
-    return PublicRest(
-        clob_url=config.polymarket_clob_url, gamma_url=config.polymarket_gamma_url, counts=counts
-    )
+    return PublicRest(clob_url=setup.urls["clob"], gamma_url=setup.urls["gamma"], counts=counts)
 
 
-def reference_hosts(config: Config) -> ReferenceHosts:
+def reference_hosts(setup: VenueSetup) -> ReferenceHosts:
     """Return where prices come from; a data key is all three of its parts, or none."""
+    config = setup.config
     key = (
         config.polymarket_data_key.get_secret_value(),
         config.polymarket_data_secret.get_secret_value(),
@@ -30,20 +29,20 @@ def reference_hosts(config: Config) -> ReferenceHosts:
     return ReferenceHosts(
         binance=config.binance_ws_url,
         coinbase=config.coinbase_ws_url,
-        rtds=config.polymarket_rtds_url,
-        polybolt=config.polymarket_polybolt_url,
+        rtds=setup.urls["rtds"],
+        polybolt=setup.urls["polybolt"],
         data_key=key if all(key) else None,
     )
 
 
-def account_hosts(config: Config) -> Hosts:
+def account_hosts(setup: VenueSetup) -> Hosts:
     """Return where a live account trades."""
     from engine.venues.polymarket.account.sdk import Hosts  # noqa: PLC0415 only a live account signs
 
     return Hosts(
-        clob=config.polymarket_clob_url,
-        gamma=config.polymarket_gamma_url,
-        data=config.polymarket_data_url,
-        relayer=config.polymarket_relayer_url,
-        user_ws=f"{config.polymarket_ws_url.rstrip('/')}/ws/user",
+        clob=setup.urls["clob"],
+        gamma=setup.urls["gamma"],
+        data=setup.urls["data"],
+        relayer=setup.urls["relayer"],
+        user_ws=f"{setup.urls['ws']}/ws/user",
     )

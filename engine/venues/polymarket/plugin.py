@@ -15,6 +15,7 @@ from engine.runtime.services import ClosingVenue, Services
 from engine.runtime.venue_plugin import (
     AccountLink,
     AccountSpec,
+    Address,
     MarketData,
     SelfTesting,
     VenuePlugin,
@@ -30,7 +31,7 @@ KEY_WRONG = "the private key must be 64 hex digits: copy it again, whole"
 def _market(setup: VenueSetup) -> MarketData:
     from engine.venues.polymarket.market.source import PolymarketMarketData
 
-    return PolymarketMarketData(setup.config)
+    return PolymarketMarketData(setup)
 
 
 def _link(setup: VenueSetup, services: Services, settings: AccountSettings) -> AccountLink:
@@ -97,6 +98,25 @@ PLUGIN = VenuePlugin(
     currency="pUSD",
     modes={Mode.PAPER: AccountSpec(quotes_expire=True), Mode.LIVE: LIVE},
     market=_market,
+    urls={
+        "clob": Address("https://clob.polymarket.com", "Polymarket's CLOB over HTTP"),
+        "gamma": Address("https://gamma-api.polymarket.com", "Polymarket's market listing"),
+        "data": Address("https://data-api.polymarket.com", "Polymarket's index of positions"),
+        "relayer": Address("https://relayer-v2.polymarket.com", "Polymarket's relayer of wallets"),
+        "geoblock": Address(
+            "https://polymarket.com/api/geoblock",
+            "where Polymarket says whether it takes orders from here",
+        ),
+        "ws": Address(
+            "wss://ws-subscriptions-clob.polymarket.com",
+            "Polymarket's market and user channels, without `/ws/…`",
+        ),
+        "rtds": Address("wss://ws-live-data.polymarket.com", "Polymarket's older relay of prices"),
+        "polybolt": Address(
+            "wss://ws-live-v2.polymarket.com/ws",
+            "Polymarket's newer relay of prices; needs a data key",
+        ),
+    },
     secrets=(
         "PITBOSS_POLYMARKET_DATA_KEY",
         "PITBOSS_POLYMARKET_DATA_SECRET",

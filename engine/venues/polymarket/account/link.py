@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.clock import WallClock
-from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
@@ -203,13 +202,13 @@ class PolymarketLink(AccountLink):
 
     def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
         super().__init__(services, settings)
-        self._config = setup.config
+        self._setup = setup
         self.door = PolymarketDoor(services.clock.now_ns)
 
     async def connect(self, credential: Credential | None) -> None:
         """Open the connections, and tell them what the journal knows."""
         assert credential is not None
-        venue = await opened(self._config, self.account, credential, self.services.clock.now_ns)
+        venue = await opened(self._setup, self.account, credential, self.services.clock.now_ns)
         executor = self.runner.desk.executor
         venue.remember(list(_named(self.runner)))
         self.door.opened(venue)
@@ -237,13 +236,13 @@ def _named(runner: AccountRunner) -> Iterator[Named]:
 
 
 async def opened(
-    config: Config, account: AccountId, credential: Credential, now_ns: Callable[[], int]
+    setup: VenueSetup, account: AccountId, credential: Credential, now_ns: Callable[[], int]
 ) -> PolymarketVenue:
     """Open an account's connections. Raises what the venue refuses."""
     from engine.venues.polymarket.account.venue import PolymarketVenue  # noqa: PLC0415 only a live account signs
 
     return await PolymarketVenue.open(
-        account, Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(config)
+        account, Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(setup)
     )
 
 
@@ -253,5 +252,5 @@ async def opened_door(
     """Return an open door. Raises what the venue refuses."""
     assert credential is not None
     door = PolymarketDoor(WallClock().now_ns)
-    door.opened(await opened(setup.config, account, credential, door.now_ns))
+    door.opened(await opened(setup, account, credential, door.now_ns))
     return door

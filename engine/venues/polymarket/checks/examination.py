@@ -46,15 +46,14 @@ async def examined(
     setup: VenueSetup, credential: Credential, orders_known: Container[str]
 ) -> list[Finding]:
     """Open the account's connections, ask, close them."""
-    config, now_ns = setup.config, WallClock().now_ns
-    geoblock_url = config.polymarket_geoblock_url
+    now_ns, geoblock_url = WallClock().now_ns, setup.urls["geoblock"]
     try:
         wire = await Wire.open(
-            Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(config)
+            Credentials.of(credential), now_ns=now_ns, hosts=account_hosts(setup)
         )
     except PitbossError as error:
         seen = await from_outside(
-            clob_url=config.polymarket_clob_url, geoblock_url=geoblock_url, now_ns=now_ns
+            clob_url=setup.urls["clob"], geoblock_url=geoblock_url, now_ns=now_ns
         )
         return [*seen, _unopened(error, seen)]
     try:

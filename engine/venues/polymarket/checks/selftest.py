@@ -65,7 +65,7 @@ async def tested(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
     try:
         venue = await PolymarketVenue.open(
             test.account, Credentials.of(test.credential), now_ns=now_ns,
-            hosts=account_hosts(setup.config),
+            hosts=account_hosts(setup),
         )  # fmt: skip
     except PitbossError as error:
         fix = f"let the doctor look: `python -m engine unlock {test.account} --check`"
@@ -82,7 +82,7 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
         if not await testing.prove(Named(order=OrderId(1), identity=Identity(test.left))):
             return testing.findings
         test.forget()
-    rest = public_rest(setup.config, FeedCounts())
+    rest = public_rest(setup, FeedCounts())
     try:
         place = await place_for(rest, now_ns, test.market)
         await venue.list_market(place.instrument)

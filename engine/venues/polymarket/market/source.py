@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import (
     BookChanged,
@@ -35,7 +34,7 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.gaps import Gaps
 from engine.runtime.recording import LiveRecording
 from engine.runtime.services import Services, Stream
-from engine.runtime.venue_plugin import MarketData
+from engine.runtime.venue_plugin import MarketData, VenueSetup
 from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.core import PREFIX
@@ -66,8 +65,8 @@ LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, Str
 class PolymarketMarketData(MarketData):
     """The venue's public market, for every account that trades over it and every recording."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, setup: VenueSetup) -> None:
+        self._setup = setup
         self._runners: list[AccountRunner] = []
         self._begun = False
         self.ears: list[Subscriber] = []
@@ -87,7 +86,7 @@ class PolymarketMarketData(MarketData):
         if self._begun:
             return []
         self._begun = True
-        return [lambda: Hub(services, self._config, self._runners, self.ears).run()]
+        return [lambda: Hub(services, self._setup, self._runners, self.ears).run()]
 
     def may_be(self, name: str) -> bool:
         """Say whether a name is a market's condition: whether there is one, its listing says."""
@@ -106,7 +105,7 @@ class PolymarketMarketData(MarketData):
         The venue lists tens of thousands; what a bot names need not be among these.
         """
         counts = FeedCounts()
-        rest = public_rest(self._config, counts)
+        rest = public_rest(self._setup, counts)
         try:
             listings = await rest.markets(
                 services.clock.now_ns(), {"order": "volume24hr", "ascending": "false"},
@@ -148,7 +147,7 @@ class Hub:
     def __init__(
         self,
         services: Services,
-        config: Config,
+        setup: VenueSetup,
         runners: list[AccountRunner],
         ears: list[Subscriber],
     ) -> None:
@@ -157,7 +156,7 @@ class Hub:
         self._ears = ears
         now_ns = services.clock.now_ns
         self.counts = FeedCounts()
-        self._rest = public_rest(config, self.counts)
+        self._rest = public_rest(setup, self.counts)
         self._routes = Routes()
         self._strikes = Strikes()
         self._proven: dict[InstrumentId, StrikeProven] = {}
@@ -167,7 +166,7 @@ class Hub:
         """What is wanted and missing → since when; 0 = a person was told."""
         self.discovery = Discovery(self._rest, now_ns)
         self.channel = MarketChannel(
-            f"{config.polymarket_ws_url}/ws/market",
+            f"{setup.urls['ws']}/ws/market",
             rest=self._rest,
             counts=self.counts,
             now_ns=now_ns,
@@ -175,7 +174,7 @@ class Hub:
             tape=services.tape,
         )
         self.lines = ReferenceLines(
-            reference_hosts(config),
+            reference_hosts(setup),
             counts=self.counts,
             now_ns=now_ns,
             tell=self._priced,

@@ -35,6 +35,7 @@ from engine.runtime.services import HEARTBEAT, USER_FEED, Services, Stream
 from engine.runtime.venue_plugin import (
     AccountLink,
     AccountSpec,
+    Address,
     MarketData,
     SelfTesting,
     VenuePlugin,
@@ -237,5 +238,5 @@ PLUGIN = VenuePlugin(
         ),
     },
     market=ToyMarket,
-    urls={"table": "memory://table"},
+    urls={"table": Address("http://127.0.0.1:9", "where the table stands")},
 )  # fmt: skip
