@@ -1,0 +1,410 @@
+"""One venue's public market for every account and recording that wants some of it.
+
+What is wanted → what is subscribed to → who is told. Nothing connects before an account of the
+venue wants something. Every frame goes on the tape, what lasts into the journal, once; each account
+hears the instruments and prices its own bots named, and what it holds; gaps are noted, and a person
+is told of what stays missing. A venue gives the source: frames in, events out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import (
+    BookChanged,
+    Event,
+    InstrumentClosed,
+    InstrumentListed,
+    InstrumentResolved,
+    ReferencePriced,
+    StrikeProven,
+    TradePrinted,
+)
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.telemetry import FeedStatus
+from engine.errors import BadInput, PitbossError
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.gaps import Gaps
+from engine.runtime.recording import LiveRecording
+from engine.runtime.services import Services, Stream
+from engine.runtime.venue_plugin import MarketData
+
+LOOK_S = 0.5
+"""How often it is looked at what the bots want."""
+
+ALERT_NS = 5 * 1_000_000_000
+"""How long something wanted may be missing before a person is told."""
+
+MISSING_TOLD = 20
+"""Of what is missing so many are named; the rest is counted."""
+
+FLEETING = frozenset({BookChanged, TradePrinted})
+"""What comes thousands of times a second: it lasts nowhere, and neither begins nor ends a gap."""
+
+LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven})
+
+KEYS_MAX = 5_000
+"""Markets, series and prices heard at once."""
+
+Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
+"""(instruments by name, series, keys of reference prices)."""
+
+
+def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
+    """Return what of a venue an account's bots want, and what it holds or has orders in."""
+    named: dict[InstrumentId, None] = {}
+    series: dict[str, None] = {}
+    prices: dict[str, None] = {}
+    for bot_runner in services.bot_runners.values():
+        if bot_runner.runner is runner:
+            named |= dict.fromkeys(sorted(bot_runner.bot.instruments))
+            series |= dict.fromkeys(sorted(bot_runner.bot.series))
+            prices |= dict.fromkeys(bot_runner.bot.strategy.references)
+    executor = runner.desk.executor
+    named |= dict.fromkeys(executor.ledger.held)
+    named |= dict.fromkeys(executor.concerned())
+    here = tuple(name for name in named if name.startswith(f"{venue}:"))
+    return here, tuple(series), tuple(prices)
+
+
+class MarketDataListener(Protocol):
+    """Who is told: an account, or a recording."""
+
+    def market(self, events: Iterable[Event], now_ns: int) -> object:
+        """Take market events of one moment."""
+        ...
+
+
+class Subscriber:
+    """A recording's wants, and where it is told. Named by nobody's bots, it keeps markets heard."""
+
+    def __init__(
+        self, named: tuple[InstrumentId, ...], series: tuple[str, ...], to: MarketDataListener
+    ) -> None:
+        self.named = named
+        self.series = series
+        self._to = to
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        """Pass on market events of one moment."""
+        self._to.market(events, now_ns)
+
+
+class Routes:
+    """Instrument → accounts that hear of it, and the same for prices."""
+
+    def __init__(self) -> None:
+        self._named: dict[MarketDataListener, dict[InstrumentId, None]] = {}
+        self._series: dict[MarketDataListener, dict[str, None]] = {}
+        self._prices: dict[MarketDataListener, dict[str, None]] = {}
+        self._listed: dict[InstrumentId, Instrument] = {}
+        self._hearers: dict[InstrumentId, tuple[MarketDataListener, ...]] = {}
+        self._behind: list[tuple[MarketDataListener, InstrumentId]] = []
+
+    def want(
+        self,
+        runner: MarketDataListener,
+        named: tuple[InstrumentId, ...],
+        series: tuple[str, ...],
+        prices: tuple[str, ...],
+    ) -> None:
+        """Take what an account wants now.
+
+        Raises BadInput, having changed nothing, where all want more than `KEYS_MAX` together.
+        """
+        wants = (dict.fromkeys(named), dict.fromkeys(series), dict.fromkeys(prices))
+        if wants == (self._named.get(runner), self._series.get(runner), self._prices.get(runner)):
+            return
+        tables = (self._named, self._series, self._prices)
+        others = (table[one] for table in tables for one in table if one is not runner)
+        if len(set().union(*wants, *others)) > KEYS_MAX:
+            raise BadInput(f"more than {KEYS_MAX} markets, series and prices are wanted at once")
+        self._named[runner], self._series[runner], self._prices[runner] = wants
+        for name in list(self._hearers):
+            self._route(name)
+
+    def keep(self, hearers: Sequence[MarketDataListener]) -> None:
+        """Let everybody else hear nothing any more."""
+        for gone in [one for one in self._named if one not in hearers]:
+            self.want(gone, (), (), ())
+            del self._named[gone], self._series[gone], self._prices[gone]
+
+    def place(self, instrument: Instrument) -> None:
+        """Take an instrument that was found; whoever wants it hears of it from now on."""
+        self._listed[instrument.id] = instrument
+        self._hearers[instrument.id] = self._wanting(instrument)
+
+    def _route(self, name: InstrumentId) -> None:
+        """Route an instrument anew; who wants it only now is behind."""
+        before, now = self._hearers[name], self._wanting(self._listed[name])
+        self._behind += [(runner, name) for runner in now if runner not in before]
+        if now:
+            self._hearers[name] = now
+        else:
+            del self._hearers[name], self._listed[name]
+
+    def _wanting(self, instrument: Instrument) -> tuple[MarketDataListener, ...]:
+        series = instrument.series
+        return tuple(
+            runner
+            for runner, named in self._named.items()
+            if instrument.id in named or (series and series in self._series[runner])
+        )
+
+    def behind(self) -> list[tuple[MarketDataListener, InstrumentId]]:
+        """Hand out, once, who must be told of what in full."""
+        behind, self._behind = self._behind, []
+        return behind
+
+    def wanted(self, name: InstrumentId) -> bool:
+        """Say whether anybody hears of an instrument."""
+        return bool(self._hearers.get(name))
+
+    def hearers(self, name: InstrumentId) -> tuple[MarketDataListener, ...]:
+        """Return who hears of an instrument."""
+        return self._hearers.get(name, ())
+
+    def priced(self, key: str) -> tuple[MarketDataListener, ...]:
+        """Return who hears of a price."""
+        return tuple(runner for runner, keys in self._prices.items() if key in keys)
+
+    @property
+    def named(self) -> tuple[InstrumentId, ...]:
+        """Every instrument anybody names."""
+        return tuple({name: None for named in self._named.values() for name in named})
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Every series anybody names."""
+        return tuple({name: None for series in self._series.values() for name in series})
+
+    @property
+    def prices(self) -> tuple[str, ...]:
+        """Every reference price anybody names."""
+        return tuple({key: None for prices in self._prices.values() for key in prices})
+
+
+class MarketSource(Protocol):
+    """A venue's market: it tells the hub it was made for. On the loop's thread alone."""
+
+    async def run(self) -> None:
+        """Hear until cancelled, then close every connection."""
+        ...
+
+    async def follow(self, wanted: Routes) -> None:
+        """Subscribe to what is wanted; call `place` and `tell` of the hub for what is found."""
+        ...
+
+    def watched(self) -> Iterable[InstrumentId]:
+        """Return what is subscribed to."""
+        ...
+
+    def forget(self, name: InstrumentId) -> None:
+        """Unsubscribe: nobody wants it any more."""
+        ...
+
+    def stands(self, name: InstrumentId) -> list[Event]:
+        """Return how an instrument stands, for whoever wants it only now."""
+        ...
+
+    def lasts(self, event: Event) -> None:
+        """Know of an event of a wanted instrument that is about to be journaled."""
+        ...
+
+    def missing(self, now_ns: int, wanted: Routes) -> Iterable[str]:
+        """Return a sentence for everything wanted that is not heard."""
+        ...
+
+    def figures(self, now_ns: int) -> FeedStatus:
+        """Return how the feed is; gaps and what is missing the hub knows."""
+        ...
+
+
+class HubMarket(MarketData):
+    """A market heard once for all. A venue's subclass says `venue` and makes its source."""
+
+    venue: str
+
+    def __init__(self) -> None:
+        self._runners: list[AccountRunner] = []
+        self._begun = False
+        self.ears: list[Subscriber] = []
+        """Recordings that hear it too."""
+
+    def made(self, services: Services, hub: MarketHub) -> MarketSource:
+        """Return the source of a hub; it connects in `run`."""
+        raise NotImplementedError
+
+    def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
+        """Hear the market for the accounts of a start."""
+        self._runners += runners
+        if self._begun:
+            return []
+        self._begun = True
+        return [lambda: MarketHub(services, self, self._runners).run()]
+
+    def join(self, services: Services, runner: AccountRunner) -> list[Stream]:
+        """Let an account hear the market; it is told how everything it wants stands."""
+        return self.begin(services, [runner])
+
+    def source(self, services: Services, wanted: Sequence[str]) -> Recorded:
+        """Return the market as the accounts hear it, and every reference price that is heard."""
+        del services
+        prefix = f"{self.venue}:"
+        named = tuple(InstrumentId(one) for one in wanted if one.startswith(prefix))
+        series = tuple(one for one in wanted if not one.startswith(prefix))
+        return Recorded(self, named, series)
+
+
+class Recorded:
+    """One recording among those who hear the venue."""
+
+    def __init__(
+        self, market: HubMarket, named: tuple[InstrumentId, ...], series: tuple[str, ...]
+    ) -> None:
+        self.feed = market.venue
+        self._ears = market.ears
+        self._wants = named, series
+
+    async def tell(self, recording: LiveRecording) -> None:
+        """Let a recording hear the venue until cancelled."""
+        ear = Subscriber(*self._wants, recording)
+        self._ears.append(ear)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._ears.remove(ear)
+
+
+class MarketHub:
+    """Everything heard of one venue. Made and used on the loop's thread."""
+
+    def __init__(self, services: Services, market: HubMarket, runners: list[AccountRunner]) -> None:
+        self._services = services
+        self._venue = market.venue
+        self._runners = runners
+        self._ears = market.ears
+        self._routes = Routes()
+        self._proven: dict[InstrumentId, StrikeProven] = {}
+        self._kept: dict[tuple[type[Event], InstrumentId], Event] = {}
+        self._gaps = Gaps(services, market.venue)
+        self._missing: dict[str, int] = {}
+        """What is wanted and missing → since when; 0 = a person was told."""
+        self.source = market.made(services, self)
+
+    async def run(self) -> None:
+        """Hear until cancelled."""
+        self._services.feeds[self._venue] = self.figures
+        await asyncio.gather(self.source.run(), self._look())
+
+    # -- what is wanted ----------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except PitbossError as error:
+                self._services.log.warning("market.look", venue=self._venue, reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def _follow(self) -> None:
+        """Bring what is heard in step with what the bots want."""
+        services, source = self._services, self.source
+        for runner in self._runners:
+            self._routes.want(runner, *wants_of(services, self._venue, runner))
+        for ear in self._ears:
+            self._routes.want(ear, ear.named, ear.series, ())
+        self._routes.keep((*self._runners, *self._ears))
+        await source.follow(self._routes)
+        now_ns = services.clock.now_ns()
+        for late, name in self._routes.behind():
+            told = source.stands(name)
+            if name in self._proven:
+                told.append(self._proven[name])
+            if told:
+                late.market(told, now_ns)
+        for name in list(source.watched()):
+            if not self._routes.wanted(name):
+                source.forget(name)
+                self._gaps.forget(name)
+        self._warn(now_ns)
+
+    def place(self, instrument: Instrument, title: str, slug: str) -> None:
+        """Take an instrument that was found, as people call it."""
+        self._routes.place(instrument)
+        self._services.name(instrument.id, title, slug)
+
+    # -- what is heard -----------------------------------------------------------------------------
+
+    def tell(self, events: list[Event], now_ns: int) -> None:
+        """Keep what lasts, and give each account what it wants."""
+        self._services.meter.events(len(events))
+        hearers, theirs = self._routes.hearers, dict[MarketDataListener, list[Event]]()
+        for event in events:
+            if type(event) in FLEETING:
+                about = event.instrument  # type: ignore[attr-defined]
+            elif type(event) in LASTING and not self._last(event, now_ns):
+                continue
+            else:
+                self._gaps.hear(event, now_ns)
+                about = _name(event)
+            for hearer in hearers(about):
+                theirs.setdefault(hearer, []).append(event)
+        for hearer, heard in theirs.items():
+            hearer.market(heard, now_ns)
+
+    def _last(self, event: Event, now_ns: int) -> bool:
+        """Journal what lasts, once; False = nobody here wants to hear of it."""
+        name = _name(event)
+        if isinstance(event, InstrumentListed) and not self._routes.wanted(name):
+            return False  # a channel may announce every new market of the venue
+        self.source.lasts(event)
+        if isinstance(event, StrikeProven):
+            self._proven[name] = event
+        if isinstance(event, InstrumentResolved):
+            self._proven.pop(name, None)
+        place = (type(event), name)
+        if self._kept.get(place) != event:
+            if len(self._kept) > 20_000:
+                self._kept.clear()
+            self._kept[place] = event
+            self._services.keep(event, now_ns)
+        return True
+
+    def priced(self, event: ReferencePriced, now_ns: int) -> None:
+        """Give a reference price to whoever wants it, and to every recording."""
+        self._services.meter.events(1)
+        for runner in (*self._routes.priced(event.key), *self._ears):
+            runner.market((event,), now_ns)
+
+    # -- what a person must know -------------------------------------------------------------------
+
+    def _warn(self, now_ns: int) -> None:
+        """Tell once what stays missing."""
+        missing = set(self.source.missing(now_ns, self._routes))
+        self._missing = {text: self._missing.get(text, now_ns) for text in sorted(missing)}
+        for text, since_ns in self._missing.items():
+            if since_ns and now_ns - since_ns >= ALERT_NS:
+                self._missing[text] = 0
+                alert = RaiseAlert(severity=Severity.WARNING, kind="feed", text=text)
+                self._services.alert(alert, now_ns)
+
+    def figures(self, now_ns: int) -> FeedStatus:
+        """Return how the feed is, for the heartbeat."""
+        return msgspec.structs.replace(
+            self.source.figures(now_ns),
+            gaps=self._gaps.count,
+            missing=tuple(self._missing)[:MISSING_TOLD],
+            missing_more=max(0, len(self._missing) - MISSING_TOLD),
+        )
+
+
+def _name(event: Event) -> InstrumentId:
+    """Return which instrument an event of the channel is about."""
+    about: InstrumentId | Instrument = event.instrument  # type: ignore[attr-defined]
+    return about.id if isinstance(about, Instrument) else about
