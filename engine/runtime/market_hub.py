@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -17,7 +18,10 @@ import msgspec
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import (
     BookChanged,
+    BookDistrusted,
+    BookReplaced,
     Event,
+    FeedLost,
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
@@ -29,10 +33,10 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.telemetry import FeedStatus
 from engine.errors import BadInput, PitbossError
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.gaps import Gaps
 from engine.runtime.recording import LiveRecording
 from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import MarketData
+from storage.feeds import begin_gap, end_gap
 
 LOOK_S = 0.5
 """How often it is looked at what the bots want."""
@@ -42,6 +46,8 @@ ALERT_NS = 5 * 1_000_000_000
 
 MISSING_TOLD = 20
 """Of what is missing so many are named; the rest is counted."""
+
+OPEN_MAX = 10_000
 
 FLEETING = frozenset({BookChanged, TradePrinted})
 """What comes thousands of times a second: it lasts nowhere, and neither begins nor ends a gap."""
@@ -187,6 +193,49 @@ class Routes:
     def prices(self) -> tuple[str, ...]:
         """Every reference price anybody names."""
         return tuple({key: None for prices in self._prices.values() for key in prices})
+
+
+class Gaps:
+    """Watches one feed's events for one engine. `count` = gaps of this start."""
+
+    def __init__(self, services: Services, feed: str) -> None:
+        self._services = services
+        self._feed = feed
+        self._open: dict[InstrumentId, int] = {}
+        """Instrument → since when."""
+        self.count = 0
+
+    def hear(self, event: Event, now_ns: int) -> None:
+        """Take an event of the feed."""
+        kind = type(event)
+        if kind is BookReplaced:
+            if self._open:
+                self._end(event.instrument, now_ns)  # type: ignore[attr-defined]
+        elif kind is BookDistrusted or kind is FeedLost:
+            name = event.instrument  # type: ignore[attr-defined]
+            if name not in self._open and len(self._open) < OPEN_MAX:
+                self._begin(name, now_ns, event.reason)  # type: ignore[attr-defined]
+        elif kind is InstrumentClosed or kind is InstrumentResolved:
+            self._end(event.instrument, now_ns)  # type: ignore[attr-defined]
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Watch an instrument no more."""
+        self._end(instrument, self._services.clock.now_ns())
+
+    def _begin(self, name: InstrumentId, now_ns: int, reason: str) -> None:
+        services, feed = self._services, self._feed
+        self._open[name] = now_ns
+        self.count += 1
+        begun = partial(begin_gap, instrument=name, since_ns=now_ns, reason=reason)
+        services.state.write(lambda c: begun(c, services.engine_id, feed))
+
+    def _end(self, name: InstrumentId, now_ns: int) -> None:
+        since_ns = self._open.pop(name, None)
+        if since_ns is None:
+            return
+        services, feed = self._services, self._feed
+        ended = partial(end_gap, instrument=name, since_ns=since_ns, until_ns=now_ns)
+        services.state.write(lambda c: ended(c, services.engine_id, feed))
 
 
 class MarketSource(Protocol):

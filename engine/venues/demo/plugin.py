@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from engine.clock import Clock
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.money import MICRO
@@ -14,7 +12,6 @@ from engine.domain.settings import AccountSettings
 from engine.errors import NotSent
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
-from engine.runtime.meter import Meter
 from engine.runtime.recording import LiveRecording
 from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import (
@@ -84,7 +81,7 @@ class DemoMarketData(MarketData):
     def source(self, services: Services, wanted: Sequence[str]) -> DemoSource:
         """Return a stream of the exchange for one recording."""
         del wanted
-        return DemoSource(DemoMarket(self._url), services.clock)
+        return DemoSource(services, self._url)
 
     # -- the catalog on request --------------------------------------------------------------------
 
@@ -162,32 +159,18 @@ def _read(
 
 
 class DemoSource:
-    """A stream of the exchange for one recording."""
+    """A stream of the exchange for one recording: its frames are not the engine's."""
 
     feed = FEED
 
-    def __init__(self, market: DemoMarket, clock: Clock) -> None:
-        self._market = market
-        self._clock = clock
+    def __init__(self, services: Services, url: str) -> None:
+        self._services = services
+        self._url = url
 
     async def tell(self, recording: LiveRecording) -> None:
         """Let a recording hear the exchange until cancelled."""
-        heard: Callable[[], list[Any]] = lambda: [recording]  # noqa: E731 it is one word
-        await MarketStream(Apart(self._clock), heard, kept=False).run(self._market)
-
-
-class Apart:
-    """What the stream of a recording needs of an engine: its frames are not the engine's."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.meter = Meter()
-        self.clock = clock
-
-    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """Leave the engine's tape alone: its own stream fills it."""
-
-    def keep(self, event: Event, at_ns: int) -> None:
-        """Leave the engine's journal alone."""
+        stream = MarketStream(self._services, lambda: [recording], kept=False)
+        await stream.run(DemoMarket(self._url))
 
 
 async def _door(setup: VenueSetup, account: AccountId, credential: Credential | None) -> DemoVenue:

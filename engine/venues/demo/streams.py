@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 import msgspec
 
-from engine.clock import Clock
 from engine.domain.events import (
     BookProven,
     BookReplaced,
@@ -30,7 +29,7 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.meter import Meter
-from engine.runtime.services import HEARTBEAT, USER_FEED
+from engine.runtime.services import HEARTBEAT, USER_FEED, Services
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoMarket, DemoVenue
 
@@ -43,25 +42,6 @@ LASTING = (InstrumentListed, InstrumentClosed, InstrumentResolved, StrikeProven)
 BREAKS = (NotSent, OutcomeUnknown, AuthRefused, msgspec.DecodeError)
 
 
-class StreamOwner(Protocol):
-    """What the streams need of the engine."""
-
-    meter: Meter
-
-    @property
-    def clock(self) -> Clock:
-        """What time it is."""
-        ...
-
-    def tape(self, kind: str, payload: bytes, at_ns: int) -> None:
-        """Put a received frame on the tape."""
-        ...
-
-    def keep(self, event: Event, at_ns: int) -> None:
-        """Journal what concerns every account, and tell the catalog."""
-        ...
-
-
 class MarketStream:
     """The market of one exchange, for every account that trades there.
 
@@ -70,12 +50,13 @@ class MarketStream:
 
     def __init__(
         self,
-        services: StreamOwner,
-        runners: Callable[[], list[AccountRunner]],
+        services: Services,
+        runners: Callable[[], list[Any]],
         *,
         kept: bool = True,
     ) -> None:
         self._services = services
+        self._meter = services.meter if kept else Meter()  # what is heard twice counts once
         self._runners = runners
         self._kept = kept
         self._open: dict[InstrumentId, None] = {}
@@ -115,7 +96,7 @@ class MarketStream:
         if not events:
             # The stream is ordered and whole: a pulse proves every book as it was told.
             events = tuple(BookProven(instrument=key) for key in self._open)
-        services.meter.events(len(events))
+        self._meter.events(len(events))
         self._tell(events)
 
     def _keep(self, event: Event, now_ns: int) -> None:
@@ -142,7 +123,7 @@ class MarketStream:
 class UserStream:
     """What the exchange tells one account, and the account's heartbeat."""
 
-    def __init__(self, services: StreamOwner, runner: AccountRunner, venue: DemoVenue) -> None:
+    def __init__(self, services: Services, runner: AccountRunner, venue: DemoVenue) -> None:
         self._services = services
         self._runner = runner
         self._venue = venue

@@ -8,7 +8,6 @@ import pytest
 
 from engine.domain.orders import OrderType
 from engine.gateway.door import VenueOutput
-from engine.venues.demo.customer import DemoCustomer
 from tests.venues.contract import CHECKS, Factory
 from tests.venues.demo.builders import (
     ANN,
@@ -22,6 +21,7 @@ from tests.venues.demo.builders import (
     exchange,
     put,
 )
+from tests.venues.demo.customer import DemoCustomer
 from tests.venues.table import Table
 
 LATENCIES_NS = (0, 20_000_000)

@@ -55,7 +55,6 @@ from engine.domain.orders import (
 )
 from engine.errors import AuthRefused, BrokenInvariant, ConfigError
 from engine.gateway.door import Lane, Reply, Request, VenueCore, VenueOutput
-from engine.venues.demo.customer import RETRY_AFTER_NS, DemoCustomer
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.refusals import Rules
@@ -75,6 +74,7 @@ from tests.venues.demo.builders import (
     put,
     sound,
 )
+from tests.venues.demo.customer import RETRY_AFTER_NS, DemoCustomer
 
 LATENCY = 20_000_000
 BOT = BotId("bot")
@@ -384,12 +384,12 @@ def test_what_is_not_its_business_is_refused() -> None:
 
 
 def test_queues_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.venues.demo.customer.REQUESTS_MAX", 1)
+    monkeypatch.setattr("tests.venues.demo.customer.REQUESTS_MAX", 1)
     desk = Desk()
     desk.core.beat(desk.now_ns)
     with pytest.raises(BrokenInvariant):
         desk.core.beat(desk.now_ns)
-    monkeypatch.setattr("engine.venues.demo.customer.OUTPUTS_MAX", 0)
+    monkeypatch.setattr("tests.venues.demo.customer.OUTPUTS_MAX", 0)
     with pytest.raises(BrokenInvariant):
         Desk().ask(CancelAll(account=ANN))
 
