@@ -81,7 +81,7 @@ class DemoMarketData(MarketData):
     def source(self, services: Services, wanted: Sequence[str]) -> DemoSource:
         """Return a stream of the exchange for one recording."""
         del wanted
-        return DemoSource(services, self._url)
+        return DemoSource(services, DemoMarket(self._url))
 
     # -- the catalog on request --------------------------------------------------------------------
 
@@ -163,14 +163,14 @@ class DemoSource:
 
     feed = FEED
 
-    def __init__(self, services: Services, url: str) -> None:
+    def __init__(self, services: Services, market: DemoMarket) -> None:
         self._services = services
-        self._url = url
+        self._market = market
 
     async def tell(self, recording: LiveRecording) -> None:
         """Let a recording hear the exchange until cancelled."""
         stream = MarketStream(self._services, lambda: [recording], kept=False)
-        await stream.run(DemoMarket(self._url))
+        await stream.run(self._market)
 
 
 async def _door(setup: VenueSetup, account: AccountId, credential: Credential | None) -> DemoVenue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,7 +74,7 @@ class Desk:
         """Record until the market is silent, then stop, or end as an engine that ends."""
         recording = self.recording(resumed=resumed)
         market = Said(self.clock, *parts)
-        source = DemoSource(market, self.clock)  # type: ignore[arg-type]
+        source = DemoSource(SimpleNamespace(clock=self.clock), market)  # type: ignore[arg-type]
         task = asyncio.create_task(recording.run(source))
         await asyncio.wait(
             {task, asyncio.create_task(market.silent.wait())}, return_when="FIRST_COMPLETED"

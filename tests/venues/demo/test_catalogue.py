@@ -12,6 +12,7 @@ from engine.caches.markets import MarketCache
 from engine.config import Config
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
+from engine.runtime.meter import Meter
 from engine.venues.demo.plugin import PLUGIN, DemoMarketData
 from engine.venues.demo.wire import MarketFrame
 
@@ -43,6 +44,7 @@ class House:
         self.clock = self.desk = self
         self.runners = {AccountId("demo"): self}
         self.watchers: list[Any] = []
+        self.meter = Meter()
         self.kept: list[Event] = []
         for known in (OLD, SAME):
             self.market([InstrumentListed(instrument=known)], NOW)
