@@ -49,8 +49,3 @@ def floor_to_tick(price: int, tick: int) -> int:
 def ceil_to_tick(price: int, tick: int) -> int:
     """Return the lowest price on the grid that is ≥ `price` (an ask never gets less)."""
     return price + -price % tick
-
-
-def percent_of(amount: int, ppm: int) -> int:
-    """Return `ppm` parts per million of `amount`, rounded down."""
-    return amount * ppm // PPM

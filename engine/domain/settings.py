@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
-from engine.domain.money import MICRO, percent_of
+from engine.domain.money import MICRO, PPM
 
 EXPIRY_S_MIN = 180
 """Polymarket rejects an expiry sooner than this: "at least 3 minutes in the future", says
@@ -52,7 +52,7 @@ class Limit(Settings):
             return int(self.absolute * MICRO)
         if self.percent is None:
             raise ValueError("the limit has neither an amount nor a percentage")
-        return percent_of(max(0, day_start_equity_micro), round(self.percent * 10_000))
+        return max(0, day_start_equity_micro) * round(self.percent * 10_000) // PPM
 
 
 def _percent(value: float) -> Any:

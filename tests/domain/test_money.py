@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain import money
+from engine.domain.settings import Limit
 
 numerators = st.integers(-(10**24), 10**24)
 denominators = st.integers(1, 10**15)
@@ -52,8 +53,8 @@ def test_a_bid_never_pays_more_and_an_ask_never_gets_less_after_rounding(price, 
     assert money.ceil_to_tick(price, tick) - money.floor_to_tick(price, tick) in {0, tick}
 
 
-@given(amounts, st.integers(0, money.PPM))
+@given(amounts, st.integers(1, money.PPM))
 def test_a_share_of_an_amount_is_rounded_down_and_never_above_the_whole(amount, ppm):
-    part = money.percent_of(amount, ppm)
+    part = Limit(percent=ppm / 10_000).micro(amount)
     assert part <= Fraction(amount * ppm, money.PPM) < part + 1
     assert part <= amount
