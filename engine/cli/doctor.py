@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
 from engine.log import iso
 from storage.database import primary_code, reading, sentence
@@ -49,23 +49,6 @@ OTHERS = 0o077
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class HealthReport(StrEnum):
-    """What a check found."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One finding. `fix` is the sentence that mends it, empty where nothing is to mend."""
-
-    name: str
-    health: HealthReport
-    said: str
-    fix: str = ""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take no arguments: everything is examined."""
 
@@ -73,21 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Examine and tell. Gives 1 where any check fails; warnings alone give 0."""
     checks = list(examine(config))
-    failed = sum(check.health is HealthReport.FAIL for check in checks)
-    warned = sum(check.health is HealthReport.WARN for check in checks)
+    failed = sum(check.grade is Grade.FAIL for check in checks)
+    warned = sum(check.grade is Grade.WARN for check in checks)
     if args.json:
         found = {"failed": failed, "warned": warned, "checks": msgspec.to_builtins(checks)}
         print(json.dumps(found))
     else:
         for check in checks:
-            print(f"{check.health:4}  {check.name:11}  {check.said}")
+            print(f"{check.grade:4}  {check.name:11}  {check.said}")
             if check.fix:
                 print(f"{'':19}→ {check.fix}")
         print(f"{len(checks)} checks: {failed} failed, {warned} warned")
     return 1 if failed else 0
 
 
-def examine(config: Config) -> Iterator[Check]:
+def examine(config: Config) -> Iterator[Finding]:
     """Give the findings one by one, cheapest first."""
     yield python()
     yield packages(REPOSITORY / "requirements.txt")
@@ -108,17 +91,17 @@ def examine(config: Config) -> Iterator[Check]:
 # -- the installation ------------------------------------------------------------------------------
 
 
-def python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
     """Compare the running Python with what the code needs."""
     text = ".".join(map(str, version))
     if version < PYTHON_MIN:
-        return Check(
-            "python", HealthReport.FAIL, f"Python {text} is too old", "use Python 3.11 or newer"
+        return Finding(
+            "python", Grade.FAIL, f"Python {text} is too old", "use Python 3.11 or newer"
         )
-    return Check("python", HealthReport.OK, f"Python {text}")
+    return Finding("python", Grade.OK, f"Python {text}")
 
 
-def packages(pinned: Path) -> Check:
+def packages(pinned: Path) -> Finding:
     """Compare the installed packages with the pinned versions."""
     wrong, right = [], 0
     for line in pinned.read_text(encoding="utf-8").splitlines():
@@ -134,10 +117,8 @@ def packages(pinned: Path) -> Check:
             wrong.append(f"{wanted.name} is {installed or 'missing'}, not {wanted.specifier}")
     if wrong:
         told = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "")
-        return Check(
-            "packages", HealthReport.FAIL, told, "run `make venv` and use .venv/bin/python"
-        )
-    return Check("packages", HealthReport.OK, f"{right} packages, all at their pinned versions")
+        return Finding("packages", Grade.FAIL, told, "run `make venv` and use .venv/bin/python")
+    return Finding("packages", Grade.OK, f"{right} packages, all at their pinned versions")
 
 
 def _installed(name: str) -> str | None:
@@ -150,23 +131,23 @@ def _installed(name: str) -> str | None:
 # -- the machine -----------------------------------------------------------------------------------
 
 
-def _level(name: str, free: int, *, least: int, good: int, where: str, fix: str) -> Check:
+def _level(name: str, free: int, *, least: int, good: int, where: str, fix: str) -> Finding:
     said = f"{free / GIB:.1f} GiB free{where}"
     if free < least:
-        return Check(name, HealthReport.FAIL, said, fix)
+        return Finding(name, Grade.FAIL, said, fix)
     if free < good:
-        return Check(name, HealthReport.WARN, said, fix)
-    return Check(name, HealthReport.OK, said)
+        return Finding(name, Grade.WARN, said, fix)
+    return Finding(name, Grade.OK, said)
 
 
-def memory(free: int) -> Check:
+def memory(free: int) -> Finding:
     """Judge the memory that is still available, in bytes."""
     fix = "close other programs: the engine and its pages want a gigabyte"
     least, good = MEMORY_FREE_BYTES_MIN, MEMORY_FREE_BYTES_GOOD
     return _level("memory", free, least=least, good=good, where="", fix=fix)
 
 
-def disk(folder: Path) -> Check:
+def disk(folder: Path) -> Finding:
     """Judge the free space where the state lies or will lie."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     fix = "free some space: a full disk halts trading"
@@ -180,21 +161,19 @@ def disk(folder: Path) -> Check:
     )
 
 
-def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Check:
+def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Finding:
     """Say whether the clock is before the moment this code was written to the disk."""
     written = (repository / "requirements.txt").stat().st_mtime_ns
     now = now_ns()
     if now < written:
         said = f"the clock says {iso(now)}, but this code was installed at {iso(written)}"
-        return Check(
-            "clock", HealthReport.FAIL, said, "set the clock; switch time synchronisation on"
-        )
-    return Check("clock", HealthReport.OK, f"it is {iso(now)}; no venue was asked")
+        return Finding("clock", Grade.FAIL, said, "set the clock; switch time synchronisation on")
+    return Finding("clock", Grade.OK, f"it is {iso(now)}; no venue was asked")
 
 
 def drift(
     wall_ns: Callable[[], int], monotonic_ns: Callable[[], int], pause: Callable[[float], None]
-) -> Check:
+) -> Finding:
     """Watch for a quarter of a second whether the wall clock keeps pace with the monotonic one."""
     before = wall_ns() - monotonic_ns()
     pause(CLOCK_WATCH_S)
@@ -202,66 +181,66 @@ def drift(
     said = f"wall minus monotonic moved {moved / 1e6:+.3f} ms in {CLOCK_WATCH_S} s"
     if abs(moved) > CLOCK_DRIFT_NS_MAX:
         fix = "the clock is being set or the machine sleeps: wait until it is steady"
-        return Check("clock pace", HealthReport.WARN, said, fix)
-    return Check("clock pace", HealthReport.OK, said)
+        return Finding("clock pace", Grade.WARN, said, fix)
+    return Finding("clock pace", Grade.OK, said)
 
 
 # -- the state -------------------------------------------------------------------------------------
 
 
-def home(folder: Path) -> Check:
+def home(folder: Path) -> Finding:
     """Judge the folder of all state: there, writable, and its owner's alone."""
     if not folder.exists():
         fix = "run `python -m engine migrate`"
-        return Check("home", HealthReport.WARN, f"{folder} does not exist yet", fix)
+        return Finding("home", Grade.WARN, f"{folder} does not exist yet", fix)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         fix = f"give it to the user who runs Pitboss: chown -R $USER {folder}"
-        return Check("home", HealthReport.FAIL, f"{folder} cannot be written by this user", fix)
+        return Finding("home", Grade.FAIL, f"{folder} cannot be written by this user", fix)
     return _private("home", folder, f"chmod 700 {folder}")
 
 
-def env_file(file: Path) -> Check:
+def env_file(file: Path) -> Finding:
     """Judge whether others may read `.env`."""
     if not file.exists():
-        return Check(".env", HealthReport.OK, "no .env: the environment alone is used")
+        return Finding(".env", Grade.OK, "no .env: the environment alone is used")
     return _private(".env", file, f"chmod 600 {file}")
 
 
-def _private(name: str, path: Path, fix: str) -> Check:
+def _private(name: str, path: Path, fix: str) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & OTHERS:
-        return Check(name, HealthReport.WARN, f"{path} is open to others (mode {mode:o})", fix)
-    return Check(name, HealthReport.OK, f"{path} is yours alone (mode {mode:o})")
+        return Finding(name, Grade.WARN, f"{path} is open to others (mode {mode:o})", fix)
+    return Finding(name, Grade.OK, f"{path} is yours alone (mode {mode:o})")
 
 
-def latch(file: Path) -> Check:
+def latch(file: Path) -> Finding:
     """Say whether KILL is latched."""
     if file.exists():
         fix = "no order is placed until it is released with a reason"
-        return Check("latch", HealthReport.WARN, f"KILL is set: {file} exists", fix)
-    return Check("latch", HealthReport.OK, "KILL is not set")
+        return Finding("latch", Grade.WARN, f"KILL is set: {file} exists", fix)
+    return Finding("latch", Grade.OK, "KILL is not set")
 
 
-def schema(path: Path, journal: Path | None = None) -> Check:
+def schema(path: Path, journal: Path | None = None) -> Finding:
     """Compare the schema of the state database with the one this code needs."""
     try:
         if journal is not None and not path.is_file():
             check_new(journal, path)
     except StorageError as error:
         said, _, fix = str(error).partition(": ")
-        return Check("schema", HealthReport.FAIL, said, fix)
+        return Finding("schema", Grade.FAIL, said, fix)
     if not path.is_file():
         fix = "run `python -m engine migrate`"
-        return Check("schema", HealthReport.WARN, f"{path} does not exist yet", fix)
+        return Finding("schema", Grade.WARN, f"{path} does not exist yet", fix)
     try:
         check_schema(path)
     except StorageError as error:
         said, _, fix = str(error).rpartition("; ")
-        return Check("schema", HealthReport.FAIL, said or str(error), fix)
-    return Check("schema", HealthReport.OK, f"{path.name} has schema {HEAD}")
+        return Finding("schema", Grade.FAIL, said or str(error), fix)
+    return Finding("schema", Grade.OK, f"{path.name} has schema {HEAD}")
 
 
-def integrity(path: Path) -> Check:
+def integrity(path: Path) -> Finding:
     """Let SQLite read every page of a database."""
     name = f"{path.name}"
     fix = "stop the programs and restore it from the latest backup as README's Recovery says"
@@ -272,13 +251,13 @@ def integrity(path: Path) -> Check:
         said, _, mend = str(error).partition("; ")
         cause = error.__cause__
         damaged = isinstance(cause, sqlite3.Error) and primary_code(cause) in DAMAGED
-        return Check(name, HealthReport.FAIL, str(error), fix if damaged else mend or said)
+        return Finding(name, Grade.FAIL, str(error), fix if damaged else mend or said)
     if told != ["ok"]:
-        return Check(name, HealthReport.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
-    return Check(name, HealthReport.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
+        return Finding(name, Grade.FAIL, f"{path} is damaged: {'; '.join(told)}", fix)
+    return Finding(name, Grade.OK, f"whole, {path.stat().st_size / 1e6:,.1f} MB")
 
 
-def lock(path: Path) -> Check:
+def lock(path: Path) -> Finding:
     """Take the write lock for a moment and give it back; nothing is written."""
     name = f"{path.name}"
     uri = path.absolute().as_uri() + "?mode=rw"
@@ -290,9 +269,7 @@ def lock(path: Path) -> Check:
         except sqlite3.Error as error:
             if primary_code(error) == sqlite3.SQLITE_BUSY:
                 said = f"another program holds the write lock for over {WRITE_LOCK_WAIT_S:g} s"
-                return Check(
-                    name, HealthReport.WARN, said, "find it with `lsof` and end it if it hangs"
-                )
+                return Finding(name, Grade.WARN, said, "find it with `lsof` and end it if it hangs")
             fix = "check the owner and permissions of file and folder"
-            return Check(name, HealthReport.FAIL, sentence(path, error), fix)
-    return Check(name, HealthReport.OK, "the write lock is free")
+            return Finding(name, Grade.FAIL, sentence(path, error), fix)
+    return Finding(name, Grade.OK, "the write lock is free")

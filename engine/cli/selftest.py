@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
 import signal
 import sys
 
 import msgspec
 
-from engine.cli.unlock import credential_of
+from engine.cli.unlock import credential_of, keep
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
@@ -27,8 +26,8 @@ from engine.locks import locked
 from engine.runtime.credentials import Credential, unlocked
 from engine.runtime.venue_plugin import SelfTesting
 from engine.venues.registry import credential_spec, plugins
-from storage.database import reading, transaction, writing
-from storage.examinations import Examination, Examiner, put_examination
+from storage.database import reading
+from storage.examinations import Examiner
 from storage.files import forget_trace, read_trace, write_trace
 from storage.latch import read_latch
 from storage.live_accounts import unlocks
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             findings = asyncio.run(_tested(args, config, credentials))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-        _keep(config, args.account, credentials.wallet, findings)
+        keep(config, Examiner.SELFTEST, args.account, credentials.wallet, findings)
     green = all(one.grade is not Grade.FAIL for one in findings)
     if args.json:
         rows = msgspec.to_builtins(findings)
@@ -125,16 +124,3 @@ def _said(found: Finding) -> Finding:
         lines += f"\n{'':16}→ {found.fix}"
     print(lines, file=sys.stderr, flush=True)
     return found
-
-
-def _keep(config: Config, account: str, wallet: str, findings: list[Finding]) -> None:
-    found = Examination(
-        account=account,
-        examiner=Examiner.SELFTEST,
-        wallet=wallet,
-        at_ns=WallClock().now_ns(),
-        who=f"cli:{getpass.getuser()}",
-        findings=tuple(findings),
-    )
-    with writing(config.state_path) as connection, transaction(connection):
-        put_examination(connection, ENGINE_ID, found)

@@ -12,6 +12,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -63,8 +64,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     credentials = credential_of(config, args.account)
     _must_be_its_own(config, args.account, credentials.wallet)
     findings = asyncio.run(examined(config, credentials, known))
-    checked_ns = WallClock().now_ns()
-    _keep(config, args.account, credentials.wallet, findings, checked_ns)
+    checked_ns = keep(config, Examiner.DOCTOR, args.account, credentials.wallet, findings)
     answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
     red = any(one.grade is Grade.FAIL for one in findings)
     if args.check or red:
@@ -143,18 +143,18 @@ def _must_be_its_own(config: Config, account: str, wallet: str) -> None:
         )
 
 
-def _keep(config: Config, account: str, wallet: str, findings: list[Finding], at_ns: int) -> None:
-    """Keep the verdict, whatever it is: the Settings page shows the latest."""
+def keep(
+    config: Config, examiner: Examiner, account: str, wallet: str, findings: Sequence[Finding]
+) -> int:
+    """Keep a verdict, whatever it is, and return its time: the Settings page shows the latest."""
+    now_ns = WallClock().now_ns()
     verdict = Examination(
-        account=account,
-        examiner=Examiner.DOCTOR,
-        wallet=wallet,
-        at_ns=at_ns,
-        who=_who(),
+        account=account, examiner=examiner, wallet=wallet, at_ns=now_ns, who=_who(),
         findings=tuple(findings),
-    )
+    )  # fmt: skip
     with writing(config.state_path) as connection, transaction(connection):
         put_examination(connection, ENGINE_ID, verdict)
+    return now_ns
 
 
 def _described(findings: list[Finding]) -> str:

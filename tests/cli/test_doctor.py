@@ -11,8 +11,9 @@ from typing import NoReturn
 import pytest
 
 from engine.cli import doctor
-from engine.cli.doctor import GIB, Check, HealthReport
+from engine.cli.doctor import GIB
 from engine.config import Config
+from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
 from storage import schema
 from storage.database import sentence
@@ -32,21 +33,21 @@ def migrated(config: Config) -> Path:
     return config.state_path
 
 
-def assert_found(check: Check, health: HealthReport, *words: str) -> None:
-    assert check.health is health, check
+def assert_found(check: Finding, grade: Grade, *words: str) -> None:
+    assert check.grade is grade, check
     for word in words:
         assert word in f"{check.said} → {check.fix}"
-    assert bool(check.fix) is (health is not HealthReport.OK), "what is wrong carries what mends it"
+    assert bool(check.fix) is (grade is not Grade.OK), "what is wrong carries what mends it"
 
 
 def test_python_is_compared_with_what_the_code_needs() -> None:
-    assert_found(doctor.python(), HealthReport.OK)
-    assert_found(doctor.python((3, 10, 9)), HealthReport.FAIL, "3.10.9", "3.11")
+    assert_found(doctor.python(), Grade.OK)
+    assert_found(doctor.python((3, 10, 9)), Grade.FAIL, "3.10.9", "3.11")
 
 
 def test_installed_packages_are_the_pinned_ones() -> None:
     check = doctor.packages(doctor.REPOSITORY / "requirements.txt")
-    assert_found(check, HealthReport.OK, "packages, all at their pinned versions")
+    assert_found(check, Grade.OK, "packages, all at their pinned versions")
 
 
 def test_missing_and_foreign_package_versions_are_named(tmp_path: Path) -> None:
@@ -58,18 +59,18 @@ def test_missing_and_foreign_package_versions_are_named(tmp_path: Path) -> None:
         "winloop==1 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
     )
     check = doctor.packages(pins)
-    assert_found(check, HealthReport.FAIL, "nobody-wrote-this is missing, not ==1", "make venv")
+    assert_found(check, Grade.FAIL, "nobody-wrote-this is missing, not ==1", "make venv")
     assert "pydantic is" in check.said
     assert "msgspec" not in check.said
     assert "winloop" not in check.said
 
 
 @pytest.mark.parametrize(
-    ("free", "health"),
-    [(GIB, HealthReport.OK), (GIB - 1, HealthReport.WARN), (GIB // 4 - 1, HealthReport.FAIL)],
+    ("free", "grade"),
+    [(GIB, Grade.OK), (GIB - 1, Grade.WARN), (GIB // 4 - 1, Grade.FAIL)],
 )
-def test_memory_is_judged_by_what_is_available(free: int, health: HealthReport) -> None:
-    assert_found(doctor.memory(free), health)
+def test_memory_is_judged_by_what_is_available(free: int, grade: Grade) -> None:
+    assert_found(doctor.memory(free), grade)
 
 
 def test_disk_is_judged_where_the_state_will_lie(
@@ -82,79 +83,75 @@ def test_disk_is_judged_where_the_state_will_lie(
         return argparse.Namespace(free=GIB // 2)
 
     monkeypatch.setattr(doctor.shutil, "disk_usage", usage)
-    assert_found(doctor.disk(tmp_path / "not" / "yet"), HealthReport.FAIL, "0.5 GiB free")
+    assert_found(doctor.disk(tmp_path / "not" / "yet"), Grade.FAIL, "0.5 GiB free")
     assert asked == [tmp_path]
 
 
 def test_clock_before_the_installation_fails() -> None:
-    assert_found(doctor.past(doctor.REPOSITORY), HealthReport.OK, "no venue was asked")
+    assert_found(doctor.past(doctor.REPOSITORY), Grade.OK, "no venue was asked")
     early = doctor.past(doctor.REPOSITORY, lambda: 0)
-    assert_found(early, HealthReport.FAIL, "the clock says 1970-01-01")
+    assert_found(early, Grade.FAIL, "the clock says 1970-01-01")
 
 
-@pytest.mark.parametrize(
-    ("jump_ns", "health"), [(0, HealthReport.OK), (-25_000_000, HealthReport.WARN)]
-)
-def test_clock_that_is_being_set_is_seen(jump_ns: int, health: HealthReport) -> None:
+@pytest.mark.parametrize(("jump_ns", "grade"), [(0, Grade.OK), (-25_000_000, Grade.WARN)])
+def test_clock_that_is_being_set_is_seen(jump_ns: int, grade: Grade) -> None:
     wall, monotonic = iter([10**18, 10**18 + 10**9 + jump_ns]), iter([5, 5 + 10**9])
     check = doctor.drift(lambda: next(wall), lambda: next(monotonic), lambda _: None)
-    assert_found(check, health, f"{jump_ns / 1e6:+.3f} ms")
+    assert_found(check, grade, f"{jump_ns / 1e6:+.3f} ms")
 
 
 def test_home_is_there_writable_and_its_owners_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "var"
-    assert_found(doctor.home(folder), HealthReport.WARN, "does not exist yet", "migrate")
+    assert_found(doctor.home(folder), Grade.WARN, "does not exist yet", "migrate")
     folder.mkdir(mode=0o700)
-    assert_found(doctor.home(folder), HealthReport.OK)
+    assert_found(doctor.home(folder), Grade.OK)
     folder.chmod(0o755)
-    assert_found(doctor.home(folder), HealthReport.WARN, "mode 755", "chmod 700")
+    assert_found(doctor.home(folder), Grade.WARN, "mode 755", "chmod 700")
     monkeypatch.setattr(doctor.os, "access", lambda *_: False)
-    assert_found(doctor.home(folder), HealthReport.FAIL, "cannot be written")
+    assert_found(doctor.home(folder), Grade.FAIL, "cannot be written")
 
 
 def test_env_file_open_to_others_is_seen(tmp_path: Path) -> None:
     file = tmp_path / ".env"
-    assert_found(doctor.env_file(file), HealthReport.OK)
+    assert_found(doctor.env_file(file), Grade.OK)
     file.touch(0o644)
-    assert_found(doctor.env_file(file), HealthReport.WARN, "chmod 600")
+    assert_found(doctor.env_file(file), Grade.WARN, "chmod 600")
     file.chmod(0o600)
-    assert_found(doctor.env_file(file), HealthReport.OK)
+    assert_found(doctor.env_file(file), Grade.OK)
 
 
 def test_kill_latch_is_seen(config: Config) -> None:
-    assert_found(doctor.latch(config.kill_path), HealthReport.OK)
+    assert_found(doctor.latch(config.kill_path), Grade.OK)
     config.home.mkdir()
     config.kill_path.touch()
-    assert_found(doctor.latch(config.kill_path), HealthReport.WARN, "KILL is set")
+    assert_found(doctor.latch(config.kill_path), Grade.WARN, "KILL is set")
 
 
 def test_schema_is_compared_with_the_codes(config: Config) -> None:
-    assert_found(
-        doctor.schema(config.state_path), HealthReport.WARN, "does not exist yet", "migrate"
-    )
+    assert_found(doctor.schema(config.state_path), Grade.WARN, "does not exist yet", "migrate")
     path = migrated(config)
-    assert_found(doctor.schema(path), HealthReport.OK, schema.HEAD)
+    assert_found(doctor.schema(path), Grade.OK, schema.HEAD)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert_found(doctor.schema(path), HealthReport.FAIL, "9999")
+    assert_found(doctor.schema(path), Grade.FAIL, "9999")
 
 
 def test_damaged_database_is_found(config: Config) -> None:
     path = migrated(config)
-    assert_found(doctor.integrity(path), HealthReport.OK, "whole")
+    assert_found(doctor.integrity(path), Grade.OK, "whole")
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 8192)
-    assert_found(doctor.integrity(path), HealthReport.FAIL, "backup")
+    assert_found(doctor.integrity(path), Grade.FAIL, "backup")
 
 
 def test_file_that_is_no_database_is_found(tmp_path: Path) -> None:
     path = tmp_path / "pitboss.db"
     path.write_bytes(b"not a database at all" * 100)
-    assert_found(doctor.integrity(path), HealthReport.FAIL, "not a SQLite database")
-    assert_found(doctor.lock(path), HealthReport.FAIL, "not a SQLite database")
+    assert_found(doctor.integrity(path), Grade.FAIL, "not a SQLite database")
+    assert_found(doctor.lock(path), Grade.FAIL, "not a SQLite database")
 
 
 def test_file_that_cannot_be_opened_is_not_called_damaged(
@@ -167,17 +164,17 @@ def test_file_that_cannot_be_opened_is_not_called_damaged(
 
     monkeypatch.setattr("engine.cli.doctor.reading", refuse)
     found = doctor.integrity(migrated(config))
-    assert found.health is HealthReport.FAIL
+    assert found.grade is Grade.FAIL
     assert found.fix.startswith("check that its folder exists and is writable")
 
 
 def test_write_lock_held_by_another_is_found(config: Config) -> None:
     path = migrated(config)
-    assert_found(doctor.lock(path), HealthReport.OK)
+    assert_found(doctor.lock(path), Grade.OK)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert_found(doctor.lock(path), HealthReport.WARN, "holds the write lock")
-    assert_found(doctor.lock(path), HealthReport.OK)
+        assert_found(doctor.lock(path), Grade.WARN, "holds the write lock")
+    assert_found(doctor.lock(path), Grade.OK)
 
 
 def test_doctor_changes_nothing(config: Config) -> None:
@@ -208,5 +205,5 @@ def test_json_is_one_object_with_every_check(
     assert doctor.run(argparse.Namespace(json=True), config) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["failed"] == 0
-    assert {"name", "health", "said", "fix"} == set(told["checks"][0])
-    assert [check["health"] for check in told["checks"]].count("ok") == len(told["checks"])
+    assert {"name", "grade", "said", "fix"} == set(told["checks"][0])
+    assert [check["grade"] for check in told["checks"]].count("ok") == len(told["checks"])
