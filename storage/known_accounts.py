@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,34 +91,36 @@ def _text(found: Any) -> str:
     return found.decode()
 
 
+@contextmanager
+def _told(known: KnownAccounts, what: str) -> Iterator[None]:
+    """Tell what cannot be read; whatever is wrong with it, the next one is."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        known.unread.append(f"{what} cannot be read ({error})")
+
+
 def _of_accounts(connection: sqlite3.Connection, known: KnownAccounts) -> None:
-    for name, venue, mode in _rows(connection, "SELECT account, venue, mode FROM accounts"):
-        try:
+    for name, venue, mode in connection.execute("SELECT account, venue, mode FROM accounts"):
+        with _told(known, "a row of accounts"):
             known.add(_text(name), _text(venue), _text(mode))
-        except ValueError as error:
-            known.unread.append(f"a row of accounts cannot be read ({error})")
 
 
 def _of_settings(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     """Take the accounts of every version, also of those that are not in force."""
-    for version, body in _rows(
-        connection, "SELECT version, body FROM settings ORDER BY version DESC"
+    for version, body in connection.execute(
+        "SELECT version, body FROM settings ORDER BY version DESC"
     ):
-        try:
-            accounts = json.loads(_text(body))["accounts"]
-            for name, one in accounts.items():
+        with _told(known, f"version {version} of the settings"):
+            for name, one in json.loads(_text(body))["accounts"].items():
                 known.add(name, str(one["venue"]), str(one["mode"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            known.unread.append(f"version {version} of the settings cannot be read ({error})")
 
 
 def _of_snapshots(connection: sqlite3.Connection, known: KnownAccounts) -> None:
-    for (name,) in _rows(connection, "SELECT DISTINCT name FROM snapshots"):
-        try:
+    for (name,) in connection.execute("SELECT DISTINCT name FROM snapshots"):
+        with _told(known, "a snapshot's name"):
             if (text := _text(name)).startswith(EXECUTOR):
                 known.add(text.removeprefix(EXECUTOR))
-        except ValueError as error:
-            known.unread.append(f"a snapshot's name cannot be read ({error})")
 
 
 def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
@@ -127,18 +129,16 @@ def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
     seen: set[Any] = set()
     for way in ("", " DESC"):
         try:
-            for (name,) in _rows(connection, f"SELECT account FROM records ORDER BY seq{way}"):  # noqa: S608 one of two words
+            for (name,) in connection.execute(f"SELECT account FROM records ORDER BY seq{way}"):  # noqa: S608 one of two words
                 seen.add(name)
             break
         except sqlite3.Error as error:
             damage = error
     for name in seen - {b""}:  # records without an account concern every account
-        try:
+        with _told(known, "an account's name in the journal"):
             text = _text(name)
             if not any(venue for venue, _ in known.places.get(text, ())):
                 known.add(text, _venue_of(connection, text))
-        except ValueError as error:
-            known.unread.append(f"an account's name in the journal cannot be read ({error})")
     if damage is not None:
         raise damage
 
@@ -146,10 +146,9 @@ def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
 def _venue_of(connection: sqlite3.Connection, account: str) -> str:
     """Return where an account's first readable order went; empty = no order says it."""
     try:
-        for (body,) in _rows(
-            connection,
+        for (body,) in connection.execute(
             "SELECT body FROM records WHERE kind = 'PlaceOrder' AND account = ? LIMIT 20",
-            account,
+            (account,),
         ):
             try:
                 order = msgspec.msgpack.decode(body)["order"]
@@ -159,7 +158,3 @@ def _venue_of(connection: sqlite3.Connection, account: str) -> str:
     except sqlite3.Error:
         pass  # the damage is told by whoever reads the names
     return ""
-
-
-def _rows(connection: sqlite3.Connection, sql: str, *given: str) -> Iterator[tuple[Any, ...]]:
-    return iter(connection.execute(sql, given))
