@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,7 @@ from engine.live.accounts import Accounts
 from engine.live.engine import Engine
 from engine.live.kill import block_signal
 from engine.live.main import engine_lock, start
+from engine.live.proof import ProofRun
 from storage.commands import leave
 from storage.database import connect_writer, reading
 from storage.journal import last_seq
@@ -571,6 +572,38 @@ def living() -> Iterator[object]:
                 )
 
 
+def lived(
+    config: Config,
+    venue: Exchange,
+    patch: pytest.MonkeyPatch,
+    story: Callable[[Engine], Coroutine[Any, Any, None]],
+) -> Exception | None:
+    """Start an engine, let a story happen once it trades, and give what it ended with."""
+
+    async def told(engine: Engine) -> None:
+        while engine.phase != "RUNNING":  # noqa: ASYNC110 nobody sets an event for a test
+            await asyncio.sleep(0.02)
+        await story(engine)
+        engine.end()
+
+    async def trade(engine: Engine, streams: Any, *, kill_only: bool) -> None:
+        task = asyncio.ensure_future(told(engine))
+        try:
+            await lifecycle.trade(engine, streams, kill_only=kill_only)
+        finally:
+            task.cancel()
+
+    patch.setattr("engine.live.main.trade", trade)
+    patch.setattr("engine.live.kill.TAKEN_S", 60.0)  # it would end this very process
+    patch.setattr("engine.live.lifecycle.STOP_S", 0.05)  # the proof of KILL is what counts
+    patch.setattr("engine.live.lifecycle.loop_lives", lambda _: None)
+    try:
+        start(config, venue.url, kill_only=False)
+    except Exception as raised:  # noqa: BLE001 as the command line does
+        return raised
+    return None
+
+
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage", "ask"), list(living()))
 def test_kill_of_a_living_engine_over_a_damaged_home(
@@ -587,8 +620,6 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
     asked, receipts = [False], list[Receipt | None]()
 
     async def story(engine: Engine) -> None:
-        while engine.phase != "RUNNING":  # noqa: ASYNC110 nobody sets an event for a test
-            await asyncio.sleep(0.02)
         if not path.exists():
             path.write_bytes(b"\0" * 64)
         damage(path)
@@ -598,24 +629,8 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
             if not asked[0] or (engine.receipt and engine.receipt.proven):
                 break
         receipts.append(engine.receipt if engine.killed.is_set() else None)
-        engine.end()
 
-    async def trade(engine: Engine, streams: Any, *, kill_only: bool) -> None:
-        task = asyncio.ensure_future(story(engine))
-        try:
-            await lifecycle.trade(engine, streams, kill_only=kill_only)
-        finally:
-            task.cancel()
-
-    monkeypatch.setattr("engine.live.main.trade", trade)
-    monkeypatch.setattr("engine.live.kill.TAKEN_S", 60.0)  # it would end this very process
-    monkeypatch.setattr("engine.live.lifecycle.STOP_S", 0.05)  # the proof of KILL is what counts
-    monkeypatch.setattr("engine.live.lifecycle.loop_lives", lambda _: None)
-    error: Exception | None = None
-    try:
-        start(home, venue.url, kill_only=False)
-    except Exception as raised:  # noqa: BLE001 as the command line does
-        error = raised
+    error = lived(home, venue, monkeypatch, story)
     said = capsys.readouterr().out
     rest = [venue.open_at(account) for account in accounts]
     assert error is None or code_of(error) != BROKEN, repr(error)
@@ -624,3 +639,35 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
         assert rest == [0, 0], said
     if sum(rest):
         assert not asked[0] or "NOT PROVEN" in said or error is not None, said
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong on purpose"])
+def test_kill_of_a_market_is_never_proven_over_an_account_that_is_closed(
+    home: Config, venue: Exchange, monkeypatch: pytest.MonkeyPatch, *, wrong: bool
+) -> None:
+    """One order of it rests where the settings name nobody; an engine that forgets it is caught."""
+    accounts = open_orders(home)
+    proven, rest = list[bool](), list[int]()
+
+    def heard(run: ProofRun, _: object, receipt: Receipt) -> None:
+        proven.append(receipt.proven)
+
+    async def story(engine: Engine) -> None:
+        with closing(connect_writer(home.state_path)) as connection:
+            part, now_ns = Kill(instrument=venue.instrument), WallClock().now_ns()
+            leave(
+                connection, engine_id=ENGINE_ID, id="part", command=part, who="ann", now_ns=now_ns
+            )
+        for _ in range(300):
+            await asyncio.sleep(0.02)
+            if proven:
+                break
+        for account in accounts:  # before the stop, which cancels there, too
+            rest.append(await asyncio.to_thread(venue.open_at, account))
+
+    monkeypatch.setattr(ProofRun, "tell", heard)
+    if wrong:
+        monkeypatch.setattr(Accounts, "resting_outside", lambda *_: ())
+    assert lived(home, venue, monkeypatch, story) is None
+    assert rest == [0, 1]
+    assert proven[0] is wrong, "the venue shows one order of that market"
