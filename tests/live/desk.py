@@ -28,7 +28,7 @@ from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 
-PATIENCE_S = 20.0
+PATIENCE_S = 150.0
 
 
 class Recorder:

@@ -18,6 +18,7 @@ from engine.live.lifecycle import STOP_S
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF, Receipt
 from tests.live.polymarket_programs import BOT, LivePrograms
+from tests.live.programs import LONG_S
 
 PASSPHRASE = "correct horse battery staple"
 RESTS = "SELECT count(*) FROM orders WHERE state IN ('open', 'partial')"
@@ -50,7 +51,17 @@ def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
     programs.hand("/settings", {"beat_timeout_s": 1e6})
     engine = programs.engine()
     assert programs.command(StartBot(bot=BotId(BOT))).state is CommandState.DONE
-    programs.until(lambda: programs.rows(RESTS)[0][0], "it quotes", 120.0)
+    programs.until(lambda: programs.rows(RESTS)[0][0], "it quotes")
+
+    def caught() -> bool:
+        """Stop it between two of its steps; where it was about to replace all, let it go on."""
+        engine.send_signal(signal.SIGSTOP)
+        if programs.open_orders():
+            return True
+        engine.send_signal(signal.SIGCONT)
+        return False
+
+    programs.until(caught, "its quotes rest at the venue")
     engine.kill()
     engine.wait(10)
     left = programs.open_orders()
@@ -72,7 +83,7 @@ def ended(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> tuple[Rece
     """Stop the engine; give its receipt and how many seconds it took."""
     began = time.monotonic()
     engine.send_signal(signal.SIGTERM)
-    assert engine.wait(60) == 0
+    assert engine.wait(LONG_S) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     return receipt, time.monotonic() - began
@@ -115,7 +126,7 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     assert opened.state is CommandState.DONE, opened.answer
     assert "the vault is open: real connects; real is recovered from " in opened.answer
     assert " without an end, and nothing is placed before" in opened.answer
-    programs.until(lambda: programs.rows(TAKEN)[0][0] > before, "the bot quotes as it did", 120.0)
+    programs.until(lambda: programs.rows(TAKEN)[0][0] > before, "the bot quotes as it did")
     assert programs.rows("SELECT state FROM bots") == [("running",)]
     receipt, _ = ended(programs, engine)
     assert receipt.proven, receipt.sentence()
