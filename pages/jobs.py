@@ -380,7 +380,7 @@ def _send(kind: str, given: dict[str, Any]) -> None:
 SCHEDULE_COLUMNS = {
     "name": ("Entry", "text"),
     "what": ("Starts", "text"),
-    "cron": ("When (UTC)", "text"),
+    "when": ("When, UTC", "text"),
     "next_ns": ("Next", "time"),
     "last_ns": ("Last", "time"),
     "problem": ("Problem", "text"),
@@ -397,9 +397,10 @@ def show_schedule() -> None:
         panels.empty(
             "No schedule has been reported.",
             "The engine writes it when it runs: a backup each night, upkeep each Sunday, unless "
-            "the settings say otherwise. What was missed while it was away is asked for once.",
+            "the settings say otherwise. What was missed while it was away is started once.",
         )
         return
+    rows = [{**row, "when": in_words(row["cron"])} for row in rows]
     chosen = choice(rows, SCHEDULE_COLUMNS, key="schedule", ids=[row["name"] for row in rows])
     base = drafts.newest()
     entry = base.document.schedule.get(str(chosen))
@@ -448,6 +449,14 @@ FIELDS = (
     ("weekday", 0, 6, WEEKDAYS),
 )
 _STEPS = re.compile(r"^(?P<what>[^/]+)(?:/(?P<step>\d+))?$")
+
+
+def in_words(cron: str) -> str:
+    """Return when a cron line is due: `daily 02:10`, `sun 02:40`; another one stays as it is."""
+    match cron.split():
+        case [minute, hour, "*", "*", day] if minute.isdecimal() and hour.isdecimal():
+            return f"{'daily' if day == '*' else day} {int(hour):02}:{int(minute):02}"
+    return cron
 
 
 def trouble(cron: str) -> str:

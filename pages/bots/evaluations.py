@@ -29,7 +29,7 @@ NOW_COLUMNS = {
     "standing": ("Now", "text"),
     "fair": ("Fair value", "text"),
     "would": ("What holds it back", "long"),
-    "left": ("Left over by the executor", "text"),
+    "left": ("Not placed, because", "text"),
     "again": ("Same since", "text"),
 }
 WORDS = {"quote": "quotes anew", "hold": "keeps its quotes"}

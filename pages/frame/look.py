@@ -22,7 +22,7 @@ _CSS = """
 .stMainBlockContainer{padding:.5rem 1.25rem 3rem;max-width:none}
 [data-testid="stHeader"]{background:transparent;height:2.25rem;min-height:0;pointer-events:none}
 [data-testid="stHeader"] button{pointer-events:auto}
-.stMainBlockContainer h1{font-size:1.5rem;padding:.4rem 0 .1rem}
+.stMainBlockContainer h1{font-size:1.5rem;padding:.4rem 0 .4rem}
 [data-testid="stLayoutWrapper"]:has(>.st-key-statusbar){position:sticky;top:0;z-index:90}
 .st-key-statusbar{background:var(--pb-ground);border-bottom:1px solid var(--pb-line);
 padding:.45rem 0 .4rem}
@@ -111,7 +111,7 @@ border-left:1px solid var(--pb-line);box-shadow:-6px 0 18px rgba(0,0,0,.16)}}
 .pb-alert.pb-bad{border-color:var(--pb-bad)}.pb-alert.pb-warn{border-color:var(--pb-warn)}
 td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
 .pb-facts td{overflow-wrap:anywhere}
-.stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .2rem}
+.stMainBlockContainer h3{font-size:1.05rem;padding:.9rem 0 .5rem}
 [data-testid="stMetricValue"]{font-size:1.2rem}
 #pb-nodata{position:fixed;left:0;right:0;top:0;z-index:2147483647;display:none;padding:.7rem 1rem;
 background:#b42318;color:#fff;font-weight:600;font-size:.95rem}

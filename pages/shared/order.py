@@ -389,7 +389,8 @@ def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
     rows = [
         _level(side, (price, size, at.get(price)), largest, listed) for side, price, size in levels
     ]
-    head = "<tr><th>Side</th><th>Price</th><th>Size</th><th>Ours</th></tr>"
+    labels = "".join(f"<th class='pb-num'>{label}</th>" for label in ("Price", "Size", "Ours"))
+    head = f"<tr><th>Side</th>{labels}</tr>"
     torn = "" if book.trusted else "<p class='pb-source'>This book is NOT trusted now.</p>"
     return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
 

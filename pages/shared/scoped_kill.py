@@ -124,11 +124,11 @@ def show_held() -> None:
     """Draw the latches of parts, each with the form that releases it."""
     seen = ask(snapshot)
     alive = health_of(seen.engine, now_ns()).alive
-    panels.note("A KILL of one bot is asked for under Bots, of an account or a market below.")
+    panels.note("Kill one bot under Bots; one account, one market or the manual orders below.")
     status = ask(engine_status, engine_id())
     latches = held(status.latches if status else ())
     if not latches:
-        panels.note("No account, bot or market is held by a KILL of its own.")
+        panels.note("No scoped kill is set.")
     for one in latches:
         _show(one, alive=alive)
     panels.links(panels.link("Receipts of scoped kills", "journal", audit=SCOPE_PROOF))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.live.schedule import trigger_of
-from pages.jobs import FIELDS, MONTHS, WEEKDAYS, trouble
+from pages.jobs import FIELDS, MONTHS, WEEKDAYS, in_words, trouble
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,16 @@ def test_what_the_form_takes_the_schedule_can_post(place: int, field: str) -> No
     cron = " ".join(words)
     if trouble(cron) == "":
         trigger_of(cron)
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("10 2 * * *", "daily 02:10"),
+        ("5 14 * * sun", "sun 14:05"),
+        ("*/5 * * * *", "*/5 * * * *"),
+        ("0 3 1 * *", "0 3 1 * *"),
+    ],
+)
+def test_a_plain_time_is_said_in_words(cron: str, words: str) -> None:
+    assert in_words(cron) == words
