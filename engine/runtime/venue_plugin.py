@@ -247,6 +247,8 @@ class AccountSpec:
     """Asks the venue whether an account is fit to trade; given the names of orders it has."""
     selftest: SelfTest | None = None
     quotes_expire: bool = False
+    limits: GatewaySettings = field(default_factory=GatewaySettings)
+    """How fast one account may speak to the venue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,7 +350,7 @@ class AccountOpening:
         name, keys = settings.name, self.keys
         link = self._links[name] = self._spec.link(self._setup, services, settings)
         gateway = {
-            "account": link.account, "settings": GatewaySettings(), "latched": executor.latched,
+            "account": link.account, "settings": self._spec.limits, "latched": executor.latched,
         }  # fmt: skip
         waits = (lambda: keys.waits(name)) if keys else str
         link.runner = link.wired(gateway, {"waits": waits, **wiring})

@@ -10,6 +10,7 @@ import asyncio
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,18 @@ from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import AccountId, Mode
-from engine.domain.settings import AccountSettings
+from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import ConfigError
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys, environment_names
 from engine.runtime.recovery import executor_of
-from engine.runtime.venue_plugin import AccountOpening, AccountSpec, VenuePlugin, url_key
+from engine.runtime.venue_plugin import (
+    AccountLink,
+    AccountOpening,
+    AccountSpec,
+    VenuePlugin,
+    url_key,
+)
 from engine.venues import registry
 from storage.live_accounts import Unlock
 from tests.fakes.polymarket.server import serving
@@ -280,6 +287,25 @@ async def test_account_begins_blind_is_funded_and_may_place(
         await account.until(lambda: account.executor.ledger.state.cash_settled_micro > 0)
         await account.until(lambda: not account.executor.recovering)
         await account.until(lambda: "user_feed" not in account.executor.unhealthy)
+
+
+async def test_account_speaks_as_fast_as_its_venue_declares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = GatewaySettings(places_in_flight_max=1)
+    given: list[Any] = []
+    wired = AccountLink.wired
+
+    def kept(self: AccountLink, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
+        given.append(gateway["settings"])
+        return wired(self, gateway, wiring)
+
+    monkeypatch.setattr(AccountLink, "wired", kept)
+    plugin = plugin_of("toy")
+    modes = {Mode.DEMO: replace(plugin.modes[Mode.DEMO], limits=slow)}
+    made = Opened(replace(plugin, modes=modes), Mode.DEMO, Fake(Config(), {}), tmp_path)
+    await made.close()
+    assert given == [slow]
 
 
 @pytest.mark.parametrize(("name", "mode"), modes())
