@@ -146,33 +146,6 @@ def run_of_job(connection: sqlite3.Connection, job: int) -> int | None:
     return None if row is None else int(row[0])
 
 
-def delete_run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> None:
-    """Remove a run and its parts. Raises BadInput where there is none."""
-    with transaction(connection):
-        gone = connection.execute(
-            "DELETE FROM runs WHERE engine_id = ? AND id = ?", (engine_id, run_id)
-        )
-        if gone.rowcount != 1:
-            raise BadInput(f"there is no run {run_id} to delete")
-
-
-def end_orphaned_runs(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> int:
-    """Mark runs as failed that were running when their program died; give how many."""
-    with transaction(connection):
-        ended = connection.execute(
-            "UPDATE runs SET status = ?, finished_ns = ?, error = ? "
-            "WHERE engine_id = ? AND status = ?",
-            (
-                RunStatus.FAILED,
-                now_ns,
-                "the program that ran it ended before it did",
-                engine_id,
-                RunStatus.RUNNING,
-            ),
-        )
-        return ended.rowcount
-
-
 # -- performance, with the definitions empyrical has (a test compares) -----------------------------
 # A year has 365 days: markets here never close. No risk-free rate is subtracted. What cannot be
 # told from so few returns is None, never a plausible number.

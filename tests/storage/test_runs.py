@@ -12,8 +12,6 @@ from storage.runs import (
     RunKind,
     RunMarket,
     RunStatus,
-    delete_run,
-    end_orphaned_runs,
     save_run,
 )
 
@@ -72,8 +70,6 @@ def test_a_finished_run_replaces_the_running_one(connection: Connection) -> None
 def test_a_run_that_does_not_exist_is_not_replaced(connection: Connection) -> None:
     with pytest.raises(BadInput, match="no run 7 to replace"):
         save_run(connection, RUN, run_id=7)
-    with pytest.raises(BadInput, match="no run 7 to delete"):
-        delete_run(connection, "e1", 7)
     assert counts(connection) == (0, 0, 0)
 
 
@@ -86,17 +82,3 @@ def test_a_failed_save_leaves_no_trace(connection: Connection) -> None:
 def test_two_points_of_one_moment_keep_the_later(connection: Connection) -> None:
     save_run(connection, RUN, equity=[(1, 1), (1, 2)])
     assert connection.execute("SELECT equity_micro FROM run_equity").fetchall() == [(2,)]
-
-
-def test_deleting_a_run_deletes_its_parts(connection: Connection) -> None:
-    run_id = save_run(connection, RUN, equity=[(1, 1)], markets=[MARKET])
-    delete_run(connection, "e1", run_id)
-    assert counts(connection) == (0, 0, 0)
-
-
-def test_runs_of_a_dead_program_are_ended(connection: Connection) -> None:
-    save_run(connection, RUN)
-    save_run(connection, msgspec.structs.replace(RUN, status=RunStatus.DONE))
-    assert end_orphaned_runs(connection, "e1", 5_000) == 1
-    rows = connection.execute("SELECT status, finished_ns FROM runs ORDER BY id").fetchall()
-    assert rows == [("failed", 5_000), ("done", None)]
