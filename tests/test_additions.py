@@ -22,6 +22,7 @@ from storage.commands import CommandState
 from storage.database import writing
 from storage.settings import Saved, latest, save
 from storage.users import ENGINE_ID
+from tests.lab.conftest import write_recording
 from tests.live.programs import BOT, Programs, free_port, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -106,3 +107,18 @@ def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs) -> None:
     desk.until(lambda: desk.command(order).state is CommandState.DONE, "it takes an order")
     resting = "SELECT 1 FROM orders WHERE account = 'table' AND state = 'open'"
     desk.until(lambda: desk.rows(resting), "the order rests at the added venue")
+
+
+def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: Path) -> None:
+    tape = write_recording(tmp_path / "2026-04-13.jsonl", markets=1, frames=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "replay", str(tape), "--bot", "pinger", "--json"],
+        cwd=source,
+        env={**os.environ, "PITBOSS_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["orders"] > 0

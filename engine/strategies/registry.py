@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+import engine.strategies
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.strategies.door import Parameters, Strategy
-from engine.strategies.market_maker.strategy import MarketMaker
 
-STRATEGIES: dict[str, type[Any]] = {MarketMaker.name: MarketMaker}
+
+def _found() -> dict[str, type[Any]]:
+    """Return the strategies of this folder: a file each, or a folder with a file `strategy`."""
+    found = {}
+    for file in pkgutil.iter_modules(engine.strategies.__path__):
+        name = f"{engine.strategies.__name__}.{file.name}{'.strategy' * file.ispkg}"
+        if name == __name__:
+            continue
+        for kind in vars(importlib.import_module(name)).values():
+            ours = getattr(kind, "__module__", "") == name
+            if ours and hasattr(kind, "parameters_type"):
+                found[kind.name] = kind
+    return found
+
+
+STRATEGIES = _found()
 
 KINDS = {
     "extra_forbidden": "there is no such parameter",
