@@ -152,7 +152,7 @@ DISTANCE = {
     "single-importer siblings": 29,
     "type names defined twice": 28,
     "attributes set from outside": 7,
-    "files under 60 lines": 32,
+    "files under 60 lines": 30,
     "lines of the product": 71_500,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""

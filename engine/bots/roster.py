@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Bot
-from engine.bots.core import AccountCore
+from engine.bots.core import AccountCore, mark_of
 from engine.bots.explain import idle, planned
-from engine.bots.marks import mark_of
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
 from engine.domain.commands import PlaceManual

@@ -23,11 +23,10 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
 from engine.domain.telemetry import FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Venue
-from engine.runtime.account_runner import AccountRunner
+from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import JournalWriter
-from engine.runtime.meter import Meter
 from engine.runtime.recovery import HOUSE
 from engine.runtime.state_writer import StateKeeper
 from engine.runtime.tape import Tape

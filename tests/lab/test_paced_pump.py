@@ -24,8 +24,8 @@ from engine.lab.pump import PacedPump, PacedRunner
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import CURRENCY, GATEWAY, assemble, limits_of
 from engine.lab.replay.tape import DecisionsDigest, EffectsDigest
+from engine.runtime.account_runner import Meter
 from engine.runtime.journal import DigestRecorder, JournalWriter
-from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import PaperGateway
 from engine.strategies.registry import build

@@ -16,9 +16,8 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
-from engine.runtime.account_runner import AccountRunner
+from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.journal import DigestRecorder
-from engine.runtime.meter import Meter
 from engine.runtime.recovery import executor_of
 from engine.strategies.market_maker.parameters import MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker

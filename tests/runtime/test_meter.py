@@ -1,6 +1,6 @@
 """The meter tells one second and begins anew."""
 
-from engine.runtime.meter import Meter
+from engine.runtime.account_runner import Meter
 
 
 def test_second_without_samples_tells_none() -> None:

@@ -15,8 +15,8 @@ from engine.config import Config
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId
+from engine.runtime.account_runner import Meter
 from engine.runtime.journal import JournalWriter
-from engine.runtime.meter import Meter
 
 
 class AccountServices:

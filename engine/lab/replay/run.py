@@ -16,8 +16,7 @@ from typing import Any
 import msgspec
 
 from engine.bots.bot import Bot
-from engine.bots.core import AccountCore
-from engine.bots.marks import mark_of
+from engine.bots.core import AccountCore, mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder

@@ -27,8 +27,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.errors import AuthRefused, NotSent, OutcomeUnknown, PitbossError
-from engine.runtime.account_runner import AccountRunner
-from engine.runtime.meter import Meter
+from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.services import HEARTBEAT, USER_FEED, Services
 from engine.venues.demo import wire
 from engine.venues.demo.client import DemoMarket, DemoVenue

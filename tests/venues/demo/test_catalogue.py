@@ -12,7 +12,7 @@ from engine.caches.markets import MarketCache
 from engine.config import Config
 from engine.domain.events import BookReplaced, Event, InstrumentClosed, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind
-from engine.runtime.meter import Meter
+from engine.runtime.account_runner import Meter
 from engine.venues.demo.plugin import PLUGIN, DemoMarketData
 from engine.venues.demo.wire import MarketFrame
 

@@ -39,8 +39,8 @@ from engine.domain.orders import CancelReason, Order, OrderId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
+from engine.runtime.account_runner import Meter
 from engine.runtime.journal import JournalWriter
-from engine.runtime.meter import Meter
 from engine.runtime.recovery import HOUSE, executor_of, recover
 from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
