@@ -2,9 +2,9 @@
 
 1. `feeds` hear the world and say what happened: `BookChanged`, `TradePrinted`, `FeedLost`.
 2. `caches` remember it; `indicators` turn it into numbers, O(1) per event.
-3. `strategies` look and wish, purely: `Quotes`, `Target`, `Basket`.
-4. `risk` permits the wish, shrinks it, or names the reason why not.
-5. `executor`, the only writer of an account's orders, compares wish with fact and asks for
+3. `strategies` look and state intents, purely: `Quotes`, `Target`, `Basket`.
+4. `risk` allows the intent, shrinks it, or names the reason why not.
+5. `executor`, the only writer of an account's orders, compares intent with fact and asks for
    `PlaceOrder`, `CancelOrder`, `QueryOrders`.
 6. `journal` keeps what is asked before it is done.
 7. `gateway` decides when, cancels first; `venues` speak to the outside.
