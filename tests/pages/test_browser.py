@@ -391,7 +391,7 @@ def start_bot(page: Page, live: LiveDesk) -> None:
     """Start the bot and see in the bar that it works."""
     visit(page, "/bots?bot=mine")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_text("bot mine starts as soon as")).to_be_visible()
+    expect(page.get_by_text("bot mine starts as soon as").first).to_be_visible()
     cell = page.locator(".pb-cell", has_text="Open orders").locator("b")
     expect(cell).to_have_text(re.compile("^[1-9]"), timeout=120_000)
 
@@ -406,7 +406,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         # The why of one of its orders, and its life.
         order = live.order("bot = 'mine' AND identity IS NOT NULL")
         visit(page, f"/orders?account=demo&order={order}")
-        expect(page.get_by_text(re.compile("mine wished bid")).first).to_be_visible()
+        expect(page.get_by_text(re.compile("mine wants bid")).first).to_be_visible()
         for words in ("What it saw", "Fair value", "Gates of the strategy", "Rules of risk"):
             expect(page.get_by_role("heading", name=words)).to_be_visible()
         expect(page.get_by_text("◂ this order")).to_be_visible()
@@ -430,14 +430,14 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         visit(page, f"/orders?account=demo&order={order}")
         page.get_by_role("button", name="Cancel this order").click()
         page.get_by_role("button", name="Cancel the order").click()
-        expect(page.get_by_text(re.compile("its cancel is sent|is already"))).to_be_visible()
+        expect(page.get_by_text(re.compile("its cancel is sent|is already")).first).to_be_visible()
         live.order(f"id = {order} AND state IN ('cancelled', 'filled')")
 
         # Stopped with its proof; started again; KILL and its receipt.
         visit(page, "/bots?bot=mine")
         page.get_by_role("button", name="Stop…").click()
         page.get_by_role("button", name="Stop the bot").click()
-        expect(page.get_by_text("stopped; proven")).to_be_visible()
+        expect(page.get_by_text("stopped; proven").first).to_be_visible()
         start_bot(page, live)
         page.locator(".st-key-killbutton button").click()
         page.get_by_role("button", name="CONFIRM KILL").click()

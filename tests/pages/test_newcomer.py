@@ -178,7 +178,7 @@ def move(page: Page, live: FirstDesk) -> None:
     visit(page, "/bots?bot=demo-events")
     page.get_by_role("button", name="Stop…").click()
     page.get_by_role("button", name="Stop the bot").click()
-    expect(page.get_by_text("stopped; proven")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("stopped; proven").first).to_be_visible(timeout=LONG_MS)
     press_until(page.get_by_role("button", name="Move to PAPER…"), page.get_by_role("dialog"))
     page.get_by_role("dialog").get_by_role("button", name="Move to PAPER").click()
     expect(page.get_by_text(re.compile("^STOPPED · PAPER")).first).to_be_visible(timeout=LONG_MS)
