@@ -208,7 +208,7 @@ def test_a_stored_run_is_found_and_opened_at_phone_width(
         page.goto(f"{desk.address}/runs")
         expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=WAIT_MS)
         page.goto(f"{desk.address}/runs?run={number}")
-        heading(page, f"Run {number}: market_maker on day.jsonl")
+        heading(page, f"Backtest {number}: market_maker on day.jsonl")
         expect(page.locator(".pb-tile b").first).to_have_text("+1.25")
         expect(page.locator(".js-plotly-plot")).to_be_visible(timeout=WAIT_MS)
         expect(page.get_by_text("cafe" * 16)).to_be_visible()
