@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from msgspec.structs import replace
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings
@@ -156,7 +156,9 @@ class TradingDesk(LiveDesk):
             settings=ExecutorSettings(starts_reconciled=True),  # it asks its venue nothing
         )
         runner = AccountRunner(
-            desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+            desk=AccountCore(
+                cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
+            ),
             core=GatewayCore(account=DEMO, settings=GatewaySettings()),
             venue=self.venue,
             recorder=engine.recorder,

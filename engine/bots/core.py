@@ -1,24 +1,26 @@
-"""The desk: one account's caches, bots and executor, turned by whichever driver holds the clock.
+"""The core of one account: its caches, bots and executor, turned by whichever pump holds the clock.
 
-No I/O: market and venue events in, effects out. Call `market` or `venue` for each event, then
-`turn` once, and again when `due_ns` has come. Effects must be journaled before they are done.
+No I/O: inputs in, effects out. `receive` takes whatever happens, `heard` the market; then call
+`turn` until it asks for nothing more, and again when `due_ns` has come. Effects must be journaled
+before they are done. With `put` every input stands on the tape before it is acted on, so that its
+moments can be lived again; a turn that cannot do anything is not worth an entry.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 
-from engine.bots.bot import Bot, Cell
+from engine.bots.bot import Agenda, Bot, Cell
+from engine.bots.explain import idle, inventory_of, mark_of, planned
 from engine.caches.markets import MarketCache
-from engine.caches.views import BookView, InventoryView
+from engine.caches.views import BookView
 from engine.domain.bots import BotState
-from engine.domain.decisions import Decision
+from engine.domain.commands import PlaceManual
+from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import Effect
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
-    BookMarked,
     BookReplaced,
     Event,
     FeedLost,
@@ -32,74 +34,39 @@ from engine.domain.events import (
     TimerFired,
     TradePrinted,
 )
-from engine.domain.instruments import Instrument, InstrumentId
-from engine.domain.intents import Basket, Intent
+from engine.domain.inputs import (
+    Admitted,
+    AnyInput,
+    Asked,
+    Began,
+    CancelledByHand,
+    Dismissed,
+    Expiring,
+    Fired,
+    Forgot,
+    Halted,
+    Input,
+    Limited,
+    Moved,
+    PlacedByHand,
+    Proving,
+    Received,
+    Roused,
+    Seated,
+    StartedOver,
+    Turned,
+    Wished,
+    Withdrawn,
+)
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.domain.intents import Basket, Intent, Target
+from engine.domain.settings import RiskLimits
+from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
+from engine.executor.manual import ManualRefused
+from engine.executor.orders import LiveOrder
+from engine.executor.proof import Scope
 from engine.strategies.door import Context
-
-# -- The agenda of a desk: which cell is evaluated when, without a further event -------------------
-# Most evaluations are put off again and again before their time comes. A cell that is put off
-# keeps the entry it has; only when that comes up is it entered anew. So an evaluation costs no
-# entry, and the agenda grows with the cells, not with what happens in an hour.
-
-NEVER = 1 << 62
-"""A time that does not come: 146 years after the epoch."""
-
-
-class Agenda:
-    """Cells by `due_ns`. Of those due at the same time, who was scheduled first goes first."""
-
-    __slots__ = ("_counter", "_heap")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Cell]] = []
-        self._counter = 0
-
-    def put(self, cell: Cell, due_ns: int) -> None:
-        """Have a cell evaluated at this time, and not at the one it had."""
-        cell.due_ns = due_ns
-        self._counter = cell.turn = self._counter + 1
-        listed_ns = cell.listed_ns
-        if listed_ns is None or due_ns < listed_ns:
-            self._list(cell, due_ns)
-
-    def _list(self, cell: Cell, due_ns: int) -> None:
-        cell.listed_ns = due_ns
-        heapq.heappush(self._heap, (due_ns, cell.turn, cell))
-
-    def next_ns(self) -> int:
-        """Return when the first cell is due."""
-        heap = self._heap
-        while heap:
-            at_ns, _, cell = heap[0]
-            if cell.due_ns == at_ns:
-                return at_ns
-            self._strike()
-        return NEVER
-
-    def take(self, now_ns: int) -> list[Cell]:
-        """Take off, in order, every cell that is due."""
-        heap, due = self._heap, []
-        while heap and heap[0][0] <= now_ns:
-            cell = self._strike()
-            if cell is not None:
-                due.append(cell)
-        return due
-
-    def _strike(self) -> Cell | None:
-        """Take the first entry off; return its cell if that is due then."""
-        at_ns, _, cell = heapq.heappop(self._heap)
-        if cell.listed_ns == at_ns:
-            cell.listed_ns = None
-        due_ns = cell.due_ns
-        if due_ns == at_ns:
-            return cell
-        if due_ns is not None and due_ns > at_ns and cell.listed_ns is None:
-            self._list(cell, due_ns)
-        return None
-
-
-# --------------------------------------------------------------------------------------------------
 
 SECOND_NS = 1_000_000_000
 _RUNNING = BotState.RUNNING
@@ -117,8 +84,27 @@ PASSED_ON = (
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
 
 
+STARTS_SHIFT = 32
+"""Bits below the start's own number in a decision's: no two starts share a number."""
+
+Put = Callable[[AnyInput, int], None]
+"""Takes an input and its time in ns UTC."""
+
+
+class InputBatch:
+    """The market events put last, for all cores of one engine: they hear the same ones in a row."""
+
+    def __init__(self) -> None:
+        self.events: tuple[Event, ...] = ()
+
+
 class AccountCore:
-    """Caches, bots and the executor of one account, in the order of the flow."""
+    """Caches, bots and the executor of one account, in the order of the flow.
+
+    `decide` hears every decision; with `explain`, that hears a `Planned` for every instrument whose
+    orders a turn touched, and for every intent nothing could be done about. With `put`, that hears
+    every input; `batch` is shared with the other cores of the engine.
+    """
 
     def __init__(
         self,
@@ -127,11 +113,21 @@ class AccountCore:
         executor: Executor,
         bots: tuple[Bot, ...],
         decide: Callable[[Decision], None],
+        explain: Callable[[Planned], None] | None = None,
+        put: Put | None = None,
+        batch: InputBatch | None = None,
     ) -> None:
         self.cache = cache
         self.executor = executor
         self.bots = bots
+        self._account: AccountId = executor.account
         self._decide = decide
+        self._explain = explain
+        self._put = put
+        self._batch = batch or InputBatch()
+        self._turned = Turned(self._account)
+        self._states: dict[BotId, str] = {}
+        """Bot → the state the tape knows of."""
         self._cells: dict[InstrumentId, tuple[Cell, ...]] = {}
         self._listeners: dict[str, tuple[Bot, ...]] = {
             key: tuple(bot for bot in bots if key in bot.strategy.references)
@@ -145,13 +141,107 @@ class AccountCore:
         self._decisions = 0
         self._second_ns = 0
         self._effects: list[Effect] = []
+        self._stated: list[InstrumentId] = []
+        """What the intents of this turn are about."""
+        self._left: dict[InstrumentId, object] = {}
+        """Why nothing could be done about an intent, as it was told last."""
 
     def _fund(self, bot: Bot) -> None:
         """Have the gate bind a bot to its capital, whatever its strategy makes of it."""
         if bot.capital_micro > 0:
             self.executor.gate.exposure.capital_micro[bot.name] = bot.capital_micro
 
-    # -- events ------------------------------------------------------------------------------------
+    # -- the one door ------------------------------------------------------------------------------
+
+    def receive(self, given: AnyInput | Event, now_ns: int) -> list[Effect]:
+        """Take an input or a report of the journal; return the effects it asks for at once.
+
+        Bots and orders by hand are made outside: see `add` and `place`.
+        """
+        if not isinstance(given, Input):
+            self.venue(given, now_ns)
+            return []
+        self._note(given, now_ns)
+        match given:
+            case Turned():
+                return self._turn(now_ns)
+            case Received(events=events):
+                if events is not None:
+                    self._batch.events = events
+                for event in self._batch.events:
+                    self.market(event, now_ns)
+            case Fired(event=event):
+                self.venue(event, now_ns)
+            case Asked(effect=effect):
+                return [effect]
+            case StartedOver():
+                return self.executor.recover((), now_ns)
+            case CancelledByHand(order=order):
+                return self.executor.cancel(order, now_ns)
+            case Halted(reason=reason):
+                return self.executor.stop_all(reason, now_ns)
+            case _:
+                self._change(given, now_ns)
+        return []
+
+    def _change(self, given: AnyInput, now_ns: int) -> None:
+        """Take what the engine changes: bots, intents of its own, what is forgotten, limits."""
+        executor = self.executor
+        match given:
+            case Began(bots_run=bots_run):
+                self._begin(now_ns, bots_run=bots_run)
+            case Seated(bot=name):
+                self._attach(self._bot(name), now_ns)
+            case Dismissed(bot=name):
+                self._remove(self._bot(name), now_ns)
+            case Withdrawn(bot=name):
+                self._effects += executor.withdraw(name, None, now_ns)
+            case Moved(bot=name, state=state):
+                self._bot(name).state = BotState(state)
+            case Roused(bot=name):
+                self._reevaluate(self._bot(name), now_ns)
+            case Wished(target=target):
+                self._mark(target.instrument, now_ns)
+                self._effects += executor.receive(target, now_ns)
+            case PlacedByHand(asked=asked):
+                self._place(asked, now_ns)
+            case Forgot(instrument=instrument, marked=marked):
+                self._forget(instrument, now_ns, held=marked)
+            case Proving(scope=scope):
+                executor.prove(scope, now_ns)  # type: ignore[arg-type]
+            case Limited(limits=limits):
+                executor.apply(RiskLimits.model_validate_json(limits))
+            case Expiring(life_ms=life_ms):
+                executor.expire_quotes(life_ms)
+            case _:
+                raise BrokenInvariant(f"{type(given).__name__} is not for the core of an account")
+
+    def _note(self, given: AnyInput, now_ns: int) -> None:
+        """Put an input, and before it which bot stands in another state by now."""
+        put, states = self._put, self._states
+        if put is None:
+            return
+        for bot in self.bots:
+            if states.get(bot.name) != bot.state:
+                states[bot.name] = bot.state
+                put(Moved(self._account, bot.name, bot.state), now_ns)
+        put(given, now_ns)
+
+    def _bot(self, name: BotId) -> Bot:
+        return next(bot for bot in self.bots if bot.name == name)
+
+    # -- the market and reports --------------------------------------------------------------------
+
+    def heard(self, events: tuple[Event, ...], now_ns: int) -> bool:
+        """Take market events of one moment; True = somebody woke: see `market`."""
+        if events and self._put is not None:
+            again = events is self._batch.events
+            self._batch.events = events
+            self._note(Received(self._account, None if again else events), now_ns)  # type: ignore[arg-type]
+        woke = False
+        for event in events:
+            woke |= self.market(event, now_ns)
+        return woke
 
     def market(self, event: Event, now_ns: int) -> bool:
         """Take a market event. True = call `turn` now; False = it woke nobody."""
@@ -187,7 +277,7 @@ class AccountCore:
         return woke or bool(self._effects)
 
     def venue(self, event: Event, now_ns: int) -> None:
-        """Take an event of venue, timer or engine, of this account. Call `turn` afterwards."""
+        """Take a report of venue, timer or engine, of this account. Call `turn` afterwards."""
         if type(event) is OrderFilled:
             self._filled(event, now_ns)
         asked = self.executor.receive(event, now_ns)
@@ -242,6 +332,7 @@ class AccountCore:
 
     def _close(self, instrument: InstrumentId, now_ns: int) -> None:
         """Stop watching an instrument; a wish for what cannot be traded any more is over, too."""
+        self._left.pop(instrument, None)
         for cell in self._cells.pop(instrument, ()):
             cell.due_ns = None
             cell.bot.drop(instrument)
@@ -268,6 +359,11 @@ class AccountCore:
 
     def turn(self, now_ns: int) -> list[Effect]:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
+        if self._put is not None and (self.due_ns <= now_ns or not self.executor.at_rest(now_ns)):
+            self._note(self._turned, now_ns)
+        return self._turn(now_ns)
+
+    def _turn(self, now_ns: int) -> list[Effect]:
         if now_ns >= self._second_ns:
             self._second(now_ns)
         for due in self._agenda.take(now_ns):
@@ -279,12 +375,31 @@ class AccountCore:
                 # One that is in the list twice has its next time by then.
                 if cell.due_ns is not None and cell.due_ns <= now_ns:
                     self._evaluate(cell, now_ns)
-        planned, effects = self.executor.plan(now_ns), self._effects
-        if not effects:
-            return planned
-        self._effects = []
-        effects += planned
+        effects = self.executor.plan(now_ns)
+        if self._effects:
+            before, self._effects = self._effects, []
+            effects = before + effects
+        if self._explain is not None and (effects or self._stated):
+            self._tell(self._explain, effects, now_ns)
         return effects
+
+    def _tell(self, explain: Callable[[Planned], None], effects: list[Effect], now_ns: int) -> None:
+        """Tell what became of intents, and why nothing was done about one, where that is news."""
+        told = planned(self.executor, effects, now_ns) if effects else ()
+        for one in told:
+            self._left.pop(one.instrument, None)
+            explain(one)
+        stated, self._stated = dict.fromkeys(self._stated), []
+        for one in told:
+            stated.pop(one.instrument, None)
+        for key in stated:
+            left, denied = self.executor.explain(key)
+            why = ({one.reason for one in left}, denied.reason if denied else None)
+            if not left:
+                self._left.pop(key, None)
+            elif self._left.get(key) != why:
+                self._left[key] = why
+                explain(idle(self.executor, key, now_ns))
 
     def _evaluate(self, cell: Cell, now_ns: int, *, fit: bool = True) -> None:
         """Ask a bot about one instrument; not `fit` = it must believe that nothing may rest."""
@@ -319,6 +434,8 @@ class AccountCore:
 
     def _wished(self, view: BookView, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand wishes on, each after the marks of what it is about."""
+        if self._explain is not None:
+            self._stated.append(view.instrument.id)
         second_ns = now_ns - now_ns % SECOND_NS + SECOND_NS
         self._second_ns = min(self._second_ns, second_ns)
         receive = self.executor.receive
@@ -339,10 +456,7 @@ class AccountCore:
         if bot.state is BotState.ERROR:
             return
         self._effects.append(bot.fail(error))
-        for key, cells in self._cells.items():
-            self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
-        for name, bots in self._listeners.items():
-            self._listeners[name] = tuple(other for other in bots if other is not bot)
+        self._deafen(bot)
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def _second(self, now_ns: int) -> None:
@@ -354,51 +468,125 @@ class AccountCore:
             self._mark(instrument, now_ns)
         self._effects += executor.receive(TimerFired(name="second"), now_ns)
 
-    def start(self, now_ns: int) -> None:
-        """Let all idle bots run; the second's tick starts here."""
+    # -- bots --------------------------------------------------------------------------------------
+
+    def _begin(self, now_ns: int, *, bots_run: bool) -> None:
+        """Start the second's tick; `bots_run` = let idle bots run."""
         self._second_ns = now_ns
+        if not bots_run:
+            self._decisions = self.executor.fence << STARTS_SHIFT
+            return
         for bot in self.bots:
             if bot.state is BotState.IDLE:
                 bot.state = BotState.RUNNING
 
+    def add(self, bot: Bot, now_ns: int) -> None:
+        """Add a bot: it takes what is listed and wanted, and hears of it."""
+        if self._put is not None:
+            self._states[bot.name] = bot.state
+            learned = bot.strategy.state()
+            given = Admitted(self._account, bot.given, bot.everything, bot.state, learned)
+            self._note(given, now_ns)
+        self.bots = (*self.bots, bot)
+        self._fund(bot)
+        self._attach(bot, now_ns)
 
-# -- What crosses between books and orders: marks for the executor, inventory for strategies -------
+    def _attach(self, bot: Bot, now_ns: int) -> None:
+        """Let a bot hear, again after an error; what it hears already it does not hear twice."""
+        for key in bot.strategy.references:
+            others = tuple(other for other in self._listeners.get(key, ()) if other is not bot)
+            self._listeners[key] = (*others, bot)
+        for view in self.cache.views.values():
+            instrument = view.instrument
+            cell = None if view.closed else bot.take(instrument)
+            if cell is None:
+                continue
+            cells = self._cells.get(instrument.id, ())
+            if cell not in cells:
+                self._cells[instrument.id] = (*cells, cell)
+                self._hears(bot, InstrumentListed(instrument=instrument), now_ns)
 
+    def _remove(self, bot: Bot, now_ns: int) -> None:
+        """Remove a bot, and its wishes with it."""
+        self.bots = tuple(other for other in self.bots if other is not bot)
+        self._deafen(bot)
+        for cell in bot.cells.values():
+            cell.due_ns = None
+        bot.cells.clear()
+        self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
-def mark_of(view: BookView) -> BookMarked:
-    """Return what executor and risk need to know of a book."""
-    bids, asks = view.book.bid_prices, view.book.ask_prices
-    return BookMarked(
-        instrument=view.instrument.id,
-        best_bid=bids[-1] if bids else None,
-        best_ask=asks[0] if asks else None,
-        mid2=view.mid2,
-        two_sided_ns=view.two_sided_ns,
-        proof_ns=view.proof_ns,
-        trusted=view.trusted,
-        closed=view.closed,
-    )
+    def _deafen(self, bot: Bot) -> None:
+        for key, cells in self._cells.items():
+            self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
+        for name, bots in self._listeners.items():
+            self._listeners[name] = tuple(other for other in bots if other is not bot)
 
+    def _reevaluate(self, bot: Bot, now_ns: int) -> None:
+        """Evaluate all of a bot's instruments with the next turn.
 
-def inventory_of(executor: Executor, instrument: Instrument) -> InventoryView:
-    """Return what an account holds in an instrument, in YES-space."""
-    ledger = executor.ledger
-    held = ledger.holding(instrument.id)
-    yes, no = held.yes, held.no
-    yes_settled, yes_pending = yes.settled, yes.pending
-    no_settled, no_pending = no.settled, no.pending
-    position = yes_settled + yes_pending - no_settled - no_pending
-    bids, asks = executor.working_sizes(instrument.id)
-    return InventoryView(
-        position=position,
-        yes_settled=yes_settled,
-        yes_pending=yes_pending,
-        no_settled=no_settled,
-        no_pending=no_pending,
-        average_price=held.average_price(instrument) if position else None,
-        realised_micro=held.realised_micro,
-        fees_micro=held.fees_micro,
-        cash_free_micro=ledger.cash_free_micro,
-        working_bid=bids,
-        working_ask=asks,
-    )
+        Its wishes were withdrawn when it paused, without its knowledge: it would go on to believe
+        that they stand, and state them again only much later.
+        """
+        for cell in tuple(bot.cells.values()):
+            self._evaluate(cell, now_ns, fit=False)
+            self._wake(cell, now_ns)
+
+    def place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
+        """Place one order by hand with the next turn; give it and what risk cut off, or why not."""
+        self._note(PlacedByHand(self._account, asked), now_ns)
+        return self._place(asked, now_ns)
+
+    def _place(self, asked: PlaceManual, now_ns: int) -> tuple[LiveOrder, int] | ManualRefused:
+        self._mark(asked.instrument, now_ns)  # nobody may have looked at its book so far
+        effects, made = self.executor.place(asked, now_ns)
+        self._effects += effects
+        return made
+
+    def _forget(self, instrument: InstrumentId, now_ns: int, *, held: bool) -> None:
+        """Drop an instrument that is over; `held` True = also one that is held, with a last mark.
+
+        Without it an instrument that an order or a holding still needs stays.
+        """
+        view = self.cache.views.get(instrument)
+        if held and view is not None and not self.executor.ledger.holding(instrument).flat:
+            self.executor.receive(mark_of(view), now_ns)
+        if self.executor.forget(instrument) or held:
+            self.cache.forget(instrument)
+
+    # -- inputs in words ---------------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> None:
+        """Start the second's tick and let all idle bots run."""
+        self.receive(Began(self._account, bots_run=True), now_ns)
+
+    def begin(self, now_ns: int) -> None:
+        """Start the second's tick; no bot is started."""
+        self.receive(Began(self._account, bots_run=False), now_ns)
+
+    def remove(self, bot: Bot, now_ns: int) -> None:
+        """Remove a bot, and its intents with it."""
+        self.receive(Dismissed(self._account, bot.name), now_ns)
+
+    def withdraw(self, bot: Bot, now_ns: int) -> None:
+        """Forget a bot's intents and begin to prove that nothing of it is open."""
+        self.receive(Withdrawn(self._account, bot.name), now_ns)
+
+    def reevaluate(self, bot: Bot, now_ns: int) -> None:
+        """Have a bot state its intents anew with the next turn."""
+        self.receive(Roused(self._account, bot.name), now_ns)
+
+    def wish(self, target: Target, now_ns: int) -> None:
+        """Take an intent of the engine itself: a bot that leaves evaluates no more."""
+        self.receive(Wished(self._account, target), now_ns)
+
+    def prove(self, scope: Scope, now_ns: int) -> None:
+        """Begin to prove that nothing in scope is open."""
+        self.receive(Proving(self._account, scope), now_ns)
+
+    def limit(self, limits: RiskLimits, now_ns: int) -> None:
+        """Take other risk limits."""
+        self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)
+
+    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
+        """Let resting orders end by themselves after so long; None = they do not."""
+        self.receive(Expiring(self._account, life_ms), now_ns)

@@ -34,6 +34,7 @@ from engine.domain.events import (
     TimerFired,
     TradePrinted,
 )
+from engine.domain.inputs import AnyInput, Forgot
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant, StorageError
@@ -163,6 +164,13 @@ class Driver:
         elif due < self._rest_ns:
             self._rest_ns = due
 
+    def receive(self, given: AnyInput, now_ns: int) -> None:
+        """Give the core an input at its time, do what it asks for at once, and turn."""
+        self.run_until(now_ns)
+        for effect in self.desk.receive(given, now_ns):
+            self._do(effect, now_ns)
+        self._settle(now_ns)
+
     def tell(self, event: Event, now_ns: int) -> None:
         """Take an engine event (latch, health, cash) at its time; it is recorded."""
         self.run_until(now_ns)
@@ -180,7 +188,7 @@ class Driver:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self.desk.venue(TimerFired(name=name), now_ns)
+                self.desk.receive(TimerFired(name=name), now_ns)
         self._settle(now_ns)
 
     # -- one moment --------------------------------------------------------------------------------
@@ -256,7 +264,7 @@ class Driver:
         kind = type(event)
         if kind is OrderFilled:
             self._filled(event)  # type: ignore[arg-type]
-        self.desk.venue(event, now_ns)
+        self.desk.receive(event, now_ns)
         if kind in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 
@@ -457,8 +465,7 @@ class PacedPump:
         outputs = runner.paper.hear(event, now_ns)
         for output in outputs:
             await self._take(output, now_ns)
-        runner.desk.hears((event,), now_ns)
-        if runner.desk.market(event, now_ns) or outputs:
+        if runner.desk.heard((event,), now_ns) or outputs:
             await self._settle(now_ns)
         self._heard(1)
         if lasting and isinstance(event, InstrumentClosed):
@@ -467,10 +474,10 @@ class PacedPump:
     def _forget_closed(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop markets that are long over; one that is held keeps its last mark."""
         self._closed.append((now_ns + FORGET_AFTER_NS, instrument))
-        desk = self._runner.desk
+        runner = self._runner
         while self._closed and self._closed[0][0] <= now_ns:
             _, over = self._closed.popleft()
-            desk.forget(over, now_ns, held=True)
+            runner.desk.receive(Forgot(runner.account, over, marked=True), now_ns)
 
     # -- time --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine.bots.taped import InputBatch, TapedCore
+from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import RaiseAlert, Severity
@@ -174,14 +174,16 @@ class Accounts:
         """Put an account together, in the order of the flow."""
         account = AccountId(settings.name)
         executor.resume()  # a stop of the engine is over with its start
+        decide = deciding(engine)
         wiring: dict[str, Any] = {
-            "desk": TapedCore(
+            "desk": AccountCore(
                 put=engine.put,
                 batch=self._batch,
                 cache=MarketCache(),
                 executor=executor,
                 bots=(),
-                decide=deciding(engine),
+                decide=decide,
+                explain=decide,
             ),
             "recorder": engine.recorder,
             "clock": engine.clock,

@@ -13,10 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.clock import Clock
 from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
+    AnyEvent,
     Event,
     HealthChanged,
     LatchReleased,
@@ -24,6 +25,15 @@ from engine.domain.events import (
     ModeChanged,
     OrderNotSent,
     TimerFired,
+)
+from engine.domain.inputs import (
+    AnyInput,
+    Asked,
+    CancelledByHand,
+    Fired,
+    Forgot,
+    Halted,
+    StartedOver,
 )
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Identity, OrderId
@@ -103,7 +113,7 @@ class AccountRunner:
     def __init__(
         self,
         *,
-        desk: RosterCore,
+        desk: AccountCore,
         core: GatewayCore,
         venue: Venue,
         recorder: Recorder,
@@ -152,14 +162,8 @@ class AccountRunner:
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment, and turn where they woke somebody."""
-        market = self.desk.market
-        woke = False
-        told = tuple(events)
         self.mark(now_ns)
-        self.desk.hears(told, now_ns)
-        for event in told:
-            woke |= market(event, now_ns)
-        if not woke:
+        if not self.desk.heard(tuple(events), now_ns):
             return
         if self.desk.due_ns <= now_ns or not self.desk.executor.at_rest(now_ns):
             self.settle(now_ns)
@@ -186,39 +190,37 @@ class AccountRunner:
         self._keep(event, now_ns)
         if self.markouts is not None:
             self.markouts.heard(event, now_ns)
-        self.desk.venue(event, now_ns)
+        self.desk.receive(event, now_ns)
         if type(event) is ModeChanged:
             self.sender.take(event)  # the lane of places obeys it, too, and hears when it lifts
         if self.watching is not None:
             self.watching(event)
 
-    def start_over(self, now_ns: int) -> None:
-        """Ask the venue everything before anything is placed: at the start, after a blindness."""
-        for effect in self.desk.recover(now_ns):
+    def receive(self, given: AnyInput, now_ns: int) -> None:
+        """Give the core an input, do what it asks for at once, and turn."""
+        for effect in self.desk.receive(given, now_ns):
             self._do(effect, now_ns)
         self.settle(now_ns)
+
+    def start_over(self, now_ns: int) -> None:
+        """Ask the venue everything before anything is placed: at the start, after a blindness."""
+        self.receive(StartedOver(self.account), now_ns)
 
     def cancel(self, order: OrderId, now_ns: int) -> None:
         """Cancel one order by hand."""
-        for effect in self.desk.cancel(order, now_ns):
-            self._do(effect, now_ns)
-        self.settle(now_ns)
+        self.receive(CancelledByHand(self.account, order), now_ns)
 
     def ask(self, effect: Effect, now_ns: int) -> None:
         """Journal and do an effect of the engine itself."""
-        for asked in self.desk.asked(effect, now_ns):
-            self._do(asked, now_ns)
-        self.settle(now_ns)
+        self.receive(Asked(self.account, effect), now_ns)  # type: ignore[arg-type]
 
     def halt(self, reason: str, now_ns: int) -> None:
         """Cancel everything and place nothing any more; begin the proof."""
-        for effect in self.desk.stop_all(reason, now_ns):
-            self._do(effect, now_ns)
-        self.settle(now_ns)
+        self.receive(Halted(self.account, reason), now_ns)
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop a market that is long over; one that is held or worked on stays."""
-        self.desk.forget(instrument, now_ns, held=False)
+        self.desk.receive(Forgot(self.account, instrument, marked=False), now_ns)
 
     def latch(self, event: LatchSet | LatchReleased, now_ns: int) -> None:
         """Set or release the latch: the gateway first, it is the one veto."""
@@ -246,7 +248,7 @@ class AccountRunner:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self.desk.unkept(TimerFired(name=name), now_ns)
+                self._unkept(TimerFired(name=name), now_ns)
 
     # -- one turn ----------------------------------------------------------------------------------
 
@@ -283,7 +285,7 @@ class AccountRunner:
             order = effect.order.id  # type: ignore[attr-defined]
             reason = "the journal takes no more records"
             never = OrderNotSent(account=self.account, order=order, reason=reason)
-            self.desk.unkept(never, now_ns)
+            self._unkept(never, now_ns)
         else:
             # Cancels and questions leave even where the journal refuses.
             self.sender.take(effect)  # type: ignore[arg-type]
@@ -295,12 +297,16 @@ class AccountRunner:
         except StorageError as error:
             if not self._refused:
                 self._refused = True
-                self.desk.unkept(self._health(healthy=False, reason=str(error)), now_ns)
+                self._unkept(self._health(healthy=False, reason=str(error)), now_ns)
             return False
         if self._refused:
             self._refused = False
-            self.desk.unkept(self._health(healthy=True, reason=""), now_ns)
+            self._unkept(self._health(healthy=True, reason=""), now_ns)
         return True
+
+    def _unkept(self, event: AnyEvent, now_ns: int) -> None:
+        """Tell the core what the journal does not keep."""
+        self.desk.receive(Fired(self.account, event), now_ns)
 
     def _health(self, *, healthy: bool, reason: str) -> HealthChanged:
         return HealthChanged(account=self.account, source=JOURNAL, healthy=healthy, reason=reason)

@@ -13,6 +13,7 @@ from engine.bots.bot import Bot
 from engine.domain.bots import BotHappened, BotState, may, moved
 from engine.domain.commands import InventoryPolicy
 from engine.domain.events import Event
+from engine.domain.inputs import Seated
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
@@ -89,7 +90,7 @@ class BotRunner:
         self.retreat_ns = 0
         if again:
             self.bot.cells.clear()
-            self.runner.desk.attach(self.bot, now_ns)
+            self.runner.desk.receive(Seated(self.bot.account, self.bot.name), now_ns)
 
     def pause(self, now_ns: int) -> None:
         """Withdraw its wishes; it is PAUSED when nothing of it is open any more."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import Bot, Cell
-from engine.bots.core import NEVER, Agenda
+from engine.bots.bot import NEVER, Agenda, Bot, Cell
 from engine.domain.instruments import InstrumentId
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from engine.bots.core import STARTS_SHIFT, AccountCore
 from engine.bots.explain import planned
-from engine.bots.roster import STARTS_SHIFT, RosterCore
 from engine.caches.markets import MarketCache
 from engine.domain.decisions import Decision, Planned, Unit, Verdict
 from engine.domain.instruments import InstrumentId
@@ -109,7 +109,13 @@ def test_one_side_denied_tells_both_the_order_and_the_denial(stage: Any) -> None
 
 def test_a_roster_desk_numbers_from_its_start_and_tells_its_plans(stage: Any) -> None:
     heard: list[Decision | Planned] = []
-    desk = RosterCore(cache=MarketCache(), executor=stage.executor, bots=(), decide=heard.append)
+    desk = AccountCore(
+        cache=MarketCache(),
+        executor=stage.executor,
+        bots=(),
+        decide=heard.append,
+        explain=heard.append,
+    )
     desk.begin(stage.now)
     assert desk._decisions == stage.executor.fence << STARTS_SHIFT
     assert desk.turn(stage.now) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
@@ -27,8 +27,12 @@ def stage(make_stage: Make, make_bot: Make, make_script: Make, wish: Make, heard
     script = make_script()
     script.say = lambda context, _: (wish(context, bid=4_800),)
     made = make_stage()
-    made.desk = RosterCore(
-        cache=MarketCache(), executor=made.executor, bots=(), decide=heard.append
+    made.desk = AccountCore(
+        cache=MarketCache(),
+        executor=made.executor,
+        bots=(),
+        decide=heard.append,
+        explain=heard.append,
     )
     made.desk.begin(made.now)
     bot = make_bot(strategy=script)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 
@@ -26,7 +26,7 @@ def desk(make_stage: Make, make_bot: Make, make_script: Make, wish: Make) -> Any
 
     script.say = say
     stage = make_stage()
-    stage.desk = RosterCore(
+    stage.desk = AccountCore(
         cache=MarketCache(), executor=stage.executor, bots=(), decide=lambda _: None
     )
     stage.desk.begin(stage.now)

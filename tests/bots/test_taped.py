@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.bots.taped import InputBatch, TapedCore
+from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.effects import QueryFills, QueryOpenOrders
@@ -41,9 +41,9 @@ class Deck:
         batch = InputBatch()
         self.desk, self.other = (self._desk(name, batch) for name in ("demo", "other"))
 
-    def _desk(self, name: str, batch: InputBatch) -> TapedCore:
+    def _desk(self, name: str, batch: InputBatch) -> AccountCore:
         executor, _ = executor_of(SETTINGS.model_copy(update={"name": name}), 3)
-        return TapedCore(
+        return AccountCore(
             put=lambda given, at_ns: self.put.append((given, at_ns)), batch=batch,
             cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None,
         )  # fmt: skip
@@ -67,12 +67,12 @@ def test_every_input_can_be_read_back() -> None:
     bot_runner = seated(deck)
     deck.desk.begin(1)
     deck.desk.add(bot_runner.bot, 2)
-    deck.desk.recover(3)
-    deck.desk.asked(QueryOpenOrders(account=ACCOUNT), 4)
-    deck.desk.unkept(TimerFired(name="second"), 5)
+    deck.desk.receive(StartedOver(ACCOUNT), 3)
+    deck.desk.receive(Asked(ACCOUNT, QueryOpenOrders(account=ACCOUNT)), 4)
+    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="second")), 5)
     deck.desk.withdraw(bot_runner.bot, 6)
     deck.desk.expire_quotes(300_000, 7)
-    deck.desk.stop_all("over", 7)
+    deck.desk.receive(Halted(ACCOUNT, "over"), 7)
     made = deck.taken()
     kinds = [Began, Admitted, StartedOver, Asked, Fired, Withdrawn, Expiring, Halted]
     assert [type(one) for one in made] == kinds
@@ -82,11 +82,11 @@ def test_every_input_can_be_read_back() -> None:
 def test_a_market_heard_by_two_desks_is_put_once() -> None:
     deck = Deck()
     events = (BookProven(instrument=InstrumentId("demo:one")),)
-    deck.desk.hears(events, 1)
-    deck.other.hears(events, 1)
-    deck.desk.hears((), 2)
-    deck.desk.hears(events, 3)
-    deck.desk.hears((BookProven(instrument=InstrumentId("demo:one")),), 4)
+    deck.desk.heard(events, 1)
+    deck.other.heard(events, 1)
+    deck.desk.heard((), 2)
+    deck.desk.heard(events, 3)
+    deck.desk.heard((BookProven(instrument=InstrumentId("demo:one")),), 4)
     other = AccountId("other")
     assert deck.taken() == [
         Received(ACCOUNT, events),
@@ -102,8 +102,8 @@ def test_a_bot_that_moved_is_told_before_the_next_input() -> None:
     deck.desk.add(bot_runner.bot, 1)
     deck.taken()
     bot_runner.bot.state = BotState.RUNNING
-    deck.desk.unkept(TimerFired(name="x"), 2)
-    deck.desk.unkept(TimerFired(name="x"), 3)
+    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="x")), 2)
+    deck.desk.receive(Fired(ACCOUNT, TimerFired(name="x")), 3)
     assert [type(one) for one in deck.taken()] == [Moved, Fired, Fired]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.clock import TapeClock, WallClock
 from engine.domain.effects import CancelOrders, PlaceOrder
@@ -140,7 +140,7 @@ class Played(Outcome):
             paper=venue,
             door=PaperDoor(venue, core),
             core=core,
-            desk=RosterCore(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
+            desk=AccountCore(cache=MarketCache(), executor=self.executor, bots=(), decide=decide),
             recorder=recorder,
             clock=clock,
             meter=Meter(),

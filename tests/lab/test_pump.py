@@ -315,7 +315,7 @@ class Bare:
         self.log.append((now_ns, event))
         return True
 
-    def venue(self, event: Event, now_ns: int) -> None:
+    def receive(self, event: Event, now_ns: int) -> None:
         self.log.append((now_ns, event))
 
     def turn(self, now_ns: int) -> list[Effect]:

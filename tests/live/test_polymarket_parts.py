@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
 from engine.domain.commands import PlaceManual
@@ -85,7 +85,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     assert opener.refusal(settings) == ""
     executor, _ = executor_of(settings, 1)
     executor.resume()
-    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     wiring: dict[str, Any] = {
         "desk": desk, "recorder": engine.recorder, "clock": engine.clock, "meter": engine.meter,
         "alert": engine.alert, "crash": engine.crashes.append,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
 from engine.domain.bots import BotState
@@ -31,7 +31,7 @@ ORDER = Order(
 )  # fmt: skip
 
 
-def wired(desk: RosterCore, venue: DemoVenue, clock: ManualClock, meter: Meter) -> AccountRunner:
+def wired(desk: AccountCore, venue: DemoVenue, clock: ManualClock, meter: Meter) -> AccountRunner:
     return AccountRunner(
         desk=desk,
         core=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
@@ -50,7 +50,7 @@ async def test_the_gateway_hears_that_the_venue_opened_again() -> None:
     core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
     runner = AccountRunner(
-        desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+        desk=AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
         core=core,
         venue=venue,
         recorder=DigestRecorder(),
@@ -77,7 +77,7 @@ async def test_who_looks_again_only_later_sets_a_timer_and_turns_nothing() -> No
         capital_micro=10**9, instruments=frozenset({instrument.id}),
     )  # fmt: skip
     bot.state = BotState.RUNNING
-    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
     desk.add(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)
@@ -113,7 +113,7 @@ async def test_clock_that_leaps_a_year_costs_a_few_turns_and_each_timer_fires_on
         capital_micro=10**9, instruments=frozenset({instrument.id}),
     )  # fmt: skip
     bot.state = BotState.RUNNING
-    desk = RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
+    desk = AccountCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None)
     desk.begin(clock.now_ns())
     desk.add(bot, clock.now_ns())
     venue = DemoVenue("http://127.0.0.1:9", ACCOUNT)

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from engine.bots.core import mark_of
+from engine.bots.explain import mark_of
 from engine.caches.markets import MarketCache
 from engine.domain.events import (
     BookChanged,

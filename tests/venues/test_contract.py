@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import engine.venues
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
 from engine.domain.catalog import ANY
@@ -225,7 +225,7 @@ class Opened:
         self.services: Any = AccountServices(folder, fake.config)
         self.executor, _ = executor_of(self.settings, 1)
         self.executor.resume()
-        desk = RosterCore(
+        desk = AccountCore(
             cache=MarketCache(), executor=self.executor, bots=(), decide=lambda _: None
         )
         wiring: dict[str, Any] = {

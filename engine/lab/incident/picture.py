@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.decisions import Decision, Planned
@@ -34,7 +34,7 @@ OVER = ("confirmed", "failed", "forgotten")
 class Stage(Protocol):
     """What is looked at: desks by account, with the mode of each."""
 
-    desks: dict[AccountId, RosterCore]
+    desks: dict[AccountId, AccountCore]
     modes: dict[AccountId, Mode]
 
 
@@ -196,7 +196,7 @@ class Picture:
 
     # -- what stands -------------------------------------------------------------------------------
 
-    def _look(self, account: AccountId, desk: RosterCore, at_ns: int) -> None:
+    def _look(self, account: AccountId, desk: AccountCore, at_ns: int) -> None:
         """Note what stands differently at an account."""
         executor = desk.executor
         self._put(f"account/{account}", state.account(executor, self._stage.modes[account], at_ns))
@@ -217,7 +217,7 @@ class Picture:
         for bot in desk.bots:
             self._put(f"bot/{account}/{bot.name}", str(bot.state))
 
-    def _settlements(self, account: AccountId, desk: RosterCore) -> None:
+    def _settlements(self, account: AccountId, desk: AccountCore) -> None:
         executor = desk.executor
         for key, held in executor.ledger.held.items():
             self._put(f"held/{account}/{key}", state.holding(held, self._terms(key)))
@@ -235,7 +235,7 @@ class Picture:
         for fill in over:
             del self._fills[account][fill]
 
-    def _books(self, desk: RosterCore, keys: Iterable[InstrumentId]) -> None:
+    def _books(self, desk: AccountCore, keys: Iterable[InstrumentId]) -> None:
         for key in keys:
             view = desk.cache.views.get(key)
             if view is not None:
@@ -254,7 +254,7 @@ class Picture:
                 return known
         return None
 
-    def _instrument(self, desk: RosterCore | None, message: Any) -> InstrumentId | None:
+    def _instrument(self, desk: AccountCore | None, message: Any) -> InstrumentId | None:
         """Return what a record is about."""
         named: InstrumentId | None = getattr(message, "instrument", None)
         if isinstance(named, str):

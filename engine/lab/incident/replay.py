@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore, InputBatch
 from engine.caches.markets import MarketCache
 from engine.domain import inputs as given
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyEffect, Effect
-from engine.domain.events import AnyEvent, Event
+from engine.domain.events import AnyEvent
 from engine.domain.instruments import AccountId, BotId, Mode
-from engine.domain.settings import AccountSettings, BotSettings, RiskLimits
+from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.lab.incident.past import Given, JournaledRecord, Past, RecordedRun, recovered
@@ -66,7 +66,7 @@ class IncidentReplay:
         self.effects = Effects(journal_end_ns)
         self.decisions = decisions
         self.plans = plans
-        self.desks: dict[AccountId, RosterCore] = {}
+        self.desks: dict[AccountId, AccountCore] = {}
         self.modes: dict[AccountId, Mode] = {}
         self.unled = 0
         """Records the tape lacks the cause of: a crash took it, or it is not written yet."""
@@ -76,9 +76,11 @@ class IncidentReplay:
         self._listener = listener
         self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
         self._bots: dict[BotId, Bot] = {}
-        self._events: tuple[Event, ...] = ()
+        self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
-        self._take: dict[type, Callable[[Any, int], object]] = _takers(self)
+        self._take: dict[type, Callable[[Any, int], object]] = {
+            given.LifeBegan: self.began, given.Opened: self.opened, given.Admitted: self.admitted,
+        }  # fmt: skip
 
     def run(self, past: Past, until_ns: int, tell: Callable[[int], None]) -> None:
         """Live it again up to a time, the end of the life, or the first difference.
@@ -132,7 +134,7 @@ class IncidentReplay:
         if self.effects.ahead:
             return  # the tape goes further than the journal, which is not written yet
         self._made = []
-        self._take[type(one.given)](one.given, one.at_ns)
+        self._take.get(type(one.given), self.given)(one.given, one.at_ns)
         self._listener.took(one, self._made)
 
     def _kept(self, record: Record) -> None:
@@ -143,7 +145,7 @@ class IncidentReplay:
         else:
             message = decode(record)
             if desk is not None and record.kind in EVENTS:
-                desk.venue(message, record.at_ns)
+                desk.receive(message, record.at_ns)
         self._listener.heard(record, message)
 
     def _decide(self, made: Decision | Planned) -> None:
@@ -176,8 +178,13 @@ class IncidentReplay:
     def _wire(self, settings: AccountSettings, executor: Executor) -> None:
         executor.resume()
         account = AccountId(settings.name)
-        self.desks[account] = RosterCore(
-            cache=MarketCache(), executor=executor, bots=(), decide=self._decide
+        self.desks[account] = AccountCore(
+            cache=MarketCache(),
+            executor=executor,
+            bots=(),
+            decide=self._decide,
+            explain=self._decide,
+            batch=self._batch,
         )
         self.modes[account] = settings.mode
         kin = self._kin.setdefault((settings.mode, settings.currency), [])
@@ -193,107 +200,18 @@ class IncidentReplay:
         bot.strategy.restore(one.learned)
         self.desks[one.account].add(bot, now_ns)
 
-    def seated(self, one: given.Seated, now_ns: int) -> None:
-        """Let a bot hear again."""
-        bot = self._bots[one.bot]
-        bot.cells.clear()
-        self.desks[one.account].attach(bot, now_ns)
-
-    def moved(self, one: given.Moved, now_ns: int) -> None:
-        """Put a bot into the state it stood in."""
-        del now_ns
-        self._bots[one.bot].state = BotState(one.state)
-
-    def with_bot(self, one: Any, now_ns: int) -> None:
-        """Do to a bot what the engine did."""
-        desk, bot = self.desks[one.account], self._bots[one.bot]
-        match one:
-            case given.Dismissed():
-                desk.remove(bot, now_ns)
-            case given.Withdrawn():
-                desk.withdraw(bot, now_ns)
-            case _:
-                desk.reevaluate(bot, now_ns)
-
-    # -- time, market, people ----------------------------------------------------------------------
-
-    def turned(self, one: given.Turned, now_ns: int) -> None:
-        """Turn the desk."""
-        self._asks(one.account, self.desks[one.account].turn(now_ns), now_ns)
-
-    def heard(self, one: given.Received, now_ns: int) -> None:
-        """Tell the market."""
-        if one.events is not None:
-            self._events = one.events
-        desk = self.desks[one.account]
-        for event in self._events:
-            desk.market(event, now_ns)
-
-    def began_ticking(self, one: given.Began, now_ns: int) -> None:
-        """Start the second's tick."""
-        desk = self.desks[one.account]
-        (desk.start if one.bots_run else desk.begin)(now_ns)
-
-    def asked(self, one: Any, now_ns: int) -> None:
-        """Do what the engine asked for; the journal has its effects."""
-        desk = self.desks[one.account]
-        match one:
-            case given.StartedOver():
-                effects = desk.recover(now_ns)
-            case given.CancelledByHand(order=order):
-                effects = desk.cancel(order, now_ns)
-            case given.Halted(reason=reason):
-                effects = desk.stop_all(reason, now_ns)
-            case _:
-                effects = [one.effect]
-        self._asks(one.account, effects, now_ns)
+    def given(self, one: Any, now_ns: int) -> None:
+        """Give a core what it was given then; the journal has the effects it asked for."""
+        if type(one) is given.Seated:
+            self._bots[one.bot].cells.clear()
+        self._asks(one.account, self.desks[one.account].receive(one, now_ns), now_ns)
 
     def _asks(self, account: AccountId, effects: list[Effect], now_ns: int) -> None:
         if effects:
             self.effects.decided(account, effects, now_ns)
-
-    def rest(self, one: Any, now_ns: int) -> None:
-        """Do what gives no effects at once."""
-        desk = self.desks[one.account]
-        match one:
-            case given.Fired(event=event):
-                desk.venue(event, now_ns)
-            case given.Wished(target=target):
-                desk.wish(target, now_ns)
-            case given.PlacedByHand(asked=asked):
-                desk.place(asked, now_ns)
-            case given.Forgot(instrument=instrument, marked=marked):
-                desk.forget(instrument, now_ns, held=marked)
-            case given.Proving(scope=scope):
-                desk.prove(scope, now_ns)  # type: ignore[arg-type]
-            case given.Limited(limits=limits):
-                desk.limit(RiskLimits.model_validate_json(limits), now_ns)
-            case given.Expiring(life_ms=life_ms):
-                desk.expire_quotes(life_ms, now_ns)
 
 
 def _what(one: Given | JournaledRecord) -> str:
     if isinstance(one, Given):
         return f"entry {one.position} of the tape"
     return f"record {one.record.seq} of the journal"
-
-
-def _takers(one: IncidentReplay) -> dict[type, Callable[[Any, int], object]]:
-    """Return who takes which input."""
-    takers: dict[type, Callable[[Any, int], object]] = dict.fromkeys(
-        given.AnyInput.__args__, one.rest
-    )
-    takers |= dict.fromkeys((given.Dismissed, given.Withdrawn, given.Roused), one.with_bot)
-    takers |= dict.fromkeys(
-        (given.StartedOver, given.CancelledByHand, given.Halted, given.Asked), one.asked
-    )
-    return takers | {
-        given.LifeBegan: one.began,
-        given.Opened: one.opened,
-        given.Turned: one.turned,
-        given.Received: one.heard,
-        given.Began: one.began_ticking,
-        given.Admitted: one.admitted,
-        given.Seated: one.seated,
-        given.Moved: one.moved,
-    }

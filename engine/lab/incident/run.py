@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config
 from engine.domain.effects import KeepBudget, PlaceOrder
@@ -63,12 +63,12 @@ class ShownWindow:
 
     def __init__(self, journal: Path, accounts: Mapping[str, AccountSettings]) -> None:
         self._journal = journal
-        self.desks: dict[AccountId, RosterCore] = {}
+        self.desks: dict[AccountId, AccountCore] = {}
         self.modes: dict[AccountId, Mode] = {}
         for name, settings in accounts.items():
             account = AccountId(name)
             executor, _ = executor_of(settings, 0)
-            self.desks[account] = RosterCore(
+            self.desks[account] = AccountCore(
                 cache=MarketCache(), executor=executor, bots=(), decide=_unheard
             )
             self.modes[account] = settings.mode

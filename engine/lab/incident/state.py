@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.views import BookView
 from engine.domain.decisions import Decision, Planned, Unit
 from engine.domain.events import OrderFilled
@@ -215,7 +215,7 @@ def _counted(value: int, unit: Unit, terms: Instrument | None) -> str:
             return ""
 
 
-def watched(desk: RosterCore) -> list[InstrumentId]:
+def watched(desk: AccountCore) -> list[InstrumentId]:
     """Return the instruments a desk's bots watch, or where it holds, works or wishes something."""
     found = dict.fromkeys(key for bot in desk.bots for key in bot.cells)
     return list(found | dict.fromkeys(desk.executor.concerned()))

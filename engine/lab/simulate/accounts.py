@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import ClassVar
 
 from engine.bots.bot import Bot
 from engine.domain.bots import BotState
+from engine.domain.catalog import GateWords, ValueWords
+from engine.domain.decisions import Decision
+from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
-from engine.domain.intents import Intent
+from engine.domain.intents import Basket, Intent, Quote, Quotes, Target, Urgency
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
-from engine.lab.simulate.random_strategy import Restless
 from engine.lab.simulate.venue_side import CURRENCY
-from engine.strategies.door import Context, Evaluation
+from engine.strategies.door import Context, Evaluation, Parameters
 from engine.strategies.market_maker.parameters import MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker
 
@@ -117,3 +120,132 @@ def bots_of(
     for bot in made:
         bot.state = state
     return made
+
+
+MS = 1_000_000
+S = 1_000 * MS
+SHARE = 1_000_000
+
+
+class Restless:
+    """Wishes at random. `said` hears every wish before the executor does."""
+
+    name: ClassVar[str] = "restless"
+    parameters_type: ClassVar[type[Parameters]] = Parameters
+    gates: ClassVar[Mapping[str, GateWords]] = {}
+    values: ClassVar[Mapping[str, ValueWords]] = {}
+
+    def __init__(self, random: Random, said: Callable[[Intent], None]) -> None:
+        self.replan_ns_min = random.choice((200 * MS, 500 * MS))
+        self.timer_ns = random.choice((1 * S, 3 * S))
+        self.mid2_moved_min = random.choice((0, 100))
+        self.references: tuple[str, ...] = ()
+        self.calm = False
+        """True where it stays with its last wishes."""
+        self._random = random
+        self._said = said
+        self._mids: dict[InstrumentId, int] = {}
+        self._moods = random.choices(
+            (self._quotes, self._nothing, self._target, self._basket), (80, 6, 10, 4), k=40
+        )
+
+    def hear(self, event: Event, now_ns: int) -> bool:
+        """Want to be evaluated now and then."""
+        del event, now_ns
+        return not self.calm and self._random.random() < 0.3
+
+    def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
+        """Learn nothing."""
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Wish for something."""
+        intents: tuple[Intent, ...] = ()
+        view = context.view
+        if view.mid2 is not None and not view.closed:
+            self._mids[view.instrument.id] = view.mid2
+            mood = self._quotes if self.calm else self._random.choice(self._moods)
+            intents = mood(context, view.mid2 // 2, now_ns)
+        for intent in intents:
+            self._said(intent)
+        decision = Decision(
+            number=context.decision,
+            bot=context.bot,
+            instrument=view.instrument.id,
+            at_ns=now_ns,
+            regime="restless",
+            inputs=(),
+            build_up=(),
+            gates=(),
+            outcome="quote" if intents else "hold",
+            intent=intents[0] if intents else None,
+        )
+        return Evaluation(decision=decision, intents=intents)
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop what is over."""
+        self._mids.pop(instrument, None)
+
+    def state(self) -> bytes:
+        """Return nothing: it learns nothing."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Take nothing back."""
+
+    # -- wishes ------------------------------------------------------------------------------------
+
+    def _side(self, mid: int, tick: int, one: int, *, up: int) -> tuple[Quote, ...]:
+        random = self._random
+        quotes: dict[int, int] = {}
+        for _ in range(random.choice((0, 1, 1, 2, 3))):
+            price = mid + up * tick * random.randint(0, 6)
+            if tick <= price <= one - tick:
+                quotes[price] = random.randint(400, 4_000) * SHARE // 100
+        return tuple(sorted(quotes.items(), reverse=up < 0))
+
+    def _quotes(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
+        instrument = context.view.instrument
+        tick, one = instrument.tick, instrument.one
+        return (
+            Quotes(
+                bot=context.bot,
+                instrument=instrument.id,
+                bids=self._side(mid, tick, one, up=-1),
+                asks=self._side(mid, tick, one, up=1),
+                valid_until_ns=now_ns + self._random.choice((3, 10, 60)) * S,
+                decision=context.decision,
+            ),
+        )
+
+    def _nothing(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
+        del mid
+        instrument = context.view.instrument.id
+        return (Quotes(bot=context.bot, instrument=instrument, valid_until_ns=now_ns + 10 * S),)
+
+    def _target(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
+        instrument = context.view.instrument
+        return (self._to(context, instrument.id, mid, now_ns),)
+
+    def _to(self, context: Context, key: InstrumentId, mid: int, now_ns: int) -> Target:
+        random, tick = self._random, context.view.instrument.tick
+        position = random.choice((-30, -12, 0, 0, 12, 30)) * SHARE
+        buying = position > context.inventory.position
+        limit = mid + (1 if buying else -1) * random.randint(-1, 4) * tick
+        return Target(
+            bot=context.bot,
+            instrument=key,
+            position=position,
+            limit_price=max(0, min(context.view.instrument.one, limit)),
+            urgency=random.choice((Urgency.REST, Urgency.CROSS, Urgency.CROSS, Urgency.NOW)),
+            valid_until_ns=now_ns + 5 * S,
+            decision=context.decision,
+        )
+
+    def _basket(self, context: Context, mid: int, now_ns: int) -> tuple[Intent, ...]:
+        own = context.view.instrument.id
+        others = [(key, other) for key, other in self._mids.items() if key != own]
+        if not others:
+            return self._target(context, mid, now_ns)
+        chosen = [(own, mid), (others[0][0], others[0][1] // 2)]
+        targets = tuple(self._to(context, key, price, now_ns) for key, price in chosen)
+        return (Basket(bot=context.bot, targets=targets, valid_until_ns=now_ns + 5 * S),)

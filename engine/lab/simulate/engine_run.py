@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.bots.bot import Bot
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
@@ -24,6 +24,7 @@ from engine.domain.events import (
     ModeChanged,
     VenueMode,
 )
+from engine.domain.inputs import Halted, StartedOver
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
@@ -40,18 +41,6 @@ FORGET_AFTER_NS = 120 * S
 
 AUTH = "auth"
 CLOCK = "clock"
-
-
-class SimulatedDesk(RosterCore):
-    """A core whose executor can be asked from outside to start over or to halt, as runners do."""
-
-    def start_over(self, now_ns: int) -> None:
-        """Ask the venue everything before anything is placed."""
-        self._effects += self.executor.recover((), now_ns)
-
-    def halt(self, reason: str, now_ns: int) -> None:
-        """Cancel everything and place nothing any more; begin the proof."""
-        self._effects += self.executor.stop_all(reason, now_ns)
 
 
 class EngineRun:
@@ -85,8 +74,8 @@ class EngineRun:
         self.executor, self.gate = executor_of(settings, fence)
         self.found: Recovered = rebuild(disk.latest(), disk.tail, {self.account: self.executor})
         self.executor.resume()
-        self.desk = SimulatedDesk(
-            cache=MarketCache(), executor=self.executor, bots=(), decide=decide
+        self.desk = AccountCore(
+            cache=MarketCache(), executor=self.executor, bots=(), decide=decide, explain=decide
         )
         self.core = GatewayCore(
             account=self.account, settings=GatewaySettings(), latched=self.executor.latched
@@ -170,7 +159,7 @@ class EngineRun:
         """Connect the user stream: it tells the venue's mode, then everything is asked anew."""
         self.line.user_feed = True
         self.tell(ModeChanged(account=self.account, mode=mode), world_ns)
-        self.desk.start_over(self.now_ns(world_ns))
+        self.driver.receive(StartedOver(self.account), self.now_ns(world_ns))
         self.health(USER_FEED, "", world_ns)
 
     def feed(self, event: Event, world_ns: int) -> None:
@@ -222,8 +211,7 @@ class EngineRun:
         for bot in self.desk.bots:
             bot.state = BotState.STOPPING
             self.desk.withdraw(bot, now_ns)
-        self.desk.halt("the simulation ends", now_ns)
-        self.health("simulation", "", world_ns)
+        self.driver.receive(Halted(self.account, "the simulation ends"), now_ns)
 
 
 def _unheard(_: PlaceOrder | Event) -> None:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.bots.core import AccountCore
 from engine.domain.effects import CancelScope
 from engine.domain.fills import FillState
+from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
@@ -239,7 +241,12 @@ def _start_is_no_recovery(patch: Patch) -> None:
         return executor, gate
 
     patch.setattr(engine_run, "executor_of", made)
-    patch.setattr(engine_run.SimulatedDesk, "start_over", lambda *_: None)
+    receive = AccountCore.receive
+
+    def unasked(self: Any, given: Any, now: int) -> Any:
+        return [] if isinstance(given, StartedOver) else receive(self, given, now)
+
+    patch.setattr(AccountCore, "receive", unasked)
 
 
 def _health_is_ignored(patch: Patch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.commands import MANUAL, Kill
 from engine.domain.effects import CancelAll, CancelScope
@@ -39,7 +39,7 @@ class Shell:
     def __init__(self, rig: Rig) -> None:
         self.account = ACCOUNT
         self.core = GatewayCore(account=ACCOUNT, settings=GatewaySettings())
-        self.desk = RosterCore(
+        self.desk = AccountCore(
             cache=MarketCache(), executor=rig.executor, bots=(), decide=lambda _: None
         )
         self.watching: Any = None

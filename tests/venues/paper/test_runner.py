@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from engine.bots.roster import RosterCore
+from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.clock import ManualClock
 from engine.domain.commands import ApplySettings, StartBot, StopBot
@@ -85,7 +85,9 @@ class Desk:
             paper=self.paper,
             door=self.door,
             core=core,
-            desk=RosterCore(cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None),
+            desk=AccountCore(
+                cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None
+            ),
             recorder=self.journal,
             clock=clock,
             meter=Meter(),
