@@ -121,7 +121,7 @@ def _set(args: argparse.Namespace, config: Config) -> str:
     venue = _venue(args, config)
     spec = credential_spec(venue)
     if spec is None:
-        raise ConfigError(f"no account at {venue!r} needs a credential: nothing was changed")
+        raise ConfigError(f"no account at {venue!r} needs one: nothing was changed")
     fields = [one for one in spec.credential_fields if one.asked]
     for one in fields:
         if not one.secret:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,7 +195,9 @@ class StateKeeper:
 
     def _write(self, connection: sqlite3.Connection) -> None:
         while self._jobs:
-            batch = list(takewhile(lambda one: not one.alone, islice(self._jobs, BATCH_MAX)))
+            # By number: the loop's thread appends meanwhile, which an iterator does not survive.
+            first = (self._jobs[number] for number in range(min(len(self._jobs), BATCH_MAX)))
+            batch = list(takewhile(lambda one: not one.alone, first))
             if batch and self._tried(connection, [one.job for one in batch]):
                 for _ in batch:
                     self._jobs.popleft()

@@ -90,9 +90,12 @@ def test_the_socket_a_dead_desk_left_keeps_nobody_from_starting(tmp_path: Path) 
     assert ensure_operator(config.state_path, 1) is None  # it was made with the state
 
 
-def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(tmp_path: Path) -> None:
+def test_a_desk_that_is_just_starting_keeps_a_second_from_the_state(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """Its supervisor does not answer yet, and its ports are free still."""
-    config = load({"PITBOSS_HOME": str(tmp_path / "home")})
+    # A name as short as can be: that of a socket has about a hundred characters.
+    config = load({"PITBOSS_HOME": str(tmp_path_factory.mktemp("up"))})
     ports = argparse.Namespace(port=free_port(), demo_port=free_port())
     with (
         locked(config.run_folder / "desk.lock", "desk"),

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from engine.__main__ import STORAGE_REFUSED
-from engine.cli.doctor import HealthReport, schema
+from engine.cli.doctor import schema
 from engine.cli.migrate import migrated
 from engine.cli.status import describe, read
 from engine.config import load
+from engine.domain.catalog import Grade
 from engine.domain.commands import StartBot
 from engine.domain.events import CashMoved, ModeChanged, VenueMode
 from engine.domain.instruments import AccountId, Mode
@@ -193,7 +194,7 @@ def test_a_new_state_beside_a_journal_with_a_past_stops_the_start_and_a_kill(
             migrated(config)
         assert not config.state_path.exists()
         assert "is missing, but journal.db is here" in "".join(describe(read(config, 1)))
-        assert schema(config.state_path, config.journal_path).health is HealthReport.FAIL
+        assert schema(config.state_path, config.journal_path).grade is Grade.FAIL
     with pytest.raises(StorageError, match=f"has {RECORDS} records: put it back"):
         asyncio.run(live(config, "http://127.0.0.1:1", kill_only=kill_only))
 

@@ -407,7 +407,7 @@ def test_a_bots_whole_life_by_the_screen_alone(live: LiveDesk, browser: Browser)
         order = live.order("bot = 'mine' AND identity IS NOT NULL")
         visit(page, f"/orders?account=demo&order={order}")
         expect(page.get_by_text(re.compile("mine wants bid")).first).to_be_visible()
-        for words in ("What it saw", "Fair value", "Gates of the strategy", "Rules of risk"):
+        for words in ("Inputs", "Fair value", "Gates of the strategy", "Rules of risk"):
             expect(page.get_by_role("heading", name=words)).to_be_visible()
         expect(page.get_by_text("◂ this order")).to_be_visible()
         page.get_by_text("Life", exact=True).click()

@@ -92,7 +92,8 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
 def test_what_the_night_missed_is_asked_for_at_the_start(programs: Programs) -> None:
     with closing(connect_writer(programs.state)) as connection:
         connection.execute(
-            "INSERT INTO schedule VALUES (?, 'backup', '10 2 * * *', '', NULL, ?, '', 1)",
+            "INSERT INTO schedule (engine_id, name, cron, what, next_ns, last_ns, problem,"
+            " updated_ns) VALUES (?, 'backup', '10 2 * * *', '', NULL, ?, '', 1)",
             (ENGINE_ID, time.time_ns() - 2 * DAY_NS),
         )
     programs.demo()
