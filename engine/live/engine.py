@@ -18,7 +18,7 @@ from engine.domain.events import (
     LatchSet,
 )
 from engine.domain.instruments import AccountId
-from engine.errors import BadInput
+from engine.errors import BadInput, BrokenInvariant
 from engine.live.kill import KillWatch
 from engine.live.proof import Ends, ProofRun, Told
 from engine.risk.gate import RiskGate
@@ -101,10 +101,18 @@ class Engine(Services):
         self._snapshot_seq = recorder.seq
         self._learned_ns = clock.now_ns()
 
+    def make(self, made: Callable[[Engine], object]) -> None:
+        """Make this engine's one of a class that commands are handled with: once, at the start."""
+        self._parts[made] = made(self)
+
     def part(self, made: Callable[[Engine], Part]) -> Part:
-        """Return this engine's one of a class that commands are handled with."""
+        """Return what `make` has made of a class.
+
+        Raises BrokenInvariant where it made none: what watches would watch from the first command
+        on alone, and a KILL of a part would not be proven again after a death.
+        """
         if made not in self._parts:
-            self._parts[made] = made(self)
+            raise BrokenInvariant(f"{made} is no @part: no engine has one from its start on")
         return cast("Part", self._parts[made])
 
     # -- KILL --------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ def test_a_pair_moves_or_raises(state: BotState, happened: BotHappened) -> None:
 
 
 def reach(start: BotState) -> set[BotState]:
-    seen, todo = {start}, [start]
-    while todo:
-        here = todo.pop()
+    seen, ahead = {start}, [start]
+    while ahead:
+        here = ahead.pop()
         for (state, _), after in TRANSITIONS.items():
             if state is here and after not in seen:
                 seen.add(after)
-                todo.append(after)
+                ahead.append(after)
     return seen
 
 

@@ -30,7 +30,7 @@ class Commands:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         for made in parts():
-            engine.part(made)
+            engine.make(made)
 
     def receive(self, left: list[LeftCommand]) -> None:
         """Take claimed commands, oldest first."""

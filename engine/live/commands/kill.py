@@ -16,7 +16,7 @@ from engine.domain.commands import MANUAL, InventoryPolicy, Kill, ReleaseLatch, 
 from engine.domain.events import ScopeLatched, ScopeReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput, StorageError
-from engine.live.commands.registry import Done, Pending, command
+from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.proof import ProofRun
 from engine.runtime.account_runner import AccountRunner
@@ -40,6 +40,7 @@ class KillScope(msgspec.Struct, frozen=True):
         return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
 
 
+@part
 class ScopedKills:
     """The scoped KILLs of one engine."""
 
