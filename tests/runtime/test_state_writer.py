@@ -99,6 +99,27 @@ def test_locked_file_delays_and_loses_nothing(desk: Desk) -> None:
     until(lambda: desk.keeper.failure is None)
 
 
+class Meanwhile:
+    """A job that waits; as the writer looks at it, the engine's thread leaves one more."""
+
+    refused = None
+
+    def __init__(self, desk: Desk) -> None:
+        self.job = add(1)
+        self._leave = [partial(desk.keeper.write, add(2))]
+
+    @property
+    def alone(self) -> bool:
+        while self._leave:
+            self._leave.pop()()
+        return False
+
+
+def test_a_row_left_while_others_are_gathered_is_written_after_them(desk: Desk) -> None:
+    desk.keeper._queue(Meanwhile(desk))  # type: ignore[arg-type]
+    until(lambda: desk.rows("SELECT id FROM commands ORDER BY id") == [("1",), ("2",)])
+
+
 def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None:
     desk.keeper.put("engine", beat(1))
     until(lambda: desk.rows("SELECT pid FROM engine_state") == [(1,)])
