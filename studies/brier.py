@@ -39,7 +39,7 @@ from engine.config import Config
 from engine.domain.events import BookReplaced, InstrumentListed, ReferencePriced, StrikeProven
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.errors import BadInput, os_sentence
-from engine.feeds.bad_frame import UNREADABLE
+from engine.feeds.counts import UNREADABLE
 from engine.indicators.volatility import LogVolatility
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import is_json, read_lines

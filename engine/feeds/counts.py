@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
+from engine.errors import BadInput
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are no JSON, no UTF-8, or nested without end."""
+
+
+class BadFrame(BadInput):
+    """A frame is unreadable or impossible. `kind` groups it among the anomalies."""
+
+    def __init__(self, kind: str, text: str = "") -> None:
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind = kind
+
+
 ANOMALY_KINDS_MAX = 200
 """Kinds of anomalies told apart; what comes after is counted as `other`."""
 

@@ -23,14 +23,14 @@ from engine.domain.events import (
 )
 from engine.errors import BadInput, StorageError
 from engine.runtime.tape import Tape
-from engine.runtime.tape_format import segments
-from engine.runtime.tape_recording import (
+from engine.runtime.tape_format import (
     BEGIN,
     EVENTS,
     FORMAT,
     Begin,
     pack_begin,
     pack_events,
+    segments,
 )
 from storage.jobs import RecordingFigures, RecordingSeen, RecordingState
 

@@ -18,6 +18,7 @@ from zlib import crc32
 import msgspec
 import zstandard
 
+from engine.domain.events import MarketEvent
 from engine.errors import BadInput
 
 FILE_MAGIC = b"TAPE1\n"
@@ -136,3 +137,30 @@ def entries_of(block: Block) -> Iterator[TapeEntry]:
             payload=raw[start + _AT.size : end],
         )
         offset = end
+
+
+# -- A recording in our own format: a tape of its own, holding events instead of frames ------------
+# Entry "recording" is JSON of a `Begin`, at the start and after every gap; "events" is msgpack of
+# the market events of one moment. It stays readable when a feed's parser changes. Entries are
+# numbered without a hole; a missing segment is found.
+
+FORMAT = 1
+BEGIN = "recording"
+EVENTS = "events"
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a recording, and of every part after a gap."""
+
+    format: int
+    name: str
+    instruments: tuple[str, ...]
+    feed: str
+    gap: str = ""
+    """Why nothing was heard before this; empty = this is the beginning."""
+
+
+pack_events = msgspec.msgpack.Encoder().encode
+unpack_events = msgspec.msgpack.Decoder(tuple[MarketEvent, ...]).decode
+pack_begin = msgspec.json.Encoder().encode
+unpack_begin = msgspec.json.Decoder(Begin).decode

@@ -10,21 +10,135 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from engine.domain.catalog import Finding
-from engine.domain.commands import ExamineAccount
+from engine.domain.catalog import CredentialField, Finding, mode_of
+from engine.domain.commands import ExamineAccount, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId, Mode
-from engine.domain.settings import AccountSettings
+from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN, AccountSettings
 from engine.errors import PitbossError
+from pages.frame import sealing
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
+from pages.kit.tables import table
 from pages.kit.words import age, moment
-from pages.settings import quote_life
+from storage.catalog import venues
 from storage.examinations import Examination, Examiner, examinations
+from storage.live import engine_status
 from storage.live_accounts import Unlock, heartbeats, unlocks
 from storage.settings import in_force
-from storage.vault import read_vault
+from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
+
+# -- Credentials on the Settings page: whose key the vault holds, never what it is -----------------
+
+
+KEYS = {
+    "account": ("Account", "text"),
+    "venue": ("Venue", "text"),
+    "wallet": ("Wallet", "text"),
+    "fingerprint": ("Key's fingerprint", "text"),
+    "added": ("Set", "time"),
+}
+
+
+@guard.part("The list of credentials")
+def show_credentials() -> None:
+    """Draw what the vault holds and the form that sets a key."""
+    st.subheader("Credentials")
+    try:
+        vault = read_vault(config().vault_path)
+    except PitbossError as error:
+        st.error(f"{error}.")
+        return
+    accounts, known = drafts.newest().document.accounts, ask(venues, engine_id())
+    keyed = {
+        name: (one.venue, fields)
+        for name, one in accounts.items()
+        if (fields := mode_of(known, one.venue, one.mode).credential_fields)
+    }
+    if vault is None:
+        panels.empty(
+            "There is no vault yet.",
+            "Keys of live accounts are kept in one, encrypted. Make it on the machine itself, "
+            "where its passphrase is typed. Demo and paper accounts need no key.",
+            ".venv/bin/python -m engine credentials set ACCOUNT --wallet 0x…",
+        )
+        return
+    _keys(vault)
+    if vault.entries:
+        _open_vault()
+    if not keyed:
+        panels.note("No account of mode live is saved: there is nobody to set a key for.")
+        return
+    _set_key(vault, keyed)
+
+
+def _keys(vault: VaultFile) -> None:
+    rows = [
+        {
+            "account": name,
+            "venue": one.venue,
+            "wallet": one.wallet,
+            "fingerprint": one.fingerprint,
+            "added": one.added_ns,
+        }
+        for name, one in sorted(vault.entries.items())
+    ]
+    if not rows:
+        panels.note("The vault is empty.")
+        return
+    table(rows, KEYS, key="credentials")
+    chosen = st.selectbox("Forget the key of", [row["account"] for row in rows], index=None)
+    if chosen and st.button(f"Forget the key of {chosen}", key="forget_key"):
+        commands.send(RemoveCredential(account=AccountId(str(chosen))), f"forget:{chosen}")
+    if chosen:
+        commands.show_life(f"forget:{chosen}")
+
+
+def _open_vault() -> None:
+    """Draw the form that opens the vault of the engine that runs."""
+    with st.expander("Open the vault"):
+        panels.note(
+            "An engine that was started without VAULT_PASSPHRASE has a locked vault, and accounts "
+            "whose keys lie in it stand blind. Opening it also brings up an account that was "
+            "closed at the start and unlocked since: it is recovered as at a start, and its bots "
+            "go on as they stood. The passphrase is sealed in this browser for the start of the "
+            "engine that runs: dashboard and database pass on what they cannot read."
+        )
+        seen = ask(engine_seen)
+        status = ask(engine_status, engine_id())
+        key = "" if status is None else status.unlock_key
+        if not key or not health_of(seen, now_ns()).alive:
+            commands.nobody_takes_it()
+            return
+        sealed = sealing.sealed_passphrase(key)
+        if sealed is not None:
+            commands.send(OpenVault(sealed=sealed), "open_vault")
+        commands.show_life("open_vault")
+
+
+def _set_key(vault: VaultFile, keyed: dict[str, tuple[str, tuple[CredentialField, ...]]]) -> None:
+    with st.expander("Set a key"):
+        account = st.selectbox("Live account", list(keyed), key="key_account")
+        venue, fields = keyed[account]
+        panels.note(
+            "The key is sealed in this browser for the engine's vault; the dashboard passes on "
+            "what it cannot read. Use a wallet of its own with no more in it than you can lose."
+        )
+        sent = sealing.sealed_key(account, venue, fields, vault.public_key)
+        if sent is not None:
+            commands.send(
+                SetCredential(
+                    account=AccountId(account),
+                    wallet=str(sent["wallet"]),
+                    fingerprint=str(sent["fingerprint"]),
+                    sealed=str(sent["sealed"]),
+                    venue=venue,
+                ),
+                f"key:{account}",
+            )
+        commands.show_life(f"key:{account}")
+
 
 # The way of a live account to its first order, as steps: which are done, and what is next. Pure.
 # A step counts as done only where something stored proves it, for the wallet that signs now.
@@ -141,7 +255,7 @@ TITLES = {Examiner.DOCTOR: "Doctor", Examiner.SELFTEST: "Self-test"}
 
 
 @guard.part("The list of live accounts")
-def show() -> None:
+def show_live_accounts() -> None:
     """Draw every account of mode live: its steps, its unlocking, its verdicts."""
     live = [
         name for name, one in drafts.newest().document.accounts.items() if one.mode is Mode.LIVE
@@ -176,7 +290,7 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
     name = known.account
     st.markdown(f"**{name}** · LIVE · {_lock(known.unlock)}")
     if settings is not None:
-        panels.note(quote_life.told(settings))
+        panels.note(quotes_end(settings))
     st.html(_checklist(steps(known)))
     for examiner, verdict in (
         (Examiner.DOCTOR, known.doctor),
@@ -242,3 +356,59 @@ def _wallets() -> tuple[dict[str, str], str]:
     except PitbossError as error:
         return {}, str(error)
     return ({name: one.wallet for name, one in vault.entries.items()} if vault else {}), ""
+
+
+# -- Quotes that expire by themselves: the second dead man's switch of an account, and its form ----
+
+
+VENUE_EARLY_S = 60
+"""The venue takes an expiring order away so long before its time."""
+PROPOSED_S = 300
+COVERS = (
+    "The first switch is the venue's heartbeat: without one it cancels everything of the key "
+    "within 15 s. The second is an expiry on each quote: should the heartbeat not be armed, or its "
+    "rule not act, a quote that an engine left behind ends by itself. The venue takes it away "
+    f"about {VENUE_EARLY_S} s before its time and refuses less than {EXPIRY_S_MIN} s, so at least "
+    f"{QUOTE_LIFE_S_MIN} s are asked here. The engine renews each quote in time, one after the "
+    "other: cancelled, proven gone, placed again, at the end of the queue. Orders by hand are not "
+    "renewed: they stay good till cancelled."
+)
+
+
+def quotes_end(account: AccountSettings) -> str:
+    """Return how an account's quotes end where nobody ends them, in words."""
+    life_s = account.quote_life_s
+    if life_s is None:
+        return "Second dead man's switch: off, a quote rests until it is cancelled"
+    return (
+        f"Second dead man's switch: each quote expires after {life_s} s, the venue takes it away "
+        f"after {life_s - VENUE_EARLY_S} s; renewed before"
+    )
+
+
+@guard.part("The life of quotes")
+def show_quote_life() -> None:
+    """Draw the form for the accounts at a venue that takes expiring orders."""
+    base = drafts.newest()
+    accounts = base.document.accounts
+    known = ask(venues, engine_id())
+    names = [
+        name for name, one in accounts.items() if mode_of(known, one.venue, one.mode).quotes_expire
+    ]
+    if not names:
+        return
+    with st.expander("Let quotes expire by themselves"):
+        panels.note(COVERS)
+        name = str(st.selectbox("Account", names, key="quote_life_account"))
+        before_s = accounts[name].quote_life_s
+        with st.form(f"quote_life_{name}", border=False):
+            on = st.checkbox("Quotes expire", value=before_s is not None, key=f"expires_{name}")
+            # No bounds in the widget: it would turn 10 into 240; the draft refuses it with words.
+            life_s = st.number_input(
+                "After, s", value=before_s or PROPOSED_S, step=30, key=f"expires_s_{name}"
+            )
+            sent = st.form_submit_button("Show what changes")
+        if sent:
+            patch = {"quote_life_s": int(life_s) if on else None}
+            drafts.draft("quote_life", {"accounts": {name: patch}}, base)
+    drafts.review("quote_life")

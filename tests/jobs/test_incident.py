@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import Config
 from engine.domain.jobs import IncidentJob
-from engine.jobs import incident as module
+from engine.jobs import kinds as module
 from engine.jobs.run import JobContext, works
 from engine.log import iso
 from storage.database import connect_writer

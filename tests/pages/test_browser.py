@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode
-from pages.frame.watchdog import ways_without
+from pages.frame.kill import ways_without
 from storage.database import reading, writing
 from storage.latch import read_latch
 from storage.live import EquityPoint, add_equity

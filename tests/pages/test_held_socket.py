@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from pages.frame.watchdog import ways_without
+from pages.frame.kill import ways_without
 from storage.latch import read_latch
 from tests.pages.desks import CHROMIUM, Desk, heading, opened, panic_by_banner, sign_in
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from engine.domain.events import Event, ReferencePriced
 from engine.domain.money import round_half_even_div
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 
 KEYS_MAX = 1_000
 """Reference keys followed at once."""

@@ -15,8 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.domain.events import Event
-from engine.feeds.bad_frame import UNREADABLE, BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import UNREADABLE, BadFrame, FeedCounts
 from engine.feeds.references.prices import (
     CHAINLINK_DECIMALS,
     MS_NS,

@@ -28,10 +28,9 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
 from engine.errors import BadInput
-from engine.feeds.bad_frame import UNREADABLE, BadFrame
-from engine.lab.recordings.book_diff import changes_between
+from engine.feeds.counts import UNREADABLE, BadFrame
 from engine.lab.recordings.door import RecordingStats
-from engine.lab.recordings.inferred_trades import read_trade
+from engine.lab.recordings.inferred_trades import changes_between, read_trade
 from engine.lab.recordings.lines import read_lines
 from engine.lab.recordings.receive_times import AHEAD, TIME_NS_MAX, Frame, ReceiveTimes
 from engine.venues.polymarket.market.book_hash import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from engine.errors import BadInput
-from engine.feeds.bad_frame import UNREADABLE
+from engine.feeds.counts import UNREADABLE
 from engine.lab.recordings.door import RecordingStats
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import msgspec
 from engine.domain.events import Event
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
-from engine.feeds.bad_frame import UNREADABLE, BadFrame
+from engine.feeds.counts import UNREADABLE, BadFrame
 from engine.feeds.references.sources import ReferenceCore
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import read_lines

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 from engine.feeds.references import prices
 from engine.feeds.references.prices import Latest, iso_ns, price_e8, scaled_e8
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.books import Book
-from engine.lab.recordings.book_diff import changes_between
+from engine.lab.recordings.inferred_trades import changes_between
 
 levels = st.dictionaries(st.integers(1, 40), st.integers(1, 4), max_size=25)
 

@@ -14,8 +14,7 @@ from engine.config import Config
 from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed
 from engine.domain.money import MICRO
 from engine.errors import BadInput, NotSent
-from engine.lab.recordings.open import open_recording
-from engine.lab.recordings.taped import TORN, TapedRecording
+from engine.lab.recordings.open import TORN, TapedRecording, open_recording
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.runtime.recording import GAP, LiveRecording, checked
 from engine.runtime.tape_format import segments

@@ -14,11 +14,10 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import HealthChanged
 from engine.errors import BadInput, BrokenInvariant, PitbossError
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.heartbeat import HealthLease, S
 from engine.runtime.services import HEARTBEAT, Services, VenueHeartbeat
 from engine.venues.polymarket.account import outcomes
+from engine.venues.polymarket.account.beats import Beats, HealthLease, S
 from engine.venues.polymarket.account.door import PolymarketDoor
-from engine.venues.polymarket.account.heartbeat_chain import Beats
 from engine.venues.polymarket.account.outcomes import BeatRefused, VenueRefusal
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 
@@ -111,7 +110,7 @@ class PolymarketBeat:
 
     async def _beat(self, venue: PolymarketVenue, now_ns: int) -> None:
         # Only a live account loads what signs and sends.
-        from engine.venues.polymarket.account.heartbeat_chain import SecondWriter  # noqa: PLC0415
+        from engine.venues.polymarket.account.beats import SecondWriter  # noqa: PLC0415
 
         try:
             async with asyncio.timeout(ANSWER_S_MAX):

@@ -33,9 +33,9 @@ from engine.domain.orders import Identity, Order
 from engine.errors import BadInput, NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
+from engine.venues.polymarket.account.beats import Beats
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import beat
-from engine.venues.polymarket.account.heartbeat_chain import Beats
 from engine.venues.polymarket.account.listings import clob_rows, data_rows
 from engine.venues.polymarket.account.memory import AccountMemory, condition_of
 from engine.venues.polymarket.account.orders import Preparer, market_of

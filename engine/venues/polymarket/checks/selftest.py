@@ -28,8 +28,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState, OrderType
 from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 from engine.gateway.door import Named, Prepared
 from engine.runtime.venue_plugin import SelfTesting, VenueSetup
 from engine.venues.polymarket.account.credentials import Credentials

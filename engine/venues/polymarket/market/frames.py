@@ -12,8 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.feeds.bad_frame import UNREADABLE, BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import UNREADABLE, BadFrame, FeedCounts
 
 M = TypeVar("M", bound=msgspec.Struct)
 

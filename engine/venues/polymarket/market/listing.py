@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.instruments import FeeSchedule, Instrument
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.hourly import HOUR_S
 from engine.venues.polymarket.market.metadata import (
     SECOND_NS,

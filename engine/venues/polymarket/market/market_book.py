@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from engine.domain.events import BookReplaced, Event, InstrumentListed
 from engine.domain.instruments import Instrument, Side
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.book_hash import (
     GRID,
     Texts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.frames import NewMarketMessage
 from engine.venues.polymarket.market.hourly import hourly_series
 from engine.venues.polymarket.market.numbers import PRICE_DECIMALS, SIZE_DECIMALS, units

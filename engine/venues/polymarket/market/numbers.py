@@ -5,7 +5,7 @@ A price is counted in 0.0001 pUSD, a size in 0.000001 share, whatever the market
 
 from __future__ import annotations
 
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 
 PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6

@@ -12,8 +12,7 @@ import httpx
 import msgspec
 
 from engine.errors import BadInput, NotSent, OutcomeUnknown, Throttled
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 from engine.venues.polymarket.market.listing import Listing, confirmed, from_gamma
 
 TIMEOUT_S = 5.0

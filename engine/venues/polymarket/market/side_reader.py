@@ -12,7 +12,7 @@ from operator import gt, lt, ne
 import msgspec
 
 from engine.domain.books import Level
-from engine.feeds.bad_frame import UNREADABLE, BadFrame
+from engine.feeds.counts import UNREADABLE, BadFrame
 from engine.venues.polymarket.market.level_map import LevelMap, OddShape
 
 

@@ -6,8 +6,9 @@ Public data only: no request here is signed, and the one key is a data-only one 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -20,6 +21,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import InstrumentId
 from engine.domain.telemetry import FeedStatus
+from engine.errors import BadInput, PitbossError
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.lines import ReferenceLines
 from engine.feeds.references.strikes import Strikes, strike_key
@@ -29,9 +31,218 @@ from engine.runtime.venue_plugin import VenueSetup
 from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.core import PREFIX
-from engine.venues.polymarket.market.discovery import Discovery
+from engine.venues.polymarket.market.hourly import hourly_slug
 from engine.venues.polymarket.market.listing import Listing
+from engine.venues.polymarket.market.metadata import SECOND_NS, WINDOWS_S
+from engine.venues.polymarket.market.rest import SLUGS_MAX, PublicRest
 from engine.venues.polymarket.market.shard import traffic
+
+# -- Which markets stand behind what is wanted: named ones, and the windows of rolling series ------
+# `look` asks Gamma and the CLOB for whatever is still missing, each at its own pace, and gives what
+# was found. A market that Gamma lists before the CLOB knows it is asked again (§3.1, hydration).
+
+AHEAD = 1
+"""Windows of a series that are looked for before they begin."""
+
+PAUSE_NS = 2 * SECOND_NS
+PAUSE_NS_MAX = 60 * SECOND_NS
+"""Between two questions for the same thing: doubled from the first to the second."""
+
+OUTCOME_AFTER_NS = 20 * SECOND_NS
+"""How long the channel may take to tell an outcome before Gamma is asked."""
+
+GIVE_UP_NS = 24 * 3_600 * SECOND_NS
+"""How long after its end an outcome is asked for without rest."""
+
+RARELY_NS = 300 * SECOND_NS
+"""How often it is asked whether any other market is decided: one may end before its announced end,
+or have none, or be disputed for days, and the channel may be down when it tells so (§6.4)."""
+
+
+class DiscoveredMarket(msgspec.Struct):
+    """What one look brought."""
+
+    listings: list[Listing] = []
+    outcomes: list[InstrumentResolved] = []
+
+
+class Discovery:
+    """Finds markets. `known` holds every one found, by its instrument."""
+
+    def __init__(self, rest: PublicRest, now_ns: Callable[[], int]) -> None:
+        self._rest = rest
+        self._now_ns = now_ns
+        self.known: dict[InstrumentId, Listing] = {}
+        self.problems: dict[str, str] = {}
+        """What is wanted and missing, and why."""
+        self._slugs: dict[str, InstrumentId] = {}
+        self._next_ns: dict[str, tuple[int, int]] = {}
+        """What was asked for in vain → (when again, pause)."""
+        self._ended: dict[InstrumentId, None] = {}
+        self._rarely_ns: dict[InstrumentId, int] = {}
+        """What nobody has told the end of → when it is asked about although it may be open."""
+
+    def ended(self, instrument: InstrumentId) -> None:
+        """Note that an outcome is told: it is not asked for any more."""
+        self._ended[instrument] = None
+        self._rarely_ns.pop(instrument, None)
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop a market that nobody wants any more."""
+        listing = self.known.pop(instrument, None)
+        self._ended.pop(instrument, None)
+        self._rarely_ns.pop(instrument, None)
+        if listing is not None:
+            self._slugs.pop(listing.slug, None)
+
+    async def look(self, names: Iterable[InstrumentId], series: Iterable[str]) -> DiscoveredMarket:
+        """Ask for what is wanted and missing. What fails is in `problems` and asked for again."""
+        found = DiscoveredMarket()
+        now_ns = self._now_ns()
+        missing = [name for name in names if name not in self.known and self._may(name, now_ns)]
+        slugs = [
+            slug
+            for one in series
+            for slug in self._windows(one, now_ns)
+            if slug not in self._slugs and self._may(slug, now_ns)
+        ]
+        for part in _parts(missing):
+            ids = [name.removeprefix(PREFIX) for name in part]
+            await self._ask(part, found, {"condition_ids": ids})
+        for part in _parts(slugs):
+            await self._ask(part, found, {"slug": part})
+        await self._outcomes(found)
+        return found
+
+    def _windows(self, series: str, now_ns: int) -> list[str]:
+        """Return the slugs of the running window and of those ahead."""
+        length_s = WINDOWS_S.get(series.rpartition("-")[2])
+        if length_s is None:
+            self.problems[series] = f"{series!r} does not end with {', '.join(WINDOWS_S)}"
+            return []
+        first = now_ns // SECOND_NS // length_s * length_s
+        starts = [first + number * length_s for number in range(AHEAD + 1)]
+        return [hourly_slug(series, start) or f"{series}-{start}" for start in starts]
+
+    def _may(self, what: str, now_ns: int) -> bool:
+        return self._next_ns.get(what, (0, 0))[0] <= now_ns
+
+    async def _ask(
+        self, wanted: list[str], found: DiscoveredMarket, filters: dict[str, list[str]]
+    ) -> None:
+        """Ask Gamma, then the CLOB, for some markets."""
+        now_ns = self._now_ns()
+        try:
+            listings = await self._rest.markets(now_ns, filters)
+            lacking = len(listings) < len(wanted)
+            if lacking and "condition_ids" in filters:  # it may be over: then it is listed as such
+                listings += await self._rest.markets(now_ns, {**filters, "closed": "true"})
+        except PitbossError as error:
+            self._in_vain(wanted, str(error))
+            return
+        for listing in listings:
+            what = listing.slug if "slug" in filters else listing.instrument.id
+            if what not in wanted or listing.instrument.id in self.known:
+                continue
+            try:
+                sure = await self._sure(listing)
+            except PitbossError as error:
+                self._in_vain([what], str(error))
+                continue
+            self._take(sure, found)
+        there = {listing.slug for listing in listings} | {one.instrument.id for one in listings}
+        self._in_vain([what for what in wanted if what not in there], "Gamma lists no such market")
+
+    async def _sure(self, listing: Listing) -> Listing:
+        if listing.payout_yes_micro is not None:
+            return listing  # it is over; what it paid is all there is to know
+        sure = await self._rest.confirm(listing)
+        if not sure.accepting:
+            raise BadInput(f"{listing.slug}: the venue takes no orders in it")
+        return sure
+
+    def _take(self, listing: Listing, found: DiscoveredMarket) -> None:
+        name = listing.instrument.id
+        self.known[name] = listing
+        self._rarely_ns[name] = self._now_ns() + RARELY_NS
+        self._slugs[listing.slug] = name
+        for what in (name, listing.slug):
+            self._next_ns.pop(what, None)
+            self.problems.pop(what, None)
+        found.listings.append(listing)
+        if listing.payout_yes_micro is not None:
+            found.outcomes.append(_outcome(listing))
+            self.ended(name)
+
+    def _in_vain(self, wanted: Iterable[str], reason: str) -> None:
+        """Ask again later, ever more rarely."""
+        now_ns = self._now_ns()
+        for what in wanted:
+            pause_ns = min(PAUSE_NS_MAX, 2 * self._next_ns.get(what, (0, 0))[1] or PAUSE_NS)
+            self._next_ns[what] = (now_ns + pause_ns, pause_ns)
+            self.problems[what] = reason
+        while len(self._next_ns) > 10_000:
+            self._next_ns.pop(next(iter(self._next_ns)))
+        while len(self.problems) > 1_000:
+            self.problems.pop(next(iter(self.problems)))
+
+    async def _outcomes(self, found: DiscoveredMarket) -> None:
+        """Ask Gamma how what is over ended, where the channel did not say."""
+        now_ns = self._now_ns()
+        over = [
+            name
+            for name, listing in self.known.items()
+            if name not in self._ended
+            and (closes_ns := listing.instrument.closes_ns) is not None
+            and closes_ns + OUTCOME_AFTER_NS <= now_ns < closes_ns + GIVE_UP_NS
+            and self._may(f"outcome {name}", now_ns)
+        ]
+        for part in _parts(over):
+            try:
+                left = await self._decided(part, now_ns, found)
+            except PitbossError as error:
+                self._in_vain([f"outcome {name}" for name in part], str(error))
+                continue
+            self._in_vain(
+                [f"outcome {name}" for name in left], "the venue has not said how it ended"
+            )
+        await self._early(set(over), now_ns, found)
+
+    async def _early(self, asked: set[InstrumentId], now_ns: int, found: DiscoveredMarket) -> None:
+        """Ask now and then about everything else that is not known to have ended."""
+        rarely = self._rarely_ns
+        due = [name for name, at_ns in rarely.items() if at_ns <= now_ns and name not in asked]
+        for part in _parts(due):
+            rarely |= dict.fromkeys(map(InstrumentId, part), now_ns + RARELY_NS)
+            with contextlib.suppress(PitbossError):  # asked again with the next round
+                await self._decided(part, now_ns, found)
+
+    async def _decided(self, names: list[str], now_ns: int, found: DiscoveredMarket) -> list[str]:
+        """Ask how markets ended; return those of which the venue does not say it."""
+        ids = [name.removeprefix(PREFIX) for name in names]
+        listings = await self._rest.markets(now_ns, {"condition_ids": ids, "closed": "true"})
+        told = [one for one in listings if one.payout_yes_micro is not None]
+        for listing in told:
+            found.outcomes.append(_outcome(listing))
+            self.ended(listing.instrument.id)
+            self.problems.pop(f"outcome {listing.instrument.id}", None)
+        decided = {one.instrument.id for one in told}
+        return [name for name in names if name not in decided]
+
+
+def _outcome(listing: Listing) -> InstrumentResolved:
+    return InstrumentResolved(
+        instrument=listing.instrument.id,
+        payout_yes_micro=listing.payout_yes_micro or 0,
+        source="polymarket gamma outcomePrices",
+    )
+
+
+def _parts(names: Sequence[str]) -> list[list[str]]:
+    return [list(names[start : start + SLUGS_MAX]) for start in range(0, len(names), SLUGS_MAX)]
+
+
+# -- The source itself: what is wanted, heard, found and told --------------------------------------
 
 NAMED = re.compile(re.escape(PREFIX) + "0x[0-9a-f]{64}")
 PAGES_MAX = 5

@@ -6,7 +6,7 @@ from bisect import bisect_left
 
 from engine.domain.books import Level
 from engine.domain.instruments import Side
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.book_hash import Sides, head_of
 from engine.venues.polymarket.market.frames import PriceChange
 from engine.venues.polymarket.market.level_map import LevelMap, price_units

@@ -12,8 +12,8 @@ from engine.domain.events import Event
 from engine.domain.instruments import InstrumentId
 from engine.feeds.counts import FeedCounts
 from engine.venues.polymarket.market.channel import MarketChannel
-from engine.venues.polymarket.market.discovery import Discovery
 from engine.venues.polymarket.market.rest import PublicRest
+from engine.venues.polymarket.market.source import Discovery
 from tests.fakes.polymarket.crowd import Crowd
 from tests.fakes.polymarket.server import Served, serving
 

@@ -22,8 +22,8 @@ from engine.domain.instruments import Instrument
 from engine.feeds import sockets
 from engine.feeds.counts import FeedCounts
 from engine.venues.polymarket.market import channel as channel_module
-from engine.venues.polymarket.market.book_keeper import BATCH_NS
 from engine.venues.polymarket.market.channel import MarketChannel
+from engine.venues.polymarket.market.core import BATCH_NS
 from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.rest import PublicRest
 from engine.venues.polymarket.market.shard import TOKENS_MAX

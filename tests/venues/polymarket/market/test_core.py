@@ -22,8 +22,7 @@ from engine.domain.instruments import Side
 from engine.errors import BrokenInvariant
 from engine.feeds.counts import FeedCounts
 from engine.venues.polymarket.market import core as core_module
-from engine.venues.polymarket.market.book_keeper import BATCH_NS
-from engine.venues.polymarket.market.core import FORGET_AFTER_NS, MarketFeedCore
+from engine.venues.polymarket.market.core import BATCH_NS, FORGET_AFTER_NS, MarketFeedCore
 from engine.venues.polymarket.market.metadata import binary
 
 MS = 1_000_000

@@ -10,7 +10,7 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput, NotSent, OutcomeUnknown
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.strikes import strike_key
-from engine.venues.polymarket.market import discovery as discovery_module
+from engine.venues.polymarket.market import source as discovery_module
 from engine.venues.polymarket.market.rest import BOOKS_MAX, PublicRest
 from tests.fakes.polymarket.series import Series
 from tests.venues.polymarket.market.heard import hearing

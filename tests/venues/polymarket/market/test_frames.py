@@ -1,7 +1,6 @@
 import pytest
 
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 from engine.venues.polymarket.market.frames import FrameReader, NewMarketMessage, TickSizeMessage
 
 TICK = b'{"market":"0x","asset_id":"1","new_tick_size":"0.001","timestamp":"1"%b}'

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market import level_map
 from engine.venues.polymarket.market.level_map import LevelMap, OddShape, price_units
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.feeds.references.strikes import strike_key
 from engine.venues.polymarket.market.listing import confirmed, from_gamma, time_ns
 

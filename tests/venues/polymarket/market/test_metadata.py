@@ -1,6 +1,6 @@
 import pytest
 
-from engine.feeds.bad_frame import BadFrame
+from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.metadata import (
     binary,
     fee_schedule,

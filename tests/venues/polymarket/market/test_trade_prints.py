@@ -1,7 +1,6 @@
 import pytest
 
-from engine.feeds.bad_frame import BadFrame
-from engine.feeds.counts import FeedCounts
+from engine.feeds.counts import BadFrame, FeedCounts
 from engine.venues.polymarket.market.core import TradePrints
 from engine.venues.polymarket.market.frames import LastTradeMessage
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from pages.frame.watchdog import script, ways_without
+from pages.frame.kill import script, ways_without
 from pages.kit.home import ROOT
 
 

@@ -1,4 +1,4 @@
-"""The health lease: when a heartbeat may be sent, and when quoting must stop. Pure.
+"""The heartbeat without its wire: when a beat is sent, which id it bears, who else beats. Pure.
 
 A beat tells the venue that this engine watches its orders, so it is sent only while everything that
 watches them is proven to work. When that ends, quoting stops first: at once where we know why, and
@@ -7,6 +7,8 @@ silent seconds cancel everything of the key, looked for every five; there is no 
 """
 
 from __future__ import annotations
+
+from engine.errors import AuthRefused
 
 S = 1_000_000_000
 BEAT_EVERY_NS = 5 * S
@@ -73,3 +75,53 @@ class HealthLease:
     def cancels_ns(self) -> int | None:
         """When the venue will have cancelled everything unless it hears another beat."""
         return None if self.beat_ns is None else self.beat_ns + LAPSES_NS + LOOKED_FOR_NS
+
+
+# -- The chain of ids ------------------------------------------------------------------------------
+# The first beat carries "" and arms; each answer names the id of the next one; a wrong one is
+# refused with the right one (§5.6). One refusal is natural after a start and after a beat whose
+# answer was lost; any other means that a second program beats with this key.
+
+STRANGE_MAX = 2
+"""Refusals nothing explains before we are sure of a second writer."""
+
+
+class SecondWriter(AuthRefused):
+    """Another program beats with our key: it may place and cancel beside us."""
+
+
+class Beats:
+    """One API key's chain."""
+
+    __slots__ = ("_again", "_excused", "_strange", "next_id")
+
+    def __init__(self) -> None:
+        self.next_id = ""
+        """What the next beat must carry."""
+        self._excused = True
+        self._strange = 0
+        self._again = False
+
+    def answered(self, next_id: str) -> None:
+        """Take the id of the next beat from the answer to this one."""
+        self.next_id = next_id
+        self._excused = False
+        self._again = False
+
+    def lost(self) -> None:
+        """Know that a beat was not answered: the venue may have moved on without us."""
+        self._excused = True
+
+    def refused(self, expected: str) -> None:
+        """Take the id the venue waits for. Raises SecondWriter where somebody else is beating."""
+        self.next_id = expected
+        again, self._again = self._again, True
+        if self._excused:
+            self._excused = False
+            return
+        self._strange += 1
+        if again or self._strange >= STRANGE_MAX:
+            raise SecondWriter(
+                "another program sends heartbeats with this API key: stop it, or give this engine "
+                "a key of its own"
+            )

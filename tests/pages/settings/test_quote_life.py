@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
-from pages.settings.quote_life import told
+from pages.settings.live_accounts import quotes_end
 from storage.database import reading, writing
 from storage.settings import applied, latest, save
 from tests.pages.test_asking import press, texts, words
@@ -34,8 +34,8 @@ def desk(config: Config) -> Config:
 
 
 def test_words_say_when_the_venue_takes_it_away() -> None:
-    assert "off" in told(REAL)
-    on = told(REAL.model_copy(update={"quote_life_s": 300}))
+    assert "off" in quotes_end(REAL)
+    on = quotes_end(REAL.model_copy(update={"quote_life_s": 300}))
     assert "expires after 300 s" in on
     assert "after 240 s" in on
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import AuthRefused
-from engine.venues.polymarket.account.heartbeat_chain import Beats
+from engine.venues.polymarket.account.beats import Beats
 
 
 def test_first_beat_carries_nothing_and_each_answer_names_the_next() -> None:
