@@ -150,6 +150,11 @@ class Config(BaseModel):
         return self.home / "recordings"
 
     @property
+    def imports_folder(self) -> Path:
+        """What raw recordings told, kept once they were read."""
+        return self.home / "imports"
+
+    @property
     def run_folder(self) -> Path:
         """Locks and the last error: what only matters while programs run."""
         return self.home / "run"

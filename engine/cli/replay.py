@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="full",
         help="keep every record, or only their digest",
     )
+    parser.add_argument(
+        "--no-import",
+        action="store_true",
+        help="read the raw file itself, and keep no import of it for the next time",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -123,6 +128,7 @@ def options_of(
         decisions=decisions,
         journal_full=journal_full,
         trade_size_cap=_size_cap(args.trade_size_cap),
+        imports=not getattr(args, "no_import", True),
     )
 
 
@@ -205,6 +211,10 @@ def describe(summary: dict[str, Any]) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
+    if summary["imported"]:
+        rows.insert(
+            2, f"read from its import of {summary['imported']}: the hashes were checked then"
+        )
     if summary["sizes_inferred"]:
         rows.append(
             f"trade sizes: {summary['sizes_inferred']:,} read from falling levels, so what was "

@@ -27,6 +27,7 @@ class RecordingStats(FeedCounts):
         "first_ns",
         "frames",
         "gap_ns",
+        "imported_ns",
         "last_ns",
         "markets",
         "sizes_capped",
@@ -53,6 +54,8 @@ class RecordingStats(FeedCounts):
         self.last_ns: int | None = None
         self.bytes_read = 0
         self.bytes_total = 0
+        self.imported_ns: int | None = None
+        """When the import was made that is read; None = the raw files are read."""
         self.at = ("", 0)
 
     def anomaly(self, kind: str) -> None:

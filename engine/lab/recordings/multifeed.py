@@ -208,13 +208,19 @@ def _stamp(payload: str) -> int:
     return max((int(found) * MS_NS for found in STAMPS(payload)), default=0)
 
 
-def read_markets(messages: Path) -> list[tuple[Instrument, str]]:
-    """Return the session's instruments with their ticks as text. Raises BadInput."""
+def markets_beside(messages: Path) -> Path:
+    """Return the session's file of markets. Raises BadInput where it is missing."""
     name = messages.name.partition(MESSAGES)[0] + MARKETS
     beside = [messages.with_name(name), messages.with_name(f"{name}.gz")]
     path = next((path for path in beside if path.exists()), None)
     if path is None:
         raise BadInput(f"{messages.name}: its file of markets, {name}, is missing")
+    return path
+
+
+def read_markets(messages: Path) -> list[tuple[Instrument, str]]:
+    """Return the session's instruments with their ticks as text. Raises BadInput."""
+    path = markets_beside(messages)
     found = []
     for number, text in read_lines(path, RecordingStats()):
         try:

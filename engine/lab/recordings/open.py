@@ -19,10 +19,11 @@ from engine.domain.events import (
 from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput, ConfigError
 from engine.feeds.counts import UNREADABLE
-from engine.lab.recordings.btc5m import Btc5mRecording, TokenTable, read_tokens
+from engine.lab.recordings.btc5m import Btc5mRecording, read_tokens
 from engine.lab.recordings.door import Recording, RecordingStats
+from engine.lab.recordings.imported import with_import
 from engine.lab.recordings.lines import read_lines
-from engine.lab.recordings.multifeed import MESSAGES, MultifeedRecording
+from engine.lab.recordings.multifeed import MESSAGES, MultifeedRecording, markets_beside
 from engine.lab.recordings.receive_times import Frame, ReceiveTimes
 from engine.runtime.tape_format import (
     BEGIN,
@@ -60,23 +61,30 @@ class _Shape(msgspec.Struct):
 _shape = msgspec.json.Decoder(_Shape).decode
 
 
-def open_recording(path: Path, size_max: int | None = None) -> Recording:
+def open_recording(
+    path: Path, size_max: int | None = None, imports: Path | None = None
+) -> Recording:
     """Open a file, or a folder with all its days or sessions in order.
 
-    `size_max` caps trade sizes that are read from falling levels. Raises BadInput with one sentence
-    where nothing there is a recording we can read, ConfigError where it has no such sizes.
+    `size_max` caps trade sizes that are read from falling levels. `imports` is the folder in which
+    raw recordings are kept once they were read; None = they are read as they are. Raises BadInput
+    with one sentence where nothing there is a recording we can read, ConfigError where it has no
+    such sizes.
     """
-    recording = _opened(path, size_max)
+    recording, files = _opened(path, size_max)
     if size_max is not None and not isinstance(recording, Btc5mRecording):
         raise ConfigError(f"--trade-size-cap: {path} has the venue's own prints, none is inferred")
-    return recording
+    if imports is None or not files:
+        return recording
+    return with_import(recording, files, imports, size_max=size_max)
 
 
-def _opened(path: Path, size_max: int | None) -> Recording:
+def _opened(path: Path, size_max: int | None) -> tuple[Recording, tuple[Path, ...]]:
+    """Return what is there, and every file that decides what a raw recording tells."""
     if not path.exists():
         raise BadInput(f"{path}: there is no such file or folder")
     if path.is_dir() and segments(path):
-        return TapedRecording(path)
+        return TapedRecording(path), ()
     files = _files(path)
     if not files:
         raise BadInput(f"{path}: holds no recording (*.jsonl, *.jsonl.gz or *.tape)")
@@ -84,8 +92,10 @@ def _opened(path: Path, size_max: int | None) -> Recording:
     if len(kinds) > 1:
         raise BadInput(f"{path}: holds recordings of several kinds ({', '.join(sorted(kinds))})")
     if kinds == {"multifeed"}:
-        return MultifeedRecording(files)
-    return Btc5mRecording(files, _tokens_beside(files[0]), size_max)
+        return MultifeedRecording(files), (*files, *(markets_beside(file) for file in files))
+    table = _table_beside(files[0])
+    tokens = read_tokens(table) if table is not None else {}
+    return Btc5mRecording(files, tokens, size_max), (*files, *([table] if table else []))
 
 
 def _files(path: Path) -> list[Path]:
@@ -130,13 +140,10 @@ def _has(*values: msgspec.Raw) -> bool:
     return all(len(bytes(value)) for value in values)
 
 
-def _tokens_beside(file: Path) -> TokenTable:
-    """Return the table of tokens beside a file or one folder above, or none."""
-    for folder in (file.parent, file.parent.parent):
-        table = folder / "markets.csv"
-        if table.is_file():
-            return read_tokens(table)
-    return {}
+def _table_beside(file: Path) -> Path | None:
+    """Return the table of tokens beside a file or one folder above, if there is one."""
+    tables = (folder / "markets.csv" for folder in (file.parent, file.parent.parent))
+    return next((table for table in tables if table.is_file()), None)
 
 
 # -- Reader of the recordings the engine makes itself: segments of events, block by block ----------

@@ -8,7 +8,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
 from engine.lab.recordings.door import Recording
 from engine.runtime.journal import Recorder
 
-__all__ = ["MarketResult", "Replay", "ReplayResult"]
+__all__ = ["MarketResult", "Replay", "ReplayResult", "play"]
 
 # -- What a replay found, and what it took ---------------------------------------------------------
 
@@ -129,6 +129,7 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
         "sizes_capped": stats.sizes_capped,
         "sizes_unknown": stats.sizes_unknown,
         "torn": result.torn,
+        "imported": None if stats.imported_ns is None else _moment(stats.imported_ns),
         "ends": None if stats.last_ns is None else _moment(stats.last_ns),
     }
 
@@ -222,8 +223,68 @@ EQUITY_POINTS_MAX = 100_000
 _LISTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved})
 
 
+class Played(msgspec.Struct, kw_only=True):
+    """What was played of a recording, and how long that took."""
+
+    events: int = 0
+    last_ns: int = 0
+    torn: str = ""
+    elapsed_s: float = 0.0
+
+
+def play(
+    replays: Sequence[Replay], recording: Recording, progress: Callable[[int, float], None]
+) -> None:
+    """Play a recording to its end, to every replay at once; none knows of the others.
+
+    `progress(events, elapsed_s)` is called now and then. A recording that ends torn is played to
+    where it ends, which each result's `torn` says. Raises BadInput where it tells nothing before.
+    """
+    started = time.perf_counter()
+    played = Played()
+
+    def tell() -> None:
+        progress(played.events, time.perf_counter() - started)
+
+    with collecting_rarely():
+        _play_events([replay.take for replay in replays], replays, _whole(recording, played), tell)
+        played.elapsed_s = time.perf_counter() - started
+        if played.torn and not played.events:
+            raise BadInput(played.torn)
+        for replay in replays:
+            replay.finish(played)
+
+
+def _whole(recording: Recording, played: Played) -> Iterator[tuple[int, Event]]:
+    """Yield what the recording tells, to its end or to where it cannot be read on."""
+    try:
+        for count, (now_ns, event) in enumerate(recording.events()):
+            if now_ns < played.last_ns:
+                raise BrokenInvariant(f"the recording's clock ran backwards at event {count}")
+            played.events, played.last_ns = count + 1, now_ns
+            yield now_ns, event
+    except BadInput as error:
+        played.torn = str(error)
+
+
+def _play_events(
+    takes: list[Callable[[Event, int], None]],
+    replays: Sequence[Replay],
+    events: Iterator[tuple[int, Event]],
+    tell: Callable[[], None],
+) -> None:
+    for count, (now_ns, event) in enumerate(events, 1):
+        if count == 1:
+            for replay in replays:
+                replay.begin(now_ns)
+        for take in takes:
+            take(event, now_ns)
+        if count % PROGRESS_EVERY_FRAMES == 0:
+            tell()
+
+
 class Replay:
-    """One recording, one account, its bots. `run` may be called once."""
+    """One recording, one account, its bots. It is played once."""
 
     def __init__(
         self,
@@ -248,7 +309,7 @@ class Replay:
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled,
         )  # fmt: skip
-        self._count, self._last_ns, self._equity_ns = 0, 0, 0
+        self._equity_ns = 0
         self._closed: list[tuple[int, InstrumentId]] = []
         self._over: set[InstrumentId] = set()
         """Markets whose result is final: nothing of them is held any more."""
@@ -257,65 +318,14 @@ class Replay:
         self.result = ReplayResult()
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
-        """Play the recording to its end. `progress(events, elapsed_s)` is called now and then.
+        """Play the recording to its end; see `play`."""
+        play((self,), self._recording, progress)
+        return self.result
 
-        A recording that ends torn is played to where it ends, which `torn` says. Raises BadInput
-        where it tells nothing before that.
-        """
-        started = time.perf_counter()
-        result = self.result
+    # -- what `play` tells it ----------------------------------------------------------------------
 
-        def tell() -> None:
-            progress(self._count, time.perf_counter() - started)
-
-        try:
-            with collecting_rarely():
-                self._play(tell)
-        finally:
-            result.elapsed_s = time.perf_counter() - started
-            result.events = self._count
-        if result.torn and not self._count:
-            raise BadInput(result.torn)
-        self._finish(self._last_ns)
-        return result
-
-    def _play(self, tell: Callable[[], None]) -> None:
-        self._play_events(self._readable(self._recording.events()), tell)
-        if self._count:
-            self._driver.run_until(self._last_ns + AFTER_NS)
-
-    def _readable(self, told: Iterator[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
-        """Yield what the recording tells, to its end or to where it cannot be read on."""
-        try:
-            yield from told
-        except BadInput as error:
-            self.result.torn = str(error)
-
-    def _play_events(self, events: Iterator[tuple[int, Event]], tell: Callable[[], None]) -> None:
-        feed = self._driver.feed
-        count, last_ns = 0, 0
-        for now_ns, event in events:
-            if now_ns < last_ns:
-                raise self._backwards(count)
-            if not count:
-                self._begin(now_ns)
-            last_ns = now_ns
-            count += 1
-            feed(event, now_ns)
-            if type(event) in _LISTING:
-                self._listed(event, now_ns)
-            if now_ns >= self._equity_ns:
-                self._sample(now_ns)
-            if count % PROGRESS_EVERY_FRAMES == 0:
-                self._count = count
-                tell()
-        self._count, self._last_ns = count, last_ns
-
-    @staticmethod
-    def _backwards(count: int) -> BrokenInvariant:
-        return BrokenInvariant(f"the recording's clock ran backwards at event {count}")
-
-    def _begin(self, now_ns: int) -> None:
+    def begin(self, now_ns: int) -> None:
+        """Begin at the recording's first moment."""
         executor = self._executor
         self._driver.start(now_ns)
         self._driver.tell(
@@ -328,6 +338,22 @@ class Replay:
         )
         self.result.currency = executor.currency
         self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
+
+    def take(self, event: Event, now_ns: int) -> None:
+        """Take one event at its time."""
+        self._driver.feed(event, now_ns)
+        if type(event) in _LISTING:
+            self._listed(event, now_ns)
+        if now_ns >= self._equity_ns:
+            self._sample(now_ns)
+
+    def finish(self, played: Played) -> None:
+        """Let what is under way come to its end, and count."""
+        result = self.result
+        result.torn, result.elapsed_s, result.events = played.torn, played.elapsed_s, played.events
+        if played.events:
+            self._driver.run_until(played.last_ns + AFTER_NS)
+        self._finish(played.last_ns)
 
     def _listed(self, event: Event, now_ns: int) -> None:
         if isinstance(event, InstrumentListed):

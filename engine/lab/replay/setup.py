@@ -71,6 +71,8 @@ class ReplayOptions:
     journal_full: bool
     trade_size_cap: int | None = None
     """Most a trade's inferred size may be, in size increments; None = as the level fell."""
+    imports: bool = True
+    """Keep what a raw recording tells, and read that the next time."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
 
@@ -99,7 +101,11 @@ class PreparedReplay:
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
-        self.recording: Recording = open_recording(options.path, options.trade_size_cap)
+        self.recording: Recording = open_recording(
+            options.path,
+            options.trade_size_cap,
+            config.imports_folder if options.imports else None,
+        )
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
