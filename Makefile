@@ -44,6 +44,8 @@ check: lint types laws ## everything but the behaviour: lint, types, laws
 
 # A file of tests stays with one worker: its desk is started once. The files keep their order: those
 # that start programs come first, and wait so often that three of them fill two cores.
+# Where Python may keep no bytecode, each worker would compile pytest's plugins anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 WORKERS ?= 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -90,6 +91,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _starts_programs(item.path):
             item.add_marker(pytest.mark.programs)
     items.sort(key=lambda item: not _starts_programs(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Take the million objects that the imports made out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
