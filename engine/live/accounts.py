@@ -42,7 +42,7 @@ class Accounts:
 
     def __init__(self, venues: Venues, *, fence: int) -> None:
         self.venues = venues
-        self._fence = fence
+        self.fence = fence
         self._kin: dict[tuple[Mode, str], list[ExposureBook]] = {}
         """Books that count together: modes and currencies never mix in a sum."""
         self._open: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Accounts:
         """
         if settings.name not in self._past:
             return None
-        return await recall(engine, settings, self._fence)
+        return await recall(engine, settings, self.fence)
 
     def is_open(self, name: str) -> bool:
         """Say whether the account trades here."""
@@ -104,7 +104,7 @@ class Accounts:
     ) -> dict[AccountId, tuple[AccountSettings, Executor, RiskGate]]:
         """Return what a start opens, each with a fresh executor and gate."""
         return {
-            AccountId(one.name): (one, *executor_of(one, self._fence))
+            AccountId(one.name): (one, *executor_of(one, self.fence))
             for one in document.accounts.values()
             if not self.refusal(one)
         }
@@ -124,7 +124,7 @@ class Accounts:
         for name, one in known.items():
             here = name in document.accounts and not self.venues.refusal(one)
             if not here and one.mode is not Mode.PAPER:  # a paper venue died with its engine
-                self._outside[name] = one, executor_of(one, self._fence)[0]
+                self._outside[name] = one, executor_of(one, self.fence)[0]
         return {AccountId(name): one[1] for name, one in self._outside.items()}
 
     @property
@@ -236,7 +236,7 @@ class Accounts:
         """
         told = settings.model_dump_json().encode()
         engine.put(Opened(AccountId(settings.name), told, past.seq if past else 0), now_ns)
-        made = (past.executor, past.gate) if past else executor_of(settings, self._fence)
+        made = (past.executor, past.gate) if past else executor_of(settings, self.fence)
         runner = self.wire(engine, settings, *made)
         attach_bots(engine, engine.absent, account=runner.account)
         for stream in self._begin(

@@ -14,8 +14,8 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, Kind, Leg
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
-from engine.runtime.journal import JournalWriter
-from engine.runtime.state_writer import Projector, StateKeeper
+from engine.runtime.journal import EngineJournal
+from engine.runtime.state_writer import Projections, StateWriter
 from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 
@@ -60,9 +60,9 @@ class TruthWatch:
 
     def __init__(
         self,
-        journal: JournalWriter,
-        projector: Projector,
-        state: StateKeeper,
+        journal: EngineJournal,
+        projector: Projections,
+        state: StateWriter,
         *,
         state_path: Path,
         engine_id: str,

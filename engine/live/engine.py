@@ -19,17 +19,17 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
-from engine.live.kill import KillWatch
+from engine.live.kill import Watch
 from engine.live.proof import Ends, ProofRun, Told
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
-from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import SNAPSHOT_EVERY, JournalWriter
+from engine.runtime.decisions import DecisionKeeper
+from engine.runtime.journal import SNAPSHOT_EVERY, EngineJournal
 from engine.runtime.recovery import BOTS
-from engine.runtime.services import Services, Stream
-from engine.runtime.state_writer import Projector
-from engine.runtime.tape import Tape
+from engine.runtime.services import FORGET_AFTER_NS, Services, Stream
+from engine.runtime.state_writer import Projections
+from engine.runtime.tape import Entries
 from storage.latch import Latch, set_latch
 from storage.live import KILL_PROOF, Receipt
 from storage.settings import SettingsVersion
@@ -57,8 +57,9 @@ class Engine(Services):
     spawn: Callable[[Stream], None]
     unlock_key = ""
     """For which a vault's passphrase is sealed, base64; this start alone can read it."""
-    projector: Projector
-    watch: KillWatch
+    projector: Projections
+    watch: Watch
+    _snapshot_every = SNAPSHOT_EVERY
 
     def __init__(
         self,
@@ -67,11 +68,14 @@ class Engine(Services):
         engine_id: str,
         clock: WallClock | TapeClock,
         wall: WallClock | None = None,
-        recorder: JournalWriter,
-        taper: Tape,
-        decisions: DecisionLog,
+        recorder: EngineJournal,
+        taper: Entries,
+        decisions: DecisionKeeper,
         settings: SettingsVersion,
+        forget_after_ns: int = FORGET_AFTER_NS,
+        snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
+        """`snapshot_every` = records between two snapshots, `forget_after_ns` as in Services."""
         super().__init__(
             config,
             engine_id=engine_id,
@@ -81,7 +85,9 @@ class Engine(Services):
             taper=taper,
             decisions=decisions,
             settings=settings,
+            forget_after_ns=forget_after_ns,
         )
+        self._snapshot_every = snapshot_every
         self._parts: dict[Callable[..., object], object] = {}
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
@@ -230,7 +236,7 @@ class Engine(Services):
         self.forget_closed(now_ns)
         if self.phase == "RECONCILING" and not self.recovering:
             self.phase = "RUNNING"
-        if self.recorder.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+        if self.recorder.seq - self._snapshot_seq >= self._snapshot_every:
             self.snapshot()
         elif now_ns - self._learned_ns >= LEARNED_EVERY_NS:
             self._learned_ns = now_ns

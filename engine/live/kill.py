@@ -21,7 +21,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from engine.clock import Clock
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
@@ -110,6 +110,22 @@ def block_signal() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
+class Watch(Protocol):
+    """What looks after a loop from outside: that it lives, and that a KILL reaches it."""
+
+    def lives(self) -> None:
+        """Hear, each second, that the loop lives."""
+        ...
+
+    def ends(self) -> None:
+        """Hear that nobody says so any more."""
+        ...
+
+    def end(self) -> None:
+        """Look no more."""
+        ...
+
+
 class KillWatch:
     """The thread. `take` is called on it and must only hand over to the loop.
 
@@ -189,6 +205,14 @@ class KillWatch:
         if not self._gone and self._parent != 1 and os.getppid() != self._parent:
             self._gone = True
             self._orphaned()
+
+    def lives(self) -> None:
+        """Wind the timer that ends a process whose loop hangs."""
+        loop_lives(self.deaf)
+
+    def ends(self) -> None:
+        """Stop that timer."""
+        loop_ends()
 
     def end(self) -> None:
         """Look no more: the loop has ended by itself, and what comes after it takes its time."""

@@ -10,7 +10,6 @@ from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant, LeaseLost, StorageError
 from engine.live.engine import Engine
-from engine.live.kill import loop_ends, loop_lives
 from engine.live.telemetry import Telemetry
 from engine.runtime.services import Stream
 from storage.live import STOP_PROOF, put_engine
@@ -23,7 +22,14 @@ before a person acts, it does not wait."""
 Streams = list[Stream]
 
 
-async def trade(engine: Engine, streams: Streams, *, kill_only: bool) -> None:
+async def trade(
+    engine: Engine,
+    streams: Streams,
+    *,
+    kill_only: bool,
+    teller: Telemetry | None = None,
+    tick_s: float = TICK_S,
+) -> None:
     """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,9 +42,9 @@ async def trade(engine: Engine, streams: Streams, *, kill_only: bool) -> None:
         task.add_done_callback(lambda done: _ended(engine, done))
 
     engine.spawn = spawn
-    told = Telemetry(engine)
+    told = teller or Telemetry(engine)
     told.follow(engine.clock.now_ns())
-    for stream in (*streams, lambda: _beat(engine, told)):
+    for stream in (*streams, lambda: _beat(engine, told, tick_s)):
         spawn(stream)
     if kill_only:
         engine.tell_receipt(lambda _: engine.end())
@@ -71,24 +77,24 @@ def _ended(engine: Engine, task: asyncio.Task[None]) -> None:
         engine.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
 
-async def _beat(engine: Engine, teller: Telemetry) -> None:
+async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:
     """Let the engine look at the clock, and tell each second of the wall how it is."""
     loop = asyncio.get_running_loop()
     second_s = 0
     try:
         while True:
-            due = loop.time() + TICK_S
-            await asyncio.sleep(TICK_S)
+            due = loop.time() + tick_s
+            await asyncio.sleep(tick_s)
             engine.meter.lag(int((loop.time() - due) * 1e9))
             now_ns = engine.clock.now_ns()
             engine.tick(now_ns)
             if due >= second_s:
                 second_s = int(due) + 1
-                loop_lives(engine.watch.deaf)
+                engine.watch.lives()
                 engine.second(now_ns)
                 teller.second(now_ns)
     finally:
-        loop_ends()
+        engine.watch.ends()
 
 
 async def _stop(engine: Engine) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from functools import partial
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import uvloop
 
@@ -22,12 +23,14 @@ from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId
+from engine.domain.settings import AccountSettings
 from engine.errors import (
     BrokenInvariant,
     PitbossError,
     StorageError,
     os_sentence,
 )
+from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
 from engine.live.commands.dispatch import Commands
 from engine.live.engine import Engine
@@ -38,6 +41,7 @@ from engine.live.lifecycle import Streams, close, trade
 from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
+from engine.risk.gate import RiskGate
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
@@ -53,7 +57,7 @@ from engine.runtime.tape import Tape
 from storage.alerts import raise_alert
 from storage.commands import cut
 from storage.database import connect_writer, refusals_told
-from storage.journal import last_seq, record_at, take_lease
+from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
 from storage.latch import Latch, read_latch
 from storage.live import keep_found, last_told
 from storage.projection import check_new, check_past
@@ -138,51 +142,91 @@ async def live(config: Config, url: str, *, kill_only: bool) -> None:
 
 async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything | None) -> None:
     """Wire, recover, trade, stop. `to_prove` is what a KILL has to prove alone; None = no KILL."""
-    kill_only = to_prove is not None
-    clock = WallClock()
+    clock, state = WallClock(), config.state_path
     accounts = Accounts(venues, fence=fence)
-    state = config.state_path
     with closing(connect_writer(state)) as connection, refusals_told(state):
-        first = first_settings(connection, ENGINE_ID, clock.now_ns())
-        settings, aside = last_in_force(connection, ENGINE_ID, partial(accounts.check, connection))
-        accounts.register(connection, settings.document)
-        made = accounts.made(settings.document)
-        outside = accounts.know(connection, settings.document)
-    found = recover(config.journal_path, {key: one[1] for key, one in made.items()} | outside)
-    check_accounts(found, accounts.known)
-    engine = open_engine(config, clock, settings)
-    engine.accounts = accounts
-    engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
-    engine.unread = to_prove.unread if to_prove else ()
-    for why in aside:
-        text = f"{why}: it was in force and is set aside; the desk works by version "
-        engine.alert(
-            RaiseAlert(
-                severity=Severity.CRITICAL, kind="settings", text=f"{text}{settings.version}"
-            ),
-            clock.now_ns(),
-        )
-    told = (one[0] for one in made.values())
-    engine.put(
-        life_began(config.journal_path, told, fence=fence, seq=engine.recorder.seq), clock.now_ns()
-    )
+        start = chosen(connection, accounts, clock.now_ns())
+    found = recover(config.journal_path, start.executors)
+    past = latest_snapshots(config.journal_path)
+    engine = open_engine(config, clock, start.settings)
     try:
-        for one in made.values():
-            accounts.wire(engine, *one)
-        for name, account in settings.document.accounts.items():
-            if why := accounts.refusal(account):
-                alert = RaiseAlert(
-                    severity=Severity.WARNING, kind="mode", text=why, account=AccountId(name)
-                )
-                engine.alert(alert, clock.now_ns())
-        attach_bots(engine, found.bots, first=first and not kill_only)
-        streams = begin(engine, found, kill_only=kill_only)
+        streams = opened(engine, start, found, past, to_prove=to_prove)
         gc.collect()
         gc.freeze()
-        await trade(engine, streams, kill_only=kill_only)
+        await trade(engine, streams, kill_only=to_prove is not None)
     finally:
         engine.watch.end()  # whoever comes after it, a KILL from beside, takes its time
         await close(engine)
+
+
+class Start(NamedTuple):
+    """What a start begins with, as the state has it."""
+
+    accounts: Accounts
+    settings: SettingsVersion
+    aside: tuple[str, ...]
+    """Why a version that was in force is not worked by any more."""
+    first: bool
+    """There were no settings before: their bots shall start."""
+    made: dict[AccountId, tuple[AccountSettings, Executor, RiskGate]]
+    """What is opened."""
+    outside: dict[AccountId, Executor]
+    """What has a past and is not."""
+
+    @property
+    def executors(self) -> dict[AccountId, Executor]:
+        """All that recovery fills."""
+        return {key: one[1] for key, one in self.made.items()} | self.outside
+
+
+def chosen(connection: sqlite3.Connection, accounts: Accounts, now_ns: int) -> Start:
+    """Choose what a start opens, and note it in the state before its first record.
+
+    Raises ConfigError where an account's mode would change.
+    """
+    first = first_settings(connection, ENGINE_ID, now_ns)
+    settings, aside = last_in_force(connection, ENGINE_ID, partial(accounts.check, connection))
+    accounts.register(connection, settings.document)
+    made = accounts.made(settings.document)
+    outside = accounts.know(connection, settings.document)
+    return Start(accounts, settings, aside, first, made, outside)
+
+
+def opened(
+    engine: Engine,
+    start: Start,
+    found: Recovered,
+    past: Snapshots,
+    *,
+    to_prove: Everything | None = None,
+) -> Streams:
+    """Wire what was chosen and recovered, and start blind; return what must be listened to.
+
+    `past` are the snapshots it was recovered from. Raises StorageError where the journal has
+    accounts that the state has never heard of.
+    """
+    accounts, now_ns, document = start.accounts, engine.clock.now_ns(), start.settings.document
+    check_accounts(found, accounts.known)
+    engine.accounts = accounts
+    engine.outside = partial(accounts.outside, to_prove.accounts if to_prove else ())
+    engine.unread = to_prove.unread if to_prove else ()
+    for why in start.aside:
+        text = f"{why}: it was in force and is set aside; the desk works by version "
+        text += str(start.settings.version)
+        engine.alert(RaiseAlert(severity=Severity.CRITICAL, kind="settings", text=text), now_ns)
+    told = (one[0] for one in start.made.values())
+    life = life_began(past, told, fence=accounts.fence, seq=engine.recorder.seq)
+    engine.put(life, now_ns)
+    for one in start.made.values():
+        accounts.wire(engine, *one)
+    for name, account in document.accounts.items():
+        if why := accounts.refusal(account):
+            alert = RaiseAlert(
+                severity=Severity.WARNING, kind="mode", text=why, account=AccountId(name)
+            )
+            engine.alert(alert, now_ns)
+    attach_bots(engine, found.bots, first=start.first and to_prove is None)
+    return begin(engine, found, kill_only=to_prove is not None)
 
 
 def open_engine(

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -35,6 +36,22 @@ LINGER_S = 0.5
 RETRY_S = 0.5
 PATIENCE_TRIES = 5
 DIGEST_ROWS = 1_024
+
+
+class DecisionKeeper(Protocol):
+    """What keeps decisions and plans."""
+
+    def append(self, decision: Decision | Planned) -> None:
+        """Keep one. No I/O. Raises StorageError when full."""
+        ...
+
+    def tell(self) -> None:
+        """Let a page see what still counts."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left. Raises StorageError."""
+        ...
 
 
 class _OpenRun:

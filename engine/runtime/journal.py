@@ -377,6 +377,29 @@ class Recorder(Protocol):
         ...
 
 
+class EngineJournal(Recorder, Protocol):
+    """A recorder that an engine starts from again."""
+
+    failure: StorageError | None
+    """The disk's present refusal, None = it writes."""
+    lost: Callable[[LeaseLost], object]
+    """Called once where a later start has taken the lease."""
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last record appended."""
+        ...
+
+    @property
+    def durable_seq(self) -> int:
+        """The seq up to which everything is on the disk."""
+        ...
+
+    def snapshot(self, name: str, body: bytes, seq: int) -> None:
+        """Keep the state called `name` as it was after record `seq`."""
+        ...
+
+
 class DigestRecorder:
     """Keeps nothing but a running digest and a count; equal to a full journal's digest."""
 

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,7 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
     return RaiseAlert(severity=Severity.WARNING, kind="ended_without_stop", text=text)
 
 
+@cache
 def code_digest() -> str:
     """Return a digest of the source that decides: other code may decide otherwise."""
     here, made = Path(__file__).parents[1], hashlib.blake2b(digest_size=8)
@@ -228,11 +230,17 @@ def code_digest() -> str:
 
 
 def life_began(
-    journal: Path, accounts: Iterable[AccountSettings], *, fence: int, seq: int, feed: str = ""
+    snapshots: Snapshots,
+    accounts: Iterable[AccountSettings],
+    *,
+    fence: int,
+    seq: int,
+    feed: str = "",
 ) -> LifeBegan:
     """Return what the tape keeps of a start, so that what follows can be lived again from here.
 
-    `seq` is the journal's last record so far. Call it before anything is appended.
+    `snapshots` and `seq` are the journal's latest and its last record. Call it before anything is
+    appended.
     """
     return LifeBegan(
         AccountId(HOUSE),
@@ -242,7 +250,7 @@ def life_began(
         tuple(one.model_dump_json().encode() for one in accounts),
         {
             name: KeptSnapshot(one.seq, one.at_ns, one.body)
-            for name, one in latest_snapshots(journal).by_name.items()
+            for name, one in snapshots.by_name.items()
         },
         feed,
         code_digest(),

@@ -25,11 +25,11 @@ from engine.errors import StorageError
 from engine.gateway.door import Venue
 from engine.runtime.account_runner import AccountRunner, Meter
 from engine.runtime.bot_runner import BotRunner
-from engine.runtime.decisions import DecisionLog
-from engine.runtime.journal import JournalWriter
+from engine.runtime.decisions import DecisionKeeper
+from engine.runtime.journal import EngineJournal
 from engine.runtime.recovery import HOUSE
-from engine.runtime.state_writer import StateKeeper
-from engine.runtime.tape import Tape
+from engine.runtime.state_writer import StateWriter
+from engine.runtime.tape import Entries
 from storage.alerts import raise_alert
 from storage.feeds import put_title
 from storage.live import instruments_known, put_instrument, put_payout
@@ -66,8 +66,9 @@ class ClosingVenue(Venue, Protocol):
 class Services:
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
-    state: StateKeeper
+    state: StateWriter
     _tape_refused = False
+    _forget_after_ns = FORGET_AFTER_NS
 
     def __init__(
         self,
@@ -76,11 +77,13 @@ class Services:
         engine_id: str,
         clock: WallClock | TapeClock,
         wall: WallClock | None = None,
-        recorder: JournalWriter,
-        taper: Tape,
-        decisions: DecisionLog,
+        recorder: EngineJournal,
+        taper: Entries,
+        decisions: DecisionKeeper,
         settings: SettingsVersion,
+        forget_after_ns: int = FORGET_AFTER_NS,
     ) -> None:
+        """`forget_after_ns` = how long a closed instrument stays in the caches."""
         self.config = config
         self.engine_id = engine_id
         self.clock = clock
@@ -107,6 +110,7 @@ class Services:
         self.kept_seq = recorder.seq
         """The last record that concerns every account."""
         self._taper = taper
+        self._forget_after_ns = forget_after_ns
         self._unkept: deque[tuple[Event | Command, int]] = deque()
         self._closed: deque[tuple[int, InstrumentId]] = deque()
 
@@ -137,9 +141,9 @@ class Services:
                 self.state.write(lambda c: put_payout(c, engine_id, name, payout, at_ns))
                 self.state.write(lambda c: resolve(c, engine_id, name, payout))
                 # Where it was held, its close was too early to forget it.
-                self._closed.append((at_ns + FORGET_AFTER_NS, name))
+                self._closed.append((at_ns + self._forget_after_ns, name))
             case InstrumentClosed(instrument=name):
-                self._closed.append((at_ns + FORGET_AFTER_NS, name))
+                self._closed.append((at_ns + self._forget_after_ns, name))
             case _:
                 pass
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine import log
 from engine.clock import Clock
@@ -73,10 +73,12 @@ def _must_be_of_the_value(error: BaseException) -> None:
         raise error
 
 
-class StateKeeper:
-    """Writes the state file. `failure` is its present refusal, None = it writes.
+class StateWriter:
+    """What the engine wants written, in order, and how it is written and commands are claimed.
 
-    `heard` gets claimed commands, `crash` what must not be survived; both on this thread.
+    `failure` is the file's present refusal, None = it writes. A subclass has the connection, and
+    says when: `knock` tells it that something waits. `heard` gets claimed commands, `crash` what
+    must not be survived.
     """
 
     def __init__(
@@ -97,17 +99,17 @@ class StateKeeper:
         self._crash = crash
         self._latest: dict[str, Job] = {}
         self._jobs: deque[_Waiting] = deque()
-        self._version = -1
-        self._more = False
-        """More commands wait than one claim takes."""
-        self._claimed_ns = 0
-        self._wake = threading.Event()
-        self._closing = threading.Event()
         self._listening = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="state", daemon=True)
-        self._thread.start()
 
-    # -- the loop's thread -------------------------------------------------------------------------
+    # -- what is to be written ---------------------------------------------------------------------
+
+    def knock(self) -> None:
+        """Tell whoever writes that something waits."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what is left. Raises StorageError."""
+        raise NotImplementedError
 
     @property
     def waiting(self) -> int:
@@ -121,7 +123,7 @@ class StateKeeper:
     def put(self, name: str, job: Job) -> None:
         """Write the latest of its name; one that still waits is replaced."""
         self._latest[name] = job
-        self._wake.set()
+        self.knock()
 
     def write(self, job: Job) -> None:
         """Write, inside a transaction shared with other jobs."""
@@ -151,49 +153,12 @@ class StateKeeper:
         self._halting |= len(self._jobs) >= JOBS_MAX
         if len(self._jobs) == 2 * JOBS_MAX:
             self._crash(StorageError(self._crowd()))
-        self._wake.set()
+        self.knock()
 
-    def close(self) -> None:
-        """Write what is left; a refusing file gets `PATIENCE_S`. Raises StorageError."""
-        self._listening.clear()
-        self._closing.set()
-        self._wake.set()
-        self._thread.join(PATIENCE_S)
-        if self.waiting:
-            raise StorageError(f"{self.waiting} rows could not be written: {self.failure}")
+    # -- how it is written -------------------------------------------------------------------------
 
-    # -- the keeper's thread -----------------------------------------------------------------------
-
-    def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
-        opened = (0, 0)
-        try:
-            while not self._closing.is_set() or self.waiting:
-                self._wake.wait(POLL_S)
-                self._wake.clear()
-                try:
-                    if connection is None:
-                        connection = connect_writer(self._path, busy_ms=BUSY_MS)
-                        opened = file_id(self._path)
-                    must_be(self._path, opened)
-                    with refusals_told(self._path):
-                        self._write(connection)
-                        self._hear(connection)
-                    self.failure = None
-                except StorageError as error:
-                    if not may_pass(error):
-                        raise
-                    if self.failure is None:  # no page can tell of it: they read that file
-                        log.get("state").warning("state.refused", reason=str(error))
-                    self.failure = error
-                    self._closing.wait(RETRY_S)
-        except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
-            self._crash(error)
-        finally:
-            if connection is not None:
-                connection.close()
-
-    def _write(self, connection: sqlite3.Connection) -> None:
+    def work(self, connection: sqlite3.Connection) -> None:
+        """Write everything that waits."""
         while self._jobs:
             # By number: the loop's thread appends meanwhile, which an iterator does not survive.
             first = (self._jobs[number] for number in range(min(len(self._jobs), BATCH_MAX)))
@@ -250,6 +215,72 @@ class StateKeeper:
         except REFUSED as refused:
             _must_be_of_the_value(refused)  # not even an alert: the log has it
 
+    def claim(self, connection: sqlite3.Connection, now_ns: int) -> bool:
+        """Claim commands and hand them on; True = more of them wait than one claim takes."""
+        claimed = claim(connection, self._engine_id, now_ns)
+        more = pending(connection, self._engine_id)
+        if claimed:
+            self._heard(claimed)
+        return more
+
+
+class StateKeeper(StateWriter):
+    """Writes the state file on a thread of its own, where `heard` and `crash` are called, too."""
+
+    def __init__(self, path: Path, **wiring: Any) -> None:
+        super().__init__(path, **wiring)
+        self._version = -1
+        self._more = False
+        self._claimed_ns = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="state", daemon=True)
+        self._thread.start()
+
+    def knock(self) -> None:
+        """Wake the thread."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left; a refusing file gets `PATIENCE_S`. Raises StorageError."""
+        self._listening.clear()
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(PATIENCE_S)
+        if self.waiting:
+            raise StorageError(f"{self.waiting} rows could not be written: {self.failure}")
+
+    # -- the keeper's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        opened = (0, 0)
+        try:
+            while not self._closing.is_set() or self.waiting:
+                self._wake.wait(POLL_S)
+                self._wake.clear()
+                try:
+                    if connection is None:
+                        connection = connect_writer(self._path, busy_ms=BUSY_MS)
+                        opened = file_id(self._path)
+                    must_be(self._path, opened)
+                    with refusals_told(self._path):
+                        self.work(connection)
+                        self._hear(connection)
+                    self.failure = None
+                except StorageError as error:
+                    if not may_pass(error):
+                        raise
+                    if self.failure is None:  # no page can tell of it: they read that file
+                        log.get("state").warning("state.refused", reason=str(error))
+                    self.failure = error
+                    self._closing.wait(RETRY_S)
+        except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
+            self._crash(error)
+        finally:
+            if connection is not None:
+                connection.close()
+
     def _hear(self, connection: sqlite3.Connection) -> None:
         if not self._listening.is_set():
             return
@@ -259,10 +290,22 @@ class StateKeeper:
         if looked and not self._more:
             return
         self._version, self._claimed_ns = version, now_ns
-        claimed = claim(connection, self._engine_id, now_ns)
-        self._more = pending(connection, self._engine_id)
-        if claimed:
-            self._heard(claimed)
+        self._more = self.claim(connection, now_ns)
+
+
+class Projections(Protocol):
+    """What keeps orders, fills and positions up to date with the journal."""
+
+    failure: StorageError | None
+    seq: int
+
+    def at(self, seq: int, job: Callable[[], object]) -> bool:
+        """Do a job while they stand at exactly this record; False = another job waits."""
+        ...
+
+    def close(self) -> None:
+        """Project what is left."""
+        ...
 
 
 class Projector:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
 from engine.runtime.tape_format import (
@@ -42,6 +43,18 @@ LINGER_S = 0.5
 """Longest time an entry waits for its block to fill."""
 
 RETRY_S = 0.5
+
+
+class Entries(Protocol):
+    """What keeps what was received."""
+
+    def append(self, kind: str, payload: bytes, at_ns: int) -> int:
+        """Keep it; give its position. No I/O. Raises StorageError."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left. Raises StorageError."""
+        ...
 
 
 class Tape:

@@ -515,7 +515,7 @@ def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
     if not path.exists():
         path.write_bytes(b"\0" * 64)
     damage(path)
-    monkeypatch.setattr("engine.live.lifecycle.loop_lives", lambda _: None)
+    monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
     why = started(home, venue, monkeypatch)
     if why is not None:
         assert code_of(why) != BROKEN, repr(why)
@@ -596,7 +596,7 @@ def lived(
     patch.setattr("engine.live.main.trade", trade)
     patch.setattr("engine.live.kill.TAKEN_S", 60.0)  # it would end this very process
     patch.setattr("engine.live.lifecycle.STOP_S", 0.05)  # the proof of KILL is what counts
-    patch.setattr("engine.live.lifecycle.loop_lives", lambda _: None)
+    patch.setattr("engine.live.kill.loop_lives", lambda _: None)
     try:
         start(config, venue.url, kill_only=False)
     except Exception as raised:  # noqa: BLE001 as the command line does
