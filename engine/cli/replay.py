@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.errors import BadInput, ConfigError
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
+from engine.lab.replay.sets import play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 
 NAME = "replay"
@@ -26,6 +28,7 @@ MARKETS_SHOWN = 12
 PROBLEM = 1
 BAD_FILE = 3
 """Exit codes, as `engine/__main__.py` has them."""
+JOBS_MAX = 256
 CASH_MAX = 1_000_000_000
 """Units of the currency; what the paper venue takes."""
 
@@ -35,13 +38,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
     add_trading_arguments(parser)
     parser.add_argument(
-        "--decisions", choices=("on", "off"), default="on", help="keep a record per evaluation"
+        "--set",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="JSON with parameters, limits, bot, model or latency_ms of one set, repeatable: all "
+        "of them in one reading, each a run of its own",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole(0, JOBS_MAX),
+        default=1,
+        help="processes that share the sets out; 0 = one per core (default: 1)",
+    )
+    parser.add_argument(
+        "--decisions",
+        choices=("on", "off"),
+        help="keep a record per evaluation (default: on; off with --set)",
     )
     parser.add_argument(
         "--journal",
         choices=("full", "digest"),
-        default="full",
-        help="keep every record, or only their digest",
+        help="keep every record, or only their digest (default: full; digest with --set)",
     )
     parser.add_argument(
         "--no-import",
@@ -87,21 +106,45 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(args: argparse.Namespace, config: Config) -> int:
     """Replay, store the run, and tell what it found. Returns the exit code."""
+    alone = not args.set
     options = options_of(
-        args, args.path, decisions=args.decisions == "on", journal_full=args.journal == "full"
+        args,
+        args.path,
+        decisions=args.decisions == "on" if args.decisions else alone,
+        journal_full=args.journal == "full" if args.journal else alone,
     )
+    progress = ReplayProgress(shown=not args.json)
+    if not alone:
+        return _run_sets(args, options, config, progress)
     with prepare(options, config) as prepared:
-        progress = ReplayProgress(prepared.recording, shown=not args.json)
         try:
-            result = prepared.run(progress)
+            result = prepared.run(partial(progress, prepared.recording))
         finally:
             progress.end()
         summary = prepared.store(result)
     print(json.dumps(summary) if args.json else describe(summary))
-    if result.torn:
-        print(f"BadInput: {result.torn}", file=sys.stderr)
+    return _exit_code([summary])
+
+
+def _run_sets(
+    args: argparse.Namespace, options: ReplayOptions, config: Config, progress: ReplayProgress
+) -> int:
+    """Replay all sets at once, and tell what each found."""
+    sets = read_sets(args.set, options)
+    try:
+        summaries = play_sets(list(sets.values()), config, processes=args.jobs, progress=progress)
+    finally:
+        progress.end()
+    named = [{"set": name} | summary for name, summary in zip(sets, summaries, strict=True)]
+    print(json.dumps(named) if args.json else describe_sets(named))
+    return _exit_code(summaries)
+
+
+def _exit_code(summaries: list[dict[str, Any]]) -> int:
+    if torn := summaries[0]["torn"]:
+        print(f"BadInput: {torn}", file=sys.stderr)
         return BAD_FILE
-    return PROBLEM if _problem(summary) else 0
+    return PROBLEM if any(_problem(summary) for summary in summaries) else 0
 
 
 def _problem(summary: Mapping[str, Any]) -> bool:
@@ -162,17 +205,16 @@ def _cash_micro(text: str) -> int:
 class ReplayProgress:
     """How far a recording has been read, told about once a second; `end` wipes it away."""
 
-    def __init__(self, recording: Recording, *, shown: bool) -> None:
-        self._recording = recording
+    def __init__(self, *, shown: bool) -> None:
         self._line = ProgressLine(shown=shown)
         self._last_s = 0.0
 
-    def __call__(self, events: int, elapsed_s: float) -> None:
+    def __call__(self, recording: Recording, events: int, elapsed_s: float) -> None:
         """Tell how far the recording has been read, where it is time to."""
         if elapsed_s - self._last_s < PROGRESS_EVERY_S:
             return
         self._last_s = elapsed_s
-        stats = self._recording.stats
+        stats = recording.stats
         self._line(
             stats.bytes_read,
             stats.bytes_total or 1,
@@ -182,6 +224,22 @@ class ReplayProgress:
     def end(self) -> None:
         """Leave a clean line behind: what follows is the result or the sentence of an error."""
         self._line.end()
+
+
+def describe_sets(summaries: list[dict[str, Any]]) -> str:
+    """Return what each set found, a line each, as a person reads it."""
+    rows = [
+        f"{'set':20}  {'run':>5}  {'orders':>8}  {'fills':>6}  {'fees':>9}  {'PnL':>10}  digest",
+        *(
+            f"{one['set'][:20]:20}  {one['run']:5}  {one['orders']:8,}  {one['fills']:6,}  "
+            f"{one['fees']:9.4f}  {one['pnl']:+10.4f}  {one['digest'][:16]}"
+            + "".join(f"  bot stopped: {why}" for why in one["bot_errors"].values())
+            for one in summaries
+        ),
+        f"frames {summaries[0]['frames']:,}   anomalies: {_anomalies(summaries[0])}   "
+        f"{max(one['elapsed_s'] for one in summaries):.1f} s",
+    ]
+    return "\n".join(rows)
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ KEYS = {
     "events_per_s", "peak_rss_mb", "digest", "run", "events", "evaluations", "cancels",
     "pnl_resolved", "pnl_unresolved", "equity_start", "equity_end", "residuals", "denials",
     "sizes_inferred", "sizes_capped", "sizes_unknown", "duplicates", "out_of_order",
-    "anomaly_lines", "torn", "ends",
+    "anomaly_lines", "torn", "ends", "imported",
     "alerts", "anomalies", "per_market", "fills_inferred", "fills_unknown", "bot_errors",
 }  # fmt: skip
 
@@ -567,3 +567,25 @@ def test_writer_of_the_state_is_closed_after_the_run(
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("ROLLBACK")
     connection.close()
+
+
+def test_sets_of_one_reading_are_told_a_line_each(
+    home: Path, tape: Path, quoting: dict[str, str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"parameters": quoting}))
+    given = [f"--set={tmp_path / name}.json" for name in ("first", "second")]
+    assert main(["replay", str(tape), *given]) == OK
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["set", "first", "second", "frames"]
+    assert said[1].split()[1] == "1"
+    assert said[1].split()[-1] == said[2].split()[-1]
+    assert main(["replay", str(tape), *given, "--json"]) == OK
+    found = json.loads(capsys.readouterr().out)
+    assert [one["set"] for one in found] == ["first", "second"]
+    assert found[0].keys() >= KEYS | {"set"}
+    assert found[0]["imported"]
+    assert main(["replay", str(tape), "--set", str(tmp_path / "gone.json")]) == BAD_ARGUMENTS
+    assert "gone.json" in capsys.readouterr().err
+    assert not (home / "runs").exists() or not list((home / "runs").iterdir())

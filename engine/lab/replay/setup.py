@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -94,14 +94,17 @@ class PreparedReplay:
     As a context it leaves nothing on the disk of a run that was not stored, whatever ended it.
     """
 
-    def __init__(self, options: ReplayOptions, config: Config) -> None:
+    def __init__(
+        self, options: ReplayOptions, config: Config, recording: Recording | None = None
+    ) -> None:
+        """Open the recording, unless one is given that is played to others, too."""
         self._options = options
         self._config = config
         self._started_ns = time.time_ns()
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
-        self.recording: Recording = open_recording(
+        self.recording = recording or open_recording(
             options.path,
             options.trade_size_cap,
             config.imports_folder if options.imports else None,
@@ -175,8 +178,14 @@ class PreparedReplay:
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
         """Play it; the journal and the decisions are on the disk afterwards, whatever happens."""
+        with self.playing() as replay:
+            return replay.run(progress)
+
+    @contextmanager
+    def playing(self) -> Iterator[Replay]:
+        """Give the replay to be played; what it wrote is on the disk at the end."""
         with self._files:
-            return self._replay.run(progress)
+            yield self._replay
 
     def store(self, result: ReplayResult) -> dict[str, Any]:
         """Keep the run with its equity and markets; return its summary, with its number as run."""

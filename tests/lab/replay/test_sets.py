@@ -1,0 +1,125 @@
+"""Sets that share one reading of a recording: each is what a replay of it alone would be."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Config
+from engine.domain.money import MICRO
+from engine.errors import ConfigError
+from engine.lab.recordings.door import Recording
+from engine.lab.replay.sets import play_sets, read_sets
+from engine.lab.replay.setup import ReplayOptions, prepare
+from storage.database import connect_reader
+
+
+def quiet(*_: object) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def base(tape: Path, quoting: dict[str, str]) -> ReplayOptions:
+    return ReplayOptions(
+        path=tape, strategy="market_maker", parameters=quoting, limits={},
+        cash_micro=1_000 * MICRO, model="realistic", latency_ms=150, decisions=False,
+        journal_full=False,
+    )  # fmt: skip
+
+
+def written(folder: Path, **sets: object) -> list[Path]:
+    files = []
+    for name, content in sets.items():
+        files.append(folder / f"{name}.json")
+        files[-1].write_text(json.dumps(content), encoding="utf-8")
+    return files
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "slow": {"latency_ms": 900},
+    "hopeful": {"model": "optimistic"},
+    "small": {"parameters": {"size_shares": 10}, "limits": {"exposure_instrument_max": "2%"}},
+}
+
+
+@pytest.fixture(scope="module")
+def alone(base: ReplayOptions, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The digest of each set, replayed for itself from the raw file."""
+    folder = tmp_path_factory.mktemp("alone")
+    sets = read_sets(written(folder, **CHANGES), base)
+    config = Config(home=folder / "home")
+    return [prepare(one, config).run(quiet).digest for one in sets.values()]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_set_has_the_digest_it_has_alone_and_a_run_of_its_own(
+    processes: int, base: ReplayOptions, alone: list[str], tmp_path: Path
+) -> None:
+    sets = list(read_sets(written(tmp_path, **CHANGES), base).values())
+    config = Config(home=tmp_path / "home")
+    found = play_sets(sets, config, processes=processes, progress=quiet)
+    assert [one["digest"] for one in found] == alone
+    assert len(set(alone)) == len(alone)
+    with closing(connect_reader(config.state_path)) as connection:
+        runs = dict(connection.execute("SELECT id, digest FROM runs").fetchall())
+    assert [runs[one["run"]] for one in found] == alone
+
+
+def test_sets_read_the_raw_file_once_and_tell_how_far_they_are(
+    base: ReplayOptions, tmp_path: Path
+) -> None:
+    sets = list(read_sets(written(tmp_path, a={}, b={}), base).values())
+    config = Config(home=tmp_path / "home")
+    heard: list[Recording] = []
+    for expected in (None, int):
+        heard.clear()
+        play_sets(sets, config, processes=1, progress=lambda one, *_: heard.append(one))
+        assert len({id(one) for one in heard}) <= 1
+        first = prepare(sets[0], config).recording
+        assert first.stats.imported_ns is not None
+        for one in heard:
+            assert type(one.stats.imported_ns) is (expected or type(None))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "truncated"),
+        ('{"paremeters": {}}', "paremeters"),
+        ('{"latency_ms": -1}', ">= 0"),
+        ('{"model": "perfect"}', "perfect"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_refused_with_its_file(
+    content: str, said: str, base: ReplayOptions, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=said) as refused:
+        read_sets([file], base)
+    assert str(file) in str(refused.value)
+
+
+def test_two_sets_of_one_name_and_a_missing_file_are_refused(
+    base: ReplayOptions, tmp_path: Path
+) -> None:
+    (one,) = written(tmp_path, a={})
+    with pytest.raises(ConfigError, match="another set is called 'a'"):
+        read_sets([one, one], base)
+    with pytest.raises(ConfigError, match="No such file"):
+        read_sets([tmp_path / "gone.json"], base)
+
+
+def test_an_unknown_parameter_of_a_set_leaves_nothing_behind(
+    base: ReplayOptions, tmp_path: Path
+) -> None:
+    sets = read_sets(written(tmp_path, good={}, bad={"parameters": {"wdth": 1}}), base)
+    config = Config(home=tmp_path / "home")
+    with pytest.raises(ConfigError, match="wdth"):
+        play_sets(list(sets.values()), config, processes=1, progress=quiet)
+    assert not list((config.home / "runs").glob("*"))
