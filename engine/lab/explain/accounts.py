@@ -25,10 +25,10 @@ from engine.risk.gate import RiskGate
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
 from storage.journal import JournalSnapshot, Record, decode
 
-Journal = Callable[[int], Iterable[Record]]
+RecordsAfter = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""
 
-Settings = Sequence[tuple[int, SettingsDocument]]
+SettingsHistory = Sequence[tuple[int, SettingsDocument]]
 """(applied at, document), oldest first."""
 
 
@@ -44,7 +44,10 @@ class ToldAccounts:
     """
 
     def __init__(
-        self, settings: Settings, journal: Journal, snapshots: Mapping[str, JournalSnapshot]
+        self,
+        settings: SettingsHistory,
+        journal: RecordsAfter,
+        snapshots: Mapping[str, JournalSnapshot],
     ) -> None:
         self.executors: dict[AccountId, RetoldExecutor] = {}
         self.lost: set[AccountId] = set()
