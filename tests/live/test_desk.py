@@ -14,13 +14,13 @@ from engine.cli.explain import retold, words
 from engine.config import Config
 from engine.domain.commands import MANUAL, PlaceManual, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.decisions import Planned
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
 from storage.commands import CommandState
 from storage.decisions import reading_log
 from storage.live import KILL_PROOF, STOP_PROOF, latest_found
 from storage.users import ENGINE_ID
-from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, free_port, prepare
+from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, free_port, prepare
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_plans_after_a_death_with_an_order_that_never_arrived_are_proven(
     exchange.send_signal(signal.SIGSTOP)
     by_hand = PlaceManual(
         account=ACCOUNT,
-        instrument=InstrumentId("demo:comet-visible-this-month-1"),
+        instrument=APART,
         leg=Leg.YES,
         side=Side.BUY,
         price=1_000,
