@@ -155,7 +155,7 @@ class DecisionFiles:
         if pages * size >= self._bytes_max:
             self._rotate()
 
-    def _sampled(self, rows: Sequence[Row], planned: Sequence[PlanRow]) -> bytes | None:
+    def _sampled(self, rows: Sequence[DecisionTuple], planned: Sequence[PlanRow]) -> bytes | None:
         """Return the file's dictionary where it has none yet and enough bodies were seen."""
         if self._pack is None and len(self._samples) < SAMPLES:
             self._samples += [row[-1] for row in rows[:SAMPLES]]

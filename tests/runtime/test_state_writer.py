@@ -138,7 +138,7 @@ def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None
 def test_rows_wait_for_company_and_go_out_with_the_one_that_is_awaited(desk: Desk) -> None:
     begun: list[str] = []
 
-    def counted(job: Job) -> Job:
+    def counted(job: StateWrite) -> StateWrite:
         def do(connection: sqlite3.Connection) -> None:
             connection.set_trace_callback(lambda sql: begun.append(sql) if "BEGIN" in sql else None)
             job(connection)
