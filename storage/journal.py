@@ -137,7 +137,7 @@ PRAGMA user_version = {VERSION};
 """
 _RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
-JournalTuple = tuple[int, int, str, str, bytes, int, int]
+Row = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
 
 
@@ -231,7 +231,7 @@ def check_fence(connection: sqlite3.Connection, fence: int) -> None:
 
 def write_batch(
     connection: sqlite3.Connection,
-    rows: Sequence[JournalTuple],
+    rows: Sequence[Row],
     snapshots: Sequence[JournalSnapshot],
     fence: int | None = None,
 ) -> None:
@@ -247,7 +247,7 @@ def write_batch(
             _write_snapshot(connection, snapshot)
 
 
-def append_all(connection: sqlite3.Connection, rows: Sequence[JournalTuple]) -> None:
+def append_all(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Append rows inside the caller's transaction."""
     _RECORDS.write(connection, rows)
 
@@ -299,9 +299,7 @@ def load(path: Path, after_seq: int = 0) -> Iterator[Record]:
                 )
 
 
-def _proven(
-    path: Path, row: JournalTuple, expected: int, sums: dict[tuple[str, str], int]
-) -> Record:
+def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int]) -> Record:
     seq, at_ns, account, kind, body, crc, tape = row
     if seq != expected:
         raise JournalCorrupt(

@@ -22,7 +22,6 @@ from engine.domain.money import ceil_div
 from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
-from storage import schema
 from storage.database import reading, transaction, writing
 from storage.journal import (
     Record,
@@ -44,7 +43,6 @@ from storage.rows import (
     OrderFold,
     PositionFold,
     Rows,
-    upsert,
 )
 
 VERSION = 5
@@ -171,16 +169,6 @@ def check_new(journal: Path, state: Path) -> None:
     )
 
 
-def bring_up_to_date(state: Path, journal: Path) -> str | None:
-    """Migrate, but make no new state beside a journal that has a past; give the backup's path.
-
-    Raises StorageError.
-    """
-    if not state.is_file() or not state.stat().st_size:
-        check_new(journal, state)
-    return schema.migrate(state)
-
-
 def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Projected:
     """Bring the projections of `journal` in `state` up to its end. Call it as often as you like.
 
@@ -260,8 +248,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _note(connection: sqlite3.Connection, engine_id: str, record: Record) -> None:
     connection.execute(
-        "INSERT INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)"  # noqa: S608 our own words
-        + upsert((), ("version", "seq", "crc")),
+        "INSERT OR REPLACE INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)",
         (engine_id, VERSION, record.seq, _sum(record)),
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,33 +34,19 @@ WHY_LENGTH_MAX = 300
 
 _SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
 
-RowType = TypeVar("RowType", bound=msgspec.Struct)
-SqlValues = Sequence[Any] | Mapping[str, Any]
+Row = TypeVar("Row", bound=msgspec.Struct)
+Values = Sequence[Any] | Mapping[str, Any]
 
 
-def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
-    """Return the end of an INSERT that changes these columns alone of a row that is there.
+class Table(Generic[Row]):
+    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT."""
 
-    REPLACE would take the row and its entry in every index out and put them in anew: whole pages.
-    """
-    changes = ", ".join(f"{name} = excluded.{name}" for name in moves)
-    return f" ON CONFLICT ({', '.join(('engine_id', *key))}) DO UPDATE SET {changes}"
-
-
-class Table(Generic[RowType]):
-    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
-
-    `read_as` says by which expression a column is read that is not kept as it is.
-    """
-
-    def __init__(
-        self, kind: type[RowType], name: str, read_as: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, kind: type[Row], name: str) -> None:
         fields = msgspec.structs.fields(kind)
         self._kind = kind
         self.name = name
         self._names = tuple(field.encode_name for field in fields)
-        self.columns = ", ".join(read_as.get(one, one) for one in self._names)
+        self.columns = ", ".join(self._names)
         self._flags = []
         self._json = {}
         for place, field in enumerate(fields):
@@ -75,7 +60,7 @@ class Table(Generic[RowType]):
                 self._json[place] = msgspec.json.Decoder(field.type).decode
         self._encode = msgspec.json.Encoder().encode
 
-    def read(self, row: Sequence[Any], what: str = "it") -> RowType:
+    def read(self, row: Sequence[Any], what: str = "it") -> Row:
         """Return `columns` as what they are. Raises BadInput where a cell cannot be."""
         cells = dict(zip(self._names, row, strict=True))
         try:
@@ -88,14 +73,14 @@ class Table(Generic[RowType]):
         except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
             raise BadInput(f"{what} cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
 
-    def all(self, connection: sqlite3.Connection, where: str, values: SqlValues) -> list[RowType]:
+    def all(self, connection: sqlite3.Connection, where: str, values: Values) -> list[Row]:
         """Return the rows that a WHERE gives, in its order. Raises BadInput for a damaged one."""
         query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
         return [self.read(row) for row in connection.execute(query, values)]
 
     def one(
-        self, connection: sqlite3.Connection, where: str, values: SqlValues, what: str = "it"
-    ) -> RowType | None:
+        self, connection: sqlite3.Connection, where: str, values: Values, what: str = "it"
+    ) -> Row | None:
         """Return the row that a WHERE gives, None where there is none. Raises BadInput."""
         query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
         row = connection.execute(query, values).fetchone()
@@ -105,23 +90,18 @@ class Table(Generic[RowType]):
         self,
         connection: sqlite3.Connection,
         engine_id: str,
-        rows: Iterable[RowType],
+        rows: Iterable[Row],
         verb: str = "INSERT OR REPLACE",
-        ends: str = "",
         **more: Any,
     ) -> sqlite3.Cursor:
-        """Write rows inside the caller's transaction; `more` are columns that are no fields.
-
-        `ends` stands behind the values, for example `upsert`.
-        """
+        """Write rows inside the caller's transaction; `more` are columns that are no fields."""
         names = ("engine_id", *self._names, *more)
         return connection.executemany(
-            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-            + ends,
+            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
             [(engine_id, *self.cells(row), *more.values()) for row in rows],
         )
 
-    def cells(self, row: RowType) -> list[Any]:
+    def cells(self, row: Row) -> list[Any]:
         """Return the cells of a row, in the order of `columns`."""
         cells = list(msgspec.structs.astuple(row))
         for place in self._json:
@@ -244,20 +224,6 @@ _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
     CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
 }
-_MOVES = {
-    OrderFold: (
-        "identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq",
-    ),
-    FillFold: ("state", "updated_ns", "seq"),
-}  # fmt: skip
-"""Fields that ever change of a row; of a kind that is not named, every one beside its key."""
-
-_UPSERTS = {
-    kind: upsert(
-        key, _MOVES.get(kind) or [name for name in kind.__struct_fields__ if name not in key]
-    )
-    for kind, (_, key) in _KEYS.items()
-}
 TABLES = tuple(table.name for table, _ in _KEYS.values())
 """What is deleted before a rebuild."""
 
@@ -286,10 +252,10 @@ class Rows:
             )
         return mode
 
-    def find(self, kind: type[RowType], *key: str | int) -> RowType | None:
+    def find(self, kind: type[Row], *key: str | int) -> Row | None:
         """Return the row with this key, None where there is none."""
         cache = self._cache[kind]
-        found: RowType | None
+        found: Row | None
         if key in cache:
             found = cache[key]
             return found
@@ -322,8 +288,7 @@ class Rows:
     def flush(self) -> None:
         """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
-            table, ends = _KEYS[kind][0], _UPSERTS[kind]
-            table.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
+            _KEYS[kind][0].put(self._connection, self._engine_id, dirty.values())
             dirty.clear()
             self._cache[kind].clear()
 

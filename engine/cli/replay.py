@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
     add_trading_arguments(parser)
     parser.add_argument(
+        "--outcomes",
+        type=Path,
+        metavar="FILE",
+        help="CSV of market and paid (1, 0 or 0.5 per YES) for a recording that tells no outcomes",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -172,6 +178,7 @@ def options_of(
         journal_full=journal_full,
         trade_size_cap=_size_cap(args.trade_size_cap),
         imports=not getattr(args, "no_import", True),
+        outcomes=getattr(args, "outcomes", None),
     )
 
 
@@ -280,6 +287,7 @@ def describe(summary: dict[str, Any]) -> str:
             f"--trade-size-cap); {summary['sizes_unknown']:,} unknown"
         )
     rows += _market_rows(summary["per_market"])
+    rows += _loss_rows(summary)
     rows += [
         f"residuals: {_counts(summary['residuals'])}",
         f"denials: {_counts(summary['denials'])}",
@@ -303,6 +311,28 @@ def _market_rows(markets: dict[str, Any]) -> list[str]:
     if len(ranked) > MARKETS_SHOWN:
         rows.append(f"  … and {len(ranked) - MARKETS_SHOWN} more markets (--json has all)")
     return rows
+
+
+def _loss_rows(summary: dict[str, Any]) -> list[str]:
+    """Return what fills brought to the outcome, by the manner they came about."""
+    if not summary["losses"]:
+        return ["PnL to the outcome: no fill is in a market whose outcome is told (--outcomes)"]
+    found = summary["market_pnl"]
+    rows = [
+        f"PnL a resolved market {found['mean']:+.2f}{_interval(found)} over {found['count']}",
+        f"PnL to the outcome{'':35}fills  markets       PnL   cents a share, 95 %",
+    ]
+    rows += [
+        f"  {row['by']:20} {row['bucket']:28}  {row['fills']:6,} {row['markets']:8,} "
+        f"{row['pnl']:+9.2f}   {row['cents_per_share']:+6.2f}{_interval(row)}"
+        for row in summary["losses"]
+    ]
+    return rows
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    low, high = found["low"], found["high"]
+    return "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
 
 
 def _anomalies(summary: dict[str, Any]) -> str:

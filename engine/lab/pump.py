@@ -80,7 +80,7 @@ class Driver:
         venue: VenueCore,
         recorder: Recorder,
         placed: Callable[[PlaceOrder], None],
-        filled: Callable[[OrderFilled], None],
+        filled: Callable[[OrderFilled, int], None],
     ) -> None:
         self.desk = desk
         self.gateway = gateway
@@ -263,7 +263,7 @@ class Driver:
         self._keep(self._account, event, now_ns)
         kind = type(event)
         if kind is OrderFilled:
-            self._filled(event)  # type: ignore[arg-type]
+            self._filled(event, now_ns)  # type: ignore[arg-type]
         self.desk.receive(event, now_ns)
         if kind in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]

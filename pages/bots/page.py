@@ -28,7 +28,7 @@ from pages.kit.names import market
 from pages.kit.panels import Tile, fold
 from pages.kit.tables import choice, choose, unchoose
 from pages.kit.words import NOTHING, count, money
-from pages.shared import markouts, pnl, scoped_kill, why
+from pages.shared import losses, markouts, pnl, scoped_kill, why
 from pages.shared.order import ladder
 from storage import views
 from storage.live import books, engine_status
@@ -191,6 +191,7 @@ def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: boo
         evaluations.show_before(bot["name"])
     if bot["mode"]:
         markouts.show(Mode(str(bot["mode"]).lower()), str(bot["name"]))
+        losses.of(Mode(str(bot["mode"]).lower()), str(bot["name"]))
     saved = base.document.bots.get(bot["name"])
     if saved is not None:
         # A bot the engine does not know is only saved: nothing of it works.

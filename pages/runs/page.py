@@ -23,6 +23,7 @@ from pages.kit.tables import choice, table, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
 from pages.runs import compare
+from pages.shared import losses
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
 from storage.views import ROWS_MAX
@@ -167,6 +168,8 @@ def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> N
     _curve(points, currency)
     show_statistics(engine_id, number, address(run))
     _markets(run, markets)
+    if "losses" in result:
+        losses.show(result["losses"])
     _counts(result)
     _read(result)
     _made_of(run, alike)

@@ -8,7 +8,7 @@ import msgspec
 
 from storage.database import reading
 from storage.journal import Record, decode
-from storage.views import Row
+from storage.views.frame import Row
 
 SCANNED_MAX = 20_000
 """Most records one search reads: bodies are packed, so a text is only found by unpacking."""

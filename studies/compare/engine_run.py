@@ -17,6 +17,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.first_settings import SERIES
+from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.registry import build
 from studies.compare.watch import MakerFigures, MakerWatch, S
 
@@ -27,6 +28,7 @@ BOT = BotId("compared")
 STRATEGY = "market_maker"
 CAPITAL_MICRO = 4_000_000_000
 PARAMETERS: dict[str, object] = {
+    **EAGER,
     "fair": "microprice",
     "sigma_warm_s": 10.0,
     "size_shares": 10.0,
@@ -77,7 +79,7 @@ class CompareRun:
             venue=venue,
             recorder=self._watch,
             placed=lambda _: None,
-            filled=lambda _: None,
+            filled=lambda _, __: None,
         )
 
     def begin(self, now_ns: int) -> None:

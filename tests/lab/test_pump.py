@@ -50,6 +50,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.journal import DigestRecorder
+from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings
@@ -125,7 +126,7 @@ class World:
             gate=gate, settings=ExecutorSettings(gtd_ms=life_ms),
         )  # fmt: skip
         parameters = {
-            "sigma_warm_s": 0, "sigma_sample_ms_min": 0, "width_vol_multiplier": 0,
+            **EAGER, "sigma_warm_s": 0, "sigma_sample_ms_min": 0, "width_vol_multiplier": 0,
             "event_jump_ticks": 0, "trend_width_multiplier": 1,
         }  # fmt: skip
         name = BotId("maker")
@@ -146,7 +147,7 @@ class World:
             venue=venue,
             recorder=Noting(self.log),
             placed=self.placed.append,
-            filled=self.filled.append,
+            filled=lambda event, _: self.filled.append(event),
         )
         self.driver.start(10 * S)
         self.driver.tell(CashMoved(account=ACCOUNT, currency="USD", amount_micro=10**9), 10 * S)
@@ -333,7 +334,7 @@ def bare(desk: Bare, venue: Any = None) -> Driver:
         venue=venue or PaperVenue(ACCOUNT, PaperSettings()),
         recorder=DigestRecorder(),
         placed=lambda _: None,
-        filled=lambda _: None,
+        filled=lambda *_: None,
     )
     driver.start(0)
     return driver
@@ -503,7 +504,7 @@ def test_alert_of_the_gateway_is_recorded_as_well() -> None:
         venue=PaperVenue(ACCOUNT, PaperSettings()),
         recorder=Noting(log),
         placed=lambda _: None,
-        filled=lambda _: None,
+        filled=lambda *_: None,
     )
     driver.start(0)
     driver.run_until(5)

@@ -13,6 +13,7 @@ from engine.domain.instruments import Mode
 from storage import commands, views
 from storage.database import connect_reader, writing
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
+from storage.views.losses import of_bot, with_books
 
 RUN = Run(
     engine_id="e1",
@@ -328,3 +329,21 @@ def test_a_curve_has_no_more_points_than_were_asked_for(filled: Path) -> None:
     assert len(points) <= 100
     assert (points[0][0], points[-1][0]) == (1, 1_000)
     assert (777, Decimal("0.000009")) in points
+
+
+def test_fills_of_resolved_markets_stand_in_yes_space_with_their_orders(
+    filled: Path, tmp_path: Path
+) -> None:
+    with writing(filled) as connection:
+        connection.execute("UPDATE instruments SET payout_yes_micro = 1000000, closes_ns = 60e9")
+        insert_fill(connection, "f3", 30, leg="no", price=5_200, order_id=2)
+        insert_fill(connection, "f4", 40, state="failed")
+    with closing(connect_reader(filled)) as reader:
+        found = of_bot(reader, "e1", mode=Mode.PAPER, bot="maker")
+        assert of_bot(reader, "e1", mode=Mode.LIVE, bot="maker") == []
+    assert [fill.at_ns for fill in found] == [30, 20, 10]
+    no, *_, yes = with_books(found, tmp_path / "decisions.db")
+    assert (no.bought, no.price, no.paid) == (False, 0.48, 1.0)
+    assert (yes.bought, yes.price, yes.shares) == (True, 0.49, 1.5)
+    assert yes.to_close_s == pytest.approx(60.0)
+    assert (yes.spread_ticks, yes.ahead_ticks) == (None, None)

@@ -25,10 +25,10 @@ from engine.risk.gate import RiskGate
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
 from storage.journal import JournalSnapshot, Record, decode
 
-RecordsAfter = Callable[[int], Iterable[Record]]
+Journal = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""
 
-SettingsHistory = Sequence[tuple[int, SettingsDocument]]
+Settings = Sequence[tuple[int, SettingsDocument]]
 """(applied at, document), oldest first."""
 
 
@@ -44,10 +44,7 @@ class ToldAccounts:
     """
 
     def __init__(
-        self,
-        settings: SettingsHistory,
-        journal: RecordsAfter,
-        snapshots: Mapping[str, JournalSnapshot],
+        self, settings: Settings, journal: Journal, snapshots: Mapping[str, JournalSnapshot]
     ) -> None:
         self.executors: dict[AccountId, RetoldExecutor] = {}
         self.lost: set[AccountId] = set()

@@ -17,6 +17,7 @@ from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
 from storage.journal import JournalSnapshot, Record, Snapshots, load
 
+Tell = Callable[[str], None]
 NEVER_NS = 1 << 62
 
 
@@ -76,7 +77,7 @@ def _first(path: Path) -> TapeEntry | None:
     return None
 
 
-def position_at(folder: Path, at_ns: int, tell: Callable[[str], None]) -> int | None:
+def position_at(folder: Path, at_ns: int, tell: Tell) -> int | None:
     """Return the first position at or after a time, None where the tape has none."""
     first = next(tape.read(folder, tell=tell, from_ns=at_ns), None)
     return None if first is None else first.position
@@ -103,13 +104,7 @@ class Past:
     """Tape from a position and journal behind a record, in one order, once."""
 
     def __init__(
-        self,
-        folder: Path,
-        journal: Path,
-        *,
-        position: int,
-        after_seq: int,
-        tell: Callable[[str], None],
+        self, folder: Path, journal: Path, *, position: int, after_seq: int, tell: Tell
     ) -> None:
         self._folder = folder
         self._journal = journal

@@ -19,6 +19,7 @@ from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.bots.explain import mark_of
 from engine.caches.markets import MarketCache
+from engine.caches.views import BookView
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
@@ -31,8 +32,10 @@ from engine.domain.events import (
     OrderFilled,
 )
 from engine.domain.fills import SizeSource
-from engine.domain.instruments import InstrumentId
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.losses import OutcomeFill, losses, mean_interval, place_in_book, yes_space
 from engine.domain.money import MICRO
+from engine.domain.orders import Order, OrderId
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
@@ -56,6 +59,8 @@ class MarketResult(msgspec.Struct, kw_only=True):
     fees_micro: int = 0
     realised_micro: int = 0
     unresolved_micro: int = 0
+    paid_micro: int | None = None
+    """What one YES paid; None = nobody told the outcome."""
     position_left: int = 0
     resolved: bool = False
 
@@ -88,6 +93,8 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     torn: str = ""
     """Where the recording cannot be read on, and why; empty = it was played to its end."""
     equity: list[tuple[int, int]] = []
+    outcome_fills: list[OutcomeFill] = []
+    """Fills of markets whose outcome is known."""
     elapsed_s: float = 0.0
     peak_rss_mb: float = 0.0
     digest: str = ""
@@ -160,6 +167,8 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
             for name, market in result.markets.items()
             if market.fills
         },
+        "market_pnl": _market_pnl(result),
+        "losses": [msgspec.structs.asdict(row) for row in losses(result.outcome_fills)],
         "residuals": result.residuals,
         "denials": result.denials,
         "alerts": result.alerts,
@@ -169,6 +178,59 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
         "peak_rss_mb": round(result.peak_rss_mb, 1),
         "digest": result.digest,
     }
+
+
+def _market_pnl(result: ReplayResult) -> dict[str, Any] | None:
+    """Return the mean PnL of a resolved market that was traded; None = there was none."""
+    traded = [m.pnl_micro / MICRO for m in result.markets.values() if m.resolved and m.fills]
+    found = mean_interval(traded)
+    return None if found is None else msgspec.structs.asdict(found)
+
+
+# -- Each fill with the manner it came about, until the outcome of its market is known -------------
+
+
+class FillWatch:
+    """Remembers of each order the book it was placed into, and of each fill what it was."""
+
+    def __init__(self) -> None:
+        self._placed: dict[InstrumentId, dict[OrderId, tuple[float | None, float | None]]] = {}
+        """Market → order → spread of the book in ticks, ticks inside its touch."""
+        self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
+
+    def placed(self, order: Order, view: BookView) -> None:
+        """Take an order as it is placed."""
+        terms = view.instrument
+        bought, level = yes_space(order.side, order.leg, order.price, terms.one)
+        self._placed.setdefault(terms.id, {})[order.id] = place_in_book(
+            bought=bought, level=level, bid=view.best_bid, ask=view.best_ask, tick=terms.tick
+        )
+
+    def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
+        """Take a fill."""
+        bought, price = yes_space(order.side, order.leg, event.price, terms.one)
+        spread, ahead = self._placed.get(terms.id, {}).get(order.id, (None, None))
+        fill = OutcomeFill(
+            market=terms.id,
+            bought=bought,
+            price=price / terms.one,
+            shares=event.size / 10**terms.size_decimals,
+            fee=event.fee_micro / MICRO,
+            paid=float("nan"),
+            to_close_s=None if terms.closes_ns is None else (terms.closes_ns - now_ns) / 1e9,
+            spread_ticks=spread,
+            ahead_ticks=ahead,
+            age_s=(now_ns - order.created_ns) / 1e9,
+        )
+        self._fills.setdefault(terms.id, []).append(fill)
+
+    def over(self, instrument: InstrumentId, paid_micro: int | None) -> list[OutcomeFill]:
+        """Forget a market; return its fills with what a YES paid, none where nobody told."""
+        self._placed.pop(instrument, None)
+        fills = self._fills.pop(instrument, [])
+        if paid_micro is None:
+            return []
+        return [msgspec.structs.replace(fill, paid=paid_micro / MICRO) for fill in fills]
 
 
 def _moment(at_ns: int) -> str:
@@ -315,6 +377,7 @@ class Replay:
         """Markets whose result is final: nothing of them is held any more."""
         self._marks: dict[InstrumentId, BookMarked] = {}
         """Of markets that were held when they were looked at last."""
+        self._watch = FillWatch()
         self.result = ReplayResult()
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
@@ -363,6 +426,7 @@ class Replay:
             market = self.result.markets.get(event.instrument)
             if market is not None:
                 market.resolved = True
+                market.paid_micro = event.payout_yes_micro
         elif isinstance(event, InstrumentClosed) and event.instrument in self.result.markets:
             self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))
             while self._closed and self._closed[0][0] <= now_ns:
@@ -408,8 +472,9 @@ class Replay:
 
     def _finish(self, last_ns: int) -> None:
         result, executor = self.result, self._executor
-        for instrument in result.markets:
-            self._settle_market(InstrumentId(instrument), last_ns)
+        for name, market in result.markets.items():
+            self._settle_market(InstrumentId(name), last_ns)
+            result.outcome_fills += self._watch.over(InstrumentId(name), market.paid_micro)
         if result.events:
             self._sample(last_ns)
         result.equity_end_micro = result.equity[-1][1] if result.equity else 0
@@ -425,9 +490,13 @@ class Replay:
         result.peak_rss_mb = peak_rss_mb()
 
     def _placed(self, effect: PlaceOrder) -> None:
-        self.result.markets[effect.order.instrument].orders += 1
+        order = effect.order
+        self.result.markets[order.instrument].orders += 1
+        view = self._cache.views.get(order.instrument)
+        if view is not None:
+            self._watch.placed(order, view)
 
-    def _filled(self, event: OrderFilled) -> None:
+    def _filled(self, event: OrderFilled, now_ns: int) -> None:
         """Count one fill by how its size is known."""
         result = self.result
         result.fills += 1
@@ -436,3 +505,5 @@ class Replay:
         order = self._executor.order(event.order)
         if order is not None:
             result.markets[order.instrument].fills += 1
+            terms = self._executor.ledger.state.instruments[order.instrument]
+            self._watch.filled(order, event, terms, now_ns)

@@ -25,6 +25,7 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.open import open_recording
+from engine.lab.recordings.outcomes import OutcomeRecording
 from engine.lab.replay.run import Replay, ReplayResult, summarise
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
@@ -73,6 +74,8 @@ class ReplayOptions:
     """Most a trade's inferred size may be, in size increments; None = as the level fell."""
     imports: bool = True
     """Keep what a raw recording tells, and read that the next time."""
+    outcomes: Path | None = None
+    """A file of outcomes for markets the recording tells none of; see `recordings.outcomes`."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
 
@@ -85,6 +88,7 @@ class ReplayOptions:
             "model": self.model,
             "latency_ms": self.latency_ms,
             "trade_size_cap": self.trade_size_cap,
+            "outcomes": None if self.outcomes is None else str(self.outcomes),
         }
 
 
@@ -104,11 +108,7 @@ class PreparedReplay:
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
-        self.recording = recording or open_recording(
-            options.path,
-            options.trade_size_cap,
-            config.imports_folder if options.imports else None,
-        )
+        self.recording = recording or _opened(options, config)
         self._stored = False
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
@@ -243,6 +243,14 @@ def _markets(result: ReplayResult) -> list[RunMarket]:
         for market in result.markets.values()
         if market.orders
     ]
+
+
+def _opened(options: ReplayOptions, config: Config) -> Recording:
+    imports = config.imports_folder if options.imports else None
+    recording = open_recording(options.path, options.trade_size_cap, imports)
+    if options.outcomes is None:
+        return recording
+    return OutcomeRecording(recording, options.outcomes)
 
 
 def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:

@@ -16,7 +16,7 @@ from engine.domain.intents import Basket, Intent, Quote, Quotes, Target, Urgency
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from engine.lab.simulate.venue_side import CURRENCY
 from engine.strategies.door import Context, Evaluation, Parameters
-from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.parameters import EAGER, MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker
 
 # -- The market maker that trades, as a bot of the simulated world: judges hear its wishes, too ----
@@ -42,6 +42,7 @@ class HeardMaker(MarketMaker):
 def maker_of(random: Random, bot: BotId, said: Callable[[Intent], None]) -> HeardMaker:
     """Return a market maker that begins to quote within seconds, eager enough to be filled."""
     parameters = {
+        **EAGER,
         "fair": "microprice",
         "sigma_warm_s": 0.5,
         "stop_before_close_s": 0.0,

@@ -214,5 +214,5 @@ class EngineRun:
         self.driver.receive(Halted(self.account, "the simulation ends"), now_ns)
 
 
-def _unheard(_: PlaceOrder | Event) -> None:
+def _unheard(_: PlaceOrder | Event, __: int = 0) -> None:
     """Nobody listens: the journal tells the judges."""

@@ -15,9 +15,7 @@ def _as_it_was() -> Iterator[None]:
     thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     yield
     gc.set_threshold(*thresholds)
-    if frozen:
-        gc.freeze()
-    else:
+    if not frozen:
         gc.unfreeze()
 
 

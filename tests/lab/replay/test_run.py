@@ -302,7 +302,7 @@ def test_fills_are_counted_by_how_their_size_is_known(tape: Path, quoting: dict[
     replay = replay_of(Mixed(open_recording(tape)), quoting, model=FillModel.OPTIMISTIC)
     booked: list[OrderFilled] = []
     count = replay._driver._filled
-    replay._driver._filled = lambda event: (booked.append(event), count(event))[1]
+    replay._driver._filled = lambda event, at: (booked.append(event), count(event, at))[1]
     result = replay.run(quiet)
     by_source = {source: sum(fill.source is source for fill in booked) for source in SizeSource}
     assert all(by_source.values())
@@ -544,7 +544,7 @@ def test_first_frames_of_a_recorded_day_are_the_same_twice(
     assert first.digest == second.digest
     stats = runs[0].recording.stats
     assert (stats.frames, stats.hash_matched, stats.hash_checked) == (8_000, 8_000, 8_000)
-    assert first.orders > 100
+    assert first.orders > 50
     assert first.fills > 10
     assert (first.fills_inferred, first.fills_unknown) == (first.fills, 0)
     assert not first.bot_errors

@@ -1,0 +1,72 @@
+"""Where does it lose? PnL to the outcome, by the manner fills came about, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+import msgspec
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from engine.domain.losses import losses
+from pages.kit import guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config
+from pages.kit.words import in_column
+from pages.shared.markouts import cents
+from storage.views.losses import FILLS_MAX, of_bot, with_books
+
+HELP = "What fills brought until their market paid, by the manner they came about."
+HEADS = ("", "Fills", "Markets", "PnL", "Per share", "95 %")
+
+
+@guard.part("Where it loses")
+def of(mode: Mode, bot: str) -> None:
+    """Draw the table of one bot in one mode."""
+    fills = ask(of_bot, engine_id(), mode=mode, bot=bot)
+    rows = losses(with_books(fills, config().decisions_path)) if fills else []
+    show([msgspec.structs.asdict(row) for row in rows])
+    if len(fills) == FILLS_MAX:
+        panels.note(f"Of its newest {FILLS_MAX:,} fills in resolved markets.")
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw rows of `LossRow` as a table."""
+    st.markdown("**Where it loses**", help=HELP)
+    if not rows:
+        panels.note("No fill is in a market whose outcome is known.")
+        return
+    st.html(_table(rows))
+    panels.note(
+        "PnL to the outcome in the account's currency after fees · per share in cents, with an "
+        "interval over whole markets: below two markets there is none, and one that holds 0 proves "
+        "nothing · unknown = the book of its order is not kept any more"
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = "".join(f'<th class="pb-num">{escape(name)}</th>' for name in HEADS[1:])
+    body, last = [], ""
+    for row in rows:
+        if row["by"] != last and row["by"] != "all":
+            body.append(
+                f'<tr><th colspan="{len(HEADS)}">{escape(row["by"]).capitalize()}</th></tr>'
+            )
+        last = row["by"]
+        body.append(f"<tr><td>{escape(row['bucket'])}</td>{_cells(row)}</tr>")
+    return (
+        '<section class="pb-block"><div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{"".join(body)}</table>'
+        "</div></section>"
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> str:
+    reach = "" if row["low"] is None else f"{cents(row['low'])} to {cents(row['high'])}"
+    pnl = in_column(Decimal(f"{row['pnl']:.6f}"), signed=True)
+    counts = f"{row['fills']:,}", f"{row['markets']:,}"
+    figures = (*counts, pnl, cents(row["cents_per_share"]), reach)
+    return "".join(f'<td class="pb-num">{figure}</td>' for figure in figures)
