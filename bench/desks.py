@@ -25,6 +25,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.journal import DigestRecorder
+from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.registry import build
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings
@@ -81,7 +82,7 @@ def _desk(bots: int, instruments: int) -> tuple[Driver, list[Instrument]]:
         name = BotId(f"bot{number}")
         own = listed[number * instruments : (number + 1) * instruments]
         bot = Bot(
-            name=name, account=ACCOUNT, strategy=build("market_maker", {}, name),
+            name=name, account=ACCOUNT, strategy=build("market_maker", EAGER, name),
             capital_micro=CASH * MICRO, instruments=frozenset(item.id for item in own),
             instruments_max=instruments,
         )  # fmt: skip

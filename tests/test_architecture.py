@@ -102,7 +102,7 @@ ROOMS = {
     ),
     "storage": Room(
         libraries=frozenset(
-            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"}
+            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2"}
         ),
         opened=("engine.domain", "engine.errors"),
     ),

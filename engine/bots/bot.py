@@ -106,6 +106,16 @@ class Bot:
             bot=self.name,
         )
 
+    def warn(self, text: str) -> RaiseAlert:
+        """Return what its strategy wants a person to be told."""
+        return RaiseAlert(
+            severity=Severity.WARNING,
+            kind="bot_rests",
+            text=f"bot {self.name} rests: {text}",
+            account=self.account,
+            bot=self.name,
+        )
+
     def drop(self, instrument: InstrumentId) -> None:
         """Stop watching an instrument that is over."""
         if self.cells.pop(instrument, None) is not None:

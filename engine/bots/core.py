@@ -429,6 +429,8 @@ class AccountCore:
         self._decide(evaluation.decision)
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
             self._agenda.put(cell, now_ns + strategy.timer_ns)
+        if evaluation.alert:
+            self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
             self._wished(view, evaluation.intents, now_ns)
 

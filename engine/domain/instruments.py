@@ -107,6 +107,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Proven strike in 1e-8 of the oracle's unit; None = not proven."""
     protocol: str = ""
     """Protocol version of the venue (`v1`, `v2`), or empty."""
+    rewards_size_min: int = 0
+    """Smallest resting order the venue pays rewards for, in size increments; 0 = it pays none."""
     taker_delay_ns: int = 0
     """How long the venue holds a marketable order before it matches it."""
 

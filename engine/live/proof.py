@@ -29,7 +29,7 @@ MS = 1_000_000
 REFUSED_MAX = 1_000
 ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
 
-ReceiptReported = Callable[[Receipt], None]
+Told = Callable[[Receipt], None]
 Inventory = tuple[tuple[str, int, int], ...]
 
 
@@ -205,7 +205,7 @@ class ProofRun:
         self.runners: list[AccountRunner] = []
         self.unread: tuple[str, ...] = ()
         """What could not be read, or may rest where nobody looks: over it nothing is proven."""
-        self.waiting: list[ReceiptReported] = []
+        self.waiting: list[Told] = []
         """Who wants the receipt when it is PROVEN."""
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""
@@ -284,7 +284,7 @@ class ProofRun:
     def tell(self, services: Services, receipt: Receipt) -> None:
         """Keep a receipt; one that is PROVEN ends the run and goes to whoever waits."""
         engine_id, what = services.engine_id, self._what
-        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt), awaited=True)
+        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
         text = receipt.sentence()
         services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
         if receipt.proven:

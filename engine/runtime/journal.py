@@ -24,8 +24,8 @@ from storage.journal import (
     NAMES,
     Digest,
     JournalSnapshot,
-    JournalTuple,
     Record,
+    Row,
     check_fence,
     fence_of,
     names_sum,
@@ -44,9 +44,8 @@ QUEUE_MAX = 100_000
 BATCH_MAX = 5_000
 """Most records of one transaction."""
 
-LINGER_S = 0.25
-"""Longest time a record waits for company when nobody awaits a commit: a fact that the venue tells
-again when it is asked. What must be kept before it is done is awaited, and written at once."""
+LINGER_S = 0.05
+"""Longest time a record waits for company when nobody awaits a commit."""
 
 RETRY_S = 0.25
 """Pause after a refusal of the disk."""
@@ -108,7 +107,7 @@ class JournalWriter:
         self._moved = threading.Event()
         self._closing = threading.Event()
         self._digest = Digest()
-        self._rows: list[JournalTuple] = []
+        self._rows: list[Row] = []
         self._held: list[JournalSnapshot] = []
         self._names: dict[tuple[str, str], int] = {}
         self._since_checkpoint = 0
@@ -287,7 +286,7 @@ class JournalWriter:
         # Counted first: the records a snapshot speaks of were queued before it.
         snapshots = len(self._snapshots)
         queue, names = self._queue, self._names
-        rows: list[JournalTuple] = []
+        rows: list[Row] = []
         for _ in range(min(len(queue), BATCH_MAX)):
             seq, at_ns, account, kind, body, tape = queue.popleft()
             start = names.get((account, kind))

@@ -3,7 +3,6 @@
 The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
 and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
 any other error ends the engine. Jobs under a name replace each other: heartbeats never pile up.
-Rows wait for company up to a second: every commit writes whole pages, however few rows it holds.
 """
 
 from __future__ import annotations
@@ -42,9 +41,6 @@ POLL_S = 0.005
 CLAIM_EVERY_NS = 1_000_000_000
 """A look at the commands without a signal, so that old ones are refused in time."""
 
-WRITE_EVERY = 200
-"""Looks, `POLL_S` apart, until rows are written that nobody waits for, and what is told by name."""
-
 BUSY_MS = 250
 RETRY_S = 0.1
 BATCH_MAX = 500
@@ -52,19 +48,19 @@ JOBS_MAX = 20_000
 """Most jobs that wait while the desk trades. From there it places nothing until half of them are
 written; at twice as many the engine ends. None is ever dropped."""
 
-PROJECT_EVERY_S = 1.0
+PROJECT_EVERY_S = 0.2
 PATIENCE_S = 10.0
 
 REFUSED = (sqlite3.Error, BadInput, ValueError, TypeError, ArithmeticError)
 """What a job may raise because of its values, `OF_THE_VALUE` where SQLite raised it."""
 
-StateWrite = Callable[[sqlite3.Connection], object]
+Job = Callable[[sqlite3.Connection], object]
 
 
 class _Waiting(NamedTuple):
     """A job in the queue."""
 
-    job: StateWrite
+    job: Job
     alone: bool = False
     """It has a transaction of its own."""
     refused: Callable[[str], object] | None = None
@@ -101,14 +97,14 @@ class StateWriter:
         self._clock = clock
         self._heard = heard
         self._crash = crash
-        self._latest: dict[str, StateWrite] = {}
+        self._latest: dict[str, Job] = {}
         self._jobs: deque[_Waiting] = deque()
         self._listening = threading.Event()
 
     # -- what is to be written ---------------------------------------------------------------------
 
-    def knock(self, *, awaited: bool) -> None:
-        """Tell whoever writes that something waits, and whether somebody waits for it."""
+    def knock(self) -> None:
+        """Tell whoever writes that something waits."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -124,22 +120,22 @@ class StateWriter:
         """Begin to claim commands."""
         self._listening.set()
 
-    def put(self, name: str, job: StateWrite) -> None:
+    def put(self, name: str, job: Job) -> None:
         """Write the latest of its name; one that still waits is replaced."""
         self._latest[name] = job
-        self.knock(awaited=False)
+        self.knock()
 
-    def write(self, job: StateWrite, *, awaited: bool = False) -> None:
-        """Write, inside a transaction shared with other jobs; at once where it is awaited."""
-        self._queue(_Waiting(job), awaited=awaited)
+    def write(self, job: Job) -> None:
+        """Write, inside a transaction shared with other jobs."""
+        self._queue(_Waiting(job))
 
-    def do(self, job: StateWrite, *, refused: Callable[[str], object] | None = None) -> None:
+    def do(self, job: Job, *, refused: Callable[[str], object] | None = None) -> None:
         """Write by a function that has a transaction of its own.
 
         `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
         so.
         """
-        self._queue(_Waiting(job, alone=True, refused=refused), awaited=True)
+        self._queue(_Waiting(job, alone=True, refused=refused))
 
     @property
     def halts(self) -> str:
@@ -152,12 +148,12 @@ class StateWriter:
         why = self.failure or "the disk is slower than the engine"
         return f"{len(self._jobs)} rows wait for {self._path.name}, none is lost: {why}"
 
-    def _queue(self, waiting: _Waiting, *, awaited: bool) -> None:
+    def _queue(self, waiting: _Waiting) -> None:
         self._jobs.append(waiting)
         self._halting |= len(self._jobs) >= JOBS_MAX
         if len(self._jobs) == 2 * JOBS_MAX:
             self._crash(StorageError(self._crowd()))
-        self.knock(awaited=awaited or len(self._jobs) >= BATCH_MAX)
+        self.knock()
 
     # -- how it is written -------------------------------------------------------------------------
 
@@ -167,28 +163,22 @@ class StateWriter:
             # By number: the loop's thread appends meanwhile, which an iterator does not survive.
             first = (self._jobs[number] for number in range(min(len(self._jobs), BATCH_MAX)))
             batch = list(takewhile(lambda one: not one.alone, first))
-            named = dict(self._latest) if len(batch) == len(self._jobs) else {}
-            jobs = [*(one.job for one in batch), *named.values()]
-            if batch and self._tried(connection, jobs):
+            if batch and self._tried(connection, [one.job for one in batch]):
                 for _ in batch:
                     self._jobs.popleft()
-                self._forget(named)
                 continue
             for one in batch or [self._jobs[0]]:  # each for itself: one of them cannot be written
                 self._single(connection, one)
                 self._jobs.popleft()
-        named = dict(self._latest)
-        if named and not self._tried(connection, list(named.values())):
-            for job in named.values():
+        taken = dict(self._latest)
+        if taken and not self._tried(connection, list(taken.values())):
+            for job in taken.values():
                 self._single(connection, _Waiting(job))
-        self._forget(named)
-
-    def _forget(self, named: dict[str, StateWrite]) -> None:
-        for name, job in named.items():
+        for name, job in taken.items():
             if self._latest.get(name) is job:
                 del self._latest[name]
 
-    def _tried(self, connection: sqlite3.Connection, jobs: list[StateWrite]) -> bool:
+    def _tried(self, connection: sqlite3.Connection, jobs: list[Job]) -> bool:
         """Write all of them at once; False = one of them never can be, and none is written."""
         try:
             with transaction(connection):
@@ -242,19 +232,14 @@ class StateKeeper(StateWriter):
         self._version = -1
         self._more = False
         self._claimed_ns = 0
-        self._looks = WRITE_EVERY
-        """How often it looked since rows were written."""
-        self._awaited = threading.Event()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="state", daemon=True)
         self._thread.start()
 
-    def knock(self, *, awaited: bool) -> None:
-        """Wake the thread where somebody waits."""
-        if awaited:
-            self._awaited.set()
-            self._wake.set()
+    def knock(self) -> None:
+        """Wake the thread."""
+        self._wake.set()
 
     def close(self) -> None:
         """Write what is left; a refusing file gets `PATIENCE_S`. Raises StorageError."""
@@ -280,8 +265,7 @@ class StateKeeper(StateWriter):
                         opened = file_id(self._path)
                     must_be(self._path, opened)
                     with refusals_told(self._path):
-                        if self._due():
-                            self.work(connection)
+                        self.work(connection)
                         self._hear(connection)
                     self.failure = None
                 except StorageError as error:
@@ -290,23 +274,12 @@ class StateKeeper(StateWriter):
                     if self.failure is None:  # no page can tell of it: they read that file
                         log.get("state").warning("state.refused", reason=str(error))
                     self.failure = error
-                    self._awaited.set()  # the same again, as soon as the file may take it
                     self._closing.wait(RETRY_S)
         except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
             self._crash(error)
         finally:
             if connection is not None:
                 connection.close()
-
-    def _due(self) -> bool:
-        """Say whether what waits is written now: somebody awaits it, or a second is over."""
-        self._looks += 1
-        late = self._looks >= WRITE_EVERY or self._awaited.is_set() or self._closing.is_set()
-        if not (late and self.waiting):
-            return False
-        self._awaited.clear()  # before they are taken: what comes meanwhile is seen next time
-        self._looks = 0
-        return True
 
     def _hear(self, connection: sqlite3.Connection) -> None:
         if not self._listening.is_set():

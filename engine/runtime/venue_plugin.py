@@ -225,7 +225,7 @@ class SelfTesting:
 Link = Callable[[VenueSetup, Services, AccountSettings], AccountLink]
 Door = Callable[[VenueSetup, AccountId, Credential | None], Awaitable[ClosingVenue]]
 Examine = Callable[[VenueSetup, Credential, Container[str]], Awaitable[list[Finding]]]
-RunSelfTest = Callable[[VenueSetup, SelfTesting], Awaitable[list[Finding]]]
+SelfTest = Callable[[VenueSetup, SelfTesting], Awaitable[list[Finding]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +245,7 @@ class AccountSpec:
     """Module that signs: it takes a second to load, and is loaded before it is needed."""
     examine: Examine | None = None
     """Asks the venue whether an account is fit to trade; given the names of orders it has."""
-    selftest: RunSelfTest | None = None
+    selftest: SelfTest | None = None
     quotes_expire: bool = False
     limits: GatewaySettings = field(default_factory=GatewaySettings)
     """How fast one account may speak to the venue."""

@@ -47,6 +47,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     decision: Decision
     intents: tuple[Intent, ...] = ()
+    alert: str = ""
+    """What a person should be told of now, once: the facts and what to do; empty = nothing."""
 
 
 class Strategy(Protocol):

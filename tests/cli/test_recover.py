@@ -26,7 +26,7 @@ from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import CommandState
 from storage.database import connect_reader
-from storage.journal import JournalTuple, last_seq
+from storage.journal import Row, last_seq
 from storage.latch import read_latch
 from storage.live import KILL_PROOF
 from storage.projection import Loss, find_loss
@@ -56,7 +56,7 @@ def _at(kind: type, *, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
     def apply(patch: pytest.MonkeyPatch) -> None:
         write = storage_loss.append_all
 
-        def torn(connection: Any, rows: list[JournalTuple]) -> None:
+        def torn(connection: Any, rows: list[Row]) -> None:
             at = next(i for i, row in enumerate(rows) if row[3] == kind.__name__)
             write(connection, rows[: at + after])
             _die()
@@ -138,8 +138,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     programs.demo()
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.live() > 0, "an order rests")
-    programs.filled(5)
+    programs.until(lambda: programs.count("fills") >= 5 and programs.live() > 0, "it is filled")
     engine.kill()
     engine.wait(10)
     read = programs.rows("SELECT seq FROM projection")[0][0]
@@ -215,8 +214,7 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
     programs.demo()
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.live() > 0, "an order rests")
-    programs.filled(2)
+    programs.until(lambda: programs.count("fills") >= 2 and programs.live() > 0, "it is filled")
     programs.until(
         lambda: stopped_ahead_of_its_file(programs, engine, 20), "the log holds what is projected"
     )

@@ -7,6 +7,7 @@ from engine.indicators.markout import (
     MID_AGE_NS_MAX,
     PENDING_MAX,
     MarkoutMeans,
+    MarkoutRecord,
     MarkoutTracker,
 )
 
@@ -14,11 +15,11 @@ S = 1_000_000_000
 
 
 def tracked(mids: list[tuple[float, int]], sign: int, price: float) -> MarkoutMeans:
-    tracker, means = MarkoutTracker(), MarkoutMeans(half_life_fills=1e9)
+    tracker, record = MarkoutTracker(), MarkoutRecord.empty(1e9, 30)
     tracker.fill(sign, price, 0)
     for mid, at_ns in mids:
-        tracker.observe(mid, at_ns, means)
-    return means
+        tracker.observe(mid, at_ns, record)
+    return record.overall
 
 
 def test_a_buy_before_a_fall_has_lost() -> None:
@@ -40,19 +41,19 @@ def test_the_mid_is_the_one_before_the_horizon_not_after_it() -> None:
 
 
 def test_a_mid_too_old_marks_nothing() -> None:
-    tracker, means = MarkoutTracker(), MarkoutMeans(half_life_fills=10)
-    tracker.observe(0.5, 0, means)
+    tracker, record = MarkoutTracker(), MarkoutRecord.empty(10, 30)
+    tracker.observe(0.5, 0, record)
     tracker.fill(1, 0.5, MID_AGE_NS_MAX)
-    tracker.observe(0.9, MID_AGE_NS_MAX + 2 * S, means)
-    assert means.counts == [0, 0, 0, 0]
+    tracker.observe(0.9, MID_AGE_NS_MAX + 2 * S, record)
+    assert record.overall.counts == [0, 0, 0, 0]
     assert tracker.dropped == 2
 
 
 def test_a_fill_without_any_mid_is_dropped_not_guessed() -> None:
-    tracker, means = MarkoutTracker(), MarkoutMeans(half_life_fills=10)
+    tracker, record = MarkoutTracker(), MarkoutRecord.empty(10, 30)
     tracker.fill(1, 0.5, 0)
-    tracker.observe(0.9, 2 * S, means)
-    assert means.counts == [0, 0, 0, 0]
+    tracker.observe(0.9, 2 * S, record)
+    assert record.overall.counts == [0, 0, 0, 0]
     assert tracker.dropped == 2
     assert tracker.waiting == 2
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.strategies.market_maker.parameters import EAGER
+
 START = 1_776_081_600
 WINDOW_S = 300
 QUOTING = {
+    **{name: str(value) for name, value in EAGER.items()},
     "sigma_warm_s": "0",
     "sigma_sample_ms_min": "0",
     "width_vol_multiplier": "0",

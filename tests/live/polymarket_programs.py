@@ -26,6 +26,7 @@ from engine.domain.instruments import AccountId
 from engine.errors import PitbossError
 from engine.live import vault
 from engine.runtime.credentials import Credential
+from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.polymarket.account.sdk import Hosts
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from storage.commands import LeftCommand
@@ -44,6 +45,7 @@ ACCOUNT = AccountId("real")
 BOT = "maker"
 SIGNER = 1
 PARAMETERS = {
+    **EAGER,
     "fair": "microprice",
     "sigma_warm_s": 0.5,
     "stop_before_close_s": 0.0,

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.runtime import state_writer
 from engine.runtime.journal import JournalWriter
-from engine.runtime.state_writer import Projector, StateKeeper, StateWrite
+from engine.runtime.state_writer import Job, Projector, StateKeeper
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
 from storage.live import EngineBeat, put_engine
@@ -72,7 +72,7 @@ def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
     return lambda connection: put_engine(connection, ENGINE, made)
 
 
-def add(number: int) -> StateWrite:
+def add(number: int) -> Job:
     return lambda c: c.execute(
         "INSERT INTO commands (id, engine_id, kind, body, who, state, created_ns, expires_ns, "
         "answer) VALUES (?, 'other', 'Kill', '', '', 'done', 1, 1, '')",
@@ -116,7 +116,7 @@ class Meanwhile:
 
 
 def test_a_row_left_while_others_are_gathered_is_written_after_them(desk: Desk) -> None:
-    desk.keeper._queue(Meanwhile(desk), awaited=True)  # type: ignore[arg-type]
+    desk.keeper._queue(Meanwhile(desk))  # type: ignore[arg-type]
     until(lambda: desk.rows("SELECT id FROM commands ORDER BY id") == [("1",), ("2",)])
 
 
@@ -133,28 +133,6 @@ def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None
     until(lambda: desk.keeper.waiting == 1)
     moved.rename(desk.path)
     until(lambda: desk.rows("SELECT pid FROM engine_state") == [(2,)])
-
-
-def test_rows_wait_for_company_and_go_out_with_the_one_that_is_awaited(desk: Desk) -> None:
-    begun: list[str] = []
-
-    def counted(job: StateWrite) -> StateWrite:
-        def do(connection: sqlite3.Connection) -> None:
-            connection.set_trace_callback(lambda sql: begun.append(sql) if "BEGIN" in sql else None)
-            job(connection)
-
-        return do
-
-    desk.keeper.write(counted(add(0)))
-    until(lambda: not desk.keeper.waiting)
-    for number in range(1, 20):
-        desk.keeper.write(add(number))
-        desk.keeper.put("engine", beat(number))
-    desk.keeper.write(add(20), awaited=True)
-    until(lambda: not desk.keeper.waiting)
-    assert len(desk.rows("SELECT id FROM commands")) == 21
-    assert desk.rows("SELECT pid FROM engine_state") == [(19,)]
-    assert len([one for one in begun if "IMMEDIATE" in one]) == 1
 
 
 def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:
@@ -185,7 +163,7 @@ def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
     connection.close()
 
 
-NEVER: dict[str, StateWrite] = {
+NEVER: dict[str, Job] = {
     "a number too large": lambda c: c.execute("SELECT ?", (2**63,)),
     "a value of no type": lambda c: c.execute("SELECT ?", (object(),)),
     "half a character": lambda c: c.execute("SELECT ?", ("\ud800",)),

@@ -22,6 +22,7 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId
 from engine.strategies.door import Context, Evaluation
+from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import build
 
@@ -38,7 +39,11 @@ BINARY = Instrument(
     starts_ns=0,
     closes_ns=300 * S,
 )
-DEFAULTS: dict[str, Any] = {"sigma_warm_s": 0, "sigma_sample_ms_min": 0, "half_spread_ticks_min": 2}
+DEFAULTS: dict[str, Any] = {
+    **EAGER, "sigma_warm_s": 0, "sigma_sample_ms_min": 0, "half_spread_ticks_min": 2,
+    "stop_before_close_s": 20, "rest_when_losing": True,
+}  # fmt: skip
+"""A maker that goes where its edges are: tests of what holds it back say so."""
 
 
 class Stage:

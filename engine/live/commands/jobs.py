@@ -24,7 +24,7 @@ from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
-from engine.live.recordings import CommandReply, Recordings
+from engine.live.recordings import Recordings, Reply
 from engine.live.schedule import Schedule
 from storage import jobs
 from storage.commands import CommandState, leave
@@ -51,7 +51,6 @@ class Jobs:
         self._entries: dict[str, ScheduleEntry] = {}
         self._problems: dict[str, str] = {}
         self._look_ns = 0
-        self._written: tuple[ScheduleSeen, ...] | None = None
         self.recordings = Recordings(engine, self._ask)
         engine.watchers.append(self.watch)
 
@@ -85,7 +84,7 @@ class Jobs:
         )
         return pending
 
-    def _ask(self, do: Callable[[Any], str], reply: CommandReply) -> None:
+    def _ask(self, do: Callable[[Any], str], reply: Reply) -> None:
         """Do something where files are written; answer with its words, or with its refusal."""
 
         def run(connection: Any) -> None:
@@ -118,9 +117,7 @@ class Jobs:
                 )
             )
         if self._schedule is not None:
-            if (rows := self._rows()) == self._written:
-                return
-            self._written = rows
+            rows = self._rows()
             engine.state.put("schedule", lambda c: put_schedule(c, engine.engine_id, rows, now_ns))
 
     # -- the schedule ------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from enum import StrEnum
 from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
 from engine.strategies.door import Context
-from engine.strategies.market_maker.parameters import ClosePolicy, FairSource
-from engine.strategies.market_maker.state import SECOND_NS, MarketState
+from engine.strategies.market_maker.parameters import FairSource
+from engine.strategies.market_maker.state import UNBOUNDED, MarketState
 
 
 class Regime(StrEnum):
@@ -20,11 +20,11 @@ class Regime(StrEnum):
 
     QUIET = "quiet"
     TRENDING = "trending"
-    """The taped flow is one-sided: the side it runs into is quoted wider."""
+    """The taped flow is one-sided: the side it runs into is quoted wider, or not at all."""
     EVENT = "event"
     """The price jumped: nothing is quoted until the cool-down is over."""
     REDUCE_ONLY = "reduce_only"
-    """Winding down, near the stop under `reduce`, or beyond the inventory cap."""
+    """Winding down, beyond the inventory cap, or holding where it would open nothing."""
     HALTED = "halted"
     """A gate fails: nothing is quoted."""
 
@@ -48,6 +48,23 @@ GATES = {
         "its stop was {value} ago",
         _S,
         ">",
+    ),
+    "time_to_open": W(
+        "time is left to work a position out",
+        "the market were not about to close",
+        "too late to open since {value}",
+        _S,
+        ">",
+    ),
+    "spread_ticks": W(
+        "the spread is narrow", "the spread narrows", "{value} > {limit} ticks", _PLAIN, _LE
+    ),
+    "fills_pay": W(
+        "its fills pay",
+        "its rest is over",
+        "resting: its last fills made {value} a share within 5 s",
+        ValueUnit.PRICE_PART,
+        _GE,
     ),
     "size_of_a_lot": W(
         "the size is at least a lot",
@@ -143,18 +160,37 @@ def event_gate(gates: list[Gate], market: MarketState, now_ns: int) -> bool:
     return False
 
 
-def regime_of(context: Context, market: MarketState, now_ns: int) -> Regime:
+def opening_gates(gates: list[Gate], context: Context, market: MarketState, now_ns: int) -> bool:
+    """Look whether a position may be opened. False with the failing gate last.
+
+    With nothing to reduce that is the end; a position is worked out instead.
+    """
+    shared, book = market.shared, context.view.book
+    if now_ns < shared.resting_until_ns and market.p.rest_when_losing:
+        rests_for = shared.rests_for
+        gates.append(Gate("fills_pay", False, rests_for.markout if rests_for else 0.0, 0.0))
+        return False
+    if market.opens_until_ns is not None and now_ns >= market.opens_until_ns:
+        gates.append(Gate("time_to_open", False, (market.opens_until_ns - now_ns) * 1e-9, 0.0))
+        return False
+    if book.bid_prices and book.ask_prices:
+        spread = book.ask_prices[0] - book.bid_prices[-1]
+        narrow = spread <= market.spread_max
+        limit = float(market.p.spread_ticks_max)
+        gates.append(Gate("spread_ticks", narrow, spread / market.tick, limit))
+        return narrow
+    if market.spread_max < UNBOUNDED:
+        gates.append(_TWO_SIDED[False])
+        return False
+    return True
+
+
+def regime_of(context: Context, market: MarketState, now_ns: int, *, opens: bool) -> Regime:
     """Name the regime of a market whose gates pass, and remember whether it trends."""
-    learned, p = market.learned, market.p
+    learned = market.learned
     if learned.flow.total > 0.0:
         learned.trending = _trending(market, now_ns)
-    if context.reducing or abs(context.inventory.position) > market.cap:
-        return Regime.REDUCE_ONLY
-    if (
-        p.inventory_on_close is ClosePolicy.REDUCE
-        and market.stop_ns is not None
-        and now_ns >= market.stop_ns - p.reduce_before_stop_s * SECOND_NS
-    ):
+    if not opens or context.reducing or abs(context.inventory.position) > market.cap:
         return Regime.REDUCE_ONLY
     return Regime.TRENDING if learned.trending else Regime.QUIET
 

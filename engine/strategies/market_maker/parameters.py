@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -24,6 +26,14 @@ class ClosePolicy(StrEnum):
 
     HOLD = "hold"
     REDUCE = "reduce"
+    """Rest quotes at the touch that reduce it, from `reduce_before_stop_s` on."""
+
+
+class OneSidedFlow(StrEnum):
+    """What happens to the side that one-sided trades run into."""
+
+    WIDEN = "widen"
+    WITHDRAW = "withdraw"
 
 
 def _between(low: float, high: float, text: str) -> object:
@@ -101,14 +111,33 @@ class GateParameters(Parameters):
         float, _between(-86_400, 86_400, "s: after the window opens; negative = before it")
     ] = 0.0
     stop_before_close_s: Annotated[
-        float, _between(0, 86_400, "s: before the close, from when it rests nothing")
-    ] = 20.0
+        float | None,
+        Field(
+            ge=0,
+            le=86_400,
+            description="s: before the close, from when it rests nothing; empty = half of the "
+            "window, 900 s at most (a 5-minute market: 150 s)",
+        ),
+    ] = None
+    """An at-the-money binary moves by φ(0)/√τ per √s of time: 3.3 cents at 150 s to the close, 1.3
+    at 900 s and without bound at the end, while a spread stays a cent or two. Costs the busiest
+    half of a short window."""
     inventory_on_close: Annotated[
-        ClosePolicy, Field(description="hold = keep it; reduce = only reduce before the stop")
-    ] = ClosePolicy.HOLD
+        ClosePolicy,
+        Field(description="hold = keep it; reduce = only reduce, at the touch, before the stop"),
+    ] = ClosePolicy.REDUCE
+    """What is left at the stop is a bet on the outcome. Reducing costs the spread of its own exit
+    being adverse now and then, and the fills that would have opened in that time."""
     reduce_before_stop_s: Annotated[
         float, _between(0, 86_400, "s: before the stop, from when `reduce` only reduces")
-    ] = 30.0
+    ] = 60.0
+    """A queue at the touch of a busy market turns over within about a minute."""
+    spread_ticks_max: Annotated[
+        int,
+        _between(0, 1_000, "ticks: of the book's spread, beyond which it opens nothing; 0 = off"),
+    ] = 2
+    """A wide book is one whose makers have left because they expect a move: its spread is not pay
+    but a warning (Glosten and Milgrom, 1985). Costs the fills of markets that are always wide."""
     price_min: Annotated[
         float, _between(0, 1, "currency: no quotes while the fair value of a binary is lower")
     ] = 0.05
@@ -135,12 +164,55 @@ class GateParameters(Parameters):
     trend_half_life_s: Annotated[
         float, _between(0.1, 3_600, "s: after which half of a trade is forgotten")
     ] = 10.0
+    one_sided_flow: Annotated[
+        OneSidedFlow,
+        Field(description="withdraw = no quote on the side a trend runs into; widen = a wider one"),
+    ] = OneSidedFlow.WITHDRAW
+    """One-sided takers know something (Easley and O'Hara's order imbalance): the quote they run
+    into is the one to lose by. Costs half of the fills of a trend."""
+    rest_when_losing: Annotated[
+        bool,
+        Field(description="rest, with an alert, once the last fills lost more than they earned"),
+    ] = True
+    """A maker whose markouts are worse than its spread pays for each fill. Costs the fills of a bot
+    that had bad luck: with no edge at all it rests wrongly about every sixth time it is judged."""
+    rest_fills: Annotated[
+        int, _between(2, 10_000, "fills: how many of the last are judged, and needed for it")
+    ] = 20
+    """With markouts that scatter by 4 cents their mean is known to 0.9 cents. Costs what so many
+    fills lose: at 20 shares and 3 cents, 12 of the currency."""
+    rest_s: Annotated[
+        float, _between(1, 2_592_000, "s: how long it rests before its next fills are judged anew")
+    ] = 14_400.0
+    """Four hours: another part of the day has another flow. Costs one more trial after each."""
 
 
 class QuoteParameters(Parameters):
     """Where and how much it quotes, and when it leaves a quote alone."""
 
     size_shares: Annotated[float, _between(1e-6, 1e9, "shares per level")] = 20.0
+    rewards_capital_share_max: Annotated[
+        float,
+        _between(
+            0, 1, "share of the capital a bid and an ask of a market's reward minimum may tie up, "
+            "for the size to be raised to it; 0 = never raised"
+        ),
+    ] = 0.1  # fmt: skip
+    """A quote below the minimum earns no reward at all. Costs as much more per bad fill."""
+    improve_ticks_max: Annotated[
+        int, _between(0, 1_000, "ticks: how far inside the touch a quote may stand")
+    ] = 0
+    """Who stands alone in front is filled first by those who know. Costs queue position: joining
+    means to wait behind what rests there."""
+    join_share_min: Annotated[
+        float,
+        _between(
+            0, 1, "share of both best sizes that must rest on its side for a quote to join the "
+            "touch; below it stands a tick behind"
+        ),
+    ] = 0.5  # fmt: skip
+    """The smaller queue is gone first and the price moves through it (Cont and de Larrard, 2013):
+    who joins it is filled just before. Costs the fills of the thinner side."""
     levels: Annotated[int, _between(1, 20, "quotes per side")] = 1
     level_step_ticks: Annotated[int, _between(1, 1_000, "ticks between the levels of a side")] = 1
     half_spread_ticks_min: Annotated[
@@ -214,3 +286,13 @@ class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
         if self.size_shares > self.inventory_shares_max:
             raise ValueError("size_shares must not be above inventory_shares_max")
         return self
+
+
+EAGER: Mapping[str, bool | float | str] = MappingProxyType(
+    {
+        "improve_ticks_max": 1_000, "join_share_min": 0.0, "spread_ticks_max": 0,
+        "rest_when_losing": False, "inventory_on_close": "hold", "one_sided_flow": "widen",
+        "stop_before_close_s": 20.0,
+    }
+)  # fmt: skip
+"""With these it goes where its edges are, whatever that costs: for load, drills and simulations."""

@@ -6,21 +6,28 @@ ints in increments. A size below the venue's minimum is not this room's business
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import ceil, floor
 
 import msgspec
 
 from engine.caches.views import InventoryView
+from engine.domain.books import Book
 from engine.domain.intents import Quote
 from engine.domain.money import ceil_to_tick, floor_to_lot, floor_to_tick
 from engine.strategies.market_maker.gates import Regime
+from engine.strategies.market_maker.parameters import OneSidedFlow
 from engine.strategies.market_maker.state import MarketState, Sizes, StandingIntent
 
 GRID_SLACK = 1e-6
 """Increments: float noise below which an edge counts as standing on the grid."""
 
-MARKOUT_HORIZON = 2
-"""Index of the 5 s markout."""
+CELL_BOUNDS_S = (60, 150, 300, 900, 3_600)
+"""Between them, and beyond, the time to the close is one cell of what markouts are learned by."""
+
+LEAVING = 0.75
+"""A quote that stands at the touch leaves it at this share of `join_share_min`, so that it does not
+give its queue away for one trade."""
 
 Touch = tuple[int | None, int | None]
 """Best bid and ask in increments; None = the side is empty."""
@@ -46,17 +53,19 @@ class Edges(msgspec.Struct, frozen=True, gc=False):
     """The build-up of the decision record, in the currency."""
 
 
-def edges_of(fair: Fair, market: MarketState, position: int, regime: Regime, touch: Touch) -> Edges:
+def edges_of(
+    fair: Fair, market: MarketState, position: int, regime: Regime, *, cell: str, book: Book
+) -> Edges:
     """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
 
     Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
-    side it runs into. An edge never reaches the opposite touch: post-only quotes would be refused.
+    side it runs into. `held_back` then keeps them from the opposite touch and out of the spread.
     """
-    price, tick, scale, p = fair.price, market.tick, market.scale, market.p
+    price, scale, p = fair.price, market.scale, market.p
     skew = market.skew_rate * position
     width_vol = market.vol_factor * fair.sigma
     width_fee = market.maker_rate * price
-    width_markout = _lost_markout(market)
+    width_markout = _lost_markout(market, cell)
     width_basis = p.width_basis_multiplier * fair.basis_sigma
     half = max(width_vol, market.half_min) + width_fee + width_markout + width_basis
     half_bid = half_ask = half
@@ -66,11 +75,10 @@ def edges_of(fair: Fair, market: MarketState, position: int, regime: Regime, tou
         else:
             half_bid *= p.trend_width_multiplier
     bid, ask = price - skew - half_bid, price - skew + half_ask
-    best_bid, best_ask = touch
-    if best_ask is not None and bid > best_ask - tick:
-        bid = float(best_ask - tick)
-    if best_bid is not None and ask < best_bid + tick:
-        ask = float(best_bid + tick)
+    if regime is Regime.REDUCE_ONLY:
+        bid, ask = _exit(bid, ask, market, book)
+    else:
+        bid, ask = held_back(bid, ask, market, book)
     parts = (
         ("skew", skew * scale), ("width_vol", width_vol * scale),
         ("width_fee", width_fee * scale), ("width_markout", width_markout * scale),
@@ -80,21 +88,69 @@ def edges_of(fair: Fair, market: MarketState, position: int, regime: Regime, tou
     return Edges(bid, ask, parts)
 
 
-def _lost_markout(market: MarketState) -> float:
+def held_back(bid: float, ask: float, market: MarketState, book: Book) -> tuple[float, float]:
+    """Return edges that neither cross, nor improve the touch too far, nor join the thin side of it.
+
+    Post-only quotes that reach the opposite touch would be refused.
+    """
+    tick, p, standing = market.tick, market.p, market.learned.standing
+    bids, asks = book.bid_prices, book.ask_prices
+    best_bid, best_ask = bids[-1] if bids else None, asks[0] if asks else None
+    if best_ask is not None:
+        bid = min(bid, float(best_ask - tick))
+    if best_bid is not None:
+        ask = max(ask, float(best_bid + tick))
+    if best_bid is None or best_ask is None:
+        return bid, ask
+    inside = p.improve_ticks_max * tick
+    bid, ask = min(bid, float(best_bid + inside)), max(ask, float(best_ask - inside))
+    if p.join_share_min > 0.0 and (bid >= best_bid or ask <= best_ask):
+        share = book.bids[best_bid] / (book.bids[best_bid] + book.asks[best_ask])
+        at_bid = bool(standing and standing.bids and standing.bids[0][0] >= best_bid)
+        at_ask = bool(standing and standing.asks and standing.asks[0][0] <= best_ask)
+        if bid >= best_bid and share < p.join_share_min * (LEAVING if at_bid else 1.0):
+            bid = float(best_bid - tick)
+        if ask <= best_ask and 1.0 - share < p.join_share_min * (LEAVING if at_ask else 1.0):
+            ask = float(best_ask + tick)
+    return bid, ask
+
+
+def _exit(bid: float, ask: float, market: MarketState, book: Book) -> tuple[float, float]:
+    """Return edges at the touch, to work a position out; where a side is empty, the model's."""
+    bids, asks = book.bid_prices, book.ask_prices
+    tick, inside = market.tick, market.p.improve_ticks_max * market.tick
+    bid = float(bids[-1] + inside) if bids else bid
+    ask = float(asks[0] - inside) if asks else ask
+    return (
+        min(bid, float(asks[0] - tick)) if asks else bid,
+        max(ask, float(bids[-1] + tick)) if bids else ask,
+    )
+
+
+def cell_of(market: MarketState, regime: str, now_ns: int) -> str:
+    """Return the cell of a quote: its regime and how far the close is."""
+    if market.closes_ns is None:
+        return regime
+    left_s = (market.closes_ns - now_ns) * 1e-9
+    return f"{regime} {bisect_right(CELL_BOUNDS_S, left_s)}"
+
+
+def _lost_markout(market: MarketState, cell: str) -> float:
     """Return what fills lost within 5 s, in price increments; 0 before enough were marked."""
-    p, means = market.p, market.shared.means
-    if means.counts[MARKOUT_HORIZON] < p.markout_fills_min:
-        return 0.0
-    return p.width_markout_multiplier * max(0.0, -means.means[MARKOUT_HORIZON]) * market.one
+    p = market.p
+    mean = market.shared.fills.mean(cell, p.markout_fills_min)
+    return 0.0 if mean is None else p.width_markout_multiplier * max(0.0, -mean) * market.one
 
 
 def sizes_of(market: MarketState, position: int, regime: Regime) -> tuple[Sizes, Sizes]:
     """Return the sizes of the bid and ask levels that the inventory allows, best first.
 
     A level that would carry the position beyond the cap is dropped whole. Reducing quotes sum to
-    the position at most: they never turn it.
+    the position at most: they never turn it. In a trend the side it runs into is only to reduce,
+    where one-sided flow withdraws.
     """
-    key = (position, regime)
+    upward = market.learned.flow.signed > 0.0
+    key = (position, regime, upward)
     if key == market.sizes_for:
         return market.sizes
     size, levels = market.size, market.p.levels
@@ -105,6 +161,12 @@ def sizes_of(market: MarketState, position: int, regime: Regime) -> tuple[Sizes,
         bids = min(levels, max(0, market.cap - position) // size)
         asks = min(levels, max(0, market.cap + position) // size)
         sizes = (size,) * bids, (size,) * asks
+        if regime is Regime.TRENDING and market.p.one_sided_flow is OneSidedFlow.WITHDRAW:
+            reducing = _split(abs(position), size, market.lot, levels)
+            if upward:
+                sizes = sizes[0], reducing if position > 0 else ()
+            else:
+                sizes = reducing if position < 0 else (), sizes[1]
     market.sizes, market.sizes_for = sizes, key
     if market.binary:
         market.sizes_worst = (sum(sizes[0]) + sum(sizes[1])) * market.one

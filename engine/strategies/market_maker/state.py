@@ -10,13 +10,13 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
-from engine.indicators.markout import MarkoutMeans, MarkoutTracker
+from engine.indicators.markout import MarkoutRecord, MarkoutSummary, MarkoutTracker
 from engine.indicators.moves import MoveWindow
 from engine.indicators.twap import TwapAccumulator
 from engine.indicators.volatility import EwmaVolatility, LogVolatility
-from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.parameters import ClosePolicy, MarketMakerParameters
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 Sizes = tuple[int, ...]
 
@@ -85,8 +85,13 @@ class Shared(msgspec.Struct):
     volatility: LogVolatility
     moves: MoveWindow
     basis: BasisTracker
-    means: MarkoutMeans
+    fills: MarkoutRecord
     cooldown_until_ns: int = 0
+    judged: int = 0
+    """Fills marked after 5 s when the last ones were judged."""
+    resting_until_ns: int = 0
+    rests_for: MarkoutSummary | None = None
+    """The fills it rests for; None = it never rested."""
     oracle_price: float = 0.0
     oracle_stamp_ns: int | None = None
     """None = no oracle price yet."""
@@ -124,7 +129,7 @@ def fresh_shared(p: MarketMakerParameters) -> Shared:
         ),
         moves=MoveWindow(window_s=p.event_window_s),
         basis=BasisTracker(half_life_s=p.basis_half_life_s, lag_ns=p.basis_lag_ms * MS_NS),
-        means=MarkoutMeans(half_life_fills=p.markout_half_life_fills),
+        fills=MarkoutRecord.empty(p.markout_half_life_fills, p.rest_fills),
     )
 
 
@@ -135,8 +140,10 @@ def retune(saved: SavedState, p: MarketMakerParameters) -> None:
     another's, would pass every gate.
     """
     if (saved.oracle, saved.reference) != (p.oracle, p.reference):
-        means, saved.shared = saved.shared.means, fresh_shared(p)
-        saved.shared.means = means
+        before, saved.shared = saved.shared, fresh_shared(p)
+        saved.shared.fills, saved.shared.judged = before.fills, before.judged
+        saved.shared.resting_until_ns = before.resting_until_ns
+        saved.shared.rests_for = before.rests_for
         for learned in saved.learned.values():
             learned.twap = None
     shared = saved.shared
@@ -152,12 +159,27 @@ def retune(saved: SavedState, p: MarketMakerParameters) -> None:
     shared.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
     shared.basis.half_life_s = p.basis_half_life_s
     shared.basis.lag_ns = p.basis_lag_ms * MS_NS
-    shared.means.half_life_fills = p.markout_half_life_fills
+    shared.fills.resize(p.markout_half_life_fills, p.rest_fills)
 
 
 def _same_window(moves: MoveWindow, window_s: float) -> MoveWindow:
     # The buckets of another window length have other numbers.
     return moves if moves.window_s == window_s else MoveWindow(window_s=window_s)
+
+
+STOP_NS_MAX = 900 * SECOND_NS
+STOP_WINDOW_SHARE = 2
+"""One part in this many of a window, its last, is not quoted where no stop was given."""
+
+
+def stop_before_close_ns(instrument: Instrument, p: MarketMakerParameters) -> int:
+    """Return how long before its close a market is left alone."""
+    if p.stop_before_close_s is not None:
+        return int(p.stop_before_close_s * SECOND_NS)
+    starts_ns, closes_ns = instrument.starts_ns, instrument.closes_ns
+    if starts_ns is None or closes_ns is None:
+        return STOP_NS_MAX
+    return min(STOP_NS_MAX, max(0, closes_ns - starts_ns) // STOP_WINDOW_SHARE)
 
 
 class MarketState:
@@ -170,6 +192,7 @@ class MarketState:
     __slots__ = (
         "binary",
         "cap",
+        "capital_micro",
         "closes_ns",
         "divisor",
         "event_jump",
@@ -182,6 +205,7 @@ class MarketState:
         "low",
         "maker_rate",
         "one",
+        "opens_until_ns",
         "p",
         "price_max",
         "price_min",
@@ -195,6 +219,7 @@ class MarketState:
         "sizes_for",
         "sizes_worst",
         "skew_rate",
+        "spread_max",
         "start_ns",
         "stop_ns",
         "tick",
@@ -209,6 +234,7 @@ class MarketState:
         self.learned = learned
         self.shared = shared
         self.p = p
+        self.capital_micro = 0
         self.adopt(instrument)
 
     def adopt(self, instrument: Instrument) -> None:
@@ -224,6 +250,7 @@ class MarketState:
         self.divisor = instrument.value_divisor
         self.maker_rate = instrument.fees.maker_rate_ppm / 1e6
         self._scale(10**instrument.size_decimals, p)
+        self.spread_max = p.spread_ticks_max * tick or UNBOUNDED
         self.half_min = p.half_spread_ticks_min * tick
         self.hysteresis = p.hysteresis_ticks * tick
         self.event_jump = p.event_jump_ticks * tick
@@ -232,21 +259,33 @@ class MarketState:
         self.vol_factor = p.width_vol_multiplier * sqrt(p.width_horizon_s)
         self.price_min, self.price_max = p.price_min * one, p.price_max * one
         self.closes_ns = instrument.closes_ns
-        self.start_ns = self.stop_ns = None
+        self.start_ns = self.stop_ns = self.opens_until_ns = None
         if instrument.starts_ns is not None:
             self.start_ns = instrument.starts_ns + int(p.start_after_open_s * SECOND_NS)
         if instrument.closes_ns is not None:
-            self.stop_ns = instrument.closes_ns - int(p.stop_before_close_s * SECOND_NS)
+            self.stop_ns = instrument.closes_ns - stop_before_close_ns(instrument, p)
+            reduce_s = p.reduce_before_stop_s * (p.inventory_on_close is ClosePolicy.REDUCE)
+            self.opens_until_ns = self.stop_ns - int(reduce_s * SECOND_NS)
+
+    def fund(self, capital_micro: int) -> None:
+        """Take what the bot may use: it decides whether the size reaches the reward minimum."""
+        self.capital_micro = capital_micro
+        self._scale(10**self.instrument.size_decimals, self.p)
 
     def _scale(self, unit: int, p: MarketMakerParameters) -> None:
         self.size = int(p.size_shares * unit) // self.lot * self.lot
         self.size_scale = 1.0 / unit
         self.cap = int(p.inventory_shares_max * unit)
+        rewarded = -(-self.instrument.rewards_size_min // self.lot) * self.lot
+        # A bid and an ask of a binary cost 1 a share together, whatever the price.
+        bound = self.capital_micro * self.divisor * p.rewards_capital_share_max
+        if self.binary and self.size < rewarded <= self.cap and rewarded * self.one <= bound:
+            self.size = rewarded
         self.tolerance = p.size_tolerance_percent / 100.0 * self.size
         self.trend_volume = p.trend_shares_min * unit
         self.skew_rate = p.skew_ticks_per_unit * self.tick / self.size if self.size else 0.0
         self.sizes: tuple[Sizes, Sizes] = ((), ())
-        self.sizes_for: tuple[int, str] | None = None
-        """The position and regime `sizes` was last computed for; None = not yet."""
+        self.sizes_for: tuple[int, str, bool] | None = None
+        """Position, regime and way of the flow `sizes` was last computed for; None = not yet."""
         self.sizes_worst = UNBOUNDED
         """What `sizes` could cost at most, in price · size; unbounded where a price is."""

@@ -32,6 +32,7 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.intents import Quotes
 from engine.errors import BadInput, BrokenInvariant
+from engine.indicators.markout import JUDGED_HORIZON
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context, Evaluation, Parameters
 from engine.strategies.market_maker.fair import FAIR_GATES, book_fair, reference_fair
@@ -40,6 +41,7 @@ from engine.strategies.market_maker.gates import (
     Regime,
     event_gate,
     market_gates,
+    opening_gates,
     regime_of,
 )
 from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters
@@ -47,6 +49,7 @@ from engine.strategies.market_maker.quotes import (
     Edges,
     Fair,
     affordable,
+    cell_of,
     edges_of,
     ladder,
     sizes_of,
@@ -140,7 +143,7 @@ def learn_book(market: MarketState, view: BookView, now_ns: int) -> None:
     # The same refusal as its own, without the call: most evaluations come between two samples.
     if volatility.at_ns is None or now_ns - volatility.at_ns >= volatility.sample_ns_min:
         volatility.take(mid, now_ns)
-    learned.markouts.observe(mid * market.scale, now_ns, market.shared.means)
+    learned.markouts.observe(mid * market.scale, now_ns, market.shared.fills)
     if p.event_jump_ticks:
         moved = learned.moves.take(mid, now_ns)
         if moved >= market.event_jump:
@@ -159,12 +162,16 @@ def learn_position(market: MarketState, position: int, now_ns: int) -> None:
     if not learned.waiting:
         return
     moved = 0 if before is None else position - before
+    cell = cell_of(market, learned.standing.regime if learned.standing else "", now_ns)
     if moved:
         if sum(fill.size for fill in learned.waiting) == abs(moved):
             for fill in learned.waiting:
                 sign = 1 if moved > 0 else -1
                 price = _yes_price(market, fill, sign)
-                learned.markouts.fill(sign, price * market.scale, fill.at_ns)
+                learned.markouts.fill(
+                    sign, price * market.scale, fill.at_ns,
+                    shares=fill.size * market.size_scale, cell=cell,
+                )  # fmt: skip
         else:
             learned.markouts.dropped += len(learned.waiting)
         learned.waiting.clear()
@@ -187,6 +194,36 @@ def _yes_price(market: MarketState, fill: WaitingFill, sign: int) -> int:
     else:
         return fill.price
     return fill.price if abs(fill.price - near) <= abs(other - near) else other
+
+
+def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
+    """Begin to rest where the last fills lost; return what a person must be told, or nothing.
+
+    They lost where their mean markout is below zero by more than its standard error: then the price
+    went further against them within 5 s than the spread they earned.
+    """
+    fills, marked = shared.fills, shared.fills.overall.counts[JUDGED_HORIZON]
+    if marked == shared.judged or now_ns < shared.resting_until_ns:
+        return ""
+    shared.judged = marked
+    if shared.resting_until_ns:
+        # What brought it to rest was judged: only what was filled since is evidence now.
+        shared.resting_until_ns = 0
+        del fills.recent[:-1]
+    summary = fills.summary()
+    if summary is None or summary.fills < p.rest_fills:
+        return ""
+    if summary.markout + summary.error >= 0.0 or not p.rest_when_losing:
+        return ""
+    shared.rests_for = summary
+    shared.resting_until_ns = now_ns + int(p.rest_s * SECOND_NS)
+    earned = "an unknown spread" if summary.earned is None else f"{summary.earned * 100:.2f} cents"
+    return (
+        f"its last {summary.fills} fills earned {earned} a share, and within 5 s the price went "
+        f"against them: {summary.markout * 100:+.2f} \N{PLUS-MINUS SIGN} "
+        f"{summary.error * 100:.2f} cents a share in all. It opens nothing for {p.rest_s:,.0f} s; "
+        "widen it, choose another market, or set rest_when_losing off"
+    )
 
 
 def watch_settlement(market: MarketState) -> None:
@@ -278,6 +315,8 @@ def evaluation(
     outcome: str,
     intent: Quotes | None,
     now_ns: int,
+    alert: str = "",
+    reducing: str = "",
 ) -> Evaluation:
     """Return the intent, if any, with the record that explains it."""
     scale = market.scale
@@ -293,6 +332,9 @@ def evaluation(
         inputs += fair.inputs
         parts = fair.build_up + parts
     provenance = market.learned.provenance
+    notes: tuple[tuple[str, str], ...] = (("strike_provenance", provenance),) if provenance else ()
+    if reducing:
+        notes += (("reduce_only", f"would open if {GATES[reducing].would}"),)
     decision = Decision(
         number=context.decision,
         bot=context.bot,
@@ -304,9 +346,9 @@ def evaluation(
         gates=tuple(gates),
         outcome=outcome,
         intent=intent,
-        notes=(("strike_provenance", provenance),) if provenance else (),
+        notes=notes,
     )
-    return Evaluation(decision=decision, intents=() if intent is None else (intent,))
+    return Evaluation(decision=decision, intents=() if intent is None else (intent,), alert=alert)
 
 
 # -- The market maker: a two-sided ladder around a fair value, skewed by what it holds -------------
@@ -437,6 +479,9 @@ class MarketMaker:
         else:
             learned.position = context.inventory.position
         learn_book(market, view, now_ns)
+        if market.capital_micro != context.capital_micro:
+            market.fund(context.capital_micro)
+        alert = judge_fills(market.shared, market.p, now_ns)
         gates: list[Gate] = []
         fair: Fair | None = None
         if market_gates(gates, context, market, now_ns):
@@ -445,12 +490,25 @@ class MarketMaker:
             else:
                 fair = book_fair(gates, view.book, market)
             if fair is not None and event_gate(gates, market, now_ns):
-                return self._quote(context, market, fair, gates, now_ns)
-        return self._withdraw(context, market, fair, gates, now_ns)
+                opens = opening_gates(gates, context, market, now_ns)
+                if opens:
+                    return self._quote(context, market, fair, gates, now_ns)
+                if context.inventory.position:
+                    why = gates.pop().name
+                    return self._quote(
+                        context, market, fair, gates, now_ns, alert=alert, reducing=why
+                    )
+        return self._withdraw(context, market, fair, gates, now_ns, alert=alert)
 
     @staticmethod
     def _withdraw(
-        context: Context, market: MarketState, fair: Fair | None, gates: list[Gate], now_ns: int
+        context: Context,
+        market: MarketState,
+        fair: Fair | None,
+        gates: list[Gate],
+        now_ns: int,
+        *,
+        alert: str,
     ) -> Evaluation:
         """Wish for nothing, once, and name the gate that failed."""
         failed = gates[-1].name
@@ -461,19 +519,30 @@ class MarketMaker:
             intent = state_wish(context, market, no_wish(regime), now_ns)
         return evaluation(
             context, market, gates, fair,
-            regime=regime, parts=(), outcome=failed, intent=intent, now_ns=now_ns,
+            regime=regime, parts=(), outcome=failed, intent=intent, now_ns=now_ns, alert=alert,
         )  # fmt: skip
 
     @staticmethod
     def _quote(
-        context: Context, market: MarketState, fair: Fair, gates: list[Gate], now_ns: int
+        context: Context,
+        market: MarketState,
+        fair: Fair,
+        gates: list[Gate],
+        now_ns: int,
+        *,
+        alert: str = "",
+        reducing: str = "",
     ) -> Evaluation:
-        """Keep the standing wish, state it again, or make a new one."""
-        regime = regime_of(context, market, now_ns)
-        inventory = context.inventory
-        bids, asks = context.view.book.bid_prices, context.view.book.ask_prices
+        """Keep the standing wish, state it again, or make a new one.
+
+        `reducing` names the gate that forbids to open anything, where one does.
+        """
+        regime = regime_of(context, market, now_ns, opens=not reducing)
+        inventory, book = context.inventory, context.view.book
+        bids, asks = book.bid_prices, book.ask_prices
         touch = (bids[-1] if bids else None, asks[0] if asks else None)
-        edges = edges_of(fair, market, inventory.position, regime, touch)
+        cell = cell_of(market, regime, now_ns)
+        edges = edges_of(fair, market, inventory.position, regime, cell=cell, book=book)
         sizes = sizes_of(market, inventory.position, regime)
         if inventory.position or market.sizes_worst > context.capital_micro * market.divisor:
             sizes = affordable(sizes, edges, market, inventory, context.capital_micro)
@@ -489,7 +558,7 @@ class MarketMaker:
         return evaluation(
             context, market, gates, fair,
             regime=regime, parts=edges.parts, outcome="hold" if intent is None else "quote",
-            intent=intent, now_ns=now_ns,
+            intent=intent, now_ns=now_ns, alert=alert, reducing=reducing,
         )  # fmt: skip
 
     # -- surviving a restart -----------------------------------------------------------------------

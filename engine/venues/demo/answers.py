@@ -57,9 +57,9 @@ from engine.venues.demo.orders import (
     Fill,
     Filled,
     FillMoved,
+    LiveOrder,
     ModeSwitched,
     Placed,
-    RestingOrder,
     StandingOrder,
     Ticket,
 )
@@ -190,7 +190,7 @@ class Answers:
             PositionsListed(account=self._account, holdings=holdings),
         ]
 
-    def _report(self, order: RestingOrder) -> OrderReport:
+    def _report(self, order: LiveOrder) -> OrderReport:
         ours = order.key == self._key
         return OrderReport(
             identity=order.identity,

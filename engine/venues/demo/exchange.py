@@ -37,9 +37,9 @@ from engine.venues.demo.orders import (
     BeatAnswer,
     CancelAnswer,
     Fill,
+    LiveOrder,
     ModeSwitched,
     OrderReceipt,
-    RestingOrder,
     Ticket,
 )
 from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
@@ -457,13 +457,13 @@ class DemoExchange:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def open_orders(self, customer: AccountId) -> list[RestingOrder]:
+    def open_orders(self, customer: AccountId) -> list[LiveOrder]:
         """Return every live order of a customer, oldest first."""
         account = self.account(customer)
         self.guard.check_question()
         return list(account.open.values())
 
-    def order(self, customer: AccountId, identity: Identity) -> RestingOrder | None:
+    def order(self, customer: AccountId, identity: Identity) -> LiveOrder | None:
         """Return an order, live or ended; None = never heard of, or long forgotten."""
         account = self.account(customer)
         self.guard.check_question()

@@ -15,13 +15,12 @@ from random import Random
 from zlib import crc32
 
 import msgspec
-import zstandard
 
 from engine.domain.events import VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, StorageError
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.inputs import AccountOpened, AnyExchangeInput, Inputs, ModePut, Reached
+from engine.venues.demo.inputs import AccountOpened, AnyInput, Inputs, ModePut, Reached
 from engine.venues.demo.outbox import Stamped
 from engine.venues.demo.profiles import Profile
 from engine.venues.demo.snapshot import freeze
@@ -31,15 +30,12 @@ S = 1_000_000_000
 GAP_NS = 5 * S
 """A shorter downtime is nothing a customer would notice: trading simply goes on."""
 ROLL_BYTES = 4 * 1024 * 1024
-ROLL_NS = 120 * S
-"""A start does so much of the log again at most: some seconds of work."""
-
-STATE_BYTES_MAX = 256 * 1024 * 1024
+ROLL_NS = 60 * S
 KEPT = 2
 _HEAD = struct.Struct("<II")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(AnyExchangeInput).decode
+_decode = msgspec.msgpack.Decoder(AnyInput).decode
 
 
 class DemoHost:
@@ -74,8 +70,8 @@ class DemoHost:
         if len(found) < 4 or crc32(found[4:]) != int.from_bytes(found[:4], "little"):
             raise StorageError(f"{path} is damaged; move the folder away, a new world is begun")
         try:
-            exchange = reopen_world(profile, _unpacked(found[4:]))
-        except (BadInput, zstandard.ZstdError) as error:
+            exchange = reopen_world(profile, found[4:])
+        except BadInput as error:
             raise StorageError(f"{path}: {error}; move the folder away to begin anew") from error
         exchange.outbox.publishing = False  # whoever connects is told everything anyway
         self._inputs = Inputs(exchange)
@@ -97,10 +93,10 @@ class DemoHost:
         for account in exchange.outbox.reports:
             exchange.take(account)
 
-    def _logged(self) -> list[AnyExchangeInput]:
+    def _logged(self) -> list[AnyInput]:
         path = self._folder / f"log-{self._number}"
         data = path.read_bytes() if path.exists() else b""
-        found: list[AnyExchangeInput] = []
+        found: list[AnyInput] = []
         at = 0
         while at + _HEAD.size <= len(data):
             size, checksum = _HEAD.unpack_from(data, at)
@@ -113,7 +109,7 @@ class DemoHost:
 
     # -- living ------------------------------------------------------------------------------------
 
-    def do(self, given: AnyExchangeInput) -> list[VenueEvent]:
+    def do(self, given: AnyInput) -> list[VenueEvent]:
         """Keep an input, do it, return what is answered. Raises VenueClosed, AuthRefused."""
         account = getattr(given, "account", None)
         if account is not None and not isinstance(given, AccountOpened):
@@ -165,7 +161,7 @@ class DemoHost:
 
     # -- the folder --------------------------------------------------------------------------------
 
-    def _keep(self, given: AnyExchangeInput) -> None:
+    def _keep(self, given: AnyInput) -> None:
         body = _encode(given)
         record = _HEAD.pack(len(body), crc32(body)) + body
         # One write without a buffer: it survives the death of this program.
@@ -179,7 +175,7 @@ class DemoHost:
         number = self._number + 1
         path = self._folder / f"state-{number}"
         beside = path.with_name(f"{path.name}.tmp")
-        body = zstandard.compress(freeze(self.exchange), 1)
+        body = freeze(self.exchange)
         try:
             file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
@@ -207,10 +203,3 @@ class DemoHost:
         self.roll()
         os.close(self._log)
         self._log = -1
-
-
-def _unpacked(body: bytes) -> bytes:
-    """Return a state's bytes; one that an older version wrote is not compressed."""
-    if not body.startswith(zstandard.FRAME_HEADER):
-        return body
-    return zstandard.decompress(body, max_output_size=STATE_BYTES_MAX)

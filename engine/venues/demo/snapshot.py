@@ -17,8 +17,8 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.ledger import ExchangeWallet
-from engine.venues.demo.orders import AnyReport, Fill, RestingOrder
+from engine.venues.demo.ledger import Wallet
+from engine.venues.demo.orders import AnyReport, Fill, LiveOrder
 from engine.venues.demo.settlement import Transaction
 
 VERSION = 1
@@ -37,13 +37,13 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
 
     id: AccountId
     listening: bool
-    ended: list[RestingOrder]
+    ended: list[LiveOrder]
     fills: list[Fill]
     fills_from_ns: int | None
     beats: dict[str, tuple[str, int]]
 
 
-class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+class MarketState(msgspec.Struct, frozen=True, kw_only=True):
     """A market; its resting orders are among the exchange's."""
 
     instrument: Instrument
@@ -66,9 +66,9 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     settlement_rng: RngState
     forced: list[FillState]
     accounts: list[AccountState]
-    markets: list[MarketSnapshot]
-    orders: list[RestingOrder]
-    wallets: dict[AccountId, ExchangeWallet]
+    markets: list[MarketState]
+    orders: list[LiveOrder]
+    wallets: dict[AccountId, Wallet]
     collateral: dict[InstrumentId, int]
     fees_micro: int
     deposits_micro: int
@@ -162,8 +162,8 @@ def _account_state(account: Account) -> AccountState:
     )
 
 
-def _market_state(market: ExchangeMarket) -> MarketSnapshot:
-    return MarketSnapshot(
+def _market_state(market: ExchangeMarket) -> MarketState:
+    return MarketState(
         instrument=market.instrument,
         accepting=market.accepting,
         payout=market.payout,
@@ -203,7 +203,7 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
 def _thaw_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     markets = exchange.desk.markets
     markets.clear()
-    resting: dict[InstrumentId, list[RestingOrder]] = {}
+    resting: dict[InstrumentId, list[LiveOrder]] = {}
     for order in sorted(snapshot.orders, key=lambda order: order.priority):
         if order.priority:
             resting.setdefault(order.instrument, []).append(order)

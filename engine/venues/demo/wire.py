@@ -27,7 +27,7 @@ USER = "/v1/user"
 HEALTH = "/v1/health"
 
 CLOSED_STATUS = 503
-"""The mode forbids it; the body is a `RefusalFrame`."""
+"""The mode forbids it; the body is a `Refusal`."""
 UNKNOWN_STATUS = 401
 """No such account."""
 BAD_STATUS = 400
@@ -48,7 +48,7 @@ class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[MarketEvent, ...] = ()
 
 
-class ExchangeUserFrame(msgspec.Struct, frozen=True, kw_only=True):
+class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one account, in order. None = a pulse."""
 
     at_ns: int
@@ -75,7 +75,7 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int = 0
 
 
-class RefusalFrame(msgspec.Struct, frozen=True, kw_only=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request had no effect."""
 
     text: str
@@ -84,6 +84,6 @@ class RefusalFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 pack = msgspec.msgpack.Encoder().encode
 unpack_market = msgspec.msgpack.Decoder(MarketFrame).decode
-unpack_user = msgspec.msgpack.Decoder(ExchangeUserFrame).decode
+unpack_user = msgspec.msgpack.Decoder(UserFrame).decode
 unpack_events = msgspec.msgpack.Decoder(tuple[VenueEvent, ...]).decode
-unpack_refusal = msgspec.msgpack.Decoder(RefusalFrame).decode
+unpack_refusal = msgspec.msgpack.Decoder(Refusal).decode

@@ -18,6 +18,7 @@ from engine.lab.recordings.open import TORN, TapedRecording, open_recording
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.runtime.recording import GAP, LiveRecording, checked
 from engine.runtime.tape_format import segments
+from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.demo import wire
 from engine.venues.demo.plugin import DemoSource
 from storage.jobs import RecordingSeen, RecordingState
@@ -25,6 +26,7 @@ from storage.jobs import RecordingSeen, RecordingState
 S = 1_000_000_000
 Timed = list[tuple[int, Event]]
 QUOTING = {
+    **{name: str(value) for name, value in EAGER.items()},
     "sigma_warm_s": "0", "sigma_sample_ms_min": "0", "width_vol_multiplier": "0",
     "trend_width_multiplier": "1", "event_jump_ticks": "0", "hysteresis_ticks": "0.5",
     "stop_before_close_s": "5",

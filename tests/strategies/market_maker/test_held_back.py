@@ -1,0 +1,167 @@
+"""What keeps a market maker from harm: the touch, wide books, the close, losing fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.domain.events import TradePrinted
+from engine.domain.instruments import Side
+from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.state import stop_before_close_ns
+from tests.strategies.conftest import BINARY, SHARE, S
+
+
+@pytest.mark.parametrize(
+    ("ticks", "bids", "asks"), [(0, [4800], [5200]), (1, [4900], [5100]), (9, [4900], [5100])]
+)
+def test_a_quote_stands_inside_the_touch_only_as_far_as_allowed(
+    make_stage: Any, ticks: int, bids: list[int], asks: list[int]
+) -> None:
+    stage = make_stage(improve_ticks_max=ticks, half_spread_ticks_min=1, width_vol_multiplier=0)
+    assert stage.prices(stage.warm(4800, 5200)) == (bids, asks)
+
+
+def test_the_thin_side_of_the_touch_is_not_joined(make_stage: Any) -> None:
+    stage = make_stage(improve_ticks_max=0, half_spread_ticks_min=0.5, join_share_min=0.5)
+    stage.book(4900, 5000, S, sizes=(30, 70))
+    stage.ask(S)
+    stage.book(4900, 5000, 2 * S, sizes=(30, 70))
+    assert stage.prices(stage.ask(2 * S)) == ([4800], [5000])
+
+
+def test_a_quote_that_queues_leaves_later_than_one_would_join(make_stage: Any) -> None:
+    stage = make_stage(half_spread_ticks_min=0.5, join_share_min=0.5, width_vol_multiplier=0)
+    stage.book(4900, 5000, S)
+    stage.ask(S)
+    stage.book(4900, 5000, 2 * S)
+    assert stage.prices(stage.ask(2 * S)) == ([4900], [5000])
+    stage.book(4900, 5000, 3 * S, sizes=(45, 55))
+    assert stage.ask(3 * S).decision.outcome == "hold"
+
+
+def test_a_wide_book_opens_nothing(make_stage: Any) -> None:
+    stage = make_stage(spread_ticks_max=2)
+    evaluation = stage.warm(4800, 5100)
+    assert evaluation.decision.outcome == "spread_ticks"
+    gate = evaluation.decision.gates[-1]
+    assert (gate.value, gate.limit) == (3.0, 2.0)
+
+
+def test_in_a_wide_book_a_position_is_offered_at_the_touch(make_stage: Any) -> None:
+    stage = make_stage(spread_ticks_max=2, improve_ticks_max=0)
+    stage.position = 10.0
+    evaluation = stage.warm(4800, 5100)
+    assert evaluation.decision.regime == "reduce_only"
+    assert evaluation.decision.notes == (("reduce_only", "would open if the spread narrows"),)
+    assert stage.quotes(evaluation).asks == ((5100, 10 * SHARE),)
+    assert stage.quotes(evaluation).bids == ()
+
+
+def test_before_the_stop_nothing_is_opened(make_stage: Any) -> None:
+    stage = make_stage(
+        inventory_on_close="reduce", stop_before_close_s=200, reduce_before_stop_s=60
+    )
+    for second in (40, 41):
+        stage.book(4900, 5100, second * S)
+        evaluation = stage.ask(second * S)
+    assert evaluation.decision.outcome == "time_to_open"
+    assert evaluation.decision.gates[-1].value == -1.0
+
+
+@pytest.mark.parametrize(
+    ("given_s", "starts_s", "closes_s", "stop_s"),
+    [(None, 0, 300, 150), (None, 0, 900, 450), (None, 0, 86_400, 900), (20.0, 0, 300, 20),
+     (None, None, 300, 900)],
+)  # fmt: skip
+def test_the_stop_follows_the_length_of_the_window(
+    given_s: float | None, starts_s: int | None, closes_s: int, stop_s: int
+) -> None:
+    instrument = msgspec.structs.replace(
+        BINARY, starts_ns=None if starts_s is None else starts_s * S, closes_ns=closes_s * S
+    )
+    given = MarketMakerParameters(stop_before_close_s=given_s)
+    assert stop_before_close_ns(instrument, given) == stop_s * S
+
+
+@pytest.mark.parametrize(("side", "kept"), [(Side.BUY, "bids"), (Side.SELL, "asks")])
+def test_one_sided_flow_takes_away_the_side_it_runs_into(
+    make_stage: Any, side: Side, kept: str
+) -> None:
+    stage = make_stage(one_sided_flow="withdraw", trend_shares_min=10)
+    stage.book(4900, 5100, S)
+    stage.ask(S)
+    stage.hear(
+        TradePrinted(instrument=BINARY.id, price=5000, size=100 * SHARE, aggressor=side), 2 * S
+    )
+    stage.book(4900, 5100, 2 * S)
+    quotes = stage.quotes(stage.ask(2 * S))
+    assert {name for name in ("bids", "asks") if getattr(quotes, name)} == {kept}
+
+
+def losing(stage: Any, fills: int) -> list[Any]:
+    """Have so many bids filled just before the price falls by four cents; return what was said."""
+    stage.warm()
+    said = []
+    for number in range(fills):
+        at_ns = (10 + 10 * number) * S
+        stage.book(4900, 5100, at_ns)
+        said.append(stage.ask(at_ns))
+        stage.fill(4800, 20, at_ns + 1)
+        stage.position += 20.0
+        said.append(stage.ask(at_ns + 2))
+        for second in (1, 4, 6):
+            stage.book(4500, 4700, at_ns + second * S)
+            said.append(stage.ask(at_ns + second * S))
+    return said
+
+
+def test_losing_fills_bring_it_to_rest_with_one_alert_and_the_figures(make_stage: Any) -> None:
+    stage = make_stage(rest_fills=3, event_jump_ticks=0, inventory_shares_max=1_000)
+    said = [evaluation.alert for evaluation in losing(stage, 3)]
+    (alert,) = [text for text in said if text]
+    assert alert == said[-1]
+    assert "last 3 fills earned 2.00 cents a share" in alert
+    assert "-2.00 \N{PLUS-MINUS SIGN} 0.00 cents" in alert
+    stage.position = 0.0
+    stage.book(4500, 4700, 40 * S)
+    resting = stage.ask(40 * S).decision
+    assert resting.outcome == "fills_pay"
+    assert resting.gates[-1].value == pytest.approx(-0.02)
+
+
+def test_a_resting_maker_still_works_its_position_out(make_stage: Any) -> None:
+    stage = make_stage(rest_fills=2, event_jump_ticks=0, inventory_shares_max=1_000)
+    last = losing(stage, 2)[-1]
+    assert last.decision.regime == "reduce_only"
+    assert stage.quotes(last).bids == ()
+    assert sum(size for _, size in stage.quotes(last).asks) == 20 * SHARE
+
+
+def test_rest_survives_a_restart_and_ends(make_stage: Any) -> None:
+    stage = make_stage(rest_fills=2, rest_s=20, event_jump_ticks=0, inventory_shares_max=1_000)
+    losing(stage, 2)
+    stage.position = 0.0
+    stage.restart()
+    stage.book(4500, 4700, 30 * S)
+    assert stage.ask(30 * S).decision.outcome == "fills_pay"
+    stage.book(4500, 4700, 47 * S)
+    assert stage.ask(47 * S).decision.outcome == "quote"
+
+
+def test_who_switched_resting_off_is_not_brought_to_rest(make_stage: Any) -> None:
+    stage = make_stage(
+        rest_fills=2, rest_when_losing=False, event_jump_ticks=0, inventory_shares_max=1_000
+    )
+    assert not any(evaluation.alert for evaluation in losing(stage, 3))
+
+
+@pytest.mark.parametrize(("capital", "shares"), [(1_000.0, 50), (400.0, 20)])
+def test_the_size_reaches_the_reward_minimum_where_the_capital_allows(
+    make_stage: Any, capital: float, shares: int
+) -> None:
+    stage = make_stage(msgspec.structs.replace(BINARY, rewards_size_min=50 * SHARE))
+    stage.capital = capital
+    assert stage.quotes(stage.warm()).bids[0][1] == shares * SHARE
