@@ -12,6 +12,8 @@ PAPER = "paper"
 """Over the demo exchange's market; no bot trades at it until a person makes one."""
 
 CASH = 10_000.0
+REST_S = 1_800.0
+"""A demo bot that lost tries again within the hour: its money does not exist, and one looks on."""
 WHO = "first start"
 ORACLE = "demo-oracle:btc/usd"
 REFERENCE = "demo-reference:btc/usd"
@@ -40,6 +42,7 @@ DOCUMENT = {
                 "basis_pairs_min": 10,
                 "size_shares": 20.0,
                 "inventory_shares_max": 150.0,
+                "rest_s": REST_S,
             },
         },
         "demo-events": {
@@ -53,6 +56,7 @@ DOCUMENT = {
                 "sigma_warm_s": 10.0,
                 "size_shares": 25.0,
                 "inventory_shares_max": 200.0,
+                "rest_s": REST_S,
             },
         },
     },

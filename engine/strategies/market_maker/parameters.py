@@ -183,8 +183,9 @@ class GateParameters(Parameters):
     fills lose: at 20 shares and 3 cents, 12 of the currency."""
     rest_s: Annotated[
         float, _between(1, 2_592_000, "s: how long it rests before its next fills are judged anew")
-    ] = 14_400.0
-    """Four hours: another part of the day has another flow. Costs one more trial after each."""
+    ] = 86_400.0
+    """A day has the flow of all its hours in it; another day may have another. Costs one more
+    trial of `rest_fills` fills after each."""
 
 
 class QuoteParameters(Parameters):
