@@ -51,6 +51,22 @@ def _logs_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def vault_work() -> Iterator[tuple[int, int, int]]:
+    """Argon2id with next to no work for every vault that is made; return what is shipped.
+
+    How much a vault took stands in its file: programs open it as quickly.
+    """
+    from engine.live import vault
+
+    names = ("ITERATIONS", "LANES", "MEMORY_KIB")
+    shipped = vault.ITERATIONS, vault.LANES, vault.MEMORY_KIB
+    with pytest.MonkeyPatch.context() as patch:
+        for name, little in zip(names, (1, 1, 8), strict=True):
+            patch.setattr(vault, name, little)
+        yield shipped
+
+
 def recordings_folder() -> Path:
     """Return where the recorded market data should be: PITBOSS_DATA, else ../shared/data."""
     named = os.environ.get("PITBOSS_DATA")

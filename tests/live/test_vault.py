@@ -23,7 +23,7 @@ WALLET = "0x" + "Ab" * 20
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vault with one credential; Argon2id is slow on purpose, so it is made once."""
+    """A vault with one credential."""
     path = tmp_path_factory.mktemp("vault") / "vault.json"
     opened = vault.create(path, PASSPHRASE)
     secret = {"private_key": KEY}
@@ -47,6 +47,18 @@ def test_what_was_sealed_opens_for_its_account(made: Path, unlocked: vault.Unloc
     assert unlocked.open("mine", entry).secret("private_key") == KEY
     assert (entry.venue, entry.wallet, entry.added_ns) == ("polymarket", WALLET, 7)
     assert entry.fingerprint == vault.fingerprint({"private_key": KEY.upper().replace("0X", "0x")})
+
+
+def test_a_passphrase_is_stretched_as_rfc_9106_recommends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault_work: tuple[int, int, int]
+) -> None:
+    assert vault_work == (3, 4, 64 * 1024), "its second recommended option"
+    for name, shipped in zip(("ITERATIONS", "LANES", "MEMORY_KIB"), vault_work, strict=True):
+        monkeypatch.setattr(vault, name, shipped)
+    wrapped = vault.create(tmp_path / "vault.json", PASSPHRASE).wrapped
+    assert (wrapped.iterations, wrapped.lanes, wrapped.memory_kib) == vault_work
+    monkeypatch.undo()
+    vault.Unlocked(held(tmp_path / "vault.json"), PASSPHRASE)
 
 
 def test_nothing_of_a_key_is_readable_in_the_file(made: Path) -> None:

@@ -20,7 +20,7 @@ PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which a recording of two markets was traded."""
-    tape = write_recording(tmp_path_factory.mktemp("recording") / "day.jsonl", frames=150)
+    tape = write_recording(tmp_path_factory.mktemp("recording") / "day.jsonl", frames=80)
     home = tmp_path_factory.mktemp("played")
     programs = Programs(home, free_port())
     try:
