@@ -64,15 +64,20 @@ def desk(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
 
 def said(programs: Programs, *words: str) -> str:
     """Return what the command line of that product says."""
+    return ran(programs.source, programs.home, "-m", "engine", *words).stdout
+
+
+def ran(source: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python over that product."""
     return subprocess.run(
-        [sys.executable, "-m", "engine", *words],
-        cwd=programs.source,
-        env={**os.environ, "PITBOSS_HOME": str(programs.home)},
+        [sys.executable, *words],
+        cwd=source,
+        env={**os.environ, "PITBOSS_HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
-    ).stdout
+    )
 
 
 def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
@@ -88,7 +93,9 @@ def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
     assert json.loads(str(desk.rows(ended)[0][0]))["fills"] >= 0
 
 
-def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs) -> None:
+@pytest.fixture(scope="module")
+def table(desk: Programs) -> AccountId:
+    """An account at the added venue, in force."""
     account, now_ns = AccountId("table"), time.time_ns()
     diff = {"accounts": {account: {"name": account, "venue": "toy", "mode": "demo"}}}
     with writing(desk.state) as connection:
@@ -99,9 +106,13 @@ def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs) -> None:
     assert isinstance(saved, Saved)
     applied = desk.command(ApplySettings(version=saved.version))
     assert applied.state is CommandState.DONE, applied.answer
+    return account
+
+
+def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs, table: AccountId) -> None:
     assert "1 market is open: 0 new" in said(desk, "command", "sync-markets", "venue=toy")
     order = PlaceManual(
-        account=account, instrument=InstrumentId("toy:marble"), leg=Leg.YES, side=Side.BUY,
+        account=table, instrument=InstrumentId("toy:marble"), leg=Leg.YES, side=Side.BUY,
         price=1_000, size=10_000_000,
     )  # fmt: skip
     desk.until(lambda: desk.command(order).state is CommandState.DONE, "it takes an order")
@@ -109,16 +120,33 @@ def test_an_added_venue_is_listed_and_takes_an_order(desk: Programs) -> None:
     desk.until(lambda: desk.rows(resting), "the order rests at the added venue")
 
 
+OPENED = """
+from streamlit.testing.v1 import AppTest
+
+drawn = '''
+from pages import found_pages
+next(one for one in found_pages() if one.name == "marbles").draw()
+'''
+page = AppTest.from_string(drawn).run(timeout=60)
+assert not page.exception, page.exception
+print(page.header[0].value, *(one.proto.body for one in page.get("html")))
+"""
+
+
+@pytest.mark.usefixtures("table")
+def test_an_added_page_shows_an_added_kind_of_alert(desk: Programs) -> None:
+    stored = "SELECT 1 FROM alerts WHERE kind = 'few_marbles'"
+    desk.until(lambda: desk.rows(stored), "the added venue has raised it")
+    done = ran(desk.source, desk.home, "-c", OPENED)
+    told = done.stdout
+    assert "Marbles" in told, done.stderr
+    assert "the toy venue has one marble" in told
+    assert "Few marbles are left. Buy some." in told
+
+
 def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: Path) -> None:
     tape = write_recording(tmp_path / "2026-04-13.jsonl", markets=1, frames=60)
-    done = subprocess.run(
-        [sys.executable, "-m", "engine", "replay", str(tape), "--bot", "pinger", "--json"],
-        cwd=source,
-        env={**os.environ, "PITBOSS_HOME": str(tmp_path / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    asked = ("-m", "engine", "replay", str(tape), "--bot", "pinger", "--json")
+    done = ran(source, tmp_path / "home", *asked)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["orders"] > 0

@@ -173,7 +173,7 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.FILLED, H.FILLED_PART): S.FILLED,  # more than was asked: money is never left unbooked
     (S.FILLED, H.FILLED_ALL): S.FILLED,
     (S.FILLED, H.FOUND_GONE): S.FILLED,
-    # CANCELLED: a late fill is booked; an order found live again is a zombie and asked about.
+    # CANCELLED: a late fill is booked; an order found live again is a revived one and asked about.
     (S.CANCELLED, H.ACCEPTED): S.CANCELLED,
     (S.CANCELLED, H.DELAYED): S.CANCELLED,
     (S.CANCELLED, H.NO_ANSWER): S.CANCELLED,
@@ -186,8 +186,8 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.CANCELLED, H.EXPIRED): S.CANCELLED,
     (S.CANCELLED, H.FILLED_PART): S.CANCELLED,  # the venue matched before it saw our cancel
     (S.CANCELLED, H.FILLED_ALL): S.FILLED,  # the venue matched before it saw our cancel
-    (S.CANCELLED, H.FOUND_OPEN): S.UNKNOWN,  # zombie: believed gone, listed as live
-    (S.CANCELLED, H.FOUND_PART): S.UNKNOWN,  # zombie
+    (S.CANCELLED, H.FOUND_OPEN): S.UNKNOWN,  # revived: believed gone, listed as live
+    (S.CANCELLED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.CANCELLED, H.FOUND_GONE): S.CANCELLED,
     # EXPIRED: as CANCELLED.
     (S.EXPIRED, H.ACCEPTED): S.EXPIRED,
@@ -200,8 +200,8 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.EXPIRED, H.EXPIRED): S.EXPIRED,
     (S.EXPIRED, H.FILLED_PART): S.EXPIRED,  # matched before it expired
     (S.EXPIRED, H.FILLED_ALL): S.FILLED,  # matched before it expired
-    (S.EXPIRED, H.FOUND_OPEN): S.UNKNOWN,  # zombie
-    (S.EXPIRED, H.FOUND_PART): S.UNKNOWN,  # zombie
+    (S.EXPIRED, H.FOUND_OPEN): S.UNKNOWN,  # revived
+    (S.EXPIRED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.EXPIRED, H.FOUND_GONE): S.EXPIRED,
     # REJECTED: it never lived, unless the venue was wrong about that; then ask.
     (S.REJECTED, H.ACCEPTED): S.UNKNOWN,  # the venue contradicts itself
@@ -215,8 +215,8 @@ TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     (S.REJECTED, H.CANCELLED): S.REJECTED,  # the stream tells the killed FAK the answer refused
     (S.REJECTED, H.FILLED_PART): S.UNKNOWN,  # the refusal was wrong: book, ask about the rest
     (S.REJECTED, H.FILLED_ALL): S.FILLED,  # the refusal was wrong: book
-    (S.REJECTED, H.FOUND_OPEN): S.UNKNOWN,  # zombie
-    (S.REJECTED, H.FOUND_PART): S.UNKNOWN,  # zombie
+    (S.REJECTED, H.FOUND_OPEN): S.UNKNOWN,  # revived
+    (S.REJECTED, H.FOUND_PART): S.UNKNOWN,  # revived
     (S.REJECTED, H.FOUND_GONE): S.REJECTED,
 }
 

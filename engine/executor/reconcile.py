@@ -121,7 +121,7 @@ class Listings:
         state = known.state
         if state.ended:
             if asked_ns is not None and asked_ns > known.changed_ns and state is not S.FILLED:
-                self.zombie(known, now_ns)
+                self.revived(known, now_ns)
             return
         older = asked_ns is None or asked_ns < known.changed_ns
         known.reported = max(known.reported, report.filled)
@@ -130,13 +130,13 @@ class Listings:
         if (state is S.UNKNOWN and not older) or state is S.SENT or state is S.DELAYED:
             self._table.happen(known, Happened.FOUND_OPEN, now_ns)
 
-    def zombie(self, known: LiveOrder, now_ns: int) -> None:
+    def revived(self, known: LiveOrder, now_ns: int) -> None:
         """Take back an order that ended here and is open at the venue, and cancel it."""
         number, was = known.order.id, known.state
         self._table.happen(known, Happened.FOUND_OPEN, now_ns, f"open at the venue after {was}")
         self._outbox.alert(
             Severity.CRITICAL,
-            "zombie_order",
+            "revived_order",
             f"order {number} was {was} here and is open at the venue; it is being cancelled",
             instrument=known.order.instrument,
         )
@@ -155,7 +155,7 @@ class Listings:
             self._unrecognised[report.identity] = None
             self._outbox.alert(
                 Severity.CRITICAL,
-                "stranger_order",
+                "unrecognised_order",
                 f"the venue lists {report.identity} as ours, the journal does not have it "
                 f"({report.side} {report.size} {report.leg} at {report.price}): being cancelled",
                 instrument=report.instrument,
@@ -453,9 +453,9 @@ class Reconciler:
         self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         self._contradiction(f"order {known.order.id}: {why}: compare cash and holdings with it")
 
-    def zombie(self, known: LiveOrder, now_ns: int) -> None:
+    def revived(self, known: LiveOrder, now_ns: int) -> None:
         """Take back an order that was believed gone and lives: it is asked about and cancelled."""
-        self._listings.zombie(known, now_ns)
+        self._listings.revived(known, now_ns)
 
     # -- the whole account ------------------------------------------------------------------------
 

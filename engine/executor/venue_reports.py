@@ -102,7 +102,7 @@ class VenueReports:
         if order > self._table.last_id and order not in self._table.awaiting_listing:
             self._outbox.alert(
                 Severity.CRITICAL,
-                "stray_event",
+                "unknown_report",
                 f"the venue reports on order {order}, which was never made here",
             )
 
@@ -156,7 +156,7 @@ class VenueReports:
             )
         elif known.not_found and state is OrderState.CANCELLED:
             # It was believed gone because nobody knew it; here it is, late.
-            self.reconciler.zombie(known, now_ns)
+            self.reconciler.revived(known, now_ns)
 
     def _unanswered(self, event: OrderUnanswered, now_ns: int) -> None:
         known = self._known(event.order)

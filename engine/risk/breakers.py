@@ -7,13 +7,43 @@ stop or the latch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import msgspec
 
-from engine.domain.settings import RiskLimits
+from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput
 from engine.risk.reasons import DenyReason
 
 DAY_NS = 86_400 * 1_000_000_000
+
+
+class Breaker(NamedTuple):
+    """One stop: how far equity may fall, from where, and what ends it."""
+
+    reason: DenyReason
+    """Its name, too: the field of the state that says whether it stands."""
+    limit: Callable[[RiskLimits], Limit]
+    of_the_day: bool
+    """Counted from the day's anchor and lifted by the next day; else counted from the peak, and a
+    person must release it."""
+    latches: bool = False
+    """It sets the KILL latch, too."""
+
+
+BREAKERS = (
+    Breaker(DenyReason.DAILY_LOSS, lambda limits: limits.daily_loss_max, of_the_day=True),
+    Breaker(DenyReason.DRAWDOWN, lambda limits: limits.drawdown_max, of_the_day=False),
+    Breaker(
+        DenyReason.KILL_DRAWDOWN,
+        lambda limits: limits.kill_drawdown_max,
+        of_the_day=False,
+        latches=True,
+    ),
+)
+"""Every stop, the most serious one last. Another one is a row here and a field of its name in the
+state."""
 
 
 class Trip(msgspec.Struct, frozen=True):
@@ -48,8 +78,9 @@ class Breakers:
     def __init__(self, limits: RiskLimits) -> None:
         self._limits = limits
         self._scaled_for: int | None = None
-        """The anchor the three amounts below were worked out for; None = they were not."""
-        self._daily_max = self._drawdown_max = self._kill_max = 0
+        """The anchor the amounts below were worked out for; None = they were not."""
+        self._falls_max: tuple[int, ...] = ()
+        """How far equity may fall, by breaker."""
         self._state = _BreakerState()
         self.stopped: DenyReason | None = None
         """The most serious stop in force; None = none."""
@@ -72,7 +103,7 @@ class Breakers:
             fresh = day == state.day + 1
             state.day_start_equity_micro = state.equity_micro if fresh else equity_micro
             state.day = day
-            state.daily_loss = False
+            self._lift(of_the_day=True)
         state.equity_micro = equity_micro
         state.peak_equity_micro = max(state.peak_equity_micro, equity_micro)
         trips = self._trips(equity_micro)
@@ -106,10 +137,9 @@ class Breakers:
         if not reason.strip():
             raise BadInput("type a reason to release the latch; nothing was changed")
         state = self._state
-        if state.drawdown or state.kill_drawdown:
+        if self._lift(of_the_day=False):
             # The fall was accepted by a person; from the old peak it would trip again at once.
             state.peak_equity_micro = state.equity_micro
-            state.drawdown = state.kill_drawdown = False
         state.latched = False
         state.latch_who = state.latch_reason = ""
         self._settle()
@@ -172,14 +202,8 @@ class Breakers:
     def kept(self) -> tuple[object, ...]:
         """What a restart must not move, for comparison: anchor, stops and latch, but no equity."""
         state = self._state
-        return (
-            state.day,
-            state.day_start_equity_micro,
-            state.daily_loss,
-            state.drawdown,
-            state.kill_drawdown,
-            state.latched,
-        )
+        stands = (getattr(state, one.reason) for one in BREAKERS)
+        return (state.day, state.day_start_equity_micro, *stands, state.latched)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -188,26 +212,31 @@ class Breakers:
         anchor = state.day_start_equity_micro
         if anchor != self._scaled_for:
             self._scale(anchor)
-        fall = state.peak_equity_micro - equity_micro
+        falls = (state.peak_equity_micro - equity_micro, anchor - equity_micro)
         trips: list[Trip] = []
-        if not state.daily_loss and anchor - equity_micro > self._daily_max:
-            state.daily_loss = True
-            trips.append(Trip(DenyReason.DAILY_LOSS, self.numbers))
-        if not state.drawdown and fall > self._drawdown_max:
-            state.drawdown = True
-            trips.append(Trip(DenyReason.DRAWDOWN, self.numbers))
-        if not state.kill_drawdown and fall > self._kill_max:
-            state.kill_drawdown = True
-            self.set_latch("risk", f"equity fell {fall} micro-units from its peak")
-            trips.append(Trip(DenyReason.KILL_DRAWDOWN, self.numbers))
+        for one, fall_max in zip(BREAKERS, self._falls_max, strict=True):
+            fall = falls[one.of_the_day]
+            if fall > fall_max and not getattr(state, one.reason):
+                setattr(state, one.reason, True)
+                if one.latches:
+                    self.set_latch("risk", f"equity fell {fall} micro-units from its peak")
+                trips.append(Trip(one.reason, self.numbers))
         return tuple(trips)
+
+    def _lift(self, *, of_the_day: bool) -> bool:
+        """Lift what stands of one sort; say whether anything did."""
+        standing = [
+            one.reason
+            for one in BREAKERS
+            if one.of_the_day is of_the_day and getattr(self._state, one.reason)
+        ]
+        for reason in standing:
+            setattr(self._state, reason, False)
+        return bool(standing)
 
     def _scale(self, anchor: int) -> None:
         """Turn the limits into money; percentages follow the day's starting equity."""
-        limits = self._limits
-        self._daily_max = limits.daily_loss_max.micro(anchor)
-        self._drawdown_max = limits.drawdown_max.micro(anchor)
-        self._kill_max = limits.kill_drawdown_max.micro(anchor)
+        self._falls_max = tuple(one.limit(self._limits).micro(anchor) for one in BREAKERS)
         self._scaled_for = anchor
 
     def _settle(self) -> None:
@@ -215,11 +244,5 @@ class Breakers:
         state = self._state
         self.latched = state.latched
         self.day_start_equity_micro = state.day_start_equity_micro
-        if state.kill_drawdown:
-            self.stopped = DenyReason.KILL_DRAWDOWN
-        elif state.drawdown:
-            self.stopped = DenyReason.DRAWDOWN
-        elif state.daily_loss:
-            self.stopped = DenyReason.DAILY_LOSS
-        else:
-            self.stopped = None
+        standing = [one.reason for one in BREAKERS if getattr(state, one.reason)]
+        self.stopped = standing[-1] if standing else None

@@ -208,7 +208,7 @@ class StateWriter:
         """Say that a row was refused for good, ahead of whatever waits."""
         text = f"a row can never be written to {self._path.name} and is left out: {error}"
         log.get("state").error("state.row_refused", reason=text, exc_info=error)
-        alert = RaiseAlert(severity=Severity.CRITICAL, kind="state", text=text)
+        alert = RaiseAlert(severity=Severity.CRITICAL, kind="row", text=text)
         try:
             with transaction(connection):
                 raise_alert(connection, self._engine_id, alert, None, self._clock.now_ns())

@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from engine.domain.alerts import described
 from engine.domain.commands import AckAlert
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
@@ -47,7 +48,7 @@ def _refused(row: Row) -> Row | None:
 
 def line(row: Row, now: int, order: Row | None = None) -> str:
     """Return one alert as HTML: severity as a word and a colour, its text, where to look."""
-    where = " · ".join(_where(row))
+    where, kind = " · ".join(_where(row)), described(row["kind"])
     times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
     seen = f" · seen by {escape(row['acked_by'])}" if row["acked_ns"] is not None else ""
     return (
@@ -55,7 +56,8 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
         f"{refusals.alert_text(row['text'], order)}"
-        f'<p class="pb-source">{escape(row["kind"])} · since {moment(row["first_ns"], zone())}'
+        f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.todo)))} '
+        f"Since {moment(row['first_ns'], zone())}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )
 

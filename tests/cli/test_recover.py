@@ -182,7 +182,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     engine.terminate()
     assert engine.wait(60) == 0
     with closing(connect_reader(programs.state)) as connection:
-        odd = "SELECT kind, text FROM alerts WHERE kind IN ('contradiction', 'stray_event')"
+        odd = "SELECT kind, text FROM alerts WHERE kind IN ('contradiction', 'unknown_report')"
         assert connection.execute(odd).fetchall() == []
     check_books(programs)
 

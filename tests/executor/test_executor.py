@@ -223,7 +223,7 @@ def test_events_of_other_accounts_are_not_heard(rig: Any) -> None:
 
 
 def test_an_event_of_an_order_never_made_is_told(rig: Any) -> None:
-    assert alerts(rig.tell(rig.event(OrderAccepted, 9))) == ["stray_event"]
+    assert alerts(rig.tell(rig.event(OrderAccepted, 9))) == ["unknown_report"]
 
 
 def test_a_cancel_that_came_before_the_order_is_repeated(rig: Any) -> None:

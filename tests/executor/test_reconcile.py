@@ -245,7 +245,7 @@ def test_an_order_believed_gone_that_is_accepted_late_is_taken_back(unknown: Any
     assert unknown.state(1) is S.CANCELLED
     told = unknown.tell(unknown.event(OrderAccepted, 1))
     assert unknown.state(1) is S.UNKNOWN
-    assert (alerts(told), cancelled(told)) == (["zombie_order"], [1])
+    assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
 
 
 def test_an_order_that_was_reported_filled_is_not_gone_before_its_fills_are_booked(
@@ -417,7 +417,7 @@ def test_an_order_of_ours_the_journal_lost_is_cancelled_with_its_instrument(list
 
     (cancel,) = [effect for effect in told if isinstance(effect, CancelAll)]
     assert cancel.scope.instrument == M1
-    assert alerts(told) == ["stranger_order"]
+    assert alerts(told) == ["unrecognised_order"]
     assert listing.state(1) is S.CANCELLING
     again = next_listing(listing, lost)
     assert any(isinstance(effect, CancelAll) for effect in again)
@@ -437,7 +437,7 @@ def test_a_zombie_is_taken_back_cancelled_and_told(listing: Any) -> None:
     listing.effects.clear()
     told = next_listing(listing, listing.report(1))
 
-    assert (alerts(told), cancelled(told)) == (["zombie_order"], [1])
+    assert (alerts(told), cancelled(told)) == (["revived_order"], [1])
     assert listing.state(1) is S.UNKNOWN
     assert listing.executor.ledger.cash_free_micro == 952 * USD
     listing.tell(listing.event(OrderCancelled, 1))

@@ -32,7 +32,7 @@ CASH_MICRO_MAX = 10_000
 """What rounding of single fills may add up to: a cent."""
 RETRYING = "SELECT id FROM fills WHERE state = 'retrying'"
 LIVE = {"name": ACCOUNT, "venue": "polymarket", "mode": "live"}
-WRONG = {"contradiction", "stranger_order", "second_writer", "zombie_order", "overfilled"}
+WRONG = {"contradiction", "unrecognised_order", "second_writer", "revived_order", "overfilled"}
 
 
 @pytest.fixture

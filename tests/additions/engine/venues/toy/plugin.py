@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Sequence
 
+from engine.domain.alerts.marbles import FEW
+
 from engine.domain.catalog import CredentialField, Finding, Grade
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RaiseAlert, Severity
 from engine.domain.events import (
     BalancesListed,
     BookProven,
@@ -131,11 +133,14 @@ class ToyLink(AccountLink):
         del credential
 
     async def run(self) -> None:
-        """It tells nothing by itself."""
+        """It tells that it has few marbles, and nothing else by itself."""
         now_ns = self.services.clock.now_ns()
         for source in (USER_FEED, HEARTBEAT):
             self.runner.deliver(self.health(source, ""), now_ns)
         self.runner.start_over(now_ns)
+        text = "the toy venue has one marble"
+        few = RaiseAlert(severity=Severity.WARNING, kind=FEW.name, text=text, account=self.account)
+        self.services.alert(few, now_ns)
         await asyncio.Event().wait()
 
 

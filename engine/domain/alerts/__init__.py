@@ -1,0 +1,117 @@
+"""Kinds of alerts: what each is called on a page, and what a person does about it.
+
+One row a kind. A venue, a strategy or a job brings kinds of its own in a file of this folder. The
+kind groups repeats (`storage.alerts`), the sentence of an alert says what happened this time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import msgspec
+
+from engine.domain.orders import RejectReason
+
+
+class AlertKind(msgspec.Struct, frozen=True):
+    """One kind of alert."""
+
+    name: str
+    """As it is raised and stored."""
+    title: str
+    todo: str
+    """What to do about it, a sentence; empty = nothing, it is news."""
+
+
+_CHECK_VENUE = "Compare the account with the venue's own page; pause its bots while they differ."
+_RELEASE = "Read why, then release it under Risk with a typed reason."
+_LOAD = "Look at the load of this machine and at its network."
+
+_ROWS = (
+    # an account's orders
+    AlertKind("unknown_order", "An order's state is unknown", "Look it up at the venue."),
+    AlertKind("revived_order", "An ended order is open again", "Nothing: it is being cancelled."),
+    AlertKind(
+        "unrecognised_order",
+        "An order the journal does not know",
+        "Find out who else trades with this account's key.",
+    ),
+    AlertKind(
+        "unknown_report",
+        "A report on an order never made here",
+        "Find out who else trades with this account's key.",
+    ),
+    AlertKind("contradiction", "The venue contradicts itself", _CHECK_VENUE),
+    AlertKind("intent_refused", "A bot asks for what is not allowed", "Mend its settings."),
+    AlertKind("price_improved", "Filled at a better price", ""),
+    AlertKind("overfilled", "Filled by more than was asked", _CHECK_VENUE),
+    AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no sum."),
+    *(
+        AlertKind(
+            f"rejected_{reason}",
+            f"Order refused: {reason.replace('_', ' ')}",
+            "Look at the order: what the venue said stands there.",
+        )
+        for reason in RejectReason
+    ),
+    # money
+    AlertKind("cash_negative", "Cash is below zero", _CHECK_VENUE),
+    AlertKind("oversold", "More was sold than had settled", _CHECK_VENUE),
+    AlertKind("cash_differs", "Cash differs from the venue's", _CHECK_VENUE),
+    AlertKind("position_differs", "A position differs from the venue's", _CHECK_VENUE),
+    AlertKind("equity_differs", "Ledger and journal differ", "Stop trading; report it as a bug."),
+    AlertKind("foreign_currency", "Money of another currency", "Exchange it at the venue."),
+    # stops
+    AlertKind("stop_daily_loss", "Stopped: loss of the day", "It lifts at 00:00 UTC."),
+    AlertKind("stop_drawdown", "Stopped: fall from the peak", _RELEASE),
+    AlertKind("kill_latch", "KILL: fall from the peak", _RELEASE),
+    AlertKind("kill", "KILL", _RELEASE),
+    AlertKind("latch_file", "The latch could not be written", "Make room on the disk."),
+    AlertKind("state", "Nothing is placed", "Mend what the sentence names."),
+    AlertKind("ended_without_stop", "The engine had died", "Look at its log for the reason."),
+    # bots and accounts
+    AlertKind("bot_error", "A bot stopped by an error", "Read the error on its page."),
+    AlertKind("learning", "A bot learns anew", "Nothing: it quotes again when it has seen enough."),
+    AlertKind("mode", "An account or a bot is not open", "Follow the steps under Settings."),
+    AlertKind("settings", "Settings were not taken", "Mend them and save again."),
+    AlertKind("vault_locked", "The vault is locked", "Open it under Settings, Credentials."),
+    AlertKind("not_open", "An account is not open yet", "Mend what the sentence names."),
+    AlertKind("second_writer", "A second program uses this key", "Stop it, or use another key."),
+    # requests
+    AlertKind("place_queue", "Too many orders wait to be sent", _LOAD),
+    AlertKind("cancel_queue", "Too many cancels wait to be sent", _LOAD),
+    AlertKind("query_queue", "Too many questions wait to be sent", _LOAD),
+    AlertKind("cancel_all_stuck", "A cancel of everything is stuck", "Cancel at the venue."),
+    AlertKind("cancel_all_unanswered", "Cancel unanswered", "Look at the venue's open orders."),
+    # feeds
+    AlertKind("feed", "A feed gives nothing", "Look at the feeds under Recordings."),
+    AlertKind("market", "A market could not be read", "Look at it at the venue."),
+    AlertKind("user_frame", "The venue said what cannot be read", _CHECK_VENUE),
+    AlertKind("recording", "A recording stopped", "Look at it under Recordings."),
+    # files and jobs
+    AlertKind("storage", "A file refuses", "Make room on the disk; nothing is lost meanwhile."),
+    AlertKind("tape", "The tape is not written", "Make room on the disk."),
+    AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
+    AlertKind("row", "A row was left out", "Report it as a bug; the log has its reason."),
+    AlertKind("bad_row", "A row that cannot be read", "Report it as a bug."),
+    AlertKind("journal_loss", "Records of the journal are lost", "Read the recovery's words."),
+    AlertKind("schedule", "An entry of the schedule is wrong", "Mend it under Jobs."),
+)
+
+
+def _found() -> dict[str, AlertKind]:
+    rows = list(_ROWS)
+    for file in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{file.name}")
+        rows += [value for value in vars(module).values() if isinstance(value, AlertKind)]
+    return {row.name: row for row in rows}
+
+
+ALERT_KINDS = _found()
+"""Every kind by its name, those of every file in this folder among them."""
+
+
+def described(name: str) -> AlertKind:
+    """Return a kind; one that an older version stored is called as it was stored."""
+    return ALERT_KINDS.get(name) or AlertKind(name, name.replace("_", " ").capitalize(), "")
