@@ -187,7 +187,7 @@ def test_a_row_that_can_never_be_written_is_refused_told_and_blocks_nothing(
         until(lambda: desk.rows("SELECT count(*) FROM alerts") == [(1,)])
         until(lambda: desk.rows("SELECT id FROM commands") == [("7",)])
     assert desk.rows("SELECT pid FROM engine_state") == [(1,)]
-    assert desk.rows("SELECT kind, severity, count FROM alerts") == [("state", "critical", 1)]
+    assert desk.rows("SELECT kind, severity, count FROM alerts") == [("row", "critical", 1)]
     assert [one["event"] for one in logged] == ["state.row_refused"]
     assert keeper.waiting == 0
     assert keeper.failure is None

@@ -72,6 +72,7 @@ _ROWS = (
     AlertKind("ended_without_stop", "The engine had died", "Look at its log for the reason."),
     # bots and accounts
     AlertKind("bot_error", "A bot stopped by an error", "Read the error on its page."),
+    AlertKind("bot_rests", "A bot rests", "Read on its page for how long, and why."),
     AlertKind("learning", "A bot learns anew", "Nothing: it quotes again when it has seen enough."),
     AlertKind("mode", "An account or a bot is not open", "Follow the steps under Settings."),
     AlertKind("settings", "Settings were not taken", "Mend them and save again."),
