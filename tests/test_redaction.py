@@ -163,9 +163,9 @@ def test_long_text_is_cut_after_it_was_cleaned() -> None:
 
 
 def test_cleaning_a_long_text_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone, whatever else the machine does
     Redactor([API_SECRET]).text("a" * 300_000 + "private" * 1_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_half_a_character_does_not_break_the_line() -> None:

@@ -6,6 +6,7 @@ Every option and argument of every command is found by asking its parser, so a n
 from __future__ import annotations
 
 import argparse
+import asyncio
 import io
 import sys
 import time
@@ -23,7 +24,8 @@ from engine.locks import locked
 from storage.database import reading
 from tests.live.programs import prepare
 
-WITHIN_S = 2.0
+WAITED_S_MAX = 2.0
+"""For an engine that is just beginning, a second; none of it depends on the machine's load."""
 GARBAGE = [
     "", "inf", "-inf", "nan", "1e308", "0", "-1", "0.5", "1_0", "9" * 400, "9" * 22, "{}", "=",
     "--", "a\nb\x1b[31m", "x" * 20_000, "http://[", "\udcff🦄",
@@ -75,32 +77,43 @@ class Line:
         self.homes = homes
         self._patch = monkeypatch
         self._capsys = capsys
+        self._waited_s = 0.0
         self.failures: list[str] = []
+        sleep, rest = time.sleep, asyncio.sleep
+
+        def slept(seconds: float) -> None:
+            self._waited_s += seconds
+            sleep(seconds)
+
+        async def rested(seconds: float, result: object = None) -> object:
+            self._waited_s += seconds
+            return await rest(seconds, result)
+
+        monkeypatch.setattr(time, "sleep", slept)
+        monkeypatch.setattr(asyncio, "sleep", rested)
 
     def run(self, words: list[str], home: str) -> tuple[int, float, str]:
+        """Give the exit code, for how many seconds it asked to wait, and what was said."""
         self._patch.setenv("PITBOSS_HOME", str(self.homes[home]))
         self._patch.setattr(sys, "stdin", io.StringIO(""))
-        began = time.monotonic()
+        self._waited_s = 0.0
         try:
             code = main(words)
         except SystemExit as ended:  # how argparse refuses
             code = int(ended.code or 0)
-        took_s = time.monotonic() - began
         told = self._capsys.readouterr()
-        return code, took_s, told.out + told.err
+        return code, self._waited_s, told.out + told.err
 
     def refuses(self, words: list[str], home: str) -> None:
         """Note what is wrong with the answer to these words."""
-        code, took_s, told = self.run(words, home)
-        if code and took_s > WITHIN_S:  # another program may have had the machine: once more
-            code, took_s, told = self.run(words, home)
+        code, waited_s, told = self.run(words, home)
         shown = " ".join(word if len(word) < 60 else f"{word[:20]}…" for word in words)
         if code not in range(BROKEN):
             self.failures.append(f"{shown!r} ends with {code}: {told[-300:]}")
         elif "Traceback" in told or not told.strip():
             self.failures.append(f"{shown!r} says {told[-300:]!r}")
-        elif code and took_s > WITHIN_S:
-            self.failures.append(f"{shown!r} takes {took_s:.1f} s: {told[-300:]}")
+        elif code and waited_s > WAITED_S_MAX:
+            self.failures.append(f"{shown!r} waits for {waited_s:g} s: {told[-300:]}")
 
 
 @pytest.fixture
@@ -169,10 +182,10 @@ def test_command_where_no_engine_runs_says_so_and_leaves_nothing(
 ) -> None:
     prepare(tmp_path / "pitboss.db")
     line.homes["still"] = tmp_path
-    code, took_s, told = line.run(["command", "start-bot", "bot=maker"], "still")
+    code, waited_s, told = line.run(["command", "start-bot", "bot=maker"], "still")
     assert code == PROBLEM
     assert f"no engine runs on {tmp_path}, and nothing was left" in told
-    assert took_s < WITHIN_S
+    assert waited_s < WAITED_S_MAX
     with reading(tmp_path / "pitboss.db") as connection:
         assert connection.execute("SELECT count(*) FROM commands").fetchone() == (0,)
 

@@ -17,6 +17,7 @@ from engine import log
 from engine.clock import WallClock
 from engine.config import load
 from engine.errors import StorageError
+from engine.live import lifecycle
 from engine.live.engine import Engine
 from engine.live.lifecycle import close
 from engine.live.main import open_engine
@@ -104,6 +105,33 @@ def test_a_close_that_fails_after_a_crash_does_not_hide_what_ended_the_engine() 
     parts = Parts({"venue": KeyError("venue")})
     parts.close(crash=ValueError("why"))
     assert parts.closed == [one for one in ORDER if one != "snapshot"]
+
+
+@pytest.mark.parametrize("of_use", ["proven", "nobody can be asked"])
+def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, of_use: str
+) -> None:
+    monkeypatch.setattr(lifecycle, "STOP_S", None)  # it would wait for ever
+    engine: Any = SimpleNamespace(
+        clock=WallClock(), log=log.get("engine"), proving=object(), vain=False, runners={},
+        watchers=[], begin_proof=lambda *_, **__: None,
+    )  # fmt: skip
+
+    async def run() -> None:
+        stopping = asyncio.ensure_future(lifecycle._stop(engine))
+        await asyncio.sleep(0)
+        (look,) = engine.watchers
+        look(1)
+        await asyncio.sleep(0)
+        assert not stopping.done(), "there may be a proof yet"
+        if of_use == "proven":
+            engine.proving = None
+        else:
+            engine.vain = True
+        look(2)
+        await stopping
+
+    asyncio.run(run())
 
 
 def test_a_thread_that_dies_of_anything_ends_the_engine(

@@ -90,9 +90,9 @@ def test_signing_takes_less_than_half_a_millisecond(kind: int) -> None:
 
 
 def timed(made: Signer, separator: bytes, given: SignedFields) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     made.sign(separator, given)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def test_signer_shows_nothing() -> None:
