@@ -45,7 +45,7 @@ from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.lines import is_json, read_lines
 from engine.strategies.door import Context
 from engine.strategies.fair_value import normal_cdf
-from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters
+from engine.strategies.market_maker.parameters import FairSource, MarketMakerParameters, Prior
 from engine.strategies.market_maker.strategy import MarketMaker
 from studies import main
 
@@ -326,6 +326,7 @@ def forecasts(
     """Return all moments of a day, hearing each tick when it was received and not before."""
     parameters = MarketMakerParameters(
         fair=FairSource.REFERENCE,
+        prior=Prior.MODEL,
         oracle=ORACLE,
         reference=ORACLE,
         twap_window_s=0.0,

@@ -13,7 +13,7 @@ sample a continuous-time process in the presence of market microstructure noise"
 
 from __future__ import annotations
 
-from math import expm1, log
+from math import expm1, log, sqrt
 
 import msgspec
 
@@ -85,3 +85,42 @@ class LogVolatility(EwmaVolatility, gc=False):
         if not value > 0.0:
             raise BrokenInvariant(f"log volatility was given the price {value}")
         EwmaVolatility.take(self, log(value), at_ns)
+
+
+class BlendedVolatility(msgspec.Struct, gc=False):
+    """A price's variance per second as the mean of a short and a long memory's.
+
+    Variance bursts and comes back to what it was: the short memory follows the burst, the long one
+    knows where it comes back to (Corsi, 2009, "A simple approximate long-memory model of realized
+    volatility"). Oracle prices are smoothed, so returns below about 10 s see too little of it.
+    """
+
+    short: LogVolatility
+    long: LogVolatility
+
+    def take(self, price: float, at_ns: int) -> None:
+        """Take a price > 0. Raises BrokenInvariant otherwise: its caller must have refused it."""
+        self.short.take(price, at_ns)
+        self.long.take(price, at_ns)
+
+    @property
+    def variance_per_s(self) -> float | None:
+        """Variance per second; None before two accepted samples."""
+        short, long = self.short.variance_per_s, self.long.variance_per_s
+        return None if short is None or long is None else (short + long) / 2.0
+
+    @property
+    def regime(self) -> float | None:
+        """Return the short memory's volatility over the long one's; 1 = as ever, above = wilder."""
+        short, long = self.short.variance_per_s, self.long.variance_per_s
+        return None if short is None or not long else sqrt(short / long)
+
+    @property
+    def observed_s(self) -> float:
+        """How long samples have been coming in since the last silence."""
+        return self.short.observed_s
+
+    def retune(self, short_s: float, long_s: float, sample_ns_min: int) -> None:
+        """Forget and sample as told from now on."""
+        self.short.half_life_s, self.long.half_life_s = short_s, long_s
+        self.short.sample_ns_min = self.long.sample_ns_min = sample_ns_min

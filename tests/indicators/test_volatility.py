@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import BrokenInvariant
-from engine.indicators.volatility import EwmaVolatility, LogVolatility
+from engine.indicators.volatility import BlendedVolatility, EwmaVolatility, LogVolatility
 
 S = 1_000_000_000
 
@@ -126,3 +126,16 @@ def test_a_silence_warms_nothing_up() -> None:
         volatility.take(100.0 + second % 2, (3_669 + 1 + second) * S)
     assert volatility.ready(60)
     assert volatility.variance_per_s == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_blend_is_the_mean_of_a_short_and_a_long_memory() -> None:
+    blend = BlendedVolatility(LogVolatility(half_life_s=10), LogVolatility(half_life_s=1_000))
+    assert blend.variance_per_s is blend.regime is None
+    for second in range(200):
+        blend.take(100.0 + (second % 2) * (0.1 if second < 100 else 1.0), second * S)
+    short, long = blend.short.variance_per_s, blend.long.variance_per_s
+    assert short is not None
+    assert long is not None
+    assert blend.variance_per_s == pytest.approx((short + long) / 2)
+    assert blend.regime == pytest.approx(sqrt(short / long))
+    assert blend.regime > 1.0

@@ -41,7 +41,9 @@ BINARY = Instrument(
 )
 DEFAULTS: dict[str, Any] = {
     **EAGER, "sigma_warm_s": 0, "sigma_sample_ms_min": 0, "half_spread_ticks_min": 2,
-    "stop_before_close_s": 20, "rest_when_losing": True,
+    "stop_before_close_s": 20, "rest_when_losing": True, "prior": "model", "tails": "normal",
+    "reference_sample_ms_min": 0, "reference_half_life_short_s": 300,
+    "reference_half_life_long_s": 300,
 }  # fmt: skip
 """A maker that goes where its edges are: tests of what holds it back say so."""
 

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.strategies.fair_value import (
+    Tails,
     lognormal_probability,
     normal_cdf,
     probability,
     probability_slope,
     settlement_mean,
     settlement_variance,
+    student_cdf,
 )
 
 prices = st.floats(1.0, 1e6)
@@ -185,3 +187,34 @@ def test_lognormal_and_normal_agree_over_minutes(
 def test_a_settled_lognormal_price_is_certain() -> None:
     assert lognormal_probability(spot=2, strike=2, log_variance=0) == 1.0
     assert lognormal_probability(spot=1, strike=2, log_variance=0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("t", "chance"), [(0.0, 0.5), (1.533, 0.90), (2.776, 0.975), (-4.604, 0.005)]
+)
+def test_student_agrees_with_the_printed_table(t: float, chance: float) -> None:
+    assert student_cdf(t) == pytest.approx(chance, abs=1e-4)
+
+
+@given(st.floats(-1e9, 1e9))
+def test_student_is_a_probability_and_mirrors(t: float) -> None:
+    assert 0.0 <= student_cdf(t) <= 1.0
+    assert student_cdf(t) + student_cdf(-t) == pytest.approx(1.0)
+
+
+def test_fat_tails_are_less_sure_far_from_the_strike() -> None:
+    far = {
+        tails: probability(mean=103.0, strike=100.0, variance=1.0, tails=tails) for tails in Tails
+    }
+    assert (far[Tails.STUDENT] or 1.0) < (far[Tails.NORMAL] or 0.0)
+
+
+@pytest.mark.parametrize("tails", list(Tails))
+@pytest.mark.parametrize("mean", [95.0, 100.0, 100.4, 107.0])
+def test_the_slope_is_the_derivative_with_either_tail(mean: float, tails: Tails) -> None:
+    near = [
+        probability(mean=mean + step, strike=100.0, variance=9.0, tails=tails) or 0.0
+        for step in (-1e-4, 1e-4)
+    ]
+    slope = probability_slope(mean=mean, strike=100.0, variance=9.0, tails=tails)
+    assert slope == pytest.approx((near[1] - near[0]) / 2e-4, rel=1e-5)

@@ -91,7 +91,8 @@ def test_a_listed_strike_is_proven_too(make_stage: Any) -> None:
 
 
 def test_fair_value_is_the_probability_by_hand(make_stage: Any) -> None:
-    stage = referenced(make_stage, sigma_half_life_s=86_400)
+    memory = dict.fromkeys(("reference_half_life_short_s", "reference_half_life_long_s"), 86_400)
+    stage = referenced(make_stage, **memory)
     now_ns = walk(stage, [60_000.0, 60_010.0] * 10)
     stage.strike(60_000.0, now_ns)
     decision = stage.ask(now_ns).decision
@@ -283,3 +284,43 @@ def test_the_realised_average_survives_a_restart(make_stage: Any) -> None:
     assert found[0] == found[1]
     assert "realised_average" in dict(found[0].decision.inputs)
     assert found[0].decision.notes
+
+
+def test_the_fair_value_begins_with_the_mid(make_stage: Any) -> None:
+    stage = referenced(make_stage, prior="market")
+    now_ns = walk(stage, [60_000.0, 60_010.0] * 10)
+    stage.strike(60_000.0, now_ns)
+    stage.book(4500, 4700, now_ns)
+    decision = stage.ask(now_ns).decision
+    assert decision.outcome == "quote"
+    parts = dict(decision.build_up)
+    assert parts["fair"] == parts["market_mid"] == pytest.approx(0.46)
+    assert parts["model"] > 0.5
+    assert (parts["lead_b_used"], parts["model_news"]) == (0.0, 0.0)
+
+
+def test_what_the_model_knows_first_moves_the_fair_value_once_that_is_proven(
+    make_stage: Any,
+) -> None:
+    stage = referenced(make_stage, prior="market", fair_gap_max=1, event_jump_bps=0)
+    stage.strike(60_000.0, 0)
+    model = [0.5]
+    for second in range(1, 250):
+        # The mid shows what the model said two seconds ago, to the tick.
+        stage.price(ORACLE, 60_000.0 + (10.0, -10.0, -10.0, 10.0)[second // 3 % 4], second * S)
+        mid = round(model[max(0, second - 3)] * 100) * 100
+        stage.book(mid - 100, mid + 100, second * S)
+        parts = dict(stage.ask(second * S).decision.build_up)
+        model.append(parts.get("model", 0.5))
+    assert parts["lead_b_used"] > 0.3
+    assert parts["lead_b_used"] > 2 * parts["lead_b_error"]
+    assert parts["fair"] == pytest.approx(
+        parts["market_mid"] + parts["lead_b_used"] * parts["model_news"]
+    )
+
+
+def test_without_a_mid_the_market_is_no_prior(make_stage: Any) -> None:
+    stage = referenced(make_stage, prior="market")
+    now_ns = walk(stage, [60_000.0, 60_010.0] * 10)
+    stage.strike(60_000.0, now_ns)
+    assert stage.ask(now_ns).decision.outcome == "two_sided"

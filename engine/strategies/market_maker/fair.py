@@ -1,8 +1,10 @@
 """The market maker's fair value, from the book alone or from the oracle, with its gates.
 
-The reference path in one sentence: the fast reference plus the tracked basis is where the oracle
-will be seen; its volatility until the close (or averaged over the settlement window) and the
-basis's own uncertainty say how likely the oracle ends at or above the proven strike.
+The reference path: the fast reference plus the tracked basis is where the oracle will be seen; its
+volatility until the close (or averaged over the settlement window), the tails of its returns and
+the basis's own uncertainty say how likely the oracle ends at or above the proven strike. That is
+the model. The market's mid is the better forecast, so it is where the fair value begins:
+fair = mid + b · (model now − model when the mid last knew it), b as `indicators.lead` proves it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from engine.caches.views import References, ReferenceView
 from engine.domain.books import Book
 from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
+from engine.indicators.lead import LeadRegression
 from engine.indicators.shape import microprice
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context
@@ -24,6 +27,7 @@ from engine.strategies.fair_value import (
     settlement_mean,
     settlement_variance,
 )
+from engine.strategies.market_maker.parameters import Prior
 from engine.strategies.market_maker.quotes import Fair
 from engine.strategies.market_maker.state import MarketState
 
@@ -163,16 +167,50 @@ def reference_fair(
     if spot is None:
         return None
     fair = _settled(gates, market, spot, strike_e8 / 1e8)
-    if fair is None or not _in_range(gates, fair.price, market):
+    if fair is None:
         return None
     book, gap_max = context.view.book, market.p.fair_gap_max
-    if book.bid_prices and book.ask_prices:
-        mid = (book.bid_prices[-1] + book.ask_prices[0]) / 2.0
-        gap = abs(fair.price - mid) * market.scale
-        gates.append(Gate("fair_gap", gap <= gap_max, gap, gap_max))
-        if gap > gap_max:
-            return None
-    return fair
+    if not (book.bid_prices and book.ask_prices):
+        return fair if _in_range(gates, fair.price, market) else None
+    mid = (book.bid_prices[-1] + book.ask_prices[0]) / 2.0
+    model = fair.price
+    if market.p.prior is Prior.MARKET:
+        fair = _anchored(fair, market, mid, now_ns)
+    if not _in_range(gates, fair.price, market):
+        return None
+    gap = abs(model - mid) * market.scale
+    gates.append(Gate("fair_gap", gap <= gap_max, gap, gap_max))
+    return fair if gap <= gap_max else None
+
+
+def _anchored(model: Fair, market: MarketState, mid: float, now_ns: int) -> Fair:
+    """Return the mid, moved by the news of the model as far as mids have followed such news."""
+    shared, scale = market.shared, market.scale
+    series = market.instrument.series
+    learned = shared.leads.get(series)
+    if learned is None:
+        learned = shared.leads[series] = LeadRegression()
+    then = market.learned.lead.look(model.price * scale, mid * scale, now_ns, learned)
+    b, error = learned.used, learned.error
+    news = 0.0 if then is None else model.price * scale - then
+    price = min(max(mid + b * news * market.one, 0.0), float(market.one))
+    parts = (
+        ("market_mid", mid * scale),
+        *((("model_then", then),) if then is not None else ()),
+        ("model_news", news),
+        ("lead_b", learned.b),
+        *((("lead_b_error", error),) if error is not None else ()),
+        ("lead_b_used", b),
+    )
+    # What the model called fair is the model now; fair is where the quotes are made from.
+    build_up = tuple((("model" if n == "fair" else n), v) for n, v in model.build_up)
+    return Fair(
+        price,
+        model.sigma,
+        model.basis_sigma * b,
+        model.inputs,
+        (*build_up, *parts, ("fair", price * scale)),
+    )
 
 
 def _settles(gates: list[Gate], market: MarketState) -> bool:
@@ -313,8 +351,9 @@ def _settled(gates: list[Gate], market: MarketState, spot: Spot, strike: float) 
     end = _settlement(gates, market, spot)
     if end is None:
         return None
-    chance = probability(mean=end.mean, strike=strike, variance=end.variance)
-    slope = probability_slope(mean=end.mean, strike=strike, variance=end.variance)
+    tails = market.p.tails
+    chance = probability(mean=end.mean, strike=strike, variance=end.variance, tails=tails)
+    slope = probability_slope(mean=end.mean, strike=strike, variance=end.variance, tails=tails)
     known = chance is not None and slope is not None
     gates.append(Gate("fair_known", known, float(known), 1.0))
     if chance is None or slope is None:
@@ -327,6 +366,9 @@ def _settled(gates: list[Gate], market: MarketState, spot: Spot, strike: float) 
         ("sigma_bps_per_sqrt_s", spot.sigma_log / BPS),
         ("to_close_s", end.to_close_s),
     )
+    regime = market.shared.volatility.regime
+    if regime is not None:
+        inputs += (("volatility_regime", regime),)
     if end.realised is not None:
         inputs += (("realised_average", end.realised),)
     build_up = (

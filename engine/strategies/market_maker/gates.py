@@ -11,7 +11,7 @@ from enum import StrEnum
 from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
 from engine.strategies.door import Context
-from engine.strategies.market_maker.parameters import FairSource
+from engine.strategies.market_maker.parameters import FairSource, Prior
 from engine.strategies.market_maker.state import UNBOUNDED, MarketState
 
 
@@ -122,7 +122,7 @@ def _book_gates(gates: list[Gate], context: Context, market: MarketState, now_ns
         return False
     book = view.book
     two_sided = bool(book.bid_prices and book.ask_prices)
-    if p.fair is FairSource.MICROPRICE:
+    if p.fair is FairSource.MICROPRICE or p.prior is Prior.MARKET:
         gates.append(_TWO_SIDED[two_sided])
         if not two_sided:
             return False

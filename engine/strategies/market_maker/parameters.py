@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from engine.strategies.door import Parameters
+from engine.strategies.fair_value import Tails
 
 
 class FairSource(StrEnum):
@@ -19,6 +20,15 @@ class FairSource(StrEnum):
     """The settlement oracle, led by a faster reference."""
     MICROPRICE = "microprice"
     """The instrument's own book."""
+
+
+class Prior(StrEnum):
+    """What a fair value of the oracle begins with."""
+
+    MARKET = "market"
+    """The book's mid, moved by what the model knows earlier, as far as that was proven."""
+    MODEL = "model"
+    """The model alone."""
 
 
 class ClosePolicy(StrEnum):
@@ -63,11 +73,40 @@ class FairParameters(Parameters):
             "fair=reference needs it stated",
         ),
     ] = None
+    prior: Annotated[
+        Prior,
+        Field(
+            description="market = the mid, moved by what the model knows earlier; model = the "
+            "model alone, whatever the market says"
+        ),
+    ] = Prior.MARKET
+    """On recorded windows the mid is the better forecast and never moves to the model's. Costs the
+    quotes of a book that has no mid."""
+    lead_ms: Annotated[
+        int, _between(100, 60_000, "ms: how long ago the mid knew what the model says now")
+    ] = 2_000
+    """The relayed oracle shows what the mid shows about two seconds later."""
+    tails: Annotated[
+        Tails, Field(description="student = fat tails; normal = as a Brownian motion has them")
+    ] = Tails.STUDENT
+    """Costs certainty far from the strike, where the normal is too sure."""
+    reference_half_life_short_s: Annotated[
+        float, _between(1, 604_800, "s: memory of the reference's volatility for the present hour")
+    ] = 1_800.0
+    """Five minutes forget too fast: the volatility of the next ones is mostly that of the hour."""
+    reference_half_life_long_s: Annotated[
+        float, _between(1, 604_800, "s: its memory for what is usual")
+    ] = 21_600.0
+    """Six hours, a session of the day. Costs a bot on its first day a memory it does not have."""
+    reference_sample_ms_min: Annotated[
+        int, _between(0, 600_000, "ms: returns of the reference are at least this long")
+    ] = 10_000
+    """Samples of 2 s of a smoothed oracle see about 60 % of its variance."""
     sigma_half_life_s: Annotated[
-        float, _between(1, 86_400, "s: after which the volatility has half forgotten")
+        float, _between(1, 86_400, "s: after which the book's volatility has half forgotten")
     ] = 300.0
     sigma_sample_ms_min: Annotated[
-        int, _between(0, 60_000, "ms: volatility samples are at least this far apart")
+        int, _between(0, 60_000, "ms: samples of the book's volatility are at least this far apart")
     ] = 2_000
     sigma_warm_s: Annotated[float, _between(0, 86_400, "s: of samples before the first quote")] = (
         60.0
@@ -177,7 +216,8 @@ class GateParameters(Parameters):
     """A maker whose markouts are worse than its spread pays for each fill. Costs the fills of a bot
     that had bad luck: with no edge at all it rests wrongly about every sixth time it is judged."""
     rest_fills: Annotated[
-        int, _between(2, 10_000, "fills: how many of the last are judged, and needed for it")
+        int,
+        _between(2, 10_000, "fills: how many of the last are judged; fewer must lose clearer"),
     ] = 20
     """With markouts that scatter by 4 cents their mean is known to 0.9 cents. Costs what so many
     fills lose: at 20 shares and 3 cents, 12 of the currency."""
@@ -284,6 +324,8 @@ class MarketMakerParameters(FairParameters, GateParameters, QuoteParameters):
             raise ValueError("sigma_floor_ticks must not be above sigma_cap_ticks")
         if self.refresh_ms + self.timer_ms > self.valid_for_ms:
             raise ValueError("refresh_ms + timer_ms must not be above valid_for_ms")
+        if self.reference_half_life_short_s > self.reference_half_life_long_s:
+            raise ValueError("reference_half_life_short_s must not be above ..._long_s")
         if self.size_shares > self.inventory_shares_max:
             raise ValueError("size_shares must not be above inventory_shares_max")
         return self

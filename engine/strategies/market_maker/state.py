@@ -10,10 +10,16 @@ from engine.domain.instruments import Instrument, Kind
 from engine.domain.intents import Quote
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
-from engine.indicators.markout import MarkoutRecord, MarkoutSummary, MarkoutTracker
+from engine.indicators.lead import LeadRegression, LeadTracker
+from engine.indicators.markout import (
+    JUDGED_HORIZON,
+    MarkoutRecord,
+    MarkoutSummary,
+    MarkoutTracker,
+)
 from engine.indicators.moves import MoveWindow
 from engine.indicators.twap import TwapAccumulator
-from engine.indicators.volatility import EwmaVolatility, LogVolatility
+from engine.indicators.volatility import BlendedVolatility, EwmaVolatility, LogVolatility
 from engine.strategies.market_maker.parameters import ClosePolicy, MarketMakerParameters
 
 STATE_VERSION = 2
@@ -66,6 +72,7 @@ class Learned(msgspec.Struct):
     moves: MoveWindow
     flow: FlowImbalance
     markouts: MarkoutTracker
+    lead: LeadTracker
     twap: TwapAccumulator | None = None
     """None = the market does not settle by an average, or its close is not known."""
     standing: StandingIntent | None = None
@@ -82,10 +89,12 @@ class Learned(msgspec.Struct):
 class Shared(msgspec.Struct):
     """What was learned of the references and of our fills, for all instruments of the bot."""
 
-    volatility: LogVolatility
+    volatility: BlendedVolatility
     moves: MoveWindow
     basis: BasisTracker
     fills: MarkoutRecord
+    leads: dict[str, LeadRegression] = {}
+    """Series → what its mids make of the model's news."""
     cooldown_until_ns: int = 0
     judged: int = 0
     """Fills marked after 5 s when the last ones were judged."""
@@ -118,18 +127,59 @@ def fresh_learned(p: MarketMakerParameters) -> Learned:
         moves=MoveWindow(window_s=p.event_window_s),
         flow=FlowImbalance(half_life_s=p.trend_half_life_s),
         markouts=MarkoutTracker(),
+        lead=LeadTracker(p.lead_ms * MS_NS),
     )
 
 
 def fresh_shared(p: MarketMakerParameters) -> Shared:
     """Return the state of a bot that has heard nothing."""
     return Shared(
-        volatility=LogVolatility(
-            half_life_s=p.sigma_half_life_s, sample_ns_min=p.sigma_sample_ms_min * MS_NS
+        volatility=BlendedVolatility(
+            *(
+                LogVolatility(half_life_s=s, sample_ns_min=p.reference_sample_ms_min * MS_NS)
+                for s in (p.reference_half_life_short_s, p.reference_half_life_long_s)
+            )
         ),
         moves=MoveWindow(window_s=p.event_window_s),
         basis=BasisTracker(half_life_s=p.basis_half_life_s, lag_ns=p.basis_lag_ms * MS_NS),
         fills=MarkoutRecord.empty(p.markout_half_life_fills, p.rest_fills),
+    )
+
+
+JUDGED_FILLS_MIN = 5
+"""Fewer have no scatter to speak of."""
+
+
+def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
+    """Begin to rest where the last fills lost; return what a person must be told, or nothing.
+
+    They lost where their mean markout is below zero by more than its standard error: then the price
+    went further against them within 5 s than the spread they earned. Fewer than `rest_fills` must
+    lose more clearly, by √(rest_fills / fills) errors, so that looking early does not find chance
+    (O'Brien and Fleming, 1979, "A multiple testing procedure for clinical trials").
+    """
+    fills, marked = shared.fills, shared.fills.overall.counts[JUDGED_HORIZON]
+    if marked == shared.judged or now_ns < shared.resting_until_ns:
+        return ""
+    shared.judged = marked
+    if shared.resting_until_ns:
+        # What brought it to rest was judged: only what was filled since is evidence now.
+        shared.resting_until_ns = 0
+        del fills.recent[:-1]
+    summary = fills.summary()
+    if summary is None or summary.fills < min(JUDGED_FILLS_MIN, p.rest_fills):
+        return ""
+    errors = sqrt(p.rest_fills / summary.fills)
+    if summary.markout + errors * summary.error >= 0.0 or not p.rest_when_losing:
+        return ""
+    shared.rests_for = summary
+    shared.resting_until_ns = now_ns + int(p.rest_s * SECOND_NS)
+    earned = "an unknown spread" if summary.earned is None else f"{summary.earned * 100:.2f} cents"
+    return (
+        f"its last {summary.fills} fills earned {earned} a share, and within 5 s the price went "
+        f"against them: {summary.markout * 100:+.2f} \N{PLUS-MINUS SIGN} "
+        f"{summary.error * 100:.2f} cents a share in all. It opens nothing for {p.rest_s:,.0f} s; "
+        "widen it, choose another market, or set rest_when_losing off"
     )
 
 
@@ -146,6 +196,7 @@ def retune(saved: SavedState, p: MarketMakerParameters) -> None:
         saved.shared.rests_for = before.rests_for
         for learned in saved.learned.values():
             learned.twap = None
+            learned.lead = LeadTracker(p.lead_ms * MS_NS)
     shared = saved.shared
     for learned in saved.learned.values():
         if learned.twap is not None:
@@ -154,9 +205,15 @@ def retune(saved: SavedState, p: MarketMakerParameters) -> None:
         learned.moves = _same_window(learned.moves, p.event_window_s)
         learned.volatility.half_life_s = p.sigma_half_life_s
         learned.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
+        if learned.lead.lead_ns != p.lead_ms * MS_NS:
+            learned.lead = LeadTracker(p.lead_ms * MS_NS)
+            shared.leads = {}
     shared.moves = _same_window(shared.moves, p.event_window_s)
-    shared.volatility.half_life_s = p.sigma_half_life_s
-    shared.volatility.sample_ns_min = p.sigma_sample_ms_min * MS_NS
+    shared.volatility.retune(
+        p.reference_half_life_short_s,
+        p.reference_half_life_long_s,
+        p.reference_sample_ms_min * MS_NS,
+    )
     shared.basis.half_life_s = p.basis_half_life_s
     shared.basis.lag_ns = p.basis_lag_ms * MS_NS
     shared.fills.resize(p.markout_half_life_fills, p.rest_fills)

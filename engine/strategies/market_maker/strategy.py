@@ -32,7 +32,6 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.intents import Quotes
 from engine.errors import BadInput, BrokenInvariant
-from engine.indicators.markout import JUDGED_HORIZON
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context, Evaluation, Parameters
 from engine.strategies.market_maker.fair import FAIR_GATES, book_fair, reference_fair
@@ -70,6 +69,7 @@ from engine.strategies.market_maker.state import (
     WaitingFill,
     fresh_learned,
     fresh_shared,
+    judge_fills,
     retune,
 )
 
@@ -194,36 +194,6 @@ def _yes_price(market: MarketState, fill: WaitingFill, sign: int) -> int:
     else:
         return fill.price
     return fill.price if abs(fill.price - near) <= abs(other - near) else other
-
-
-def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
-    """Begin to rest where the last fills lost; return what a person must be told, or nothing.
-
-    They lost where their mean markout is below zero by more than its standard error: then the price
-    went further against them within 5 s than the spread they earned.
-    """
-    fills, marked = shared.fills, shared.fills.overall.counts[JUDGED_HORIZON]
-    if marked == shared.judged or now_ns < shared.resting_until_ns:
-        return ""
-    shared.judged = marked
-    if shared.resting_until_ns:
-        # What brought it to rest was judged: only what was filled since is evidence now.
-        shared.resting_until_ns = 0
-        del fills.recent[:-1]
-    summary = fills.summary()
-    if summary is None or summary.fills < p.rest_fills:
-        return ""
-    if summary.markout + summary.error >= 0.0 or not p.rest_when_losing:
-        return ""
-    shared.rests_for = summary
-    shared.resting_until_ns = now_ns + int(p.rest_s * SECOND_NS)
-    earned = "an unknown spread" if summary.earned is None else f"{summary.earned * 100:.2f} cents"
-    return (
-        f"its last {summary.fills} fills earned {earned} a share, and within 5 s the price went "
-        f"against them: {summary.markout * 100:+.2f} \N{PLUS-MINUS SIGN} "
-        f"{summary.error * 100:.2f} cents a share in all. It opens nothing for {p.rest_s:,.0f} s; "
-        "widen it, choose another market, or set rest_when_losing off"
-    )
 
 
 def watch_settlement(market: MarketState) -> None:
@@ -368,6 +338,14 @@ VALUES = {
     "capital": V("capital", ValueUnit.MONEY),
     "position_shares": V("position", after=" shares"),
     "sigma_bps_per_sqrt_s": V("volatility", after=" bps per \N{SQUARE ROOT}s"),
+    "volatility_regime": V("volatility now over the usual one"),
+    "market_mid": V("the market's mid", _PRICE),
+    "model": V("what the model says", _PRICE),
+    "model_then": V("what it said when the mid last knew it", _PRICE),
+    "model_news": V("news of the model", _PART),
+    "lead_b": V("what mids made of such news", after=" of it"),
+    "lead_b_error": V("standard error of that", after=" of it"),
+    "lead_b_used": V("what is taken of it, 0 where not proven", after=" of it"),
     "to_close_s": V("time to close", ValueUnit.SECONDS),
     "skew": V("skew for the position", _PART),
     "width_vol": V("width for volatility", _PART),
