@@ -1,8 +1,8 @@
 """The command line: `python -m engine COMMAND`.
 
-A command is a module with `NAME`, `HELP`, `add_arguments(parser)` and `run(args, config)`, which
-gives the exit code. Only the module of the command that was asked for is imported. Errors end here,
-as one sentence on standard error and a code that tells a script what kind they are.
+A command is a file of `cli` with `HELP = "…"`, `add_arguments(parser)` and `run(args, config)`,
+which gives the exit code. Only the module of the command that was asked for is imported. Errors end
+here, as one sentence on standard error and a code that tells a script what kind they are.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import argparse
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.errors import (
     BadInput,
@@ -33,17 +34,9 @@ if TYPE_CHECKING:
     from engine.redaction import Redactor
 
 
-class CliCommand(NamedTuple):
-    """A command before its module is imported. `help` repeats the module's HELP; tested so."""
-
-    module: str
-    help: str
-
-
 class CommandModule(Protocol):
     """What the module of a command offers."""
 
-    NAME: str
     HELP: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -60,67 +53,6 @@ HEARS_KILL = ("run", "kill")
 
 GOES_ON = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
-
-COMMANDS = {
-    "doctor": CliCommand("engine.cli.doctor", "examine this machine and this installation"),
-    "migrate": CliCommand("engine.cli.migrate", "create the state database or bring it up to date"),
-    "status": CliCommand("engine.cli.status", "tell what state the database holds"),
-    "up": CliCommand(
-        "engine.cli.up", "start the whole desk in the foreground; Ctrl-C stops it, engine first"
-    ),
-    "run": CliCommand("engine.cli.run", "trade: the engine, until it is told to stop"),
-    "kill": CliCommand(
-        "engine.cli.kill",
-        "set the KILL latch, cancel everything and prove it; works without an engine",
-    ),
-    "command": CliCommand(
-        "engine.cli.command", "leave a command for the engine and wait for its answer"
-    ),
-    "recover": CliCommand(
-        "engine.cli.recover",
-        "show what a damaged journal lost; with --accept-loss go on without it",
-    ),
-    "credentials": CliCommand(
-        "engine.cli.credentials",
-        "set, list or remove what signs for a live account, or open its vault; kept encrypted",
-    ),
-    "unlock": CliCommand(
-        "engine.cli.unlock",
-        "examine a live account at its venue and unlock it by a typed phrase",
-    ),
-    "selftest": CliCommand(
-        "engine.cli.selftest",
-        "place one small order far from the touch at a live account, cancel it and prove it is "
-        "gone",
-    ),
-    "quotes": CliCommand(
-        "engine.cli.quotes",
-        "let an account's quotes expire by themselves, as a second dead man's switch, or not",
-    ),
-    "demo": CliCommand(
-        "engine.cli.demo",
-        "host the demo exchange, until it is told to stop",
-    ),
-    "worker": CliCommand(
-        "engine.cli.worker", "run the long jobs of the job table: replays, backups, exports"
-    ),
-    "replay": CliCommand(
-        "engine.cli.replay",
-        "play a recording through the same executor, risk and planner that trade",
-    ),
-    "incident": CliCommand(
-        "engine.cli.incident",
-        "live a moment of the past again, compare it with the journal, show it as a page",
-    ),
-    "simulate": CliCommand(
-        "engine.cli.simulate",
-        "run the whole engine over the demo exchange with faults and judges, by seed",
-    ),
-    "explain": CliCommand(
-        "engine.cli.explain",
-        "make every kept plan again from the journal and compare it byte for byte",
-    ),
-}
 
 INSTALL = "run `make venv`, then start with .venv/bin/python"
 
@@ -153,6 +85,16 @@ _CODE_OF: tuple[tuple[type[BaseException], int], ...] = (
     (PitbossError, PROBLEM),
     (OSError, STORAGE_REFUSED),
 )
+
+
+_HELP = re.compile(r'^HELP = "(.+)"$', re.MULTILINE)
+
+
+def commands() -> dict[str, str]:
+    """Return every command with its help; no file is imported for it."""
+    files = sorted((Path(__file__).parent / "cli").glob("*.py"))
+    found = {file.stem: _HELP.search(file.read_text(encoding="utf-8")) for file in files}
+    return {name: said[1] for name, said in found.items() if said}
 
 
 def code_of(error: BaseException) -> int:
@@ -233,23 +175,21 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_common(parser, default=False)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    asked = _asked(given)
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    asked, known = _asked(given), commands()
     module = None
-    alone = asked in COMMANDS and given[0] == asked  # then nobody asks what others there are
-    for name, command in COMMANDS.items():
+    alone = asked in known and given[0] == asked  # then nobody asks what others there are
+    for name, said in known.items():
         if alone and name != asked:
             continue
         # A command may describe --json itself; ours says the same and replaces it.
-        sub = commands.add_parser(
-            name, help=command.help, description=command.help, conflict_handler="resolve"
-        )
+        sub = parsers.add_parser(name, help=said, description=said, conflict_handler="resolve")
         if name == asked:
             if name in HEARS_KILL:
                 # Before any import: a library's own thread that does not know the signal would
                 # be given it, and that would end the engine.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-            module = cast("CommandModule", importlib.import_module(command.module))
+            module = cast("CommandModule", importlib.import_module(f"engine.cli.{name}"))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.
         _add_common(sub, default=argparse.SUPPRESS)

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from engine import log
 from engine.__main__ import CommandModule, code_of
@@ -18,7 +19,13 @@ from engine.errors import PitbossError, os_sentence
 from engine.redaction import Redactor
 
 
-def main(study: CommandModule, argv: Sequence[str] | None = None) -> int:
+class Study(CommandModule, Protocol):
+    """A command of its own, by its own name."""
+
+    NAME: str
+
+
+def main(study: Study, argv: Sequence[str] | None = None) -> int:
     """Run a study. Gives the exit code; an error leaves as one sentence."""
     parser = argparse.ArgumentParser(prog=f"python -m studies.{study.NAME}", description=study.HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.__main__ import COMMANDS, EXIT_CODES
+from engine.__main__ import EXIT_CODES, commands
 from engine.config import keys
 from engine.domain.orders import OrderState
 from engine.risk.gate import MEANINGS
@@ -180,7 +180,7 @@ def test_readme_names_every_file_of_the_documentation() -> None:
 
 def test_every_command_is_told_with_its_help() -> None:
     told = {row[0].strip("`"): row[1] for row in table(README, "Commands", "command")}
-    assert told == {name: command.help for name, command in COMMANDS.items()}
+    assert told == commands()
 
 
 def test_options_of_every_command_are_told() -> None:
@@ -189,7 +189,7 @@ def test_options_of_every_command_are_told() -> None:
         for row in table(CONFIGURATION, "Command line", "command")
         for name in re.findall(r"`([\w-]+)`", row[0])
     ]
-    assert sorted(told) == sorted(COMMANDS)
+    assert sorted(told) == sorted(commands())
 
 
 def test_every_exit_code_is_told() -> None:

@@ -32,7 +32,6 @@ from storage.live import listed
 from storage.users import ENGINE_ID
 from storage.views.frame import engine_seen
 
-NAME = "command"
 HELP = "leave a command for the engine and wait for its answer"
 
 WAIT_S = 30.0

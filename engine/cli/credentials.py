@@ -32,7 +32,6 @@ from storage.users import ENGINE_ID
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen
 
-NAME = "credentials"
 HELP = "set, list or remove what signs for a live account, or open its vault; kept encrypted"
 
 ALIVE_NS = 10_000_000_000

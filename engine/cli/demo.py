@@ -25,7 +25,6 @@ from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
 
-NAME = "demo"
 HELP = "host the demo exchange, until it is told to stop"
 
 PORT = 8611

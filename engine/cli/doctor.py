@@ -30,7 +30,6 @@ from storage.database import primary_code, reading, sentence
 from storage.projection import check_new
 from storage.schema import HEAD, check_schema
 
-NAME = "doctor"
 HELP = "examine this machine and this installation"
 
 REPOSITORY = Path(__file__).resolve().parents[2]

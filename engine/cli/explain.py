@@ -23,7 +23,6 @@ from storage.journal import latest_snapshots, load, owner
 from storage.settings import force_history
 from storage.views.decision_history import every_plan
 
-NAME = "explain"
 HELP = "make every kept plan again from the journal and compare it byte for byte"
 
 

@@ -13,7 +13,6 @@ from engine.lab.incident.moment import read_around, read_at
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
 
-NAME = "incident"
 HELP = "live a moment of the past again, compare it with the journal, show it as a page"
 
 

@@ -25,7 +25,6 @@ from storage.latch import read_latch, set_latch
 from storage.live import Receipt, latest_receipt
 from storage.users import ENGINE_ID
 
-NAME = "kill"
 HELP = "set the KILL latch, cancel everything and prove it; works without an engine"
 
 WAIT_S = 30.0

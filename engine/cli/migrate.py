@@ -10,7 +10,6 @@ from engine.live.handover import make_private
 from storage import schema
 from storage.projection import check_new
 
-NAME = "migrate"
 HELP = "create the state database or bring it up to date"
 
 

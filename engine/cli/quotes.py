@@ -25,7 +25,6 @@ from storage.schema import check_schema
 from storage.settings import SettingsVersion, Stale, in_force, latest, save
 from storage.users import ENGINE_ID
 
-NAME = "quotes"
 HELP = "let an account's quotes expire by themselves, as a second dead man's switch, or not"
 
 

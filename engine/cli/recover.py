@@ -40,7 +40,6 @@ from storage.schema import check_schema
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 
-NAME = "recover"
 HELP = "show what a damaged journal lost; with --accept-loss go on without it"
 
 PATIENCE_S = 30.0

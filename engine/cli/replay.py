@@ -21,7 +21,6 @@ from engine.lab.recordings.inferred_trades import REAL_SIZES, size_cap
 from engine.lab.replay.sets import play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 
-NAME = "replay"
 HELP = "play a recording through the same executor, risk and planner that trade"
 PROGRESS_EVERY_S = 1.0
 MARKETS_SHOWN = 12

@@ -24,7 +24,6 @@ from engine.runtime.recovery import life_began
 from storage.journal import latest_snapshots, take_lease
 from storage.users import ENGINE_ID
 
-NAME = "run"
 HELP = "trade: the engine, until it is told to stop"
 SPEED_MAX = 10_000.0
 

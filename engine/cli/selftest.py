@@ -35,7 +35,6 @@ from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID
 
-NAME = "selftest"
 HELP = "place one small order far from the touch at a live account, cancel it and prove it is gone"
 
 

@@ -22,7 +22,6 @@ from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
 from engine.lab.simulate.world import SimulationOutcome, simulate
 
-NAME = "simulate"
 HELP = "run the whole engine over the demo exchange with faults and judges, by seed"
 SEEDS_MAX = 1_000_000
 MINUTES_MIN, MINUTES_MAX = 0.001, 44_640.0

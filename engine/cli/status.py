@@ -24,7 +24,6 @@ from storage.live_accounts import ghost_fills
 from storage.schema import check_schema
 from storage.views.frame import rows
 
-NAME = "status"
 HELP = "tell what state the database holds"
 
 STOPPED = "STOPPED"

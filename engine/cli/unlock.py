@@ -35,7 +35,6 @@ from storage.settings import latest
 from storage.users import ENGINE_ID
 from storage.vault import read_vault
 
-NAME = "unlock"
 HELP = "examine a live account at its venue and unlock it by a typed phrase"
 
 

@@ -24,7 +24,6 @@ from engine.live.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
 from storage.users import OPERATOR, ensure_operator
 
-NAME = "up"
 HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
 
 PORT = 8501

@@ -32,7 +32,6 @@ from storage.jobs import Job, JobState
 from storage.schema import check_schema
 from storage.users import ENGINE_ID
 
-NAME = "worker"
 HELP = "run the long jobs of the job table: replays, backups, exports"
 
 LOCK_WAIT_S = 3.0
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if not args.clean:
         # What a process was started with stays readable for as long as it lives: start anew.
         kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        words = [sys.executable, "-m", "engine", NAME, "--clean"]
+        words = [sys.executable, "-m", "engine", "worker", "--clean"]
         os.execve(sys.executable, words, kept)  # noqa: S606 our own interpreter and arguments
     check_schema(config.state_path)
     with locked(config.run_folder / LOCK, "worker", LOCK_WAIT_S) as lock:

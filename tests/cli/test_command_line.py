@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.__main__ import BAD_ARGUMENTS, BROKEN, COMMANDS, PROBLEM, build_parser, main
+from engine.__main__ import BAD_ARGUMENTS, BROKEN, PROBLEM, build_parser, commands, main
 from engine.cli.command import kinds
 from engine.cli.kill import must_be_a_desk
 from engine.config import load
@@ -149,7 +149,7 @@ def tries(parser: argparse.ArgumentParser, needed: list[str]) -> Iterator[list[s
     yield [*needed, "surplus", "more"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_garbage_in_any_argument_is_answered_at_once_in_words(name: str, line: Line) -> None:
     home = "desk" if name in DESK else "taken"
     line.run([name, "--help"], home)  # what it imports is not what it waits for
