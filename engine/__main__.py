@@ -39,13 +39,9 @@ class CommandModule(Protocol):
 
     HELP: str
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Describe the arguments."""
-        ...
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def run(self, args: argparse.Namespace, config: Config) -> int:
-        """Do it and return the exit code."""
-        ...
+    def run(self, args: argparse.Namespace, config: Config) -> int: ...
 
 
 HEARS_KILL = ("run", "kill")

@@ -61,7 +61,6 @@ class ManualClock:
         self._now_ns = now_ns
 
     def now_ns(self) -> int:
-        """Return the time it was told."""
         return self._now_ns
 
     def advance(self, ns: int) -> None:

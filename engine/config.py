@@ -136,7 +136,6 @@ class Config(BaseModel):
 
     @property
     def decisions_path(self) -> Path:
-        """The decision records."""
         return self.home / "decisions.db"
 
     @property
@@ -146,7 +145,6 @@ class Config(BaseModel):
 
     @property
     def recordings_folder(self) -> Path:
-        """Recordings made or imported here."""
         return self.home / "recordings"
 
     @property

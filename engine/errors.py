@@ -10,8 +10,6 @@ PitbossError
 ├── Throttled             refused, untouched     → wait `retry_after_ns`
 ├── VenueClosed           restarting, post-only, cancel-only, disabled → obey the mode
 ├── AuthRefused           cannot trade           → halt the account; a person must act
-├── FeedStale             our view is old        → cancel quotes
-├── FeedGap               our view is torn       → resubscribe, resnapshot
 ├── NoEngine              nobody there to do it  → start one; nothing was left
 └── StorageError          the disk or database refused → say what to do; nothing was lost
     ├── AlreadyRuns       another program of this kind has the home → stop it first
@@ -80,14 +78,6 @@ class VenueClosed(PitbossError):
 
 class AuthRefused(PitbossError):
     """The venue refuses our credential: halt the account, a person must act."""
-
-
-class FeedStale(PitbossError):
-    """The last proof of a book is older than its limit."""
-
-
-class FeedGap(PitbossError):
-    """A feed lost frames: the book is untrusted until the next snapshot."""
 
 
 class StorageError(PitbossError):

@@ -67,7 +67,6 @@ def configure(
 
 
 def get(room: str) -> FilteringBoundLogger:
-    """Return the logger of a room."""
     return cast("FilteringBoundLogger", structlog.get_logger(room=room))
 
 

@@ -123,7 +123,6 @@ def show_whole(row: Mapping[str, Any]) -> None:
 
 
 def fitting(rows: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """Return the rows in which a text stands."""
     wanted = text.lower()
     return [row for row in rows if wanted in " ".join(map(str, row.values())).lower()]
 

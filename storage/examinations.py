@@ -43,7 +43,6 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """What must be mended."""
         return tuple(one for one in self.findings if one.grade is Grade.FAIL)
 
 

@@ -436,7 +436,6 @@ def end_recording(
 
 
 def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSeen]:
-    """Return the recordings that go on."""
     goes_on = (engine_id, RecordingState.RECORDING)
     return _RECORDINGS.all(connection, "engine_id = ? AND state = ? ORDER BY name", goes_on)
 

@@ -102,7 +102,6 @@ class Digest:
         self._encode = msgspec.msgpack.Encoder().encode
 
     def add(self, rows: Sequence[tuple[str, int, str, Any]]) -> None:
-        """Hash these rows."""
         if rows:
             # One call encodes all rows; the array's own header depends on how many there are.
             header = 1 if len(rows) < 16 else 3 if len(rows) < 65_536 else 5

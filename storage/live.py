@@ -266,7 +266,6 @@ def latest_equity(
 
 
 def instruments_known(connection: sqlite3.Connection, engine_id: str) -> set[str]:
-    """Return every instrument the catalog has."""
     rows = connection.execute("SELECT id FROM instruments WHERE engine_id = ?", (engine_id,))
     return {name for (name,) in rows}
 

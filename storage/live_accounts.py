@@ -95,7 +95,6 @@ def lock(
 
 
 def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]:
-    """Return every unlocked account by name."""
     return {one.account: one for one in _UNLOCKS.all(connection, "engine_id = ?", (engine_id,))}
 
 

@@ -458,7 +458,6 @@ class Fold:
         return order
 
     def named(self, event: events.OrderNamed, record: Record) -> None:
-        """Take an order's identity."""
         order = self._order(event.account, event.order, record)
         if order is not None:
             order.identity = event.identity
@@ -496,7 +495,6 @@ class Fold:
         self._fills.first(order, event, record)
 
     def news(self, event: Any, record: Record) -> None:
-        """Take a move of settlement."""
         self._fills.news(event.account, event.fill, SETTLES.get(record.kind) or event.state, record)
 
     def fills_listed(self, event: events.FillsListed, record: Record) -> None:
@@ -515,12 +513,10 @@ class Fold:
         return listing
 
     def listed(self, event: events.InstrumentListed, record: Record) -> None:
-        """Give the instrument's fills a value from here on."""
         instrument: Instrument = event.instrument
         self._listing(instrument.id, record).value_divisor = instrument.value_divisor
 
     def resolved(self, event: events.InstrumentResolved, record: Record) -> None:
-        """Note what one YES pays."""
         self._listing(event.instrument, record).payout_yes_micro = event.payout_yes_micro
 
     # -- cash --------------------------------------------------------------------------------------

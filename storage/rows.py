@@ -267,11 +267,9 @@ class Rows:
 
     @staticmethod
     def key_of(row: msgspec.Struct) -> Key:
-        """Return what a row is found by."""
         return tuple([getattr(row, name) for name in _KEYS[type(row)][1]])
 
     def put(self, row: msgspec.Struct) -> None:
-        """Take a new or changed row."""
         kind, key = type(row), self.key_of(row)
         self._cache[kind][key] = self._dirty[kind][key] = row
 

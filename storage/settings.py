@@ -80,7 +80,6 @@ Judge = Callable[[SettingsDocument], object]
 
 
 def latest(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
-    """Return the newest saved version that can be read."""
     for version in _versions(connection, engine_id):
         with suppress(BadInput):
             return read(connection, engine_id, version)

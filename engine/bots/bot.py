@@ -117,7 +117,6 @@ class Bot:
         )
 
     def drop(self, instrument: InstrumentId) -> None:
-        """Stop watching an instrument that is over."""
         if self.cells.pop(instrument, None) is not None:
             self.strategy.forget(instrument)
 

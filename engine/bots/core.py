@@ -582,11 +582,9 @@ class AccountCore:
         self.receive(Wished(self._account, target), now_ns)
 
     def prove(self, scope: Scope, now_ns: int) -> None:
-        """Begin to prove that nothing in scope is open."""
         self.receive(Proving(self._account, scope), now_ns)
 
     def limit(self, limits: RiskLimits, now_ns: int) -> None:
-        """Take other risk limits."""
         self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)
 
     def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:

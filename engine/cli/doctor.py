@@ -213,7 +213,6 @@ def _private(name: str, path: Path, fix: str) -> Finding:
 
 
 def latch(file: Path) -> Finding:
-    """Say whether KILL is latched."""
     if file.exists():
         fix = "no order is placed until it is released with a reason"
         return Finding("latch", Grade.WARN, f"KILL is set: {file} exists", fix)

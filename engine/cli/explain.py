@@ -27,7 +27,6 @@ HELP = "make every kept plan again from the journal and compare it byte for byte
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments."""
     parser.add_argument("--account", help="the plans of this account alone")
 
 

@@ -39,7 +39,6 @@ HELP = "examine a live account at its venue and unlock it by a typed phrase"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the account and how far to go."""
     parser.add_argument("account", help="name of an account of mode live")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="only examine; nothing is unlocked")
@@ -88,7 +87,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def phrase_of(account: str) -> str:
-    """Return what must be typed."""
     return f"trade real money with {account}"
 
 

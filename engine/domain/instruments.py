@@ -45,7 +45,6 @@ class Side(StrEnum):
 
     @property
     def opposite(self) -> Side:
-        """Return the other side."""
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
@@ -135,7 +134,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def exposure_key(self) -> str:
-        """The market over which exposure is summed."""
         return self.market or self.id
 
     def price_of(self, text: str | Decimal) -> int:

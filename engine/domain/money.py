@@ -36,11 +36,6 @@ def floor_to_lot(size: int, lot: int) -> int:
     return size - size % lot
 
 
-def ceil_to_lot(size: int, lot: int) -> int:
-    """Return the smallest multiple of `lot` that is ≥ `size`."""
-    return size + -size % lot
-
-
 def floor_to_tick(price: int, tick: int) -> int:
     """Return the highest price on the grid that is ≤ `price` (a bid never pays more)."""
     return price - price % tick

@@ -57,7 +57,6 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> tuple[BotId | None, InstrumentId | None]:
-        """What it covers."""
         return self.bot, self.instrument
 
     def __str__(self) -> str:
@@ -147,7 +146,6 @@ class Blocks:
         return self.mode is VenueMode.POST_ONLY
 
     def take_mode(self, told: ModeChanged, now_ns: int) -> None:
-        """Obey what the venue takes."""
         self._belief.take(told, now_ns)
         self._closed = told.mode not in _TAKES
 
@@ -272,7 +270,6 @@ class Markets:
                 table.dirty[key] = True
 
     def forget(self, instrument: InstrumentId) -> None:
-        """Drop the mark of an instrument that is over."""
         self.marks.pop(instrument, None)
 
 

@@ -459,7 +459,6 @@ def _need(side_plan: SidePlan, price: int, missing: int, pool: int, topping: boo
 
 
 def ends_soon(known: LiveOrder, now_ns: int) -> bool:
-    """Say whether a resting order is to be renewed."""
     expires_ns = known.order.expires_ns
     return (
         expires_ns is not None and known.state in _RESTS and expires_ns - now_ns <= RENEW_EARLY_NS

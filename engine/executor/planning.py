@@ -462,7 +462,6 @@ class Mailbox:
         self._refused = {pair: None for pair in self._refused if pair[1] not in chosen}
 
     def withdraw_all(self) -> None:
-        """Forget every intent."""
         for key, entry in self._table.instruments.items():
             entry.intent = entry.basket = None
             self._table.dirty[key] = True

@@ -100,7 +100,6 @@ class ZeroProofs:
 
 
 def within(scope: Scope, order: Order) -> bool:
-    """Say whether an order is in a scope."""
     return scope is None or scope in (order.bot, order.instrument)
 
 
@@ -171,7 +170,6 @@ class Questions:
             self.soon(now_ns)
 
     def next_number(self) -> int:
-        """Return the number of one more question."""
         self.number += 1
         return self.number
 
@@ -192,7 +190,6 @@ class Questions:
         return due
 
     def note(self, question: AccountQuestion, now_ns: int, number: int) -> None:
-        """Wait for the answer to a question asked now."""
         self.number = number
         self._asked[question] = self._asked_last[question] = (now_ns, number)
 

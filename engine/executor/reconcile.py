@@ -71,7 +71,6 @@ class Listings:
         self._unrecognised: dict[Identity, None] = {}
 
     def start(self) -> None:
-        """Believe nothing yet."""
         self.believed = False
         self._empty = 0
 

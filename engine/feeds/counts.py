@@ -69,7 +69,6 @@ class FeedCounts:
         self.anomalies: Counter[str] = Counter()
 
     def anomaly(self, kind: str) -> None:
-        """Count something odd."""
         if kind not in self.anomalies and len(self.anomalies) >= ANOMALY_KINDS_MAX:
             kind = "other"
         self.anomalies[kind] += 1

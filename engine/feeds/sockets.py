@@ -96,7 +96,6 @@ class TextConnection(ClientConnection):
             self._arrived()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take the end of the connection."""
         super().connection_lost(exc)
         self._wake()
 

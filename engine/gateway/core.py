@@ -129,10 +129,6 @@ class GatewayCore:
             for event in reply.events
         )
 
-    def accepts(self, effect: object) -> bool:
-        """Say whether an effect is for a gateway (timers and alerts are not)."""
-        return type(effect) in ACCEPTED
-
     def veto(self, request: Request, now_ns: int) -> str:
         """Return why a request handed out earlier must not leave any more; empty = it may.
 

@@ -284,7 +284,6 @@ class PlacesLane:
 
 
 def _covers(scope: CancelScope, order: Order) -> bool:
-    """Say whether a CANCEL_ALL of this scope is meant for the order."""
     return (scope.instrument is None or scope.instrument == order.instrument) and (
         scope.bot is None or scope.bot == order.bot
     )

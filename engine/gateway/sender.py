@@ -213,7 +213,6 @@ class Sender:
         self._start(self._core.receive(message, self._clock.now_ns()))
 
     def advance(self) -> None:
-        """Let the core look at the clock."""
         self._start(self._core.advance(self._clock.now_ns()))
 
     @property
@@ -223,7 +222,6 @@ class Sender:
 
     @property
     def under_way(self) -> int:
-        """How many requests are not over."""
         return len(self._tasks)
 
     async def drain(self) -> None:
@@ -354,6 +352,5 @@ class Sender:
         return Reply(number=request.number, events=(*learned, event))
 
     def _forget(self, order: OrderId) -> None:
-        """Drop the bytes of an order that will not be sent (again)."""
         self._prepared.pop(order, None)
         self._sent.discard(order)

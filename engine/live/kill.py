@@ -121,9 +121,7 @@ class Watch(Protocol):
         """Hear that nobody says so any more."""
         ...
 
-    def end(self) -> None:
-        """Look no more."""
-        ...
+    def end(self) -> None: ...
 
 
 class KillWatch:
@@ -211,7 +209,6 @@ class KillWatch:
         loop_lives(self.deaf)
 
     def ends(self) -> None:
-        """Stop that timer."""
         loop_ends()
 
     def end(self) -> None:

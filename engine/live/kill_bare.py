@@ -96,7 +96,6 @@ class BareEnding:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     def over(self) -> None:
-        """Ask no more."""
         if self._task is not None:
             self._task.cancel()
 

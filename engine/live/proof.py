@@ -37,7 +37,6 @@ class Ears(dict[str, Callable[[Event], None]]):
     """Who hears an account's reports, by name."""
 
     def __call__(self, event: Event) -> None:
-        """Tell everybody."""
         for hear in tuple(self.values()):
             hear(event)
 
@@ -50,7 +49,6 @@ def listen(runner: AccountRunner, name: str, hear: Callable[[Event], None]) -> N
 
 
 def deafen(runner: AccountRunner, name: str) -> None:
-    """Tell nothing more under this name."""
     if isinstance(runner.watching, Ears):
         runner.watching.pop(name, None)
         runner.watching = runner.watching or None
@@ -77,9 +75,7 @@ class Ends(Protocol):
         """Says why nothing can be asked at its venue before a person acts; empty = it can."""
         ...
 
-    def proof(self, now_ns: int) -> AccountProof:
-        """Return what is proven by now."""
-        ...
+    def proof(self, now_ns: int) -> AccountProof: ...
 
 
 class CancelProof:

@@ -139,7 +139,6 @@ class Recordings:
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")
 
     def _go_on(self, connection: Any) -> None:
-        """Take up what was recording when the engine ended."""
         for seen in unended(connection, self._engine.engine_id):
             self._loop.call_soon_threadsafe(self._record, seen, True)
 

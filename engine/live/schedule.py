@@ -63,7 +63,6 @@ class Schedule:
         self._scheduler.wakeup()
 
     def close(self) -> None:
-        """Post nothing any more."""
         self._scheduler.shutdown(wait=True)
 
 

@@ -72,7 +72,6 @@ def check_passphrase(passphrase: str) -> None:
 
 
 def check_name(account: str) -> None:
-    """Raise BadInput where no account can have this name."""
     if not re.fullmatch(NAME_PATTERN, account):
         raise BadInput("the account's name takes a-z, 0-9, dot, dash and underscore")
 

@@ -181,7 +181,6 @@ class ExposureBook:
 
     @others_micro.setter
     def others_micro(self, micro: int) -> None:
-        """Say what accounts risk that have no book here."""
         self._others_micro = micro
 
     def beside(self, others: tuple[Sum, ...]) -> None:

@@ -79,7 +79,6 @@ class RiskGate:
 
     @property
     def limits(self) -> RiskLimits:
-        """Return the limits in force."""
         return self._limits
 
     def apply(self, limits: RiskLimits) -> None:
@@ -194,7 +193,6 @@ class RiskGate:
         return self._shrunk(proposal, risk, size)
 
     def _bot_rest(self, proposal: Proposal, risk: InstrumentRisk) -> int:
-        """Return the bot's exposure in its other instruments."""
         if risk.bot == proposal.bot:
             return risk.bot_sum.micro - risk.micro
         return self._exposure.bot_micro(proposal.bot)
@@ -232,7 +230,6 @@ class RiskGate:
         )
 
     def _legal(self, proposal: Proposal, risk: InstrumentRisk, size: int) -> bool:
-        """Say whether a shrunk size may still be sent."""
         value = -(-proposal.price * size // risk.divisor)
         return size > 0 and size >= proposal.instrument.size_min and value >= self._value_min
 

@@ -168,25 +168,20 @@ class Routes:
         return behind
 
     def wanted(self, name: InstrumentId) -> bool:
-        """Say whether anybody hears of an instrument."""
         return bool(self._hearers.get(name))
 
     def hearers(self, name: InstrumentId) -> tuple[MarketDataListener, ...]:
-        """Return who hears of an instrument."""
         return self._hearers.get(name, ())
 
     def priced(self, key: str) -> tuple[MarketDataListener, ...]:
-        """Return who hears of a price."""
         return tuple(runner for runner, keys in self._prices.items() if key in keys)
 
     @property
     def named(self) -> tuple[InstrumentId, ...]:
-        """Every instrument anybody names."""
         return tuple({name: None for named in self._named.values() for name in named})
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Every series anybody names."""
         return tuple({name: None for series in self._series.values() for name in series})
 
     @property
@@ -219,7 +214,6 @@ class Gaps:
             self._end(event.instrument, now_ns)  # type: ignore[attr-defined]
 
     def forget(self, instrument: InstrumentId) -> None:
-        """Watch an instrument no more."""
         self._end(instrument, self._services.clock.now_ns())
 
     def _begin(self, name: InstrumentId, now_ns: int, reason: str) -> None:
@@ -249,9 +243,7 @@ class MarketSource(Protocol):
         """Subscribe to what is wanted; call `place` and `tell` of the hub for what is found."""
         ...
 
-    def watched(self) -> Iterable[InstrumentId]:
-        """Return what is subscribed to."""
-        ...
+    def watched(self) -> Iterable[InstrumentId]: ...
 
     def forget(self, name: InstrumentId) -> None:
         """Unsubscribe: nobody wants it any more."""
@@ -347,7 +339,6 @@ class MarketHub:
         self.source = market.made(services, self)
 
     async def run(self) -> None:
-        """Hear until cancelled."""
         self._services.feeds[self._venue] = self.figures
         await asyncio.gather(self.source.run(), self._look())
 

@@ -161,7 +161,6 @@ class AccountLink:
         self.runner.report(self.first_cash(cash[self.settings.currency]))
 
     def first_cash(self, amount_micro: int) -> CashMoved:
-        """Return the account's first deposit."""
         currency = self.settings.currency
         return CashMoved(account=self.account, currency=currency, amount_micro=amount_micro)
 
@@ -178,7 +177,6 @@ class PaperGateway(GatewayCore):
         self._gone: dict[int, Request] = {}
 
     def receive(self, message: GatewayMessage, now_ns: int) -> list[Request]:
-        """Take a message as every gateway does."""
         if type(message) is Reply:
             self._gone.pop(message.number, None)
         return self._noted(super().receive(message, now_ns))

@@ -85,9 +85,7 @@ class Strategy(Protocol):
         """Say what to wish for in `context.view.instrument`, and why."""
         ...
 
-    def forget(self, instrument: InstrumentId) -> None:
-        """Drop the state of an instrument that is over."""
-        ...
+    def forget(self, instrument: InstrumentId) -> None: ...
 
     def state(self) -> bytes:
         """Return everything that must survive a restart."""

@@ -83,7 +83,6 @@ def modes_of(snapshot: FrameSnapshot) -> list[Mode]:
 
 
 def _moved(account: AccountSeen) -> bool:
-    """Return whether an account has anything but its first cash."""
     known = {account.equity_micro, account.cash_micro, account.peak_micro} - {None}
     return len(known) > 1
 

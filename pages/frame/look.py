@@ -143,7 +143,6 @@ def dark() -> bool:
 
 
 def apply() -> None:
-    """Write the style of the theme that is shown."""
     st.html(f"<style>:root{{{_DARK if dark() else _LIGHT}}}{_CSS}</style>")
 
 

@@ -67,7 +67,6 @@ class HeldSocket:
 
 
 def closed() -> Message:
-    """Return the message that closes a socket of somebody who is not signed in."""
     return {"type": "websocket.close", "code": 1008, "reason": "sign in first"}
 
 

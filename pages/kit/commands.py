@@ -28,7 +28,6 @@ WORDS = {
 
 
 def engine_runs() -> bool:
-    """Say whether somebody would take a command now."""
     return health_of(fresh(engine_seen), now_ns()).alive
 
 

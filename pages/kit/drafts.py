@@ -35,7 +35,6 @@ from storage.settings import (
 
 
 def newest() -> SettingsVersion:
-    """Return the settings a draft starts from."""
     return ask(latest, engine_id())
 
 

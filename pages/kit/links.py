@@ -83,7 +83,6 @@ def asked() -> dict[str, Any]:
 
 
 def narrowed(only: Mapping[str, Any]) -> bool:
-    """Say whether a filter leaves anything out."""
     return any(only[name] != ALWAYS[name] for name in ALWAYS)
 
 

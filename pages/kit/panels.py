@@ -50,7 +50,6 @@ def link(text: str, page: str, /, **query: str | int) -> str:
 
 
 def links(*made: str) -> None:
-    """Draw links in a row."""
     st.html(f'<p class="pb-source">{" · ".join(made)}</p>')
 
 
@@ -63,17 +62,6 @@ def facts(pairs: Mapping[str, str]) -> None:
 
 
 # -- Parts of a page that are drawn when they are opened: a form nobody opened costs nothing --
-
-FOLDS = (
-    "fold_account",
-    "fold_bot",
-    "fold_by_hand",
-    "fold_job",
-    "fold_kill",
-    "fold_limits",
-    "fold_recording",
-)
-"""Every fold of this desk."""
 
 
 @contextmanager
@@ -102,7 +90,6 @@ def tiles(tiles: Sequence[Tile]) -> None:
 
 
 def tiles_html(tiles: Sequence[Tile]) -> str:
-    """Return a row of tiles."""
     return f'<div class="pb-tiles">{"".join(map(_tile, tiles))}</div>'
 
 

@@ -112,7 +112,6 @@ def choose(key: str, identity: Hashable) -> None:
 
 
 def unchoose(key: str) -> None:
-    """Forget what was chosen in a table."""
     st.session_state.pop(f"chosen:{key}", None)
     _drawn_anew(key)
 

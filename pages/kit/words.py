@@ -106,7 +106,6 @@ def zone() -> str:
 
 @st.cache_resource(show_spinner=False)
 def zones() -> frozenset[str]:
-    """Return the zones this machine knows."""
     return frozenset(available_timezones())
 
 
@@ -122,5 +121,4 @@ def exact() -> bool:
 
 
 def clock() -> ZoneInfo:
-    """Return the zone in which times are shown."""
     return ZoneInfo(zone())

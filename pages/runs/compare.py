@@ -105,7 +105,6 @@ def number(value: float | None, *, signed: bool = False) -> str:
 
 
 def span(estimate: Mapping[str, Any], *, signed: bool = False) -> str:
-    """Return an interval."""
     low, high = (number(estimate[end], signed=signed) for end in ("low", "high"))
     return f"{low} to {high}"
 

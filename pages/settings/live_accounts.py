@@ -169,7 +169,6 @@ class LiveStep(NamedTuple):
 
 
 def steps(known: AccountFacts) -> tuple[LiveStep, ...]:
-    """Return all steps in their order."""
     return (_key(known), _doctor(known), _phrase(known), _selftest(known), _restart(known))
 
 

@@ -42,7 +42,6 @@ MEANING = (
 
 
 def cents(value: float | None) -> str:
-    """Return cents per share with their sign."""
     if value is None:
         return NOTHING
     return f"{value:+.2f}¢".replace("-", "\N{MINUS SIGN}")

@@ -82,7 +82,6 @@ def told_of(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
 
 
 def slot(key: str) -> str:
-    """Return where the command of a key is remembered."""
     return f"moment:{key}"
 
 

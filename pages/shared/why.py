@@ -73,7 +73,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
     values: dict[str, ValueWords]
 
     def gate(self, name: str) -> GateWords:
-        """Return a gate's words."""
         own = plain(name)
         return self.gates.get(name) or GateWords(
             own, f"{own} holds", "{value} against {limit}", sign="/"
@@ -133,7 +132,6 @@ def amount(value: float, unit: ValueUnit = ValueUnit.PLAIN) -> str:
 
 
 def plain(name: str) -> str:
-    """Return a name of a record in words."""
     return name.replace("_", " ")
 
 

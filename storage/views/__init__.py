@@ -83,7 +83,6 @@ def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> li
 
 
 def bots(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
-    """Return all bots by name."""
     return rows_of(
         connection.execute("SELECT * FROM bots WHERE engine_id = ? ORDER BY name", (engine_id,))
     )

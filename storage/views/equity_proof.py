@@ -24,7 +24,6 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def equity(self) -> Decimal:
-        """What they sum to."""
         return self.deposited + self.realised - self.fees + self.unrealised
 
 

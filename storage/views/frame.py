@@ -85,7 +85,6 @@ class FrameSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Row]:
-    """Return the rows of a query as dictionaries."""
     cursor = connection.execute(sql, values)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]

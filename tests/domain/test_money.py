@@ -39,13 +39,6 @@ def test_flooring_to_a_lot_never_enlarges_and_loses_less_than_a_lot(size, lot):
 
 
 @given(amounts, steps)
-def test_ceiling_to_a_lot_never_shrinks_and_adds_less_than_a_lot(size, lot):
-    ceiled = money.ceil_to_lot(size, lot)
-    assert ceiled % lot == 0
-    assert 0 <= ceiled - size < lot
-
-
-@given(amounts, steps)
 def test_a_bid_never_pays_more_and_an_ask_never_gets_less_after_rounding(price, tick):
     assert money.floor_to_tick(price, tick) <= price <= money.ceil_to_tick(price, tick)
     assert money.floor_to_tick(price, tick) % tick == 0

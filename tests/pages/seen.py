@@ -7,7 +7,17 @@ from html import unescape
 
 from streamlit.testing.v1 import AppTest
 
-from pages.kit.panels import FOLDS
+FOLDS = (
+    "fold_account",
+    "fold_bot",
+    "fold_by_hand",
+    "fold_job",
+    "fold_kill",
+    "fold_limits",
+    "fold_recording",
+)
+"""Every part of a page that is drawn when it is opened."""
+
 
 _TILE = re.compile(r'class="pb-tile"(?: href="([^"]*)")?[^>]*><i>([^<]*)</i><b>([^<]*)</b>')
 _LINK = re.compile(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>')

@@ -69,7 +69,6 @@ def turns_of(records: Iterable[Record], wanted: Container[tuple[str, int]]) -> d
 
 
 def touches(plan: Planned) -> bool:
-    """Say whether a plan placed or cancelled something."""
     return bool(plan.places or plan.cancels)
 
 

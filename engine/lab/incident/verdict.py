@@ -37,7 +37,6 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided again, as JSON; empty = nothing."""
 
     def sentence(self) -> str:
-        """Tell it in words."""
         kept = f"kept is {self.kept}" if self.kept else "nothing is kept"
         again = f"again comes {self.again}" if self.again else "nothing comes again"
         return f"{self.what} at {iso(self.at_ns)} differs: {kept}; {again}"

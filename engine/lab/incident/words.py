@@ -35,7 +35,6 @@ def price(value: int | None, terms: Instrument | None) -> str:
 
 
 def size(value: int | None, terms: Instrument | None) -> str:
-    """Return a size as the venue writes it."""
     if value is None:
         return "an unknown size"
     return f"{value} increments" if terms is None else f"{terms.size_decimal(value).normalize():f}"
@@ -53,7 +52,6 @@ def many(number: int, one: str) -> str:
 
 
 def order_words(order: Order, terms: Instrument | None) -> str:
-    """Return an order in a line."""
     return (
         f"{order.side} {size(order.size, terms)} {order.leg} at {price(order.price, terms)} "
         f"in {order.instrument}"

@@ -229,7 +229,6 @@ class SilenceWatch:
         self._counter = 0
 
     def add(self, condition: str, market: RecordedMarket, now_ns: int) -> None:
-        """Watch a market from its first frame on."""
         self.markets[condition] = market
         starts_ns, closes_ns = window_of(market)
         self._push(max(closes_ns, now_ns), "close", condition)

@@ -108,7 +108,6 @@ class ScopedKills:
         return f"the latch of {scope} is released; stopped bots stay stopped until they are started"
 
     def _outside(self, scope: KillScope) -> tuple[str, ...]:
-        """Return what may rest in a scope at accounts that are not open."""
         if scope.account is not None:
             return ()
         return self._engine.accounts.resting_outside(scope.bot or scope.instrument)
@@ -211,7 +210,6 @@ class ScopedKills:
 
 
 def _knows(runner: AccountRunner, instrument: InstrumentId | None) -> bool:
-    """Say whether an account can have anything of an instrument."""
     desk = runner.desk
     return instrument is not None and (
         desk.executor.knows(instrument) or instrument in desk.cache.views
@@ -227,7 +225,6 @@ def scope_of(command: Kill | ReleaseLatch) -> KillScope:
 
 
 def scoped(command: Kill | ReleaseLatch) -> bool:
-    """Say whether a command is about a part."""
     return any(part is not None for part in (command.account, command.bot, command.instrument))
 
 

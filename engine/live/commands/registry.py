@@ -57,13 +57,11 @@ class Pending:
         self._taken: Callable[[Answer], None] | None = None
 
     def give(self, answer: Answer) -> None:
-        """Give the answer."""
         self._answer = answer
         if self._taken is not None:
             self._taken(answer)
 
     def reply(self, state: CommandState, text: str) -> None:
-        """Give the answer in a state and words."""
         self.give(_ANSWERS[state](text))
 
     def done_or_failed(self, done: bool, text: str) -> None:
@@ -136,6 +134,5 @@ def handlers() -> dict[type[Command], Handler]:
 
 
 def parts() -> list[Callable[[Engine], object]]:
-    """Return what handlers need one of for each engine."""
     _scan()
     return _parts

@@ -149,7 +149,6 @@ class Answers:
         return CancelRefused(account=self._account, order=order, venue_text=answer.text)
 
     def mode(self, mode: VenueMode) -> ModeChanged:
-        """Say what the exchange takes now."""
         return ModeChanged(account=self._account, mode=mode)
 
     # -- questions ---------------------------------------------------------------------------------

@@ -103,7 +103,6 @@ class Calendar:
         self._exchange.timeline.set(at_ns, TimelineEntry.ACTOR, self.name)
 
     def wake(self, topic: int, now_ns: int) -> None:
-        """Take the next step."""
         del topic
         self._move(now_ns, quiet=False)
         self._exchange.timeline.set(now_ns + self._profile.step_ns, TimelineEntry.ACTOR, self.name)

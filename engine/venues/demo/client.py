@@ -65,16 +65,13 @@ class DemoVenue:
         return await self._ask(self._places, wire.PLACE, prepared.payload)
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders."""
         asked = wire.Cancelling(orders=tuple(named.order for named in orders))
         return await self._ask(self._safety, wire.CANCEL, wire.pack(asked))
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        """Cancel everything of the account in scope."""
         return await self._ask(self._safety, wire.CANCEL_ALL, wire.pack(scope))
 
     async def open_orders(self) -> OpenOrdersListed:
-        """Return every open order."""
         return _only(await self._ask(self._safety, wire.OPEN_ORDERS), OpenOrdersListed)
 
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
@@ -95,11 +92,9 @@ class DemoVenue:
         return _only(events, FillsListed)
 
     async def balances(self) -> BalancesListed:
-        """Return spendable cash."""
         return _only((await self._ask(self._safety, wire.BALANCES))[:1], BalancesListed)
 
     async def positions(self) -> PositionsListed:
-        """Return settled holdings."""
         return _only((await self._ask(self._safety, wire.BALANCES))[1:], PositionsListed)
 
     # -- what only this venue has ------------------------------------------------------------------

@@ -214,7 +214,6 @@ class Guard:
             raise VenueClosed(text, self.mode)
 
     def check_cancel(self) -> None:
-        """Raise VenueClosed where the mode does not take cancels."""
         text = CANCELS_CLOSED.get(self.mode)
         if text is not None:
             raise VenueClosed(text, self.mode)
@@ -234,7 +233,6 @@ class Guard:
             self._desk.outbox.tell_all(ModeSwitched(mode=mode))
 
     def plan(self, mode: VenueMode, at_ns: int, *, drop_orders: bool = False) -> None:
-        """Change the mode at a time."""
         number = DROP_ORDERS if drop_orders else 0
         self._desk.timeline.set(at_ns, TimelineEntry.MODE, mode.value, number)
 
@@ -287,9 +285,7 @@ class Actor(Protocol):
         """Do what is due. `topic` is the number the timer was set with."""
         ...
 
-    def state(self) -> bytes:
-        """Return everything that must survive."""
-        ...
+    def state(self) -> bytes: ...
 
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave."""
@@ -338,7 +334,6 @@ class DemoExchange:
 
     @property
     def now_ns(self) -> int:
-        """Return the present moment of the exchange."""
         return self.timeline.now_ns
 
     @property
@@ -364,7 +359,6 @@ class DemoExchange:
             self.advance(now_ns)
 
     def join(self, actor: Actor) -> None:
-        """Let an actor live here."""
         self.actors[actor.name] = actor
 
     # -- customers ---------------------------------------------------------------------------------
@@ -387,7 +381,6 @@ class DemoExchange:
         return account
 
     def deposit(self, customer: AccountId, amount_micro: int) -> None:
-        """Move cash in (+) or out (−)."""
         self.account(customer)
         self.desk.ledger.move_cash(customer, amount_micro)
 
@@ -409,14 +402,12 @@ class DemoExchange:
     # -- orders ------------------------------------------------------------------------------------
 
     def submit(self, customer: AccountId, ticket: Ticket, now_ns: int) -> OrderReceipt:
-        """Hand in a ticket."""
         self._reach(now_ns)
         account = self.account(customer)
         self.guard.check_place(ticket)
         return self.desk.place(account, ticket)
 
     def cancel(self, customer: AccountId, identity: Identity, now_ns: int) -> CancelAnswer:
-        """Cancel one order."""
         self._reach(now_ns)
         account = self.account(customer)
         self.guard.check_cancel()
@@ -476,7 +467,6 @@ class DemoExchange:
         return account.fills_since(since_ns)
 
     def balance(self, customer: AccountId) -> Balance:
-        """Return a customer's cash."""
         self.account(customer)
         wallet = self.desk.ledger.wallets[customer]
         return Balance(settled=wallet.cash, reserved=wallet.reserved, pending=wallet.pending)

@@ -199,7 +199,6 @@ class DemoHost:
                     (self._folder / f"{kind}-{old}").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Write everything and close the log."""
         self.roll()
         os.close(self._log)
         self._log = -1

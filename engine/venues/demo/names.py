@@ -30,7 +30,6 @@ class Names:
         self._prefix = f"demo-{account}-"
 
     def identity(self, order: OrderId) -> Identity:
-        """Return the exchange's name for one of our orders."""
         return Identity(f"{self._prefix}{order}")
 
     def known(self, identity: Identity) -> OrderId | None:
@@ -39,7 +38,6 @@ class Names:
         return OrderId(int(number)) if number != identity and number.isdecimal() else None
 
     def prepare(self, order: Order) -> Prepared:
-        """Return the order with its identity and its ticket as bytes."""
         ticket = self.ticket(order)
         return Prepared(order=order, identity=ticket.identity, payload=_encode(ticket))
 

@@ -30,12 +30,7 @@ class ExchangeOutbox:
         self.published = 0
 
     def listen(self, customer: AccountId) -> None:
-        """Keep reports for this customer from now on."""
         self.reports[customer] = []
-
-    def listens(self, customer: AccountId) -> bool:
-        """Say whether reports are kept for this customer."""
-        return customer in self.reports
 
     def publish(self, event: Event) -> None:
         """Say something to everybody."""
@@ -56,7 +51,6 @@ class ExchangeOutbox:
         reports.append((self._timeline.now_ns, report))
 
     def tell_all(self, report: AnyReport) -> None:
-        """Say something to every listening customer."""
         for customer in self.reports:
             self.tell(customer, report)
 

@@ -48,7 +48,6 @@ class DemoLink(AccountLink):
         await self.door.open(round(self.settings.starting_cash * MICRO))
 
     async def run(self) -> None:
-        """Listen and beat."""
         user = UserStream(self.services, self.runner, self.door)
         await asyncio.gather(user.run(), user.beat())
 

@@ -96,7 +96,6 @@ class Price:
 
     @property
     def latent(self) -> float:
-        """The market's price now."""
         return self._past[-1][1]
 
     def reference_e8(self) -> int:
@@ -107,7 +106,6 @@ class Price:
         return round(self.latent * (1 + basis + noise) * 1e8)
 
     def print_oracle(self, now_ns: int) -> int:
-        """Take the oracle's print of this second and return it."""
         value = round(self._past[0][1] * 1e8)
         self._oracle.append((now_ns, value))
         return value

@@ -79,7 +79,6 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rng_state(rng: Random) -> RngState:
-    """Return a generator's state."""
     version, words, gauss = rng.getstate()
     return RngState(version, words, gauss)
 

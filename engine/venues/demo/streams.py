@@ -130,7 +130,6 @@ class UserStream:
         self._beating = False
 
     def lost(self, source: str, reason: str) -> HealthChanged:
-        """Return the reason not to place."""
         account = self._runner.account
         return HealthChanged(account=account, source=source, healthy=not reason, reason=reason)
 

@@ -396,7 +396,6 @@ class PaperVenue:
         return self._floor.audit
 
     def account(self) -> AccountId:
-        """Return the account this core serves."""
         return self._account
 
     def prepare(self, order: Order) -> Prepared:

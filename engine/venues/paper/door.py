@@ -93,28 +93,22 @@ class PaperDoor:
     # -- the door ----------------------------------------------------------------------------------
 
     def prepare(self, order: Order) -> Prepared:
-        """Name and serialise."""
         return self._paper.prepare(order)
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
-        """Send the order."""
         return await self._ask(PlaceOrder(order=prepared.order))
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
-        """Cancel these orders."""
         numbers = tuple(named.order for named in orders)
         return await self._ask(CancelOrders(account=self._account, orders=numbers))
 
     async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
-        """Cancel everything of the account in scope."""
         return await self._ask(CancelAll(account=self._account, scope=scope))
 
     async def open_orders(self) -> OpenOrdersListed:
-        """Return every open order."""
         return _first(await self._ask(QueryOpenOrders(account=self._account)), OpenOrdersListed)
 
     async def order(self, named: Named) -> OrderReported | OrderNotFound:
-        """Return what the venue knows about one order."""
         (event,) = await self._ask(QueryOrder(account=self._account, order=named.order))
         if isinstance(event, OrderReported | OrderNotFound):
             return event

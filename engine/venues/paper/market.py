@@ -163,7 +163,6 @@ class PaperMarket:
         self.torn = False
 
     def clear(self) -> None:
-        """Drop the book of a closed market."""
         self.book = Book()
         self.taken_bids.clear()
         self.taken_asks.clear()

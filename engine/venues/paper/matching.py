@@ -122,7 +122,6 @@ class Matching:
         return Identity(f"paper-{self.account}-{order}")
 
     def pocket(self, order: Order) -> Pocket:
-        """Return what the order works with."""
         return self.markets[order.instrument].pockets[order.leg]
 
     # -- fills -------------------------------------------------------------------------------------

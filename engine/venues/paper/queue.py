@@ -67,7 +67,6 @@ class QueuedOrder:
 
     @property
     def filled(self) -> int:
-        """How much of the order has matched."""
         return self.order.size - self.remaining
 
 

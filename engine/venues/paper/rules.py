@@ -88,7 +88,6 @@ def refuse_small_taker(order: Order, instrument: Instrument) -> Refusal | None:
 
 
 def duplicate(identity: str) -> Refusal:
-    """Return the refusal of an order the venue already knows."""
     return RejectReason.DUPLICATE, f"order {identity} is invalid. Duplicated."
 
 

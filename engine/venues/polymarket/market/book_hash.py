@@ -101,7 +101,6 @@ def price_text(price: int) -> str:
 
 
 def completes(root: _Hash, expected: str, end: bytes) -> bool:
-    """Return whether this very end completes the hash."""
     probe = root.copy()
     probe.update(end)
     return probe.hexdigest() == expected

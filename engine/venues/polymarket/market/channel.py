@@ -119,7 +119,6 @@ class MarketChannel:
 
     @property
     def watched(self) -> tuple[InstrumentId, ...]:
-        """What is followed."""
         return tuple(self._place)
 
     def trouble(self) -> str:

@@ -130,7 +130,6 @@ class BookKeeper:
         return events
 
     def try_complete(self, market: MarketBook) -> list[Event]:
-        """Tell the open batch if its hashes match by now."""
         batch = market.batch
         if batch is None or not market.batch_matches(batch):
             return []
@@ -389,7 +388,6 @@ class MarketFeedCore:
         return [InstrumentListed(instrument=instrument)]
 
     def unwatch(self, instrument: InstrumentId) -> None:
-        """Follow an instrument no more."""
         condition = _bare(instrument)
         market = self._markets.get(condition)
         if market is not None:

@@ -45,7 +45,6 @@ class ChangeBatch:
         """What the telling token's book changed: the last size per level."""
 
     def belongs(self, timestamp: str, entries: list[PriceChange]) -> bool:
-        """Return whether a further frame is of this batch."""
         if timestamp != self.timestamp:
             return False
         hashes = self.hashes

@@ -259,7 +259,6 @@ class PolymarketMarketData(HubMarket):
         self._setup = setup
 
     def made(self, services: Services, hub: MarketHub) -> PolymarketSource:
-        """Return what hears it."""
         return PolymarketSource(self._setup, services, hub)
 
     def may_be(self, name: str) -> bool:
@@ -354,16 +353,13 @@ class PolymarketSource:
         self._hub.tell(self._strikes.watch(instrument, listing.resolution_source), now_ns)
 
     def watched(self) -> Iterable[InstrumentId]:
-        """Return the markets of the channel."""
         return self.channel.watched
 
     def forget(self, name: InstrumentId) -> None:
-        """Unsubscribe."""
         self.channel.unwatch(name)
         self.discovery.forget(name)
 
     def stands(self, name: InstrumentId) -> list[Event]:
-        """Return a market as it stands."""
         market = self.channel.core.watched(name)
         return market.told() if market is not None else []
 

@@ -89,7 +89,6 @@ class SideBook:
         return self._sign * self._keys[-1] if self._keys else None
 
     def forget(self) -> None:
-        """Drop everything."""
         self._reader.forget()
         self._raw, self._text, self._loaded = None, b"[]", ()
         self._keys = []
@@ -192,13 +191,11 @@ class TokenBook:
         return (_BUY if buys else _SELL), price, size
 
     def sides(self) -> Sides:
-        """Return the book as it is now."""
         bids, asks = self.bids.levels(), self.asks.levels()
         return (asks, bids) if self.mirrored else (bids, asks)
 
     @property
     def crossed(self) -> bool:
-        """Return whether the best bid is at or above the best ask."""
         bid, ask = self.bids.best, self.asks.best
         if bid is None or ask is None:
             return False
