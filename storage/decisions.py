@@ -2,16 +2,21 @@
 
 `decisions.db` is written; what was full before stands beside it as `decisions.<number>.db`. A row
 that still counted when its file was full stands in both; the larger count is the true one.
+
+One decision is much like another, so bodies are compressed by a dictionary of the file's first
+ones: to a seventh, each still readable by itself. What is read goes through `reading_log`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+import zstandard
 
 from engine.domain.decisions import Decision, Planned
 from engine.errors import BadInput, StorageError
@@ -25,7 +30,17 @@ FILES_KEPT = 4
 APPLICATION_ID = 0x50424443
 """`PBDC`."""
 
-VERSION = 1
+VERSION = 2
+"""1 had no dictionary: what is in such a file is read as it is, and it is written on as 2."""
+
+_DICTIONARY = "CREATE TABLE dictionary (body BLOB NOT NULL)"
+SAMPLES = 64
+"""Bodies that a file's dictionary is made of; until there are so many, they are kept plain."""
+
+SAMPLED_BYTES_MAX = 64 * 1024
+LEVEL = 3
+_PACKED = zstandard.FRAME_HEADER
+"""How a compressed body begins; the msgpack of a struct never does."""
 
 _SCHEMA = f"""
 CREATE TABLE decisions (
@@ -40,6 +55,7 @@ CREATE TABLE plans (
     at_ns INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX plans_by_instrument ON plans (instrument, at_ns);
+{_DICTIONARY};
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -84,8 +100,8 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput(f"decision row {self.row} cannot be read: {error}") from error
 
 
-DECISIONS = Table(StoredDecision, "decisions")
-"""How a decision's row is read."""
+DECISIONS = Table(StoredDecision, "decisions", read_as={"body": "plain(body)"})
+"""How a decision's row is read, by a connection of `reading_log`."""
 
 _decode = msgspec.msgpack.Decoder(Decision).decode
 _decode_plan = msgspec.msgpack.Decoder(Planned).decode
@@ -106,6 +122,8 @@ class DecisionFiles:
         self._bytes_max = file_bytes_max
         self._kept = files_kept
         self._busy_ms = busy_ms
+        self._pack: zstandard.ZstdCompressor | None = None
+        self._samples: list[bytes] = []
         self._connection: sqlite3.Connection | None = self._open()
 
     def last_row(self) -> int:
@@ -121,16 +139,35 @@ class DecisionFiles:
         """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
         if self._connection is None:
             self._connection = self._open()
+        made = self._sampled(rows, planned)
         with refusals_told(self._path):
             with transaction(self._connection):
-                _DECISIONS.write(self._connection, rows)
-                _PLANS.write(self._connection, planned)
+                if made is not None:
+                    self._connection.execute("INSERT INTO dictionary VALUES (?)", (made,))
+                _DECISIONS.write(self._connection, self._compressed(rows))
+                _PLANS.write(self._connection, self._compressed(planned))
+            if made is not None:
+                self._pack, self._samples = _packer(made), []
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
             )
         if pages * size >= self._bytes_max:
             self._rotate()
+
+    def _sampled(self, rows: Sequence[Row], planned: Sequence[PlanRow]) -> bytes | None:
+        """Return the file's dictionary where it has none yet and enough bodies were seen."""
+        if self._pack is None and len(self._samples) < SAMPLES:
+            self._samples += [row[-1] for row in rows[:SAMPLES]]
+            self._samples += [plan.body for plan in planned[:SAMPLES]]
+        enough = self._pack is None and len(self._samples) >= SAMPLES
+        return b"".join(self._samples)[-SAMPLED_BYTES_MAX:] if enough else None
+
+    def _compressed(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """Return rows whose last column, the body, is as it is kept."""
+        if self._pack is None:
+            return rows
+        return [(*row[:-1], self._pack.compress(row[-1])) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
@@ -149,6 +186,8 @@ class DecisionFiles:
                         for statement in _SCHEMA.split(";"):
                             connection.execute(statement)
                 _check(connection, self._path)
+                made = _dictionary(connection)
+                self._pack = None if made is None else _packer(made)
         except BaseException:
             connection.close()
             raise
@@ -178,10 +217,50 @@ class DecisionFiles:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if (application, version) != (APPLICATION_ID, VERSION):
+    if (application, version) == (APPLICATION_ID, 1):
+        with transaction(connection):
+            connection.execute(_DICTIONARY)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+    elif (application, version) != (APPLICATION_ID, VERSION):
         raise StorageError(
             f"{path} is not a decision file of this version; move it away, a new one is begun"
         )
+
+
+def _packer(made: bytes) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=_of(made))
+
+
+def _of(made: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(made, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def _dictionary(connection: sqlite3.Connection) -> bytes | None:
+    """Return what a file's bodies are compressed by; None = they stand as they are."""
+    there = "SELECT 1 FROM sqlite_master WHERE name = 'dictionary'"
+    if connection.execute(there).fetchone() is None:
+        return None
+    row = connection.execute("SELECT body FROM dictionary").fetchone()
+    return None if row is None else bytes(row[0])
+
+
+@contextmanager
+def reading_log(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open one file for reading, with SQL's `plain(body)`: a body as it was before it was kept."""
+    with reading(path) as connection:
+        made = _dictionary(connection)
+        unpack = None if made is None else zstandard.ZstdDecompressor(dict_data=_of(made))
+
+        def plain(body: bytes) -> bytes:
+            if unpack is None or type(body) is not bytes or not body.startswith(_PACKED):
+                return body
+            try:
+                return unpack.decompress(body)
+            except zstandard.ZstdError:
+                return body  # whoever decodes it names the row
+
+        connection.create_function("plain", 1, plain, deterministic=True)
+        yield connection
 
 
 def files(path: Path) -> list[Path]:
@@ -206,7 +285,7 @@ def decisions_around(
     earlier: dict[int, StoredDecision] = {}
     later: dict[int, StoredDecision] = {}
     for file in reversed(files(path)):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             if len(earlier) < before:
                 _collect(
                     connection, earlier, "<= ? ", "DESC", (instrument, at_ns, bot, bot, before)
@@ -234,7 +313,7 @@ def decision_numbered(
     )
     given = {"instrument": instrument, "number": number, "bot": bot, "at_ns": at_ns}
     for file in reversed(files(path)):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             latest = f"{which} AND bot = :bot AND at_ns <= :at_ns ORDER BY at_ns DESC LIMIT 1"
             found = DECISIONS.one(connection, latest, given)
         if found is not None:
@@ -252,7 +331,7 @@ def latest_decisions(
         missing = [name for name in wanted if name not in found]
         if not missing:
             break
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             for name in missing:
                 where = "instrument = ? AND bot = ? ORDER BY at_ns DESC, row DESC LIMIT 1"
                 latest = DECISIONS.one(connection, where, (name, bot))
@@ -268,9 +347,9 @@ def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:
     """
     found: list[Planned] = []
     for file in files(path):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             rows = connection.execute(
-                "SELECT body FROM plans WHERE instrument = ? AND at_ns = ? ORDER BY row",
+                "SELECT plain(body) FROM plans WHERE instrument = ? AND at_ns = ? ORDER BY row",
                 (instrument, at_ns),
             )
             found += [_plan(body) for (body,) in rows]
@@ -279,7 +358,7 @@ def plans_at(path: Path, *, instrument: str, at_ns: int) -> list[Planned]:
 
 def all_plans(connection: sqlite3.Connection) -> Iterator[tuple[Planned, bytes]]:
     """Give every plan of one file with its bytes, in order. Raises BadInput if unreadable."""
-    for (body,) in connection.execute("SELECT body FROM plans ORDER BY row"):
+    for (body,) in connection.execute("SELECT plain(body) FROM plans ORDER BY row"):
         yield _plan(body), body
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.errors import BadInput
 from storage.database import reading
-from storage.decisions import DECISIONS, StoredDecision, files
+from storage.decisions import DECISIONS, StoredDecision, files, reading_log
 from storage.journal import owner
 
 
@@ -72,7 +72,7 @@ def decision_rows(path: Path, from_ns: int, until_ns: int) -> Generator[StoredDe
     seen = 0
     named = files(path)
     for number, file in enumerate(named):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             last = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()[0]
             went_on = _went_on(named[number + 1 :], seen, int(last))
             for row in connection.execute(
@@ -90,7 +90,7 @@ def _went_on(later: Sequence[Path], after: int, last: int) -> dict[int, StoredDe
     """Return the rows up to `last` that counted on in later files: as many as counted at once."""
     found: dict[int, StoredDecision] = {}
     for file in later:
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             for stored in DECISIONS.all(connection, "row > ? AND row <= ?", (after, last)):
                 found[stored.row] = stored
     return found
@@ -100,7 +100,7 @@ def log_end_ns(path: Path, until_ns: int) -> int:
     """Return up to when the decision log tells, at most `until_ns`; 0 = it tells nothing."""
     last = 0
     for file in files(path):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             row = connection.execute(
                 "SELECT coalesce(max(last_ns), 0) FROM decisions WHERE at_ns < ?", (until_ns,)
             ).fetchone()
@@ -111,9 +111,9 @@ def log_end_ns(path: Path, until_ns: int) -> int:
 def plan_bodies(path: Path, from_ns: int, until_ns: int) -> Generator[bytes, None, None]:
     """Give the bytes of the plans made in a time, `until_ns` not included, in order."""
     for file in files(path):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             for (body,) in connection.execute(
-                "SELECT body FROM plans WHERE at_ns >= ? AND at_ns < ? ORDER BY row",
+                "SELECT plain(body) FROM plans WHERE at_ns >= ? AND at_ns < ? ORDER BY row",
                 (from_ns, until_ns),
             ):
                 yield body

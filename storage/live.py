@@ -18,6 +18,7 @@ from engine.domain.instruments import Instrument, Mode
 from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, WatchedMarket
 from engine.errors import BadInput, StorageError
 from storage.audit import note
+from storage.rows import upsert
 
 T = TypeVar("T")
 
@@ -25,6 +26,15 @@ KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
 SCOPE_PROOF = "scoped kill receipt"
 START_FOUND = "start found"
+_BEAT = upsert((), ("state", "heartbeat_ns", "started_ns", "pid", "version", "latched", "detail"))
+_BOT = upsert(
+    ("name",),
+    (
+        "mode", "account", "strategy", "state", "error", "capital_micro", "evaluations", "watching",
+        "updated_ns",
+    ),
+)  # fmt: skip
+_BOOK = upsert(("account", "instrument"), ("body", "updated_ns"))
 EQUITY_LOOK = 20_000
 """Points of all accounts among which an account's latest is looked for by its number."""
 
@@ -119,8 +129,8 @@ def many(number: int, one: str) -> str:
 def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:
     """Write the heartbeat."""
     connection.execute(
-        "INSERT OR REPLACE INTO engine_state (engine_id, state, heartbeat_ns, started_ns, pid, "
-        "version, latched, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO engine_state (engine_id, state, heartbeat_ns, started_ns, pid, "  # noqa: S608 our own words
+        "version, latched, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)" + _BEAT,
         (
             engine_id,
             beat.state,
@@ -171,9 +181,9 @@ def put_bots(
         (engine_id, msgspec.json.encode([bot.name for bot in bots]).decode()),
     )
     connection.executemany(
-        "INSERT OR REPLACE INTO bots (engine_id, name, mode, account, strategy, state, error, "
+        "INSERT INTO bots (engine_id, name, mode, account, strategy, state, error, "
         "capital_micro, evaluations, watching, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _BOT,
         [
             (
                 engine_id,
@@ -203,10 +213,14 @@ def put_books(
     connection: sqlite3.Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
 ) -> None:
     """Write the top of every watched book; those that are not among them are watched no more."""
-    connection.execute("DELETE FROM books WHERE engine_id = ?", (engine_id,))
+    connection.execute(
+        "DELETE FROM books WHERE engine_id = ? AND (account, instrument) NOT IN "
+        "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
+        (engine_id, msgspec.json.encode([(one.account, one.instrument) for one in books]).decode()),
+    )
     connection.executemany(
         "INSERT INTO books (engine_id, account, instrument, body, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?)" + _BOOK,
         [
             (engine_id, one.account, one.instrument, msgspec.json.encode(one).decode(), now_ns)
             for one in books

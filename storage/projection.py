@@ -43,6 +43,7 @@ from storage.rows import (
     OrderFold,
     PositionFold,
     Rows,
+    upsert,
 )
 
 VERSION = 5
@@ -248,7 +249,8 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _note(connection: sqlite3.Connection, engine_id: str, record: Record) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)",
+        "INSERT INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)"  # noqa: S608 our own words
+        + upsert((), ("version", "seq", "crc")),
         (engine_id, VERSION, record.seq, _sum(record)),
     )
 

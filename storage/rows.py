@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -38,15 +39,29 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 Values = Sequence[Any] | Mapping[str, Any]
 
 
-class Table(Generic[Row]):
-    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT."""
+def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
+    """Return the end of an INSERT that changes these columns alone of a row that is there.
 
-    def __init__(self, kind: type[Row], name: str) -> None:
+    REPLACE would take the row and its entry in every index out and put them in anew: whole pages.
+    """
+    changes = ", ".join(f"{name} = excluded.{name}" for name in moves)
+    return f" ON CONFLICT ({', '.join(('engine_id', *key))}) DO UPDATE SET {changes}"
+
+
+class Table(Generic[Row]):
+    """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
+
+    `read_as` says by which expression a column is read that is not kept as it is.
+    """
+
+    def __init__(
+        self, kind: type[Row], name: str, read_as: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         fields = msgspec.structs.fields(kind)
         self._kind = kind
         self.name = name
         self._names = tuple(field.encode_name for field in fields)
-        self.columns = ", ".join(self._names)
+        self.columns = ", ".join(read_as.get(one, one) for one in self._names)
         self._flags = []
         self._json = {}
         for place, field in enumerate(fields):
@@ -92,12 +107,17 @@ class Table(Generic[Row]):
         engine_id: str,
         rows: Iterable[Row],
         verb: str = "INSERT OR REPLACE",
+        ends: str = "",
         **more: Any,
     ) -> sqlite3.Cursor:
-        """Write rows inside the caller's transaction; `more` are columns that are no fields."""
+        """Write rows inside the caller's transaction; `more` are columns that are no fields.
+
+        `ends` stands behind the values, for example `upsert`.
+        """
         names = ("engine_id", *self._names, *more)
         return connection.executemany(
-            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+            f"{verb} INTO {self.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+            + ends,
             [(engine_id, *self.cells(row), *more.values()) for row in rows],
         )
 
@@ -224,6 +244,20 @@ _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
     CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
 }
+_MOVES = {
+    OrderFold: (
+        "identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq",
+    ),
+    FillFold: ("state", "updated_ns", "seq"),
+}  # fmt: skip
+"""Fields that ever change of a row; of a kind that is not named, every one beside its key."""
+
+_UPSERTS = {
+    kind: upsert(
+        key, _MOVES.get(kind) or [name for name in kind.__struct_fields__ if name not in key]
+    )
+    for kind, (_, key) in _KEYS.items()
+}
 TABLES = tuple(table.name for table, _ in _KEYS.values())
 """What is deleted before a rebuild."""
 
@@ -286,7 +320,8 @@ class Rows:
     def flush(self) -> None:
         """Write what changed, inside the caller's transaction, and keep nothing in memory."""
         for kind, dirty in self._dirty.items():
-            _KEYS[kind][0].put(self._connection, self._engine_id, dirty.values())
+            table, ends = _KEYS[kind][0], _UPSERTS[kind]
+            table.put(self._connection, self._engine_id, dirty.values(), "INSERT", ends)
             dirty.clear()
             self._cache[kind].clear()
 

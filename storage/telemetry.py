@@ -13,6 +13,12 @@ import msgspec
 
 from engine.domain.decisions import Unit
 from engine.domain.instruments import Mode
+from storage.rows import upsert
+
+_LIMIT = upsert(
+    ("account", "name", "subject"),
+    ("mode", "currency", "used", "limit_value", "unit", "updated_ns"),
+)
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,14 +73,19 @@ def put_holdings(
         f"VALUES (?, {', '.join('?' * len(fields))}, ?, ?) "
         "ON CONFLICT (engine_id, account, instrument) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in kept)
-        + ", bot = CASE WHEN excluded.bot = '' THEN holdings.bot ELSE excluded.bot END"
-        ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
+        + ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
         "ELSE coalesce(holdings.opened_ns, excluded.opened_ns) END"
         ", updated_ns = excluded.updated_ns",
         [
             (engine_id, *msgspec.structs.astuple(one), None if one.flat else now_ns, now_ns)
             for one in seen
         ],
+    )
+    # Apart, and only where it moves: an index stands on it.
+    connection.executemany(
+        "UPDATE holdings SET bot = ?1 "
+        "WHERE engine_id = ?2 AND account = ?3 AND instrument = ?4 AND bot != ?1",
+        [(one.bot, engine_id, one.account, one.instrument) for one in seen if one.bot],
     )
 
 
@@ -102,11 +113,13 @@ def put_limit_use(
 ) -> None:
     """Write an account's use of its limits; what is not among them is not used any more."""
     connection.execute(
-        "DELETE FROM limit_use WHERE engine_id = ? AND account = ?", (engine_id, account)
+        "DELETE FROM limit_use WHERE engine_id = ? AND account = ? AND (name, subject) NOT IN "
+        "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
+        (engine_id, account, msgspec.json.encode([(u.name, u.subject) for u in uses]).decode()),
     )
     connection.executemany(
-        "INSERT INTO limit_use (engine_id, account, name, subject, mode, currency, used, "
-        "limit_value, unit, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO limit_use (engine_id, account, name, subject, mode, currency, used, "  # noqa: S608 our own words
+        "limit_value, unit, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _LIMIT,
         [
             (
                 engine_id,

@@ -102,7 +102,7 @@ ROOMS = {
     ),
     "storage": Room(
         libraries=frozenset(
-            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2"}
+            {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"}
         ),
         opened=("engine.domain", "engine.errors"),
     ),

@@ -13,8 +13,14 @@ import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
-from storage.database import reading
-from storage.decisions import DECISIONS, StoredDecision, all_plans, files, take_longer
+from storage.decisions import (
+    DECISIONS,
+    StoredDecision,
+    all_plans,
+    files,
+    reading_log,
+    take_longer,
+)
 
 LOOKED_AT_MAX = 20_000
 """Latest rows of the log, of every bot together, in which reasons are counted and looked for."""
@@ -80,7 +86,7 @@ def outcomes(path: Path, *, bot: str) -> dict[str, int]:
     last = _last_row(path)
     counts: dict[str, int] = {}
     for file in files(path):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             for name, count in connection.execute(
                 "SELECT outcome, sum(count) FROM decisions WHERE bot = ? AND row > ? GROUP BY 1",
                 (bot, last - LOOKED_AT_MAX),
@@ -92,14 +98,14 @@ def outcomes(path: Path, *, bot: str) -> dict[str, int]:
 def every_plan(path: Path) -> Iterator[tuple[Planned, bytes]]:
     """Give every plan that is kept with its very bytes, oldest first."""
     for file in files(path):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             yield from all_plans(connection)
 
 
 def _last_row(path: Path) -> int:
     last = 0
     for file in files(path)[-1:]:
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             row = connection.execute("SELECT coalesce(max(row), 0) FROM decisions").fetchone()
             last = int(row[0])
     return last
@@ -110,7 +116,7 @@ def _latest(path: Path, bot: str, rows_max: int, outcome: str | None) -> list[St
     last, found = _last_row(path), dict[int, StoredDecision]()
     which = {"*": "1", None: "outcome NOT IN ('quote', 'hold')"}.get(outcome, "outcome = :outcome")
     for file in reversed(files(path)):
-        with reading(file) as connection:
+        with reading_log(file) as connection:
             where = f"bot = :bot AND row > :after AND {which} ORDER BY row DESC LIMIT :most"
             values = {"bot": bot, "outcome": outcome, "most": rows_max}
             values["after"] = last - LOOKED_AT_MAX

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine.domain.instruments import Leg, Mode
+from engine.domain.instruments import Side as OrderSide
+from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput
-from storage.rows import ROWS, Bulk, Table
+from storage.database import transaction
+from storage.rows import ROWS, Bulk, OrderFold, Rows, Table
 
 
 def table() -> sqlite3.Connection:
@@ -88,3 +93,35 @@ def test_a_damaged_cell_is_refused(column: str, value: object) -> None:
         ONES.one(connection, "engine_id = ?", ("e1",), "the row")
     with pytest.raises(BadInput, match=r"^it cannot be read: "):
         ONES.all(connection, "engine_id = ?", ("e1",))
+
+
+FRAME = 4096 + 24
+"""Bytes of a page in the write-ahead log."""
+
+
+def order(number: int, state: OrderState, now_ns: int) -> OrderFold:
+    return OrderFold(
+        account="a", id=number, mode=Mode.DEMO, bot="b", instrument=f"demo:{number % 7}",
+        leg=Leg.YES, side=OrderSide.BUY, price=500, size=10, type=OrderType.GTC, post_only=True,
+        expires_ns=None, created_ns=number, identity=f"0x{number:064x}", state=state,
+        updated_ns=now_ns, seq=number,
+    )  # fmt: skip
+
+
+def test_an_order_that_moved_costs_its_own_page_and_those_of_its_state(
+    connection: sqlite3.Connection, state: Path
+) -> None:
+    rows = Rows(connection, "e1", {"a": Mode.DEMO})
+    with transaction(connection):
+        for number in range(1, 3_001):
+            rows.put(order(number, OrderState.OPEN, 1))
+        rows.flush()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with transaction(connection):
+        rows.put(order(1_500, OrderState.CANCELLED, 2))
+        rows.flush()
+    written = state.with_name(state.name + "-wal").stat().st_size
+    assert (written - 32) // FRAME <= 3
+    kept = rows.find(OrderFold, "a", 1_500)
+    assert kept is not None
+    assert (kept.state, kept.updated_ns, kept.instrument) == (OrderState.CANCELLED, 2, "demo:2")

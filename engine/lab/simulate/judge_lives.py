@@ -98,8 +98,9 @@ class Lives:
 
     def died(self) -> None:
         """End a life: what must survive is what it had when its journal had been written."""
-        kept = [one for one in self._budgets if one.seq < self._seen.disk.durable]
-        self._before = kept[-1] if kept else self._before
+        known = [*([self._before] if self._before else []), *self._budgets]
+        kept = [one for one in known if one.seq < self._seen.disk.durable]
+        self._before = kept[-1] if kept else None
         self._budgets.clear()
         while self._days and self._days[-1].seq > len(self._seen.disk.rows):
             self._days.pop()  # lost with the power: nothing ever came of it

@@ -15,7 +15,9 @@ def _as_it_was() -> Iterator[None]:
     thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     yield
     gc.set_threshold(*thresholds)
-    if not frozen:
+    if frozen:
+        gc.freeze()
+    else:
         gc.unfreeze()
 
 
