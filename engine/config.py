@@ -148,6 +148,11 @@ class Config(BaseModel):
         return self.home / "recordings"
 
     @property
+    def markets_path(self) -> Path:
+        """Every market its venue lists, searchable; it can be fetched anew."""
+        return self.home / "markets.db"
+
+    @property
     def imports_folder(self) -> Path:
         """What raw recordings told, kept once they were read."""
         return self.home / "imports"

@@ -133,8 +133,12 @@ ROOMS = {
 SAME_ROW = {"engine.__main__": "engine.cli", "app": "pages"}
 """Files beside the rooms, and whose row they keep."""
 
-ALSO = {"engine.lab.simulate": ("engine.live",)}
-"""The simulator proves the engine that lives: it alone of the lab may import it."""
+ALSO = {
+    "engine.lab.simulate": ("engine.live",),
+    "engine.jobs.markets": ("engine.venues.registry",),
+}
+"""The simulator proves the engine that lives: it alone of the lab may import it. A venue's listing
+is fetched by the worker, whose process has no credential."""
 
 APART = (("engine.venues.polymarket.market", "engine.venues.polymarket.account"),)
 """Halves of one venue: the public one cannot reach what signs (law R)."""

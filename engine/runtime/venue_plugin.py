@@ -22,6 +22,7 @@ from engine.domain.catalog import CredentialField, Finding, ModeEntry, VenueEntr
 from engine.domain.effects import AnyEffect, RaiseAlert, Severity
 from engine.domain.events import CashMoved, HealthChanged
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.listings import VenueListing
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.executor.executor import Executor
@@ -258,6 +259,8 @@ class VenuePlugin:
     about: str = ""
     modes: Mapping[Mode, AccountSpec]
     market: Callable[[VenueSetup], MarketData] | None
+    listing: Callable[[VenueSetup], VenueListing] | None = None
+    """Opens the listing of all its markets, inside a running loop; None = it lists none."""
     currency: str = ""
     urls: Mapping[str, Address] = field(default_factory=dict)
     """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""

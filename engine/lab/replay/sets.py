@@ -26,7 +26,7 @@ from engine.venues.paper.settings import FillModel
 
 SETS_MAX = 1_000
 
-Progress = Callable[[Recording, int, float], None]
+SetProgress = Callable[[Recording, int, float], None]
 """Hears of the recording that is played, with the events and seconds so far."""
 
 
@@ -68,7 +68,7 @@ def _texts(values: dict[str, Any]) -> dict[str, str]:
 
 
 def play_sets(
-    sets: Sequence[ReplayOptions], config: Config, *, processes: int, progress: Progress
+    sets: Sequence[ReplayOptions], config: Config, *, processes: int, progress: SetProgress
 ) -> list[dict[str, Any]]:
     """Replay every set, `processes` readings at once (0 = one per core); give their summaries.
 
@@ -89,7 +89,7 @@ def play_sets(
     return [found[number] for number in range(len(sets))]
 
 
-def _import(options: ReplayOptions, config: Config, progress: Progress) -> None:
+def _import(options: ReplayOptions, config: Config, progress: SetProgress) -> None:
     """Read a raw recording once before several processes would."""
     with PreparedReplay(options, config) as first:
         recording = first.recording
@@ -99,7 +99,7 @@ def _import(options: ReplayOptions, config: Config, progress: Progress) -> None:
 
 
 def _pass(
-    sets: Sequence[ReplayOptions], config: Config, progress: Progress = lambda *_: None
+    sets: Sequence[ReplayOptions], config: Config, progress: SetProgress = lambda *_: None
 ) -> list[dict[str, Any]]:
     """Play one reading to these sets, and store their runs."""
     with ExitStack() as ends:

@@ -9,6 +9,7 @@ from collections.abc import Container
 
 from engine.domain.catalog import CredentialField, Finding
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.listings import VenueListing
 from engine.domain.settings import AccountSettings
 from engine.runtime.credentials import Credential
 from engine.runtime.services import ClosingVenue, Services
@@ -32,6 +33,12 @@ def _market(setup: VenueSetup) -> MarketData:
     from engine.venues.polymarket.market.source import PolymarketMarketData
 
     return PolymarketMarketData(setup)
+
+
+def _listing(setup: VenueSetup) -> VenueListing:
+    from engine.venues.polymarket.market.gamma import GammaListing
+
+    return GammaListing(setup.urls["clob"], setup.urls["gamma"])
 
 
 def _link(setup: VenueSetup, services: Services, settings: AccountSettings) -> AccountLink:
@@ -98,6 +105,7 @@ PLUGIN = VenuePlugin(
     currency="pUSD",
     modes={Mode.PAPER: AccountSpec(quotes_expire=True), Mode.LIVE: LIVE},
     market=_market,
+    listing=_listing,
     urls={
         "clob": Address("https://clob.polymarket.com", "Polymarket's CLOB over HTTP"),
         "gamma": Address("https://gamma-api.polymarket.com", "Polymarket's market listing"),

@@ -81,23 +81,32 @@ class PublicRest:
         found: list[Listing] = []
         cursor = ""
         for _ in range(pages_max):
-            query = {"limit": PAGE, **filters, **({"after_cursor": cursor} if cursor else {})}
-            body = _json(await self._ask("GET", f"{self._gamma}/markets/keyset", params=query))
-            rows = body.get("markets") if isinstance(body, dict) else None
-            if not isinstance(rows, list):
-                raise OutcomeUnknown("Gamma answered a page without markets")
+            rows, told = await self.rows(cursor, filters)
             for row in rows:
                 try:
                     found.append(from_gamma(row, now_ns))
                 except BadFrame as error:
                     self._counts.anomaly(f"gamma: {error.kind}")
-            told = body.get("next_cursor") if isinstance(body, dict) else None
             if not told:
                 return found
             if told == cursor:
                 raise OutcomeUnknown("Gamma's listing leads nowhere: its cursor repeats")
-            cursor = str(told)
+            cursor = told
         return found
+
+    async def rows(self, cursor: str, filters: Mapping[str, Any]) -> tuple[list[Any], str]:
+        """Return a page of Gamma's markets as they stand, and where the next one begins.
+
+        Empty = it was the last. Raises BadInput for what the venue says is no question of its own,
+        and what `books` does.
+        """
+        query = {"limit": PAGE, **filters, **({"after_cursor": cursor} if cursor else {})}
+        body = _json(await self._ask("GET", f"{self._gamma}/markets/keyset", params=query))
+        rows = body.get("markets") if isinstance(body, dict) else None
+        if not isinstance(rows, list):
+            raise OutcomeUnknown("Gamma answered a page without markets")
+        told = body.get("next_cursor") if isinstance(body, dict) else None
+        return rows, str(told or "")
 
     async def _ask(self, method: str, url: str, **what: Any) -> bytes:
         """Return the body of a 200. Raises NotSent, OutcomeUnknown, Throttled."""
@@ -109,6 +118,8 @@ class PublicRest:
             raise OutcomeUnknown(f"{url} did not answer: {error or type(error).__name__}") from None
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise Throttled(f"{url} is asked too often", RETRY_NS)
+        if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            raise BadInput(f"{url} refused the question: {answer.text[:120]}")
         if answer.status_code != httpx.codes.OK:
             raise OutcomeUnknown(f"{url} answered {answer.status_code}: {answer.text[:120]}")
         if len(answer.content) > BODY_BYTES_MAX:

@@ -1,0 +1,236 @@
+"""Every market a venue lists: searched by words, filtered and sorted, with its rules and terms.
+
+Bid, ask, volume and rewards are the venue's own listing, some minutes old: nothing is traded by it.
+
+Changes: fetch the list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import streamlit as st
+
+from engine.domain.commands import RunJob
+from engine.domain.jobs.markets import MarketsJob
+from engine.domain.listings import ListingState
+from pages import Page
+from pages.kit import commands, guard, panels
+from pages.kit.data import ask, engine_id
+from pages.kit.home import config, now_ns
+from pages.kit.tables import choice
+from pages.kit.words import NOTHING, age, count, moment, zone
+from storage.catalog import venues
+from storage.database import reading
+from storage.markets import (
+    MarketFilter,
+    SortedBy,
+    categories,
+    listings,
+    market,
+    matching,
+    search,
+)
+from storage.views import Row
+
+PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)
+
+COLUMNS = {
+    "question": ("Market", "long"),
+    "event": ("Event", "text"),
+    "state": ("State", "text"),
+    "bid": ("Bid", "cents"),
+    "ask": ("Ask", "cents"),
+    "spread": ("Spread", "cents"),
+    "volume_24h": ("Volume 24 h", "rate"),
+    "liquidity": ("Liquidity", "rate"),
+    "rewards_daily": ("Rewards a day", "rate"),
+    "ends_ns": ("Ends", "time"),
+    "category": ("Category", "text"),
+}
+SHOWN = 200
+"""Markets on one page of the table."""
+
+SORTED = {
+    SortedBy.VOLUME: "Volume 24 h",
+    SortedBy.LIQUIDITY: "Liquidity",
+    SortedBy.REWARDS: "Rewards a day",
+    SortedBy.ENDS: "Ends next",
+}
+STATES = {
+    "Open": (ListingState.ACTIVE,),
+    "Awaiting outcome": (ListingState.ENDED, ListingState.PROPOSED, ListingState.DISPUTED),
+    "Resolved or gone": (ListingState.RESOLVED, ListingState.UNLISTED),
+    "All": tuple(ListingState),
+}
+ALL = "all"
+REFRESH_S = 5.0
+SLOT = "fetch_markets"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def asked(view: Callable[Concatenate[Any, P], T], *given: P.args, **named: P.kwargs) -> T:
+    """Return what a view of the listing gives. Raises StorageError."""
+    with reading(config().markets_path) as connection:
+        return view(connection, *given, **named)
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """Return a market as a row of the table: prices in cents, zero rewards as nothing."""
+    bid, ask_ = row["bid"], row["ask"]
+    return {
+        **row,
+        "state": row["state"].upper(),
+        "bid": None if bid is None else 100 * bid,
+        "ask": None if ask_ is None else 100 * ask_,
+        "spread": None if bid is None or ask_ is None else 100 * (ask_ - bid),
+        "rewards_daily": row["rewards_daily"] or None,
+    }
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The state of the listing")
+def show_listing() -> None:
+    """Say how old the list is, with the button that fetches it."""
+    known = asked(listings) if config().markets_path.is_file() else []
+    for one in known:
+        panels.note(told(one, now_ns()))
+    if not known:
+        panels.empty(
+            "No list of markets has been fetched yet.",
+            "The worker fetches all of them from the venue, some 80,000 in one to two minutes, and "
+            "writes only what changed afterwards. No key is needed, nothing is traded by it.",
+        )
+    if commands.engine_runs():
+        if st.button("Fetch the list", key="fetch"):
+            given = json.dumps(MarketsJob().model_dump())
+            commands.send(RunJob(job=MarketsJob.kind(), arguments=given), SLOT)
+    else:
+        commands.nobody_takes_it()
+    panels.links(
+        panels.link("Progress: Jobs", "jobs"),
+        "Jobs, Schedule, markets: on = fetched every five minutes",
+    )
+    commands.show_life(SLOT)
+
+
+def told(listing: Row, now: int) -> str:
+    """Return how old a venue's list is and how much is in it."""
+    title = {**ask(venues, engine_id())}.get(listing["venue"])
+    name = title.title if title is not None else listing["venue"]
+    done = listing["finished_ns"]
+    when = f"complete {age(now - done)} ago" if done else "not complete yet"
+    going = ", being fetched or interrupted: the next fetch goes on" * bool(listing["under_way"])
+    return f"{name}: {count(listing['markets'], 'market')}, {when}{going}"
+
+
+def wanted() -> MarketFilter:
+    """Draw the search; return what is looked for."""
+    words, state, sort = st.columns([4, 3, 2], vertical_alignment="bottom")
+    text = words.text_input("Search", placeholder="words of question, event, series or category")
+    chosen = state.segmented_control("State", list(STATES), default="Open", required=True)
+    by = sort.selectbox("Sort by", list(SORTED), format_func=SORTED.__getitem__)
+    category_, least, rewards = st.columns([4, 3, 2], vertical_alignment="bottom")
+    category = category_.selectbox("Category", [ALL, *asked(categories)])
+    volume = least.number_input("Volume 24 h, at least", min_value=0.0, step=1_000.0)
+    pays = rewards.toggle("Pays rewards")
+    return MarketFilter(
+        text=text,
+        states=STATES[chosen or "Open"],
+        category="" if category == ALL else category,
+        pays_rewards=pays,
+        volume_24h_min=volume,
+        sorted_by=by,
+    )
+
+
+@guard.part("The list of markets")
+def show_found() -> None:
+    """Draw what the search finds, page by page, and the selected market in full."""
+    looked_for = wanted()
+    pages: list[tuple[float, int] | None] = st.session_state.setdefault("markets_pages", [None])
+    if st.session_state.get("markets_filter") != looked_for:
+        st.session_state["markets_filter"] = looked_for
+        pages[:] = [None]
+    found = asked(matching, looked_for)
+    rows = asked(search, looked_for, pages[-1], SHOWN)
+    if not rows:
+        panels.empty(
+            "No market is found.",
+            "Every word must occur; the last one may be a beginning. Try fewer words or All.",
+        )
+        return
+    first = (len(pages) - 1) * SHOWN
+    panels.note(f"{first + 1:,} to {first + len(rows):,} of {count(found, 'market')}")
+    chosen = choice(
+        [shown(row) for row in rows], COLUMNS, key="markets", ids=[row["id"] for row in rows]
+    )
+    _turn(pages, looked_for, rows, more=first + len(rows) < found)
+    if chosen is None:
+        panels.note("Select a row for its rules and terms.")
+    else:
+        show_one(str(chosen))
+
+
+def _turn(
+    pages: list[tuple[float, int] | None], looked_for: MarketFilter, rows: list[Row], *, more: bool
+) -> None:
+    """Draw the buttons that turn the table's page, by the last row's key and never by counting."""
+    back, on, _ = st.columns([1, 1, 6])
+    if len(pages) > 1 and back.button("Back", key="markets_back"):
+        pages.pop()
+        st.rerun()
+    if more and on.button(f"Next {SHOWN}", key="markets_next"):
+        last = rows[-1]
+        pages.append((last[looked_for.sorted_by.value], last["number"]))
+        st.rerun()
+
+
+@guard.part("The market")
+def show_one(identifier: str) -> None:
+    """Draw one market: its terms, and the rules by which it resolves."""
+    row = asked(market, identifier)
+    if row is None:
+        panels.note("This market is not in the list any more.")
+        return
+    st.subheader(row["question"])
+    panels.facts(terms(row))
+    st.markdown("**Rules**")
+    st.text(row["description"] or "The venue's listing gives no rules.")
+
+
+def terms(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a trader must know before trading a market, in words."""
+    fee = row["taker_fee_ppm"] / 10_000
+    pays = (
+        f"{row['rewards_daily']:,.2f} a day, for orders of {row['rewards_size_min']:g} shares or "
+        f"more within {row['rewards_spread_max']:g}¢ of the mid"
+        if row["rewards_daily"]
+        else "none"
+    )
+    return {
+        "State": row["state"].upper(),
+        "Ends": moment(row["ends_ns"], zone()),
+        "Tick, smallest order": f"{100 * row['tick']:g}¢, {row['size_min']:g} shares",
+        "Taker fee": f"{fee:g} % of price times (1 less price)" if fee else "none",
+        "Rewards": pays,
+        "Volume": f"{row['volume_24h']:,.0f} in 24 h, {row['volume']:,.0f} in all",
+        "Last trade": NOTHING if row["last"] is None else f"{100 * row['last']:g}¢",
+        "Event": row["event"] or NOTHING,
+        "Exactly one outcome wins": "yes: a neg-risk event" if row["neg_risk"] else "no",
+        "Outcome comes from": row["source"] or "the venue's oracle, by the rules below",
+        "Name for a bot or a recording": row["id"],
+    }
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Markets", "The venue's own listing, minutes old; nothing is traded by it")
+    show_listing()
+    if config().markets_path.is_file():
+        show_found()

@@ -1,0 +1,102 @@
+"""The Markets page: fetched by a job, searched and turned by key, each market with its rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.commands import RunJob
+from engine.domain.listings import ListingPage, MarketListing
+from pages import markets
+from storage.markets import MarketStore
+from tests.pages.test_jobs import left, press, run_engine, texts
+from tests.storage.listed import VENUE, made
+
+Opened = Callable[..., AppTest]
+
+
+def listed(config: Config, *rows: MarketListing) -> None:
+    with closing(MarketStore(config.markets_path)) as store:
+        store.begin(VENUE)
+        store.put(VENUE, ListingPage(rows, {}, ""), 1)
+        store.finish(VENUE, 2, complete=True)
+
+
+def questions(page: AppTest) -> list[str]:
+    assert not page.exception, page.exception
+    return [row["question"] for row in page.dataframe[0].value.to_dict("records")]
+
+
+def test_without_a_list_the_page_says_how_to_get_one_and_asks_for_it(
+    opened: Opened, config: Config
+) -> None:
+    run_engine(config)
+    page = opened("markets")
+    assert "No list of markets has been fetched yet" in texts(page)
+    press(page, "Fetch the list")
+    (command,) = left(config)
+    assert isinstance(command, RunJob)
+    assert (command.job, json.loads(command.arguments)) == ("markets", {"venue": "polymarket"})
+
+
+def test_words_narrow_the_list_and_a_search_without_a_match_says_so(
+    opened: Opened, config: Config
+) -> None:
+    listed(config, made(1, question="Rain in London?"), made(2, question="Snow in Oslo?"))
+    page = opened("markets")
+    assert "Polymarket: 2 markets, complete" in texts(page)
+    assert questions(page) == ["Rain in London?", "Snow in Oslo?"]
+    page.text_input[0].set_value("oslo").run()
+    assert questions(page) == ["Snow in Oslo?"]
+    page.text_input[0].set_value("oslo OR rain").run()
+    assert "No market is found" in texts(page)
+
+
+def test_the_table_turns_by_key_and_a_new_search_begins_at_its_first_page(
+    opened: Opened, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markets, "SHOWN", 3)
+    listed(config, *(made(n, question=f"Q{n}", volume_24h=100.0 - n) for n in range(8)))
+    page = opened("markets")
+    assert questions(page) == ["Q0", "Q1", "Q2"]
+    press(page, "Next 3")
+    assert questions(page) == ["Q3", "Q4", "Q5"]
+    press(page, "Next 3")
+    assert questions(page) == ["Q6", "Q7"]
+    assert "7 to 8 of 8 markets" in texts(page)
+    assert "Next 3" not in [button.label for button in page.button]
+    press(page, "Back")
+    assert questions(page) == ["Q3", "Q4", "Q5"]
+    page.text_input[0].set_value("Q").run()
+    assert questions(page) == ["Q0", "Q1", "Q2"]
+
+
+def test_a_selected_market_shows_its_rules_and_terms(opened: Opened, config: Config) -> None:
+    paid: dict[str, Any] = {
+        "rewards_daily": 25.0, "rewards_size_min": 50.0, "rewards_spread_max": 3.5,
+    }  # fmt: skip
+    one = made(1, description="Resolves by <b>rain</b>.", taker_fee_ppm=70_000, **paid)
+    listed(config, one)
+    page = opened("markets", state={"chosen:markets": one.id})
+    shown = texts(page)
+    assert "Resolves by <b>rain</b>." in shown
+    for words in (
+        "25.00 a day, for orders of 50 shares or more within 3.5¢ of the mid",
+        "1¢, 5 shares",
+        "7 % of price times (1 less price)",
+        one.id,
+    ):
+        assert words in shown
+
+
+def test_a_damaged_list_is_a_sentence(opened: Opened, config: Config) -> None:
+    config.markets_path.write_bytes(b"no database at all" * 100)
+    page = opened("markets")
+    assert not page.exception
+    assert "is not a SQLite database" in texts(page)

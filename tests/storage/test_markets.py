@@ -1,0 +1,210 @@
+"""The file of listed markets: written by difference, found by literal words, turned by key."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.domain.listings import ListingPage, ListingState, MarketListing
+from storage.database import reading
+from storage.markets import (
+    KEPT_NS,
+    MarketFilter,
+    MarketStore,
+    SortedBy,
+    categories,
+    listings,
+    market,
+    matching,
+    search,
+)
+from tests.storage.listed import VENUE, made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "markets.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[MarketStore]:
+    with closing(MarketStore(path)) as opened:
+        yield opened
+
+
+def put(store: MarketStore, *markets: MarketListing, now_ns: int = 1, cursor: str = "") -> None:
+    store.put(VENUE, ListingPage(markets, {}, cursor), now_ns)
+
+
+def found(path: Path, **wanted: object) -> list[str]:
+    with reading(path) as connection:
+        asked = MarketFilter(**wanted)  # type: ignore[arg-type]
+        rows = search(connection, asked)
+        assert matching(connection, asked) == len(rows)
+    return [row["slug"] for row in rows]
+
+
+def test_only_what_changed_is_written(store: MarketStore) -> None:
+    page = ListingPage((made(1), made(2)), {}, "")
+    assert store.put(VENUE, page, 1) == {"new": 2, "changed": 0}
+    assert store.put(VENUE, page, 2) == {"new": 0, "changed": 0}
+    moved = ListingPage((made(1, bid=0.41), made(2, description="other rules")), {}, "")
+    assert store.put(VENUE, moved, 3) == {"new": 0, "changed": 2}
+
+
+def test_a_market_is_read_as_it_was_listed(store: MarketStore, path: Path) -> None:
+    written = made(7, bid=None, ends_ns=None, neg_risk=True)
+    put(store, written)
+    with reading(path) as connection:
+        row = market(connection, written.id)
+        assert market(connection, "polymarket:nobody") is None
+    assert row is not None
+    kept = {name: row[name] for name in msgspec.structs.asdict(written)}
+    assert msgspec.convert(kept | {"neg_risk": bool(kept["neg_risk"])}, MarketListing) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rain", ["rain"]),
+        ("RAIN london", ["rain"]),
+        ("lond", ["rain"]),
+        ("rain paris", []),
+        ("zürich", ["snow"]),
+        ("zurich", ["snow"]),
+        ('"rain" OR snow', []),
+        ("rain*", ["rain"]),
+        ("NOT rain", []),
+        ('say "yes"', ["quoted"]),
+        ("question:rain", []),
+        ("(", []),
+        ("-", []),
+        ("weather", ["rain", "snow"]),
+    ],
+)
+def test_words_are_found_literally_in_question_event_and_category(
+    text: str, expected: list[str], store: MarketStore, path: Path
+) -> None:
+    put(
+        store,
+        made(1, slug="rain", question="Will it rain in London?", event="Weather", volume_24h=3.0),
+        made(2, slug="snow", question="Snow in Zürich", category="weather", volume_24h=2.0),
+        made(3, slug="quoted", question='Will she say "yes" to it?', volume_24h=1.0),
+    )
+    assert found(path, text=text) == expected
+
+
+def test_a_renamed_market_is_found_by_its_new_words_alone(store: MarketStore, path: Path) -> None:
+    put(store, made(1, slug="a", question="first words"))
+    put(store, made(1, slug="a", question="second words"), now_ns=2)
+    assert found(path, text="first") == []
+    assert found(path, text="second") == ["a"]
+
+
+def test_filters_narrow_and_sorting_orders(store: MarketStore, path: Path) -> None:
+    put(
+        store,
+        made(1, slug="big", volume_24h=900.0, category="Crypto", ends_ns=30),
+        made(2, slug="paid", volume_24h=20.0, rewards_daily=50.0, ends_ns=10),
+        made(3, slug="over", volume_24h=5_000.0, state=ListingState.PROPOSED, ends_ns=20),
+        made(4, slug="endless", volume_24h=30.0, liquidity=77.0, ends_ns=None),
+    )
+    assert found(path) == ["big", "endless", "paid"]
+    assert found(path, states=tuple(ListingState)) == ["over", "big", "endless", "paid"]
+    assert found(path, category="Crypto") == ["big"]
+    assert found(path, pays_rewards=True) == ["paid"]
+    assert found(path, volume_24h_min=25.0) == ["big", "endless"]
+    assert found(path, sorted_by=SortedBy.ENDS) == ["paid", "big"]
+    assert found(path, sorted_by=SortedBy.LIQUIDITY)[0] == "endless"
+    with reading(path) as connection:
+        assert categories(connection) == ["Crypto"]
+
+
+@pytest.mark.parametrize("by", SortedBy)
+def test_pages_by_key_show_every_market_once_in_order(
+    by: SortedBy, store: MarketStore, path: Path
+) -> None:
+    chance = random.Random(5)
+    put(
+        store,
+        *(
+            made(n, **{by.value: float(chance.randrange(4)) if by != "ends_ns" else n % 4})
+            for n in range(50)
+        ),
+    )
+    seen: list[tuple[float, int]] = []
+    with reading(path) as connection:
+        wanted, after = MarketFilter(sorted_by=by), None
+        while rows := search(connection, wanted, after, 7):
+            seen += [(row[by.value], row["number"]) for row in rows]
+            after = seen[-1]
+    assert len(set(seen)) == len(seen) == 50
+    falling = -1 if by is not SortedBy.ENDS else 1
+    assert seen == sorted(seen, key=lambda one: (falling * one[0], one[1]))
+
+
+def test_what_a_complete_listing_leaves_out_is_unlisted_and_forgotten_after_a_week(
+    store: MarketStore, path: Path
+) -> None:
+    store.begin(VENUE)
+    put(store, made(1, slug="stays"), made(2, slug="goes"))
+    assert store.finish(VENUE, 5, complete=True) == 0
+    store.begin(VENUE)
+    put(store, made(1, slug="stays"))
+    assert store.finish(VENUE, 10, complete=False) == 0
+    assert found(path) == ["stays", "goes"]
+    store.begin(VENUE)
+    put(store, made(1, slug="stays"))
+    assert store.finish(VENUE, 10, complete=True) == 1
+    assert found(path) == ["stays"]
+    assert found(path, states=(ListingState.UNLISTED,)) == ["goes"]
+    store.begin(VENUE)
+    put(store, made(1, slug="stays"))
+    store.finish(VENUE, 11 + KEPT_NS, complete=True)
+    assert found(path, states=tuple(ListingState)) == ["stays"]
+    assert found(path, states=tuple(ListingState), text="market") == ["stays"]
+
+
+def test_a_listing_goes_on_where_it_was_killed(path: Path) -> None:
+    with closing(MarketStore(path)) as first:
+        assert first.begin(VENUE) == ""
+        put(first, made(1), made(2), cursor="page 2")
+        first._connection.execute("BEGIN IMMEDIATE")  # killed inside the next page
+        first._connection.execute("DELETE FROM markets")
+    with closing(MarketStore(path)) as second:
+        assert second.begin(VENUE) == "page 2"
+        assert second.listed(VENUE) == 2
+        put(second, made(3), now_ns=2)
+        assert second.listed(VENUE) == 3
+        second.finish(VENUE, 3, complete=True)
+    with reading(path) as connection:
+        (one,) = listings(connection)
+    assert one == {"venue": VENUE, "finished_ns": 3, "under_way": 0, "markets": 3}
+
+
+def plans(path: Path, ask: Callable[[sqlite3.Connection], object]) -> str:
+    """Return how SQLite looks for what is asked."""
+    asked: list[str] = []
+    with reading(path) as connection:
+        connection.set_trace_callback(asked.append)
+        ask(connection)
+        connection.set_trace_callback(None)
+        return "\n".join(
+            row[3] for query in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")
+        )
+
+
+@pytest.mark.parametrize("by", SortedBy)
+def test_the_first_page_is_read_from_an_index_and_nothing_is_sorted(
+    by: SortedBy, store: MarketStore, path: Path
+) -> None:
+    put(store, made(1))
+    plan = plans(path, lambda c: search(c, MarketFilter(sorted_by=by)))
+    assert "USING INDEX markets_" in plan
+    assert "TEMP B-TREE" not in plan
