@@ -145,6 +145,9 @@ GLOSSARY = {
     "is left over with its reason.",
     "Left over": "A part of wanted quotes that cannot be a legal order now: below the minimum, "
     "say.",
+    "Volume 24 h": "Traded in the last 24 hours, in the currency, by the venue's listing.",
+    "Rewards a day": "What a market pays a day to orders that rest near its mid, together.",
+    "Ends / Category": "When and under what a venue lists a market; some trade on past it.",
     "YES / NO": "The two legs of a market that pays 1.00 for one of them. Buying NO at "
     "40\N{CENT SIGN} is the same side as selling YES at 60\N{CENT SIGN}.",
     "Settled / pending": "A fill is pending when it matched and settled when the venue confirmed "

@@ -1,4 +1,4 @@
-"""Every market a venue lists: searched by words, filtered and sorted, with its rules and terms.
+"""Every market a venue lists: searched, filtered and sorted, with rules and terms.
 
 Bid, ask, volume and rewards are the venue's own listing, some minutes old: nothing is traded by it.
 

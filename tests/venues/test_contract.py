@@ -20,6 +20,7 @@ import engine.venues
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
+from engine.domain import alerts
 from engine.domain.catalog import ANY
 from engine.domain.effects import CancelScope
 from engine.domain.events import InstrumentListed
@@ -46,6 +47,7 @@ from tests.venues.polymarket.kit import quick
 from tests.venues.services import AccountServices
 
 ADDED = Path(__file__).resolve().parents[1] / "additions/engine/venues"
+ALERTS = ADDED.parent / "domain/alerts"
 IDS = ("demo", "paper", "polymarket", "toy")
 TRADED = ("demo", "polymarket", "toy")
 """Those with a market of their own."""
@@ -89,6 +91,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the registry look where the added venue lies, too."""
     monkeypatch.setattr(registry, "FOLDERS", [*registry.FOLDERS, ADDED])
     monkeypatch.setattr(engine.venues, "__path__", list(engine.venues.__path__))
+    monkeypatch.setattr(alerts, "__path__", [*alerts.__path__, str(ALERTS)])
     registry.found.cache_clear()
     yield
     registry.found.cache_clear()

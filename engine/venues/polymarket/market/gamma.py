@@ -14,7 +14,7 @@ from engine.clock import WallClock
 from engine.domain.listings import ListingPage, ListingState, MarketListing
 from engine.domain.money import MICRO
 from engine.feeds.counts import BadFrame, FeedCounts
-from engine.venues.polymarket.market.listing import Listing, ListingRow, from_gamma, time_ns
+from engine.venues.polymarket.market.listing import Listing, from_gamma, time_ns
 from engine.venues.polymarket.market.rest import PublicRest
 
 DESCRIPTION_MAX = 8_000
@@ -93,7 +93,7 @@ def listed(row: object, now_ns: int) -> MarketListing:
     )
 
 
-def _state(row: ListingRow, known: Listing, now_ns: int) -> ListingState:
+def _state(row: Mapping[str, Any], known: Listing, now_ns: int) -> ListingState:
     """Return where the market stands; a price says nothing about it."""
     for said in (row.get("umaResolutionStatus"), row.get("resolutionStatus")):
         if said in _SETTLING:
@@ -105,7 +105,7 @@ def _state(row: ListingRow, known: Listing, now_ns: int) -> ListingState:
     return ListingState.ACTIVE
 
 
-def _rewards(row: ListingRow, now_ns: int) -> float:
+def _rewards(row: Mapping[str, Any], now_ns: int) -> float:
     """Return what the market pays a day by the programmes that are running."""
     programmes = row.get("clobRewards")
     total = 0.0
@@ -118,7 +118,7 @@ def _rewards(row: ListingRow, now_ns: int) -> float:
     return total
 
 
-def _number(row: ListingRow, name: str) -> float:
+def _number(row: Mapping[str, Any], name: str) -> float:
     """Return an amount that comes as number or text; 0 where the venue says none, or nonsense."""
     try:
         number = float(row.get(name) or 0)
@@ -127,7 +127,7 @@ def _number(row: ListingRow, name: str) -> float:
     return number if math.isfinite(number) and 0 <= number < MICRO**2 else 0.0
 
 
-def _price(row: ListingRow, name: str) -> float | None:
+def _price(row: Mapping[str, Any], name: str) -> float | None:
     """Return a price of a share; None where there is none, as on an empty side."""
     price = _number(row, name)
     return price if 0 < price < 1 else None
