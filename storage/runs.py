@@ -36,6 +36,8 @@ class RunKind(StrEnum):
     REPLAY = "replay"
     COMPARE = "compare"
     """Paper against truth: the same maker in the demo exchange and beside it."""
+    STUDY = "study"
+    """How good the fair value is on recorded markets."""
 
 
 class RunStatus(StrEnum):

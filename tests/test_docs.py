@@ -57,6 +57,7 @@ HEADINGS = {
         "Command line",
         "Commands for the engine",
         "Replays and recordings",
+        "How good the fair value is",
         "Simulation",
         "Demo exchange and paper compared",
         "Paper over Polymarket",

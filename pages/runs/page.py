@@ -22,7 +22,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import choice, table, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
-from pages.runs import compare
+from pages.runs import compare, study
 from pages.shared import losses
 from storage import views
 from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
@@ -31,8 +31,8 @@ from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
 
-COMPARE = "compare"
-"""Kind of the runs that lay paper beside the truth: a report of their own, no PnL in a list."""
+REPORTS = {"compare": compare, "study": study}
+"""Kinds of runs with a report of their own, and no PnL in a list."""
 
 COLUMNS = {
     "id": ("Run", "count"),
@@ -106,9 +106,9 @@ def main() -> None:
     runs = every_run()
     named = st.query_params.get("run")
     if named is None:
-        reports = [row for row in runs if row["kind"] == COMPARE]
-        show_list([row for row in runs if row["kind"] != COMPARE])
-        compare.section(reports)
+        show_list([row for row in runs if row["kind"] not in REPORTS])
+        for kind, report in REPORTS.items():
+            report.section([row for row in runs if row["kind"] == kind])
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
     if listed is None:
@@ -118,8 +118,8 @@ def main() -> None:
         )
         panels.links(panels.link("All backtests", "runs"))
         return
-    if listed["kind"] == COMPARE:
-        compare.show(listed)
+    if listed["kind"] in REPORTS:
+        REPORTS[listed["kind"]].show(listed)
         return
     if st.query_params.get("show") == FILLS:
         show_fills(listed, st.query_params.get("market", ""))
