@@ -219,7 +219,7 @@ GLOSSARY = {
     "Markout": "How the price stood some seconds after a fill, as seen from the side we took.",
     "Resolution": "The end of a market: YES pays 1.00 or nothing. Before it a result is "
     "unresolved and shown at mid.",
-    "Redeemable": "Tokens of a resolved market that can be turned into cash.",
+    "Redeemable": "Winners of a resolved market that are not paid yet: in equity, not in cash.",
     "Complement / merge": "YES and NO together are worth 1.00; a pair can be merged into cash.",
     "Feed": "A stream that tells what the market does. Its age is the time since it sent anything.",
     "Stale / blind": "Nobody knows how the market stands: no order is placed, what rests goes.",

@@ -48,6 +48,14 @@ def nothing_runs(health: EngineHealth) -> None:
         panels.links(panels.link(f"Stored backtests: {runs:,}", "runs"))
 
 
+def _redeemable(account: AccountSeen) -> list[Tile]:
+    """Return what resolved winners are still to bring; nothing is said where there are none."""
+    if not account.redeemable_micro:
+        return []
+    amount = micro(account.redeemable_micro, account.currency)
+    return [Tile("Redeemable, not cash yet", amount, panels.address("positions"))]
+
+
 @guard.part("The account")
 def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int) -> None:
     """Draw an account's figures, its curve and where its money is."""
@@ -67,6 +75,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
         [
             Tile("Equity", micro(account.equity_micro, currency), fills),
             Tile("Cash", micro(account.cash_micro, currency), fills),
+            *_redeemable(account),
             Tile("Below the peak", micro(fall, currency), fills),
             *pnl.periods(mine, mode, currency, now, account=name),
         ]

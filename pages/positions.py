@@ -209,8 +209,8 @@ MEANS = {
     Rung.RETRYING: "the venue tries again",
     Rung.CONFIRMED: "settled in the last 24 h",
     Rung.FAILED: "void in the last 24 h, reversed once",
-    Rung.REDEEMABLE: "resolved in our favour, its fills not settled yet: pending cash",
-    Rung.PAID: "resolved and paid so far: the venue redeems by itself, at once",
+    Rung.REDEEMABLE: "resolved in our favour and not paid yet: in equity, not to be spent",
+    Rung.PAID: "what redemptions have paid so far",
     Rung.CASH: "settled cash, working orders included",
 }
 MERGING = (

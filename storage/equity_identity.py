@@ -1,4 +1,4 @@
-"""The identity of equity: cash + inventory at the mark + pending = equity, seen from two sides.
+"""The identity of equity: cash + pending + redeemable + inventory = equity, seen from two sides.
 
 One side is the engine's ledger, as it tells itself at a record of the journal. The other is summed
 anew from the journal's projection as of that very record: cash moves, fills, payouts. They share
@@ -33,12 +33,16 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     cash_micro: int
     """Settled."""
     pending_micro: int
+    redeemable_micro: int = 0
+    """What winners that nobody has paid yet are to bring."""
+    redeemed_micro: int = 0
+    """What redemptions have paid since the account began."""
     inventory_micro: int
     """At the last two-sided mids."""
     equity_micro: int
     """As it is shown: at mid."""
     tokens: dict[Token, int]
-    """Settled and pending tokens of what has not been paid out, in increments; never 0."""
+    """Settled and pending tokens of what is not resolved, in increments; never 0."""
     marks: dict[str, int]
     """Twice the mid of every instrument that has one, in YES-space increments."""
 
@@ -47,6 +51,8 @@ class JournalSide(msgspec.Struct, frozen=True, kw_only=True):
     """What the journal's fills and cash moves sum to. `lacks` in words = it cannot be judged."""
 
     cash_micro: int
+    """With what resolved markets are worth: the two sides tell apart what of that was paid."""
+    redeemed_micro: int
     inventory_micro: int
     tokens: dict[Token, int]
     slack_micro: int
@@ -78,17 +84,24 @@ class EquityCheck(msgspec.Struct, frozen=True, kw_only=True):
 def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> EquityCheck:
     """Sum the journal's side of an account and compare. The projection must stand at `side.seq`."""
     journal = _journal_side(connection, engine_id, side)
-    terms = side.cash_micro + side.pending_micro + side.inventory_micro
+    terms = side.cash_micro + side.pending_micro + side.redeemable_micro + side.inventory_micro
     theirs = journal.cash_micro + journal.inventory_micro
     difference = side.equity_micro - theirs
     text = journal.lacks
     if not text and (abs(difference) > journal.slack_micro or terms != side.equity_micro):
         text = (
             f"the ledger says equity {side.equity_micro} = cash {side.cash_micro} + pending "
-            f"{side.pending_micro} + inventory {side.inventory_micro}; the journal's fills and "
+            f"{side.pending_micro} + redeemable {side.redeemable_micro} + inventory "
+            f"{side.inventory_micro}; the journal's fills and "
             f"cash moves sum to {theirs} = cash {journal.cash_micro} + inventory "
             f"{journal.inventory_micro}; difference {difference} micro-{side.currency}"
         )
+    if not journal.lacks and side.redeemed_micro != journal.redeemed_micro:
+        paid = (
+            f"the ledger has booked redemptions of {side.redeemed_micro} micro-{side.currency}, "
+            f"the journal tells of {journal.redeemed_micro}"
+        )
+        text = f"{text}; {paid}" if text else paid
     apart = _apart(side.tokens, journal.tokens)
     if not journal.lacks and apart:
         text = f"{text}; {apart}" if text else apart
@@ -112,6 +125,12 @@ def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSi
         "SELECT coalesce(sum(amount_micro), 0) FROM cash_moves "
         "WHERE engine_id = ? AND account = ? AND currency = ?",
         (engine_id, side.account, side.currency),
+    ).fetchone()
+    (redeemed,) = connection.execute(
+        "SELECT coalesce(sum(r.amount_micro), 0) FROM redemptions r "
+        "JOIN listings l ON l.engine_id = r.engine_id AND l.instrument = r.instrument "
+        "WHERE r.engine_id = ? AND r.account = ? AND l.payout_yes_micro IS NOT NULL",
+        (engine_id, side.account),
     ).fetchone()
     inventory, slack, unvalued = 0, 0, 0
     tokens: dict[Token, int] = {}
@@ -140,7 +159,12 @@ def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSi
             slack += _fills_of(connection, engine_id, side.account, key)
     lacks = f"{unvalued} fills or holdings lack their instrument's listing" if unvalued else ""
     return JournalSide(
-        cash_micro=cash, inventory_micro=inventory, tokens=tokens, slack_micro=slack, lacks=lacks
+        cash_micro=cash,
+        redeemed_micro=redeemed,
+        inventory_micro=inventory,
+        tokens=tokens,
+        slack_micro=slack,
+        lacks=lacks,
     )
 
 
@@ -172,6 +196,7 @@ def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck
         "seq": ledger.seq,
         "cash_micro": ledger.cash_micro,
         "pending_micro": ledger.pending_micro,
+        "redeemable_micro": ledger.redeemable_micro,
         "inventory_micro": ledger.inventory_micro,
         "equity_micro": ledger.equity_micro,
         "journal_cash_micro": journal.cash_micro,

@@ -63,6 +63,8 @@ class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
     cash_micro: int
     day_start_micro: int
     peak_micro: int
+    redeemable_micro: int = 0
+    """What winners that nobody has paid yet are to bring: no part of the cash."""
 
 
 class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,8 +251,8 @@ def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoin
     """Add a point of an account's curve."""
     connection.execute(
         "INSERT OR REPLACE INTO equity (engine_id, account, mode, currency, at_ns, equity_micro, "
-        "equity_mid_micro, cash_micro, day_start_micro, peak_micro) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "equity_mid_micro, cash_micro, day_start_micro, peak_micro, redeemable_micro) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (engine_id, *msgspec.structs.astuple(point)),
     )
 

@@ -42,11 +42,12 @@ from storage.rows import (
     NewsFold,
     OrderFold,
     PositionFold,
+    RedemptionFold,
     Rows,
     upsert,
 )
 
-VERSION = 5
+VERSION = 6
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -533,6 +534,27 @@ class Fold:
             )
         )  # fmt: skip
 
+    # -- redemptions -------------------------------------------------------------------------------
+
+    def redeemed(self, event: events.TokensRedeemed, record: Record) -> None:
+        """Take a payment once; of a market that is nobody's here it tells nothing."""
+        key = (event.account, event.transaction, event.instrument)
+        if self.rows.find(ListingFold, event.instrument) is None:
+            return
+        if self.rows.find(RedemptionFold, *key) is None:
+            self.rows.put(
+                RedemptionFold(
+                    account=event.account, transaction_id=event.transaction,
+                    instrument=event.instrument, mode=self.rows.mode(event.account),
+                    amount_micro=event.amount_micro, at_ns=event.at_ns, seq=record.seq,
+                )
+            )  # fmt: skip
+
+    def redemptions_listed(self, event: events.RedemptionsListed, record: Record) -> None:
+        """Take payments from a question: each as the event it would have been."""
+        for redemption in event.redemptions:
+            self.redeemed(redemption, record)
+
 
 SETTLES = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
 HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
@@ -548,4 +570,6 @@ HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "InstrumentListed": Fold.listed,
     "InstrumentResolved": Fold.resolved,
     "CashMoved": Fold.cash,
+    "TokensRedeemed": Fold.redeemed,
+    "RedemptionsListed": Fold.redemptions_listed,
 }

@@ -236,6 +236,19 @@ class CashFold(msgspec.Struct, kw_only=True):
     at_ns: int
 
 
+class RedemptionFold(msgspec.Struct, kw_only=True):
+    """One row of `redemptions`: what a wallet was paid for a resolved market's tokens."""
+
+    account: str
+    transaction_id: str
+    instrument: str
+    mode: Mode
+    amount_micro: int
+    at_ns: int
+    """When the venue paid."""
+    seq: int
+
+
 _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     OrderFold: (Table(OrderFold, "orders"), ("account", "id")),
     FillFold: (Table(FillFold, "fills"), ("account", "id")),
@@ -243,6 +256,10 @@ _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     ListingFold: (Table(ListingFold, "listings"), ("instrument",)),
     NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
     CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
+    RedemptionFold: (
+        Table(RedemptionFold, "redemptions"),
+        ("account", "transaction_id", "instrument"),
+    ),
 }
 _MOVES = {
     OrderFold: (

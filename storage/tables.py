@@ -28,7 +28,15 @@ from storage.examinations import Examination
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint
 from storage.live_accounts import Unlock, VenueHeartbeat
-from storage.rows import CashFold, FillFold, ListingFold, NewsFold, OrderFold, PositionFold
+from storage.rows import (
+    CashFold,
+    FillFold,
+    ListingFold,
+    NewsFold,
+    OrderFold,
+    PositionFold,
+    RedemptionFold,
+)
 from storage.runs import Run
 from storage.telemetry import HoldingSeen, LimitUse
 
@@ -174,6 +182,7 @@ rows_are(
 rows_are(PositionFold, "positions", ("account", "instrument", "leg"))
 rows_are(ListingFold, "listings", ("instrument",))
 rows_are(CashFold, "cash_moves", ("account", "seq"))
+rows_are(RedemptionFold, "redemptions", ("account", "transaction_id", "instrument"))
 rows_are(NewsFold, "early_news", ("account", "fill"))
 
 
@@ -305,10 +314,11 @@ class EquityCheckRow(SQLModel, table=True):
     """The last journal record both sides know."""
     cash_micro: int = whole()
     pending_micro: int = whole()
+    redeemable_micro: int = whole()
     inventory_micro: int = whole()
     equity_micro: int = whole()
     journal_cash_micro: int = whole()
-    """Settled and pending: the journal's sum does not tell them apart."""
+    """Settled, pending and redeemable: the journal's sum does not tell them apart."""
     journal_inventory_micro: int = whole()
     journal_equity_micro: int = whole()
     difference_micro: int = whole()

@@ -72,6 +72,30 @@ class QueryBalances(Effect, frozen=True, kw_only=True):
     number: int = 0
 
 
+class QueryRedemptions(Effect, frozen=True, kw_only=True):
+    """Ask for what the wallet's tokens of resolved markets paid since a time."""
+
+    account: AccountId
+    since_ns: int
+    number: int = 0
+
+
+class RedeemTokens(Effect, frozen=True, kw_only=True):
+    """Turn all tokens of a resolved instrument into cash: an operation of the account's wallet.
+
+    The journal has it before anything is sent, and `operation` is its name for good.
+    """
+
+    account: AccountId
+    operation: int
+    instrument: InstrumentId
+
+    @property
+    def number(self) -> int:
+        """Return 0: it is no question, nobody waits for a numbered answer."""
+        return 0
+
+
 class SetTimer(Effect, frozen=True, kw_only=True):
     """Deliver `TimerFired(name)` at this time. A later one of the same name replaces it."""
 
@@ -139,6 +163,8 @@ AnyEffect = (
     | QueryOpenOrders
     | QueryFills
     | QueryBalances
+    | QueryRedemptions
+    | RedeemTokens
     | SetTimer
     | KeepBudget
     | KeepStart

@@ -348,6 +348,56 @@ class PositionsListed(Event, frozen=True, kw_only=True):
     answers: int = 0
 
 
+class OperationState(StrEnum):
+    """How far an operation of the wallet is: told by whoever carries it to the chain."""
+
+    SUBMITTED = "submitted"
+    """It has an id, `transaction`; asking for it a second time could do it a second time."""
+    MINED = "mined"
+    CONFIRMED = "confirmed"
+    """It is done. What it moved is told by its own fact, for example `TokensRedeemed`."""
+    FAILED = "failed"
+    """It had no effect and never will."""
+
+
+class OperationMoved(Event, frozen=True, kw_only=True):
+    """An operation of the wallet that was asked for got further, or came to its end."""
+
+    account: AccountId
+    operation: int
+    state: OperationState
+    transaction: str = ""
+    reason: str = ""
+
+
+class TokensRedeemed(Event, frozen=True, kw_only=True):
+    """Tokens of a resolved instrument became cash, whoever asked for it: this is the payment.
+
+    `transaction` and `instrument` together name it: told again it is the same one.
+    """
+
+    account: AccountId
+    transaction: str
+    instrument: InstrumentId
+    yes: int | None = None
+    no: int | None = None
+    """Tokens that are gone, in increments, losers too; None = the venue tells the money alone."""
+    amount_micro: int
+    at_ns: int
+
+
+class RedemptionsListed(Event, frozen=True, kw_only=True):
+    """All redemptions of the account's wallet since a time, each as the event it would have been.
+
+    A failed listing is QueryFailed, never a part and never empty.
+    """
+
+    account: AccountId
+    since_ns: int
+    redemptions: tuple[TokensRedeemed, ...]
+    answers: int = 0
+
+
 class QueryFailed(Event, frozen=True, kw_only=True):
     """A question got no usable answer. It is never an empty answer."""
 
@@ -480,6 +530,9 @@ VenueEvent = (
     | BalancesListed
     | PositionsListed
     | QueryFailed
+    | OperationMoved
+    | TokensRedeemed
+    | RedemptionsListed
 )
 
 HouseEvent = (

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import CancelOrders, Effect, OrderChanged, SetTimer
+from engine.domain.effects import CancelOrders, Effect, OrderChanged, RedeemTokens, SetTimer
 from engine.domain.events import (
     BookMarked,
     CashMoved,
@@ -95,11 +95,15 @@ class Executor:
         reports = VenueReports(table, blocks, out, settings)
         self._reconciler = reports.reconciler
         self._mailbox = Mailbox(table, out)
-        self._markets = Markets(table, blocks, contradiction=reports.contradiction)
+        self._redemptions = self._reconciler.redemptions
+        self._markets = Markets(
+            table, blocks,
+            contradiction=reports.contradiction, resolved=self._redemptions.resolved,
+        )  # fmt: skip
         self._halts = TradingHalts(
             table, blocks, out, self._breakers, settings=settings,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
-            markets=self._markets,
+            markets=self._markets, asks_since=self._redemptions.asks_since,
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)
@@ -146,6 +150,8 @@ class Executor:
             halts.judge(now_ns, self._ages_ns_max()[1])
         if table.dirty:
             self._planning.run(now_ns, self._ages_ns_max()[0])
+        if self._redemptions.due_ns <= now_ns:
+            self._redemptions.advance(now_ns)
         if table.unknown:
             self._reconciler.watch(now_ns)
         if questions.due_ns <= now_ns:
@@ -164,6 +170,8 @@ class Executor:
             self._timer_ns = NEVER
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
+            if self.ledger.redeemable or self._redemptions.state.under_way:
+                self._redemptions.look()
             self._markets.stale(now_ns, self._ages_ns_max()[0])
             self._halts.age_mode(now_ns)
             self._halts.equity_due = True
@@ -234,6 +242,11 @@ class Executor:
     def restore_change(self, change: OrderChanged) -> None:
         """Take a journaled `OrderChanged` of an earlier life, in the order of the journal."""
         self._table.restore_change(change)
+
+    def restore_redemption(self, asked: RedeemTokens, now_ns: int) -> None:
+        """Take a journaled `RedeemTokens` of an earlier life, in the order of the journal."""
+        if asked.account == self.account:
+            self._redemptions.restore(asked, now_ns)
 
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""
@@ -351,6 +364,7 @@ class Executor:
         return (
             self._started
             and now_ns < due_ns
+            and now_ns < self._redemptions.due_ns
             and now_ns < self._timer_ns <= due_ns
             and halts.judged == table.moves
             and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)

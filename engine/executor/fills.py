@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.events import BookMarked
+from engine.domain.events import BookMarked, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Side
-from engine.domain.money import floor_div
+from engine.domain.money import MICRO, floor_div
 from engine.domain.orders import OrderId
 from engine.errors import BrokenInvariant, InvalidTransition
 
@@ -79,7 +79,7 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
 
     `cash_micro` is what it moved without fee (cost of a buy, proceeds of a sell); `cost_settled`
     and `cost_pending` are the costs a sell took out of the holding; `payout_micro` is what its
-    tokens were turned into when the instrument resolved first (None = it has not).
+    tokens will pay where the instrument resolved first (None = it has not).
     """
 
     fill: FillId
@@ -163,14 +163,17 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     """One leg: tokens that are ours, tokens that are promised, tokens that are committed.
 
     `pending` cannot be sold and may vanish (law E); `reserved` is committed to working sells.
-    `leaving` has been sold without being settled, and returns if that sale becomes void. Costs are
-    what was paid without fees, by average.
+    `leaving` has been sold without being settled, and returns if that sale becomes void.
+    `redeemable` are winners of a resolved market that have not been paid: nothing can happen to
+    them but their redemption. Below zero = more were redeemed than their fills have told so far.
+    Costs are what was paid without fees, by average.
     """
 
     settled: int = 0
     pending: int = 0
     reserved: int = 0
     leaving: int = 0
+    redeemable: int = 0
     cost_settled_micro: int = 0
     cost_pending_micro: int = 0
     cost_leaving_micro: int = 0
@@ -199,6 +202,18 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
     realised_micro: int = 0
     fees_micro: int = 0
     payout_yes_micro: int | None = None
+    redeemable_micro: int = 0
+    """What the redeemable tokens of both legs are still to bring."""
+
+    @property
+    def redeems(self) -> bool:
+        """True where tokens wait for their redemption, or a redemption for its tokens."""
+        return bool(self.yes.redeemable or self.no.redeemable or self.redeemable_micro)
+
+    def pays(self, leg: Leg) -> bool:
+        """Say whether a leg's tokens may be worth anything: False for losers alone."""
+        payout = self.payout_yes_micro
+        return payout is None or (MICRO - payout if leg is _NO else payout) > 0
 
     def leg(self, leg: Leg) -> LegHolding:
         """Return the side a leg is booked on."""
@@ -232,7 +247,7 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def flat(self) -> bool:
-        """True where no token of either leg is held or promised."""
+        """True where no token of either leg is held or promised: nothing is at risk."""
         yes, no = self.yes, self.no
         return not (yes.settled or yes.pending or no.settled or no.pending)
 
@@ -248,6 +263,28 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         cost = leg.cost_settled_micro + leg.cost_pending_micro
         price = cost * instrument.value_divisor // total
         return price if position > 0 else instrument.one - price
+
+
+def redeemed_tokens(
+    holding: Holding, payout_yes_micro: int, event: TokensRedeemed, unit: int
+) -> tuple[int, int]:
+    """Return the winners a redemption took, by leg; of losers nothing is kept.
+
+    Where the venue tells the money alone, the one leg that pays gave all of it; at fifty-fifty what
+    is held of YES comes first.
+    """
+    pays_yes, pays_no = payout_yes_micro, MICRO - payout_yes_micro
+    if event.yes is not None and event.no is not None:
+        return event.yes if pays_yes else 0, event.no if pays_no else 0
+    if not pays_no:
+        return event.amount_micro * unit // pays_yes, 0
+    if not pays_yes:
+        return 0, event.amount_micro * unit // pays_no
+    held = holding.yes.redeemable, holding.no.redeemable
+    if event.amount_micro == held[0] * pays_yes // unit + held[1] * pays_no // unit:
+        return held
+    yes = max(0, min(holding.yes.redeemable, event.amount_micro * unit // pays_yes))
+    return yes, (event.amount_micro - yes * pays_yes // unit) * unit // pays_no
 
 
 def empty_holding(instrument: InstrumentId) -> Holding:

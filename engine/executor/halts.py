@@ -104,6 +104,11 @@ class Blocks:
             return _CLOSED
         return None
 
+    @property
+    def latched(self) -> bool:
+        """True while the KILL latch is set."""
+        return self._breakers.latched
+
     def held_by(self, bot: BotId | None, instrument: InstrumentId) -> Hold | None:
         """Return the scoped KILL that keeps a bot from placing in an instrument; None = none."""
         for hold in self.state.holds:
@@ -178,11 +183,17 @@ class Markets:
     """Marks and the life of instruments. `marks` are the latest of each instrument."""
 
     def __init__(
-        self, table: OrderTable, blocks: Blocks, *, contradiction: Callable[[str], None]
+        self,
+        table: OrderTable,
+        blocks: Blocks,
+        *,
+        contradiction: Callable[[str], None],
+        resolved: Callable[[InstrumentId, int], None],
     ) -> None:
         self._table = table
         self._blocks = blocks
         self._contradiction = contradiction
+        self._paid_out = resolved
         self.marks: dict[InstrumentId, BookMarked] = {}
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
@@ -239,7 +250,7 @@ class Markets:
             self._table.dirty[entry.instrument.id] = True
 
     def _resolved(self, event: InstrumentResolved, now_ns: int) -> None:
-        """Turn the tokens into cash. A second, different payout is nobody's to choose here."""
+        """Take what it pays. A second, different payout is nobody's to choose here."""
         table = self._table
         entry = table.instruments.get(event.instrument)
         if entry is None:
@@ -254,6 +265,7 @@ class Markets:
             )
             return
         ledger.resolve(event.instrument, event.payout_yes_micro)
+        self._paid_out(event.instrument, now_ns)
         table.moved(event.instrument, now_ns)
 
     def stale(self, now_ns: int, data_age_ns_max: int) -> None:
@@ -301,6 +313,7 @@ class TradingHalts:
         questions: Questions,
         proofs: ZeroProofs,
         markets: Markets,
+        asks_since: Callable[[int], None],
     ) -> None:
         self._table = table
         self._blocks = blocks
@@ -309,6 +322,7 @@ class TradingHalts:
         self._questions = questions
         self._proofs = proofs
         self._markets = markets
+        self._asks_since = asks_since
         self._marks_wait_ns = settings.marks_wait_ms_max * MS
         self._waiting_since_ns: int | None = None
         self.judged = -1
@@ -410,6 +424,7 @@ class TradingHalts:
         table.last_id = max(table.last_id, event.orders_until)
         reach_ns = questions.fills_reach_ns
         questions.fills_reach_ns = event.since_ns if reach_ns < 0 else min(reach_ns, event.since_ns)
+        self._asks_since(event.since_ns)
 
     # -- money -------------------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 Takes fills, their settlement, deposits, merges and resolutions; gives what is free, what is held
 and what it is worth. A fill the venue reports is always booked, even where it breaks a rule: then
 the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselves (a reservation, a
-merge) is refused with `BrokenInvariant` where it would break one. Identity, to the micro-unit:
-cash settled + cash pending + cost of holdings = deposits + realised − fees (`check`).
+merge) is refused with `BrokenInvariant` where it would break one. Resolved is not
+paid: winners become redeemable at what they pay, losers nothing; cash comes with the redemption
+alone. Identity, to the micro-unit: cash settled + cash pending + redeemable + cost of holdings =
+deposits + realised − fees (`check`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.events import BookMarked, OrderFilled
+from engine.domain.events import BookMarked, OrderFilled, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO
@@ -28,6 +30,7 @@ from engine.executor.fills import (
     empty_holding,
     exit_value_micro,
     mid_value_micro,
+    redeemed_tokens,
 )
 
 # -- The ledger's books: everything of it that must survive, and the identity they keep ------------
@@ -68,6 +71,10 @@ class LedgerState(msgspec.Struct, kw_only=True):
     cash_settled_micro: int = 0
     cash_pending_micro: int = 0
     cash_reserved_micro: int = 0
+    redeemable_micro: int = 0
+    """What tokens of resolved instruments are still to bring: equity, and nobody's to spend."""
+    redeemed_micro: int = 0
+    """What redemptions have paid since the account began."""
     deposits_micro: int = 0
     realised_micro: int = 0
     fees_micro: int = 0
@@ -80,7 +87,7 @@ class LedgerState(msgspec.Struct, kw_only=True):
 def balance(state: LedgerState) -> None:
     """Raise BrokenInvariant where the books do not balance to the micro-unit."""
     cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
-    have = state.cash_settled_micro + state.cash_pending_micro + cost
+    have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
     owed = state.deposits_micro + state.realised_micro - state.fees_micro
     if have != owed:
         raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
@@ -168,7 +175,10 @@ def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
         leg.cost_leaving_micro -= entry.cost_settled_micro + entry.cost_pending_micro
     if moving is not None:
         state.cash_pending_micro -= moving
-        state.cash_settled_micro += moving
+        if entry.side is _BUY:
+            await_redemption(state, holding, leg, entry.size, moving)
+        else:
+            state.cash_settled_micro += moving
         return
     leg.pending -= entry.size
     leg.settled += entry.size
@@ -210,14 +220,29 @@ def tidy(state: LedgerState, holding: Holding) -> None:
             leg.cost_settled_micro = 0
 
 
+def await_redemption(
+    state: LedgerState, holding: Holding, leg: LegHolding, size: int, payout_micro: int
+) -> None:
+    """Note tokens that wait for their redemption; those that pay nothing are not worth a note."""
+    if payout_micro:
+        leg.redeemable += size
+        holding.redeemable_micro += payout_micro
+        state.redeemable_micro += payout_micro
+
+
+def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:
+    """Return each leg with what one of its tokens pays."""
+    return (holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)
+
+
 def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
-    """Turn a resolved instrument's tokens into cash, pending ones into pending cash."""
+    """Realise a resolved instrument: settled tokens await redemption, pending ones are promised."""
     unit = 10 ** state.instruments[holding.instrument].size_decimals
-    for leg, payout in ((holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)):
+    for leg, payout in payouts(holding, payout_yes_micro):
         if leg.settled:
-            brought = leg.settled * payout // unit
-            state.cash_settled_micro += brought
-            realise(state, holding, brought - leg.cost_settled_micro)
+            worth = leg.settled * payout // unit
+            await_redemption(state, holding, leg, leg.settled, worth)
+            realise(state, holding, worth - leg.cost_settled_micro)
             leg.settled = leg.cost_settled_micro = 0
     if not (holding.yes.pending or holding.no.pending):
         return
@@ -232,6 +257,25 @@ def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
         leg.cost_pending_micro -= entry.cash_micro
         state.cash_pending_micro += entry.payout_micro
         realise(state, holding, entry.payout_micro - entry.cash_micro)
+
+
+def take_redemption(
+    state: LedgerState, holding: Holding, payout_yes_micro: int, event: TokensRedeemed
+) -> None:
+    """Turn redeemed tokens into the cash the venue paid for them; rounding is realised."""
+    unit = 10 ** state.instruments[holding.instrument].size_decimals
+    taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
+    expected = 0
+    for (leg, payout), gone in zip(payouts(holding, payout_yes_micro), taken, strict=True):
+        leg.redeemable -= gone
+        expected += gone * payout // unit
+    if not (holding.yes.redeemable or holding.no.redeemable):
+        expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here
+    holding.redeemable_micro -= expected
+    state.redeemable_micro -= expected
+    state.redeemed_micro += event.amount_micro
+    state.cash_settled_micro += event.amount_micro
+    realise(state, holding, event.amount_micro - expected)
 
 
 def cost_out(leg: LegHolding, size: int) -> tuple[int, int]:
@@ -259,11 +303,12 @@ _FAILED = FillState.FAILED
 class Ledger:
     """One account's money. Mutable, owned by the account's executor (law A)."""
 
-    __slots__ = ("_held", "state")
+    __slots__ = ("_held", "_redeemable", "state")
 
     def __init__(self, *, currency: str) -> None:
         self.state = LedgerState(currency=currency, fills=FillBook())
         self._held: dict[InstrumentId, Holding] = {}
+        self._redeemable: dict[InstrumentId, Holding] = {}
 
     # -- what it knows -----------------------------------------------------------------------------
 
@@ -276,6 +321,11 @@ class Ledger:
     def held(self) -> Mapping[InstrumentId, Holding]:
         """Holdings that are not flat."""
         return self._held
+
+    @property
+    def redeemable(self) -> Mapping[InstrumentId, Holding]:
+        """Holdings of resolved instruments whose winners have not been paid yet."""
+        return self._redeemable
 
     def holding(self, instrument: InstrumentId) -> Holding:
         """Return what is held (read only); nothing where the instrument was never traded."""
@@ -413,10 +463,18 @@ class Ledger:
         tidy(self.state, holding)
         if holding.payout_yes_micro is not None:
             sweep(self.state, holding, holding.payout_yes_micro)
+        self._sort(holding)
+
+    def _sort(self, holding: Holding) -> None:
+        key = holding.instrument
         if holding.flat:
-            self._held.pop(holding.instrument, None)
+            self._held.pop(key, None)
         else:
-            self._held[holding.instrument] = holding
+            self._held[key] = holding
+        if holding.redeems:
+            self._redeemable[key] = holding
+        else:
+            self._redeemable.pop(key, None)
 
     def _verdict(self, holding: Holding | None) -> Booked:
         negative = self.state.cash_settled_micro < 0
@@ -449,10 +507,10 @@ class Ledger:
         self._after(holding)
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int) -> None:
-        """Turn all tokens into cash: settled ones at once, pending ones into pending cash.
+        """Take what an instrument pays: winners await their redemption, losers are worth nothing.
 
         Told twice it changes nothing; a different payout raises BrokenInvariant. Fills that come
-        later are turned into cash as they are booked.
+        or settle later are treated likewise as they are booked.
         """
         holding = self._own(instrument)
         before = holding.payout_yes_micro
@@ -461,12 +519,25 @@ class Ledger:
         holding.payout_yes_micro = payout_yes_micro
         self._after(holding)
 
+    def redeem(self, event: TokensRedeemed) -> Booked:
+        """Book a redemption of a resolved instrument. Whoever calls has not booked it before.
+
+        More tokens than are redeemable here are booked all the same: their fills are still to be
+        told. BrokenInvariant where nobody said what the instrument pays.
+        """
+        holding = self._own(event.instrument)
+        if holding.payout_yes_micro is None:
+            raise BrokenInvariant(f"{event.instrument} was redeemed and never resolved here")
+        take_redemption(self.state, holding, holding.payout_yes_micro, event)
+        self._after(holding)
+        return self._verdict(holding)
+
     def forget(self, instrument: InstrumentId) -> bool:
         """Drop a flat, resolved or idle instrument's holding; False where it is still needed."""
         holding = self.state.holdings.get(instrument)
         if holding is None:
             return True
-        if not holding.flat or holding.yes.reserved or holding.no.reserved:
+        if not holding.flat or holding.redeems or holding.yes.reserved or holding.no.reserved:
             return False
         if any(entry.instrument == instrument for entry in self.state.fills.unsettled.values()):
             return False
@@ -477,24 +548,28 @@ class Ledger:
 
     # -- worth -------------------------------------------------------------------------------------
 
+    @property
+    def _sure_micro(self) -> int:
+        """What no price changes any more: cash, and what is redeemable."""
+        state = self.state
+        return state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro
+
     def equity_micro(
         self, marks: Mapping[InstrumentId, BookMarked], *, now_ns: int, mark_age_ns_max: int
     ) -> int:
         """Return cash plus holdings at the side we would leave by: the risk's view."""
-        state = self.state
-        value = state.cash_settled_micro + state.cash_pending_micro
+        value = self._sure_micro
         for key, holding in self._held.items():
             value += exit_value_micro(
-                holding, state.instruments[key], marks.get(key), now_ns, mark_age_ns_max
+                holding, self.state.instruments[key], marks.get(key), now_ns, mark_age_ns_max
             )
         return value
 
     def shown_equity_micro(self, marks: Mapping[InstrumentId, BookMarked]) -> int:
         """Return cash plus holdings at the last two-sided mid: for people, labelled so."""
-        state = self.state
-        value = state.cash_settled_micro + state.cash_pending_micro
+        value = self._sure_micro
         for key, holding in self._held.items():
-            value += mid_value_micro(holding, state.instruments[key], marks.get(key))
+            value += mid_value_micro(holding, self.state.instruments[key], marks.get(key))
         return value
 
     # -- survival ----------------------------------------------------------------------------------
@@ -506,5 +581,7 @@ class Ledger:
     def restore(self, state: LedgerState) -> None:
         """Take back a state that was saved. Raises BrokenInvariant where it does not balance."""
         self.state = state
-        self._held = {key: held for key, held in state.holdings.items() if not held.flat}
+        self._held, self._redeemable = {}, {}
+        for holding in state.holdings.values():
+            self._sort(holding)
         self.check()

@@ -114,6 +114,8 @@ class AccountQuestion(StrEnum):
     LISTING = "QueryOpenOrders"
     FILLS = "QueryFills"
     BALANCES = "QueryBalances"
+    REDEMPTIONS = "QueryRedemptions"
+    """Asked where something is redeemable or may have been redeemed, and only then."""
 
 
 class Questions:
@@ -128,6 +130,7 @@ class Questions:
             AccountQuestion.LISTING: settings.listing_interval_ms * MS,
             AccountQuestion.FILLS: settings.fills_interval_ms * MS,
             AccountQuestion.BALANCES: settings.balances_interval_ms * MS,
+            AccountQuestion.REDEMPTIONS: NEVER,
         }
         self._asked: dict[AccountQuestion, tuple[int, int]] = {}
         """What is waited for: (when it was asked, its number)."""
@@ -157,6 +160,7 @@ class Questions:
         self.fills_reach_ns = max(self.fills_ok_ns, self.fills_reach_ns)
         self.fills_ok_ns = -1
         self._next = dict.fromkeys(AccountQuestion, now_ns)
+        self._next[AccountQuestion.REDEMPTIONS] = NEVER
         self.due_ns = now_ns
 
     def soon(self, at_ns: int) -> None:
@@ -185,7 +189,7 @@ class Questions:
             elif self._next[question] > now_ns:
                 continue
             self.note(question, now_ns, self.next_number())
-            self._next[question] = now_ns + self._every_ns[question]
+            self._next[question] = min(NEVER, now_ns + self._every_ns[question])
             due.append(question)
         return due
 

@@ -20,6 +20,7 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    RedeemTokens,
     Severity,
 )
 from engine.domain.events import (
@@ -39,6 +40,7 @@ from engine.domain.orders import Identity, OrderState
 from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
+from engine.executor.redemptions import Redemptions
 from engine.executor.settings import MS, ExecutorSettings
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
@@ -178,10 +180,17 @@ BalanceDifference = tuple[int, int]
 class Audit:
     """Differences seen once, and those already told."""
 
-    def __init__(self, table: OrderTable, outbox: EffectOutbox, settings: ExecutorSettings) -> None:
+    def __init__(
+        self,
+        table: OrderTable,
+        outbox: EffectOutbox,
+        settings: ExecutorSettings,
+        redemptions: Redemptions,
+    ) -> None:
         self._table = table
         self._outbox = outbox
         self._settings = settings
+        self._redemptions = redemptions
         self._cash_seen: BalanceDifference | None = None
         self._cash_told: BalanceDifference | None = None
         self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
@@ -195,10 +204,14 @@ class Audit:
             and table.moved_ns < asked_ns
             and not table.unknown
             and not table.ledger.state.fills.unsettled
+            and self._redemptions.quiet
         )
 
-    def cash(self, event: BalancesListed, asked_ns: int | None) -> None:
-        """Compare cash; the venue may or may not count what working orders reserve as spendable."""
+    def cash(self, event: BalancesListed, asked_ns: int | None, now_ns: int) -> None:
+        """Compare cash; the venue may or may not count what working orders reserve as spendable.
+
+        What is redeemable may have been paid by somebody else and not been told: that is asked.
+        """
         state = self._table.ledger.state
         theirs = event.cash_micro.get(state.currency)
         if theirs is None or not self._quiet_since(asked_ns):
@@ -206,7 +219,10 @@ class Audit:
         ours = state.cash_settled_micro
         tolerance = self._settings.cash_tolerance_micro
         lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
-        found = None if lowest <= theirs <= ours + tolerance else (ours, theirs)
+        highest = ours + max(0, state.redeemable_micro) + tolerance
+        found = None if lowest <= theirs <= highest else (ours, theirs)
+        if ours + tolerance < theirs <= highest:
+            self._redemptions.want(now_ns)
         if found is not None and found == self._cash_seen and found != self._cash_told:
             self._outbox.alert(
                 Severity.WARNING,
@@ -216,25 +232,33 @@ class Audit:
             self._cash_told = found
         self._cash_seen = found
 
-    def positions(self, event: PositionsListed, asked_ns: int | None) -> None:
-        """Compare settled tokens, leg by leg; less than a lot is dust."""
+    def positions(self, event: PositionsListed, asked_ns: int | None, now_ns: int) -> None:
+        """Compare settled and redeemable tokens, leg by leg; less than a lot is dust.
+
+        Losers are worth nothing: whether the venue still lists them is nobody's concern.
+        """
         if not self._quiet_since(asked_ns):
             return
         table = self._table
         theirs = {(instrument, leg): size for instrument, leg, size in event.holdings}
-        for key, holding in table.ledger.held.items():
+        for key, holding in (*table.ledger.held.items(), *table.ledger.redeemable.items()):
             first = Leg.YES if (key, Leg.BASE) not in theirs else Leg.BASE
             theirs.setdefault((key, first), 0)
-            if holding.no.settled:
+            if holding.no.settled or holding.no.redeemable:
                 theirs.setdefault((key, Leg.NO), 0)
         seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
         for (instrument, leg), size in theirs.items():
             entry = table.instruments.get(instrument)
             if entry is None:
                 continue  # nothing we trade
-            ours = table.ledger.holding(instrument).leg(leg).settled
+            holding = table.ledger.holding(instrument)
+            if not holding.pays(leg):
+                continue
+            ours = holding.leg(leg).settled + holding.leg(leg).redeemable
             if abs(ours - size) < entry.instrument.lot:
                 continue
+            if holding.redeems:
+                self._redemptions.want(now_ns)
             found = seen[instrument, leg] = (ours, size)
             if self._seen.get((instrument, leg)) == found != self._told.get((instrument, leg)):
                 self._outbox.alert(
@@ -284,7 +308,8 @@ class Reconciler:
         self._contradiction = contradiction
         self.questions = Questions(settings)
         self.proofs = ZeroProofs(table.account)
-        self.audit = Audit(table, outbox, settings)
+        self.redemptions = Redemptions(table, blocks, outbox, settings, self.questions)
+        self.audit = Audit(table, outbox, settings, self.redemptions)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
         self._listings = Listings(table, outbox, want_fills=self.want_fills)
@@ -296,6 +321,7 @@ class Reconciler:
         self._table.doubt(now_ns, self.questions.number + 1)
         self._listings.start()
         self.questions.start(now_ns)
+        self.redemptions.start(now_ns)
 
     def watch(self, now_ns: int) -> None:
         """See that every UNKNOWN order has a next question; call when there are any."""
@@ -329,6 +355,8 @@ class Reconciler:
                 since_ns = self._fills_since(now_ns)
                 questions.fills_since_ns = since_ns
                 effects.append(QueryFills(account=account, since_ns=since_ns, number=number))
+            elif question is AccountQuestion.REDEMPTIONS:
+                effects.append(self.redemptions.question(now_ns, number))
             else:
                 effects.append(QueryBalances(account=account, number=number))
         questions.settle(min((k.ask_ns for k in self._table.unknown.values()), default=None))
@@ -372,7 +400,9 @@ class Reconciler:
 
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
-        if event.order is None:
+        if event.question == RedeemTokens.__name__:
+            self.redemptions.unanswered(now_ns)
+        elif event.order is None:
             self.questions.failed(event.question, event.answers, now_ns)
 
     # -- one order ---------------------------------------------------------------------------------
@@ -495,14 +525,14 @@ class Reconciler:
         questions.again(AccountQuestion.FILLS, now_ns, urgent=False)
         self._recovered()
 
-    def balances_listed(self, event: BalancesListed | PositionsListed) -> None:
+    def balances_listed(self, event: BalancesListed | PositionsListed, now_ns: int) -> None:
         """Compare money or tokens with the ledger."""
         self.questions.answered(AccountQuestion.BALANCES, event.answers)
         asked_ns = self.questions.asked_last_ns(AccountQuestion.BALANCES, event.answers)
         if isinstance(event, BalancesListed):
-            self.audit.cash(event, asked_ns)
+            self.audit.cash(event, asked_ns, now_ns)
         else:
-            self.audit.positions(event, asked_ns)
+            self.audit.positions(event, asked_ns, now_ns)
 
     def _recovered(self) -> None:
         believed = self._listings.believed and self.questions.fills_ok_ns >= 0 and not self.waiting
@@ -518,7 +548,8 @@ class Reconciler:
             OrderReported: self.reported,
             OrderNotFound: self.not_found,
             FillsListed: self.fills_listed,
-            BalancesListed: lambda event, _: self.balances_listed(event),
-            PositionsListed: lambda event, _: self.balances_listed(event),
+            BalancesListed: self.balances_listed,
+            PositionsListed: self.balances_listed,
             QueryFailed: self.failed,
+            **self.redemptions.handlers(),
         }

@@ -55,6 +55,21 @@ class ExecutorSettings(Settings):
     balances_interval_ms: PositiveMilliseconds = 60_000
     answer_ms_max: PositiveMilliseconds = 15_000
     """A question without an answer for this long is asked again."""
+
+    # -- redemption
+    redeem_above_micro: Annotated[int, Field(ge=0)] | None = 0
+    """Winners worth at least this are redeemed by the account itself; None = none are."""
+    redemptions_interval_ms: PositiveMilliseconds = 15_000
+    """How often payments are asked for while somebody else is to redeem."""
+    redemptions_overlap_ms: PositiveMilliseconds = 600_000
+    """How far a listing of payments reaches behind the last one: the venue's index lags."""
+    redeem_patience_ms: PositiveMilliseconds = 30_000
+    """A redemption without news for this long is unknown."""
+    redeem_grace_ms: PositiveMilliseconds = 10_000
+    """An unknown redemption that no listing shows after this long is asked for again."""
+    redeem_pause_ms: PositiveMilliseconds = 60_000
+    """Pause after a redemption that failed."""
+
     cash_tolerance_micro: Annotated[int, Field(ge=0)] = 10_000
     """BalanceDifference to the venue's cash that rounding explains."""
     starts_reconciled: bool = False

@@ -29,7 +29,9 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
     RaiseAlert,
+    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -41,6 +43,7 @@ from engine.domain.events import (
     OrderNotFound,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId
@@ -62,12 +65,22 @@ ACCEPTED = frozenset(
         QueryOpenOrders,
         QueryFills,
         QueryBalances,
+        QueryRedemptions,
+        RedeemTokens,
     }
 )
 """Effects that are requests to a venue."""
 
 ANSWERS = frozenset(
-    {OpenOrdersListed, OrderNotFound, FillsListed, BalancesListed, PositionsListed, QueryFailed}
+    {
+        OpenOrdersListed,
+        OrderNotFound,
+        FillsListed,
+        BalancesListed,
+        PositionsListed,
+        RedemptionsListed,
+        QueryFailed,
+    }
 )
 """Events that carry the number of the question they answer."""
 
@@ -95,6 +108,8 @@ class GatewayCore:
             QueryOpenOrders: self._query,
             QueryFills: self._query,
             QueryBalances: self._query,
+            QueryRedemptions: self._query,
+            RedeemTokens: self._query,
             LatchSet: self._latch,
             LatchReleased: self._latch,
             ModeChanged: self._mode,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.domain.effects import AnyEffect, CancelScope
+from engine.domain.effects import AnyEffect, CancelScope, RedeemTokens
 from engine.domain.events import (
     BalancesListed,
     Event,
@@ -23,6 +23,7 @@ from engine.domain.events import (
     OrderNotFound,
     OrderReported,
     PositionsListed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, BotId
@@ -109,6 +110,18 @@ class Venue(Protocol):
 
     async def positions(self) -> PositionsListed:
         """Return settled holdings, or raise."""
+        ...
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return every payment for tokens of resolved markets since a time, or raise."""
+        ...
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Ask the wallet to turn a market's tokens into cash. The payment is told on its own.
+
+        The journal has `asked` before this is called. Raises OutcomeUnknown where it may have been
+        taken: it is then looked for, never asked again blindly.
+        """
         ...
 
 

@@ -10,6 +10,8 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
     Severity,
 )
 from engine.domain.events import CancelUnanswered, QueryFailed
@@ -28,8 +30,10 @@ CANCEL_ALL_SLOW_NS = 10_000_000_000
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
 
-Query = QueryOrder | QueryOpenOrders | QueryFills | QueryBalances
-_QUERIES = frozenset({QueryOrder, QueryOpenOrders, QueryFills, QueryBalances})
+Query = QueryOrder | QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions | RedeemTokens
+"""Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
+
+_QUERIES = frozenset(Query.__args__)
 _SAFETY = Lane.SAFETY
 _Flight = tuple[CancelAll | CancelOrders | Query, int, int]
 """(effect, deadline_ns, how often it was sent)."""

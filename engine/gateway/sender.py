@@ -21,7 +21,9 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
     RaiseAlert,
+    RedeemTokens,
 )
 from engine.domain.events import (
     CancelUnanswered,
@@ -141,6 +143,10 @@ class Calls:
                 return (await venue.fills(effect.since_ns),)
             case QueryBalances():
                 return (await venue.balances(), await venue.positions())
+            case QueryRedemptions():
+                return (await venue.redemptions(effect.since_ns),)
+            case RedeemTokens():
+                return tuple(await venue.redeem(effect))
 
     def _named(self, order: OrderId) -> Named:
         identity = self._identity(order)
@@ -288,9 +294,25 @@ class Sender:
             reply = await self._calls.cancel(request.number, effect)
         elif isinstance(effect, CancelAll):
             reply = await self._calls.cancel_all(request.number, effect)
+        elif isinstance(effect, RedeemTokens):
+            reply = await self._redeem(request, effect)
         else:
             reply = await self._calls.ask(request.number, effect)  # type: ignore[arg-type]
         self._start(self._over(reply))
+
+    async def _redeem(self, request: Request, effect: RedeemTokens) -> Reply:
+        """Ask the wallet; like an order it has its name on the disk before it leaves (law K)."""
+        try:
+            await self._durable()
+        except StorageError as error:
+            refused = QueryFailed(
+                account=self._core.account,
+                question=RedeemTokens.__name__,
+                order=None,
+                reason=f"the journal refused: {error}",
+            )
+            return Reply(number=request.number, events=(refused,))
+        return await self._calls.ask(request.number, effect)
 
     # -- places ------------------------------------------------------------------------------------
 

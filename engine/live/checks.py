@@ -48,6 +48,8 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
         seq=seq,
         cash_micro=state.cash_settled_micro,
         pending_micro=state.cash_pending_micro,
+        redeemable_micro=state.redeemable_micro,
+        redeemed_micro=state.redeemed_micro,
         inventory_micro=inventory,
         equity_micro=executor.equity_mid_micro(at_ns),
         tokens=tokens,

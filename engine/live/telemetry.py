@@ -412,4 +412,5 @@ def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint:
         cash_micro=executor.ledger.state.cash_settled_micro,
         day_start_micro=day_start,
         peak_micro=peak,
+        redeemable_micro=executor.ledger.state.redeemable_micro,
     )

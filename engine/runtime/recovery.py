@@ -16,11 +16,18 @@ from typing import Any
 import msgspec
 
 from engine import log
-from engine.domain.effects import KeepBudget, OrderChanged, PlaceOrder, RaiseAlert, Severity
+from engine.domain.effects import (
+    KeepBudget,
+    OrderChanged,
+    PlaceOrder,
+    RaiseAlert,
+    RedeemTokens,
+    Severity,
+)
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
@@ -90,7 +97,11 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
         currency=settings.currency,
         ledger=Ledger(currency=settings.currency),
         gate=gate,
-        settings=ExecutorSettings(fence=fence, gtd_ms=quote_life_ms(settings)),
+        settings=ExecutorSettings(
+            fence=fence,
+            gtd_ms=quote_life_ms(settings),
+            redeem_above_micro=None if settings.mode is Mode.LIVE else 0,
+        ),
     )
     return executor, gate
 
@@ -174,6 +185,8 @@ def remember(executor: Executor, message: Any, at_ns: int) -> None:
         executor.restore_change(message)
     elif type(message) is KeepBudget:
         executor.restore_budget(message.breakers)
+    elif type(message) is RedeemTokens:
+        executor.restore_redemption(message, at_ns)
     elif type(message) in _EVENTS:
         executor.receive(message, at_ns)
 

@@ -279,7 +279,8 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     said = f"difference {row['difference']:.6f} {row['currency']}"
     verdict = f"BROKEN, {said}" if row["text"] else f"checked, {said}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
-    told = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + inventory "
+    told = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
+    told += f"redeemable {row['redeemable']:,.2f} + inventory "
     told += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
     told += f"{count(row['checks'], 'check')}, {row['differed']:,} of them differed"
     return f"{'CHECKS HAVE STOPPED: the last one: ' if late else ''}{told}"

@@ -55,6 +55,7 @@ class AccountSeen(msgspec.Struct, frozen=True, kw_only=True):
     equity_ns: int | None = None
     equity_micro: int | None = None
     cash_micro: int | None = None
+    redeemable_micro: int | None = None
     day_start_micro: int | None = None
     peak_micro: int | None = None
     loss_micro: int | None = None
@@ -156,6 +157,7 @@ def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: A
         equity_ns=latest.at_ns,
         equity_micro=latest.equity_micro,
         cash_micro=latest.cash_micro,
+        redeemable_micro=latest.redeemable_micro,
         day_start_micro=day_start,
         peak_micro=latest.peak_micro,
         loss_micro=max(0, day_start - latest.equity_micro),

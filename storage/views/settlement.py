@@ -118,15 +118,17 @@ _PAYS = (
 
 
 def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
-    """Sum what resolved markets pay on tokens that are bought and not settled yet."""
+    """Sum what resolved markets are to pay, less what redemptions of them have paid."""
     count, micro, oldest = connection.execute(
-        "SELECT count(*), coalesce(sum(p.size * " + _PAYS + "), 0), min(p.at_ns) FROM fills p "  # noqa: S608 our own words
+        "WITH won AS (SELECT p.instrument, sum((p.settled + p.pending) * " + _PAYS + ") AS worth, "  # noqa: S608 our own words
+        "max(p.updated_ns) AS since_ns FROM positions p "
         "JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
         "JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
-        "WHERE p.engine_id = ? AND p.account = ? AND p.side = 'buy' "
-        "AND p.state IN ('matched', 'mined', 'retrying') AND l.payout_yes_micro IS NOT NULL "
-        "AND CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro "
-        "ELSE l.payout_yes_micro END > 0",
+        "WHERE p.engine_id = ?1 AND p.account = ?2 AND l.payout_yes_micro IS NOT NULL "
+        "GROUP BY p.instrument), due AS (SELECT won.since_ns, won.worth - coalesce(("
+        "SELECT sum(r.amount_micro) FROM redemptions r WHERE r.engine_id = ?1 "
+        "AND r.account = ?2 AND r.instrument = won.instrument), 0) AS micro FROM won) "
+        "SELECT count(*), coalesce(sum(micro), 0), min(since_ns) FROM due WHERE micro > 0",
         (engine_id, account),
     ).fetchone()
     return SettlementStep(
@@ -135,14 +137,10 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
 
 
 def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
-    """Sum what resolved markets have paid on settled tokens since the account began."""
+    """Sum what redemptions have paid since the account began."""
     count, micro = connection.execute(
-        "SELECT count(DISTINCT p.instrument), coalesce(sum(p.settled * " + _PAYS + "), 0) "
-        "FROM positions p "
-        "JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
-        "JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
-        "WHERE p.engine_id = ? AND p.account = ? AND l.payout_yes_micro IS NOT NULL "
-        "AND p.settled > 0",
+        "SELECT count(*), coalesce(sum(amount_micro), 0) FROM redemptions "
+        "WHERE engine_id = ? AND account = ?",
         (engine_id, account),
     ).fetchone()
     return SettlementStep(rung=Rung.PAID, count=count, amount=_amount(micro))

@@ -15,6 +15,7 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
     SetTimer,
 )
 from engine.domain.events import (
@@ -31,6 +32,7 @@ from engine.domain.events import (
     OrderReport,
     OrderSent,
     PositionsListed,
+    RedemptionsListed,
     TimerFired,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
@@ -145,6 +147,7 @@ ANSWERS: dict[type, type] = {
     FillsListed: QueryFills,
     BalancesListed: QueryBalances,
     PositionsListed: QueryBalances,
+    RedemptionsListed: QueryRedemptions,
 }
 
 

@@ -604,17 +604,17 @@ def test_a_deposit_is_never_profit(rig: Any) -> None:
 # -- resolution and forgetting ---------------------------------------------------------------------
 
 
-def test_a_resolution_pays_and_a_contradicting_one_stops(rig: Any) -> None:
+def test_a_resolution_is_booked_once_and_a_contradicting_one_stops(rig: Any) -> None:
     rig.rest(BIDS)
     rig.tell(rig.fill(1, 100, state=FillState.CONFIRMED))
     won = InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="venue")
     rig.tell(won)
     rig.tell(won)
-    assert rig.executor.ledger.state.cash_settled_micro == 1_052 * USD
+    assert rig.executor.equity_micro(rig.now) == 1_052 * USD
     assert rig.quote(BIDS) == []
     told = rig.tell(InstrumentResolved(instrument=M1, payout_yes_micro=0, source="oracle"))
     assert "contradiction" in alerts(told)
-    assert rig.executor.ledger.state.cash_settled_micro == 1_052 * USD
+    assert rig.executor.equity_micro(rig.now) == 1_052 * USD
 
 
 def test_an_instrument_is_forgotten_when_nothing_is_left_and_a_late_fill_finds_it(

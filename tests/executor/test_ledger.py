@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.events import BookMarked
+from engine.domain.events import BookMarked, TokensRedeemed
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BrokenInvariant, InvalidTransition
 from engine.executor.ledger import Anomaly, Ledger, LedgerState
 
@@ -267,18 +267,101 @@ def test_pairs_merge_into_cash(ledger: Ledger, build: Any) -> None:
     ledger.check()
 
 
-@pytest.mark.parametrize(("payout", "cash"), [(USD, 1_052), (0, 952), (500_000, 1_002)])
-def test_resolution_turns_tokens_into_cash_and_profit(
-    ledger: Ledger, build: Any, payout: int, cash: int
+@pytest.mark.parametrize(("payout", "worth"), [(USD, 100), (0, 0), (500_000, 50)])
+def test_a_resolved_winner_is_worth_its_payout_and_is_not_cash(
+    ledger: Ledger, build: Any, payout: int, worth: int
 ) -> None:
     buy(ledger, build, state=FillState.CONFIRMED)
     for _ in range(2):
         ledger.resolve(M1, payout)
 
-    assert ledger.cash_free_micro == cash * USD
+    assert ledger.cash_free_micro == 952 * USD
+    assert ledger.state.redeemable_micro == worth * USD
+    assert ledger.shown_equity_micro({}) == (952 + worth) * USD
+    assert ledger.equity_micro({}, now_ns=1, mark_age_ns_max=1) == (952 + worth) * USD
     assert ledger.holding(M1).flat
-    assert ledger.holding(M1).realised_micro == (cash - 1_000) * USD
+    assert (M1 in ledger.redeemable) is (worth > 0)
+    assert ledger.holding(M1).realised_micro == (worth - 48) * USD
     ledger.check()
+
+
+def paid(amount_micro: int, **changes: Any) -> TokensRedeemed:
+    fields: dict[str, Any] = {
+        "account": AccountId("demo"),
+        "transaction": "0x1",
+        "instrument": M1,
+        "amount_micro": amount_micro,
+        "at_ns": 1,
+    }
+    return TokensRedeemed(**(fields | changes))
+
+
+@pytest.mark.parametrize("told", [{}, {"yes": 100 * SHARE, "no": 7 * SHARE}])
+def test_a_redemption_is_what_turns_winners_into_cash(
+    ledger: Ledger, build: Any, told: dict[str, int]
+) -> None:
+    buy(ledger, build, state=FillState.CONFIRMED)
+    buy(ledger, build, "b2", order=2, leg=Leg.NO, size=7 * SHARE, state=FillState.CONFIRMED)
+    ledger.resolve(M1, USD)
+    free, equity = ledger.cash_free_micro, ledger.shown_equity_micro({})
+    ledger.redeem(paid(100 * USD, **told))
+
+    assert ledger.cash_free_micro == free + 100 * USD
+    assert ledger.shown_equity_micro({}) == equity
+    assert ledger.state.redeemable_micro == 0
+    assert ledger.state.redeemed_micro == 100 * USD
+    assert ledger.forget(M1)
+    ledger.check()
+
+
+def test_a_redemption_of_a_split_market_pays_both_legs(ledger: Ledger, build: Any) -> None:
+    buy(ledger, build, state=FillState.CONFIRMED)
+    buy(ledger, build, "b2", order=2, leg=Leg.NO, size=40 * SHARE, state=FillState.CONFIRMED)
+    ledger.resolve(M1, 500_000)
+    ledger.redeem(paid(60 * USD, transaction="0x1"))
+    held = ledger.holding(M1)
+    assert (held.yes.redeemable, held.no.redeemable) == (0, 20 * SHARE)
+
+    ledger.redeem(paid(10 * USD, transaction="0x2"))
+
+    assert not held.redeems
+    ledger.check()
+
+
+def test_a_redemption_may_overtake_the_settlement_it_pays(ledger: Ledger, build: Any) -> None:
+    buy(ledger, build)
+    ledger.resolve(M1, USD)
+    equity = ledger.shown_equity_micro({})
+    ledger.redeem(paid(100 * USD, yes=100 * SHARE, no=0))
+    assert ledger.holding(M1).yes.redeemable == -100 * SHARE
+    assert ledger.shown_equity_micro({}) == equity
+    assert not ledger.forget(M1)
+
+    ledger.advance(FillId("b1"), FillState.CONFIRMED)
+
+    assert not ledger.holding(M1).redeems
+    assert ledger.cash_free_micro == ledger.shown_equity_micro({}) == equity
+    ledger.check()
+
+
+def test_what_rounding_left_is_realised_with_the_redemption(ledger: Ledger, build: Any) -> None:
+    for number in range(3):
+        buy(ledger, build, f"b{number}", size=SHARE + 1, state=FillState.CONFIRMED)
+        ledger.resolve(M1, 500_000)
+    expected = ledger.state.redeemable_micro
+    assert expected < (3 * SHARE + 3) // 2
+
+    ledger.redeem(paid(1_500_001))
+
+    assert (ledger.state.redeemable_micro, ledger.holding(M1).redeems) == (0, False)
+    ledger.check()
+
+
+def test_a_redemption_before_the_result_is_our_bug(ledger: Ledger, build: Any) -> None:
+    buy(ledger, build, state=FillState.CONFIRMED)
+
+    with pytest.raises(BrokenInvariant, match="never resolved"):
+        ledger.redeem(paid(100 * USD))
 
 
 def test_a_second_and_different_resolution_is_refused(ledger: Ledger, build: Any) -> None:
@@ -301,31 +384,34 @@ def test_a_fill_pending_over_the_resolution_is_settled_or_void_afterwards(
 
     ledger.advance(FillId("b1"), end)
 
-    paid = end is FillState.CONFIRMED
+    won = end is FillState.CONFIRMED
     assert ledger.state.cash_pending_micro == 0
-    assert ledger.cash_free_micro == (1_060 * USD - 5 if paid else 1_000 * USD)
-    assert ledger.state.realised_micro == (60 * USD if paid else 0)
+    assert ledger.state.redeemable_micro == (100 * USD if won else 0)
+    assert ledger.cash_free_micro == (960 * USD - 5 if won else 1_000 * USD)
+    assert ledger.state.realised_micro == (60 * USD if won else 0)
     ledger.check()
 
 
-def test_a_sale_voided_after_the_resolution_is_paid_out(ledger: Ledger, build: Any) -> None:
+def test_a_sale_voided_after_the_resolution_is_redeemable(ledger: Ledger, build: Any) -> None:
     buy(ledger, build, state=FillState.CONFIRMED)
     sell(ledger, build, price=5_000)
     ledger.resolve(M1, USD)
     ledger.advance(FillId("s1"), FillState.FAILED)
 
-    assert ledger.cash_free_micro == 1_052 * USD
+    assert ledger.cash_free_micro == 952 * USD
+    assert ledger.state.redeemable_micro == 100 * USD
     assert ledger.holding(M1).flat
     ledger.check()
 
 
-def test_a_late_fill_after_the_resolution_is_paid_out(ledger: Ledger, build: Any) -> None:
+def test_a_late_fill_after_the_resolution_is_redeemable(ledger: Ledger, build: Any) -> None:
     ledger.resolve(M1, USD)
     buy(ledger, build)
     assert ledger.state.cash_pending_micro == 100 * USD
     ledger.advance(FillId("b1"), FillState.CONFIRMED)
 
-    assert ledger.cash_free_micro == 1_052 * USD
+    assert ledger.cash_free_micro == 952 * USD
+    assert ledger.state.redeemable_micro == 100 * USD
     ledger.check()
 
 
@@ -405,6 +491,8 @@ def test_an_instrument_is_forgotten_only_when_nothing_of_it_is_left(
     ledger.resolve(M1, USD)
     assert not ledger.forget(M1)  # the fill may still become void
     ledger.advance(FillId("b1"), FillState.CONFIRMED)
+    assert not ledger.forget(M1)  # it is worth its payout until that has come
+    ledger.redeem(paid(100 * USD))
     assert ledger.forget(M1)
     assert ledger.state.realised_micro == 52 * USD
     ledger.check()

@@ -267,7 +267,7 @@ def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: O
     with writing(desk.state_path) as connection:
         connection.execute(
             "INSERT INTO equity VALUES ('pitboss', 'demo', ?, 'demo', 'pUSD', 990000000, "
-            "991000000, 900000000, 1000000000, 1010000000)",
+            "991000000, 900000000, 1000000000, 1010000000, 0)",
             (time.time_ns(),),
         )
         status = EngineStatus(not_placing={"demo": ("user_feed: not connected",)})
@@ -310,7 +310,7 @@ def test_a_range_ends_with_the_accounts_own_time_not_the_walls(
         for at_ns in (10**18, 10**18 + 3_600 * 10**9):
             connection.execute(
                 "INSERT INTO equity VALUES ('pitboss', 'demo', ?, 'demo', 'pUSD', 990000000, "
-                "991000000, 900000000, 1000000000, 1010000000)",
+                "991000000, 900000000, 1000000000, 1010000000, 0)",
                 (at_ns,),
             )
     shown = texts(opened("overview"))

@@ -263,7 +263,7 @@ def test_overview_of_a_running_engine_shows_its_account(opened: Opened, config: 
     with writing(config.state_path) as connection:
         connection.execute(
             "INSERT INTO equity VALUES ('pitboss', 'paper:a', ?, 'paper', 'USD', 990000000, "
-            "991000000, 900000000, 1000000000, 1010000000)",
+            "991000000, 900000000, 1000000000, 1010000000, 0)",
             (time.time_ns(),),
         )
     page = opened("overview")

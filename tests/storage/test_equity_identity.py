@@ -11,6 +11,7 @@ from engine.domain.events import (
     FillVoided,
     InstrumentListed,
     InstrumentResolved,
+    TokensRedeemed,
 )
 from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, Leg, Mode
@@ -29,14 +30,20 @@ def check_of(books: Books, **told: Any) -> EquityCheck:
         "seq": books.seq,
         "cash_micro": 0,
         "pending_micro": 0,
+        "redeemable_micro": 0,
         "inventory_micro": 0,
         "tokens": {},
         "marks": {},
     }
     fields |= told
-    terms = ("cash_micro", "pending_micro", "inventory_micro")
+    terms = ("cash_micro", "pending_micro", "redeemable_micro", "inventory_micro")
     fields.setdefault("equity_micro", sum(fields[name] for name in terms))
     return judge(books.connection, "e1", LedgerSide(**fields))
+
+
+REDEEMED = TokensRedeemed(
+    account=DEMO, transaction="0x1", instrument=M1, amount_micro=10 * SHARE, at_ns=7
+)
 
 
 @pytest.fixture
@@ -142,3 +149,33 @@ def test_the_last_check_is_kept_and_all_are_counted(books: Books, connection: Co
 def test_a_cash_move_of_an_unregistered_account_is_refused(books: Books) -> None:
     with pytest.raises(StorageError, match="start the engine once"):
         books.tell(CashMoved(account=AccountId("nobody"), currency="pUSD", amount_micro=1))
+
+
+def test_a_winner_is_equity_before_it_is_paid_and_after(books: Books) -> None:
+    books.tell(
+        *bought(1, 4_800, 10 * SHARE),
+        FillSettled(account=DEMO, fill=FillId("f1")),
+        InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"),
+    )
+    cash = 100 * SHARE - 4_800_000
+    assert not check_of(books, cash_micro=cash, redeemable_micro=10 * SHARE).text
+
+    books.tell(REDEEMED, REDEEMED)
+
+    paid = {"cash_micro": cash + 10 * SHARE, "redeemed_micro": 10 * SHARE}
+    assert not check_of(books, **paid).text
+
+
+def test_a_redemption_that_is_booked_twice_is_told(books: Books) -> None:
+    books.tell(
+        *bought(1, 4_800, 10 * SHARE),
+        FillSettled(account=DEMO, fill=FillId("f1")),
+        InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"),
+        REDEEMED,
+    )
+    twice = {"redeemed_micro": 20 * SHARE, "redeemable_micro": -10 * SHARE}
+
+    check = check_of(books, cash_micro=100 * SHARE - 4_800_000 + 20 * SHARE, **twice)
+
+    assert check.differs
+    assert "redemptions of 20000000" in check.text

@@ -16,8 +16,8 @@ from storage.upkeep import HOUR_NS, MINUTE_NS, look_after, thin_equity
 S = 1_000_000_000
 _EQUITY = (
     "INSERT INTO equity (engine_id, account, at_ns, mode, currency, equity_micro, "
-    "equity_mid_micro, cash_micro, day_start_micro, peak_micro) "
-    "VALUES ('e1', ?, ?, 'demo', 'USD', 1, 1, 1, 1, 1)"
+    "equity_mid_micro, cash_micro, day_start_micro, peak_micro, redeemable_micro) "
+    "VALUES ('e1', ?, ?, 'demo', 'USD', 1, 1, 1, 1, 1, 0)"
 )
 
 

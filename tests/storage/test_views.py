@@ -247,6 +247,7 @@ def test_the_equity_of_an_account(filled: Path) -> None:
                 cash_micro=0,
                 day_start_micro=0,
                 peak_micro=0,
+                redeemable_micro=0,
             )
     with closing(connect_reader(filled)) as reader:
         points = views.equity(reader, "e1", account="paper", since_ns=2, until_ns=3)
@@ -321,7 +322,7 @@ def test_one_order_is_found_by_account_and_number(connection: Connection) -> Non
 def test_a_curve_has_no_more_points_than_were_asked_for(filled: Path) -> None:
     with writing(filled) as connection:
         connection.executemany(
-            "INSERT INTO equity VALUES ('e1', 'paper', ?, 'paper', 'USD', ?, 0, 0, 0, 0)",
+            "INSERT INTO equity VALUES ('e1', 'paper', ?, 'paper', 'USD', ?, 0, 0, 0, 0, 0)",
             [(at_ns, 9 if at_ns == 777 else at_ns % 5) for at_ns in range(1, 1_001)],
         )
     with closing(connect_reader(filled)) as connection:

@@ -24,6 +24,8 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
 )
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
@@ -36,6 +38,8 @@ from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
 
 DIFFERS_MAX = 100
+_QUESTIONS = QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions
+"""What is asked of a whole account."""
 
 
 class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +98,7 @@ class RetoldExecutor(Executor):
                 ),
                 at_ns,
             )
-        elif isinstance(message, QueryOpenOrders | QueryFills | QueryBalances):
+        elif isinstance(message, _QUESTIONS):
             # What an answer proves depends on when it was asked for, and how far back.
             questions = self._reconciler.questions
             if not message.number:
@@ -110,6 +114,8 @@ class RetoldExecutor(Executor):
             self._changed(message, at_ns)
         elif isinstance(message, KeepBudget):
             self.restore_budget(message.breakers)
+        elif isinstance(message, RedeemTokens):
+            self.restore_redemption(message, at_ns)
         elif isinstance(message, KeepStart):
             self._recover(at_ns)
         elif isinstance(message, Event):

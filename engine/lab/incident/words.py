@@ -94,6 +94,14 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
             said = f"the venue lists {many(len(fills), 'fill')}"
         case ev.BalancesListed() | ev.PositionsListed():
             said = f"the venue tells {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
+        case fx.RedeemTokens(operation=number, instrument=instrument):
+            said = f"redemption {number}: the wallet is asked to turn {instrument} into cash"
+        case ev.OperationMoved(operation=number, state=state, reason=reason):
+            said = f"redemption {number} is {state}{reason and f': {reason}'}"
+        case ev.TokensRedeemed(instrument=instrument, amount_micro=amount):
+            said = f"{instrument} is redeemed: {amount / MICRO:,.2f} came in"
+        case ev.RedemptionsListed(redemptions=paid):
+            said = f"the venue lists {many(len(paid), 'redemption')}"
         case ev.InstrumentListed(instrument=instrument):
             said = f"{instrument.id} is listed"
         case _:

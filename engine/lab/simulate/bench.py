@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import PlaceOrder, RedeemTokens
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -31,12 +31,16 @@ from engine.domain.events import (
     LatchSet,
     ModeChanged,
     OpenOrdersListed,
+    OperationMoved,
+    OperationState,
     OrderFilled,
     OrderNamed,
     OrderNotSent,
     OrderUnanswered,
+    RedemptionsListed,
     ScopeLatched,
     ScopeReleased,
+    TokensRedeemed,
     VenueMode,
 )
 from engine.domain.fills import FillId, FillState
@@ -54,6 +58,7 @@ from storage.journal import decode
 # may be slow and simple; it is rebuilt from the journal whenever an engine starts anew.
 
 ENDS = (FillState.CONFIRMED, FillState.FAILED)
+OVER = (OperationState.CONFIRMED, OperationState.FAILED)
 Token = tuple[InstrumentId, Leg]
 
 
@@ -66,6 +71,9 @@ class KnownFacts:
         self.states: dict[FillId, FillState] = {}
         self.instruments: dict[InstrumentId, Instrument] = {}
         self.payouts: dict[InstrumentId, int] = {}
+        self.redemptions: dict[tuple[str, InstrumentId], TokensRedeemed] = {}
+        self.redeeming: dict[InstrumentId, int] = {}
+        """Redemptions that were asked for and of which nothing has been learned since."""
         self.closed: set[InstrumentId] = set()
         self.filled: dict[OrderId, int] = {}
         self._by_instrument: dict[InstrumentId, list[FillId]] = {}
@@ -101,6 +109,16 @@ class KnownFacts:
                 self._advance(fill, state)
             case PlaceOrder(order=order):
                 self.orders[order.id] = order
+            case TokensRedeemed():
+                self._paid(message)
+            case RedemptionsListed(redemptions=payments):
+                self.redeeming.clear()
+                for payment in payments:
+                    self._paid(payment)
+            case RedeemTokens(instrument=key, operation=number):
+                self.redeeming[key] = number
+            case OperationMoved(operation=number, state=state) if state in OVER:
+                self.redeeming = {k: n for k, n in self.redeeming.items() if n != number}
             case OpenOrdersListed():
                 self.listings += 1
             case _:
@@ -147,6 +165,11 @@ class KnownFacts:
         if self.states.get(fill) not in ENDS:
             self.states[fill] = state
 
+    def _paid(self, payment: TokensRedeemed) -> None:
+        self.redeeming.pop(payment.instrument, None)
+        if payment.instrument in self.instruments:
+            self.redemptions[payment.transaction, payment.instrument] = payment
+
     # -- sums --------------------------------------------------------------------------------------
 
     def standing(self, key: InstrumentId) -> list[tuple[Order, OrderFilled, FillState]]:
@@ -177,18 +200,49 @@ class KnownFacts:
         return sum(self.tokens(key, Leg.YES)) - sum(self.tokens(key, Leg.NO))
 
     def holdings(self) -> dict[Token, int]:
-        """Return all tokens of what has not been paid out, settled and pending."""
+        """Return all tokens but losers, settled and pending; what was redeemed is gone."""
         held = {
             (key, leg): sum(self.tokens(key, leg))
             for key in self._by_instrument
             for leg in (Leg.YES, Leg.NO)
-            if key not in self.payouts
+            if self.pays(key, leg)
         }
+        for place, gone in self._gone().items():
+            held[place] = held.get(place, 0) - gone
         return {place: size for place, size in held.items() if size}
 
+    def redeemable(self) -> dict[Token, int]:
+        """Return the settled winners that nobody has been paid for."""
+        held = {
+            (key, leg): self.tokens(key, leg)[0]
+            for key in self.payouts
+            for leg in (Leg.YES, Leg.NO)
+            if key in self._by_instrument and self.pays(key, leg)
+        }
+        for place, gone in self._gone().items():
+            held[place] = held.get(place, 0) - gone
+        return {place: size for place, size in held.items() if size}
+
+    def payments(self) -> list[TokensRedeemed]:
+        """Return what was paid in markets whose result is known."""
+        return [paid for paid in self.redemptions.values() if paid.instrument in self.payouts]
+
+    def _gone(self) -> dict[Token, int]:
+        gone: dict[Token, int] = {}
+        for paid in self.payments():
+            for leg, size in ((Leg.YES, paid.yes or 0), (Leg.NO, paid.no or 0)):
+                if self.pays(paid.instrument, leg):
+                    gone[paid.instrument, leg] = gone.get((paid.instrument, leg), 0) + size
+        return gone
+
+    def pays(self, key: InstrumentId, leg: Leg) -> bool:
+        """Say whether a leg's tokens may be worth anything."""
+        payout = self.payouts.get(key)
+        return payout is None or (1_000_000 - payout if leg is Leg.NO else payout) > 0
+
     def cash(self, *, promised: bool = True) -> int:
-        """Return cash in micro-units, payouts included; `promised` False = only what is settled."""
-        cash = self.deposits
+        """Return cash in micro-units, redemptions included; `promised` False = what is settled."""
+        cash = self.deposits + sum(paid.amount_micro for paid in self.payments())
         for key in self._by_instrument:
             terms = self.instruments[key]
             for order, fill, state in self.standing(key):
@@ -197,11 +251,6 @@ class KnownFacts:
                     cash -= value + fill.fee_micro
                 elif promised or state is FillState.CONFIRMED:
                     cash += value - fill.fee_micro
-            if key in self.payouts:
-                unit, yes = 10**terms.size_decimals, self.payouts[key]
-                for leg, pays in ((Leg.YES, yes), (Leg.NO, 1_000_000 - yes)):
-                    settled, pending = self.tokens(key, leg)
-                    cash += (settled + (pending if promised else 0)) * pays // unit
         return cash
 
 

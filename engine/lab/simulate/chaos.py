@@ -11,7 +11,7 @@ from engine.domain.instruments import BotId, InstrumentId
 from engine.executor.proof import within
 from engine.lab.simulate.engine_run import EngineRun, S
 from engine.lab.simulate.faults import Fault
-from engine.lab.simulate.network import MS
+from engine.lab.simulate.network import MS, Redeeming
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.live.proof import CancelProof
 
@@ -161,6 +161,10 @@ class Chaos:
             Fault.KILL: lambda: station.kill(life),
             Fault.KILL_PART: lambda: self._scopes.kill(life, random),
             Fault.SETTINGS: lambda: station.limit(life),
+            Fault.VENUE_REDEEMS: station.side.redeem_for,
+            Fault.CRASH_REDEEMING: lambda: setattr(
+                life.line, "redeeming_dies", random.choice(tuple(Redeeming))
+            ),
             Fault.JOURNAL_LOST: lambda: self._lose_journal(life),
         }
         station.faults.counts[fault] += 1

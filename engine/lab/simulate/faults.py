@@ -90,6 +90,11 @@ class Fault(StrEnum):
     """The operator applies other limits."""
     JOURNAL_LOST = "journal_lost"
     """The engine dies and its journal loses its end, which the projections have mostly read."""
+    # -- redemptions, per minute
+    VENUE_REDEEMS = "venue_redeems"
+    """The venue redeems for the account, whatever that has asked for itself."""
+    CRASH_REDEEMING = "crash_redeeming"
+    """The engine ends with the next step of a redemption: asked, submitted, mined or paid."""
 
 
 PER_MESSAGE: dict[Fault, float] = {
@@ -138,6 +143,8 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.KILL_PART: 0.5,
     Fault.SETTINGS: 0.3,
     Fault.JOURNAL_LOST: 0.1,
+    Fault.VENUE_REDEEMS: 1.0,
+    Fault.CRASH_REDEEMING: 0.5,
 }
 """How often per minute at strength 1."""
 
@@ -145,7 +152,9 @@ YOUNGER = frozenset({Fault.KILL_PART})
 """Faults that came later: only worlds of makers draw them, so that seeds whose stories are told
 in the tests keep their runs."""
 
-YOUNGEST = frozenset({Fault.SETTINGS, Fault.JOURNAL_LOST})
+YOUNGEST = frozenset(
+    {Fault.SETTINGS, Fault.JOURNAL_LOST, Fault.VENUE_REDEEMS, Fault.CRASH_REDEEMING}
+)
 """Likewise: only worlds whose faults gather draw them."""
 
 HAVING = 0.6

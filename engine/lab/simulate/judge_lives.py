@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import KeepBudget
+from engine.domain.effects import KeepBudget, RedeemTokens
 from engine.domain.events import OpenOrdersListed, OrderReported
 from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.engine_run import EngineRun
@@ -133,6 +134,7 @@ class Lives:
         if life.dead or life.frozen or life.journal.stale:
             return
         self._judge_budget(life, speak)
+        self._judge_redemptions(life, speak)
         self.judge_proof(life, now_ns, speak)
 
     def _judge_budget(self, life: EngineRun, speak: Speak) -> None:
@@ -155,6 +157,43 @@ class Lives:
             if stands and before.latched and not budget.latched:
                 speak("budget", "the latch did not survive a restart")
         self._budgets.append(budget)
+
+    # -- redemptions -------------------------------------------------------------------------------
+
+    def asked_to_redeem(self, asked: RedeemTokens, speak: Speak) -> None:
+        """See that nothing is asked for again of which nothing has been learned (law J)."""
+        if asked.instrument in self._seen.told.redeeming:
+            number = self._seen.told.redeeming[asked.instrument]
+            speak("redemption", f"{asked.instrument} is redeemed again, and {number} is unknown")
+
+    def _judge_redemptions(self, life: EngineRun, speak: Speak) -> None:
+        """Compare cash and winners with the naive sum of what was told: each payment counts once.
+
+        A winner is neither cash nor a token to sell, a loser is nothing, and what is still to be
+        paid is what the winners are worth.
+        """
+        told, state = self._seen.told, life.executor.ledger.state
+        ours = {
+            (key, leg): of.redeemable
+            for key, held in state.holdings.items()
+            for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no))
+            if of.redeemable
+        }
+        winners, cash = told.redeemable(), told.cash(promised=False)
+        if ours != winners:
+            speak("redemption", f"redeemable are {ours}, by the journal {winners}")
+        if state.cash_settled_micro != cash:
+            mine = state.cash_settled_micro
+            speak("redemption", f"settled cash is {mine} micro, by the journal {cash}")
+        worth = sum(
+            size
+            * (MICRO - told.payouts[key] if leg is Leg.NO else told.payouts[key])
+            // 10 ** told.instruments[key].size_decimals
+            for (key, leg), size in winners.items()
+        )
+        if state.redeemable_micro != worth:
+            due = state.redeemable_micro
+            speak("redemption", f"{due} micro are to be paid, the winners are worth {worth}")
 
     def _day_kept(self, message: KeepBudget, speak: Speak) -> None:
         """Compare what the journal says of a day with what it said before, by whatever life."""
@@ -208,7 +247,7 @@ class Lives:
     # -- the end -----------------------------------------------------------------------------------
 
     def settled(self, life: EngineRun) -> bool:
-        """Say whether every settlement and payout has ended and been told."""
+        """Say whether every settlement and redemption has ended and been told."""
         side, told = self._seen.side, self._seen.told
         exchange, account = side.exchange, life.account
         pending = exchange.clearing.settlement.pending.values()
@@ -217,6 +256,14 @@ class Lives:
         over = {key for key, m in exchange.desk.markets.items() if m.payout is not None}
         paid = over & told.instruments.keys() <= told.payouts.keys()
         unsettled = life.executor.ledger.state.fills.unsettled
+        redeeming = any(
+            one.customer == account for one in exchange.clearing.redeeming.pending.values()
+        )
+        redeemed = {
+            (one.transaction, one.instrument) for one in exchange.account(account).redemptions
+        }
+        if redeeming or not redeemed <= told.redemptions.keys():
+            return False
         return not ours and not unsettled and paid and made <= told.fills.keys()
 
     def rest(self, life: EngineRun, speak: Speak) -> None:
@@ -224,22 +271,29 @@ class Lives:
         seen, executor = self._seen, life.executor
         told, side = seen.told, seen.side
         exchange, account = side.exchange, life.account
-        theirs = {(key, leg): size for key, leg, size in exchange.positions(account)}
+        listed = exchange.positions(account)
+        theirs = {(key, leg): size for key, leg, size in listed if told.pays(key, leg)}
         balance = exchange.balance(account)
         cash = balance.settled + balance.pending
-        _same(speak, "journal's tokens", told.holdings(), theirs)
-        _same(speak, "journal's cash", told.cash(), cash)
-        home: dict[tuple[InstrumentId, Leg], int] = {}
-        for key, held in executor.ledger.held.items():
-            for leg, size in (
-                (Leg.YES, held.yes_settled + held.yes_pending),
-                (Leg.NO, held.no_settled + held.no_pending),
-            ):
-                if size:
-                    home[key, leg] = size
-        _same(speak, "engine's tokens", home, theirs)
+        _same(speak, "inventory", "journal's tokens", told.holdings(), theirs)
+        _same(speak, "inventory", "journal's cash", told.cash(), cash)
         state = executor.ledger.state
-        _same(speak, "engine's cash", state.cash_settled_micro + state.cash_pending_micro, cash)
+        home: dict[tuple[InstrumentId, Leg], int] = {}
+        for key, held in state.holdings.items():
+            for leg, of in ((Leg.YES, held.yes), (Leg.NO, held.no)):
+                if size := of.settled + of.pending + of.redeemable:
+                    home[key, leg] = size
+        _same(speak, "inventory", "engine's tokens", home, theirs)
+        paid = {
+            (one.transaction, one.instrument): one for one in exchange.account(account).redemptions
+        }
+        heard = {
+            name: (one.yes, one.no, one.amount_micro) for name, one in told.redemptions.items()
+        }
+        made = {name: (one.yes, one.no, one.amount_micro) for name, one in paid.items()}
+        _same(speak, "redemption", "journal's redemptions", heard, made)
+        mine = state.cash_settled_micro + state.cash_pending_micro
+        _same(speak, "inventory", "engine's cash", mine, cash)
         executor.ledger.check()
         if state.reservations or state.cash_reserved_micro:
             speak("reservations", f"at rest {dict(state.reservations)} are still reserved")
@@ -251,6 +305,6 @@ class Lives:
                 speak("ends", f"order {number} has no end: {known.state}")
 
 
-def _same(speak: Speak, what: str, ours: object, theirs: object) -> None:
+def _same(speak: Speak, judge: str, what: str, ours: object, theirs: object) -> None:
     if ours != theirs:
-        speak("inventory", f"the {what}: {ours}; the exchange has {theirs}")
+        speak(judge, f"the {what}: {ours}; the exchange has {theirs}")

@@ -7,19 +7,23 @@ they are due. Both ways have latencies of their own, so answers and reports race
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from heapq import heappop, heappush
 from random import Random
 
-from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, QueryOrder
+from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, QueryOrder, RedeemTokens
 from engine.domain.events import (
     CancelUnanswered,
     Event,
     ModeChanged,
+    OperationMoved,
+    OperationState,
     OrderCancelled,
     OrderFilled,
     OrderNotSent,
     OrderUnanswered,
     QueryFailed,
+    TokensRedeemed,
     VenueEvent,
     VenueMode,
 )
@@ -39,6 +43,16 @@ RETRY_NS = 1 * S
 IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
 
 Later = Callable[[int, Callable[[], None]], None]
+
+
+class Redeeming(StrEnum):
+    """Steps of a redemption with which an engine may die."""
+
+    ASKED = "asked"
+    """Its name is durable, no byte has left."""
+    SUBMITTED = "submitted"
+    MINED = "mined"
+    PAID = "paid"
 
 
 class Network:
@@ -61,6 +75,8 @@ class Network:
         """True while the user stream is connected and delivers."""
         self.sending_dies = False
         """The next place dies between the journal's commit and the first byte."""
+        self.redeeming_dies: Redeeming | None = None
+        """The engine dies with this step of a redemption; None = with none."""
         self.hung = False
         """True while the process stands still: what it was about to send waits in it."""
         self._held: list[tuple[Request, Order]] = []
@@ -110,6 +126,8 @@ class Network:
         """Take a request: a place waits for the journal, everything else leaves at once."""
         now_ns -= self.offset_ns
         effect = request.effect
+        if isinstance(effect, RedeemTokens) and not self._secured(request, now_ns):
+            return []
         if not isinstance(effect, PlaceOrder):
             self._depart(request, now_ns)
             return []
@@ -124,6 +142,22 @@ class Network:
         pause_ns = self._random.choice((1, 1, 1, 5, 5, 40, 300)) * MS
         self._later(now_ns + pause_ns, lambda: self._place(request, effect.order))
         return []
+
+    def _secured(self, request: Request, now_ns: int) -> bool:
+        """Let a redemption leave only once its name is durable, as the sender does (law K)."""
+        try:
+            self._journal.secure()
+        except StorageError:
+            self._put(now_ns + MS, _unknown(request, self.account(), sent=False))
+            return False
+        self._step(Redeeming.ASKED)
+        return True
+
+    def _step(self, step: Redeeming) -> None:
+        """Die with this step of a redemption, where that was wanted."""
+        if self.redeeming_dies is step:
+            self.redeeming_dies = None
+            raise EngineDied
 
     # -- there -------------------------------------------------------------------------------------
 
@@ -240,11 +274,20 @@ class Network:
                 self._faults.seen("fill_after_cancel")
             return
         for event in output.events if isinstance(output, Reply) else (output,):
+            if isinstance(event, OperationMoved | TokensRedeemed):
+                self._step(_step_of(event))
             if isinstance(event, OrderCancelled):
                 self._ended.add(event.order)
             order = getattr(event, "order", None)
             if order is not None:
                 self._acked.add(order)
+
+
+def _step_of(event: OperationMoved | TokensRedeemed) -> Redeeming:
+    if isinstance(event, TokensRedeemed):
+        return Redeeming.PAID
+    mined = event.state is OperationState.MINED
+    return Redeeming.MINED if mined else Redeeming.SUBMITTED
 
 
 def _unknown(request: Request, account: AccountId, *, sent: bool) -> Reply:

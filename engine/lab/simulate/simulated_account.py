@@ -12,7 +12,7 @@ import msgspec
 from engine.bots.bot import Bot
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import PlaceOrder, RedeemTokens
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.intents import Intent
@@ -330,6 +330,8 @@ class SimulatedAccount:
         """Show a record that was written to the judges."""
         seen = self.seen
         seen.now_ns = at_ns
+        if isinstance(message, RedeemTokens):
+            self.lives.asked_to_redeem(message, self.speak)
         seen.take(message)
         if isinstance(message, PlaceOrder):
             for name, judge in DECIDED.items():

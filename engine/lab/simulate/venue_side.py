@@ -20,6 +20,7 @@ from engine.domain.events import (
     FillVoided,
     OpenOrdersListed,
     OrderRejected,
+    TokensRedeemed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId
@@ -105,6 +106,14 @@ class VenueSide:
             answer = self.exchange.beat(self.account, KEY, answer.token, now_ns)
         self._token = answer.token
 
+    def redeem_for(self) -> None:
+        """Redeem what the account could redeem, as the venue does it for its customers."""
+        worker = self.exchange.clearing.redeeming
+        held = dict.fromkeys(key for key, _, _ in self.exchange.positions(self.account))
+        for key in held:
+            if self.exchange.listing.market(key).payout is not None:
+                worker.ask(self.account, 0, key)
+
     # -- reports -----------------------------------------------------------------------------------
 
     def take(self) -> list[VenueEvent]:
@@ -118,6 +127,8 @@ class VenueSide:
                     self._faults.seen("settlement_failed")
                 elif isinstance(event, FillSettled):
                     self._faults.seen("settlement_confirmed")
+                elif isinstance(event, TokensRedeemed):
+                    self._faults.seen("redeemed")
         return told
 
     # -- the truth ---------------------------------------------------------------------------------

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from engine.domain.instruments import AccountId, Instrument, Kind
 from engine.domain.orders import Identity
 from engine.errors import BadInput
 from engine.venues.demo.matching import MatchingBook
-from engine.venues.demo.orders import Fill, LiveOrder
+from engine.venues.demo.orders import Fill, LiveOrder, Redeemed
 
 TAKER_RATE_PPM_MAX = 500_000
 """Below it a fee, rounded as it is, never exceeds the proceeds it is taken from."""
+
+REDEMPTIONS_KEPT_MAX = 10_000
+"""Redemptions of a customer that can still be asked for: months of a busy one."""
 
 
 class Account:
@@ -21,7 +24,9 @@ class Account:
     Customers that do not listen (the crowd) are not remembered beyond their open orders.
     """
 
-    __slots__ = ("beats", "ended", "fills", "fills_from_ns", "id", "listening", "open")
+    __slots__ = (
+        "beats", "ended", "fills", "fills_from_ns", "id", "listening", "open", "redemptions"
+    )  # fmt: skip
 
     def __init__(self, customer: AccountId, *, listening: bool) -> None:
         self.id = customer
@@ -33,6 +38,7 @@ class Account:
         """Fills before this are forgotten; None = none are."""
         self.beats: dict[str, tuple[str, int]] = {}
         """Armed keys: (token the next beat must carry, time of the last beat)."""
+        self.redemptions: deque[Redeemed] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
 
     def remember(self, order: LiveOrder, kept_max: int) -> None:
         """Move an order from the open ones to the ended ones, forgetting the oldest."""

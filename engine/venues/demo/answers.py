@@ -19,6 +19,8 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -29,6 +31,8 @@ from engine.domain.events import (
     FillVoided,
     ModeChanged,
     OpenOrdersListed,
+    OperationMoved,
+    OperationState,
     OrderAccepted,
     OrderCancelled,
     OrderDelayed,
@@ -41,6 +45,8 @@ from engine.domain.events import (
     OrderReported,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
+    TokensRedeemed,
     VenueEvent,
     VenueMode,
 )
@@ -59,7 +65,9 @@ from engine.venues.demo.orders import (
     FillMoved,
     LiveOrder,
     ModeSwitched,
+    OperationTold,
     Placed,
+    Redeemed,
     StandingOrder,
     Ticket,
 )
@@ -97,6 +105,10 @@ class Answers:
                 return self.fills(since_ns)
             case QueryBalances():
                 return self.balances()
+            case QueryRedemptions(since_ns=since_ns):
+                return self.redemptions(since_ns)
+            case RedeemTokens():
+                return self.redeem(effect, now_ns)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
 
@@ -148,6 +160,19 @@ class Answers:
             return OrderCancelled(account=self._account, order=order)
         return CancelRefused(account=self._account, order=order, venue_text=answer.text)
 
+    def redeem(self, asked: RedeemTokens, now_ns: int) -> list[VenueEvent]:
+        """Submit a redemption; the payment follows as a report. Raises VenueClosed."""
+        exchange, account = self._exchange, self._account
+        name = exchange.redeem(account, asked.operation, asked.instrument, now_ns)
+        moved = OperationMoved(
+            account=account,
+            operation=asked.operation,
+            state=OperationState.FAILED if name is None else OperationState.SUBMITTED,
+            transaction=name or "",
+            reason="" if name else "the market is not resolved",
+        )
+        return [moved]
+
     def mode(self, mode: VenueMode) -> ModeChanged:
         return ModeChanged(account=self._account, mode=mode)
 
@@ -188,6 +213,26 @@ class Answers:
             BalancesListed(account=self._account, cash_micro=cash),
             PositionsListed(account=self._account, holdings=holdings),
         ]
+
+    def redemptions(self, since_ns: int) -> list[VenueEvent]:
+        """List the payments for tokens of resolved markets since a time. Raises VenueClosed."""
+        paid = self._exchange.redemptions(self._account, since_ns)
+        redemptions = tuple(self._redeemed(one) for one in paid)
+        listed = RedemptionsListed(
+            account=self._account, since_ns=since_ns, redemptions=redemptions
+        )
+        return [listed]
+
+    def _redeemed(self, paid: Redeemed) -> TokensRedeemed:
+        return TokensRedeemed(
+            account=self._account,
+            transaction=paid.transaction,
+            instrument=paid.instrument,
+            yes=paid.yes,
+            no=paid.no,
+            amount_micro=paid.amount_micro,
+            at_ns=paid.at_ns,
+        )
 
     def _report(self, order: LiveOrder) -> OrderReport:
         ours = order.key == self._key
@@ -236,6 +281,12 @@ class Answers:
                 return None if order is None else OrderAccepted(account=self._account, order=order)
             case ModeSwitched():
                 return self.mode(report.mode)
+            case Redeemed():
+                return self._redeemed(report)
+            case OperationTold(operation=operation, state=state, transaction=name):
+                return OperationMoved(
+                    account=self._account, operation=operation, state=state, transaction=name
+                )
             case _:
                 return None
 

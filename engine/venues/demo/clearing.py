@@ -13,8 +13,9 @@ from engine.domain.instruments import AccountId, InstrumentId, Side
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.ledger import ExchangeLedger
 from engine.venues.demo.matching import Match, yes_level
-from engine.venues.demo.orders import Fill, Filled, FillMoved, LiveOrder, Redeemed
+from engine.venues.demo.orders import Fill, Filled, FillMoved, LiveOrder
 from engine.venues.demo.outbox import ExchangeOutbox
+from engine.venues.demo.redemption import RedeemWorker
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import Settlement
 
@@ -29,6 +30,7 @@ class Clearing:
         self.ledger = ExchangeLedger()
         self.accounts: dict[AccountId, Account] = {}
         self.markets: dict[InstrumentId, ExchangeMarket] = {}
+        self.redeeming = RedeemWorker(self.ledger, outbox, rules, self.accounts, self.markets)
         self.trade_count = 0
         self.transaction_count = 0
         self.self_trades = 0
@@ -136,23 +138,16 @@ class Clearing:
         if transaction.path:
             return
         for fill in transaction.fills:
-            # What settles or comes back after the resolution is paid out like the rest.
+            # What settles or comes back after the resolution is redeemed like the rest.
             market = self.markets[fill.instrument]
             if market.payout is not None:
-                self._redeem(fill.customer, market, market.payout)
+                self.redeeming.resolved(fill.customer, market)
 
     def pay(self, market: ExchangeMarket, payout_yes_micro: int) -> None:
-        """Set what a market's tokens pay and redeem everything that is settled."""
+        """Set what a market's tokens pay; who redeems for itself holds them until it asks."""
         market.payout = payout_yes_micro
         for customer in self.accounts:
-            self._redeem(customer, market, payout_yes_micro)
-
-    def _redeem(self, customer: AccountId, market: ExchangeMarket, payout_yes_micro: int) -> None:
-        instrument = market.instrument.id
-        yes, no, amount = self.ledger.redeem(customer, instrument, payout_yes_micro, market.share)
-        if yes or no:
-            report = Redeemed(instrument=instrument, yes=yes, no=no, amount_micro=amount)
-            self.outbox.tell(customer, report)
+            self.redeeming.resolved(customer, market)
 
     def problems(self) -> list[str]:
         """Name every market whose collateral is not what its tokens are worth."""

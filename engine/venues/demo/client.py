@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import aiohttp
 import msgspec
 
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RedeemTokens
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -22,6 +22,7 @@ from engine.domain.events import (
     OrderReported,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId
@@ -96,6 +97,15 @@ class DemoVenue:
 
     async def positions(self) -> PositionsListed:
         return _only((await self._ask(self._safety, wire.BALANCES))[1:], PositionsListed)
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return every payment for tokens of resolved markets since a time."""
+        asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
+        return _only(await self._ask(self._safety, wire.REDEMPTIONS, asked), RedemptionsListed)
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Submit a redemption; the payment is told by the account's stream."""
+        return await self._ask(self._safety, wire.REDEEM, wire.pack(asked))
 
     # -- what only this venue has ------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ from engine.venues.demo.orders import (
     LiveOrder,
     ModeSwitched,
     OrderReceipt,
+    Redeemed,
     Ticket,
 )
 from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
@@ -133,20 +134,28 @@ class MarketLife:
         self._outbox.publish(InstrumentClosed(instrument=instrument))
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int, source: str) -> None:
-        """Say what a market pays, and pay it: 1, 0 or 50-50, once."""
+        """Say what a market pays: 1, 0 or 50-50, once."""
         market = self.market(instrument)
         if market.payout is not None or payout_yes_micro not in PAYOUTS_MICRO:
             raise BadInput(f"{instrument} cannot pay {payout_yes_micro} micro now")
         self.close(instrument)
-        self._desk.clearing.pay(market, payout_yes_micro)
         self._outbox.publish(_resolved(market, payout_yes_micro, source))
+        self._desk.clearing.pay(market, payout_yes_micro)
         now_ns = self._desk.timeline.now_ns
         self._desk.timeline.set(now_ns + MARKET_KEPT_NS, TimelineEntry.FORGET, instrument)
 
     def forget(self, instrument: InstrumentId) -> None:
-        """Drop a resolved market whose last transaction has ended; else try again later."""
-        pending = self._desk.clearing.settlement.pending.values()
-        if any(fill.instrument == instrument for item in pending for fill in item.fills):
+        """Drop a resolved market whose last transaction has ended; else try again later.
+
+        One whose winners somebody still holds stays: they are worth their payout for ever.
+        """
+        clearing = self._desk.clearing
+        pending = clearing.settlement.pending.values()
+        if (
+            any(fill.instrument == instrument for item in pending for fill in item.fills)
+            or any(one.instrument == instrument for one in clearing.redeeming.pending.values())
+            or clearing.ledger.collateral.get(instrument)
+        ):
             at_ns = self._desk.timeline.now_ns + MARKET_KEPT_NS
             self._desk.timeline.set(at_ns, TimelineEntry.FORGET, instrument)
             return
@@ -327,6 +336,7 @@ class DemoExchange:
             TimelineEntry.ACTOR: lambda name, topic: self.actors[name].wake(
                 topic, self.timeline.now_ns
             ),
+            TimelineEntry.REDEEM: lambda _, number: self.clearing.redeeming.step(number),
             TimelineEntry.FORGET: lambda name, _: self.listing.forget(InstrumentId(name)),
         }
 
@@ -399,6 +409,21 @@ class DemoExchange:
         amount = size * market.one // market.divisor
         return self.desk.ledger.convert(customer, instrument, size, amount)
 
+    def redeem(
+        self, customer: AccountId, operation: int, instrument: InstrumentId, now_ns: int
+    ) -> str | None:
+        """Submit the redemption of a resolved market's tokens; return what the chain calls it.
+
+        None = the market is not resolved.
+        """
+        self._reach(now_ns)
+        self.account(customer)
+        self.guard.check_question()
+        market = self.desk.markets.get(instrument)
+        if market is None or market.payout is None:
+            return None
+        return self.clearing.redeeming.ask(customer, operation, instrument)
+
     # -- orders ------------------------------------------------------------------------------------
 
     def submit(self, customer: AccountId, ticket: Ticket, now_ns: int) -> OrderReceipt:
@@ -465,6 +490,12 @@ class DemoExchange:
         account = self.account(customer)
         self.guard.check_question()
         return account.fills_since(since_ns)
+
+    def redemptions(self, customer: AccountId, since_ns: int) -> list[Redeemed]:
+        """Return what was paid for a customer's tokens since a time."""
+        account = self.account(customer)
+        self.guard.check_question()
+        return [one for one in account.redemptions if one.at_ns >= since_ns]
 
     def balance(self, customer: AccountId) -> Balance:
         self.account(customer)

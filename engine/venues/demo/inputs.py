@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RedeemTokens
 from engine.domain.events import VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderId
@@ -67,6 +67,13 @@ class Beaten(ExchangeInput, frozen=True, kw_only=True):
     account: AccountId
 
 
+class RedeemAsked(ExchangeInput, frozen=True, kw_only=True):
+    """A customer redeemed the tokens of a resolved market."""
+
+    account: AccountId
+    redeem: RedeemTokens
+
+
 class ModePut(ExchangeInput, frozen=True, kw_only=True):
     """The host changed what the exchange takes."""
 
@@ -74,7 +81,14 @@ class ModePut(ExchangeInput, frozen=True, kw_only=True):
 
 
 AnyInput = (
-    Reached | AccountOpened | TicketHandedIn | CancelsAsked | CancelAllAsked | Beaten | ModePut
+    Reached
+    | AccountOpened
+    | TicketHandedIn
+    | CancelsAsked
+    | CancelAllAsked
+    | Beaten
+    | RedeemAsked
+    | ModePut
 )
 
 
@@ -111,6 +125,8 @@ class Inputs:
                 return self.answers(given.account).cancel(given.orders, at_ns)
             case CancelAllAsked():
                 return self.answers(given.account).cancel_all(given.scope, at_ns)
+            case RedeemAsked():
+                return self.answers(given.account).redeem(given.redeem, at_ns)
             case AccountOpened():
                 if given.account not in exchange.desk.accounts:
                     exchange.open_account(given.account, given.cash_micro)

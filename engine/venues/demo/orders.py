@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.events import VenueMode
+from engine.domain.events import OperationState, VenueMode
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderState, OrderType, RejectReason
@@ -195,6 +195,16 @@ class Redeemed(Report, frozen=True, kw_only=True, gc=False):
     yes: int
     no: int
     amount_micro: int
+    transaction: str = ""
+    at_ns: int = 0
 
 
-AnyReport = Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed
+class OperationTold(Report, frozen=True, kw_only=True, gc=False):
+    """A redemption that the customer asked for got further."""
+
+    operation: int
+    state: OperationState
+    transaction: str
+
+
+AnyReport = Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | OperationTold

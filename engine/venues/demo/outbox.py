@@ -19,10 +19,10 @@ StampedReport = tuple[int, AnyReport]
 class ExchangeOutbox:
     """Collects until a host takes. Not taking for too long is loud, never lossy."""
 
-    __slots__ = ("_timeline", "public", "published", "publishing", "reports")
+    __slots__ = ("public", "published", "publishing", "reports", "timeline")
 
     def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+        self.timeline = timeline
         self.public: list[Stamped] = []
         self.reports: dict[AccountId, list[StampedReport]] = {}
         self.publishing = True
@@ -39,7 +39,7 @@ class ExchangeOutbox:
         if len(self.public) >= PUBLIC_MAX:
             raise BrokenInvariant("the host does not take the demo exchange's public events")
         self.published += 1
-        self.public.append((self._timeline.now_ns, event))
+        self.public.append((self.timeline.now_ns, event))
 
     def tell(self, customer: AccountId, report: AnyReport) -> None:
         """Say something to one customer, if it listens."""
@@ -48,7 +48,7 @@ class ExchangeOutbox:
             return
         if len(reports) >= REPORTS_MAX:
             raise BrokenInvariant(f"nobody takes the demo exchange's reports of {customer}")
-        reports.append((self._timeline.now_ns, report))
+        reports.append((self.timeline.now_ns, report))
 
     def tell_all(self, report: AnyReport) -> None:
         for customer in self.reports:

@@ -57,6 +57,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Ended orders remembered per customer, for questions and duplicates."""
     fills_kept_max: int = 100_000
     """Fills remembered per customer."""
+    redeem_mined_ns: int = 2_000_000_000
+    """From the request to redeem until its transaction is mined."""
+    redeem_confirmed_ns: int = 2_000_000_000
+    """From there until it is confirmed, and pays."""
+    auto_redeem: bool = False
+    """The exchange redeems for its customers, too, as soon as a market is resolved."""
 
 
 def refuse_terms(

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RedeemTokens
 from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
@@ -27,6 +27,7 @@ from engine.venues.demo.inputs import (
     Beaten,
     CancelAllAsked,
     CancelsAsked,
+    RedeemAsked,
     TicketHandedIn,
 )
 from engine.venues.demo.names import KEY, Names
@@ -41,6 +42,7 @@ BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
 _cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
+_redeeming = msgspec.msgpack.Decoder(RedeemTokens).decode
 _scope = msgspec.msgpack.Decoder(CancelScope).decode
 _asking = msgspec.msgpack.Decoder(wire.QueryRequest).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
@@ -85,6 +87,8 @@ class DemoServer:
                 web.post(wire.OPEN_ORDERS, self._open_orders),
                 web.post(wire.FILLS, self._fills),
                 web.post(wire.BALANCES, self._balances),
+                web.post(wire.REDEMPTIONS, self._redemptions),
+                web.post(wire.REDEEM, self._redeem),
                 web.get(wire.HEALTH, self._health),
                 web.get(wire.MARKET, self._market),
                 web.get(wire.USER, self._user),
@@ -156,6 +160,10 @@ class DemoServer:
         scope = _scope(await request.read())
         return self._do(CancelAllAsked(at_ns=self._now(), account=_account(request), scope=scope))
 
+    async def _redeem(self, request: web.Request) -> web.Response:
+        asked, account = _redeeming(await request.read()), _account(request)
+        return self._do(RedeemAsked(at_ns=self._now(), account=account, redeem=asked))
+
     async def _beat(self, request: web.Request) -> web.Response:
         return self._do(Beaten(at_ns=self._now(), account=_account(request)))
 
@@ -180,6 +188,12 @@ class DemoServer:
     async def _balances(self, request: web.Request) -> web.Response:
         account = _account(request)
         return _answer(self._host.answers_of(account, self._now()).answers(account).balances())
+
+    async def _redemptions(self, request: web.Request) -> web.Response:
+        asked = _asking(await request.read())
+        account = _account(request)
+        answers = self._host.answers_of(account, self._now()).answers(account)
+        return _answer(answers.redemptions(asked.since_ns))
 
     async def _health(self, request: web.Request) -> web.Response:
         del request

@@ -18,7 +18,8 @@ from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import Wallet
-from engine.venues.demo.orders import AnyReport, Fill, LiveOrder
+from engine.venues.demo.orders import AnyReport, Fill, LiveOrder, Redeemed
+from engine.venues.demo.redemption import RedeemTransaction
 from engine.venues.demo.settlement import Transaction
 
 VERSION = 1
@@ -41,6 +42,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     fills: list[Fill]
     fills_from_ns: int | None
     beats: dict[str, tuple[str, int]]
+    redemptions: list[Redeemed] = []
 
 
 class MarketState(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,8 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     fees_micro: int
     deposits_micro: int
     transactions: list[Transaction]
+    redeeming: list[RedeemTransaction] = []
+    redeem_count: int = 0
     public: list[tuple[int, MarketEvent]]
     reports: dict[AccountId, list[tuple[int, AnyReport]]]
     actors: dict[str, bytes]
@@ -116,6 +120,8 @@ def freeze(exchange: DemoExchange) -> bytes:
         fees_micro=ledger.fees_micro,
         deposits_micro=ledger.deposits_micro,
         transactions=list(exchange.settlement.pending.values()),
+        redeeming=list(clearing.redeeming.pending.values()),
+        redeem_count=clearing.redeeming.count,
         public=outbox.public,  # type: ignore[arg-type]  # only market events are published
         reports=outbox.reports,
         actors={name: actor.state() for name, actor in exchange.actors.items()},
@@ -158,6 +164,7 @@ def _account_state(account: Account) -> AccountState:
         fills=account.fills,
         fills_from_ns=account.fills_from_ns,
         beats=account.beats,
+        redemptions=list(account.redemptions),
     )
 
 
@@ -183,6 +190,9 @@ def _thaw_ledger(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
         transaction.fills = [logged.get(fill.id, fill) for fill in transaction.fills]
     exchange.settlement.pending = {item.number: item for item in snapshot.transactions}
     exchange.settlement.forced = snapshot.forced
+    redeeming = exchange.clearing.redeeming
+    redeeming.pending = {item.number: item for item in snapshot.redeeming}
+    redeeming.count = snapshot.redeem_count
 
 
 def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
@@ -194,6 +204,7 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
         account.fills = state.fills
         account.fills_from_ns = state.fills_from_ns
         account.beats = state.beats
+        account.redemptions.extend(state.redemptions)
     exchange.desk.orders = {order.number: order for order in snapshot.orders}
     for order in snapshot.orders:
         accounts[order.customer].open[order.identity] = order

@@ -24,6 +24,7 @@ class TimelineEntry(IntEnum):
     MODE = 4
     ACTOR = 5
     FORGET = 6
+    REDEEM = 7
 
 
 Timer = tuple[int, int, int, str, int]

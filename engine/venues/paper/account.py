@@ -238,11 +238,16 @@ class Pocket:
         self.purse.pending -= cash
         self.purse.cash += cash
 
-    def pay_out(self, payout_micro: int) -> None:
-        """Turn settled tokens into cash at what one of them pays, rounded down."""
+    def redeem(self, payout_micro: int) -> tuple[int, int]:
+        """Turn settled tokens into cash at what one of them pays, rounded down.
+
+        Return (tokens, micro-units).
+        """
         holding = self.holding
-        self.purse.cash += holding.settled * payout_micro // 10**self.instrument.size_decimals
-        holding.settled = 0
+        tokens, holding.settled = holding.settled, 0
+        amount = tokens * payout_micro // 10**self.instrument.size_decimals
+        self.purse.cash += amount
+        return tokens, amount
 
 
 def payout_of(leg: Leg, payout_yes_micro: int) -> int:

@@ -14,6 +14,7 @@ from engine.domain.events import (
     OrderReported,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.fills import FillState
@@ -78,6 +79,12 @@ def balances(floor: Matching) -> list[VenueEvent]:
         BalancesListed(account=floor.account, cash_micro=cash),
         PositionsListed(account=floor.account, holdings=holdings),
     ]
+
+
+def redemptions(floor: Matching, since_ns: int) -> RedemptionsListed:
+    """List what the wallet's tokens of resolved markets paid at or after a time."""
+    paid = tuple(one for one in floor.redemptions if one.at_ns >= since_ns)
+    return RedemptionsListed(account=floor.account, since_ns=since_ns, redemptions=paid)
 
 
 def _report(floor: Matching, resting: QueuedOrder) -> OrderReport:

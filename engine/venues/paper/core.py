@@ -31,7 +31,9 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
     RaiseAlert,
+    RedeemTokens,
     SetTimer,
 )
 from engine.domain.events import (
@@ -283,7 +285,7 @@ class Requests:
         if isinstance(effect, CancelOrders):
             self._check(effect.account)
             return [self._cancel(order) for order in effect.orders]
-        return self._answer_rare(effect)
+        return self._answer_rare(effect, now_ns)
 
     def _answer_rare(
         self,
@@ -292,11 +294,14 @@ class Requests:
         | QueryOpenOrders
         | QueryFills
         | QueryBalances
+        | QueryRedemptions
+        | RedeemTokens
         | SetTimer
         | KeepBudget
         | KeepStart
         | OrderChanged
         | RaiseAlert,
+        now_ns: int,
     ) -> list[VenueEvent]:
         floor = self._floor
         if isinstance(effect, SetTimer | KeepBudget | KeepStart | OrderChanged | RaiseAlert):
@@ -313,6 +318,10 @@ class Requests:
                 return [answers.fills(floor, effect.since_ns)]
             case QueryBalances():
                 return answers.balances(floor)
+            case QueryRedemptions():
+                return [answers.redemptions(floor, effect.since_ns)]
+            case RedeemTokens():
+                return floor.redeem(effect, now_ns)
 
     def _check(self, account: AccountId) -> None:
         own = self._floor.account

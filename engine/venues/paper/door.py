@@ -20,6 +20,8 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -29,6 +31,7 @@ from engine.domain.events import (
     OrderReported,
     PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId
@@ -133,6 +136,15 @@ class PaperDoor:
         if positions is None:
             raise BrokenInvariant("a paper account tells its positions with its balances")
         return positions
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return what was paid for tokens of resolved markets since a time."""
+        asked = QueryRedemptions(account=self._account, since_ns=since_ns)
+        return _first(await self._ask(asked), RedemptionsListed)
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Redeem: this venue does it at once."""
+        return await self._ask(asked)
 
 
 def _first(events: Sequence[VenueEvent], kind: type[T]) -> T:

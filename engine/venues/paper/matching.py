@@ -18,15 +18,21 @@ from enum import IntEnum
 from itertools import islice
 from typing import Any
 
+import msgspec
+
+from engine.domain.effects import RedeemTokens
 from engine.domain.events import (
     FillSettled,
+    OperationMoved,
+    OperationState,
     OrderCancelled,
     OrderFilled,
+    TokensRedeemed,
     TradePrinted,
     VenueEvent,
 )
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Side
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderState
 from engine.errors import BrokenInvariant
 from engine.venues.paper import rules
@@ -94,6 +100,8 @@ ENDED_MAX = 10_000
 """How many ended orders the venue still knows; lower ids than the forgotten are duplicates."""
 FILLS_MAX = 20_000
 """How many fills can still be asked for."""
+REDEMPTIONS_MAX = 10_000
+"""How many redemptions can still be asked for; each is also told when it happens."""
 
 
 class Matching:
@@ -115,6 +123,7 @@ class Matching:
         """Time of the newest fill that can no longer be asked for; -1 = none was dropped."""
         self.fill_count = 0
         self.unsettled: dict[FillId, PaperUnsettled] = {}
+        self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
         self.audit = PaperTotals()
 
     def identity(self, order: OrderId) -> Identity:
@@ -255,13 +264,10 @@ class Matching:
         self.fills.append(FillRecord(now_ns, event))
 
     def settle(self, fill: FillId) -> FillSettled:
-        """Confirm a fill; tokens of a market that is resolved by now pay out at once."""
+        """Confirm a fill."""
         pending = self.unsettled.pop(fill)
-        market = self.markets[pending.instrument]
-        pocket = market.pockets[pending.leg]
+        pocket = self.markets[pending.instrument].pockets[pending.leg]
         pocket.settle(pending.tokens, pending.cash_micro)
-        if market.payout_yes_micro is not None:
-            pocket.pay_out(payout_of(pending.leg, market.payout_yes_micro))
         return FillSettled(account=self.account, fill=fill)
 
     # -- ends --------------------------------------------------------------------------------------
@@ -340,12 +346,35 @@ class Matching:
         return events
 
     def resolved(self, market: PaperMarket, payout_yes_micro: int) -> list[VenueEvent]:
-        """Cancel what is open and pay settled tokens out; pending ones pay when they settle."""
+        """Cancel what is open; tokens stay what they are until they are redeemed."""
         events = self.closed(market, CancelReason.MARKET_RESOLVED)
         if market.payout_yes_micro is not None and market.payout_yes_micro != payout_yes_micro:
             raise BrokenInvariant(f"{market.instrument.id} was resolved twice, differently")
         market.payout_yes_micro = payout_yes_micro
-        if market.instrument.kind is Kind.BINARY:
-            for leg, pocket in market.pockets.items():
-                pocket.pay_out(payout_of(leg, payout_yes_micro))
         return events
+
+    def redeem(self, asked: RedeemTokens, now_ns: int) -> list[VenueEvent]:
+        """Pay a resolved market's settled tokens at once, as one transaction of the wallet."""
+        moved = OperationMoved(
+            account=self.account, operation=asked.operation, state=OperationState.CONFIRMED
+        )
+        market = self.markets.get(asked.instrument)
+        payout = None if market is None else market.payout_yes_micro
+        if market is None or payout is None or market.instrument.kind is not Kind.BINARY:
+            failed = OperationState.FAILED
+            return [msgspec.structs.replace(moved, state=failed, reason=rules.NOT_RESOLVED)]
+        yes, paid_yes = market.pockets[Leg.YES].redeem(payout_of(Leg.YES, payout))
+        no, paid_no = market.pockets[Leg.NO].redeem(payout_of(Leg.NO, payout))
+        if not (yes or no):
+            return [moved]
+        redeemed = TokensRedeemed(
+            account=self.account,
+            transaction=f"paper-{now_ns}-{asked.operation}",
+            instrument=asked.instrument,
+            yes=yes,
+            no=no,
+            amount_micro=paid_yes + paid_no,
+            at_ns=now_ns,
+        )
+        self.redemptions.append(redeemed)
+        return [redeemed]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.events import VenueEvent
+from engine.domain.events import TokensRedeemed, VenueEvent
 from engine.domain.instruments import AccountId, Instrument, Kind, Leg
 from engine.domain.orders import Order, OrderState
 from engine.errors import BadInput
@@ -56,6 +56,7 @@ class _Memory(msgspec.Struct, frozen=True, kw_only=True):
     fill_count: int
     unsettled: tuple[PaperUnsettled, ...]
     undelivered: tuple[VenueEvent, ...]
+    redemptions: tuple[TokensRedeemed, ...] = ()
 
 
 _DECODER = msgspec.msgpack.Decoder(_Memory)
@@ -77,6 +78,7 @@ def dump(floor: Matching, undelivered: Iterable[VenueEvent]) -> bytes:
             fill_count=floor.fill_count,
             unsettled=tuple(floor.unsettled.values()),
             undelivered=tuple(undelivered),
+            redemptions=tuple(floor.redemptions),
         )
     )
 
@@ -177,6 +179,7 @@ def _fill(floor: Matching, agenda: PaperAgenda, memory: _Memory) -> None:
     floor.forgotten_max = memory.forgotten_max
     floor.fills.extend(memory.fills)
     floor.fills_dropped_ns = memory.fills_dropped_ns
+    floor.redemptions.extend(memory.redemptions)
     floor.fill_count = memory.fill_count
     for unsettled in memory.unsettled:
         floor.unsettled[unsettled.fill] = unsettled

@@ -130,12 +130,15 @@ def _memory(runner: AccountRunner, fill_count: int) -> bytes:
     executor = runner.desk.executor
     state = executor.ledger.state
     live = live_orders(executor)
-    needed = dict.fromkeys(executor.ledger.held) | dict.fromkeys(k.order.instrument for k in live)
+    needed = dict.fromkeys((*executor.ledger.held, *executor.ledger.redeemable))
+    needed |= dict.fromkeys(known.order.instrument for known in live)
     owned = []
     for instrument in needed:
         held = executor.ledger.holding(instrument)
         terms = state.instruments[instrument]
-        tokens = {Leg.YES: held.yes.settled, Leg.NO: held.no.settled}
+        tokens = {
+            leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in (Leg.YES, Leg.NO)
+        }
         owned.append(Owned(terms, held.payout_yes_micro, tokens))
     return rebuilt(
         executor.account,

@@ -13,15 +13,17 @@ from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
 from engine.domain.modes import ModeBelief
+from engine.domain.money import MICRO
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
 from engine.domain.orders import OrderState
-from engine.executor import planning
+from engine.executor import ledger, planning
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.fills import FillBook
 from engine.executor.halts import Blocks, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
+from engine.executor.redemptions import Redemptions
 from engine.gateway.places import PlacesLane
 from engine.lab.pump import Driver
 from engine.lab.simulate import engine_run, loss
@@ -354,6 +356,57 @@ def _a_start_tells_no_rows(patch: Patch) -> None:
     patch.setattr(Executor, "_recover", silent)
 
 
+def _a_resolution_pays(patch: Patch) -> None:
+    resolve = Ledger.resolve
+
+    def pays(self: Any, instrument: Any, payout_yes_micro: int) -> None:
+        resolve(self, instrument, payout_yes_micro)
+        state, held = self.state, self.holding(instrument)
+        state.cash_settled_micro += held.redeemable_micro
+        state.redeemable_micro -= held.redeemable_micro
+        held.redeemable_micro = held.yes.redeemable = held.no.redeemable = 0
+
+    patch.setattr(Ledger, "resolve", pays)
+
+
+def _payments_are_not_remembered(patch: Patch) -> None:
+    redeemed = Redemptions.redeemed
+
+    def forgetful(self: Any, event: Any, now_ns: int) -> None:
+        self.state.booked.clear()
+        redeemed(self, event, now_ns)
+
+    patch.setattr(Redemptions, "redeemed", forgetful)
+
+
+def _losers_win(patch: Patch) -> None:
+    patch.setattr(
+        ledger, "payouts", lambda held, payout: ((held.yes, payout or MICRO), (held.no, MICRO))
+    )
+
+
+def _winners_are_money(patch: Patch) -> None:
+    free = Ledger.cash_free_micro.fget
+    assert free is not None
+    patch.setattr(
+        Ledger,
+        "cash_free_micro",
+        property(lambda self: free(self) + self.state.redeemable_micro + 10**12),
+    )
+    patch.setattr(Ledger, "_must_be_free", lambda *_: None)
+    patch.setattr(Ledger, "reserve", lambda self, order: self.commit(order, order.size))
+
+
+def _silence_is_no_redemption(patch: Patch) -> None:
+    def hasty(self: Any, now_ns: int) -> None:
+        del now_ns
+        self.state.under_way.clear()
+        self.look()
+
+    patch.setattr(Redemptions, "unanswered", hasty)
+    patch.setattr(Redemptions, "start", hasty)
+
+
 MUTANTS = (
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
     Mutant("a cancel that was only sent releases", _cancel_submit_releases, (F.LOST_BEFORE,)),
@@ -399,4 +452,21 @@ MUTANTS = (
     Mutant("two `not found` end a row", _rows_judge_for_themselves, (F.LOST_BEFORE,)),
     Mutant("a start does not say what is unknown", _a_start_tells_no_rows, (F.CRASH,), 24, 2.0),
     Mutant("CANCEL_ALL covers nothing", _cancel_all_is_partial, (F.LOST_AFTER, F.KILL), 12, 2.0),
+    Mutant("a resolution pays at once", _a_resolution_pays, ()),
+    Mutant(
+        "a redemption is booked twice",
+        _payments_are_not_remembered,
+        (F.REPORT_TWICE, F.CRASH_REDEEMING),
+        24,
+        2.0,
+    ),
+    Mutant("a loser is redeemable", _losers_win, ()),
+    Mutant("winners are spendable", _winners_are_money, (), 12, 2.0),
+    Mutant(
+        "a redemption without an answer is asked for again",
+        _silence_is_no_redemption,
+        (F.BROKEN, F.CRASH_REDEEMING),
+        12,
+        2.0,
+    ),
 )

@@ -29,6 +29,7 @@ QUICK = {
     "a status goes back to SENT",
     "a cancel that was only sent releases",
     "two `not found` end a row",
+    "a resolution pays at once",
 }
 """Caught within seconds of simulated time: these are shown with every change."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from sqlite3 import Connection
 
+import msgspec
 import pytest
 
 from engine.domain.events import (
@@ -12,9 +13,11 @@ from engine.domain.events import (
     FillVoided,
     InstrumentListed,
     InstrumentResolved,
+    RedemptionsListed,
+    TokensRedeemed,
 )
 from engine.domain.fills import FillId, FillState
-from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from storage import live
 from storage.live import EquityPoint, add_equity
 from storage.telemetry import HoldingSeen, put_holdings
@@ -78,7 +81,7 @@ def test_what_has_ended_long_ago_is_counted_no_more(books: Books) -> None:
     assert rungs(books, DAY_NS + 6)[Rung.CONFIRMED].count == 0
 
 
-def test_only_what_is_resolved_and_not_settled_is_redeemable_and_losers_pay_nothing(
+def test_a_winner_is_redeemable_until_its_redemption_is_told_and_losers_pay_nothing(
     books: Books,
 ) -> None:
     books.tell(
@@ -91,11 +94,17 @@ def test_only_what_is_resolved_and_not_settled_is_redeemable_and_losers_pay_noth
     books.tell(InstrumentResolved(instrument=M1, payout_yes_micro=SHARE, source="test"))
     steps = rungs(books)
     redeemable, paid = steps[Rung.REDEEMABLE], steps[Rung.PAID]
-    assert (redeemable.count, redeemable.amount, redeemable.oldest_ns) == (1, Decimal(10), 5)
-    assert (paid.count, paid.amount) == (1, Decimal(3))
-    books.tell(FillSettled(account=DEMO, fill=FillId("f1")))
+    assert (redeemable.count, redeemable.amount) == (1, Decimal(13))
+    assert (paid.count, paid.amount) == (0, Decimal(0))
+
+    part = TokensRedeemed(
+        account=DEMO, transaction="0x1", instrument=M1, amount_micro=3 * SHARE, at_ns=7
+    )
+    foreign = msgspec.structs.replace(part, instrument=InstrumentId("venue:other"))
+    books.tell(part, RedemptionsListed(account=DEMO, since_ns=0, redemptions=(part, foreign)))
     steps = rungs(books)
-    assert (steps[Rung.REDEEMABLE].count, steps[Rung.PAID].amount) == (0, Decimal(13))
+    assert steps[Rung.REDEEMABLE].amount == Decimal(10)
+    assert (steps[Rung.PAID].count, steps[Rung.PAID].amount) == (1, Decimal(3))
 
 
 def test_an_amount_without_a_listing_is_not_known(books: Books, connection: Connection) -> None:

@@ -11,11 +11,11 @@ from engine.domain.events import (
     InstrumentResolved,
     StrikeProven,
 )
-from engine.domain.instruments import FeeSchedule, Kind
+from engine.domain.instruments import FeeSchedule, Kind, Leg
 from engine.domain.orders import CancelReason, RejectReason
 from engine.errors import BadInput, BrokenInvariant
 from engine.venues.demo.exchange import MARKET_KEPT_NS
-from engine.venues.demo.orders import Ended, Redeemed
+from engine.venues.demo.orders import Ended
 from tests.venues.demo.builders import (
     ANN,
     BOB,
@@ -79,23 +79,19 @@ def test_closing_cancels_everything_and_takes_no_more() -> None:
     sound(made)
 
 
-@pytest.mark.parametrize(("payout", "ann", "bob"), [(USD, 10, 0), (0, 0, 10), (USD // 2, 5, 5)])
-def test_a_resolution_pays_and_is_told(payout: int, ann: int, bob: int) -> None:
+def test_a_resolution_is_told_and_pays_nothing_by_itself() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 40, 10))
     put(made, ANN, buy_yes("a", 60, 10))
     run(made, 10)
-    before = made.balance(ANN).settled, made.balance(BOB).settled
-    made.listing.resolve(COIN, payout, "referee")
-    assert made.balance(ANN).settled - before[0] == ann * USD
-    assert made.balance(BOB).settled - before[1] == bob * USD
-    assert made.positions(ANN) == []
-    assert made.take(ANN)[-1][1] == Redeemed(
-        instrument=COIN, yes=10 * SHARE, no=0, amount_micro=ann * USD
-    )
+    before = made.balance(ANN).settled
+    made.listing.resolve(COIN, USD, "referee")
     assert made.take_public()[-1][1] == InstrumentResolved(
-        instrument=COIN, payout_yes_micro=payout, source="referee"
+        instrument=COIN, payout_yes_micro=USD, source="referee"
     )
+    run(made, 3_600)
+    assert made.balance(ANN).settled == before
+    assert made.positions(ANN) == [(COIN, Leg.YES, 10 * SHARE)]
     assert not made.convert(ANN, COIN, SHARE, made.now_ns)
     sound(made)
 
@@ -109,7 +105,7 @@ def test_a_resolution_is_one_of_three_and_happens_once() -> None:
         made.listing.resolve(COIN, 0, "referee")
 
 
-def test_a_resolved_market_is_forgotten_after_its_last_settlement() -> None:
+def test_a_resolved_market_is_forgotten_after_its_last_settlement_and_redemption() -> None:
     made = exchange()
     put(made, BOB, buy_no("b", 40, 10))
     put(made, ANN, buy_yes("a", 60, 10))
@@ -120,6 +116,9 @@ def test_a_resolved_market_is_forgotten_after_its_last_settlement() -> None:
     run(made, MARKET_KEPT_NS / S)
     assert COIN in made.desk.markets
     del made.settlement.pending[1]
+    run(made, MARKET_KEPT_NS / S)
+    assert COIN in made.desk.markets  # a winner is still held
+    made.redeem(BOB, 1, COIN, made.now_ns)
     run(made, MARKET_KEPT_NS / S)
     assert COIN not in made.desk.markets
     assert made.invariants().sets == {}

@@ -93,11 +93,14 @@ def test_a_failed_sale_gives_the_tokens_back() -> None:
     sound(made)
 
 
-def test_a_resolution_pays_what_settles_later_and_what_comes_back() -> None:
+def test_what_settles_or_comes_back_after_the_resolution_is_redeemed_likewise() -> None:
     for end, ann in ((FillState.CONFIRMED, 10 * USD - 6_168_000), (FillState.FAILED, 0)):
         made = traded(end)
         made.listing.resolve(COIN, USD, "test")
-        assert made.balance(ANN).settled == 1_000 * USD - 6_168_000
+        run(made, 10)
+        assert made.balance(ANN).settled == 1_000 * USD + ann - (ann and 10 * USD)
+        for customer in (ANN, BOB):
+            made.redeem(customer, 1, COIN, made.now_ns)
         run(made, 10)
         assert made.balance(ANN).settled == 1_000 * USD + ann
         assert made.invariants().collateral == 0

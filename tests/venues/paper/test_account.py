@@ -127,5 +127,5 @@ def test_payouts_of_the_two_legs_make_one() -> None:
 def test_a_payout_is_rounded_down() -> None:
     pocket = Pocket(BINARY, Wallet(), PaperHolding())
     pocket.holding.settled = 3
-    pocket.pay_out(500_000)
+    assert pocket.redeem(500_000) == (3, 1)
     assert (pocket.purse.cash, pocket.holding.settled) == (1, 0)

@@ -1,20 +1,27 @@
 import msgspec
 import pytest
 
+from engine.domain.effects import QueryRedemptions, RedeemTokens
 from engine.domain.events import (
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
+    OperationMoved,
+    OperationState,
     OrderCancelled,
     OrderFilled,
+    RedemptionsListed,
+    TokensRedeemed,
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import CancelReason
 from engine.errors import BrokenInvariant
 from engine.venues.paper import matching as floor_module
+from engine.venues.paper import rules
 from engine.venues.paper.settings import FillModel
 from tests.venues.paper.world import (
+    ACCOUNT,
     BINARY,
     BUY,
     LINEAR,
@@ -59,23 +66,50 @@ def test_closing_cancels_what_is_open() -> None:
 @pytest.mark.parametrize(
     ("payout", "paid"), [(1_000_000, 10_000_000), (0, 4_000_000), (500_000, 7_000_000)]
 )
-def test_resolution_pays_tokens_out(payout: int, paid: int) -> None:
+def test_a_resolution_pays_nothing_and_a_redemption_everything(payout: int, paid: int) -> None:
     world = fresh(cash=0)
     world.give(YES, 10)
     world.give(NO, 4)
     world.hear(InstrumentResolved(instrument=MARKET, payout_yes_micro=payout, source="uma"))
-    assert world.purse().cash == paid
+    assert world.purse().cash == 0
+
+    (redeemed,) = events(world.ask(redeem(1)))
+
+    assert isinstance(redeemed, TokensRedeemed)
+    assert (redeemed.yes, redeemed.no) == (10 * SHARE, 4 * SHARE)
+    assert redeemed.amount_micro == world.purse().cash == paid
     assert world.holding().settled == 0
+    (listed,) = events(world.ask(QueryRedemptions(account=ACCOUNT, since_ns=0)))
+    assert isinstance(listed, RedemptionsListed)
+    assert listed.redemptions == (redeemed,)
+    (done,) = events(world.ask(redeem(2)))
+    assert isinstance(done, OperationMoved)
+    assert done.state is OperationState.CONFIRMED
 
 
-def test_pending_tokens_of_a_resolved_market_pay_when_they_settle() -> None:
+def redeem(operation: int) -> RedeemTokens:
+    return RedeemTokens(account=ACCOUNT, operation=operation, instrument=MARKET)
+
+
+def test_what_is_not_resolved_can_not_be_redeemed() -> None:
+    world = fresh(cash=0)
+    world.give(YES, 10)
+    (refused,) = events(world.ask(redeem(1)))
+    assert isinstance(refused, OperationMoved)
+    assert (refused.state, refused.reason) == (OperationState.FAILED, rules.NOT_RESOLVED)
+    assert world.holding().settled == 10 * SHARE
+
+
+def test_pending_tokens_of_a_resolved_market_are_redeemable_when_they_settle() -> None:
     world = fresh(cash=10)
     world.place(BUY, 51, 10)
     world.trade(51, 10, SELL)
     resolved = InstrumentResolved(instrument=MARKET, payout_yes_micro=1_000_000, source="uma")
     assert world.hear(resolved) == []
+    world.ask(redeem(1))
     assert world.purse().cash == 10_000_000 - 5_100_000
     world.wait(2_000)
+    world.ask(redeem(2))
     assert world.purse().cash == 10_000_000 - 5_100_000 + 10_000_000
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RedeemTokens
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -19,6 +19,7 @@ from engine.domain.events import (
     OrderRejected,
     OrderReported,
     PositionsListed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.fills import FillId, FillState
@@ -131,3 +132,11 @@ class PolymarketDoor:
     async def positions(self) -> PositionsListed:
         """Return what the wallet holds, or raise."""
         return await self.venue.positions()
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return what the wallet's winners brought since a time, or raise."""
+        return await self.venue.redemptions(since_ns)
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Ask the wallet to turn a market's tokens into cash."""
+        return await self.venue.redeem(asked)

@@ -6,13 +6,13 @@ BadInput: a listing is whole or it is nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
-from engine.domain.events import OrderFilled, OrderReport
+from engine.domain.events import OrderFilled, OrderReport, TokensRedeemed
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
@@ -202,6 +202,31 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
         return None
     leg = Leg.YES if index == 0 else Leg.NO
     return instrument_of(_text(fields, "condition_id")), leg, size
+
+
+def payments(rows: Sequence[object], account: AccountId) -> tuple[TokensRedeemed, ...]:
+    """Return the redemptions of rows of /v2/activity, oldest first; one per market and transaction.
+
+    The index tells the money and not the tokens. A combo's is nothing Pitboss trades.
+    """
+    found: dict[tuple[str, str], TokensRedeemed] = {}
+    for row in rows:
+        fields = _fields(row)
+        if _text(fields, "type") != "REDEEM":
+            raise BadInput(f"asked for redemptions, the venue tells of {_text(fields, 'type')}")
+        if fields.get("is_combo"):
+            continue
+        name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
+        amount = number(fields.get("usdc_size"), 6, "usdc_size")
+        known = found.get(name)
+        found[name] = TokensRedeemed(
+            account=account,
+            transaction=name[0],
+            instrument=instrument_of(name[1]),
+            amount_micro=amount + (0 if known is None else known.amount_micro),
+            at_ns=number(fields.get("timestamp"), 9, "timestamp"),
+        )
+    return tuple(sorted(found.values(), key=lambda one: (one.at_ns, one.transaction)))
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from engine.domain.effects import CancelScope
+from engine.domain.effects import CancelScope, RedeemTokens
 from engine.domain.events import (
     BalancesListed,
     CancelRefused,
@@ -25,6 +25,7 @@ from engine.domain.events import (
     OrderNotFound,
     OrderReported,
     PositionsListed,
+    RedemptionsListed,
     VenueEvent,
     VenueMode,
 )
@@ -46,6 +47,7 @@ from engine.venues.polymarket.account.rows import (
     balance_micro,
     holding,
     order_report,
+    payments,
     trade_fills,
 )
 from engine.venues.polymarket.account.sdk import Hosts, Rate, Wire
@@ -358,6 +360,25 @@ class AccountQueries:
             held += [holding(row, self._memory) for row in rows]
         holdings = tuple(sorted({found for found in held if found is not None}))
         return PositionsListed(account=self._account, holdings=holdings)
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return what the wallet's winners brought since a time, by the chain's index, or raise."""
+        rows = await self._asked(
+            data_rows(
+                self._wire,
+                "/v2/activity",
+                user=self._wire.wallet,
+                type="REDEEM",
+                start=str(since_ns // S),
+            )
+        )
+        return RedemptionsListed(
+            account=self._account, since_ns=since_ns, redemptions=payments(rows, self._account)
+        )
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Refuse: winners at this venue are redeemed there, by a person or by the venue itself."""
+        raise NotSent(f"redeem {asked.instrument} at the venue: this account cannot do it itself")
 
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:
         """Let the venue look at the chain again: after settlements, deposits, splits and merges.

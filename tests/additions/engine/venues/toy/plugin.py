@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 from engine.domain.alerts.marbles import FEW
 
 from engine.domain.catalog import CredentialField, Finding, Grade
-from engine.domain.effects import CancelScope, RaiseAlert, Severity
+from engine.domain.effects import CancelScope, RaiseAlert, RedeemTokens, Severity
 from engine.domain.events import (
     BalancesListed,
     BookProven,
@@ -24,11 +24,13 @@ from engine.domain.events import (
     OrderReport,
     OrderReported,
     PositionsListed,
+    RedemptionsListed,
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode
 from engine.domain.orders import Identity, Order, OrderState
 from engine.domain.settings import AccountSettings
+from engine.errors import NotSent
 from engine.gateway.door import Named, Prepared
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
@@ -118,6 +120,14 @@ class ToyDoor:
     async def positions(self) -> PositionsListed:
         """Nobody holds anything."""
         return PositionsListed(account=self._account, holdings=())
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Nothing was redeemed."""
+        return RedemptionsListed(account=self._account, since_ns=since_ns, redemptions=())
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Refuse: nothing resolves here."""
+        raise NotSent(f"{asked.instrument} is not resolved")
 
 
 class ToyLink(AccountLink):

@@ -1,0 +1,125 @@
+"""Redemption: tokens of a resolved market become cash by a transaction of their owner's wallet.
+
+Asked for, the transaction is submitted, mined and confirmed in turn, and pays when it is confirmed:
+all that is settled then. The crowd's wallets are paid with the resolution; a customer's hold their
+tokens until it asks, unless the exchange redeems for everybody (`Rules.auto_redeem`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.events import OperationState
+from engine.domain.instruments import AccountId, InstrumentId
+from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.venues.demo.ledger import ExchangeLedger
+from engine.venues.demo.orders import OperationTold, Redeemed
+from engine.venues.demo.outbox import ExchangeOutbox
+from engine.venues.demo.refusals import Rules
+from engine.venues.demo.timeline import Timeline, TimelineEntry
+
+
+class RedeemTransaction(msgspec.Struct, kw_only=True):
+    """A redemption under way. `operation` is its customer's number; 0 = the exchange's own."""
+
+    number: int
+    customer: AccountId
+    operation: int
+    instrument: InstrumentId
+    mined: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what the chain calls it."""
+        return f"demo-redeem-{self.number}"
+
+
+class RedeemWorker:
+    """Redemptions of all wallets. `payout` of a market must be set before anything is asked."""
+
+    __slots__ = ("_accounts", "_ledger", "_markets", "_outbox", "_rules", "count", "pending")
+
+    def __init__(
+        self,
+        ledger: ExchangeLedger,
+        outbox: ExchangeOutbox,
+        rules: Rules,
+        accounts: dict[AccountId, Account],
+        markets: dict[InstrumentId, ExchangeMarket],
+    ) -> None:
+        self._ledger = ledger
+        self._outbox = outbox
+        self._rules = rules
+        self._accounts = accounts
+        self._markets = markets
+        self.count = 0
+        self.pending: dict[int, RedeemTransaction] = {}
+
+    @property
+    def _timeline(self) -> Timeline:
+        return self._outbox.timeline
+
+    def resolved(self, customer: AccountId, market: ExchangeMarket) -> None:
+        """Pay whoever does not redeem for itself; call it whenever its tokens have settled."""
+        if not self._accounts[customer].listening:
+            self._pay(customer, market)
+        elif self._rules.auto_redeem and self._holds(customer, market.instrument.id):
+            self.ask(customer, 0, market.instrument.id)
+
+    def _holds(self, customer: AccountId, instrument: InstrumentId) -> bool:
+        wallet = self._ledger.wallets[customer]
+        return any(
+            tokens is not None and tokens.settled
+            for tokens in (wallet.yes.get(instrument), wallet.no.get(instrument))
+        )
+
+    def ask(self, customer: AccountId, operation: int, instrument: InstrumentId) -> str:
+        """Submit a redemption; return what the chain calls it."""
+        self.count += 1
+        made = RedeemTransaction(
+            number=self.count, customer=customer, operation=operation, instrument=instrument
+        )
+        self.pending[made.number] = made
+        self._wait(made, self._rules.redeem_mined_ns)
+        return made.name
+
+    def _wait(self, made: RedeemTransaction, delay_ns: int) -> None:
+        at_ns = self._timeline.now_ns + delay_ns
+        self._timeline.set(at_ns, TimelineEntry.REDEEM, number=made.number)
+
+    def step(self, number: int) -> None:
+        """Mine a transaction, or confirm it: then it pays."""
+        made = self.pending[number]
+        if not made.mined:
+            made.mined = True
+            self._tell(made, OperationState.MINED)
+            self._wait(made, self._rules.redeem_confirmed_ns)
+            return
+        del self.pending[number]
+        paid = self._pay(made.customer, self._markets[made.instrument], made.name)
+        if paid is not None:
+            self._accounts[made.customer].redemptions.append(paid)
+            self._outbox.tell(made.customer, paid)
+        self._tell(made, OperationState.CONFIRMED)
+
+    def _tell(self, made: RedeemTransaction, state: OperationState) -> None:
+        if made.operation:
+            told = OperationTold(operation=made.operation, state=state, transaction=made.name)
+            self._outbox.tell(made.customer, told)
+
+    def _pay(self, customer: AccountId, market: ExchangeMarket, name: str = "") -> Redeemed | None:
+        """Burn what is settled and pay it; None = there was nothing."""
+        if market.payout is None:
+            return None
+        instrument = market.instrument.id
+        yes, no, amount = self._ledger.redeem(customer, instrument, market.payout, market.share)
+        if not (yes or no):
+            return None
+        return Redeemed(
+            transaction=name,
+            instrument=instrument,
+            yes=yes,
+            no=no,
+            amount_micro=amount,
+            at_ns=self._timeline.now_ns,
+        )
