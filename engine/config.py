@@ -7,6 +7,7 @@ refused: a misspelt key must not silently mean its default. Nothing is read at i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -30,6 +31,16 @@ PREFIX = "PITBOSS_"
 SQLITE = "sqlite:///"
 ALMOST = 0.85
 """How alike a key of `.env` must be to a known one to count as misspelt rather than foreign."""
+
+
+MB = 1_000_000
+_UNITS = {"": 1, "MB": MB, "GB": 1_000 * MB, "TB": 1_000_000 * MB}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB|)", re.IGNORECASE)
+
+SHARES = {
+    "tape": 0.20, "decisions": 0.20, "journal": 0.15, "state": 0.10, "runs": 0.05, "backups": 0.30,
+}  # fmt: skip
+"""Which part of the disk budget each kind of history has; one backup always fits into its part."""
 
 
 class LogLevel(StrEnum):
@@ -64,6 +75,14 @@ class Config(BaseModel):
         LogLevel,
         Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error"),
     ] = LogLevel.INFO
+    disk_budget: Annotated[
+        int,
+        Field(
+            alias="PITBOSS_DISK_BUDGET",
+            ge=100 * MB,
+            description="most disk that tape, decisions, journal, state, runs and backups may take",
+        ),
+    ] = 10_000 * MB
     binance_ws_url: Annotated[
         str,
         Field(
@@ -96,6 +115,16 @@ class Config(BaseModel):
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
 
+    @field_validator("disk_budget", mode="before")
+    @classmethod
+    def _of_units(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        found = _BYTES.fullmatch(given.strip())
+        if found is None:
+            raise ValueError(f"{given!r} is no amount of disk: write it like 10 GB or 500 MB")
+        return int(float(found[1]) * _UNITS[found[2].upper()])
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _any_case(cls, level: object) -> object:
@@ -121,6 +150,32 @@ class Config(BaseModel):
         if self.home.exists() and not self.home.is_dir():
             raise ValueError(f"PITBOSS_HOME: {self.home} is a file, not a folder")
         return self
+
+    @property
+    def history(self) -> dict[str, Path]:
+        """Where each kind of history lies."""
+        return {
+            "tape": self.tape_folder,
+            "decisions": self.decisions_path,
+            "journal": self.journal_path,
+            "state": self.state_path,
+            "runs": self.runs_folder,
+            "backups": self.backups_folder,
+        }
+
+    def share(self, kind: str) -> int:
+        """Return how many bytes of the disk budget a kind of history has, one of `SHARES`."""
+        return int(self.disk_budget * SHARES[kind])
+
+    @property
+    def backups_folder(self) -> Path:
+        """The backups, a folder each."""
+        return self.home / "backups"
+
+    @property
+    def runs_folder(self) -> Path:
+        """What replays keep of themselves, a folder each."""
+        return self.home / "runs"
 
     @property
     def journal_path(self) -> Path:

@@ -1,7 +1,7 @@
 """Jobs of the worker with progress and results, and the schedule.
 
 Long work beside trading: replays, backups, upkeep, exports. The schedule asks for some of it by
-the clock.
+the clock. What history takes of the disk, a day, and for how long there is room.
 
 Changes: new job, cancel, download an export.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import fold
-from pages.kit.tables import choice
+from pages.kit.tables import choice, table
 from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
 from pages.shared import moments
 from storage import views
 from storage.catalog import strategies
 from storage.jobs import JOB_ENDS, JobState, recordings, schedule
+from storage.retention import HistoryKept, survey
 from storage.views.frame import snapshot
 
 PAGE = Page("Jobs", ":material/work_history:", "Guard", 3)
@@ -62,6 +64,50 @@ def main() -> None:
         if opened:
             show_form(alive=engine_runs())
     show_schedule()
+    show_disk()
+
+
+# -- What the desk keeps on its disk, and for how long there is room ------------------------------
+
+KEPT = {
+    "kind": ("History", "text"),
+    "size": ("Takes", "text"),
+    "part": ("Of", "text"),
+    "since_ns": ("Whole since", "time"),
+    "rate": ("A day", "text"),
+    "left": ("Until some goes", "text"),
+    "words": ("What is gone", "text"),
+}
+
+
+@guard.part("The disk")
+def show_disk() -> None:
+    """Draw what each kind of history takes of the disk budget."""
+    st.subheader("Disk")
+    found = survey(config().history, config().share, now_ns())
+    table([kept(one) for one in found], KEPT, key="disk")
+    space = shutil.disk_usage(config().home)
+    per_day = sum(one.per_day or 0 for one in found)
+    left = f", {space.free / per_day:,.0f} days at this rate" if per_day else ""
+    panels.note(
+        f"{amount(sum(one.bytes for one in found), 'bytes')} of "
+        f"{amount(config().disk_budget, 'bytes')} (PITBOSS_DISK_BUDGET) · "
+        f"{amount(space.free, 'bytes')} of the disk are free{left} · the oldest of a kind goes "
+        "first; fills, cash and positions never do"
+    )
+
+
+def kept(one: HistoryKept) -> dict[str, Any]:
+    """Return a kind of history as a row of the table."""
+    return {
+        "kind": one.kind.capitalize(),
+        "size": amount(one.bytes, "bytes"),
+        "part": amount(one.bytes_max, "bytes"),
+        "since_ns": one.since_ns,
+        "rate": NOTHING if one.per_day is None else amount(one.per_day, "bytes"),
+        "left": NOTHING if one.days_left is None else f"{one.days_left:,.0f} days",
+        "words": one.words or NOTHING,
+    }
 
 
 # -- Jobs as they stand: what runs with its bar, rate and time left, the table, one job in fu --

@@ -13,7 +13,15 @@ import msgspec
 from engine.errors import BadInput
 from storage.database import reading
 from storage.decisions import DECISIONS, StoredDecision, files, reading_log
-from storage.journal import owner
+from storage.journal import (
+    LAST_SEQ,
+    blocks,
+    last_of,
+    owner,
+    rows_backwards,
+    rows_of,
+    thinned_to,
+)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,33 +43,33 @@ def journal_span(path: Path) -> Span:
         raise BadInput(f"there is no journal at {path}: nothing has traded in this PITBOSS_HOME")
     owner(path)
     with reading(path) as connection:
-        rows = [
-            connection.execute(
-                f"SELECT seq, at_ns FROM records WHERE at_ns > 0 ORDER BY seq {way} LIMIT 1"  # noqa: S608 our own words
-            ).fetchone()
-            for way in ("ASC", "DESC")
-        ]
-    if None in rows:
+        gone, _ = thinned_to(connection)
+        first = next((r for r in rows_of(connection, path, gone + 1) if r[1] > 0), None)
+        last = next((r for r in rows_backwards(connection, path, LAST_SEQ) if r[1] > 0), None)
+    if first is None or last is None:
         raise BadInput(f"the journal {path} is empty: nothing has traded in this PITBOSS_HOME")
-    (first_seq, first_ns), (last_seq, last_ns) = rows
-    return Span(first_seq=first_seq, first_ns=first_ns, last_seq=last_seq, last_ns=last_ns)
+    return Span(first_seq=first[0], first_ns=first[1], last_seq=last[0], last_ns=last[1])
 
 
 def accounts_told(path: Path) -> list[str]:
     """Return the accounts a journal has records of, by name."""
     with reading(path) as connection:
         rows = connection.execute("SELECT DISTINCT account FROM records WHERE account != ''")
-        return sorted(str(name) for (name,) in rows)
+        names = {str(name) for (name,) in rows}
+        return sorted(names.union(*(one.accounts for one in blocks(connection, path))))
 
 
 def seq_before(path: Path, at_ns: int) -> int:
     """Return the last record before the first one at or after a time, 0 = none is before."""
     with reading(path) as connection:
+        archived = blocks(connection, path, "last_ns >= ? ORDER BY first", (at_ns,))
+        found = next((row for one in archived for row in one.rows if row[1] >= at_ns), None)
+        if found is not None:
+            return found[0] - 1
         row = connection.execute(
             "SELECT coalesce(min(seq), 0) FROM records WHERE at_ns >= ?", (at_ns,)
         ).fetchone()
-        last = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()
-    return int(row[0]) - 1 if row[0] else int(last[0])
+        return int(row[0]) - 1 if row[0] else last_of(connection)
 
 
 def decision_rows(path: Path, from_ns: int, until_ns: int) -> Generator[StoredDecision, None, None]:

@@ -1,11 +1,15 @@
 """The journal's file: `records` and `snapshots`, written in batches, read back only when proven.
 
-One writer (the engine's journal thread) appends; anyone may read. Nothing here interprets what a
-record says: `storage.projection` and the executor's recovery do.
+One writer (the engine's journal thread) appends; anyone may read. Older records stand in blocks of
+the table `archive`, compressed to a tenth, each whole or *thinned*: `storage.retention` moves and
+thins them, every step one transaction. Who reads finds both tables one journal.
+
+Nothing here interprets what a record says: `storage.projection` and the executor's recovery do.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import sqlite3
 import struct
@@ -16,6 +20,7 @@ from typing import Any, get_args
 from zlib import crc32
 
 import msgspec
+import zstandard
 
 from engine.domain.commands import AnyCommand
 from engine.domain.decisions import Decision
@@ -117,9 +122,20 @@ class Digest:
 APPLICATION_ID = 0x50424A4C
 """`PBJL`: what SQLite's header says of our journals."""
 
-VERSION = 1
+VERSION = 2
+BEFORE_ARCHIVE = 1
+"""The version without an archive: read as it is, and made one of `VERSION` by who writes it."""
+
 SNAPSHOTS_KEPT = 3
 """Per name; more than one, so that a damaged one has an elder."""
+
+ARCHIVE = """
+CREATE TABLE archive (
+    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL, accounts TEXT NOT NULL, whole INTEGER NOT NULL, body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+)"""
+"""`accounts` is JSON; `whole` 0 = records of the span are gone, what money did is not."""
 
 _SCHEMA = f"""
 CREATE TABLE records (
@@ -131,6 +147,7 @@ CREATE TABLE snapshots (
     crc INTEGER NOT NULL, PRIMARY KEY (name, seq)
 );
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+{ARCHIVE};
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -138,6 +155,9 @@ _RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
 Row = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
+
+ARCHIVE_LEVEL = 9
+LAST_SEQ = 2**63 - 1
 
 
 class JournalSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,11 +197,20 @@ def open_journal(
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 _create(connection, engine_id)
             _check(connection, path, engine_id)
-            last = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
+            bring_up(connection)
+            last = last_of(connection)
     except BaseException:
         connection.close()
         raise
-    return connection, int(last)
+    return connection, last
+
+
+def bring_up(connection: sqlite3.Connection) -> None:
+    """Give a journal of before there was an archive an empty one."""
+    with transaction(connection):
+        if not _archives(connection):
+            connection.execute(ARCHIVE)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _create(connection: sqlite3.Connection, engine_id: str) -> None:
@@ -199,7 +228,7 @@ def _check(connection: sqlite3.Connection, path: Path, engine_id: str | None) ->
             f"{path} is not a journal of Pitboss; put its own back or restore a backup"
         )
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+    if version not in (VERSION, BEFORE_ARCHIVE):
         raise StorageError(
             f"{path} has journal version {version}, this program reads {VERSION}; "
             "start the version that wrote it"
@@ -271,31 +300,161 @@ def _snapshot_sum(snapshot: JournalSnapshot) -> int:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def load(path: Path, after_seq: int = 0) -> Iterator[Record]:
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """One block of the archive: records `first` to `last`, all of them where it is `whole`."""
+
+    first: int
+    last: int
+    first_ns: int
+    last_ns: int
+    accounts: tuple[str, ...]
+    whole: bool
+    rows: tuple[Row, ...]
+
+
+_unpack = msgspec.msgpack.Decoder(tuple[Row, ...])
+
+
+def block_of(rows: Sequence[Row], *, first: int, last: int, whole: bool) -> tuple[Any, ...]:
+    """Return the row of `archive` that holds these rows; `first` and `last` name its whole span."""
+    body = zstandard.compress(msgspec.msgpack.encode(rows), ARCHIVE_LEVEL)
+    names = msgspec.json.encode(sorted({row[2] for row in rows} - {""})).decode()
+    times = [row[1] for row in rows] or [0]
+    crc = record_sum(names_sum("archive", names), first, last, int(whole), body)
+    return first, last, times[0], times[-1], names, int(whole), body, crc
+
+
+def blocks(
+    connection: sqlite3.Connection, path: Path, where: str = "1", values: Sequence[Any] = ()
+) -> Iterator[Block]:
+    """Give blocks of the archive in the order a WHERE gives them, each one proven.
+
+    Raises JournalCorrupt where one is damaged.
+    """
+    if not _archives(connection):
+        return
+    query = f"SELECT * FROM archive WHERE {where}"  # noqa: S608 our own words
+    for first, last, first_ns, last_ns, names, whole, body, crc in connection.execute(
+        query, values
+    ):
+        try:
+            proven = crc == record_sum(names_sum("archive", names), first, last, whole, body)
+            rows = _unpack.decode(zstandard.decompress(body)) if proven else ()
+        except (TypeError, zstandard.ZstdError, msgspec.DecodeError):
+            proven = False
+        if not proven:
+            raise JournalCorrupt(
+                f"{path}: the archive's records {first} to {last} are damaged; restore the latest "
+                "backup"
+            )
+        yield Block(
+            first=first, last=last, first_ns=first_ns, last_ns=last_ns,
+            accounts=tuple(msgspec.json.decode(names)), whole=bool(whole), rows=rows,
+        )  # fmt: skip
+
+
+def _archives(connection: sqlite3.Connection) -> bool:
+    """Say whether this file has an archive: one of before has none."""
+    row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone()
+    return row is not None
+
+
+def last_of(connection: sqlite3.Connection) -> int:
+    """Return the seq of the last record, 0 where there is none."""
+    query = "SELECT coalesce(max(seq), 0) FROM records"
+    if _archives(connection):
+        query = f"SELECT max(({query}), (SELECT coalesce(max(last), 0) FROM archive))"  # noqa: S608 ours
+    return int(connection.execute(query).fetchone()[0])
+
+
+def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the last record up to which not all are kept, and its time; zeros = all are."""
+    if not _archives(connection):
+        return 0, 0
+    row = connection.execute(
+        "SELECT last, last_ns FROM archive WHERE NOT whole ORDER BY first DESC LIMIT 1"
+    ).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def rows_of(
+    connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
+) -> Iterator[Row]:
+    """Give the rows there are from `first` to `last`, archived or not, in order; no row is proven.
+
+    Raises JournalCorrupt for a damaged block.
+    """
+    for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
+        yield from (row for row in block.rows if first <= row[0] <= last)
+    yield from connection.execute(
+        "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
+        "WHERE seq BETWEEN ? AND ? ORDER BY seq",
+        (first, last),
+    )
+
+
+def rows_backwards(
+    connection: sqlite3.Connection, path: Path, before_seq: int, kind: str = ""
+) -> Iterator[Row]:
+    """Give the rows before a record, the latest first; of one kind where it is given."""
+    yield from connection.execute(
+        "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
+        "WHERE seq < ? AND (? = '' OR kind = ?) ORDER BY seq DESC",
+        (before_seq, kind, kind),
+    )
+    for block in blocks(connection, path, "first < ? ORDER BY first DESC", (before_seq,)):
+        yield from (
+            row for row in reversed(block.rows) if row[0] < before_seq and kind in ("", row[3])
+        )
+
+
+def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[Record]:
     """Give the records after `after_seq` in order, each one proven.
 
     Raises JournalCorrupt, naming the seq, where a checksum does not match, a record is missing or
-    its kind is unknown; StorageError where the file cannot be read. Nothing is skipped.
+    its kind is unknown; StorageError where the file cannot be read. Nothing is skipped: where
+    records were let go under the disk budget, BadInput says so, unless `thinned` takes what is left
+    of them, as recovery and projections may.
     """
     with reading(path) as connection:
         _check(connection, path, None)
         sums: dict[tuple[str, str], int] = {}
         expected = after_seq + 1
+        for block in blocks(connection, path, "last > ? ORDER BY first", (after_seq,)):
+            if block.whole:
+                for row in block.rows[max(0, expected - block.first) :]:
+                    yield _proven(path, row, expected, sums)
+                    expected += 1
+                continue
+            if not thinned:
+                raise BadInput(_gone(connection))
+            for row in block.rows:
+                if row[0] >= expected:
+                    yield _proven(path, row, row[0], sums)
+            expected = block.last + 1
         rows = connection.execute(
             "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
             "WHERE seq > ? ORDER BY seq",
-            (after_seq,),
+            (expected - 1,),
         )
         for row in rows:
             yield _proven(path, row, expected, sums)
             expected += 1
-        if expected == after_seq + 1 and after_seq > 0:
-            last = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
-            if last < after_seq:
-                raise JournalCorrupt(
-                    f"{path} ends at record {last}, but record {after_seq} was already used; "
-                    "restore the latest backup"
-                )
+        last = last_of(connection)
+        if last < after_seq:
+            raise JournalCorrupt(
+                f"{path} ends at record {last}, but record {after_seq} was already used; "
+                "restore the latest backup"
+            )
+
+
+def _gone(connection: sqlite3.Connection) -> str:
+    seq, at_ns = thinned_to(connection)
+    until = dt.datetime.fromtimestamp(at_ns // 1_000_000_000, dt.UTC)
+    return (
+        f"the journal's records up to {seq} ({until:%Y-%m-%d %H:%M} UTC) were let go under the "
+        "disk budget, but for what money did: PITBOSS_DISK_BUDGET says how much is kept"
+    )
 
 
 def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int]) -> Record:
@@ -319,13 +478,16 @@ def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int
     return Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
 
 
+def prove(path: Path, row: Row, expected: int) -> None:
+    """Raise JournalCorrupt where a row is not the record `expected`, as it was written."""
+    _proven(path, row, expected, {})
+
+
 def record_at(path: Path, seq: int) -> Record | None:
     """Return one proven record, None where the journal does not have it."""
     with reading(path) as connection:
         _check(connection, path, None)
-        row = connection.execute(
-            "SELECT seq, at_ns, account, kind, body, crc, tape FROM records WHERE seq = ?", (seq,)
-        ).fetchone()
+        row = next(rows_of(connection, path, seq, seq), None)
         return None if row is None else _proven(path, row, seq, {})
 
 
@@ -339,13 +501,11 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
     with reading(path) as connection:
         _check(connection, path, None)
         sums: dict[tuple[str, str], int] = {}
-        for row in connection.execute(
-            "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
-            "WHERE kind IN (SELECT value FROM json_each(?)) ORDER BY seq",
-            (msgspec.json.encode(kinds).decode(),),
-        ):
-            record = _proven(path, row, row[0], sums)
-            yield record, decode(record)
+        wanted = set(kinds)
+        for row in rows_of(connection, path, 1):
+            if row[3] in wanted:
+                record = _proven(path, row, row[0], sums)
+                yield record, decode(record)
 
 
 def owner(path: Path) -> str:
@@ -362,8 +522,7 @@ def last_seq(path: Path) -> int:
     """Return the seq of the last record, 0 where there is none."""
     with reading(path) as connection:
         _check(connection, path, None)
-        row = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()
-        return int(row[0])
+        return last_of(connection)
 
 
 def latest_snapshots(path: Path) -> Snapshots:
@@ -373,22 +532,33 @@ def latest_snapshots(path: Path) -> Snapshots:
     """
     found: dict[str, JournalSnapshot] = {}
     told: list[str] = []
+    for snapshot, wrong in _snapshots(path):
+        if snapshot.name not in found:
+            if wrong:
+                told.append(f"snapshot {snapshot.name!r} at record {snapshot.seq} {wrong}")
+            else:
+                found[snapshot.name] = snapshot
+    return Snapshots(by_name=found, told=tuple(told))
+
+
+def snapshots_of(path: Path) -> list[JournalSnapshot]:
+    """Return every proven snapshot that is kept, by name, the latest first."""
+    return [snapshot for snapshot, wrong in _snapshots(path) if not wrong]
+
+
+def _snapshots(path: Path) -> Iterator[tuple[JournalSnapshot, str]]:
+    """Give all snapshots, the latest of each name first, with what is wrong with them."""
     with reading(path) as connection:
         _check(connection, path, None)
-        last = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()[0]
+        last = last_of(connection)
         for name, seq, at_ns, body, crc in connection.execute(
             "SELECT name, seq, at_ns, body, crc FROM snapshots ORDER BY name, seq DESC"
         ):
-            if name in found:
-                continue
             snapshot = JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body)
+            wrong = f"is ahead of the journal ({last})" if seq > last else ""
             if type(body) is not bytes or _snapshot_sum(snapshot) != crc:
-                told.append(f"snapshot {name!r} at record {seq} does not match its checksum")
-            elif seq > last:
-                told.append(f"snapshot {name!r} at record {seq} is ahead of the journal ({last})")
-            else:
-                found[name] = snapshot
-    return Snapshots(by_name=found, told=tuple(told))
+                wrong = "does not match its checksum"
+            yield snapshot, wrong
 
 
 # -- the lease: which start may write orders, as a number that only rises --------------------------

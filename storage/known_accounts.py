@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import zstandard
 
 EXECUTOR = "executor:"
 """Begins the name of an account's snapshot."""
@@ -134,6 +135,7 @@ def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
             break
         except sqlite3.Error as error:
             damage = error
+    seen |= _of_archive(connection, known)
     for name in seen - {b""}:  # records without an account concern every account
         with _told(known, "an account's name in the journal"):
             text = _text(name)
@@ -141,6 +143,17 @@ def _of_records(connection: sqlite3.Connection, known: KnownAccounts) -> None:
                 known.add(text, _venue_of(connection, text))
     if damage is not None:
         raise damage
+
+
+def _of_archive(connection: sqlite3.Connection, known: KnownAccounts) -> set[bytes]:
+    """Return the accounts of the archived records: each block names them beside what it holds."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone() is None:
+        return set()
+    seen = set()
+    for first, names in connection.execute("SELECT first, accounts FROM archive"):
+        with _told(known, f"the accounts of the archive's block {first}"):
+            seen |= {str(name).encode() for name in json.loads(_text(names))}
+    return seen
 
 
 def _venue_of(connection: sqlite3.Connection, account: str) -> str:
@@ -155,6 +168,21 @@ def _venue_of(connection: sqlite3.Connection, account: str) -> str:
                 return str(order["instrument"]).partition(":")[0]
             except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
                 continue
+        return _archived_venue_of(connection, account)
     except sqlite3.Error:
         pass  # the damage is told by whoever reads the names
+    return ""
+
+
+def _archived_venue_of(connection: sqlite3.Connection, account: str) -> str:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone() is None:
+        return ""
+    for (packed,) in connection.execute("SELECT body FROM archive ORDER BY first"):
+        try:
+            for _, _, name, kind, body, *_ in msgspec.msgpack.decode(zstandard.decompress(packed)):
+                if (name, kind) == (account, "PlaceOrder"):
+                    order = msgspec.msgpack.decode(body)["order"]
+                    return str(order["instrument"]).partition(":")[0]
+        except (zstandard.ZstdError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+            continue
     return ""

@@ -186,7 +186,9 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
         fold = Fold(rows)
         records = 0
         last = 2**63 - 1 if until_seq is None else until_seq
-        wanted = takewhile(lambda record: record.seq <= last, load(journal, after_seq=seq))
+        wanted = takewhile(
+            lambda record: record.seq <= last, load(journal, after_seq=seq, thinned=True)
+        )
         for batch in _batches(wanted):
             with transaction(connection):
                 for record in batch:

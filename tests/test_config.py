@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from engine.config import Config, LogLevel, keys, load
+from engine.config import SHARES, Config, LogLevel, keys, load
 from engine.errors import ConfigError
 from engine.live.credentials import PASSPHRASE
 from engine.venues.registry import credential_names, url_keys
@@ -149,3 +149,19 @@ def test_importing_reads_nothing(tmp_path: Path) -> None:
     env_file(tmp_path, "PITBOSS_NONSENSE=1\n")
     program = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import engine.config"
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10 GB", 10**10), ("500MB", 5 * 10**8), ("1.5 tb", 15 * 10**11), ("200000000", 2 * 10**8)],
+)
+def test_a_disk_budget_is_written_with_its_unit(text: str, size: int) -> None:
+    config = load({"PITBOSS_DISK_BUDGET": text})
+    assert config.disk_budget == size
+    assert sum(map(config.share, SHARES)) == pytest.approx(size)
+
+
+@pytest.mark.parametrize("text", ["ten", "10 GiB", "-1 GB", "99 MB"])
+def test_a_disk_budget_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="PITBOSS_DISK_BUDGET"):
+        load({"PITBOSS_DISK_BUDGET": text})

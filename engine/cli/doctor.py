@@ -22,12 +22,13 @@ import msgspec
 import psutil
 from packaging.requirements import Requirement
 
-from engine.config import Config
+from engine.config import MB, Config
 from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
 from engine.log import iso
 from storage.database import primary_code, reading, sentence
 from storage.projection import check_new
+from storage.retention import survey
 from storage.schema import HEAD, check_schema
 
 HELP = "examine this machine and this installation"
@@ -75,6 +76,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield packages(REPOSITORY / "requirements.txt")
     yield memory(psutil.virtual_memory().available)
     yield disk(config.home)
+    yield from history(config, time.time_ns())
     yield past(REPOSITORY)
     yield drift(time.time_ns, time.monotonic_ns, time.sleep)
     yield home(config.home)
@@ -158,6 +160,26 @@ def disk(folder: Path) -> Finding:
         where=f" at {there}",
         fix=fix,
     )
+
+
+def history(config: Config, now_ns: int) -> Iterator[Finding]:
+    """Say of each kind of history what it takes of the disk budget, and how long that lasts."""
+    try:
+        found = survey(config.history, config.share, now_ns)
+    except StorageError as error:
+        fix = "see the findings about that file below"
+        yield Finding("history", Grade.WARN, f"nobody can say what it takes: {error}", fix)
+        return
+    for one in found:
+        said = f"{one.bytes / MB:,.1f} of {one.bytes_max / MB:,.0f} MB"
+        if one.since_ns is not None:
+            said += f", whole since {iso(one.since_ns)[:16]}"
+        if one.per_day is not None and one.days_left is not None:
+            said += f"; {one.per_day / MB:,.1f} MB a day, {one.days_left:,.0f} days until some goes"
+        said += f"; {one.words}" * bool(one.words)
+        over = one.bytes > one.bytes_max
+        fix = "the worker's job retain makes room: start the worker; or raise PITBOSS_DISK_BUDGET"
+        yield Finding(one.kind, Grade.WARN if over else Grade.OK, said, fix if over else "")
 
 
 def past(repository: Path, now_ns: Callable[[], int] = time.time_ns) -> Finding:

@@ -23,12 +23,14 @@ from engine import log
 from engine.cli.arguments import WHOLE_MAX, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.jobs import RetainJob
 from engine.errors import StorageError
 from engine.jobs.run import run_one
 from engine.locks import locked
 from storage import jobs
 from storage.database import connect_writer, refusals_told
 from storage.jobs import Job, JobState
+from storage.retention import due
 from storage.schema import check_schema
 from storage.users import ENGINE_ID
 
@@ -42,6 +44,10 @@ BEAT_EVERY_S = 2.0
 GRACE_S = 5.0
 """What a job has to put itself in order after it was asked to end."""
 
+RETAIN_EVERY_S = 600.0
+"""How often it looks whether history has to go; it does once an hour at most."""
+
+HOUR_NS = 3_600 * 1_000_000_000
 LOCK = "worker.lock"
 ERRORS = "job.err"
 ERRORS_BYTES_MAX = 64 * 1024
@@ -51,6 +57,7 @@ OUR_MISTAKE = (1, 2, 3, 5)
 ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV",
     "PITBOSS_HOME", "PITBOSS_DATA", "DATABASE_URL", "PITBOSS_LOG_LEVEL",
+    "PITBOSS_DISK_BUDGET",
 )  # fmt: skip
 """All that worker and jobs keep of the environment: no key, no credential."""
 
@@ -91,6 +98,7 @@ class Worker:
         self._ending = threading.Event()
         self._log = log.get("worker")
         self._beat_s = 0.0
+        self._retain_s = time.monotonic() + RETAIN_EVERY_S
 
     def work(self) -> None:
         """Run until told to end; what refuses is said and tried again."""
@@ -138,9 +146,28 @@ class Worker:
             self._beat()
             job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
             if job is None:
+                self._retain(connection)
                 self._ending.wait(LOOK_S)
             else:
                 self._run(connection, job)
+
+    def _retain(self, connection: sqlite3.Connection) -> None:
+        """Ask for the job that keeps the disk budget, where something has to go."""
+        now_s, now_ns = time.monotonic(), self._clock.now_ns()
+        if now_s < self._retain_s:
+            return
+        self._retain_s = now_s + RETAIN_EVERY_S
+        try:
+            why = due(self._config.history, self._config.share, now_ns)
+        except StorageError as error:  # other jobs may not need that file
+            self._log.warning("worker.retains_nothing", reason=str(error))
+            return
+        if why:
+            number = jobs.queue(
+                connection, engine_id=ENGINE_ID, kind=RetainJob.kind(), arguments="{}",
+                who="worker", now_ns=now_ns, command=f"retain-{now_ns // HOUR_NS}",
+            )  # fmt: skip
+            self._log.info("worker.retains", job=number, why=why)
 
     def _run(self, connection: sqlite3.Connection, job: Job) -> None:
         """Mind a job to its end; it writes its own, unless it cannot any more."""

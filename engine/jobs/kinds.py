@@ -10,7 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob
+from engine.domain.jobs import (
+    BackupJob,
+    CompactJob,
+    ExportJob,
+    IncidentJob,
+    ReplayJob,
+    RetainJob,
+)
 from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.jobs.run import JobContext, job
@@ -20,16 +27,20 @@ from engine.lab.incident.run import incident
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments
-from storage import decisions, upkeep
-from storage.backup import back_up, keep_newest
+from storage import decisions, retention, upkeep
+from storage.backup import back_up, backups, keep_newest
 from storage.database import connect_reader, connect_writer, refusals_told
 from storage.export import export
 from storage.jobs import forget_ended
+from storage.journal import LAST_SEQ
 from storage.runs import run_of_job
 from storage.users import ENGINE_ID
 
 DAY_NS = 86_400 * 1_000_000_000
 NEVER_NS = 1 << 62
+RESTORED_ALONE_NS = 7 * DAY_NS
+"""A younger backup of the state can be restored beside the journal of today."""
+
 TAPE_KEPT = 2
 """Segments of the tape that are never touched: the one being written, and the one before."""
 
@@ -90,7 +101,7 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
     config = context.config
     named = (config.state_path, config.decisions_path, config.journal_path)
     now = dt.datetime.fromtimestamp(context.now_ns() // 1_000_000_000, dt.UTC)
-    folder, vault = config.home / "backups", config.vault_path
+    folder, vault = config.backups_folder, config.vault_path
     manifest = back_up(
         {path.name: path for path in named if path.is_file()},
         folder,
@@ -99,6 +110,8 @@ def backup(job: BackupJob, context: JobContext) -> Mapping[str, Any]:
         plain={vault.name: vault} if job.vault and vault.is_file() else {},
     )
     gone = keep_newest(folder, job.keep)
+    most = config.share("backups")
+    gone += [one.name for one in retention.keep_bytes(backups(folder), most, least=1)]
     told = {"vault": _about_vault(vault, copied=job.vault)}
     return {**manifest, **told, "folder": str(folder), "deleted": gone}
 
@@ -156,7 +169,7 @@ def _run_folders(context: JobContext, keep: int) -> int:
     known = {str(started) for started in upkeep.known_runs(config.state_path)}
     lost_ns = context.now_ns() - DAY_NS
     gone = 0
-    for folder in sorted((config.home / "runs").glob("[0-9]*")):
+    for folder in retention.folders_of(config.runs_folder):
         lost = folder.name not in known and folder.stat().st_mtime_ns < lost_ns
         if lost or (folder.name in known and folder.name not in kept):
             shutil.rmtree(folder)
@@ -166,6 +179,45 @@ def _run_folders(context: JobContext, keep: int) -> int:
 
 def _bytes(home: Path) -> int:
     return sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+
+
+@job(RetainJob)
+def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
+    """Keep every kind of history within its part of the disk budget, and say what went."""
+    del job
+    config, now_ns = context.config, context.now_ns()
+    journal, state = config.journal_path, config.state_path
+    told: dict[str, Any] = {}
+    if journal.is_file() and journal.stat().st_size:
+        context.progress(0, 0, "", "moving records into the journal's archive")
+        told["records_archived"] = retention.archive_records(journal)
+        recent = [
+            path / state.name
+            for path in backups(config.backups_folder)
+            if now_ns - path.stat().st_mtime_ns < RESTORED_ALONE_NS
+        ]
+        never_past = min(
+            (retention.projected(one, ENGINE_ID) for one in recent if one.is_file()),
+            default=LAST_SEQ,
+        )
+        thinned = retention.thin_journal(
+            journal, state, ENGINE_ID, bytes_max=config.share("journal"), never_past=never_past
+        )
+        told |= {"records_gone": thinned.records, "orders_gone": thinned.orders}
+    orders, markouts = retention.prune_state(state, ENGINE_ID, bytes_max=config.share("state"))
+    told["orders_gone"] = told.get("orders_gone", 0) + orders
+    told["markouts_gone"] = markouts
+    for kind, paths, least in (
+        ("backups", backups(config.backups_folder), 1),
+        ("runs", retention.folders_of(config.runs_folder), 0),
+        ("tape", segments(config.tape_folder), TAPE_KEPT),
+        ("decisions", decisions.files(config.decisions_path), 1),
+    ):
+        gone = retention.keep_bytes(paths, config.share(kind), least=least)
+        told[f"{kind}_gone"] = len(gone)
+    retention.truncate_logs((journal, state))
+    words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in told.items() if n)
+    return {"told": words or "everything fits: nothing had to go", **told}
 
 
 @job(ExportJob)

@@ -1,4 +1,6 @@
-"""The identity of equity, watched: each minute every account's ledger against its journal.
+"""What is watched while the desk trades: the identity of equity, and the free space of its disks.
+
+Each minute every account's ledger is compared with its journal.
 
 The loop reads the ledger and the number of the journal's last record in one go; the projector's
 thread sums the journal's side when the projections stand at exactly that record. A difference seen
@@ -7,6 +9,7 @@ twice is alarmed with both sides. Nothing is repaired: a person must know first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId, Kind, Leg
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
+from engine.live.engine import Engine
 from engine.runtime.journal import EngineJournal
 from engine.runtime.state_writer import Projections, StateWriter
 from storage.database import reading
@@ -117,3 +121,61 @@ class TruthWatch:
         else:
             self._suspect.add(account)
             self._due_ns = check.ledger.at_ns + AGAIN_NS
+
+
+# -- free space: told early, and nothing new is asked for before the disk is full ------------------
+
+DISK = "disk"
+"""Health source and kind of alert."""
+
+LOOK_EVERY_NS = 10 * S
+FREE_TOLD = ((0.05, Severity.CRITICAL), (0.20, Severity.WARNING))
+"""Shares of free space below which a person hears of it, the worst first."""
+
+FREE_MIN = 0.02
+"""Below it no new order is placed; cancels and KILL go on, and what is open is looked after."""
+
+FREE_AGAIN = 0.01
+"""By how much more must be free before a level counts as left: no alert at every file."""
+
+StatVfs = Callable[[Path], os.statvfs_result]
+
+
+class DiskWatch:
+    """Looks at the disks the desk writes to. `statvfs` is the system's question."""
+
+    def __init__(self, engine: Engine, folders: Sequence[Path], statvfs: StatVfs = os.statvfs):
+        self._engine = engine
+        self._folders = folders
+        self._statvfs = statvfs
+        self._look_ns = 0
+        self._told = 1.0
+        """The level told last; 1 = none."""
+        self._full = False
+
+    def watch(self, now_ns: int) -> None:
+        """Look once in a while, tell a level that was passed, and forbid or allow placing."""
+        if now_ns < self._look_ns:
+            return
+        self._look_ns = now_ns + LOOK_EVERY_NS
+        try:
+            share, folder, free = min(self._free(folder) for folder in self._folders)
+        except OSError as error:
+            self._engine.health(DISK, f"nobody can say how much space is free: {error}")
+            return
+        left = f"{free / 1e9:,.2f} GB ({100 * share:.1f} %) are free at {folder}"
+        self._full = share < FREE_MIN + FREE_AGAIN * self._full
+        self._engine.health(DISK, f"{left}: make room; cancels and KILL go on" * self._full)
+        if share >= self._told + FREE_AGAIN:
+            self._told = 1.0
+        for level, severity in FREE_TOLD:
+            if share < level < self._told:
+                self._told = level
+                text = f"{left}: make room; below {100 * FREE_MIN:.0f} % no new order is placed"
+                self._engine.alert(RaiseAlert(severity=severity, kind=DISK, text=text), now_ns)
+                break
+
+    def _free(self, folder: Path) -> tuple[float, Path, int]:
+        """Return the share that is free where a folder lies, the folder, and bytes. OSError."""
+        found = self._statvfs(folder)
+        return found.f_bavail / max(1, found.f_blocks), folder, found.f_bavail * found.f_frsize

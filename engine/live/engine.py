@@ -227,9 +227,9 @@ class Engine(Services):
         """Once a second: the clock's jump, what waits for a file, what is over."""
         self.journal_waiting()
         jump_ns = self.clock.jump_ns()
-        self._health(CLOCK, f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else "")
+        self.health(CLOCK, f"the wall clock jumped by {jump_ns / 1e9:.1f} s" if jump_ns else "")
         halts = self.state.halts
-        if self._health(STATE, halts):
+        if self.health(STATE, halts):
             text = f"nothing is placed: {halts}"
             self.alert(RaiseAlert(severity=Severity.CRITICAL, kind=STATE, text=text), now_ns)
         self._watch_files(now_ns)
@@ -242,7 +242,7 @@ class Engine(Services):
             self._learned_ns = now_ns
             self._snapshot_bots()
 
-    def _health(self, source: str, reason: str) -> bool:
+    def health(self, source: str, reason: str) -> bool:
         """Report a source that fell ill (True) or got well; one that stays as it was is no news."""
         fell = False
         for account, runner in self.runners.items():

@@ -32,6 +32,7 @@ from engine.errors import (
 )
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
+from engine.live.checks import DiskWatch
 from engine.live.commands.dispatch import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
@@ -53,10 +54,11 @@ from engine.runtime.recovery import (
     unstopped,
 )
 from engine.runtime.state_writer import Projector, StateKeeper
-from engine.runtime.tape import Tape
+from engine.runtime.tape import SEGMENT_BYTES, Tape
 from storage.alerts import raise_alert
 from storage.commands import cut
 from storage.database import connect_writer, refusals_told
+from storage.decisions import FILE_BYTES_MAX, FILES_KEPT
 from storage.journal import Snapshots, last_seq, latest_snapshots, record_at, take_lease
 from storage.latch import Latch, read_latch
 from storage.live import keep_found, last_told
@@ -149,6 +151,7 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     found = recover(config.journal_path, start.executors)
     past = latest_snapshots(config.journal_path)
     engine = open_engine(config, clock, start.settings)
+    engine.watchers.append(DiskWatch(engine, (config.home, config.state_path.parent)).watch)
     try:
         streams = opened(engine, start, found, past, to_prove=to_prove)
         gc.collect()
@@ -247,7 +250,7 @@ def open_engine(
         wall=wall,
         recorder=recorder,
         taper=_tape(config),
-        decisions=decisions or DecisionLog(config.decisions_path, engine_id=ENGINE_ID),
+        decisions=decisions or _decision_log(config),
         settings=settings,
     )
     recorder.lost = engine.crash
@@ -284,7 +287,18 @@ def open_engine(
 def _tape(config: Config) -> Tape:
     last = last_seq(config.journal_path)
     record = record_at(config.journal_path, last) if last else None
-    return Tape(config.tape_folder, after=record.tape if record else 0)
+    most = config.share("tape")
+    return Tape(
+        config.tape_folder, after=record.tape if record else 0, keep_bytes=most,
+        segment_bytes=min(SEGMENT_BYTES, most // 8),
+    )  # fmt: skip
+
+
+def _decision_log(config: Config) -> DecisionLog:
+    most = config.share("decisions") // (FILES_KEPT + 1)
+    return DecisionLog(
+        config.decisions_path, engine_id=ENGINE_ID, file_bytes_max=min(FILE_BYTES_MAX, most)
+    )
 
 
 def _error(context: dict[str, Any]) -> BaseException:

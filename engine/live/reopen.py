@@ -99,7 +99,9 @@ def _read_on(journal: Path, made: Recalled, until: int) -> None:
 
 
 def _between(journal: Path, after: int, until: int) -> Iterator[Record]:
-    return takewhile(lambda record: record.seq <= until, load(journal, after_seq=after))
+    return takewhile(
+        lambda record: record.seq <= until, load(journal, after_seq=after, thinned=True)
+    )
 
 
 def _named(account: AccountId) -> str:

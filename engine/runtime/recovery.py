@@ -128,7 +128,9 @@ def recover(journal: Path, executors: Mapping[AccountId, Executor]) -> Recovered
     if not journal.exists():
         return Recovered()
     return rebuild(
-        latest_snapshots(journal), lambda after_seq: load(journal, after_seq=after_seq), executors
+        latest_snapshots(journal),
+        lambda after_seq: load(journal, after_seq=after_seq, thinned=True),
+        executors,
     )
 
 

@@ -145,6 +145,11 @@ def _life(row: Row, fills: Sequence[Row]) -> None:
         f"{count(len(found.moments), 'record')} · times in {zone()}, exact UTC when the pointer "
         "rests on one"
     )
+    if found.gone:
+        panels.note(
+            "Not all records of its time are kept: PITBOSS_DISK_BUDGET says how much is. What it "
+            "filled is kept for ever."
+        )
     if not found.whole:
         panels.note("Its life is long: only the first 400,000 records of it were searched.")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from storage.database import reading
-from storage.journal import Record, decode
+from storage.journal import LAST_SEQ, Record, decode, rows_backwards
 from storage.views.frame import Row
 
 SCANNED_MAX = 20_000
@@ -43,12 +44,9 @@ def search_journal(
     found: list[Row] = []
     scanned, first = 0, None
     with reading(path) as connection:
-        source = connection.execute(
-            "SELECT seq, at_ns, account, kind, body, tape FROM records "
-            "WHERE (? IS NULL OR seq < ?) AND (? = '' OR kind = ?) ORDER BY seq DESC LIMIT ?",
-            (before_seq, before_seq, kind, kind, SCANNED_MAX),
-        )
-        for seq, at_ns, account, its_kind, body, tape in source:
+        before = LAST_SEQ if before_seq is None else before_seq
+        source = islice(rows_backwards(connection, path, before, kind), SCANNED_MAX)
+        for seq, at_ns, account, its_kind, body, _, tape in source:
             scanned, first = scanned + 1, seq
             record = Record(
                 seq=seq, at_ns=at_ns, account=account, kind=its_kind, body=body, tape=tape

@@ -16,8 +16,9 @@ import msgspec
 from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder
 from engine.domain.events import OrderReported
 from storage.database import reading
-from storage.journal import Record, decode, owner
+from storage.journal import Record, blocks, decode, owner, rows_of, thinned_to
 
+CANCELS = ("CancelOrders", "CancelAll")
 SCANNED_MAX = 400_000
 """Most records one life is searched in; a third of a second."""
 
@@ -35,10 +36,14 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """All moments of a life that were found; `whole` False = the search ended before its end."""
+    """All moments of a life that were found; `whole` False = the search ended before its end.
+
+    `gone` = not all records of its time are kept any more.
+    """
 
     moments: tuple[OrderEvent, ...]
     whole: bool
+    gone: bool = False
 
 
 def life_of(
@@ -58,20 +63,18 @@ def life_of(
     placed = _pack("id") + _pack(order) + _pack("bot")
     about = [named, placed, *(_pack("fill") + _pack(fill) for fill in fills)]
     owner(path)
-    with reading(path) as connection:
-        first = _first_at(connection, created_ns)
-        rows = connection.execute(
-            "SELECT seq, at_ns, account, kind, body, tape FROM records "  # noqa: S608 our own marks
-            "WHERE seq BETWEEN ? AND ? AND account = ? AND (kind IN ('CancelOrders', 'CancelAll') "
-            f"OR {' OR '.join('instr(body, ?) > 0' for _ in about)}) ORDER BY seq",
-            (first, min(last_seq, first + SCANNED_MAX), account, *about),
-        ).fetchall()
     moments: list[OrderEvent] = []
-    for seq, at_ns, whose, kind, body, tape in rows:
-        told = decode(Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape))
-        if _tells_of(told, order, fills, moments):
-            moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, told=told))
-    return OrderHistory(moments=tuple(moments), whole=last_seq <= first + SCANNED_MAX)
+    with reading(path) as connection:
+        gone, _ = thinned_to(connection)
+        first = _first_at(connection, path, created_ns)
+        last = min(last_seq, first + SCANNED_MAX)
+        for seq, at_ns, whose, kind, body, _, tape in rows_of(connection, path, first, last):
+            if whose != account or not (kind in CANCELS or any(mark in body for mark in about)):
+                continue
+            row = Record(seq=seq, at_ns=at_ns, account=whose, kind=kind, body=body, tape=tape)
+            if _tells_of(told := decode(row), order, fills, moments):
+                moments.append(OrderEvent(seq=seq, at_ns=at_ns, kind=kind, told=told))
+    return OrderHistory(moments=tuple(moments), whole=last_seq <= last, gone=first <= gone)
 
 
 def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[OrderEvent]) -> bool:
@@ -92,8 +95,10 @@ def _tells_of(told: Any, number: int, fills: Sequence[str], before: Sequence[Ord
             return getattr(told, "order", None) == number or getattr(told, "fill", None) in fills
 
 
-def _first_at(connection: sqlite3.Connection, at_ns: int) -> int:
-    """Return the first record that is not before a time."""
+def _first_at(connection: sqlite3.Connection, path: Path, at_ns: int) -> int:
+    """Return the first record that is not before a time, or of its block in the archive."""
+    for block in blocks(connection, path, "last_ns >= ? ORDER BY first LIMIT 1", (at_ns,)):
+        return block.first
     low, high = connection.execute(
         "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) + 1 FROM records"
     ).fetchone()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 from contextlib import closing
 from importlib import metadata
@@ -207,3 +208,22 @@ def test_json_is_one_object_with_every_check(
     assert told["failed"] == 0
     assert {"name", "grade", "said", "fix"} == set(told["checks"][0])
     assert [check["grade"] for check in told["checks"]].count("ok") == len(told["checks"])
+
+
+def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    config = Config(home=tmp_path, disk_budget=100_000_000)
+    config.tape_folder.mkdir()
+    segment = config.tape_folder / f"{1:020d}.tape"
+    segment.touch()
+    os.truncate(segment, 30_000_000)
+    day = 86_400 * 10**9
+    os.utime(segment, ns=(10 * day, 10 * day))
+    found = {one.name: one for one in doctor.history(config, 12 * day)}
+    assert list(found) == ["journal", "state", "decisions", "tape", "runs", "backups"]
+    assert_found(found["journal"], Grade.OK, "0.0 of 15 MB")
+    assert_found(
+        found["tape"], Grade.WARN, "30.0 of 20 MB, whole since 1970-01-11T00:00; 15.0 MB a day, 0 "
+        "days until some goes", "start the worker; or raise PITBOSS_DISK_BUDGET",
+    )  # fmt: skip

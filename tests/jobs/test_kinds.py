@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from engine.config import Config
-from engine.domain.jobs import JOB_KINDS, BackupJob, CompactJob, ExportJob, ReplayJob, arguments_of
+from engine.domain.jobs import (
+    JOB_KINDS,
+    BackupJob,
+    CompactJob,
+    ExportJob,
+    ReplayJob,
+    RetainJob,
+    arguments_of,
+)
 from engine.errors import BadInput
 from engine.jobs.kinds import TAPE_KEPT
 from engine.jobs.run import Cancelled, JobContext, works
@@ -20,6 +28,7 @@ from storage import views
 from storage.backup import backups, check_backup
 from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
+from storage.retention import due
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 
@@ -174,6 +183,43 @@ def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:
     assert [path for path in tape if path.exists()] == tape[-TAPE_KEPT:]
     assert not lost_run.exists()
     assert fresh_run.exists()
+
+
+def sized(path: Path, megabytes: int, days: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.truncate(path, megabytes * 1_000_000)  # nothing of it takes room on the disk
+    return aged(path, days)
+
+
+def test_what_is_beyond_its_part_of_the_budget_goes_oldest_first_and_that_is_said(
+    config: Config,
+) -> None:
+    config = config.model_copy(update={"disk_budget": 100_000_000})
+    now_ns = time.time_ns()
+    assert due(config.history, config.share, now_ns) == ""
+    tape = [sized(config.tape_folder / f"{n:020d}.tape", 8, 5 - n) for n in range(1, 5)]
+    files = [sized(config.home / f"decisions.{n:06d}.db", 12, 5 - n) for n in range(1, 4)]
+    runs = [sized(config.runs_folder / f"{n}" / "journal.db", 4, 5 - n) for n in range(1, 4)]
+    made = [
+        sized(config.backups_folder / f"2026-01-0{n}T00-00-00Z" / "pitboss.db", 20, 9)
+        for n in range(1, 4)
+    ]
+    for path in (*made, *runs):
+        aged(path.parent / "manifest.json", 9)
+        os.utime(path.parent, (time.time() - 9 * DAY_S,) * 2)
+    wanted = due(config.history, config.share, now_ns)
+    for kind in ("tape", "runs", "backups"):
+        assert kind in wanted
+    result = works()["retain"](RetainJob(), context(config, "retain"))
+    assert [path.exists() for path in tape] == [False, False, True, True]
+    assert [path.exists() for path in files] == [False, False, True]
+    assert [path.exists() for path in runs] == [False, False, True]
+    assert [path.exists() for path in made] == [False, False, True]
+    assert result["told"] == "2 backups gone, 2 runs gone, 2 tape gone, 2 decisions gone"
+    assert due(config.history, config.share, now_ns) == ""
+    again = works()["retain"](RetainJob(), context(config, "retain"))
+    assert again["told"] == "everything fits: nothing had to go"
 
 
 def test_an_export_of_no_day_is_refused(config: Config) -> None:

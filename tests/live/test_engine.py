@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from engine.domain.events import Event, HealthChanged, InstrumentClosed, Instrum
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
+from engine.live.checks import LOOK_EVERY_NS, DiskWatch
 from engine.live.engine import Engine
 from engine.live.reopen import attach_bots
 from engine.runtime import services
@@ -150,6 +153,42 @@ def test_a_state_file_with_too_many_rows_waiting_halts_every_account_until_they_
     desk.engine.state.halts = ""
     desk.second()
     assert not any("rows wait" in why for why in desk.runner.desk.executor.reasons)
+
+
+def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -> None:
+    desk = Ticking()
+    share = 0.5
+
+    def statvfs(folder: Path) -> os.statvfs_result:
+        free = int(1_000_000 * share)
+        return os.statvfs_result((4096, 4096, 1_000_000, free, free, 0, 0, 0, 0, 255))
+
+    watch = DiskWatch(desk.engine, [Path("/home")], statvfs)
+    placing = []
+    for number, share in enumerate((0.5, 0.19, 0.15, 0.04, 0.019, 0.025, 0.031, 0.07, 0.5)):  # noqa: B007 read above
+        watch.watch(number * LOOK_EVERY_NS)
+        placing.append(not any("disk" in why for why in desk.runner.desk.executor.reasons))
+    assert placing == [True, True, True, True, False, False, True, True, True]
+    assert [(one.kind, one.severity) for one in desk.alerts] == [
+        ("disk", "warning"),
+        ("disk", "critical"),
+        ("disk", "warning"),  # 7 %: it rose over the worse level, and is below the other still
+    ]
+    assert "0.78 GB (19.0 %) are free at /home" in desk.alerts[0].text
+    assert desk.reported[0] == HealthChanged(
+        account=DEMO, source="disk", healthy=False,
+        reason="0.08 GB (1.9 %) are free at /home: make room; cancels and KILL go on",
+    )  # fmt: skip
+
+
+def test_a_disk_nobody_can_ask_about_forbids_placing() -> None:
+    desk = Ticking()
+
+    def statvfs(folder: Path) -> os.statvfs_result:
+        raise OSError(5, "Input/output error")
+
+    DiskWatch(desk.engine, [Path("/home")], statvfs).watch(0)
+    assert any("nobody can say how much" in why for why in desk.runner.desk.executor.reasons)
 
 
 @pytest.mark.parametrize("part", ["recorder", "state", "projector"])

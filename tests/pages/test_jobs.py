@@ -171,9 +171,9 @@ def test_a_failed_job_says_why_and_a_done_one_what_it_brought(
 def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config) -> None:
     run_engine(config)
     page = opened("jobs", kind="backup")
-    page.number_input(key="job_backup_keep").set_value(3)
+    page.number_input(key="job_backup_keep").set_value(5)
     press(page, "Start backup")
-    assert left(config) == [RunJob(job="backup", arguments='{"keep": 3}')]
+    assert left(config) == [RunJob(job="backup", arguments='{"keep": 5}')]
 
 
 def test_an_argument_out_of_its_bounds_is_refused_in_words(opened: Opened, config: Config) -> None:

@@ -88,8 +88,14 @@ class BackupJob(JobArguments):
     """Copy the databases, each consistent in itself, into the folder backups."""
 
     keep: Annotated[
-        int, Field(ge=1, le=1_000, description="backups kept; older ones are deleted")
-    ] = 14
+        int,
+        Field(
+            ge=1,
+            le=1_000,
+            description="backups kept, fewer where they take more than their part of the disk "
+            "budget; older ones are deleted",
+        ),
+    ] = 3
     vault: Annotated[
         bool,
         Field(
@@ -125,6 +131,14 @@ class CompactJob(JobArguments):
     vacuum: Annotated[
         bool, Field(description="rewrite databases that are more than a quarter empty")
     ] = True
+
+
+class RetainJob(JobArguments):
+    """Keep history under the disk budget: old records go into the journal's archive, oldest first.
+
+    What is beyond a part of PITBOSS_DISK_BUDGET goes, the oldest first; what money did never does.
+    The worker asks for it by itself.
+    """
 
 
 class ExportJob(JobArguments):
