@@ -135,10 +135,11 @@ SAME_ROW = {"engine.__main__": "engine.cli", "app": "pages"}
 
 ALSO = {
     "engine.lab.simulate": ("engine.live",),
+    "engine.jobs.canary": ("engine.venues.registry",),
     "engine.jobs.markets": ("engine.venues.registry",),
 }
-"""The simulator proves the engine that lives: it alone of the lab may import it. A venue's listing
-is fetched by the worker, whose process has no credential."""
+"""The simulator proves the engine that lives: it alone of the lab may import it. What is public of
+a venue is asked by the worker, whose process has no credential."""
 
 APART = (("engine.venues.polymarket.market", "engine.venues.polymarket.account"),)
 """Halves of one venue: the public one cannot reach what signs (law R)."""

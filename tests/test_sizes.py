@@ -152,8 +152,8 @@ DISTANCE = {
     "single-importer siblings": 28,
     "type names defined twice": 28,
     "attributes set from outside": 7,
-    "files under 60 lines": 30,
-    "lines of the product": 76_089,
+    "files under 60 lines": 29,
+    "lines of the product": 76_000,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""
 
@@ -161,6 +161,8 @@ SIBLING_LINES_MAX = 250
 """A file with one importer may stand apart above this, with a test of its own."""
 
 SMALL_LINES = 60
+ROWS = ("engine.domain.alerts.", "engine.domain.commands.", "engine.domain.jobs.")
+"""Where a file is one row that a feature adds, and is small by its nature."""
 
 
 class Module:
@@ -281,7 +283,9 @@ def distances(root: Path) -> dict[str, list[str]]:
         "files under 60 lines": [
             f"{module.name}: {module.lines} lines"
             for module in found
-            if module.lines < SMALL_LINES and not module.package
+            if module.lines < SMALL_LINES
+            and not module.package
+            and not module.name.startswith(ROWS)
         ],
     }
 

@@ -182,6 +182,7 @@ def _nightly() -> dict[str, ScheduleEntry]:
         "backup": ScheduleEntry(cron="10 2 * * *", job="backup"),
         "compact": ScheduleEntry(cron="40 2 * * sun", job="compact"),
         "markets": ScheduleEntry(cron="*/5 * * * *", job="markets", on=False),
+        "canary": ScheduleEntry(cron="20 3 * * *", job="canary", on=False),
     }
 
 

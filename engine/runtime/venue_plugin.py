@@ -261,6 +261,8 @@ class VenuePlugin:
     market: Callable[[VenueSetup], MarketData] | None
     listing: Callable[[VenueSetup], VenueListing] | None = None
     """Opens the listing of all its markets, inside a running loop; None = it lists none."""
+    canary: Callable[[VenueSetup], Awaitable[list[Finding]]] | None = None
+    """Compares the venue with what its adapter was proven with, by public questions."""
     currency: str = ""
     urls: Mapping[str, Address] = field(default_factory=dict)
     """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""

@@ -106,3 +106,9 @@ async def examined(config: Config, credential: Credential, known: Container[str]
     if spec is None or spec.examine is None:
         raise BadInput(f"{plugin.title} has no doctor: its accounts cannot be unlocked")
     return await spec.examine(plugin.setup(config), credential, known)
+
+
+async def drifted(config: Config) -> dict[str, list[Finding]]:
+    """Compare every venue that can be with what its adapter was proven with; by venue."""
+    watched = {name: one for name, one in plugins().items() if one.canary is not None}
+    return {name: await one.canary(one.setup(config)) for name, one in watched.items()}  # type: ignore[misc]

@@ -41,6 +41,12 @@ def _listing(setup: VenueSetup) -> VenueListing:
     return GammaListing(setup.urls["clob"], setup.urls["gamma"])
 
 
+async def _canary(setup: VenueSetup) -> list[Finding]:
+    from engine.venues.polymarket.checks.canary import watched
+
+    return await watched(setup)
+
+
 def _link(setup: VenueSetup, services: Services, settings: AccountSettings) -> AccountLink:
     from engine.venues.polymarket.account.link import PolymarketLink
 
@@ -106,6 +112,7 @@ PLUGIN = VenuePlugin(
     modes={Mode.PAPER: AccountSpec(quotes_expire=True), Mode.LIVE: LIVE},
     market=_market,
     listing=_listing,
+    canary=_canary,
     urls={
         "clob": Address("https://clob.polymarket.com", "Polymarket's CLOB over HTTP"),
         "gamma": Address("https://gamma-api.polymarket.com", "Polymarket's market listing"),

@@ -7,7 +7,6 @@ failure, never taken for well. Where Polymarket takes no orders from, nothing he
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import httpx
@@ -22,11 +21,8 @@ from engine.venues.polymarket.account.listings import clob_rows
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS
 from engine.venues.polymarket.account.sdk import Wire
+from engine.venues.polymarket.checks.canary import sdk
 from engine.venues.polymarket.hosts import account_hosts
-
-SDK = "polymarket-client"
-SDK_VERSION = "0.14.0"
-"""What the adapter was proven with; the pin of requirements.in."""
 
 S = 1_000_000_000
 SKEW_NS_WARN = 2 * S
@@ -150,15 +146,6 @@ def _mends(error: Exception) -> str:
     if isinstance(error, VenueRefusal) and "banned" in error.text.lower():
         return "ask Polymarket's support why; nothing here helps around it"
     return "try again in a minute"
-
-
-def sdk() -> Finding:
-    """Compare the installed SDK with the one the adapter was proven with."""
-    version = metadata.version(SDK)
-    if version != SDK_VERSION:
-        said = f"{SDK} {version}, proven with {SDK_VERSION}"
-        return Finding("sdk", Grade.FAIL, said, "run `make venv` and use .venv/bin/python")
-    return Finding("sdk", Grade.OK, f"{SDK} {version}")
 
 
 def wallet(wire: Wire) -> Finding:
