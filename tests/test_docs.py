@@ -52,6 +52,7 @@ HEADINGS = {
     ),
     CONFIGURATION: (
         "Configuration keys",
+        "Disk",
         "Secrets of a live account",
         "Logs",
         "Command line",
@@ -87,6 +88,7 @@ HEADINGS = {
         "A database was deleted or replaced while the engine ran",
         "Restoring a backup",
         "The disk was full, or a file locked",
+        "Too little of the disk is free",
         "The disk is full or a database is damaged",
         "migrate refused",
         "An alert says equity_differs",
