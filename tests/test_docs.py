@@ -89,6 +89,7 @@ HEADINGS = {
         "Restoring a backup",
         "The disk was full, or a file locked",
         "Too little of the disk is free",
+        "Records are gone",
         "The disk is full or a database is damaged",
         "migrate refused",
         "An alert says equity_differs",
