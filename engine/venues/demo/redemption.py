@@ -37,7 +37,7 @@ class RedeemTransaction(msgspec.Struct, kw_only=True):
 class RedeemWorker:
     """Redemptions of all wallets. `payout` of a market must be set before anything is asked."""
 
-    __slots__ = ("_accounts", "_ledger", "_markets", "_outbox", "_rules", "count", "pending")
+    __slots__ = ("_accounts", "_ledger", "_markets", "_outbox", "count", "pending", "rules")
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class RedeemWorker:
     ) -> None:
         self._ledger = ledger
         self._outbox = outbox
-        self._rules = rules
+        self.rules = rules
         self._accounts = accounts
         self._markets = markets
         self.count = 0
@@ -63,7 +63,7 @@ class RedeemWorker:
         """Pay whoever does not redeem for itself; call it whenever its tokens have settled."""
         if not self._accounts[customer].listening:
             self._pay(customer, market)
-        elif self._rules.auto_redeem and self._holds(customer, market.instrument.id):
+        elif self.rules.auto_redeem and self._holds(customer, market.instrument.id):
             self.ask(customer, 0, market.instrument.id)
 
     def _holds(self, customer: AccountId, instrument: InstrumentId) -> bool:
@@ -80,7 +80,7 @@ class RedeemWorker:
             number=self.count, customer=customer, operation=operation, instrument=instrument
         )
         self.pending[made.number] = made
-        self._wait(made, self._rules.redeem_mined_ns)
+        self._wait(made, self.rules.redeem_mined_ns)
         return made.name
 
     def _wait(self, made: RedeemTransaction, delay_ns: int) -> None:
@@ -93,14 +93,18 @@ class RedeemWorker:
         if not made.mined:
             made.mined = True
             self._tell(made, OperationState.MINED)
-            self._wait(made, self._rules.redeem_confirmed_ns)
+            self._wait(made, self.rules.redeem_confirmed_ns)
             return
         del self.pending[number]
-        paid = self._pay(made.customer, self._markets[made.instrument], made.name)
-        if paid is not None:
-            self._accounts[made.customer].redemptions.append(paid)
-            self._outbox.tell(made.customer, paid)
+        self.confirm(made.customer, made.instrument, made.name)
         self._tell(made, OperationState.CONFIRMED)
+
+    def confirm(self, customer: AccountId, instrument: InstrumentId, name: str) -> None:
+        """Pay what is settled of a resolved market by the transaction `name`, and tell it."""
+        paid = self._pay(customer, self._markets[instrument], name)
+        if paid is not None:
+            self._accounts[customer].redemptions.append(paid)
+            self._outbox.tell(customer, paid)
 
     def _tell(self, made: RedeemTransaction, state: OperationState) -> None:
         if made.operation:

@@ -1,7 +1,7 @@
 """Gasless transactions: what was submitted, how far it is, and what its calls do to the ledger.
 
-Calls that split and merge take effect when the transaction confirms; approvals always stand; a
-redemption finds nothing to do, because this venue pays by itself (polymarket.md §6).
+Calls that split, merge and redeem take effect when the transaction confirms; approvals always
+stand (polymarket.md §6). A redemption of what is not resolved reverts, one of nothing does nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ CALLS = {
     selector("merge(bytes31,uint256)"): (-1, ["bytes31", "uint256"]),
 }
 """Selector → (what it does to the number of pairs, argument types)."""
+REDEEMS = {
+    selector("redeemPositions(address,bytes32,bytes32,uint256[])"): (
+        2, ["address", "bytes32", "bytes32", "uint256[]"]
+    ),
+    selector("redeem(bytes31,uint256,uint256)"): (0, ["bytes31", "uint256", "uint256"]),
+}  # fmt: skip
+"""Selector → (which argument is the condition, argument types)."""
 
 
 class Submitted(msgspec.Struct, kw_only=True):
@@ -71,13 +78,32 @@ class Relayer:
             return "STATE_NEW" if age_s < venue.settings.relayer_s / 2 else "STATE_EXECUTED"
         if not sent.done:
             sent.done = True
-            sent.error = next(filter(None, (_do(venue, sent.wallet, c) for c in sent.calls)), "")
+            sent.error = next(filter(None, (_do(venue, sent, call) for call in sent.calls)), "")
             venue.drain()
         return "STATE_FAILED" if sent.error else "STATE_CONFIRMED"
 
 
-def _do(venue: Venue, wallet: str, data: bytes) -> str:
+def _redeem(venue: Venue, sent: Submitted, data: bytes) -> str:
+    place, types = REDEEMS[data[:4]]
+    try:
+        condition = abi_decode(types, data[4:])[place]
+    except DecodingError:
+        return "execution reverted: bad calldata"
+    market = venue.by_condition.get("0x" + condition.hex().ljust(64, "0"))
+    account = AccountId(sent.wallet)
+    if market is None or account not in venue.ledger.signers:
+        return "execution reverted: unknown condition or wallet"
+    if not market.resolved:
+        return "execution reverted: result for condition not received yet"
+    venue.exchange.clearing.redeeming.confirm(account, market.instrument, sent.id)
+    return ""
+
+
+def _do(venue: Venue, sent: Submitted, data: bytes) -> str:
     """Do one call; return why it reverted."""
+    if data[:4] in REDEEMS:
+        return _redeem(venue, sent, data)
+    wallet = sent.wallet
     known = CALLS.get(data[:4])
     if known is None:
         return ""

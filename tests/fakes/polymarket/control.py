@@ -103,7 +103,7 @@ async def settings(request: web.Request) -> web.Response:
     """Change settings by name; quirks under `quirks`."""
     venue, given = await _given(request)
     venue.settings.change(given)
-    venue.exchange.worker.reread()
+    venue.exchange.reread()
     return answer(msgspec.to_builtins(venue.settings))
 
 

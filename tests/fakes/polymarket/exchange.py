@@ -55,13 +55,27 @@ class VenueExchange(DemoExchange):
 
     def __init__(self, settings: Settings, now_ns: int) -> None:
         rng = Random(settings.seed)
-        rules = Rules(
-            gtd_min_ns=int(settings.gtd_min_s * S), gtd_early_ns=int(settings.gtd_early_s * S)
-        )
-        super().__init__(rng=rng, now_ns=now_ns, rules=rules)
+        super().__init__(rng=rng, now_ns=now_ns, rules=_rules(settings))
+        self._settings = settings
         self.worker = SettlementWorker(settings, self.settlement_rng, self.timeline, self.outbox)
         self.settlement = self.worker
         self.clearing.settlement = self.worker
         self.desk = VenueDesk(self.timeline, self.clearing)
         self.guard = Guard(self.desk)
         self.listing = MarketLife(self.desk)
+
+    def reread(self) -> None:
+        """Take changed settings."""
+        self.worker.reread()
+        self.clearing.redeeming.rules = _rules(self._settings)
+
+
+def _rules(settings: Settings) -> Rules:
+    step_ns = int(settings.relayer_s * S / 2)
+    return Rules(
+        gtd_min_ns=int(settings.gtd_min_s * S),
+        gtd_early_ns=int(settings.gtd_early_s * S),
+        redeem_mined_ns=step_ns,
+        redeem_confirmed_ns=step_ns,
+        auto_redeem=settings.auto_redeem,
+    )

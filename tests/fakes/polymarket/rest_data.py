@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
-from engine.venues.demo.orders import Fill
+from engine.venues.demo.orders import Fill, Redeemed
 from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.clob_rows import iso, value
 from tests.fakes.polymarket.listing import Listed
@@ -111,7 +111,20 @@ def _holdings(venue: Venue, user: AccountId) -> dict[tuple[str, Leg], Holding]:
             if fill.customer == user:
                 name = (venue.markets[fill.instrument].condition, fill.leg)
                 found.setdefault(name, Holding()).take(fill, trade.moved_ns)
+    for paid in _redemptions(venue, user):
+        condition = venue.markets[paid.instrument].condition
+        for leg, gone in ((Leg.YES, paid.yes), (Leg.NO, paid.no)):
+            if (condition, leg) in found:
+                found[condition, leg].shares -= gone
     return found
+
+
+def _redemptions(venue: Venue, user: AccountId) -> list[Redeemed]:
+    """Return the redemptions the index has seen."""
+    latest = venue.exchange.now_ns - int(venue.settings.data_lag_s * S)
+    if user not in venue.exchange.desk.accounts:
+        return []
+    return [one for one in venue.exchange.account(user).redemptions if one.at_ns <= latest]
 
 
 def _position(venue: Venue, user: AccountId, market: Listed, leg: Leg, held: Holding) -> Row:
@@ -226,12 +239,40 @@ async def trades(request: web.Request) -> web.Response:
     return _page(request, _trades(request))
 
 
+def _redeem_row(venue: Venue, user: AccountId, paid: Redeemed) -> Row:
+    market = venue.markets[paid.instrument]
+    return {
+        "type": "REDEEM",
+        "proxy_wallet": user,
+        "condition_id": market.condition,
+        "size": paid.amount_micro / 1e6,
+        "usdc_size": paid.amount_micro / 1e6,
+        "timestamp": paid.at_ns // S,
+        "transaction_hash": "0x" + sha256(paid.transaction.encode()).hexdigest(),
+        "title": market.question,
+        "slug": market.slug,
+        "event_slug": market.slug,
+        "outcome": "",
+        "outcome_index": 999,
+    }
+
+
 @routes.get("/v2/activity")
 async def activity(request: web.Request) -> web.Response:
-    """Return what a wallet did: here only trades."""
-    _user(request)
+    """Return what a wallet did, newest first: trades and redemptions."""
+    venue, user = venue_of(request), _user(request)
+    wanted = {kind for text in request.query.getall("type", []) for kind in text.split(",")}
+    start = request.query.get("start", "0")
+    if not start.isdigit():
+        raise _bad("start must be a time in seconds")
     rows = [
         row | {"type": "TRADE", "usdc_size": row["size"] * row["price"]} for row in _trades(request)
+    ]
+    rows += [_redeem_row(venue, user, paid) for paid in reversed(_redemptions(venue, user))]
+    rows = [
+        row
+        for row in sorted(rows, key=lambda row: -row["timestamp"])
+        if row["timestamp"] >= int(start) and (not wanted or row["type"] in wanted)
     ]
     return _page(request, rows)
 
