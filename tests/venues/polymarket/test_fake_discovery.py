@@ -266,6 +266,31 @@ async def test_deposit_wallet_splits_and_merges_through_the_relayer(served: Serv
     await sdk.close()
 
 
+async def test_winners_are_redeemed_through_the_relayer_and_listed(served: Served) -> None:
+    account = signer(1)
+    sdk = await AsyncSecureClient.create(
+        private_key=account.key.hex(),
+        wallet=wallet(account, 3),
+        environment=environment(served),
+        api_key=RelayerApiKey(key="relay", address=account.address),
+    )
+    await served.control("settings", relayer_s=0.02, data_lag_s=0.0)
+    before = (await sdk.get_balance_allowance(asset_type="COLLATERAL")).balance
+    market = by_slug(served, RAIN)
+    handle = await sdk.split_position(condition_id=market.condition, amount=30_000_000)
+    await handle.wait()
+    await served.control("resolve", condition=market.condition, payout=1)
+    assert len(served.venue.exchange.positions(sdk.wallet)) == 2
+    handle = await sdk.redeem_positions(condition_id=market.condition)
+    await handle.wait()
+    assert served.venue.exchange.positions(sdk.wallet) == []
+    assert served.venue.exchange.balance(sdk.wallet).settled == before
+    page = await sdk.list_activity(user=sdk.wallet, activity_types=["REDEEM"]).first_page()
+    (paid,) = page.items
+    assert (paid.amount, paid.condition_id) == (30, market.condition)
+    await sdk.close()
+
+
 async def test_undeployed_deposit_wallet_is_deployed_by_the_sdk(served: Served) -> None:
     account = signer(1)
     beacon = wallets_of(account.address).deposit_beacon

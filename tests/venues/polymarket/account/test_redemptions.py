@@ -28,7 +28,7 @@ from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.server import Served
 from tests.fakes.polymarket.server import serving as serve
 from tests.venues.polymarket.adapter import LIVE, SHARE, adapter, taking
-from tests.venues.polymarket.kit import RAIN, Trader, by_slug, quick
+from tests.venues.polymarket.kit import BRIDGE, CUP, RAIN, Trader, by_slug, quick
 
 USD = 1_000_000
 ACCOUNT = AccountSettings(name=LIVE, mode=Mode.LIVE, venue="polymarket", currency="pUSD")
@@ -79,11 +79,14 @@ class Books:
 
 
 @contextlib.asynccontextmanager
-async def holding(*, auto: bool = False) -> AsyncIterator[tuple[Served, Books, int]]:
+async def holding(
+    *, auto: bool = False, slug: str = RAIN
+) -> AsyncIterator[tuple[Served, Books, int]]:
     """Ten YES, settled and paid for; gives the cash that is left."""
     async with serve(quick(auto_redeem=auto), clock=Clock(time.time_ns())) as still:
-        market = by_slug(still, RAIN)
-        async with adapter(still) as (venue, instrument), Trader(still, 2) as other:
+        market = by_slug(still, slug)
+        opened = adapter(still, slug=slug)
+        async with opened as (venue, instrument), Trader(still, 2) as other:
             books = Books(venue, instrument)
             await books.start()
             books.tell(CashMoved(account=LIVE, currency="pUSD", amount_micro=10_000 * USD))
@@ -97,7 +100,7 @@ async def holding(*, auto: bool = False) -> AsyncIterator[tuple[Served, Books, i
 
 
 async def resolved(still: Served, books: Books, payout: float = 1.0) -> None:
-    condition = by_slug(still, RAIN).condition
+    condition = books.instrument.id.partition(":")[2]
     await still.control("resolve", condition=condition, payout=payout)
     books.tell(
         InstrumentResolved(
@@ -120,12 +123,15 @@ async def test_a_winner_stays_until_somebody_redeems_it() -> None:
         assert books.asked == []  # the account cannot do it itself
 
 
-@pytest.mark.parametrize("payout", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("slug", "payout"), [(RAIN, 1.0), (RAIN, 0.5), (CUP, 1.0), (BRIDGE, 1.0)],
+    ids=["won", "fifty_fifty", "neg_risk", "protocol_2"],
+)  # fmt: skip
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_what_the_venue_redeems_by_itself_is_booked_once(
-    payout: float, restarted: bool
+    slug: str, payout: float, restarted: bool
 ) -> None:
-    async with holding(auto=True) as (still, books, cash):
+    async with holding(auto=True, slug=slug) as (still, books, cash):
         state = books.executor.snapshot()
         await resolved(still, books, payout)
         worth = int(10 * payout * USD)
