@@ -42,12 +42,13 @@ laws: $(READY) ## who may import whom, banned words, sizes
 
 check: lint types laws ## everything but the behaviour: lint, types, laws
 
-# A file of tests stays with one worker: its desk is started once. The files keep their order: those
-# that start programs come first, and wait so often that three of them fill two cores.
 # Where Python may keep no bytecode, each worker would compile pytest's plugins anew.
 unexport PYTHONDONTWRITEBYTECODE
+
+# A file of tests stays with one worker: its desk is started once. The files keep their order: those
+# that start programs come first, and wait so often that four of them fill two cores.
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
-WORKERS ?= 3
+WORKERS ?= 4
 
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
 	$(PYTEST) -n 2 -m "not soak and not programs"

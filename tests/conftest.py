@@ -15,6 +15,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+# What is imported lives to the end: searching it for garbage while it grows is a tenth of a start.
+gc.set_threshold(200_000, 100, 100)
+
 # Hundreds of programs are started here: each would compile all of its sources anew, for more time
 # than the tests themselves take.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -23,7 +23,8 @@ from storage.database import writing
 from storage.settings import Saved, latest, save
 from storage.users import ENGINE_ID
 from tests.lab.conftest import write_recording
-from tests.live.programs import BOT, Programs, free_port, prepare
+from tests.live.programs import BOT, Programs, prepare
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ADDITIONS = Path(__file__).with_name("additions")

@@ -28,7 +28,8 @@ from engine.venues.polymarket.account.sdk import Hosts, Wire
 from storage.commands import CommandState
 from storage.vault import read_vault
 from tests.live.polymarket_programs import BOT, SIGNER, LivePrograms
-from tests.live.programs import REPOSITORY, free_port
+from tests.live.programs import REPOSITORY
+from tests.ports import free_port
 from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import signer
 

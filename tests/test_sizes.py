@@ -273,9 +273,8 @@ def wired(found: list[Module]) -> list[str]:
     ]
 
 
-def distances(root: Path) -> dict[str, list[str]]:
+def distances(root: Path, found: list[Module]) -> dict[str, list[str]]:
     """Return what is counted, by the name of its count."""
-    found = modules(root)
     return {
         "single-importer siblings": siblings(root, found),
         "type names defined twice": twice(found),
@@ -292,8 +291,9 @@ def distances(root: Path) -> dict[str, list[str]]:
 
 @cache
 def of_the_product() -> dict[str, int | list[str]]:
-    lines = sum(module.lines for module in modules(REPOSITORY))
-    return {**distances(REPOSITORY), "lines of the product": lines}
+    found = modules(REPOSITORY)
+    lines = sum(module.lines for module in found)
+    return {**distances(REPOSITORY, found), "lines of the product": lines}
 
 
 @pytest.mark.parametrize("what", DISTANCE)
@@ -315,7 +315,7 @@ def test_what_is_far_is_found(tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    far = distances(tmp_path)
+    far = distances(tmp_path, modules(tmp_path))
     assert far["single-importer siblings"] == ["engine.a.two: 3 lines, for engine.a.one alone"]
     assert far["type names defined twice"] == ["Row: engine.a.one, engine.a.two"]
     assert far["attributes set from outside"] == ["engine.b.three:2: c.hook"]

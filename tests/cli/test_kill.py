@@ -19,7 +19,8 @@ from storage.live import KILL_PROOF
 from storage.live_accounts import Unlock, unlock
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
-from tests.live.programs import BOT, Programs, free_port, prepare
+from tests.live.programs import BOT, Programs, prepare
+from tests.ports import free_port
 
 WALLET = "0x" + "ab" * 20
 REAL = {"accounts": {"real": {"name": "real", "venue": "polymarket", "mode": "live"}}}

@@ -35,10 +35,10 @@ from tests.live.programs import (
     BOT,
     Programs,
     check_books,
-    free_port,
     ledger_of_the_exchange,
     prepare,
 )
+from tests.ports import free_port
 
 
 def _die(*_: object, **__: object) -> None:

@@ -23,7 +23,8 @@ from engine.errors import ConfigError
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF
 from tests.lab.conftest import QUOTING, write_recording
-from tests.live.programs import LONG_S, Programs, free_port
+from tests.live.programs import LONG_S, Programs
+from tests.ports import free_port
 
 BOT = "market_maker"
 PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{key}={value}")]

@@ -13,6 +13,7 @@ from engine.config import load
 from engine.errors import ConfigError, StorageError
 from engine.locks import locked
 from storage.users import ensure_operator
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +33,6 @@ def listening(family: int, address: Any) -> socket.socket:
     found.bind(address)
     found.listen()
     return found
-
-
-def free_port() -> int:
-    with listening(socket.AF_INET, ("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize("taken", ["port", "demo_port"])

@@ -35,7 +35,8 @@ from storage.live_accounts import Unlock, VenueHeartbeat, heartbeats, lock, unlo
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
-from tests.live.programs import REPOSITORY, Programs, answers, free_port
+from tests.live.programs import REPOSITORY, Programs, answers
+from tests.ports import free_port
 from tests.venues.polymarket.adapter import credentials
 from tests.venues.polymarket.kit import CUP, FINE, RAIN, signer, wallet
 

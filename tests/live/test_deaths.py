@@ -18,7 +18,8 @@ from engine.domain.commands import StartBot
 from engine.domain.orders import ORDER_ENDS
 from storage.commands import CommandState
 from storage.live import STOP_PROOF
-from tests.live.programs import BOT, LONG_S, Programs, check_books, free_port, ours, prepare
+from tests.live.programs import BOT, LONG_S, Programs, check_books, ours, prepare
+from tests.ports import free_port
 
 DEATHS = 200
 LIFE_S = 2.5

@@ -19,7 +19,8 @@ from engine.lab.explain.plans import Retold
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, STOP_PROOF, latest_found
 from storage.users import ENGINE_ID
-from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, free_port, prepare
+from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, prepare
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 from engine.errors import ConfigError
 from engine.live.handover import PASSPHRASE, SOCKET, ask_keeper, make_private, taken_out
 from engine.venues.registry import secret_names
-from tests.live.programs import REPOSITORY, free_port
+from tests.live.programs import REPOSITORY
+from tests.ports import free_port
 
 SECRET = (*secret_names(), PASSPHRASE)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")

@@ -40,10 +40,10 @@ from tests.live.programs import (
     Programs,
     answers,
     check_books,
-    free_port,
     ledger_of_the_exchange,
 )
 from tests.live.programs import prepare as prepare_state
+from tests.ports import free_port
 
 HANGING = """
 import re, signal, sys

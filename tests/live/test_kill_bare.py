@@ -45,7 +45,8 @@ from storage.journal import last_seq
 from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
 from storage.users import ENGINE_ID
 from tests.live.homes import Exchange, Template, a_home, exchange
-from tests.live.programs import REPOSITORY, free_port
+from tests.live.programs import REPOSITORY
+from tests.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -16,7 +16,8 @@ from engine.errors import PitbossError
 from engine.venues.demo.wire import PLACE
 from storage.commands import CommandState
 from storage.live import KILL_PROOF, Receipt
-from tests.live.programs import BOT, LONG_S, Programs, free_port, ledger_of_the_exchange, prepare
+from tests.live.programs import BOT, LONG_S, Programs, ledger_of_the_exchange, prepare
+from tests.ports import free_port
 
 LISTINGS = "no two complete listings of open orders"
 

@@ -32,7 +32,8 @@ from storage.journal import Record, decode, take_lease
 from storage.live import latest_receipt
 from storage.projection import project, register_account
 from storage.schema import migrate
-from tests.live.programs import BOT, LONG_S, Programs, check_books, free_port, prepare
+from tests.live.programs import BOT, LONG_S, Programs, check_books, prepare
+from tests.ports import free_port
 
 DEMO = AccountId("demo")
 RECORDS = 40

@@ -29,7 +29,8 @@ from storage.schema import migrate
 from storage.settings import last_in_force
 from storage.users import ENGINE_ID
 from tests.live.desk import LiveDesk
-from tests.live.programs import BOT, DOCUMENT, LONG_S, Programs, free_port, prepare
+from tests.live.programs import BOT, DOCUMENT, LONG_S, Programs, prepare
+from tests.ports import free_port
 
 KILLED = CommandState.DONE
 BODY = SettingsDocument.model_validate(DOCUMENT).model_dump_json()

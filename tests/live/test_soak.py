@@ -18,7 +18,8 @@ from engine.domain.commands import StartBot
 from pages.frame import kill
 from storage.commands import CommandState
 from storage.live import STOP_PROOF
-from tests.live.programs import BOT, Programs, answers, check_books, free_port, prepare
+from tests.live.programs import BOT, Programs, answers, check_books, prepare
+from tests.ports import free_port
 
 KILLS = 20
 

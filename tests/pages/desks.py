@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from storage.database import reading, writing
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -56,9 +56,7 @@ class Desk:
         with writing(self.config.state_path) as connection:
             put_catalog(connection, ENGINE_ID, VenueEntry, entries(), 1)
         self.password = ensure_operator(self.config) or ""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -122,19 +120,13 @@ MARKET = re.compile("comet-visible-this-month-1")
 """The one event of the demo exchange that no bot of a first desk trades."""
 
 
-def port_free() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 class LiveDesk(Desk):
     """A dashboard with an engine and a demo exchange; there is an account and no bot."""
 
     def start(self) -> None:
         """Start all three at once."""
         self.prepare()
-        port = port_free()
+        port = free_port()
         self.programs = [
             self.program("demo", "--port", str(port)),
             self.program("run", "--demo", f"http://127.0.0.1:{port}"),

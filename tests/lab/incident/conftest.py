@@ -12,7 +12,8 @@ import pytest
 from engine.config import Config
 from storage.journal import names_sum, record_sum
 from tests.lab.conftest import QUOTING, write_recording
-from tests.live.programs import LONG_S, Programs, free_port
+from tests.live.programs import LONG_S, Programs
+from tests.ports import free_port
 
 PARAMETERS = [word for key, value in QUOTING.items() for word in ("--param", f"{key}={value}")]
 

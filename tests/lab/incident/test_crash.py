@@ -18,7 +18,8 @@ from engine.lab.incident.run import Incident, incident
 from storage.commands import CommandState
 from storage.incidents import journal_span
 from tests.lab.incident.conftest import Journal
-from tests.live.programs import BOT, LONG_S, Programs, free_port, prepare
+from tests.live.programs import BOT, LONG_S, Programs, prepare
+from tests.ports import free_port
 
 AROUND_NS = 600 * 1_000_000_000
 PLACED = 5

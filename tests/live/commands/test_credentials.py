@@ -20,7 +20,8 @@ from storage.database import writing
 from storage.settings import Saved, latest, save
 from storage.users import ENGINE_ID
 from storage.vault import read_vault
-from tests.live.programs import Programs, free_port, prepare
+from tests.live.programs import Programs, prepare
+from tests.ports import free_port
 
 PASSPHRASE = "correct horse battery staple"
 KEY = "0x" + "4b" * 32

@@ -29,7 +29,8 @@ from storage.database import connect_writer
 from storage.live import SCOPE_PROOF, STOP_PROOF
 from storage.settings import Saved, save
 from storage.users import ENGINE_ID
-from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, free_port, prepare
+from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, prepare
+from tests.ports import free_port
 
 DONE, REFUSED = CommandState.DONE, CommandState.REFUSED
 CUT = InstrumentId("demo:rate-cut-by-march-1")

@@ -16,7 +16,8 @@ from engine.lab.recordings.open import open_recording
 from storage.commands import CommandState
 from storage.database import connect_writer
 from storage.users import ENGINE_ID
-from tests.live.programs import Programs, free_port, prepare
+from tests.live.programs import Programs, prepare
+from tests.ports import free_port
 
 SERIES = InstrumentId("btc-updown-5m")
 MARKET = InstrumentId("demo:rate-cut-by-march-1")

@@ -54,7 +54,8 @@ from storage.journal import decode, load
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
-from tests.live.programs import BOT, DOCUMENT, Programs, free_port
+from tests.live.programs import BOT, DOCUMENT, Programs
+from tests.ports import free_port
 
 PAPER = AccountId("paper")
 COIN = InstrumentId("demo:coin")

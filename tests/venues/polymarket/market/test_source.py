@@ -26,7 +26,8 @@ from storage.users import ENGINE_ID
 from tests.fakes.polymarket.crowd import Crowd
 from tests.fakes.polymarket.series import Series
 from tests.fakes.polymarket.server import Served, serving
-from tests.live.programs import Programs, free_port
+from tests.live.programs import Programs
+from tests.ports import free_port
 
 RAIN = "will-it-rain-in-lisbon"
 PUBLIC = {
