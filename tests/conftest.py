@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from httpx._transports import default
 from hypothesis import HealthCheck, settings
 
 # What is imported lives to the end: searching it for garbage while it grows is a tenth of a start.
@@ -68,6 +69,14 @@ def vault_work() -> Iterator[tuple[int, int, int]]:
         for name, little in zip(names, (1, 1, 8), strict=True):
             patch.setattr(vault, name, little)
         yield shipped
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trust_is_read_once() -> Iterator[None]:
+    """Every client of httpx reads all certificates anew, 20 ms of CPU; here none is ever needed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", cache(default.create_ssl_context))
+        yield
 
 
 def recordings_folder() -> Path:
