@@ -122,7 +122,9 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     assert "the vault is open: real connects; real is recovered from " in opened.answer
     assert " without an end, and nothing is placed before" in opened.answer
     programs.until(lambda: programs.rows(TAKEN)[0][0] > before, "the bot quotes as it did")
-    assert programs.rows("SELECT state FROM bots") == [("running",)]
+    programs.until(
+        lambda: programs.rows("SELECT state FROM bots") == [("running",)], "its bot runs"
+    )
     receipt = ended(programs, engine)
     assert receipt.proven, receipt.sentence()
     assert (programs.live(), programs.open_orders()) == (0, 0)
