@@ -17,10 +17,10 @@ from engine.errors import JournalCorrupt, StorageError
 BUSY_MS = 5_000
 """How long a statement waits for another process's lock before it is refused."""
 
-WAL_PAGES_MAX = 16_384
-"""A commit checkpoints by itself beyond this; 64 MiB at 4 KiB pages."""
+WAL_PAGES_MAX = 4_096
+"""A commit checkpoints by itself beyond this; 16 MiB at 4 KiB pages."""
 
-WAL_BYTES_KEPT = 64 * 1024 * 1024
+WAL_BYTES_KEPT = 16 * 1024 * 1024
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: "is locked by another process; it is tried again, close that program "

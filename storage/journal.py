@@ -129,6 +129,13 @@ BEFORE_ARCHIVE = 1
 SNAPSHOTS_KEPT = 3
 """Per name; more than one, so that a damaged one has an elder."""
 
+EXECUTOR = "executor:"
+"""Begins the name of an account's snapshot."""
+
+BASE_RECORDS = 500_000
+"""Of an account's elder snapshots the first in so many records is kept, too: where the journal's
+past is gone, what is behind it can be told again from there."""
+
 ARCHIVE = """
 CREATE TABLE archive (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, first_ns INTEGER NOT NULL,
@@ -286,9 +293,10 @@ def _write_snapshot(connection: sqlite3.Connection, snapshot: JournalSnapshot) -
         (snapshot.name, snapshot.seq, snapshot.at_ns, snapshot.body, _snapshot_sum(snapshot)),
     )
     connection.execute(
-        "DELETE FROM snapshots WHERE name = ? AND seq NOT IN "
-        "(SELECT seq FROM snapshots WHERE name = ? ORDER BY seq DESC LIMIT ?)",
-        (snapshot.name, snapshot.name, SNAPSHOTS_KEPT),
+        "DELETE FROM snapshots WHERE name = ?1 AND seq NOT IN "
+        "(SELECT seq FROM snapshots WHERE name = ?1 ORDER BY seq DESC LIMIT ?2) AND NOT (?3 AND "
+        "seq IN (SELECT min(seq) FROM snapshots WHERE name = ?1 GROUP BY seq / ?4))",
+        (snapshot.name, SNAPSHOTS_KEPT, snapshot.name.startswith(EXECUTOR), BASE_RECORDS),
     )
 
 
@@ -338,11 +346,11 @@ def blocks(
         query, values
     ):
         try:
-            proven = crc == record_sum(names_sum("archive", names), first, last, whole, body)
-            rows = _unpack.decode(zstandard.decompress(body)) if proven else ()
+            sound = crc == record_sum(names_sum("archive", names), first, last, whole, body)
+            rows = _unpack.decode(zstandard.decompress(body)) if sound else ()
         except (TypeError, zstandard.ZstdError, msgspec.DecodeError):
-            proven = False
-        if not proven:
+            sound = False
+        if not sound:
             raise JournalCorrupt(
                 f"{path}: the archive's records {first} to {last} are damaged; restore the latest "
                 "backup"
@@ -380,10 +388,7 @@ def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
 def rows_of(
     connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
 ) -> Iterator[Row]:
-    """Give the rows there are from `first` to `last`, archived or not, in order; no row is proven.
-
-    Raises JournalCorrupt for a damaged block.
-    """
+    """Give the rows there are, archived or not, in order; no row is proven. JournalCorrupt."""
     for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
         yield from (row for row in block.rows if first <= row[0] <= last)
     yield from connection.execute(
@@ -423,14 +428,14 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
         for block in blocks(connection, path, "last > ? ORDER BY first", (after_seq,)):
             if block.whole:
                 for row in block.rows[max(0, expected - block.first) :]:
-                    yield _proven(path, row, expected, sums)
+                    yield proven(path, row, expected, sums)
                     expected += 1
                 continue
             if not thinned:
                 raise BadInput(_gone(connection))
             for row in block.rows:
                 if row[0] >= expected:
-                    yield _proven(path, row, row[0], sums)
+                    yield proven(path, row, row[0], sums)
             expected = block.last + 1
         rows = connection.execute(
             "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
@@ -438,7 +443,7 @@ def load(path: Path, after_seq: int = 0, *, thinned: bool = False) -> Iterator[R
             (expected - 1,),
         )
         for row in rows:
-            yield _proven(path, row, expected, sums)
+            yield proven(path, row, expected, sums)
             expected += 1
         last = last_of(connection)
         if last < after_seq:
@@ -457,7 +462,8 @@ def _gone(connection: sqlite3.Connection) -> str:
     )
 
 
-def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int]) -> Record:
+def proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int]) -> Record:
+    """Return the record `expected` that a row is. Raises JournalCorrupt where it is not."""
     seq, at_ns, account, kind, body, crc, tape = row
     if seq != expected:
         raise JournalCorrupt(
@@ -478,17 +484,12 @@ def _proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int
     return Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape)
 
 
-def prove(path: Path, row: Row, expected: int) -> None:
-    """Raise JournalCorrupt where a row is not the record `expected`, as it was written."""
-    _proven(path, row, expected, {})
-
-
 def record_at(path: Path, seq: int) -> Record | None:
     """Return one proven record, None where the journal does not have it."""
     with reading(path) as connection:
         _check(connection, path, None)
         row = next(rows_of(connection, path, seq, seq), None)
-        return None if row is None else _proven(path, row, seq, {})
+        return None if row is None else proven(path, row, seq, {})
 
 
 def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
@@ -504,7 +505,7 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
         wanted = set(kinds)
         for row in rows_of(connection, path, 1):
             if row[3] in wanted:
-                record = _proven(path, row, row[0], sums)
+                record = proven(path, row, row[0], sums)
                 yield record, decode(record)
 
 
@@ -542,17 +543,33 @@ def latest_snapshots(path: Path) -> Snapshots:
 
 
 def snapshots_of(path: Path) -> list[JournalSnapshot]:
-    """Return every proven snapshot that is kept, by name, the latest first."""
+    """Return the snapshots a start may take, by name, the latest first."""
     return [snapshot for snapshot, wrong in _snapshots(path) if not wrong]
 
 
-def _snapshots(path: Path) -> Iterator[tuple[JournalSnapshot, str]]:
-    """Give all snapshots, the latest of each name first, with what is wrong with them."""
+def base_after(path: Path, seq: int) -> dict[str, JournalSnapshot]:
+    """Return the accounts' snapshots behind the first record from `seq` on that has them of all.
+
+    Empty = there is none.
+    """
+    behind: dict[int, dict[str, JournalSnapshot]] = {}
+    for snapshot, wrong in _snapshots(path, kept=LAST_SEQ):
+        if snapshot.seq >= seq and snapshot.name.startswith(EXECUTOR) and not wrong:
+            behind.setdefault(snapshot.seq, {})[snapshot.name] = snapshot
+    most = max(map(len, behind.values()), default=0)
+    return next((behind[one] for one in sorted(behind) if len(behind[one]) == most), {})
+
+
+def _snapshots(path: Path, kept: int = SNAPSHOTS_KEPT) -> Iterator[tuple[JournalSnapshot, str]]:
+    """Give so many snapshots of each name, the latest first, with what is wrong with them."""
     with reading(path) as connection:
         _check(connection, path, None)
         last = last_of(connection)
         for name, seq, at_ns, body, crc in connection.execute(
-            "SELECT name, seq, at_ns, body, crc FROM snapshots ORDER BY name, seq DESC"
+            "SELECT name, seq, at_ns, body, crc FROM snapshots outside WHERE seq IN (SELECT seq "
+            "FROM snapshots WHERE name = outside.name ORDER BY seq DESC LIMIT ?) "
+            "ORDER BY name, seq DESC",
+            (kept,),
         ):
             snapshot = JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body)
             wrong = f"is ahead of the journal ({last})" if seq > last else ""

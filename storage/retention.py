@@ -28,7 +28,9 @@ from engine.errors import StorageError
 from storage.database import connect_writer, reading, refusals_told, transaction
 from storage.decisions import files
 from storage.journal import (
+    EXECUTOR,
     LAST_SEQ,
+    SNAPSHOTS_KEPT,
     Block,
     Record,
     Row,
@@ -37,7 +39,7 @@ from storage.journal import (
     bring_up,
     decode,
     last_of,
-    prove,
+    proven,
     rows_of,
     snapshots_of,
     thinned_to,
@@ -105,7 +107,7 @@ def archive_records(
                     return moved
                 first, last = rows[0][0], rows[-1][0]
                 for number, row in enumerate(rows):
-                    prove(path, row, first + number)
+                    proven(path, row, first + number, {})
                 step("insert")
                 connection.execute(_ARCHIVE, block_of(rows, first=first, last=last, whole=True))
                 step("delete")
@@ -114,6 +116,10 @@ def archive_records(
             moved += len(rows)
 
 
+_OLD_BASES = (
+    "DELETE FROM snapshots WHERE seq < ? AND name LIKE ? AND seq NOT IN (SELECT seq FROM snapshots "
+    "kept WHERE kept.name = snapshots.name ORDER BY seq DESC LIMIT ?)"
+)
 _ARCHIVE = "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -164,6 +170,7 @@ def thin_journal(
             with refusals_told(journal), transaction(connection):
                 step("thin")
                 connection.execute(_ARCHIVE, (*made[:2], block.first_ns, block.last_ns, *made[4:]))
+                connection.execute(_OLD_BASES, (block.last, f"{EXECUTOR}%", SNAPSHOTS_KEPT))
                 step("commit")
             records += len(block.rows) - len(kept)
 
@@ -184,7 +191,7 @@ def _covered(journal: Path) -> dict[str, int]:
     """
     found: dict[str, list[int]] = {}
     for snapshot in snapshots_of(journal):
-        name = snapshot.name.removeprefix("executor:")
+        name = snapshot.name.removeprefix(EXECUTOR)
         if name != snapshot.name:
             found.setdefault(name, []).append(snapshot.seq)
     return {name: min(seqs) for name, seqs in found.items() if len(seqs) > 1}

@@ -19,7 +19,7 @@ from engine.lab.explain.accounts import Settings, ToldAccounts
 from engine.lab.explain.plans import PlanDifference, Retelling, Retold
 from engine.log import iso
 from storage.database import reading
-from storage.journal import latest_snapshots, load, owner
+from storage.journal import base_after, latest_snapshots, load, owner, thinned_to
 from storage.settings import force_history
 from storage.views.decision_history import every_plan
 
@@ -51,9 +51,19 @@ def retold(config: Config, account: str | None = None) -> Retold:
         (one.applied_ns, one.document) for one in versions if one.applied_ns is not None
     ]
     journal = config.journal_path
+    with reading(journal) as connection:
+        gone, _ = thinned_to(connection)
+    # Of what is gone the next snapshot tells; without one there is no past to begin with.
+    base = base_after(journal, gone) if gone else {}
+    begin_seq, begin_ns = max(((one.seq, one.at_ns) for one in base.values()), default=(0, 0))
     engines = latest_snapshots(journal).by_name
-    accounts = ToldAccounts(settings, lambda after_seq: load(journal, after_seq), engines)
-    return Retelling(accounts, plans, config.decisions_path).run(load(journal))
+    accounts = ToldAccounts(
+        settings, lambda after_seq: load(journal, after_seq, thinned=True), engines, base
+    )
+    late = [one for one in plans if one[0].at_ns > begin_ns]
+    found = Retelling(accounts, late, config.decisions_path).run(load(journal, begin_seq))
+    found.gone = len(plans) - len(late)
+    return found
 
 
 def words(found: Retold) -> str:
@@ -62,6 +72,11 @@ def words(found: Retold) -> str:
         f"{found.same:,} of {found.plans:,} plans came out of the journal again byte for byte "
         f"({found.records:,} records)"
     ]
+    if found.gone:
+        lines.append(
+            f"{found.gone:,} earlier ones cannot be told again: their records were let go under "
+            "the disk budget"
+        )
     if found.idle:
         lines.append(f"{found.idle:,} more touched no order: they tell what was left over, and why")
     if found.by_hand:

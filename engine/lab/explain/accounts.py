@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from engine.domain.effects import KeepStart, PlaceOrder
@@ -23,7 +24,7 @@ from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
-from storage.journal import JournalSnapshot, Record, decode
+from storage.journal import EXECUTOR, JournalSnapshot, Record, decode
 
 Journal = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""
@@ -40,11 +41,15 @@ class ToldAccounts:
     """All accounts of one journal. `settings` say with which limits each was judged, and when.
 
     `snapshots` are the engine's own by name: a start from one of them is sound whatever came out
-    before it.
+    before it. `base` is what the accounts begin with where the journal's past is gone.
     """
 
     def __init__(
-        self, settings: Settings, journal: Journal, snapshots: Mapping[str, JournalSnapshot]
+        self,
+        settings: Settings,
+        journal: Journal,
+        snapshots: Mapping[str, JournalSnapshot],
+        base: Mapping[str, JournalSnapshot] = MappingProxyType({}),
     ) -> None:
         self.executors: dict[AccountId, RetoldExecutor] = {}
         self.lost: set[AccountId] = set()
@@ -55,6 +60,7 @@ class ToldAccounts:
         self._settings = settings
         self.journal = journal
         self._engines = snapshots
+        self._base = {name: one.body for name, one in base.items()}
         self._due = 0
         self._gates: dict[AccountId, RiskGate] = {}
         self._accounts: dict[AccountId, AccountSettings] = {}
@@ -138,6 +144,8 @@ class ToldAccounts:
             settings=ExecutorSettings(starts_reconciled=True, gtd_ms=quote_life_ms(settings)),
         )
         self._gates[account] = gate
+        if (body := self._base.pop(f"{EXECUTOR}{account}", None)) is not None:
+            made.restore(body)
         self._fund(account)
         share_total(
             self._gates[name].exposure

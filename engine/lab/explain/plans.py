@@ -152,6 +152,8 @@ class Retold(msgspec.Struct, kw_only=True):
     """Where the journal's facts cannot be, told again."""
     starts_unkept: int = 0
     """Starts that an older version did not journal: what it knew then cannot be told again."""
+    gone: int = 0
+    """Plans of a time whose records were let go."""
 
 
 class Retelling:
