@@ -130,7 +130,7 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
     amounts = (
         (R.ORDER_TOO_LARGE, value, limits.order_value_max.micro(anchor)),
         (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max.micro(anchor)),
-        (R.EXPOSURE_MARKET, risk.market_sum.micro, limits.exposure_market_max.micro(anchor)),
+        (R.EXPOSURE_MARKET, risk.market_sum.worst_micro, limits.exposure_market_max.micro(anchor)),
         (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), gate.bot_max_micro(last.bot)),
         (R.EXPOSURE_ACCOUNT, exposure.account_micro(), limits.exposure_account_max.micro(anchor)),
         (R.EXPOSURE_TOTAL, exposure.total_micro(), limits.exposure_total_max.micro(anchor)),

@@ -21,6 +21,10 @@ AccountId = NewType("AccountId", str)
 BotId = NewType("BotId", str)
 
 
+ONE_OF = "one-of"
+"""In a market's name: its instruments are the outcomes of one question."""
+
+
 class Kind(StrEnum):
     """What an instrument is."""
 
@@ -93,7 +97,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Smallest value of a marketable order in micro-units of the currency."""
     fees: FeeSchedule = FeeSchedule()
     market: str = ""
-    """What exposure is summed over: the event or condition; the id itself where empty."""
+    """What exposure is counted over: the event or condition; the id itself where empty.
+
+    `venue:one-of:name` says that at most one of its instruments pays YES: see `one_wins`.
+    """
     series: str = ""
     """The rolling series this instrument belongs to, or empty."""
     tokens: tuple[str, str] | None = None
@@ -135,6 +142,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def exposure_key(self) -> str:
         return self.market or self.id
+
+    @property
+    def one_wins(self) -> bool:
+        """True where at most one instrument of the market pays YES, and every other one NO."""
+        return self.market.split(":", 2)[1:2] == [ONE_OF]
 
     def price_of(self, text: str | Decimal) -> int:
         """Convert a venue's or a person's price. Raises BadInput where it does not fit."""

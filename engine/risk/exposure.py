@@ -62,6 +62,50 @@ class Sum:
         self.micro = 0
 
 
+class MarketRisk(Sum):
+    """The worst case of a market: the sum over its instruments, or shared where one alone wins.
+
+    Of outcomes of one question at most one pays YES. Where instrument j wins, every other loses
+    what it loses under NO; where none of them wins, all do. With yes and no as the losses of an
+    instrument under its own outcomes, gains below zero, the worst is
+
+        max(0, Σ no, max over j of (yes of j + Σ no of the others))
+
+    """
+
+    __slots__ = ("one_wins", "risks")
+
+    def __init__(self, *, one_wins: bool) -> None:
+        super().__init__()
+        self.one_wins = one_wins
+        self.risks: dict[InstrumentId, InstrumentRisk] = {}
+
+    @property
+    def worst_micro(self) -> int:
+        """What the market can lose."""
+        if not self.one_wins:
+            return self.micro
+        none_wins = sum(risk.no_micro for risk in self.risks.values())
+        wins = max((risk.yes_micro - risk.no_micro for risk in self.risks.values()), default=0)
+        return max(0, none_wins + max(0, wins))
+
+    def beside_micro(self, risk: InstrumentRisk, *, hurts_yes: bool) -> int:
+        """Return what comes on top of an instrument's own worst case, for an order in it.
+
+        An order that loses if the instrument wins meets the others' losses under NO; one that
+        loses if it does not win meets the worst of theirs.
+        """
+        if not self.one_wins:
+            return self.micro - risk.micro
+        others = [other for other in self.risks.values() if other is not risk]
+        none_wins = sum(other.no_micro for other in others)
+        if hurts_yes:
+            return none_wins
+        return none_wins + max(
+            0, max((other.yes_micro - other.no_micro for other in others), default=0)
+        )
+
+
 class InstrumentRisk:
     """The worst case of one instrument. Owned by `ExposureBook`; read-only for everyone else.
 
@@ -86,7 +130,7 @@ class InstrumentRisk:
         "orders",
     )
 
-    def __init__(self, instrument: Instrument, market_sum: Sum) -> None:
+    def __init__(self, instrument: Instrument, market_sum: MarketRisk) -> None:
         self.bot: BotId | None = None
         self.bot_sum = Sum()
         self.market_sum = market_sum
@@ -95,6 +139,16 @@ class InstrumentRisk:
         self.micro = 0
         self.orders: dict[OrderId, int] = {}
         self.learn(instrument)
+
+    @property
+    def yes_micro(self) -> int:
+        """What it loses if YES wins; below zero = it gains."""
+        return self.held_yes + self.live_yes
+
+    @property
+    def no_micro(self) -> int:
+        """What it loses if NO wins; below zero = it gains."""
+        return self.held_no + self.live_no
 
     def learn(self, instrument: Instrument) -> None:
         """Take new metadata. Units must not change under live numbers."""
@@ -165,7 +219,7 @@ class ExposureBook:
         self._others: tuple[Sum, ...] = ()
         self._others_micro = 0
         self._risks: dict[InstrumentId, InstrumentRisk] = {}
-        self._markets: dict[str, Sum] = {}
+        self._markets: dict[str, MarketRisk] = {}
         self._bots: dict[BotId, Sum] = {}
         self.capital_micro: dict[BotId, int] = {}
         """What each bot may risk at most, told by who admits it; absent = no bound of its own."""
@@ -197,8 +251,9 @@ class ExposureBook:
                 raise BrokenInvariant(
                     f"more than {INSTRUMENTS_MAX} instruments in the exposure book: forget old ones"
                 )
-            market = self._markets.setdefault(instrument.exposure_key, Sum())
-            self._risks[instrument.id] = InstrumentRisk(instrument, market)
+            market = self._market(instrument)
+            risk = self._risks[instrument.id] = InstrumentRisk(instrument, market)
+            market.risks[instrument.id] = risk
             return
         known = risk.instrument
         if (known.kind, known.price_decimals, known.size_decimals) != (
@@ -208,11 +263,20 @@ class ExposureBook:
         ):
             raise BrokenInvariant(f"{instrument.id}: kind or units changed under a live instrument")
         risk.market_sum.micro -= risk.micro
+        risk.market_sum.risks.pop(instrument.id, None)
         risk.learn(instrument)
-        risk.market_sum = self._markets.setdefault(instrument.exposure_key, Sum())
+        risk.market_sum = self._market(instrument)
         risk.market_sum.micro += risk.micro
+        risk.market_sum.risks[instrument.id] = risk
         if known.exposure_key != instrument.exposure_key:
             self._drop_market(known.exposure_key)
+
+    def _market(self, instrument: Instrument) -> MarketRisk:
+        key = instrument.exposure_key
+        market = self._markets.get(key)
+        if market is None:
+            market = self._markets[key] = MarketRisk(one_wins=instrument.one_wins)
+        return market
 
     def assign(self, instrument: InstrumentId, bot: BotId) -> None:
         """Count the instrument's exposure towards this bot from now on."""
@@ -281,6 +345,7 @@ class ExposureBook:
         risk.held_yes = risk.held_no = 0
         self._move(risk)
         del self._risks[instrument]
+        risk.market_sum.risks.pop(instrument, None)
         self._drop_market(risk.instrument.exposure_key)
 
     # -- what everyone may ask ---------------------------------------------------------------------
@@ -297,9 +362,9 @@ class ExposureBook:
         return self.of(instrument).micro
 
     def market_micro(self, key: str) -> int:
-        """Return the worst-case loss summed over a market's instruments."""
+        """Return the worst-case loss of a market's instruments together."""
         found = self._markets.get(key)
-        return 0 if found is None else found.micro
+        return 0 if found is None else found.worst_micro
 
     def bot_micro(self, bot: BotId) -> int:
         """Return the worst-case loss summed over a bot's instruments."""

@@ -145,9 +145,12 @@ class RiskGate:
             self._scale()
         return self._sized(proposal, self._exposure.of(proposal.instrument.id))
 
-    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int) -> bool:
+    def _within(self, proposal: Proposal, risk: InstrumentRisk, would_be: int) -> bool:
         """Say whether an instrument's exposure may be this much under every limit."""
-        grown = would_be - risk.micro
+        bot, grown = proposal.bot, would_be - risk.micro
+        market = risk.market_sum.micro + grown
+        if risk.market_sum.one_wins:
+            market = would_be + _beside(proposal, risk)
         exposure = self._exposure
         account = exposure.account.micro + grown
         bot_micro = risk.bot_sum.micro + grown
@@ -155,7 +158,7 @@ class RiskGate:
             bot_micro = exposure.bot_micro(bot) + would_be
         return (
             would_be <= self._instrument_max
-            and risk.market_sum.micro + grown <= self._market_max
+            and market <= self._market_max
             and bot_micro <= self.bot_max_micro(bot)
             and account <= self._account_max
             and account + exposure.others_micro <= self._total_max
@@ -188,7 +191,7 @@ class RiskGate:
         grown = would_be - risk.micro
         if grown <= 0 and proposal.reducing:
             return Allowed(size)
-        if self._within(proposal.bot, risk, would_be):
+        if self._within(proposal, risk, would_be):
             return Allowed(size)
         return self._shrunk(proposal, risk, size)
 
@@ -216,7 +219,7 @@ class RiskGate:
         """Return (reason, exposure beside this instrument, limit) in the order they are judged."""
         exposure, now = self._exposure, risk.micro
         account = exposure.account.micro - now
-        market = risk.market_sum.micro - now
+        market = _beside(proposal, risk)
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
@@ -263,6 +266,12 @@ class RiskGate:
         for reason, rest, limit in levels:
             numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
         return tuple(numbers)
+
+
+def _beside(proposal: Proposal, risk: InstrumentRisk) -> int:
+    """Return what its market can lose on top of an instrument that a proposal is about."""
+    hurts_yes = risk.hurts_yes(proposal.leg, proposal.side)
+    return risk.market_sum.beside_micro(risk, hurts_yes=hurts_yes)
 
 
 def _largest(proposal: Proposal, risk: InstrumentRisk, size: int, ceiling: int) -> int:

@@ -303,3 +303,73 @@ def test_accounts_of_one_mode_count_together_at_once(build):
     assert third.total_micro() == 0
     first.live(build.order(1, price=4_000), 0)
     assert second.total_micro() == 0
+
+
+# -- outcomes of one question share one worst case -------------------------------------------------
+
+outcome = st.tuples(sizes, st.integers(1, 9_999), sizes, st.integers(1, 9_999), orders)
+
+
+def loss_if(instrument, yes_wins, held, working):
+    """Slow truth of one outcome: whatever of its orders hurts fills."""
+    one = 10**instrument.price_decimals
+    unit = Fraction(1, instrument.value_divisor)
+    pays = {Leg.YES: one if yes_wins else 0, Leg.NO: 0 if yes_wins else one}
+    loss = sum(cost - size * pays[leg] * unit for leg, size, cost in held)
+    for leg, side, price, size in working:
+        change = (pays[leg] - price) * size * unit
+        loss += max(0, -change if side is Side.BUY else change)
+    return loss
+
+
+@given(st.lists(outcome, min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_of_outcomes_of_one_question_at_most_one_wins(build, outcomes):
+    named = [build.binary(f"venue:o{n}", market="venue:one-of:q") for n in range(len(outcomes))]
+    book = book_of(*named)
+    truths, number = [], 0
+    for instrument, (yes, yes_price, no, no_price, working) in zip(named, outcomes, strict=True):
+        costs = [size * price // instrument.value_divisor for size, price in
+                 ((yes, yes_price), (no, no_price))]  # fmt: skip
+        legs = [Held(size, 0, 0, cost, 0, 0) for size, cost in zip((yes, no), costs, strict=True)]
+        book.holding(instrument.id, *legs)
+        for leg, side, price, size in working:
+            number += 1
+            order = build.order(
+                number, instrument=instrument.id, leg=leg, side=side, price=price, size=size
+            )
+            book.live(order, size)
+        held = [(Leg.YES, yes, costs[0]), (Leg.NO, no, costs[1])]
+        truths.append({wins: loss_if(instrument, wins, held, working) for wins in (True, False)})
+    worst = max(
+        sum(truth[n == winner] for n, truth in enumerate(truths))
+        for winner in range(-1, len(truths))
+    )
+    found = book.market_micro("venue:one-of:q")
+    assert max(0, worst) <= found <= max(0, worst) + number + 3 * len(outcomes)
+    assert found <= sum(book.instrument_micro(instrument.id) for instrument in named)
+
+
+def test_two_no_of_one_question_cannot_both_lose(build):
+    named = [build.binary(f"venue:o{n}", market="venue:one-of:q") for n in range(2)]
+    book = book_of(*named)
+    for instrument in named:
+        no = Held(100 * build.share, 0, 0, 60_000_000, 0, 0)
+        book.holding(instrument.id, Held(0, 0, 0, 0, 0, 0), no)
+    # Whoever wins, one NO loses its 60 and the other one gains 40.
+    assert book.market_micro("venue:one-of:q") == 20_000_000
+    assert book.account_micro() == 120_000_000
+
+
+def test_an_outcome_that_is_over_leaves_its_question(build):
+    named = [build.binary(f"venue:o{n}", market="venue:one-of:q") for n in range(2)]
+    book = book_of(*named)
+    for number, instrument in enumerate(named):
+        book.live(build.order(number, instrument=instrument.id, price=5_000), 10 * build.share)
+    assert book.market_micro("venue:one-of:q") == 10_000_000
+    book.over(build.order(0, instrument=named[0].id, price=5_000))
+    book.forget(named[0].id)
+    assert book.market_micro("venue:one-of:q") == 5_000_000
+    moved = build.binary("venue:o1", market="venue:other")
+    book.listed(moved)
+    assert (book.market_micro("venue:one-of:q"), book.market_micro("venue:other")) == (0, 5_000_000)

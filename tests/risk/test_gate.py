@@ -257,6 +257,7 @@ money = st.integers(0, 200_000_000)
 
 
 @given(
+    market=st.sampled_from(["event", "venue:one-of:event"]),
     limits=st.lists(money, min_size=6, max_size=6),
     holdings=st.tuples(money, money, money),
     working=st.lists(
@@ -275,11 +276,11 @@ money = st.integers(0, 200_000_000)
 )
 @settings(max_examples=400, deadline=None)
 def test_what_is_allowed_keeps_every_limit_and_is_the_most_that_does(
-    build, limits, holdings, working, beside, others, ask
+    build, market, limits, holdings, working, beside, others, ask
 ):
     fees = FeeSchedule(taker_rate_ppm=70_000, exponent=1)
-    binary = build.binary(market="event", fees=fees)
-    other = build.binary("venue:m2", market="event")
+    binary = build.binary(market=market, fees=fees)
+    other = build.binary("venue:m2", market=market)
     names = ("order_value", "exposure_instrument", "exposure_market", "exposure_bot")
     names += ("exposure_account", "exposure_total")
     caps = {
@@ -312,7 +313,7 @@ def test_what_is_allowed_keeps_every_limit_and_is_the_most_that_does(
         book.live(order, size)
         sums = (
             book.instrument_micro(M1),
-            book.market_micro("event"),
+            book.market_micro(market),
             book.bot_micro(build.bot),
             book.account_micro(),
             book.total_micro(),

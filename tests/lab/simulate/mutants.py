@@ -31,7 +31,7 @@ from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
 from engine.live.proof import CancelProof
 from engine.risk.breakers import Breakers
-from engine.risk.exposure import ExposureBook, Sum
+from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, RiskGate
 from storage.loss import Known
 from storage.projection import HANDLERS
@@ -327,7 +327,7 @@ def _markets_are_not_summed(patch: Patch) -> None:
     def alone(self: Any, instrument: Any) -> None:
         listed(self, instrument)
         risk = self.of(instrument.id)
-        risk.market_sum = Sum()
+        risk.market_sum = MarketRisk(one_wins=False)
         risk.market_sum.micro = risk.micro
 
     patch.setattr(ExposureBook, "listed", alone)

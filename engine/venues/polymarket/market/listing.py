@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.instruments import FeeSchedule, Instrument
+from engine.domain.instruments import ONE_OF, FeeSchedule, Instrument
 from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.hourly import HOUR_S
 from engine.venues.polymarket.market.metadata import (
@@ -101,7 +101,7 @@ def _market(row: Row) -> str:
     """
     group = row.get("negRiskMarketID")
     if row.get("negRisk") and group:
-        return f"polymarket:neg-risk:{group}"
+        return f"polymarket:{ONE_OF}:{group}"
     events = row.get("events")
     first = events[0] if isinstance(events, list) and events else None
     name = first.get("id") if isinstance(first, Mapping) else None

@@ -144,7 +144,7 @@ def test_an_hour_is_gammas_word_or_it_is_none(starts: str, ends: str, known: boo
 
 def test_exposure_is_summed_over_the_neg_risk_group_else_over_the_event() -> None:
     event = {"events": [{"id": "903", "slug": "cup"}], "negRiskMarketID": "0xgroup"}
-    assert from_gamma({**ROW, **event}, 0).instrument.market == "polymarket:neg-risk:0xgroup"
+    assert from_gamma({**ROW, **event}, 0).instrument.market == "polymarket:one-of:0xgroup"
     plain = confirmed(from_gamma({**ROW, **event, "negRisk": False}, 0), TERMS)
     assert plain.instrument.market == "polymarket:event:903"
     assert from_gamma(ROW, 0).instrument.exposure_key == "polymarket:0x1"
