@@ -77,7 +77,7 @@ def ran(source: Path, home: Path, *words: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
 
 
@@ -128,7 +128,7 @@ drawn = '''
 from pages import found_pages
 next(one for one in found_pages() if one.name == "marbles").draw()
 '''
-page = AppTest.from_string(drawn).run(timeout=60)
+page = AppTest.from_string(drawn).run(timeout=150)
 assert not page.exception, page.exception
 print(page.header[0].value, *(one.proto.body for one in page.get("html")))
 """

@@ -148,7 +148,7 @@ def test_no_secret_is_found_outside_the_engines_memory(programs: LivePrograms) -
     limits = Path(f"/proc/{held['engine'].pid}/limits").read_text()
     assert "Max core file size        0                    0" in limits
     desk.send_signal(signal.SIGTERM)
-    desk.wait(120)
+    desk.wait(150)
     files = [path for path in programs.home.rglob("*") if path.is_file()]
     assert {"journal.db", "pitboss.db", "vault.json"} <= {path.name for path in files}
     leaks = {str(path): holding(found, path.read_bytes()) for path in files}

@@ -61,7 +61,7 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     programs.command(StartBot(bot=BOT))
     programs.until(programs.live, "it quotes")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     (programs.home / "vault.json").write_text('{"version": 1, "public')
 
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
@@ -76,7 +76,7 @@ def test_kill_with_a_damaged_vault_cancels_and_proves_every_other_account(
     assert killer.poll() is None, "it goes on as long as an account is not proven"
     assert "the venue cannot be asked: vault.json is no vault any more" in lacking()["real"][0]
     killer.terminate()
-    assert killer.wait(30) == 1
+    assert killer.wait(150) == 1
     receipt = programs.receipt(KILL_PROOF)
     assert receipt is not None
     assert not receipt.proven

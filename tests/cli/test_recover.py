@@ -100,7 +100,7 @@ def killed(programs: Programs, apply: Callable[[pytest.MonkeyPatch], None]) -> i
 
     process = multiprocessing.get_context("fork").Process(target=accepts)
     process.start()
-    process.join(60)
+    process.join(150)
     return process.exitcode
 
 
@@ -126,7 +126,7 @@ def check_deaths(programs: Programs, found: Loss) -> None:
         assert find_loss(journal, programs.state, ENGINE_ID) == found, story
         assert programs.rows(kept) == [(count,)], story
         assert programs.rows("SELECT 1 FROM alerts WHERE kind = 'journal_loss'"), story
-        assert programs.engine().wait(60) == __main__.STORAGE_REFUSED, story
+        assert programs.engine().wait(150) == __main__.STORAGE_REFUSED, story
 
 
 @pytest.mark.timeout(600)
@@ -140,7 +140,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.count("fills") >= 5 and programs.live() > 0, "it is filled")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     read = programs.rows("SELECT seq FROM projection")[0][0]
     orders, fills = ids(programs, "orders"), ids(programs, "fills")
     log = journal.with_name("journal.db-wal")
@@ -150,7 +150,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     left = found.journal_seq
 
     engine = programs.engine()
-    assert engine.wait(60) == __main__.STORAGE_REFUSED
+    assert engine.wait(150) == __main__.STORAGE_REFUSED
     said = (programs.home / "run" / "last_error").read_text()
     assert f"record {left}" in said or not left
     assert f"up to record {read}" in said
@@ -180,7 +180,7 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     assert CommandState.DONE in went_on  # whichever its state, as the journal has it, allows
     programs.until(lambda: max(map(int, map(str, ids(programs, "orders")))) > above, "it trades")
     engine.terminate()
-    assert engine.wait(60) == 0
+    assert engine.wait(150) == 0
     with closing(connect_reader(programs.state)) as connection:
         odd = "SELECT kind, text FROM alerts WHERE kind IN ('contradiction', 'unknown_report')"
         assert connection.execute(odd).fetchall() == []
@@ -219,7 +219,7 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
         lambda: stopped_ahead_of_its_file(programs, engine, 20), "the log holds what is projected"
     )
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     read = programs.rows("SELECT seq FROM projection")[0][0]
     orders, fills = ids(programs, "orders"), ids(programs, "fills")
     # All of it: after a checkpoint the log begins anew in the same file, and a part may be whole.
@@ -227,7 +227,7 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
 
     kill = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
 
-    assert kill.wait(120) == __main__.STORAGE_REFUSED
+    assert kill.wait(150) == __main__.STORAGE_REFUSED
     said = (programs.home / "kill.log").read_text()
     assert "NOT PROVEN" in said
     assert f"has read it up to record {read}" in said

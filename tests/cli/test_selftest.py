@@ -38,7 +38,7 @@ from tests.venues.polymarket.kit import CUP, RAIN, by_slug, quick, signer, walle
 
 KEY = signer(1).key.hex()
 WALLET = wallet(signer(1), 3)
-WAIT_S = 60.0
+WAIT_S = 150.0
 
 
 async def _quoted(served: Served) -> None:

@@ -48,7 +48,7 @@ def venue() -> Iterator[Served]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(150)
     yield held[0]
     loop.call_soon_threadsafe(over.set)
     thread.join()

@@ -93,7 +93,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     yield made
     for program in made.running:
         program.kill()
-        program.wait(10)
+        program.wait(150)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_kill_9_of_the_worker_in_the_middle_runs_the_job_once_more_and_once(
     desk.under_way(number)
     [child] = children_of(first.pid)
     first.kill()
-    first.wait(10)
+    first.wait(150)
     desk.worker()
     job = desk.ended(number)
     assert (job.state, job.attempts) == (JobState.DONE, 2)

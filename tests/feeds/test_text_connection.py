@@ -129,7 +129,7 @@ async def test_fragments_are_put_together_and_control_frames_between_them_are_an
 
     async with connected(fragments) as ws:
         assert await take(ws, 3) == [b"one", b"two", b"three"]
-        await asyncio.wait_for(ponged.wait(), 60)
+        await asyncio.wait_for(ponged.wait(), 150)
 
 
 async def test_nothing_is_heard_after_the_other_side_said_it_closes() -> None:

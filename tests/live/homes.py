@@ -42,7 +42,7 @@ class Exchange:
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._up.wait(30)
+        assert self._up.wait(150)
 
     async def _serve(self) -> None:
         self._loop, clock = asyncio.get_running_loop(), WallClock()
@@ -65,7 +65,7 @@ class Exchange:
 
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(150)
 
     @property
     def instrument(self) -> InstrumentId:

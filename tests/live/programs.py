@@ -159,7 +159,7 @@ class Programs:
         for program in reversed(self.running):
             if program.poll() is None:
                 program.send_signal(signal.SIGKILL)
-            program.wait(10)
+            program.wait(150)
 
 
 def answers(port: int) -> bool:

@@ -79,7 +79,7 @@ def test_two_hundred_deaths_lose_double_and_leave_nothing(programs: Programs) ->
         # One in four dies in the middle of its start: while it recovers or asks the exchange.
         time.sleep(chance.uniform(0.0, LIFE_S))
         engine.kill()
-        engine.wait(10)
+        engine.wait(150)
         budget.look(programs.home, time.time_ns())
         began_ns = time.time_ns()
         engine = programs.engine()

@@ -38,7 +38,7 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     programs.until(lambda: programs.live() > 0, "an order rests")
 
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     before = programs.count("orders")
     engine = programs.engine()
     programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
@@ -99,7 +99,7 @@ def test_plans_after_a_death_with_an_order_that_never_arrived_are_proven(
     mine = f"SELECT state FROM orders WHERE bot = '{MANUAL}'"
     for victim in (engine, exchange):
         victim.kill()  # and with the exchange what it had not read yet
-        victim.wait(10)
+        victim.wait(150)
 
     programs.demo()
     engine = programs.engine()
@@ -140,7 +140,7 @@ def test_kill_without_an_engine_is_the_engine(programs: Programs) -> None:
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(lambda: programs.live() > 0, "an order rests")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
 
     assert programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}").wait(LONG_S) == 0
     receipt = programs.receipt(KILL_PROOF)

@@ -275,7 +275,7 @@ def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path
 def test_dead_engine_is_replaced_by_kill(programs: Programs) -> None:
     engine = trading(programs)
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     assert programs.live() > 0
     since_ns, began = time.time_ns(), time.monotonic()
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
@@ -339,7 +339,7 @@ def test_engine_that_another_took_over_from_ends_and_leaves_its_orders_alone(
 def test_start_after_a_death_by_the_timer_cancels_and_waits_for_a_person(alone: Programs) -> None:
     engine = trading(alone)
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     (alone.home / "run" / "deaf").write_text("Timeout (0:00:10)!\n")
     since_ns = time.time_ns()
     alone.engine()

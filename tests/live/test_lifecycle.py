@@ -152,7 +152,7 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
         engine = open_engine(config, WallClock(), settings)
         try:
             threading.Thread(target=die, name="journal").start()
-            return await asyncio.wait_for(engine.ended, 20)
+            return await asyncio.wait_for(engine.ended, 150)
         finally:
             await close(engine)
 

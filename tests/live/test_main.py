@@ -231,5 +231,5 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.close()
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=150)
     assert b"Traceback" not in told

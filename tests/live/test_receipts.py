@@ -197,7 +197,7 @@ def test_kill_without_engine_and_venue_waits_for_the_venue(programs: Programs) -
     trading(programs, programs.port)
     for program in (programs.running[-1], exchange):
         program.kill()
-        program.wait(10)
+        program.wait(150)
     killer = programs.start("kill", "--demo", f"http://127.0.0.1:{programs.port}")
     assert LISTINGS in told(programs, proven=False).sentence()
     assert killer.poll() is None

@@ -244,7 +244,7 @@ def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_jou
     kept_orders = programs.count("orders")
     programs.until(lambda: programs.count("orders") > kept_orders, "it trades on")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     orders = programs.rows("SELECT id FROM orders ORDER BY id")
     for suffix in ("-wal", "-shm"):
         Path(f"{programs.state}{suffix}").unlink(missing_ok=True)

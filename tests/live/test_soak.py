@@ -43,7 +43,7 @@ def test_nothing_is_lost_doubled_or_left_behind(programs: Programs, seed: int) -
         time.sleep(chance.uniform(0.2, 5.0))
         victim = engine if turn % 2 else demo
         victim.kill()
-        victim.wait(10)
+        victim.wait(150)
         if victim is engine:
             engine = programs.engine()
         else:
@@ -52,7 +52,7 @@ def test_nothing_is_lost_doubled_or_left_behind(programs: Programs, seed: int) -
         programs.until(lambda seen=orders: programs.count("orders") > seen, "it trades again", 90.0)
     time.sleep(6)  # settlements end
     engine.terminate()
-    assert engine.wait(60) == 0
+    assert engine.wait(150) == 0
     receipt = programs.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven, receipt.sentence()
@@ -165,7 +165,7 @@ def test_programs_of_a_dead_supervisor_end_and_the_next_start_accounts_for_all(
 def stopped_with_proof(desk: Programs, whole: subprocess.Popen[bytes]) -> None:
     time.sleep(8)  # settlements end
     whole.terminate()
-    assert whole.wait(120) == 0
+    assert whole.wait(150) == 0
     receipt = desk.receipt(STOP_PROOF)
     assert receipt is not None
     assert receipt.proven, receipt.sentence()

@@ -84,7 +84,7 @@ class Desk:
     def stop(self) -> None:
         """End the server, by its id alone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(150)
 
 
 @contextmanager

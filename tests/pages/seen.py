@@ -26,7 +26,7 @@ _LINK = re.compile(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>')
 def page_test(name: str) -> AppTest:
     """Return a page of the dashboard, found by its address as the frame finds it."""
     script = "import pages\nnext(one for one in pages.found_pages() if one.name == NAME).draw()\n"
-    return AppTest.from_string(script.replace("NAME", repr(name)), default_timeout=30)
+    return AppTest.from_string(script.replace("NAME", repr(name)), default_timeout=150)
 
 
 def bodies(page: AppTest) -> str:

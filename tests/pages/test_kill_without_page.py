@@ -28,7 +28,7 @@ def test_the_command_as_typed_reaches_for_the_supervisor(tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     # Nobody supervises here: what it misses is the socket of this home, not its own settings.
     assert "no such file" in found.stdout

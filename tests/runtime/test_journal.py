@@ -91,7 +91,7 @@ def test_records_come_back_as_they_were(journal: JournalWriter, path: Path) -> N
     journal.tape = 77
     for number, message in enumerate(messages, start=1):
         assert journal.append(ACCOUNT, message, AT_NS + number) == number
-    assert journal.commit().result(10) == len(messages)
+    assert journal.commit().result(150) == len(messages)
     records = list(load(path))
     assert [decode(record) for record in records] == messages
     assert [record.kind for record in records] == [type(message).__name__ for message in messages]
@@ -113,7 +113,7 @@ def test_a_reopened_journal_counts_on(path: Path) -> None:
 def test_commit_without_news_is_done_at_once(journal: JournalWriter) -> None:
     assert journal.commit().done()
     fill(journal, 1)
-    journal.commit().result(10)
+    journal.commit().result(150)
     assert journal.commit().done()
 
 
@@ -132,7 +132,7 @@ def test_many_commits_share_transactions(journal: JournalWriter) -> None:
     for number in range(1, 2_001):
         journal.append(ACCOUNT, accepted(number), AT_NS)
         futures.append(journal.commit())
-    assert [future.result(10) for future in futures] == list(range(1, 2_001))
+    assert [future.result(150) for future in futures] == list(range(1, 2_001))
     journal._connection.set_trace_callback(None)
     assert 0 < statements.count("COMMIT") < 1_000
 
@@ -202,7 +202,7 @@ def test_kill_9_in_the_middle_leaves_a_journal_that_loads(path: Path) -> None:
     os.kill(child.pid, signal.SIGKILL)
     proven += [int(line) for line in child.stdout.read().splitlines()]
     child.stdout.close()
-    assert child.wait(10) == -signal.SIGKILL
+    assert child.wait(150) == -signal.SIGKILL
     records = list(load(path))
     assert len(records) >= proven[-1]
     assert [decode(record).order for record in records] == list(range(1, len(records) + 1))
@@ -218,7 +218,7 @@ def test_a_lock_of_another_process_delays_but_loses_nothing(
     other.execute("BEGIN IMMEDIATE")
     fill(journal, 10)
     with pytest.raises(StorageError, match="locked by another process"):
-        journal.commit().result(10)
+        journal.commit().result(150)
     assert journal.failure is not None
     fill(journal, 10, start=11)
     other.execute("ROLLBACK")
@@ -237,7 +237,7 @@ def test_a_full_disk_is_told_and_writing_goes_on_when_there_is_space(
     journal._connection.execute(f"PRAGMA max_page_count = {pages}")
     fill(journal, 3_000, start=2)
     with pytest.raises(StorageError, match="disk is full; free some space"):
-        journal.commit().result(10)
+        journal.commit().result(150)
     assert last_seq(path) == 1
     fill(journal, 10, start=3_002)
     journal._connection.execute("PRAGMA max_page_count = 100000")
@@ -258,7 +258,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 for number in range(1, 20_001):
     journal.append("paper", OrderAccepted(account="paper", order=number), number)
 try:
-    journal.commit().result(20)
+    journal.commit().result(150)
 except StorageError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -278,7 +278,7 @@ def test_a_journal_moved_away_takes_nothing_until_it_is_back(
         path.touch()
     fill(journal, 2, start=4)
     with pytest.raises(StorageError, match="deleted, moved or replaced while it was open"):
-        journal.commit().result(10)
+        journal.commit().result(150)
     moved.replace(path)
     journal.flush()
     assert [record.seq for record in load(path)] == [1, 2, 3, 4, 5]
@@ -292,7 +292,7 @@ def test_a_file_size_limit_is_told_and_nothing_is_lost(path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(root)},
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     assert done.returncode == 0, done.stderr
     assert "check the disk, its free space and the limits" in done.stdout
@@ -336,7 +336,7 @@ def test_a_closed_journal_refuses_to_commit(path: Path) -> None:
     journal.close()
     journal.append(ACCOUNT, accepted(1), AT_NS)
     with pytest.raises(StorageError, match="closed"):
-        journal.commit().result(10)
+        journal.commit().result(150)
 
 
 def test_a_second_writer_is_told(journal: JournalWriter, path: Path) -> None:
@@ -346,7 +346,7 @@ def test_a_second_writer_is_told(journal: JournalWriter, path: Path) -> None:
     other.execute("INSERT INTO records VALUES (2, 0, '', '', x'', 0, 0)")
     fill(journal, 1, start=2)
     with pytest.raises(StorageError, match="two engines share one journal"):
-        journal.commit().result(10)
+        journal.commit().result(150)
     other.execute("DELETE FROM records WHERE seq = 2")
     other.close()
     journal.flush()
@@ -361,7 +361,7 @@ def test_a_start_that_lost_its_lease_keeps_nothing_any_more(path: Path) -> None:
     younger = JournalWriter(path, engine_id="e1")
     fill(older, 1, start=2)
     with pytest.raises(LeaseLost, match="start 2 of this engine has taken the lease of start 1"):
-        older.commit().result(10)
+        older.commit().result(150)
     fill(younger, 1, start=2)
     younger.flush()
     younger.close()
@@ -376,7 +376,7 @@ def test_a_start_that_writes_nothing_hears_that_it_lost_its_lease(path: Path) ->
     heard, lost = threading.Event(), []
     older.lost = lambda error: (lost.append(error), heard.set())
     take_lease(path, "e1")
-    assert heard.wait(10)
+    assert heard.wait(150)
     assert "start 2 of this engine has taken the lease of start 1" in str(lost[0])
     older.close()  # nothing of it can be written: nobody waits for that, or this would not end
     assert len(lost) == 1
@@ -520,7 +520,7 @@ def test_a_snapshot_is_durable_when_its_commit_is(journal: JournalWriter, path: 
     fill(journal, 1)
     journal.flush()
     journal.snapshot("late", b"x", 1)
-    journal.commit().result(10)
+    journal.commit().result(150)
     assert latest_snapshots(path).by_name["late"].body == b"x"
 
 

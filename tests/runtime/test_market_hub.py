@@ -123,7 +123,7 @@ def services(tmp_path: Path) -> Iterator[AccountServices]:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(150):
         while not true():  # noqa: ASYNC110 the hub looks by itself
             await asyncio.sleep(0)
 

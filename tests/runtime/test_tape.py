@@ -141,7 +141,7 @@ def test_kill_9_leaves_a_tape_that_reads(folder: Path) -> None:
     os.kill(child.pid, signal.SIGKILL)
     proven += [int(line) for line in child.stdout.read().splitlines()]
     child.stdout.close()
-    child.wait(10)
+    child.wait(150)
     told: list[str] = []
     found = [entry.position for entry in read(folder, tell=told.append)]
     assert found == list(range(1, len(found) + 1))

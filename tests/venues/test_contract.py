@@ -51,7 +51,7 @@ ALERTS = ADDED.parent / "domain/alerts"
 IDS = ("demo", "paper", "polymarket", "toy")
 TRADED = ("demo", "polymarket", "toy")
 """Those with a market of their own."""
-PATIENCE_S = 30.0
+PATIENCE_S = 150.0
 
 
 class Fake(NamedTuple):

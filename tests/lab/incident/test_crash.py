@@ -44,7 +44,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
         assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
         trade(programs, 0)
         engine.kill()
-        engine.wait(10)
+        engine.wait(150)
         died_ns = time.time_ns()
         engine = programs.engine()
         trade(programs, died_ns)

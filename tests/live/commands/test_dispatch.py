@@ -80,7 +80,7 @@ def test_commands_on_a_trading_desk(programs: Programs) -> None:
     listings(programs)
     scoped_kill(programs, market)
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     engine = programs.engine()
     release_after_a_crash(programs)
     account_kill(programs, market)

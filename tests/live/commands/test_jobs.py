@@ -54,7 +54,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     programs.until(lambda: int(str(figures(programs)[1])) > 100, "it records")
     assert figures(programs)[2] == 0
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     before = int(str(figures(programs)[1]))
 
     programs.engine()

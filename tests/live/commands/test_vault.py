@@ -62,7 +62,7 @@ def dies_with_quotes_at_the_venue(programs: LivePrograms) -> int:
 
     programs.until(caught, "its quotes rest at the venue")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     left = programs.open_orders()
     assert left
     return left

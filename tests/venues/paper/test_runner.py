@@ -117,7 +117,7 @@ class Desk:
         for step in range(0, ms + 50, 50):
             self.clock.advance(50 * MS if step else 0)
             self.runner.tick()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(150):
                 await self._rest()
 
     async def _rest(self) -> None:
@@ -309,7 +309,7 @@ def test_account_made_while_the_engine_runs_trades_and_modes_stay_apart(programs
     assert stopped.state is CommandState.DONE, stopped.answer
 
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     engine = programs.engine()
     before = programs.count("orders")
     programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
@@ -350,10 +350,10 @@ def test_paper_engine_asks_for_nothing_but_the_public_market(
         engine = programs.engine()
         await enough.wait()
         engine.terminate()
-        assert await asyncio.to_thread(engine.wait, 40) == 0
+        assert await asyncio.to_thread(engine.wait, 150) == 0
         await runner.cleanup()
 
-    asyncio.run(asyncio.wait_for(host(), 60))
+    asyncio.run(asyncio.wait_for(host(), 150))
     assert set(asked) == {"/v1/market"}
     told = [decode(record) for record in load(programs.home / "journal.db")]
     never = [one for one in told if isinstance(one, OrderNotSent)]

@@ -71,7 +71,7 @@ class Trader:
         self.account = signer(number)
         self.kind = kind
         self.wallet = wallet(self.account, kind)
-        self.http = httpx.AsyncClient(base_url=served.url, timeout=5, verify=False)
+        self.http = httpx.AsyncClient(base_url=served.url, timeout=150, verify=False)
         self.creds: dict[str, str] = {}
         self._salt = 0
 

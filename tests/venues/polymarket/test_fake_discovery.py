@@ -316,7 +316,7 @@ async def test_program_serves_everything_on_one_port_at_once() -> None:
     )
     try:
         assert program.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(150):
             line = (await program.stdout.readline()).decode()
         url = line.split()[4]
         async with httpx.AsyncClient(base_url=url) as http:

@@ -258,7 +258,7 @@ async def test_streams_parse_every_event(served: Served) -> None:
         await maker.place(market, "SELL", "0.40", "6")
         await sdk.cancel_order(order_id=resting.order_id)
         wanted = {"order": 3, "trade": 3, "book": 4, "price_change": 3, "last_trade_price": 1}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(150):
             async for event in handle:
                 seen.append(event)
                 counts = {kind: sum(e.type == kind for e in seen) for kind in wanted}

@@ -155,7 +155,7 @@ def test_killed_engine_leaves_nothing_and_recovers(programs: LivePrograms) -> No
     programs.until(lambda: (one := programs.heartbeat()) and not one.reason, "it still beats")
 
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     programs.until(lambda: programs.hand()["lapsed"], "the venue cancelled them")
     ((_, _, cancelled),) = programs.hand()["lapsed"]
     assert cancelled == RESTING
@@ -182,7 +182,7 @@ def dies_with_a_fill_under_way(programs: LivePrograms, engine: subprocess.Popen[
 
     programs.until(one_is_doomed, "a fill of ours is about to fail", 300.0)
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     programs.hand("/settings", {"mined_ms": [1_500, 4_000], "confirmed_ms": [500, 2_500]})
     return doomed[0]
 
@@ -264,7 +264,7 @@ def test_quotes_of_a_dead_engine_end_by_themselves_without_the_heartbeat(
     owner = {"wallet": wallet(signer(SIGNER), 0), "signer": signer(SIGNER).address}
     programs.until(lambda: programs.hand("/wallet", owner)["cash"]["reserved"], "some rest")
     engine.kill()
-    engine.wait(10)
+    engine.wait(150)
     for skip_ms in (120_000, 65_000):
         programs.hand("/clock", {"skip_ms": skip_ms})
     assert programs.hand("/wallet", owner)["cash"]["reserved"] == 0

@@ -52,7 +52,7 @@ class Ear:
 
     async def until(self, *kinds: type) -> list[type]:
         """Wait until events of these kinds were heard; return the kinds of everything."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(150):
             while not set(kinds) <= {type(event) for event in self.events}:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return [type(event) for event in self.events]
@@ -63,7 +63,7 @@ async def hearing(venue: PolymarketVenue) -> AsyncIterator[Ear]:
     ear = Ear(venue)
     task = asyncio.ensure_future(ear.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(150):
             await ear.up.wait()
         yield ear
     finally:

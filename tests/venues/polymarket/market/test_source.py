@@ -57,7 +57,7 @@ def served() -> Iterator[Served]:
 
     thread = threading.Thread(target=lambda: asyncio.run(life()))
     thread.start()
-    yield ready.result(30)
+    yield ready.result(150)
     over.set()
     thread.join(30)
 
@@ -171,7 +171,7 @@ def test_markets_no_bot_wants_are_recorded_over_a_crash_and_read_again(
         assert begun.state is CommandState.DONE, begun.answer
         programs.until(lambda: figures()[0] > 50, "it records")
         engine.kill()
-        engine.wait(10)
+        engine.wait(150)
         before = figures()[0]
         programs.engine()
         programs.until(lambda: figures()[0] > before + 50 and figures()[1] >= 1, "it goes on")
