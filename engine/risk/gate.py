@@ -92,7 +92,7 @@ class RiskGate:
         risk = self._exposure.of(instrument)
         bot = risk.bot
         return open_orders > self._orders_max or (
-            bot is not None and not self._within(bot, risk, risk.micro)
+            bot is not None and not self._within(bot, risk, risk.micro, risk.market_sum.worst_micro)
         )
 
     def too_large(self, value: int, instrument: Instrument) -> bool:
@@ -145,12 +145,9 @@ class RiskGate:
             self._scale()
         return self._sized(proposal, self._exposure.of(proposal.instrument.id))
 
-    def _within(self, proposal: Proposal, risk: InstrumentRisk, would_be: int) -> bool:
-        """Say whether an instrument's exposure may be this much under every limit."""
-        bot, grown = proposal.bot, would_be - risk.micro
-        market = risk.market_sum.micro + grown
-        if risk.market_sum.one_wins:
-            market = would_be + _beside(proposal, risk)
+    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
+        """Say whether exposure of an instrument and its market may be this much by every limit."""
+        grown = would_be - risk.micro
         exposure = self._exposure
         account = exposure.account.micro + grown
         bot_micro = risk.bot_sum.micro + grown
@@ -191,7 +188,10 @@ class RiskGate:
         grown = would_be - risk.micro
         if grown <= 0 and proposal.reducing:
             return Allowed(size)
-        if self._within(proposal, risk, would_be):
+        market = risk.market_sum.micro + grown
+        if risk.market_sum.one_wins:
+            market = would_be + _beside(proposal, risk)
+        if self._within(proposal.bot, risk, would_be, market):
             return Allowed(size)
         return self._shrunk(proposal, risk, size)
 

@@ -359,3 +359,14 @@ def test_a_markets_limit_binds_over_all_its_instruments(build):
     desk = Desk(build, instruments=[one, two], exposure_market_max=Limit(absolute=50))
     desk.book.live(build.order(instrument=one.id), 100 * build.share)
     assert desk.ask(instrument=two) == Allowed(25 * build.share)
+
+
+@pytest.mark.parametrize(("market", "over"), [("event", True), ("venue:one-of:event", False)])
+def test_what_is_held_is_over_a_market_limit_by_its_own_worst_case(build, market, over):
+    pair = [build.binary(market=market), build.binary("venue:m2", market=market)]
+    desk = Desk(build, instruments=pair, exposure_market_max=Limit(absolute=100))
+    for instrument in pair:
+        desk.book.assign(instrument.id, build.bot)
+        no = {"no_settled": 100 * build.share, "cost_settled_micro": 60_000_000}
+        desk.book.holding(instrument.id, **build.holding(**no))
+    assert desk.gate.exceeded(pair[0].id, 0) is over
