@@ -280,7 +280,7 @@ class ProofRun:
     def tell(self, services: Services, receipt: Receipt) -> None:
         """Keep a receipt; one that is PROVEN ends the run and goes to whoever waits."""
         engine_id, what = services.engine_id, self._what
-        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt))
+        services.state.write(lambda c: keep_receipt(c, engine_id, what, receipt), awaited=True)
         text = receipt.sentence()
         services.log.warning("receipt", what=what, proven=receipt.proven, text=text)
         if receipt.proven:

@@ -169,11 +169,17 @@ def _ages(executor: Executor, now_ns: int) -> list[LimitUse]:
 # -- What the engine tells of itself each second: heartbeat, figures, bots, equity, books ----------
 
 VERSION = "0.1.0"
-EQUITY_EVERY = 2
+EQUITY_EVERY = 4
 """Seconds between two points of a curve."""
 
 PNL_EVERY = 60
 """Seconds between two points of a bot's PnL."""
+
+ROWS_EVERY = 2
+"""Seconds between two writes of bots, books, holdings and limits; the heartbeat is written each."""
+
+COUNTS_EVERY = 10
+"""Seconds until rows of the decision log that still count are written as they stand."""
 
 LEVELS = 8
 """Levels told of each side of a book."""
@@ -214,7 +220,7 @@ class Telemetry:
                     write=engine.state.write,
                 )
                 soon = engine.ended.get_loop().call_soon_threadsafe
-                engine.state.write(runner.markouts.resume_job(now_ns, soon))
+                engine.state.write(runner.markouts.resume_job(now_ns, soon), awaited=True)
 
     def second(self, now_ns: int) -> None:
         """Tell everything once."""
@@ -227,12 +233,26 @@ class Telemetry:
             state.write(lambda c: put_catalog(c, engine_id, VenueEntry, there, now_ns))
         beat = self.beat(now_ns)
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
+        if self._count % ROWS_EVERY == 0:
+            self._rows(now_ns)
+        if self._count % COUNTS_EVERY == 0:
+            engine.decisions.tell()
+        crowded = bool(state.halts)  # what is told again and again must not wait in thousands
+        executors = [runner.desk.executor for runner in engine.runners.values()]
+        self._truth.second(executors, engine.wall_ns())
+        if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
+            state.write(lambda c: add_pnl(c, engine_id, now_ns))
+        self._count += 1
+
+    def _rows(self, now_ns: int) -> None:
+        """Tell bots, books and what each account holds and uses."""
+        engine = self._engine
+        engine_id, state = engine.engine_id, engine.state
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
         books = books_of(engine.bot_runners.values())
         state.put("books", lambda c: put_books(c, engine_id, books, now_ns))
-        engine.decisions.tell()
-        crowded = bool(state.halts)  # what is told again and again must not wait in thousands
+        crowded = bool(state.halts)
         for runner in engine.runners.values():
             if not runner.desk.executor.recovering:
                 if self._count % EQUITY_EVERY == 0 and not crowded:
@@ -240,11 +260,6 @@ class Telemetry:
                 if not crowded:
                     self._holdings(runner, now_ns)
                 self._limits(runner, now_ns)
-        executors = [runner.desk.executor for runner in engine.runners.values()]
-        self._truth.second(executors, engine.wall_ns())
-        if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
-            state.write(lambda c: add_pnl(c, engine_id, now_ns))
-        self._count += 1
 
     def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
         """Tell the holdings that changed or whose mark moved."""

@@ -32,7 +32,9 @@ BATCH_MAX = 5_000
 RUNS_MAX = 50_000
 """Pairs of bot and instrument that are counted at once; the one begun first is closed beyond."""
 
-LINGER_S = 0.5
+LINGER_S = 5.0
+"""Longest time a row waits for company: each commit writes whole pages."""
+
 RETRY_S = 0.5
 PATIENCE_TRIES = 5
 DIGEST_ROWS = 1_024

@@ -44,8 +44,9 @@ QUEUE_MAX = 100_000
 BATCH_MAX = 5_000
 """Most records of one transaction."""
 
-LINGER_S = 0.05
-"""Longest time a record waits for company when nobody awaits a commit."""
+LINGER_S = 0.25
+"""Longest time a record waits for company when nobody awaits a commit: a fact that the venue tells
+again when it is asked. What must be kept before it is done is awaited, and written at once."""
 
 RETRY_S = 0.25
 """Pause after a refusal of the disk."""

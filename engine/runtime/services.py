@@ -169,7 +169,7 @@ class Services:
             count = sum(one.id not in before for one, _, _ in listed)
             loop.call_soon_threadsafe(new.set_result, count)
 
-        self.state.write(write)
+        self.state.write(write, awaited=True)
         return await new
 
     def heartbeat(self, seen: VenueHeartbeat) -> None:

@@ -3,6 +3,7 @@
 The loop's thread never touches SQLite: it hands jobs over. What the file refuses for now is kept
 and tried again; what it can never take is taken out and told, so that it blocks nothing behind it;
 any other error ends the engine. Jobs under a name replace each other: heartbeats never pile up.
+Rows wait for company up to a second: every commit writes whole pages, however few rows it holds.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ POLL_S = 0.005
 CLAIM_EVERY_NS = 1_000_000_000
 """A look at the commands without a signal, so that old ones are refused in time."""
 
+WRITE_EVERY = 200
+"""Looks, `POLL_S` apart, until rows are written that nobody waits for, and what is told by name."""
+
 BUSY_MS = 250
 RETRY_S = 0.1
 BATCH_MAX = 500
@@ -48,7 +52,7 @@ JOBS_MAX = 20_000
 """Most jobs that wait while the desk trades. From there it places nothing until half of them are
 written; at twice as many the engine ends. None is ever dropped."""
 
-PROJECT_EVERY_S = 0.2
+PROJECT_EVERY_S = 1.0
 PATIENCE_S = 10.0
 
 REFUSED = (sqlite3.Error, BadInput, ValueError, TypeError, ArithmeticError)
@@ -103,8 +107,8 @@ class StateWriter:
 
     # -- what is to be written ---------------------------------------------------------------------
 
-    def knock(self) -> None:
-        """Tell whoever writes that something waits."""
+    def knock(self, *, awaited: bool) -> None:
+        """Tell whoever writes that something waits, and whether somebody waits for it."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -123,11 +127,11 @@ class StateWriter:
     def put(self, name: str, job: Job) -> None:
         """Write the latest of its name; one that still waits is replaced."""
         self._latest[name] = job
-        self.knock()
+        self.knock(awaited=False)
 
-    def write(self, job: Job) -> None:
-        """Write, inside a transaction shared with other jobs."""
-        self._queue(_Waiting(job))
+    def write(self, job: Job, *, awaited: bool = False) -> None:
+        """Write, inside a transaction shared with other jobs; at once where it is awaited."""
+        self._queue(_Waiting(job), awaited=awaited)
 
     def do(self, job: Job, *, refused: Callable[[str], object] | None = None) -> None:
         """Write by a function that has a transaction of its own.
@@ -135,7 +139,7 @@ class StateWriter:
         `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
         so.
         """
-        self._queue(_Waiting(job, alone=True, refused=refused))
+        self._queue(_Waiting(job, alone=True, refused=refused), awaited=True)
 
     @property
     def halts(self) -> str:
@@ -148,12 +152,12 @@ class StateWriter:
         why = self.failure or "the disk is slower than the engine"
         return f"{len(self._jobs)} rows wait for {self._path.name}, none is lost: {why}"
 
-    def _queue(self, waiting: _Waiting) -> None:
+    def _queue(self, waiting: _Waiting, *, awaited: bool) -> None:
         self._jobs.append(waiting)
         self._halting |= len(self._jobs) >= JOBS_MAX
         if len(self._jobs) == 2 * JOBS_MAX:
             self._crash(StorageError(self._crowd()))
-        self.knock()
+        self.knock(awaited=awaited or len(self._jobs) >= BATCH_MAX)
 
     # -- how it is written -------------------------------------------------------------------------
 
@@ -163,18 +167,24 @@ class StateWriter:
             # By number: the loop's thread appends meanwhile, which an iterator does not survive.
             first = (self._jobs[number] for number in range(min(len(self._jobs), BATCH_MAX)))
             batch = list(takewhile(lambda one: not one.alone, first))
-            if batch and self._tried(connection, [one.job for one in batch]):
+            named = dict(self._latest) if len(batch) == len(self._jobs) else {}
+            jobs = [*(one.job for one in batch), *named.values()]
+            if batch and self._tried(connection, jobs):
                 for _ in batch:
                     self._jobs.popleft()
+                self._forget(named)
                 continue
             for one in batch or [self._jobs[0]]:  # each for itself: one of them cannot be written
                 self._single(connection, one)
                 self._jobs.popleft()
-        taken = dict(self._latest)
-        if taken and not self._tried(connection, list(taken.values())):
-            for job in taken.values():
+        named = dict(self._latest)
+        if named and not self._tried(connection, list(named.values())):
+            for job in named.values():
                 self._single(connection, _Waiting(job))
-        for name, job in taken.items():
+        self._forget(named)
+
+    def _forget(self, named: dict[str, Job]) -> None:
+        for name, job in named.items():
             if self._latest.get(name) is job:
                 del self._latest[name]
 
@@ -232,14 +242,19 @@ class StateKeeper(StateWriter):
         self._version = -1
         self._more = False
         self._claimed_ns = 0
+        self._looks = WRITE_EVERY
+        """How often it looked since rows were written."""
+        self._awaited = threading.Event()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="state", daemon=True)
         self._thread.start()
 
-    def knock(self) -> None:
-        """Wake the thread."""
-        self._wake.set()
+    def knock(self, *, awaited: bool) -> None:
+        """Wake the thread where somebody waits."""
+        if awaited:
+            self._awaited.set()
+            self._wake.set()
 
     def close(self) -> None:
         """Write what is left; a refusing file gets `PATIENCE_S`. Raises StorageError."""
@@ -265,7 +280,8 @@ class StateKeeper(StateWriter):
                         opened = file_id(self._path)
                     must_be(self._path, opened)
                     with refusals_told(self._path):
-                        self.work(connection)
+                        if self._due():
+                            self.work(connection)
                         self._hear(connection)
                     self.failure = None
                 except StorageError as error:
@@ -274,12 +290,23 @@ class StateKeeper(StateWriter):
                     if self.failure is None:  # no page can tell of it: they read that file
                         log.get("state").warning("state.refused", reason=str(error))
                     self.failure = error
+                    self._awaited.set()  # the same again, as soon as the file may take it
                     self._closing.wait(RETRY_S)
         except BaseException as error:  # noqa: BLE001 after it nobody would hear a command
             self._crash(error)
         finally:
             if connection is not None:
                 connection.close()
+
+    def _due(self) -> bool:
+        """Say whether what waits is written now: somebody awaits it, or a second is over."""
+        self._looks += 1
+        late = self._looks >= WRITE_EVERY or self._awaited.is_set() or self._closing.is_set()
+        if not (late and self.waiting):
+            return False
+        self._awaited.clear()  # before they are taken: what comes meanwhile is seen next time
+        self._looks = 0
+        return True
 
     def _hear(self, connection: sqlite3.Connection) -> None:
         if not self._listening.is_set():

@@ -138,7 +138,8 @@ def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     programs.demo()
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.count("fills") >= 5 and programs.live() > 0, "it is filled")
+    programs.until(lambda: programs.live() > 0, "an order rests")
+    programs.filled(5)
     engine.kill()
     engine.wait(150)
     read = programs.rows("SELECT seq FROM projection")[0][0]
@@ -214,7 +215,8 @@ def test_a_kill_beside_a_lost_journal_cancels_all_and_hides_no_loss(programs: Pr
     programs.demo()
     engine = programs.engine()
     assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
-    programs.until(lambda: programs.count("fills") >= 2 and programs.live() > 0, "it is filled")
+    programs.until(lambda: programs.live() > 0, "an order rests")
+    programs.filled(2)
     programs.until(
         lambda: stopped_ahead_of_its_file(programs, engine, 20), "the log holds what is projected"
     )

@@ -14,12 +14,13 @@ from engine.cli.explain import retold, words
 from engine.config import Config
 from engine.domain.commands import MANUAL, PlaceManual, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.decisions import Planned
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
 from storage.commands import CommandState
+from storage.decisions import reading_log
 from storage.live import KILL_PROOF, STOP_PROOF, latest_found
 from storage.users import ENGINE_ID
-from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, prepare
+from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, prepare
 from tests.ports import free_port
 
 
@@ -89,7 +90,7 @@ def test_plans_after_a_death_with_an_order_that_never_arrived_are_proven(
     exchange.send_signal(signal.SIGSTOP)
     by_hand = PlaceManual(
         account=ACCOUNT,
-        instrument=InstrumentId("demo:comet-visible-this-month-1"),
+        instrument=APART,
         leg=Leg.YES,
         side=Side.BUY,
         price=1_000,
@@ -116,12 +117,13 @@ def check_explained(config: Config) -> Retold:
     found = retold(config)
     assert (found.different, found.untold, found.beyond, found.unreached) == ([], 0, 0, 0)
     assert found.same == found.plans > 0
-    with sqlite3.connect(config.decisions_path) as connection:
+    with reading_log(config.decisions_path) as log:
         row, body = next(
             (row, plan)
-            for row, body in connection.execute("SELECT row, body FROM plans ORDER BY row")
+            for row, body in log.execute("SELECT row, plain(body) FROM plans ORDER BY row")
             if (plan := msgspec.msgpack.decode(body, type=Planned)).places and plan.bot == BOT
         )
+    with sqlite3.connect(config.decisions_path) as connection:
         lie = msgspec.structs.replace(body.places[0], price=body.places[0].price + 100)
         told = msgspec.structs.replace(body, places=(lie, *body.places[1:]))
         connection.execute(

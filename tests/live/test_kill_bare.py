@@ -114,11 +114,11 @@ def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     """What a program of its own would leave behind at its end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("engine.live.kill_bare.APART_S", 0.05)
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what an engine held is garbage after it
     switch, mask = sys.getswitchinterval(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
     sys.setswitchinterval(switch)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    gc.unfreeze()
 
 
 names = (f"demo-{number}" for number in count(1))

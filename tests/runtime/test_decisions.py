@@ -20,6 +20,7 @@ from storage.decisions import (
     files,
     latest_decisions,
     plans_at,
+    reading_log,
 )
 
 BINARY = InstrumentId("polymarket:0xdd")
@@ -259,3 +260,38 @@ def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> 
     assert (found[BINARY].number, found[BINARY].decision.outcome) == (3, "quote")
     assert latest_decisions(path, bot="nobody", instruments=[BINARY]) == {}
     assert [row.count for row in around(path)] == [2, 1]
+
+
+def test_alike_bodies_are_kept_in_a_fraction_and_read_as_they_were(path: Path) -> None:
+    log = DecisionLog(path, engine_id="e1")
+    for number in range(1, 1_001):
+        log.append(decision(number, f"gate {number}"))
+        if number % 100 == 0:
+            log.flush()
+    log.close()
+    with reading_log(path) as connection:
+        kept, plain, rows = connection.execute(
+            "SELECT sum(length(body)), sum(length(plain(body))), count(*) FROM decisions "
+            "WHERE row > 500"
+        ).fetchone()
+    assert rows == 500
+    assert kept < plain / 2
+    assert [row.decision for row in around(path)] == [
+        decision(number, f"gate {number}") for number in range(1, 1_001)
+    ]
+
+
+def test_a_file_begun_before_bodies_were_compressed_is_read_and_written_on(path: Path) -> None:
+    log = DecisionLog(path, engine_id="e1")
+    log.append(decision(1))
+    log.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE dictionary")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert [row.decision for row in around(path)] == [decision(1)]
+    log = DecisionLog(path, engine_id="e1")
+    for number in range(2, 200):
+        log.append(decision(number, f"gate {number}"))
+    log.close()
+    assert [row.decision.number for row in around(path)] == list(range(1, 200))

@@ -116,7 +116,7 @@ class Meanwhile:
 
 
 def test_a_row_left_while_others_are_gathered_is_written_after_them(desk: Desk) -> None:
-    desk.keeper._queue(Meanwhile(desk))  # type: ignore[arg-type]
+    desk.keeper._queue(Meanwhile(desk), awaited=True)  # type: ignore[arg-type]
     until(lambda: desk.rows("SELECT id FROM commands ORDER BY id") == [("1",), ("2",)])
 
 
@@ -133,6 +133,28 @@ def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None
     until(lambda: desk.keeper.waiting == 1)
     moved.rename(desk.path)
     until(lambda: desk.rows("SELECT pid FROM engine_state") == [(2,)])
+
+
+def test_rows_wait_for_company_and_go_out_with_the_one_that_is_awaited(desk: Desk) -> None:
+    begun: list[str] = []
+
+    def counted(job: Job) -> Job:
+        def do(connection: sqlite3.Connection) -> None:
+            connection.set_trace_callback(lambda sql: begun.append(sql) if "BEGIN" in sql else None)
+            job(connection)
+
+        return do
+
+    desk.keeper.write(counted(add(0)))
+    until(lambda: not desk.keeper.waiting)
+    for number in range(1, 20):
+        desk.keeper.write(add(number))
+        desk.keeper.put("engine", beat(number))
+    desk.keeper.write(add(20), awaited=True)
+    until(lambda: not desk.keeper.waiting)
+    assert len(desk.rows("SELECT id FROM commands")) == 21
+    assert desk.rows("SELECT pid FROM engine_state") == [(19,)]
+    assert len([one for one in begun if "IMMEDIATE" in one]) == 1
 
 
 def test_command_is_heard_once_and_only_after_listening(desk: Desk) -> None:

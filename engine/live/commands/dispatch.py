@@ -80,7 +80,8 @@ class Commands:
             engine.state.write(
                 lambda c: answer(
                     c, engine.engine_id, name, state=given.state, text=text, now_ns=at_ns
-                )
+                ),
+                awaited=True,
             )
 
         engine.recorder.commit().add_done_callback(write)

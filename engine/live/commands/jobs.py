@@ -51,6 +51,7 @@ class Jobs:
         self._entries: dict[str, ScheduleEntry] = {}
         self._problems: dict[str, str] = {}
         self._look_ns = 0
+        self._written: tuple[ScheduleSeen, ...] | None = None
         self.recordings = Recordings(engine, self._ask)
         engine.watchers.append(self.watch)
 
@@ -117,7 +118,9 @@ class Jobs:
                 )
             )
         if self._schedule is not None:
-            rows = self._rows()
+            if (rows := self._rows()) == self._written:
+                return
+            self._written = rows
             engine.state.put("schedule", lambda c: put_schedule(c, engine.engine_id, rows, now_ns))
 
     # -- the schedule ------------------------------------------------------------------------------

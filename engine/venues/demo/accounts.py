@@ -46,7 +46,7 @@ class Account:
         if not self.listening:
             return
         self.ended[order.identity] = order
-        if len(self.ended) > kept_max:
+        while len(self.ended) > kept_max:
             self.ended.popitem(last=False)
 
     def log(self, fill: Fill, kept_max: int) -> None:

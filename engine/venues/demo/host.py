@@ -15,6 +15,7 @@ from random import Random
 from zlib import crc32
 
 import msgspec
+import zstandard
 
 from engine.domain.events import VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
@@ -30,7 +31,10 @@ S = 1_000_000_000
 GAP_NS = 5 * S
 """A shorter downtime is nothing a customer would notice: trading simply goes on."""
 ROLL_BYTES = 4 * 1024 * 1024
-ROLL_NS = 60 * S
+ROLL_NS = 120 * S
+"""A start does so much of the log again at most: some seconds of work."""
+
+STATE_BYTES_MAX = 256 * 1024 * 1024
 KEPT = 2
 _HEAD = struct.Struct("<II")
 
@@ -70,8 +74,8 @@ class DemoHost:
         if len(found) < 4 or crc32(found[4:]) != int.from_bytes(found[:4], "little"):
             raise StorageError(f"{path} is damaged; move the folder away, a new world is begun")
         try:
-            exchange = reopen_world(profile, found[4:])
-        except BadInput as error:
+            exchange = reopen_world(profile, _unpacked(found[4:]))
+        except (BadInput, zstandard.ZstdError) as error:
             raise StorageError(f"{path}: {error}; move the folder away to begin anew") from error
         exchange.outbox.publishing = False  # whoever connects is told everything anyway
         self._inputs = Inputs(exchange)
@@ -175,7 +179,7 @@ class DemoHost:
         number = self._number + 1
         path = self._folder / f"state-{number}"
         beside = path.with_name(f"{path.name}.tmp")
-        body = freeze(self.exchange)
+        body = zstandard.compress(freeze(self.exchange), 1)
         try:
             file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
@@ -202,3 +206,10 @@ class DemoHost:
         self.roll()
         os.close(self._log)
         self._log = -1
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Return a state's bytes; one that an older version wrote is not compressed."""
+    if not body.startswith(zstandard.FRAME_HEADER):
+        return body
+    return zstandard.decompress(body, max_output_size=STATE_BYTES_MAX)

@@ -53,9 +53,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Longest accepted time between two heartbeats of an armed key."""
     beat_check_ns: int = 5_000_000_000
     """How often heartbeats are checked."""
-    ended_kept_max: int = 50_000
+    ended_kept_max: int = 5_000
     """Ended orders remembered per customer, for questions and duplicates."""
-    fills_kept_max: int = 100_000
+    fills_kept_max: int = 20_000
     """Fills remembered per customer."""
     redeem_mined_ns: int = 2_000_000_000
     """From the request to redeem until its transaction is mined."""

@@ -14,6 +14,7 @@ from engine.errors import BadInput, JournalCorrupt
 from engine.lab.incident.run import ComparedRuns, Incident, incident
 from engine.runtime.tape import read
 from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
+from storage.decisions import reading_log
 from storage.incidents import journal_span
 from storage.journal import last_seq
 from tests.lab.incident.conftest import Journal
@@ -82,10 +83,11 @@ def test_a_report_that_was_heard_otherwise_is_found_by_what_follows(
 
 @pytest.mark.parametrize("table", ["decisions", "plans"])
 def test_a_changed_row_of_the_decision_log_is_named(past: Config, table: str) -> None:
+    with reading_log(past.decisions_path) as log:
+        (row, body) = log.execute(
+            f"SELECT row, plain(body) FROM {table} ORDER BY row LIMIT 1 OFFSET 7"
+        ).fetchone()
     connection = sqlite3.connect(past.decisions_path)
-    (row, body) = connection.execute(
-        f"SELECT row, body FROM {table} ORDER BY row LIMIT 1 OFFSET 7"
-    ).fetchone()
     made = msgspec.msgpack.decode(body)
     changed = made | {"at_ns": made["at_ns"] + 1}
     connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -121,6 +122,17 @@ def test_files_stay_few(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
     host.close()
     begin(tmp_path, START + 5 * ROLL_NS).close()
+
+
+def test_a_state_is_compressed_and_one_that_was_not_is_read(tmp_path: Path) -> None:
+    host = begin(tmp_path)
+    host.do(AccountOpened(at_ns=START, account=ANN, cash_micro=7))
+    host.close()
+    path = tmp_path / f"state-{host._number}"
+    whole = freeze(host.exchange)
+    assert path.stat().st_size < len(whole) * 2 / 3
+    path.write_bytes(crc32(whole).to_bytes(4, "little") + whole)
+    assert begin(tmp_path).exchange.balance(ANN).settled == 7
 
 
 def test_damaged_state_is_refused_with_what_to_do(tmp_path: Path) -> None:
