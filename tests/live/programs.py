@@ -16,15 +16,16 @@ from typing import Any
 
 import pytest
 
-from engine.domain.commands import AnyCommand
-from engine.domain.instruments import AccountId, BotId, Leg, Mode
+from engine.domain.commands import AnyCommand, PlaceManual
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
+from engine.domain.intents import Urgency
 from engine.domain.orders import ORDER_ENDS
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.runtime.recovery import executor_of, recover
 from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.demo.client import DemoVenue
-from storage.commands import ENDS, LeftCommand, find, leave
+from storage.commands import ENDS, CommandState, LeftCommand, find, leave
 from storage.database import connect_writer
 from storage.live import Receipt, latest_receipt
 from storage.schema import migrate
@@ -34,6 +35,8 @@ from storage.users import ENGINE_ID
 REPOSITORY = Path(__file__).resolve().parents[2]
 ACCOUNT = AccountId("demo")
 BOT = BotId("maker")
+APART = InstrumentId("demo:comet-visible-this-month-1")
+"""A market of the exchange that the bot does not trade."""
 DOCUMENT = {
     "accounts": {
         "demo": {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
@@ -125,6 +128,17 @@ class Programs:
             return left
         finally:
             connection.close()
+
+    def filled(self, count: int) -> None:
+        """Take by hand, in a market no bot trades, until so many fills are in the state."""
+        by_hand = PlaceManual(
+            account=ACCOUNT, instrument=APART, leg=Leg.YES, side=Side.BUY, price=9_000,
+            size=20_000_000, urgency=Urgency.NOW,
+        )  # fmt: skip
+        for _ in range(count):
+            left = self.command(by_hand)
+            assert left.state is CommandState.DONE, left.answer
+        self.until(lambda: self.count("fills") >= count, "they are in the state")
 
     def until(self, true: Callable[[], object], what: str, seconds: float = LONG_S) -> None:
         end = time.monotonic() + seconds
