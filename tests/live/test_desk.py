@@ -20,12 +20,8 @@ from storage.commands import CommandState
 from storage.decisions import reading_log
 from storage.live import KILL_PROOF, STOP_PROOF, latest_found
 from storage.users import ENGINE_ID
-<<<<<<< ours
-from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, prepare
+from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, prepare
 from tests.ports import free_port
-=======
-from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, free_port, prepare
->>>>>>> theirs
 
 
 @pytest.fixture
