@@ -15,7 +15,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -221,17 +221,20 @@ def _tell(error: Exception, args: argparse.Namespace, redactor: Redactor) -> int
     return code
 
 
-def venue_in(name: str) -> bool:
-    """Say whether an environment's name may be of a venue's secret, without loading any."""
-    here = Path(__file__).parent
-    folders = (here / "venues", here.parent / "plugins" / "venues")
-    files = (file for folder in folders for file in folder.glob("*/plugin.py"))
-    return any(f"{file.parent.name.upper()}_" in name for file in files)
+def secrets_in(names: Iterable[str]) -> bool:
+    """Say whether an environment may hold the vault's passphrase or a venue's secret."""
+    from engine.redaction import venue_names  # noqa: PLC0415 `--help` does without
+
+    telling = tuple(f"{name.upper()}_" for name in venue_names())
+    return any(
+        name in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} or any(part in name for part in telling)
+        for name in names
+    )
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    if any(n in {"VAULT_PASSPHRASE", "DESK_SECRETS_FD"} or venue_in(n) for n in os.environ):
+    if secrets_in(os.environ):
         from engine.live.handover import start_clean
 
         start_clean(sys.argv[1:])

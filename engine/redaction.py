@@ -4,7 +4,7 @@ Three nets, because each has holes: secrets the engine has read are known by the
 wherever they stand; fields, headers and assignments with a telling name are hidden whole; hex as
 long as a private key is hidden anywhere but under the names of public things. Condition ids, order
 digests and transaction hashes look exactly like private keys, so they are let through by their
-field's name, or behind `polymarket:`, and nowhere else.
+field's name, or behind the name of a venue and a colon, and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -46,7 +47,17 @@ _PUBLIC_NAME = re.compile(
     r"instrument|market|condition(_?id)?|identity|digest|hash|transaction_?hash|sha256|token_?id",
     re.IGNORECASE,
 )
-_PUBLIC_BEFORE = "polymarket:"
+
+
+def venue_names() -> tuple[str, ...]:
+    """Return the names of the venues' folders; none is imported for it."""
+    here = Path(__file__).resolve().parent
+    folders = (here / "venues", here.parent / "plugins" / "venues")
+    found = (file.parent.name for folder in folders for file in folder.glob("*/plugin.py"))
+    return tuple(sorted(found))
+
+
+_PUBLIC_BEFORE = tuple(f"{name}:" for name in venue_names())
 
 
 class Redactor:
