@@ -17,8 +17,8 @@ from engine.cli.command import WAIT_S, asked
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import ApplySettings
-from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN
 from engine.errors import BadInput, NoEngine
+from engine.venues.registry import expiry_refusal
 from storage.commands import CommandState
 from storage.database import reading, writing
 from storage.schema import check_schema
@@ -36,9 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--expire-after",
         type=whole(0, WHOLE_MAX),
         metavar="SECONDS",
-        help=f"at least {QUOTE_LIFE_S_MIN}: Polymarket refuses an expiry of less than "
-        f"{EXPIRY_S_MIN} s and takes the order away 60 s early; the engine renews each quote "
-        "before",
+        help="the engine renews each quote before; each venue has a least life of its own",
     )
     how.add_argument(
         "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
@@ -60,12 +58,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
         _say(args, life_s, f"{args.account}: {_words(life_s)}")
         return 0
     wanted: int | None = args.expire_after
-    if wanted is not None and wanted < QUOTE_LIFE_S_MIN:
-        raise BadInput(
-            f"{wanted} s are too few, nothing was changed: Polymarket refuses an expiry of less "
-            f"than {EXPIRY_S_MIN} s and takes the order away 60 s early; at least "
-            f"{QUOTE_LIFE_S_MIN} are asked"
-        )
     with writing(config.state_path) as connection:
         version = _saved(connection, args.account, wanted)
         try:
@@ -86,6 +78,8 @@ def _saved(connection: sqlite3.Connection, account: str, life_s: int | None) -> 
     """Save the version. Raises BadInput, having saved nothing."""
     newest = latest(connection, ENGINE_ID)
     _life_s(newest, account)
+    if why := expiry_refusal(newest.document.accounts[account], life_s):
+        raise BadInput(why)
     if newest.version != in_force(connection, ENGINE_ID).version:
         raise BadInput(f"version {newest.version} is saved and not applied: do that first")
     saved = save(

@@ -42,14 +42,42 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
+EXPIRY_MARGIN_S = 60
+"""A quote has its way to the venue before it expires, and the two clocks may differ."""
+
+
+class QuoteExpiry(msgspec.Struct, frozen=True, kw_only=True):
+    """How orders that end by themselves do so at a venue, in seconds."""
+
+    least_s: int
+    """It refuses an expiry sooner than this."""
+    early_s: int = 0
+    """It takes the order away so long before its time."""
+
+    @property
+    def life_s_min(self) -> int:
+        """What quotes are given at least."""
+        return self.least_s + EXPIRY_MARGIN_S
+
+    def refusal(self, life_s: int | None) -> str:
+        """Return why quotes cannot live so long, as a sentence; empty = they can."""
+        if life_s is None or life_s >= self.life_s_min:
+            return ""
+        return (
+            f"{life_s} s are too few, nothing was changed: the venue refuses an expiry of less "
+            f"than {self.least_s} s and takes the order away {self.early_s} s early; at least "
+            f"{self.life_s_min} are asked"
+        )
+
+
 class ModeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What accounts of one mode at a venue need."""
 
     mode: Mode
     credential_fields: tuple[CredentialField, ...] = ()
     """Empty = an account of this mode needs no credential."""
-    quotes_expire: bool = False
-    """True where the venue takes orders that end by themselves."""
+    expiry: QuoteExpiry | None = None
+    """None = the venue takes no orders that end by themselves."""
 
 
 class VenueEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,6 @@ from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, PPM
 
-EXPIRY_S_MIN = 180
-"""Polymarket rejects an expiry sooner than this: "at least 3 minutes in the future", says
-docs.polymarket.com/trading/place-orders, and its own SDK checks the same."""
-
-QUOTE_LIFE_S_MIN = EXPIRY_S_MIN + 60
-"""A quote also has its way to the venue before it, and the two clocks may differ."""
-
 CURRENCY = "pUSD"
 """What an account counts in where nothing else is said; its venue must pay in it."""
 
@@ -145,10 +138,10 @@ class AccountSettings(Settings):
     starting_cash: Annotated[
         float, Field(ge=0, le=AMOUNT_MAX, description="paper and demo only")
     ] = 1000.0
-    quote_life_s: Annotated[int, Field(ge=QUOTE_LIFE_S_MIN, le=86_400, description="s")] | None = (
-        None
-    )
-    """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled."""
+    quote_life_s: Annotated[int, Field(ge=1, le=86_400, description="s")] | None = None
+    """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled.
+
+    What its venue takes at least, the venue's plug-in says."""
     limits: RiskLimits = Field(default_factory=RiskLimits)
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from engine.config import Config
-from engine.domain.catalog import CredentialField, Finding, ModeEntry, VenueEntry
+from engine.domain.catalog import CredentialField, Finding, ModeEntry, QuoteExpiry, VenueEntry
 from engine.domain.effects import AnyEffect, RaiseAlert, Severity
 from engine.domain.events import CashMoved, HealthChanged
 from engine.domain.instruments import AccountId, Mode
@@ -245,7 +245,8 @@ class AccountSpec:
     examine: Examine | None = None
     """Asks the venue whether an account is fit to trade; given the names of orders it has."""
     selftest: SelfTest | None = None
-    quotes_expire: bool = False
+    expiry: QuoteExpiry | None = None
+    """Of orders that end by themselves; None = the venue takes none."""
     limits: GatewaySettings = field(default_factory=GatewaySettings)
     """How fast one account may speak to the venue."""
 
@@ -291,7 +292,7 @@ class VenuePlugin:
             modes=tuple(
                 ModeEntry(
                     mode=mode, credential_fields=one.credential_fields,
-                    quotes_expire=one.quotes_expire,
+                    expiry=one.expiry,
                 )
                 for mode, one in self.modes.items()
             ),

@@ -14,6 +14,7 @@ from pathlib import Path
 import engine.venues
 from engine.config import Config
 from engine.domain.catalog import Finding, VenueEntry
+from engine.domain.settings import AccountSettings
 from engine.errors import BadInput
 from engine.runtime.credentials import Credential, environment_names
 from engine.runtime.venue_plugin import AccountSpec, VenuePlugin, url_key
@@ -68,6 +69,13 @@ def credential_spec(venue: str) -> AccountSpec | None:
     plugin = plugins().get(venue)
     specs = () if plugin is None else plugin.modes.values()
     return next((one for one in specs if one.credential_fields), None)
+
+
+def expiry_refusal(account: AccountSettings, life_s: int | None) -> str:
+    """Return why an account's quotes cannot live so long, as a sentence; empty = they can."""
+    plugin = plugins().get(account.venue)
+    spec = None if plugin is None else plugin.modes.get(account.mode)
+    return "" if spec is None or spec.expiry is None else spec.expiry.refusal(life_s)
 
 
 def credential_names() -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from engine.domain.catalog import CredentialField, Finding, mode_of
+from engine.domain.catalog import CredentialField, Finding, QuoteExpiry, mode_of
 from engine.domain.commands import ExamineAccount, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import AccountId, Mode
-from engine.domain.settings import EXPIRY_S_MIN, QUOTE_LIFE_S_MIN, AccountSettings
+from engine.domain.settings import AccountSettings
 from engine.errors import PitbossError
 from pages.frame import sealing
 from pages.kit import commands, drafts, guard, panels
@@ -289,7 +289,8 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
     name = known.account
     st.markdown(f"**{name}** · LIVE · {_lock(known.unlock)}")
     if settings is not None:
-        panels.note(quotes_end(settings))
+        entry = mode_of(ask(venues, engine_id()), settings.venue, settings.mode)
+        panels.note(quotes_end(settings, entry.expiry))
     st.html(_checklist(steps(known)))
     for examiner, verdict in (
         (Examiner.DOCTOR, known.doctor),
@@ -360,28 +361,26 @@ def _wallets() -> tuple[dict[str, str], str]:
 # -- Quotes that expire by themselves: the second dead man's switch of an account, and its form ----
 
 
-VENUE_EARLY_S = 60
-"""The venue takes an expiring order away so long before its time."""
 PROPOSED_S = 300
 COVERS = (
     "The first switch is the venue's heartbeat: without one it cancels everything of the key "
     "within 15 s. The second is an expiry on each quote: should the heartbeat not be armed, or its "
     "rule not act, a quote that an engine left behind ends by itself. The venue takes it away "
-    f"about {VENUE_EARLY_S} s before its time and refuses less than {EXPIRY_S_MIN} s, so at least "
-    f"{QUOTE_LIFE_S_MIN} s are asked here. The engine renews each quote in time, one after the "
+    "about {early_s} s before its time and refuses less than {least_s} s, so at least "
+    "{life_s_min} s are asked here. The engine renews each quote in time, one after the "
     "other: cancelled, proven gone, placed again, at the end of the queue. Orders by hand are not "
     "renewed: they stay good till cancelled."
 )
 
 
-def quotes_end(account: AccountSettings) -> str:
+def quotes_end(account: AccountSettings, expiry: QuoteExpiry | None) -> str:
     """Return how an account's quotes end where nobody ends them, in words."""
-    life_s = account.quote_life_s
+    life_s, early_s = account.quote_life_s, 0 if expiry is None else expiry.early_s
     if life_s is None:
         return "Second dead man's switch: off, a quote rests until it is cancelled"
     return (
         f"Second dead man's switch: each quote expires after {life_s} s, the venue takes it away "
-        f"after {life_s - VENUE_EARLY_S} s; renewed before"
+        f"after {life_s - early_s} s; renewed before"
     )
 
 
@@ -391,23 +390,29 @@ def show_quote_life() -> None:
     base = drafts.newest()
     accounts = base.document.accounts
     known = ask(venues, engine_id())
-    names = [
-        name for name, one in accounts.items() if mode_of(known, one.venue, one.mode).quotes_expire
-    ]
-    if not names:
+    found = {
+        name: expiry
+        for name, one in accounts.items()
+        if (expiry := mode_of(known, one.venue, one.mode).expiry) is not None
+    }
+    if not found:
         return
     with st.expander("Let quotes expire by themselves"):
-        panels.note(COVERS)
-        name = str(st.selectbox("Account", names, key="quote_life_account"))
+        name = str(st.selectbox("Account", list(found), key="quote_life_account"))
+        expiry = found[name]
+        said = {"early_s": expiry.early_s, "least_s": expiry.least_s}
+        panels.note(COVERS.format(**said, life_s_min=expiry.life_s_min))
         before_s = accounts[name].quote_life_s
         with st.form(f"quote_life_{name}", border=False):
             on = st.checkbox("Quotes expire", value=before_s is not None, key=f"expires_{name}")
-            # No bounds in the widget: it would turn 10 into 240; the draft refuses it with words.
+            # No bounds in the widget: it would turn 10 into 240; it is refused with words.
             life_s = st.number_input(
                 "After, s", value=before_s or PROPOSED_S, step=30, key=f"expires_s_{name}"
             )
             sent = st.form_submit_button("Show what changes")
-        if sent:
-            patch = {"quote_life_s": int(life_s) if on else None}
+        patch = {"quote_life_s": int(life_s) if on else None}
+        if sent and (why := expiry.refusal(patch["quote_life_s"])):
+            st.error(f"{why}.")
+        elif sent:
             drafts.draft("quote_life", {"accounts": {name: patch}}, base)
     drafts.review("quote_life")

@@ -17,6 +17,7 @@ from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
 from engine.runtime.recovery import quote_life_ms
 from engine.strategies.registry import build
+from engine.venues.registry import expiry_refusal
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
 
 PROOF_NS_MAX = 20 * 1_000_000_000
@@ -131,6 +132,9 @@ class SettingsCommands:
         problem = self._unsettled(document)
         if problem:
             return problem
+        for account in document.accounts.values():
+            if why := expiry_refusal(account, account.quote_life_s):
+                return f"account {account.name}: {why}"
         for name, settings in document.bots.items():
             bot_runner = engine.bot_runners.get(name)
             if (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from engine.domain.catalog import CredentialField, Finding
+from engine.domain.catalog import CredentialField, Finding, QuoteExpiry
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.listings import VenueListing
 from engine.domain.settings import AccountSettings
@@ -81,6 +81,10 @@ async def _selftest(setup: VenueSetup, test: SelfTesting) -> list[Finding]:
     return await tested(setup, test)
 
 
+EXPIRY = QuoteExpiry(least_s=180, early_s=60)
+"""It rejects an expiry sooner than this: "at least 3 minutes in the future", says
+docs.polymarket.com/trading/place-orders, and its own SDK checks the same."""
+
 LIVE = AccountSpec(
     link=_link,
     door=_door,
@@ -101,7 +105,7 @@ LIVE = AccountSpec(
     signs="engine.venues.polymarket.account.venue",
     examine=_examine,
     selftest=_selftest,
-    quotes_expire=True,
+    expiry=EXPIRY,
 )  # fmt: skip
 
 PLUGIN = VenuePlugin(
@@ -109,7 +113,7 @@ PLUGIN = VenuePlugin(
     title="Polymarket",
     about="its public market, on paper or live",
     currency="pUSD",
-    modes={Mode.PAPER: AccountSpec(quotes_expire=True), Mode.LIVE: LIVE},
+    modes={Mode.PAPER: AccountSpec(expiry=EXPIRY), Mode.LIVE: LIVE},
     market=_market,
     listing=_listing,
     canary=_canary,

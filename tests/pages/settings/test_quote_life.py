@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
+from engine.venues.polymarket.plugin import EXPIRY
 from pages.settings.live_accounts import quotes_end
 from storage.database import reading, writing
 from storage.settings import applied, latest, save
@@ -34,8 +35,8 @@ def desk(config: Config) -> Config:
 
 
 def test_words_say_when_the_venue_takes_it_away() -> None:
-    assert "off" in quotes_end(REAL)
-    on = quotes_end(REAL.model_copy(update={"quote_life_s": 300}))
+    assert "off" in quotes_end(REAL, EXPIRY)
+    on = quotes_end(REAL.model_copy(update={"quote_life_s": 300}), EXPIRY)
     assert "expires after 300 s" in on
     assert "after 240 s" in on
 

@@ -52,7 +52,7 @@ FAR = 1_000
 """How far below the best bid the order rests at least, in price increments: ten cents."""
 CLOSES_NS_MIN = 3_600 * S
 EXPIRES_NS = 300 * S
-"""The venue ends the order by itself after this; `EXPIRY_S_MIN` is the least it takes."""
+"""The venue ends the order by itself after this; `plugin.EXPIRY` has the least it takes."""
 LOOKED_AT_MAX = 20
 """Candidates whose terms are asked for, one by one, until one is good."""
 AGAIN = "run the self-test again: it cancels this order first, and then starts over"

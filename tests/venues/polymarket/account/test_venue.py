@@ -22,7 +22,6 @@ from engine.domain.events import (
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import OrderId, OrderState, OrderType, RejectReason
-from engine.domain.settings import QUOTE_LIFE_S_MIN
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -37,6 +36,7 @@ from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.pace import TIERS
 from engine.venues.polymarket.account.sdk import Hosts
 from engine.venues.polymarket.account.venue import PolymarketVenue
+from engine.venues.polymarket.plugin import EXPIRY
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served
@@ -255,7 +255,7 @@ async def test_gtd_order_carries_its_time_and_too_short_a_one_is_rejected(served
 async def test_order_left_by_a_dead_engine_ends_by_its_own_time_without_a_heartbeat(
     served: Served,
 ) -> None:
-    life_s, fake = QUOTE_LIFE_S_MIN, served.venue
+    life_s, fake = EXPIRY.life_s_min, served.venue
     async with adapter(served) as (venue, instrument):
         ends = time.time_ns() + life_s * 10**9
         asked = order(instrument, type=OrderType.GTD, expires_ns=ends)

@@ -7,7 +7,6 @@ import pytest
 
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Side
 from engine.domain.orders import OrderType
-from engine.domain.settings import EXPIRY_S_MIN
 from engine.venues.polymarket.checks.selftest import (
     CLOSES_NS_MIN,
     EXPIRES_NS,
@@ -17,6 +16,7 @@ from engine.venues.polymarket.checks.selftest import (
     far_order,
 )
 from engine.venues.polymarket.market.listing import Listing
+from engine.venues.polymarket.plugin import EXPIRY
 
 NOW = 1_000 * CLOSES_NS_MIN
 RAIN = Instrument(
@@ -71,4 +71,4 @@ def test_market_that_is_closed_or_closes_within_the_hour_is_not_fit() -> None:
 
 
 def test_expiry_of_the_order_is_one_the_venue_takes() -> None:
-    assert EXPIRES_NS >= EXPIRY_S_MIN * 1_000_000_000
+    assert EXPIRY.least_s * 1_000_000_000 <= EXPIRES_NS
