@@ -34,7 +34,7 @@ from engine.domain.events import LatchSet
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
 from engine.runtime.journal import JournalWriter
-from engine.venues.demo.orders import LiveOrder, Ticket
+from engine.venues.demo.orders import RestingOrder, Ticket
 from storage.journal import take_lease
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import SHARE, Listed
@@ -72,7 +72,7 @@ class Mover:
         exchange.convert(self._name, self.market.instrument, 100_000 * SHARE, exchange.now_ns)
         self._rest(Side.BUY, BID)
         self._rest(Side.SELL, ASK)
-        self._over: LiveOrder | None = None
+        self._over: RestingOrder | None = None
         self.sent_ns = 0
         """When the first frame left since `armed`."""
         self.armed = False

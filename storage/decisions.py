@@ -66,7 +66,7 @@ _DECISIONS = Bulk(
 )  # fmt: skip
 _PLANS = Bulk("INSERT INTO plans (engine_id, instrument, at_ns, body) VALUES", 4)
 
-Row = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
+DecisionTuple = tuple[int, str, int, int, str, str, int, int, int, str, str, bytes]
 """The columns above, in order."""
 
 
@@ -135,7 +135,7 @@ class DecisionFiles:
                 last = max(last, int(row[0]))
         return last
 
-    def write(self, rows: Sequence[Row], planned: Sequence[PlanRow] = ()) -> None:
+    def write(self, rows: Sequence[DecisionTuple], planned: Sequence[PlanRow] = ()) -> None:
         """Write rows in one transaction. Raises StorageError; the same rows may be tried again."""
         if self._connection is None:
             self._connection = self._open()
@@ -155,7 +155,7 @@ class DecisionFiles:
         if pages * size >= self._bytes_max:
             self._rotate()
 
-    def _sampled(self, rows: Sequence[Row], planned: Sequence[PlanRow]) -> bytes | None:
+    def _sampled(self, rows: Sequence[DecisionTuple], planned: Sequence[PlanRow]) -> bytes | None:
         """Return the file's dictionary where it has none yet and enough bodies were seen."""
         if self._pack is None and len(self._samples) < SAMPLES:
             self._samples += [row[-1] for row in rows[:SAMPLES]]

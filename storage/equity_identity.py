@@ -18,7 +18,7 @@ from engine.domain.money import MICRO
 TOLD_MAX = 5
 """Differing holdings named in a text; the rest is counted."""
 
-Token = tuple[str, Leg]
+HeldToken = tuple[str, Leg]
 """(instrument, leg); everything but a binary is its own leg BASE."""
 
 
@@ -41,7 +41,7 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     """At the last two-sided mids."""
     equity_micro: int
     """As it is shown: at mid."""
-    tokens: dict[Token, int]
+    tokens: dict[HeldToken, int]
     """Settled and pending tokens of what is not resolved, in increments; never 0."""
     marks: dict[str, int]
     """Twice the mid of every instrument that has one, in YES-space increments."""
@@ -54,7 +54,7 @@ class JournalSide(msgspec.Struct, frozen=True, kw_only=True):
     """With what resolved markets are worth: the two sides tell apart what of that was paid."""
     redeemed_micro: int
     inventory_micro: int
-    tokens: dict[Token, int]
+    tokens: dict[HeldToken, int]
     slack_micro: int
     """How far the two sides may round apart: a payout that is no whole micro-unit per fill."""
     lacks: str = ""
@@ -108,7 +108,7 @@ def judge(connection: sqlite3.Connection, engine_id: str, side: LedgerSide) -> E
     return EquityCheck(ledger=side, journal=journal, difference_micro=difference, text=text)
 
 
-def _apart(ours: Mapping[Token, int], theirs: Mapping[Token, int]) -> str:
+def _apart(ours: Mapping[HeldToken, int], theirs: Mapping[HeldToken, int]) -> str:
     """Name the holdings of which the two sides have different amounts."""
     places = sorted(set(ours) | set(theirs))
     found = [
@@ -133,7 +133,7 @@ def _journal_side(connection: sqlite3.Connection, engine_id: str, side: LedgerSi
         (engine_id, side.account),
     ).fetchone()
     inventory, slack, unvalued = 0, 0, 0
-    tokens: dict[Token, int] = {}
+    tokens: dict[HeldToken, int] = {}
     for key, name, size, flow, unpriced, divisor, payout, decimals in connection.execute(
         "SELECT p.instrument, p.leg, p.settled + p.pending, "
         "p.received_micro - p.spent_micro - p.fee_micro, p.unvalued, l.value_divisor, "

@@ -40,9 +40,6 @@ _SIZES = {
 }
 _LISTED = frozenset({Exported.ORDERS, Exported.FILLS, Exported.POSITIONS})
 
-Told = Callable[[int, int], None]
-"""Rows written, rows in all."""
-
 
 def export(
     state: Path,
@@ -53,7 +50,7 @@ def export(
     since_ns: int,
     until_ns: int,
     form: ExportFormat,
-    tell: Told,
+    tell: Callable[[int, int], None],
 ) -> int:
     """Write the rows from `since_ns` on and before `until_ns`; give how many there are.
 
@@ -129,7 +126,9 @@ def _text(value: int | None, decimals: int | None) -> str | None:
     return None if found is None else f"{found:f}"
 
 
-def _told(rows: Iterator[dict[str, Any]], total: int, tell: Told) -> Iterator[dict[str, Any]]:
+def _told(
+    rows: Iterator[dict[str, Any]], total: int, tell: Callable[[int, int], None]
+) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows):
         if number % TELL_EVERY_ROWS == 0:
             tell(number, total)

@@ -160,7 +160,7 @@ PRAGMA user_version = {VERSION};
 """
 _RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
-Row = tuple[int, int, str, str, bytes, int, int]
+JournalTuple = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
 
 ARCHIVE_LEVEL = 9
@@ -266,7 +266,7 @@ def check_fence(connection: sqlite3.Connection, fence: int) -> None:
 
 def write_batch(
     connection: sqlite3.Connection,
-    rows: Sequence[Row],
+    rows: Sequence[JournalTuple],
     snapshots: Sequence[JournalSnapshot],
     fence: int | None = None,
 ) -> None:
@@ -282,7 +282,7 @@ def write_batch(
             _write_snapshot(connection, snapshot)
 
 
-def append_all(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+def append_all(connection: sqlite3.Connection, rows: Sequence[JournalTuple]) -> None:
     """Append rows inside the caller's transaction."""
     _RECORDS.write(connection, rows)
 
@@ -308,7 +308,7 @@ def _snapshot_sum(snapshot: JournalSnapshot) -> int:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-class Block(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveBlock(msgspec.Struct, frozen=True, kw_only=True):
     """One block of the archive: records `first` to `last`, all of them where it is `whole`."""
 
     first: int
@@ -317,13 +317,15 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int
     accounts: tuple[str, ...]
     whole: bool
-    rows: tuple[Row, ...]
+    rows: tuple[JournalTuple, ...]
 
 
-_unpack = msgspec.msgpack.Decoder(tuple[Row, ...])
+_unpack = msgspec.msgpack.Decoder(tuple[JournalTuple, ...])
 
 
-def block_of(rows: Sequence[Row], *, first: int, last: int, whole: bool) -> tuple[Any, ...]:
+def block_of(
+    rows: Sequence[JournalTuple], *, first: int, last: int, whole: bool
+) -> tuple[Any, ...]:
     """Return the row of `archive` that holds these rows; `first` and `last` name its whole span."""
     body = zstandard.compress(msgspec.msgpack.encode(rows), ARCHIVE_LEVEL)
     names = msgspec.json.encode(sorted({row[2] for row in rows} - {""})).decode()
@@ -334,7 +336,7 @@ def block_of(rows: Sequence[Row], *, first: int, last: int, whole: bool) -> tupl
 
 def blocks(
     connection: sqlite3.Connection, path: Path, where: str = "1", values: Sequence[Any] = ()
-) -> Iterator[Block]:
+) -> Iterator[ArchiveBlock]:
     """Give blocks of the archive in the order a WHERE gives them, each one proven.
 
     Raises JournalCorrupt where one is damaged.
@@ -355,7 +357,7 @@ def blocks(
                 f"{path}: the archive's records {first} to {last} are damaged; restore the latest "
                 "backup"
             )
-        yield Block(
+        yield ArchiveBlock(
             first=first, last=last, first_ns=first_ns, last_ns=last_ns,
             accounts=tuple(msgspec.json.decode(names)), whole=bool(whole), rows=rows,
         )  # fmt: skip
@@ -387,7 +389,7 @@ def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def rows_of(
     connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
-) -> Iterator[Row]:
+) -> Iterator[JournalTuple]:
     """Give the rows there are, archived or not, in order; no row is proven. JournalCorrupt."""
     for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
         yield from (row for row in block.rows if first <= row[0] <= last)
@@ -400,7 +402,7 @@ def rows_of(
 
 def rows_backwards(
     connection: sqlite3.Connection, path: Path, before_seq: int, kind: str = ""
-) -> Iterator[Row]:
+) -> Iterator[JournalTuple]:
     """Give the rows before a record, the latest first; of one kind where it is given."""
     yield from connection.execute(
         "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
@@ -462,7 +464,9 @@ def _gone(connection: sqlite3.Connection) -> str:
     )
 
 
-def proven(path: Path, row: Row, expected: int, sums: dict[tuple[str, str], int]) -> Record:
+def proven(
+    path: Path, row: JournalTuple, expected: int, sums: dict[tuple[str, str], int]
+) -> Record:
     """Return the record `expected` that a row is. Raises JournalCorrupt where it is not."""
     seq, at_ns, account, kind, body, crc, tape = row
     if seq != expected:

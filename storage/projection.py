@@ -22,6 +22,7 @@ from engine.domain.money import ceil_div
 from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
+from storage import schema
 from storage.database import reading, transaction, writing
 from storage.journal import (
     Record,
@@ -169,6 +170,16 @@ def check_new(journal: Path, state: Path) -> None:
         f"it from a backup as README's Recovery says; to begin without a past move {journal.name} "
         "away, too"
     )
+
+
+def bring_up_to_date(state: Path, journal: Path) -> str | None:
+    """Migrate, but make no new state beside a journal that has a past; give the backup's path.
+
+    Raises StorageError.
+    """
+    if not state.is_file() or not state.stat().st_size:
+        check_new(journal, state)
+    return schema.migrate(state)
 
 
 def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Projected:

@@ -35,8 +35,8 @@ WHY_LENGTH_MAX = 300
 
 _SCALARS = (BytesType, EnumType, FloatType, IntType, NoneType, StrType)
 
-Row = TypeVar("Row", bound=msgspec.Struct)
-Values = Sequence[Any] | Mapping[str, Any]
+RowType = TypeVar("RowType", bound=msgspec.Struct)
+SqlValues = Sequence[Any] | Mapping[str, Any]
 
 
 def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
@@ -48,14 +48,14 @@ def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
     return f" ON CONFLICT ({', '.join(('engine_id', *key))}) DO UPDATE SET {changes}"
 
 
-class Table(Generic[Row]):
+class Table(Generic[RowType]):
     """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
 
     `read_as` says by which expression a column is read that is not kept as it is.
     """
 
     def __init__(
-        self, kind: type[Row], name: str, read_as: Mapping[str, str] = MappingProxyType({})
+        self, kind: type[RowType], name: str, read_as: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         fields = msgspec.structs.fields(kind)
         self._kind = kind
@@ -75,7 +75,7 @@ class Table(Generic[Row]):
                 self._json[place] = msgspec.json.Decoder(field.type).decode
         self._encode = msgspec.json.Encoder().encode
 
-    def read(self, row: Sequence[Any], what: str = "it") -> Row:
+    def read(self, row: Sequence[Any], what: str = "it") -> RowType:
         """Return `columns` as what they are. Raises BadInput where a cell cannot be."""
         cells = dict(zip(self._names, row, strict=True))
         try:
@@ -88,14 +88,14 @@ class Table(Generic[Row]):
         except (ValueError, RecursionError) as error:  # of msgspec, of an encoding; nested too deep
             raise BadInput(f"{what} cannot be read: {str(error)[:WHY_LENGTH_MAX]}") from error
 
-    def all(self, connection: sqlite3.Connection, where: str, values: Values) -> list[Row]:
+    def all(self, connection: sqlite3.Connection, where: str, values: SqlValues) -> list[RowType]:
         """Return the rows that a WHERE gives, in its order. Raises BadInput for a damaged one."""
         query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
         return [self.read(row) for row in connection.execute(query, values)]
 
     def one(
-        self, connection: sqlite3.Connection, where: str, values: Values, what: str = "it"
-    ) -> Row | None:
+        self, connection: sqlite3.Connection, where: str, values: SqlValues, what: str = "it"
+    ) -> RowType | None:
         """Return the row that a WHERE gives, None where there is none. Raises BadInput."""
         query = f"SELECT {self.columns} FROM {self.name} WHERE {where}"  # noqa: S608 our own words
         row = connection.execute(query, values).fetchone()
@@ -105,7 +105,7 @@ class Table(Generic[Row]):
         self,
         connection: sqlite3.Connection,
         engine_id: str,
-        rows: Iterable[Row],
+        rows: Iterable[RowType],
         verb: str = "INSERT OR REPLACE",
         ends: str = "",
         **more: Any,
@@ -121,7 +121,7 @@ class Table(Generic[Row]):
             [(engine_id, *self.cells(row), *more.values()) for row in rows],
         )
 
-    def cells(self, row: Row) -> list[Any]:
+    def cells(self, row: RowType) -> list[Any]:
         """Return the cells of a row, in the order of `columns`."""
         cells = list(msgspec.structs.astuple(row))
         for place in self._json:
@@ -303,10 +303,10 @@ class Rows:
             )
         return mode
 
-    def find(self, kind: type[Row], *key: str | int) -> Row | None:
+    def find(self, kind: type[RowType], *key: str | int) -> RowType | None:
         """Return the row with this key, None where there is none."""
         cache = self._cache[kind]
-        found: Row | None
+        found: RowType | None
         if key in cache:
             found = cache[key]
             return found

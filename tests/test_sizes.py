@@ -149,10 +149,10 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 # -- distance: what a reader opens beside the file in hand -----------------------------------------
 
 DISTANCE = {
-    "single-importer siblings": 28,
-    "type names defined twice": 28,
+    "single-importer siblings": 14,
+    "type names defined twice": 3,
     "attributes set from outside": 7,
-    "files under 60 lines": 29,
+    "files under 60 lines": 25,
     "lines of the product": 78_000,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""

@@ -10,22 +10,27 @@ import argparse
 import base64
 import getpass
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from engine.cli.command import WAIT_S, asked
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.catalog import ANY, CredentialField
+from engine.domain.catalog import ANY, CredentialField, Finding
 from engine.domain.commands import OpenVault
 from engine.errors import BadInput, ConfigError
 from engine.live import vault
+from engine.live.credentials import from_vault, take, take_passphrase
+from engine.live.handover import keep_to_itself
 from engine.runtime.credentials import Credential
 from engine.venues.registry import credential_spec, plugins
 from storage.commands import CommandState
-from storage.database import reading, writing
+from storage.database import reading, transaction, writing
+from storage.examinations import Examination, Examiner, put_examination
 from storage.live import engine_status
 from storage.settings import latest
 from storage.users import ENGINE_ID
@@ -177,3 +182,41 @@ def ask(prompt: str) -> str:
     if not found.strip():
         raise ConfigError("nothing was typed: nothing was changed")
     return found.rstrip("\r\n")
+
+
+# -- What `unlock` and `selftest` share: the key they use, and the verdict they keep ---------------
+
+
+def credential_of(config: Config, account: str) -> Credential:
+    """Return the account's credential; the vault's passphrase is typed where it is not given."""
+    file = Path(".env")
+    keep_to_itself()
+    passphrase = take_passphrase(os.environ, file)
+    found = take(os.environ, file)
+    sealed = read_vault(config.vault_path)
+    if account not in found and sealed is not None and account in sealed.entries:
+        found = from_vault(config.vault_path, passphrase or ask("The vault's passphrase: "))
+    if account not in found:
+        raise ConfigError(
+            f"there is no credential of {account!r}: `python -m engine credentials set {account}`"
+        )
+    return found[account]
+
+
+def keep_verdict(
+    config: Config, examiner: Examiner, account: str, wallet: str, findings: Sequence[Finding]
+) -> int:
+    """Keep a verdict, whatever it is, and return its time: the Settings page shows the latest."""
+    now_ns = WallClock().now_ns()
+    verdict = Examination(
+        account=account, examiner=examiner, wallet=wallet, at_ns=now_ns, who=who_types(),
+        findings=tuple(findings),
+    )  # fmt: skip
+    with writing(config.state_path) as connection, transaction(connection):
+        put_examination(connection, ENGINE_ID, verdict)
+    return now_ns
+
+
+def who_types() -> str:
+    """Return who is written down for what is typed here."""
+    return f"cli:{getpass.getuser()}"

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.config import Config
 from engine.errors import BadInput
-from engine.lab.explain.accounts import Settings, ToldAccounts
+from engine.lab.explain.accounts import SettingsHistory, ToldAccounts
 from engine.lab.explain.plans import PlanDifference, Retelling, Retold
 from engine.log import iso
 from storage.database import reading
@@ -47,7 +47,7 @@ def retold(config: Config, account: str | None = None) -> Retold:
     plans = [one for one in every_plan(config.decisions_path) if account in (None, one[0].account)]
     with reading(config.state_path) as connection:
         versions = force_history(connection, owner(config.journal_path))
-    settings: Settings = [
+    settings: SettingsHistory = [
         (one.applied_ns, one.document) for one in versions if one.applied_ns is not None
     ]
     journal = config.journal_path

@@ -8,7 +8,7 @@ import json
 from engine.config import Config
 from engine.live.handover import make_private
 from storage import schema
-from storage.projection import check_new
+from storage.projection import bring_up_to_date
 
 HELP = "create the state database or bring it up to date"
 
@@ -23,21 +23,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
     # State is for its owner alone: orders and settings stand in it, and users' password hashes.
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_private(config.home)
-    backup = migrated(config)
+    backup = bring_up_to_date(path, config.journal_path)
     if args.json:
         print(json.dumps({"path": str(path), "schema": schema.HEAD, "backup": backup}))
     else:
         kept = f"; the state before is kept in {backup}" if backup else ""
         print(f"{path} has schema {schema.HEAD}{kept}")
     return 0
-
-
-def migrated(config: Config) -> str | None:
-    """Migrate, but make no new state beside a journal that has a past; give the backup's path.
-
-    Raises StorageError.
-    """
-    path = config.state_path
-    if not path.is_file() or not path.stat().st_size:
-        check_new(config.journal_path, path)
-    return schema.migrate(path)

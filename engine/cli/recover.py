@@ -46,7 +46,7 @@ PATIENCE_S = 30.0
 """How long one account's venue may take to answer."""
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class VenueKnows(msgspec.Struct, kw_only=True):
     """What one account's venue knows: fills, and orders of ours that no file has."""
 
     fills: FillsListed | None = None
@@ -107,9 +107,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 async def _ask_all(
     venues: Venues, accounts: dict[str, AccountSettings], known: Known
-) -> dict[str, Asked]:
+) -> dict[str, VenueKnows]:
     """Ask every account's venue. Raises StorageError naming the one that does not answer."""
-    answers: dict[str, Asked] = {}
+    answers: dict[str, VenueKnows] = {}
     for name, settings in accounts.items():
         opener = venues.openers.get((settings.venue, settings.mode))
         if opener is None or opener.refusal(settings):
@@ -132,12 +132,12 @@ async def _ask_all(
     return answers
 
 
-async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> Asked:
+async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueKnows:
     """Ask for open orders and fills, and for the terms of orders of ours that no file has."""
     listed = await venue.open_orders()
     fills = await venue.fills(known.since_ns)
     reports = {report.order: report for report in listed.orders if report.order is not None}
-    found = Asked(fills=fills, open=len(listed.orders))
+    found = VenueKnows(fills=fills, open=len(listed.orders))
     numbers = {*reports, *(fill.order for fill in fills.fills)}
     for number in sorted(n for n in numbers if (account, n) not in known.have):
         report = reports.get(number)
@@ -166,7 +166,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> Asked:
 # -- what is written -------------------------------------------------------------------------------
 
 
-def _messages(known: Known, asked: dict[str, Asked], now_ns: int) -> list[Message]:
+def _messages(known: Known, asked: dict[str, VenueKnows], now_ns: int) -> list[Message]:
     """Return what both files and the venues know and the journal lacks, in the journal's order."""
     for one in asked.values():
         known.orders += one.orders
@@ -180,7 +180,13 @@ def _messages(known: Known, asked: dict[str, Asked], now_ns: int) -> list[Messag
 
 
 def _accepted(
-    loss: Loss, known: Known, asked: dict[str, Asked], everyone: list[str], *, who: str, now_ns: int
+    loss: Loss,
+    known: Known,
+    asked: dict[str, VenueKnows],
+    everyone: list[str],
+    *,
+    who: str,
+    now_ns: int,
 ) -> list[Message]:
     """Return the acceptance for every account, with the number its orders go on above."""
     return [
@@ -201,7 +207,7 @@ def _accepted(
     ]
 
 
-def _until(known: Known, asked: dict[str, Asked], account: str) -> int:
+def _until(known: Known, asked: dict[str, VenueKnows], account: str) -> int:
     there = asked.get(account)
     numbers = [order.id for order in there.orders] if there is not None else []
     return max([known.last.get(account, 0), *numbers]) + UNSEEN_MAX
@@ -220,7 +226,7 @@ def _keep(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-def _shown(loss: Loss, known: Known, asked: dict[str, Asked]) -> dict[str, Any]:
+def _shown(loss: Loss, known: Known, asked: dict[str, VenueKnows]) -> dict[str, Any]:
     """Return the difference between journal, state and venues, by account."""
     accounts: dict[str, dict[str, int]] = {}
     names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
@@ -228,7 +234,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, Asked]) -> dict[str, Any]:
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved))
     for name in names:
-        there = asked.get(name) or Asked()
+        there = asked.get(name) or VenueKnows()
         told = there.fills.fills if there.fills is not None else ()
         accounts[name] = {
             "orders_of_pitboss_db": orders[AccountId(name)],

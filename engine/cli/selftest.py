@@ -16,7 +16,7 @@ import sys
 
 import msgspec
 
-from engine.cli.unlock import credential_of, keep
+from engine.cli.credentials import credential_of, keep_verdict
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             findings = asyncio.run(_tested(args, config, credentials))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-        keep(config, Examiner.SELFTEST, args.account, credentials.wallet, findings)
+        keep_verdict(config, Examiner.SELFTEST, args.account, credentials.wallet, findings)
     green = all(one.grade is not Grade.FAIL for one in findings)
     if args.json:
         rows = msgspec.to_builtins(findings)

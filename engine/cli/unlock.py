@@ -8,32 +8,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import json
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
-from engine.cli.credentials import ask
+from engine.cli.credentials import ask, credential_of, keep_verdict, who_types
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.domain.instruments import Mode
-from engine.errors import BadInput, ConfigError
-from engine.live.credentials import from_vault, take, take_passphrase
-from engine.live.handover import keep_to_itself
-from engine.runtime.credentials import Credential
+from engine.errors import BadInput
 from engine.venues.registry import examined
 from storage.database import reading, transaction, writing
-from storage.examinations import Examination, Examiner, put_examination
+from storage.examinations import Examiner
 from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID
-from storage.vault import read_vault
 
 HELP = "examine a live account at its venue and unlock it by a typed phrase"
 
@@ -55,14 +47,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
                     f"no account {args.account!r} is unlocked, nothing was changed; unlocked: "
                     f"{', '.join(unlocks(connection, ENGINE_ID)) or 'none'}"
                 )
-            lock(connection, ENGINE_ID, args.account, who=_who(), now_ns=WallClock().now_ns())
+            lock(connection, ENGINE_ID, args.account, who=who_types(), now_ns=WallClock().now_ns())
         _say(args, {"locked": args.account}, f"{args.account} is locked at the next start")
         return 0
     known = _known(config, args.account)
     credentials = credential_of(config, args.account)
     _must_be_its_own(config, args.account, credentials.wallet)
     findings = asyncio.run(examined(config, credentials, known))
-    checked_ns = keep(config, Examiner.DOCTOR, args.account, credentials.wallet, findings)
+    checked_ns = keep_verdict(config, Examiner.DOCTOR, args.account, credentials.wallet, findings)
     answer = {"account": args.account, "findings": msgspec.to_builtins(findings)}
     red = any(one.grade is Grade.FAIL for one in findings)
     if args.check or red:
@@ -78,7 +70,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         wallet=credentials.wallet,
         doctor_ns=checked_ns,
         phrase_ns=WallClock().now_ns(),
-        who=_who(),
+        who=who_types(),
     )
     with writing(config.state_path) as connection, transaction(connection):
         unlock(connection, ENGINE_ID, given)
@@ -88,22 +80,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def phrase_of(account: str) -> str:
     return f"trade real money with {account}"
-
-
-def credential_of(config: Config, account: str) -> Credential:
-    """Return the account's credential; the vault's passphrase is typed where it is not given."""
-    file = Path(".env")
-    keep_to_itself()
-    passphrase = take_passphrase(os.environ, file)
-    found = take(os.environ, file)
-    vault = read_vault(config.vault_path)
-    if account not in found and vault is not None and account in vault.entries:
-        found = from_vault(config.vault_path, passphrase or ask("The vault's passphrase: "))
-    if account not in found:
-        raise ConfigError(
-            f"there is no credential of {account!r}: `python -m engine credentials set {account}`"
-        )
-    return found[account]
 
 
 def _known(config: Config, account: str) -> frozenset[str]:
@@ -140,20 +116,6 @@ def _must_be_its_own(config: Config, account: str, wallet: str) -> None:
         )
 
 
-def keep(
-    config: Config, examiner: Examiner, account: str, wallet: str, findings: Sequence[Finding]
-) -> int:
-    """Keep a verdict, whatever it is, and return its time: the Settings page shows the latest."""
-    now_ns = WallClock().now_ns()
-    verdict = Examination(
-        account=account, examiner=examiner, wallet=wallet, at_ns=now_ns, who=_who(),
-        findings=tuple(findings),
-    )  # fmt: skip
-    with writing(config.state_path) as connection, transaction(connection):
-        put_examination(connection, ENGINE_ID, verdict)
-    return now_ns
-
-
 def _described(findings: list[Finding]) -> str:
     lines = []
     for one in findings:
@@ -172,7 +134,3 @@ def _next(account: str) -> str:
         f"{account} is unlocked: restart the engine, or open the vault of the one that runs "
         "(`python -m engine credentials open`)"
     )
-
-
-def _who() -> str:
-    return f"cli:{getpass.getuser()}"

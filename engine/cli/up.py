@@ -16,12 +16,12 @@ from typing import NoReturn
 
 from engine.cli.arguments import PORT_MAX, whole
 from engine.cli.demo import PORT as DEMO_PORT
-from engine.cli.migrate import migrated
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import ConfigError, StorageError
 from engine.live.handover import leave_keeper, make_private, taken_out
 from engine.locks import locked
+from storage.projection import bring_up_to_date
 from storage.users import OPERATOR, ensure_operator
 
 HELP = "start the whole desk in the foreground; Ctrl-C stops it, engine first"
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
     """Bring the state up to date, make the operator, and say where the desk is."""
-    backup = migrated(config)
+    backup = bring_up_to_date(config.state_path, config.journal_path)
     if backup:
         print(f"The state before the migration is kept in {backup}")
     password = ensure_operator(config.state_path, WallClock().now_ns())

@@ -20,7 +20,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
 from engine.live.kill import Watch
-from engine.live.proof import Ends, ProofRun, Told
+from engine.live.proof import Ends, ProofRun, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
@@ -192,7 +192,7 @@ class Engine(Services):
             self._latest.again(now_ns)
             self._prove(self._latest)
 
-    def tell_receipt(self, told: Told) -> None:
+    def tell_receipt(self, told: ReceiptReported) -> None:
         """Call when the proof under way is done, or the latest one at once."""
         if self.proving is None and self.receipt is not None:
             told(self.receipt)

@@ -29,7 +29,7 @@ MS = 1_000_000
 REFUSED_MAX = 1_000
 ON_THEIR_WAY = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.DELAYED})
 
-Told = Callable[[Receipt], None]
+ReceiptReported = Callable[[Receipt], None]
 Inventory = tuple[tuple[str, int, int], ...]
 
 
@@ -201,7 +201,7 @@ class ProofRun:
         self.runners: list[AccountRunner] = []
         self.unread: tuple[str, ...] = ()
         """What could not be read, or may rest where nobody looks: over it nothing is proven."""
-        self.waiting: list[Told] = []
+        self.waiting: list[ReceiptReported] = []
         """Who wants the receipt when it is PROVEN."""
         self.first_cancel_ns: int | None = None
         """When the first cancel was handed to its connection."""

@@ -81,8 +81,8 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
 
 # --------------------------------------------------------------------------------------------------
 
-Reply = Callable[[CommandState, str], None]
-Ask = Callable[[Callable[[Any], str], Reply], None]
+CommandReply = Callable[[CommandState, str], None]
+Ask = Callable[[Callable[[Any], str], CommandReply], None]
 """Does something where files are written; its words, or its refusal, are the answer."""
 
 
@@ -104,7 +104,7 @@ class Recordings:
         for recording in self._running.values():
             self._measure(recording, now_ns)
 
-    def start(self, command: StartRecording, who: str, reply: Reply) -> None:
+    def start(self, command: StartRecording, who: str, reply: CommandReply) -> None:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
         engine = self._engine
         checked(command.name, command.instruments, known(engine, command.instruments))
@@ -129,7 +129,7 @@ class Recordings:
 
         self._ask(do, reply)
 
-    def stop(self, command: StopRecording, who: str, reply: Reply) -> None:
+    def stop(self, command: StopRecording, who: str, reply: CommandReply) -> None:
         """End a recording; answered when everything heard is in a file."""
         recording = self._running.get(command.name)
         if recording is None:

@@ -5,13 +5,11 @@ PAUSED and STOPPED are said only when two complete listings have shown none of t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from engine.bots.bot import Bot
 from engine.domain.bots import BotHappened, BotState, may, moved
-from engine.domain.commands import InventoryPolicy
+from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
 from engine.domain.inputs import Seated
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
@@ -29,8 +27,6 @@ WISH_NS = 5 * 1_000_000_000
 RETREAT_EVERY_NS = 1_000_000_000
 
 S, H = BotState, BotHappened
-Answer = Callable[[bool, str], None]
-"""(done, the answer): False = it did not work."""
 
 
 class BotSnapshot(msgspec.Struct, kw_only=True):
@@ -49,7 +45,7 @@ class BotRunner:
         self.settings = settings
         self.runner = runner
         self.inventory = settings.inventory_on_stop
-        self.waiting: list[Answer] = []
+        self.waiting: list[Answered] = []
         """Who waits for PAUSED or STOPPED."""
         self.retreat_ns = 0
         """Since when inventory is being reduced; 0 = it is not."""

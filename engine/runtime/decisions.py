@@ -23,8 +23,8 @@ from storage.decisions import (
     FILE_BYTES_MAX,
     FILES_KEPT,
     DecisionFiles,
+    DecisionTuple,
     PlanRow,
-    Row,
 )
 
 QUEUE_MAX = 100_000
@@ -98,11 +98,11 @@ class DecisionLog:
         self._encode = msgspec.msgpack.Encoder().encode
         self._row = self._files.last_row()
         self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
-        self._queue: deque[Row | PlanRow] = deque()
+        self._queue: deque[DecisionTuple | PlanRow] = deque()
         self._queued = self._written = 0
         self._hash = hashlib.blake2b(digest_size=32)
         self._hashed: list[tuple[bytes, int, int]] = []
-        self._batch: list[Row | PlanRow] = []
+        self._batch: list[DecisionTuple | PlanRow] = []
         self._tries = 0
         self._wake = threading.Event()
         self._closing = threading.Event()

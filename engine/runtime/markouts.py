@@ -17,6 +17,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Side
 from engine.domain.money import MICRO
 from engine.executor.executor import Executor
+from engine.runtime.state_writer import StateWrite
 from storage.markouts import (
     FillSeen,
     MarkoutDue,
@@ -34,8 +35,6 @@ WAITING_MAX = 50_000
 NEVER = 2**63 - 1
 MS = 1_000_000
 
-Job = Callable[[sqlite3.Connection], object]
-
 
 class Markouts:
     """One account's fills on their way to their horizons. Everything on the loop's thread."""
@@ -46,7 +45,7 @@ class Markouts:
         executor: Executor,
         *,
         engine_id: str,
-        write: Callable[[Job], object],
+        write: Callable[[StateWrite], object],
     ) -> None:
         self.due_ns = NEVER
         """When the next mid is wanted."""
@@ -59,7 +58,7 @@ class Markouts:
 
     # -- a start -----------------------------------------------------------------------------------
 
-    def resume_job(self, now_ns: int, soon: Callable[[Callable[[], None]], object]) -> Job:
+    def resume_job(self, now_ns: int, soon: Callable[[Callable[[], None]], object]) -> StateWrite:
         """Return the state's job that begins a start; `soon` brings its answer to the loop."""
         engine_id, account = self._engine_id, self._executor.account
 

@@ -58,13 +58,13 @@ PATIENCE_S = 10.0
 REFUSED = (sqlite3.Error, BadInput, ValueError, TypeError, ArithmeticError)
 """What a job may raise because of its values, `OF_THE_VALUE` where SQLite raised it."""
 
-Job = Callable[[sqlite3.Connection], object]
+StateWrite = Callable[[sqlite3.Connection], object]
 
 
 class _Waiting(NamedTuple):
     """A job in the queue."""
 
-    job: Job
+    job: StateWrite
     alone: bool = False
     """It has a transaction of its own."""
     refused: Callable[[str], object] | None = None
@@ -101,7 +101,7 @@ class StateWriter:
         self._clock = clock
         self._heard = heard
         self._crash = crash
-        self._latest: dict[str, Job] = {}
+        self._latest: dict[str, StateWrite] = {}
         self._jobs: deque[_Waiting] = deque()
         self._listening = threading.Event()
 
@@ -124,16 +124,16 @@ class StateWriter:
         """Begin to claim commands."""
         self._listening.set()
 
-    def put(self, name: str, job: Job) -> None:
+    def put(self, name: str, job: StateWrite) -> None:
         """Write the latest of its name; one that still waits is replaced."""
         self._latest[name] = job
         self.knock(awaited=False)
 
-    def write(self, job: Job, *, awaited: bool = False) -> None:
+    def write(self, job: StateWrite, *, awaited: bool = False) -> None:
         """Write, inside a transaction shared with other jobs; at once where it is awaited."""
         self._queue(_Waiting(job), awaited=awaited)
 
-    def do(self, job: Job, *, refused: Callable[[str], object] | None = None) -> None:
+    def do(self, job: StateWrite, *, refused: Callable[[str], object] | None = None) -> None:
         """Write by a function that has a transaction of its own.
 
         `refused` hears, on the keeper's thread, why it can never be done; without it an alert says
@@ -183,12 +183,12 @@ class StateWriter:
                 self._single(connection, _Waiting(job))
         self._forget(named)
 
-    def _forget(self, named: dict[str, Job]) -> None:
+    def _forget(self, named: dict[str, StateWrite]) -> None:
         for name, job in named.items():
             if self._latest.get(name) is job:
                 del self._latest[name]
 
-    def _tried(self, connection: sqlite3.Connection, jobs: list[Job]) -> bool:
+    def _tried(self, connection: sqlite3.Connection, jobs: list[StateWrite]) -> bool:
         """Write all of them at once; False = one of them never can be, and none is written."""
         try:
             with transaction(connection):

@@ -224,7 +224,7 @@ class SelfTesting:
 Link = Callable[[VenueSetup, Services, AccountSettings], AccountLink]
 Door = Callable[[VenueSetup, AccountId, Credential | None], Awaitable[ClosingVenue]]
 Examine = Callable[[VenueSetup, Credential, Container[str]], Awaitable[list[Finding]]]
-SelfTest = Callable[[VenueSetup, SelfTesting], Awaitable[list[Finding]]]
+RunSelfTest = Callable[[VenueSetup, SelfTesting], Awaitable[list[Finding]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +244,7 @@ class AccountSpec:
     """Module that signs: it takes a second to load, and is loaded before it is needed."""
     examine: Examine | None = None
     """Asks the venue whether an account is fit to trade; given the names of orders it has."""
-    selftest: SelfTest | None = None
+    selftest: RunSelfTest | None = None
     expiry: QuoteExpiry | None = None
     """Of orders that end by themselves; None = the venue takes none."""
     limits: GatewaySettings = field(default_factory=GatewaySettings)

@@ -39,7 +39,7 @@ BAD_NAME = 10
 NOT_RUNNING = 70
 """Faults of supervisor: no such program; it does not run."""
 
-Fault = xmlrpc.client.Fault
+SupervisorFault = xmlrpc.client.Fault
 FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 """Everything a call may end with."""
 
@@ -118,7 +118,7 @@ def _signal(config: Config) -> KillStep:
         return KillStep(name="signal", done=False, text=text)
     try:
         call(socket, "signalProcess", "engine", "USR1")
-    except Fault as fault:
+    except SupervisorFault as fault:
         if fault.faultCode != NOT_RUNNING:
             return KillStep(name="signal", done=False, text=f"NOT SENT: {fault.faultString}")
         return _start_kill(socket)

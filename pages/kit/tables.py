@@ -38,10 +38,10 @@ _WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
 GREEN = ("#1a7f37", "#3fb950")
 RED = ("#b42318", "#ff7b72")
 
-Row = Mapping[str, Any]
+TableRow = Mapping[str, Any]
 
 
-def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
+def table(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]], *, key: str) -> None:
     """Draw rows; `columns` says name → (label, kind).
 
     Kinds: text, long, id, market, time, age, count, money, fee (four decimals), gain (signed,
@@ -52,7 +52,7 @@ def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]], *, key: s
 
 
 def choice(
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     columns: Mapping[str, tuple[str, str]],
     *,
     key: str,
@@ -125,7 +125,7 @@ def _drawn_anew(key: str) -> None:
     st.session_state[f"turn:{key}"] = st.session_state.get(f"turn:{key}", 0) + 1
 
 
-def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _drawn(rows: Sequence[TableRow], columns: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     in_cents = bool(rows) and all(names.cents(row) for row in rows)
     columns = {
         name: (label, _finer(rows, name, kind, in_cents=in_cents))
@@ -153,7 +153,7 @@ def _drawn(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> dict[
     }
 
 
-def _finer(rows: Sequence[Row], name: str, kind: str, *, in_cents: bool) -> str:
+def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) -> str:
     """Return the kind that shows a column's small values: no size may seem a zero."""
     if kind == "price" and in_cents:
         return _cents(rows, name)
@@ -161,7 +161,7 @@ def _finer(rows: Sequence[Row], name: str, kind: str, *, in_cents: bool) -> str:
     return "fine_size" if tiny else kind
 
 
-def _cents(rows: Sequence[Row], name: str) -> str:
+def _cents(rows: Sequence[TableRow], name: str) -> str:
     """Return the kind that shows each price of a column whole: ticks go down to 0.01 cents."""
     prices = (row[name] for row in rows if row[name] is not None)
     return CENTS[any(Decimal(str(price)) % TENTH_OF_A_CENT for price in prices)]

@@ -22,6 +22,7 @@ from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
 from storage.settings import in_force
 from storage.users import ENGINE_ID
+from storage.views import Row
 
 LIVE_STATES = tuple(sorted(state for state in OrderState if state not in ORDER_ENDS))
 """The states of an order of which more is expected."""
@@ -29,8 +30,6 @@ LIVE_STATES = tuple(sorted(state for state in OrderState if state not in ORDER_E
 SECOND_NS = 1_000_000_000
 HEARTBEAT_AGE_NS_MAX = 10 * SECOND_NS
 """An engine writes its heartbeat each second; one this old has stopped or hangs."""
-
-Row = dict[str, Any]
 
 
 class EngineSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 from engine.venues.demo.outbox import Stamped
 from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.demo.world import open_world
@@ -143,7 +143,7 @@ class Twins:
             name: PaperVenue(AccountId(f"twins-{name}"), _at_once(settings))
             for name, settings in papers.items()
         }
-        self._orders: dict[int, LiveOrder] = {}
+        self._orders: dict[int, RestingOrder] = {}
         """Those that rested at the last look, by the exchange's number."""
         self._late: dict[tuple[InstrumentId, bool], list[OrderId]] = {}
         """Twins of filled orders, by (instrument, is a bid)."""
@@ -184,7 +184,7 @@ class Twins:
             self._orders[order.number] = order
             self._place(order, now_ns)
 
-    def _place(self, order: LiveOrder, now_ns: int) -> None:
+    def _place(self, order: RestingOrder, now_ns: int) -> None:
         """Place an order's twins: always as a purchase, so that none lacks tokens to sell."""
         level = order.level
         for name, venue in self._venues.items():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 
 FITTED_STEPS = 40
 """Halvings of the interval in which the share is looked for: far finer than a percent."""
@@ -59,7 +59,7 @@ class Queues:
                 self._note(before, now)
         self._seen = alive
 
-    def _look(self, order: LiveOrder) -> _Seen:
+    def _look(self, order: RestingOrder) -> _Seen:
         book = self._markets[order.instrument].book
         queue = (book.bids if order.bid else book.asks).get(order.level)
         sides: tuple[dict[int, int], dict[int, int]] = ({}, {})

@@ -14,7 +14,6 @@ import pytest
 
 from engine.__main__ import STORAGE_REFUSED
 from engine.cli.doctor import schema
-from engine.cli.migrate import migrated
 from engine.cli.status import describe, read
 from engine.config import load
 from engine.domain.catalog import Grade
@@ -30,7 +29,7 @@ from engine.runtime.recovery import BOTS, executor_of, recover
 from storage.database import connect_reader, writing
 from storage.journal import Record, decode, take_lease
 from storage.live import latest_receipt
-from storage.projection import project, register_account
+from storage.projection import bring_up_to_date, project, register_account
 from storage.schema import migrate
 from tests.live.programs import BOT, LONG_S, Programs, check_books, prepare
 from tests.ports import free_port
@@ -192,7 +191,7 @@ def test_a_new_state_beside_a_journal_with_a_past_stops_the_start_and_a_kill(
         migrate(config.state_path)
     else:
         with pytest.raises(StorageError, match="is missing or empty"):
-            migrated(config)
+            bring_up_to_date(config.state_path, config.journal_path)
         assert not config.state_path.exists()
         assert "is missing, but journal.db is here" in "".join(describe(read(config, 1)))
         assert schema(config.state_path, config.journal_path).grade is Grade.FAIL

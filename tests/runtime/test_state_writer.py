@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.runtime import state_writer
 from engine.runtime.journal import JournalWriter
-from engine.runtime.state_writer import Job, Projector, StateKeeper
+from engine.runtime.state_writer import StateWrite, Projector, StateKeeper
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
 from storage.live import EngineBeat, put_engine
@@ -72,7 +72,7 @@ def beat(pid: int) -> Callable[[sqlite3.Connection], None]:
     return lambda connection: put_engine(connection, ENGINE, made)
 
 
-def add(number: int) -> Job:
+def add(number: int) -> StateWrite:
     return lambda c: c.execute(
         "INSERT INTO commands (id, engine_id, kind, body, who, state, created_ns, expires_ns, "
         "answer) VALUES (?, 'other', 'Kill', '', '', 'done', 1, 1, '')",
@@ -138,7 +138,7 @@ def test_a_state_file_moved_away_is_told_and_nothing_is_lost(desk: Desk) -> None
 def test_rows_wait_for_company_and_go_out_with_the_one_that_is_awaited(desk: Desk) -> None:
     begun: list[str] = []
 
-    def counted(job: Job) -> Job:
+    def counted(job: StateWrite) -> StateWrite:
         def do(connection: sqlite3.Connection) -> None:
             connection.set_trace_callback(lambda sql: begun.append(sql) if "BEGIN" in sql else None)
             job(connection)
@@ -185,7 +185,7 @@ def test_command_is_heard_within_a_tenth_of_a_second(desk: Desk) -> None:
     connection.close()
 
 
-NEVER: dict[str, Job] = {
+NEVER: dict[str, StateWrite] = {
     "a number too large": lambda c: c.execute("SELECT ?", (2**63,)),
     "a value of no type": lambda c: c.execute("SELECT ?", (object(),)),
     "half a character": lambda c: c.execute("SELECT ?", ("\ud800",)),

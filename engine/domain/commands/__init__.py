@@ -9,6 +9,7 @@ import functools
 import importlib
 import operator
 import pkgutil
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,10 @@ from engine.domain.orders import OrderId
 
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What the state file, the journal and the tape can hold; looked at where a command is read."""
+
+
+Answered = Callable[[bool, str], None]
+"""Takes the answer to a command: (done, the sentence); False = it did not work."""
 
 
 class InventoryPolicy(StrEnum):

@@ -26,10 +26,10 @@ from engine.risk.gate import RiskGate
 from engine.runtime.recovery import HOUSE, quote_life_ms, remember
 from storage.journal import EXECUTOR, JournalSnapshot, Record, decode
 
-Journal = Callable[[int], Iterable[Record]]
+RecordsAfter = Callable[[int], Iterable[Record]]
 """Gives the records of a journal after a seq."""
 
-Settings = Sequence[tuple[int, SettingsDocument]]
+SettingsHistory = Sequence[tuple[int, SettingsDocument]]
 """(applied at, document), oldest first."""
 
 
@@ -46,8 +46,8 @@ class ToldAccounts:
 
     def __init__(
         self,
-        settings: Settings,
-        journal: Journal,
+        settings: SettingsHistory,
+        journal: RecordsAfter,
         snapshots: Mapping[str, JournalSnapshot],
         base: Mapping[str, JournalSnapshot] = MappingProxyType({}),
     ) -> None:

@@ -37,7 +37,7 @@ from storage.journal import Record, decode
 Kept = tuple[Planned, bytes]
 """A plan, and its bytes as they lie in the log."""
 
-Effects = Sequence[PlaceOrder | CancelOrders]
+PlanEffects = Sequence[PlaceOrder | CancelOrders]
 """What one turn asked for."""
 
 _ORDERS = frozenset({PlaceOrder.__name__, CancelOrders.__name__})
@@ -45,12 +45,14 @@ _BEGIN = {kind.__name__ for kind in AnyEvent.__args__} - {OrderNamed.__name__, O
 """Events that a turn follows: that an order leaves is told in the middle of its own turn."""
 
 
-def turns_of(records: Iterable[Record], wanted: Container[tuple[str, int]]) -> dict[int, Effects]:
+def turns_of(
+    records: Iterable[Record], wanted: Container[tuple[str, int]]
+) -> dict[int, PlanEffects]:
     """Return by their seq which effects on orders belong to one turn, of these moments.
 
     A turn cancels before it places, and events that one followed lie before it.
     """
-    found: dict[int, Effects] = {}
+    found: dict[int, PlanEffects] = {}
     last: dict[str, tuple[int, list[PlaceOrder | CancelOrders]]] = {}
     for record in records:
         account, at_ns = record.account, record.at_ns
@@ -72,7 +74,7 @@ def touches(plan: Planned) -> bool:
     return bool(plan.places or plan.cancels)
 
 
-def placed_in(turns: dict[int, Effects]) -> frozenset[tuple[OrderId, int]]:
+def placed_in(turns: dict[int, PlanEffects]) -> frozenset[tuple[OrderId, int]]:
     """Return the orders that were journaled, with their time: a lost number is used again."""
     effects = (one for turn in turns.values() for one in turn)
     return frozenset(
@@ -81,7 +83,7 @@ def placed_in(turns: dict[int, Effects]) -> frozenset[tuple[OrderId, int]]:
 
 
 def first_turn(
-    waiting: Sequence[Kept], effects: Effects, placed: Container[tuple[OrderId, int]]
+    waiting: Sequence[Kept], effects: PlanEffects, placed: Container[tuple[OrderId, int]]
 ) -> list[Kept]:
     """Return the plans of a moment's first turn, the one with these effects.
 
@@ -226,7 +228,7 @@ class Retelling:
 
     # -- one turn ----------------------------------------------------------------------------------
 
-    def _turn(self, record: Record, effects: Effects) -> None:
+    def _turn(self, record: Record, effects: PlanEffects) -> None:
         """Repeat the turn of some effects, where plans of it are kept and not yet repeated."""
         where = (record.account, record.at_ns)
         waiting = self._waiting.get(where)

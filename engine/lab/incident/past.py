@@ -17,7 +17,6 @@ from engine.runtime.recovery import rebuild
 from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
 from storage.journal import JournalSnapshot, Record, Snapshots, load
 
-Tell = Callable[[str], None]
 NEVER_NS = 1 << 62
 
 
@@ -77,7 +76,7 @@ def _first(path: Path) -> TapeEntry | None:
     return None
 
 
-def position_at(folder: Path, at_ns: int, tell: Tell) -> int | None:
+def position_at(folder: Path, at_ns: int, tell: Callable[[str], None]) -> int | None:
     """Return the first position at or after a time, None where the tape has none."""
     first = next(tape.read(folder, tell=tell, from_ns=at_ns), None)
     return None if first is None else first.position
@@ -104,7 +103,13 @@ class Past:
     """Tape from a position and journal behind a record, in one order, once."""
 
     def __init__(
-        self, folder: Path, journal: Path, *, position: int, after_seq: int, tell: Tell
+        self,
+        folder: Path,
+        journal: Path,
+        *,
+        position: int,
+        after_seq: int,
+        tell: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._journal = journal

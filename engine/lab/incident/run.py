@@ -30,7 +30,6 @@ from engine.lab.incident.past import (
     JournaledRecord,
     Past,
     RecordedRun,
-    Tell,
     lives,
     position_at,
     recovered,
@@ -280,7 +279,7 @@ class ShownWindow:
         rows: Iterator[StoredDecision],
         *,
         picture: Picture,
-        tell: Tell,
+        tell: Callable[[str], None],
     ) -> None:
         """Show the window. Raises JournalCorrupt, BadInput where the files cannot be read."""
         seq = seq_before(self._journal, window.begin_ns)
@@ -355,8 +354,6 @@ def _unheard(made: object) -> None:
 
 # -- One incident from question to answer: which lives, lived again or shown, what differs ---------
 
-Told = Callable[[int, int], None]
-
 TAPE_ENDS = "the tape, which keeps the last day or 2 GB, has no earlier life from its beginning"
 NOT_AGAIN = (
     "not lived again: the life of the engine this moment lies in began before the tape does, which "
@@ -407,7 +404,12 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def incident(
-    config: Config, *, at_ns: int, around_ns: int, account: str = "", tell: Told
+    config: Config,
+    *,
+    at_ns: int,
+    around_ns: int,
+    account: str = "",
+    tell: Callable[[int, int], None],
 ) -> Incident:
     """Live a moment again and compare it. `tell` hears how far it is: seconds of how many.
 
@@ -464,7 +466,7 @@ def _again(
     picture: Picture,
     *,
     span: Span,
-    tell: Told,
+    tell: Callable[[int, int], None],
 ) -> None:
     """Live every life again that reaches into the window, until one differs."""
     first = chosen[0][0]

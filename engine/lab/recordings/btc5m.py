@@ -75,7 +75,7 @@ class BookFrame(msgspec.Struct, gc=False):
     last_trade_price: str | None = None
 
 
-class Token:
+class RecordedToken:
     """One token's side of a market: how to read its frames, and its last one."""
 
     __slots__ = ("asks", "bids", "head", "last_hash", "last_stamp", "mirrored")
@@ -117,7 +117,7 @@ class RecordedMarket:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.id = instrument.id
-        self.tokens: dict[str, Token] = {}
+        self.tokens: dict[str, RecordedToken] = {}
         self.book: Sides | None = None
         self.last: int | None = None
         """Last trade price in thousandths, in the token of the frame that told it."""
@@ -136,7 +136,7 @@ class RecordedMarket:
         """The reader's count of unreadable lines when the book was last told."""
 
     def check(
-        self, token: Token, frame: BookFrame, raw: tuple[bytes, bytes], book: Sides
+        self, token: RecordedToken, frame: BookFrame, raw: tuple[bytes, bytes], book: Sides
     ) -> tuple[int, str] | None:
         """Return (last trade price in thousandths, tick) that complete the hash, or None.
 
@@ -197,10 +197,12 @@ def instrument_of(condition: str, slug: str, tokens: tuple[str, str] | None) -> 
     )
 
 
-def new_token(market: RecordedMarket, asset_id: str, levels: LevelMap, *, mirrored: bool) -> Token:
+def new_token(
+    market: RecordedMarket, asset_id: str, levels: LevelMap, *, mirrored: bool
+) -> RecordedToken:
     """Add a token to its market. `levels` must be mirrored as the token is."""
     condition = market.id.removeprefix("polymarket:")
-    token = Token(head_of(condition, asset_id), levels, mirrored=mirrored)
+    token = RecordedToken(head_of(condition, asset_id), levels, mirrored=mirrored)
     market.tokens[asset_id] = token
     return token
 
@@ -446,7 +448,9 @@ class Btc5mRecording:
         market.last, market.tick = found
         return self._tell(market, token, frame, book, now_ns)
 
-    def _stale(self, market: RecordedMarket, token: Token, frame: BookFrame, stamp_ns: int) -> bool:
+    def _stale(
+        self, market: RecordedMarket, token: RecordedToken, frame: BookFrame, stamp_ns: int
+    ) -> bool:
         """Return whether the frame adds nothing: read twice, or older than what was told.
 
         Older frames come right after a subscription: the snapshot overtook them.
@@ -464,7 +468,12 @@ class Btc5mRecording:
         return False
 
     def _tell(
-        self, market: RecordedMarket, token: Token, frame: BookFrame, book: Sides, now_ns: int
+        self,
+        market: RecordedMarket,
+        token: RecordedToken,
+        frame: BookFrame,
+        book: Sides,
+        now_ns: int,
     ) -> list[Event]:
         """Give the events of a proven frame: the trade before the book it left behind."""
         other = (not token.mirrored, book)
@@ -489,7 +498,7 @@ class Btc5mRecording:
         market.book = book
         return events
 
-    def _trade(self, market: RecordedMarket, token: Token, book: Sides) -> TradePrinted:
+    def _trade(self, market: RecordedMarket, token: RecordedToken, book: Sides) -> TradePrinted:
         """Give the trade that caused a frame, read from the proven last trade price."""
         own = (market.last or 0) * THOUSANDTH
         last = ONE - own if token.mirrored else own
@@ -528,7 +537,7 @@ class Btc5mRecording:
         self.stats.markets.add(market.id)
         return market
 
-    def _open_token(self, market: RecordedMarket, frame: BookFrame) -> Token:
+    def _open_token(self, market: RecordedMarket, frame: BookFrame) -> RecordedToken:
         """Begin a token the table does not name: the first one met is YES, the second NO."""
         if len(market.tokens) >= 2:
             raise BadFrame("third token")

@@ -29,7 +29,7 @@ from engine.lab.simulate.faults import Fault, Faults
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.names import KEY
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 
 CURRENCY = "pUSD"
 REFUSALS = (
@@ -133,11 +133,11 @@ class VenueSide:
 
     # -- the truth ---------------------------------------------------------------------------------
 
-    def live(self) -> list[LiveOrder]:
+    def live(self) -> list[RestingOrder]:
         """Return our orders that live at the exchange."""
         orders = self.exchange.account(self.account).open.values()
         return [order for order in orders if order.key == KEY]
 
-    def number(self, order: LiveOrder) -> OrderId | None:
+    def number(self, order: RestingOrder) -> OrderId | None:
         """Return our number of an order at the exchange."""
         return self._answers.known(order.identity)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 
-from engine.domain.commands import ExamineAccount
+from engine.domain.commands import Answered, ExamineAccount
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import Identity
 from engine.errors import BadInput, NotSent, PitbossError
@@ -26,8 +25,6 @@ from storage.live_accounts import identities
 LOOP_S_MAX = 5.0
 """How long the engine's loop may take to say which orders it knows."""
 
-Told = Callable[[bool, str], None]
-
 
 @part
 class Examining:
@@ -37,7 +34,7 @@ class Examining:
         self._engine = engine
         self._under_way: set[AccountId] = set()
 
-    def examine(self, account: AccountId, who: str, tell: Told) -> None:
+    def examine(self, account: AccountId, who: str, tell: Answered) -> None:
         """Ask about an account; `tell` hears the verdict. Raises BadInput, asking nothing."""
         credentials = self._credential(account)
         if account in self._under_way:
@@ -61,7 +58,7 @@ class Examining:
             )
         return found
 
-    def _work(self, account: AccountId, credentials: Credential, who: str, tell: Told) -> None:
+    def _work(self, account: AccountId, credentials: Credential, who: str, tell: Answered) -> None:
         engine, findings = self._engine, None
         loop = engine.ended.get_loop()
         text = f"{account} could not be examined: a mistake in Pitboss, the engine's log says where"
@@ -91,7 +88,7 @@ class Examining:
 
         loop.call_soon_threadsafe(engine.state.write, keep)
 
-    def _end(self, account: AccountId, tell: Told, done: bool, text: str) -> None:
+    def _end(self, account: AccountId, tell: Answered, done: bool, text: str) -> None:
         self._under_way.discard(account)
         tell(done, text)
 

@@ -24,7 +24,7 @@ from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
-from engine.live.recordings import Recordings, Reply
+from engine.live.recordings import CommandReply, Recordings
 from engine.live.schedule import Schedule
 from storage import jobs
 from storage.commands import CommandState, leave
@@ -85,7 +85,7 @@ class Jobs:
         )
         return pending
 
-    def _ask(self, do: Callable[[Any], str], reply: Reply) -> None:
+    def _ask(self, do: Callable[[Any], str], reply: CommandReply) -> None:
         """Do something where files are written; answer with its words, or with its refusal."""
 
         def run(connection: Any) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 
-from engine.domain.commands import SyncMarkets
+from engine.domain.commands import Answered, SyncMarkets
 from engine.errors import BadInput, PitbossError
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.venue_plugin import MarketData
 from engine.venues.registry import plugins
-
-Told = Callable[[bool, str], None]
 
 
 @part
@@ -25,7 +22,7 @@ class MarketCommands:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def sync(self, venue: str, told: Told) -> None:
+    def sync(self, venue: str, told: Answered) -> None:
         """Ask the venue for its listing; `told` hears the counts. Raises BadInput."""
         engine, plugin = self._engine, plugins().get(venue)
         if plugin is None or plugin.market is None:
@@ -38,7 +35,7 @@ class MarketCommands:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _sync(self, market: MarketData, title: str, told: Told) -> None:
+    async def _sync(self, market: MarketData, title: str, told: Answered) -> None:
         try:
             said = await market.sync(self._engine)
         except (PitbossError, msgspec.DecodeError) as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from engine.domain.bots import AT_REST
-from engine.domain.commands import CancelOrderByHand, PlaceManual
+from engine.domain.commands import Answered, CancelOrderByHand, PlaceManual
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
 from engine.domain.instruments import Instrument
 from engine.domain.orders import OrderId, OrderState
@@ -23,8 +21,6 @@ ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
 
 S = OrderState
-Told = Callable[[bool, str], None]
-"""(done, the answer)."""
 
 
 class ManualRequest(msgspec.Struct):
@@ -36,7 +32,7 @@ class ManualRequest(msgspec.Struct):
     since_ns: int
     cut: int
     """What risk did not allow."""
-    told: Told
+    told: Answered
     words: str = ""
 
     def hear(self, event: Event) -> None:
@@ -58,7 +54,7 @@ class Hand:
         self._asked: list[ManualRequest] = []
         engine.watchers.append(self.watch)
 
-    def place(self, command: PlaceManual, told: Told) -> None:
+    def place(self, command: PlaceManual, told: Answered) -> None:
         """Place one order; `told` hears what became of it. Raises BadInput where none is placed."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         runner = engine.runners.get(command.account)

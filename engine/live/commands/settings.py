@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from engine.domain.bots import BotHappened, may
-from engine.domain.commands import ApplySettings, SetMode
+from engine.domain.commands import Answered, ApplySettings, SetMode
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
@@ -23,9 +22,6 @@ from storage.settings import SettingsVersion, Stale, applied, in_force, latest, 
 PROOF_NS_MAX = 20 * 1_000_000_000
 """How long a move waits for the proof that none of the bot's orders is open."""
 
-Told = Callable[[bool, str], None]
-"""(done, the answer)."""
-
 
 class Leaving(msgspec.Struct):
     """A bot on its way to another account: it leaves when nothing of it is open."""
@@ -34,7 +30,7 @@ class Leaving(msgspec.Struct):
     mode: Mode
     who: str
     since_ns: int
-    told: Told
+    told: Answered
 
 
 @part
@@ -48,7 +44,7 @@ class SettingsCommands:
 
     # -- a saved version ---------------------------------------------------------------------------
 
-    def apply(self, command: ApplySettings, told: Told) -> None:
+    def apply(self, command: ApplySettings, told: Answered) -> None:
         """Read the version where files are read, then go on here."""
         engine = self._engine
         loop = engine.ended.get_loop()
@@ -64,7 +60,7 @@ class SettingsCommands:
 
         engine.state.do(fetch, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
-    def _apply(self, version: SettingsVersion, told: Told, done: str) -> None:
+    def _apply(self, version: SettingsVersion, told: Answered, done: str) -> None:
         engine, document = self._engine, version.document
         now_ns = engine.clock.now_ns()
         try:
@@ -100,7 +96,7 @@ class SettingsCommands:
         engine.settings = version
         self._note(version, told, "; ".join((done, *closed)))
 
-    def _note(self, version: SettingsVersion, told: Told, done: str) -> None:
+    def _note(self, version: SettingsVersion, told: Answered, done: str) -> None:
         """Note what the desk works by now: it is answered when the next start would know it."""
         engine, at_ns = self._engine, self._engine.wall_ns()
         soon = engine.ended.get_loop().call_soon_threadsafe
@@ -185,7 +181,7 @@ class SettingsCommands:
 
     # -- a twin account ----------------------------------------------------------------------------
 
-    def set_mode(self, command: SetMode, who: str, told: Told) -> None:
+    def set_mode(self, command: SetMode, who: str, told: Answered) -> None:
         """Move a STOPPED bot to its twin account of another mode. Raises BadInput."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         bot_runner = engine.bot_runners.get(command.bot)

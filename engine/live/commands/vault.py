@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from engine.domain.catalog import CredentialField
-from engine.domain.commands import OpenVault, RemoveCredential, SetCredential
+from engine.domain.commands import Answered, OpenVault, RemoveCredential, SetCredential
 from engine.domain.instruments import Mode
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError, PitbossError, StorageError
@@ -35,7 +35,6 @@ from storage.vault import VaultEntry, read_vault, unlock_context
 # Credentials set and forgotten on a running desk: kept in the vault, used from the next start on.
 # What arrives is sealed already; this side of the engine neither needs nor has the key to it.
 
-Told = Callable[[bool, str], None]
 FINGERPRINT = re.compile(rf"[0-9a-f]{{{vault.FINGERPRINT_CHARS}}}")
 
 
@@ -48,7 +47,7 @@ class Keeping:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def change(self, command: SetCredential | RemoveCredential, told: Told) -> None:
+    def change(self, command: SetCredential | RemoveCredential, told: Answered) -> None:
         """Change the vault, told when it is on the disk. Raises BadInput, changing nothing."""
         if isinstance(command, SetCredential):
             entry = self._entry(command)
@@ -71,7 +70,7 @@ class Keeping:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _do(self, work: Callable[[], None], done: str, told: Told) -> None:
+    async def _do(self, work: Callable[[], None], done: str, told: Answered) -> None:
         async with self._turn:
             try:
                 await asyncio.to_thread(work)
@@ -136,7 +135,7 @@ class VaultOpening:
         self._tasks: set[asyncio.Task[None]] = set()
         engine.unlock_key = base64.b64encode(self._public).decode()
 
-    def open(self, command: OpenVault, told: Told) -> None:
+    def open(self, command: OpenVault, told: Answered) -> None:
         """Open the vault and the accounts whose keys lie in it. Raises BadInput, trying nothing."""
         engine, keys = self._engine, self._keys()
         vault = read_vault(engine.config.vault_path)
@@ -193,7 +192,7 @@ class VaultOpening:
 
     # -- beside the loop, and back -----------------------------------------------------------------
 
-    async def _do(self, passphrase: str, told: Told) -> None:
+    async def _do(self, passphrase: str, told: Answered) -> None:
         """Stretch the passphrase, load what signs, then go on where files are read."""
         engine = self._engine
         async with self._turn:
@@ -220,7 +219,7 @@ class VaultOpening:
 
         engine.state.do(learn, refused=lambda why: loop.call_soon_threadsafe(told, False, why))
 
-    def _go_on(self, names: list[str], told: Told) -> None:
+    def _go_on(self, names: list[str], told: Answered) -> None:
         for keys in self._keys():
             keys.go_on()
         self._begin(self._open(names, told))
@@ -230,7 +229,7 @@ class VaultOpening:
             if place[0] == venue:
                 opener.load()
 
-    async def _open(self, names: list[str], told: Told) -> None:
+    async def _open(self, names: list[str], told: Answered) -> None:
         """Open the accounts that were closed, those with a past by the recovery of a start."""
         engine, here, words = self._engine, list[str](), list[str]()
         async with self._turn:

@@ -9,7 +9,7 @@ from engine.domain.instruments import AccountId, Instrument, Kind
 from engine.domain.orders import Identity
 from engine.errors import BadInput
 from engine.venues.demo.matching import MatchingBook
-from engine.venues.demo.orders import Fill, LiveOrder, Redeemed
+from engine.venues.demo.orders import Fill, Redeemed, RestingOrder
 
 TAKER_RATE_PPM_MAX = 500_000
 """Below it a fee, rounded as it is, never exceeds the proceeds it is taken from."""
@@ -31,8 +31,8 @@ class Account:
     def __init__(self, customer: AccountId, *, listening: bool) -> None:
         self.id = customer
         self.listening = listening
-        self.open: dict[Identity, LiveOrder] = {}
-        self.ended: OrderedDict[Identity, LiveOrder] = OrderedDict()
+        self.open: dict[Identity, RestingOrder] = {}
+        self.ended: OrderedDict[Identity, RestingOrder] = OrderedDict()
         self.fills: list[Fill] = []
         self.fills_from_ns: int | None = None
         """Fills before this are forgotten; None = none are."""
@@ -40,7 +40,7 @@ class Account:
         """Armed keys: (token the next beat must carry, time of the last beat)."""
         self.redemptions: deque[Redeemed] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
 
-    def remember(self, order: LiveOrder, kept_max: int) -> None:
+    def remember(self, order: RestingOrder, kept_max: int) -> None:
         """Move an order from the open ones to the ended ones, forgetting the oldest."""
         del self.open[order.identity]
         if not self.listening:

@@ -158,7 +158,7 @@ SURE = 0.0005
 """How near to certainty a maker stops quoting the losing side's last tick."""
 
 
-class Quote(msgspec.Struct, kw_only=True):
+class AgentQuote(msgspec.Struct, kw_only=True):
     """A maker's order on one rung and side. `identity` None = none is out."""
 
     identity: Identity | None = None
@@ -171,7 +171,7 @@ class Slot(msgspec.Struct, kw_only=True):
     instrument: InstrumentId
     errors: list[float]
     """Each maker's present error about the probability."""
-    quotes: list[list[tuple[Quote, Quote]]]
+    quotes: list[list[tuple[AgentQuote, AgentQuote]]]
     """Per maker and rung: (bid, ask)."""
     depth: float = 1.0
     """How large quotes are in this market, beside others."""
@@ -219,7 +219,7 @@ class Makers:
         # Near the edges the last tick stays quoted until the outcome is all but certain.
         if SURE < chance < 1 - SURE:
             bid, ask = max(bid, 1), min(ask, grid - 1)
-        wanted: list[tuple[Quote, bool, int]] = []
+        wanted: list[tuple[AgentQuote, bool, int]] = []
         for (behind, tolerance), quotes in zip(spec.rungs, slot.quotes[index], strict=True):
             for quote, is_bid, ticks in (
                 (quotes[0], True, bid - behind),
@@ -230,7 +230,7 @@ class Makers:
         for quote, is_bid, level in wanted:
             self._rest(spec, quote, (market, is_bid, level), slot.depth)
 
-    def _keeps(self, spec: MakerSpec, quote: Quote, level: int, tolerance: int) -> bool:
+    def _keeps(self, spec: MakerSpec, quote: AgentQuote, level: int, tolerance: int) -> bool:
         """Keep a quote that is near enough and not nearly used up; cancel it otherwise."""
         if quote.identity is None:
             return False
@@ -245,7 +245,11 @@ class Makers:
         return False
 
     def _rest(
-        self, spec: MakerSpec, quote: Quote, place: tuple[ExchangeMarket, bool, int], depth: float
+        self,
+        spec: MakerSpec,
+        quote: AgentQuote,
+        place: tuple[ExchangeMarket, bool, int],
+        depth: float,
     ) -> None:
         """Rest a quote post-only, no better than one tick short of the other side."""
         market, is_bid, level = place
@@ -380,7 +384,9 @@ class Crowd:
                 number=self._slot_count,
                 instrument=instrument,
                 errors=[0.0] * len(self._spec.makers),
-                quotes=[[(Quote(), Quote()) for _ in spec.rungs] for spec in self._spec.makers],
+                quotes=[
+                    [(AgentQuote(), AgentQuote()) for _ in spec.rungs] for spec in self._spec.makers
+                ],
                 depth=self._depth(),
             )
             self._plan(slot, now_ns)
@@ -459,7 +465,7 @@ class Crowd:
         for slot in kept.slots:
             for spec, quotes in zip(self._spec.makers, slot.quotes, strict=True):
                 # A world of an earlier version may have had fewer or more rungs.
-                quotes += [(Quote(), Quote()) for _ in spec.rungs[len(quotes) :]]
+                quotes += [(AgentQuote(), AgentQuote()) for _ in spec.rungs[len(quotes) :]]
                 del quotes[len(spec.rungs) :]
         self._slots = {slot.number: slot for slot in kept.slots}
         self._known = {slot.instrument for slot in kept.slots}

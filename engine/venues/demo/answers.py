@@ -63,11 +63,11 @@ from engine.venues.demo.orders import (
     Fill,
     Filled,
     FillMoved,
-    LiveOrder,
     ModeSwitched,
     OperationTold,
     Placed,
     Redeemed,
+    RestingOrder,
     StandingOrder,
     Ticket,
 )
@@ -234,7 +234,7 @@ class Answers:
             at_ns=paid.at_ns,
         )
 
-    def _report(self, order: LiveOrder) -> OrderReport:
+    def _report(self, order: RestingOrder) -> OrderReport:
         ours = order.key == self._key
         return OrderReport(
             identity=order.identity,

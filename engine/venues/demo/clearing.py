@@ -13,7 +13,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Side
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.ledger import ExchangeLedger
 from engine.venues.demo.matching import Match, yes_level
-from engine.venues.demo.orders import Fill, Filled, FillMoved, LiveOrder
+from engine.venues.demo.orders import Fill, Filled, FillMoved, RestingOrder
 from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.redemption import RedeemWorker
 from engine.venues.demo.refusals import Rules
@@ -37,7 +37,7 @@ class Clearing:
         """Matches of a customer with itself: the venue allows them, a person should know."""
 
     def book(
-        self, market: ExchangeMarket, order: LiveOrder, matches: list[Match], now_ns: int
+        self, market: ExchangeMarket, order: RestingOrder, matches: list[Match], now_ns: int
     ) -> tuple[FillId, ...]:
         """Book every match, print it, and begin the settlement of them all as one."""
         fills: list[Fill] = []
@@ -61,7 +61,7 @@ class Clearing:
     def _fill(
         self,
         market: ExchangeMarket,
-        order: LiveOrder,
+        order: RestingOrder,
         match: tuple[int, int, int],
         liquidity: Liquidity,
     ) -> Fill:
@@ -106,7 +106,7 @@ class Clearing:
         self.outbox.tell(fill.customer, report)
 
     def _print(
-        self, market: ExchangeMarket, order: LiveOrder, matches: list[Match], now_ns: int
+        self, market: ExchangeMarket, order: RestingOrder, matches: list[Match], now_ns: int
     ) -> None:
         """Print one trade per level, as the tape of a venue does."""
         if not self.outbox.publishing:

@@ -196,7 +196,7 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _refused(status: int, refusal: wire.Refusal) -> Exception:
+def _refused(status: int, refusal: wire.RefusalFrame) -> Exception:
     if status == wire.CLOSED_STATUS:
         return VenueClosed(refusal.text, refusal.mode)
     if status == wire.UNKNOWN_STATUS:

@@ -37,10 +37,10 @@ from engine.venues.demo.orders import (
     BeatAnswer,
     CancelAnswer,
     Fill,
-    LiveOrder,
     ModeSwitched,
     OrderReceipt,
     Redeemed,
+    RestingOrder,
     Ticket,
 )
 from engine.venues.demo.outbox import ExchangeOutbox, Stamped, StampedReport
@@ -473,13 +473,13 @@ class DemoExchange:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def open_orders(self, customer: AccountId) -> list[LiveOrder]:
+    def open_orders(self, customer: AccountId) -> list[RestingOrder]:
         """Return every live order of a customer, oldest first."""
         account = self.account(customer)
         self.guard.check_question()
         return list(account.open.values())
 
-    def order(self, customer: AccountId, identity: Identity) -> LiveOrder | None:
+    def order(self, customer: AccountId, identity: Identity) -> RestingOrder | None:
         """Return an order, live or ended; None = never heard of, or long forgotten."""
         account = self.account(customer)
         self.guard.check_question()

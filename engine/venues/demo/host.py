@@ -21,7 +21,7 @@ from engine.domain.events import VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, StorageError
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.inputs import AccountOpened, AnyInput, Inputs, ModePut, Reached
+from engine.venues.demo.inputs import AccountOpened, AnyExchangeInput, Inputs, ModePut, Reached
 from engine.venues.demo.outbox import Stamped
 from engine.venues.demo.profiles import Profile
 from engine.venues.demo.snapshot import freeze
@@ -39,7 +39,7 @@ KEPT = 2
 _HEAD = struct.Struct("<II")
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(AnyInput).decode
+_decode = msgspec.msgpack.Decoder(AnyExchangeInput).decode
 
 
 class DemoHost:
@@ -97,10 +97,10 @@ class DemoHost:
         for account in exchange.outbox.reports:
             exchange.take(account)
 
-    def _logged(self) -> list[AnyInput]:
+    def _logged(self) -> list[AnyExchangeInput]:
         path = self._folder / f"log-{self._number}"
         data = path.read_bytes() if path.exists() else b""
-        found: list[AnyInput] = []
+        found: list[AnyExchangeInput] = []
         at = 0
         while at + _HEAD.size <= len(data):
             size, checksum = _HEAD.unpack_from(data, at)
@@ -113,7 +113,7 @@ class DemoHost:
 
     # -- living ------------------------------------------------------------------------------------
 
-    def do(self, given: AnyInput) -> list[VenueEvent]:
+    def do(self, given: AnyExchangeInput) -> list[VenueEvent]:
         """Keep an input, do it, return what is answered. Raises VenueClosed, AuthRefused."""
         account = getattr(given, "account", None)
         if account is not None and not isinstance(given, AccountOpened):
@@ -165,7 +165,7 @@ class DemoHost:
 
     # -- the folder --------------------------------------------------------------------------------
 
-    def _keep(self, given: AnyInput) -> None:
+    def _keep(self, given: AnyExchangeInput) -> None:
         body = _encode(given)
         record = _HEAD.pack(len(body), crc32(body)) + body
         # One write without a buffer: it survives the death of this program.

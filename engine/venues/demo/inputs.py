@@ -80,7 +80,7 @@ class ModePut(ExchangeInput, frozen=True, kw_only=True):
     mode: VenueMode
 
 
-AnyInput = (
+AnyExchangeInput = (
     Reached
     | AccountOpened
     | TicketHandedIn
@@ -109,7 +109,7 @@ class Inputs:
             )
         return found
 
-    def do(self, given: AnyInput) -> list[VenueEvent]:
+    def do(self, given: AnyExchangeInput) -> list[VenueEvent]:
         """Let time pass to the input's moment, do it, and return what is answered.
 
         Raises VenueClosed and AuthRefused; then it had no effect.
@@ -143,7 +143,7 @@ class Inputs:
         token = "" if known is None else known[0]
         self._exchange.beat(given.account, KEY, token, given.at_ns)
 
-    def again(self, given: AnyInput) -> None:
+    def again(self, given: AnyExchangeInput) -> None:
         """Do an input of an earlier life; what was refused then is refused now."""
         try:
             self.do(given)

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BrokenInvariant
 from engine.venues.demo.orders import Fill
 
-Held = dict[InstrumentId, "Tokens"]
+HeldTokens = dict[InstrumentId, "Tokens"]
 
 
 class Tokens(msgspec.Struct, gc=False):
@@ -31,7 +31,7 @@ class Tokens(msgspec.Struct, gc=False):
     pending: int = 0
 
 
-class Wallet(msgspec.Struct):
+class ExchangeWallet(msgspec.Struct):
     """What one customer owns. Cash in micro-units."""
 
     cash: int = 0
@@ -75,7 +75,7 @@ class ExchangeLedger:
     __slots__ = ("collateral", "deposits_micro", "fees_micro", "wallets")
 
     def __init__(self) -> None:
-        self.wallets: dict[AccountId, Wallet] = {}
+        self.wallets: dict[AccountId, ExchangeWallet] = {}
         self.collateral: dict[InstrumentId, int] = {}
         self.fees_micro = 0
         self.deposits_micro = 0
@@ -84,7 +84,7 @@ class ExchangeLedger:
         """Open an empty wallet. Raises BrokenInvariant where there is one."""
         if customer in self.wallets:
             raise BrokenInvariant(f"{customer} has a wallet already")
-        self.wallets[customer] = Wallet()
+        self.wallets[customer] = ExchangeWallet()
 
     def move_cash(self, customer: AccountId, amount_micro: int) -> None:
         """Deposit (+) or withdraw (−)."""

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from engine.domain.books import Level
 from engine.domain.instruments import Leg, Side
 from engine.errors import BrokenInvariant
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 
-Match = tuple[LiveOrder, int]
+Match = tuple[RestingOrder, int]
 """(resting order, size) in the order in which they matched."""
 
 
@@ -35,7 +35,7 @@ class Queue:
     def __init__(self) -> None:
         # An OrderedDict gives the oldest in O(1) after any number of removals at the front;
         # a plain dict would walk over the holes they leave.
-        self.orders: OrderedDict[int, LiveOrder] = OrderedDict()
+        self.orders: OrderedDict[int, RestingOrder] = OrderedDict()
         self.size = 0
 
 
@@ -93,7 +93,7 @@ class MatchingBook:
                 size -= order.remaining
         return found
 
-    def match(self, taker: LiveOrder) -> list[Match]:
+    def match(self, taker: RestingOrder) -> list[Match]:
         """Match an incoming order against the book, best price and oldest order first."""
         matches: list[Match] = []
         bid, limit = taker.bid, taker.level
@@ -113,7 +113,7 @@ class MatchingBook:
                 del prices[best]
         return matches
 
-    def _consume(self, taker: LiveOrder, queue: Queue, matches: list[Match]) -> None:
+    def _consume(self, taker: RestingOrder, queue: Queue, matches: list[Match]) -> None:
         orders = queue.orders
         wanted = taker.remaining
         while wanted and orders:
@@ -128,7 +128,7 @@ class MatchingBook:
             matches.append((maker, size))
         taker.remaining = wanted
 
-    def rest(self, order: LiveOrder) -> None:
+    def rest(self, order: RestingOrder) -> None:
         """Queue an order at its level, behind those already there. It must not cross."""
         if self.crosses(order.bid, order.level):
             raise BrokenInvariant(f"order {order.identity} would cross the book it is to rest in")
@@ -136,7 +136,7 @@ class MatchingBook:
         order.priority = self.turn
         self._queue(order)
 
-    def _queue(self, order: LiveOrder) -> None:
+    def _queue(self, order: RestingOrder) -> None:
         if order.bid:
             side, levels, prices = Side.BUY, self.bids, self.bid_prices
         else:
@@ -151,7 +151,7 @@ class MatchingBook:
         self.count += 1
         self.changes.append((side, level, queue.size))
 
-    def remove(self, order: LiveOrder) -> None:
+    def remove(self, order: RestingOrder) -> None:
         """Take a resting order out of the book."""
         if order.bid:
             side, levels, prices = Side.BUY, self.bids, self.bid_prices
@@ -178,7 +178,7 @@ class MatchingBook:
         bids = tuple((price, self.bids[price].size) for price in reversed(self.bid_prices))
         return bids, tuple((price, self.asks[price].size) for price in self.ask_prices)
 
-    def resting(self) -> list[LiveOrder]:
+    def resting(self) -> list[RestingOrder]:
         """Return every resting order in the order of their turns."""
         orders = [
             order
@@ -189,7 +189,7 @@ class MatchingBook:
         orders.sort(key=lambda order: order.priority)
         return orders
 
-    def load(self, orders: list[LiveOrder], turn: int) -> None:
+    def load(self, orders: list[RestingOrder], turn: int) -> None:
         """Take back what `resting` gave, and the last turn."""
         for order in orders:
             self._queue(order)

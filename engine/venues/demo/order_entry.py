@@ -18,9 +18,9 @@ from engine.venues.demo.matching import yes_level
 from engine.venues.demo.orders import (
     CancelAnswer,
     Ended,
-    LiveOrder,
     OrderReceipt,
     Placed,
+    RestingOrder,
     StandingOrder,
     Ticket,
 )
@@ -41,7 +41,7 @@ class OrderEntry:
         self.ledger = clearing.ledger
         self.accounts = clearing.accounts
         self.markets = clearing.markets
-        self.orders: dict[int, LiveOrder] = {}
+        self.orders: dict[int, RestingOrder] = {}
         """Orders that live, resting or held back, by the exchange's number."""
         self.order_count = 0
 
@@ -72,9 +72,9 @@ class OrderEntry:
             return self._hold(market, order)
         return self._run(market, order, held=False)
 
-    def _draft(self, account: Account, market: ExchangeMarket, ticket: Ticket) -> LiveOrder:
+    def _draft(self, account: Account, market: ExchangeMarket, ticket: Ticket) -> RestingOrder:
         yes = ticket.leg is Leg.YES
-        return LiveOrder(
+        return RestingOrder(
             number=0,
             customer=account.id,
             identity=ticket.identity,
@@ -95,8 +95,8 @@ class OrderEntry:
         )
 
     def _refuse_money(
-        self, market: ExchangeMarket, order: LiveOrder, crossing: bool
-    ) -> refusals.Refusal | None:
+        self, market: ExchangeMarket, order: RestingOrder, crossing: bool
+    ) -> refusals.ExchangeRefusal | None:
         wallet = self.ledger.wallets[order.customer]
         if order.side is Side.SELL:
             if wallet.free_tokens(order.instrument, order.leg) >= order.size:
@@ -113,7 +113,7 @@ class OrderEntry:
             short = not self._affords(market, order, free, needed)
         return refusals.refuse_funds(wallet.cash, wallet.reserved, needed) if short else None
 
-    def _affords(self, market: ExchangeMarket, order: LiveOrder, free: int, worst: int) -> bool:
+    def _affords(self, market: ExchangeMarket, order: RestingOrder, free: int, worst: int) -> bool:
         """Say whether free cash covers a crossing purchase to the micro.
 
         `worst` is cost plus fee at the limit price: they grow with the price while the rate is
@@ -134,7 +134,7 @@ class OrderEntry:
 
     # -- the taker delay (polymarket.md §5.3) ------------------------------------------------------
 
-    def _hold(self, market: ExchangeMarket, order: LiveOrder) -> OrderReceipt:
+    def _hold(self, market: ExchangeMarket, order: RestingOrder) -> OrderReceipt:
         order.state = OrderState.DELAYED
         if order.side is Side.BUY:
             fee = market.instrument.taker_fee_micro(order.price, order.size)
@@ -168,7 +168,7 @@ class OrderEntry:
 
     # -- matching ----------------------------------------------------------------------------------
 
-    def _run(self, market: ExchangeMarket, order: LiveOrder, *, held: bool) -> OrderReceipt:
+    def _run(self, market: ExchangeMarket, order: RestingOrder, *, held: bool) -> OrderReceipt:
         matches = market.book.match(order)
         fills = self.clearing.book(market, order, matches, self.timeline.now_ns) if matches else ()
         for maker, _ in matches:
@@ -189,7 +189,7 @@ class OrderEntry:
             identity=order.identity, standing=standing, filled=order.filled, fills=fills
         )
 
-    def _rest(self, market: ExchangeMarket, order: LiveOrder, *, held: bool) -> None:
+    def _rest(self, market: ExchangeMarket, order: RestingOrder, *, held: bool) -> None:
         if order.remaining < order.size:
             order.state = OrderState.PARTIAL
         if order.side is Side.BUY:
@@ -229,7 +229,7 @@ class OrderEntry:
         return CancelAnswer(identity=identity, cancelled=True)
 
     def withdraw(
-        self, orders: Iterable[LiveOrder], reason: CancelReason | None, text: str = ""
+        self, orders: Iterable[RestingOrder], reason: CancelReason | None, text: str = ""
     ) -> None:
         """End live orders; `reason` None = they expired. One public batch per market."""
         state = OrderState.EXPIRED if reason is None else OrderState.CANCELLED
@@ -250,7 +250,7 @@ class OrderEntry:
         if order is not None:
             self.withdraw([order], None)
 
-    def _unreserve(self, market: ExchangeMarket, order: LiveOrder) -> None:
+    def _unreserve(self, market: ExchangeMarket, order: RestingOrder) -> None:
         if order.side is Side.SELL:
             size = -order.remaining
             self.ledger.reserve_tokens(order.customer, order.instrument, order.leg, size)
@@ -261,7 +261,7 @@ class OrderEntry:
 
     def _end(
         self,
-        order: LiveOrder,
+        order: RestingOrder,
         state: OrderState,
         reason: CancelReason | None = None,
         text: str = "",
@@ -281,8 +281,8 @@ class OrderEntry:
 
 
 def _refuse_match(
-    market: ExchangeMarket, order: LiveOrder, crossing: bool
-) -> refusals.Refusal | None:
+    market: ExchangeMarket, order: RestingOrder, crossing: bool
+) -> refusals.ExchangeRefusal | None:
     """Check what depends on whom the order would meet."""
     if order.post_only:
         return (RejectReason.WOULD_CROSS, refusals.POST_ONLY_CROSSES) if crossing else None
@@ -295,7 +295,7 @@ def _refuse_match(
     return None
 
 
-def _rejected(ticket: Ticket, refusal: refusals.Refusal) -> OrderReceipt:
+def _rejected(ticket: Ticket, refusal: refusals.ExchangeRefusal) -> OrderReceipt:
     return OrderReceipt(
         identity=ticket.identity,
         standing=StandingOrder.REJECTED,

@@ -32,7 +32,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Free text of the customer, by which it may cancel."""
 
 
-class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
+class RestingOrder(msgspec.Struct, kw_only=True, gc=False):
     """An order as the exchange keeps it. Mutable; only the desk and the book change it."""
 
     number: int

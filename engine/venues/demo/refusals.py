@@ -13,7 +13,7 @@ from engine.domain.orders import OrderType, RejectReason
 from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.orders import Ticket
 
-Refusal = tuple[RejectReason, str]
+ExchangeRefusal = tuple[RejectReason, str]
 
 NO_BOOK = "No orderbook exists for the requested token id"
 NOT_READY = "the market is not yet ready to process new orders"
@@ -67,7 +67,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 def refuse_terms(
     ticket: Ticket, market: ExchangeMarket, rules: Rules, now_ns: int
-) -> Refusal | None:
+) -> ExchangeRefusal | None:
     """Check what depends on the ticket and the instrument alone."""
     instrument = market.instrument
     if ticket.leg is Leg.BASE:
@@ -93,19 +93,19 @@ def refuse_terms(
     return None
 
 
-def refuse_duplicate(ticket: Ticket) -> Refusal:
+def refuse_duplicate(ticket: Ticket) -> ExchangeRefusal:
     """Say that the identity was used before."""
     return RejectReason.DUPLICATE, f"order {ticket.identity} is invalid. Duplicated."
 
 
-def refuse_small(amount_micro: int, least_micro: int) -> Refusal:
+def refuse_small(amount_micro: int, least_micro: int) -> ExchangeRefusal:
     """Say that a marketable order is worth too little."""
     amount, least = _money(amount_micro), _money(least_micro)
     text = f"invalid amount for a marketable BUY order (${amount}), min size: ${least}"
     return RejectReason.BELOW_MIN, text
 
 
-def refuse_funds(balance: int, reserved: int, wanted: int) -> Refusal:
+def refuse_funds(balance: int, reserved: int, wanted: int) -> ExchangeRefusal:
     """Say that there is not enough to pay or to deliver, with the venue's details."""
     details = f"balance: {balance}, sum of matched orders: {reserved}, order amount: {wanted}"
     text = f"{NOT_ENOUGH}: the balance is not enough -> {details}"

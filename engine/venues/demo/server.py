@@ -23,7 +23,7 @@ from engine.venues.demo import wire
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.inputs import (
     AccountOpened,
-    AnyInput,
+    AnyExchangeInput,
     Beaten,
     CancelAllAsked,
     CancelsAsked,
@@ -47,7 +47,7 @@ _scope = msgspec.msgpack.Decoder(CancelScope).decode
 _asking = msgspec.msgpack.Decoder(wire.QueryRequest).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Listener:
@@ -113,12 +113,12 @@ class DemoServer:
             frame = wire.pack(wire.MarketFrame(at_ns=now_ns, events=events))  # type: ignore[arg-type]
             self._say(None, frame)
         if pulse:
-            frame = wire.pack(wire.UserFrame(at_ns=now_ns))
+            frame = wire.pack(wire.ExchangeUserFrame(at_ns=now_ns))
             for listener in self._listeners.values():
                 if listener.account is not None:
                     listener.say(frame)
         for account, told in heard.items():
-            self._say(account, wire.pack(wire.UserFrame(at_ns=now_ns, events=tuple(told))))
+            self._say(account, wire.pack(wire.ExchangeUserFrame(at_ns=now_ns, events=tuple(told))))
 
     def _say(self, account: AccountId | None, frame: bytes) -> None:
         for listener in self._listeners.values():
@@ -130,7 +130,7 @@ class DemoServer:
     def _now(self) -> int:
         return self._host.moment(self._clock.now_ns())
 
-    def _do(self, given: AnyInput) -> web.Response:
+    def _do(self, given: AnyExchangeInput) -> web.Response:
         answered = self._host.do(given)
         response = _answer(answered)
         # Fills of this very request travel at once, not with the next step.
@@ -215,7 +215,7 @@ class DemoServer:
         self._host.exchange.account(account)
         # Who was away may have missed that the exchange opened again.
         mode = ModeChanged(account=account, mode=self._host.exchange.guard.mode)
-        first = wire.pack(wire.UserFrame(at_ns=self._clock.now_ns(), events=(mode,)))
+        first = wire.pack(wire.ExchangeUserFrame(at_ns=self._clock.now_ns(), events=(mode,)))
         return await self._listen(request, Listener(account), first)
 
     async def _listen(
@@ -278,17 +278,17 @@ def _from_a_page(request: web.Request) -> bool:
 
 
 @web.middleware
-async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _refusals(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
     """Answer what was refused without effect, in the venue's own way."""
     if _from_a_page(request):
-        told = wire.Refusal(text="refused: this exchange serves programs, not a web page")
+        told = wire.RefusalFrame(text="refused: this exchange serves programs, not a web page")
         return web.Response(status=wire.FORBIDDEN_STATUS, body=wire.pack(told))
     try:
         return await handler(request)
     except VenueClosed as closed:
-        refusal, status = wire.Refusal(text=str(closed), mode=closed.mode), wire.CLOSED_STATUS
+        refusal, status = wire.RefusalFrame(text=str(closed), mode=closed.mode), wire.CLOSED_STATUS
     except AuthRefused as refused:
-        refusal, status = wire.Refusal(text=str(refused)), wire.UNKNOWN_STATUS
+        refusal, status = wire.RefusalFrame(text=str(refused)), wire.UNKNOWN_STATUS
     except (BadInput, msgspec.DecodeError) as error:
-        refusal, status = wire.Refusal(text=str(error)), wire.BAD_STATUS
+        refusal, status = wire.RefusalFrame(text=str(error)), wire.BAD_STATUS
     return web.Response(status=status, body=wire.pack(refusal))

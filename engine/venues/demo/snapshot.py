@@ -17,8 +17,8 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.ledger import Wallet
-from engine.venues.demo.orders import AnyReport, Fill, LiveOrder, Redeemed
+from engine.venues.demo.ledger import ExchangeWallet
+from engine.venues.demo.orders import AnyReport, Fill, Redeemed, RestingOrder
 from engine.venues.demo.redemption import RedeemTransaction
 from engine.venues.demo.settlement import Transaction
 
@@ -38,14 +38,14 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
 
     id: AccountId
     listening: bool
-    ended: list[LiveOrder]
+    ended: list[RestingOrder]
     fills: list[Fill]
     fills_from_ns: int | None
     beats: dict[str, tuple[str, int]]
     redemptions: list[Redeemed] = []
 
 
-class MarketState(msgspec.Struct, frozen=True, kw_only=True):
+class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A market; its resting orders are among the exchange's."""
 
     instrument: Instrument
@@ -68,9 +68,9 @@ class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     settlement_rng: RngState
     forced: list[FillState]
     accounts: list[AccountState]
-    markets: list[MarketState]
-    orders: list[LiveOrder]
-    wallets: dict[AccountId, Wallet]
+    markets: list[MarketSnapshot]
+    orders: list[RestingOrder]
+    wallets: dict[AccountId, ExchangeWallet]
     collateral: dict[InstrumentId, int]
     fees_micro: int
     deposits_micro: int
@@ -168,8 +168,8 @@ def _account_state(account: Account) -> AccountState:
     )
 
 
-def _market_state(market: ExchangeMarket) -> MarketState:
-    return MarketState(
+def _market_state(market: ExchangeMarket) -> MarketSnapshot:
+    return MarketSnapshot(
         instrument=market.instrument,
         accepting=market.accepting,
         payout=market.payout,
@@ -213,7 +213,7 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
 def _thaw_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
     markets = exchange.desk.markets
     markets.clear()
-    resting: dict[InstrumentId, list[LiveOrder]] = {}
+    resting: dict[InstrumentId, list[RestingOrder]] = {}
     for order in sorted(snapshot.orders, key=lambda order: order.priority):
         if order.priority:
             resting.setdefault(order.instrument, []).append(order)

@@ -29,7 +29,7 @@ USER = "/v1/user"
 HEALTH = "/v1/health"
 
 CLOSED_STATUS = 503
-"""The mode forbids it; the body is a `Refusal`."""
+"""The mode forbids it; the body is a `RefusalFrame`."""
 UNKNOWN_STATUS = 401
 """No such account."""
 BAD_STATUS = 400
@@ -50,7 +50,7 @@ class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[MarketEvent, ...] = ()
 
 
-class UserFrame(msgspec.Struct, frozen=True, kw_only=True):
+class ExchangeUserFrame(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to one account, in order. None = a pulse."""
 
     at_ns: int
@@ -77,7 +77,7 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int = 0
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class RefusalFrame(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request had no effect."""
 
     text: str
@@ -86,6 +86,6 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 pack = msgspec.msgpack.Encoder().encode
 unpack_market = msgspec.msgpack.Decoder(MarketFrame).decode
-unpack_user = msgspec.msgpack.Decoder(UserFrame).decode
+unpack_user = msgspec.msgpack.Decoder(ExchangeUserFrame).decode
 unpack_events = msgspec.msgpack.Decoder(tuple[VenueEvent, ...]).decode
-unpack_refusal = msgspec.msgpack.Decoder(Refusal).decode
+unpack_refusal = msgspec.msgpack.Decoder(RefusalFrame).decode

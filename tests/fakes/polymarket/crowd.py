@@ -10,7 +10,7 @@ from random import Random
 
 from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import CancelReason, Identity, OrderType
-from engine.venues.demo.orders import LiveOrder, Ticket
+from engine.venues.demo.orders import RestingOrder, Ticket
 from engine.venues.demo.timeline import TimelineEntry
 from tests.fakes.polymarket.listing import LOT, SHARE, Listed, ticks
 from tests.fakes.polymarket.settings import S
@@ -84,7 +84,7 @@ class Crowd:
         else:
             self._order(market, self._take(market), OrderType.FAK, now_ns)
 
-    def _resting(self, market: Listed) -> list[LiveOrder]:
+    def _resting(self, market: Listed) -> list[RestingOrder]:
         mine = set(self.people)
         book = self._venue.exchange.desk.markets[market.instrument].book
         return [order for order in book.resting() if order.customer in mine]

@@ -15,7 +15,7 @@ from engine.venues.demo.accounts import ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange, Guard, MarketLife
 from engine.venues.demo.matching import yes_level
 from engine.venues.demo.order_entry import OrderEntry
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 from engine.venues.demo.refusals import Rules
 from tests.fakes.polymarket.settings import S, Settings
 from tests.fakes.polymarket.settlement import SettlementWorker
@@ -25,8 +25,8 @@ class VenueDesk(OrderEntry):
     """The desk, asking of an order that can not rest only what it will cost."""
 
     def _refuse_money(
-        self, market: ExchangeMarket, order: LiveOrder, crossing: bool
-    ) -> refusals.Refusal | None:
+        self, market: ExchangeMarket, order: RestingOrder, crossing: bool
+    ) -> refusals.ExchangeRefusal | None:
         immediate = order.type in {OrderType.FAK, OrderType.FOK}
         plain = order.side is Side.SELL or market.instrument.taker_delay_ns
         if plain or not immediate or not crossing:
@@ -40,7 +40,7 @@ class VenueDesk(OrderEntry):
             return None
         return refusals.refuse_funds(wallet.cash, wallet.reserved, needed)
 
-    def walk_cost(self, market: ExchangeMarket, order: LiveOrder) -> int:
+    def walk_cost(self, market: ExchangeMarket, order: RestingOrder) -> int:
         """Return what an order would cost if it matched now, fees included, in micro-pUSD."""
         needed = 0
         for level, size in market.book.preview(order.bid, order.level, order.size):

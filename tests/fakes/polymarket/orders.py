@@ -17,7 +17,7 @@ from engine.domain.instruments import AccountId, Leg, Side
 from engine.domain.orders import Identity, OrderState, OrderType
 from engine.venues.demo import refusals as rules
 from engine.venues.demo.matching import yes_level
-from engine.venues.demo.orders import LiveOrder, StandingOrder, Ticket
+from engine.venues.demo.orders import RestingOrder, StandingOrder, Ticket
 from tests.fakes.polymarket.auth import ApiKey
 from tests.fakes.polymarket.books import size_text
 from tests.fakes.polymarket.ledger import CASH
@@ -207,7 +207,7 @@ async def _released(venue: Venue, accepted: Accepted) -> None:
         venue.pump()
 
 
-def _killed_text(order: LiveOrder) -> str:
+def _killed_text(order: RestingOrder) -> str:
     if order.post_only:
         return rules.POST_ONLY_CROSSES
     if order.type is OrderType.FOK:
@@ -253,13 +253,13 @@ def rejection(text: str) -> dict[str, Any]:
     }
 
 
-def _draft(accepted: Accepted) -> LiveOrder:
+def _draft(accepted: Accepted) -> RestingOrder:
     """Return an order that was killed at once, as the user channel tells of it."""
     given: Mapping[str, Any] = {
         name: getattr(accepted.ticket, name)
         for name in ("identity", "key", "instrument", "leg", "side", "price", "size", "type")
     }
-    return LiveOrder(
+    return RestingOrder(
         number=0,
         customer=accepted.account,
         tag="",

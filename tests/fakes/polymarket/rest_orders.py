@@ -10,7 +10,7 @@ from aiohttp import web
 from engine.domain.orders import CancelReason, Identity, OrderState
 from engine.errors import VenueClosed
 from engine.venues.demo import refusals as rules
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 from tests.fakes.polymarket.auth import ApiKey
 from tests.fakes.polymarket.orders import place, rejection
 from tests.fakes.polymarket.refusal import (
@@ -150,7 +150,7 @@ async def cancel_market(request: web.Request) -> web.Response:
     return _cancel_scope(venue, key, found)
 
 
-def _cancel_scope(venue: Venue, key: ApiKey, orders: list[LiveOrder]) -> web.Response:
+def _cancel_scope(venue: Venue, key: ApiKey, orders: list[RestingOrder]) -> web.Response:
     now_ns = venue.clock.now_ns()
     headers = venue.limits.take(key.signer, 1 + len(orders), now_ns, cancel=True)
     return answer(_cancel(venue, key, [order.identity for order in orders]), headers=headers)

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.domain.fills import FillState
 from engine.domain.orders import OrderState
-from engine.venues.demo.orders import Fill, LiveOrder
+from engine.venues.demo.orders import Fill, RestingOrder
 from tests.fakes.polymarket.books import price_text, size_text
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.settings import Quirks
@@ -27,7 +27,7 @@ ORDER_STATUS = {
 
 
 def order_row(
-    order: LiveOrder, market: Listed, trades: list[str], quirks: Quirks
+    order: RestingOrder, market: Listed, trades: list[str], quirks: Quirks
 ) -> dict[str, Any]:
     """Return an order as `/data/orders` lists it."""
     status = ORDER_STATUS[order.state]
@@ -50,13 +50,13 @@ def order_row(
     }
 
 
-def expiration(order: LiveOrder) -> str:
+def expiration(order: RestingOrder) -> str:
     """Return when an order expires in seconds, "0" = never."""
     return "0" if order.expires_ns is None else str(order.expires_ns // S)
 
 
 def order_frame(
-    order: LiveOrder, market: Listed, trades: list[str], what: tuple[str, str], now_ns: int
+    order: RestingOrder, market: Listed, trades: list[str], what: tuple[str, str], now_ns: int
 ) -> dict[str, Any]:
     """Return an order event of the user channel; `what` = (type, status)."""
     return {
@@ -82,7 +82,7 @@ def order_frame(
     }
 
 
-def bend_order(frame: dict[str, Any], order: LiveOrder, quirks: Quirks) -> dict[str, Any]:
+def bend_order(frame: dict[str, Any], order: RestingOrder, quirks: Quirks) -> dict[str, Any]:
     """Write an order event in the other ways the venue was seen to."""
     if quirks.created_at_ms:
         frame["created_at"] = str(order.placed_ns // MS)

@@ -14,8 +14,8 @@ from engine.venues.demo.orders import (
     Ended,
     Filled,
     FillMoved,
-    LiveOrder,
     Placed,
+    RestingOrder,
 )
 from tests.fakes.polymarket.exchange import VenueExchange
 from tests.fakes.polymarket.ledger import VenueLedger
@@ -78,7 +78,7 @@ class UserVoice:
             case _:
                 return
 
-    def killed(self, order: LiveOrder, text: str, now_ns: int) -> None:
+    def killed(self, order: RestingOrder, text: str, now_ns: int) -> None:
         """Tell of an order that was killed before it ever rested."""
         market = self._markets[order.instrument]
         frame = order_frame(order, market, [], ("CANCELLATION", f"CANCELED_{text}"), now_ns)
@@ -135,6 +135,6 @@ class UserVoice:
         frame = order_frame(order, market, list(self.trades_of(identity)), what, now_ns)
         self._say(order.key, market.condition, bend_order(frame, order, self._settings.quirks))
 
-    def _find(self, account: AccountId, identity: Identity) -> LiveOrder | None:
+    def _find(self, account: AccountId, identity: Identity) -> RestingOrder | None:
         record = self._exchange.account(account)
         return record.open.get(identity) or record.ended.get(identity)

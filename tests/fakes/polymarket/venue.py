@@ -12,7 +12,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import Identity
 from engine.errors import BadInput
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 from tests.fakes.polymarket.auth import Auth
 from tests.fakes.polymarket.chain import Relayer
 from tests.fakes.polymarket.clock import Clock
@@ -173,12 +173,12 @@ class Venue:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def open_orders(self, signer: str) -> Iterator[LiveOrder]:
+    def open_orders(self, signer: str) -> Iterator[RestingOrder]:
         """Give every live order of a signer's wallets."""
         for account in self.ledger.accounts_of(signer):
             yield from self.exchange.account(account).open.values()
 
-    def find_order(self, signer: str, identity: Identity) -> tuple[LiveOrder | None, bool]:
+    def find_order(self, signer: str, identity: Identity) -> tuple[RestingOrder | None, bool]:
         """Return a signer's order and whether it lives."""
         for account in self.ledger.accounts_of(signer):
             record = self.exchange.account(account)

@@ -18,7 +18,7 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Identity
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import LiveOrder, OrderReceipt, StandingOrder, Ticket
+from engine.venues.demo.orders import OrderReceipt, RestingOrder, StandingOrder, Ticket
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.settlement import SettlementRules
 
@@ -94,10 +94,10 @@ def put(made: DemoExchange, customer: AccountId, wish: Ticket) -> OrderReceipt:
     return receipt
 
 
-def live(number: int, bid: bool, level: int, size: int) -> LiveOrder:
+def live(number: int, bid: bool, level: int, size: int) -> RestingOrder:
     """A bare order for the book's own tests."""
     wish = buy_yes(f"o{number}", level / CENT, size / SHARE)
-    return LiveOrder(
+    return RestingOrder(
         number=number,
         customer=ANN,
         identity=wish.identity,

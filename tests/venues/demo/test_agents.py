@@ -15,7 +15,7 @@ from engine.errors import BadInput
 from engine.venues.demo.agents import INFORMED, NOISE, Crowd, CrowdState
 from engine.venues.demo.calendar import Calendar
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.orders import LiveOrder
+from engine.venues.demo.orders import RestingOrder
 from engine.venues.demo.profiles import THIN, CrowdSpec, MakerSpec, Profile
 from engine.venues.demo.world import open_world
 from tests.venues.demo.builders import SHARE, START, S, sound
@@ -34,7 +34,7 @@ def running(made: DemoExchange) -> InstrumentId:
     )
 
 
-def quotes(made: DemoExchange, maker: AccountId, name: InstrumentId) -> list[LiveOrder]:
+def quotes(made: DemoExchange, maker: AccountId, name: InstrumentId) -> list[RestingOrder]:
     return [order for order in made.open_orders(maker) if order.instrument == name]
 
 

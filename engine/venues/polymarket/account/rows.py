@@ -28,7 +28,7 @@ PRICE_DECIMALS = 4
 SIZE_DECIMALS = 6
 DUST = 10_000
 """0.01 share: how far the venue's own sums drift apart (trading API, §7)."""
-Row = Mapping[str, Any]
+SdkRow = Mapping[str, Any]
 
 _FILL_STATES = {
     "MATCHED": FillState.MATCHED,
@@ -63,7 +63,7 @@ def number(value: object, decimals: int, what: str) -> int:
         raise BadInput(f"{what} {str(value)[:40]!r} is not a number") from None
 
 
-def status_of(row: Row) -> str:
+def status_of(row: SdkRow) -> str:
     """Return a status without its prefix, in capitals."""
     text = _text(row, "status").upper()
     return text.removeprefix("ORDER_STATUS_").removeprefix("TRADE_STATUS_")
@@ -94,7 +94,7 @@ def order_report(row: object, reader: RowReader) -> OrderReport:
     )
 
 
-def _order_state(row: Row, size: int, filled: int) -> OrderState:
+def _order_state(row: SdkRow, size: int, filled: int) -> OrderState:
     status = status_of(row)
     if status in {"LIVE", "UNMATCHED"}:
         return OrderState.PARTIAL if filled else OrderState.OPEN
@@ -150,7 +150,7 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
     reader: RowReader
 
     def fill(
-        self, row: Row, known: KnownOrder, amount: object, *, name: str, liquidity: Liquidity
+        self, row: SdkRow, known: KnownOrder, amount: object, *, name: str, liquidity: Liquidity
     ) -> OrderFilled:
         market, _ = _listed(row, self.reader.memory)
         size = number(amount, SIZE_DECIMALS, "size")
@@ -232,7 +232,7 @@ def payments(rows: Sequence[object], account: AccountId) -> tuple[TokensRedeemed
 # -- inside ----------------------------------------------------------------------------------------
 
 
-def _place(row: Row, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
+def _place(row: SdkRow, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
     found = memory.token(_text(row, "asset_id"))
     if found is not None:
         return found[0].instrument.id, found[1]
@@ -241,26 +241,26 @@ def _place(row: Row, memory: AccountMemory) -> tuple[InstrumentId, Leg]:
     return instrument_of(_text(row, "market")), Leg.NO if no else Leg.YES
 
 
-def _listed(row: Row, memory: AccountMemory) -> tuple[TradableMarket, Leg]:
+def _listed(row: SdkRow, memory: AccountMemory) -> tuple[TradableMarket, Leg]:
     found = memory.token(_text(row, "asset_id"))
     if found is None:
         raise BadInput(f"a fill of ours is in a market nobody listed: {_text(row, 'market')[:80]}")
     return found
 
 
-def _side(row: Row) -> Side:
+def _side(row: SdkRow) -> Side:
     try:
         return Side(_text(row, "side").lower())
     except ValueError:
         raise BadInput(f"an order's side {_text(row, 'side')[:40]!r} is not known") from None
 
 
-def _fields(row: object) -> Row:
+def _fields(row: object) -> SdkRow:
     if not isinstance(row, Mapping):
         raise BadInput("a row of the venue is not an object")
     return row
 
 
-def _text(row: Row, name: str) -> str:
+def _text(row: SdkRow, name: str) -> str:
     value = row.get(name)
     return value if isinstance(value, str) else "" if value is None else str(value)

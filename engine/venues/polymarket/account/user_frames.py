@@ -29,8 +29,8 @@ from engine.domain.orders import CancelReason, OrderId, OrderState, OrderType
 from engine.errors import BadInput
 from engine.venues.polymarket.account.rows import (
     SIZE_DECIMALS,
-    Row,
     RowReader,
+    SdkRow,
     number,
     order_report,
     status_of,
@@ -96,7 +96,7 @@ class UserFrames:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def _order(self, frame: Row) -> Iterator[VenueEvent]:
+    def _order(self, frame: SdkRow) -> Iterator[VenueEvent]:
         known = self._reader.memory.known(str(frame.get("id") or ""))
         if known is None:
             return  # another program's; were it ours and lost, the listing of open orders says so
@@ -116,7 +116,7 @@ class UserFrames:
         else:
             raise BadInput(f"an order's status {status[:40]!r} is not known")
 
-    def _over(self, frame: Row, order: OrderId, status: str) -> VenueEvent:
+    def _over(self, frame: SdkRow, order: OrderId, status: str) -> VenueEvent:
         """Return the end of an order.
 
         Where a part was filled it is a report with the amount: the executor lets the order go only
@@ -136,7 +136,7 @@ class UserFrames:
         text = str(frame.get("status") or "")[:TEXT_MAX] if tail else ""
         return OrderCancelled(account=account, order=order, reason=reason, venue_text=text)
 
-    def _report(self, frame: Row, state: OrderState) -> OrderReported:
+    def _report(self, frame: SdkRow, state: OrderState) -> OrderReported:
         # The state is set here: the row's own words for it were read already.
         report = order_report({**frame, "status": "CANCELED"}, self._reader)
         report = msgspec.structs.replace(report, state=state)
@@ -144,7 +144,7 @@ class UserFrames:
 
     # -- fills -------------------------------------------------------------------------------------
 
-    def _trade(self, frame: Row) -> Iterator[VenueEvent]:
+    def _trade(self, frame: SdkRow) -> Iterator[VenueEvent]:
         # Read whole before anything is told: a fill of ours in a torn row would be half a truth.
         for fill in list(trade_fills(frame, self._reader)):
             yield from self._fill(fill)
@@ -178,7 +178,7 @@ def _kind(frame: Mapping[Any, Any]) -> str:
     return "order" if "original_size" in frame else "unknown"
 
 
-def _killed_rest(frame: Row) -> bool:
+def _killed_rest(frame: SdkRow) -> bool:
     """Say whether a match ended an order short of its size: a FAK's rest, or cents of a share."""
     size = number(frame.get("original_size"), SIZE_DECIMALS, "original_size")
     left = size - number(frame.get("size_matched"), SIZE_DECIMALS, "size_matched")

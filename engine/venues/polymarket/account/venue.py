@@ -173,7 +173,7 @@ BATCH_PATH = "/orders"
 BATCH_MAX = 15
 """Most orders the venue takes in one request."""
 
-Told = asyncio.Future[Sequence[VenueEvent]]
+SendAnswer = asyncio.Future[Sequence[VenueEvent]]
 
 
 class Places:
@@ -183,7 +183,7 @@ class Places:
         self._account = account
         self._wire = wire
         self._now_ns = now_ns
-        self._ready: list[tuple[Prepared, Told]] = []
+        self._ready: list[tuple[Prepared, SendAnswer]] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self.pace = Pace(now_ns())
         self.closing = Closing()
@@ -198,7 +198,7 @@ class Places:
         if wait_ns:
             raise Throttled(f"our share of the {self.pace.tier} tier is used up", wait_ns)
         loop = asyncio.get_running_loop()
-        told: Told = loop.create_future()
+        told: SendAnswer = loop.create_future()
         self._ready.append((prepared, told))
         if len(self._ready) == 1:
             loop.call_soon(self._leave)
@@ -215,7 +215,7 @@ class Places:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _go(self, part: Sequence[tuple[Prepared, Told]]) -> None:
+    async def _go(self, part: Sequence[tuple[Prepared, SendAnswer]]) -> None:
         orders = [prepared for prepared, _ in part]
         try:
             lines = await self._lines(orders)
@@ -239,7 +239,7 @@ class Places:
 
     @staticmethod
     def _tell(
-        told: Told,
+        told: SendAnswer,
         judge: Callable[[Prepared, object], Sequence[VenueEvent]],
         prepared: Prepared,
         said: object,

@@ -38,7 +38,6 @@ from engine.venues.polymarket.market.listing import Listing
 from engine.venues.polymarket.market.rest import PublicRest
 
 T = TypeVar("T")
-Tell = Callable[[Finding], object]
 
 CHANNEL_S_MAX = 15.0
 """How long the user channel may take to tell of an order, or to open."""
@@ -106,7 +105,7 @@ def _plan(place: Place) -> str:
 class SelfTest:
     """Tests one open account. `tell` hears each finding as it is made."""
 
-    def __init__(self, venue: PolymarketVenue, tell: Tell) -> None:
+    def __init__(self, venue: PolymarketVenue, tell: Callable[[Finding], object]) -> None:
         self.findings: list[Finding] = []
         self._venue = venue
         self._tell = tell

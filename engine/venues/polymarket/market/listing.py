@@ -29,7 +29,7 @@ from engine.venues.polymarket.market.numbers import SIZE_DECIMALS, units
 ITODE_NS = 250_000_000
 """How long a marketable order is held where the CLOB says `itode` (trading API, §5.3)."""
 
-Row = Mapping[str, Any]
+ListingRow = Mapping[str, Any]
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
         return self.instrument.id.partition(":")[2]
 
 
-def from_gamma(row: Row, now_ns: int) -> Listing:
+def from_gamma(row: ListingRow, now_ns: int) -> Listing:
     """Return a row of Gamma's listing. Raises BadFrame for what is no complete binary market."""
     condition = _text(row, "conditionId")
     labels = _strings(row.get("outcomes"))
@@ -94,7 +94,7 @@ def from_gamma(row: Row, now_ns: int) -> Listing:
     )
 
 
-def _market(row: Row) -> str:
+def _market(row: ListingRow) -> str:
     """Return what the market's exposure is summed with: its neg-risk group, else its event.
 
     Outcomes of one question are listed as markets of their own. Empty = Gamma names neither.
@@ -146,7 +146,7 @@ def confirmed(listing: Listing, body: object) -> Listing:
     )
 
 
-def _gamma_fees(row: Row) -> FeeSchedule:
+def _gamma_fees(row: ListingRow) -> FeeSchedule:
     """Return the fees; a market with fees and no schedule is not guessed at (§5.4)."""
     fees = row.get("feeSchedule")
     if not row.get("feesEnabled"):
@@ -158,7 +158,7 @@ def _gamma_fees(row: Row) -> FeeSchedule:
     )
 
 
-def _clob_fees(body: Row, known: FeeSchedule) -> FeeSchedule:
+def _clob_fees(body: ListingRow, known: FeeSchedule) -> FeeSchedule:
     """Return the fees of `fd`; it is left out where nothing is charged, and has no rebate."""
     fees = body.get("fd")
     if not fees:
@@ -171,7 +171,7 @@ def _clob_fees(body: Row, known: FeeSchedule) -> FeeSchedule:
     return msgspec.structs.replace(made, rebate_rate_ppm=known.rebate_rate_ppm)
 
 
-def _payout(row: Row, labels: list[str]) -> int | None:
+def _payout(row: ListingRow, labels: list[str]) -> int | None:
     """Return what YES pays by `outcomePrices` of a resolved market: 1/0, 0/1 or a half each.
 
     Legacy rows say 0/0, which is no outcome.
@@ -197,14 +197,14 @@ def time_ns(text: object) -> int | None:
     return int(moment.timestamp()) * SECOND_NS
 
 
-def _text(row: Row, name: str) -> str:
+def _text(row: ListingRow, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value:
         raise BadFrame(f"listing without {name}")
     return value
 
 
-def _plain(row: Row, name: str) -> str:
+def _plain(row: ListingRow, name: str) -> str:
     """Return a number as the venue's books write it: no exponent, no trailing zeros."""
     try:
         number = Decimal(str(row.get(name)))

@@ -132,7 +132,7 @@ def _cut(text: bytearray, start: int, size: int, *, alone: bool) -> None:
 
 # -- One token's book in the venue's own bytes; what it tells is in YES-space ----------------------
 
-Change = tuple[Side, int, int]
+LevelChange = tuple[Side, int, int]
 """(side, price, new size) in YES-space."""
 
 _BUY, _SELL = Side.BUY, Side.SELL
@@ -175,7 +175,7 @@ class TokenBook:
             raise BadFrame("crossed book")
         self.loaded = True
 
-    def change(self, entry: PriceChange, size: int) -> Change:
+    def change(self, entry: PriceChange, size: int) -> LevelChange:
         """Apply one level of a size already read, and give it in YES-space. Raises BadFrame."""
         side, price = entry.side, price_units(entry.price)
         if side == "BUY":
