@@ -16,9 +16,9 @@ from engine.domain.commands import AnyCommand
 from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
-from storage.audit import note
 from storage.database import transaction
 from storage.rows import Table
+from storage.users import note
 
 TTL_NS = 30 * 1_000_000_000
 """How long a command may wait to be claimed, unless its author says otherwise."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.catalog import Finding, Grade
-from storage.audit import note
+from storage.users import note
 
 EXAMINED = "live examined"
 

@@ -13,9 +13,9 @@ from enum import StrEnum
 import msgspec
 
 from engine.errors import BadInput
-from storage.audit import note as audit
 from storage.database import transaction
 from storage.rows import Table
+from storage.users import note as audit
 from storage.views import ROWS_MAX, Row, rows_of
 
 ATTEMPTS_MAX = 3

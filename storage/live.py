@@ -17,8 +17,8 @@ from engine.domain.events import OrderReport
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, WatchedMarket
 from engine.errors import BadInput, StorageError
-from storage.audit import note
 from storage.rows import upsert
+from storage.users import note
 
 T = TypeVar("T")
 

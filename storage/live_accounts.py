@@ -12,8 +12,8 @@ import msgspec
 
 from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
-from storage.audit import note
 from storage.rows import Table
+from storage.users import note
 
 UNLOCKED = "live unlocked"
 LOCKED = "live locked"

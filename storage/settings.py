@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
-from storage.audit import note
 from storage.database import transaction
 from storage.rows import WHY_LENGTH_MAX, Table
+from storage.users import note
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):

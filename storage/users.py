@@ -8,13 +8,13 @@ import sqlite3
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from engine.errors import BadInput
-from storage.audit import note
+from engine.errors import BadInput, BrokenInvariant
 from storage.database import transaction, writing
 
 ENGINE_ID = "pitboss"
@@ -144,4 +144,28 @@ def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) 
         who=name,
         what="password set",
         detail={"user": name},
+    )
+
+
+# -- Audit: who changed what. Rows are only ever added; triggers in the file forbid the rest -------
+
+
+def note(
+    connection: sqlite3.Connection,
+    *,
+    engine_id: str,
+    at_ns: int,
+    who: str,
+    what: str,
+    detail: Mapping[str, Any],
+) -> None:
+    """Add a row inside the caller's transaction: the change and its trace live or die together.
+
+    `detail` must hold no secret. Raises BrokenInvariant outside a transaction.
+    """
+    if not connection.in_transaction:
+        raise BrokenInvariant("an audit row belongs to the transaction of what it tells")
+    connection.execute(
+        "INSERT INTO audit (engine_id, at_ns, who, what, detail) VALUES (?, ?, ?, ?, ?)",
+        (engine_id, at_ns, who, what, msgspec.json.encode(detail).decode()),
     )

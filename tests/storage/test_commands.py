@@ -23,8 +23,8 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.errors import BadInput, BrokenInvariant
 from storage import commands
 from storage.alerts import raise_alert
-from storage.audit import note
 from storage.commands import CommandState, LeftCommand
+from storage.users import note
 
 START = StartBot(bot=BotId("maker"))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Sequence
 
-from engine.domain.alerts.marbles import FEW
-
 from engine.domain.catalog import CredentialField, Finding, Grade
 from engine.domain.effects import CancelScope, RaiseAlert, RedeemTokens, Severity
 from engine.domain.events import (
@@ -149,7 +147,9 @@ class ToyLink(AccountLink):
             self.runner.deliver(self.health(source, ""), now_ns)
         self.runner.start_over(now_ns)
         text = "the toy venue has one marble"
-        few = RaiseAlert(severity=Severity.WARNING, kind=FEW.name, text=text, account=self.account)
+        few = RaiseAlert(
+            severity=Severity.WARNING, kind="few_marbles", text=text, account=self.account
+        )
         self.services.alert(few, now_ns)
         await asyncio.Event().wait()
 
