@@ -59,7 +59,7 @@ from engine.domain.instruments import AccountId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
-from engine.venues.paper import answers, memory, rules
+from engine.venues.paper import matching, memory, rules
 from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder
@@ -311,15 +311,15 @@ class Requests:
             case CancelAll():
                 return self._cancel_all(effect)
             case QueryOrder():
-                return [answers.order(floor, effect.order)]
+                return [matching.order_answer(floor, effect.order)]
             case QueryOpenOrders():
-                return [answers.open_orders(floor)]
+                return [matching.open_orders_answer(floor)]
             case QueryFills():
-                return [answers.fills(floor, effect.since_ns)]
+                return [matching.fills_answer(floor, effect.since_ns)]
             case QueryBalances():
-                return answers.balances(floor)
+                return matching.balances_answer(floor)
             case QueryRedemptions():
-                return [answers.redemptions(floor, effect.since_ns)]
+                return [matching.redemptions_answer(floor, effect.since_ns)]
             case RedeemTokens():
                 return floor.redeem(effect, now_ns)
 
