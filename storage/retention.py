@@ -32,8 +32,8 @@ from storage.journal import (
     LAST_SEQ,
     SNAPSHOTS_KEPT,
     Block,
+    JournalTuple,
     Record,
-    Row,
     block_of,
     blocks,
     bring_up,
@@ -218,7 +218,7 @@ _ENDED = f"state IN ({', '.join(repr(str(one)) for one in sorted(ORDER_ENDS))})"
 
 
 def _stays(
-    row: Row, block: Block, covered: dict[str, int], over: AbstractSet[tuple[str, int]]
+    row: JournalTuple, block: Block, covered: dict[str, int], over: AbstractSet[tuple[str, int]]
 ) -> bool:
     """Judge one record of a block that is thinned; in doubt it stays."""
     account, kind = row[2], row[3]
@@ -229,11 +229,11 @@ def _stays(
     return kind not in PASSING
 
 
-def _key(row: Row) -> tuple[str, int]:
+def _key(row: JournalTuple) -> tuple[str, int]:
     return row[2], _number(row) if row[3] in OF_ORDERS else 0
 
 
-def _number(row: Row) -> int:
+def _number(row: JournalTuple) -> int:
     """Return which order a record tells of."""
     seq, at_ns, account, kind, body, _, tape = row
     told = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))

@@ -9,7 +9,7 @@ import msgspec
 
 from storage.database import reading
 from storage.journal import LAST_SEQ, Record, decode, rows_backwards
-from storage.views.frame import Row
+from storage.views import Row
 
 SCANNED_MAX = 20_000
 """Most records one search reads: bodies are packed, so a text is only found by unpacking."""
