@@ -160,7 +160,7 @@ PRAGMA user_version = {VERSION};
 """
 _RECORDS = Bulk("INSERT INTO records VALUES", 7)
 
-JournalTuple = tuple[int, int, str, str, bytes, int, int]
+RawRow = tuple[int, int, str, str, bytes, int, int]
 """seq, at_ns, account, kind, body, crc, tape."""
 
 ARCHIVE_LEVEL = 9
@@ -266,7 +266,7 @@ def check_fence(connection: sqlite3.Connection, fence: int) -> None:
 
 def write_batch(
     connection: sqlite3.Connection,
-    rows: Sequence[JournalTuple],
+    rows: Sequence[RawRow],
     snapshots: Sequence[JournalSnapshot],
     fence: int | None = None,
 ) -> None:
@@ -282,7 +282,7 @@ def write_batch(
             _write_snapshot(connection, snapshot)
 
 
-def append_all(connection: sqlite3.Connection, rows: Sequence[JournalTuple]) -> None:
+def append_all(connection: sqlite3.Connection, rows: Sequence[RawRow]) -> None:
     """Append rows inside the caller's transaction."""
     _RECORDS.write(connection, rows)
 
@@ -317,15 +317,13 @@ class ArchiveBlock(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int
     accounts: tuple[str, ...]
     whole: bool
-    rows: tuple[JournalTuple, ...]
+    rows: tuple[RawRow, ...]
 
 
-_unpack = msgspec.msgpack.Decoder(tuple[JournalTuple, ...])
+_unpack = msgspec.msgpack.Decoder(tuple[RawRow, ...])
 
 
-def block_of(
-    rows: Sequence[JournalTuple], *, first: int, last: int, whole: bool
-) -> tuple[Any, ...]:
+def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> tuple[Any, ...]:
     """Return the row of `archive` that holds these rows; `first` and `last` name its whole span."""
     body = zstandard.compress(msgspec.msgpack.encode(rows), ARCHIVE_LEVEL)
     names = msgspec.json.encode(sorted({row[2] for row in rows} - {""})).decode()
@@ -389,7 +387,7 @@ def thinned_to(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def rows_of(
     connection: sqlite3.Connection, path: Path, first: int, last: int = LAST_SEQ
-) -> Iterator[JournalTuple]:
+) -> Iterator[RawRow]:
     """Give the rows there are, archived or not, in order; no row is proven. JournalCorrupt."""
     for block in blocks(connection, path, "last >= ? AND first <= ? ORDER BY first", (first, last)):
         yield from (row for row in block.rows if first <= row[0] <= last)
@@ -402,7 +400,7 @@ def rows_of(
 
 def rows_backwards(
     connection: sqlite3.Connection, path: Path, before_seq: int, kind: str = ""
-) -> Iterator[JournalTuple]:
+) -> Iterator[RawRow]:
     """Give the rows before a record, the latest first; of one kind where it is given."""
     yield from connection.execute(
         "SELECT seq, at_ns, account, kind, body, crc, tape FROM records "
@@ -464,9 +462,7 @@ def _gone(connection: sqlite3.Connection) -> str:
     )
 
 
-def proven(
-    path: Path, row: JournalTuple, expected: int, sums: dict[tuple[str, str], int]
-) -> Record:
+def proven(path: Path, row: RawRow, expected: int, sums: dict[tuple[str, str], int]) -> Record:
     """Return the record `expected` that a row is. Raises JournalCorrupt where it is not."""
     seq, at_ns, account, kind, body, crc, tape = row
     if seq != expected:

@@ -29,7 +29,7 @@ from engine.domain.orders import Identity, Order
 from storage.database import reading, refusals_told, transaction
 from storage.journal import (
     NAMES,
-    JournalTuple,
+    RawRow,
     append_all,
     fence_of,
     kinds_of,
@@ -232,8 +232,8 @@ def accept(
     return last + len(messages)
 
 
-def _rows(messages: Iterable[Message], last: int) -> list[JournalTuple]:
-    rows: list[JournalTuple] = []
+def _rows(messages: Iterable[Message], last: int) -> list[RawRow]:
+    rows: list[RawRow] = []
     for seq, (account, message, at_ns) in enumerate(messages, last + 1):
         kind, body = NAMES[type(message)], msgspec.msgpack.encode(message)
         crc = record_sum(names_sum(account, kind), seq, at_ns, 0, body)

@@ -31,8 +31,8 @@ from storage.journal import (
     EXECUTOR,
     LAST_SEQ,
     SNAPSHOTS_KEPT,
-    Block,
-    JournalTuple,
+    ArchiveBlock,
+    RawRow,
     Record,
     block_of,
     blocks,
@@ -197,7 +197,7 @@ def _covered(journal: Path) -> dict[str, int]:
     return {name: min(seqs) for name, seqs in found.items() if len(seqs) > 1}
 
 
-def _over(state: Path, engine_id: str, block: Block) -> set[tuple[str, int]]:
+def _over(state: Path, engine_id: str, block: ArchiveBlock) -> set[tuple[str, int]]:
     """Return the orders that began and ended in a block without a fill: all there is of them."""
     placed = {(row[2], _number(row)) for row in block.rows if row[3] == "PlaceOrder"}
     with reading(state) as connection:
@@ -218,7 +218,10 @@ _ENDED = f"state IN ({', '.join(repr(str(one)) for one in sorted(ORDER_ENDS))})"
 
 
 def _stays(
-    row: JournalTuple, block: Block, covered: dict[str, int], over: AbstractSet[tuple[str, int]]
+    row: RawRow,
+    block: ArchiveBlock,
+    covered: dict[str, int],
+    over: AbstractSet[tuple[str, int]],
 ) -> bool:
     """Judge one record of a block that is thinned; in doubt it stays."""
     account, kind = row[2], row[3]
@@ -229,11 +232,11 @@ def _stays(
     return kind not in PASSING
 
 
-def _key(row: JournalTuple) -> tuple[str, int]:
+def _key(row: RawRow) -> tuple[str, int]:
     return row[2], _number(row) if row[3] in OF_ORDERS else 0
 
 
-def _number(row: JournalTuple) -> int:
+def _number(row: RawRow) -> int:
     """Return which order a record tells of."""
     seq, at_ns, account, kind, body, _, tape = row
     told = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))

@@ -24,7 +24,7 @@ from storage.journal import (
     NAMES,
     Digest,
     JournalSnapshot,
-    JournalTuple,
+    RawRow,
     Record,
     check_fence,
     fence_of,
@@ -108,7 +108,7 @@ class JournalWriter:
         self._moved = threading.Event()
         self._closing = threading.Event()
         self._digest = Digest()
-        self._rows: list[JournalTuple] = []
+        self._rows: list[RawRow] = []
         self._held: list[JournalSnapshot] = []
         self._names: dict[tuple[str, str], int] = {}
         self._since_checkpoint = 0
@@ -287,7 +287,7 @@ class JournalWriter:
         # Counted first: the records a snapshot speaks of were queued before it.
         snapshots = len(self._snapshots)
         queue, names = self._queue, self._names
-        rows: list[JournalTuple] = []
+        rows: list[RawRow] = []
         for _ in range(min(len(queue), BATCH_MAX)):
             seq, at_ns, account, kind, body, tape = queue.popleft()
             start = names.get((account, kind))

@@ -26,7 +26,7 @@ from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import CommandState
 from storage.database import connect_reader
-from storage.journal import JournalTuple, last_seq
+from storage.journal import RawRow, last_seq
 from storage.latch import read_latch
 from storage.live import KILL_PROOF
 from storage.projection import Loss, find_loss
@@ -56,7 +56,7 @@ def _at(kind: type, *, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
     def apply(patch: pytest.MonkeyPatch) -> None:
         write = storage_loss.append_all
 
-        def torn(connection: Any, rows: list[JournalTuple]) -> None:
+        def torn(connection: Any, rows: list[RawRow]) -> None:
             at = next(i for i, row in enumerate(rows) if row[3] == kind.__name__)
             write(connection, rows[: at + after])
             _die()

@@ -19,7 +19,7 @@ from engine.domain.instruments import AccountId
 from engine.errors import BrokenInvariant
 from engine.runtime import state_writer
 from engine.runtime.journal import JournalWriter
-from engine.runtime.state_writer import StateWrite, Projector, StateKeeper
+from engine.runtime.state_writer import Projector, StateKeeper, StateWrite
 from storage.commands import CommandState, LeftCommand, answer, find, leave
 from storage.database import connect_writer
 from storage.live import EngineBeat, put_engine

@@ -28,7 +28,7 @@ _CHECK_VENUE = "Compare the account with the venue's own page; pause its bots wh
 _RELEASE = "Read why, then release it under Risk with a typed reason."
 _LOAD = "Look at the load of this machine and at its network."
 
-_ROWS = (
+ROWS = (
     # an account's orders
     AlertKind("unknown_order", "An order's state is unknown", "Look it up at the venue."),
     AlertKind("revived_order", "An ended order is open again", "Nothing: it is being cancelled."),
@@ -92,6 +92,7 @@ _ROWS = (
     AlertKind("user_frame", "The venue said what cannot be read", _CHECK_VENUE),
     AlertKind("recording", "A recording stopped", "Look at it under Recordings."),
     # files and jobs
+    AlertKind("disk", "The disk fills", "Make room on it, or lower PITBOSS_DISK_BUDGET."),
     AlertKind("storage", "A file refuses", "Make room on the disk; nothing is lost meanwhile."),
     AlertKind("tape", "The tape is not written", "Make room on the disk."),
     AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
@@ -103,7 +104,7 @@ _ROWS = (
 
 
 def _found() -> dict[str, AlertKind]:
-    rows = list(_ROWS)
+    rows = list(ROWS)
     for file in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{file.name}")
         rows += [value for value in vars(module).values() if isinstance(value, AlertKind)]
