@@ -84,6 +84,8 @@ class Redemptions:
         """When `advance` may have something to do."""
         self._paused: dict[InstrumentId, int] = {}
         """Until when an instrument is not asked for after a failure."""
+        self._surplus: dict[InstrumentId, int] = {}
+        """Since when more was paid than fills explain; -1 = a person was told."""
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
@@ -146,12 +148,27 @@ class Redemptions:
             return
         least = self._settings.redeem_above_micro
         for instrument, holding in self._table.ledger.redeemable.items():
+            if holding.redeemable_micro < 0:
+                self._more_than_held(instrument, -holding.redeemable_micro, now_ns)
             if holding.redeemable_micro <= 0 or instrument in self.state.under_way:
                 continue
             if least is None or holding.redeemable_micro < least:
                 self._wait_for_others(now_ns)
             elif self._paused.get(instrument, 0) <= now_ns:
                 self._ask(instrument, now_ns)
+
+    def _more_than_held(self, instrument: InstrumentId, micro: int, now_ns: int) -> None:
+        """Tell of money for tokens no fill has brought, once their fills can be late no more."""
+        since_ns = self._surplus.setdefault(instrument, now_ns)
+        if since_ns >= 0 and now_ns - since_ns >= self._settings.redemptions_overlap_ms * MS:
+            self._surplus[instrument] = -1
+            self._outbox.alert(
+                Severity.WARNING,
+                "redeemed_more",
+                f"the venue paid {micro} micro for tokens of {instrument} that no fill brought "
+                "here: they came into the wallet by hand",
+                instrument=instrument,
+            )
 
     def _ask(self, instrument: InstrumentId, now_ns: int) -> None:
         """Redeem: the effect is the record of it, and stands in the journal before it leaves."""
@@ -229,6 +246,7 @@ class Redemptions:
         if len(state.booked) > BOOKED_MAX:
             del state.booked[next(iter(state.booked))]
         table.ledger.redeem(event)
+        self._surplus.pop(event.instrument, None)
         state.under_way.pop(event.instrument, None)
         table.moved(event.instrument, now_ns)
         self.look()

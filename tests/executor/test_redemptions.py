@@ -268,6 +268,17 @@ def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
     assert question.since_ns == 0
 
 
+def test_money_for_tokens_nobody_bought_here_is_told_once(waits: Any) -> None:
+    waits.tell(WON, payment(waits, 130))
+    waits.wait(500)
+    assert "redeemed_more" not in alerts(waits.effects)
+    for _ in range(4):
+        waits.wait(299)
+
+    assert alerts(waits.effects).count("redeemed_more") == 1
+    assert waits.executor.ledger.state.cash_settled_micro == (952 + 130) * USD
+
+
 # -- the audit ------------------------------------------------------------------------------------
 
 

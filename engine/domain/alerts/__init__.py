@@ -46,6 +46,11 @@ ROWS = (
     AlertKind("intent_refused", "A bot asks for what is not allowed", "Mend its settings."),
     AlertKind("price_improved", "Filled at a better price", ""),
     AlertKind("overfilled", "Filled by more than was asked", _CHECK_VENUE),
+    AlertKind(
+        "redeemed_more",
+        "Paid for tokens that were not bought here",
+        "Nothing, if they came by hand: they are in cash, and in no PnL.",
+    ),
     AlertKind("redeem_failed", "A redemption had no effect", "Nothing: it is tried again."),
     AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no sum."),
     *(
