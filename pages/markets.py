@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 
 from engine.domain.commands import RunJob
+from engine.domain.instruments import Kind
 from engine.domain.jobs.markets import MarketsJob
 from engine.domain.listings import ListingState
 from pages import Page
@@ -39,15 +40,15 @@ PAGE = Page("Markets", ":material/travel_explore:", "Trade", 4)
 
 COLUMNS = {
     "question": ("Market", "long"),
-    "event": ("Event", "text"),
-    "state": ("State", "text"),
-    "bid": ("Bid", "cents"),
-    "ask": ("Ask", "cents"),
-    "spread": ("Spread", "cents"),
+    "ends_ns": ("Ends", "time"),
+    "bid": ("Bid", "price"),
+    "ask": ("Ask", "price"),
+    "spread": ("Spread", "price"),
     "volume_24h": ("Volume 24 h", "rate"),
     "liquidity": ("Liquidity", "rate"),
     "rewards_daily": ("Rewards a day", "rate"),
-    "ends_ns": ("Ends", "time"),
+    "state": ("State", "text"),
+    "event": ("Event", "text"),
     "category": ("Category", "text"),
 }
 SHOWN = 200
@@ -80,14 +81,13 @@ def asked(view: Callable[Concatenate[Any, P], T], *given: P.args, **named: P.kwa
 
 
 def shown(row: Row) -> dict[str, Any]:
-    """Return a market as a row of the table: prices in cents, zero rewards as nothing."""
+    """Return a market as a row of the table; no rewards are nothing."""
     bid, ask_ = row["bid"], row["ask"]
     return {
         **row,
+        "kind": Kind.BINARY,
         "state": row["state"].upper(),
-        "bid": None if bid is None else 100 * bid,
-        "ask": None if ask_ is None else 100 * ask_,
-        "spread": None if bid is None or ask_ is None else 100 * (ask_ - bid),
+        "spread": None if bid is None or ask_ is None else round(ask_ - bid, 6),
         "rewards_daily": row["rewards_daily"] or None,
     }
 
@@ -106,15 +106,17 @@ def show_listing() -> None:
             "writes only what changed afterwards. No key is needed, nothing is traded by it.",
         )
     if commands.engine_runs():
-        if st.button("Fetch the list", key="fetch"):
+        button, words = st.columns([1, 6], vertical_alignment="center")
+        if button.button("Fetch the list", key="fetch"):
             given = json.dumps(MarketsJob().model_dump())
             commands.send(RunJob(job=MarketsJob.kind(), arguments=given), SLOT)
+        with words:
+            panels.links(
+                panels.link("Progress and schedule: Jobs", "jobs"),
+                "the entry markets, switched on there, fetches it every five minutes",
+            )
     else:
         commands.nobody_takes_it()
-    panels.links(
-        panels.link("Progress: Jobs", "jobs"),
-        "Jobs, Schedule, markets: on = fetched every five minutes",
-    )
     commands.show_life(SLOT)
 
 

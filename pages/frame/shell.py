@@ -52,7 +52,7 @@ def main() -> None:
         st.stop()
     st.session_state["who"] = who
     look.apply()
-    page = st.navigation(_navigation())
+    page = st.navigation(_navigation(), expanded=True)
     with st.sidebar:
         bar.choose_mode()
         st.toggle("Exact UTC in tables", key=words.EXACT_UTC)

@@ -58,6 +58,16 @@ def test_words_narrow_the_list_and_a_search_without_a_match_says_so(
     assert "No market is found" in texts(page)
 
 
+def test_prices_stand_in_cents_and_what_is_not_there_is_empty(
+    opened: Opened, config: Config
+) -> None:
+    listed(config, made(1, bid=0.405, ask=0.41, rewards_daily=0.0), made(2, bid=None, ask=0.02))
+    first, second = opened("markets").dataframe[0].value.to_dict("records")
+    assert (round(first["bid"], 6), round(first["spread"], 6)) == (40.5, 0.5)
+    assert str(first["rewards_daily"]) in {"None", "nan"}
+    assert [str(second[name]) in {"None", "nan"} for name in ("bid", "spread")] == [True, True]
+
+
 def test_the_table_turns_by_key_and_a_new_search_begins_at_its_first_page(
     opened: Opened, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
