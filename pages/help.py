@@ -148,6 +148,16 @@ GLOSSARY = {
     "Volume 24 h": "Traded in the last 24 hours, in the currency, by the venue's listing.",
     "Rewards a day": "What a market pays a day to orders that rest near its mid, together.",
     "Ends / Category": "When and under what a venue lists a market; some trade on past it.",
+    "Spread": "Best ask less best bid.",
+    "History": "What the desk keeps on its disk under PITBOSS_DISK_BUDGET: how much it takes, how "
+    "much a day, since when it is whole, and when the oldest of it goes.",
+    "Takes / A day / Whole since / Until some goes": "See History.",
+    "Forecast": "A fair value for Up, some time before the close, held against what happened.",
+    "Brier / Log loss": "How wrong forecasts were: 0 is perfect. Brier is the mean squared error; "
+    "log loss punishes certainty that was wrong. Less ours: another forecast's loss less ours.",
+    "Moments": "Forecasts that were scored, one per market and time before the close. Those a "
+    "parameter was chosen on are never scored.",
+    "Less ours / Chosen on moments / Before the close / Up happened": "See Brier and Moments.",
     "YES / NO": "The two legs of a market that pays 1.00 for one of them. Buying NO at "
     "40\N{CENT SIGN} is the same side as selling YES at 60\N{CENT SIGN}.",
     "Settled / pending": "A fill is pending when it matched and settled when the venue confirmed "
