@@ -42,7 +42,7 @@ from engine.gateway.core import GatewayCore
 from engine.gateway.door import Reply, Request, VenueCore, VenueOutput
 from engine.lab.recordings.door import Recording
 from engine.runtime.journal import Recorder
-from engine.venues.paper.runner import PaperShell
+from engine.venues.paper.runner import PaperRunner
 
 TURNS_MAX = 10_000
 """Most turns within one moment: more means that wish and fact chase each other."""
@@ -297,7 +297,7 @@ SLACK_NS = 1_000_000
 """How far ahead of the wall clock it may be."""
 
 
-class PacedRunner(PaperShell):
+class PacedRunner(PaperRunner):
     """A paper account's runner that turns when its pump says so, and never by itself."""
 
     def __init__(self, **wiring: Any) -> None:
@@ -320,7 +320,7 @@ class PacedRunner(PaperShell):
     def _arm_paper(self) -> None:
         """Do nothing: the pump knows when the venue is due."""
 
-    def _knocked(self) -> None:
+    def _asked(self) -> None:
         self.stirred()
 
     def tick(self) -> None:

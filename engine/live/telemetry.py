@@ -213,14 +213,15 @@ class Telemetry:
         engine = self._engine
         for runner in engine.runners.values():
             if runner.markouts is None:
-                runner.markouts = Markouts(
+                markouts = Markouts(
                     runner.desk.cache,
                     runner.desk.executor,
                     engine_id=engine.engine_id,
                     write=engine.state.write,
                 )
+                runner.follow(markouts)
                 soon = engine.ended.get_loop().call_soon_threadsafe
-                engine.state.write(runner.markouts.resume_job(now_ns, soon), awaited=True)
+                engine.state.write(markouts.resume_job(now_ns, soon), awaited=True)
 
     def second(self, now_ns: int) -> None:
         """Tell everything once."""

@@ -170,6 +170,10 @@ class AccountRunner:
         else:
             self._arm()  # whoever woke looks again later: a turn now would find nothing to do
 
+    def follow(self, markouts: Markouts) -> None:
+        """Have fills followed to their horizons from now on."""
+        self.markouts = markouts
+
     def mark(self, now_ns: int) -> None:
         """Answer the markouts that came due, before the market of this moment is told."""
         if self.markouts is not None and self.markouts.due_ns < now_ns:

@@ -24,7 +24,7 @@ from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import AccountOpening
 from engine.venues.polymarket.account import beats
 from engine.venues.polymarket.account import link as upkeep
-from engine.venues.polymarket.account.link import PolymarketShell
+from engine.venues.polymarket.account.link import PolymarketRunner
 from engine.venues.polymarket.plugin import LIVE, PLUGIN
 from engine.venues.registry import url_keys
 from storage.live_accounts import Unlock
@@ -42,7 +42,7 @@ SHARE = 1_000_000
 class Account:
     """A live account and everything around it."""
 
-    def __init__(self, engine: AccountServices, served: Served, runner: PolymarketShell) -> None:
+    def __init__(self, engine: AccountServices, served: Served, runner: PolymarketRunner) -> None:
         self.engine, self.served, self.runner = engine, served, runner
 
     @property
@@ -91,7 +91,7 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
         "alert": engine.alert, "crash": engine.crashes.append,
     }  # fmt: skip
     runner = opener.runner(engine, settings, executor, wiring)  # type: ignore[arg-type]
-    assert isinstance(runner, PolymarketShell)
+    assert isinstance(runner, PolymarketRunner)
     desk.begin(engine.clock.now_ns())
     streams = opener.begin(settings, funded=False)
     tasks = [asyncio.ensure_future(stream()) for stream in streams]

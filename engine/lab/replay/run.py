@@ -62,7 +62,11 @@ class MarketResult(msgspec.Struct, kw_only=True):
     paid_micro: int | None = None
     """What one YES paid; None = nobody told the outcome."""
     position_left: int = 0
-    resolved: bool = False
+
+    @property
+    def resolved(self) -> bool:
+        """True where its outcome was told."""
+        return self.paid_micro is not None
 
     @property
     def pnl_micro(self) -> int:
@@ -425,7 +429,6 @@ class Replay:
         elif isinstance(event, InstrumentResolved):
             market = self.result.markets.get(event.instrument)
             if market is not None:
-                market.resolved = True
                 market.paid_micro = event.payout_yes_micro
         elif isinstance(event, InstrumentClosed) and event.instrument in self.result.markets:
             self._closed.append((now_ns + FORGET_AFTER_NS, event.instrument))

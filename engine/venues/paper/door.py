@@ -53,10 +53,13 @@ class PaperDoor:
         self._asked: list[Request] = []
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._positions: PositionsListed | None = None
-        self.knocked: Callable[[], object] = lambda: None
-        """Called when something is asked."""
+        self._on_request: Callable[[], object] | None = None
 
     # -- whoever turns the venue -------------------------------------------------------------------
+
+    def on_request(self, told: Callable[[], object]) -> None:
+        """Have `told` called whenever something is asked."""
+        self._on_request = told
 
     @property
     def waiting(self) -> int:
@@ -84,7 +87,8 @@ class PaperDoor:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = future
         self._asked.append(request)
-        self.knocked()
+        if self._on_request is not None:
+            self._on_request()
         try:
             reply = await future
         finally:

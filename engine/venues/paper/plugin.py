@@ -18,24 +18,26 @@ from engine.runtime.venue_plugin import (
 )
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
-from engine.venues.paper.runner import PaperShell
+from engine.venues.paper.runner import PaperRunner
 from engine.venues.paper.settings import PaperSettings
 
 
 class PaperLink(AccountLink):
     """A paper account: nothing to connect, and nothing of it outlives the engine."""
 
-    runner: PaperShell
+    runner: PaperRunner
 
     def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
         del setup
         self._paper = PaperVenue(AccountId(settings.name), PaperSettings(starting_cash={}))
         super().__init__(services, settings)
 
-    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperShell:
+    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperRunner:
         """Return a runner that turns the venue, too."""
         core = PaperGateway(**gateway)
-        return PaperShell(paper=self._paper, door=PaperDoor(self._paper, core), core=core, **wiring)
+        return PaperRunner(
+            paper=self._paper, door=PaperDoor(self._paper, core), core=core, **wiring
+        )
 
     def begin(self, keys: Keys | None, *, funded: bool) -> list[Stream]:
         """Book the first cash, rebuild the venue from the journal's books, ask it everything."""

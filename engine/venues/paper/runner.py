@@ -26,7 +26,7 @@ FILLS_PER_START = 1_000_000_000
 """Numbers of fills set aside for each start of the engine, so that no two share a name."""
 
 
-class PaperShell(AccountRunner):
+class PaperRunner(AccountRunner):
     """The runner of a paper account: it turns its venue, too."""
 
     def __init__(
@@ -37,7 +37,7 @@ class PaperShell(AccountRunner):
         self.door = door
         self._paper_handle: asyncio.TimerHandle | None = None
         self._paper_due_ns = 0
-        door.knocked = self._knocked
+        door.on_request(self._asked)
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Let the venue hear, then the desk."""
@@ -66,7 +66,7 @@ class PaperShell(AccountRunner):
                 heard = True
         return heard
 
-    def _knocked(self) -> None:
+    def _asked(self) -> None:
         now_ns = self._clock.now_ns()
         for request in self.door.take_asked():
             for output in self.paper.request(request, now_ns):

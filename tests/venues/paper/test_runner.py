@@ -46,7 +46,7 @@ from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.demo.client import DemoVenue
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
-from engine.venues.paper.runner import PaperShell
+from engine.venues.paper.runner import PaperRunner
 from engine.venues.paper.settings import PaperSettings
 from storage.commands import CommandState
 from storage.database import connect_writer
@@ -82,7 +82,7 @@ class Desk:
         core = PaperGateway(account=PAPER, settings=GatewaySettings())
         self.paper = PaperVenue(PAPER, PaperSettings(starting_cash={}))
         self.door = PaperDoor(self.paper, core)
-        self.runner = PaperShell(
+        self.runner = PaperRunner(
             paper=self.paper,
             door=self.door,
             core=core,

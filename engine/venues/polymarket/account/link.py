@@ -160,7 +160,7 @@ KNOWN_MAX = 5_000
 """Markets remembered until the door is open; a rolling series brings hundreds a day."""
 
 
-class PolymarketShell(AccountRunner):
+class PolymarketRunner(AccountRunner):
     """A runner whose venue learns each market the account hears of."""
 
     def __init__(self, *, venue: PolymarketDoor, **wiring: Any) -> None:
@@ -196,9 +196,9 @@ class PolymarketShell(AccountRunner):
 class PolymarketLink(AccountLink):
     """A live account, from opening to the end."""
 
-    shell = PolymarketShell
+    shell = PolymarketRunner
     door: PolymarketDoor
-    runner: PolymarketShell
+    runner: PolymarketRunner
 
     def __init__(self, setup: VenueSetup, services: Services, settings: AccountSettings) -> None:
         super().__init__(services, settings)
