@@ -153,11 +153,7 @@ DISTANCE = {
     "type names defined twice": 3,
     "attributes set from outside": 4,
     "files under 60 lines": 28,
-<<<<<<< HEAD
-    "lines of the product": 79_000,
-=======
-    "lines of the product": 76_710,
->>>>>>> 3349fb5 (rooms: set no attribute of another's from outside; call runners runners)
+    "lines of the product": 76_740,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""
 
