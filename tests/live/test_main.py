@@ -14,7 +14,7 @@ import pytest
 
 from engine import __main__ as command_line
 from engine import errors
-from engine.__main__ import COMMANDS, EXIT_CODES, CliCommand, code_of, main
+from engine.__main__ import EXIT_CODES, code_of, commands, main
 from engine.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,10 +34,8 @@ def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Run], 
             parser.add_argument("--json", action="store_true", help="a command's own")
 
         module = SimpleNamespace(add_arguments=add_arguments, run=run)
-        monkeypatch.setitem(sys.modules, "planted_command", module)
-        monkeypatch.setattr(
-            command_line, "COMMANDS", {"planted": CliCommand("planted_command", "planted")}
-        )
+        monkeypatch.setitem(sys.modules, "engine.cli.planted", module)
+        monkeypatch.setattr(command_line, "commands", lambda: {"planted": "planted"})
 
     return plant
 
@@ -49,21 +47,21 @@ def raising(error: BaseException) -> Run:
     return run
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_module_of_a_command_keeps_the_contract(name: str) -> None:
-    module = importlib.import_module(COMMANDS[name].module)
-    assert (name, COMMANDS[name].help) == (module.NAME, module.HELP)
+@pytest.mark.parametrize(("name", "said"), commands().items())
+def test_module_of_a_command_keeps_the_contract(name: str, said: str) -> None:
+    module = importlib.import_module(f"engine.cli.{name}")
+    assert said == module.HELP
     module.add_arguments(argparse.ArgumentParser())
     assert callable(module.run)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "said"), commands().items())
+def test_every_command_has_help(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([name, "--help"])
     assert left.value.code == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert COMMANDS[name].help in told
+    assert said in told
     assert "--json" in told
     assert "--debug" in told
 
@@ -80,8 +78,8 @@ def test_help_lists_commands_and_exit_codes_and_imports_none_of_them() -> None:
     ).stdout
     assert told.endswith("[]\n")
     words = " ".join(told.split())
-    for name, command in COMMANDS.items():
-        assert f"{name} {command.help}" in words
+    for name, said in commands().items():
+        assert f"{name} {said}" in words
     for code, meaning in EXIT_CODES.items():
         assert f"{code} {meaning}" in words
 
@@ -204,10 +202,13 @@ def test_interrupt_leaves_with_130(planted: Callable[[Run], None]) -> None:
 
 
 def test_missing_package_says_how_to_install(
-    planted: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
+    planted: Callable[[Run], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     planted(lambda _args, _config: 0)
-    command_line.COMMANDS["planted"] = CliCommand("package_nobody_installed", "x")
+    lacking = lambda _: importlib.import_module("package_nobody_installed")  # noqa: E731
+    monkeypatch.setattr(sys.modules["engine.cli.planted"], "add_arguments", lacking)
     assert main(["planted"]) == 2
     assert "package_nobody_installed is missing: run `make venv`" in capsys.readouterr().err
 
