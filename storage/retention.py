@@ -202,13 +202,15 @@ def _over(state: Path, engine_id: str, block: ArchiveBlock) -> set[tuple[str, in
     placed = {(row[2], _number(row)) for row in block.rows if row[3] == "PlaceOrder"}
     with reading(state) as connection:
         for name in block.accounts:
+            numbers = [number for account, number in placed if account == name] or [0]
             placed.difference_update(
-                (str(account), int(number))
-                for account, number in connection.execute(
-                    "SELECT account, order_id FROM fills WHERE engine_id = ?1 AND account = ?2 "  # noqa: S608 our own words
-                    "UNION SELECT account, id FROM orders WHERE engine_id = ?1 AND account = ?2 "
-                    f"AND (seq > ?3 OR NOT {_ENDED})",
-                    (engine_id, name, block.last),
+                (name, int(number))
+                for (number,) in connection.execute(
+                    "SELECT order_id FROM fills WHERE engine_id = ?1 AND account = ?2 "  # noqa: S608 our own words
+                    "AND order_id BETWEEN ?4 AND ?5 UNION "
+                    "SELECT id FROM orders WHERE engine_id = ?1 AND account = ?2 "
+                    f"AND id BETWEEN ?4 AND ?5 AND (seq > ?3 OR NOT {_ENDED})",
+                    (engine_id, name, block.last, min(numbers), max(numbers)),
                 )
             )
     return placed
