@@ -347,11 +347,15 @@ def folders_of(folder: Path) -> list[Path]:
 
 
 def truncate_logs(paths: Iterable[Path]) -> None:
-    """Move what stands in write-ahead logs into their files, where nobody else is busy there."""
+    """Move what stands in write-ahead logs into their files, and end the logs where nobody reads.
+
+    Nobody waits for it: the long part keeps no writer from writing. Raises StorageError.
+    """
     for path in paths:
-        if path.is_file():
+        if path.is_file() and path.stat().st_size:
             with closing(connect_writer(path, busy_ms=0)) as connection, refusals_told(path):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                for how in ("PASSIVE", "TRUNCATE"):
+                    connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
 
 # -- what there is, in figures and words -----------------------------------------------------------

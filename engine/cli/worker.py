@@ -30,7 +30,7 @@ from engine.locks import locked
 from storage import jobs
 from storage.database import connect_writer, refusals_told
 from storage.jobs import Job, JobState
-from storage.retention import due
+from storage.retention import due, truncate_logs
 from storage.schema import check_schema
 from storage.users import ENGINE_ID
 
@@ -152,13 +152,15 @@ class Worker:
                 self._run(connection, job)
 
     def _retain(self, connection: sqlite3.Connection) -> None:
-        """Ask for the job that keeps the disk budget, where something has to go."""
+        """End long logs of databases; ask for the job that keeps the disk budget, where it must."""
         now_s, now_ns = time.monotonic(), self._clock.now_ns()
         if now_s < self._retain_s:
             return
         self._retain_s = now_s + RETAIN_EVERY_S
+        config = self._config
         try:
-            why = due(self._config.history, self._config.share, now_ns)
+            truncate_logs((config.state_path, config.journal_path, config.decisions_path))
+            why = due(config.history, config.share, now_ns)
         except StorageError as error:  # other jobs may not need that file
             self._log.warning("worker.retains_nothing", reason=str(error))
             return

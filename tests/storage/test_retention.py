@@ -36,7 +36,14 @@ from storage.journal import (
 )
 from storage.known_accounts import known_accounts
 from storage.projection import project, register_account
-from storage.retention import archive_records, keep_bytes, prune_state, survey, thin_journal
+from storage.retention import (
+    archive_records,
+    keep_bytes,
+    prune_state,
+    survey,
+    thin_journal,
+    truncate_logs,
+)
 from storage.views.journal import search_journal
 from storage.views.order_history import life_of
 
@@ -374,3 +381,18 @@ def test_bytes_a_day_and_days_left_come_of_what_is_kept(desk: Desk, tmp_path: Pa
     )
     young = told(desk, tmp_path)
     assert [one.days_left for one in young] == [None] * 6
+
+
+def test_a_log_is_ended_where_nobody_reads_and_left_where_somebody_does(desk: Desk) -> None:
+    log = desk.state.with_name(desk.state.name + "-wal")
+    with writing(desk.state) as held:
+        held.execute("CREATE TABLE more AS SELECT * FROM orders")
+        with reading(desk.state) as reader:
+            rows = reader.execute("SELECT count(*) FROM orders").fetchone()
+            held.execute("DELETE FROM more")
+            truncate_logs((desk.state, desk.journal.with_name("not there.db")))
+            assert log.stat().st_size > 0
+            assert reader.execute("SELECT count(*) FROM orders").fetchone() == rows
+        truncate_logs((desk.state,))
+        assert log.stat().st_size == 0
+        assert held.execute("SELECT count(*) FROM more").fetchone() == (0,)
