@@ -278,24 +278,28 @@ def _forget_orders(state: Path, engine_id: str, gone: AbstractSet[tuple[str, int
         ).rowcount
 
 
-def prune_state(state: Path, engine_id: str, *, bytes_max: int) -> tuple[int, int]:
+def prune_state(
+    state: Path, engine_id: str, *, bytes_max: int, least: int = TAIL
+) -> tuple[int, int]:
     """Delete the oldest orders without a fill, and markouts in a sum, while the state is too large.
 
-    Give how many of each. Fills, positions, cash and every sum stay.
+    Give how many of each. The latest `least` rows stay; so do fills, positions, cash and every sum.
     """
     gone = [0, 0]
     queries = (
         f"DELETE FROM orders WHERE rowid IN (SELECT rowid FROM orders WHERE {_UNFILLED} "  # noqa: S608 ours
-        "ORDER BY rowid LIMIT ?)",
+        "AND rowid <= (SELECT max(rowid) FROM orders) - ? ORDER BY rowid LIMIT ?)",
         "DELETE FROM markouts WHERE rowid IN (SELECT rowid FROM markouts m WHERE engine_id = ? "
         "AND NOT EXISTS (SELECT 1 FROM markouts d WHERE d.engine_id = m.engine_id AND "
-        "d.account = m.account AND d.fill = m.fill AND d.state = 'due') ORDER BY rowid LIMIT ?)",
+        "d.account = m.account AND d.fill = m.fill AND d.state = 'due') "
+        "AND rowid <= (SELECT max(rowid) FROM markouts) - ? ORDER BY rowid LIMIT ?)",
     )
     with closing(connect_writer(state, synchronous="NORMAL")) as connection, refusals_told(state):
         for number, query in enumerate(queries):
             while used_bytes(connection) > bytes_max:
                 with transaction(connection):
-                    found = connection.execute(query, (engine_id, ORDERS_AT_ONCE)).rowcount
+                    values = (engine_id, least, ORDERS_AT_ONCE)
+                    found = connection.execute(query, values).rowcount
                 gone[number] += found
                 if found < ORDERS_AT_ONCE:
                     break

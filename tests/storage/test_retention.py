@@ -336,8 +336,9 @@ def test_the_state_loses_its_oldest_orders_without_a_fill_first(desk: Desk) -> N
     money = desk.money()
     with closing(connect_reader(desk.state)) as connection:
         used = retention.used_bytes(connection)
-    assert prune_state(desk.state, ENGINE, bytes_max=used) == (0, 0)
-    orders, _ = prune_state(desk.state, ENGINE, bytes_max=used - 1)
+    assert prune_state(desk.state, ENGINE, bytes_max=used, least=0) == (0, 0)
+    assert prune_state(desk.state, ENGINE, bytes_max=0, least=10_000) == (0, 0)
+    orders, _ = prune_state(desk.state, ENGINE, bytes_max=used - 1, least=0)
     assert orders == min(retention.ORDERS_AT_ONCE, 685)
     assert desk.money() == money
 
