@@ -75,7 +75,7 @@ def test_every_argument_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "sentence"),
     [
-        ("brew", "{}", "known are: backup, compact"),
+        ("brew", "{}", "known are: backup, canary, compact"),
         ("backup", '{"keep": 0}', "keep: "),
         ("backup", '{"keeep": 1}', "keeep: "),
         ("backup", "[]", "job backup: "),

@@ -128,7 +128,7 @@ def test_a_row_somebody_changed_before_its_answer_is_told_and_stops_nothing(tmp_
         alerts = "SELECT kind, text FROM alerts"
         await desk.until(lambda: desk.rows(alerts), "an alert tells it")
         ((kind, text),) = desk.rows(alerts)
-        assert kind == "state"
+        assert kind == "row"
         assert f"command {name} is already done" in text
         recorder.waits = None
         assert (await desk.command(AckAlert(alert=8))).answer == "no such alert"
