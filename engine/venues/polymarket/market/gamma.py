@@ -5,16 +5,20 @@ What Gamma says is up to five minutes old (trading API, §3.5): nothing is quote
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from engine.clock import WallClock
 from engine.domain.listings import ListingPage, ListingState, MarketListing
-from engine.domain.money import MICRO
 from engine.feeds.counts import BadFrame, FeedCounts
-from engine.venues.polymarket.market.listing import Listing, from_gamma, time_ns
+from engine.venues.polymarket.market.listing import (
+    Listing,
+    from_gamma,
+    number,
+    rewards_daily,
+    time_ns,
+)
 from engine.venues.polymarket.market.rest import PublicRest
 
 DESCRIPTION_MAX = 8_000
@@ -64,7 +68,7 @@ def listed(row: object, now_ns: int) -> MarketListing:
     events = row.get("events")
     event = events[0] if isinstance(events, list) and events else {}
     event = event if isinstance(event, Mapping) else {}
-    size_min, spread_max = _number(row, "rewardsMinSize"), _number(row, "rewardsMaxSpread")
+    size_min, spread_max = number(row, "rewardsMinSize"), number(row, "rewardsMaxSpread")
     return MarketListing(
         id=known.instrument.id,
         venue="polymarket",
@@ -77,13 +81,13 @@ def listed(row: object, now_ns: int) -> MarketListing:
         bid=_price(row, "bestBid"),
         ask=_price(row, "bestAsk"),
         last=_price(row, "lastTradePrice"),
-        volume_24h=_number(row, "volume24hr"),
-        volume=_number(row, "volumeNum"),
-        liquidity=_number(row, "liquidityNum"),
+        volume_24h=number(row, "volume24hr"),
+        volume=number(row, "volumeNum"),
+        liquidity=number(row, "liquidityNum"),
         tick=float(known.tick),
         size_min=float(known.min_order_size),
         taker_fee_ppm=known.instrument.fees.taker_rate_ppm,
-        rewards_daily=_rewards(row, now_ns),
+        rewards_daily=rewards_daily(row, now_ns),
         rewards_size_min=size_min,
         rewards_spread_max=spread_max,
         neg_risk=known.neg_risk,
@@ -105,31 +109,9 @@ def _state(row: Mapping[str, Any], known: Listing, now_ns: int) -> ListingState:
     return ListingState.ACTIVE
 
 
-def _rewards(row: Mapping[str, Any], now_ns: int) -> float:
-    """Return what the market pays a day by the programmes that are running."""
-    programmes = row.get("clobRewards")
-    total = 0.0
-    for one in programmes if isinstance(programmes, list) else []:
-        if isinstance(one, Mapping):
-            ends_ns = time_ns(one.get("endDate"))
-            starts_ns = time_ns(one.get("startDate"))
-            if (starts_ns or 0) <= now_ns and (ends_ns is None or ends_ns > now_ns):
-                total += _number(one, "rewardsDailyRate")
-    return total
-
-
-def _number(row: Mapping[str, Any], name: str) -> float:
-    """Return an amount that comes as number or text; 0 where the venue says none, or nonsense."""
-    try:
-        number = float(row.get(name) or 0)
-    except (TypeError, ValueError):
-        return 0.0
-    return number if math.isfinite(number) and 0 <= number < MICRO**2 else 0.0
-
-
 def _price(row: Mapping[str, Any], name: str) -> float | None:
     """Return a price of a share; None where there is none, as on an empty side."""
-    price = _number(row, name)
+    price = number(row, name)
     return price if 0 < price < 1 else None
 
 

@@ -7,6 +7,7 @@ taken from the CLOB before anything is quoted (trading API, §3.5). Nothing here
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.instruments import ONE_OF, FeeSchedule, Instrument
+from engine.domain.money import MICRO
 from engine.feeds.counts import BadFrame
 from engine.venues.polymarket.market.hourly import HOUR_S
 from engine.venues.polymarket.market.metadata import (
@@ -79,7 +81,12 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
         # An end that is past already is not believed: such markets were seen to trade on.
         made = msgspec.structs.replace(made, closes_ns=ends_ns)
     delay_s = row.get("secondsDelay") or 0
-    made = msgspec.structs.replace(made, taker_delay_ns=int(delay_s) * SECOND_NS)
+    rewarded = number(row, "rewardsMinSize") if rewards_daily(row, now_ns) else 0.0
+    made = msgspec.structs.replace(
+        made,
+        taker_delay_ns=int(delay_s) * SECOND_NS,
+        rewards_size_min=round(rewarded * 10**SIZE_DECIMALS),
+    )
     open_ = bool(row.get("active")) and not row.get("closed") and bool(row.get("enableOrderBook"))
     return Listing(
         instrument=made,
@@ -92,6 +99,28 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
         resolution_source=str(row.get("resolutionSource") or ""),
         payout_yes_micro=_payout(row, labels),
     )
+
+
+def rewards_daily(row: Mapping[str, Any], now_ns: int) -> float:
+    """Return what the market pays a day by the programmes that are running."""
+    programmes = row.get("clobRewards")
+    total = 0.0
+    for one in programmes if isinstance(programmes, list) else []:
+        if isinstance(one, Mapping):
+            ends_ns = time_ns(one.get("endDate"))
+            starts_ns = time_ns(one.get("startDate"))
+            if (starts_ns or 0) <= now_ns and (ends_ns is None or ends_ns > now_ns):
+                total += number(one, "rewardsDailyRate")
+    return total
+
+
+def number(row: Mapping[str, Any], name: str) -> float:
+    """Return an amount that comes as number or text; 0 where the venue says none, or nonsense."""
+    try:
+        found = float(row.get(name) or 0)
+    except (TypeError, ValueError):
+        return 0.0
+    return found if math.isfinite(found) and 0 <= found < MICRO**2 else 0.0
 
 
 def _market(row: ListingRow) -> str:

@@ -50,6 +50,12 @@ def test_an_end_that_is_past_is_not_believed() -> None:
     assert from_gamma(ROW, ends_ns + DAY).instrument.closes_ns is None
 
 
+def test_a_reward_minimum_counts_only_while_a_programme_pays() -> None:
+    row = {**ROW, "rewardsMinSize": 50, "clobRewards": [{"rewardsDailyRate": 10}]}
+    assert from_gamma(row, 0).instrument.rewards_size_min == 50_000_000
+    assert from_gamma({**row, "clobRewards": None}, 0).instrument.rewards_size_min == 0
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
