@@ -17,6 +17,7 @@ from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import FULL
 from engine.venues.demo.world import open_world
 from studies import main
+from studies.calibration.curve import Curve, demo_curve, recorded_curve
 from studies.calibration.figures import WIDE_CENTS, MarketFigures, Sampler
 from studies.calibration.maker import NaiveMaker, told
 
@@ -43,6 +44,12 @@ RECORDED = MarketFigures(
     moves={50: 0.5, 75: 1.0, 90: 3.0, 99: 9.0},
 )
 """BTC 5-minute markets of 2026-04-13 and 04-14, sampled by `Sampler` from recorded books."""
+
+CURVE: Curve = {1: -1.16, 5: -1.89, 30: -2.02}
+"""Of both days together, by `recorded_curve`: 5,748 fills."""
+
+CURVE_CENTS = 0.5
+"""Tolerance of a markout, where `SHARE` of it is less: what an hour's fills leave open."""
 
 LABELS = {
     "spread": "spread, share of frames at {} cents",
@@ -74,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=whole(0, WHOLE_MAX), default=1, help="of the first world")
     parser.add_argument(
+        "--figures-only", action="store_true", help="leave the maker's markout curve out"
+    )
+    parser.add_argument(
         "--recording", type=Path, help="measure this instead of the figures on record"
     )
 
@@ -81,8 +91,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, _config: Config) -> int:
     """Print both sides; exit code 1 where a figure is out of its tolerance. Raises BadInput."""
     recorded = RECORDED if args.recording is None else measured(args.recording)
-    demo, maker = simulated(args.minutes, range(args.seed, args.seed + args.worlds))
+    seeds = range(args.seed, args.seed + args.worlds)
+    demo, maker = simulated(args.minutes, seeds)
     lines = list(compared(demo, recorded))
+    if not args.figures_only:
+        curve = CURVE if args.recording is None else recorded_curve(args.recording)
+        lines += compared_curves(demo_curve(args.minutes, seeds, FULL), curve)
     told = _json(lines, maker) if args.json else _table(lines, maker)
     sys.stdout.write(told + "\n")
     _, markout, error = maker
@@ -148,6 +162,18 @@ def compared(demo: MarketFigures, recorded: MarketFigures) -> Iterator[Calibrati
             name = f"{key} and more" if field == "spread" and key == WIDE_CENTS else str(key)
             near = abs(value - goal) <= slack
             yield CalibrationLine(label=label.format(name), demo=value, recorded=goal, near=near)
+
+
+def compared_curves(demo: Curve, recorded: Curve) -> Iterator[CalibrationLine]:
+    """Yield the markouts of both sides; they are near where the demo pays no more, nor less."""
+    for seconds, goal in recorded.items():
+        slack = max(SHARE * abs(goal), CURVE_CENTS)
+        yield CalibrationLine(
+            label=f"the same maker's markout after {seconds} s, cents",
+            demo=demo[seconds],
+            recorded=goal,
+            near=abs(demo[seconds] - goal) <= slack,
+        )
 
 
 if __name__ == "__main__":

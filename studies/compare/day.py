@@ -31,6 +31,7 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
+from engine.indicators.markout import MarkoutMeans
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -304,6 +305,7 @@ class TrueDay(NamedTuple):
     """Of others, in its levels."""
     twins: dict[str, MakerFigures]
     """Per fill model: what its orders would have got as paper orders, beside the same book."""
+    markouts: MarkoutMeans
 
 
 def true_day(
@@ -346,7 +348,7 @@ def true_day(
             pulse_ns += PULSE_NS
             if not pulse_ns % (60 * S):
                 tell((at_ns - BEGIN_NS) / HOUR_NS)
-    return TrueDay(stand.end(end_ns), queues.found, twins.figures)
+    return TrueDay(stand.end(end_ns), queues.found, twins.figures, stand.markouts)
 
 
 def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:

@@ -8,16 +8,19 @@ from engine.caches.markets import MarketCache
 from engine.domain.events import CashMoved, Event, InstrumentClosed
 from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.domain.settings import GatewaySettings, RiskLimits
+from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
+from engine.indicators.markout import MarkoutMeans
 from engine.lab.pump import Driver
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.first_settings import SERIES
 from engine.strategies.market_maker.parameters import EAGER
+from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import build
 from studies.compare.watch import MakerFigures, MakerWatch, S
 
@@ -39,6 +42,7 @@ PARAMETERS: dict[str, object] = {
     "skew_ticks_per_unit": 0.1,
     "hysteresis_ticks": 2.0,
     "replan_ms_min": 250,
+    "markout_half_life_fills": 10_000.0,
 }
 """A maker that waits in queues: at the touch, moved only when the book has moved by a tick, and not
 chasing each quarter of a second. One that flees each movement would hardly meet a queue at all."""
@@ -81,6 +85,14 @@ class CompareRun:
             placed=lambda _: None,
             filled=lambda _, __: None,
         )
+
+    @property
+    def markouts(self) -> MarkoutMeans:
+        """What its fills brought by horizon, hardly forgotten within a day."""
+        strategy = self.bot.strategy
+        if not isinstance(strategy, MarketMaker):
+            raise BrokenInvariant(f"{STRATEGY} is no market maker")
+        return strategy.markouts
 
     def begin(self, now_ns: int) -> None:
         """Begin, with cash."""

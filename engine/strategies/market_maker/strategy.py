@@ -32,6 +32,7 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.intents import Quotes
 from engine.errors import BadInput, BrokenInvariant
+from engine.indicators.markout import MarkoutMeans
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context, Evaluation, Parameters
 from engine.strategies.market_maker.fair import FAIR_GATES, book_fair, reference_fair
@@ -538,6 +539,11 @@ class MarketMaker:
             regime=regime, parts=edges.parts, outcome="hold" if intent is None else "quote",
             intent=intent, now_ns=now_ns, alert=alert, reducing=reducing,
         )  # fmt: skip
+
+    @property
+    def markouts(self) -> MarkoutMeans:
+        """Return what the price did after its fills, by the horizons of `indicators.markout`."""
+        return self._shared.fills.overall
 
     # -- surviving a restart -----------------------------------------------------------------------
 

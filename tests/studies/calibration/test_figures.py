@@ -129,7 +129,7 @@ def test_a_short_sample_is_within_twice_the_tolerance(
 ) -> None:
     monkeypatch.setattr(command, "SHARE", 2 * command.SHARE)
     monkeypatch.setattr(command, "POINTS", 2 * command.POINTS)
-    words = ("--minutes", "20", "--seed", "2", "--worlds", "1")
+    words = ("--minutes", "20", "--seed", "2", "--worlds", "1", "--figures-only")
     code, off, maker = calibrated(capsys, *words)
     assert not off
     assert code == OK
@@ -141,7 +141,7 @@ def test_a_short_sample_is_within_twice_the_tolerance(
 def test_every_figure_of_the_demo_exchange_is_near_recorded_markets(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ("--minutes", "60", "--seed", "1", "--worlds", "3")
+    words = ("--minutes", "60", "--seed", "1", "--worlds", "3", "--figures-only")
     code, off, maker = calibrated(capsys, *words)
     assert not off
     assert code == OK
