@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
@@ -64,6 +65,17 @@ def configure(
     # What libraries find worth an info is none to us.
     quiet = logging.DEBUG if level is LogLevel.DEBUG else max(LEVELS[level], logging.WARNING)
     logging.basicConfig(handlers=[handler], level=quiet, force=True)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Write nothing for a while: a simulated engine's commentary would hide the judges'."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def get(room: str) -> FilteringBoundLogger:

@@ -34,7 +34,7 @@ from engine.domain.events import (
     TimerFired,
     TradePrinted,
 )
-from engine.domain.inputs import AnyInput, Forgot
+from engine.domain.inputs import Forgot
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Order
 from engine.errors import BrokenInvariant, StorageError
@@ -163,13 +163,6 @@ class Driver:
             self._settle(now_ns)
         elif due < self._rest_ns:
             self._rest_ns = due
-
-    def receive(self, given: AnyInput, now_ns: int) -> None:
-        """Give the core an input at its time, do what it asks for at once, and turn."""
-        self.run_until(now_ns)
-        for effect in self.desk.receive(given, now_ns):
-            self._do(effect, now_ns)
-        self._settle(now_ns)
 
     def tell(self, event: Event, now_ns: int) -> None:
         """Take an engine event (latch, health, cash) at its time; it is recorded."""

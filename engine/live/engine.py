@@ -19,7 +19,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
-from engine.live.kill import Watch
+from engine.live.kill import KillWatch
 from engine.live.proof import Ends, ProofRun, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
@@ -28,7 +28,7 @@ from engine.runtime.decisions import DecisionKeeper
 from engine.runtime.journal import SNAPSHOT_EVERY, EngineJournal
 from engine.runtime.recovery import BOTS
 from engine.runtime.services import FORGET_AFTER_NS, Services, Stream
-from engine.runtime.state_writer import Projections
+from engine.runtime.state_writer import Projections, StateWriter
 from engine.runtime.tape import Entries
 from storage.latch import Latch, set_latch
 from storage.live import KILL_PROOF, Receipt
@@ -58,7 +58,8 @@ class Engine(Services):
     unlock_key = ""
     """For which a vault's passphrase is sealed, base64; this start alone can read it."""
     projector: Projections
-    watch: Watch
+    watch: KillWatch | None = None
+    """Whoever looks from outside that the loop lives, and for a KILL; None = nobody does."""
     _snapshot_every = SNAPSHOT_EVERY
 
     def __init__(
@@ -106,6 +107,12 @@ class Engine(Services):
         """File that refuses → since when, and whether a person was told."""
         self._snapshot_seq = recorder.seq
         self._learned_ns = clock.now_ns()
+
+    def stand_on(
+        self, state: StateWriter, projector: Projections, watch: KillWatch | None = None
+    ) -> None:
+        """Take what needs the engine itself to be made."""
+        self.state, self.projector, self.watch = state, projector, watch
 
     def make(self, made: Callable[[Engine], object]) -> None:
         """Make this engine's one of a class that commands are handled with: once, at the start."""

@@ -21,7 +21,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from engine.clock import Clock
 from storage.latch import Latch, prepare_spare, read_latch, set_latch
@@ -108,20 +108,6 @@ def block_signal() -> None:
     The command line has done so before its imports; here for whoever comes another way.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-
-
-class Watch(Protocol):
-    """What looks after a loop from outside: that it lives, and that a KILL reaches it."""
-
-    def lives(self) -> None:
-        """Hear, each second, that the loop lives."""
-        ...
-
-    def ends(self) -> None:
-        """Hear that nobody says so any more."""
-        ...
-
-    def end(self) -> None: ...
 
 
 class KillWatch:

@@ -90,11 +90,13 @@ async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:
             engine.tick(now_ns)
             if due >= second_s:
                 second_s = int(due) + 1
-                engine.watch.lives()
+                if engine.watch is not None:
+                    engine.watch.lives()
                 engine.second(now_ns)
                 teller.second(now_ns)
     finally:
-        engine.watch.ends()
+        if engine.watch is not None:
+            engine.watch.ends()
 
 
 async def _stop(engine: Engine) -> None:

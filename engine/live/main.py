@@ -158,7 +158,8 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
         gc.freeze()
         await trade(engine, streams, kill_only=to_prove is not None)
     finally:
-        engine.watch.end()  # whoever comes after it, a KILL from beside, takes its time
+        if engine.watch is not None:
+            engine.watch.end()  # whoever comes after it, a KILL from beside, takes its time
         await close(engine)
 
 
@@ -241,8 +242,9 @@ def open_engine(
     decisions: DecisionLog | None = None,
 ) -> Engine:
     """Open everything. `tape` = the clock of a recording: it is played, and can wait for a disk."""
-    waits = tape is not None
-    recorder = JournalWriter(config.journal_path, engine_id=ENGINE_ID, waits_when_full=waits)
+    recorder = JournalWriter(
+        config.journal_path, engine_id=ENGINE_ID, waits_when_full=tape is not None
+    )
     engine = Engine(
         config,
         engine_id=ENGINE_ID,
@@ -255,24 +257,22 @@ def open_engine(
     )
     recorder.lost = engine.crash
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: engine.end(_error(context)))
+    loop.set_exception_handler(lambda _, context: engine.end(error_of(context)))
     # A thread that dies of anything ends the engine: nobody else would do its work.
     threading.excepthook = lambda died: engine.crash(died.exc_value or SystemExit())
     commands = Commands(engine)
-    engine.state = StateKeeper(
+    state = StateKeeper(
         config.state_path,
         engine_id=ENGINE_ID,
         clock=wall,
         heard=lambda left: loop.call_soon_threadsafe(commands.receive, left),
         crash=engine.crash,
     )
-    engine.projector = Projector(
-        recorder,
-        journal_path=config.journal_path,
-        state_path=config.state_path,
+    projector = Projector(
+        recorder, journal_path=config.journal_path, state_path=config.state_path,
         crash=engine.crash,
-    )
-    engine.watch = KillWatch(
+    )  # fmt: skip
+    watch = KillWatch(
         config.kill_path,
         marks=config.run_folder,
         clock=wall,
@@ -281,6 +281,7 @@ def open_engine(
         orphaned=lambda: loop.call_soon_threadsafe(engine.end),
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
+    engine.stand_on(state, projector, watch)
     return engine
 
 
@@ -301,7 +302,8 @@ def _decision_log(config: Config) -> DecisionLog:
     )
 
 
-def _error(context: dict[str, Any]) -> BaseException:
+def error_of(context: dict[str, Any]) -> BaseException:
+    """Return what nobody on a loop has caught."""
     error = context.get("exception")
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])
 

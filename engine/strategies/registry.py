@@ -32,6 +32,9 @@ def _found() -> dict[str, type[Any]]:
 
 STRATEGIES = _found()
 
+ELSEWHERE: dict[str, type[Any]] = {}
+"""Strategies that lie in no file here, as the simulator's: no page offers them."""
+
 KINDS = {
     "extra_forbidden": "there is no such parameter",
     "missing": "it must be given",
@@ -45,7 +48,7 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
     Values may be text (`--param levels=2`). Raises ConfigError for an unknown strategy, BadInput
     for a parameter that is unknown or out of its bounds, naming both.
     """
-    kind = STRATEGIES.get(name)
+    kind = STRATEGIES.get(name) or ELSEWHERE.get(name)
     if kind is None:
         known = ", ".join(sorted(STRATEGIES))
         raise ConfigError(f"there is no strategy {name!r}; known are: {known}")

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from engine.bots.bot import Bot
-from engine.domain.bots import BotState
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
+from engine.domain.instruments import BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quote, Quotes, Target, Urgency
-from engine.domain.settings import AccountSettings, Limit, RiskLimits
+from engine.domain.money import MICRO
+from engine.domain.settings import AccountSettings, BotSettings, Limit, RiskLimits
 from engine.lab.simulate.venue_side import CURRENCY
 from engine.strategies.door import Context, Evaluation, Parameters
-from engine.strategies.market_maker.parameters import EAGER, MarketMakerParameters
+from engine.strategies.market_maker.parameters import EAGER
 from engine.strategies.market_maker.strategy import MarketMaker
-
-# -- The market maker that trades, as a bot of the simulated world: judges hear its wishes, too ----
-
-
-class HeardMaker(MarketMaker):
-    """A market maker whose wishes are heard before the executor hears them."""
-
-    def __init__(
-        self, parameters: MarketMakerParameters, bot: BotId, said: Callable[[Intent], None]
-    ) -> None:
-        super().__init__(parameters, bot)
-        self._said = said
-
-    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
-        """Wish as the market maker does."""
-        evaluation = super().evaluate(context, now_ns)
-        for intent in evaluation.intents:
-            self._said(intent)
-        return evaluation
-
-
-def maker_of(random: Random, bot: BotId, said: Callable[[Intent], None]) -> HeardMaker:
-    """Return a market maker that begins to quote within seconds, eager enough to be filled."""
-    parameters = {
-        **EAGER,
-        "fair": "microprice",
-        "sigma_warm_s": 0.5,
-        "stop_before_close_s": 0.0,
-        "price_min": 0.01,
-        "price_max": 0.99,
-        "event_jump_ticks": 0.0,
-        "size_shares": random.choice((5.0, 10.0, 40.0)),
-    }
-    return HeardMaker(MarketMakerParameters.model_validate(parameters), bot, said)
-
+from engine.strategies.registry import ELSEWHERE
 
 # -- Accounts of the simulation: small enough that every limit is met now and then -----------------
 
@@ -90,37 +55,41 @@ def account_of(name: str, random: Random) -> AccountSettings:
 
 
 def bots_of(
-    account: AccountId,
-    groups: Sequence[str | list[InstrumentId]],
-    random: Random,
-    said: Callable[[Intent], None],
-    state: BotState,
-    *,
-    makers: bool,
-) -> list[Bot]:
+    account: str, groups: Sequence[str | list[InstrumentId]], random: Random, *, makers: bool
+) -> dict[str, BotSettings]:
     """Return a bot for each group: a series by its name, or a list of instruments.
 
     They are restless; where there are `makers`, every second one is the market maker that trades.
     """
-    made = [
-        Bot(
-            name=BotId(f"bot-{number}"),
+    made = {}
+    for number, group in enumerate(groups):
+        maker = makers and random.random() < MAKERS
+        name = f"bot-{number}"
+        made[name] = BotSettings(
+            name=name,
             account=account,
-            strategy=(
-                maker_of(random, BotId(f"bot-{number}"), said)
-                if makers and random.random() < MAKERS
-                else Restless(random, said)
-            ),
-            capital_micro=CAPITAL_MICRO,
-            instruments=frozenset() if isinstance(group, str) else frozenset(group),
-            series=frozenset({group}) if isinstance(group, str) else frozenset(),
+            capital=CAPITAL_MICRO / MICRO,
+            series=(group,) if isinstance(group, str) else (),
+            instruments=() if isinstance(group, str) else tuple(group),
             instruments_max=3,
+            strategy=MarketMaker.name if maker else Restless.name,
+            parameters=_eager(random) if maker else {"seed": random.getrandbits(32)},
         )
-        for number, group in enumerate(groups)
-    ]
-    for bot in made:
-        bot.state = state
     return made
+
+
+def _eager(random: Random) -> dict[str, Any]:
+    """Return what lets a market maker quote within seconds, eager enough to be filled."""
+    return {
+        **EAGER,
+        "fair": "microprice",
+        "sigma_warm_s": 0.5,
+        "stop_before_close_s": 0.0,
+        "price_min": 0.01,
+        "price_max": 0.99,
+        "event_jump_ticks": 0.0,
+        "size_shares": random.choice((5.0, 10.0, 40.0)),
+    }
 
 
 MS = 1_000_000
@@ -128,23 +97,29 @@ S = 1_000 * MS
 SHARE = 1_000_000
 
 
+class RestlessParameters(Parameters):
+    """What a restless bot begins with."""
+
+    seed: int
+
+
 class Restless:
-    """Wishes at random. `said` hears every wish before the executor does."""
+    """Wishes at random: each life of it goes on where its learning was kept last."""
 
     name: ClassVar[str] = "restless"
-    parameters_type: ClassVar[type[Parameters]] = Parameters
+    parameters_type: ClassVar[type[Parameters]] = RestlessParameters
     gates: ClassVar[Mapping[str, GateWords]] = {}
     values: ClassVar[Mapping[str, ValueWords]] = {}
 
-    def __init__(self, random: Random, said: Callable[[Intent], None]) -> None:
+    def __init__(self, parameters: RestlessParameters, bot: BotId) -> None:
+        del bot
+        self._random = random = Random(parameters.seed)  # noqa: S311 - a simulation, not a secret
         self.replan_ns_min = random.choice((200 * MS, 500 * MS))
         self.timer_ns = random.choice((1 * S, 3 * S))
         self.mid2_moved_min = random.choice((0, 100))
         self.references: tuple[str, ...] = ()
-        self.calm = False
-        """True where it stays with its last wishes."""
-        self._random = random
-        self._said = said
+        self._seed = parameters.seed
+        self._evaluations = 0
         self._mids: dict[InstrumentId, int] = {}
         self._moods = random.choices(
             (self._quotes, self._nothing, self._target, self._basket), (80, 6, 10, 4), k=40
@@ -153,7 +128,7 @@ class Restless:
     def hear(self, event: Event, now_ns: int) -> bool:
         """Want to be evaluated now and then."""
         del event, now_ns
-        return not self.calm and self._random.random() < 0.3
+        return self._random.random() < 0.3
 
     def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
         """Learn nothing."""
@@ -164,10 +139,9 @@ class Restless:
         view = context.view
         if view.mid2 is not None and not view.closed:
             self._mids[view.instrument.id] = view.mid2
-            mood = self._quotes if self.calm else self._random.choice(self._moods)
+            mood = self._random.choice(self._moods)
             intents = mood(context, view.mid2 // 2, now_ns)
-        for intent in intents:
-            self._said(intent)
+        self._evaluations += 1
         decision = Decision(
             number=context.decision,
             bot=context.bot,
@@ -187,11 +161,13 @@ class Restless:
         self._mids.pop(instrument, None)
 
     def state(self) -> bytes:
-        """Return nothing: it learns nothing."""
-        return b""
+        """Return how often it was asked."""
+        return b"%d" % self._evaluations
 
     def restore(self, state: bytes) -> None:
-        """Take nothing back."""
+        """Go on from there, in other moods."""
+        self._evaluations = int(state)
+        self._random.seed(self._seed + self._evaluations)
 
     # -- wishes ------------------------------------------------------------------------------------
 
@@ -250,3 +226,6 @@ class Restless:
         chosen = [(own, mid), (others[0][0], others[0][1] // 2)]
         targets = tuple(self._to(context, key, price, now_ns) for key, price in chosen)
         return (Basket(bot=context.bot, targets=targets, valid_until_ns=now_ns + 5 * S),)
+
+
+ELSEWHERE[Restless.name] = Restless

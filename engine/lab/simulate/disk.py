@@ -1,40 +1,51 @@
-"""The disk of a simulated engine: its journal in memory, with what a power cut leaves of it.
+"""The disk of a simulated engine: journal and state file in memory, and what a power cut leaves.
 
-`Journal` is one life's handle and a `Recorder`: bodies are encoded as the real journal's are, a
-commit makes everything so far durable, and what is not durable is lost, from some record on, when
-the engine dies. A handle whose lease is over can commit nothing any more.
+`Journal` is one life's handle: bodies are encoded as the real journal's are, a commit makes
+everything so far durable, and what is not durable is lost, from some record on, when the engine
+dies. A handle whose lease is over can commit nothing any more. The state file is SQLite as ever.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import closing
+from functools import cache
 from hashlib import blake2b
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 
-from engine.errors import BrokenInvariant, StorageError
+from engine.domain.decisions import Decision, Planned
+from engine.errors import BrokenInvariant, LeaseLost, StorageError
+from engine.lab.simulate.process import EngineDied, Process
+from engine.runtime.state_writer import StateWriter
+from storage.database import connect_writer
 from storage.journal import NAMES, JournalSnapshot, Record, Snapshots
+from storage.schema import migrate
 
 LINGER_NS = 50_000_000
 """As the real writer: without a commit a record waits no longer than this for company."""
 
+LEASE_S = 1.0
+RETRY_S = 0.25
+STATE_S = 0.005
+"""How long the state's writer needs to hear that something waits."""
+
 Heard = Callable[[msgspec.Struct, int], None]
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class EngineDied(BaseException):
-    """The process of this life is gone: raised through the cores, caught by who starts it anew.
-
-    No `Exception`: nothing inside an engine survives its own death.
-    """
 
 
 class Disk:
     """What survives of one account's engines."""
 
     def __init__(self, random: Random) -> None:
+        self.state = state_file()
+        """It survives every life; what an engine had not handed over when it died is lost."""
         self.rows: list[Record] = []
         self.snapshots: dict[str, list[JournalSnapshot]] = {}
         self.fence = 0
@@ -42,6 +53,16 @@ class Disk:
         self.durable = 0
         """How many rows would survive a power cut."""
         self._random = random
+
+    def pause_s(self) -> float:
+        """Draw how long the loop takes to hear that something is durable."""
+        return self._random.choice((1, 1, 1, 5, 5, 40, 300)) / 1_000
+
+    def keep(self, snapshot: JournalSnapshot) -> None:
+        """Keep a snapshot and two before it."""
+        versions = self.snapshots.setdefault(snapshot.name, [])
+        versions.append(snapshot)
+        del versions[:-3]
 
     def take_lease(self) -> int:
         """Take the lease for a new life."""
@@ -86,22 +107,44 @@ class Disk:
 
 
 class Journal:
-    """One life's handle of the disk: a `Recorder`."""
+    """One life's handle of the disk, as `engine.runtime.journal.JournalWriter` is of the real one.
 
-    def __init__(self, disk: Disk, fence: int, *, heard: Heard, digest: blake2b) -> None:
+    It writes by timers of its process, so that one that hangs writes nothing.
+    """
+
+    def __init__(
+        self, disk: Disk, fence: int, process: Process, *, heard: Heard, digest: blake2b
+    ) -> None:
         self.tape = 0
+        self.failure: StorageError | None = None
+        self.lost: Callable[[LeaseLost], object] = lambda _: None
         self.dying = -1
         """The engine dies with this many further records; below zero it does not."""
         self._disk = disk
         self._fence = fence
+        self._process = process
         self._heard = heard
         self._digest = digest
         self._flushed_ns = 0
+        self._at_ns = 0
+        self._waiters: list[Future[int]] = []
+        self._writing = False
+        process.call_later(LEASE_S, self._look)
 
     @property
     def stale(self) -> bool:
         """True where a later life holds the lease."""
         return self._fence != self._disk.fence
+
+    @property
+    def seq(self) -> int:
+        """The seq of the last record appended."""
+        return len(self._disk.rows)
+
+    @property
+    def durable_seq(self) -> int:
+        """The seq up to which everything is on the disk."""
+        return self._disk.durable
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
         """Keep a message. Raises EngineDied where the engine ends here."""
@@ -111,11 +154,12 @@ class Journal:
         disk = self._disk
         if self.stale:
             return len(disk.rows)  # queued for a file that is not ours any more
-        if self.dying == 0:
+        if self.dying == 0 or self._process.dead:
             raise EngineDied
         body = _encode(message)
         seq = len(disk.rows) + 1
         disk.rows.append(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body))
+        self._at_ns = at_ns
         self._digest.update(b"%d|%b|" % (at_ns, account.encode()))
         self._digest.update(body)
         if at_ns - self._flushed_ns >= LINGER_NS and not disk.full:
@@ -128,42 +172,171 @@ class Journal:
                 raise EngineDied
         return seq
 
-    def secure(self) -> None:
-        """Make everything durable now. Raises StorageError where the disk or the lease refuses."""
-        if self.stale:
-            raise StorageError("another engine holds the lease of this journal")
-        if self._disk.full:
-            raise StorageError("the disk is full")
-        self._disk.durable = len(self._disk.rows)
+    def snapshot(self, name: str, body: bytes, seq: int) -> None:
+        """Keep a state as it stands after a record."""
+        if not (self.stale or self._process.dead):
+            self._disk.keep(JournalSnapshot(name=name, seq=seq, at_ns=self._at_ns, body=body))
 
-    def snapshot(self, name: str, body: bytes, at_ns: int) -> None:
-        """Keep a state as it stands after the last record."""
-        seq = len(self._disk.rows)
-        if not self.stale and seq:
-            versions = self._disk.snapshots.setdefault(name, [])
-            versions.append(JournalSnapshot(name=name, seq=seq, at_ns=at_ns, body=body))
-            del versions[:-3]
+    def commit(self) -> Future[int]:
+        """Give a future that is done when everything appended so far is durable, or fails."""
+        future: Future[int] = Future()
+        if self._disk.durable >= self.seq and not self.stale:
+            future.set_result(self.seq)
+            return future
+        self._waiters.append(future)
+        self._write_soon(0.001)
+        return future
+
+    # -- the writer --------------------------------------------------------------------------------
+
+    def _write_soon(self, pause_s: float) -> None:
+        if not self._writing:
+            self._writing = True
+            self._process.call_later(pause_s, self._write)
+
+    def _write(self) -> None:
+        """Write all there is; whoever waits for it hears of it when the loop comes to that."""
+        self._writing = False
+        waiters, self._waiters = self._waiters, []
+        if self.stale:
+            self._look()
+            told: StorageError | None = self.failure
+        elif self._disk.full:
+            told = self.failure = StorageError("the disk is full")
+            self._write_soon(RETRY_S)
+        else:
+            told = self.failure = None
+            self._disk.durable = len(self._disk.rows)
+        seq = self._disk.durable
+        self._process.call_later(self._disk.pause_s(), self._resolve, waiters, seq, told)
+
+    def _resolve(self, waiters: list[Future[int]], seq: int, told: StorageError | None) -> None:
+        for future in waiters:
+            if not future.set_running_or_notify_cancel():
+                continue
+            if told is None:
+                future.set_result(seq)
+            else:
+                future.set_exception(told)
+
+    def _look(self) -> None:
+        """Look whether a later start has the lease."""
+        if not self.stale:
+            self._process.call_later(LEASE_S, self._look)
+        elif not isinstance(self.failure, LeaseLost):
+            self.failure = LeaseLost("another engine holds the lease of this journal")
+            self.lost(self.failure)
 
     # -- the rest of a recorder --------------------------------------------------------------------
 
-    def commit(self) -> Future[int]:
-        """Give a future that is done, or failed, at once."""
-        future: Future[int] = Future()
-        try:
-            self.secure()
-        except StorageError as error:
-            future.set_exception(error)
-        else:
-            future.set_result(len(self._disk.rows))
-        return future
-
     def flush(self) -> None:
         """Make everything durable now. Raises StorageError."""
-        self.secure()
+        self.close()
 
     def digest(self) -> str:
         """Return the digest of the whole run so far."""
         return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Write what is left. Raises StorageError where disk or lease refuse."""
+        if self._process.dead:
+            raise EngineDied
+        if self.stale:
+            raise LeaseLost("another engine holds the lease of this journal")
+        if self._disk.full:
+            raise StorageError("the disk is full")
+        self._disk.durable = len(self._disk.rows)
+
+
+# -- The rest of what an engine stands on ----------------------------------------------------------
+
+
+@cache
+def _empty() -> sqlite3.Connection:
+    """Return a state file with every table, in memory."""
+    made = connect_writer(":memory:")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "state.db"
+        migrate(path)
+        with closing(sqlite3.connect(path)) as source:
+            source.backup(made)
+    return made
+
+
+def state_file() -> sqlite3.Connection:
+    """Return a fresh state file in memory: it survives every life of its account's engines."""
+    made = connect_writer(":memory:")
+    _empty().backup(made)
+    return made
+
+
+class State(StateWriter):
+    """Writes the state file by timers of the process."""
+
+    def __init__(self, disk: Disk, process: Process, **wiring: Any) -> None:
+        super().__init__(Path("pitboss.db"), **wiring)
+        self._disk = disk
+        self._process = process
+        self._knocked = False
+
+    def knock(self) -> None:
+        """Write soon."""
+        if not self._knocked:
+            self._knocked = True
+            self._process.call_later(STATE_S, self._turn)
+
+    def look(self) -> None:
+        """Claim the commands that were left, as soon as this engine listens."""
+        if self._listening.is_set() and not self._disk.full:
+            self.claim(self._disk.state, self._clock.now_ns())
+
+    def _turn(self) -> None:
+        self._knocked = False
+        if self._disk.full:
+            self.failure = StorageError("the disk is full")
+            self._knocked = True
+            self._process.call_later(RETRY_S, self._turn)
+            return
+        self.failure = None
+        self.work(self._disk.state)
+
+    def close(self) -> None:
+        """Write what is left. Raises StorageError."""
+        if self._process.dead:
+            raise EngineDied
+        if self._disk.full:
+            raise StorageError("the disk is full")
+        self.work(self._disk.state)
+
+
+class Unread:
+    """Projections and a tape that nobody reads here: judges fold the journal themselves."""
+
+    failure: StorageError | None = None
+    seq = 0
+
+    def at(self, seq: int, job: Callable[[], object]) -> bool:
+        """Do nothing, ever."""
+        del seq, job
+        return False
+
+    def append(self, kind: str, payload: bytes, at_ns: int) -> int:
+        """Let it go."""
+        del kind, payload, at_ns
+        return 0
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Stated:
+    """Decisions, as judges and tests hear them: each before the executor hears its intent."""
+
+    def __init__(self, hear: Callable[[Decision | Planned], None]) -> None:
+        self.append = hear
+
+    def tell(self) -> None:
+        """No page reads them."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,218 +1,270 @@
-"""One life of one engine: from recovery to its death, turned by the driver of simulated time.
+"""One life of one engine: `engine.live` itself, from recovery to its death.
 
-Wired as `engine.live.main` wires the real one, in the order of the flow; only the ends are
-simulated: the disk, the line, the market stream, the heartbeat and the clock.
+Recovery, opening, commands, KILL, proofs and the stop are the ones that trade; what they stand on
+is simulated: the disk, the line, the market stream, the clock, and the loop they run on.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from engine.bots.bot import Bot
-from engine.bots.core import AccountCore
-from engine.caches.markets import MarketCache
-from engine.domain.bots import BotState
+from engine.clock import WallClock
+from engine.config import Config
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import PlaceOrder
-from engine.domain.events import (
-    CashMoved,
-    Event,
-    HealthChanged,
-    InstrumentClosed,
-    LatchReleased,
-    LatchSet,
-    ModeChanged,
-    VenueMode,
-)
-from engine.domain.inputs import Halted, StartedOver
-from engine.domain.instruments import AccountId
-from engine.domain.settings import AccountSettings, GatewaySettings
-from engine.gateway.core import GatewayCore
-from engine.lab.pump import Driver
-from engine.lab.simulate.disk import Disk, Journal
+from engine.domain.events import Event
+from engine.domain.instruments import AccountId, Mode
+from engine.domain.settings import AccountSettings
+from engine.executor.executor import Executor
+from engine.lab.simulate.disk import Disk, Journal, State, Stated, Unread
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network
-from engine.runtime.recovery import Recovered, executor_of, rebuild
-from engine.runtime.services import HEARTBEAT, USER_FEED
+from engine.lab.simulate.process import Process
+from engine.live.accounts import Accounts
+from engine.live.commands.dispatch import Commands
+from engine.live.commands.kill import KillScope, ScopedKills
+from engine.live.engine import Engine
+from engine.live.lifecycle import close, trade
+from engine.live.main import chosen, error_of, opened
+from engine.live.telemetry import Telemetry
+from engine.live.venues import Venues
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.recovery import rebuild
+from engine.runtime.services import Services, Stream
+from engine.runtime.venue_plugin import (
+    AccountLink,
+    AccountOpening,
+    AccountSpec,
+    MarketData,
+    VenueSetup,
+)
+from engine.venues.demo.streams import LASTING, UserStream
+from storage.latch import Latch
+from storage.users import ENGINE_ID
 
-S = 1_000_000_000
+MS = 1_000_000
+S = 1_000 * MS
 FORGET_AFTER_NS = 120 * S
 """How long a closed instrument stays: late settlements arrive within seconds."""
 
+TICK_S = 0.1
+"""How often the engine looks at the clock."""
+
+VENUE = "demo"
 AUTH = "auth"
-CLOCK = "clock"
+
+
+class SimulatedLink(AccountLink):
+    """An account of the demo exchange over a simulated line."""
+
+    retry_s = (0.25, 0.25)
+
+    def __init__(self, line: Network, services: Services, settings: AccountSettings) -> None:
+        super().__init__(services, settings)
+        self.door = line
+        self._line: Any = line
+
+    async def connect(self, credential: object) -> None:
+        """Connect."""
+        del credential
+        await self._line.open()
+
+    async def run(self) -> None:
+        """Listen and beat, as the demo exchange's own link does."""
+        user = UserStream(self.services, self.runner, self._line)
+        await asyncio.gather(user.run(), user.beat())
+
+
+class SimulatedMarket(MarketData):
+    """The market as one life hears it."""
+
+    def __init__(self, connect: Callable[[], object]) -> None:
+        self._connect = connect
+
+    def begin(self, services: Services, runners: list[AccountRunner]) -> list[Stream]:
+        """Connect; the world delivers."""
+        del services, runners
+        self._connect()
+        return []
+
+
+class Quiet(Telemetry):
+    """Tells nothing while the engine trades: nobody looks at its pages."""
+
+    def follow(self, now_ns: int) -> None:
+        """Follow nothing."""
+
+    def second(self, now_ns: int) -> None:
+        """Tell nothing."""
 
 
 class EngineRun:
-    """One process of one engine. `world_ns` is the world's time; its own clock may be ahead."""
+    """One process of one engine. `jump_ns` is how far the machine's wall clock has leapt ahead."""
+
+    market: MarketNetwork
 
     def __init__(
         self,
-        settings: AccountSettings,
+        account: AccountId,
+        home: Path,
+        *,
         disk: Disk,
+        process: Process,
         journal: Journal,
         line: Network,
-        *,
-        fence: int,
-        decide: Callable[[Decision | Planned], None],
+        decided: Callable[[Decision | Planned], None],
+        proven: Callable[[EngineRun, KillScope | None], None],
+        snapshot_every: int,
+        now_ns: Callable[[], int],
     ) -> None:
-        self.account = AccountId(settings.name)
-        self.fence = fence
+        self.account = account
+        self.process = process
         self.journal = journal
         self.line = line
-        self.dead = False
-        self.frozen = False
-        """True while the process hangs: nothing in it moves."""
-        self.beating = True
-        self.missed = 0
-        self.funded = False
-        self.halted = False
-        self._jumped = False
-        self._snapshot_seq = len(disk.rows)
+        self.jump_ns = 0
+        self.fence = disk.fence
+        self.engine: Engine | None = None
+        self._config = Config(home=home)
         self._disk = disk
-        self._closed: list[tuple[int, Event]] = []
-        self.executor, self.gate = executor_of(settings, fence)
-        self.found: Recovered = rebuild(disk.latest(), disk.tail, {self.account: self.executor})
-        self.executor.resume()
-        self.desk = AccountCore(
-            cache=MarketCache(), executor=self.executor, bots=(), decide=decide, explain=decide
-        )
-        self.core = GatewayCore(
-            account=self.account, settings=GatewaySettings(), latched=self.executor.latched
-        )
-        line.veto = self.core.veto
-        self.driver = self._driven()
-        self.market: MarketNetwork
-
-    def _driven(self) -> Driver:
-        return Driver(
-            desk=self.desk,
-            gateway=self.core,
-            venue=self.line,
-            recorder=self.journal,
-            placed=_unheard,
-            filled=_unheard,
-        )
-
-    # -- time --------------------------------------------------------------------------------------
+        self._decided = decided
+        self._proven = proven
+        self._snapshot_every = snapshot_every
+        self._now_ns = now_ns
+        self._receipt: object = None
+        self._scopes: frozenset[KillScope] = frozenset()
 
     @property
-    def due_ns(self) -> int:
-        """When something happens here by itself, in the world's time."""
-        return self.driver.due_ns - self.line.offset_ns
+    def dead(self) -> bool:
+        """True where nothing of it moves any more."""
+        return self.process.dead
 
-    def now_ns(self, world_ns: int) -> int:
+    @property
+    def frozen(self) -> bool:
+        """True while the process hangs."""
+        return self.process.frozen
+
+    @property
+    def runner(self) -> AccountRunner:
+        """The account's runner; there is one as soon as the engine has opened."""
+        assert self.engine is not None
+        return self.engine.runners[self.account]
+
+    @property
+    def executor(self) -> Executor:
+        """The account's executor."""
+        return self.runner.desk.executor
+
+    @property
+    def open(self) -> bool:
+        """True as soon as there is a runner."""
+        return self.engine is not None and bool(self.engine.runners)
+
+    @property
+    def proven(self) -> bool:
+        """True where the latest KILL or stop is proven and nothing has begun since."""
+        engine = self.engine
+        return engine is not None and engine.proving is None and engine.receipt is not None
+
+    @property
+    def stopped(self) -> bool:
+        """True where it has ended in order, and nothing was left."""
+        return self.engine is not None and self.engine.phase == "STOPPED" and self.proven
+
+    @property
+    def missing(self) -> object:
+        """What lacks in the proof that is under way."""
+        engine = self.engine
+        return engine and engine.receipt and [one.missing for one in engine.receipt.accounts]
+
+    @property
+    def settings_version(self) -> int:
+        """The version of the settings it works by."""
+        return 0 if self.engine is None else self.engine.settings.version
+
+    def now_ns(self) -> int:
         """Return what this engine's clock says."""
-        return world_ns + self.line.offset_ns
+        return self._now_ns() if self.engine is None else self.engine.clock.now_ns()
 
-    def run(self, world_ns: int) -> None:
-        """Let happen what is due."""
-        self.driver.run_until(self.now_ns(world_ns))
+    # -- the life ----------------------------------------------------------------------------------
 
-    # -- the start ---------------------------------------------------------------------------------
+    async def live(self) -> None:
+        """Recover, open, trade, stop. Raises what ended it."""
+        disk = self._disk
+        clock = WallClock(lambda: self._now_ns() + self.jump_ns, self._now_ns)
+        start = chosen(disk.state, Accounts(self._venues(), fence=self.fence), clock.now_ns())
+        past = disk.latest()
+        found = rebuild(past, disk.tail, start.executors)
+        engine = self.engine = Engine(
+            self._config,
+            engine_id=ENGINE_ID,
+            clock=clock,
+            recorder=self.journal,
+            taper=Unread(),
+            decisions=Stated(self._decided),
+            settings=start.settings,
+            forget_after_ns=FORGET_AFTER_NS,
+            snapshot_every=self._snapshot_every,
+        )
+        self.journal.lost = engine.crash
+        self.process.set_exception_handler(lambda _, context: engine.end(error_of(context)))
+        commands = Commands(engine)
+        self.state = State(
+            disk, self.process, engine_id=ENGINE_ID, clock=clock,
+            heard=lambda left: self.process.within(commands.receive, left), crash=engine.crash,
+        )  # fmt: skip
+        engine.stand_on(self.state, Unread())
+        teller = Quiet(engine)
+        try:
+            streams = opened(engine, start, found, past)
+            engine.watchers.append(self._look)
+            await trade(engine, streams, kill_only=False, teller=teller, tick_s=TICK_S)
+        finally:
+            await close(engine, teller)
 
-    def begin(self, bots: list[Bot], world_ns: int, *, latched: bool) -> None:
-        """Start blind; nothing is placed before every stream speaks and the venue was asked."""
-        now_ns = self.now_ns(world_ns)
-        self.driver.start(now_ns)
-        self.desk.begin(now_ns)
-        for bot in bots:
-            self.desk.add(bot, now_ns)
-        for source in (USER_FEED, HEARTBEAT):
-            self.health(source, "not connected yet", world_ns)
-        if latched and not self.executor.latched:
-            self.latch(world_ns, pausing=True)
+    def _venues(self) -> Venues:
+        async def door(*_: object) -> Network:
+            return self.line
 
-    def fund(self, cash_micro: int, currency: str, world_ns: int) -> None:
-        """Book the first cash, once in the account's life."""
-        if self.account not in self.found.funded and not self.funded:
-            self.tell(
-                CashMoved(account=self.account, currency=currency, amount_micro=cash_micro),
-                world_ns,
-            )
-        self.funded = True
-
-    # -- what is told ------------------------------------------------------------------------------
-
-    def tell(self, event: Event, world_ns: int) -> None:
-        """Tell the engine something of the engine."""
-        self.driver.tell(event, self.now_ns(world_ns))
-
-    def health(self, source: str, reason: str, world_ns: int) -> None:
-        """Tell that a source is unwell; an empty reason = it is well."""
-        self.tell(
-            HealthChanged(account=self.account, source=source, healthy=not reason, reason=reason),
-            world_ns,
+        spec = AccountSpec(link=lambda _, *given: SimulatedLink(self.line, *given), door=door)
+        setup = VenueSetup(config=self._config, urls={})
+        return Venues(
+            openers={(VENUE, Mode.DEMO): AccountOpening(setup, spec)},
+            markets={VENUE: SimulatedMarket(self.market.connect_soon)},
         )
 
-    def jump(self, jump_ns: int, world_ns: int) -> None:
-        """Let the wall clock leap ahead and tell it, as the engine does when it finds that."""
-        self.line.offset_ns += jump_ns
-        self._jumped = True
-        self.health(CLOCK, f"the wall clock jumped by {jump_ns / S:.1f} s", world_ns)
+    def _look(self, now_ns: int) -> None:
+        """Tell of every proof at the very moment in which the engine holds it for true."""
+        del now_ns
+        engine = self.engine
+        assert engine is not None
+        if engine.receipt is not self._receipt:
+            self._receipt = engine.receipt
+            if engine.receipt is not None and engine.receipt.proven:
+                self._proven(self, None)
+        before, self._scopes = self._scopes, engine.part(ScopedKills).under_way
+        for scope in sorted(before - self._scopes, key=str):
+            self._proven(self, scope)
 
-    def executor_unwell(self, source: str) -> bool:
-        """Say whether the engine holds a source for unwell."""
-        return source in self.executor.unhealthy
+    # -- what reaches it ---------------------------------------------------------------------------
 
-    def user_feed(self, mode: VenueMode, world_ns: int) -> None:
-        """Connect the user stream: it tells the venue's mode, then everything is asked anew."""
-        self.line.user_feed = True
-        self.tell(ModeChanged(account=self.account, mode=mode), world_ns)
-        self.driver.receive(StartedOver(self.account), self.now_ns(world_ns))
-        self.health(USER_FEED, "", world_ns)
+    def feed(self, events: tuple[Event, ...]) -> None:
+        """Deliver what the market stream tells, as the demo exchange's own stream does."""
+        engine = self.engine
+        assert engine is not None
+        now_ns = self.now_ns()
+        for event in events:
+            if isinstance(event, LASTING):
+                engine.keep(event, now_ns)
+        self.runner.market(events, now_ns)
 
-    def feed(self, event: Event, world_ns: int) -> None:
-        """Deliver an event of the market."""
-        self.driver.feed(event, self.now_ns(world_ns))
-        if isinstance(event, InstrumentClosed):
-            self._closed.append((world_ns + FORGET_AFTER_NS, event))
+    def look(self) -> None:
+        """Let it hear of the commands that were left."""
+        if self.open:
+            self.process.within(self.state.look)
 
-    def second(self, world_ns: int, snapshot_every: int) -> None:
-        """Once a second: look at the clock, forget what is over, keep a snapshot where one is due.
-
-        A jump may have been told by a life before this one, and its end never.
-        """
-        if self._jumped:
-            self._jumped = False
-        elif self.executor_unwell(CLOCK):
-            self.health(CLOCK, "", world_ns)
-        while self._closed and self._closed[0][0] <= world_ns:
-            _, event = self._closed.pop(0)
-            if self.executor.forget(event.instrument):  # type: ignore[attr-defined]
-                self.desk.cache.forget(event.instrument)  # type: ignore[attr-defined]
-        if len(self._disk.rows) - self._snapshot_seq >= snapshot_every:
-            self._snapshot_seq = len(self._disk.rows)
-            name = f"executor:{self.account}"
-            self.journal.snapshot(name, self.executor.snapshot(), self.now_ns(world_ns))
-
-    # -- stops -------------------------------------------------------------------------------------
-
-    def latch(self, world_ns: int, *, pausing: bool) -> None:
-        """Set the KILL latch and pause every bot, as the engine does; one may go on wishing."""
-        self.tell(LatchSet(who="operator", reason="simulated KILL"), world_ns)
-        now_ns = self.now_ns(world_ns)
-        for bot in self.desk.bots if pausing else ():
-            bot.state = BotState.PAUSED
-            self.desk.withdraw(bot, now_ns)
-        self.driver.run_until(now_ns)
-
-    def release(self, world_ns: int) -> None:
-        """Release the latch; the bots go on."""
-        self.tell(LatchReleased(who="operator", reason="simulated release"), world_ns)
-        for bot in self.desk.bots:
-            bot.state = BotState.RUNNING
-            self.desk.reevaluate(bot, self.now_ns(world_ns))
-
-    def halt(self, world_ns: int) -> None:
-        """Stop for good: cancel everything and prove it."""
-        self.halted = True
-        now_ns = self.now_ns(world_ns)
-        for bot in self.desk.bots:
-            bot.state = BotState.STOPPING
-            self.desk.withdraw(bot, now_ns)
-        self.driver.receive(Halted(self.account, "the simulation ends"), now_ns)
-
-
-def _unheard(_: PlaceOrder | Event, __: int = 0) -> None:
-    """Nobody listens: the journal tells the judges."""
+    def take_latch(self, latch: Latch | None) -> None:
+        """Tell it of a latch that was set, as the thread that looks for it does."""
+        if self.engine is not None and latch is not None:
+            self.process.within(self.engine.take_latch, latch)

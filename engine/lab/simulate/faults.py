@@ -30,7 +30,7 @@ class Fault(StrEnum):
     LATE_ANSWER = "late_answer"
     """The answer comes after the gateway has given up."""
     TWICE = "twice"
-    """The answer is delivered two times."""
+    """What an answer says of an order comes over the user stream as well."""
     REORDERED = "reordered"
     """An answer is overtaken by later ones."""
     THROTTLED = "throttled"

@@ -13,13 +13,13 @@ from engine.domain.events import OpenOrdersListed, OrderReported
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
+from engine.executor.proof import within
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.engine_run import EngineRun
-from engine.live.proof import CancelProof
+from engine.live.commands.kill import KillScope
 from engine.risk.breakers import DAY_NS
 from engine.risk.reasons import DenyReason
 
-PROVEN_NS_MAX = 180 * 1_000_000_000
 Speak = Callable[[str, str], None]
 
 S = OrderState
@@ -84,18 +84,13 @@ class Lives:
         self._budgets: deque[Budget] = deque(maxlen=90)
         self._before: Budget | None = None
         self._days: deque[Day] = deque(maxlen=1_000)
-        self.ending: CancelProof | None = None
-        self.began_ns = 0
-        self.proven = False
 
     # -- lives -------------------------------------------------------------------------------------
 
-    def started(self, life: EngineRun) -> None:
+    def started(self) -> None:
         """Begin to watch a life."""
         self._states.clear()
         self._last = ()
-        if self.ending is not None:
-            self.proving(life, self.began_ns)
 
     def died(self) -> None:
         """End a life: what must survive is what it had when its journal had been written."""
@@ -110,8 +105,6 @@ class Lives:
 
     def heard(self, message: Any, life: EngineRun, speak: Speak) -> None:
         """Take a record that was written: look what the one before did to its orders."""
-        if self.ending is not None:
-            self.ending.hear(message)
         if isinstance(message, KeepBudget):
             self._day_kept(message, speak)
         last, self._last = self._last, orders_of(message)
@@ -129,16 +122,13 @@ class Lives:
 
     # -- stops -------------------------------------------------------------------------------------
 
-    def watch(self, life: EngineRun, now_ns: int, speak: Speak) -> None:
-        """Once a second: budget, and the proof that is under way."""
-        if life.dead or life.frozen or life.journal.stale:
-            return
+    def watch(self, life: EngineRun, speak: Speak) -> None:
+        """Once a second: see that what must survive a restart has, and what was paid."""
         self._judge_budget(life, speak)
         self._judge_redemptions(life, speak)
-        self.judge_proof(life, now_ns, speak)
 
     def _judge_budget(self, life: EngineRun, speak: Speak) -> None:
-        if life.executor.recovering or life.executor_unwell("equity"):
+        if life.executor.recovering or "equity" in life.executor.unhealthy:
             return
         seen = self._seen
         budget = Budget(life, len(seen.disk.rows), seen.told.deposits)
@@ -216,26 +206,19 @@ class Lives:
 
     # -- proofs ------------------------------------------------------------------------------------
 
-    def proving(self, life: EngineRun, now_ns: int) -> None:
-        """Wait for a proof from now on: a KILL or a stop begins."""
-        self.ending = CancelProof(life.executor, life.core, began_ns=now_ns)
-        self.began_ns = now_ns
-        self.proven = False
-
-    def judge_proof(self, life: EngineRun, now_ns: int, speak: Speak) -> None:
-        """See that a proof is true: nothing of ours rests or flies."""
-        if self.ending is None:
-            return
-        proof = self.ending.proof(life.now_ns(now_ns))
-        self.proven = not proof.missing
+    def judge_proof(self, speak: Speak) -> None:
+        """See that a proof is true: nothing of ours rests or flies. Call it as it is proven."""
         side = self._seen.side
-        if self.proven and (side.live() or side.flying):
+        if side.live() or side.flying:
             live = [(order.identity, order.remaining) for order in side.live()]
             speak("proof", f"zero is proven, and {live} rest, {list(side.flying)} fly")
 
-    def over(self) -> None:
-        """Wait no more: the proof was seen, the latch is released."""
-        self.ending = None
+    def judge_part(self, scope: KillScope, speak: Speak) -> None:
+        """See that a proof is true: nothing of the part may still fill."""
+        part = scope.bot or scope.instrument
+        left = [order.id for order, left in self._seen.alive(None) if left and within(part, order)]
+        if left:
+            speak("scope", f"zero is proven for {scope}, and {left} may still fill")
 
     def judge_awake(self, life: EngineRun, speak: Speak) -> None:
         """See that an engine trades again once everything is well and nobody has stopped it."""

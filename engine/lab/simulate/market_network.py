@@ -70,6 +70,11 @@ class MarketNetwork:
 
     # -- the connection ----------------------------------------------------------------------------
 
+    def connect_soon(self) -> None:
+        """Connect when the engine has opened."""
+        epoch = self._epoch
+        self._later(self._now() + 50 * MS, lambda: self._again(epoch))
+
     def connect(self) -> None:
         """Connect: hear the market as it stands now."""
         self._epoch += 1
@@ -206,8 +211,3 @@ class MarketNetwork:
         market = self._exchange.desk.markets.get(key)
         if epoch == self._epoch and market is not None and market.accepting:
             self._send((self._exchange.listing.snapshot(market),))
-
-    def calm(self) -> None:
-        """Come to rest: punctual and whole from now on."""
-        self._held_until_ns = self._late_ns = 0
-        self._gaps.clear()

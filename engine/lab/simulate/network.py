@@ -1,48 +1,76 @@
 """The line between one life of an engine and the exchange, with everything that goes wrong on it.
 
-To the driver it is a `VenueCore`: requests leave, replies and reports come out of `advance` when
-they are due. Both ways have latencies of their own, so answers and reports race each other.
+To the gateway's sender it is a `Venue`, to the demo exchange's user stream its client: requests
+leave, answers and reports come back. Each way has latencies of its own, so that they race.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
-from heapq import heappop, heappush
 from random import Random
+from typing import Any
 
-from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, QueryOrder, RedeemTokens
+from engine.domain.effects import (
+    CancelAll,
+    CancelOrders,
+    CancelScope,
+    Effect,
+    PlaceOrder,
+    QueryBalances,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    QueryRedemptions,
+    RedeemTokens,
+)
 from engine.domain.events import (
-    CancelUnanswered,
-    Event,
+    BalancesListed,
+    FillsListed,
     ModeChanged,
+    OpenOrdersListed,
     OperationMoved,
     OperationState,
     OrderCancelled,
     OrderFilled,
-    OrderNotSent,
-    OrderUnanswered,
+    OrderNotFound,
+    OrderReported,
+    PositionsListed,
     QueryFailed,
+    RedemptionsListed,
     TokensRedeemed,
     VenueEvent,
-    VenueMode,
 )
-from engine.domain.instruments import AccountId
 from engine.domain.orders import Order, OrderId
-from engine.errors import StorageError, VenueClosed
-from engine.gateway.door import Prepared, Reply, Request, VenueOutput
-from engine.lab.simulate.disk import EngineDied, Journal
+from engine.errors import (
+    BadInput,
+    NotSent,
+    OutcomeUnknown,
+    PitbossError,
+    Throttled,
+    VenueClosed,
+)
+from engine.gateway.door import Named, Prepared
 from engine.lab.simulate.faults import Fault, Faults
+from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
+from engine.venues.demo import wire
 
 MS = 1_000_000
 S = 1_000 * MS
-RETRY_NS = 1 * S
-"""As `engine.gateway.sender`: when a CANCEL_ALL that failed is sent again."""
+OPEN_S = 0.05
+"""How long it takes to connect."""
+
+GIVEN_UP_NS = 30 * S
+"""After how long a connection without an answer is cut."""
 
 IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
+DOES = PlaceOrder | CancelOrders | CancelAll
 
 Later = Callable[[int, Callable[[], None]], None]
+Said = tuple[VenueEvent, ...] | PitbossError
 
 
 class Redeeming(StrEnum):
@@ -56,260 +84,287 @@ class Redeeming(StrEnum):
 
 
 class Network:
-    """One life's connections. `offset_ns` is how far its clock is ahead of the world's."""
+    """One life's connections."""
 
     def __init__(
         self,
         side: VenueSide,
-        journal: Journal,
+        process: Process,
         *,
         faults: Faults,
         random: Random,
         later: Later,
         leaves: Callable[[Order], None],
     ) -> None:
-        self.offset_ns = 0
-        self.up = True
-        """False once the engine is gone: nobody listens any more."""
-        self.user_feed = False
-        """True while the user stream is connected and delivers."""
         self.sending_dies = False
         """The next place dies between the journal's commit and the first byte."""
         self.redeeming_dies: Redeeming | None = None
         """The engine dies with this step of a redemption; None = with none."""
-        self.hung = False
-        """True while the process stands still: what it was about to send waits in it."""
-        self._held: list[tuple[Request, Order]] = []
-        self.veto: Callable[[Request, int], str] = lambda _, __: ""
+        self.beating = True
+        """False while heartbeats are lost."""
+        self.prepare = side.prepare
         self._side = side
-        self._journal = journal
+        self._process = process
         self._faults = faults
         self._random = random
         self._later = later
         self._leaves = leaves
-        self._inbox: list[tuple[int, int, VenueOutput]] = []
-        self._counter = 0
+        self._frames: deque[VenueEvent] = deque()
+        self._heard: asyncio.Future[None] | None = None
+        self._epoch = 0
+        """Counts user streams: what an earlier one had on its way is gone."""
+        self._listens = False
+        self._away_until_ns = 0
         self._acked: set[OrderId] = set()
         self._ended: set[OrderId] = set()
 
-    # -- a VenueCore -------------------------------------------------------------------------------
+    # -- a venue -----------------------------------------------------------------------------------
 
-    def account(self) -> AccountId:
-        """Return the account this line serves."""
-        return self._side.account
-
-    def prepare(self, order: Order) -> Prepared:
-        """Name and serialise: the same order always gives the same identity and bytes."""
-        return self._side.prepare(order)
-
-    def hear(self, event: Event, now_ns: int) -> list[VenueOutput]:
-        """Ignore market events: the exchange has a market of its own."""
-        del event, now_ns
-        return []
-
-    @property
-    def due_ns(self) -> int | None:
-        """Return when something arrives here, by this engine's clock."""
-        return self._inbox[0][0] + self.offset_ns if self._inbox else None
-
-    def advance(self, now_ns: int) -> list[VenueOutput]:
-        """Give what has arrived by now."""
-        now_ns -= self.offset_ns
-        arrived: list[VenueOutput] = []
-        while self._inbox and self._inbox[0][0] <= now_ns:
-            output = heappop(self._inbox)[2]
-            self._observe(output)
-            arrived.append(output)
-        return arrived
-
-    def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
-        """Take a request: a place waits for the journal, everything else leaves at once."""
-        now_ns -= self.offset_ns
-        effect = request.effect
-        if isinstance(effect, RedeemTokens) and not self._secured(request, now_ns):
-            return []
-        if not isinstance(effect, PlaceOrder):
-            self._depart(request, now_ns)
-            return []
-        try:
-            self._journal.secure()
-        except StorageError as error:
-            self._not_sent(request, effect.order.id, f"the journal refused: {error}", now_ns)
-            return []
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        """Send an order. Raises EngineDied where the engine ends before the first byte."""
         if self.sending_dies:
             self.sending_dies = False
             raise EngineDied
-        pause_ns = self._random.choice((1, 1, 1, 5, 5, 40, 300)) * MS
-        self._later(now_ns + pause_ns, lambda: self._place(request, effect.order))
-        return []
+        self._leaves(prepared.order)
+        return await self._ask(PlaceOrder(order=prepared.order))
 
-    def _secured(self, request: Request, now_ns: int) -> bool:
-        """Let a redemption leave only once its name is durable, as the sender does (law K)."""
-        try:
-            self._journal.secure()
-        except StorageError:
-            self._put(now_ns + MS, _unknown(request, self.account(), sent=False))
-            return False
-        self._step(Redeeming.ASKED)
-        return True
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+        """Cancel these orders."""
+        account = self._side.account
+        return await self._ask(
+            CancelOrders(account=account, orders=tuple(named.order for named in orders))
+        )
 
-    def _step(self, step: Redeeming) -> None:
-        """Die with this step of a redemption, where that was wanted."""
-        if self.redeeming_dies is step:
-            self.redeeming_dies = None
-            raise EngineDied
+    async def cancel_all(self, scope: CancelScope) -> Sequence[VenueEvent]:
+        """Cancel everything in scope."""
+        return await self._ask(CancelAll(account=self._side.account, scope=scope))
+
+    async def open_orders(self) -> OpenOrdersListed:
+        """Return every open order."""
+        (listed,) = await self._ask(QueryOpenOrders(account=self._side.account))
+        return listed  # type: ignore[return-value]
+
+    async def order(self, named: Named) -> OrderReported | OrderNotFound:
+        """Return what the exchange knows about one order."""
+        asked = QueryOrder(account=self._side.account, order=named.order)
+        (told,) = await self._ask(asked)
+        return told  # type: ignore[return-value]
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        """Return all fills since a time."""
+        (told,) = await self._ask(QueryFills(account=self._side.account, since_ns=since_ns))
+        if isinstance(told, QueryFailed):
+            raise BadInput(told.reason)
+        return told  # type: ignore[return-value]
+
+    async def balances(self) -> BalancesListed:
+        """Return spendable cash."""
+        cash, _ = await self._ask(QueryBalances(account=self._side.account))
+        return cash  # type: ignore[return-value]
+
+    async def positions(self) -> PositionsListed:
+        """Return settled holdings."""
+        _, holdings = await self._ask(QueryBalances(account=self._side.account))
+        return holdings  # type: ignore[return-value]
+
+    async def redemptions(self, since_ns: int) -> RedemptionsListed:
+        """Return every payment for tokens of resolved markets since a time."""
+        asked = QueryRedemptions(account=self._side.account, since_ns=since_ns)
+        (listed,) = await self._ask(asked)
+        return listed  # type: ignore[return-value]
+
+    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+        """Submit a redemption. Raises EngineDied where the engine ends before the first byte."""
+        self._die_with(Redeeming.ASKED)
+        return await self._ask(asked)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    # -- what only this venue has ------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect."""
+        await asyncio.sleep(OPEN_S)
+
+    async def beat(self) -> None:
+        """Say that we live; the first time arms the exchange's dead-man switch."""
+        if not self.beating:
+            raise OutcomeUnknown("the beat was lost")
+        self._side.beat(self._now())
+
+    async def listen(self, path: str) -> AsyncIterator[bytes]:
+        """Give what the exchange tells the account, until the stream is lost. Raises NotSent."""
+        del path
+        if self._now() < self._away_until_ns:
+            raise NotSent("connection refused")
+        self._listens = True
+        self._frames.append(
+            ModeChanged(account=self._side.account, mode=self._side.exchange.guard.mode)
+        )
+        epoch = self._epoch
+        while True:
+            while self._frames:
+                event: Any = self._frames.popleft()
+                self._observe(event)
+                self._die_with(_step_of(event))
+                yield wire.pack(wire.UserFrame(at_ns=self._now(), events=(event,)))
+            if epoch != self._epoch and self._now() >= self._silent_until_ns:
+                raise NotSent("the stream ended")
+            self._heard = self._process.create_future()
+            await self._heard
 
     # -- there -------------------------------------------------------------------------------------
-
-    def _place(self, request: Request, order: Order) -> None:
-        """Let a place leave once the journal is durable, unless it was overtaken meanwhile."""
-        if not self.up:
-            return
-        now_ns = self._now()
-        if self.hung:
-            self._held.append((request, order))
-            return
-        veto = self.veto(request, now_ns + self.offset_ns)
-        if veto:
-            self._not_sent(request, order.id, veto, now_ns)
-            return
-        self._leaves(order)
-        self._depart(request, now_ns)
-
-    def wake(self) -> None:
-        """Let the process go on exactly where it stood."""
-        self.hung, held, self._held = False, self._held, []
-        for request, order in held:
-            self._place(request, order)
 
     def _now(self) -> int:
         return self._side.exchange.now_ns
 
-    def _depart(self, request: Request, now_ns: int) -> None:
-        faults, random = self._faults, self._random
-        effect = request.effect
+    async def _ask(self, effect: DOES | Effect) -> tuple[VenueEvent, ...]:
+        """Ask the exchange. Raises as every venue does."""
+        faults, random, now_ns = self._faults, self._random, self._now()
         if faults.hit(Fault.REFUSED_LINE):
-            self._put(now_ns + MS, _unknown(request, self.account(), sent=False))
-            return
+            raise NotSent("connection refused")
         trip_ns = random.randint(5, 60) * MS
         if faults.hit(Fault.THROTTLED):
             wait_ns = random.choice((200, 1_000, 3_000)) * MS
-            throttled = Reply(number=request.number, retry_after_ns=wait_ns)
-            self._put(now_ns + 2 * trip_ns, throttled)
-            return
+            await asyncio.sleep(2 * trip_ns / S)
+            raise Throttled("HTTP 429", wait_ns)
         if isinstance(effect, PlaceOrder):
             self._side.waiting.pop(effect.order.id, None)
+        answer: asyncio.Future[tuple[VenueEvent, ...]] = self._process.create_future()
         if faults.hit(Fault.LOST_BEFORE):
-            return
+            self._lose(answer)
+            return await answer
         if faults.hit(Fault.LATE_REQUEST):
             # After a leap of the clock or a restart an engine's patience is its grace period alone.
             most = 4_500 if any(faults.rate(fault) for fault in IMPATIENT) else 8_000
             trip_ns += random.randint(500, most) * MS
         if isinstance(effect, PlaceOrder):
             self._side.flying[effect.order.id] = effect.order
-        self._later(now_ns + trip_ns, lambda: self._arrive(request))
+        self._later(now_ns + trip_ns, lambda: self._arrive(effect, answer))
+        return await answer
 
-    def _arrive(self, request: Request) -> None:
+    def _arrive(self, effect: Effect, answer: asyncio.Future[tuple[VenueEvent, ...]]) -> None:
         """Do the request at the exchange and send the answer back, if the line lets it."""
-        faults, now_ns, effect = self._faults, self._now(), request.effect
+        faults, now_ns = self._faults, self._now()
+        failed = OutcomeUnknown("HTTP 500")
         if isinstance(effect, PlaceOrder):
             self._side.flying.pop(effect.order.id, None)
-        elif not isinstance(effect, CancelOrders | CancelAll) and faults.hit(Fault.QUESTION_FAILED):
-            self._back(_unknown(request, self.account(), sent=True), now_ns)
+        elif not isinstance(effect, DOES) and faults.hit(Fault.QUESTION_FAILED):
+            self._back(answer, failed)
             return
         broken = faults.hit(Fault.BROKEN)
         if broken and self._random.random() < 0.5:
-            self._back(_unknown(request, self.account(), sent=True), now_ns)
+            self._back(answer, failed)
             return
+        said: Said
         try:
-            reply = Reply(number=request.number, events=tuple(self._side.do(effect, now_ns)))
+            said = tuple(self._side.do(effect, now_ns))
         except VenueClosed as closed:
-            mode = ModeChanged(account=self.account(), mode=VenueMode(closed.mode))
-            reply = Reply(number=request.number, events=(mode,), retry_after_ns=RETRY_NS)
-        self._back(_unknown(request, self.account(), sent=True) if broken else reply, now_ns)
+            said = closed
+        self._back(answer, failed if broken else said, twice=isinstance(effect, DOES))
 
     # -- and back ----------------------------------------------------------------------------------
 
-    def _back(self, reply: Reply, now_ns: int) -> None:
+    def _lose(self, answer: asyncio.Future[tuple[VenueEvent, ...]]) -> None:
+        late = OutcomeUnknown("no answer")
+        self._later(self._now() + GIVEN_UP_NS, lambda: self._answer(answer, late))
+
+    def _back(
+        self, answer: asyncio.Future[tuple[VenueEvent, ...]], said: Said, *, twice: bool = False
+    ) -> None:
         faults, random = self._faults, self._random
-        if not self.up or faults.hit(Fault.LOST_AFTER):
+        if self._process.dead:
             return
-        at_ns = now_ns + random.randint(5, 120) * MS
+        if faults.hit(Fault.LOST_AFTER):
+            self._lose(answer)
+            return
+        at_ns = self._now() + random.randint(5, 120) * MS
         if faults.hit(Fault.LATE_ANSWER):
             at_ns += random.randint(5_100, 20_000) * MS
         elif faults.hit(Fault.REORDERED):
             at_ns += random.randint(50, 900) * MS
-        self._put(at_ns, reply)
-        if faults.hit(Fault.TWICE):
-            self._put(at_ns + random.randint(1, 2_000) * MS, reply)
+        self._later(at_ns, lambda: self._answer(answer, said))
+        if twice and isinstance(said, tuple) and self._listens and faults.hit(Fault.TWICE):
+            for event in said:
+                self._tell(event, at_ns + random.randint(1, 2_000) * MS)
 
-    def report(self, event: VenueEvent, now_ns: int) -> None:
-        """Take what the exchange tells by itself to the engine, if its user stream delivers."""
+    def _answer(self, answer: asyncio.Future[tuple[VenueEvent, ...]], said: Said) -> None:
+        if self._process.dead or answer.done():
+            return
+        if isinstance(said, tuple):
+            for event in said:
+                self._observe(event)
+                if step := _step_of(event):
+                    self._process.within(self._die_with, step)
+            answer.set_result(said)
+        else:
+            answer.set_exception(said)
+
+    # -- the user stream ---------------------------------------------------------------------------
+
+    def report(self, event: VenueEvent) -> None:
+        """Take what the exchange tells by itself, if the user stream delivers."""
         faults, random = self._faults, self._random
-        if not self.up or not self.user_feed:
+        if self._process.dead or not self._listens:
             return
         if not isinstance(event, ModeChanged) and faults.hit(Fault.REPORT_LOST):
             return
-        at_ns = now_ns + random.randint(3, 90) * MS
+        at_ns = self._now() + random.randint(3, 90) * MS
         if faults.hit(Fault.REPORT_LATE):
             at_ns += random.randint(200, 6_000) * MS
-        self._put(at_ns, event)
+        self._tell(event, at_ns)
         if faults.hit(Fault.REPORT_TWICE):
-            self._put(at_ns + random.randint(1, 4_000) * MS, event)
+            self._tell(event, at_ns + random.randint(1, 4_000) * MS)
 
-    def _put(self, at_ns: int, output: VenueOutput) -> None:
-        self._counter += 1
-        heappush(self._inbox, (at_ns, self._counter, output))
+    def _tell(self, event: VenueEvent, at_ns: int) -> None:
+        epoch = self._epoch
+        self._later(at_ns, lambda: self._told(event, epoch))
 
-    def _not_sent(self, request: Request, order: OrderId, reason: str, now_ns: int) -> None:
-        event = OrderNotSent(account=self.account(), order=order, reason=reason)
-        self._put(now_ns + MS, Reply(number=request.number, events=(event,)))
+    def _told(self, event: VenueEvent, epoch: int) -> None:
+        if epoch == self._epoch and not self._process.dead:
+            self._frames.append(event)
+            self._wake()
 
-    def _observe(self, output: VenueOutput) -> None:
+    def _wake(self) -> None:
+        heard = self._heard
+        if heard is not None and not heard.done() and not self._process.dead:
+            heard.set_result(None)
+
+    def lose(self, *, silent_ns: int, pause_ns: int) -> None:
+        """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
+        if not self._listens:
+            return
+        self._listens = False
+        self._epoch += 1
+        self._silent_until_ns = self._now() + silent_ns
+        self._away_until_ns = self._silent_until_ns + pause_ns
+        self._later(self._silent_until_ns, self._wake)
+
+    def _die_with(self, step: Redeeming | None) -> None:
+        """Die with this step of a redemption, where that was wanted, before it is heard."""
+        if step is not None and self.redeeming_dies is step:
+            self.redeeming_dies = None
+            raise EngineDied
+
+    def _observe(self, event: VenueEvent) -> None:
         """Count what nobody injected: the races."""
-        if isinstance(output, OrderFilled):
-            if output.order not in self._acked:
+        if isinstance(event, OrderFilled):
+            if event.order not in self._acked:
                 self._faults.seen("fill_before_answer")
-            if output.order in self._ended:
+            if event.order in self._ended:
                 self._faults.seen("fill_after_cancel")
             return
-        for event in output.events if isinstance(output, Reply) else (output,):
-            if isinstance(event, OperationMoved | TokensRedeemed):
-                self._step(_step_of(event))
-            if isinstance(event, OrderCancelled):
-                self._ended.add(event.order)
-            order = getattr(event, "order", None)
-            if order is not None:
-                self._acked.add(order)
+        if isinstance(event, OrderCancelled):
+            self._ended.add(event.order)
+        order = getattr(event, "order", None)
+        if order is not None:
+            self._acked.add(order)
 
 
-def _step_of(event: OperationMoved | TokensRedeemed) -> Redeeming:
+def _step_of(event: VenueEvent) -> Redeeming | None:
     if isinstance(event, TokensRedeemed):
         return Redeeming.PAID
-    mined = event.state is OperationState.MINED
-    return Redeeming.MINED if mined else Redeeming.SUBMITTED
-
-
-def _unknown(request: Request, account: AccountId, *, sent: bool) -> Reply:
-    """Return what the gateway's calls make of an error: nothing is known of what was asked."""
-    effect, number = request.effect, request.number
-    reason = "HTTP 500" if sent else "connection refused"
-    if isinstance(effect, CancelAll):
-        return Reply(number=number, retry_after_ns=RETRY_NS)
-    events: tuple[VenueEvent, ...]
-    if isinstance(effect, PlaceOrder):
-        order = effect.order
-        kind = OrderUnanswered if sent else OrderNotSent
-        events = (kind(account=account, order=order.id, reason=reason),)
-    elif isinstance(effect, CancelOrders):
-        events = tuple(CancelUnanswered(account=account, order=order) for order in effect.orders)
-    else:
-        events = (
-            QueryFailed(
-                account=account,
-                question=type(effect).__name__,
-                order=effect.order if isinstance(effect, QueryOrder) else None,
-                reason=reason,
-            ),
-        )
-    return Reply(number=number, events=events)
+    if not isinstance(event, OperationMoved):
+        return None
+    return Redeeming.MINED if event.state is OperationState.MINED else Redeeming.SUBMITTED

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from hashlib import blake2b
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
-from engine.bots.bot import Bot
-from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder, RedeemTokens
-from engine.domain.events import Event
+from engine.domain.events import Event, HealthChanged, LatchReleased
 from engine.domain.instruments import AccountId, InstrumentId, Mode
-from engine.domain.intents import Intent
 from engine.domain.orders import Order, OrderId
-from engine.errors import PitbossError
+from engine.domain.settings import RiskLimits, SettingsDocument
+from engine.errors import LeaseLost
 from engine.executor.executor import Executor
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
-from engine.lab.simulate.disk import Disk, EngineDied, Journal
-from engine.lab.simulate.engine_run import AUTH, EngineRun, S
+from engine.lab.simulate.disk import Disk, Journal
+from engine.lab.simulate.engine_run import AUTH, MS, EngineRun, S
 from engine.lab.simulate.faults import Faults
 from engine.lab.simulate.judge_lives import Lives
 from engine.lab.simulate.judge_orders import DECIDED, LEAVING
 from engine.lab.simulate.loss import goes_on
 from engine.lab.simulate.market_network import MarketNetwork
-from engine.lab.simulate.network import MS, Network
-from engine.lab.simulate.venue_side import CURRENCY, VenueSide
-from engine.runtime.services import HEARTBEAT, USER_FEED
+from engine.lab.simulate.network import Network
+from engine.lab.simulate.operator import WHO, Operator
+from engine.lab.simulate.process import EngineDied, Process
+from engine.lab.simulate.venue_side import VenueSide
+from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.streams import BEAT_EVERY_S
 from storage.journal import Record
+from storage.latch import set_latch
 from storage.projection import Fold
 from storage.rows import OrderFold, Rows
+from storage.settings import applied, save
+from storage.users import ENGINE_ID
 
 # -- The judge of rows: what a page shows of an order is what the engine itself holds of it --------
 # Folds the journal as the state file's projection does, record by record, and compares every row
@@ -106,12 +110,13 @@ class RowsJudge:
 
 # -- One account: its engines one after another, the chaos they live in, and its judges ------------
 
-BEAT_NS = int(BEAT_EVERY_S * S)
 Later = Callable[[int, Callable[[], None]], None]
 
 
 class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
+
+    kill_path: Path
 
     def __init__(
         self,
@@ -131,25 +136,26 @@ class SimulatedAccount:
         self.verdicts: list[JudgeVerdict] = []
         self.settings = account_of(name, random)
         self.account = AccountId(name)
-        self.cash_micro = round(self.settings.starting_cash * 1_000_000)
-        exchange.open_account(self.account, self.cash_micro)
+        exchange.open_account(self.account, round(self.settings.starting_cash * 1_000_000))
         self.disk = Disk(random)
         self.side = VenueSide(exchange, self.account, faults, random)
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
+        self.limits: dict[int, RiskLimits] = {}
+        """Version of the settings → the limits in it."""
         self.lives = Lives(self.seen)
         self.rows = RowsJudge(self.disk)
+        self.operator = Operator(self)
         self.life: EngineRun | None = None
         self.ghost: EngineRun | None = None
         """An engine that hangs, or that came back after its successor had started."""
         self.decide: Callable[[Decision | Planned], None] = lambda _: None
         """Hears every decision and plan of its engines."""
-        self.latch_file = False
         self.losing = False
         """True where the journal loses its end with the life that goes on now."""
         self._lost: list[Record] | None = None
         """What the journal lost and nobody has accepted yet."""
         self._left: dict[OrderId, Order] = {}
-        self.makers = makers
+        self._makers = makers
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
         self._digest = digest
@@ -158,55 +164,82 @@ class SimulatedAccount:
 
     # -- lives -------------------------------------------------------------------------------------
 
+    def begin(self, home: Path) -> None:
+        """Save the settings, as a first start does, and start. `home` = where the latch lies."""
+        self._home, self.kill_path = home, home / "KILL"
+        name, connection, now_ns = self.settings.name, self.disk.state, self.now()
+        groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
+        bots = bots_of(name, groups, self.random, makers=self._makers)
+        document = {
+            "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
+            "bots": {one: bot.model_dump(mode="json") for one, bot in bots.items()},
+            "schedule": dict.fromkeys(SettingsDocument().schedule),  # no worker is there
+        }
+        saved = save(
+            connection, engine_id=ENGINE_ID, who=WHO, diff=document, base_version=0, now_ns=now_ns
+        )
+        version = getattr(saved, "version", 0)
+        applied(connection, ENGINE_ID, version, now_ns)
+        self.limits[version] = self.settings.limits
+        self.start()
+
     def start(self) -> None:
-        """Start an engine: recovery first, and before it what a lost journal needs."""
+        """Start an engine, and do before what a lost journal needs."""
         if self._lost is not None:
             if self.side.flying:
                 self.later(self.now() + S, self.start)
                 return  # a person is slower than what is on its way
             self.disk.accept(goes_on(self._lost, self.disk, self.side, self.now()))
-            self.latch_file = True
+            self._lost = None
+            set_latch(self.kill_path, WHO, self.now())
         self.starts += 1
         fence = self.disk.take_lease()
         self.seen.born()
         self.rows.born()
-        journal = Journal(self.disk, fence, heard=self._heard, digest=self._digest)
+        self.lives.started()
+        process = Process(self.now)
+        journal = Journal(self.disk, fence, process, heard=self._heard, digest=self._digest)
         line = Network(
-            self.side, journal, faults=self.faults, random=self.random,
+            self.side, process, faults=self.faults, random=self.random,
             later=self.later, leaves=self._leaves,
         )  # fmt: skip
-        try:
-            life = self.life = EngineRun(
-                self.settings, self.disk, journal, line, fence=fence, decide=self.decide
-            )
-        except PitbossError as error:
-            self.speak("start", f"{type(error).__name__}: {error}")
-            return
+        life = self.life = EngineRun(
+            self.account, self._home, disk=self.disk, process=process, journal=journal, line=line,
+            decided=lambda said: self._decided(fence, said), proven=self._proven,
+            snapshot_every=self.snapshot_every, now_ns=self.now,
+        )  # fmt: skip
         life.market = MarketNetwork(
             self.exchange,
             random=self.random,
             later=self.later,
-            deliver=lambda events: self._deliver(life, events),
+            deliver=lambda events: process.within(self._feed, life, events),
             wanted=lambda key: self._series or key in self._events,
             references=frozenset(),
         )
-        self.lives.started(life)
-        self.within(life, lambda: life.begin(self._bots(), self.now(), latched=self.latch_file))
-        if self._lost is not None:
-            self._lost = None
-            self.within(life, lambda: self._latched(life))
-        now_ns = self.now()
-        self.later(now_ns + 50 * MS, lambda: self.within(life, life.market.connect))
-        self.later(now_ns + 80 * MS, lambda: self._user_feed(life))
-        self.later(now_ns + 60 * MS, lambda: self._beat(life))
-        self.later(now_ns + S, lambda: self._second(life))
+        process.create_task(life.live()).add_done_callback(lambda task: self._over(life, task))
+        self.later(self.now() + S, lambda: self._second(life))
+
+    def run(self, life: EngineRun) -> None:
+        """Let a process do what is due; what it dies of has a successor."""
+        try:
+            life.process.run()
+        except EngineDied:
+            self.die(life)
+
+    def _over(self, life: EngineRun, task: asyncio.Task[None]) -> None:
+        """Note that an engine has ended by itself: in order, or because of another one's lease."""
+        error = task.exception()
+        if error is not None and not isinstance(error, LeaseLost):
+            judge = "invariant" if life.open else "start"
+            self.speak(judge, f"{type(error).__name__}: {error}")
+        life.process.die()
+        life.market.end()
 
     def die(self, life: EngineRun) -> None:
         """End the process, and the power with it; a supervisor starts it again."""
         if life.dead:
             return
-        life.dead = True
-        life.line.up = False
+        life.process.die()
         life.market.end()
         if life is not self.life:
             return
@@ -221,124 +254,67 @@ class SimulatedAccount:
         pause_ns = self.random.choice((500, 2_000, 20_000)) * MS
         self.later(self.now() + pause_ns, self.start)
 
-    def within(self, life: EngineRun, act: Callable[[], object]) -> None:
-        """Do something inside an engine; what it raises is its death, or a verdict."""
-        if life.dead or life.frozen:
-            return
-        try:
-            act()
-        except EngineDied:
-            self.die(life)
-        except PitbossError as error:
-            self.speak("invariant", f"{type(error).__name__}: {error}")
-
-    def _bots(self) -> list[Bot]:
-        stays = self.latch_file or self.seen.halted
-        state = BotState.PAUSED if stays else BotState.RUNNING
-        groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
-        fence = self.disk.fence
-
-        def said(intent: Intent) -> None:
-            if fence == self.disk.fence:
-                self.seen.wished(intent)
-
-        return bots_of(self.account, groups, self.random, said, state, makers=self.makers)
-
     # -- streams -----------------------------------------------------------------------------------
 
     def now(self) -> int:
         """Return the world's time."""
         return self.exchange.now_ns
 
-    def _deliver(self, life: EngineRun, events: tuple[Event, ...]) -> None:
-        self.within(life, lambda: self._feed(life, events))
-
     def _feed(self, life: EngineRun, events: tuple[Event, ...]) -> None:
-        self.seen.now_ns = now_ns = life.now_ns(self.now())
-        for event in events:
-            if life is self.life:
+        self.seen.now_ns = now_ns = life.now_ns()
+        if life is self.life:
+            for event in events:
                 self.seen.sights.take(event, now_ns)
-            life.feed(event, self.now())
-
-    def _user_feed(self, life: EngineRun) -> None:
-        if life.line.user_feed:
-            return
-        self.within(life, lambda: self._connected(life))
-
-    def _connected(self, life: EngineRun) -> None:
-        life.fund(self.cash_micro, CURRENCY, self.now())
-        life.user_feed(self.exchange.guard.mode, self.now())
-
-    def lose_user_feed(self, life: EngineRun, *, silent_ns: int, pause_ns: int) -> None:
-        """Lose the user stream; it is noticed after `silent_ns`, and back after a pause."""
-        if not life.line.user_feed:
-            return
-        life.line.user_feed = False
-
-        def notice() -> None:
-            self.within(life, lambda: life.health(USER_FEED, "the stream ended", self.now()))
-            self.later(self.now() + pause_ns, lambda: self._user_feed(life))
-
-        self.later(self.now() + silent_ns, notice)
-
-    def _beat(self, life: EngineRun) -> None:
-        if life.dead:
-            return
-        if not life.frozen:
-            self.within(life, lambda: self._beats(life))
-        self.later(self.now() + BEAT_NS, lambda: self._beat(life))
-
-    def _beats(self, life: EngineRun) -> None:
-        now_ns = self.now()
-        if life.beating:
-            self.side.beat(now_ns)
-            if life.missed != 0 or life.executor_unwell(HEARTBEAT):
-                life.missed = 0
-                life.health(HEARTBEAT, "", now_ns)
-            return
-        life.missed += 1
-        if life.missed == 2:
-            life.health(HEARTBEAT, "missed", now_ns)
+        life.feed(events)
 
     def _second(self, life: EngineRun) -> None:
         if life.dead:
             return
-        self.within(life, lambda: life.second(self.now(), self.snapshot_every))
-        if self.seen.halted and life is self.life and not life.halted:
-            self.within(life, lambda: self._halt(life))
-        self.lives.watch(life, self.now(), self.speak)
-        if not (life.dead or life.frozen or life.journal.stale):
-            self.rows.look(life.executor, self.speak)
-        if self.latch_file and self.lives.proven and life is self.life and self.faults.on:
-            self._release(life)
         self.later(self.now() + S, lambda: self._second(life))
-        reason = self.seen.told.unwell.get(AUTH)
-        if reason is None and any(AUTH in why for why in life.executor.reasons):
+        if life is not self.life or life.frozen or not life.open:
+            return
+        self.lives.watch(life, self.speak)
+        self.rows.look(life.executor, self.speak)
+        self.operator.look(life)
+        if AUTH not in self.seen.told.unwell and any(AUTH in why for why in life.executor.reasons):
             # A person looks after the credential, some seconds later.
-            self.within(life, lambda: life.health(AUTH, "", self.now()))
+            well = HealthChanged(account=self.account, source=AUTH, healthy=True, reason="")
+            life.process.within(life.runner.report, well)
 
     def reports(self) -> None:
         """Let the exchange's own reports leave for whoever listens."""
         for event in self.side.take():
             for life in (self.life, self.ghost):
                 if life is not None:
-                    life.line.report(event, self.now())
+                    life.line.report(event)
 
     # -- what judges hear --------------------------------------------------------------------------
 
+    def _decided(self, fence: int, decision: Decision | Planned) -> None:
+        """Show a wish to the judges before the executor hears it."""
+        here = fence == self.disk.fence
+        if here and isinstance(decision, Decision) and decision.intent is not None:
+            self.seen.wished(decision.intent)
+        self.decide(decision)
+
     def _heard(self, message: msgspec.Struct | Any, at_ns: int) -> None:
         """Show a record that was written to the judges."""
-        seen = self.seen
+        seen, life = self.seen, self.life
         seen.now_ns = at_ns
         if isinstance(message, RedeemTokens):
             self.lives.asked_to_redeem(message, self.speak)
         seen.take(message)
+        if isinstance(message, LatchReleased):
+            seen.released_seq = len(self.disk.rows)
+        if life is None or not life.open:
+            return
         if isinstance(message, PlaceOrder):
+            seen.limits = self.limits[life.settings_version]
             for name, judge in DECIDED.items():
                 self._judged(name, judge(message.order, seen), message.order)
             self.side.waiting[message.order.id] = message.order
-        elif self.life is not None:
-            self.lives.heard(message, self.life, self.speak)
+        else:
+            self.lives.heard(message, life, self.speak)
 
     def _leaves(self, order: Order) -> None:
         """Show the bytes of an order that leave to the judges."""
@@ -346,6 +322,15 @@ class SimulatedAccount:
             self._judged(name, judge(order, self.seen), order)
         before = self._left.setdefault(order.id, order)
         self._judged("numbers", "" if before == order else f"{before} had its number", order)
+
+    def _proven(self, life: EngineRun, scope: KillScope | None) -> None:
+        """Compare a proof with the truth at the moment at which the engine holds it for true."""
+        if life is not self.life:
+            return
+        if scope is None:
+            self.lives.judge_proof(self.speak)
+        else:
+            self.lives.judge_part(scope, self.speak)
 
     def _judged(self, name: str, why: str, order: Order) -> None:
         if why:
@@ -355,61 +340,42 @@ class SimulatedAccount:
         """Note that a judge found the law broken."""
         self.verdicts.append(JudgeVerdict(judge, self.account, self.now(), text))
 
-    def kill(self, life: EngineRun) -> None:
-        """Set the latch; it is released once its proof has been seen."""
-        if not self.latch_file:
-            self.latch_file = True
-            self._latched(life)
-
-    def _latched(self, life: EngineRun) -> None:
-        # Bots that are not paused go on wishing: nothing may come of it.
-        life.latch(self.now(), pausing=self.random.random() < 0.5)
-        self.lives.proving(life, self.now())
-        self.lives.judge_proof(life, self.now(), self.speak)
-
-    def limit(self, life: EngineRun) -> None:
-        """Apply other limits, as an operator does: they hold at once and for every later life."""
-        limits = account_of(self.settings.name, self.random).limits
-        self.settings = self.settings.model_copy(update={"limits": limits})
-        self.seen.limits = limits
-        now_ns = life.now_ns(self.now())
-        life.desk.limit(limits, now_ns)
-        life.driver.run_until(now_ns)
-
-    def _release(self, life: EngineRun) -> None:
-        self.latch_file, self.seen.released_seq = False, len(self.disk.rows)
-        self.lives.over()
-        self.within(life, lambda: life.release(self.now()))
-
     # -- the end -----------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop the engine for good."""
+        """Stop trading for good, by a KILL that nobody releases."""
         life = self.life
-        if life is None:
+        if life is None or not life.open:
             self.speak("ends", "no engine lives although every fault is over")
             return
         self.lives.judge_awake(life, self.speak)
-        self.seen.halted = "the simulation ends"
-        self.seen.wishes.clear()
-        self.within(life, lambda: self._halt(life))
-
-    def _halt(self, life: EngineRun) -> None:
-        """Begin the proof of the stop; who dies of it has a successor, which is asked again."""
-        self.lives.proving(life, self.now())
-        life.halt(self.now())
-        self.lives.judge_proof(life, self.now(), self.speak)
+        self.operator.ends = True
 
     def at_rest(self) -> bool:
         """Say whether zero is proven and every settlement has ended and been told."""
-        return self.lives.proven and self.life is not None and self.lives.settled(self.life)
+        life = self.life
+        killed = life is not None and life.open and life.proven and self.seen.told.latched
+        return killed and life is not None and self.lives.settled(life)
 
     def judge_rest(self) -> None:
-        """Compare everything at rest."""
+        """Compare everything at rest, then have the engine end in order."""
         life = self.life
-        if life is None or not self.lives.proven:
-            missing = None if self.lives.ending is None else self.lives.ending.proof(self.now())
-            self.speak("proof", f"nothing is proven: {missing and missing.missing}")
+        if life is None or not life.open or not life.proven:
+            self.speak("proof", f"nothing is proven: {life and life.missing}")
             return
         self.lives.rest(life, self.speak)
         self.rows.look(life.executor, self.speak, whole=True)
+        self.seen.halted = "the engine was stopped"
+        life.process.terminate()
+
+    def judge_end(self) -> None:
+        """See that it has ended in order, having proven once more that nothing is left."""
+        life = self.life
+        if life is None or not life.dead or not life.stopped:
+            self.speak("stop", "the engine was asked to end, and has not ended in order")
+
+    def close(self) -> None:
+        """Let nothing of any life move again."""
+        for life in (self.life, self.ghost):
+            if life is not None:
+                life.process.die()

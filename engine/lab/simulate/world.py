@@ -10,7 +10,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -20,6 +22,7 @@ from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.chaos import Chaos
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.simulated_account import SimulatedAccount
+from engine.log import silent
 from engine.venues.demo.profiles import THIN
 from engine.venues.demo.settlement import SettlementRules
 from engine.venues.demo.world import open_world
@@ -35,6 +38,9 @@ CALM_NS = 60 * S
 
 REST_NS_MAX = 300 * S
 """How long a stop may take to be proven in a world that is well."""
+
+END_NS = 30 * S
+"""How long an engine may take to end in order."""
 
 MAKERS_EVERY, MAKERS_AT = 7, 4
 """Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
@@ -140,13 +146,16 @@ class World:
 
     def run(self, minutes: float) -> SimulationOutcome:
         """Run for so long with faults, then until everything is at rest."""
-        for station in self.stations:
-            station.start()
-        for fault in PER_MINUTE:
-            self._plan(fault)
-        end_ns = self._begin_ns + int(minutes * MINUTE)
-        if self._until(end_ns) and self._until(self._well(end_ns)):
-            self._rest()
+        with TemporaryDirectory(prefix="simulated-") as homes, silent():
+            for station in self.stations:
+                station.begin(Path(homes, station.account))
+            for fault in PER_MINUTE:
+                self._plan(fault)
+            end_ns = self._begin_ns + int(minutes * MINUTE)
+            if self._until(end_ns) and self._until(self._well(end_ns)):
+                self._rest()
+            for station in self.stations:
+                station.close()
         verdicts = tuple(verdict for station in self.stations for verdict in station.verdicts)
         counts = Counter(self.faults.counts)
         for station in self.stations:
@@ -172,8 +181,8 @@ class World:
                 at_ns = due_ns
             for station in stations:
                 for life in (station.life, station.ghost):
-                    if life is not None and not life.frozen:
-                        due_ns = life.due_ns
+                    if life is not None:
+                        due_ns = life.process.due_ns
                         if due_ns < at_ns:
                             at_ns = max(due_ns, exchange.now_ns)
             if at_ns > end_ns:
@@ -192,8 +201,8 @@ class World:
 
     def _turn(self, station: SimulatedAccount, at_ns: int) -> None:
         for life in (station.life, station.ghost):
-            if life is not None and not life.frozen and not life.dead and life.due_ns <= at_ns:
-                station.within(life, lambda life=life: life.run(at_ns))  # type: ignore[misc]
+            if life is not None and life.process.due_ns <= at_ns:
+                station.run(life)
 
     def _tell(self) -> None:
         """Hand out what the exchange said at this moment."""
@@ -280,6 +289,9 @@ class World:
                 break
         for station in self.stations:
             station.judge_rest()
+        if self._until(self.exchange.now_ns + END_NS):
+            for station in self.stations:
+                station.judge_end()
 
     def _lines(self, verdicts: tuple[JudgeVerdict, ...]) -> tuple[str, ...]:
         if not verdicts:

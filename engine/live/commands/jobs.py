@@ -127,13 +127,14 @@ class Jobs:
 
     def _apply(self, entries: dict[str, ScheduleEntry], last_ns: dict[str, int]) -> None:
         """Work by these entries from now on."""
-        if self._schedule is None:
-            self._schedule = Schedule(self._post)
-            self._engine.ended.add_done_callback(lambda _: self._close())
         self._entries = entries
         wrong = {name: problem for name, entry in entries.items() if (problem := _wrong(entry))}
         on = {name: entry.cron for name, entry in entries.items() if entry.on and name not in wrong}
-        self._problems = {**wrong, **self._schedule.apply(on, last_ns)}
+        if self._schedule is None and on:  # it has a thread of its own
+            self._schedule = Schedule(self._post)
+            self._engine.ended.add_done_callback(lambda _: self._close())
+        refused = {} if self._schedule is None else self._schedule.apply(on, last_ns)
+        self._problems = {**wrong, **refused}
         for name, text in self._problems.items():
             told = f"schedule {name}: {text}"
             alert = RaiseAlert(severity=Severity.WARNING, kind="schedule", text=told)

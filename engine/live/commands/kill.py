@@ -50,6 +50,11 @@ class ScopedKills:
         self._looked: set[AccountId] = set()
         engine.watchers.append(self.watch)
 
+    @property
+    def under_way(self) -> frozenset[KillScope]:
+        """What is not proven yet."""
+        return frozenset(self._proofs)
+
     # -- asked -------------------------------------------------------------------------------------
 
     def kill(self, command: Kill, who: str, told: Callable[[Receipt], None]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.bots.core import AccountCore
 from engine.domain.effects import CancelScope
+from engine.domain.events import OrderNamed
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
@@ -25,14 +26,15 @@ from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.redemptions import Redemptions
 from engine.gateway.places import PlacesLane
-from engine.lab.pump import Driver
-from engine.lab.simulate import engine_run, loss
+from engine.lab.simulate import loss
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import Fault
+from engine.live import accounts
 from engine.live.proof import CancelProof
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, RiskGate
+from engine.runtime.account_runner import AccountRunner
 from storage.loss import Known
 from storage.projection import HANDLERS
 from storage.rows import OrderFold
@@ -163,14 +165,14 @@ def _duplicates_are_booked(patch: Patch) -> None:
 
 def _one_not_found_is_believed(patch: Patch) -> None:
     hasty = ExecutorSettings(grace_ms=1, not_found_confirmations=1)
-    make = engine_run.executor_of
+    make = accounts.executor_of
 
     def made(settings: Any, fence: int) -> Any:
         executor, gate = make(settings, fence)
         executor._reconciler._settings = hasty
         return executor, gate
 
-    patch.setattr(engine_run, "executor_of", made)
+    patch.setattr(accounts, "executor_of", made)
 
 
 def _blind_is_well(patch: Patch) -> None:
@@ -180,7 +182,10 @@ def _blind_is_well(patch: Patch) -> None:
 
 
 def _names_are_not_kept(patch: Patch) -> None:
-    patch.setattr(Driver, "_name", lambda *_: None)
+    report = AccountRunner.report
+    patch.setattr(
+        AccountRunner, "report", lambda s, event: type(event) is OrderNamed or report(s, event)
+    )
 
 
 def _complement_is_wrong(patch: Patch) -> None:
@@ -235,14 +240,14 @@ def _voids_are_ignored(patch: Patch) -> None:
 
 
 def _start_is_no_recovery(patch: Patch) -> None:
-    make = engine_run.executor_of
+    make = accounts.executor_of
 
     def made(settings: Any, fence: int) -> Any:
         executor, gate = make(settings, fence)
         executor._started, executor._blocks.recovering = True, False
         return executor, gate
 
-    patch.setattr(engine_run, "executor_of", made)
+    patch.setattr(accounts, "executor_of", made)
     receive = AccountCore.receive
 
     def unasked(self: Any, given: Any, now: int) -> Any:
