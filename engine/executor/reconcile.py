@@ -313,11 +313,14 @@ class Reconciler:
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
         self._listings = Listings(table, outbox, want_fills=self.want_fills)
+        self._begun = settings.starts_reconciled
+        """False while a journal is read back: which fills were listed then is not known again."""
 
     # -- asking ------------------------------------------------------------------------------------
 
     def begin(self, now_ns: int) -> None:
         """Start over: everything must be asked before anything is believed (law N)."""
+        self._begun = True
         self._table.doubt(now_ns, self.questions.number + 1)
         self._listings.start()
         self.questions.start(now_ns)
@@ -435,7 +438,7 @@ class Reconciler:
         why = f"the venue reports it {report.state}"
         if known.reported <= known.filled:
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
-        elif known.state is S.UNKNOWN and known.asks >= ASKS_ALERT:
+        elif known.state is S.UNKNOWN and known.asks >= ASKS_ALERT and self._begun:
             self._given_up(known, why, now_ns)
         elif known.state is S.SENT:
             # An earlier life had asked; that it was UNKNOWN then stands in no journal.
@@ -458,7 +461,7 @@ class Reconciler:
         if known.reported <= known.filled and self.questions.fills_ok_ns > known.unknown_ns:
             why += ", and no fill of it is listed"
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
-        elif known.asks >= ASKS_ALERT:
+        elif known.asks >= ASKS_ALERT and self._begun:
             self._given_up(known, why, now_ns)
         else:
             self.want_fills(now_ns)

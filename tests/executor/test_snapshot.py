@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.effects import QueryFills
+from engine.domain.effects import OrderChanged, QueryFills
 from engine.domain.events import (
     CashMoved,
     FillsListed,
@@ -14,6 +14,7 @@ from engine.domain.events import (
     OrderAccepted,
     OrderCancelled,
     OrderNamed,
+    OrderNotFound,
     OrderSent,
     OrderUnanswered,
 )
@@ -57,6 +58,23 @@ def test_everything_that_limits_risk_survives(make_rig: Any, rig: Any) -> None:
     assert fresh.state(1) is rig.state(1)
     assert fresh.breakers.latched
     assert fresh.executor.working_sizes(M1) == rig.executor.working_sizes(M1)
+
+
+def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: Any) -> None:
+    """The life before had its listing of fills; this one reads only what was said of the order."""
+    rig.quote(BIDS)
+    rig.send(1)
+    rig.tell(rig.event(OrderUnanswered, 1, reason="timeout"))
+    for _ in range(200):
+        rig.wait(1)
+    fresh = reborn(make_rig, rig)
+    for number in (98, 99):
+        fresh.executor.receive(fresh.event(OrderNotFound, 1, answers=number), fresh.now)
+    fresh.executor.restore_change(
+        OrderChanged(account=fresh.build.account, order=OrderId(1), state=S.CANCELLED, filled=0)
+    )
+    fresh.tell()
+    assert not any("compare" in why for why in fresh.executor.reasons)
 
 
 def test_a_ghost_fill_is_reversed_after_the_restart(make_rig: Any, rig: Any) -> None:
