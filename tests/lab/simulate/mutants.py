@@ -301,9 +301,8 @@ def _cancel_all_is_partial(patch: Patch) -> None:
     patch.setattr(SafetyLane, "cancel_all", lambda self, _, now: send(self, narrow, now))
 
 
-def _time_is_never_over(patch: Patch) -> None:
-    veto = PlacesLane.veto_in_flight
-    patch.setattr(PlacesLane, "veto_in_flight", lambda s, n, o, _: veto(s, n, o, 0))
+def _nobody_is_asked_once_more(patch: Patch) -> None:
+    patch.setattr(PlacesLane, "veto_in_flight", lambda *_: "")
 
 
 def _lease_is_not_asked(patch: Patch) -> None:
@@ -439,7 +438,13 @@ MUTANTS = (
     Mutant("risk allows everything", _risk_allows_all, ()),
     Mutant("a status goes back to SENT", _status_goes_back, (F.TWICE,)),
     Mutant("a fill that was not told stays unknown", _missed_fills_stay_missed, (F.REPORT_LOST,)),
-    Mutant("a hung engine sends where it stood", _time_is_never_over, (F.SECOND_ENGINE,), 40, 6.0),
+    Mutant(
+        "a hung engine sends where it stood",
+        _nobody_is_asked_once_more,
+        (F.SECOND_ENGINE,),
+        40,
+        6.0,
+    ),
     Mutant("a KILL of a part holds nothing", _part_is_not_held, (F.KILL_PART,), 12, 2.0),
     Mutant(
         "its zero is not looked for", _part_is_not_looked_for, (F.KILL_PART, F.LOST_BEFORE), 24, 3.0
