@@ -85,6 +85,8 @@ class Listings:
         for report in event.orders:
             known = None if report.order is None else self._table.orders.get(report.order)
             if known is not None:
+                if known.identity is None:  # its name went with a lost end of the journal
+                    known.identity = report.identity
                 ours.append(report)
                 self._found(known, report, asked_ns, now_ns)
             elif report.ours:

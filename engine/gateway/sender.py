@@ -43,7 +43,6 @@ from engine.domain.orders import Identity, OrderId
 from engine.errors import (
     AuthRefused,
     BadInput,
-    BrokenInvariant,
     NotSent,
     OutcomeUnknown,
     PitbossError,
@@ -95,8 +94,8 @@ class Calls:
 
     async def cancel(self, number: int, effect: CancelOrders) -> Reply:
         """Cancel orders; without an answer each may be live or gone."""
-        named = [self._named(order) for order in effect.orders]
         try:
+            named = [self._named(order) for order in effect.orders]
             return Reply(number=number, events=tuple(await self.speak(self._venue.cancel(named))))
         except Throttled as error:
             return later(number, error)
@@ -151,7 +150,8 @@ class Calls:
     def _named(self, order: OrderId) -> Named:
         identity = self._identity(order)
         if identity is None:
-            raise BrokenInvariant(f"order {order} was never named: nothing of it can be at a venue")
+            # Its name went with a lost end of the journal: a listing that has it gives it back.
+            raise BadInput(f"order {order} has no name: nothing can ask its venue about it")
         return Named(order=order, identity=identity)
 
     def learn(self, error: PitbossError) -> tuple[VenueEvent, ...]:

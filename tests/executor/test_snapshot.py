@@ -15,6 +15,7 @@ from engine.domain.events import (
     OrderCancelled,
     OrderNamed,
     OrderNotFound,
+    OrderNotSent,
     OrderSent,
     OrderUnanswered,
 )
@@ -75,6 +76,19 @@ def test_an_end_that_is_read_back_asks_no_person_to_compare(make_rig: Any, rig: 
     )
     fresh.tell()
     assert not any("compare" in why for why in fresh.executor.reasons)
+
+
+def test_a_name_lost_with_the_journals_end_is_learned_from_a_listing(make_rig: Any) -> None:
+    fresh = make_rig(settings=ExecutorSettings())
+    order = fresh.build.order(1)
+    fresh.executor.adopt(order, fresh.now)
+    fresh.executor.receive(fresh.event(OrderNotSent, 1, reason="no name"), fresh.now)
+    fresh.executor.recover((), fresh.now)
+    fresh.now += 1_000_000_000
+    fresh.tell(fresh.listing(fresh.report(1)))
+    known = fresh.executor.record(OrderId(1))
+    assert known is not None
+    assert known.identity == fresh.report(1).identity
 
 
 def test_a_ghost_fill_is_reversed_after_the_restart(make_rig: Any, rig: Any) -> None:
