@@ -307,7 +307,8 @@ class AccountCore:
             fit = (bot for bot in self.bots if bot.state is not BotState.ERROR)
             cells = (bot.take(event.instrument) for bot in fit)
             self._cells[event.instrument.id] = tuple(cell for cell in cells if cell)
-        elif isinstance(event, InstrumentClosed):
+        elif isinstance(event, InstrumentClosed | InstrumentResolved):
+            # What is paid is over, also where its close fell into a gap of the feed.
             self._close(event.instrument, now_ns)
             return
         instrument = getattr(event, "instrument", None)

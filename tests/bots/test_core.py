@@ -18,6 +18,7 @@ from engine.domain.events import (
     FeedLost,
     FeedRestored,
     InstrumentClosed,
+    InstrumentResolved,
     OrderCancelled,
     ReferencePriced,
     StrikeProven,
@@ -420,14 +421,22 @@ def test_close_withdraws_the_wish_and_cancels_what_rests(
     assert stage.executor.concerned() == []
 
 
+@pytest.mark.parametrize(
+    "over",
+    [
+        InstrumentClosed(instrument=ONE),
+        InstrumentResolved(instrument=ONE, payout_yes_micro=0, source="its close was not heard"),
+    ],
+    ids=lambda over: type(over).__name__,
+)
 def test_close_drops_the_cell_and_what_the_strategy_remembers(
-    make_stage: Make, make_bot: Make, make_script: Make
+    make_stage: Make, make_bot: Make, make_script: Make, over: Any
 ) -> None:
     script = make_script()
     bot = make_bot(strategy=script, instruments_max=1)
     stage = make_stage(bot)
     stage.list(ONE)
-    stage.market(InstrumentClosed(instrument=ONE))
+    stage.market(over)
     asked = len(script.asked)
     stage.book(ONE, after_ms=100)
     stage.at(stage.now + 3 * S)
