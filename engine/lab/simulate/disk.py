@@ -279,8 +279,9 @@ class State(StateWriter):
         self._process = process
         self._knocked = False
 
-    def knock(self) -> None:
-        """Write soon."""
+    def knock(self, *, awaited: bool) -> None:
+        """Write soon, whether or not somebody waits."""
+        del awaited
         if not self._knocked:
             self._knocked = True
             self._process.call_later(STATE_S, self._turn)

@@ -208,7 +208,7 @@ class Network:
                 event: Any = self._frames.popleft()
                 self._observe(event)
                 self._die_with(_step_of(event))
-                yield wire.pack(wire.UserFrame(at_ns=self._now(), events=(event,)))
+                yield wire.pack(wire.ExchangeUserFrame(at_ns=self._now(), events=(event,)))
             if epoch != self._epoch and self._now() >= self._silent_until_ns:
                 raise NotSent("the stream ended")
             self._heard = self._process.create_future()
