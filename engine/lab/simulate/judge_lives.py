@@ -243,7 +243,9 @@ class Lives:
             one.customer == account for one in exchange.clearing.redeeming.pending.values()
         )
         redeemed = {
-            (one.transaction, one.instrument) for one in exchange.account(account).redemptions
+            (one.transaction, one.instrument)
+            for one in exchange.account(account).redemptions
+            if one.amount_micro  # of losers that paid nothing nobody has to hear
         }
         if redeeming or not redeemed <= told.redemptions.keys():
             return False
@@ -271,9 +273,15 @@ class Lives:
             (one.transaction, one.instrument): one for one in exchange.account(account).redemptions
         }
         heard = {
-            name: (one.yes, one.no, one.amount_micro) for name, one in told.redemptions.items()
+            name: (one.yes, one.no, one.amount_micro)
+            for name, one in told.redemptions.items()
+            if one.amount_micro
         }
-        made = {name: (one.yes, one.no, one.amount_micro) for name, one in paid.items()}
+        made = {
+            name: (one.yes, one.no, one.amount_micro)
+            for name, one in paid.items()
+            if one.amount_micro
+        }
         _same(speak, "redemption", "journal's redemptions", heard, made)
         mine = state.cash_settled_micro + state.cash_pending_micro
         _same(speak, "inventory", "engine's cash", mine, cash)
