@@ -21,11 +21,14 @@ from msgspec.structs import replace
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
-from engine.domain.commands import ApplySettings
+from engine.domain.commands import ApplySettings, Kill
+from engine.domain.effects import CancelScope
 from engine.domain.events import (
     BookChanged,
     BookReplaced,
+    FillsListed,
     InstrumentListed,
+    OpenOrdersListed,
     OrderAccepted,
     OrderFilled,
     VenueEvent,
@@ -38,6 +41,7 @@ from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Prepared
+from engine.live.commands.kill import ScopedKills
 from engine.live.telemetry import ROWS_EVERY, Telemetry
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
@@ -55,7 +59,7 @@ from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 from tests.lab.conftest import QUOTING
 from tests.live.desk import PATIENCE_S, LiveDesk
 
-RATCHET = {"an order": 42, "a settings edit": 20, "a price to its row": 27}
+RATCHET = {"an order": 42, "a KILL": 34, "a settings edit": 20, "a price to its row": 27}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -255,8 +259,34 @@ class Exchange:
         self.sent.append(order)
         return (OrderAccepted(account=DEMO, order=order.id, identity=prepared.identity),)
 
+    async def cancel_all(self, _: CancelScope) -> Sequence[VenueEvent]:
+        return ()
+
+    async def open_orders(self) -> OpenOrdersListed:
+        return OpenOrdersListed(account=DEMO, orders=())
+
+    async def fills(self, since_ns: int) -> FillsListed:
+        return FillsListed(account=DEMO, since_ns=since_ns, fills=())
+
     async def close(self) -> None:
         """Nothing is open."""
+
+
+async def test_a_kill_is_short(tmp_path: Path) -> None:
+    """From the command's row to the cancel of everything, its proof, and the receipt's row."""
+    with Distance() as distance:
+        async with TradingDesk(tmp_path, Exchange()) as desk:
+            engine = desk.engine
+            engine.accounts.resting_outside = lambda _: ()
+            with distance.counted():
+                name = desk.leave(Kill(account=DEMO))
+                async with asyncio.timeout(PATIENCE_S):
+                    while (left := desk.find(name)).state not in ENDS:
+                        engine.part(ScopedKills).watch(engine.clock.now_ns())
+                        await asyncio.sleep(0.01)
+            assert left.state is CommandState.DONE, left.answer
+            assert "PROVEN" in left.answer
+    distance.must_be("a KILL")
 
 
 async def test_an_order_is_short(tmp_path: Path) -> None:

@@ -151,9 +151,9 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 DISTANCE = {
     "single-importer siblings": 13,
     "type names defined twice": 3,
-    "attributes set from outside": 4,
+    "attributes set from outside": 1,
     "files under 60 lines": 28,
-    "lines of the product": 79_000,
+    "lines of the product": 77_120,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""
 

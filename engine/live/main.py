@@ -33,7 +33,7 @@ from engine.errors import (
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
 from engine.live.checks import DiskWatch
-from engine.live.commands.dispatch import Commands
+from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_what_died

@@ -18,7 +18,7 @@ from engine.clock import WallClock
 from engine.config import load
 from engine.domain.commands import AnyCommand
 from engine.errors import StorageError
-from engine.live.commands.dispatch import Commands
+from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import StateKeeper

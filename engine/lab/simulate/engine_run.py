@@ -23,8 +23,8 @@ from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network
 from engine.lab.simulate.process import Process
 from engine.live.accounts import Accounts
-from engine.live.commands.dispatch import Commands
 from engine.live.commands.kill import KillScope, ScopedKills
+from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.lifecycle import close, trade
 from engine.live.main import chosen, error_of, opened

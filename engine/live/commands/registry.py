@@ -1,4 +1,4 @@
-"""What a command's handler is: a function `(engine, command, who)` found by scan of this folder.
+"""Commands on a live desk: a function `(engine, command, who)` each, found by scan of this folder.
 
 `@command(Kind)` says who takes a kind; what the function gives is the answer: Done, Refused or
 Failed at once, or a Pending that is answered when it has become true. A new command is a struct
@@ -10,18 +10,18 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 import engine.live.commands
 from engine.domain.commands import Command
-from engine.errors import BrokenInvariant
-from storage.commands import CommandState
-
-if TYPE_CHECKING:
-    from engine.live.engine import Engine
+from engine.errors import BadInput, BrokenInvariant, ConfigError, StorageError
+from engine.live.engine import Engine
+from engine.runtime.recovery import HOUSE
+from storage.commands import CommandState, LeftCommand, answer
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -136,3 +136,71 @@ def handlers() -> dict[type[Command], Handler]:
 def parts() -> list[Callable[[Engine], object]]:
     _scan()
     return _parts
+
+
+# -- Commands on a live desk: claimed → checked → journaled → handled → answered -------------------
+# What cannot be done is refused with the reason. Nothing is answered before it is so, and before
+# the journal holds all it speaks of; where the disk refuses that, the answer says so.
+
+
+class Commands:
+    """Handles commands for one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        for made in parts():
+            engine.make(made)
+
+    def receive(self, left: list[LeftCommand]) -> None:
+        """Take claimed commands, oldest first."""
+        for one in left:
+            self._take(one)
+
+    def _take(self, left: LeftCommand) -> None:
+        name = type(left.command).__name__
+        self._engine.log.info("command", id=left.id, kind=name, who=left.who)
+        try:
+            given = self._handle(left.command, left.who)
+        except (BadInput, ConfigError) as error:
+            given = Refused(str(error))
+        except (StorageError, OSError) as error:
+            given = Failed(str(error))
+        if isinstance(given, Pending):
+            given.then(lambda later: self._answer(left.id, later))
+        else:
+            self._answer(left.id, given)
+
+    def _handle(self, command: Command, who: str) -> Answer | Pending:
+        handler = handlers().get(type(command))
+        if handler is None:
+            raise BadInput(f"this engine does not know {type(command).__name__} yet")
+        if handler.check is not None:
+            handler.check(self._engine, command)
+        self._journal(command, handler)
+        return handler.handle(self._engine, command, who)
+
+    def _journal(self, command: Command, handler: Handler) -> None:
+        """Keep a command before it is done. Raises StorageError, but for one that makes safe."""
+        engine, now_ns = self._engine, self._engine.clock.now_ns()
+        try:
+            engine.recorder.append(HOUSE, command, now_ns)
+        except StorageError as error:
+            if not handler.makes_safe:
+                raise StorageError(f"nothing was done: {error}") from error
+            engine.keep(command, now_ns)
+
+    def _answer(self, name: str, given: Answer) -> None:
+        """Write an answer when the journal is on the disk up to here, or with why it is not."""
+        engine, at_ns = self._engine, self._engine.wall_ns()
+
+        def write(kept: Future[int]) -> None:
+            error = kept.exception()
+            text = given.text + (f" (not in the journal yet: {error})" if error else "")
+            engine.state.write(
+                lambda c: answer(
+                    c, engine.engine_id, name, state=given.state, text=text, now_ns=at_ns
+                ),
+                awaited=True,
+            )
+
+        engine.recorder.commit().add_done_callback(write)
