@@ -18,6 +18,7 @@ from engine.domain.commands import StartBot, StartRecording, StopRecording, Sync
 from engine.domain.events import BookReplaced, InstrumentListed
 from engine.domain.instruments import BotId, InstrumentId
 from engine.lab.recordings.open import open_recording
+from engine.strategies.market_maker.parameters import EAGER
 from storage.commands import CommandState
 from storage.database import connect_writer
 from storage.schema import migrate
@@ -67,7 +68,7 @@ def account(mode: str = "paper") -> dict[str, Any]:
 
 
 def bot(name: str, **what: Any) -> dict[str, Any]:
-    parameters = {"fair": "microprice", "sigma_warm_s": 0.5, "event_jump_ticks": 0.0}
+    parameters = {**EAGER, "fair": "microprice", "sigma_warm_s": 0.5, "event_jump_ticks": 0.0}
     parameters |= {"price_min": 0.01, "price_max": 0.99, "size_shares": 10.0}
     parameters |= what.pop("parameters", {})
     made = {"name": name, "strategy": "market_maker", "account": "pm", "capital": 4_000.0}
@@ -122,7 +123,13 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
         "rolling": bot(
             "rolling",
             series=["btc-updown-5m"],
-            parameters={"fair": "reference", "twap_window_s": 30.0, "fair_gap_max": 1.0},
+            parameters={
+                **EAGER,
+                "fair": "reference",
+                "twap_window_s": 30.0,
+                "fair_gap_max": 1.0,
+                "prior": "model",
+            },
         ),
     }
     programs = desk(tmp_path, {"accounts": {"pm": account()}, "bots": bots})
@@ -215,7 +222,9 @@ def test_without_an_oracle_no_reference_quote_is_made_and_a_person_is_told(
     addressed: Served, tmp_path: Path
 ) -> None:
     addressed.prices.silent |= {"rtds", "rt"}
-    parameters = {"fair": "reference", "twap_window_s": 30.0, "fair_gap_max": 1.0}
+    parameters = {
+        **EAGER, "fair": "reference", "twap_window_s": 30.0, "fair_gap_max": 1.0, "prior": "model",
+    }  # fmt: skip
     bots = {"rolling": bot("rolling", series=["btc-updown-5m"], parameters=parameters)}
     programs = desk(tmp_path, {"accounts": {"pm": account()}, "bots": bots})
     try:
