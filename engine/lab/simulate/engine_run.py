@@ -218,6 +218,7 @@ class EngineRun:
         teller = Quiet(engine)
         try:
             streams = opened(engine, start, found, past)
+            engine.watchers.insert(0, self._note)
             engine.watchers.append(self._look)
             await trade(engine, streams, kill_only=False, teller=teller, tick_s=TICK_S)
         finally:
@@ -234,17 +235,21 @@ class EngineRun:
             markets={VENUE: SimulatedMarket(self.market.connect_soon)},
         )
 
+    def _note(self, now_ns: int) -> None:
+        """Note which KILLs of a part are under way, before the engine looks at them."""
+        del now_ns
+        assert self.engine is not None
+        self._scopes = self.engine.part(ScopedKills).under_way
+
     def _look(self, now_ns: int) -> None:
         """Tell of every proof at the very moment in which the engine holds it for true."""
         del now_ns
         engine = self.engine
         assert engine is not None
-        if engine.receipt is not self._receipt:
-            self._receipt = engine.receipt
-            if engine.receipt is not None and engine.receipt.proven:
-                self._proven(self, None)
-        before, self._scopes = self._scopes, engine.part(ScopedKills).under_way
-        for scope in sorted(before - self._scopes, key=str):
+        before, self._receipt = self._receipt, engine.receipt
+        if engine.receipt is not None and engine.receipt is not before and engine.receipt.proven:
+            self._proven(self, None)
+        for scope in sorted(self._scopes - engine.part(ScopedKills).under_way, key=str):
             self._proven(self, scope)
 
     # -- what reaches it ---------------------------------------------------------------------------
