@@ -137,7 +137,7 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
         programs.engine()
         for name in bots:
             assert programs.command(StartBot(bot=BotId(name))).state is CommandState.DONE
-        programs.until(lambda: programs.count("fills") >= 3, "it fills on paper", 120)
+        programs.until(lambda: programs.count("fills") >= 3, "it fills on paper", 400)
         feeds = detail(programs)["feeds"]["polymarket"]
         assert feeds["hash_mismatched"] == 0
         assert feeds["markets"] in {6, 7}  # a window that ends is heard beside the next two
