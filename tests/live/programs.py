@@ -217,9 +217,11 @@ def ours(home: Path) -> Executor:
 def check_books(programs: Programs) -> None:
     """The exchange's own ledger is the judge of ours: cash, tokens, open orders.
 
-    It lists what has settled; what was bought at the last moment settles within seconds.
+    It lists what has settled; what was bought at the last moment settles within seconds, and a
+    winner that was asked for at the last moment is paid after the engine's end.
     """
     executor = ours(programs.home)
+    redeemable = executor.ledger.redeemable
     mine = {}
     for key, held in executor.ledger.held.items():
         for leg, size in (
@@ -231,10 +233,12 @@ def check_books(programs: Programs) -> None:
     assert programs.rows("SELECT kind, text FROM alerts WHERE kind LIKE '%differs'") == []
 
     def theirs() -> dict[Any, int]:
-        return asyncio.run(ledger_of_the_exchange(programs.port))[1]
+        held = asyncio.run(ledger_of_the_exchange(programs.port))[1]
+        return {key: size for key, size in held.items() if key[0] not in redeemable}
 
     programs.until(lambda: mine == theirs(), f"the exchange lists {mine}")
-    cash, _, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
+    cash, held, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
     assert still_open == 0
-    state = executor.ledger.state
-    assert abs(state.cash_settled_micro + state.cash_pending_micro - cash) <= 10_000
+    state, unpaid = executor.ledger.state, {market for market, _ in held}
+    paid = sum(one.redeemable_micro for key, one in redeemable.items() if key not in unpaid)
+    assert abs(state.cash_settled_micro + state.cash_pending_micro + paid - cash) <= 10_000
