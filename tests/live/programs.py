@@ -241,4 +241,5 @@ def check_books(programs: Programs) -> None:
     assert still_open == 0
     state, unpaid = executor.ledger.state, {market for market, _ in held}
     paid = sum(one.redeemable_micro for key, one in redeemable.items() if key not in unpaid)
-    assert abs(state.cash_settled_micro + state.cash_pending_micro + paid - cash) <= 10_000
+    told = f"{state}, {dict(redeemable)}, theirs: {cash}, {held}"
+    assert abs(state.cash_settled_micro + state.cash_pending_micro + paid - cash) <= 10_000, told
