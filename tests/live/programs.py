@@ -232,14 +232,13 @@ def check_books(programs: Programs) -> None:
                 mine[key, leg] = size
     assert programs.rows("SELECT kind, text FROM alerts WHERE kind LIKE '%differs'") == []
 
-    def theirs() -> dict[Any, int]:
-        held = asyncio.run(ledger_of_the_exchange(programs.port))[1]
-        return {key: size for key, size in held.items() if key[0] not in redeemable}
+    def agrees() -> bool:
+        cash, held, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
+        assert still_open == 0
+        theirs = {key: size for key, size in held.items() if key[0] not in redeemable}
+        state, unpaid = executor.ledger.state, {market for market, _ in held}
+        paid = sum(one.redeemable_micro for key, one in redeemable.items() if key not in unpaid)
+        expected = state.cash_settled_micro + state.cash_pending_micro + paid
+        return mine == theirs and abs(expected - cash) <= 10_000
 
-    programs.until(lambda: mine == theirs(), f"the exchange lists {mine}")
-    cash, held, still_open = asyncio.run(ledger_of_the_exchange(programs.port))
-    assert still_open == 0
-    state, unpaid = executor.ledger.state, {market for market, _ in held}
-    paid = sum(one.redeemable_micro for key, one in redeemable.items() if key not in unpaid)
-    told = f"{state}, {dict(redeemable)}, theirs: {cash}, {held}"
-    assert abs(state.cash_settled_micro + state.cash_pending_micro + paid - cash) <= 10_000, told
+    programs.until(agrees, f"the exchange holds {mine} and the cash of {executor.ledger.state}")
