@@ -14,6 +14,7 @@ from engine.domain.commands import CancelJob, RunJob, StartRecording, StopRecord
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import SettingsDocument
 from engine.lab.recordings.open import open_recording
+from engine.runtime.tape_format import FILE_MAGIC, segments
 from storage.commands import CommandState
 from storage.database import connect_writer
 from storage.users import ENGINE_ID
@@ -54,6 +55,12 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     assert (again.state, "already" in again.answer) == (CommandState.REFUSED, True)
     programs.until(lambda: int(str(figures(programs)[1])) > 100, "it records")
     assert figures(programs)[2] == 0
+    folder = programs.home / "recordings" / "day"
+    first = len(FILE_MAGIC)
+    programs.until(
+        lambda: sum(path.stat().st_size for path in segments(folder)) > first,
+        "some of it is on the disk: what a kill loses is the last two seconds",
+    )
     engine.kill()
     engine.wait(150)
     before = int(str(figures(programs)[1]))
@@ -68,7 +75,7 @@ def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     assert "stopped by test" in stopped.answer
     assert figures(programs)[0] == "stopped"
 
-    read = open_recording(programs.home / "recordings" / "day")
+    read = open_recording(folder)
     events = list(read.events())
     assert read.stats.gaps == 1
     assert len(events) > 100
