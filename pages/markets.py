@@ -182,7 +182,7 @@ def _turn(
     pages: list[tuple[float, int] | None], looked_for: MarketFilter, rows: list[Row], *, more: bool
 ) -> None:
     """Draw the buttons that turn the table's page, by the last row's key and never by counting."""
-    back, on, _ = st.columns([1, 1, 6])
+    on, back, _ = st.columns([1, 1, 6])
     if len(pages) > 1 and back.button("Back", key="markets_back"):
         pages.pop()
         st.rerun()

@@ -136,7 +136,7 @@ def show_all() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Overview", "At most 3 s old, the curve 30 s; refreshed every 3 s")
+    panels.head("Overview", "A few seconds old, the curve 30 s; refreshed every 3 s")
     if len(ask(latest, engine_id()).document.bots) <= FIRST_BOTS:
         panels.links(
             panels.link("New here? A tour of five steps", "help"),

@@ -188,7 +188,7 @@ def show_fills(row: Row, mode: Mode) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Positions", "From the engine's ledger, at most 3 s old; refreshed every 2 s")
+    panels.head("Positions", "From the engine's ledger, a few seconds old; refreshed every 2 s")
     mode = mode_shown(modes_of(ask(snapshot)))
     if mode is None:
         panels.empty(

@@ -130,7 +130,7 @@ def edit(account: AccountSettings) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Risk", "From the state database and the latch file, at most 3 s old")
+    panels.head("Risk", "From the state database and the latch file, a few seconds old")
     show_latch()
     st.subheader("Scoped kill")
     scoped_kill.show_held()

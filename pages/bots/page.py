@@ -137,7 +137,7 @@ def name_in_address(chosen: Hashable | None) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Bots", "At most 3 s old; refreshed every 2 s")
+    panels.head("Bots", "A few seconds old; refreshed every 2 s")
     drafts.standing()
     show_bots()
     commands.show_question()

@@ -156,7 +156,7 @@ def close(what: str) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Orders", "From the journal, at most 3 s old; refreshed every 2 s")
+    panels.head("Orders", "From the journal, a few seconds old; refreshed every 2 s")
     mode = mode_shown(modes_of(ask(snapshot)))
     if mode is None:
         panels.empty(
