@@ -163,10 +163,13 @@ def limits(order: Order, seen: Evidence) -> str:
     if alive >= seen.limits.open_orders_max:
         return f"{alive} orders are alive, {seen.limits.open_orders_max} are allowed"
     most = seen.limits.exposure_instrument_max.absolute
-    worst = worst_case_micro(order, seen, terms)
-    if order.side is Side.BUY and most is not None and worst > most * 1_000_000:
+    others = [(one, left) for one, left in seen.alive(order.instrument) if one.id != order.id]
+    worst = _worst([*others, (order, order.size)], seen, terms)
+    if order.side is not Side.BUY or worst <= max(0, _worst(others, seen, terms)):
+        return ""  # it adds nothing to what could be lost, however much that is by now
+    if most is not None and worst > most * 1_000_000:
         return f"{worst} micro could be lost in {order.instrument}, {most} are allowed"
-    return _sums(order, seen, worst) if order.side is Side.BUY else ""
+    return _sums(order, seen, worst)
 
 
 def _sums(order: Order, seen: Evidence, worst: int) -> str:
@@ -189,17 +192,12 @@ def _sums(order: Order, seen: Evidence, worst: int) -> str:
     return ""
 
 
-def worst_case_micro(order: Order, seen: Evidence, terms: Instrument) -> int:
-    """Return what the buys that may fill, this one among them, can lose beyond what is held.
+def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) -> int:
+    """Return what the buys among orders that may fill can lose beyond what is held.
 
     A lower bound of the true worst case: what is held can only be gained back by the tokens that
     pay in the same outcome, so they are counted in full.
     """
-    others = [(one, left) for one, left in seen.alive(order.instrument) if one.id != order.id]
-    return _worst([*others, (order, order.size)], seen, terms)
-
-
-def _worst(alive: list[tuple[Order, int]], seen: Evidence, terms: Instrument) -> int:
     losses = {Leg.YES: 0, Leg.NO: 0}
     for other, left in alive:
         if other.side is Side.BUY:
