@@ -419,7 +419,7 @@ MUTANTS = (
     Mutant("what is UNKNOWN is planned anew", _unknown_is_nothing, (F.LOST_AFTER,)),
     Mutant("KILL drops no queued place", _kill_waits, (F.KILL, F.THROTTLED), 12, 2.0),
     Mutant("a restart forgets the day's loss", _day_is_forgotten, (F.CRASH,), 12),
-    Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 24, 3.0),
+    Mutant("a daily stop lifts with a restart", _stop_lifts_with_a_life, (F.CRASH,), 64, 3.0),
     Mutant("each life begins the day anew", _life_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
