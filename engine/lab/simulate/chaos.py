@@ -53,6 +53,16 @@ class Chaos:
         station.faults.counts[fault] += 1
         acts[fault]()
 
+    def end(self) -> None:
+        """Take back the deaths that still wait for their moment."""
+        station = self._station
+        station.losing = False
+        for life in (station.life, station.ghost):
+            if life is not None:
+                life.journal.dying = -1
+                life.line.sending_dies = False
+                life.line.redeeming_dies = None
+
     def _later(self, pause_ns: int, act: Callable[[], None]) -> None:
         self._station.later(self._station.now() + pause_ns, act)
 

@@ -274,6 +274,8 @@ class World:
     def _well(self, now_ns: int) -> int:
         """Let no further fault happen; give when everything must be well."""
         self.faults.on = False
+        for chaos in self._chaos:
+            chaos.end()
         self.exchange.guard.plan(VenueMode.OPEN, now_ns + 41 * S)
         return now_ns + 60 * S + CALM_NS
 
