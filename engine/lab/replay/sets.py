@@ -21,7 +21,7 @@ from engine.config import Config
 from engine.errors import ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.replay.run import play
-from engine.lab.replay.setup import PreparedReplay, ReplayOptions
+from engine.lab.replay.setup import PreparedReplay, ReplayOptions, make_ready
 from engine.venues.paper.settings import FillModel
 
 SETS_MAX = 1_000
@@ -77,6 +77,7 @@ def play_sets(
     share = max(1, min(processes or os.cpu_count() or 1, len(sets)))
     if share == 1:
         return _pass(sets, config, progress)
+    make_ready(config)
     _import(sets[0], config, progress)
     shares = [list(range(first, len(sets), share)) for first in range(share)]
     found: dict[int, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ from engine.domain.decisions import Decision
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import GatewaySettings, RiskLimits
-from engine.errors import BadInput, ConfigError
+from engine.errors import BadInput, ConfigError, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
@@ -37,7 +37,7 @@ from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.database import connect_writer
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.schema import migrate
+from storage.schema import check_schema, migrate
 
 ACCOUNT = AccountId("paper:replay")
 CURRENCY = "pUSD"
@@ -192,8 +192,7 @@ class PreparedReplay:
         summary = summarise(result, self.recording)
         options = self._options
         errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
-        self._config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        migrate(self._config.state_path)
+        make_ready(self._config)
         run = Run(
             engine_id=ENGINE,
             account=ACCOUNT,
@@ -251,6 +250,18 @@ def _opened(options: ReplayOptions, config: Config) -> Recording:
     if options.outcomes is None:
         return recording
     return OutcomeRecording(recording, options.outcomes)
+
+
+def make_ready(config: Config) -> None:
+    """See to it that runs can be stored; a file that is up to date is not touched.
+
+    Others may store theirs at this moment, and only one program may migrate.
+    """
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        check_schema(config.state_path)
+    except StorageError:
+        migrate(config.state_path)
 
 
 def prepare(options: ReplayOptions, config: Config) -> PreparedReplay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.lab.recordings.door import Recording
 from engine.lab.replay.sets import play_sets, read_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from storage.database import connect_reader
+from storage.schema import migrate
 
 
 def quiet(*_: object) -> None:
@@ -123,3 +125,15 @@ def test_an_unknown_parameter_of_a_set_leaves_nothing_behind(
     with pytest.raises(ConfigError, match="wdth"):
         play_sets(list(sets.values()), config, processes=1, progress=quiet)
     assert not list((config.home / "runs").glob("*"))
+
+
+def test_a_run_is_stored_while_another_program_holds_the_lock_of_migrations(
+    base: ReplayOptions, tmp_path: Path
+) -> None:
+    config = Config(home=tmp_path / "home")
+    migrate(config.state_path)
+    lock = config.state_path.with_name("pitboss.db.migrate.lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = play_sets([base, base], config, processes=2, progress=quiet)
+    assert [one["run"] for one in found] in ([1, 2], [2, 1])
