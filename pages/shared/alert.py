@@ -56,7 +56,7 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
         f"{refusals.alert_text(row['text'], order)}"
-        f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.todo)))} '
+        f'<p class="pb-source">{" ".join(filter(None, (f"{kind.title}.", kind.advice)))} '
         f"Since {moment(row['first_ns'], zone())}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )

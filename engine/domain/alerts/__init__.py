@@ -20,7 +20,7 @@ class AlertKind(msgspec.Struct, frozen=True):
     name: str
     """As it is raised and stored."""
     title: str
-    todo: str
+    advice: str
     """What to do about it, a sentence; empty = nothing, it is news."""
 
 
