@@ -87,7 +87,6 @@ _HELP = re.compile(r'^HELP = "(.+)"$', re.MULTILINE)
 
 
 def commands() -> dict[str, str]:
-    """Return every command with its help; no file is imported for it."""
     files = sorted((Path(__file__).parent / "cli").glob("*.py"))
     found = {file.stem: _HELP.search(file.read_text(encoding="utf-8")) for file in files}
     return {name: said[1] for name, said in found.items() if said}
@@ -155,14 +154,12 @@ def _run(given: Sequence[str]) -> int:
 
 
 def url_keys() -> tuple[str, ...]:
-    """Return the keys of the venues' addresses, for who gives one."""
     from engine.venues import registry  # noqa: PLC0415 most commands do without
 
     return tuple(registry.url_keys())
 
 
 def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, CommandModule | None]:
-    """Return the parser, with the arguments of the command that was asked for, and its module."""
     parser = argparse.ArgumentParser(
         prog="python -m engine",
         description="Pitboss from the command line.",

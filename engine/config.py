@@ -153,7 +153,6 @@ class Config(BaseModel):
 
     @property
     def history(self) -> dict[str, Path]:
-        """Where each kind of history lies."""
         return {
             "tape": self.tape_folder,
             "decisions": self.decisions_path,
@@ -169,7 +168,6 @@ class Config(BaseModel):
 
     @property
     def backups_folder(self) -> Path:
-        """The backups, a folder each."""
         return self.home / "backups"
 
     @property
@@ -229,7 +227,6 @@ class Config(BaseModel):
 
 
 def keys() -> dict[str, str]:
-    """Return every key that may be set and what it means."""
     fields = Config.model_fields.values()
     return {field.alias: field.description or "" for field in fields if field.alias}
 
@@ -271,7 +268,6 @@ def load(
 def _venue_keys(
     given: Iterable[str], known: Mapping[str, str], venues: Callable[[], Iterable[str]]
 ) -> dict[str, str]:
-    """Return the keys of the venues' addresses, where one of those given may be one."""
     may_be = (key.startswith(PREFIX) and key.endswith("_URL") for key in given if key not in known)
     return dict.fromkeys(venues(), "") if any(may_be) else {}
 

@@ -50,7 +50,6 @@ _PUBLIC_NAME = re.compile(
 
 
 def venue_names() -> tuple[str, ...]:
-    """Return the names of the venues' folders; none is imported for it."""
     here = Path(__file__).resolve().parent
     folders = (here / "venues", here.parent / "plugins" / "venues")
     found = (file.parent.name for folder in folders for file in folder.glob("*/plugin.py"))

@@ -170,7 +170,6 @@ def worker_age_ns() -> int | None:
 
 @guard.part("The worker")
 def show_worker() -> None:
-    """Say whether somebody would take a job."""
     heard = worker_age_ns()
     if heard is not None and heard < WORKER_AGE_NS_MAX:
         panels.note(f"The worker was active {age(heard)} ago. It runs one job at a time.")
@@ -241,7 +240,6 @@ def _bar(row: Mapping[str, Any]) -> None:
 
 
 def listed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a job as a row of the table."""
     ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
     until = row["finished_ns"] if ended else now_ns()
     share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING

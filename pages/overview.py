@@ -34,7 +34,6 @@ FIRST_BOTS = 2  # the demo desk's own bots; who has made one of his own has foun
 
 @guard.part("The way to begin")
 def nothing_runs(health: EngineHealth) -> None:
-    """Say what works without an engine."""
     if health is EngineHealth.NEVER:
         panels.empty(
             "No engine has ever run on this desk.",

@@ -74,7 +74,6 @@ def sizes(row: Row) -> Row:
 
 
 def held(mode: Mode, now: int) -> list[Row]:
-    """Return what is held in one mode, each with for how long."""
     return [
         {**row, **sizes(row), "held_for": age(max(0, now - row["opened_ns"]))}
         for row in ask(money_views.held, engine_id(), mode=mode)
@@ -276,7 +275,6 @@ def address(step: SettlementStep, account: AccountSeen, now: int) -> str:
 
 
 def pairs(row: Row) -> Decimal:
-    """Return how many settled pairs of YES and NO a position holds."""
     if row["yes_settled"] is None or row["no_settled"] is None:
         return Decimal(0)
     return max(Decimal(0), min(row["yes_settled"], row["no_settled"]))

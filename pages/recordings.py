@@ -48,7 +48,6 @@ SLOT = "recording"
 
 
 def listed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recording as a row of the table."""
     names = [market(one) for one in json.loads(row["instruments"])]
     first, last = row["first_ns"], row["last_ns"]
     return {
@@ -70,7 +69,6 @@ def show_list() -> None:
 
 
 def _table() -> None:
-    """Draw the recordings; a selected one in full."""
     rows = ask(recordings, engine_id())
     if not rows:
         panels.empty(
@@ -92,7 +90,6 @@ def _table() -> None:
 
 @guard.part("The recording")
 def show_one(row: Mapping[str, Any]) -> None:
-    """Draw one recording and what can be done with it."""
     name, folder = row["name"], config().recordings_folder / row["name"]
     st.subheader(name)
     panels.facts(
@@ -117,7 +114,6 @@ def show_one(row: Mapping[str, Any]) -> None:
 
 @guard.part("The form of a recording")
 def begin() -> None:
-    """Draw the form of a new recording."""
     if not commands.engine_runs():
         commands.nobody_takes_it()
         return

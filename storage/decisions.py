@@ -127,7 +127,6 @@ class DecisionFiles:
         self._connection: sqlite3.Connection | None = self._open()
 
     def last_row(self) -> int:
-        """Return the largest row number in any file."""
         last = 0
         for path in files(self._path):
             with reading(path) as connection:
@@ -170,7 +169,6 @@ class DecisionFiles:
         return [(*row[:-1], self._pack.compress(row[-1])) for row in rows]
 
     def close(self) -> None:
-        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

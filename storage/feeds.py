@@ -19,7 +19,6 @@ def put_title(
     slug: str,
     now_ns: int,
 ) -> None:
-    """Write how an instrument is called."""
     connection.execute(
         "INSERT INTO titles (engine_id, instrument, title, slug, updated_ns) "
         "VALUES (?, ?, ?, ?, ?) ON CONFLICT (engine_id, instrument) DO UPDATE SET "

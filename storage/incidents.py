@@ -52,7 +52,6 @@ def journal_span(path: Path) -> Span:
 
 
 def accounts_told(path: Path) -> list[str]:
-    """Return the accounts a journal has records of, by name."""
     with reading(path) as connection:
         rows = connection.execute("SELECT DISTINCT account FROM records WHERE account != ''")
         names = {str(name) for (name,) in rows}
@@ -105,7 +104,6 @@ def _went_on(later: Sequence[Path], after: int, last: int) -> dict[int, StoredDe
 
 
 def log_end_ns(path: Path, until_ns: int) -> int:
-    """Return up to when the decision log tells, at most `until_ns`; 0 = it tells nothing."""
     last = 0
     for file in files(path):
         with reading_log(file) as connection:

@@ -256,7 +256,6 @@ def fence_of(connection: sqlite3.Connection) -> int:
 
 
 def check_fence(connection: sqlite3.Connection, fence: int) -> None:
-    """Raise LeaseLost where the lease in force is not the one given."""
     if (taken := fence_of(connection)) != fence:
         raise LeaseLost(
             f"start {taken} of this engine has taken the lease of start {fence}: this one places "
@@ -324,7 +323,6 @@ _unpack = msgspec.msgpack.Decoder(tuple[RawRow, ...])
 
 
 def block_of(rows: Sequence[RawRow], *, first: int, last: int, whole: bool) -> tuple[Any, ...]:
-    """Return the row of `archive` that holds these rows; `first` and `last` name its whole span."""
     body = zstandard.compress(msgspec.msgpack.encode(rows), ARCHIVE_LEVEL)
     names = msgspec.json.encode(sorted({row[2] for row in rows} - {""})).decode()
     times = [row[1] for row in rows] or [0]
@@ -362,7 +360,6 @@ def blocks(
 
 
 def _archives(connection: sqlite3.Connection) -> bool:
-    """Say whether this file has an archive: one of before has none."""
     row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'archive'").fetchone()
     return row is not None
 
@@ -510,7 +507,6 @@ def kinds_of(path: Path, kinds: Sequence[str]) -> Iterator[tuple[Record, Any]]:
 
 
 def owner(path: Path) -> str:
-    """Return the id of the engine whose journal this is."""
     with reading(path) as connection:
         _check(connection, path, None)
         row = connection.execute("SELECT value FROM meta WHERE key = 'engine_id'").fetchone()

@@ -108,7 +108,6 @@ def _of_accounts(connection: sqlite3.Connection, known: KnownAccounts) -> None:
 
 
 def _of_settings(connection: sqlite3.Connection, known: KnownAccounts) -> None:
-    """Take the accounts of every version, also of those that are not in force."""
     for version, body in connection.execute(
         "SELECT version, body FROM settings ORDER BY version DESC"
     ):

@@ -107,7 +107,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What a scoped KILL covered, in words; empty = everything."""
 
     def sentence(self) -> str:
-        """Return it in one sentence."""
         cancelled = sum(account.cancelled for account in self.accounts)
         refused = sum(len(account.not_cancelled) for account in self.accounts)
         known = [one.inventory for one in self.accounts if one.inventory is not None]
@@ -129,7 +128,6 @@ def many(number: int, one: str) -> str:
 
 
 def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:
-    """Write the heartbeat."""
     connection.execute(
         "INSERT INTO engine_state (engine_id, state, heartbeat_ns, started_ns, pid, "  # noqa: S608 our own words
         "version, latched, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)" + _BEAT,
@@ -248,7 +246,6 @@ def books(
 
 
 def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoint) -> None:
-    """Add a point of an account's curve."""
     connection.execute(
         "INSERT OR REPLACE INTO equity (engine_id, account, mode, currency, at_ns, equity_micro, "
         "equity_mid_micro, cash_micro, day_start_micro, peak_micro, redeemable_micro) "

@@ -130,14 +130,12 @@ def put_heartbeat(
 
 
 def heartbeats(connection: sqlite3.Connection, engine_id: str) -> tuple[VenueHeartbeat, ...]:
-    """Return the heartbeats of all accounts that have one, by name."""
     return tuple(_HEARTBEATS.all(connection, "engine_id = ? ORDER BY account", (engine_id,)))
 
 
 def ghost_fills(
     connection: sqlite3.Connection, engine_id: str, account: str, *, since_ns: int = 0
 ) -> GhostFills:
-    """Return how many fills were matched since a time, and how many of them came to nothing."""
     matched, voided = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE state = ?) FROM fills "
         "WHERE engine_id = ? AND account = ? AND at_ns >= ?",

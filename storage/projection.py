@@ -514,7 +514,6 @@ class Fold:
         self._fills.news(event.account, event.fill, SETTLES.get(record.kind) or event.state, record)
 
     def fills_listed(self, event: events.FillsListed, record: Record) -> None:
-        """Take fills from a question: each as the event it would have been."""
         for fill in event.fills:
             self.filled(fill, record)
 

@@ -79,7 +79,6 @@ Step = Callable[[str], object]
 
 
 def unheard(step: str) -> None:
-    """Hear nothing."""
     del step
 
 
@@ -241,7 +240,6 @@ def _key(row: RawRow) -> tuple[str, int]:
 
 
 def _number(row: RawRow) -> int:
-    """Return which order a record tells of."""
     seq, at_ns, account, kind, body, _, tape = row
     told = decode(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=tape))
     return int(told.order.id if kind == "PlaceOrder" else told.order)

@@ -122,7 +122,6 @@ class Table(Generic[RowType]):
         )
 
     def cells(self, row: RowType) -> list[Any]:
-        """Return the cells of a row, in the order of `columns`."""
         cells = list(msgspec.structs.astuple(row))
         for place in self._json:
             cells[place] = self._encode(cells[place]).decode()

@@ -102,7 +102,6 @@ def any_saved(connection: sqlite3.Connection, engine_id: str) -> bool:
 
 
 def in_force(connection: sqlite3.Connection, engine_id: str) -> SettingsVersion:
-    """Return the version the engine applied last, of those that can be read."""
     return last_in_force(connection, engine_id)[0]
 
 

@@ -18,8 +18,6 @@ WAIT_S_MAX = 86_400.0
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Take a whole number from `low` to `high`."""
-
     def read(text: str) -> int:
         try:
             number = int(text.replace("_", "?"))

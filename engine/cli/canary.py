@@ -23,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Ask, compare, tell."""
     found = asyncio.run(drifted(config))
     if args.json:
         told = {venue: [msgspec.to_builtins(one) for one in all_] for venue, all_ in found.items()}

@@ -53,7 +53,6 @@ def kinds() -> dict[str, type[msgspec.Struct]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the command, its fields and how long to wait."""
     parser.add_argument("kind", choices=sorted(kinds()), metavar="KIND", help=", ".join(kinds()))
     parser.add_argument("fields", nargs="*", metavar="field=value", help="e.g. bot=demo-updown")
     parser.add_argument(

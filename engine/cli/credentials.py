@@ -44,7 +44,6 @@ ALIVE_NS = 10_000_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take what to do and of which account."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     setting = actions.add_parser("set", help="keep a signing key, typed or piped in")
     setting.add_argument("account", help="name of the account it signs for")
@@ -61,7 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Do it and say what was done."""
     if args.action == "list":
         told = listed(read_vault(config.vault_path))
         print(json.dumps(told) if args.json else _described(told))
@@ -78,7 +76,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def listed(found: VaultFile | None) -> list[dict[str, str]]:
-    """Return what may be shown of a vault: nothing that is sealed."""
     return [
         {
             "account": name,
@@ -218,5 +215,4 @@ def keep_verdict(
 
 
 def who_types() -> str:
-    """Return who is written down for what is typed here."""
     return f"cli:{getpass.getuser()}"

@@ -52,7 +52,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def describe(told: dict[str, Any]) -> str:
-    """Return it as a person reads it."""
     accounts = ", ".join(f"{name} ({mode})" for name, mode in told["accounts"].items())
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(told["kinds"].items()))
     rows = [

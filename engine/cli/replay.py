@@ -134,7 +134,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def _run_sets(
     args: argparse.Namespace, options: ReplayOptions, config: Config, progress: ReplayProgress
 ) -> int:
-    """Replay all sets at once, and tell what each found."""
     sets = read_sets(args.set, options)
     try:
         summaries = play_sets(list(sets.values()), config, processes=args.jobs, progress=progress)
@@ -216,7 +215,6 @@ class ReplayProgress:
         self._last_s = 0.0
 
     def __call__(self, recording: Recording, events: int, elapsed_s: float) -> None:
-        """Tell how far the recording has been read, where it is time to."""
         if elapsed_s - self._last_s < PROGRESS_EVERY_S:
             return
         self._last_s = elapsed_s
@@ -249,7 +247,6 @@ def describe_sets(summaries: list[dict[str, Any]]) -> str:
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """Return the summary as a person reads it."""
     rows = [
         f"frames {summary['frames']:,}   events {summary['events']:,}   "
         f"markets {summary['markets']}   gaps {summary['gaps']}",

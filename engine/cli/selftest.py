@@ -39,7 +39,6 @@ HELP = "place one small order far from the touch at a live account, cancel it an
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the account, the word that it is real, and the market."""
     parser.add_argument("account", help="name of an unlocked account of mode live")
     parser.add_argument("--live", action="store_true", help="yes, place a real order")
     parser.add_argument(

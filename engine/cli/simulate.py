@@ -119,7 +119,6 @@ class Total:
         self.last = ""
 
     def add(self, outcome: SimulationOutcome) -> None:
-        """Take one seed's outcome."""
         self.seeds += 1
         self.simulated_s += outcome.simulated_s
         self.counts.update(outcome.counts)
@@ -128,7 +127,6 @@ class Total:
             self.failed.append(outcome)
 
     def told(self, wall_s: float) -> dict[str, Any]:
-        """Return it as one JSON object."""
         return {
             "commit": commit(SOURCE),
             "seeds": self.seeds,

@@ -196,7 +196,6 @@ def _ghosts(connection: sqlite3.Connection) -> tuple[GhostsSeen, ...]:
 
 
 def describe(status: Status) -> list[str]:
-    """Return the status as a person reads it."""
     lines = [f"database   {status.database}"]
     if status.past:
         lines += [

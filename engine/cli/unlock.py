@@ -95,7 +95,6 @@ def _known(config: Config, account: str) -> frozenset[str]:
 
 
 def _stays(config: Config, account: str) -> str:
-    """Say how the account stands where this run changed nothing."""
     with reading(config.state_path) as connection:
         if account not in unlocks(connection, ENGINE_ID):
             return f"{account} stays locked"

@@ -39,7 +39,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the two ports on 127.0.0.1."""
     parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="of the dashboard")
     parser.add_argument(
         "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"

@@ -93,5 +93,4 @@ def moved(state: BotState, happened: BotHappened) -> BotState:
 
 
 def may(state: BotState, happened: BotHappened) -> bool:
-    """Say whether the table has such a move."""
     return (state, happened) in TRANSITIONS

@@ -56,7 +56,6 @@ class QuoteExpiry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def life_s_min(self) -> int:
-        """What quotes are given at least."""
         return self.least_s + EXPIRY_MARGIN_S
 
     def refusal(self, life_s: int | None) -> str:

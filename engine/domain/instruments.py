@@ -157,11 +157,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return _scaled(text, self.size_decimals, f"{self.id}: size")
 
     def price_decimal(self, price: int) -> Decimal:
-        """Return `price` as the venue writes it."""
         return Decimal(price).scaleb(-self.price_decimals)
 
     def size_decimal(self, size: int) -> Decimal:
-        """Return `size` as the venue writes it."""
         return Decimal(size).scaleb(-self.size_decimals)
 
     def cost_micro(self, price: int, size: int) -> int:

@@ -43,7 +43,6 @@ class OutcomeFill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pnl(self) -> float:
-        """What it brought, after its fee."""
         gain = self.paid - self.price
         return (gain if self.bought else -gain) * self.shares - self.fee
 

@@ -31,7 +31,6 @@ class ModeBelief:
         """Until when a closed mode is believed without being heard again; None = it is open."""
 
     def take(self, told: ModeChanged, now_ns: int) -> None:
-        """Believe what the venue said."""
         self.mode = told.mode
         if told.mode is VenueMode.OPEN:
             self.until_ns = None

@@ -195,7 +195,6 @@ class Lags:
         self.longest_ns = 0
 
     def add(self, lag_ns: int, count: int = 1) -> None:
-        """Count samples of one length."""
         length = lag_ns.bit_length()
         coarse = length - FINE - 1
         place = (coarse << FINE) + (lag_ns >> coarse) if coarse > 0 else max(0, lag_ns)
@@ -223,7 +222,6 @@ class Lags:
 
 
 def _upper(place: int) -> int:
-    """Return the largest sample of a bin."""
     coarse = max(0, (place >> FINE) - 1)
     if not coarse:
         return place
@@ -345,7 +343,6 @@ class Socket:
         return None
 
     async def _session(self, ws: TextConnection) -> str:
-        """Serve one connection; return why it ended."""
         self._ws, self._dropped, self.pong_ns = ws, "", 0
         self._outbox = asyncio.Queue(OUTBOX_MAX)
         tasks = [asyncio.ensure_future(self._write(ws)), asyncio.ensure_future(self._watch())]
@@ -400,7 +397,6 @@ class Socket:
                     await ws.send(text)
 
     async def _watch(self) -> None:
-        """Drop a connection on which nothing came for too long."""
         while True:
             self._moved = False
             await asyncio.sleep(self._silence_s_max)

@@ -89,7 +89,6 @@ class MarkoutRecord(msgspec.Struct):
 
     @classmethod
     def empty(cls, half_life_fills: float, fills_max: int) -> MarkoutRecord:
-        """Return a record of no fills."""
         return cls(half_life_fills, fills_max, MarkoutMeans(half_life_fills))
 
     def take(self, horizon: int, markout: float, mark: PendingMarkout) -> None:

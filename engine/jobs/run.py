@@ -93,8 +93,6 @@ _works: dict[str, Work] = {}
 
 
 def job(model: type[JobArguments]) -> Callable[[Work], Work]:
-    """Say which function does the job that takes these arguments."""
-
     def declare(work: Work) -> Work:
         _works[model.kind()] = work
         return work

@@ -323,7 +323,6 @@ class PacedRunner(PaperRunner):
         """Do nothing: the pump forgets when a replay would."""
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
-        """Refuse: the pump tells the market."""
         raise BrokenInvariant(f"a feed told {self.account} {len(tuple(events))} events at {now_ns}")
 
     @property

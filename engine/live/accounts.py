@@ -73,7 +73,6 @@ class Accounts:
         return await recall(engine, settings, self.fence)
 
     def is_open(self, name: str) -> bool:
-        """Say whether the account trades here."""
         return name in self._open
 
     def register(self, connection: sqlite3.Connection, document: SettingsDocument) -> None:
@@ -133,7 +132,6 @@ class Accounts:
         return frozenset(self._past)
 
     def resting_outside(self, scope: Scope) -> tuple[str, ...]:
-        """Return a sentence for each account that is not open and may have orders in scope."""
         return tuple(
             f"account {name} is not open here, and by the journal {many(count, 'order')} of it may "
             "rest: open it and ask again, or look at its venue"

@@ -145,7 +145,6 @@ def take(environment: MutableMapping[str, str], file: Path) -> dict[str, Credent
 def _taken(
     venue: str, fields: Sequence[CredentialField], given: Mapping[str, str]
 ) -> dict[str, Credential]:
-    """Return one venue's credential by account, if one is given."""
     whose, *parts = environment_names(venue, fields)
     if not fields or not any(given[name] for name in (whose, *parts)):
         return {}

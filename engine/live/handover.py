@@ -38,7 +38,6 @@ ASKERS = (b"run", b"kill")
 
 
 def taken_out(environment: MutableMapping[str, str]) -> dict[str, str]:
-    """Return what is secret in an environment, and remove it there."""
     return {
         name: environment.pop(name) for name in (*secret_names(), PASSPHRASE) if name in environment
     }

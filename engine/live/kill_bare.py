@@ -148,7 +148,6 @@ class BareEnding:
         self._why = ""
 
     def proof(self, _: int) -> AccountProof:
-        """Return what is proven by now."""
         missing = []
         if (closed := self.unaskable()) and self._listings < LISTINGS_NEEDED:
             missing.append(not_asked(closed))
@@ -270,7 +269,6 @@ def _kept(config: Config, receipt: Receipt) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    """Return what refused a recovery, as a sentence."""
     if isinstance(error, PitbossError | OSError):
         return str(error) or type(error).__name__
     return f"recovery failed ({type(error).__name__}: {error})"

@@ -179,7 +179,6 @@ class Start(NamedTuple):
 
     @property
     def executors(self) -> dict[AccountId, Executor]:
-        """All that recovery fills."""
         return {key: one[1] for key, one in self.made.items()} | self.outside
 
 

@@ -60,7 +60,6 @@ def not_asked(why: str) -> str:
 
 
 def inventory(held: Iterable[tuple[InstrumentId, Holding]]) -> Inventory:
-    """Return what remains, as a receipt says it."""
     return tuple(
         (key, one.yes_settled + one.yes_pending, one.no_settled + one.no_pending)
         for key, one in held
@@ -108,13 +107,11 @@ class CancelProof:
         self._landed_ns = 0 if self._on_their_way() else began_ns
 
     def _on_their_way(self) -> int:
-        """Return how many places were sent and have not answered."""
         if self._scope is None:
             return self._core.places_in_flight
         return sum(known.state in ON_THEIR_WAY for known in self._executor.live_in(self._scope))
 
     def _alive(self) -> tuple[int, int]:
-        """Return how many orders may still fill, and how many of them are UNKNOWN."""
         if self._scope is None:
             return self._executor.open_and_unknown
         live = self._executor.live_in(self._scope)
@@ -141,7 +138,6 @@ class CancelProof:
             self._refused[event.order] = event.venue_text
 
     def proof(self, now_ns: int) -> AccountProof:
-        """Return what is proven by now."""
         executor = self._executor
         if not self._landed_ns and not self._on_their_way():
             self._landed_ns = now_ns
@@ -242,7 +238,6 @@ class ProofRun:
         return waits and all(one.unaskable() for one in asked)
 
     def receipt(self, now_ns: int) -> Receipt:
-        """Return the receipt as it stands."""
         name, who, reason, latched_ns = self._head
         accounts = tuple(ending.proof(now_ns) for ending in self.endings.values())
         return Receipt(

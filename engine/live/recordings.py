@@ -181,7 +181,6 @@ class Recordings:
         engine.state.put(f"recording:{name}", write)
 
     def _over(self, name: str, state: RecordingState, reason: str) -> None:
-        """Write how a recording ended."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
         recording = self._running.pop(name)
         if state is RecordingState.FAILED:

@@ -47,7 +47,6 @@ class Recalled(msgspec.Struct, kw_only=True):
         return self.account in self.found.funded
 
     def sentence(self) -> str:
-        """Return what was found, in one sentence."""
         live = self.executor.open_and_unknown[0]
         return (
             f"{self.account} is recovered from {self.found.records:,} records; its venue is asked "

@@ -43,7 +43,6 @@ MS = 1_000_000
 
 
 def holdings_of(executor: Executor, owners: Mapping[InstrumentId, str]) -> list[HoldingSeen]:
-    """Return every instrument the ledger keeps, held or flat; `owners` says whose it is."""
     state = executor.ledger.state
     return [
         _holding(executor, held, owners.get(key) or executor.owner(key) or "", executor.mark(key))
@@ -224,7 +223,6 @@ class Telemetry:
                 engine.state.write(markouts.resume_job(now_ns, soon), awaited=True)
 
     def second(self, now_ns: int) -> None:
-        """Tell everything once."""
         self.follow(now_ns)
         engine = self._engine
         engine_id, state = engine.engine_id, engine.state
@@ -415,7 +413,6 @@ def _watched(executor: Executor, key: InstrumentId) -> WatchedMarket:
 
 
 def equity_of(runner: AccountRunner, now_ns: int) -> EquityPoint:
-    """Return an account's equity now."""
     executor = runner.desk.executor
     day_start, peak = executor.anchors_micro
     return EquityPoint(

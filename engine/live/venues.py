@@ -37,11 +37,9 @@ class Venues(msgspec.Struct, kw_only=True):
     """What could not be read where a KILL goes on all the same, as sentences."""
 
     def keyed(self) -> dict[tuple[str, Mode], AccountOpening]:
-        """Return the openers whose accounts need a credential."""
         return {place: one for place, one in self.openers.items() if one.keys is not None}
 
     def holders(self) -> list[tuple[str, str, Mode]]:
-        """Return name, venue and mode of every account of which there is a key, open or not."""
         return [
             (name, venue, mode)
             for (venue, mode), one in self.openers.items()

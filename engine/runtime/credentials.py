@@ -35,7 +35,6 @@ class Credential:
         return self._secrets.get(name, "")
 
     def secrets(self) -> dict[str, str]:
-        """Return all of them, for the vault alone."""
         return dict(self._secrets)
 
     def __repr__(self) -> str:
@@ -88,7 +87,6 @@ class Keys:
 
     @property
     def accounts(self) -> frozenset[str]:
-        """Every account of which there is a credential, readable or not."""
         return frozenset(self._found) | frozenset(self._locked)
 
     @property
@@ -126,7 +124,6 @@ class Keys:
         return self.closed(account) if account in self._waiting else ""
 
     async def awaited(self, account: str) -> Credential:
-        """Return an account's credential, as soon as there is one."""
         if account not in self._found:
             waiting = self._waiting[account] = asyncio.Event()
             await waiting.wait()

@@ -125,7 +125,6 @@ class JournalWriter:
 
     @property
     def durable_seq(self) -> int:
-        """The seq up to which everything is on the disk."""
         return self._durable
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
@@ -392,9 +391,7 @@ class EngineJournal(Recorder, Protocol):
         ...
 
     @property
-    def durable_seq(self) -> int:
-        """The seq up to which everything is on the disk."""
-        ...
+    def durable_seq(self) -> int: ...
 
     def snapshot(self, name: str, body: bytes, seq: int) -> None:
         """Keep the state called `name` as it was after record `seq`."""
@@ -413,7 +410,6 @@ class DigestRecorder:
         self._digest = Digest()
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
-        """Take a message into the digest; give its seq."""
         rows = self._rows
         try:
             rows.append((NAMES[type(message)], at_ns, account, message))
@@ -449,7 +445,6 @@ class DigestRecorder:
 
 
 def digest_of(records: Iterable[Record]) -> str:
-    """Return the digest a recorder of exactly these records would give."""
     digest = Digest()
     rows: list[tuple[str, int, str, msgspec.Raw]] = []
     for record in records:

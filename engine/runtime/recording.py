@@ -183,7 +183,6 @@ class LiveRecording:
         )
 
     def limit(self, figures: RecordingFigures) -> str:
-        """Return which limit is reached, '' = none."""
         if figures.bytes >= BYTES_MAX:
             return f"it takes {BYTES_MAX // 1024**3} GB, the most one recording may"
         free = shutil.disk_usage(self.folder).free

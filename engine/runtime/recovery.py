@@ -236,7 +236,6 @@ def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> Rais
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the source that decides: other code may decide otherwise."""
     here, made = Path(__file__).parents[1], hashlib.blake2b(digest_size=8)
     for room in DECIDING:
         for path in sorted((here / room).rglob("*.py")):

@@ -58,9 +58,7 @@ Stream = Callable[[], Coroutine[Any, Any, None]]
 class ClosingVenue(Venue, Protocol):
     """A venue with connections of its own."""
 
-    async def close(self) -> None:
-        """Close them."""
-        ...
+    async def close(self) -> None: ...
 
 
 class Services:
@@ -126,7 +124,6 @@ class Services:
                 self.alert(RaiseAlert(severity=Severity.CRITICAL, kind="tape", text=text), at_ns)
 
     def put(self, given: AnyInput, at_ns: int) -> None:
-        """Put on the tape what a desk was given."""
         self.tape(KIND, pack_input(given), at_ns)
 
     def keep(self, event: Event | Command, at_ns: int) -> None:
@@ -196,7 +193,6 @@ class Services:
         return not self._unkept
 
     def alert(self, alert: RaiseAlert, at_ns: int) -> None:
-        """Tell a person."""
         self.log.warning("alert", kind=alert.kind, text=alert.text, severity=str(alert.severity))
         runner = self.runners.get(alert.account) if alert.account else None
         mode: Mode | None = runner.desk.executor.mode if runner else None
@@ -208,12 +204,10 @@ class Services:
         self.ended.get_loop().call_soon_threadsafe(self.end, error)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the engine, orderly where there is no error."""
         if not self.ended.done():
             self.ended.set_result(error)
 
     def closed(self) -> None:
-        """Close the tape, the last thing that may be written."""
         try:
             self._taper.close()
         except StorageError as error:

@@ -117,7 +117,6 @@ class StateWriter:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait."""
         return len(self._jobs) + len(self._latest)
 
     def listen(self) -> None:
@@ -162,7 +161,6 @@ class StateWriter:
     # -- how it is written -------------------------------------------------------------------------
 
     def work(self, connection: sqlite3.Connection) -> None:
-        """Write everything that waits."""
         while self._jobs:
             # By number: the loop's thread appends meanwhile, which an iterator does not survive.
             first = (self._jobs[number] for number in range(min(len(self._jobs), BATCH_MAX)))
@@ -330,9 +328,7 @@ class Projections(Protocol):
         """Do a job while they stand at exactly this record; False = another job waits."""
         ...
 
-    def close(self) -> None:
-        """Project what is left."""
-        ...
+    def close(self) -> None: ...
 
 
 class Projector:
@@ -394,6 +390,5 @@ class Projector:
                 self._crash(error)
 
     def close(self) -> None:
-        """Project what is left and end the thread."""
         self._closing.set()
         self._thread.join(PATIENCE_S)

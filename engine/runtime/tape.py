@@ -185,7 +185,6 @@ class Tape:
         return True
 
     def _take(self) -> list[Queued]:
-        """Take entries for one block from the queue."""
         queue, size = self._queue, 0
         taken: list[Queued] = []
         while queue and size < BLOCK_BYTES:

@@ -78,7 +78,6 @@ def segments(folder: Path) -> list[Path]:
 
 
 def block_bytes(first: int, entries: Sequence[Queued]) -> bytes:
-    """Return entries as one block."""
     parts: list[bytes] = []
     heads: dict[str, bytes] = {}
     for kind, at_ns, payload in entries:
@@ -123,7 +122,6 @@ def blocks(file: BinaryIO, path: Path) -> Iterator[Block]:
 
 
 def entries_of(block: Block) -> Iterator[TapeEntry]:
-    """Give the entries of a proven block."""
     raw = zstandard.ZstdDecompressor().decompress(block.data, max_output_size=2 * ENTRY_BYTES_MAX)
     offset = 0
     for position in range(block.first, block.first + block.entries):

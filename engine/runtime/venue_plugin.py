@@ -102,7 +102,6 @@ class AccountLink:
         self.account = AccountId(settings.name)
 
     def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
-        """Return the account's runner, its gateway made of `gateway`."""
         return self.shell(core=GatewayCore(**gateway), venue=self.door, **wiring)
 
     async def connect(self, credential: Credential | None) -> None:

@@ -61,7 +61,6 @@ def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
 
 
 def entries() -> dict[str, StrategyEntry]:
-    """Return every strategy as the catalog has it, by name."""
     return {
         name: StrategyEntry(
             parameters=kind.parameters_type.model_json_schema(),
@@ -73,7 +72,6 @@ def entries() -> dict[str, StrategyEntry]:
 
 
 def _sentence(error: ValidationError, kind: type[Parameters]) -> str:
-    """Say which fields are wrong, what they were given, and what they may be."""
     wrongs = []
     for wrong in error.errors(include_url=False):
         field = ".".join(str(part) for part in wrong["loc"])

@@ -55,12 +55,10 @@ def _loaded(name: str, file: Path) -> VenuePlugin:
 
 
 def plugins() -> dict[str, VenuePlugin]:
-    """Return every plug-in that can be used, by its venue."""
     return found()[0]
 
 
 def entries() -> dict[str, VenueEntry]:
-    """Return every venue that has a market, as pages read it."""
     return {name: one.entry() for name, one in plugins().items() if one.market is not None}
 
 

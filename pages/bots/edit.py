@@ -196,7 +196,6 @@ def create(base: drafts.SettingsVersion) -> None:
 
 
 def taken(document: SettingsDocument, account: str | None) -> dict[str, str]:
-    """Return what other bots of an account trade, market or series → bot."""
     return {
         what: bot.name
         for bot in document.bots.values()

@@ -214,7 +214,6 @@ def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, A
 
 
 def levels(wish: Intent | None, listed: Row) -> str:
-    """Return a wish in a line."""
     if not isinstance(wish, Quotes):
         return "keeps earlier quotes" if wish is None else "a position"
     told = [f"bid {price_raw(p, listed)} \N{MULTIPLICATION SIGN} {size_raw(s, listed)}"

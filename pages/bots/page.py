@@ -159,7 +159,6 @@ NOW, BEFORE = "Now", "Evaluations"
 
 
 def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
-    """Say whether the engine would take what is asked of a bot, by the table it goes by itself."""
     try:
         return may(BotState(str(bot["state"]).lower()), asked)
     except ValueError:
@@ -168,7 +167,6 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
 
 @guard.part("The bot")
 def show_bot(bot: Mapping[str, Any], base: drafts.SettingsVersion, *, alive: bool) -> None:
-    """Draw the bot of a row."""
     st.subheader(bot["name"])
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
@@ -335,7 +333,6 @@ def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
 
 
 def twins(document: SettingsDocument, account: str, mode: Mode) -> list[str]:
-    """Return the accounts of another mode at the venue of an account."""
     here = document.accounts.get(account)
     return [
         one.name

@@ -242,7 +242,6 @@ NOBODY = FrameSnapshot(engine=None, accounts=(), orders=())
 
 
 def mode_shown(modes: list[Mode]) -> Mode | None:
-    """Return the mode all figures are of: the chosen one, else the first of `modes_of`."""
     chosen = st.session_state.get("mode")
     return chosen if chosen in modes else next(iter(modes), None)
 

@@ -319,7 +319,6 @@ def ways_without(home: Path) -> str:
 
 
 def script(home: Path) -> str:
-    """Return the watchdog as HTML, with the ways of this home in it."""
     told = json.dumps(ways_without(home)).replace("<", "\\u003c")  # "</script>" ends a script
     return _SCRIPT.replace("STALE_MS", str(STALE_MS)).replace("WAYS_WITHOUT", told)
 

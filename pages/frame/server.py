@@ -45,7 +45,6 @@ async def watched(_app: Any) -> AsyncIterator[None]:
 
 
 async def end_with(parent: int) -> None:
-    """End this server, as a supervisor would, when its parent is gone."""
     while os.getppid() == parent:  # noqa: ASYNC110 nobody tells us but the system
         await asyncio.sleep(LOOK_S)
     signal.raise_signal(signal.SIGTERM)

@@ -148,7 +148,6 @@ class SignInGate:
         self._guessing = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -437,5 +436,4 @@ def nobody_page() -> str:
 
 
 def sign_out_page() -> str:
-    """Return the page with the button that signs out."""
     return _PAGE.format(style=_STYLE, body=_SIGN_OUT)

@@ -109,7 +109,6 @@ def _announce(number: str, left: LeftCommand) -> None:
 
 
 def nobody_takes_it() -> None:
-    """Say plainly that no engine runs, where a command is offered."""
     st.caption(
         ":material/power_off: No engine is running: nobody would take a command. It is offered "
         "again when one runs."

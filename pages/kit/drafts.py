@@ -119,7 +119,6 @@ def _save(slot: str, diff: dict[str, Any], base_version: int) -> None:
 def show_changes(
     differs: Sequence[Change], before: SettingsDocument, after: SettingsDocument
 ) -> None:
-    """Draw what differs, before and after, of these documents."""
     catalog = ask(strategies, engine_id())
     panels.facts(
         {

@@ -41,7 +41,6 @@ def part(what: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
 
 def tried(what: str, find: Callable[[], T], otherwise: T) -> T:
-    """Return what is found; where that fails, the log says why and there is `otherwise`."""
     try:
         return find()
     except Exception:  # noqa: BLE001 as above
@@ -50,7 +49,6 @@ def tried(what: str, find: Callable[[], T], otherwise: T) -> T:
 
 
 def tell(what: str, error: Exception) -> None:
-    """Say what happened, what was lost and what to do."""
     if isinstance(error, PitbossError):
         lost = " Nothing was changed or lost." if isinstance(error, StorageError) else ""
         st.error(f"**{what} cannot be read now.** {error}.{lost}", icon=":material/database_off:")

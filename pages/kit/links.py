@@ -61,7 +61,6 @@ def fills(mode: Mode, /, **only: Any) -> str:
 
 
 def orders(show: str, mode: Mode, /, **only: Any) -> str:
-    """Return the address of the orders, or fills, that fit."""
     # One order of names: the same rows have one address.
     given = {**ALWAYS, **only}
     kept = {name: given[name] for name in ALWAYS if given[name] not in (ALWAYS[name], None, NOBODY)}

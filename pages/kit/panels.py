@@ -24,7 +24,6 @@ def note(text: str) -> None:
 
 
 def empty(title: str, text: str, command: str = "") -> None:
-    """Say that there is nothing, why, and what to do next."""
     code = f"<p><code>{escape(command)}</code></p>" if command else ""
     st.html(f'<div class="pb-empty"><b>{escape(title)}</b><p>{escape(text)}</p>{code}</div>')
 
@@ -45,7 +44,6 @@ def anchor(text: str, to: str) -> str:
 
 
 def link(text: str, page: str, /, **query: str | int) -> str:
-    """Return a link to a page of this desk, in this tab."""
     return anchor(text, address(page, **query))
 
 

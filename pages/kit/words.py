@@ -68,7 +68,6 @@ def moment(ns: int | None, zone: str = "UTC") -> str:
 
 
 def utc(ns: int | None) -> str:
-    """Return the exact time: 2026-03-01T13:05:09.123456789Z."""
     if ns is None:
         return NOTHING
     return f"{_at(ns):%Y-%m-%dT%H:%M:%S}.{ns % SECOND_NS:09d}Z"
@@ -79,7 +78,6 @@ def _at(ns: int) -> datetime:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return how much of a whole a part is; a dash where there is no whole."""
     return f"{100 * part / whole:.0f} %" if whole > 0 else NOTHING
 
 
@@ -96,7 +94,6 @@ EXACT_UTC = "exact_utc"
 
 
 def zone() -> str:
-    """Return the name of the zone in which times are shown."""
     chosen = st.context.cookies.get(ZONE_COOKIE, "").replace("%2F", "/")
     for name in (chosen, st.context.timezone or ""):
         if name in zones():

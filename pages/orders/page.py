@@ -251,7 +251,6 @@ def with_touch(
 
 
 def sentence(sums: FillSums) -> str:
-    """Return what fills sum to, in a sentence."""
     flow = sums.sold - sums.bought - sums.fees
     said = [
         count(sums.count, "fill"),
@@ -334,7 +333,6 @@ def _over(account: str, market: str, markets: list[str]) -> str:
 
 
 def _markets(account: AccountSeen) -> list[str]:
-    """Return the open markets of the account's venue; all where none bears its name."""
     everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     here = [name for name in everywhere if name.startswith(f"{account.venue}:")]
     return here or everywhere

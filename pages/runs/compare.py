@@ -61,7 +61,6 @@ def rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """Say in one sentence what the realistic model got right and what not."""
     told: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for line in found["lines"]:
         told[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
@@ -132,7 +131,6 @@ def interval(line: Mapping[str, Any], key: str) -> None:
 
 
 def interval_figure(line: Mapping[str, Any]) -> go.Figure:
-    """Return the figure of one measure."""
     colours = _COLOURS[look.dark()]
     figure = go.Figure()
     found = {"truth": line["truth"], **{k: v["value"] for k, v in line["models"].items()}}
@@ -166,7 +164,6 @@ def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
 
 
 def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
-    """Return the figure of the days."""
     colours = _COLOURS[look.dark()]
     figure = go.Figure()
     for name, found in daily.items():
@@ -256,7 +253,6 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
 
 @guard.part("The comparison")
 def show(listed: Mapping[str, Any]) -> None:
-    """Draw a report."""
     found = _found(listed)
     panels.links(panels.link("← All backtests", "runs"))
     panels.head(

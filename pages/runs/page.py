@@ -355,7 +355,6 @@ def figures(found: Performance) -> dict[str, str]:
 
 
 def source(found: Performance) -> str:
-    """Return what the statistics are of."""
     markets = (
         "max drawdown is of every point of the curve, as a share of its peak; profit factor is "
         "what winning markets brought over what losing ones cost, after fees"
@@ -418,7 +417,6 @@ def _read_fills(path: Path, changed_ns: int, instrument: str) -> RunFills:  # no
 
 @guard.part("The fills of the run")
 def show_fills(run: Mapping[str, Any], instrument: str) -> None:
-    """Draw a run's fills."""
     number, where = run["id"], panels.address("runs", run=run["id"])
     panels.links(panels.anchor(f"← Run {number}", where), panels.link("All backtests", "runs"))
     of = f" in {market(instrument)}" if instrument else ""
@@ -444,7 +442,6 @@ def show_fills(run: Mapping[str, Any], instrument: str) -> None:
 
 
 def sentence(found: RunFills) -> str:
-    """Return what a run's fills sum to."""
     flow = found.sold_micro - found.bought_micro - found.fees_micro
     said = [
         count(found.count, "fill"),

@@ -47,7 +47,6 @@ NAMES = {
 
 @guard.part("The studies")
 def section(reports: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the links to the reports there are; nothing without any."""
     if not reports:
         return
     st.subheader("Fair value studies")
@@ -61,7 +60,6 @@ def section(reports: Sequence[Mapping[str, Any]]) -> None:
 
 @guard.part("The study")
 def show(listed: Mapping[str, Any]) -> None:
-    """Draw one report."""
     run = ask(views.run, listed["engine_id"], listed["id"])
     found = json.loads(run["result"])
     panels.links(panels.link("← All backtests", "runs"))

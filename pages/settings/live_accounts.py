@@ -350,7 +350,6 @@ def _findings(findings: tuple[Finding, ...]) -> str:
 
 
 def _wallets() -> tuple[dict[str, str], str]:
-    """Return whose key the vault holds, by account, or why it cannot be read."""
     try:
         vault = read_vault(config().vault_path)
     except PitbossError as error:

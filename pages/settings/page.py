@@ -169,7 +169,6 @@ def show_accounts() -> None:
 
 
 def say_modes(known: Mapping[str, VenueEntry]) -> None:
-    """Say what an account of each mode is connected to."""
     real = [one.title for one in known.values() if one.mode(Mode.LIVE) is not None]
     panels.note(
         f"The engine connects to the public data of {' or '.join(real)} once a paper account there "

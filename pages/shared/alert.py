@@ -39,7 +39,6 @@ def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
 
 
 def _refused(row: Row) -> Row | None:
-    """Return the order whose refusal an alert tells: its side says what the amounts are of."""
     number = refusals.order_of(row["text"])
     if number is None or not row["account"]:
         return None

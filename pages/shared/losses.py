@@ -25,7 +25,6 @@ HEADS = ("", "Fills", "Markets", "PnL", "Per share", "95 %")
 
 @guard.part("Where it loses")
 def of(mode: Mode, bot: str) -> None:
-    """Draw the table of one bot in one mode."""
     fills = ask(of_bot, engine_id(), mode=mode, bot=bot)
     rows = losses(with_books(fills, config().decisions_path)) if fills else []
     show([msgspec.structs.asdict(row) for row in rows])

@@ -57,7 +57,6 @@ def word(shown: MarkoutShown | None) -> str:
 
 
 def beside(fills: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return rows of fills, each with its markouts."""
     keys = [(row["account"], row["id"]) for row in fills]
     found = ask(of_fills, engine_id(), keys) if keys else {}
     return [

@@ -101,7 +101,6 @@ def _fills(fills: Sequence[Row]) -> None:
 
 
 def title(row: Row) -> str:
-    """Return an order in one line."""
     price = names.price_raw(row["price_raw"], row)
     return (
         f"Order {row['id']}: {why.way(row['side'], row['leg'])} "
@@ -221,7 +220,6 @@ def show_why(row: Row) -> None:
 
 
 def standing(stored: StoredDecision) -> str:
-    """Return which decision it is, how often it was repeated, and when."""
     decision = stored.decision
     repeats = f", the same {count(stored.count, 'time')} in a row" if stored.count > 1 else ""
     return (
@@ -284,7 +282,6 @@ def _clock_of(at_ns: int, where: ZoneInfo) -> str:
 
 
 def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
-    """Return what one record says of the order."""
     message = moment.told
     match message:
         case effects.PlaceOrder(order=order):
@@ -356,7 +353,6 @@ def _filled(message: events.OrderFilled, row: Row) -> str:
 
 
 def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> str:
-    """Return that a cancel was asked, by the plan of which decision."""
     plan = next((one for one in plans(moment.at_ns) if row["id"] in one.cancels), None)
     if plan is None:
         return "cancel asked, not by a plan: by hand or by the engine"

@@ -68,7 +68,6 @@ PERIODS = (
 
 
 def by_bot(mode: Mode, now: int) -> list[Row]:
-    """Return every bot of one mode with what it made in each period."""
     since = {period.key: period.since_ns(now) for period in PERIODS if period.days >= 0}
     found = ask(money_views.pnl_by_bot, engine_id(), mode=mode, since=since)
     return [
@@ -140,7 +139,6 @@ def table(rows: Sequence[Row], mode: Mode, now: int) -> str:
 
 
 def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
-    """Return one bot as a row of the table."""
     only = {"account": row["account"], "bot": row["bot"]}
     fills, held = links.fills(mode, **only), panels.address("positions")
     bot = escape(row["bot"])
@@ -333,7 +331,6 @@ POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "Mark")
 
 
 def positions_table(rows: Sequence[Row], mode: Mode) -> str:
-    """Return what is held, a row per market."""
     head = "".join(f'<th class="pb-num">{label}</th>' for label in POSITION_LABELS)
     body = "".join(_position_line(row, mode) for row in rows)
     return (

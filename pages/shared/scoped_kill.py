@@ -31,7 +31,6 @@ class KillPart(msgspec.Struct, frozen=True, kw_only=True):
     instrument: InstrumentId | None = None
 
     def __str__(self) -> str:
-        """Name it, for people."""
         if self.account is not None:
             return f"account {self.account}"
         if self.bot is None:

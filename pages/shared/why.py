@@ -142,7 +142,6 @@ def number_of(decision: int) -> str:
 
 
 def blocks(parts: Iterable[tuple[str, str]]) -> str:
-    """Return titled blocks beside each other where there is room."""
     made = "".join(
         f'<section class="pb-block"><h4>{escape(title)}</h4>{body}</section>'
         for title, body in parts
@@ -231,7 +230,6 @@ def would_quote(decision: Decision, words: Vocabulary) -> str:
 
 
 def wished(intent: Intent | None, row: Row) -> str:
-    """Return a wish, level by level."""
     if intent is None:
         return "<p>Nothing new: its earlier quotes stand.</p>"
     if isinstance(intent, Basket):

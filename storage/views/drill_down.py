@@ -140,7 +140,6 @@ def _money(micro: int | None) -> Decimal:
 
 
 def _where(only: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
-    """Return conditions on the columns of `only` that are given, with their values."""
     given = {name: value for name, value in only.items() if value}
     unknown = given.keys() - {"account", "bot", "instrument", "state", "liquidity"}
     if unknown:

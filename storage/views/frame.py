@@ -165,7 +165,6 @@ def _account(connection: sqlite3.Connection, engine_id: str, row: Row, set_as: A
 
 
 def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersSeen, ...]:
-    """Return how many orders have not ended, by mode."""
     marks = ", ".join("?" * len(LIVE_STATES))
     found = rows(
         connection,
@@ -178,7 +177,6 @@ def live_orders(connection: sqlite3.Connection, engine_id: str) -> tuple[OrdersS
 
 
 def live_orders_of(connection: sqlite3.Connection, engine_id: str) -> dict[str, int]:
-    """Return how many orders of each bot have not ended."""
     marks = ", ".join("?" * len(LIVE_STATES))
     return dict(
         connection.execute(
@@ -190,7 +188,6 @@ def live_orders_of(connection: sqlite3.Connection, engine_id: str) -> dict[str, 
 
 
 def run_engines(connection: sqlite3.Connection) -> list[str]:
-    """Return the engines that have runs; replays by hand have one of their own."""
     found = connection.execute("SELECT DISTINCT engine_id FROM runs ORDER BY engine_id")
     return [engine_id for (engine_id,) in found]
 
@@ -223,7 +220,6 @@ def tradable(
 
 
 def open_markets(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[str]:
-    """Return every market that is open, one of a series too, by name."""
     found = connection.execute(
         "SELECT id FROM instruments WHERE engine_id = ? AND payout_yes_micro IS NULL "
         "AND (closes_ns IS NULL OR closes_ns > ?) ORDER BY id LIMIT 2000",

@@ -61,7 +61,6 @@ def of_bot(
 
 
 def with_books(fills: list[KnownFill], decisions: Path) -> list[OutcomeFill]:
-    """Return the fills, each with the book of its order where the decisions still have it."""
     books: dict[tuple[str, int], tuple[int | None, int | None]] = {}
     made = []
     for fill in fills:

@@ -137,7 +137,6 @@ def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) ->
 
 
 def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
-    """Sum what redemptions have paid since the account began."""
     count, micro = connection.execute(
         "SELECT count(*), coalesce(sum(amount_micro), 0) FROM redemptions "
         "WHERE engine_id = ? AND account = ?",

@@ -99,7 +99,6 @@ class Latest:
         self._stamps: dict[str, int] = {}
 
     def tell(self, key: str, price: int, exchange_ns: int) -> list[Event]:
-        """Return the price as an event, or nothing where a newer one was told."""
         last_ns = self._stamps.get(key)
         if last_ns is None and len(self._stamps) >= KEYS_MAX:
             raise BadFrame("too many reference keys", key)

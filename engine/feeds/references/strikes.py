@@ -79,7 +79,6 @@ class Strikes:
         return []
 
     def hear(self, event: ReferencePriced) -> list[Event]:
-        """Take a price; give the strikes it proves."""
         stamp_ns = event.exchange_ns
         if stamp_ns is None or stamp_ns % (BOUNDARY_S * SECOND_NS):
             return []

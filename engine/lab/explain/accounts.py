@@ -130,7 +130,6 @@ class ToldAccounts:
         self._accounts[account] = settings
 
     def _open(self, settings: AccountSettings) -> RetoldExecutor:
-        """Give an account an executor that knows nothing."""
         account, currency = AccountId(settings.name), settings.currency
         gate = RiskGate(
             limits=settings.limits, breakers=Breakers(settings.limits), exposure=ExposureBook()
@@ -208,7 +207,6 @@ class ToldAccounts:
         return told
 
     def _placed(self, account: AccountId, fence: int) -> None:
-        """Notice an order of a start that was not journaled."""
         before = self._fences.get(account, fence)
         self._fences[account] = fence
         if fence != before and self._started.get(account) != fence:
@@ -217,7 +215,6 @@ class ToldAccounts:
 
 
 def _begun_with(records: Iterable[Record]) -> dict[int, set[AccountId]]:
-    """Return behind which records starts began with a snapshot, and of which accounts."""
     found: dict[int, set[AccountId]] = defaultdict(set)
     for record in records:
         if record.kind == KeepStart.__name__:

@@ -72,7 +72,6 @@ class Picture:
 
     @property
     def accounts(self) -> dict[str, str]:
-        """Accounts that are shown, with their modes."""
         return {key: str(mode) for key, mode in self._stage.modes.items() if self._shows(key)}
 
     def _shows(self, account: str) -> bool:
@@ -149,7 +148,6 @@ class Picture:
         self._step(at_ns, "market", account, text, instrument=first, always=False)
 
     def heard(self, record: Record, message: Any) -> None:
-        """See a record of the journal."""
         if isinstance(message, PlaceOrder):
             number, account = message.order.id, AccountId(record.account)
             self._orders.setdefault(account, {})[number] = None
@@ -204,7 +202,6 @@ class Picture:
     # -- what stands -------------------------------------------------------------------------------
 
     def _look(self, account: AccountId, desk: AccountCore, at_ns: int) -> None:
-        """Note what stands differently at an account."""
         executor = desk.executor
         self._put(f"account/{account}", account_shown(executor, self._stage.modes[account], at_ns))
         for key in executor.concerned():
@@ -262,7 +259,6 @@ class Picture:
         return None
 
     def _instrument(self, desk: AccountCore | None, message: Any) -> InstrumentId | None:
-        """Return what a record is about."""
         named: InstrumentId | None = getattr(message, "instrument", None)
         if isinstance(named, str):
             return named
@@ -405,7 +401,6 @@ def fill_state(executor: Executor, fill: FillId) -> str:
 def fill_shown(
     told: OrderFilled, one: Order | None, terms: Instrument | None, stands: str
 ) -> dict[str, Any]:
-    """Return a fill as the venue told it, and where it stands."""
     return {
         "order": told.order,
         "instrument": "" if one is None else one.instrument,
@@ -440,7 +435,6 @@ def _number(value: float) -> str:
 
 
 def intent_shown(intent: Intent | None, terms: Instrument | None) -> str:
-    """Return a wish in words."""
     if intent is None:
         return "the wish before it stands"
     if isinstance(intent, Quotes):
@@ -491,7 +485,6 @@ def plan_shown(made: Planned, terms: Instrument | None) -> dict[str, Any]:
 
 
 def _counted(value: int, unit: Unit, terms: Instrument | None) -> str:
-    """Return what a rule of risk counts, with its unit."""
     match unit:
         case Unit.MICRO:
             return money_shown(value)

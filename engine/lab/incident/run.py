@@ -140,7 +140,6 @@ class IncidentReplay:
             self.difference = differs.difference
 
     def _ends(self, one: Given | JournaledRecord) -> bool:
-        """Say whether this is where the next life begins."""
         if not isinstance(one, Given) or not isinstance(one.given, given.LifeBegan):
             return False
         return one.position != self.life.position
@@ -222,7 +221,6 @@ class IncidentReplay:
         share_total(kin)
 
     def admitted(self, one: given.Admitted, now_ns: int) -> None:
-        """Make the bot that was admitted, with what it knew."""
         settings = BotSettings.model_validate_json(one.settings)
         bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account)
         bot.everything = one.everything
@@ -319,7 +317,6 @@ class ShownWindow:
                 desk.cache.receive(InstrumentListed(instrument=instrument), 0)
 
     def _take(self, record: Record) -> Any:
-        """Fold one record in; give its message."""
         message = decode(record)
         for account, desk in self.desks.items():
             if record.account not in (account, HOUSE):
@@ -348,7 +345,6 @@ class ShownWindow:
 
 
 def _unheard(made: object) -> None:
-    """Hear nothing: nobody decides here."""
     raise BrokenInvariant(f"{type(made).__name__} was decided where nothing is lived again")
 
 
@@ -377,7 +373,6 @@ class ComparedRuns(msgspec.Struct, kw_only=True):
     notes: list[str] = []
 
     def sentence(self) -> str:
-        """Tell it in one sentence."""
         if self.difference is not None:
             return f"IT DIFFERS: {self.difference.sentence()}"
         if not self.again:
@@ -553,7 +548,6 @@ def _sum(compared: ComparedRuns, one: IncidentReplay) -> None:
 def _accounts(
     config: Config, chosen: list[tuple[RecordedRun, int]], known: list[str]
 ) -> Mapping[str, AccountSettings]:
-    """Return the settings of the accounts the journal tells of: as they were, else as they are."""
     if chosen:
         made = [AccountSettings.model_validate_json(t) for t in chosen[0][0].began.accounts]
         return {one.name: one for one in made}

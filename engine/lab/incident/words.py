@@ -47,7 +47,6 @@ def decided(number: int) -> str:
 
 
 def many(number: int, one: str) -> str:
-    """Return a number of things: 1 place, 2 places."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
@@ -116,7 +115,6 @@ def _orders(orders: tuple[int, ...]) -> str:
 
 
 def _plain(message: Any) -> str:
-    """Return a message as its name in words, then its fields."""
     kind = type(message).__name__
     name = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
     told = ", ".join(
@@ -170,7 +168,6 @@ def of_market(events: tuple[Any, ...], terms: Terms) -> str:
 
 
 def of_input(one: given.AnyInput) -> str:
-    """Return what a desk was given, in words."""
     match one:
         case given.LifeBegan(fence=fence, accounts=accounts):
             return f"the engine starts (start {fence}) with {len(accounts)} accounts"

@@ -200,7 +200,6 @@ def instrument_of(condition: str, slug: str, tokens: tuple[str, str] | None) -> 
 def new_token(
     market: RecordedMarket, asset_id: str, levels: LevelMap, *, mirrored: bool
 ) -> RecordedToken:
-    """Add a token to its market. `levels` must be mirrored as the token is."""
     condition = market.id.removeprefix("polymarket:")
     token = RecordedToken(head_of(condition, asset_id), levels, mirrored=mirrored)
     market.tokens[asset_id] = token
@@ -519,7 +518,6 @@ class Btc5mRecording:
         )
 
     def _open(self, slug: str, frame: BookFrame, now_ns: int) -> RecordedMarket:
-        """Begin a market at its first frame."""
         if len(self._markets) >= MARKETS_MAX:
             raise BadInput(f"more than {MARKETS_MAX} markets at once: not this kind of recording")
         pair = self._table.get(frame.market)

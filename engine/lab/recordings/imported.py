@@ -201,7 +201,6 @@ class _Writer:
         self._entry("import", head.made_ns, msgspec.json.encode(head))
 
     def told(self, frames: int, told: list[tuple[int, Event]]) -> None:
-        """Write what was told after `frames` frames."""
         if told:
             self._entry("told", told[-1][0], _pack((frames, told)))
 
@@ -268,7 +267,6 @@ def _key(files: tuple[Path, ...], size_max: int | None) -> str:
 
 @cache
 def _reader_digest() -> bytes:
-    """Return a digest of the code that reads raw recordings."""
     digest = hashlib.blake2b(digest_size=16)
     for name in READERS:
         (folder,) = importlib.import_module(name).__path__

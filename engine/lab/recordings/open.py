@@ -141,7 +141,6 @@ def _has(*values: msgspec.Raw) -> bool:
 
 
 def _table_beside(file: Path) -> Path | None:
-    """Return the table of tokens beside a file or one folder above, if there is one."""
     tables = (folder / "markets.csv" for folder in (file.parent, file.parent.parent))
     return next((table for table in tables if table.is_file()), None)
 

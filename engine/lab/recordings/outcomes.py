@@ -88,7 +88,6 @@ class OutcomeRecording:
 
 
 def _keys(instrument: Instrument) -> tuple[str, ...]:
-    """Return the names an outcomes file may call a market by."""
     names = (instrument.id, instrument.id.partition(":")[2])
     if instrument.series and instrument.starts_ns is not None:
         return (*names, f"{instrument.series}-{instrument.starts_ns // SECOND_NS}")

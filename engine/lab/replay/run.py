@@ -203,7 +203,6 @@ class FillWatch:
         self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
 
     def placed(self, order: Order, view: BookView) -> None:
-        """Take an order as it is placed."""
         terms = view.instrument
         bought, level = yes_space(order.side, order.leg, order.price, terms.one)
         self._placed.setdefault(terms.id, {})[order.id] = place_in_book(
@@ -211,7 +210,6 @@ class FillWatch:
         )
 
     def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
-        """Take a fill."""
         bought, price = yes_space(order.side, order.leg, event.price, terms.one)
         spread, ahead = self._placed.get(terms.id, {}).get(order.id, (None, None))
         fill = OutcomeFill(
@@ -385,7 +383,6 @@ class Replay:
         self.result = ReplayResult()
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
-        """Play the recording to its end; see `play`."""
         play((self,), self._recording, progress)
         return self.result
 
@@ -407,7 +404,6 @@ class Replay:
         self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
 
     def take(self, event: Event, now_ns: int) -> None:
-        """Take one event at its time."""
         self._driver.feed(event, now_ns)
         if type(event) in _LISTING:
             self._listed(event, now_ns)

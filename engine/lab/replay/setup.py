@@ -143,7 +143,6 @@ class PreparedReplay:
         )
 
     def __enter__(self) -> Self:
-        """Run and store it within."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -227,7 +226,6 @@ class PreparedReplay:
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:
-    """Return the markets that were traded, as they are stored."""
     return [
         RunMarket(
             instrument=market.instrument,

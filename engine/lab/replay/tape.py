@@ -72,7 +72,6 @@ class EffectsDigest:
 
     @property
     def tape(self) -> int:
-        """Position on the tape."""
         return self._recorder.tape
 
     @tape.setter
@@ -80,7 +79,6 @@ class EffectsDigest:
         self._recorder.tape = position
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
-        """Keep a message; give its seq."""
         kind = type(message)
         if kind in EFFECTS:
             self.effects += 1
@@ -96,11 +94,9 @@ class EffectsDigest:
         self._recorder.flush()
 
     def digest(self) -> str:
-        """Return the digest of all records."""
         return self._recorder.digest()
 
     def effects_digest(self) -> str:
-        """Return the digest of the effects."""
         return self._digest.text()
 
     def close(self) -> None:
@@ -117,13 +113,11 @@ class DecisionsDigest:
         self.count = 0
 
     def take(self, decision: Decision | Planned) -> None:
-        """Take a decision."""
         if type(decision) is Decision:
             self.count += 1
             self._hash.update(self._encode(decision))
 
     def digest(self) -> str:
-        """Return the digest of all decisions so far."""
         return self._hash.hexdigest()
 
 
@@ -135,7 +129,6 @@ class TapeDecisionLog(DecisionLog):
         self._digest = digest
 
     def append(self, decision: Decision | Planned) -> None:
-        """Digest and keep a decision."""
         self._digest.take(decision)
         super().append(decision)
 
@@ -362,5 +355,4 @@ class _Cut:
         self._events = events
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """Yield as many events as were played."""
         return islice(self._recording.events(), self._events)

@@ -124,7 +124,6 @@ class _Ours:
 
 
 def sentence(verdict: Examination) -> str:
-    """Return a verdict in a sentence: green, or what to mend first."""
     if verdict.green:
         return f"{verdict.account}: the doctor is green (findings: {len(verdict.findings)})"
     first = verdict.failures[0]

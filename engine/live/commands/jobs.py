@@ -126,7 +126,6 @@ class Jobs:
     # -- the schedule ------------------------------------------------------------------------------
 
     def _apply(self, entries: dict[str, ScheduleEntry], last_ns: dict[str, int]) -> None:
-        """Work by these entries from now on."""
         self._entries = entries
         wrong = {name: problem for name, entry in entries.items() if (problem := _wrong(entry))}
         on = {name: entry.cron for name, entry in entries.items() if entry.on and name not in wrong}

@@ -34,7 +34,6 @@ class KillScope(msgspec.Struct, frozen=True):
     instrument: InstrumentId | None
 
     def __str__(self) -> str:
-        """Name it, for people."""
         if self.account is not None:
             return f"account {self.account}"
         return f"instrument {self.instrument}" if self.bot is None else f"bot {self.bot}"
@@ -52,7 +51,6 @@ class ScopedKills:
 
     @property
     def under_way(self) -> frozenset[KillScope]:
-        """What is not proven yet."""
         return frozenset(self._proofs)
 
     # -- asked -------------------------------------------------------------------------------------

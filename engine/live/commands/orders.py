@@ -82,7 +82,6 @@ class Hand:
                 )
 
     def watch(self, now_ns: int) -> None:
-        """Answer what has been decided."""
         for asked in list(self._asked):
             known = asked.runner.desk.executor.record(asked.order)
             late = now_ns - asked.since_ns > ANSWER_NS_MAX

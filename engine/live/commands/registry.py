@@ -73,7 +73,6 @@ class Pending:
         self.give(Done(text) if done else Refused(text))
 
     def then(self, take: Callable[[Answer], None]) -> None:
-        """Hand the answer to `take` as soon as there is one."""
         self._taken = take
         if self._answer is not None:
             take(self._answer)

@@ -153,7 +153,6 @@ class SettingsCommands:
         return ""
 
     def _waits(self, settings: BotSettings) -> bool:
-        """Say whether a bot in force waits for its account, which is closed."""
         engine = self._engine
         known = engine.settings.document.bots.get(settings.name)
         return known == settings and AccountId(settings.account) not in engine.runners
@@ -273,7 +272,6 @@ def twin_of(document: SettingsDocument, account: str, mode: Mode) -> str:
 
 
 def _rests(bot_runner: BotRunner) -> bool:
-    """Say whether a bot has nothing at work: its settings may change."""
     return may(bot_runner.bot.state, BotHappened.START_ASKED)
 
 

@@ -171,7 +171,6 @@ class VaultOpening:
         return [one.keys for one in keyed.values() if one.keys is not None]
 
     def _closed(self) -> list[AccountSettings]:
-        """Return the accounts in force that need a key and that this engine has not opened."""
         engine, keyed = self._engine, self._engine.accounts.venues.keyed()
         return [
             one

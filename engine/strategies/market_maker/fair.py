@@ -272,7 +272,6 @@ def _led(
     oracle_price: float,
     now_ns: int,
 ) -> Lead | None:
-    """Return where the reference and the basis say the oracle will be seen."""
     p, basis = market.p, market.shared.basis
     fresh = _fresh(gates, "reference", reference, p.reference_age_ms_max, now_ns)
     if not fresh or reference is None:

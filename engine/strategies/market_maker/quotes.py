@@ -128,7 +128,6 @@ def _exit(bid: float, ask: float, market: MarketState, book: Book) -> tuple[floa
 
 
 def cell_of(market: MarketState, regime: str, now_ns: int) -> str:
-    """Return the cell of a quote: its regime and how far the close is."""
     if market.closes_ns is None:
         return regime
     left_s = (market.closes_ns - now_ns) * 1e-9

@@ -132,7 +132,6 @@ def fresh_learned(p: MarketMakerParameters) -> Learned:
 
 
 def fresh_shared(p: MarketMakerParameters) -> Shared:
-    """Return the state of a bot that has heard nothing."""
     return Shared(
         volatility=BlendedVolatility(
             *(

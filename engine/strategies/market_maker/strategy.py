@@ -121,7 +121,6 @@ def _lead(
 
 
 def learn_trade(learned: Learned, event: TradePrinted, now_ns: int) -> None:
-    """Take a trade's signed size; what has no size or no side says nothing about the flow."""
     if event.size is not None and event.aggressor is not None:
         signed = event.size if event.aggressor is Side.BUY else -event.size
         learned.flow.take(float(signed), now_ns)
@@ -223,7 +222,6 @@ Values = tuple[tuple[str, float], ...]
 def fresh_wish(
     market: MarketState, edges: Edges, sizes: tuple[Sizes, Sizes], regime: Regime, now_ns: int
 ) -> StandingIntent:
-    """Return the wish for a ladder at these edges."""
     bids, asks = ladder(sizes, edges, market)
     return StandingIntent(
         bids=bids,
@@ -260,7 +258,6 @@ def _valid_until(market: MarketState, now_ns: int) -> int:
 
 
 def state_wish(context: Context, market: MarketState, wish: StandingIntent, now_ns: int) -> Quotes:
-    """Remember the wish as the one that stands, and return it as an intent."""
     market.learned.standing = wish
     valid_until_ns = wish.valid_until_ns
     if wish.empty:
@@ -289,7 +286,6 @@ def evaluation(
     alert: str = "",
     reducing: str = "",
 ) -> Evaluation:
-    """Return the intent, if any, with the record that explains it."""
     scale = market.scale
     book = context.view.book
     bids, asks = book.bid_prices, book.ask_prices
@@ -548,7 +544,6 @@ class MarketMaker:
     # -- surviving a restart -----------------------------------------------------------------------
 
     def state(self) -> bytes:
-        """Return what was learned, as msgpack."""
         p = self.parameters
         return msgspec.msgpack.encode(
             SavedState(

@@ -32,7 +32,6 @@ class Wallet:
 
     @property
     def free(self) -> int:
-        """What a new order may spend."""
         return self.cash - self.reserved - self.blocked
 
 

@@ -84,7 +84,6 @@ class PaperOrderEntry:
         self._gtd_early_ns = settings.gtd_early_ms * NS_PER_MS
 
     def place(self, order: Order, now_ns: int) -> list[VenueEvent]:
-        """Take an order that arrives at the venue now."""
         floor = self._floor
         market = floor.markets.get(order.instrument)
         if market is None:
@@ -245,7 +244,6 @@ def _covered(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, 
 
 
 def _no_funds(market: PaperMarket, resting: QueuedOrder, taking: list[tuple[int, int]]) -> Refusal:
-    """Return the refusal of an order that is not covered."""
     pocket = market.pockets[resting.order.leg]
     need = pocket.need(resting, taking)
     if need is None:
@@ -534,7 +532,6 @@ class PaperVenue:
         self._hand_out(self._answered(request, now_ns), now_ns)
 
     def _answered(self, request: Request, now_ns: int) -> Reply:
-        """Answer a request that reaches the venue now, with exactly one reply."""
         events = self._requests.answer(request.effect, now_ns)
         if events is None:
             return Reply(number=request.number, retry_after_ns=THROTTLE_NS)

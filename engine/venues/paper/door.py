@@ -63,7 +63,6 @@ class PaperDoor:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for the venue."""
         return len(self._waiting)
 
     @property
@@ -147,7 +146,6 @@ class PaperDoor:
         return _first(await self._ask(asked), RedemptionsListed)
 
     async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Redeem: this venue does it at once."""
         return await self._ask(asked)
 
 

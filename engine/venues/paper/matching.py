@@ -82,7 +82,6 @@ class PaperAgenda:
         self._made = 0
 
     def push(self, at_ns: int, due: PaperDue, what: Any) -> None:
-        """Note that `what` happens at `at_ns`."""
         if len(self.heap) >= AGENDA_MAX:
             raise BrokenInvariant(f"more than {AGENDA_MAX} things under way at the paper venue")
         self._made += 1
@@ -273,7 +272,6 @@ class Matching:
         self.fills.append(FillRecord(now_ns, event))
 
     def settle(self, fill: FillId) -> FillSettled:
-        """Confirm a fill."""
         pending = self.unsettled.pop(fill)
         pocket = self.markets[pending.instrument].pockets[pending.leg]
         pocket.settle(pending.tokens, pending.cash_micro)
@@ -307,7 +305,6 @@ class Matching:
         )
 
     def knows(self, order: OrderId) -> bool:
-        """Say whether an id was used before."""
         return order in self.open or order in self.ended or order <= self.forgotten_max
 
     # -- markets -----------------------------------------------------------------------------------
