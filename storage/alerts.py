@@ -12,6 +12,7 @@ import sqlite3
 
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Mode
+from storage.rows import insert
 
 UNSEEN_MAX = 25
 """Most unseen alerts of one kind and place; more of them are counted on the latest."""
@@ -45,11 +46,12 @@ def raise_alert(
             (at_ns, alert.text, alert.severity, same),
         )
         return
-    connection.execute(
-        "INSERT INTO alerts (engine_id, mode, account, bot, instrument, severity, kind, text, "
-        "count, first_ns, last_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
-        (engine_id, mode, *place, alert.severity, alert.kind, alert.text, at_ns, at_ns),
-    )
+    insert(
+        connection, "alerts",
+        engine_id=engine_id, mode=mode, account=alert.account, bot=alert.bot,
+        instrument=alert.instrument, severity=alert.severity, kind=alert.kind, text=alert.text,
+        count=1, first_ns=at_ns, last_ns=at_ns,
+    )  # fmt: skip
 
 
 def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:

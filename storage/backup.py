@@ -159,19 +159,3 @@ def sweep(folder: Path) -> None:
     """Remove what an interrupted backup left."""
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path)
-
-
-def check_backup(path: Path) -> list[str]:
-    """Return what is wrong with a backup, by its manifest; nothing = it is as it was made."""
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return [f"{path / MANIFEST} cannot be read: {error}"]
-    wrong = []
-    for label, known in manifest["files"].items():
-        file = path / label
-        if not file.is_file():
-            wrong.append(f"{file} is missing")
-        elif _digest(file) != known["sha256"]:
-            wrong.append(f"{file} is not what was copied: its checksum differs")
-    return wrong

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.errors import StorageError
+from storage.rows import insert
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -25,13 +26,11 @@ def put_catalog(
     connection.execute(
         "DELETE FROM catalog WHERE engine_id = ? AND kind = ?", (engine_id, kind.__name__)
     )
-    connection.executemany(
-        "INSERT INTO catalog (engine_id, kind, name, body, updated_ns) VALUES (?, ?, ?, ?, ?)",
-        [
-            (engine_id, kind.__name__, name, msgspec.json.encode(entry).decode(), now_ns)
-            for name, entry in entries.items()
-        ],
-    )
+    for name, entry in entries.items():
+        insert(
+            connection, "catalog", engine_id=engine_id, kind=kind.__name__, name=name,
+            body=msgspec.json.encode(entry).decode(), updated_ns=now_ns,
+        )  # fmt: skip
 
 
 def catalog(connection: sqlite3.Connection, engine_id: str, kind: type[T]) -> dict[str, T]:

@@ -17,7 +17,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.errors import BadInput, BrokenInvariant
 from storage.alerts import raise_alert
 from storage.database import transaction
-from storage.rows import Table
+from storage.rows import Table, insert
 from storage.users import note
 
 TTL_NS = 30 * 1_000_000_000
@@ -91,20 +91,14 @@ def leave(
         raise BadInput(f"this {type(command).__name__} cannot be left: {error}") from None
     kind = type(command).__name__
     with transaction(connection):
-        made = connection.execute(
-            "INSERT INTO commands (id, engine_id, kind, body, who, state, created_ns, expires_ns, "
-            "answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT (id) DO NOTHING",
-            (id, engine_id, kind, body, who, CommandState.PENDING, now_ns, now_ns + ttl_ns),
-        )
+        made = insert(
+            connection, "commands", ends=" ON CONFLICT (id) DO NOTHING",
+            id=id, engine_id=engine_id, kind=kind, body=body, who=who, state=CommandState.PENDING,
+            created_ns=now_ns, expires_ns=now_ns + ttl_ns, answer="",
+        )  # fmt: skip
         if made.rowcount == 1:
-            note(
-                connection,
-                engine_id=engine_id,
-                at_ns=now_ns,
-                who=who,
-                what=f"command {kind}",
-                detail={"id": id, "command": msgspec.Raw(body.encode())},
-            )
+            raw = msgspec.Raw(body.encode())
+            note(connection, engine_id, now_ns, who, f"command {kind}", id=id, command=raw)
     left = find(connection, engine_id, id)
     if left is None or left.command != command or left.who != who:
         raise BadInput(f"the command id {id!r} already belongs to another command; make a new one")

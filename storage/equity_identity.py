@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
+from storage.rows import insert, upsert
 
 TOLD_MAX = 5
 """Differing holdings named in a text; the rest is counted."""
@@ -187,7 +189,7 @@ def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck
     """Write an account's last check, and count it; one that was not judged is no check."""
     ledger, journal = check.ledger, check.journal
     theirs = journal.cash_micro + journal.inventory_micro
-    figures = {
+    figures: dict[str, Any] = {
         "engine_id": engine_id,
         "account": ledger.account,
         "mode": ledger.mode,
@@ -209,13 +211,9 @@ def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck
         "differed": int(check.differs),
         "differed_ns": ledger.at_ns if check.differs else None,
     }
-    names = ", ".join(figures)
     kept = [name for name in figures if name not in ("checks", "differed", "differed_ns")]
-    connection.execute(
-        f"INSERT INTO equity_checks ({names}) VALUES ({', '.join('?' * len(figures))}) "  # noqa: S608 our own names
-        "ON CONFLICT (engine_id, account) DO UPDATE SET "
-        + ", ".join(f"{name} = excluded.{name}" for name in kept)
-        + ", checks = checks + excluded.checks, differed = differed + excluded.differed, "
-        "differed_ns = coalesce(excluded.differed_ns, differed_ns)",
-        tuple(figures.values()),
+    moves = upsert(["account"], kept) + (
+        ", checks = checks + excluded.checks, differed = differed + excluded.differed, "
+        "differed_ns = coalesce(excluded.differed_ns, differed_ns)"
     )
+    insert(connection, "equity_checks", ends=moves, **figures)

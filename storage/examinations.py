@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.catalog import Finding, Grade
+from storage.rows import Table
 from storage.users import note
 
 EXAMINED = "live examined"
@@ -46,46 +47,23 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(one for one in self.findings if one.grade is Grade.FAIL)
 
 
+_EXAMINATIONS = Table(Examination, "live_examinations")
+
+
 def put_examination(connection: sqlite3.Connection, engine_id: str, found: Examination) -> None:
     """Keep a verdict in place of the one before it, inside the caller's transaction."""
-    connection.execute(
-        "INSERT OR REPLACE INTO live_examinations (engine_id, account, examiner, wallet, at_ns, "
-        "who, findings) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (engine_id, found.account, found.examiner, found.wallet.lower(), found.at_ns, found.who,
-         msgspec.json.encode(found.findings).decode()),
-    )  # fmt: skip
+    small = msgspec.structs.replace(found, wallet=found.wallet.lower())
+    _EXAMINATIONS.put(connection, engine_id, [small])
     note(
-        connection,
-        engine_id=engine_id,
-        at_ns=found.at_ns,
-        who=found.who,
-        what=EXAMINED,
-        detail={
-            "account": found.account,
-            "examiner": found.examiner,
-            "green": found.green,
-            "failed": [one.name for one in found.failures],
-        },
-    )
+        connection, engine_id, found.at_ns, found.who, EXAMINED,
+        account=found.account, examiner=found.examiner, green=found.green,
+        failed=[one.name for one in found.failures],
+    )  # fmt: skip
 
 
 def examinations(
     connection: sqlite3.Connection, engine_id: str
 ) -> dict[tuple[str, Examiner], Examination]:
     """Return the latest verdicts by account and examiner."""
-    rows = connection.execute(
-        "SELECT account, examiner, wallet, at_ns, who, findings FROM live_examinations "
-        "WHERE engine_id = ?",
-        (engine_id,),
-    )
-    return {
-        (account, Examiner(examiner)): Examination(
-            account=account,
-            examiner=Examiner(examiner),
-            wallet=wallet,
-            at_ns=at_ns,
-            who=who,
-            findings=msgspec.json.decode(findings, type=tuple[Finding, ...]),
-        )
-        for account, examiner, wallet, at_ns, who, findings in rows
-    }
+    found = _EXAMINATIONS.all(connection, "engine_id = ?", (engine_id,))
+    return {(one.account, one.examiner): one for one in found}

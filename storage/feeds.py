@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from storage.rows import insert, upsert
 from storage.views import ROWS_MAX, Row, rows_of
 
 GAPS_KEPT = 5_000
@@ -19,12 +20,10 @@ def put_title(
     slug: str,
     now_ns: int,
 ) -> None:
-    connection.execute(
-        "INSERT INTO titles (engine_id, instrument, title, slug, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (engine_id, instrument) DO UPDATE SET "
-        "title = excluded.title, slug = excluded.slug, updated_ns = excluded.updated_ns",
-        (engine_id, instrument, title, slug, now_ns),
-    )
+    insert(
+        connection, "titles", ends=upsert(["instrument"], ["title", "slug", "updated_ns"]),
+        engine_id=engine_id, instrument=instrument, title=title, slug=slug, updated_ns=now_ns,
+    )  # fmt: skip
 
 
 def titles(connection: sqlite3.Connection, engine_id: str) -> dict[str, str]:
@@ -46,11 +45,10 @@ def begin_gap(
     reason: str,
 ) -> None:
     """Note that a feed, or one instrument's book, cannot be trusted; the newest are kept."""
-    connection.execute(
-        "INSERT OR IGNORE INTO feed_gaps (engine_id, feed, instrument, since_ns, reason) "
-        "VALUES (?, ?, ?, ?, ?)",
-        (engine_id, feed, instrument, since_ns, reason),
-    )
+    insert(
+        connection, "feed_gaps", verb="INSERT OR IGNORE",
+        engine_id=engine_id, feed=feed, instrument=instrument, since_ns=since_ns, reason=reason,
+    )  # fmt: skip
     connection.execute(
         "DELETE FROM feed_gaps WHERE engine_id = ? AND since_ns < coalesce((SELECT since_ns FROM "
         "feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT 1 OFFSET ?), 0)",

@@ -14,8 +14,8 @@ import msgspec
 
 from engine.errors import BadInput
 from storage.database import transaction
-from storage.rows import Table
-from storage.users import note as audit
+from storage.rows import Table, insert, keep_only
+from storage.users import note
 from storage.views import ROWS_MAX, Row, rows_of
 
 ATTEMPTS_MAX = 3
@@ -94,12 +94,12 @@ def queue(
             raise BadInput(
                 f"{waiting} jobs wait already; is the worker running? Cancel some of them first"
             )
-        made = connection.execute(
-            "INSERT INTO jobs (engine_id, kind, arguments, who, command, state, attempts, done, "
-            "total, unit, note, created_ns, cancel_by, result, error) "
-            "VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', ?, '', '', '') RETURNING id",
-            (engine_id, kind, arguments, who, command, JobState.QUEUED, now_ns),
-        ).fetchone()
+        made = insert(
+            connection, "jobs", ends=" RETURNING id",
+            engine_id=engine_id, kind=kind, arguments=arguments, who=who, command=command,
+            state=JobState.QUEUED, attempts=0, done=0, total=0, unit="", note="",
+            created_ns=now_ns, cancel_by="", result="", error="",
+        ).fetchone()  # fmt: skip
     return int(made[0])
 
 
@@ -222,10 +222,10 @@ def cancel(
                 job,
             ),
         )
-        detail = {"job": job, "kind": found.kind, "was": found.state}
-        audit(
-            connection, engine_id=engine_id, at_ns=now_ns, who=who, what="job cancel", detail=detail
-        )
+        note(
+            connection, engine_id, now_ns, who, "job cancel",
+            job=job, kind=found.kind, was=found.state,
+        )  # fmt: skip
     return f"job {job} is cancelled" if waits else f"job {job} was asked to end"
 
 
@@ -282,24 +282,16 @@ class ScheduleSeen(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+_SCHEDULE = Table(ScheduleSeen, "schedule")
+
+
 def put_schedule(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    entries: tuple[ScheduleSeen, ...],
-    now_ns: int,
+    connection: sqlite3.Connection, engine_id: str, entries: tuple[ScheduleSeen, ...], now_ns: int
 ) -> None:
     """Write all entries inside the caller's transaction; those not among them are gone."""
-    connection.execute(
-        "DELETE FROM schedule WHERE engine_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
-        (engine_id, msgspec.json.encode([entry.name for entry in entries]).decode()),
-    )
-    connection.executemany(
-        "INSERT INTO schedule (engine_id, name, cron, what, next_ns, problem, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (engine_id, name) DO UPDATE SET "
-        "cron = excluded.cron, what = excluded.what, next_ns = excluded.next_ns, "
-        "problem = excluded.problem, updated_ns = excluded.updated_ns",
-        [(engine_id, *msgspec.structs.astuple(entry), now_ns) for entry in entries],
-    )
+    keep_only(connection, "schedule", engine_id, "name", [entry.name for entry in entries])
+    moves = _SCHEDULE.moving(["name"], "updated_ns")
+    _SCHEDULE.put(connection, engine_id, entries, "INSERT", moves, updated_ns=now_ns)
 
 
 def note_posted(connection: sqlite3.Connection, engine_id: str, name: str, at_ns: int) -> None:
@@ -388,19 +380,12 @@ def begin_recording(
         ).fetchone()
         if taken:
             raise BadInput(f"there is a recording {name!r} already; choose another name")
-        connection.execute(
-            "INSERT INTO recordings (engine_id, name, state, instruments, who, started_ns, "
-            "reason, events, bytes, gaps, updated_ns) VALUES (?, ?, ?, ?, ?, ?, '', 0, 0, 0, ?)",
-            (
-                engine_id,
-                name,
-                RecordingState.RECORDING,
-                msgspec.json.encode(instruments).decode(),
-                who,
-                now_ns,
-                now_ns,
-            ),
-        )
+        insert(
+            connection, "recordings",
+            engine_id=engine_id, name=name, state=RecordingState.RECORDING,
+            instruments=msgspec.json.encode(instruments).decode(), who=who, started_ns=now_ns,
+            reason="", events=0, bytes=0, gaps=0, updated_ns=now_ns,
+        )  # fmt: skip
 
 
 def note_figures(

@@ -17,7 +17,7 @@ from engine.domain.events import OrderReport
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, WatchedMarket
 from engine.errors import BadInput, StorageError
-from storage.rows import upsert
+from storage.rows import Table, insert, keep_only, upsert
 from storage.users import note
 
 T = TypeVar("T")
@@ -26,15 +26,6 @@ KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
 SCOPE_PROOF = "scoped kill receipt"
 START_FOUND = "start found"
-_BEAT = upsert((), ("state", "heartbeat_ns", "started_ns", "pid", "version", "latched", "detail"))
-_BOT = upsert(
-    ("name",),
-    (
-        "mode", "account", "strategy", "state", "error", "capital_micro", "evaluations", "watching",
-        "updated_ns",
-    ),
-)  # fmt: skip
-_BOOK = upsert(("account", "instrument"), ("body", "updated_ns"))
 EQUITY_LOOK = 20_000
 """Points of all accounts among which an account's latest is looked for by its number."""
 
@@ -48,7 +39,7 @@ class EngineBeat(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     version: str
     latched: bool
-    status: EngineStatus = EngineStatus()
+    status: EngineStatus = msgspec.field(name="detail", default_factory=EngineStatus)
 
 
 class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +56,11 @@ class EquityPoint(msgspec.Struct, frozen=True, kw_only=True):
     peak_micro: int
     redeemable_micro: int = 0
     """What winners that nobody has paid yet are to bring: no part of the cash."""
+
+
+_BEATS = Table(EngineBeat, "engine_state")
+_BOTS = Table(BotStatus, "bots")
+_EQUITY = Table(EquityPoint, "equity")
 
 
 class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,20 +124,7 @@ def many(number: int, one: str) -> str:
 
 
 def put_engine(connection: sqlite3.Connection, engine_id: str, beat: EngineBeat) -> None:
-    connection.execute(
-        "INSERT INTO engine_state (engine_id, state, heartbeat_ns, started_ns, pid, "  # noqa: S608 our own words
-        "version, latched, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)" + _BEAT,
-        (
-            engine_id,
-            beat.state,
-            beat.heartbeat_ns,
-            beat.started_ns,
-            beat.pid,
-            beat.version,
-            beat.latched,
-            msgspec.json.encode(beat.status).decode(),
-        ),
-    )
+    _BEATS.put(connection, engine_id, [beat], "INSERT", _BEATS.moving(()))
 
 
 def last_told(connection: sqlite3.Connection, engine_id: str) -> tuple[str, int] | None:
@@ -176,24 +159,9 @@ def put_bots(
     connection: sqlite3.Connection, engine_id: str, bots: tuple[BotStatus, ...], now_ns: int
 ) -> None:
     """Write all bots as they stand; those that are not among them are gone."""
-    connection.execute(
-        "DELETE FROM bots WHERE engine_id = ? AND name NOT IN (SELECT value FROM json_each(?))",
-        (engine_id, msgspec.json.encode([bot.name for bot in bots]).decode()),
-    )
-    connection.executemany(
-        "INSERT INTO bots (engine_id, name, mode, account, strategy, state, error, "
-        "capital_micro, evaluations, watching, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _BOT,
-        [
-            (
-                engine_id,
-                *msgspec.structs.astuple(bot)[:-1],
-                msgspec.json.encode(bot.watching).decode(),
-                now_ns,
-            )
-            for bot in bots
-        ],
-    )
+    keep_only(connection, "bots", engine_id, "name", [bot.name for bot in bots])
+    moves = _BOTS.moving(["name"], "updated_ns")
+    _BOTS.put(connection, engine_id, bots, "INSERT", moves, updated_ns=now_ns)
 
 
 def watched_by(
@@ -213,19 +181,14 @@ def put_books(
     connection: sqlite3.Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
 ) -> None:
     """Write the top of every watched book; those that are not among them are watched no more."""
-    connection.execute(
-        "DELETE FROM books WHERE engine_id = ? AND (account, instrument) NOT IN "
-        "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
-        (engine_id, msgspec.json.encode([(one.account, one.instrument) for one in books]).decode()),
-    )
-    connection.executemany(
-        "INSERT INTO books (engine_id, account, instrument, body, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?)" + _BOOK,
-        [
-            (engine_id, one.account, one.instrument, msgspec.json.encode(one).decode(), now_ns)
-            for one in books
-        ],
-    )
+    there = [(one.account, one.instrument) for one in books]
+    keep_only(connection, "books", engine_id, "account, instrument", there)
+    moves = upsert(["account", "instrument"], ["body", "updated_ns"])
+    for one in books:
+        insert(
+            connection, "books", ends=moves, engine_id=engine_id, account=one.account,
+            instrument=one.instrument, body=msgspec.json.encode(one).decode(), updated_ns=now_ns,
+        )  # fmt: skip
 
 
 def books(
@@ -246,12 +209,7 @@ def books(
 
 
 def add_equity(connection: sqlite3.Connection, engine_id: str, point: EquityPoint) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO equity (engine_id, account, mode, currency, at_ns, equity_micro, "
-        "equity_mid_micro, cash_micro, day_start_micro, peak_micro, redeemable_micro) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (engine_id, *msgspec.structs.astuple(point)),
-    )
+    _EQUITY.put(connection, engine_id, [point])
 
 
 def latest_equity(
@@ -262,19 +220,17 @@ def latest_equity(
     By number, not by time: a clock that ran ahead leaves points of the future behind. An account
     that wrote none of the last `EQUITY_LOOK` points has its latest by time.
     """
-    columns = ", ".join(EquityPoint.__struct_fields__)
     for newest in (
         f"NOT INDEXED WHERE rowid > (SELECT max(rowid) FROM equity) - {EQUITY_LOOK} AND "  # noqa: S608 the same
         "engine_id = ? AND account = ? ORDER BY rowid DESC LIMIT 1",
         "WHERE engine_id = ? AND account = ? ORDER BY at_ns DESC LIMIT 1",
     ):
         row = connection.execute(
-            f"SELECT {columns} FROM equity {newest}",  # noqa: S608 our own words
+            f"SELECT {_EQUITY.columns} FROM equity {newest}",  # noqa: S608 our own words
             (engine_id, account),
         ).fetchone()
         if row is not None:
-            fields = dict(zip(EquityPoint.__struct_fields__, row, strict=True))
-            return msgspec.convert(fields, EquityPoint)
+            return _EQUITY.read(row)
     return None
 
 
@@ -287,27 +243,18 @@ def put_instrument(
     connection: sqlite3.Connection, engine_id: str, instrument: Instrument, now_ns: int
 ) -> None:
     """Write an instrument of the catalog; what it pays stays as it is known."""
-    connection.execute(
-        "INSERT INTO instruments (engine_id, id, kind, currency, price_decimals, size_decimals, "
-        "tick, lot, market, series, closes_ns, body, updated_ns) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (engine_id, id) DO UPDATE SET "
-        "tick = excluded.tick, lot = excluded.lot, closes_ns = excluded.closes_ns, "
-        "body = excluded.body, updated_ns = excluded.updated_ns",
-        (
-            engine_id,
-            instrument.id,
-            instrument.kind,
-            instrument.currency,
-            instrument.price_decimals,
-            instrument.size_decimals,
-            instrument.tick,
-            instrument.lot,
-            instrument.market,
-            instrument.series,
-            instrument.closes_ns,
-            msgspec.json.encode(instrument).decode(),
-            now_ns,
-        ),
+    shown = (
+        "id", "kind", "currency", "price_decimals", "size_decimals", "tick", "lot", "market",
+        "series", "closes_ns",
+    )  # fmt: skip
+    insert(
+        connection,
+        "instruments",
+        ends=upsert(["id"], ["tick", "lot", "closes_ns", "body", "updated_ns"]),
+        engine_id=engine_id,
+        **{name: getattr(instrument, name) for name in shown},
+        body=msgspec.json.encode(instrument).decode(),
+        updated_ns=now_ns,
     )
 
 
@@ -340,14 +287,8 @@ def keep_receipt(
     connection: sqlite3.Connection, engine_id: str, what: str, receipt: Receipt
 ) -> None:
     """Add a receipt to the audit, where nothing is changed or deleted: the latest counts."""
-    note(
-        connection,
-        engine_id=engine_id,
-        at_ns=receipt.told_ns,
-        who=receipt.who,
-        what=what,
-        detail=msgspec.to_builtins(receipt),
-    )
+    detail = msgspec.to_builtins(receipt)
+    note(connection, engine_id, receipt.told_ns, receipt.who, what, **detail)
 
 
 def latest_receipt(
@@ -371,13 +312,4 @@ def keep_found(
     connection: sqlite3.Connection, engine_id: str, at_ns: int, found: Mapping[str, Any]
 ) -> None:
     """Add what a start found: records read, orders adopted, how they ended."""
-    note(connection, engine_id=engine_id, at_ns=at_ns, who="engine", what=START_FOUND, detail=found)
-
-
-def latest_found(connection: sqlite3.Connection, engine_id: str) -> dict[str, Any] | None:
-    """Return what the latest start found, None where there was none."""
-    row = connection.execute(
-        "SELECT at_ns, detail FROM audit WHERE engine_id = ? AND what = ? ORDER BY id DESC LIMIT 1",
-        (engine_id, START_FOUND),
-    ).fetchone()
-    return None if row is None else {"at_ns": row[0], **msgspec.json.decode(row[1])}
+    note(connection, engine_id, at_ns, "engine", START_FOUND, **found)

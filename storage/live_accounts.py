@@ -64,17 +64,9 @@ def unlock(connection: sqlite3.Connection, engine_id: str, given: Unlock) -> Non
     small = msgspec.structs.replace(given, wallet=given.wallet.lower())
     _UNLOCKS.put(connection, engine_id, [small])
     note(
-        connection,
-        engine_id=engine_id,
-        at_ns=given.phrase_ns,
-        who=given.who,
-        what=UNLOCKED,
-        detail={
-            "account": given.account,
-            "wallet": given.wallet,
-            "doctor_ns": given.doctor_ns,
-        },
-    )
+        connection, engine_id, given.phrase_ns, given.who, UNLOCKED,
+        account=given.account, wallet=given.wallet, doctor_ns=given.doctor_ns,
+    )  # fmt: skip
 
 
 def lock(
@@ -84,14 +76,7 @@ def lock(
     connection.execute(
         "DELETE FROM live_unlocks WHERE engine_id = ? AND account = ?", (engine_id, account)
     )
-    note(
-        connection,
-        engine_id=engine_id,
-        at_ns=now_ns,
-        who=who,
-        what=LOCKED,
-        detail={"account": account},
-    )
+    note(connection, engine_id, now_ns, who, LOCKED, account=account)
 
 
 def unlocks(connection: sqlite3.Connection, engine_id: str) -> dict[str, Unlock]:

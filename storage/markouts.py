@@ -16,7 +16,7 @@ import msgspec
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO
-from storage.rows import Table
+from storage.rows import Table, insert
 
 HORIZONS_MS = (300, 1_000, 5_000, 30_000, 300_000)
 AT_RESOLUTION = 0
@@ -110,26 +110,12 @@ def begin(connection: sqlite3.Connection, engine_id: str, fill: FillSeen) -> Non
         (AT_RESOLUTION, MarkoutState.DUE, None),
     ]
     for horizon_ms, state, due_ns in horizons:
-        made = connection.execute(
-            "INSERT OR IGNORE INTO markouts (engine_id, account, fill, horizon_ms, mode, bot, "
-            "instrument, liquidity, leg, sign, price_micro, due_ns, state) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                engine_id,
-                fill.account,
-                fill.fill,
-                horizon_ms,
-                fill.mode,
-                fill.bot,
-                fill.instrument,
-                fill.liquidity,
-                fill.leg,
-                fill.sign,
-                fill.price_micro,
-                due_ns,
-                state,
-            ),
-        )
+        figures = msgspec.structs.asdict(fill)
+        del figures["at_ns"]
+        made = insert(
+            connection, "markouts", verb="INSERT OR IGNORE",
+            engine_id=engine_id, horizon_ms=horizon_ms, due_ns=due_ns, state=state, **figures,
+        )  # fmt: skip
         if made.rowcount and state is not MarkoutState.DUE:
             _sum(connection, engine_id, (fill.account, fill.fill, horizon_ms), 1)
     paid = connection.execute(

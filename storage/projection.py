@@ -45,6 +45,7 @@ from storage.rows import (
     PositionFold,
     RedemptionFold,
     Rows,
+    insert,
     upsert,
 )
 
@@ -84,11 +85,10 @@ def register_account(
                 f"account {account!r} is {row[0]} and cannot become {mode}: positions never cross "
                 "modes; use its twin account"
             )
-        connection.execute(
-            "INSERT OR REPLACE INTO accounts (engine_id, account, mode, venue, currency) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (engine_id, account, mode, venue, currency),
-        )
+        insert(
+            connection, "accounts", verb="INSERT OR REPLACE",
+            engine_id=engine_id, account=account, mode=mode, venue=venue, currency=currency,
+        )  # fmt: skip
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,11 +262,10 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _note(connection: sqlite3.Connection, engine_id: str, record: Record) -> None:
-    connection.execute(
-        "INSERT INTO projection (engine_id, version, seq, crc) VALUES (?, ?, ?, ?)"  # noqa: S608 our own words
-        + upsert((), ("version", "seq", "crc")),
-        (engine_id, VERSION, record.seq, _sum(record)),
-    )
+    insert(
+        connection, "projection", ends=upsert((), ("version", "seq", "crc")),
+        engine_id=engine_id, version=VERSION, seq=record.seq, crc=_sum(record),
+    )  # fmt: skip
 
 
 def _sum(record: Record) -> int:

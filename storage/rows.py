@@ -48,6 +48,35 @@ def upsert(key: Iterable[str], moves: Iterable[str]) -> str:
     return f" ON CONFLICT ({', '.join(('engine_id', *key))}) DO UPDATE SET {changes}"
 
 
+def insert(
+    connection: sqlite3.Connection,
+    table: str,
+    /,
+    *,
+    verb: str = "INSERT",
+    ends: str = "",
+    **cells: Any,
+) -> sqlite3.Cursor:
+    """Write one row, column by column, inside the caller's transaction; see `Table.put`."""
+    marks = ", ".join("?" * len(cells))
+    return connection.execute(
+        f"{verb} INTO {table} ({', '.join(cells)}) VALUES ({marks})" + ends, tuple(cells.values())
+    )
+
+
+def keep_only(
+    connection: sqlite3.Connection, table: str, engine_id: str, columns: str, keys: Iterable[Any]
+) -> None:
+    """Delete an engine's rows but those with one of `keys`, by one column or by two."""
+    one, many = columns.count(",") == 0, list(keys)
+    value = "value" if one else "value ->> 0, value ->> 1"
+    connection.execute(
+        f"DELETE FROM {table} WHERE engine_id = ? AND ({columns}) NOT IN "  # noqa: S608 our own words
+        f"(SELECT {value} FROM json_each(?))",
+        (engine_id, msgspec.json.encode(many).decode()),
+    )
+
+
 class Table(Generic[RowType]):
     """The rows of one table as structs of one kind. `columns` are their names, for a SELECT.
 
@@ -120,6 +149,10 @@ class Table(Generic[RowType]):
             + ends,
             [(engine_id, *self.cells(row), *more.values()) for row in rows],
         )
+
+    def moving(self, key: Sequence[str], *more: str) -> str:
+        """Return the end of an INSERT that moves every column but `key`, and `more`."""
+        return upsert(key, [name for name in (*self._names, *more) if name not in key])
 
     def cells(self, row: RowType) -> list[Any]:
         cells = list(msgspec.structs.astuple(row))

@@ -24,7 +24,7 @@ from engine.domain.orders import Order
 from engine.errors import BadInput
 from storage.database import reading, transaction
 from storage.journal import Record, decode
-from storage.rows import Table
+from storage.rows import Table, insert
 from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, shown
 
 BATCH = 10_000
@@ -93,11 +93,7 @@ class RunMarket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = Run.__struct_fields__
-_INSERT = (
-    f"INSERT INTO runs ({', '.join(_COLUMNS)}) "  # noqa: S608 names of our own struct's fields
-    f"VALUES ({', '.join('?' * len(_COLUMNS))}) RETURNING id"
-)
-_UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608 same
+_UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608 names of our own struct's fields
 _MARKETS = Table(RunMarket, "run_markets")
 
 
@@ -114,11 +110,11 @@ def save_run(
     `run_id` names a run saved before (as RUNNING); it and its parts are replaced. Raises BadInput
     where there is none.
     """
-    values = msgspec.structs.astuple(run)
+    values = msgspec.structs.asdict(run)
     with transaction(connection):
         if run_id is None:
-            run_id = int(connection.execute(_INSERT, values).fetchone()[0])
-        elif connection.execute(_UPDATE, (*values, run_id)).rowcount != 1:
+            run_id = int(insert(connection, "runs", ends=" RETURNING id", **values).fetchone()[0])
+        elif connection.execute(_UPDATE, (*values.values(), run_id)).rowcount != 1:
             raise BadInput(f"there is no run {run_id} to replace")
         connection.execute("DELETE FROM run_equity WHERE run = ?", (run_id,))
         connection.execute("DELETE FROM run_markets WHERE run = ?", (run_id,))

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from storage.database import transaction
-from storage.rows import WHY_LENGTH_MAX, Table
+from storage.rows import WHY_LENGTH_MAX, Table, insert
 from storage.users import note
 
 
@@ -191,19 +191,12 @@ def save(
         if not differs:
             return Saved(version=newest.version, changes=())
         version = max(_versions(connection, engine_id), default=0) + 1
-        connection.execute(
-            "INSERT INTO settings (engine_id, version, base_version, at_ns, who, body) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (engine_id, version, base_version, now_ns, who, document.model_dump_json()),
-        )
-        note(
-            connection,
-            engine_id=engine_id,
-            at_ns=now_ns,
-            who=who,
-            what=f"settings {version} saved",
-            detail={"base": base_version, "changes": differs},
-        )
+        insert(
+            connection, "settings", engine_id=engine_id, version=version,
+            base_version=base_version, at_ns=now_ns, who=who, body=document.model_dump_json(),
+        )  # fmt: skip
+        what = f"settings {version} saved"
+        note(connection, engine_id, now_ns, who, what, base=base_version, changes=differs)
     return Saved(version=version, changes=differs)
 
 

@@ -13,12 +13,7 @@ import msgspec
 
 from engine.domain.decisions import Unit
 from engine.domain.instruments import Mode
-from storage.rows import upsert
-
-_LIMIT = upsert(
-    ("account", "name", "subject"),
-    ("mode", "currency", "used", "limit_value", "unit", "updated_ns"),
-)
+from storage.rows import Table, upsert
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,25 +57,23 @@ class LimitUse(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
 
 
+_HOLDINGS = Table(HoldingSeen, "holdings")
+_LIMITS = Table(LimitUse, "limit_use")
+
+
 def put_holdings(
     connection: sqlite3.Connection, engine_id: str, seen: Sequence[HoldingSeen], now_ns: int
 ) -> None:
     """Write holdings as they stand; those not named stay as they were told last."""
-    fields = HoldingSeen.__struct_fields__
-    kept = [name for name in fields if name not in ("account", "instrument", "bot")]
-    connection.executemany(
-        f"INSERT INTO holdings (engine_id, {', '.join(fields)}, opened_ns, updated_ns) "  # noqa: S608 our own names
-        f"VALUES (?, {', '.join('?' * len(fields))}, ?, ?) "
-        "ON CONFLICT (engine_id, account, instrument) DO UPDATE SET "
-        + ", ".join(f"{name} = excluded.{name}" for name in kept)
-        + ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
+    kept = [n for n in HoldingSeen.__struct_fields__ if n not in ("account", "instrument", "bot")]
+    moves = upsert(("account", "instrument"), [*kept, "updated_ns"]) + (
+        ", opened_ns = CASE WHEN excluded.opened_ns IS NULL THEN NULL "
         "ELSE coalesce(holdings.opened_ns, excluded.opened_ns) END"
-        ", updated_ns = excluded.updated_ns",
-        [
-            (engine_id, *msgspec.structs.astuple(one), None if one.flat else now_ns, now_ns)
-            for one in seen
-        ],
     )
+    for flat, opened_ns in ((True, None), (False, now_ns)):
+        rows = [one for one in seen if one.flat is flat]
+        more = {"opened_ns": opened_ns, "updated_ns": now_ns}
+        _HOLDINGS.put(connection, engine_id, rows, "INSERT", moves, **more)
     # Apart, and only where it moves: an index stands on it.
     connection.executemany(
         "UPDATE holdings SET bot = ?1 "
@@ -117,22 +110,8 @@ def put_limit_use(
         "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
         (engine_id, account, msgspec.json.encode([(u.name, u.subject) for u in uses]).decode()),
     )
-    connection.executemany(
-        "INSERT INTO limit_use (engine_id, account, name, subject, mode, currency, used, "  # noqa: S608 our own words
-        "limit_value, unit, updated_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _LIMIT,
-        [
-            (
-                engine_id,
-                account,
-                use.name,
-                use.subject,
-                mode,
-                currency,
-                use.used,
-                use.limit_value,
-                use.unit,
-                now_ns,
-            )
-            for use in uses
-        ],
-    )
+    known = ("mode", "currency", "used", "limit_value", "unit", "updated_ns")
+    _LIMITS.put(
+        connection, engine_id, uses, "INSERT", upsert(("account", "name", "subject"), known),
+        account=account, mode=mode, currency=currency, updated_ns=now_ns,
+    )  # fmt: skip

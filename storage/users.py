@@ -16,6 +16,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from engine.errors import BadInput, BrokenInvariant
 from storage.database import transaction, writing
+from storage.rows import insert, upsert
 
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet; users always belong to this one."""
@@ -109,7 +110,7 @@ def note_entry(
     `detail` never holds what was typed: a password may stand in the field of the name.
     """
     with writing(state, busy_ms=ENTRY_BUSY_MS) as connection, transaction(connection):
-        note(connection, engine_id=ENGINE_ID, at_ns=at_ns, who=who, what=what, detail=detail)
+        note(connection, ENGINE_ID, at_ns, who, what, **detail)
 
 
 def _made() -> str:
@@ -131,20 +132,11 @@ def _user(name: str, row: tuple[str]) -> User:
 
 
 def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) -> None:
-    connection.execute(
-        "INSERT INTO users (engine_id, name, password_hash, created_ns, disabled) "
-        "VALUES (?, ?, ?, ?, 0) ON CONFLICT (engine_id, name) "
-        "DO UPDATE SET password_hash = excluded.password_hash, disabled = 0",
-        (ENGINE_ID, name, hashed, now_ns),
-    )
-    note(
-        connection,
-        engine_id=ENGINE_ID,
-        at_ns=now_ns,
-        who=name,
-        what="password set",
-        detail={"user": name},
-    )
+    insert(
+        connection, "users", ends=upsert(["name"], ["password_hash", "disabled"]),
+        engine_id=ENGINE_ID, name=name, password_hash=hashed, created_ns=now_ns, disabled=False,
+    )  # fmt: skip
+    note(connection, ENGINE_ID, now_ns, name, "password set", user=name)
 
 
 # -- Audit: who changed what. Rows are only ever added; triggers in the file forbid the rest -------
@@ -152,12 +144,12 @@ def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) 
 
 def note(
     connection: sqlite3.Connection,
-    *,
     engine_id: str,
     at_ns: int,
     who: str,
     what: str,
-    detail: Mapping[str, Any],
+    /,
+    **detail: Any,
 ) -> None:
     """Add a row inside the caller's transaction: the change and its trace live or die together.
 
@@ -165,7 +157,5 @@ def note(
     """
     if not connection.in_transaction:
         raise BrokenInvariant("an audit row belongs to the transaction of what it tells")
-    connection.execute(
-        "INSERT INTO audit (engine_id, at_ns, who, what, detail) VALUES (?, ?, ?, ?, ?)",
-        (engine_id, at_ns, who, what, msgspec.json.encode(detail).decode()),
-    )
+    text = msgspec.json.encode(detail).decode()
+    insert(connection, "audit", engine_id=engine_id, at_ns=at_ns, who=who, what=what, detail=text)

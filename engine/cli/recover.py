@@ -217,8 +217,7 @@ def _keep(config: Config, shown: dict[str, Any], who: str, now_ns: int) -> None:
     set_latch(config.kill_path, who, now_ns)
     alert = RaiseAlert(severity=Severity.CRITICAL, kind="journal_loss", text=_described(shown))
     with writing(config.state_path) as connection, transaction(connection):
-        note(connection, engine_id=ENGINE_ID, at_ns=now_ns, who=who, what="journal loss accepted",
-             detail=shown)  # fmt: skip
+        note(connection, ENGINE_ID, now_ns, who, "journal loss accepted", **shown)
         raise_alert(connection, ENGINE_ID, alert, None, now_ns)
 
 

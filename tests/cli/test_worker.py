@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from storage.backup import backups, check_backup
+from storage.backup import backups
 from storage.database import connect_writer
 from storage.jobs import JOB_ENDS, Job, JobState, cancel, find, queue
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from tests.storage.kept import differing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LONG_S = 200.0
@@ -196,7 +197,7 @@ def test_a_backup_by_the_worker_is_whole(desk: Desk) -> None:
     desk.worker()
     assert desk.ended(number).state is JobState.DONE
     [made] = backups(desk.home / "backups")
-    assert check_backup(made) == []
+    assert differing(made) == []
 
 
 def test_the_worker_and_its_jobs_load_nothing_that_speaks_to_a_venue() -> None:

@@ -25,12 +25,13 @@ from engine.errors import BadInput
 from engine.jobs.kinds import TAPE_KEPT
 from engine.jobs.run import Cancelled, JobContext, works
 from storage import views
-from storage.backup import backups, check_backup
+from storage.backup import backups
 from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
 from storage.retention import due
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from tests.storage.kept import differing
 
 DAY_S = 86_400
 
@@ -165,7 +166,7 @@ def test_a_backup_says_that_the_vault_is_not_in_it_and_takes_it_where_that_is_as
     assert "vault.json is in it, encrypted" in result["vault"]
     assert copy.read_bytes() == b'{"encrypted": 1}'
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert check_backup(copy.parent) == []
+    assert differing(copy.parent) == []
 
 
 def test_compacting_prunes_what_is_old_and_nothing_else(config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
@@ -24,11 +25,19 @@ from engine.runtime.journal import JournalWriter
 from engine.runtime.state_writer import StateKeeper
 from storage.commands import ENDS, LeftCommand, find, leave
 from storage.database import connect_writer
+from storage.live import START_FOUND
 from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
+from storage.views import audit
 
 PATIENCE_S = 150.0
+
+
+def found_at_start(connection: sqlite3.Connection) -> dict[str, Any]:
+    """What the latest start found, as the audit has it."""
+    rows = audit(connection, ENGINE_ID)
+    return next(json.loads(row["detail"]) for row in rows if row["what"] == START_FOUND)
 
 
 class Recorder:

@@ -41,7 +41,7 @@ def both(number):
         connection.execute(
             "INSERT INTO alerts (engine_id, severity, kind, text, count, first_ns, last_ns) "
             "VALUES (?, 'warning', 'n', ?, 1, 1, 1)", (ENGINE, str(number)))
-        note(connection, engine_id=ENGINE, at_ns=1, who="x", what="n", detail={"n": number})
+        note(connection, ENGINE, 1, "x", "n", n=number)
     return write
 
 def alone(number):

@@ -18,8 +18,8 @@ from engine.domain.instruments import Leg, Side
 from engine.lab.explain.plans import Retold
 from storage.commands import CommandState
 from storage.decisions import reading_log
-from storage.live import KILL_PROOF, STOP_PROOF, latest_found
-from storage.users import ENGINE_ID
+from storage.live import KILL_PROOF, STOP_PROOF
+from tests.live.desk import found_at_start
 from tests.live.programs import ACCOUNT, APART, BOT, LONG_S, Programs, prepare
 from tests.ports import free_port
 
@@ -44,11 +44,10 @@ def test_desk_trades_survives_a_crash_and_proves_its_kill(programs: Programs) ->
     engine = programs.engine()
     programs.until(lambda: programs.count("orders") > before, "it trades again by itself")
     connection = sqlite3.connect(programs.state)
-    found = latest_found(connection, ENGINE_ID)
+    found = found_at_start(connection)
     told = "SELECT count FROM alerts WHERE kind = 'ended_without_stop'"
     assert connection.execute(told).fetchall() == [(1,)]
     connection.close()
-    assert found is not None
     assert found["bots"] == {BOT: "starting"}
     assert found["records"] > 0
     programs.until(lambda: programs.live() > 0, "an order rests")

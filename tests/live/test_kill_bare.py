@@ -42,8 +42,9 @@ from engine.live.proof import ProofRun
 from storage.commands import leave
 from storage.database import connect_writer, reading
 from storage.journal import last_seq
-from storage.live import STOP_PROOF, Receipt, latest_found, latest_receipt
+from storage.live import STOP_PROOF, Receipt, latest_receipt
 from storage.users import ENGINE_ID
+from tests.live.desk import found_at_start
 from tests.live.homes import Exchange, Template, a_home, exchange
 from tests.live.programs import REPOSITORY
 from tests.ports import free_port
@@ -524,7 +525,7 @@ def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
         return
     with reading(home.state_path) as connection:
         stopped = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
-        found = latest_found(connection, ENGINE_ID)
+        found = found_at_start(connection)
     assert found is not None
     assert found["orders_adopted"] == 3, "nothing the journal knew is lost"
     assert stopped is not None

@@ -134,7 +134,7 @@ def test_a_command_leaves_an_audit_row(connection: Connection) -> None:
 
 def test_audit_belongs_to_a_transaction(connection: Connection) -> None:
     with pytest.raises(BrokenInvariant, match="belongs to the transaction"):
-        note(connection, engine_id="e1", at_ns=0, who="ann", what="x", detail={})
+        note(connection, "e1", 0, "ann", "x")
 
 
 @pytest.mark.parametrize(
