@@ -151,7 +151,7 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 DISTANCE = {
     "single-importer siblings": 13,
     "type names defined twice": 3,
-    "attributes set from outside": 1,
+    "attributes set from outside": 0,
     "files under 60 lines": 28,
     "lines of the product": 83_000,
 }
@@ -239,12 +239,21 @@ def wired(found: list[Module]) -> list[str]:
     """
     hollow = collections.defaultdict(set)
     given = set()
+    values = {
+        "Struct",
+        "Protocol",
+        "dataclass",
+        "Event",
+        "Enum",
+        "NamedTuple",
+        "Input",
+    }  # and their kin
     for module in found:
         if module.name.startswith("engine.domain."):
             continue  # values, not behaviour
         for kind in (node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)):
             bases = " ".join(ast.unparse(base) for base in (*kind.bases, *kind.decorator_list))
-            if any(word in bases for word in ("Struct", "Protocol", "dataclass", "Event", "Enum")):
+            if any(word in bases for word in values):
                 continue
             own = [(pair, True) for node in kind.body for pair in assigned(node)]
             own += [

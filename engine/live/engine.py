@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -54,7 +55,6 @@ class Engine(Services):
     """A running engine: what its accounts and bots go through together, as time passes."""
 
     accounts: Accounts
-    spawn: Callable[[Stream], None]
     unlock_key = ""
     """For which a vault's passphrase is sealed, base64; this start alone can read it."""
     projector: Projections
@@ -89,6 +89,8 @@ class Engine(Services):
             forget_after_ns=forget_after_ns,
         )
         self._snapshot_every = snapshot_every
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The streams that run."""
         self._parts: dict[Callable[..., object], object] = {}
         self.gates: dict[AccountId, RiskGate] = {}
         self.absent: dict[str, BotSnapshot] = {}
@@ -113,6 +115,16 @@ class Engine(Services):
     ) -> None:
         """Take what needs the engine itself to be made."""
         self.state, self.projector, self.watch = state, projector, watch
+
+    def spawn(self, stream: Stream) -> None:
+        """Run a stream until the engine ends; one that ends by itself ends the engine."""
+        task = asyncio.get_running_loop().create_task(stream())
+        self.tasks.add(task)
+        task.add_done_callback(self._stream_ended)
+
+    def _stream_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
     def make(self, made: Callable[[Engine], object]) -> None:
         """Make this engine's one of a class that commands are handled with: once, at the start."""

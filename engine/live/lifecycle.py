@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 
 from engine.domain.effects import CancelScope
 from engine.domain.instruments import AccountId
-from engine.errors import BrokenInvariant, LeaseLost, StorageError
+from engine.errors import LeaseLost, StorageError
 from engine.live.engine import Engine
 from engine.live.telemetry import Telemetry
 from engine.runtime.services import Stream
@@ -34,18 +34,10 @@ async def trade(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.end)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(stream: Stream) -> None:
-        task = loop.create_task(stream())
-        tasks.add(task)
-        task.add_done_callback(lambda done: _ended(engine, done))
-
-    engine.spawn = spawn
     told = teller or Telemetry(engine)
     told.follow(engine.clock.now_ns())
     for stream in (*streams, lambda: _beat(engine, told, tick_s)):
-        spawn(stream)
+        engine.spawn(stream)
     if kill_only:
         engine.tell_receipt(lambda _: engine.end())
         engine.watchers.append(lambda _: _all_there_is(engine))
@@ -58,9 +50,9 @@ async def trade(
         if not kill_only:
             await _stop(engine)
     finally:
-        for task in tasks:
+        for task in engine.tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*engine.tasks, return_exceptions=True)
 
 
 def _all_there_is(engine: Engine) -> None:
@@ -70,11 +62,6 @@ def _all_there_is(engine: Engine) -> None:
         lacking = {AccountId(one.account) for one in receipt.accounts if one.missing}
         if not lacking & engine.runners.keys():
             engine.end()
-
-
-def _ended(engine: Engine, task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        engine.end(task.exception() or BrokenInvariant("a stream ended by itself"))
 
 
 async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:

@@ -103,8 +103,6 @@ class Quiet(Telemetry):
 class EngineRun:
     """One process of one engine. `jump_ns` is how far the machine's wall clock has leapt ahead."""
 
-    market: MarketNetwork
-
     def __init__(
         self,
         account: AccountId,
@@ -118,8 +116,10 @@ class EngineRun:
         proven: Callable[[EngineRun, KillScope | None], None],
         snapshot_every: int,
         now_ns: Callable[[], int],
+        market: Callable[[EngineRun], MarketNetwork],
     ) -> None:
         self.account = account
+        self.market = market(self)
         self.process = process
         self.journal = journal
         self.line = line

@@ -329,15 +329,12 @@ class SimulatedAccount:
             self.account, self._home, disk=self.disk, process=process, journal=journal, line=line,
             decided=lambda said: self._decided(fence, said), proven=self._proven,
             snapshot_every=self.snapshot_every, now_ns=self.now,
+            market=lambda life: MarketNetwork(
+                self.exchange, random=self.random, later=self.later, references=frozenset(),
+                deliver=lambda events: process.within(self._feed, life, events),
+                wanted=lambda key: self._series or key in self._events,
+            ),
         )  # fmt: skip
-        life.market = MarketNetwork(
-            self.exchange,
-            random=self.random,
-            later=self.later,
-            deliver=lambda events: process.within(self._feed, life, events),
-            wanted=lambda key: self._series or key in self._events,
-            references=frozenset(),
-        )
         process.create_task(life.live()).add_done_callback(lambda task: self._over(life, task))
         self.later(self.now() + S, lambda: self._second(life))
 
