@@ -24,6 +24,7 @@ from msgspec.inspect import (
 from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, Table
 from sqlmodel import AutoString, SQLModel
 
+from engine.domain.telemetry import Approvals, Capital
 from storage.examinations import Examination
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint
@@ -119,6 +120,8 @@ rows_are(
     account=str, mode=str, currency=str, updated_ns=int,
 )  # fmt: skip
 rows_are(EquityPoint, "equity", ("account", "at_ns"))
+rows_are(Capital, "capital", ("account",))
+rows_are(Approvals, "approvals", ("account",))
 # What a bot had made at a moment since it began, summed over its instruments.
 columns_are(
     "pnl", ("engine_id", "account", "bot", "at_ns"),

@@ -1,4 +1,4 @@
-"""What a running engine tells of money each second: holdings, PnL over time, use of limits.
+"""What a running engine tells of money each second: holdings, PnL, use of limits, capital.
 
 Every function works inside the caller's transaction. The engine's ledger is the source; a page that
 wants the same from the journal reads `storage.views`.
@@ -13,7 +13,11 @@ import msgspec
 
 from engine.domain.decisions import Unit
 from engine.domain.instruments import Mode
+from engine.domain.telemetry import Approvals, Capital
 from storage.rows import Table, upsert
+
+_CAPITAL = Table(Capital, "capital")
+_APPROVALS = Table(Approvals, "approvals")
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,3 +119,23 @@ def put_limit_use(
         connection, engine_id, uses, "INSERT", upsert(("account", "name", "subject"), known),
         account=account, mode=mode, currency=currency, updated_ns=now_ns,
     )  # fmt: skip
+
+
+def put_capital(connection: sqlite3.Connection, engine_id: str, seen: Capital) -> None:
+    """Write where an account's money is, in place of what stood there."""
+    _CAPITAL.put(connection, engine_id, [seen])
+
+
+def capital(connection: sqlite3.Connection, engine_id: str, account: str) -> Capital | None:
+    """Return where an account's money is; None = never told. Raises BadInput."""
+    return _CAPITAL.one(connection, "engine_id = ? AND account = ?", (engine_id, account))
+
+
+def put_approvals(connection: sqlite3.Connection, engine_id: str, told: Approvals) -> None:
+    """Write what a wallet has approved, in place of what stood there."""
+    _APPROVALS.put(connection, engine_id, [told])
+
+
+def approvals(connection: sqlite3.Connection, engine_id: str, account: str) -> Approvals | None:
+    """Return what a wallet has approved; None = nobody asked. Raises BadInput."""
+    return _APPROVALS.one(connection, "engine_id = ? AND account = ?", (engine_id, account))

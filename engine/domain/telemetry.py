@@ -115,3 +115,97 @@ class BookTop(msgspec.Struct, frozen=True, kw_only=True):
     bids: tuple[tuple[int, int], ...]
     """(price, size)."""
     asks: tuple[tuple[int, int], ...]
+
+
+class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one market that is not free cash, and what would free it. In micro-units."""
+
+    instrument: InstrumentId | None
+    """None = all the others together: `markets` of them."""
+    markets: int = 1
+    closes_ns: int | None = None
+    """The announced end; None = there is none."""
+    resolved: bool = False
+    orders_micro: int = 0
+    """Reserved by its orders."""
+    pending_micro: int = 0
+    """Sold or won by fills that have not settled."""
+    held_micro: int = 0
+    """What its tokens cost."""
+    redeemable_micro: int = 0
+    redemption: str = ""
+    """How far its redemption is; empty = nobody asked for one."""
+
+    @property
+    def micro(self) -> int:
+        return self.orders_micro + self.pending_micro + self.held_micro + self.redeemable_micro
+
+
+class Capital(msgspec.Struct, frozen=True, kw_only=True):
+    """Where all money of one account is, by its ledger, in micro-units. Tokens at their cost."""
+
+    account: AccountId
+    mode: Mode
+    currency: str
+    at_ns: int
+    settled_micro: int
+    open_micro: int
+    """Of the settled, reserved by orders the venue has confirmed; so many orders."""
+    open_orders: int
+    doubtful_micro: int
+    """Of the settled, reserved by orders on their way, held back, or UNKNOWN."""
+    doubtful_orders: int
+    pending_micro: int
+    redeemable_micro: int
+    redeeming_micro: int
+    """Of the redeemable, asked for and not paid yet."""
+    pairs_micro: int
+    """Cost of free pairs of YES and NO, and what merging them would bring."""
+    pairs_worth_micro: int
+    dust_micro: int
+    """Cost of what is too little of a leg for the smallest order."""
+    held_micro: int
+    """Cost of all other tokens."""
+    deposits_micro: int
+    realised_micro: int
+    fees_micro: int
+    venue_micro: int | None = None
+    """Cash as the venue said it last, from its own cache; None = it has not yet."""
+    venue_ns: int | None = None
+    locks: tuple[LockedMoney, ...] = ()
+    """Everything but free cash, by its market."""
+
+    @property
+    def free_micro(self) -> int:
+        """What an order may commit now: planner, gate and ledger allow no more."""
+        return self.settled_micro - self.open_micro - self.doubtful_micro
+
+    @property
+    def tokens_micro(self) -> int:
+        return self.pairs_micro + self.dust_micro + self.held_micro
+
+    @property
+    def whole_micro(self) -> int:
+        """All of it; equal to deposits + realised - fees, to the micro-unit."""
+        return self.settled_micro + self.pending_micro + self.redeemable_micro + self.tokens_micro
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a contract of the venue may take one asset of a wallet."""
+
+    asset: str
+    """In words, as is `contract`."""
+    contract: str
+    address: str
+    approved: bool
+
+
+class Approvals(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account's wallet has approved, as its venue told it last."""
+
+    account: AccountId
+    approvals: tuple[Approval, ...]
+    told_ns: int | None
+    """None = it was never answered."""
+    failed: str = ""
+    """Why the last question got no answer; empty = it did."""

@@ -39,6 +39,7 @@ from engine.executor.manual import ByHand, ManualRefused
 from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
+from engine.executor.redemptions import WalletOperation
 from engine.executor.settings import MS, NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.venue_reports import EventHandler, VenueReports
@@ -423,6 +424,16 @@ class Executor:
     def record(self, order: OrderId) -> LiveOrder | None:
         """Return an order with its state (read only)."""
         return self._table.orders.get(order)
+
+    @property
+    def venue_cash(self) -> tuple[int, int] | None:
+        """What the venue last said the account has in cash, and when; None = nothing yet."""
+        return self._reconciler.audit.venue_cash
+
+    @property
+    def redeeming(self) -> Mapping[InstrumentId, WalletOperation]:
+        """Redemptions that were asked for and have no end yet (read only)."""
+        return self._redemptions.state.under_way
 
     def names(self) -> list[tuple[OrderId, Identity]]:
         """Return every order that has a name at the venue, live or ended, as far as remembered."""

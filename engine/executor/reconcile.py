@@ -193,6 +193,8 @@ class Audit:
         self._outbox = outbox
         self._settings = settings
         self._redemptions = redemptions
+        self.venue_cash: tuple[int, int] | None = None
+        """What the venue said last, and when it was heard; None = nothing yet."""
         self._cash_seen: BalanceDifference | None = None
         self._cash_told: BalanceDifference | None = None
         self._seen: dict[tuple[InstrumentId, Leg], BalanceDifference] = {}
@@ -216,6 +218,8 @@ class Audit:
         """
         state = self._table.ledger.state
         theirs = event.cash_micro.get(state.currency)
+        if theirs is not None:
+            self.venue_cash = theirs, now_ns
         if theirs is None or not self._quiet_since(asked_ns):
             return
         ours = state.cash_settled_micro

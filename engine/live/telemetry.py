@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -13,15 +14,18 @@ from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
+from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import (
     BookTop,
     BotStatus,
+    Capital,
     EngineStatus,
+    LockedMoney,
     ScopedLatch,
     WatchedMarket,
 )
 from engine.executor.executor import Executor
-from engine.executor.fills import Holding, mid_value_micro
+from engine.executor.fills import Holding, LegHolding, mid_value_micro
 from engine.live.checks import TruthWatch
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
@@ -31,7 +35,14 @@ from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
 from storage.live import EngineBeat, EquityPoint, add_equity, put_books, put_bots, put_engine
-from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+from storage.telemetry import (
+    HoldingSeen,
+    LimitUse,
+    add_pnl,
+    put_capital,
+    put_holdings,
+    put_limit_use,
+)
 
 # -- Figures of one account for people: what it holds and what it uses of every limit --------------
 # Readings of the ledger, the gate and the exposure book; nothing here waits or changes anything.
@@ -165,6 +176,114 @@ def _ages(executor: Executor, now_ns: int) -> list[LimitUse]:
     return found
 
 
+# -- Where all money of one account is: free, reserved, on its way, in tokens ---------------------
+
+LOCKS_MAX = 300
+"""Markets told one by one, those that end first; the others are told as one sum."""
+
+CONFIRMED = frozenset({OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING})
+"""States of an order that the venue is known to hold."""
+
+
+def capital_of(executor: Executor, now_ns: int) -> Capital:
+    """Return where an account's money is. Free cash is what planner and ledger commit from."""
+    state, venue = executor.ledger.state, executor.venue_cash
+    paid = {key: one.cash_micro for key, one in state.reservations.items() if one.cash_micro}
+    confirmed = [micro for key, micro in paid.items() if _confirmed(executor, key)]
+    tokens = [_tokens(executor, held) for held in executor.ledger.held.values()]
+    pairs, worth, dust, others = (
+        (sum(column) for column in zip(*tokens, strict=True)) if tokens else (0,) * 4
+    )
+    return Capital(
+        account=executor.account,
+        mode=executor.mode,
+        currency=executor.currency,
+        at_ns=now_ns,
+        settled_micro=state.cash_settled_micro,
+        open_micro=sum(confirmed),
+        open_orders=len(confirmed),
+        doubtful_micro=state.cash_reserved_micro - sum(confirmed),
+        doubtful_orders=len(paid) - len(confirmed),
+        pending_micro=state.cash_pending_micro,
+        redeemable_micro=state.redeemable_micro,
+        redeeming_micro=sum(
+            executor.ledger.holding(key).redeemable_micro for key in executor.redeeming
+        ),
+        pairs_micro=pairs,
+        pairs_worth_micro=worth,
+        dust_micro=dust,
+        held_micro=others,
+        deposits_micro=state.deposits_micro,
+        realised_micro=state.realised_micro,
+        fees_micro=state.fees_micro,
+        venue_micro=None if venue is None else venue[0],
+        venue_ns=None if venue is None else venue[1],
+        locks=_locks(executor),
+    )
+
+
+def _confirmed(executor: Executor, order: OrderId) -> bool:
+    known = executor.record(order)
+    return known is not None and known.state in CONFIRMED
+
+
+def _tokens(executor: Executor, held: Holding) -> tuple[int, int, int, int]:
+    """Return (cost of free pairs, what they would bring merged, cost of dust, of the rest)."""
+    instrument = executor.ledger.state.instruments[held.instrument]
+    legs = (held.yes, held.no)
+    pairs = max(0, min(leg.settled - leg.reserved for leg in legs))
+    paired = [leg.cost_settled_micro * pairs // leg.settled if pairs else 0 for leg in legs]
+    dust = sum(
+        leg.cost_micro - of_pairs
+        for leg, of_pairs in zip(legs, paired, strict=True)
+        if _dust(leg, pairs, instrument.smallest)
+    )
+    cost = sum(leg.cost_micro for leg in legs) - sum(paired)
+    return sum(paired), instrument.proceeds_micro(instrument.one, pairs), dust, cost - dust
+
+
+def _dust(leg: LegHolding, pairs: int, smallest: int) -> bool:
+    return not leg.reserved and 0 < leg.total - pairs < smallest
+
+
+def _locks(executor: Executor) -> tuple[LockedMoney, ...]:
+    """Return by market all that is not free cash, those that end first; their sum is exact."""
+    ledger = executor.ledger
+    orders, pending = Counter[InstrumentId](), Counter[InstrumentId]()
+    for one in ledger.state.reservations.values():
+        orders[one.instrument] += one.cash_micro
+    for entry in ledger.state.fills.unsettled.values():
+        if entry.payout_micro is not None:
+            pending[entry.instrument] += entry.payout_micro
+        elif entry.side is Side.SELL:
+            pending[entry.instrument] += entry.cash_micro - entry.fee_micro
+    found = []
+    for key in {**orders, **pending, **ledger.held, **ledger.redeemable}:
+        held, under_way = ledger.holding(key), executor.redeeming.get(key)
+        stage = "" if under_way is None else under_way.state or "asked"
+        lock = LockedMoney(
+            instrument=key,
+            closes_ns=ledger.state.instruments[key].closes_ns,
+            resolved=held.payout_yes_micro is not None,
+            orders_micro=orders[key],
+            pending_micro=pending[key],
+            held_micro=held.yes.cost_micro + held.no.cost_micro,
+            redeemable_micro=held.redeemable_micro,
+            redemption="in doubt" if under_way and under_way.doubt_ns is not None else stage,
+        )
+        if lock.orders_micro or lock.pending_micro or lock.held_micro or lock.redeemable_micro:
+            found.append(lock)
+    found.sort(key=lambda one: (one.closes_ns is None, one.closes_ns, one.instrument))
+    return (*found[:LOCKS_MAX], *_together(found[LOCKS_MAX:]))
+
+
+def _together(locks: Sequence[LockedMoney]) -> Iterator[LockedMoney]:
+    if locks:
+        sums = ("orders_micro", "pending_micro", "held_micro", "redeemable_micro")
+        amounts = {name: sum(getattr(one, name) for one in locks) for name in sums}
+        yield LockedMoney(instrument=None, markets=len(locks), **amounts)
+
+
 # -- What the engine tells of itself each second: heartbeat, figures, bots, equity, books ----------
 
 VERSION = "0.1.0"
@@ -258,6 +377,7 @@ class Telemetry:
                     self._equity(runner, now_ns)
                 if not crowded:
                     self._holdings(runner, now_ns)
+                self._capital(runner, now_ns)
                 self._limits(runner, now_ns)
 
     def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
@@ -277,6 +397,12 @@ class Telemetry:
             self._told.update({(one.account, one.instrument): one for one in changed})
             engine_id = self._engine.engine_id
             self._engine.state.write(lambda c: put_holdings(c, engine_id, changed, now_ns))
+
+    def _capital(self, runner: AccountRunner, now_ns: int) -> None:
+        seen, engine_id = capital_of(runner.desk.executor, now_ns), self._engine.engine_id
+        self._engine.state.put(
+            f"capital {runner.account}", lambda c: put_capital(c, engine_id, seen)
+        )
 
     def _limits(self, runner: AccountRunner, now_ns: int) -> None:
         executor, engine_id = runner.desk.executor, self._engine.engine_id

@@ -20,7 +20,7 @@ from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, InstrumentClosed, InstrumentListed, InstrumentResolved
 from engine.domain.inputs import KIND, AnyInput, pack_input
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode
-from engine.domain.telemetry import FeedStatus
+from engine.domain.telemetry import Approvals, FeedStatus
 from engine.errors import StorageError
 from engine.gateway.door import Venue
 from engine.runtime.account_runner import AccountRunner, Meter
@@ -36,6 +36,7 @@ from storage.live import instruments_known, put_instrument, put_payout
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
+from storage.telemetry import put_approvals
 
 __all__ = [
     "HEARTBEAT", "USER_FEED", "ClosingVenue", "Services", "Stream", "VenueHeartbeat",
@@ -175,6 +176,11 @@ class Services:
         self.state.put(
             f"venue heartbeat {seen.account}", lambda c: put_heartbeat(c, engine_id, seen, now_ns)
         )
+
+    def approvals(self, told: Approvals) -> None:
+        """Tell what an account's wallet has approved at its venue."""
+        engine_id = self.engine_id
+        self.state.put(f"approvals {told.account}", lambda c: put_approvals(c, engine_id, told))
 
     def journal_waiting(self) -> None:
         """Journal what a journal that refused was not given; beyond the maximum the engine ends."""

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.domain.events import (
+    BalancesListed,
     BookMarked,
     CashMoved,
     FillSettled,
+    FillVoided,
     InstrumentListed,
+    InstrumentResolved,
     OpenOrdersListed,
     OrderAccepted,
+    OrderCancelled,
     OrderFilled,
     OrderNamed,
     OrderSent,
+    OrderUnanswered,
+    TokensRedeemed,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode
 from engine.domain.intents import Quotes
-from engine.domain.orders import Identity, OrderId
+from engine.domain.orders import Identity, OrderId, OrderState
 from engine.domain.settings import AccountSettings
+from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.telemetry import holdings_of, uses_of
+from engine.live import telemetry
+from engine.live.telemetry import CONFIRMED, capital_of, holdings_of, uses_of
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
+from tests.executor.conftest import Build, Rig
 
 ACCOUNT, BOT, ONE = AccountId("demo"), BotId("maker"), InstrumentId("demo:m1")
 SHARE = 1_000_000
@@ -112,3 +125,130 @@ def test_every_limit_that_has_a_use_is_told_with_what_it_allows(executor: Execut
     assert uses["daily_loss_max", ""].used == 0
     assert uses["data_age_ms_max", ONE].used == 2
     assert uses["mark_age_ms_max", ONE].used == 3
+
+
+# -- capital: where all money of an account is, in every state it can be in ------------------------
+
+M1, M2 = InstrumentId("venue:m1"), InstrumentId("venue:m2")
+STEP = st.tuples(
+    st.sampled_from(
+        ("buy", "buy no", "both", "both", "accept", "accept", "lose", "fill", "fill", "fill",
+         "settle", "settle", "void", "win", "lose it", "half", "pay", "cancel", "wait")
+    ),
+    st.sampled_from((M1, M2)),
+    st.integers(0, 10**6),
+)  # fmt: skip
+
+
+def step(rig: Rig, what: str, name: InstrumentId, roll: int) -> None:
+    """Let one thing happen to an account; what cannot happen now does nothing."""
+    executor, ledger = rig.executor, rig.executor.ledger
+    resolved = ledger.holding(name).payout_yes_micro is not None
+    live = executor.working(name)
+    unsettled = list(ledger.state.fills.unsettled)
+    if what in {"buy", "buy no", "both"} and not resolved:
+        # An odd size now and then: what is left of it is dust.
+        size, price = (5 * 100 + roll % 6_000) * 10_000, 100 * (1 + roll % 48)
+        rig.tell(rig.mark(name, best_bid=1, best_ask=9_999))
+        quotes = Quotes(
+            bot=BOT,
+            instrument=name,
+            valid_until_ns=1 << 60,
+            bids=((price, size),) if what != "buy no" else (),
+            asks=((10_000 - price, size),) if what != "buy" else (),
+        )
+        rig.tell(quotes)
+    elif live and what in {"accept", "lose", "fill", "cancel"}:
+        order = live[roll % len(live)]
+        number = order.order.id
+        if order.state is OrderState.PENDING:
+            rig.send(number)
+        if what == "accept" and order.state is OrderState.SENT:
+            rig.tell(rig.event(OrderAccepted, number))
+        elif what == "lose" and order.state is OrderState.SENT:
+            rig.tell(rig.event(OrderUnanswered, number, reason="lost"))
+        elif what == "fill" and order.remaining > 0:
+            part = max(10_000, order.remaining * (roll % 100) // 100 // 10_000 * 10_000)
+            rig.tell(rig.fill(number, 0, size=min(order.remaining, part), fee_micro=roll % 7))
+        elif what == "cancel" and order.state in {OrderState.OPEN, OrderState.PARTIAL}:
+            rig.tell(rig.event(OrderCancelled, number))
+    elif unsettled and what in {"settle", "void"}:
+        fill = unsettled[roll % len(unsettled)]
+        kind = FillSettled if what == "settle" else FillVoided
+        rig.tell(kind(account=executor.account, fill=fill))
+    elif what in {"win", "lose it", "half"} and not resolved and roll % 3 == 0:
+        pays = {"win": 1_000_000, "lose it": 0, "half": 500_000}[what]
+        rig.tell(InstrumentResolved(instrument=name, payout_yes_micro=pays, source="venue"))
+    elif what == "pay" and name in ledger.redeemable:
+        amount = max(0, ledger.redeemable[name].redeemable_micro)
+        paid = TokensRedeemed(
+            account=executor.account, transaction=f"0x{roll}", instrument=name,
+            amount_micro=amount if roll % 2 else amount // 2, at_ns=rig.now,
+        )  # fmt: skip
+        rig.tell(paid)
+    elif what == "wait":
+        rig.wait(1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEP, max_size=60), redeems=st.booleans(), roll=st.integers(0, 10**6))
+def test_free_cash_is_what_may_be_committed_and_every_sum_of_capital_is_exact(
+    steps: list[tuple[str, InstrumentId, int]], redeems: bool, roll: int
+) -> None:
+    build = Build()
+    rig = Rig(
+        cash=100,
+        instruments=(build.binary("venue:m1", closes_ns=5), build.binary("venue:m2")),
+        settings=ExecutorSettings(
+            starts_reconciled=True, redeem_above_micro=0 if redeems else None
+        ),
+    )
+    for one in steps:
+        step(rig, *one)
+        seen = capital_of(rig.executor, rig.now)
+        state = rig.executor.ledger.state
+        assert seen.free_micro == rig.executor.ledger.cash_free_micro
+        assert seen.whole_micro == seen.deposits_micro + seen.realised_micro - seen.fees_micro
+        assert sum(lock.micro for lock in seen.locks) == seen.whole_micro - seen.free_micro
+        assert sum(lock.pending_micro for lock in seen.locks) == state.cash_pending_micro
+        assert seen.redeeming_micro == sum(
+            lock.redeemable_micro for lock in seen.locks if lock.redemption
+        )
+        known = [rig.executor.record(key) for key, r in state.reservations.items() if r.cash_micro]
+        assert seen.doubtful_orders == sum(
+            one is None or one.state not in CONFIRMED for one in known
+        )
+    free, ledger = capital_of(rig.executor, rig.now).free_micro, rig.executor.ledger
+    # A price of one increment at a share of 10**4 increments: one micro-unit each.
+    instrument = build.binary("venue:m3", size_decimals=2, price_decimals=4, lot=1)
+    ledger.listed(instrument)
+    order = build.order(
+        10_000, instrument=instrument.id, price=1, size=free + 1, post_only=bool(roll % 2)
+    )
+    assert instrument.cost_micro(1, free) == free
+    with pytest.raises(BrokenInvariant, match=f"{free} are free"):
+        ledger.reserve(order)
+    if free > 0:
+        ledger.reserve(build.order(10_001, instrument=instrument.id, price=1, size=free))
+        assert ledger.cash_free_micro == 0
+
+
+def test_markets_beyond_the_last_one_told_are_told_as_one_sum(monkeypatch: Any) -> None:
+    build = Build()
+    names = [f"venue:m{number}" for number in range(5)]
+    rig = Rig(instruments=tuple(build.binary(name) for name in names))
+    for name in names:
+        rig.rest(((4_000, 10),), name=name)
+    monkeypatch.setattr(telemetry, "LOCKS_MAX", 2)
+    seen = capital_of(rig.executor, rig.now)
+    assert [lock.markets for lock in seen.locks] == [1, 1, 3]
+    assert seen.locks[-1].orders_micro == 12_000_000
+    assert sum(lock.micro for lock in seen.locks) == 20_000_000 == seen.open_micro
+
+
+def test_what_the_venue_said_of_cash_stands_beside_the_ledger() -> None:
+    rig = Rig()
+    assert capital_of(rig.executor, rig.now).venue_micro is None
+    rig.tell(BalancesListed(account=rig.executor.account, cash_micro={"USD": 7}))
+    seen = capital_of(rig.executor, rig.now)
+    assert (seen.venue_micro, seen.venue_ns, seen.settled_micro) == (7, rig.now, 1_000_000_000)

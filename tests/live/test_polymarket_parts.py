@@ -196,6 +196,24 @@ async def test_settlement_the_channel_lost_refreshes_the_balance_too(
         await account.until(lambda: account.asked("/balance-allowance/update"), "it is refreshed")
 
 
+async def test_approvals_that_are_not_answered_stand_as_they_were(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "APPROVALS_EVERY_NS", S // 10)
+    async with living(served, tmp_path) as account:
+        rows, key = account.engine.rows, f"approvals {NAME}"
+        await account.until(lambda: key in rows, "they are told")
+        first = rows[key]
+        assert first.failed == ""
+        assert all(one.approved for one in first.approvals)
+        await served.control(
+            "faults", kind="garble", path="/v2/approvals", args={"body": "[]", "count": 10**6}
+        )
+        await account.until(lambda: rows[key].failed, "the next question has no answer")
+        assert rows[key].approvals == first.approvals
+        assert rows[key].told_ns >= first.told_ns
+
+
 async def test_refusal_for_want_of_funds_refreshes_the_balance(
     served: Served, tmp_path: Path
 ) -> None:

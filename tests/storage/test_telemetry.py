@@ -4,12 +4,23 @@ from sqlite3 import Connection
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain.catalog import GateWords, StrategyEntry, ValueUnit, ValueWords
 from engine.domain.decisions import Unit
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
-from engine.domain.telemetry import BookTop, BotStatus, EngineStatus, ScopedLatch, WatchedMarket
+from engine.domain.telemetry import (
+    Approval,
+    Approvals,
+    BookTop,
+    BotStatus,
+    Capital,
+    EngineStatus,
+    LockedMoney,
+    ScopedLatch,
+    WatchedMarket,
+)
 from engine.errors import StorageError
 from storage.catalog import put_catalog, strategies
 from storage.live import (
@@ -21,7 +32,17 @@ from storage.live import (
     put_engine,
     watched_by,
 )
-from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+from storage.telemetry import (
+    HoldingSeen,
+    LimitUse,
+    add_pnl,
+    approvals,
+    capital,
+    put_approvals,
+    put_capital,
+    put_holdings,
+    put_limit_use,
+)
 
 
 def seen(instrument: str = "m1", **changes: Any) -> HoldingSeen:
@@ -177,3 +198,43 @@ def test_the_catalog_is_of_the_last_start(connection: Connection) -> None:
     connection.execute("UPDATE catalog SET body = '{}'")
     with pytest.raises(StorageError, match="restart the engine"):
         strategies(connection, "e1")
+
+
+# -- where an account's money is: read as it was written, the last word alone --------------------
+
+DEMO = AccountId("demo")
+SEEN = Capital(
+    account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=5, settled_micro=100, open_micro=30,
+    open_orders=2, doubtful_micro=9, doubtful_orders=1, pending_micro=7, redeemable_micro=11,
+    redeeming_micro=0, pairs_micro=3, pairs_worth_micro=4, dust_micro=1, held_micro=2,
+    deposits_micro=120, realised_micro=5, fees_micro=1,
+    locks=(
+        LockedMoney(instrument=InstrumentId("demo:m1"), closes_ns=9, orders_micro=39),
+        LockedMoney(instrument=None, markets=4, held_micro=6),
+    ),
+)  # fmt: skip
+
+
+def test_the_last_word_of_each_account_is_read_as_it_was_written(
+    connection: Connection,
+) -> None:
+    assert capital(connection, "e1", "demo") is None
+    put_capital(connection, "e1", SEEN)
+    newer = replace(SEEN, at_ns=6, venue_micro=99, venue_ns=4, locks=())
+    put_capital(connection, "e1", newer)
+    put_capital(connection, "e1", replace(SEEN, account=AccountId("other")))
+    assert capital(connection, "e1", "demo") == newer
+    assert capital(connection, "e1", "other") == replace(SEEN, account=AccountId("other"))
+    assert capital(connection, "e2", "demo") is None
+
+
+def test_free_cash_and_the_whole_follow_from_the_parts() -> None:
+    assert (SEEN.free_micro, SEEN.tokens_micro, SEEN.whole_micro) == (61, 6, 124)
+
+
+def test_approvals_keep_what_failed(connection: Connection) -> None:
+    assert approvals(connection, "e1", "demo") is None
+    one = Approval(asset="pUSD", contract="exchange", address="0x1", approved=False)
+    told = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
+    put_approvals(connection, "e1", told)
+    assert approvals(connection, "e1", "demo") == told

@@ -45,6 +45,9 @@ class AccountServices:
     def heartbeat(self, seen: Any) -> None:
         self.rows[f"venue heartbeat {seen.account}"] = seen
 
+    def approvals(self, told: Any) -> None:
+        self.rows[f"approvals {told.account}"] = told
+
     def alert(self, alert: RaiseAlert, _at_ns: int) -> None:
         self.alerts.append(alert)
 

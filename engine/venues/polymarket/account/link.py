@@ -11,11 +11,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from engine.clock import WallClock
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.events import Event, HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.settings import AccountSettings
+from engine.domain.telemetry import Approvals
 from engine.errors import BadInput, PitbossError
 from engine.gateway.door import Named
 from engine.runtime.account_runner import AccountRunner
@@ -46,6 +49,7 @@ LIST_RETRY_NS_MAX = 60 * S
 """A new market's terms are answered with 404 for minutes (trading API, §3.1)."""
 AUTH_PAUSE_NS_MIN = 5 * S
 AUTH_PAUSE_NS_MAX = 300 * S
+APPROVALS_EVERY_NS = 300 * S
 AUTH_CALM_NS = 600 * S
 """A credential that worked for this long is trusted as at first."""
 
@@ -64,6 +68,8 @@ class PolymarketTend:
         """Markets whose terms were not answered: (when to ask again, pause after that)."""
         self._auth_pause_ns = AUTH_PAUSE_NS_MIN
         self._auth_due_ns = self._auth_cleared_ns = 0
+        self._approvals = Approvals(account=runner.account, approvals=(), told_ns=None)
+        self._approvals_due_ns = 0
 
     # -- terms -------------------------------------------------------------------------------------
 
@@ -109,6 +115,7 @@ class PolymarketTend:
             await asyncio.sleep(TEND_S)
             await self._refresh(venue)
             await self._reassure()
+            await self._approved(venue)
 
     async def _refresh(self, venue: PolymarketVenue) -> None:
         settled, told = self._user.settled, self._door.outdated
@@ -151,6 +158,24 @@ class PolymarketTend:
         door.doubt, self._auth_cleared_ns = "", now_ns
         account = self._runner.account
         self._runner.report(HealthChanged(account=account, source="auth", healthy=True))
+
+    async def _approved(self, venue: PolymarketVenue) -> None:
+        """Ask now and then what the wallet has approved; people read it, nothing is decided by it.
+
+        What gets no answer stays as it was told before, and says so.
+        """
+        now_ns = self._services.clock.now_ns()
+        if now_ns < self._approvals_due_ns:
+            return
+        self._approvals_due_ns = now_ns + APPROVALS_EVERY_NS
+        try:
+            told = await venue.approvals()
+        except PitbossError as error:
+            self._approvals = replace(self._approvals, failed=str(error))
+        else:
+            account = self._runner.account
+            self._approvals = Approvals(account=account, approvals=told, told_ns=now_ns)
+        self._services.approvals(self._approvals)
 
 
 # -- the account at its venue --------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.domain.telemetry import Approval
 from engine.errors import BadInput
 from engine.venues.polymarket.account.sdk import Wire
 
@@ -58,6 +59,33 @@ async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
             raise BadInput(f"{path} has a page that leads nowhere")
         cursor = told
     raise BadInput(f"{path} has more than {PAGES_MAX} pages")
+
+
+async def approvals_of(wire: Wire) -> tuple[Approval, ...]:
+    """Return what a wallet lets the venue's trading contracts take, by the chain's index.
+
+    Raises what the wire raises, BadInput. Contracts of other products are left out.
+    """
+    body = await wire.get_data("/v2/approvals", user=wire.wallet)
+    data = body.get("data") if isinstance(body, Mapping) else None
+    rows = data.get("contracts") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(rows, list):
+        raise BadInput("/v2/approvals answered no contracts")
+    if str(data.get("address")).lower() != wire.wallet.lower():
+        raise BadInput("/v2/approvals answered about another wallet")
+    found = []
+    for row in rows:
+        if not isinstance(row, Mapping) or not isinstance(row.get("approved"), bool):
+            raise BadInput("/v2/approvals has a row that says neither yes nor no")
+        asset = wire.contracts.get(str(row.get("token")).lower())
+        contract = wire.contracts.get(address := str(row.get("spender")).lower())
+        if asset and contract:
+            found.append(
+                Approval(asset=asset, contract=contract, address=address, approved=row["approved"])
+            )
+    if not found:
+        raise BadInput("/v2/approvals names no contract of trading")
+    return tuple(found)
 
 
 def _once(rows: list[Any]) -> list[Any]:

@@ -90,6 +90,23 @@ class Transport(AsyncTransport):
         self._owns_client = True  # the SDK closes only clients that it made
 
 
+CONTRACTS = {
+    "standard_exchange": "exchange",
+    "neg_risk_exchange": "neg-risk exchange",
+    "exchange_v3": "exchange of protocol 2",
+    "collateral_adapter": "split, merge and redeem",
+    "neg_risk_collateral_adapter": "split, merge and redeem of neg-risk markets",
+    "protocol_v2_router": "router of protocol 2",
+    "auto_redeem_operator": "automatic redemption",
+    "binary_module": "module of protocol 2 for single markets",
+    "neg_risk_module": "module of protocol 2 for neg-risk markets",
+    "collateral_token": "pUSD",
+    "conditional_tokens": "outcome tokens",
+    "position_manager": "outcome tokens of protocol 2",
+}
+"""The venue's contracts that matter to trading, by the SDK's name (trading API, §2.7 and §6.2)."""
+
+
 class Hosts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the venue is. Empty = the SDK's own production address."""
 
@@ -129,6 +146,8 @@ class Wire:
         self.signer = str(signer.address)
         self.signature_type = signature_type_for(wallet_type)
         self.api_key = key.key
+        self.contracts = {getattr(config, one).lower(): name for one, name in CONTRACTS.items()}
+        """What each contract is, by its address in small letters."""
         self.exchanges = Exchanges(
             standard=config.standard_exchange,
             neg_risk=config.neg_risk_exchange,

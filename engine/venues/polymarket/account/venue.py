@@ -31,13 +31,14 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
+from engine.domain.telemetry import Approval
 from engine.errors import BadInput, NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.beats import Beats
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import beat
-from engine.venues.polymarket.account.listings import clob_rows, data_rows
+from engine.venues.polymarket.account.listings import approvals_of, clob_rows, data_rows
 from engine.venues.polymarket.account.memory import AccountMemory, condition_of
 from engine.venues.polymarket.account.orders import Preparer, market_of
 from engine.venues.polymarket.account.outcomes import VenueRefusal
@@ -379,6 +380,10 @@ class AccountQueries:
     async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
         """Refuse: winners at this venue are redeemed there, by a person or by the venue itself."""
         raise NotSent(f"redeem {asked.instrument} at the venue: this account cannot do it itself")
+
+    async def approvals(self) -> tuple[Approval, ...]:
+        """Return what the wallet lets the venue's contracts take, or raise."""
+        return tuple(await self._asked(approvals_of(self._wire)))
 
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:
         """Let the venue look at the chain again: after settlements, deposits, splits and merges.

@@ -9,8 +9,12 @@ import pytest
 
 from engine.errors import BadInput, OutcomeUnknown
 from engine.venues.polymarket.account.listings import CLOB_END
+from tests.fakes.polymarket.contracts import PUSD, STANDARD_EXCHANGE
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter
+from tests.venues.polymarket.kit import signer, wallet
+
+WALLET = wallet(signer(1), 0)
 
 GARBLED: dict[str, Any] = {
     "no page": [],
@@ -61,3 +65,36 @@ async def test_garbled_positions_are_no_holdings(served: Served, case: str) -> N
         await served.control("faults", kind="garble", path="/v2/positions", args={"body": body})
         with pytest.raises(BadInput):
             await venue.positions()
+
+
+APPROVED = {"token": PUSD, "spender": STANDARD_EXCHANGE, "standard": "ERC20", "approved": True}
+NO_APPROVALS: dict[str, Any] = {
+    "no page": [],
+    "no contracts": {"data": {"address": WALLET}},
+    "another wallet": {"data": {"address": "0x1", "contracts": [APPROVED]}},
+    "neither yes nor no": {"data": {"address": WALLET, "contracts": [APPROVED | {"approved": 1}]}},
+    "no contract of trading": {
+        "data": {"address": WALLET, "contracts": [APPROVED | {"spender": "0x1"}]}
+    },
+}
+
+
+@pytest.mark.parametrize("case", NO_APPROVALS)
+async def test_garbled_approvals_are_neither_given_nor_missing(served: Served, case: str) -> None:
+    body = json.dumps(NO_APPROVALS[case])
+    async with adapter(served) as (venue, _):
+        await served.control("faults", kind="garble", path="/v2/approvals", args={"body": body})
+        with pytest.raises(BadInput):
+            await venue.approvals()
+
+
+async def test_each_trading_contract_is_approved_or_not(served: Served) -> None:
+    async with adapter(served) as (venue, _):
+        for amount, approved in ((None, True), (0, False)):
+            if amount is not None:
+                served.venue.ledger.allowances[WALLET] = amount
+            found = await venue.approvals()
+            assert {one.approved for one in found} == {approved}
+            pairs = {(one.asset, one.contract) for one in found}
+            assert len(pairs) == len(found) == 16  # the SDK's list without that of another product
+            assert {("pUSD", "exchange"), ("outcome tokens", "automatic redemption")} < pairs

@@ -1,0 +1,306 @@
+"""What may be spent now, what is locked until when, and what the wallet has approved.
+
+Every line leads to what it is made of, and the sums are exact: free cash is what an order may
+commit, all of it together is what was deposited and earned. It changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+from typing import NamedTuple
+
+import streamlit as st
+
+from engine.domain.instruments import Mode
+from engine.domain.money import MICRO
+from engine.domain.telemetry import Capital, LockedMoney
+from pages import Page
+from pages.frame.bar import mode_shown, modes_of
+from pages.kit import guard, links, names, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.panels import Tile
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
+from storage import telemetry
+from storage.views.frame import AccountSeen, snapshot
+
+PAGE = Page("Capital", ":material/account_balance_wallet:", "Trade", 4)
+
+REFRESH_S = 2.0
+DAY_NS = 86_400 * SECOND_NS
+
+
+class Line(NamedTuple):
+    """One line of the explainer; `behind` is the address of what it is made of."""
+
+    label: str
+    micro: int
+    said: str
+    behind: str = ""
+    sum: bool = False
+
+
+def exact(value: int, *, signed: bool = False) -> str:
+    """Return an amount with all six digits the venue counts in: these lines are to be added up."""
+    return f"{Decimal(value) / MICRO:{'+' if signed else ''},.6f}".replace("-", "\N{MINUS SIGN}")
+
+
+def explained(seen: Capital) -> list[Line]:
+    """Return the lines from the wallet to free cash, and from there to all the account has."""
+    name, mode = seen.account, seen.mode
+    fills, held = links.fills(mode, account=name), panels.address("positions")
+    working = links.orders(links.WORKING, mode, account=name)
+    redeeming = f"; {micro(seen.redeeming_micro)} of it asked for" if seen.redeeming_micro else ""
+    return [
+        Line("Wallet", seen.settled_micro, "settled cash, by the ledger", fills),
+        Line(
+            "\N{MINUS SIGN} Reserved by open orders", -seen.open_micro,
+            f"{count(seen.open_orders, 'buy')} the venue has confirmed", working,
+        ),
+        Line(
+            "\N{MINUS SIGN} Reserved by orders in doubt", -seen.doubtful_micro,
+            f"{count(seen.doubtful_orders, 'buy')} sent without a word, held back or UNKNOWN",
+            working,
+        ),
+        Line("= Free cash", seen.free_micro, "what orders may commit now; no rule allows more",
+             sum=True),
+        Line("+ Reserved", seen.settled_micro - seen.free_micro, "as above: free when it ends",
+             working),
+        Line("+ Pending", seen.pending_micro, "sold or won, not settled: it may still vanish",
+             links.fills(mode, account=name, state="matched")),
+        Line("+ Redeemable", seen.redeemable_micro, f"won and not paid yet{redeeming}", held),
+        Line(
+            "+ Pairs of YES and NO", seen.pairs_micro,
+            f"at cost; merged they bring {exact(seen.pairs_worth_micro)}", held,
+        ),
+        Line("+ Dust", seen.dust_micro, "at cost; less than the smallest order: it waits for the "
+             "outcome", held),
+        Line("+ Other tokens", seen.held_micro, "at cost", held),
+        Line("= All of it, tokens at cost", seen.whole_micro, _made(seen), fills, sum=True),
+    ]  # fmt: skip
+
+
+def _made(seen: Capital) -> str:
+    """Say what the whole came from, and whether that is exact."""
+    made = seen.deposits_micro + seen.realised_micro - seen.fees_micro
+    away = seen.whole_micro - made
+    said = (
+        f"deposited {exact(seen.deposits_micro)}, realised "
+        f"{exact(seen.realised_micro, signed=True)}, fees {exact(-seen.fees_micro)}"
+    )
+    return f"{said}: exact" if not away else f"{said}: DIFFERS by {exact(away, signed=True)}"
+
+
+def venue_says(seen: Capital, now: int) -> str:
+    """Return what the venue said it holds, beside the ledger's wallet."""
+    if seen.venue_micro is None or seen.venue_ns is None:
+        return "The venue has not said yet what it holds: it is asked every minute."
+    heard = f"heard {age(max(0, now - seen.venue_ns))} ago"
+    said = f"The venue says {exact(seen.venue_micro)} {seen.currency}, {heard}"
+    away = seen.venue_micro - seen.settled_micro
+    if not away:
+        return f"{said}: the same as the wallet above."
+    if seen.venue_micro == seen.free_micro:
+        return f"{said}: the wallet above less what orders reserve."
+    return (
+        f"{said}: {exact(away, signed=True)} against the wallet above. It answers from a cache "
+        "that follows settlements by seconds; what differs when nothing moves is an alert."
+    )
+
+
+def until(lock: LockedMoney, now: int) -> tuple[str, str]:
+    """Return (until when, why) money of a market is locked."""
+    if lock.redeemable_micro:
+        how = f"its redemption is {lock.redemption}" if lock.redemption else (
+            "it waits for its redemption: by the account, by hand or by the venue"
+        )  # fmt: skip
+        return "redeemed", f"resolved in our favour; {how}"
+    if lock.resolved:
+        return "settled", "resolved; its last fills or orders have not ended"
+    if lock.instrument is None:
+        return NOTHING, "those that end later than the others"
+    if lock.closes_ns is None:
+        return "no announced end", "until it is sold, or the market resolves"
+    if lock.closes_ns <= now:
+        return "its outcome is said", f"trading ended {age(now - lock.closes_ns)} ago"
+    why = "until it is sold, or the market ends and resolves"
+    if not lock.held_micro:
+        why = "until its orders end" if lock.orders_micro else "until its fills settle"
+    return moment(lock.closes_ns, zone()), f"in {age(lock.closes_ns - now)}; {why}"
+
+
+def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:
+    """Return what is locked, summed by when its markets end; together all of it."""
+    found = dict.fromkeys(
+        ("Ended or resolved", "Ends within 24 h", "Within 7 d", "Later", "No announced end"), 0
+    )
+    for lock in locks:
+        left = None if lock.closes_ns is None else lock.closes_ns - now
+        if lock.resolved or (left is not None and left <= 0):
+            key = "Ended or resolved"
+        elif lock.instrument is None:
+            key = "Later"
+        elif left is None:
+            key = "No announced end"
+        else:
+            key = "Ends within 24 h" if left <= DAY_NS else "Within 7 d"
+            key = "Later" if left > 7 * DAY_NS else key
+        found[key] += lock.micro
+    return found
+
+
+@guard.part("The spendable cash")
+def show_cash(seen: Capital, now: int) -> None:
+    """Draw how the wallet becomes free cash, and what the rest is."""
+    rows = "".join(map(_line, explained(seen)))
+    said = escape(venue_says(seen, now))
+    st.html(
+        f'<section class="pb-block"><h4>What may be spent now, {escape(seen.currency)}</h4>'
+        f'<div class="pb-scroll"><table class="pb-facts pb-tight pb-wide">{rows}</table></div>'
+        f"<p>{said} {panels.link('Alerts', 'alerts')}</p></section>"
+    )
+
+
+def _line(line: Line) -> str:
+    amount = escape(exact(line.micro))
+    if line.behind:
+        amount = panels.anchor(exact(line.micro), line.behind)
+    bold = (f"<b>{escape(line.label)}</b>", f"<b>{amount}</b>")
+    label, amount = bold if line.sum else (escape(line.label), amount)
+    return (
+        f'<tr><th class="pb-at">{label}</th><td class="pb-num">{amount}</td>'
+        f"<td>{escape(line.said)}</td></tr>"
+    )
+
+
+@guard.part("The calendar of capital")
+def show_calendar(seen: Capital, now: int) -> None:
+    """Draw what is locked until when, market by market, those that end first."""
+    locked = seen.whole_micro - seen.free_micro
+    st.subheader("Locked until when")
+    if not seen.locks:
+        panels.empty("Nothing is locked.", "All the account has is free cash.")
+        return
+    panels.tiles([Tile(name, micro(one, seen.currency)) for name, one in
+                  sums_by_end(seen.locks, now).items()])  # fmt: skip
+    labels = ("Orders", "Pending", "Tokens at cost", "Redeemable", "Together")
+    head = "".join(f'<th class="pb-num">{label}</th>' for label in labels)
+    body = "".join(_lock(lock, seen, now) for lock in seen.locks)
+    st.html(
+        '<section class="pb-block"><div class="pb-scroll"><table class="pb-facts pb-tight pb-wide">'
+        f"<tr><th></th><th>Until</th>{head}</tr>{body}</table></div>"
+        f"<p>Together {escape(exact(sum(lock.micro for lock in seen.locks)))} {seen.currency}, "
+        f"which is all above but free cash ({escape(exact(locked))}).</p></section>"
+    )
+
+
+def _lock(lock: LockedMoney, seen: Capital, now: int) -> str:
+    when, why = until(lock, now)
+    name = f"{lock.markets:,} other markets"
+    if lock.instrument is not None:
+        where = links.orders(links.ALL, seen.mode, account=seen.account, instrument=lock.instrument)
+        name = panels.anchor(names.market(lock.instrument), where)
+    parts = (lock.orders_micro, lock.pending_micro, lock.held_micro, lock.redeemable_micro)
+    cells = "".join(
+        f'<td class="pb-num">{escape(micro(one)) if one else NOTHING}</td>'
+        for one in (*parts, lock.micro)
+    )
+    return f"<tr><th>{name}<br><small>{escape(why)}</small></th><td>{escape(when)}</td>{cells}</tr>"
+
+
+@guard.part("The approvals")
+def show_approvals(account: AccountSeen, now: int) -> None:
+    """Draw which contracts of the venue may take what of the wallet."""
+    st.subheader("Approvals")
+    if account.mode is not Mode.LIVE:
+        panels.note(
+            f"{account.account} needs none: {account.mode.upper()} money is kept by this desk, and "
+            "no contract takes any of it."
+        )
+        return
+    told = ask(telemetry.approvals, engine_id(), account.account)
+    if told is None:
+        panels.empty(
+            "The venue has not been asked yet.", "It is as soon as the account is open and trades."
+        )
+        return
+    if told.failed:
+        st.warning(f"The last question got no answer: {told.failed}. Below is what stood before.")
+    if told.told_ns is None:
+        return
+    missing = [one for one in told.approvals if not one.approved]
+    if missing:
+        st.error(
+            f"{count(len(missing), 'approval')} missing. Orders that need one are refused: approve "
+            "trading once at the venue with this wallet, then ask the doctor under Settings."
+        )
+    rows = "".join(
+        f'<tr title="{escape(one.address)}"><th class="pb-at">{escape(one.asset)}</th>'
+        f"<td>{escape(one.contract)}</td>"
+        f'<td class="{"" if one.approved else "pb-loss"}">'
+        f"{'approved' if one.approved else 'NOT APPROVED'}</td></tr>"
+        for one in told.approvals
+    )
+    st.html(
+        '<section class="pb-block"><table class="pb-facts pb-tight pb-wide">'
+        f"<tr><th>May take</th><th>Contract</th><th></th></tr>{rows}</table></section>"
+    )
+    heard = age(max(0, now - told.told_ns))
+    panels.note(f"By the venue's index, {heard} old; asked anew every five minutes")
+
+
+@guard.part("The account")
+def show_account(account: AccountSeen, now: int) -> None:
+    """Draw one account."""
+    st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
+    seen = ask(telemetry.capital, engine_id(), account.account)
+    if seen is None:
+        panels.empty(
+            "The engine has not said yet where this money is.", "It does every two seconds."
+        )
+        return
+    panels.note(f"{account.mode.upper()} · engine's ledger {age(max(0, now - seen.at_ns))} old")
+    working = links.orders(links.WORKING, account.mode, account=account.account)
+    coming = seen.pending_micro + seen.redeemable_micro
+    held, currency = panels.address("positions"), seen.currency
+    panels.tiles(
+        [
+            Tile("Free cash", micro(seen.free_micro, currency)),
+            Tile("Reserved", micro(seen.settled_micro - seen.free_micro, currency), working),
+            Tile("Pending and redeemable", micro(coming, currency), held),
+            Tile("In tokens, at cost", micro(seen.tokens_micro, currency), held),
+        ]
+    )
+    show_cash(seen, now)
+    show_calendar(seen, now)
+    show_approvals(account, now)
+
+
+@st.fragment(run_every=REFRESH_S)
+@guard.part("The capital of the accounts")
+def show_all(mode: Mode) -> None:
+    """Draw every account of one mode, anew every few seconds."""
+    now, seen = now_ns(), ask(snapshot)
+    if not health_of(seen.engine, now).alive:
+        st.warning("NO ENGINE IS RUNNING: figures are as of when it stopped.",
+                   icon=":material/power_off:")  # fmt: skip
+    for account in seen.accounts:
+        if account.mode == mode:
+            show_account(account, now)
+
+
+@guard.part("This page")
+def main() -> None:
+    """Draw the page."""
+    panels.head("Capital", "From the engine's ledger, a few seconds old; refreshed every 2 s")
+    mode = mode_shown(modes_of(ask(snapshot)))
+    if mode is None:
+        panels.empty(
+            "There is no account, so there is no money.",
+            "An account is added under Settings; `make run` brings a demo account.",
+        )
+        panels.links(panels.link("Settings", "settings"))
+        return
+    show_all(mode)
