@@ -26,7 +26,7 @@ from storage.views import Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
 from storage.views.frame import AccountSeen, snapshot
-from storage.views.settlement import DECIDED_NS, Rung, SettlementStep, ladder
+from storage.views.money import DECIDED_NS, Rung, SettlementStep, ladder
 
 PAGE = Page("Positions", ":material/pie_chart:", "Trade", 3)
 

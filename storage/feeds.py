@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from storage.rows import insert, upsert
-from storage.views import ROWS_MAX, Row, rows_of
+from storage.views import ROWS_MAX, Row, query
 
 GAPS_KEPT = 5_000
 TITLES_MAX = 5_000
@@ -75,9 +75,8 @@ def end_gap(
 
 def gaps(connection: sqlite3.Connection, engine_id: str, limit: int = ROWS_MAX) -> list[Row]:
     """Return the newest gaps, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT ?",
-            (engine_id, limit),
-        )
+    return query(
+        connection,
+        "SELECT * FROM feed_gaps WHERE engine_id = ? ORDER BY since_ns DESC LIMIT ?",
+        (engine_id, limit),
     )

@@ -16,7 +16,7 @@ from engine.errors import BadInput
 from storage.database import transaction
 from storage.rows import Table, insert, keep_only
 from storage.users import note
-from storage.views import ROWS_MAX, Row, rows_of
+from storage.views import ROWS_MAX, Row, query
 
 ATTEMPTS_MAX = 3
 """A job that took its worker with it that often would do so again."""
@@ -316,11 +316,10 @@ def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int
 
 def schedule(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
     """Return the schedule as the engine reported it last, what is due first first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM schedule WHERE engine_id = ? ORDER BY next_ns IS NULL, next_ns, name",
-            (engine_id,),
-        )
+    return query(
+        connection,
+        "SELECT * FROM schedule WHERE engine_id = ? ORDER BY next_ns IS NULL, next_ns, name",
+        (engine_id,),
     )
 
 
@@ -427,11 +426,10 @@ def unended(connection: sqlite3.Connection, engine_id: str) -> list[RecordingSee
 
 def recordings(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
     """Return all recordings, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM recordings WHERE engine_id = ? ORDER BY started_ns DESC LIMIT ?",
-            (engine_id, ROWS_MAX),
-        )
+    return query(
+        connection,
+        "SELECT * FROM recordings WHERE engine_id = ? ORDER BY started_ns DESC LIMIT ?",
+        (engine_id, ROWS_MAX),
     )
 
 

@@ -32,6 +32,7 @@ from pages.shared import losses, markouts, pnl, scoped_kill, why
 from pages.shared.order import ladder
 from storage import views
 from storage.live import books, engine_status
+from storage.views.drill_down import orders_behind
 from storage.views.frame import engine_seen, live_orders_of
 
 PAGE = Page("Bots", ":material/smart_toy:", "Trade", 1)
@@ -291,11 +292,7 @@ def _shown(value: Any) -> str:
 def _books(bot: Mapping[str, Any]) -> None:
     """Draw the books in which this bot has orders, with those orders."""
     mode = Mode(str(bot["mode"]).lower())
-    ours = [
-        row
-        for row in ask(views.orders, engine_id(), mode=mode, open_only=True)
-        if row["bot"] == bot["name"]
-    ]
+    ours = ask(orders_behind, engine_id(), mode=mode, open_only=True, bot=str(bot["name"]))
     parts = []
     keys = tuple(sorted({(row["account"], row["instrument"]) for row in ours}))
     for key, book in sorted(ask(books, engine_id(), keys).items()):

@@ -17,7 +17,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import config
 from pages.kit.words import in_column
 from pages.shared.markouts import cents
-from storage.views.losses import FILLS_MAX, of_bot, with_books
+from storage.views.markouts import FILLS_MAX, of_bot, with_books
 
 HELP = "What fills brought until their market paid, by the manner they came about."
 HEADS = ("", "Fills", "Markets", "PnL", "Per share", "95 %")

@@ -32,7 +32,8 @@ from pages.shared.why import left_words, number_of, plain, way
 from storage import views
 from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row, shown
-from storage.views.order_history import OrderEvent, OrderHistory, life_of
+from storage.views.drill_down import fills_behind
+from storage.views.journal import OrderEvent, OrderHistory, life_of
 
 FILLS = {
     "at_ns": ("Filled", "time"),
@@ -76,7 +77,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     if alive:
         moments.offer(row["created_ns"], account, slot)
     moments.show_life(slot)
-    fills = ask(views.fills, engine_id(), mode=mode, account=account, order_id=number)
+    fills = ask(fills_behind, engine_id(), mode=mode, account=account, order_id=number)
     what = st.segmented_control(
         "About the order", (WHY, LIFE, FACTS), default=WHY, key="order_about", required=True
     )

@@ -33,8 +33,8 @@ from pages.shared import markouts
 from storage import views
 from storage.views import Row
 from storage.views import money as money_views
-from storage.views.equity_proof import equity_check, sources
 from storage.views.frame import AccountSeen, snapshot
+from storage.views.money import equity_check, sources
 
 DAY_NS = 86_400 * SECOND_NS
 MINUTE_NS = 60 * SECOND_NS

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from engine.domain.instruments import Mode
-from engine.domain.orders import ORDER_ENDS
-
 __all__ = [
+    "LISTED",
     "MICRO_DECIMALS",
     "POINTS_MAX",
     "ROWS_MAX",
+    "UNITS",
     "Point",
     "Row",
     "alerts",
@@ -27,12 +26,10 @@ __all__ = [
     "bots",
     "commands",
     "equity",
-    "fills",
     "in_units",
     "jobs",
     "order",
-    "orders",
-    "positions",
+    "query",
     "rows_of",
     "run",
     "run_equity",
@@ -46,8 +43,8 @@ ROWS_MAX = 500
 
 Row = dict[str, Any]
 
-_DECIMALS = "i.price_decimals, i.size_decimals, i.kind AS listed_kind, i.currency"
-_LISTED = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
+UNITS = "i.price_decimals, i.size_decimals, i.kind AS listed_kind, i.currency"
+LISTED = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
 
 
 def shown(value: int | None, decimals: int | None) -> Decimal | None:
@@ -61,6 +58,11 @@ def rows_of(cursor: sqlite3.Cursor) -> list[Row]:
     """Return a query's rows as dicts, every `…_micro` as an amount under the name without it."""
     names = [column[0] for column in cursor.description]
     return [_readable(dict(zip(names, values, strict=True))) for values in cursor]
+
+
+def query(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
+    """Return what a query finds, as `rows_of` does."""
+    return rows_of(connection.execute(sql, values))
 
 
 def _readable(row: Row) -> Row:
@@ -83,45 +85,13 @@ def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> li
 
 
 def bots(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
-    return rows_of(
-        connection.execute("SELECT * FROM bots WHERE engine_id = ? ORDER BY name", (engine_id,))
-    )
-
-
-def orders(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    *,
-    mode: Mode,
-    open_only: bool = False,
-    instrument: str | None = None,
-    before_ns: int | None = None,
-    limit: int = ROWS_MAX,
-) -> list[Row]:
-    """Return orders of one mode, newest first; `before_ns` turns the page."""
-    ends = ", ".join(f"'{end}'" for end in sorted(ORDER_ENDS))
-    found = connection.execute(
-        f"SELECT t.*, {_DECIMALS} FROM orders t {_LISTED} "  # noqa: S608 our own words
-        "WHERE t.engine_id = ? AND t.mode = ? AND (? IS NULL OR t.instrument = ?) "
-        f"AND (? OR t.state NOT IN ({ends})) AND t.created_ns < coalesce(?, 9223372036854775807) "
-        "ORDER BY t.created_ns DESC, t.account, t.id DESC LIMIT ?",
-        (
-            engine_id,
-            mode,
-            instrument,
-            instrument,
-            not open_only,
-            before_ns,
-            min(limit, ROWS_MAX),
-        ),
-    )
-    return in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
+    return query(connection, "SELECT * FROM bots WHERE engine_id = ? ORDER BY name", (engine_id,))
 
 
 def order(connection: sqlite3.Connection, engine_id: str, account: str, number: int) -> Row | None:
     """Return one order, None where there is none."""
     found = connection.execute(
-        f"SELECT t.*, {_DECIMALS} FROM orders t {_LISTED} "  # noqa: S608 our own words
+        f"SELECT t.*, {UNITS} FROM orders t {LISTED} "  # noqa: S608 our own words
         "WHERE t.engine_id = ? AND t.account = ? AND t.id = ?",
         (engine_id, account, number),
     )
@@ -129,80 +99,25 @@ def order(connection: sqlite3.Connection, engine_id: str, account: str, number: 
     return rows[0] if rows else None
 
 
-def fills(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    *,
-    mode: Mode,
-    account: str | None = None,
-    order_id: int | None = None,
-    instrument: str | None = None,
-    before_ns: int | None = None,
-    limit: int = ROWS_MAX,
-) -> list[Row]:
-    """Return fills of one mode, newest first: of one order, one instrument, or all."""
-    found = connection.execute(
-        f"SELECT t.*, {_DECIMALS} FROM fills t {_LISTED} "  # noqa: S608 our own words
-        "WHERE t.engine_id = ? AND t.mode = ? AND (? IS NULL OR t.account = ?) "
-        "AND (? IS NULL OR t.order_id = ?) AND (? IS NULL OR t.instrument = ?) "
-        "AND t.at_ns < coalesce(?, 9223372036854775807) "
-        "ORDER BY t.at_ns DESC, t.account, t.id LIMIT ?",
-        (
-            engine_id,
-            mode,
-            account,
-            account,
-            order_id,
-            order_id,
-            instrument,
-            instrument,
-            before_ns,
-            min(limit, ROWS_MAX),
-        ),
-    )
-    return in_units(rows_of(found), ("price",), ("size",))
-
-
-def positions(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[Row]:
-    """Return what is held in one mode; `payout_yes` tells what one YES of a resolved one pays."""
-    found = connection.execute(
-        f"SELECT t.*, l.payout_yes_micro, {_DECIMALS} FROM positions t {_LISTED} "  # noqa: S608 our own words
-        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
-        "WHERE t.engine_id = ? AND t.mode = ? AND (t.settled != 0 OR t.pending != 0) "
-        "ORDER BY t.account, t.instrument, t.leg",
-        (engine_id, mode),
-    )
-    return in_units(rows_of(found), (), ("settled", "pending", "bought", "sold"))
-
-
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def runs(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    *,
-    kind: str | None = None,
-    before_id: int | None = None,
-    limit: int = ROWS_MAX,
-) -> list[Row]:
-    """Return runs of any kind or of one, newest first, without their results."""
-    return rows_of(
-        connection.execute(
-            "SELECT id, kind, mode, account, recording, bot, strategy, parameters, job, "
-            "started_ns, finished_ns, status, error, digest, frames, orders, fills, fees_micro, "
-            "pnl_micro, events_per_s, peak_rss_mb FROM runs "
-            "WHERE engine_id = ? AND (? IS NULL OR kind = ?) "
-            "AND id < coalesce(?, 9223372036854775807) ORDER BY id DESC LIMIT ?",
-            (engine_id, kind, kind, before_id, min(limit, ROWS_MAX)),
-        )
+def runs(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+    """Return runs of any kind, newest first, without their results."""
+    return query(
+        connection,
+        "SELECT id, kind, mode, account, recording, bot, strategy, parameters, job, "
+        "started_ns, finished_ns, status, error, digest, frames, orders, fills, fees_micro, "
+        "pnl_micro, events_per_s, peak_rss_mb FROM runs "
+        "WHERE engine_id = ? ORDER BY id DESC LIMIT ?",
+        (engine_id, ROWS_MAX),
     )
 
 
 def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | None:
     """Return one run with its result, None where there is none."""
-    found = rows_of(
-        connection.execute("SELECT * FROM runs WHERE engine_id = ? AND id = ?", (engine_id, run_id))
+    found = query(
+        connection, "SELECT * FROM runs WHERE engine_id = ? AND id = ?", (engine_id, run_id)
     )
     return found[0] if found else None
 
@@ -210,7 +125,7 @@ def run(connection: sqlite3.Connection, engine_id: str, run_id: int) -> Row | No
 def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> list[Row]:
     """Return what every market brought in a run, in the recording's order of names."""
     found = connection.execute(
-        f"SELECT t.*, {_DECIMALS} FROM run_markets t {_LISTED} "  # noqa: S608 our own words
+        f"SELECT t.*, {UNITS} FROM run_markets t {LISTED} "  # noqa: S608 our own words
         "WHERE t.engine_id = ? AND t.run = ? ORDER BY t.instrument",
         (engine_id, run_id),
     )
@@ -221,49 +136,41 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
 
 
 def alerts(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    *,
-    unseen_only: bool = False,
-    limit: int = ROWS_MAX,
+    connection: sqlite3.Connection, engine_id: str, *, unseen_only: bool = False
 ) -> list[Row]:
     """Return alerts, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM alerts WHERE engine_id = ? AND (? OR acked_ns IS NULL) "
-            "ORDER BY last_ns DESC, id DESC LIMIT ?",
-            (engine_id, not unseen_only, min(limit, ROWS_MAX)),
-        )
+    return query(
+        connection,
+        "SELECT * FROM alerts WHERE engine_id = ? AND (? OR acked_ns IS NULL) "
+        "ORDER BY last_ns DESC, id DESC LIMIT ?",
+        (engine_id, not unseen_only, ROWS_MAX),
     )
 
 
-def commands(connection: sqlite3.Connection, engine_id: str, *, limit: int = ROWS_MAX) -> list[Row]:
+def commands(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
     """Return commands with their life so far, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM commands WHERE engine_id = ? ORDER BY created_ns DESC, id LIMIT ?",
-            (engine_id, min(limit, ROWS_MAX)),
-        )
+    return query(
+        connection,
+        "SELECT * FROM commands WHERE engine_id = ? ORDER BY created_ns DESC, id LIMIT ?",
+        (engine_id, ROWS_MAX),
     )
 
 
-def audit(connection: sqlite3.Connection, engine_id: str, *, limit: int = ROWS_MAX) -> list[Row]:
+def audit(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
     """Return who changed what, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM audit WHERE engine_id = ? ORDER BY at_ns DESC, id DESC LIMIT ?",
-            (engine_id, min(limit, ROWS_MAX)),
-        )
+    return query(
+        connection,
+        "SELECT * FROM audit WHERE engine_id = ? ORDER BY at_ns DESC, id DESC LIMIT ?",
+        (engine_id, ROWS_MAX),
     )
 
 
-def jobs(connection: sqlite3.Connection, engine_id: str, *, limit: int = ROWS_MAX) -> list[Row]:
+def jobs(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
     """Return the worker's jobs, newest first."""
-    return rows_of(
-        connection.execute(
-            "SELECT * FROM jobs WHERE engine_id = ? ORDER BY id DESC LIMIT ?",
-            (engine_id, min(limit, ROWS_MAX)),
-        )
+    return query(
+        connection,
+        "SELECT * FROM jobs WHERE engine_id = ? ORDER BY id DESC LIMIT ?",
+        (engine_id, ROWS_MAX),
     )
 
 

@@ -1,25 +1,24 @@
 """The orders and fills behind a figure: of an account, a bot, an instrument, a state, a period.
 
-Every function takes a reader's connection. An empty filter is any; a period is from `since_ns` on
-and before `until_ns`, so that `until_ns` also turns the page.
+Every function takes a reader's connection. `only` filters by `COLUMNS`, an empty one is any; a
+period is from `since_ns` on and before `until_ns`, so that `until_ns` also turns the page.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from engine.domain.instruments import Mode
-from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, in_units, rows_of, shown
+from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, UNITS, Row, in_units, rows_of, shown
 from storage.views.frame import LIVE_STATES
 
 FOREVER_NS = 2**63 - 1
-
-_LISTED = "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument"
-_UNITS = "i.price_decimals, i.size_decimals, i.kind AS listed_kind, i.currency"
+COLUMNS = frozenset({"account", "bot", "instrument", "state", "liquidity", "order_id"})
 
 
 class FillSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,23 +39,18 @@ def orders_behind(
     engine_id: str,
     *,
     mode: Mode,
-    account: str = "",
-    bot: str = "",
-    instrument: str = "",
-    state: str = "",
     open_only: bool = False,
     since_ns: int = 0,
     until_ns: int = FOREVER_NS,
+    **only: str,
 ) -> list[Row]:
     """Return orders of one mode by when they were placed, newest first, at most `ROWS_MAX`."""
-    where, values = _where(
-        {"account": account, "bot": bot, "instrument": instrument, "state": state}
-    )
+    where, values = _where(only)
     if open_only:
         where += f" AND t.state IN ({', '.join('?' * len(LIVE_STATES))})"
         values += LIVE_STATES
     found = connection.execute(
-        f"SELECT t.*, {_UNITS} FROM orders t {_LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
+        f"SELECT t.*, {UNITS} FROM orders t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
         f"AND t.created_ns >= ? AND t.created_ns < ?{where} "
         "ORDER BY t.created_ns DESC, t.account, t.id DESC LIMIT ?",
         (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
@@ -69,26 +63,14 @@ def fills_behind(
     engine_id: str,
     *,
     mode: Mode,
-    account: str = "",
-    bot: str = "",
-    instrument: str = "",
-    state: str = "",
-    liquidity: str = "",
     since_ns: int = 0,
     until_ns: int = FOREVER_NS,
+    **only: str | int,
 ) -> list[Row]:
     """Return fills of one mode, newest first, at most `ROWS_MAX`."""
-    where, values = _where(
-        {
-            "account": account,
-            "bot": bot,
-            "instrument": instrument,
-            "state": state,
-            "liquidity": liquidity,
-        }
-    )
+    where, values = _where(only)
     found = connection.execute(
-        f"SELECT t.*, {_UNITS} FROM fills t {_LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
+        f"SELECT t.*, {UNITS} FROM fills t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
         f"AND t.at_ns >= ? AND t.at_ns < ?{where} ORDER BY t.at_ns DESC, t.account, t.id LIMIT ?",
         (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
     )
@@ -104,10 +86,7 @@ def fill_sums(
     until_ns: int = FOREVER_NS,
     **only: str,
 ) -> list[FillSums]:
-    """Return what all fills that fit sum to, by the currency of their account.
-
-    `only` takes the names `fills_behind` takes: account, bot, instrument, state, liquidity.
-    """
+    """Return what all fills that fit sum to, by the currency of their account."""
     where, values = _where(only)
     found = connection.execute(
         "SELECT coalesce(a.currency, ''), count(*), sum(t.state = 'failed'), "  # noqa: S608 our own words
@@ -139,9 +118,9 @@ def _money(micro: int | None) -> Decimal:
     return shown(micro or 0, MICRO_DECIMALS) or Decimal(0)
 
 
-def _where(only: dict[str, str]) -> tuple[str, tuple[Any, ...]]:
+def _where(only: Mapping[str, str | int]) -> tuple[str, tuple[Any, ...]]:
     given = {name: value for name, value in only.items() if value}
-    unknown = given.keys() - {"account", "bot", "instrument", "state", "liquidity"}
+    unknown = given.keys() - COLUMNS
     if unknown:
         raise ValueError(f"no column to filter by: {', '.join(sorted(unknown))}")
     return "".join(f" AND t.{name} = ?" for name in given), tuple(given.values())

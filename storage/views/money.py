@@ -7,11 +7,18 @@ Every function takes a reader's connection; sums never cross modes or currencies
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
 
+import msgspec
+
+from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
-from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, rows_of, shown
+from engine.domain.money import MICRO
+from engine.domain.orders import ORDER_ENDS
+from storage.live import latest_equity
+from storage.views import MICRO_DECIMALS, ROWS_MAX, Row, query, shown
 
 SIZES = ("yes_settled", "yes_pending", "no_settled", "no_pending")
 
@@ -22,15 +29,14 @@ def held(connection: sqlite3.Connection, engine_id: str, *, mode: Mode) -> list[
     `mark` is the last two-sided mid in YES-space, None where there never was one; then `unrealised`
     and `pnl` are None too. A pending token may still vanish.
     """
-    found = rows_of(
-        connection.execute(
-            "SELECT t.*, i.kind, i.market, i.closes_ns, i.price_decimals, i.size_decimals "
-            "FROM holdings t "
-            "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument "
-            "WHERE t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL "
-            "ORDER BY t.yes_cost_micro + t.no_cost_micro DESC, t.instrument LIMIT ?",
-            (engine_id, mode, ROWS_MAX),
-        )
+    found = query(
+        connection,
+        "SELECT t.*, i.kind, i.market, i.closes_ns, i.price_decimals, i.size_decimals "
+        "FROM holdings t "
+        "LEFT JOIN instruments i ON i.engine_id = t.engine_id AND i.id = t.instrument "
+        "WHERE t.engine_id = ? AND t.mode = ? AND t.opened_ns IS NOT NULL "
+        "ORDER BY t.yes_cost_micro + t.no_cost_micro DESC, t.instrument LIMIT ?",
+        (engine_id, mode, ROWS_MAX),
     )
     for row in found:
         for name in SIZES:
@@ -53,16 +59,15 @@ def pnl_by_bot(
     `realised` is before `fees`; `total` = realised − fees + unrealised. A bot that began after a
     time is counted from its beginning. The first row of a bot is at most a minute after it began.
     """
-    found = rows_of(
-        connection.execute(
-            "SELECT account, bot, currency, sum(realised_micro) AS realised_micro, "
-            "sum(fees_micro) AS fees_micro, count(opened_ns) AS markets, "
-            "sum(value_micro - yes_cost_micro - no_cost_micro) AS unrealised_micro, "
-            "sum(CASE WHEN opened_ns IS NULL THEN 0 ELSE yes_cost_micro + no_cost_micro END) "
-            "AS cost_micro FROM holdings WHERE engine_id = ? AND mode = ? "
-            "GROUP BY account, bot, currency ORDER BY account, bot",
-            (engine_id, mode),
-        )
+    found = query(
+        connection,
+        "SELECT account, bot, currency, sum(realised_micro) AS realised_micro, "
+        "sum(fees_micro) AS fees_micro, count(opened_ns) AS markets, "
+        "sum(value_micro - yes_cost_micro - no_cost_micro) AS unrealised_micro, "
+        "sum(CASE WHEN opened_ns IS NULL THEN 0 ELSE yes_cost_micro + no_cost_micro END) "
+        "AS cost_micro FROM holdings WHERE engine_id = ? AND mode = ? "
+        "GROUP BY account, bot, currency ORDER BY account, bot",
+        (engine_id, mode),
     )
     for row in found:
         row["total"] = row["realised"] - row["fees"] + row["unrealised"]
@@ -83,10 +88,201 @@ def limit_use(connection: sqlite3.Connection, engine_id: str, *, account: str) -
 
     `used` and `limit_value` stay whole numbers in `unit`.
     """
-    return rows_of(
-        connection.execute(
-            "SELECT name, subject, used, limit_value, unit, currency, updated_ns FROM limit_use "
-            "WHERE engine_id = ? AND account = ? ORDER BY name, used DESC, subject",
-            (engine_id, account),
+    return query(
+        connection,
+        "SELECT name, subject, used, limit_value, unit, currency, updated_ns FROM limit_use "
+        "WHERE engine_id = ? AND account = ? ORDER BY name, used DESC, subject",
+        (engine_id, account),
+    )
+
+
+# -- Where an account's equity comes from, and when that was last proven from the journal ----------
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """Deposited + realised - fees + unrealised = equity at mid. Amounts in the currency."""
+
+    deposited: Decimal
+    moves: int
+    """Deposits and withdrawals behind it."""
+    realised: Decimal
+    fees: Decimal
+    unrealised: Decimal
+    fills: int
+
+    @property
+    def equity(self) -> Decimal:
+        return self.deposited + self.realised - self.fees + self.unrealised
+
+
+def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -> Row | None:
+    """Return an account's last check of the identity, None where there was none yet."""
+    found = query(
+        connection,
+        "SELECT * FROM equity_checks WHERE engine_id = ? AND account = ?",
+        (engine_id, account),
+    )
+    return found[0] if found else None
+
+
+def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sources:
+    """Return what an account's equity is made of since it began."""
+    moves, deposited = connection.execute(
+        "SELECT count(*), coalesce(sum(amount_micro), 0) FROM cash_moves m WHERE engine_id = ? "
+        "AND account = ? AND currency = (SELECT currency FROM accounts a "
+        "WHERE a.engine_id = m.engine_id AND a.account = m.account)",
+        (engine_id, account),
+    ).fetchone()
+    realised, fees, unrealised = connection.execute(
+        "SELECT coalesce(sum(realised_micro), 0), coalesce(sum(fees_micro), 0), "
+        "coalesce(sum(value_micro - yes_cost_micro - no_cost_micro), 0) FROM holdings "
+        "WHERE engine_id = ? AND account = ?",
+        (engine_id, account),
+    ).fetchone()
+    (fills,) = connection.execute(
+        "SELECT count(*) FROM fills WHERE engine_id = ? AND account = ? AND state != 'failed'",
+        (engine_id, account),
+    ).fetchone()
+    return Sources(
+        deposited=Decimal(deposited) / MICRO,
+        moves=moves,
+        realised=Decimal(realised) / MICRO,
+        fees=Decimal(fees) / MICRO,
+        unrealised=Decimal(unrealised) / MICRO,
+        fills=fills,
+    )
+
+
+# -- The settlement ladder: how far an account's money is on the way from an order to cash ---------
+
+DAY_NS = 86_400 * 1_000_000_000
+DECIDED_NS = DAY_NS
+"""How far back confirmed and failed fills are counted: they are over, and there are many."""
+
+
+class Rung(StrEnum):
+    """Where money stands on its way."""
+
+    RESERVED = "reserved"
+    MATCHED = "matched"
+    MINED = "mined"
+    RETRYING = "retrying"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    REDEEMABLE = "redeemable"
+    PAID = "paid"
+    CASH = "cash"
+
+
+class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung. `amount` in the currency; None = not known."""
+
+    rung: Rung
+    count: int
+    amount: Decimal | None
+    oldest_ns: int | None = None
+    """None = nothing stands there, or it has no age."""
+    tokens: int = 0
+    """Of `count`, those that commit tokens and no cash: working sells."""
+
+
+def ladder(
+    connection: sqlite3.Connection, engine_id: str, *, account: str, now_ns: int
+) -> list[SettlementStep]:
+    """Return an account's rungs in the order of the way."""
+    steps = {
+        Rung.RESERVED: _reserved(connection, engine_id, account),
+        **_fills(connection, engine_id, account, now_ns),
+        Rung.REDEEMABLE: _redeemable(connection, engine_id, account),
+        Rung.PAID: _paid(connection, engine_id, account),
+        Rung.CASH: _cash(connection, engine_id, account),
+    }
+    return [steps[rung] for rung in Rung]
+
+
+def _amount(micro: int | None) -> Decimal | None:
+    return None if micro is None else Decimal(micro) / MICRO
+
+
+def _reserved(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+    """Sum what working orders may still take; a sell commits tokens, worth their price."""
+    ends = ", ".join(f"'{end}'" for end in sorted(ORDER_ENDS))
+    count, sells, micro, oldest = connection.execute(
+        "SELECT count(*), coalesce(sum(t.side = 'sell'), 0), "  # noqa: S608 our own words
+        "CASE WHEN coalesce(sum(l.value_divisor IS NULL), 0) THEN NULL ELSE coalesce(sum("
+        "(t.price * (t.size - t.filled) + l.value_divisor - 1) / l.value_divisor), 0) END, "
+        "min(t.created_ns) FROM orders t "
+        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
+        f"WHERE t.engine_id = ? AND t.account = ? AND t.state NOT IN ({ends})",
+        (engine_id, account),
+    ).fetchone()
+    return SettlementStep(
+        rung=Rung.RESERVED, count=count, amount=_amount(micro), oldest_ns=oldest, tokens=sells
+    )
+
+
+def _fills(
+    connection: sqlite3.Connection, engine_id: str, account: str, now_ns: int
+) -> dict[Rung, SettlementStep]:
+    """Return fills by what is settled of them; decided ones of the last day."""
+    found = {
+        rung: SettlementStep(rung=rung, count=0, amount=Decimal(0))
+        for rung in (Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED)
+    }
+    states: Sequence[tuple[FillState, int]] = [
+        (state, now_ns - DECIDED_NS if state in (FillState.CONFIRMED, FillState.FAILED) else 0)
+        for state in FillState
+    ]
+    for state, since_ns in states:
+        count, micro, oldest = connection.execute(
+            "SELECT count(*), CASE WHEN count(*) = count(value_micro) THEN "
+            "coalesce(sum(value_micro), 0) END, min(at_ns) FROM fills "
+            "WHERE engine_id = ? AND account = ? AND state = ? AND at_ns >= ?",
+            (engine_id, account, state, since_ns),
+        ).fetchone()
+        rung = Rung(state.value)
+        found[rung] = SettlementStep(
+            rung=rung, count=count, amount=_amount(micro), oldest_ns=oldest
         )
+    return found
+
+
+_PAYS = (
+    "CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro ELSE l.payout_yes_micro END "
+    "/ CAST(pow(10, i.size_decimals) AS INTEGER)"
+)
+
+
+def _redeemable(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+    """Sum what resolved markets are to pay, less what redemptions of them have paid."""
+    count, micro, oldest = connection.execute(
+        "WITH won AS (SELECT p.instrument, sum((p.settled + p.pending) * " + _PAYS + ") AS worth, "  # noqa: S608 our own words
+        "max(p.updated_ns) AS since_ns FROM positions p "
+        "JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
+        "JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
+        "WHERE p.engine_id = ?1 AND p.account = ?2 AND l.payout_yes_micro IS NOT NULL "
+        "GROUP BY p.instrument), due AS (SELECT won.since_ns, won.worth - coalesce(("
+        "SELECT sum(r.amount_micro) FROM redemptions r WHERE r.engine_id = ?1 "
+        "AND r.account = ?2 AND r.instrument = won.instrument), 0) AS micro FROM won) "
+        "SELECT count(*), coalesce(sum(micro), 0), min(since_ns) FROM due WHERE micro > 0",
+        (engine_id, account),
+    ).fetchone()
+    return SettlementStep(
+        rung=Rung.REDEEMABLE, count=count, amount=_amount(micro), oldest_ns=oldest
+    )
+
+
+def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+    count, micro = connection.execute(
+        "SELECT count(*), coalesce(sum(amount_micro), 0) FROM redemptions "
+        "WHERE engine_id = ? AND account = ?",
+        (engine_id, account),
+    ).fetchone()
+    return SettlementStep(rung=Rung.PAID, count=count, amount=_amount(micro))
+
+
+def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
+    latest = latest_equity(connection, engine_id, account)
+    return SettlementStep(
+        rung=Rung.CASH, count=0, amount=_amount(None if latest is None else latest.cash_micro)
     )

@@ -14,7 +14,7 @@ from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason, Identity, OrderId
 from pages.shared.order import history, told
 from pages.shared.why import number_of
-from storage.views.order_history import OrderEvent
+from storage.views.journal import OrderEvent
 
 ACCOUNT, ORDER = AccountId("demo"), OrderId(7)
 ROW: dict[str, Any] = {

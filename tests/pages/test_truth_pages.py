@@ -26,8 +26,8 @@ from storage.equity_identity import LedgerSide, judge, put_check
 from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
 from storage.telemetry import HoldingSeen, add_pnl, put_holdings
-from storage.views.equity_proof import equity_check
 from storage.views.markouts import BotMarkout
+from storage.views.money import equity_check
 from tests.pages.seen import links
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 

@@ -44,8 +44,7 @@ from storage.retention import (
     thin_journal,
     truncate_logs,
 )
-from storage.views.journal import search_journal
-from storage.views.order_history import life_of
+from storage.views.journal import life_of, search_journal
 
 ENGINE = "pitboss"
 RECORDS = 6_000

@@ -13,7 +13,8 @@ from engine.domain.instruments import Mode
 from storage import commands, views
 from storage.database import connect_reader, writing
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.views.losses import of_bot, with_books
+from storage.views.drill_down import fills_behind, orders_behind
+from storage.views.markouts import of_bot, with_books
 
 RUN = Run(
     engine_id="e1",
@@ -123,18 +124,18 @@ def reader(filled: Path) -> Iterator[Connection]:
 
 
 def test_orders_of_one_mode_newest_first(reader: Connection) -> None:
-    rows = views.orders(reader, "e1", mode=Mode.PAPER)
+    rows = orders_behind(reader, "e1", mode=Mode.PAPER)
     assert [row["id"] for row in rows] == [3, 2, 1]
-    assert [row["id"] for row in views.orders(reader, "e1", mode=Mode.LIVE)] == [4]
-    assert [r["id"] for r in views.orders(reader, "e1", mode=Mode.PAPER, open_only=True)] == [3, 1]
-    turned = views.orders(reader, "e1", mode=Mode.PAPER, before_ns=30, limit=1)
-    assert [row["id"] for row in turned] == [2]
-    known = views.orders(reader, "e1", mode=Mode.PAPER, instrument="known")
+    assert [row["id"] for row in orders_behind(reader, "e1", mode=Mode.LIVE)] == [4]
+    assert [r["id"] for r in orders_behind(reader, "e1", mode=Mode.PAPER, open_only=True)] == [3, 1]
+    turned = orders_behind(reader, "e1", mode=Mode.PAPER, until_ns=30)
+    assert [row["id"] for row in turned] == [2, 1]
+    known = orders_behind(reader, "e1", mode=Mode.PAPER, instrument="known")
     assert [row["id"] for row in known] == [2, 1]
 
 
 def test_ints_are_shown_as_a_person_writes_them(reader: Connection) -> None:
-    unknown, _, row = views.orders(reader, "e1", mode=Mode.PAPER)
+    unknown, _, row = orders_behind(reader, "e1", mode=Mode.PAPER)
     assert (row["price"], row["size"]) == (Decimal("0.4900"), Decimal("5.000000"))
     assert (row["price_raw"], row["filled"]) == (4_900, Decimal("1.5"))
     assert row["fee"] == Decimal("0.000012")
@@ -144,46 +145,12 @@ def test_ints_are_shown_as_a_person_writes_them(reader: Connection) -> None:
 
 
 def test_fills_of_an_order(reader: Connection) -> None:
-    rows = views.fills(reader, "e1", mode=Mode.PAPER)
+    rows = fills_behind(reader, "e1", mode=Mode.PAPER)
     assert [row["id"] for row in rows] == ["f2", "f1"]
     assert rows[0]["value"] == Decimal("0.735")
-    mine = views.fills(reader, "e1", mode=Mode.PAPER, account="paper", order_id=1)
+    mine = fills_behind(reader, "e1", mode=Mode.PAPER, account="paper", order_id=1)
     assert [row["id"] for row in mine] == ["f1"]
-    assert views.fills(reader, "e1", mode=Mode.LIVE) == []
-
-
-def test_positions_are_what_is_held(filled: Path) -> None:
-    common = {
-        "engine_id": "e1",
-        "account": "paper",
-        "instrument": "known",
-        "mode": "paper",
-        "bought": 5_000_000,
-        "sold": 0,
-        "spent_micro": 2_450_000,
-        "received_micro": 0,
-        "fee_micro": 5,
-        "unvalued": 0,
-        "updated_ns": 0,
-        "seq": 1,
-    }
-    with writing(filled) as connection:
-        insert(connection, "positions", leg="yes", settled=5_000_000, pending=0, **common)
-        insert(connection, "positions", leg="no", settled=0, pending=0, **common)
-        insert(
-            connection,
-            "listings",
-            engine_id="e1",
-            instrument="known",
-            value_divisor=10_000,
-            payout_yes_micro=1_000_000,
-            seq=1,
-        )
-    with closing(connect_reader(filled)) as reader:
-        (row,) = views.positions(reader, "e1", mode=Mode.PAPER)
-    assert (row["settled"], row["bought"]) == (Decimal(5), Decimal(5))
-    assert (row["spent"], row["bought_raw"]) == (Decimal("2.45"), 5_000_000)
-    assert (row["payout_yes"], row["leg"]) == (Decimal(1), "yes")
+    assert fills_behind(reader, "e1", mode=Mode.LIVE) == []
 
 
 def test_runs_are_listed_and_shown(filled: Path) -> None:
@@ -203,8 +170,6 @@ def test_runs_are_listed_and_shown(filled: Path) -> None:
         rows = views.runs(reader, "e1")
         assert [row["id"] for row in rows] == ids[::-1]
         assert rows[0]["pnl"] == Decimal("-1.25")
-        assert [row["id"] for row in views.runs(reader, "e1", before_id=ids[1])] == ids[:1]
-        assert views.runs(reader, "e1", kind="sweep") == []
         one = views.run(reader, "e1", ids[0])
         assert one is not None
         assert one["result"] == '{"x": 1}'

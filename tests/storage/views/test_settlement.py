@@ -21,9 +21,8 @@ from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from storage import live
 from storage.live import EquityPoint, add_equity
 from storage.telemetry import HoldingSeen, put_holdings
-from storage.views.equity_proof import equity_check, sources
 from storage.views.frame import accounts
-from storage.views.settlement import DAY_NS, Rung, SettlementStep, ladder
+from storage.views.money import DAY_NS, Rung, SettlementStep, equity_check, ladder, sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 

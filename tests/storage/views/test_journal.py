@@ -19,8 +19,8 @@ from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from storage.journal import names_sum, open_journal, record_sum, write_batch
-from storage.views import order_history
-from storage.views.order_history import life_of
+from storage.views import journal
+from storage.views.journal import life_of
 
 ACCOUNT = AccountId("demo")
 
@@ -118,7 +118,7 @@ def test_a_life_of_another_account_is_not_this_ones(path: Path) -> None:
 
 
 def test_a_search_that_ends_too_early_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_history, "SCANNED_MAX", 3)
+    monkeypatch.setattr(journal, "LIFE_SCANNED_MAX", 3)
     life = life_of(path, account=ACCOUNT, order=2, created_ns=200, last_seq=99, fills=("f1",))
     assert not life.whole
     assert [moment.at_ns for moment in life.moments] == [200, 200, 220]
