@@ -38,7 +38,8 @@ _UNITS = {"": 1, "MB": MB, "GB": 1_000 * MB, "TB": 1_000_000 * MB}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB|)", re.IGNORECASE)
 
 SHARES = {
-    "tape": 0.20, "decisions": 0.20, "journal": 0.15, "state": 0.10, "runs": 0.05, "backups": 0.30,
+    "tape": 0.15, "decisions": 0.15, "journal": 0.15, "state": 0.10, "runs": 0.05, "backups": 0.30,
+    "ticks": 0.10,
 }  # fmt: skip
 """Which part of the disk budget each kind of history has; one backup always fits into its part."""
 
@@ -80,7 +81,7 @@ class Config(BaseModel):
         Field(
             alias="PITBOSS_DISK_BUDGET",
             ge=100 * MB,
-            description="most disk that tape, decisions, journal, state, runs and backups may take",
+            description="most disk that history may take: tape, ticks, journal, backups and others",
         ),
     ] = 10_000 * MB
     binance_ws_url: Annotated[
@@ -160,6 +161,7 @@ class Config(BaseModel):
             "state": self.state_path,
             "runs": self.runs_folder,
             "backups": self.backups_folder,
+            "ticks": self.ticks_folder,
         }
 
     def share(self, kind: str) -> int:
@@ -195,6 +197,11 @@ class Config(BaseModel):
     def tape_folder(self) -> Path:
         """The tape: every frame received, the last day."""
         return self.home / "tape"
+
+    @property
+    def ticks_folder(self) -> Path:
+        """Ticks and candles of every market that was heard."""
+        return self.home / "ticks"
 
     @property
     def recordings_folder(self) -> Path:

@@ -14,6 +14,7 @@ of them has lost nothing, and the next run goes on.
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,7 @@ from storage.journal import (
     snapshots_of,
     thinned_to,
 )
+from storage.tick_log import segments
 
 BLOCK = 1_000
 """Records of a block: a transaction of some milliseconds."""
@@ -400,22 +402,26 @@ def survey(
         )  # fmt: skip
 
     journal, state, tape = places["journal"], places["state"], places["tape"]
-    decided, segments = files(places["decisions"]), tape.glob("*.tape") if tape.is_dir() else ()
+    decided, taped = files(places["decisions"]), tape.glob("*.tape") if tape.is_dir() else ()
     since_ns = next((_first(one, _DECIDED) for one in decided), None)
     return [
         kept("journal", _used(journal), *_journal_since(journal)),
         kept("state", _used(state), _first(state, "SELECT min(at_ns) FROM cash_moves")),
         kept("decisions", sum(map(size_of, decided)), since_ns),
-        kept("tape", size_of(tape), _oldest(segments)),
+        kept("tape", size_of(tape), _oldest(taped)),
         *(
             kept(kind, size_of(places[kind]), _oldest(folders_of(places[kind])))
             for kind in ("runs", "backups")
         ),
+        kept("ticks", size_of(places["ticks"]), *_ticks_since(places["ticks"])),
     ]
 
 
 BACKLOG = 200_000
 """Records behind the tail that are worth a job: some twenty megabytes."""
+
+TICKS_BACKLOG = 1_000_000
+"""Bytes of the log of ticks that are worth it: some hundred thousand ticks."""
 
 
 def due(places: Mapping[str, Path], bytes_max: Callable[[str], int], now_ns: int) -> str:
@@ -425,7 +431,10 @@ def due(places: Mapping[str, Path], bytes_max: Callable[[str], int], now_ns: int
     if over:
         return f"{' and '.join(over)} beyond their part of the disk budget"
     waiting = unarchived(places["journal"]) - TAIL
-    return f"{waiting:,} records wait for the archive" if waiting >= BACKLOG else ""
+    if waiting >= BACKLOG:
+        return f"{waiting:,} records wait for the archive"
+    ticks = sum(map(size_of, segments(places["ticks"])[:-1]))
+    return f"{ticks:,} bytes of ticks wait for their files" if ticks >= TICKS_BACKLOG else ""
 
 
 def _used(path: Path) -> int:
@@ -453,6 +462,19 @@ def _first(path: Path, query: str) -> int | None:
 
 def _oldest(paths: Iterable[Path]) -> int | None:
     return min((path.stat().st_mtime_ns for path in paths), default=None)
+
+
+def _ticks_since(folder: Path) -> tuple[int | None, str]:
+    """Return from when on every tick is kept, and what is kept of the time before."""
+    raw = sorted((folder / "raw").glob("*.parquet"))
+    log = _oldest(segments(folder))
+    if not raw:
+        return log, ""
+    since = dt.datetime.strptime(raw[0].name[:10], "%Y-%m-%d").replace(tzinfo=dt.UTC)
+    candles = (folder / "candles" / "1m").glob("*.parquet")
+    older = any(one.stem < raw[0].name[:10] for one in candles)
+    words = "of the days before, candles are kept" if older else ""
+    return int(since.timestamp()) * 1_000_000_000, words
 
 
 def _journal_since(path: Path) -> tuple[int | None, str]:

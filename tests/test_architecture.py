@@ -103,6 +103,7 @@ ROOMS = {
     "storage": Room(
         libraries=frozenset(
             {"sqlmodel", "sqlalchemy", "sqlite_utils", "alembic", "orjson", "argon2", "zstandard"}
+            | {"pyarrow"}
         ),
         opened=("engine.domain", "engine.errors"),
     ),

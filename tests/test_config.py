@@ -38,6 +38,7 @@ def test_everything_lies_under_the_home(tmp_path: Path) -> None:
         config.state_path: "pitboss.db",
         config.decisions_path: "decisions.db",
         config.tape_folder: "tape",
+        config.ticks_folder: "ticks",
         config.recordings_folder: "recordings",
         config.run_folder: "run",
         config.kill_path: "KILL",

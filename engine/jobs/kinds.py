@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.jobs import (
     BackupJob,
     CompactJob,
@@ -27,7 +28,8 @@ from engine.lab.incident.run import incident
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
 from engine.runtime.tape_format import segments
-from storage import decisions, retention, upkeep
+from storage import decisions, retention, ticks, upkeep
+from storage.alerts import raise_alert
 from storage.backup import back_up, backups, keep_newest
 from storage.database import connect_reader, connect_writer, refusals_told
 from storage.export import export
@@ -215,9 +217,26 @@ def retain(job: RetainJob, context: JobContext) -> Mapping[str, Any]:
     ):
         gone = retention.keep_bytes(paths, config.share(kind), least=least)
         told[f"{kind}_gone"] = len(gone)
+    told |= _keep_ticks(context)
     retention.truncate_logs((journal, state))
     words = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in told.items() if n)
     return {"told": words or "everything fits: nothing had to go", **told}
+
+
+def _keep_ticks(context: JobContext) -> dict[str, int]:
+    """Move ticks into their files, and let the oldest go; what was torn is told as an alert."""
+    config, now_ns = context.config, context.now_ns()
+    context.progress(0, 0, "", "moving ticks into their files")
+    moved = ticks.move(config.home)
+    gone = ticks.forget(config.home, now_ns, config.share("ticks"))
+    if moved.aside:
+        text = "set aside, what could be read was taken: " + "; ".join(moved.aside)
+        alert = RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text)
+        with closing(connect_writer(config.state_path)) as connection:
+            raise_alert(connection, ENGINE_ID, alert, None, now_ns)
+    return {
+        "ticks_moved": moved.ticks, "ticks_gone": gone, "tick_files_set_aside": len(moved.aside)
+    }  # fmt: skip
 
 
 @job(ExportJob)

@@ -31,6 +31,7 @@ from engine.runtime.recovery import BOTS
 from engine.runtime.services import FORGET_AFTER_NS, Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
 from engine.runtime.tape import Entries
+from engine.runtime.ticks import TickKeeper
 from storage.latch import Latch, set_latch
 from storage.live import KILL_PROOF, Receipt
 from storage.settings import SettingsVersion
@@ -73,10 +74,11 @@ class Engine(Services):
         taper: Entries,
         decisions: DecisionKeeper,
         settings: SettingsVersion,
+        ticks: TickKeeper | None = None,
         forget_after_ns: int = FORGET_AFTER_NS,
         snapshot_every: int = SNAPSHOT_EVERY,
     ) -> None:
-        """`snapshot_every` = records between two snapshots, `forget_after_ns` as in Services."""
+        """`snapshot_every` = records between two snapshots, the rest as in Services."""
         super().__init__(
             config,
             engine_id=engine_id,
@@ -86,6 +88,7 @@ class Engine(Services):
             taper=taper,
             decisions=decisions,
             settings=settings,
+            ticks=ticks,
             forget_after_ns=forget_after_ns,
         )
         self._snapshot_every = snapshot_every

@@ -144,6 +144,8 @@ async def close(engine: Engine, teller: Telemetry | None = None) -> None:
     tried("projector", engine.projector.close)
     tried("state", engine.state.close)
     tried("decisions", engine.decisions.close)
+    if engine.ticks is not None:
+        tried("ticks", engine.ticks.close)
     tried("tape", engine.closed)
     if errors and not crashed:  # what ended the engine is the first of all, and is raised already
         raise errors[0]

@@ -55,6 +55,7 @@ from engine.runtime.recovery import (
 )
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Tape
+from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.commands import cut
 from storage.database import connect_writer, refusals_told
@@ -253,6 +254,7 @@ def open_engine(
         taper=_tape(config),
         decisions=decisions or _decision_log(config),
         settings=settings,
+        ticks=TickKeeper(config.ticks_folder, wall) if tape is None else None,
     )
     recorder.lost = engine.crash
     loop = asyncio.get_running_loop()
@@ -261,12 +263,9 @@ def open_engine(
     threading.excepthook = lambda died: engine.crash(died.exc_value or SystemExit())
     commands = Commands(engine)
     state = StateKeeper(
-        config.state_path,
-        engine_id=ENGINE_ID,
-        clock=wall,
+        config.state_path, engine_id=ENGINE_ID, clock=wall, crash=engine.crash,
         heard=lambda left: loop.call_soon_threadsafe(commands.receive, left),
-        crash=engine.crash,
-    )
+    )  # fmt: skip
     projector = Projector(
         recorder, journal_path=config.journal_path, state_path=config.state_path,
         crash=engine.crash,

@@ -372,6 +372,8 @@ class MarketHub:
             if not self._routes.wanted(name):
                 source.forget(name)
                 self._gaps.forget(name)
+                if services.ticks is not None:
+                    services.ticks.forget(name, now_ns)
         self._warn(now_ns)
 
     def place(self, instrument: Instrument, title: str, slug: str) -> None:
@@ -397,6 +399,8 @@ class MarketHub:
                 theirs.setdefault(hearer, []).append(event)
         for hearer, heard in theirs.items():
             hearer.market(heard, now_ns)
+        if self._services.ticks is not None:
+            self._services.ticks.market(events, now_ns)  # last: who trades does not wait for it
 
     def _last(self, event: Event, now_ns: int) -> bool:
         """Journal what lasts, once; False = nobody here wants to hear of it."""

@@ -30,6 +30,7 @@ from engine.runtime.journal import EngineJournal
 from engine.runtime.recovery import HOUSE
 from engine.runtime.state_writer import StateWriter
 from engine.runtime.tape import Entries
+from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.feeds import put_title
 from storage.live import instruments_known, put_instrument, put_payout
@@ -80,9 +81,13 @@ class Services:
         taper: Entries,
         decisions: DecisionKeeper,
         settings: SettingsVersion,
+        ticks: TickKeeper | None = None,
         forget_after_ns: int = FORGET_AFTER_NS,
     ) -> None:
-        """`forget_after_ns` = how long a closed instrument stays in the caches."""
+        """`forget_after_ns` = how long a closed instrument stays in the caches.
+
+        `ticks` None = nobody keeps them: what is played is no market of today.
+        """
         self.config = config
         self.engine_id = engine_id
         self.clock = clock
@@ -91,6 +96,7 @@ class Services:
         self.recorder = recorder
         self.decisions = decisions
         self.settings = settings
+        self.ticks = ticks
         self.meter = Meter()
         self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
@@ -99,6 +105,8 @@ class Services:
         """Set while the KILL latch is taken."""
         self.watchers: list[Callable[[int], None]] = []
         """Who waits for something to become true: called several times a second."""
+        if ticks is not None:
+            self.watchers.append(ticks.watcher(self.alert))
         self.feeds: dict[str, Callable[[int], FeedStatus]] = {}
         """What each feed tells of itself with the heartbeat."""
         self.started_ns = self.wall_ns()

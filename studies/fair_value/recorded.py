@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from engine.errors import BadInput, os_sentence

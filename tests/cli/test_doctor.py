@@ -221,9 +221,11 @@ def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(
     day = 86_400 * 10**9
     os.utime(segment, ns=(10 * day, 10 * day))
     found = {one.name: one for one in doctor.history(config, 12 * day)}
-    assert list(found) == ["journal", "state", "decisions", "tape", "runs", "backups"]
+    assert list(found) == [
+        "journal", "state", "decisions", "tape", "runs", "backups", "ticks",
+    ]  # fmt: skip
     assert_found(found["journal"], Grade.OK, "0.0 of 15 MB")
     assert_found(
-        found["tape"], Grade.WARN, "30.0 of 20 MB, whole since 1970-01-11T00:00; 15.0 MB a day, 0 "
+        found["tape"], Grade.WARN, "30.0 of 15 MB, whole since 1970-01-11T00:00; 15.0 MB a day, 0 "
         "days until some goes", "start the worker; or raise PITBOSS_DISK_BUDGET",
     )  # fmt: skip

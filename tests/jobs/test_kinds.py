@@ -199,7 +199,7 @@ def test_what_is_beyond_its_part_of_the_budget_goes_oldest_first_and_that_is_sai
     config = config.model_copy(update={"disk_budget": 100_000_000})
     now_ns = time.time_ns()
     assert due(config.history, config.share, now_ns) == ""
-    tape = [sized(config.tape_folder / f"{n:020d}.tape", 8, 5 - n) for n in range(1, 5)]
+    tape = [sized(config.tape_folder / f"{n:020d}.tape", 7, 5 - n) for n in range(1, 5)]
     files = [sized(config.home / f"decisions.{n:06d}.db", 12, 5 - n) for n in range(1, 4)]
     runs = [sized(config.runs_folder / f"{n}" / "journal.db", 4, 5 - n) for n in range(1, 4)]
     made = [

@@ -26,7 +26,8 @@ from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 
-ORDER = ["shell", "venue", "snapshot", "journal", "projector", "state", "decisions", "tape"]
+ORDER = ["shell", "venue", "snapshot", "journal", "projector", "state", "decisions"]
+ORDER += ["ticks", "tape"]
 
 
 class Parts:
@@ -44,6 +45,7 @@ class Parts:
         engine.projector = SimpleNamespace(close=self._at_once("projector"))
         engine.state = SimpleNamespace(close=self._at_once("state"), put=lambda *_: None)
         engine.decisions = SimpleNamespace(close=self._at_once("decisions"))
+        engine.ticks = SimpleNamespace(close=self._at_once("ticks"))
         engine._taper = SimpleNamespace(close=self._at_once("tape"))
         engine.clock = SimpleNamespace(now_ns=lambda: 1)
         engine.phase, engine.engine_id = "STOPPING", "one"

@@ -380,7 +380,7 @@ def test_bytes_a_day_and_days_left_come_of_what_is_kept(desk: Desk, tmp_path: Pa
         (150_000_000 - journal.bytes) / (2 * journal.bytes), rel=0.01
     )
     young = told(desk, tmp_path)
-    assert [one.days_left for one in young] == [None] * 6
+    assert [one.days_left for one in young] == [None] * 7
 
 
 def test_a_log_is_ended_where_nobody_reads_and_left_where_somebody_does(desk: Desk) -> None:

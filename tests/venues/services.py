@@ -17,6 +17,7 @@ from engine.domain.events import Event
 from engine.domain.instruments import AccountId
 from engine.runtime.account_runner import Meter
 from engine.runtime.journal import JournalWriter
+from engine.runtime.ticks import TickKeeper
 
 
 class AccountServices:
@@ -27,6 +28,7 @@ class AccountServices:
         self.clock = WallClock()
         self.recorder = JournalWriter(folder / "journal.db", engine_id="e")
         self.meter = Meter()
+        self.ticks = TickKeeper(folder / "ticks", self.clock)
         self.engine_id = "e"
         self.log = log.get("test")
         self.killed = threading.Event()

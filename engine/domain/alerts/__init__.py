@@ -100,6 +100,7 @@ ROWS = (
     AlertKind("disk", "The disk fills", "Make room on it, or lower PITBOSS_DISK_BUDGET."),
     AlertKind("storage", "A file refuses", "Make room on the disk; nothing is lost meanwhile."),
     AlertKind("tape", "The tape is not written", "Make room on the disk."),
+    AlertKind("ticks", "Ticks are not kept", "Make room on the disk, or read the job's result."),
     AlertKind("decisions", "Decisions are not written", "Make room on the disk."),
     AlertKind("row", "A row was left out", "Report it as a bug; the log has its reason."),
     AlertKind("bad_row", "A row that cannot be read", "Report it as a bug."),

@@ -117,6 +117,8 @@ class MarketStream:
         now_ns = self._services.clock.now_ns()
         for runner in self._runners():
             runner.market(events, now_ns)
+        if self._kept and self._services.ticks is not None:
+            self._services.ticks.market(events, now_ns)
 
 
 class UserStream:

@@ -1,0 +1,245 @@
+"""Ticks of every market that is heard: best prices and trades, kept for charts and candles.
+
+It hears a frame after everybody who trades by it, and only notes; a thread writes what was noted
+to the log, a batch each ten seconds. A kill loses the batch that was not written, at most
+`LINGER_NS` of ticks; the order of trading never waits for it, and where the disk stops, ticks that
+do not fit are dropped, counted and told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.domain.books import Book
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import (
+    BookChanged,
+    BookDistrusted,
+    BookReplaced,
+    Event,
+    FeedLost,
+    InstrumentClosed,
+    InstrumentResolved,
+    TradePrinted,
+)
+from engine.domain.instruments import InstrumentId
+from engine.errors import StorageError, os_sentence
+from storage.tick_log import END, MAGIC, NONE, number_of, pack, segments
+
+LINGER_NS = 10 * 1_000_000_000
+"""How long ticks wait to be written, and so the most a kill loses."""
+
+SEGMENT_NS = 600 * 1_000_000_000
+SEGMENT_BYTES = 4_000_000
+WAITING_MAX = 500_000
+"""Most ticks that wait to be written, 20 MB; more means that the disk has stopped."""
+
+BOOKS_MAX = 10_000
+RETRY_S = 0.5
+
+Batch = dict[InstrumentId, "array[int]"]
+
+
+class TickMarket:
+    """How one instrument stands."""
+
+    __slots__ = ("ask", "bid", "book", "last")
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.bid = self.ask = self.last = NONE
+
+
+class TickKeeper:
+    """Keeps the ticks of one engine. `failure` = why they are not written, '' = they are."""
+
+    def __init__(self, folder: Path, clock: Clock, *, linger_ns: int = LINGER_NS) -> None:
+        """Begin a segment with the first batch. `folder` need not be there."""
+        self.failure = ""
+        self.lost = 0
+        """Ticks that were dropped."""
+        self._folder = folder
+        self._clock = clock
+        self._linger_ns = linger_ns
+        self._markets: dict[InstrumentId, TickMarket] = {}
+        self._batch: Batch = {}
+        self._noted = 0
+        self._since_ns = 0
+        self._queue: deque[tuple[Batch, int]] = deque()
+        self._waiting = 0
+        self._segment: Path | None = None
+        self._segment_ns = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._moved = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="ticks", daemon=True)
+        self._thread.start()
+
+    # -- the loop's thread -------------------------------------------------------------------------
+
+    def market(self, events: Iterable[Event], now_ns: int) -> None:
+        """Take market events of one moment. No I/O."""
+        markets = self._markets
+        for event in events:
+            kind = type(event)
+            if kind is BookChanged:
+                market = markets.get(event.instrument)  # type: ignore[attr-defined]
+                if market is not None:
+                    market.book.apply(event.changes)  # type: ignore[attr-defined]
+                    self._look(event.instrument, market, now_ns)  # type: ignore[attr-defined]
+            elif isinstance(event, TradePrinted):
+                market = self._of(event.instrument)
+                market.last = event.price
+                self._note(event.instrument, market, event.size or 0, now_ns)
+            elif isinstance(event, BookReplaced):
+                market = self._of(event.instrument)
+                market.book.replace(event.bids, event.asks)
+                self._look(event.instrument, market, now_ns)
+            elif isinstance(event, BookDistrusted):
+                self._blind(event.instrument, now_ns)
+            elif isinstance(event, FeedLost):
+                whole = [one for one in markets if one.startswith(f"{event.feed}:")]
+                for name in whole if event.instrument is None else (event.instrument,):
+                    self._blind(name, now_ns)
+            elif isinstance(event, InstrumentClosed | InstrumentResolved):
+                self.forget(event.instrument, now_ns)
+
+    def forget(self, instrument: InstrumentId, now_ns: int) -> None:
+        """Note that an instrument is not heard any more."""
+        self._blind(instrument, now_ns)
+        self._markets.pop(instrument, None)
+
+    def _of(self, name: InstrumentId) -> TickMarket:
+        market = self._markets.get(name)
+        if market is None:
+            while len(self._markets) >= BOOKS_MAX:
+                self._markets.pop(next(iter(self._markets)))
+            market = self._markets[name] = TickMarket()
+        return market
+
+    def _blind(self, name: InstrumentId, now_ns: int) -> None:
+        market = self._markets.get(name)
+        if market is not None:
+            market.book = Book()
+            self._look(name, market, now_ns)
+
+    def _look(self, name: InstrumentId, market: TickMarket, now_ns: int) -> None:
+        """Note a tick where the best prices moved."""
+        book = market.book
+        bids, asks = book.bid_prices, book.ask_prices
+        bid, ask = bids[-1] if bids else NONE, asks[0] if asks else NONE
+        if bid != market.bid or ask != market.ask:
+            market.bid, market.ask = bid, ask
+            self._note(name, market, NONE, now_ns)
+
+    def _note(self, name: InstrumentId, market: TickMarket, volume: int, now_ns: int) -> None:
+        if self._noted + self._waiting >= WAITING_MAX:
+            self.lost += 1
+            return
+        batch = self._batch.get(name)
+        if batch is None:
+            batch = self._batch[name] = array("q")
+            self._since_ns = self._since_ns or now_ns
+        batch.extend((now_ns, market.bid, market.ask, market.last, volume))
+        self._noted += 1
+
+    def advance(self, now_ns: int) -> None:
+        """Hand what was noted to the writer, when it is time."""
+        if self._since_ns and not 0 <= now_ns - self._since_ns < self._linger_ns:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._waiting += self._noted
+        self._queue.append((self._batch, self._noted))
+        self._batch, self._noted, self._since_ns = {}, 0, 0
+        self._wake.set()
+
+    def watcher(self, alert: Callable[[RaiseAlert, int], None]) -> Callable[[int], None]:
+        """Return what looks at the clock several times a second; it tells of a refusal, once."""
+        said = ""
+
+        def watch(now_ns: int) -> None:
+            nonlocal said
+            self.advance(now_ns)
+            if self.lost and not said:
+                said = self.failure or "the disk is slower than what is heard"
+                text = f"ticks are dropped, charts will have a gap: {said}"
+                alert(RaiseAlert(severity=Severity.WARNING, kind="ticks", text=text), now_ns)
+            elif not self._queue:
+                said = ""
+                self.lost = 0
+
+        return watch
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Wait until all that was handed over is in a file. Raises StorageError."""
+        with self._moved:
+            if not self._moved.wait_for(lambda: not self._queue, timeout_s):
+                raise StorageError(f"{self._waiting} ticks could not be written: {self.failure}")
+
+    def close(self) -> None:
+        """Write what is left and end the thread. Raises StorageError naming what is missing."""
+        if self._noted:
+            self._hand_over()
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+        if self._waiting:
+            raise StorageError(f"{self._waiting} ticks could not be written: {self.failure}")
+
+    # -- the writer's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closing.is_set() or self._queue:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                batch, count = self._queue[0]
+                try:
+                    self._write(pack(batch))
+                except OSError as error:
+                    self._segment = None  # whatever is wrong with it, the next try begins anew
+                    self.failure = f"{self._folder} cannot be written: {os_sentence(error)}"
+                    if self._closing.is_set():
+                        return
+                    time.sleep(RETRY_S)
+                    continue
+                self.failure = ""
+                with self._moved:
+                    self._queue.popleft()
+                    self._waiting -= count
+                    self._moved.notify_all()
+
+    def _write(self, record: bytes) -> None:
+        now_ns = self._clock.now_ns()
+        segment = self._segment
+        if (
+            segment is None
+            or not 0 <= now_ns - self._segment_ns < SEGMENT_NS
+            or segment.stat().st_size >= SEGMENT_BYTES
+        ):
+            segment = self._begun(now_ns)
+        before = segment.stat().st_size
+        with segment.open("ab") as file:
+            try:
+                file.write(record)
+                file.flush()
+            except OSError:
+                file.truncate(before)  # half a record would make what follows unreadable
+                raise
+
+    def _begun(self, now_ns: int) -> Path:
+        """Begin a segment: numbers only grow, also where the clock went back."""
+        before = segments(self._folder)
+        number = max(now_ns // 1_000_000, number_of(before[-1]) + 1 if before else 0)
+        segment = self._folder / "log" / f"{number:015d}{END}"
+        segment.parent.mkdir(parents=True, exist_ok=True)
+        segment.write_bytes(MAGIC)
+        self._segment, self._segment_ns = segment, now_ns
+        return segment
