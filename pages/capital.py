@@ -23,7 +23,7 @@ from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, zone
-from storage import telemetry
+from storage.live import approvals, capital
 from storage.views.frame import AccountSeen, snapshot
 
 PAGE = Page("Capital", ":material/account_balance_wallet:", "Trade", 4)
@@ -220,7 +220,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
             "no contract takes any of it."
         )
         return
-    told = ask(telemetry.approvals, engine_id(), account.account)
+    told = ask(approvals, engine_id(), account.account)
     if told is None:
         panels.empty(
             "The venue has not been asked yet.", "It is as soon as the account is open and trades."
@@ -255,7 +255,7 @@ def show_approvals(account: AccountSeen, now: int) -> None:
 def show_account(account: AccountSeen, now: int) -> None:
     """Draw one account."""
     st.subheader(f"{account.account} at {account.venue}, {account.mode.upper()}")
-    seen = ask(telemetry.capital, engine_id(), account.account)
+    seen = ask(capital, engine_id(), account.account)
     if seen is None:
         panels.empty(
             "The engine has not said yet where this money is.", "It does every two seconds."

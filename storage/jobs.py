@@ -14,8 +14,7 @@ import msgspec
 
 from engine.errors import BadInput
 from storage.database import transaction
-from storage.rows import Table, insert, keep_only
-from storage.users import note
+from storage.rows import Table, insert, keep_only, note
 from storage.views import ROWS_MAX, Row, query
 
 ATTEMPTS_MAX = 3

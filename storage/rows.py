@@ -28,7 +28,7 @@ from msgspec.inspect import (
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.orders import OrderState, OrderType
-from engine.errors import BadInput, StorageError
+from engine.errors import BadInput, BrokenInvariant, StorageError
 
 WHY_LENGTH_MAX = 300
 """How much is told of why a row cannot be read: it may quote what somebody planted there."""
@@ -159,6 +159,28 @@ class Table(Generic[RowType]):
         for place in self._json:
             cells[place] = self._encode(cells[place]).decode()
         return cells
+
+
+# -- Audit: who changed what. Rows are only ever added; triggers in the file forbid the rest -------
+
+
+def note(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    at_ns: int,
+    who: str,
+    what: str,
+    /,
+    **detail: Any,
+) -> None:
+    """Add a row inside the caller's transaction: the change and its trace live or die together.
+
+    `detail` must hold no secret. Raises BrokenInvariant outside a transaction.
+    """
+    if not connection.in_transaction:
+        raise BrokenInvariant("an audit row belongs to the transaction of what it tells")
+    text = msgspec.json.encode(detail).decode()
+    insert(connection, "audit", engine_id=engine_id, at_ns=at_ns, who=who, what=what, detail=text)
 
 
 # -- the rows of a projection: found when asked for, written back in batches -----------------------

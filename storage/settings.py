@@ -18,8 +18,7 @@ from pydantic import ValidationError
 from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from storage.database import transaction
-from storage.rows import WHY_LENGTH_MAX, Table, insert
-from storage.users import note
+from storage.rows import WHY_LENGTH_MAX, Table, insert, note
 
 
 class SettingsVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,10 +25,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
 from sqlmodel import AutoString, Field, SQLModel
 
 from engine.domain.telemetry import Approvals, Capital
-from storage.examinations import Examination
 from storage.jobs import ScheduleSeen
-from storage.live import EquityPoint
-from storage.live_accounts import Unlock, VenueHeartbeat
+from storage.live import EquityPoint, HoldingSeen, LimitUse
+from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.rows import (
     CashFold,
     FillFold,
@@ -39,7 +38,6 @@ from storage.rows import (
     RedemptionFold,
 )
 from storage.runs import Run
-from storage.telemetry import HoldingSeen, LimitUse
 
 METADATA = SQLModel.metadata
 """All tables; what migrations are compared with."""

@@ -8,15 +8,14 @@ import sqlite3
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from engine.errors import BadInput, BrokenInvariant
+from engine.errors import BadInput
 from storage.database import transaction, writing
-from storage.rows import insert, upsert
+from storage.rows import insert, note, upsert
 
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet; users always belong to this one."""
@@ -137,25 +136,3 @@ def _store(connection: sqlite3.Connection, name: str, hashed: str, now_ns: int) 
         engine_id=ENGINE_ID, name=name, password_hash=hashed, created_ns=now_ns, disabled=False,
     )  # fmt: skip
     note(connection, ENGINE_ID, now_ns, name, "password set", user=name)
-
-
-# -- Audit: who changed what. Rows are only ever added; triggers in the file forbid the rest -------
-
-
-def note(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    at_ns: int,
-    who: str,
-    what: str,
-    /,
-    **detail: Any,
-) -> None:
-    """Add a row inside the caller's transaction: the change and its trace live or die together.
-
-    `detail` must hold no secret. Raises BrokenInvariant outside a transaction.
-    """
-    if not connection.in_transaction:
-        raise BrokenInvariant("an audit row belongs to the transaction of what it tells")
-    text = msgspec.json.encode(detail).decode()
-    insert(connection, "audit", engine_id=engine_id, at_ns=at_ns, who=who, what=what, detail=text)

@@ -30,8 +30,8 @@ from engine.runtime.credentials import Credential
 from engine.venues.registry import credential_spec, plugins
 from storage.commands import CommandState
 from storage.database import reading, transaction, writing
-from storage.examinations import Examination, Examiner, put_examination
 from storage.live import engine_status
+from storage.live_accounts import Examination, Examiner, put_examination
 from storage.settings import latest
 from storage.users import ENGINE_ID
 from storage.vault import VaultFile, read_vault

@@ -35,9 +35,10 @@ from storage.latch import set_latch
 from storage.live import many
 from storage.loss import UNSEEN_MAX, Known, Message, accept, known_of
 from storage.projection import Loss, find_loss, registered
+from storage.rows import note
 from storage.schema import check_schema
 from storage.settings import in_force
-from storage.users import ENGINE_ID, note
+from storage.users import ENGINE_ID
 
 HELP = "show what a damaged journal lost; with --accept-loss go on without it"
 

@@ -27,10 +27,9 @@ from engine.runtime.credentials import Credential, unlocked
 from engine.runtime.venue_plugin import SelfTesting
 from engine.venues.registry import credential_spec, plugins
 from storage.database import reading
-from storage.examinations import Examiner
 from storage.files import forget_trace, read_trace, write_trace
 from storage.latch import read_latch
-from storage.live_accounts import unlocks
+from storage.live_accounts import Examiner, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID

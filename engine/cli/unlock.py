@@ -21,8 +21,7 @@ from engine.domain.instruments import Mode
 from engine.errors import BadInput
 from engine.venues.registry import examined
 from storage.database import reading, transaction, writing
-from storage.examinations import Examiner
-from storage.live_accounts import Unlock, funded_wallet, identities, lock, unlock, unlocks
+from storage.live_accounts import Examiner, Unlock, funded_wallet, identities, lock, unlock, unlocks
 from storage.schema import check_schema
 from storage.settings import latest
 from storage.users import ENGINE_ID

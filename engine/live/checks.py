@@ -10,7 +10,7 @@ twice is alarmed with both sides. Nothing is repaired: a person must know first.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.domain.effects import RaiseAlert, Severity
@@ -18,8 +18,6 @@ from engine.domain.instruments import AccountId, Kind, Leg
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
 from engine.live.engine import Engine
-from engine.runtime.journal import EngineJournal
-from engine.runtime.state_writer import Projections, StateWriter
 from storage.database import reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 
@@ -62,62 +60,49 @@ def ledger_side(executor: Executor, *, at_ns: int, seq: int) -> LedgerSide:
 
 
 class TruthWatch:
-    """Asks for checks and hears what they found. `alarm` is called on the projector's thread."""
+    """Asks for checks and hears what they found."""
 
-    def __init__(
-        self,
-        journal: EngineJournal,
-        projector: Projections,
-        state: StateWriter,
-        *,
-        state_path: Path,
-        engine_id: str,
-        alarm: Callable[[RaiseAlert], None],
-    ) -> None:
-        self._journal = journal
-        self._projector = projector
-        self._state = state
-        self._state_path = state_path
-        self._engine_id = engine_id
-        self._alarm = alarm
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._due_ns = 0
         self._suspect: set[str] = set()
         """Accounts whose last check found a difference."""
 
-    def second(self, executors: Iterable[Executor], now_ns: int) -> None:
-        """Once a second, on the loop's thread: ask for a check where one is due."""
+    def watch(self, _: int) -> None:
+        """Ask for a check where one is due, on the loop's thread."""
+        engine, now_ns = self._engine, self._engine.wall_ns()
         if now_ns < self._due_ns:
             return
-        seq = self._journal.seq
-        sides = [
-            ledger_side(executor, at_ns=now_ns, seq=seq)
-            for executor in executors
-            if not executor.recovering
-        ]
-        if sides and self._projector.at(seq, lambda: self._check(sides)):
+        seq = engine.recorder.seq
+        executors = [runner.desk.executor for runner in engine.runners.values()]
+        sides = [ledger_side(one, at_ns=now_ns, seq=seq) for one in executors if not one.recovering]
+        if sides and engine.projector.at(seq, lambda: self._check(sides)):
             self._due_ns = now_ns + CHECK_EVERY_NS
 
     def _check(self, sides: Sequence[LedgerSide]) -> None:
         """Judge every account; the projections stand at the sides' record."""
-        with reading(self._state_path) as connection:
-            checks = [judge(connection, self._engine_id, side) for side in sides]
+        engine = self._engine
+        with reading(engine.config.state_path) as connection:
+            checks = [judge(connection, engine.engine_id, side) for side in sides]
         for check in checks:
-            self._state.write(lambda c, one=check: put_check(c, self._engine_id, one))  # type: ignore[misc]
+            engine.state.write(lambda c, one=check: put_check(c, engine.engine_id, one))  # type: ignore[misc]
             self._heard(check)
 
     def _heard(self, check: EquityCheck) -> None:
+        """Take what was found, on the projector's thread; twice the same is alarmed."""
+        engine = self._engine
         account = check.ledger.account
         if not check.differs:
             self._suspect.discard(account)
         elif account in self._suspect:
-            self._alarm(
-                RaiseAlert(
-                    severity=Severity.CRITICAL,
-                    kind=DIFFERS,
-                    text=f"the identity of equity is broken: {check.text}. Nothing was repaired",
-                    account=AccountId(account),
-                )
+            alert = RaiseAlert(
+                severity=Severity.CRITICAL,
+                kind=DIFFERS,
+                text=f"the identity of equity is broken: {check.text}. Nothing was repaired",
+                account=AccountId(account),
             )
+            soon = engine.ended.get_loop().call_soon_threadsafe
+            soon(engine.alert, alert, engine.wall_ns())
         else:
             self._suspect.add(account)
             self._due_ns = check.ledger.at_ns + AGAIN_NS

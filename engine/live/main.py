@@ -32,7 +32,7 @@ from engine.errors import (
 )
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
-from engine.live.checks import DiskWatch
+from engine.live.checks import DiskWatch, TruthWatch
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
@@ -280,6 +280,7 @@ def open_engine(
         hung=lambda text: (config.run_folder / "last_error").write_text(text + "\n"),
     )
     engine.stand_on(state, projector, watch)
+    engine.watchers.append(TruthWatch(engine).watch)
     return engine
 
 

@@ -11,7 +11,6 @@ import msgspec
 from engine.caches.views import BookView
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.domain.decisions import Unit
-from engine.domain.effects import RaiseAlert
 from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
 from engine.domain.orders import OrderId, OrderState
@@ -26,7 +25,6 @@ from engine.domain.telemetry import (
 )
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding, LegHolding, mid_value_micro
-from engine.live.checks import TruthWatch
 from engine.live.engine import Engine
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
@@ -34,12 +32,17 @@ from engine.runtime.markouts import Markouts
 from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
-from storage.live import EngineBeat, EquityPoint, add_equity, put_books, put_bots, put_engine
-from storage.telemetry import (
+from storage.live import (
+    EngineBeat,
+    EquityPoint,
     HoldingSeen,
     LimitUse,
+    add_equity,
     add_pnl,
+    put_books,
+    put_bots,
     put_capital,
+    put_engine,
     put_holdings,
     put_limit_use,
 )
@@ -312,19 +315,6 @@ class Telemetry:
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
         """Whose an instrument of the ledger is: the bot that watched it last."""
         self._told: dict[tuple[str, str], HoldingSeen] = {}
-        self._truth = TruthWatch(
-            engine.recorder,
-            engine.projector,
-            engine.state,
-            state_path=engine.config.state_path,
-            engine_id=engine.engine_id,
-            alarm=self._alarm,
-        )
-
-    def _alarm(self, alert: RaiseAlert) -> None:
-        """Hand an alert of another thread to the loop."""
-        engine = self._engine
-        engine.ended.get_loop().call_soon_threadsafe(engine.alert, alert, engine.wall_ns())
 
     def follow(self, now_ns: int) -> None:
         """Follow the fills of every account to their horizons; those of before go on."""
@@ -356,8 +346,6 @@ class Telemetry:
         if self._count % COUNTS_EVERY == 0:
             engine.decisions.tell()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
-        executors = [runner.desk.executor for runner in engine.runners.values()]
-        self._truth.second(executors, engine.wall_ns())
         if self._count % PNL_EVERY == PNL_EVERY - 1 and not crowded:
             state.write(lambda c: add_pnl(c, engine_id, now_ns))
         self._count += 1

@@ -33,11 +33,10 @@ from engine.runtime.tape import Entries
 from engine.runtime.ticks import TickKeeper
 from storage.alerts import raise_alert
 from storage.feeds import put_title
-from storage.live import instruments_known, put_instrument, put_payout
+from storage.live import instruments_known, put_approvals, put_instrument, put_payout
 from storage.live_accounts import VenueHeartbeat, put_heartbeat
 from storage.markouts import resolve
 from storage.settings import SettingsVersion
-from storage.telemetry import put_approvals
 
 __all__ = [
     "HEARTBEAT", "USER_FEED", "ClosingVenue", "Services", "Stream", "VenueHeartbeat",

@@ -22,9 +22,8 @@ from pages.kit.home import config, now_ns
 from pages.kit.tables import table
 from pages.kit.words import age, moment
 from storage.catalog import venues
-from storage.examinations import Examination, Examiner, examinations
 from storage.live import engine_status
-from storage.live_accounts import Unlock, heartbeats, unlocks
+from storage.live_accounts import Examination, Examiner, Unlock, examinations, heartbeats, unlocks
 from storage.settings import in_force
 from storage.vault import VaultFile, read_vault
 from storage.views.frame import engine_seen

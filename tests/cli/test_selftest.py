@@ -23,9 +23,8 @@ from engine.locks import locked
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from engine.venues.polymarket.checks import selftest as selftest_market
 from storage.database import connect_writer, reading, transaction, writing
-from storage.examinations import Examination, Examiner, examinations
 from storage.files import read_trace
-from storage.live_accounts import Unlock, lock, unlock
+from storage.live_accounts import Examination, Examiner, Unlock, examinations, lock, unlock
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID

@@ -18,8 +18,7 @@ from engine.domain.instruments import Mode
 from engine.live import vault
 from engine.runtime.credentials import Credential
 from storage.database import connect_writer, reading, writing
-from storage.examinations import Examination, Examiner, examinations
-from storage.live_accounts import Unlock, unlocks
+from storage.live_accounts import Examination, Examiner, Unlock, examinations, unlocks
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID

@@ -6,6 +6,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -93,14 +95,6 @@ class Desk:
             state_path=self.path,
             crash=self.crashes.append,
         )
-        self.watch = TruthWatch(
-            self.journal,
-            self.projector,
-            self.state,
-            state_path=self.path,
-            engine_id=ENGINE,
-            alarm=self.alarms.append,
-        )
         limits = AccountSettings(name="demo", venue="demo", mode=Mode.DEMO).limits
         self.executor = Executor(
             account=ACCOUNT,
@@ -111,6 +105,15 @@ class Desk:
             settings=ExecutorSettings(starts_reconciled=True),
         )
         self.now_ns = NOW
+        at_once = SimpleNamespace(call_soon_threadsafe=lambda do, *given: do(*given))
+        engine: Any = SimpleNamespace(
+            recorder=self.journal, projector=self.projector, state=self.state,
+            config=SimpleNamespace(state_path=self.path), engine_id=ENGINE,
+            alert=lambda alert, _: self.alarms.append(alert), wall_ns=lambda: self.now_ns,
+            runners={ACCOUNT: SimpleNamespace(desk=SimpleNamespace(executor=self.executor))},
+            ended=SimpleNamespace(get_loop=lambda: at_once),
+        )  # fmt: skip
+        self.watch = TruthWatch(engine)
 
     def tell(self, *messages: msgspec.Struct) -> None:
         """Journal each message and its effects, then let the executor have it, as a shell does."""
@@ -126,7 +129,7 @@ class Desk:
         """Let a check come due and be made; give (checks, difference, text)."""
         before = self.row()[0]
         self.now_ns += after_ns
-        self.watch.second([self.executor], self.now_ns)
+        self.watch.watch(self.now_ns)
         self.journal.flush()
         until(lambda: self.row()[0] == before + 1)
         return self.row()
@@ -186,7 +189,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_a_right_ledger_is_checked_each_minute_and_nobody_is_alarmed(desk: Desk) -> None:
     assert desk.check() == (1, 0, "")
-    desk.watch.second([desk.executor], desk.now_ns + CHECK_EVERY_NS - 1)
+    desk.watch.watch(desk.now_ns + CHECK_EVERY_NS - 1)
     desk.tell(FillSettled(account=ACCOUNT, fill=FillId("f1")))
     assert desk.check() == (2, 0, "")
     assert not desk.alarms
@@ -227,7 +230,7 @@ def test_a_holding_that_vanished_is_alarmed_with_its_name(desk: Desk) -> None:
 
 def test_an_account_that_still_asks_the_venue_is_not_judged(desk: Desk) -> None:
     desk.executor.recover((), NOW)
-    desk.watch.second([desk.executor], desk.now_ns)
+    desk.watch.watch(desk.now_ns)
     assert desk.projector.at(0, lambda: None), "no check waits"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import BadInput
-from engine.live.recordings import venue_of
+from engine.live.commands.recordings import venue_of
 from engine.venues.polymarket.market.source import NAMED
 
 MARKET = "polymarket:0x" + "a1" * 32

@@ -11,7 +11,7 @@ import pytest
 from apscheduler.schedulers import base
 
 from engine.clock import ManualClock
-from engine.live.schedule import Schedule, trigger_of
+from engine.live.commands.jobs import Schedule, trigger_of
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS

@@ -16,9 +16,17 @@ from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
 from pages.kit import links as links_behind
 from storage.database import writing
-from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from storage.live import (
+    EngineBeat,
+    EquityPoint,
+    HoldingSeen,
+    add_equity,
+    add_pnl,
+    put_bots,
+    put_engine,
+    put_holdings,
+)
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.telemetry import HoldingSeen, add_pnl, put_holdings
 from tests.pages.seen import behind, bodies, figures, links
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 from tests.storage.views.test_drill_down import kept

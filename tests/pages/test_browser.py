@@ -20,9 +20,8 @@ from engine.domain.instruments import Leg, Mode
 from pages.frame.kill import ways_without
 from storage.database import reading, writing
 from storage.latch import read_latch
-from storage.live import EquityPoint, add_equity
+from storage.live import EquityPoint, HoldingSeen, add_equity, put_holdings
 from storage.runs import Run, RunKind, RunMarket, RunStatus, save_run
-from storage.telemetry import HoldingSeen, put_holdings
 from storage.users import ENGINE_ID
 from tests.pages.desks import (
     CHROMIUM,

@@ -17,9 +17,8 @@ from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.telemetry import Approval, Approvals, Capital, EngineStatus, LockedMoney
 from pages.capital import explained, sums_by_end, until, venue_says
 from storage.database import writing
-from storage.live import EngineBeat, put_engine
+from storage.live import EngineBeat, put_approvals, put_capital, put_engine
 from storage.projection import register_account
-from storage.telemetry import put_approvals, put_capital
 from tests.pages.seen import bodies, figures, links
 
 Opened = Callable[..., AppTest]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.schedule import trigger_of
+from engine.live.commands.jobs import trigger_of
 from pages.jobs import FIELDS, MONTHS, WEEKDAYS, in_words, trouble
 
 

@@ -27,15 +27,19 @@ from storage.database import reading, transaction, writing
 from storage.live import (
     AccountProof,
     EngineBeat,
+    HoldingSeen,
+    LimitUse,
     Receipt,
+    add_pnl,
     keep_receipt,
     put_bots,
     put_engine,
+    put_holdings,
     put_instrument,
+    put_limit_use,
 )
 from storage.projection import register_account
 from storage.settings import applied, latest, save
-from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
 from tests.pages.seen import behind, figures, links
 
 Opened = Callable[..., AppTest]

@@ -15,8 +15,7 @@ from engine.domain.events import InstrumentListed
 from engine.domain.instruments import BotId, Leg, Mode
 from engine.domain.telemetry import BotStatus
 from storage.database import writing
-from storage.live import EquityPoint, add_equity, put_bots
-from storage.telemetry import HoldingSeen, put_holdings
+from storage.live import EquityPoint, HoldingSeen, add_equity, put_bots, put_holdings
 from storage.users import ENGINE_ID
 from tests.pages.desks import CHROMIUM, Desk, opened, sign_in
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought

@@ -23,9 +23,17 @@ from pages.kit.words import NOTHING
 from pages.shared import markouts, pnl
 from storage.database import writing
 from storage.equity_identity import LedgerSide, judge, put_check
-from storage.live import EngineBeat, EquityPoint, add_equity, put_bots, put_engine
+from storage.live import (
+    EngineBeat,
+    EquityPoint,
+    HoldingSeen,
+    add_equity,
+    add_pnl,
+    put_bots,
+    put_engine,
+    put_holdings,
+)
 from storage.markouts import FillSeen, MarkoutState, answer, begin, dues_of
-from storage.telemetry import HoldingSeen, add_pnl, put_holdings
 from storage.views.markouts import BotMarkout
 from storage.views.money import equity_check
 from tests.pages.seen import links

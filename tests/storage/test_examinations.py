@@ -10,7 +10,7 @@ import pytest
 from engine.domain.catalog import Finding, Grade
 from engine.errors import BrokenInvariant
 from storage.database import transaction
-from storage.examinations import Examination, Examiner, examinations, put_examination
+from storage.live_accounts import Examination, Examiner, examinations, put_examination
 
 BAD = Finding("clock", Grade.FAIL, "20 s off", "let the system keep its time by NTP")
 GOOD = Finding("key", Grade.OK, "the venue knows our API key")

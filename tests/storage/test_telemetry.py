@@ -25,23 +25,21 @@ from engine.errors import StorageError
 from storage.catalog import put_catalog, strategies
 from storage.live import (
     EngineBeat,
-    books,
-    engine_status,
-    put_books,
-    put_bots,
-    put_engine,
-    watched_by,
-)
-from storage.telemetry import (
     HoldingSeen,
     LimitUse,
     add_pnl,
     approvals,
+    books,
     capital,
+    engine_status,
     put_approvals,
+    put_books,
+    put_bots,
     put_capital,
+    put_engine,
     put_holdings,
     put_limit_use,
+    watched_by,
 )
 
 

@@ -19,8 +19,7 @@ from engine.live.engine import Engine
 from engine.runtime.credentials import Credential
 from engine.venues.registry import examined
 from storage.database import reading
-from storage.examinations import Examination, Examiner, put_examination
-from storage.live_accounts import identities
+from storage.live_accounts import Examination, Examiner, identities, put_examination
 
 LOOP_S_MAX = 5.0
 """How long the engine's loop may take to say which orders it knows."""

@@ -7,31 +7,36 @@ what is due becomes a command like any other, with its audit row and its answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
 
 from engine.domain.commands import (
     AnyCommand,
     CancelJob,
     RunJob,
-    StartRecording,
-    StopRecording,
     SyncMarkets,
 )
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.jobs import arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
-from engine.live.commands.registry import Pending, command, part
+from engine.live.commands.registry import (
+    Pending,
+    command,
+    part,
+    where_files_are_written,
+)
 from engine.live.engine import Engine
-from engine.live.recordings import CommandReply, Recordings
-from engine.live.schedule import Schedule
 from storage import jobs
-from storage.commands import CommandState, leave
+from storage.commands import leave
 from storage.database import transaction
 from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
 
-DONE, REFUSED = CommandState.DONE, CommandState.REFUSED
 WHO = "schedule"
 MINUTE_NS = 60 * 1_000_000_000
 LOOK_NS = 1_000_000_000
@@ -40,8 +45,8 @@ COMMAND_TTL_NS = 600 * 1_000_000_000
 
 
 @part
-class Jobs:
-    """Jobs, schedule and recordings of one engine. Everything here is on the loop's thread."""
+class Schedules:
+    """The schedule of one engine. Everything here is on the loop's thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -52,55 +57,7 @@ class Jobs:
         self._problems: dict[str, str] = {}
         self._look_ns = 0
         self._written: tuple[ScheduleSeen, ...] | None = None
-        self.recordings = Recordings(engine, self._ask)
         engine.watchers.append(self.watch)
-
-    # -- jobs --------------------------------------------------------------------------------------
-
-    def run_job(self, command: RunJob, who: str) -> Pending:
-        """Queue a job; answered when it stands in the table. Raises BadInput."""
-        arguments_of(command.job, command.arguments)
-        engine, pending = self._engine, Pending()
-        now_ns = engine.clock.now_ns()
-
-        def do(connection: Any) -> str:
-            number = jobs.queue(
-                connection, engine_id=engine.engine_id, kind=command.job,
-                arguments=command.arguments, who=who, now_ns=now_ns,
-            )  # fmt: skip
-            return f"job {number} waits for the worker"
-
-        self._ask(do, pending.reply)
-        return pending
-
-    def cancel_job(self, command: CancelJob, who: str) -> Pending:
-        """End a job, or ask the worker to."""
-        engine, pending = self._engine, Pending()
-        now_ns = engine.clock.now_ns()
-        self._ask(
-            lambda c: jobs.cancel(
-                c, engine_id=engine.engine_id, job=command.job, who=who, now_ns=now_ns
-            ),
-            pending.reply,
-        )
-        return pending
-
-    def _ask(self, do: Callable[[Any], str], reply: CommandReply) -> None:
-        """Do something where files are written; answer with its words, or with its refusal."""
-
-        def run(connection: Any) -> None:
-            try:
-                text, state = do(connection), DONE
-            except OSError as error:
-                text, state = str(error), REFUSED
-            self._loop.call_soon_threadsafe(reply, state, text)
-
-        def refused(why: str) -> None:
-            self._loop.call_soon_threadsafe(reply, REFUSED, why)
-
-        self._engine.state.do(run, refused=refused)
-
-    # -- as time passes ----------------------------------------------------------------------------
 
     def watch(self, now_ns: int) -> None:
         """Once a second: begin when the engine runs, follow the settings, write what stands."""
@@ -108,7 +65,6 @@ class Jobs:
         if now_ns < self._look_ns or engine.phase != "RUNNING":
             return
         self._look_ns = now_ns + LOOK_NS
-        self.recordings.watch(now_ns)
         if self._version != engine.settings.version:
             self._version = engine.settings.version
             entries = dict(engine.settings.document.schedule)
@@ -204,26 +160,92 @@ def _what(entry: ScheduleEntry) -> str:
 @command(RunJob)
 def run_job(engine: Engine, command: RunJob, who: str) -> Pending:
     """Queue a job for the worker; answered with its number."""
-    return engine.part(Jobs).run_job(command, who)
+    arguments_of(command.job, command.arguments)
+    now_ns = engine.clock.now_ns()
+
+    def do(connection: Any) -> str:
+        number = jobs.queue(
+            connection, engine_id=engine.engine_id, kind=command.job, arguments=command.arguments,
+            who=who, now_ns=now_ns,
+        )  # fmt: skip
+        return f"job {number} waits for the worker"
+
+    return where_files_are_written(engine, do)
 
 
 @command(CancelJob)
 def cancel_job(engine: Engine, command: CancelJob, who: str) -> Pending:
     """End a job, or ask the worker to."""
-    return engine.part(Jobs).cancel_job(command, who)
+    name, job, now_ns = engine.engine_id, command.job, engine.clock.now_ns()
+    return where_files_are_written(
+        engine, lambda c: jobs.cancel(c, engine_id=name, job=job, who=who, now_ns=now_ns)
+    )
 
 
-@command(StartRecording)
-def start_recording(engine: Engine, command: StartRecording, who: str) -> Pending:
-    """Record the feeds of these instruments; answered when that has begun."""
-    pending = Pending()
-    engine.part(Jobs).recordings.start(command, who, pending.reply)
-    return pending
+# -- APScheduler's thread says what is due; who hears it does the work -----------------------------
+
+SECOND_NS = 1_000_000_000
 
 
-@command(StopRecording)
-def stop_recording(engine: Engine, command: StopRecording, who: str) -> Pending:
-    """End a recording; answered when everything received is in a file."""
-    pending = Pending()
-    engine.part(Jobs).recordings.stop(command, who, pending.reply)
-    return pending
+class Schedule:
+    """Posts names at their times, on a thread of its own: `post` must only hand over."""
+
+    def __init__(self, post: Callable[[str], None]) -> None:
+        self._post = post
+        self._scheduler = BackgroundScheduler(
+            daemon=True,
+            timezone=UTC,
+            # What is posted takes no time: it happens on the scheduler's own thread.
+            executors={"default": DebugExecutor()},
+            job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
+        )
+        self._scheduler.start()
+
+    def apply(self, entries: Mapping[str, str], last_ns: Mapping[str, int]) -> dict[str, str]:
+        """Work by these entries, name → cron, from now on; give what is wrong with which.
+
+        `last_ns` says when each was posted last. What was due since then is posted at once.
+        """
+        problems: dict[str, str] = {}
+        for job in self._scheduler.get_jobs():
+            job.remove()
+        for name, cron in entries.items():
+            try:
+                trigger = trigger_of(cron)
+            except ValueError as error:
+                problems[name] = f"{cron!r} is no time in cron's words: {error}"
+                continue
+            last = last_ns.get(name)
+            # Where a time was missed, the trigger's own next one is that time: it is due now.
+            since = {} if last is None else {"next_run_time": _next(trigger, last)}
+            self._scheduler.add_job(self._post, trigger, args=(name,), id=name, **since)
+        return problems
+
+    def next_ns(self) -> dict[str, int]:
+        """Return when each entry is due next, in ns UTC; an entry that never is, is left out."""
+        return {
+            job.id: _ns(job.next_run_time)
+            for job in self._scheduler.get_jobs()
+            if job.next_run_time is not None
+        }
+
+    def wake(self) -> None:
+        """Look at the clock now: it may have been set."""
+        self._scheduler.wakeup()
+
+    def close(self) -> None:
+        self._scheduler.shutdown(wait=True)
+
+
+def trigger_of(cron: str) -> CronTrigger:
+    """Return the times of `minute hour day month weekday`, UTC. Raises ValueError."""
+    return CronTrigger.from_crontab(cron, timezone=UTC)
+
+
+def _next(trigger: CronTrigger, after_ns: int) -> datetime | None:
+    after = datetime.fromtimestamp(after_ns // SECOND_NS, UTC) + timedelta(seconds=1)
+    return trigger.get_next_fire_time(None, after)  # type: ignore[no-any-return]
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp()) * SECOND_NS

@@ -46,7 +46,6 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 Answer = Done | Refused | Failed
-_ANSWERS: dict[CommandState, type[Answer]] = {one.state: one for one in (Done, Refused, Failed)}
 
 
 class Pending:
@@ -61,9 +60,6 @@ class Pending:
         if self._taken is not None:
             self._taken(answer)
 
-    def reply(self, state: CommandState, text: str) -> None:
-        self.give(_ANSWERS[state](text))
-
     def done_or_failed(self, done: bool, text: str) -> None:
         """Give the answer of something that was tried."""
         self.give(Done(text) if done else Failed(text))
@@ -76,6 +72,22 @@ class Pending:
         self._taken = take
         if self._answer is not None:
             take(self._answer)
+
+
+def where_files_are_written(engine: Engine, do: Callable[[Any], str]) -> Pending:
+    """Do something with the state file's connection; its words, or its refusal, are the answer."""
+    pending, soon = Pending(), engine.ended.get_loop().call_soon_threadsafe
+
+    def run(connection: Any) -> None:
+        answer: Answer
+        try:
+            answer = Done(do(connection))
+        except OSError as error:
+            answer = Refused(str(error))
+        soon(pending.give, answer)
+
+    engine.state.do(run, refused=lambda why: soon(pending.give, Refused(why)))
+    return pending
 
 
 Made = TypeVar("Made")

@@ -13,7 +13,7 @@ from engine.domain.instruments import AccountId, BotId
 from engine.live.commands.examination import sentence
 from storage.commands import CommandState, LeftCommand
 from storage.database import reading
-from storage.examinations import Examination, Examiner, examinations
+from storage.live_accounts import Examination, Examiner, examinations
 from storage.users import ENGINE_ID
 from tests.live.polymarket_programs import ACCOUNT, BOT, LivePrograms
 

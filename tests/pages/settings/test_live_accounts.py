@@ -13,8 +13,7 @@ from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from pages.settings.live_accounts import AccountFacts, steps
 from storage.database import transaction, writing
-from storage.examinations import Examination, Examiner, put_examination
-from storage.live_accounts import Unlock, unlock
+from storage.live_accounts import Examination, Examiner, Unlock, put_examination, unlock
 from storage.settings import latest, save
 from tests.pages.test_asking import beat, left, press, texts, words
 

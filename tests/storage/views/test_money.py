@@ -8,8 +8,7 @@ import pytest
 
 from engine.domain.decisions import Unit
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Mode
-from storage.live import put_instrument
-from storage.telemetry import HoldingSeen, LimitUse, add_pnl, put_holdings, put_limit_use
+from storage.live import HoldingSeen, LimitUse, add_pnl, put_holdings, put_instrument, put_limit_use
 from storage.views.money import held, limit_use, pnl_by_bot
 
 M1 = InstrumentId("demo:m1")

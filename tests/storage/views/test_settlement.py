@@ -19,8 +19,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId, Leg, Mode, Side
 from storage import live
-from storage.live import EquityPoint, add_equity
-from storage.telemetry import HoldingSeen, put_holdings
+from storage.live import EquityPoint, HoldingSeen, add_equity, put_holdings
 from storage.views.frame import accounts
 from storage.views.money import DAY_NS, Rung, SettlementStep, equity_check, ladder, sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought

@@ -5,18 +5,18 @@ What they hold stands in the state; their frames are under `recordings` in the h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from engine.domain.commands import StartRecording, StopRecording
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import Mode
 from engine.errors import BadInput
+from engine.live.commands.registry import Done, Pending, command, part, where_files_are_written
 from engine.live.engine import Engine
 from engine.runtime.recording import AT_ONCE_MAX, LiveRecording, checked
 from engine.runtime.venue_plugin import MarketData
 from engine.venues.registry import plugins
-from storage.commands import CommandState
 from storage.database import transaction
 from storage.jobs import (
     RecordingSeen,
@@ -79,32 +79,33 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
     return found
 
 
-# --------------------------------------------------------------------------------------------------
-
-CommandReply = Callable[[CommandState, str], None]
-Ask = Callable[[Callable[[Any], str], CommandReply], None]
-"""Does something where files are written; its words, or its refusal, are the answer."""
+LOOK_NS = 1_000_000_000
 
 
+@part
 class Recordings:
     """The recordings of one engine. Everything here is on the loop's thread."""
 
-    def __init__(self, engine: Engine, ask: Ask) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ask = ask
         self._loop = engine.ended.get_loop()
+        self._look_ns = 0
         self._running: dict[str, LiveRecording] = {}
         self._begun = False
+        engine.watchers.append(self.watch)
 
     def watch(self, now_ns: int) -> None:
         """Once a second: take up what was recording when the engine ended, measure what runs."""
+        if now_ns < self._look_ns or self._engine.phase != "RUNNING":
+            return
+        self._look_ns = now_ns + LOOK_NS
         if not self._begun:
             self._begun = True
             self._engine.state.do(self._go_on)
         for recording in self._running.values():
             self._measure(recording, now_ns)
 
-    def start(self, command: StartRecording, who: str, reply: CommandReply) -> None:
+    def start(self, command: StartRecording, who: str) -> Pending:
         """Begin a recording; answered when it stands in the state. Raises BadInput."""
         engine = self._engine
         checked(command.name, command.instruments, known(engine, command.instruments))
@@ -127,16 +128,18 @@ class Recordings:
             self._loop.call_soon_threadsafe(self._record, seen, False)
             return f"recording {seen.name} has begun"
 
-        self._ask(do, reply)
+        return where_files_are_written(engine, do)
 
-    def stop(self, command: StopRecording, who: str, reply: CommandReply) -> None:
+    def stop(self, command: StopRecording, who: str) -> Pending:
         """End a recording; answered when everything heard is in a file."""
         recording = self._running.get(command.name)
         if recording is None:
             running = ", ".join(sorted(self._running)) or "none"
             raise BadInput(f"{command.name!r} does not record; those that do: {running}")
-        recording.told = lambda text: reply(CommandState.DONE, text)
+        pending = Pending()
+        recording.told = lambda text: pending.give(Done(text))
         recording.stop(RecordingState.STOPPED, f"stopped by {who}")
+        return pending
 
     def _go_on(self, connection: Any) -> None:
         for seen in unended(connection, self._engine.engine_id):
@@ -204,3 +207,15 @@ class Recordings:
             )
 
         engine.state.do(write)
+
+
+@command(StartRecording)
+def start_recording(engine: Engine, command: StartRecording, who: str) -> Pending:
+    """Record the feeds of these instruments; answered when that has begun."""
+    return engine.part(Recordings).start(command, who)
+
+
+@command(StopRecording)
+def stop_recording(engine: Engine, command: StopRecording, who: str) -> Pending:
+    """End a recording; answered when everything received is in a file."""
+    return engine.part(Recordings).stop(command, who)
