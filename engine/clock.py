@@ -54,22 +54,6 @@ class WallClock:
         return jump_ns
 
 
-class ManualClock:
-    """A clock that is told the time: for tests and simulations."""
-
-    def __init__(self, now_ns: int = 0) -> None:
-        self._now_ns = now_ns
-
-    def now_ns(self) -> int:
-        return self._now_ns
-
-    def advance(self, ns: int) -> None:
-        """Let time pass. Raises BrokenInvariant on a negative step."""
-        if ns < 0:
-            raise BrokenInvariant(f"time cannot pass by {ns} ns")
-        self._now_ns += ns
-
-
 class TapeClock:
     """A clock that follows a recording: it stands still between two moments of it."""
 

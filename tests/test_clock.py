@@ -1,6 +1,6 @@
 import pytest
 
-from engine.clock import JUMP_NS_MAX, ManualClock, TapeClock, WallClock
+from engine.clock import JUMP_NS_MAX, TapeClock, WallClock
 from engine.errors import BrokenInvariant
 
 SECOND = 1_000_000_000
@@ -73,14 +73,6 @@ def test_the_machines_own_clocks_agree():
     first = clock.now_ns()
     assert clock.jump_ns() == 0
     assert clock.now_ns() >= first
-
-
-def test_a_manual_clock_tells_what_it_was_told():
-    clock = ManualClock(5)
-    clock.advance(7)
-    assert clock.now_ns() == 12
-    with pytest.raises(BrokenInvariant, match="cannot pass"):
-        clock.advance(-1)
 
 
 def test_tape_clock_stands_still_between_moments_and_never_runs_back() -> None:

@@ -16,6 +16,16 @@ Level = tuple[int, int]
 """(price, size) in the instrument's increments."""
 
 
+def microprice(bid: int, bid_size: int, ask: int, ask_size: int) -> float:
+    """Return the mid weighted by the opposite sizes, in price increments.
+
+    (bid·ask_size + ask·bid_size) / (bid_size + ask_size): much size on the bid pushes it towards
+    the ask. It is the first-order term of Stoikov (2018), "The micro-price". Both sizes > 0, which
+    a book's levels are.
+    """
+    return (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
+
+
 class Book:
     """One order book. Mutable, owned by exactly one room; never repairs itself.
 
@@ -77,10 +87,6 @@ class Book:
         return bool(
             self.bid_prices and self.ask_prices and self.bid_prices[-1] >= self.ask_prices[0]
         )
-
-    def size_at(self, side: Side, price: int) -> int:
-        """Return the displayed size at a price, 0 where there is none."""
-        return (self.bids if side is Side.BUY else self.asks).get(price, 0)
 
     def depth(self, side: Side, levels: int) -> list[Level]:
         """Return up to `levels` levels of a side, best first."""

@@ -53,19 +53,12 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine as a whole says of itself beside its heartbeat."""
 
     turns: int = 0
-    """Of the last second, as are `events` and the durations in µs; None = nothing was measured."""
+    """Of the last second, as are `events` and how long a turn took; None = there was none."""
     events: int = 0
-    turn_p50_us: float | None = None
     turn_p99_us: float | None = None
-    turn_max_us: float | None = None
-    lag_p50_us: float | None = None
-    lag_p99_us: float | None = None
-    lag_max_us: float | None = None
     journal_waiting: int = 0
     journal_seq: int = 0
     projected_seq: int = 0
-    requests_under_way: int = 0
-    state_waiting: int = 0
     feed_age_ms_max: float | None = None
     """The oldest proof of a watched book; None = no book is watched."""
     feeds: dict[str, FeedStatus] = {}

@@ -72,7 +72,6 @@ async def _beat(engine: Engine, teller: Telemetry, tick_s: float) -> None:
         while True:
             due = loop.time() + tick_s
             await asyncio.sleep(tick_s)
-            engine.meter.lag(int((loop.time() - due) * 1e9))
             now_ns = engine.clock.now_ns()
             engine.tick(now_ns)
             if due >= second_s:

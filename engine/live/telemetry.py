@@ -440,8 +440,6 @@ class Telemetry:
             journal_waiting=recorder.seq - recorder.durable_seq,
             journal_seq=recorder.seq,
             projected_seq=engine.projector.seq,
-            requests_under_way=sum(one.sender.under_way for one in runners.values()),
-            state_waiting=engine.state.waiting,
             feed_age_ms_max=self._feed_age_ms(now_ns),
             feeds={name: tell(now_ns) for name, tell in engine.feeds.items()},
             not_placing={

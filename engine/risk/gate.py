@@ -55,7 +55,6 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # -- The gate: allows an order, shrinks it, or names the reason and the numbers -------------------
 
 _NO, _BASE = Leg.NO, Leg.BASE
-_BUY = Side.BUY
 
 
 class RiskGate:

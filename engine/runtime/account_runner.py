@@ -61,7 +61,6 @@ class Meter:
 
     def __init__(self) -> None:
         self._turns: list[int] = []
-        self._lags: list[int] = []
         self._events = 0
         self._count = 0
 
@@ -71,34 +70,17 @@ class Meter:
         if len(self._turns) < SAMPLES_MAX:
             self._turns.append(took_ns)
 
-    def lag(self, late_ns: int) -> None:
-        """Note how late the loop came to something that was due."""
-        if len(self._lags) < SAMPLES_MAX:
-            self._lags.append(late_ns)
-
     def events(self, count: int) -> None:
         """Count market events."""
         self._events += count
 
     def take(self) -> dict[str, Any]:
         """Return the second's figures, times in µs, and forget them."""
-        told: dict[str, Any] = {"turns": self._count, "events": self._events}
-        for name, samples in (("turn", self._turns), ("lag", self._lags)):
-            samples.sort()
-            told |= {
-                f"{name}_p50_us": _at(samples, 0.50),
-                f"{name}_p99_us": _at(samples, 0.99),
-                f"{name}_max_us": _at(samples, 1.0),
-            }
-        self._turns, self._lags, self._events, self._count = [], [], 0, 0
+        took = sorted(self._turns)
+        p99 = took[min(len(took) - 1, int(0.99 * len(took)))] / 1_000 if took else None
+        told = {"turns": self._count, "events": self._events, "turn_p99_us": p99}
+        self._turns, self._events, self._count = [], 0, 0
         return told
-
-
-def _at(samples: list[int], share: float) -> float | None:
-    """Return a quantile in µs, None where nothing was sampled."""
-    if not samples:
-        return None
-    return samples[min(len(samples) - 1, int(share * len(samples)))] / 1_000
 
 
 class AccountRunner:

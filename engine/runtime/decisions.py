@@ -7,7 +7,6 @@ time, so an alike one is not even encoded. A thread of its own writes the rows
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import deque
@@ -37,7 +36,6 @@ LINGER_S = 5.0
 
 RETRY_S = 0.5
 PATIENCE_TRIES = 5
-DIGEST_ROWS = 1_024
 
 
 class DecisionKeeper(Protocol):
@@ -100,8 +98,6 @@ class DecisionLog:
         self._runs: dict[tuple[BotId, InstrumentId], _OpenRun] = {}
         self._queue: deque[DecisionTuple | PlanRow] = deque()
         self._queued = self._written = 0
-        self._hash = hashlib.blake2b(digest_size=32)
-        self._hashed: list[tuple[bytes, int, int]] = []
         self._batch: list[DecisionTuple | PlanRow] = []
         self._tries = 0
         self._wake = threading.Event()
@@ -183,14 +179,6 @@ class DecisionLog:
     def _close_run(self, run: _OpenRun) -> None:
         if run.told != run.count:
             self._put(run)
-        hashed = self._hashed
-        hashed.append((run.body, run.count, run.last_ns))
-        if len(hashed) >= DIGEST_ROWS:
-            self._fold()
-
-    def _fold(self) -> None:
-        self._hash.update(b"".join(map(self._encode, self._hashed)))
-        self._hashed = []
 
     def _full(self) -> None:
         self._wake.set()
@@ -217,14 +205,6 @@ class DecisionLog:
         with self._moved:
             self._moved.wait_for(lambda: self._written >= target or not self._writes())
         self._tell_missing(target)
-
-    def decisions_digest(self) -> str:
-        """Return a digest over all rows of this run: bytes, count and last time of each."""
-        self._fold()
-        whole = self._hash.copy()
-        for run in self._runs.values():
-            whole.update(self._encode((run.body, run.count, run.last_ns)))
-        return whole.hexdigest()
 
     def close(self) -> None:
         """Write what is left and end the thread. Raises StorageError naming what is missing."""

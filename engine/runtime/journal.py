@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,6 @@ from storage.journal import (
     Digest,
     JournalSnapshot,
     RawRow,
-    Record,
     check_fence,
     fence_of,
     names_sum,
@@ -442,15 +441,3 @@ class DigestRecorder:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def digest_of(records: Iterable[Record]) -> str:
-    digest = Digest()
-    rows: list[tuple[str, int, str, msgspec.Raw]] = []
-    for record in records:
-        rows.append((record.kind, record.at_ns, record.account, msgspec.Raw(record.body)))
-        if len(rows) >= DIGEST_ROWS:
-            digest.add(rows)
-            rows = []
-    digest.add(rows)
-    return digest.text()

@@ -21,7 +21,7 @@ What cannot be computed is None, never a number: the caller's gate fails.
 from __future__ import annotations
 
 from enum import StrEnum
-from math import erf, erfc, exp, isfinite, log, pi, sqrt
+from math import erf, erfc, exp, isfinite, pi, sqrt
 
 SQRT_2 = sqrt(2.0)
 SQRT_2PI = sqrt(2.0 * pi)
@@ -114,18 +114,3 @@ def probability_slope(
         # The density of t with 4 degrees at z√2, times √2.
         return 0.375 * SQRT_2 / (sigma * sqrt(1.0 + z * z / 2.0) ** 5)
     return exp(-0.5 * z * z) / (sigma * SQRT_2PI) if abs(z) < 38.0 else 0.0
-
-
-def lognormal_probability(*, spot: float, strike: float, log_variance: float) -> float | None:
-    """Return P(S_T ≥ strike) for a driftless lognormal price settled at a point.
-
-    `log_variance` is the variance of the log return until then. Φ((ln(S/K) − v/2)/√v): the price,
-    not its logarithm, is the martingale. None for a non-positive price or a bad variance.
-    """
-    if not (spot > 0.0 and strike > 0.0 and log_variance >= 0.0):
-        return None
-    if not isfinite(spot + strike + log_variance):
-        return None
-    if log_variance == 0.0:
-        return 1.0 if spot >= strike else 0.0
-    return normal_cdf((log(spot / strike) - 0.5 * log_variance) / sqrt(log_variance))

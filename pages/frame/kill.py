@@ -35,7 +35,6 @@ from storage.views.frame import SECOND_NS, FrameSnapshot, engine_of
 # The standard library's own client waits for ever; a hung supervisord must not hang KILL.
 
 TIMEOUT_S = 1.0
-BAD_NAME = 10
 NOT_RUNNING = 70
 """Faults of supervisor: no such program; it does not run."""
 

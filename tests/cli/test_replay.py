@@ -30,12 +30,12 @@ from engine.errors import BrokenInvariant, StorageError
 from engine.lab.progress import STEPS
 from engine.lab.replay import run as replay_module
 from engine.lab.replay.setup import PreparedReplay
-from engine.runtime.journal import digest_of
 from engine.strategies.market_maker.strategy import MarketMaker
 from storage import views
 from storage.database import connect_writer, reading
 from storage.journal import load
 from storage.schema import migrate
+from tests.runtime.digests import digest_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEYS = {

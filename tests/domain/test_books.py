@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.books import Book
+from engine.domain.books import Book, microprice
 from engine.domain.instruments import Side
 
 changes = st.lists(
@@ -58,11 +58,23 @@ def test_levels_of_size_zero_are_left_out_of_a_snapshot():
     book.replace([(10, 0), (9, 3)], [(11, 0)])
     assert book.best_bid == 9
     assert book.best_ask is None
-    assert book.size_at(Side.BUY, 10) == 0
-    assert book.size_at(Side.BUY, 9) == 3
+    assert book.bids == {9: 3}
 
 
 def test_removing_a_level_that_is_not_there_changes_nothing():
     book = Book()
     book.change(Side.SELL, 5, 0)
     assert book.ask_prices == []
+
+
+def test_equal_sizes_give_the_mid() -> None:
+    assert microprice(4900, 10, 5100, 10) == 5000
+
+
+def test_a_heavy_bid_pushes_towards_the_ask() -> None:
+    assert microprice(4900, 30, 5100, 10) == 5050
+
+
+@given(st.integers(1, 9_998), st.integers(1, 500), st.integers(1, 10**12), st.integers(1, 10**12))
+def test_microprice_lies_between_bid_and_ask(bid: int, gap: int, left: int, right: int) -> None:
+    assert bid <= microprice(bid, left, bid + gap, right) <= bid + gap

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from engine.clock import ManualClock
 from engine.domain.effects import QueryOpenOrders
 from engine.domain.events import (
     HealthChanged,
@@ -34,6 +33,7 @@ from engine.errors import (
 from engine.gateway import sender as module
 from engine.gateway.core import GatewayCore
 from engine.gateway.sender import Sender
+from tests.clocks import ManualClock
 
 NOW = 10**18
 MS = 1_000_000

@@ -31,13 +31,14 @@ from engine.lab.replay.setup import ACCOUNT, CURRENCY, ENGINE, ReplayOptions, pr
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
-from engine.runtime.journal import JournalWriter, digest_of
+from engine.runtime.journal import JournalWriter
 from engine.runtime.recovery import remember
 from storage.database import connect_writer, reading
 from storage.journal import Record, decode, last_seq, load, open_journal
 from storage.projection import project, register_account
 from storage.rows import TABLES
 from storage.schema import migrate
+from tests.runtime.digests import digest_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS_BEFORE_KILL = 2_500

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, tzinfo
 import pytest
 from apscheduler.schedulers import base
 
-from engine.clock import ManualClock
 from engine.live.commands.jobs import Schedule, trigger_of
+from tests.clocks import ManualClock
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS

@@ -125,7 +125,7 @@ def test_another_fault_is_told_as_it_is(
     config: Config, supervised: Callable[[Callable[..., object]], Supervisor]
 ) -> None:
     def answer(_method: str) -> bool:
-        raise xmlrpc.client.Fault(supervisor.BAD_NAME, "BAD_NAME: engine")
+        raise xmlrpc.client.Fault(10, "BAD_NAME: engine")
 
     supervised(answer)
     assert told(kill(config, "ann", 5))["signal"] == (False, "NOT SENT: BAD_NAME: engine")

@@ -3,7 +3,6 @@ from __future__ import annotations
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
-from engine.clock import ManualClock
 from engine.domain.bots import BotState
 from engine.domain.events import (
     BookChanged,
@@ -22,6 +21,7 @@ from engine.runtime.recovery import executor_of
 from engine.strategies.market_maker.parameters import MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker
 from engine.venues.demo.client import DemoVenue
+from tests.clocks import ManualClock
 from tests.fakes.polymarket.listing import Listed, identify, instrument_of
 
 ACCOUNT = AccountId("demo")

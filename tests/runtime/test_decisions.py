@@ -143,22 +143,6 @@ def test_files_rotate_and_the_oldest_go(path: Path) -> None:
     assert around(path)[-1].row == quiet.row + 1_531
 
 
-def test_the_digest_sees_every_row(tmp_path: Path) -> None:
-    def digest(name: str, *numbers: int) -> str:
-        log = DecisionLog(tmp_path / f"{name}.db", engine_id="e1")
-        for number in numbers:
-            log.append(decision(number, "quote" if number % 5 == 0 else "hold"))
-        found = log.decisions_digest()
-        log.append(decision(77, "quote"))
-        assert log.decisions_digest() != found
-        log.close()
-        return found
-
-    many = tuple(range(1, 3_000))
-    assert digest("a", *many) == digest("b", *many)
-    assert len({digest("c", 1, 2), digest("d", 1), digest("e", 1, 3), digest("f", 2, 1)}) == 4
-
-
 def test_a_lock_delays_but_loses_nothing(log: DecisionLog, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

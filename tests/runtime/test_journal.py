@@ -19,8 +19,9 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, JournalCorrupt, LeaseLost, StorageError
-from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder, digest_of
+from engine.runtime.journal import DigestRecorder, JournalWriter, Recorder
 from storage.journal import decode, last_seq, latest_snapshots, load, take_lease
+from tests.runtime.digests import digest_of
 
 ACCOUNT = AccountId("paper")
 AT_NS = 1_700_000_000_000_000_000

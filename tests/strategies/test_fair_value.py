@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from engine.strategies.fair_value import (
     Tails,
-    lognormal_probability,
     normal_cdf,
     probability,
     probability_slope,
@@ -148,8 +147,6 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
     assert settlement_variance(variance_per_s=1, to_close_s=bad, window_s=0) is None
     assert settlement_mean(spot=bad, realised_average=1, to_close_s=1, window_s=0) is None
     assert settlement_mean(spot=1, realised_average=bad, to_close_s=1, window_s=2) is None
-    assert lognormal_probability(spot=bad, strike=1, log_variance=1) is None
-    assert lognormal_probability(spot=1, strike=1, log_variance=bad) is None
 
 
 def test_what_is_negative_or_missing_is_refused() -> None:
@@ -160,8 +157,6 @@ def test_what_is_negative_or_missing_is_refused() -> None:
     assert settlement_variance(variance_per_s=1, to_close_s=1, window_s=-1) is None
     assert settlement_mean(spot=1, realised_average=None, to_close_s=1, window_s=2) is None
     assert settlement_mean(spot=1, realised_average=1, to_close_s=-1, window_s=2) is None
-    assert lognormal_probability(spot=0, strike=1, log_variance=1) is None
-    assert lognormal_probability(spot=1, strike=1, log_variance=-1) is None
 
 
 @given(st.floats(90, 110), st.floats(90, 110), st.floats(0.1, 1e3))
@@ -173,20 +168,6 @@ def test_slope_is_the_derivative(mean: float, strike: float, variance: float) ->
     assert up is not None
     assert down is not None
     assert slope == pytest.approx((up - down) / (2 * step), rel=1e-3, abs=1e-9)
-
-
-@given(st.floats(50_000, 70_000), st.floats(50_000, 70_000), st.floats(1e-8, 1e-5))
-def test_lognormal_and_normal_agree_over_minutes(
-    spot: float, strike: float, log_variance: float
-) -> None:
-    log_chance = lognormal_probability(spot=spot, strike=strike, log_variance=log_variance)
-    chance = probability(mean=spot, strike=strike, variance=log_variance * spot * spot)
-    assert log_chance == pytest.approx(chance, abs=0.01)
-
-
-def test_a_settled_lognormal_price_is_certain() -> None:
-    assert lognormal_probability(spot=2, strike=2, log_variance=0) == 1.0
-    assert lognormal_probability(spot=1, strike=2, log_variance=0) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,10 @@ from math import sqrt
 import msgspec
 
 from engine.caches.views import References, ReferenceView
-from engine.domain.books import Book
+from engine.domain.books import Book, microprice
 from engine.domain.catalog import GateWords, ValueUnit
 from engine.domain.decisions import Gate
 from engine.indicators.lead import LeadRegression
-from engine.indicators.shape import microprice
 from engine.indicators.twap import TwapAccumulator
 from engine.strategies.door import Context
 from engine.strategies.fair_value import (

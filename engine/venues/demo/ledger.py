@@ -19,8 +19,6 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BrokenInvariant
 from engine.venues.demo.orders import Fill
 
-HeldTokens = dict[InstrumentId, "Tokens"]
-
 
 class Tokens(msgspec.Struct, gc=False):
     """One leg of one instrument in one wallet, in size increments."""

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.clock import ManualClock
 from engine.config import Config
 from engine.domain.events import Event, FeedLost, FeedRestored, InstrumentListed
 from engine.domain.money import MICRO
@@ -22,6 +21,7 @@ from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.demo import wire
 from engine.venues.demo.plugin import DemoSource
 from storage.jobs import RecordingSeen, RecordingState
+from tests.clocks import ManualClock
 
 S = 1_000_000_000
 Timed = list[tuple[int, Event]]

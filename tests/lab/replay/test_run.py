@@ -42,11 +42,12 @@ from engine.lab.replay.setup import (
     assemble,
     prepare,
 )
-from engine.runtime.journal import DigestRecorder, digest_of
+from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import build
 from engine.venues.paper.settings import FillModel, PaperSettings
 from storage.journal import decode, load
 from tests.lab.conftest import Market
+from tests.runtime.digests import digest_of
 
 S = 1_000_000_000
 SHARE = 1_000_000

@@ -12,7 +12,6 @@ from aiohttp import web
 
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
-from engine.clock import ManualClock
 from engine.domain.commands import ApplySettings, StartBot, StopBot
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
@@ -54,6 +53,7 @@ from storage.journal import decode, load
 from storage.schema import migrate
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests.clocks import ManualClock
 from tests.live.programs import BOT, DOCUMENT, Programs
 from tests.ports import free_port
 
