@@ -32,13 +32,12 @@ from engine.errors import (
 )
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
-from engine.live.checks import DiskWatch, TruthWatch
 from engine.live.commands.registry import Commands
 from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_what_died
 from engine.live.kill_bare import Everything, asked_for, end_bare, everything, in_words
-from engine.live.lifecycle import Streams, close, trade
+from engine.live.lifecycle import DiskWatch, Streams, TruthWatch, close, trade
 from engine.live.reopen import attach_bots
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked

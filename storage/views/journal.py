@@ -117,6 +117,8 @@ def life_of(
 ) -> OrderHistory:
     """Return an order's life between its placing and `last_seq`; `fills` are its fills' ids.
 
+    The journal has no index by order; its records are in the order of time, so the first one is
+    found by halves, and the rest lies between there and `last_seq`.
     Raises StorageError where the journal cannot be read, JournalCorrupt for an unreadable record.
     """
     named = _pack("order") + _pack(order)

@@ -189,7 +189,10 @@ class SettlementStep(msgspec.Struct, frozen=True, kw_only=True):
 def ladder(
     connection: sqlite3.Connection, engine_id: str, *, account: str, now_ns: int
 ) -> list[SettlementStep]:
-    """Return an account's rungs in the order of the way."""
+    """Return an account's rungs in the order of the way, each with the time of its oldest entry.
+
+    reserved → matched → mined → confirmed (or retrying, failed) → redeemable → cash.
+    """
     steps = {
         Rung.RESERVED: _reserved(connection, engine_id, account),
         **_fills(connection, engine_id, account, now_ns),

@@ -32,7 +32,7 @@ from engine.domain.orders import Identity, OrderId
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live.checks import AGAIN_NS, CHECK_EVERY_NS, DIFFERS, TruthWatch
+from engine.live.lifecycle import AGAIN_NS, CHECK_EVERY_NS, DIFFERS, TruthWatch
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate

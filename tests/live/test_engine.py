@@ -18,8 +18,8 @@ from engine.domain.events import Event, HealthChanged, InstrumentClosed, Instrum
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
-from engine.live.checks import LOOK_EVERY_NS, DiskWatch
 from engine.live.engine import Engine
+from engine.live.lifecycle import LOOK_EVERY_NS, DiskWatch
 from engine.live.reopen import attach_bots
 from engine.runtime import services
 from engine.runtime.bot_runner import BotSnapshot

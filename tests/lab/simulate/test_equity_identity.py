@@ -18,7 +18,7 @@ from engine.domain.instruments import Mode
 from engine.lab.simulate.judge_lives import Lives
 from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.lab.simulate.world import MINUTE, World
-from engine.live.checks import ledger_side
+from engine.live.lifecycle import ledger_side
 from storage.equity_identity import EquityCheck, judge
 from storage.journal import Record, decode
 from storage.live import put_instrument
