@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.clock import ManualClock
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import (
     BookChanged,
@@ -29,6 +28,7 @@ from engine.runtime import ticks as keeping
 from engine.runtime.ticks import TickKeeper
 from storage.tick_log import look, segments
 from storage.ticks import INTERVALS, Candle, Tick, candles, move, ticks
+from tests.clocks import ManualClock
 
 A, B = InstrumentId("demo:a"), InstrumentId("demo:b")
 SECOND = 1_000_000_000
