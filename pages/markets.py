@@ -8,8 +8,7 @@ Changes: fetch the list.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import streamlit as st
 
@@ -22,9 +21,9 @@ from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.tables import choice
-from pages.kit.words import NOTHING, age, count, moment, zone
+from pages.kit.words import age, count
+from pages.shared.listing import asked, terms
 from storage.catalog import venues
-from storage.database import reading
 from storage.markets import (
     MarketFilter,
     SortedBy,
@@ -69,15 +68,6 @@ STATES = {
 ALL = "all"
 REFRESH_S = 5.0
 SLOT = "fetch_markets"
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def asked(view: Callable[Concatenate[Any, P], T], *given: P.args, **named: P.kwargs) -> T:
-    """Return what a view of the listing gives. Raises StorageError."""
-    with reading(config().markets_path) as connection:
-        return view(connection, *given, **named)
 
 
 def shown(row: Row) -> dict[str, Any]:
@@ -200,33 +190,12 @@ def show_one(identifier: str) -> None:
         panels.note("This market is not in the list any more.")
         return
     st.subheader(row["question"])
+    panels.links(
+        panels.link("Book, ticket and history of this market", "market", instrument=identifier)
+    )
     panels.facts(terms(row))
     st.markdown("**Rules**")
     st.text(row["description"] or "The venue's listing gives no rules.")
-
-
-def terms(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a trader must know before trading a market, in words."""
-    fee = row["taker_fee_ppm"] / 10_000
-    pays = (
-        f"{row['rewards_daily']:,.2f} a day, for orders of {row['rewards_size_min']:g} shares or "
-        f"more within {row['rewards_spread_max']:g}¢ of the mid"
-        if row["rewards_daily"]
-        else "none"
-    )
-    return {
-        "State": row["state"].upper(),
-        "Ends": moment(row["ends_ns"], zone()),
-        "Tick, smallest order": f"{100 * row['tick']:g}¢, {row['size_min']:g} shares",
-        "Taker fee": f"{fee:g} % of price times (1 less price)" if fee else "none",
-        "Rewards": pays,
-        "Volume": f"{row['volume_24h']:,.0f} in 24 h, {row['volume']:,.0f} in all",
-        "Last trade": NOTHING if row["last"] is None else f"{100 * row['last']:g}¢",
-        "Event": row["event"] or NOTHING,
-        "Exactly one outcome wins": "yes: a neg-risk event" if row["neg_risk"] else "no",
-        "Outcome comes from": row["source"] or "the venue's oracle, by the rules below",
-        "Name for a bot or a recording": row["id"],
-    }
 
 
 @guard.part("This page")

@@ -169,6 +169,7 @@ def show_fills(row: Row, mode: Mode) -> None:
         panels.anchor("Its orders and why", links.orders(links.ALL, mode, **here)),
         panels.anchor("These fills with their sums", links.fills(mode, **here)),
         panels.link(f"Bot {row['bot']}", "bots", bot=row["bot"]) if row["bot"] else "no bot",
+        panels.link("Its market, to trade or flatten it", "market", instrument=row["instrument"]),
     )
     if fills:
         ids = [(fill["order_id"], fill["id"]) for fill in fills]

@@ -29,6 +29,9 @@ from storage.rows import Table, insert, keep_only, note, upsert
 
 T = TypeVar("T")
 
+SUBJECTS_MAX = 8
+"""Instruments and markets told per limit, the most used ones."""
+
 KILL_PROOF = "kill receipt"
 STOP_PROOF = "stop receipt"
 SCOPE_PROOF = "scoped kill receipt"

@@ -23,6 +23,7 @@ from engine.cli.arguments import WAIT_S_MAX, amount
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
+from engine.domain.commands.trading import Flatten
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput, NoEngine
 from engine.locks import held
@@ -40,6 +41,12 @@ TELL_S = 1.0
 """A wait is felt from here on."""
 STARTS_S = 1.0
 """What an engine that is started again may take to hold its lock."""
+UNITS = {
+    "price": Instrument.price_of,
+    "size": Instrument.size_of,
+    "slippage_max": Instrument.price_of,
+}
+"""Fields a person writes as the venue does, and the engine counts in increments."""
 Catalog = Callable[[str], Instrument]
 """The instrument of a name. Raises BadInput where it was never listed."""
 
@@ -130,10 +137,11 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
     if made is StartRecording and "instruments" in given:
         given["instruments"] = given["instruments"].split(",")
-    if made is PlaceManual and {"instrument", "price", "size"} <= given.keys():
+    typed = [name for name in UNITS if made in (PlaceManual, Flatten) and name in given]
+    if typed and "instrument" in given:
         instrument = catalog(given["instrument"])
-        given["price"] = instrument.price_of(given["price"])
-        given["size"] = instrument.size_of(given["size"])
+        for name in typed:
+            given[name] = UNITS[name](instrument, given[name])
     try:
         return msgspec.convert({"type": made.__name__, **given}, made, strict=False)
     except msgspec.ValidationError as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
+from engine.domain.orders import OrderId
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +109,15 @@ class BookTop(msgspec.Struct, frozen=True, kw_only=True):
     bids: tuple[tuple[int, int], ...]
     """(price, size)."""
     asks: tuple[tuple[int, int], ...]
+    proof_ns: int | None = None
+    """When the venue last proved this book; None = never."""
+    last: int | None = None
+    """Price of the last trade; None = none was heard since the account hears the market."""
+    ahead: dict[OrderId, int] = {}
+    """Own resting order → the most that can stand before it at its price. An estimate: the level
+    as it was when the order was first seen to rest, and never more than the level since."""
+    followed: bool = False
+    """A person asked that the account hears it."""
 
 
 class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):

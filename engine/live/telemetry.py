@@ -12,7 +12,7 @@ from engine.caches.views import BookView
 from engine.domain.catalog import StrategyEntry, VenueEntry
 from engine.domain.decisions import Unit
 from engine.domain.events import BookMarked
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Side
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode, Side
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import (
     BookTop,
@@ -33,6 +33,7 @@ from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
 from storage.live import (
+    SUBJECTS_MAX,
     EngineBeat,
     EquityPoint,
     HoldingSeen,
@@ -49,9 +50,6 @@ from storage.live import (
 
 # -- Figures of one account for people: what it holds and what it uses of every limit --------------
 # Readings of the ledger, the gate and the exposure book; nothing here waits or changes anything.
-
-SUBJECTS_MAX = 8
-"""Instruments and markets told per limit, the most used ones."""
 
 MS = 1_000_000
 
@@ -315,6 +313,8 @@ class Telemetry:
         self._owners: dict[AccountId, dict[InstrumentId, str]] = {}
         """Whose an instrument of the ledger is: the bot that watched it last."""
         self._told: dict[tuple[str, str], HoldingSeen] = {}
+        self._queues: dict[AccountId, dict[OrderId, int]] = {}
+        """What stood before each resting order of an account at most, as told last."""
 
     def follow(self, now_ns: int) -> None:
         """Follow the fills of every account to their horizons; those of before go on."""
@@ -356,7 +356,10 @@ class Telemetry:
         engine_id, state = engine.engine_id, engine.state
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
         state.put("bots", lambda c: put_bots(c, engine_id, bots, now_ns))
-        books = books_of(engine.bot_runners.values())
+        books: list[BookTop] = []
+        for account, runner in engine.runners.items():
+            queues = self._queues.setdefault(account, {})
+            books += books_of(runner, self._watched(runner), queues)
         state.put("books", lambda c: put_books(c, engine_id, books, now_ns))
         crowded = bool(state.halts)
         for runner in engine.runners.values():
@@ -367,6 +370,14 @@ class Telemetry:
                     self._holdings(runner, now_ns)
                 self._capital(runner, now_ns)
                 self._limits(runner, now_ns)
+
+    def _watched(self, runner: AccountRunner) -> dict[InstrumentId, bool]:
+        """Return what bots trade, what the account holds or works, and (True) people follow."""
+        keys = dict.fromkeys(runner.desk.executor.concerned(), False)
+        for bot_runner in self._engine.bot_runners.values():
+            if bot_runner.runner is runner:
+                keys |= dict.fromkeys(bot_runner.bot.cells, False)
+        return keys | dict.fromkeys(self._engine.followed.get(runner.account, ()), True)
 
     def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
         """Tell the holdings that changed or whose mark moved."""
@@ -478,26 +489,59 @@ class Telemetry:
         return max(ages) / MS if ages else None
 
 
-def books_of(bot_runners: Iterable[BotRunner]) -> tuple[BookTop, ...]:
-    """Return the top of every book that is watched, once for each account that does."""
-    found: dict[tuple[AccountId, InstrumentId], BookTop] = {}
-    for bot_runner in bot_runners:
-        account, views = bot_runner.runner.account, bot_runner.runner.desk.cache.views
-        for key in bot_runner.bot.cells:
-            view = views.get(key)
-            if view is not None and (account, key) not in found:
-                found[account, key] = _top(account, view)
-    return tuple(found.values())
+def books_of(
+    runner: AccountRunner, watched: Mapping[InstrumentId, bool], queues: dict[OrderId, int]
+) -> list[BookTop]:
+    """Return the top of every watched book that an account hears, and remember the queues in it.
+
+    `watched` says of each whether a person follows it. `queues` is what this gave of the account
+    before: orders that ended are dropped from it.
+    """
+    desk, ahead = runner.desk, dict[OrderId, int]()
+    found = []
+    for key, followed in watched.items():
+        view = desk.cache.views.get(key)
+        if view is None or view.closed:
+            continue
+        own = queue_ahead(desk.executor, view, queues)
+        ahead |= own
+        top = BookTop(
+            account=runner.account,
+            instrument=key,
+            trusted=view.trusted,
+            bids=tuple(view.book.depth(Side.BUY, LEVELS)),
+            asks=tuple(view.book.depth(Side.SELL, LEVELS)),
+            proof_ns=view.proof_ns,
+            last=view.last_trade,
+            ahead=own,
+            followed=followed,
+        )
+        found.append(top)
+    queues.clear()
+    queues.update(ahead)
+    return found
 
 
-def _top(account: AccountId, view: BookView) -> BookTop:
-    return BookTop(
-        account=account,
-        instrument=view.instrument.id,
-        trusted=view.trusted,
-        bids=tuple(view.book.depth(Side.BUY, LEVELS)),
-        asks=tuple(view.book.depth(Side.SELL, LEVELS)),
-    )
+def queue_ahead(
+    executor: Executor, view: BookView, before: Mapping[OrderId, int]
+) -> dict[OrderId, int]:
+    """Return the most that can stand before each resting order of a book, never growing.
+
+    A venue's book shows our own orders, too; the one a paper account trades over does not. What an
+    untrusted book shows is no news.
+    """
+    rests = (OrderState.OPEN, OrderState.PARTIAL)
+    orders = [one for one in executor.working(view.instrument.id) if one.state in rests]
+    if not view.trusted:
+        return {one.order.id: before[one.order.id] for one in orders if one.order.id in before}
+    ours, found = Counter[tuple[bool, int]](), dict[OrderId, int]()
+    for one in orders if executor.mode is not Mode.PAPER else ():
+        ours[one.bid, one.level] += one.remaining
+    for one in orders:
+        level = (view.book.bids if one.bid else view.book.asks).get(one.level, 0)
+        others = max(0, level - ours[one.bid, one.level])
+        found[one.order.id] = min(others, before.get(one.order.id, others))
+    return found
 
 
 def _bot(bot_runner: BotRunner) -> BotStatus:

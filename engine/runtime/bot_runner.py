@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.bots.bot import Bot
+from engine.bots.core import AccountCore
 from engine.domain.bots import BotHappened, BotState, may, moved
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
@@ -178,37 +179,51 @@ class BotRunner:
         if now_ns - self.wished_ns < RETREAT_EVERY_NS:
             return
         self.wished_ns = now_ns
-        for key in held:
-            wish = self._way_out(key, now_ns)
-            if wish is not None:
-                self.runner.desk.wish(wish, now_ns)
-
-    def _way_out(self, key: InstrumentId, now_ns: int) -> Target | None:
         desk = self.runner.desk
-        view = desk.cache.views[key]
-        long = desk.executor.ledger.holding(key).position > 0
-        cross = self.inventory is InventoryPolicy.EXIT
-        touch = view.best_bid if long is cross else view.best_ask
-        if touch is None:
-            return None
-        instrument = view.instrument
-        limit = touch
-        if cross:
-            # Each try takes what is within reach and moves the touch: a cap that followed it would
-            # walk through the whole book. A market that got better moves it our way.
-            began = self.touched.setdefault(key, touch)
-            slip = int(self.settings.slippage_exit_max * instrument.one)
-            limit = max(began, touch) - slip if long else min(began, touch) + slip
-        if instrument.kind is Kind.BINARY:
-            limit = min(instrument.one - instrument.tick, limit)
-        return Target(
-            bot=self.bot.name,
-            instrument=key,
-            position=0,
-            limit_price=max(instrument.tick, limit),  # the planner rounds it our way
-            urgency=Urgency.CROSS if cross else Urgency.REST,
-            valid_until_ns=now_ns + WISH_NS,
-        )
+        for key in held:
+            slip = None
+            if self.inventory is InventoryPolicy.EXIT:
+                slip = int(self.settings.slippage_exit_max * desk.cache.views[key].instrument.one)
+            wish = way_out(desk, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
+            if wish is not None:
+                desk.wish(wish, now_ns)
+
+
+def way_out(
+    desk: AccountCore,
+    key: InstrumentId,
+    bot: BotId,
+    now_ns: int,
+    *,
+    slip: int | None,
+    touched: dict[InstrumentId, int],
+) -> Target | None:
+    """Return the intent of a position of zero: at the touch, or taking up to `slip` beyond it.
+
+    None = nobody is there to trade with. `touched` keeps the touch at which it began: each try
+    takes what is within reach and moves the touch, and a cap that followed it would walk through
+    the whole book. A market that got better moves it our way.
+    """
+    view = desk.cache.views[key]
+    long = desk.executor.ledger.holding(key).position > 0
+    touch = view.best_bid if long is (slip is not None) else view.best_ask
+    if touch is None:
+        return None
+    instrument = view.instrument
+    limit = touch
+    if slip is not None:
+        began = touched.setdefault(key, touch)
+        limit = max(began, touch) - slip if long else min(began, touch) + slip
+    if instrument.kind is Kind.BINARY:
+        limit = min(instrument.one - instrument.tick, limit)
+    return Target(
+        bot=bot,
+        instrument=key,
+        position=0,
+        limit_price=max(instrument.tick, limit),  # the planner rounds it our way
+        urgency=Urgency.REST if slip is None else Urgency.CROSS,
+        valid_until_ns=now_ns + WISH_NS,
+    )
 
 
 def bot_of(settings: BotSettings, account: AccountId) -> Bot:

@@ -62,7 +62,7 @@ Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 
 
 def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
-    """Return what of a venue an account's bots want, and what it holds or has orders in."""
+    """Return what of a venue an account's bots want, what it holds, works or is looked at in."""
     named: dict[InstrumentId, None] = {}
     series: dict[str, None] = {}
     prices: dict[str, None] = {}
@@ -74,6 +74,7 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
     executor = runner.desk.executor
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())
+    named |= services.followed.get(runner.account, {})
     here = tuple(name for name in named if name.startswith(f"{venue}:"))
     return here, tuple(series), tuple(prices)
 

@@ -66,6 +66,7 @@ class Services:
     """What all accounts share. `ended` is set where the engine must end, with the error if any."""
 
     state: StateWriter
+    ended: asyncio.Future[BaseException | None]
     _tape_refused = False
     _forget_after_ns = FORGET_AFTER_NS
 
@@ -100,6 +101,8 @@ class Services:
         self.runners: dict[AccountId, AccountRunner] = {}
         self.venues: dict[AccountId, ClosingVenue] = {}
         self.bot_runners: dict[str, BotRunner] = {}
+        self.followed: dict[AccountId, dict[InstrumentId, None]] = {}
+        """Markets a person looks at: heard by the account as if a bot traded them."""
         self.killed = threading.Event()
         """Set while the KILL latch is taken."""
         self.watchers: list[Callable[[int], None]] = []
@@ -110,9 +113,7 @@ class Services:
         """What each feed tells of itself with the heartbeat."""
         self.started_ns = self.wall_ns()
         self.log = log.get("engine")
-        self.ended: asyncio.Future[BaseException | None] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.ended = asyncio.get_running_loop().create_future()
         self.kept_seq = recorder.seq
         """The last record that concerns every account."""
         self._taper = taper

@@ -9,11 +9,16 @@ from decimal import Decimal
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.domain.instruments import Leg, Side
 from pages.frame import look
 from pages.kit.words import clock, utc, zone
+from storage.ticks import Candle
+from storage.views import Row
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 RANGES_S = {"1 h": 3_600, "1 d": 86_400, "1 w": 604_800, "1 m": 2_592_000, "all": None}
+FILLED = {True: ("#3fb950", "#ff7b72"), False: ("#1a7f37", "#b42318")}
+"""Colours of what bought and what sold, by whether the theme is dark."""
 _INK = {True: ("#93a1b1", "#1f2a37", "#2dd4bf"), False: ("#51606f", "#d5dde6", "#0f766e")}
 
 
@@ -25,16 +30,10 @@ def equity(points: Sequence[tuple[int, Decimal]], currency: str, key: str) -> No
 
 def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) -> go.Figure:
     """Return the figure of an equity curve. `points` is not empty."""
-    ink, line, accent = _INK[look.dark()]
-    where = clock()
-    # Plotly draws a time as it is written: the zone's wall clock, without the zone.
-    times = [
-        datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone(where).replace(tzinfo=None)
-        for at_ns, _ in points
-    ]
+    _, _, accent = _INK[look.dark()]
     figure = go.Figure(
         go.Scatter(
-            x=times,
+            x=_wall([at_ns for at_ns, _ in points]),
             y=[float(value) for _, value in points],
             mode="lines" if len(points) > 1 else "markers",
             line={"color": accent, "width": 1.6, "shape": "hv"},
@@ -42,7 +41,67 @@ def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) ->
             hovertemplate=f"%{{y:,.4f}} {currency}<br>%{{customdata}}<extra></extra>",
         )
     )
+    ink = _INK[look.dark()][0]
     figure.add_hline(y=float(points[0][1]), line={"color": ink, "width": 1, "dash": "dot"})
+    return _laid_out(figure, currency, key, ",.2f")
+
+
+def prices(stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str) -> None:
+    """Draw candles of a mid, and our fills on it: up bought, down sold, in YES-space.
+
+    `one` = increments of a whole price; every candle has both sides at its end.
+    """
+    rise, fall = FILLED[look.dark()]
+    figure = go.Figure()
+    if stored:
+        values = {
+            name: [(getattr(row, f"{name}2") or 0) / 2 / one for row in stored]
+            for name in ("open", "high", "low", "close")
+        }
+        figure.add_candlestick(
+            x=_wall([row.start_ns for row in stored]),
+            **values,
+            increasing_line_color=rise,
+            decreasing_line_color=fall,
+            line_width=1,
+            hovertext=[f"{utc(row.start_ns)}<br>{row.trades:,} trades" for row in stored],
+        )
+    for up, colour in ((True, 0), (False, 1)):
+        some = [row for row in fills if row["price"] is not None and _up(row) is up]
+        figure.add_scatter(
+            x=_wall([row["at_ns"] for row in some]),
+            y=[float(1 - row["price"] if row["leg"] == Leg.NO else row["price"]) for row in some],
+            mode="markers",
+            marker={
+                "symbol": "triangle-up" if up else "triangle-down",
+                "size": 10,
+                "color": (rise, fall)[colour],
+                "line": {"width": 1, "color": _INK[look.dark()][0]},
+            },
+            customdata=[f"{row['side']} {row['leg']} {row['size']}" for row in some],
+            hovertemplate="%{customdata} at %{y:.4f}<extra></extra>",
+        )
+    st.plotly_chart(
+        _laid_out(figure, "price", key, ".3~f"), theme=None, config=CONFIG, key=key, height=300
+    )
+
+
+def _up(fill: Row) -> bool:
+    """Say whether a fill made the position longer in YES-space."""
+    return bool((fill["side"] == Side.BUY) is not (fill["leg"] == Leg.NO))
+
+
+def _wall(times: Sequence[int]) -> list[datetime]:
+    """Return times as plotly draws them: the zone's wall clock, without the zone."""
+    where = clock()
+    return [
+        datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone(where).replace(tzinfo=None)
+        for at_ns in times
+    ]
+
+
+def _laid_out(figure: go.Figure, unit: str, key: str, form: str) -> go.Figure:
+    ink, line, _ = _INK[look.dark()]
     axis = {
         "automargin": True,
         "gridcolor": line,
@@ -58,8 +117,12 @@ def figure_of(points: Sequence[tuple[int, Decimal]], currency: str, key: str) ->
         font={"family": "Inter, system-ui, sans-serif", "size": 12, "color": ink},
         showlegend=False,
         uirevision=key,
-        xaxis={**axis, "title": {"text": zone(), "font": {"size": 11}}},
-        yaxis={**axis, "tickformat": ",.2f", "title": {"text": currency, "font": {"size": 11}}},
+        xaxis={
+            **axis,
+            "title": {"text": zone(), "font": {"size": 11}},
+            "rangeslider": {"visible": False},
+        },
+        yaxis={**axis, "tickformat": form, "title": {"text": unit, "font": {"size": 11}}},
     )
     return figure
 

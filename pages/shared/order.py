@@ -26,13 +26,13 @@ from pages.kit.names import price_raw, size_raw
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
 from pages.kit.tables import table
-from pages.kit.words import clock, count, micro, moment, money, utc, zone
+from pages.kit.words import NOTHING, clock, count, micro, moment, money, utc, zone
 from pages.shared import markouts, moments, refusals, why
 from pages.shared.why import left_words, number_of, plain, way
 from storage import views
 from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row, shown
-from storage.views.drill_down import fills_behind
+from storage.views.drill_down import FOREVER_NS, fills_behind
 from storage.views.journal import OrderEvent, OrderHistory, life_of
 
 FILLS = {
@@ -67,6 +67,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         f"{row['state'].upper()}{': ' + said if said else ''} · bot "
         f"{row['bot']} · {account} · {mode.upper()} · from the journal and the decision log"
     )
+    panels.links(panels.link("Its market", "market", instrument=row["instrument"]))
     if refusals.venue_text(row["reason"]):
         st.html(refusals.folded(row["reason"]))
     slot = f"cancel:{account}:{number}"
@@ -376,25 +377,37 @@ def _asked(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned
 
 
 def ladder(book: BookTop, ours: Sequence[Row], listed: Row) -> str:
-    """Return a book as a table, with our own size at each price.
+    """Return a book as a table, with our own size at each price and the most that is before it.
 
     Prices are in YES-space; an order for NO at q rests in it at 1 − q, on the other side. `listed`
-    says what the instrument counts in.
+    says what the instrument counts in. A price of ours that the book does not show has no size.
     """
-    at: dict[int, int] = {}
+    own: dict[tuple[str, int], int] = {}
+    ahead: dict[int, int] = {}
     for row in ours:
         price = in_yes(row)
-        at[price] = at.get(price, 0) + row["size_raw"] - row["filled_raw"]
-    levels = [("ASK", *level) for level in reversed(book.asks)]
-    levels += [("BID", *level) for level in book.bids]
-    largest = max((size for _, _, size in levels), default=1)
+        place = "BID" if _bids(row) else "ASK", price
+        own[place] = own.get(place, 0) + row["size_raw"] - row["filled_raw"]
+        if row.get("id") in book.ahead:
+            ahead[price] = min(book.ahead[row["id"]], ahead.get(price, FOREVER_NS))
+    told = {("ASK", price): size for price, size in book.asks}
+    told |= {("BID", price): size for price, size in book.bids}
+    largest = max(told.values(), default=1)
+    places = sorted({*told, *own}, key=lambda one: (one[0] == "BID", -one[1]))
     rows = [
-        _level(side, (price, size, at.get(price)), largest, listed) for side, price, size in levels
+        _level(place, (told.get(place), own.get(place), ahead.get(place[1])), largest, listed)
+        for place in places
     ]
-    labels = "".join(f"<th class='pb-num'>{label}</th>" for label in ("Price", "Size", "Ours"))
+    names_ = ("Price", "Size", "Ours", "Ahead")
+    labels = "".join(f"<th class='pb-num'>{label}</th>" for label in names_)
     head = f"<tr><th>Side</th>{labels}</tr>"
     torn = "" if book.trusted else "<p class='pb-source'>This book is NOT trusted now.</p>"
     return f"<table class='pb-facts pb-tight pb-ladder'>{head}{''.join(rows)}</table>{torn}"
+
+
+def _bids(order: Row) -> bool:
+    """Say whether an order is a bid in YES-space."""
+    return bool((order["side"] == Side.BUY) is not (order["leg"] == Leg.NO))
 
 
 def in_yes(order: Row) -> int:
@@ -413,21 +426,29 @@ def away(book: BookTop | None, order: Row) -> Decimal | None:
     if book is None or not book.trusted:
         return None
     price = in_yes(order)
-    if (order["side"] == Side.BUY) != (order["leg"] == Leg.NO):
+    if _bids(order):
         return shown(book.bids[0][0] - price, order["price_decimals"]) if book.bids else None
     return shown(price - book.asks[0][0], order["price_decimals"]) if book.asks else None
 
 
-def _level(side: str, level: tuple[int, int, int | None], largest: int, listed: Row) -> str:
-    price, size, own = level
+def _level(
+    place: tuple[str, int],
+    sizes: tuple[int | None, int | None, int | None],
+    largest: int,
+    listed: Row,
+) -> str:
+    side, price = place
+    size, own, before = sizes
     tone = "bad" if side == "ASK" else "ok"
-    share = 100 * size // largest
     colour = f"var(--pb-{tone}-soft)"
+    share = 100 * (size or 0) // largest
     bar = f"style='background:linear-gradient(to left,{colour} {share}%,transparent 0)'"
-    mine = escape(size_raw(own, listed)) if own else ""
+    all_, mine, ahead = (
+        "" if one is None else escape(size_raw(one, listed)) for one in (size, own, before)
+    )
     return (
         f"<tr class='pb-{tone}{' pb-own' if own else ''}'><th><b>{side}</b></th>"
         f"<td class='pb-num'>{escape(price_raw(price, listed))}</td>"
-        f"<td class='pb-num' {bar}>{escape(size_raw(size, listed))}</td>"
-        f"<td class='pb-num'><b>{mine}</b></td></tr>"
+        f"<td class='pb-num' {bar}>{all_ or NOTHING}</td>"
+        f"<td class='pb-num'><b>{mine}</b></td><td class='pb-num'>{ahead}</td></tr>"
     )

@@ -195,11 +195,12 @@ def run_engines(connection: sqlite3.Connection) -> list[str]:
 def listings_of(
     connection: sqlite3.Connection, engine_id: str, instruments: Sequence[str]
 ) -> dict[str, Row]:
-    """Return what prices and sizes of instruments are counted in, by name; unlisted ones lack."""
+    """Return what instruments are counted in and what YES pays, by name; unlisted ones lack."""
     marks = ", ".join("?" * len(instruments))
     found = rows(
         connection,
-        "SELECT id, price_decimals, size_decimals, kind AS listed_kind, currency FROM instruments "  # noqa: S608 our own marks
+        "SELECT id, price_decimals, size_decimals, kind AS listed_kind, currency, "  # noqa: S608 our own marks
+        "payout_yes_micro FROM instruments "
         f"WHERE engine_id = ? AND id IN ({marks})",
         (engine_id, *instruments),
     )

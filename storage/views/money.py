@@ -284,6 +284,14 @@ def _paid(connection: sqlite3.Connection, engine_id: str, account: str) -> Settl
     return SettlementStep(rung=Rung.PAID, count=count, amount=_amount(micro))
 
 
+def paid_for(
+    connection: sqlite3.Connection, engine_id: str, *, account: str, instrument: str
+) -> bool:
+    """Say whether an account was paid for its tokens of a resolved market."""
+    query = "SELECT 1 FROM redemptions WHERE engine_id = ? AND account = ? AND instrument = ?"
+    return connection.execute(query, (engine_id, account, instrument)).fetchone() is not None
+
+
 def _cash(connection: sqlite3.Connection, engine_id: str, account: str) -> SettlementStep:
     latest = latest_equity(connection, engine_id, account)
     return SettlementStep(

@@ -20,6 +20,7 @@ from engine.domain.commands import (
     StartRecording,
     StopBot,
 )
+from engine.domain.commands.trading import Flatten
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Urgency
 from engine.errors import BadInput
@@ -83,6 +84,10 @@ def test_prices_and_sizes_are_typed_as_the_venue_writes_them() -> None:
         _command("place-manual", [*words, "instrument=demo:dice"])
     with pytest.raises(BadInput, match="missing required field `leg`"):
         _command("place-manual", [word for word in words if not word.startswith("leg")])
+    flat = ["account=demo", "instrument=demo:coin", "slippage_max=0.02"]
+    assert _command("flatten", flat) == Flatten(
+        account=AccountId("demo"), instrument=BINARY.id, slippage_max=200
+    )
 
 
 def test_kill_and_its_release_name_a_part_or_nothing() -> None:

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
 from engine.caches.views import BookView
-from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Mode, Side
+from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import EngineStatus
 from engine.live.telemetry import LEVELS, books_of
-
-MANY = 40
 
 
 def view_of(name: str) -> BookView:
@@ -25,27 +25,54 @@ def view_of(name: str) -> BookView:
     return view
 
 
-def watching(account: str, names: list[str]) -> Any:
-    views = {name: view_of(name) for name in names}
-    runner = SimpleNamespace(
-        account=AccountId(account), desk=SimpleNamespace(cache=SimpleNamespace(views=views))
+MINE = InstrumentId("demo:1")
+
+
+def resting(number: int, level: int, remaining: int, *, bid: bool = True) -> Any:
+    return SimpleNamespace(
+        order=SimpleNamespace(id=OrderId(number)),
+        bid=bid,
+        level=level,
+        remaining=remaining,
+        state=OrderState.OPEN,
     )
-    bot = SimpleNamespace(name=BotId(f"bot-{account}"), cells=dict.fromkeys(names))
-    return SimpleNamespace(bot=bot, runner=runner)
 
 
-def test_every_watched_book_is_told_once_for_each_account() -> None:
-    names = [f"demo:{number}" for number in range(MANY)]
-    found = books_of([watching("a", names), watching("a", names[:3]), watching("b", names[:2])])
-    keys = [(one.account, one.instrument) for one in found]
-    assert len(keys) == len(set(keys)) == MANY + 2
-    assert {key for key in keys if key[0] == "b"} == {("b", names[0]), ("b", names[1])}
+def hearing(*orders: Any, mode: Mode = Mode.DEMO) -> Any:
+    """Return a runner that hears one market and has these orders in it."""
+    executor = SimpleNamespace(mode=mode, working=lambda _: orders)
+    cache = SimpleNamespace(views={MINE: view_of(MINE)})
+    desk = SimpleNamespace(cache=cache, executor=executor)
+    return SimpleNamespace(account=AccountId("a"), desk=desk)
 
 
-def test_a_book_is_told_by_its_best_levels() -> None:
-    (top,) = books_of([watching("a", ["demo:1"])])
+def test_a_book_is_told_by_its_best_levels_and_what_is_not_heard_is_left_out() -> None:
+    runner = hearing()
+    (top,) = books_of(runner, {MINE: True, InstrumentId("demo:2"): False}, {})
     assert top.bids == tuple((4_000 - level, 1 + level) for level in range(LEVELS))
-    assert top.asks == ()
+    assert (top.asks, top.last, top.ahead, top.followed) == ((), None, {}, True)
+    runner.desk.cache.views[MINE].closed = True
+    assert books_of(runner, {MINE: False}, {}) == []
+
+
+@pytest.mark.parametrize(("mode", "first"), [(Mode.DEMO, 60), (Mode.PAPER, 100)])
+def test_what_is_ahead_of_an_order_never_grows(mode: Mode, first: int) -> None:
+    runner, queues = hearing(resting(7, 3_900, 40), mode=mode), dict[OrderId, int]()
+    view = runner.desk.cache.views[MINE]
+    view.trusted = True
+    told = []
+    for shown in (100, 500, 70, 200):  # a paper account's order is in nobody's book
+        view.book.change(Side.BUY, 3_900, shown)
+        (top,) = books_of(runner, {MINE: False}, queues)
+        told.append(top.ahead[OrderId(7)])
+    assert told == [first, first, first - 30, first - 30]
+    view.trusted = False
+    view.book.change(Side.BUY, 3_900, 1)
+    (top,) = books_of(runner, {MINE: False}, queues)
+    assert top.ahead == {7: first - 30}  # what cannot be trusted is no news
+    runner.desk.executor.working = lambda _: ()
+    books_of(runner, {MINE: False}, queues)
+    assert queues == {}
 
 
 def test_what_is_told_each_second_holds_no_schema() -> None:

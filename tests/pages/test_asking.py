@@ -33,8 +33,7 @@ from engine.domain.telemetry import (
     WatchedMarket,
 )
 from engine.errors import BadInput
-from pages.orders import page
-from pages.shared import scoped_kill
+from pages.shared import scoped_kill, ticket
 from storage.database import reading, writing
 from storage.live import EngineBeat, put_books, put_bots, put_engine, put_instrument
 from storage.projection import register_account
@@ -184,19 +183,19 @@ def test_without_an_engine_no_order_by_hand_is_offered(opened: Opened, desk: Con
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "100", "101", "nan", "inf", "44.555"])
 def test_a_price_that_is_none_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
-        page.price_of(M1, typed)
+        ticket.price_of(M1, typed)
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "0", "-1", "nan", "0.0000001"])
 def test_a_size_that_is_none_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
-        page.size_of(M1, typed)
+        ticket.size_of(M1, typed)
 
 
 def test_prices_are_typed_as_the_venue_writes_them() -> None:
     spot = msgspec.structs.replace(M1, kind=Kind.SPOT)
-    assert page.price_of(M1, " 61.5¢ ") == 6_150
-    assert page.price_of(spot, "61.5") == 615_000
+    assert ticket.price_of(M1, " 61.5¢ ") == 6_150
+    assert ticket.price_of(spot, "61.5") == 615_000
 
 
 def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
@@ -209,7 +208,7 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
         size=100_000_000,
         urgency=Urgency.CROSS,
     )
-    made = page.question(asked, M1, Mode.LIVE)
+    made = ticket.question(asked, M1, Mode.LIVE)
     assert made.phrase == "real"
     assert "SELL 100 NO at 40¢" in made.words
     assert "LIVE: **real money**" in made.words

@@ -740,11 +740,20 @@ def test_our_orders_stand_in_the_book_in_yes_space() -> None:
         trusted=True,
         bids=((4_400, 9_000_000),),
         asks=((4_600, 7_000_000),),
+        ahead={OrderId(7): 1_500_000},
     )
-    order = {"leg": "no", "price_raw": 5_400, "size_raw": 3_000_000, "filled_raw": 1_000_000}
+    order = {
+        "id": 7, "side": "buy", "leg": "no", "price_raw": 5_400, "size_raw": 3_000_000,
+        "filled_raw": 1_000_000,
+    }  # fmt: skip
     listed = {"price_decimals": 4, "size_decimals": 6, "listed_kind": "binary"}
     text = re.sub("<[^>]+>", " ", ladder(book, [order | listed], listed)).split()
-    assert text == ["Side", "Price", "Size", "Ours", "ASK", "46¢", "7", "2", "BID", "44¢", "9"]
+    assert text == [
+        "Side", "Price", "Size", "Ours", "Ahead", "ASK", "46¢", "7", "2", "1.50", "BID", "44¢", "9",
+    ]  # fmt: skip
+    away = order | {"id": 8, "leg": "yes", "price_raw": 4_000}
+    text = re.sub("<[^>]+>", " ", ladder(book, [away | listed], listed)).split()
+    assert text[-4:] == ["BID", "40¢", "\N{EN DASH}", "2"]
     assert "NOT trusted" in ladder(msgspec.structs.replace(book, trusted=False), [], listed)
 
 

@@ -1,13 +1,17 @@
-"""Orders by hand: placed through the gates, answered when the venue has spoken; or cancelled."""
+"""Orders by hand: placed through the gates, answered when the venue has spoken; or cancelled.
+
+And one market by hand: heard for whoever looks at it, and a whole position closed within a cap.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
 from engine.domain.bots import AT_REST
-from engine.domain.commands import Answered, CancelOrderByHand, PlaceManual
+from engine.domain.commands import MANUAL, Answered, CancelOrderByHand, PlaceManual
+from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.events import Event, OrderCancelled, OrderNotSent, OrderRejected
-from engine.domain.instruments import Instrument
+from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import OrderId, OrderState
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused
@@ -16,6 +20,7 @@ from engine.live.commands.registry import Done, Pending, command, part
 from engine.live.engine import Engine
 from engine.live.proof import deafen, listen
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import RETREAT_EVERY_NS, way_out
 
 ANSWER_NS_MAX = 20 * 1_000_000_000
 """After this without the venue's word the answer says where the order stands."""
@@ -45,6 +50,25 @@ class ManualRequest(msgspec.Struct):
             self.words = str(event.reason)
 
 
+def runner_of(engine: Engine, account: AccountId) -> AccountRunner:
+    """Return an account's runner. Raises BadInput where there is none."""
+    runner = engine.runners.get(account)
+    if runner is None:
+        raise BadInput(f"there is no account {account!r} here")
+    return runner
+
+
+def must_be_free(engine: Engine, runner: AccountRunner, instrument: InstrumentId) -> None:
+    """Raise BadInput where a bot that runs trades the instrument at the account."""
+    for bot_runner in engine.bot_runners.values():
+        bot = bot_runner.bot
+        if bot_runner.runner is runner and instrument in bot.cells and bot.state not in AT_REST:
+            raise BadInput(
+                f"bot {bot.name} is {bot.state} and trades {instrument}: a second one on the same "
+                "instrument and account is refused; pause or stop the bot first"
+            )
+
+
 @part
 class Hand:
     """Places a person's orders for one engine."""
@@ -57,10 +81,8 @@ class Hand:
     def place(self, command: PlaceManual, told: Answered) -> None:
         """Place one order; `told` hears what became of it. Raises BadInput where none is placed."""
         engine, now_ns = self._engine, self._engine.clock.now_ns()
-        runner = engine.runners.get(command.account)
-        if runner is None:
-            raise BadInput(f"there is no account {command.account!r} here")
-        self._must_be_free(runner, command)
+        runner = runner_of(engine, command.account)
+        must_be_free(engine, runner, command.instrument)
         made = runner.desk.place(command, now_ns)
         if isinstance(made, ManualRefused):
             raise BadInput(made.why)
@@ -70,16 +92,6 @@ class Hand:
         self._asked.append(asked)
         listen(runner, f"order {asked.order}", asked.hear)
         runner.settle(now_ns)
-
-    def _must_be_free(self, runner: AccountRunner, command: PlaceManual) -> None:
-        for bot_runner in self._engine.bot_runners.values():
-            bot = bot_runner.bot
-            trades = bot_runner.runner is runner and command.instrument in bot.cells
-            if trades and bot.state not in AT_REST:
-                raise BadInput(
-                    f"bot {bot.name} is {bot.state} and trades {command.instrument}: a second one "
-                    "on the same instrument and account is refused; pause or stop the bot first"
-                )
 
     def watch(self, now_ns: int) -> None:
         for asked in list(self._asked):
@@ -138,9 +150,7 @@ def place(engine: Engine, command: PlaceManual, who: str) -> Pending:
 def cancel(engine: Engine, command: CancelOrderByHand, who: str) -> Done:
     """Cancel one order by hand. Raises BadInput where it cannot be open."""
     del who
-    runner = engine.runners.get(command.account)
-    if runner is None:
-        raise BadInput(f"there is no account {command.account!r} here")
+    runner = runner_of(engine, command.account)
     known = runner.desk.executor.record(command.order)
     if known is None or known.state.ended:
         stands = "unknown" if known is None else f"already {known.state}"
@@ -151,3 +161,119 @@ def cancel(engine: Engine, command: CancelOrderByHand, who: str) -> Done:
         text = "its cancel is sent; the order says CANCELLED when the venue has confirmed it"
     runner.cancel(command.order, engine.clock.now_ns())
     return Done(text)
+
+
+# -- One market by hand: heard for a person who looks at it, and left at once within a cap --------
+
+FOLLOWED_MAX = 100
+"""Markets an account hears only because somebody looks at them."""
+
+FLATTEN_NS_MAX = 15 * 1_000_000_000
+"""How long it is tried before the answer says what is left."""
+
+
+@command(FollowMarket)
+def follow(engine: Engine, command: FollowMarket, who: str) -> Done:
+    """Have an account hear a market, or no more. Raises BadInput."""
+    del who
+    runner, name = runner_of(engine, command.account), command.instrument
+    followed = engine.followed.setdefault(runner.account, {})
+    if not command.on:
+        followed.pop(name, None)
+        return Done(
+            f"{name} is not followed any more: it is heard while a bot or an order needs it"
+        )
+    market = engine.accounts.venues.markets.get(name.partition(":")[0])
+    if name not in runner.desk.cache.views and not (market and market.may_be(name)):
+        raise BadInput(f"{name} is no market that can be heard here")
+    if name not in followed and len(followed) >= FOLLOWED_MAX:
+        raise BadInput(f"{FOLLOWED_MAX} markets are followed at {command.account}: leave one first")
+    followed[name] = None
+    return Done(f"{name} is followed at {command.account} until the engine stops")
+
+
+class Flattening(msgspec.Struct):
+    """One position that is being closed."""
+
+    runner: AccountRunner
+    instrument: InstrumentId
+    slip: int
+    size: int
+    """The position it began with, signed, in increments."""
+    since_ns: int
+    told: Answered
+    touched: dict[InstrumentId, int] = {}
+    wished_ns: int = 0
+
+
+@part
+class Flattener:
+    """Closes positions for one engine, through the planner and the gate like a bot that exits."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._asked: list[Flattening] = []
+        engine.watchers.append(self.watch)
+
+    def begin(self, asked: Flatten, told: Answered) -> None:
+        """Close a position; `told` hears what became of it. Raises BadInput where none is."""
+        runner, name = runner_of(self._engine, asked.account), asked.instrument
+        must_be_free(self._engine, runner, name)
+        executor, view = runner.desk.executor, runner.desk.cache.views.get(name)
+        position = executor.ledger.holding(name).position
+        if not position:
+            raise BadInput(f"{asked.account} holds nothing in {name} that could be closed")
+        if any(one.runner is runner and one.instrument == name for one in self._asked):
+            raise BadInput(f"{name} is being closed already")
+        if view is None or view.closed or not view.trusted:
+            raise BadInput(f"no trusted book of {name} is heard: nothing is sold unseen")
+        if not executor.healthy:
+            raise BadInput(f"{asked.account} places nothing now: {'; '.join(executor.reasons)}")
+        now_ns = self._engine.clock.now_ns()
+        one = Flattening(runner, name, asked.slippage_max, position, now_ns, told)
+        if way_out(runner.desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched) is None:
+            side = "bids" if position > 0 else "offers"
+            raise BadInput(f"nobody {side} in {name}: there is no price to count the cap from")
+        self._asked.append(one)
+        self.watch(now_ns)
+
+    def watch(self, now_ns: int) -> None:
+        """State the intents that are due, and answer what is over."""
+        for one in list(self._asked):
+            desk, name = one.runner.desk, one.instrument
+            view = desk.cache.views.get(name)
+            left = desk.executor.ledger.holding(name).position
+            late = now_ns - one.since_ns > FLATTEN_NS_MAX
+            if not left or late or view is None or view.closed:
+                self._asked.remove(one)
+                one.told(not left, self._said(one, left))
+            elif now_ns - one.wished_ns >= RETREAT_EVERY_NS:
+                one.wished_ns = now_ns
+                wish = way_out(desk, name, MANUAL, now_ns, slip=one.slip, touched=one.touched)
+                if wish is not None:
+                    desk.wish(wish, now_ns)
+                    one.runner.settle(now_ns)
+
+    def _said(self, one: Flattening, left: int) -> str:
+        executor = one.runner.desk.executor
+        instrument = executor.ledger.state.instruments[one.instrument]
+        size = f"{instrument.size_decimal(abs(one.size)).normalize():f}"
+        began = f"{instrument.price_decimal(one.touched[one.instrument]).normalize():f}"
+        cap = f"{instrument.price_decimal(one.slip).normalize():f} from {began}"
+        if not left:
+            return f"{one.instrument} is flat: {size} closed within {cap}"
+        rest = f"{instrument.size_decimal(abs(left)).normalize():f}"
+        residuals, denied = executor.explain(one.instrument)
+        why = [str(denied.reason)] if denied is not None else []
+        why += dict.fromkeys(str(residual.reason) for residual in residuals)
+        reason = ", ".join(why).replace("_", " ") or "the market is closed or not heard any more"
+        return f"{rest} of {size} in {one.instrument} are left, within {cap}: {reason}"
+
+
+@command(Flatten)
+def flatten(engine: Engine, command: Flatten, who: str) -> Pending:
+    """Close what an account holds in a market; answered when it is flat, or cannot be."""
+    del who
+    pending = Pending()
+    engine.part(Flattener).begin(command, pending.done_or_failed)
+    return pending

@@ -1,0 +1,357 @@
+"""A ticket: one order by hand, or the close of a whole position, and what exactly will happen.
+
+Prices as the venue writes them. Nothing is sent before a dialog has said what it costs, what of it
+the book as told last would fill, and what could be lost afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+import streamlit as st
+
+from engine.domain.bots import AT_REST
+from engine.domain.commands import PlaceManual
+from engine.domain.commands.trading import Flatten
+from engine.domain.instruments import AccountId, Instrument, Kind, Leg, Mode, Side
+from engine.domain.intents import Urgency
+from engine.domain.telemetry import BookTop
+from engine.errors import BadInput
+from pages.kit import commands, guard, names, panels
+from pages.kit.data import ask, engine_id, health_of
+from pages.kit.home import now_ns
+from pages.kit.panels import fold
+from pages.kit.words import micro
+from storage import views
+from storage.live import SUBJECTS_MAX, books, listed, watched_by
+from storage.views import Row
+from storage.views.frame import AccountSeen, open_markets, snapshot
+from storage.views.money import limit_use
+
+SLOT = "by_hand"
+MINUTE_NS = 60_000_000_000
+URGENCIES = {
+    Urgency.REST: "Rest (post-only)",
+    Urgency.CROSS: "Take what is there",
+    Urgency.NOW: "All at once or nothing",
+}
+THEN = {
+    Urgency.REST: "It rests in the book and never takes (post-only GTC): where it would, the venue "
+    "rejects it. It works until it is filled or cancelled, or the engine stops.",
+    Urgency.CROSS: "It takes at once what is there at this price or better; the rest is dropped "
+    "(FAK).",
+    Urgency.NOW: "It takes the whole size at once at this price or better, or nothing (FOK).",
+}
+SLIP_CENTS = 2.0
+"""The slippage cap a close begins with, in cents of a share."""
+
+
+@guard.part("The manual order")
+def show(mode: Mode) -> None:
+    """Draw the form for any account and market of a mode, and the life of the last order."""
+    with fold("Manual order", "fold_by_hand", icon=":material/add:") as opened:
+        if opened:
+            _anywhere(mode)
+    commands.show_life(SLOT)
+
+
+@st.fragment
+@guard.part("The form of an order")
+def _anywhere(mode: Mode) -> None:
+    seen = ask(snapshot)
+    if not health_of(seen.engine, now_ns()).alive:
+        commands.nobody_takes_it()
+        return
+    accounts = {one.account: one for one in seen.accounts if one.mode is mode}
+    left, right = st.columns(2)
+    account = accounts[left.selectbox("Account", list(accounts), key="hand_account")]
+    markets = _markets(account)
+    if not markets:
+        panels.empty(f"No market of {account.venue} is open here.", "Sync markets under Settings.")
+        panels.links(panels.link("Settings", "settings"))
+        return
+    market = right.selectbox("Market", markets, format_func=names.market, key="hand_market")
+    over = _over(account.account, market, markets)
+    order_form(account.account, market, mode, over=over)
+
+
+def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None:
+    """Draw the form of one order; `over` names a market it was typed for and that has closed."""
+    instrument = ask(listed, engine_id(), market)
+    key = (account, market)
+    book = ask(books, engine_id(), (key,)).get(key)
+    panels.note(_told(instrument, book))
+    _warn(account, market)
+    asked = _fields(instrument, account)
+    if over:
+        told = "Nothing was sent: look" if asked is not None else "Look"
+        st.error(f"{over} has closed, {names.market(market)} is chosen in its place. {told} again.")
+    elif asked is not None:
+        uses = ask(limit_use, engine_id(), account=account)
+        commands.ask_first(
+            question(asked, instrument, mode, then=after(asked, instrument, book, uses))
+        )
+
+
+def _over(account: str, market: str, markets: list[str]) -> str:
+    """Name the market that was chosen before, where it has closed while the form stood open.
+
+    The list then chooses another one by itself: what was typed was typed for the one that is gone.
+    """
+    of, before = st.session_state.get("hand_seen", (account, market))
+    st.session_state["hand_seen"] = (account, market)
+    return "" if before in markets or of != account else names.market(before)
+
+
+def _markets(account: AccountSeen) -> list[str]:
+    """Return the open markets of the account's venue; all where none bears its name."""
+    everywhere = ask(open_markets, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
+    here = [name for name in everywhere if name.startswith(f"{account.venue}:")]
+    return here or everywhere
+
+
+def _warn(account: str, market: str) -> None:
+    """Name the bots that trade the market at the account: the engine would refuse the order."""
+    at_work = [
+        bot["name"]
+        for bot in ask(views.bots, engine_id())
+        if bot["account"] == account
+        and bot["state"].lower() not in AT_REST
+        and market in [one.instrument for one in ask(watched_by, engine_id(), bot["name"])]
+    ]
+    if at_work:
+        st.warning(
+            f"{', '.join(at_work)} trades here: a manual order is refused until it is paused or "
+            "stopped.",
+            icon=":material/smart_toy:",
+        )
+
+
+def _told(instrument: Instrument, book: BookTop | None) -> str:
+    """Say what the venue's grid is, and where the book stands if it is heard."""
+    told = (
+        f"{instrument.id} · prices in steps of {_price(instrument, instrument.tick)}, sizes in "
+        f"steps of {instrument.size_decimal(instrument.lot).normalize():f}, at least "
+        f"{instrument.size_decimal(instrument.smallest).normalize():f}"
+    )
+    if book is None:
+        return told
+    bid, ask_ = (
+        _price(instrument, side[0][0]) if side else "none" for side in (book.bids, book.asks)
+    )
+    leg = " of YES" if instrument.kind is Kind.BINARY else ""
+    return f"{told} · best bid {bid}, best ask {ask_}{leg}"
+
+
+def _fields(instrument: Instrument, account: str) -> PlaceManual | None:
+    """Draw what an order is made of; gives it when it is sent and fits, else None."""
+    binary = instrument.kind is Kind.BINARY
+    with st.form("by_hand", border=False):
+        first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
+        side = first.segmented_control(
+            "Side", list(Side), default=Side.BUY, format_func=str.upper, required=True
+        )
+        legs = [Leg.YES, Leg.NO] if binary else [Leg.BASE]
+        leg = second.segmented_control(
+            "Leg", legs, default=legs[0], format_func=str.upper, required=True
+        )
+        unit = "¢ of this leg, e.g. 61.5" if binary else instrument.currency
+        price = third.text_input(f"Price, {unit}")
+        size = fourth.text_input("Size")
+        urgency = st.segmented_control(
+            "Urgency", list(URGENCIES), default=Urgency.REST, format_func=URGENCIES.get,
+            required=True,
+        )  # fmt: skip
+        if not st.form_submit_button("Show what will happen"):
+            return None
+    try:
+        return PlaceManual(
+            account=AccountId(account),
+            instrument=instrument.id,
+            leg=leg,
+            side=side,
+            price=price_of(instrument, price),
+            size=size_of(instrument, size),
+            urgency=urgency,
+        )
+    except BadInput as error:
+        st.error(f"{error}. Nothing was sent.")
+        return None
+
+
+def price_of(instrument: Instrument, text: str) -> int:
+    """Convert a typed price, cents where the thing is a binary. Raises BadInput."""
+    binary, typed = instrument.kind is Kind.BINARY, text.strip().removesuffix("¢").strip()
+    try:
+        value = Decimal(typed)
+    except InvalidOperation:
+        raise BadInput(f"{text!r} is no price") from None
+    price = instrument.price_of(f"{value.scaleb(-2):f}" if binary and value.is_finite() else typed)
+    if price <= 0 or (binary and price >= instrument.one):
+        between = "between 0¢ and 100¢" if binary else "above 0"
+        raise BadInput(f"{text!r}: a price is {between}")
+    return price
+
+
+def size_of(instrument: Instrument, text: str) -> int:
+    """Convert a typed size. Raises BadInput."""
+    size = instrument.size_of(text.strip())
+    if size <= 0:
+        raise BadInput(f"{text!r}: a size is above 0")
+    return size
+
+
+def _price(instrument: Instrument, price: int) -> str:
+    return names.price(instrument.price_decimal(price), in_cents=instrument.kind is Kind.BINARY)
+
+
+def _size(instrument: Instrument, size: int) -> str:
+    return f"{instrument.size_decimal(size).normalize():f}"
+
+
+# -- What will happen ------------------------------------------------------------------------------
+
+
+def question(
+    asked: PlaceManual, instrument: Instrument, mode: Mode, *, then: Sequence[str] = ()
+) -> commands.Confirmation:
+    """Say what exactly an order by hand will do, and in which mode; `then` is what follows."""
+    size = _size(instrument, asked.size)
+    order = f"{asked.side.upper()} {size} {asked.leg.upper()} at {_price(instrument, asked.price)}"
+    exact = f"{instrument.price_decimal(asked.price).normalize():f} {instrument.currency}"
+    takes = asked.urgency is not Urgency.REST
+    fee = instrument.taker_fee_micro(asked.price, asked.size) if takes else 0
+    if asked.side is Side.BUY:
+        value = instrument.cost_micro(asked.price, asked.size) + fee
+        amount = f"It may cost up to {micro(value, instrument.currency)}"
+    else:
+        value = instrument.proceeds_micro(asked.price, asked.size) - fee
+        amount = f"Filled whole it brings at least {micro(value, instrument.currency)}"
+    told = ""
+    if takes:
+        told = ", the fee for taking included. At a better price that fee may be as much as "
+        told += micro(fee_max_micro(asked, instrument), instrument.currency)
+    words = (
+        f"**{order}** ({exact}) in **{names.market(instrument.id)}** (`{instrument.id}`), one "
+        f"order at account **{asked.account}**. "
+        f"{commands.MONEY[mode]}.\n\n{THEN[asked.urgency]}\n\n{amount}{told}. Risk's rules hold as "
+        "for a bot: they may make it smaller or deny it. No other order is touched, and nothing "
+        f"places it a second time.\n\n{chr(10).join(f'- {line}' for line in then)}"
+    )
+    return commands.Confirmation(
+        command=asked,
+        slot=SLOT,
+        title=f"Manual order, {mode.upper()}",
+        words=words,
+        label="Place the order",
+        phrase=asked.account if mode is Mode.LIVE else "",
+    )
+
+
+def fee_max_micro(asked: PlaceManual, instrument: Instrument) -> int:
+    """Return the largest fee a fill of the whole order can cost at its price or a better one.
+
+    A binary's fee is largest at half of what it pays.
+    """
+    price = asked.price
+    if instrument.fees.exponent is not None:
+        half = instrument.one // 2
+        price = min(price, half) if asked.side is Side.BUY else max(price, half)
+    return instrument.taker_fee_micro(price, asked.size)
+
+
+def after(
+    asked: PlaceManual, instrument: Instrument, book: BookTop | None, uses: Sequence[Row]
+) -> list[str]:
+    """Say what of an order the book would fill, what stays over, and what could be lost then."""
+    return [_residual(asked, instrument, book), _exposure(asked, instrument, uses)]
+
+
+def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
+    """Return the size a book, as far as it is told, offers at an order's price or better."""
+    no = asked.leg is Leg.NO
+    bid = (asked.side is Side.BUY) is not no
+    limit = instrument.one - asked.price if no else asked.price
+    levels = book.asks if bid else book.bids
+    return sum(size for price, size in levels if (price <= limit if bid else price >= limit))
+
+
+def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) -> str:
+    if book is None or not book.trusted:
+        return "Residual: no trusted book of this market is heard, so what would fill is not known."
+    found = there(asked, instrument, book)
+    fits = _size(instrument, min(found, asked.size))
+    rest = _size(instrument, max(0, asked.size - found))
+    if asked.urgency is Urgency.REST:
+        if found:
+            return (
+                f"Residual: all of it. {fits} are offered at this price now: the venue rejects it."
+            )
+        return f"Residual: all {rest} rest, behind what stands at that price already."
+    if found >= asked.size:
+        return "Residual: none, by the book as it was told last."
+    if asked.urgency is Urgency.NOW:
+        return f"Residual: all of it, only {fits} are there by the best levels told: nothing fills."
+    return f"Residual: {rest} are dropped, {fits} are there by the best levels told last."
+
+
+def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -> str:
+    """Return the worst-case loss in the market after the order, by what risk told last."""
+    told = [row for row in uses if row["name"] == "exposure_instrument_max"]
+    mine = next((row for row in told if row["subject"] == instrument.id), None)
+    if mine is None and len(told) >= SUBJECTS_MAX:
+        return "Exposure after: risk tells its largest markets alone, and this is none of them."
+    now = mine["used"] if mine else 0
+    more = 0
+    if asked.side is Side.BUY:
+        more = instrument.cost_micro(asked.price, asked.size)
+        if asked.urgency is not Urgency.REST:
+            more += instrument.taker_fee_micro(asked.price, asked.size)
+    said = (
+        f"Exposure after: worst-case loss here {micro(now + more, instrument.currency)} at most, "
+    )
+    said += f"now {micro(now)}"
+    limit = mine or next(iter(told), None)
+    return said + (f", limit {micro(limit['limit_value'])}." if limit else ".")
+
+
+# -- Flatten: out of a position at once, within a cap ----------------------------------------------
+
+
+def flatten(account: str, instrument: Instrument, mode: Mode) -> None:
+    """Draw the button that closes what an account holds in a market, with its slippage cap."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        binary = instrument.kind is Kind.BINARY
+        cap = st.number_input(
+            f"Slippage cap, {'¢' if binary else instrument.currency}",
+            min_value=0.0, value=SLIP_CENTS, step=0.5, key="flatten_cap", width=160,
+        )  # fmt: skip
+        if not st.button("Flatten…", key="flatten", icon=":material/logout:"):
+            return
+    units = Decimal(str(cap)).scaleb(instrument.price_decimals - 2 * binary)
+    slip = int(units)
+    words = (
+        f"Closes everything account **{account}** holds in **{names.market(instrument.id)}** "
+        f"(`{instrument.id}`) now. {commands.MONEY[mode]}.\n\nManual orders there are cancelled. "
+        "Orders take at once (FAK), through risk like a bot's, at most "
+        f"**{_price(instrument, slip)}** worse than the best price when it begins, again each "
+        "second until it is flat or 15 s have passed; what is left then stays and is named."
+    )
+    if binary:
+        words += (
+            " What is not settled yet cannot be sold: the other token is bought instead, a pair "
+            "of both pays exactly 1."
+        )
+    commands.ask_first(
+        commands.Confirmation(
+            command=Flatten(
+                account=AccountId(account), instrument=instrument.id, slippage_max=slip
+            ),
+            slot=SLOT,
+            title=f"Flatten, {mode.upper()}",
+            words=words,
+            label="Flatten the position",
+            phrase=account if mode is Mode.LIVE else "",
+        )
+    )

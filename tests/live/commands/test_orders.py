@@ -1,0 +1,221 @@
+"""One market by hand on a whole desk: followed, and left at once within a cap, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.domain.bots import BotState
+from engine.domain.commands import MANUAL, PlaceManual
+from engine.domain.commands.trading import Flatten, FollowMarket
+from engine.domain.effects import CancelScope
+from engine.domain.events import (
+    BookReplaced,
+    FillSettled,
+    InstrumentListed,
+    OrderAccepted,
+    OrderCancelled,
+    OrderFilled,
+    VenueEvent,
+)
+from engine.domain.fills import FillId, Liquidity
+from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.intents import Urgency
+from engine.domain.orders import CancelReason, OrderType
+from engine.gateway.door import Prepared
+from engine.live.commands import orders
+from engine.runtime.market_hub import wants_of
+from storage.commands import CommandState, LeftCommand
+from tests.test_distance import DEMO, ONE, Exchange, TradingDesk
+
+SHARE = 10**6
+BOOK = BookReplaced(
+    instrument=ONE.id, bids=((4_800, 9 * SHARE),), asks=((5_200, 90 * SHARE),), exchange_ns=None
+)
+
+
+class Takes(Exchange):
+    """Fills what takes up to `room` shares, at the limit; what rests stays."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room * SHARE
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens in the market while an order is on its way."""
+
+    async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
+        order = prepared.order
+        self.sent.append(order)
+        told: list[VenueEvent] = [OrderAccepted(account=DEMO, order=order.id)]
+        if order.type is not OrderType.FAK:
+            return told
+        self.meanwhile()
+        size = min(order.size, self.room)
+        self.room -= size
+        fill = FillId(f"f{order.id}")
+        if size:
+            told.append(
+                OrderFilled(
+                    account=DEMO, order=order.id, fill=fill, price=order.price, size=size,
+                    fee_micro=0, liquidity=Liquidity.TAKER,
+                )
+            )  # fmt: skip
+            told.append(FillSettled(account=DEMO, fill=fill))
+        if size < order.size:
+            told.append(
+                OrderCancelled(account=DEMO, order=order.id, reason=CancelReason.KILLED_REST)
+            )
+        return told
+
+    async def cancel(self, orders: Sequence[Any]) -> Sequence[VenueEvent]:
+        return [OrderCancelled(account=DEMO, order=one.order) for one in orders]
+
+    async def cancel_all(self, _: CancelScope) -> Sequence[VenueEvent]:
+        return ()
+
+
+class HandDesk(TradingDesk):
+    """A desk whose bot rests; a person holds 20 YES of its market, and nobody reads a socket."""
+
+    def __init__(self, home: Path, room: int) -> None:
+        super().__init__(home, Takes(20 + room))
+
+    async def holds(self) -> None:
+        runner, now_ns = self.engine.runners[DEMO], self.engine.clock.now_ns()
+        runner.desk.executor.ledger.move_cash(10**10)
+        runner.market((InstrumentListed(instrument=ONE), BOOK), now_ns)
+        bought = await self.asked(
+            PlaceManual(
+                account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.BUY, price=5_200,
+                size=20 * SHARE, urgency=Urgency.CROSS,
+            )
+        )  # fmt: skip
+        assert bought.state is CommandState.DONE, bought.answer
+        assert self.position == 20 * SHARE
+
+    @property
+    def position(self) -> int:
+        return self.engine.runners[DEMO].desk.executor.ledger.holding(ONE.id).position
+
+    async def asked(self, command: Any) -> LeftCommand:
+        """Leave a command, let the engine look at its clock, and wait for the answer."""
+        name = self.leave(command)
+
+        def over() -> bool:
+            self.engine.tick(self.engine.clock.now_ns())
+            return self.find(name).answered_ns is not None
+
+        await self.until(over, f"{command} is answered")
+        return self.find(name)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up after a moment: what is left does not change by waiting."""
+    monkeypatch.setattr(orders, "FLATTEN_NS_MAX", 1_500_000_000)
+
+
+def flatten(slip: int) -> Flatten:
+    return Flatten(account=DEMO, instrument=ONE.id, slippage_max=slip)
+
+
+async def test_a_position_is_sold_within_the_cap_and_nothing_beyond(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        said = await desk.asked(flatten(100))
+        assert said.state is CommandState.DONE
+        assert said.answer == f"{ONE.id} is flat: 20 closed within 0.01 from 0.48"
+        sold = desk.venue.sent[-1]
+        assert (sold.bot, sold.side, sold.leg, sold.type) == (MANUAL, "sell", "yes", "fak")
+        assert (sold.price, sold.size, desk.position) == (4_700, 20 * SHARE, 0)
+        again = await desk.asked(flatten(100))
+        assert (again.state, "holds nothing" in again.answer) == (CommandState.REFUSED, True)
+
+
+async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=8) as desk:
+        await desk.holds()
+        said = await desk.asked(flatten(0))
+        assert said.state is CommandState.FAILED
+        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0 from 0.48")
+        assert desk.position == 12 * SHARE
+        assert {one.side for one in desk.venue.sent[1:]} == {Side.SELL}
+        assert {one.price for one in desk.venue.sent[1:]} == {4_800}
+
+
+async def test_the_cap_counts_from_where_it_began_and_does_not_follow_the_book(
+    tmp_path: Path,
+) -> None:
+    async with HandDesk(tmp_path, room=8) as desk:
+        await desk.holds()
+        worse = msgspec.structs.replace(BOOK, bids=((4_600, 90 * SHARE),))
+        runner, clock = desk.engine.runners[DEMO], desk.engine.clock
+        desk.venue.meanwhile = lambda: runner.market((worse,), clock.now_ns())
+        said = await desk.asked(flatten(100))
+        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0.01 from 0.48: ")
+        assert "not marketable" in said.answer
+        assert all(one.price >= 4_700 for one in desk.venue.sent[1:])
+
+
+async def test_an_order_by_hand_goes_before_its_position_does(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        rests = await desk.asked(
+            PlaceManual(
+                account=DEMO, instrument=ONE.id, leg=Leg.YES, side=Side.SELL, price=5_500,
+                size=5 * SHARE,
+            )
+        )  # fmt: skip
+        assert rests.state is CommandState.DONE, rests.answer
+        assert (await desk.asked(flatten(100))).state is CommandState.DONE
+        assert desk.engine.runners[DEMO].desk.executor.working(ONE.id) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("runs", "bot maker is running and trades"),
+        ("torn", "no trusted book"),
+        ("empty", "nobody bids"),
+    ],
+)
+async def test_what_cannot_be_flattened_is_refused_in_words(
+    tmp_path: Path, change: str, why: str
+) -> None:
+    async with HandDesk(tmp_path, room=50) as desk:
+        await desk.holds()
+        runner, now_ns = desk.engine.runners[DEMO], desk.engine.clock.now_ns()
+        if change == "runs":
+            desk.engine.bot_runners["maker"].bot.state = BotState.RUNNING
+        elif change == "torn":
+            runner.desk.cache.views[ONE.id].trusted = False
+        else:
+            runner.market((msgspec.structs.replace(BOOK, bids=()),), now_ns)
+        said = await desk.asked(flatten(100))
+        assert said.state is CommandState.REFUSED
+        assert why in said.answer
+        assert len(desk.venue.sent) == 1
+
+
+async def test_a_followed_market_is_wanted_until_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = InstrumentId("demo:other")
+    monkeypatch.setattr(orders, "FOLLOWED_MAX", 1)
+    async with HandDesk(tmp_path, room=0) as desk:
+        engine, runner = desk.engine, desk.engine.runners[DEMO]
+        venue = SimpleNamespace(may_be=lambda name: name != "demo:nothing")
+        engine.accounts.venues = SimpleNamespace(markets={"demo": venue})  # type: ignore[assignment]
+        asked = FollowMarket(account=DEMO, instrument=other)
+        assert (await desk.asked(asked)).state is CommandState.DONE
+        assert other in wants_of(engine, "demo", runner)[0]
+        for name, why in (("demo:third", "leave one first"), ("demo:nothing", "is no market")):
+            said = await desk.asked(msgspec.structs.replace(asked, instrument=InstrumentId(name)))
+            assert (said.state, why in said.answer) == (CommandState.REFUSED, True)
+        await desk.asked(msgspec.structs.replace(asked, on=False))
+        assert other not in wants_of(engine, "demo", runner)[0]
