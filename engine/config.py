@@ -69,12 +69,10 @@ class Config(BaseModel):
         Field(alias="PITBOSS_DATA", description="folder of recorded market data, read only"),
     ] = None
     database_url: Annotated[
-        str,
-        Field(alias="DATABASE_URL", description="the state database, `sqlite:///` and a path"),
+        str, Field(alias="DATABASE_URL", description="the state database, `sqlite:///` and a path")
     ] = ""
     log_level: Annotated[
-        LogLevel,
-        Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error"),
+        LogLevel, Field(alias="PITBOSS_LOG_LEVEL", description="debug, info, warning or error")
     ] = LogLevel.INFO
     disk_budget: Annotated[
         int,

@@ -395,12 +395,7 @@ def _replay() -> dict[str, Any] | None:
         sent = st.form_submit_button("Start replay")
     if not sent:
         return None
-    return {
-        **given,
-        "strategy": strategy,
-        "parameters": parameters,
-        "limits": pairs(limits),
-    }
+    return {**given, "strategy": strategy, "parameters": parameters, "limits": pairs(limits)}
 
 
 def pairs(text: str) -> dict[str, str]:

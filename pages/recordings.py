@@ -101,9 +101,7 @@ def show_one(row: Mapping[str, Any]) -> None:
             "Folder": str(folder),
         }
     )
-    panels.links(
-        panels.link("Replay this", "jobs", kind="replay", path=name),
-    )
+    panels.links(panels.link("Replay this", "jobs", kind="replay", path=name))
     if row["state"] == RecordingState.RECORDING:
         if commands.engine_runs():
             if st.button("Stop recording", key=f"stop_{name}"):

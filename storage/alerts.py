@@ -26,11 +26,7 @@ def wording(text: str) -> str:
 
 
 def raise_alert(
-    connection: sqlite3.Connection,
-    engine_id: str,
-    alert: RaiseAlert,
-    mode: Mode | None,
-    at_ns: int,
+    connection: sqlite3.Connection, engine_id: str, alert: RaiseAlert, mode: Mode | None, at_ns: int
 ) -> None:
     """Add an alert, or count it on the one of its kind and subject that nobody has seen yet."""
     place = (alert.account, alert.bot, alert.instrument)

@@ -131,8 +131,7 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> list[L
             ),
         )
         rows = connection.execute(
-            _CLAIM,
-            (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX),
+            _CLAIM, (CommandState.CLAIMED, now_ns, engine_id, CommandState.PENDING, CLAIM_MAX)
         ).fetchall()
         claimed = _readable(connection, engine_id, rows, now_ns)
     return sorted(claimed, key=lambda left: (left.created_ns, left.id))

@@ -103,11 +103,7 @@ def refusals_told(path: Path | str) -> Iterator[None]:
 
 
 def connect_writer(
-    path: Path | str,
-    *,
-    synchronous: str = "FULL",
-    busy_ms: int = BUSY_MS,
-    any_thread: bool = False,
+    path: Path | str, *, synchronous: str = "FULL", busy_ms: int = BUSY_MS, any_thread: bool = False
 ) -> sqlite3.Connection:
     """Open `path` for writing, creating it: WAL, autocommit, foreign keys on.
 
@@ -117,10 +113,7 @@ def connect_writer(
         raise ValueError(f"synchronous {synchronous!r} is not FULL, NORMAL or OFF")
     with refusals_told(path):
         connection = sqlite3.connect(
-            path,
-            timeout=busy_ms / 1000,
-            isolation_level=None,
-            check_same_thread=not any_thread,
+            path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=not any_thread
         )
         connection.text_factory = LEGIBLE
         try:

@@ -13,15 +13,7 @@ import msgspec
 from engine.errors import BadInput
 from storage.database import reading
 from storage.decisions import DECISIONS, StoredDecision, files, reading_log
-from storage.journal import (
-    LAST_SEQ,
-    blocks,
-    last_of,
-    owner,
-    rows_backwards,
-    rows_of,
-    thinned_to,
-)
+from storage.journal import LAST_SEQ, blocks, last_of, owner, rows_backwards, rows_of, thinned_to
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):

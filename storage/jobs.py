@@ -124,8 +124,7 @@ def claim(connection: sqlite3.Connection, engine_id: str, now_ns: int) -> Job | 
 def _anything_waits(connection: sqlite3.Connection, engine_id: str) -> bool:
     """Look without taking the write lock: most looks find nothing."""
     found = connection.execute(
-        "SELECT 1 FROM jobs WHERE engine_id = ? AND state = ? LIMIT 1",
-        (engine_id, JobState.QUEUED),
+        "SELECT 1 FROM jobs WHERE engine_id = ? AND state = ? LIMIT 1", (engine_id, JobState.QUEUED)
     )
     return found.fetchone() is not None
 
@@ -296,8 +295,7 @@ def put_schedule(
 def note_posted(connection: sqlite3.Connection, engine_id: str, name: str, at_ns: int) -> None:
     """Note inside the caller's transaction when an entry was posted."""
     connection.execute(
-        "UPDATE schedule SET last_ns = ? WHERE engine_id = ? AND name = ?",
-        (at_ns, engine_id, name),
+        "UPDATE schedule SET last_ns = ? WHERE engine_id = ? AND name = ?", (at_ns, engine_id, name)
     )
 
 
@@ -307,8 +305,7 @@ def last_posted(connection: sqlite3.Connection, engine_id: str) -> dict[str, int
     An entry that is new has missed nothing.
     """
     rows = connection.execute(
-        "SELECT name, coalesce(last_ns, updated_ns) FROM schedule WHERE engine_id = ?",
-        (engine_id,),
+        "SELECT name, coalesce(last_ns, updated_ns) FROM schedule WHERE engine_id = ?", (engine_id,)
     )
     return {name: int(at_ns) for name, at_ns in rows}
 

@@ -223,10 +223,7 @@ _ENDED = f"state IN ({', '.join(repr(str(one)) for one in sorted(ORDER_ENDS))})"
 
 
 def _stays(
-    row: RawRow,
-    block: ArchiveBlock,
-    covered: dict[str, int],
-    over: AbstractSet[tuple[str, int]],
+    row: RawRow, block: ArchiveBlock, covered: dict[str, int], over: AbstractSet[tuple[str, int]]
 ) -> bool:
     """Judge one record of a block that is thinned; in doubt it stays."""
     account, kind = row[2], row[3]

@@ -138,12 +138,7 @@ def read(connection: sqlite3.Connection, engine_id: str, version: int) -> Settin
     """Return a version. Raises BadInput where it does not exist or is not valid any more."""
     if version == 0:
         return SettingsVersion(
-            version=0,
-            base_version=0,
-            at_ns=0,
-            who="",
-            document=SettingsDocument(),
-            applied_ns=None,
+            version=0, base_version=0, at_ns=0, who="", document=SettingsDocument(), applied_ns=None
         )
     what = f"version {version} of the settings"
     which = (engine_id, version)

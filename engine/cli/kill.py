@@ -36,10 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
     )
     parser.add_argument(
-        "--wait",
-        type=amount(0, WAIT_S_MAX),
-        default=WAIT_S,
-        help="s: for a living engine's proof",
+        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for a living engine's proof"
     )
 
 

@@ -42,10 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--good-till-cancelled", action="store_true", help="quotes rest until they are cancelled"
     )
     parser.add_argument(
-        "--wait",
-        type=amount(0, WAIT_S_MAX),
-        default=WAIT_S,
-        help="s: for the engine's answer",
+        "--wait", type=amount(0, WAIT_S_MAX), default=WAIT_S, help="s: for the engine's answer"
     )
 
 

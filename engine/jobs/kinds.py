@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.jobs import (
-    BackupJob,
-    CompactJob,
-    ExportJob,
-    IncidentJob,
-    ReplayJob,
-    RetainJob,
-)
+from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.jobs.run import JobContext, job

@@ -13,11 +13,7 @@ from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.bots import BotHappened, may
 from engine.domain.effects import RaiseAlert, Severity
-from engine.domain.events import (
-    HealthChanged,
-    LatchReleased,
-    LatchSet,
-)
+from engine.domain.events import HealthChanged, LatchReleased, LatchSet
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput, BrokenInvariant
 from engine.live.kill import KillWatch

@@ -24,12 +24,7 @@ from engine.config import Config
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.instruments import AccountId
 from engine.domain.settings import AccountSettings
-from engine.errors import (
-    BrokenInvariant,
-    PitbossError,
-    StorageError,
-    os_sentence,
-)
+from engine.errors import BrokenInvariant, PitbossError, StorageError, os_sentence
 from engine.executor.executor import Executor
 from engine.live.accounts import Accounts
 from engine.live.commands.registry import Commands
@@ -45,13 +40,7 @@ from engine.risk.gate import RiskGate
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.first_settings import first_settings
 from engine.runtime.journal import JournalWriter
-from engine.runtime.recovery import (
-    Recovered,
-    check_accounts,
-    life_began,
-    recover,
-    unstopped,
-)
+from engine.runtime.recovery import Recovered, check_accounts, life_began, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Tape
 from engine.runtime.ticks import TickKeeper

@@ -216,11 +216,7 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
         value = money(sum((row[key] for row in mine), Decimal(0)), currency, signed=key != "fees")
         shown.append(Tile(name, value if mine else NOTHING, fills))
     shown.append(
-        Tile(
-            "Open orders",
-            f"{bot['live'] or 0:,}",
-            links.orders(links.WORKING, mode, **only),
-        )
+        Tile("Open orders", f"{bot['live'] or 0:,}", links.orders(links.WORKING, mode, **only))
     )
     panels.tiles(shown)
 

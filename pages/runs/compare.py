@@ -25,11 +25,7 @@ SIDES = {
     "realistic": "Paper, realistic",
     "optimistic": "Paper, optimistic",
 }
-VERDICTS = {
-    "within": "within tolerance",
-    "off": "out of tolerance",
-    "open": "too few days to tell",
-}
+VERDICTS = {"within": "within tolerance", "off": "out of tolerance", "open": "too few days to tell"}
 LABELS = {
     "fill_ratio_same": "fill ratio of the same orders",
     "fill_ratio": "fill ratio",

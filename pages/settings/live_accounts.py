@@ -291,10 +291,7 @@ def _account(known: AccountFacts, settings: AccountSettings | None, *, alive: bo
         entry = mode_of(ask(venues, engine_id()), settings.venue, settings.mode)
         panels.note(quotes_end(settings, entry.expiry))
     st.html(_checklist(steps(known)))
-    for examiner, verdict in (
-        (Examiner.DOCTOR, known.doctor),
-        (Examiner.SELFTEST, known.selftest),
-    ):
+    for examiner, verdict in ((Examiner.DOCTOR, known.doctor), (Examiner.SELFTEST, known.selftest)):
         if verdict is not None:
             with st.expander(_title(examiner, verdict), expanded=not verdict.green):
                 st.html(_findings(verdict.findings))

@@ -16,10 +16,7 @@ from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
 from storage.views.markouts import BotMarkout, MarkoutShown, by_bot, of_fills
 
-LABELS = {
-    **{ms: f"{ms / 1_000:g} s" for ms in HORIZONS_MS},
-    AT_RESOLUTION: "At resolution",
-}
+LABELS = {**{ms: f"{ms / 1_000:g} s" for ms in HORIZONS_MS}, AT_RESOLUTION: "At resolution"}
 """Horizon in ms → its name, in the order of time."""
 
 COLUMNS = {f"markout_{ms}": (f"After {label}", "text") for ms, label in LABELS.items()}

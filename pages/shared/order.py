@@ -119,12 +119,7 @@ def _life_cached(
 ) -> OrderHistory:
     """Read a life anew only when the projection saw another record of it."""
     return life_of(
-        path,
-        account=account,
-        order=number,
-        created_ns=created_ns,
-        last_seq=last_seq,
-        fills=fills,
+        path, account=account, order=number, created_ns=created_ns, last_seq=last_seq, fills=fills
     )
 
 

@@ -210,13 +210,11 @@ def _curve(
 ) -> list[Point]:
     """Thin a curve out to the lowest and the highest point of each slice, and both its ends."""
     count, first, last = connection.execute(
-        f"SELECT count(*), min(at_ns), max(at_ns) {where}",
-        values,
+        f"SELECT count(*), min(at_ns), max(at_ns) {where}", values
     ).fetchone()
     if count <= points_max:
         found = connection.execute(
-            f"SELECT at_ns, equity_micro {where} ORDER BY at_ns",
-            values,
+            f"SELECT at_ns, equity_micro {where} ORDER BY at_ns", values
         ).fetchall()
     else:
         slices = (points_max - 2) // 2
@@ -231,8 +229,7 @@ def _curve(
                 )
             )
         ends = connection.execute(
-            f"SELECT at_ns, equity_micro {where} AND at_ns IN (?, ?)",
-            (*values, first, last),
+            f"SELECT at_ns, equity_micro {where} AND at_ns IN (?, ?)", (*values, first, last)
         )
         found = sorted(points | set(ends))
     return [(at_ns, Decimal(micro).scaleb(-MICRO_DECIMALS)) for at_ns, micro in found]

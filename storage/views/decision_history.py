@@ -13,14 +13,7 @@ import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.domain.intents import Intent, Quotes
-from storage.decisions import (
-    DECISIONS,
-    StoredDecision,
-    all_plans,
-    files,
-    reading_log,
-    take_longer,
-)
+from storage.decisions import DECISIONS, StoredDecision, all_plans, files, reading_log, take_longer
 
 LOOKED_AT_MAX = 20_000
 """Latest rows of the log, of every bot together, in which reasons are counted and looked for."""

@@ -118,8 +118,7 @@ class CompactJob(JobArguments):
         int, Field(ge=1, le=3_650, description="days: tape segments older than this go")
     ] = 2
     equity_days: Annotated[
-        int,
-        Field(ge=1, le=3_650, description="days: older equity is kept once a minute"),
+        int, Field(ge=1, le=3_650, description="days: older equity is kept once a minute")
     ] = 7
     run_folders: Annotated[
         int,
@@ -177,8 +176,7 @@ class IncidentJob(JobArguments):
         ),
     ] = 120
     account: Annotated[
-        str,
-        Field(max_length=64, title="Only the account", description="empty = all"),
+        str, Field(max_length=64, title="Only the account", description="empty = all")
     ] = ""
 
 

@@ -35,10 +35,7 @@ def changes_between(before: Sides, after: Sides) -> Changes:
 
 
 def _side(
-    changes: list[tuple[Side, int, int]],
-    side: Side,
-    old: tuple[Level, ...],
-    new: tuple[Level, ...],
+    changes: list[tuple[Side, int, int]], side: Side, old: tuple[Level, ...], new: tuple[Level, ...]
 ) -> None:
     if len(old) == len(new):
         places = list(compress(count(), map(is_not, old, new)))

@@ -394,9 +394,7 @@ class Replay:
         self._driver.start(now_ns)
         self._driver.tell(
             CashMoved(
-                account=executor.account,
-                currency=executor.currency,
-                amount_micro=self._cash_micro,
+                account=executor.account, currency=executor.currency, amount_micro=self._cash_micro
             ),
             now_ns,
         )

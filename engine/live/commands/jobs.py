@@ -15,22 +15,12 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from engine.domain.commands import (
-    AnyCommand,
-    CancelJob,
-    RunJob,
-    SyncMarkets,
-)
+from engine.domain.commands import AnyCommand, CancelJob, RunJob, SyncMarkets
 from engine.domain.effects import RaiseAlert, Severity
 from engine.domain.jobs import arguments_of
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
-from engine.live.commands.registry import (
-    Pending,
-    command,
-    part,
-    where_files_are_written,
-)
+from engine.live.commands.registry import Pending, command, part, where_files_are_written
 from engine.live.engine import Engine
 from storage import jobs
 from storage.commands import leave
