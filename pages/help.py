@@ -16,7 +16,6 @@ TOPICS = ("Tour", "What am I looking at", "Glossary", "Going live", "Shortcuts")
 
 
 def about(docstring: str) -> str:
-    """Return what a page shows as one text."""
     return " ".join(docstring.split())
 
 

@@ -98,7 +98,6 @@ def show_disk() -> None:
 
 
 def kept(one: HistoryKept) -> dict[str, Any]:
-    """Return a kind of history as a row of the table."""
     return {
         "kind": one.kind.capitalize(),
         "size": amount(one.bytes, "bytes"),
@@ -183,7 +182,6 @@ def show_worker() -> None:
 
 
 def amount(value: int, unit: str) -> str:
-    """Return a count of something; bytes as megabytes."""
     return f"{value / MB:,.1f} MB" if unit == "bytes" else f"{value:,} {unit}".strip()
 
 
@@ -352,7 +350,6 @@ def _title(kind: str) -> str:
 
 
 def _plain(kind: str) -> dict[str, Any] | None:
-    """Draw a form with every argument; gives them when it is sent."""
     schema = copy.deepcopy(JOB_KINDS[kind].model_json_schema())
     shown = mode_shown(modes_of(ask(snapshot)))
     if "mode" in schema["properties"] and shown is not None:

@@ -55,7 +55,6 @@ ENGINE = "The engine's journal"
 
 
 def journals() -> dict[str, Path]:
-    """Return the journals there are, by the name a person knows."""
     found = {ENGINE: config().journal_path} if config().journal_path.is_file() else {}
     for owner in ask(run_engines):
         for row in ask(views.runs, owner):

@@ -88,7 +88,6 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
 
 @guard.part("The list of positions")
 def show_positions(mode: Mode) -> None:
-    """Draw the largest of what is held in one mode."""
     st.subheader("Positions")
     rows = ask(money.held, engine_id(), mode=mode)
     if not rows:

@@ -209,7 +209,6 @@ def _venue(name: str, feed: FeedStatus, *, alive: bool) -> None:
 
 
 def facts_of(feed: FeedStatus) -> dict[str, str]:
-    """Return a venue's figures in words."""
     checked, unequal, word = feed.hash_checked, feed.hash_mismatched, feed.last_word_ms
     proof = (
         "every one equal" if not unequal else f"{unequal:,} UNEQUAL: those books were asked anew"

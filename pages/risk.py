@@ -61,7 +61,6 @@ def show_latch() -> None:
 
 
 def show_set(latch: Latch, *, alive: bool) -> None:
-    """Draw who set the latch, and the form that releases it."""
     who = latch.who or "somebody, by hand"
     status = ask(engine_status, engine_id()) if alive else None
     told = status.latch_reason if status else ""

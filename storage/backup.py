@@ -156,6 +156,5 @@ def keep_newest(folder: Path, keep: int) -> list[str]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what an interrupted backup left."""
     for path in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(path)

@@ -72,7 +72,6 @@ OF_THE_VALUE = frozenset(
 
 
 def sentence(path: Path | str, error: sqlite3.Error) -> str:
-    """Return what SQLite's refusal means for `path` and what to do about it."""
     advice = _ADVICE.get(primary_code(error), "was refused by SQLite")
     return f"{path} {advice} ({error})"
 

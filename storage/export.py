@@ -78,7 +78,6 @@ def export(
 def _rows(
     database: sqlite_utils.Database, what: Exported, asked: tuple[Mode, int, int]
 ) -> tuple[Iterator[dict[str, Any]], int, list[str]]:
-    """Return the rows, their number and the names of their columns."""
     at, (mode, since_ns, until_ns) = _TIME[what], asked
     where = f"t.{at} >= :since AND t.{at} < :until"
     if what not in _OF_NO_MODE:
@@ -146,7 +145,6 @@ def _csv(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
 
 
 def _json(file: TextIO, names: list[str], rows: Iterator[dict[str, Any]]) -> int:
-    """Write one array, a row per line."""
     del names
     count = 0
     file.write("[")

@@ -65,7 +65,6 @@ def end_gap(
     since_ns: int,
     until_ns: int,
 ) -> None:
-    """Note that it can be trusted again."""
     connection.execute(
         "UPDATE feed_gaps SET until_ns = ? WHERE engine_id = ? AND feed = ? AND instrument = ? "
         "AND since_ns = ?",

@@ -113,7 +113,6 @@ class Digest:
             self._hash.update(memoryview(self._encode(rows))[header:])
 
     def text(self) -> str:
-        """Return the digest of everything added so far, in hex."""
         return self._hash.hexdigest()
 
 

@@ -285,7 +285,6 @@ def put_payout(
     payout_yes_micro: int,
     now_ns: int,
 ) -> None:
-    """Write what one YES of a resolved instrument pays."""
     connection.execute(
         "UPDATE instruments SET payout_yes_micro = ?, updated_ns = ? "
         "WHERE engine_id = ? AND id = ?",

@@ -100,7 +100,6 @@ def funded_wallet(connection: sqlite3.Connection, engine_id: str, account: str) 
 
 
 def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> frozenset[str]:
-    """Return the identities of every order the journal knows of an account."""
     found = connection.execute(
         "SELECT identity FROM orders WHERE engine_id = ? AND account = ? AND identity IS NOT NULL",
         (engine_id, account),
@@ -111,7 +110,6 @@ def identities(connection: sqlite3.Connection, engine_id: str, account: str) -> 
 def put_heartbeat(
     connection: sqlite3.Connection, engine_id: str, seen: VenueHeartbeat, now_ns: int
 ) -> None:
-    """Write how an account's heartbeat stands."""
     _HEARTBEATS.put(connection, engine_id, [seen], updated_ns=now_ns)
 
 

@@ -84,7 +84,6 @@ def _markout(leg: str, sign: int, price_micro: int, yes_micro: int) -> int:
 
 
 def dues_of(fill: FillSeen) -> list[MarkoutDue]:
-    """Return when which mid is wanted after a fill."""
     if fill.at_ns is None:
         return []
     return [

@@ -101,7 +101,6 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     """Checksum of the record the projections have read last."""
 
     def sentence(self, journal: Path, state: Path) -> str:
-        """Name both numbers, and what to do."""
         if self.journal_seq < self.projected_seq:
             head = (
                 f"{journal} is missing or empty, but"
@@ -536,7 +535,6 @@ class Fold:
     # -- cash --------------------------------------------------------------------------------------
 
     def cash(self, event: events.CashMoved, record: Record) -> None:
-        """Take a deposit or a withdrawal."""
         mode, cash = self.rows.mode(event.account), event.amount_micro
         self.rows.put(
             CashFold(

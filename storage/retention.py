@@ -179,7 +179,6 @@ def thin_journal(
 
 
 def projected(state: Path, engine_id: str) -> int:
-    """Return up to which record a state file has read the journal."""
     with reading(state) as connection:
         row = connection.execute(
             "SELECT seq FROM projection WHERE engine_id = ?", (engine_id,)

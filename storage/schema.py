@@ -119,7 +119,6 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, found: str) -> Path:
-    """Copy the file as it is, log included, beside itself."""
     target = path.with_name(f"{path.stem}.before-{HEAD}-was-{found}.db")
     unfinished = target.with_suffix(".tmp")
     unfinished.unlink(missing_ok=True)

@@ -34,7 +34,6 @@ PARENT_EVERY_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the port and how busy the world is."""
     parser.add_argument("--port", type=whole(1, PORT_MAX), default=PORT, help="port on 127.0.0.1")
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), default="full", help="how busy the world is"

@@ -93,7 +93,6 @@ def examine(config: Config) -> Iterator[Finding]:
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    """Compare the running Python with what the code needs."""
     text = ".".join(map(str, version))
     if version < PYTHON_MIN:
         return Finding(
@@ -103,7 +102,6 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
 
 
 def packages(pinned: Path) -> Finding:
-    """Compare the installed packages with the pinned versions."""
     wrong, right = [], 0
     for line in pinned.read_text(encoding="utf-8").splitlines():
         if line.startswith((" ", "#")) or "==" not in line:
@@ -221,7 +219,6 @@ def home(folder: Path) -> Finding:
 
 
 def env_file(file: Path) -> Finding:
-    """Judge whether others may read `.env`."""
     if not file.exists():
         return Finding(".env", Grade.OK, "no .env: the environment alone is used")
     return _private(".env", file, f"chmod 600 {file}")

@@ -67,7 +67,6 @@ def retold(config: Config, account: str | None = None) -> Retold:
 
 
 def words(found: Retold) -> str:
-    """Return what came of it as lines for a person."""
     lines = [
         f"{found.same:,} of {found.plans:,} plans came out of the journal again byte for byte "
         f"({found.records:,} records)"
@@ -104,7 +103,6 @@ def words(found: Retold) -> str:
 
 
 def difference(one: PlanDifference) -> str:
-    """Return where two plans part, field by field."""
     head = f"DIFFERENT: {one.account}, {one.instrument} at {iso(one.at_ns)}"
     if one.again is None:
         return f"{head}: the journal's facts ask for nothing"

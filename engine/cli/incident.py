@@ -17,7 +17,6 @@ HELP = "live a moment of the past again, compare it with the journal, show it as
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
     parser.add_argument(
         "--at", required=True, metavar="TIME", help="the moment, e.g. 2026-03-01T12:30:05Z"
     )

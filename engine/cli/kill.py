@@ -31,7 +31,6 @@ WAIT_S = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take where the demo exchange is and how long to wait for a living engine."""
     parser.add_argument(
         "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
     )

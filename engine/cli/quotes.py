@@ -29,7 +29,6 @@ HELP = "let an account's quotes expire by themselves, as a second dead man's swi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the account and what its quotes shall do."""
     parser.add_argument("account", help="name of an account")
     how = parser.add_mutually_exclusive_group()
     how.add_argument(

@@ -57,7 +57,6 @@ class VenueKnows(msgspec.Struct, kw_only=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the decision, who makes it, and where the demo exchange is."""
     parser.add_argument(
         "--accept-loss", action="store_true", help="go on without the records that are lost"
     )

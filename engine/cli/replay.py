@@ -33,7 +33,6 @@ CASH_MAX = 1_000_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
     parser.add_argument("path", type=Path, metavar="PATH", help="a recording: a file or a folder")
     add_trading_arguments(parser)
     parser.add_argument(
@@ -110,7 +109,6 @@ def add_trading_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Replay, store the run, and tell what it found. Returns the exit code."""
     alone = not args.set
     options = options_of(
         args,
@@ -231,7 +229,6 @@ class ReplayProgress:
 
 
 def describe_sets(summaries: list[dict[str, Any]]) -> str:
-    """Return what each set found, a line each, as a person reads it."""
     rows = [
         f"{'set':20}  {'run':>5}  {'orders':>8}  {'fills':>6}  {'fees':>9}  {'PnL':>10}  digest",
         *(
@@ -332,7 +329,6 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 
 def _anomalies(summary: dict[str, Any]) -> str:
-    """Return each kind of anomaly with its count and where it was met first."""
     where = summary["anomaly_lines"]
     return (
         ", ".join(

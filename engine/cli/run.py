@@ -29,7 +29,6 @@ SPEED_MAX = 10_000.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take where the demo exchange is, or what to play in its place."""
     parser.add_argument(
         "--demo", type=address, default=f"http://127.0.0.1:{PORT}", help="of the demo exchange"
     )
@@ -52,7 +51,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 async def play(config: Config, deck: TapeDeck) -> None:
-    """Play a tape to the live loop, then prove that nothing is left."""
     wall = WallClock()
     settings = deck.settings(wall.now_ns())
     take_lease(config.journal_path, ENGINE_ID)
@@ -75,7 +73,6 @@ async def play(config: Config, deck: TapeDeck) -> None:
 
 
 def add_tape_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe how a recording is played."""
     group = parser.add_argument_group(
         "a recording in place of a market",
         "plays it to the live loop with one bot at a paper account, in a PITBOSS_HOME of its own",
@@ -123,7 +120,6 @@ def _speed(text: str) -> float | None:
 
 
 def describe(told: dict[str, Any]) -> str:
-    """Return what came of a tape as a person reads it."""
     rows = [
         f"events {told['events']:,} of {told['recorded_s']:,.0f} s in {told['elapsed_s']:,.1f} s"
         f"   late by {told['late_ms_max']:,.0f} ms at most",

@@ -115,7 +115,6 @@ def _must_be_live(config: Config, account: str) -> None:
 
 
 def _said(found: Finding) -> Finding:
-    """Tell a step as it is made; the answer comes at the end."""
     lines = f"{found.grade:4}  {found.name:8}  {found.said}"
     if found.fix:
         lines += f"\n{'':16}→ {found.fix}"

@@ -32,7 +32,6 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take seeds, length and faults."""
     parser.add_argument(
         "--seed", type=whole(0, WHOLE_MAX), default=1, help="the first seed (default 1)"
     )
@@ -62,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Run the seeds and print what was found."""
     del config
     faults = faults_named(args.faults) if args.faults else None
     started = time.perf_counter()

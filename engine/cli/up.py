@@ -64,7 +64,6 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _prepare(args: argparse.Namespace, config: Config) -> None:
-    """Bring the state up to date, make the operator, and say where the desk is."""
     backup = bring_up_to_date(config.state_path, config.journal_path)
     if backup:
         print(f"The state before the migration is kept in {backup}")

@@ -141,7 +141,6 @@ class Worker:
             self._log.warning("job.recovered", job=number, text=text)
 
     def _jobs(self, connection: sqlite3.Connection) -> None:
-        """Run one job after another on one connection, until told to end."""
         while not self._over():
             self._beat()
             job = jobs.claim(connection, ENGINE_ID, self._clock.now_ns())
@@ -236,7 +235,6 @@ class Worker:
 
 
 def _ended(child: subprocess.Popen[bytes]) -> int:
-    """End a child, kindly first; give its exit code."""
     if child.poll() is None:
         child.terminate()
         try:

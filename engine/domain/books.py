@@ -83,7 +83,6 @@ class Book:
 
     @property
     def crossed(self) -> bool:
-        """True where the best bid is at or above the best ask."""
         return bool(
             self.bid_prices and self.ask_prices and self.bid_prices[-1] >= self.ask_prices[0]
         )

@@ -136,7 +136,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def smallest(self) -> int:
-        """The smallest legal size of an order, in size increments."""
         return max(self.lot, self.size_min)
 
     @property

@@ -85,7 +85,6 @@ class TextConnection(ClientConnection):
     # -- the transport's side ----------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of the socket."""
         if self._foreign:
             super().data_received(data)
         elif self._open:
@@ -293,7 +292,6 @@ class Socket:
 
     @property
     def connected(self) -> bool:
-        """True between `opened` and `lost`."""
         return self._ws is not None
 
     def send(self, text: str) -> None:
@@ -306,7 +304,6 @@ class Socket:
             self.drop(f"more than {OUTBOX_MAX} texts wait to be sent")
 
     def drop(self, reason: str) -> None:
-        """Give up the present connection; the next one follows."""
         if self._ws is not None and not self._dropped:
             self._dropped = reason
             # Whoever calls stands inside `heard`: the close handshake must not be awaited here.

@@ -50,7 +50,6 @@ class MoveWindow(msgspec.Struct):
         return max(price - lows[0], highs[0] - price)
 
     def clear(self) -> None:
-        """Forget the window, after a gap in which nothing was seen."""
         for queue in (self.low_at, self.high_at):
             queue.clear()
         self.lows.clear()

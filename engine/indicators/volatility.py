@@ -73,7 +73,6 @@ class EwmaVolatility(msgspec.Struct, gc=False):
         return self.squares / self.seconds if self.seconds > 0.0 else None
 
     def ready(self, warm_s: float) -> bool:
-        """Say whether samples have come in for at least `warm_s`."""
         return self.seconds > 0.0 and self.observed_s >= warm_s
 
 

@@ -104,7 +104,6 @@ class Driver:
 
     @property
     def due_ns(self) -> int:
-        """When something happens without a further event."""
         venue, rest = self.venue.due_ns, self._rest_ns
         return rest if venue is None or venue > rest else venue
 
@@ -138,7 +137,6 @@ class Driver:
         self._rest_ns = self._reached_ns = now_ns
 
     def feed(self, event: Event, now_ns: int) -> None:
-        """Take one market event at its time."""
         venue = self.venue
         due = venue.due_ns
         if self._rest_ns <= now_ns or (due is not None and due <= now_ns):
@@ -327,7 +325,6 @@ class PacedRunner(PaperRunner):
 
     @property
     def due_ns(self) -> int:
-        """When something happens without a further event."""
         venue_ns = self.paper.due_ns
         return self.rest_ns if venue_ns is None or venue_ns > self.rest_ns else venue_ns
 
@@ -338,7 +335,6 @@ class PacedRunner(PaperRunner):
 
     @property
     def asks(self) -> bool:
-        """True where something waits for the pump."""
         return self.restless or not self.still or self.door.asks
 
     def fire(self, now_ns: int) -> None:
@@ -346,7 +342,6 @@ class PacedRunner(PaperRunner):
         self._fire(now_ns)
 
     def advance_sender(self, now_ns: int) -> None:
-        """Let the gateway look at the clock where it is due."""
         due_ns = self.sender.due_ns
         if due_ns is not None and due_ns <= now_ns:
             self.sender.advance()
@@ -529,7 +524,6 @@ class PacedPump:
     # -- one moment --------------------------------------------------------------------------------
 
     async def _settle(self, now_ns: int) -> None:
-        """Turn the desk until the moment is at rest."""
         runner = self._runner
         runner.restless = False
         runner.settle(now_ns)
@@ -564,7 +558,6 @@ class PacedPump:
             await asyncio.sleep(0)  # the sender hears the same and says that nothing was sent
 
     async def _take(self, output: VenueOutput, now_ns: int) -> None:
-        """Hand on one thing the venue says, and let whoever waited for it act."""
         if type(output) is Reply:
             self._runner.door.answer(output)
             await self._rest(now_ns)

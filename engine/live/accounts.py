@@ -101,7 +101,6 @@ class Accounts:
     def made(
         self, document: SettingsDocument
     ) -> dict[AccountId, tuple[AccountSettings, Executor, RiskGate]]:
-        """Return what a start opens, each with a fresh executor and gate."""
         return {
             AccountId(one.name): (one, *executor_of(one, self.fence))
             for one in document.accounts.values()
@@ -169,7 +168,6 @@ class Accounts:
     def wire(
         self, engine: Engine, settings: AccountSettings, executor: Executor, gate: RiskGate
     ) -> AccountRunner:
-        """Put an account together, in the order of the flow."""
         account = AccountId(settings.name)
         executor.resume()  # a stop of the engine is over with its start
         decide = deciding(engine)

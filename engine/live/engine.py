@@ -112,7 +112,6 @@ class Engine(Services):
     def stand_on(
         self, state: StateWriter, projector: Projections, watch: KillWatch | None = None
     ) -> None:
-        """Take what needs the engine itself to be made."""
         self.state, self.projector, self.watch = state, projector, watch
 
     def spawn(self, stream: Stream) -> None:

@@ -65,7 +65,6 @@ class Mark:
         return self._file.fileno()
 
     def written(self) -> bool:
-        """Say whether something was written since this was asked last."""
         before, self._seen = self._seen, os.lseek(self.fileno(), 0, os.SEEK_CUR)
         return self._seen > before
 

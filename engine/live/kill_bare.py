@@ -100,7 +100,6 @@ class BareEnding:
             self._task.cancel()
 
     async def wait(self) -> None:
-        """Wait until it is proven, or for as long as patience lasts."""
         self.begin()
         if self._task is not None and not self.unaskable():
             await asyncio.wait({self._task}, timeout=PATIENCE_S)

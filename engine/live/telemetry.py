@@ -380,7 +380,6 @@ class Telemetry:
         return keys | dict.fromkeys(self._engine.followed.get(runner.account, ()), True)
 
     def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
-        """Tell the holdings that changed or whose mark moved."""
         owners = self._owners.setdefault(runner.account, {})
         for bot_runner in self._engine.bot_runners.values():
             if bot_runner.runner is runner:

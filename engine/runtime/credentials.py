@@ -45,7 +45,6 @@ class Credential:
 
 
 def environment_names(venue: str, fields: Iterable[CredentialField]) -> tuple[str, ...]:
-    """Return the environment's names of whose credential it is and of its parts, in order."""
     return tuple(f"{venue}_{one}".upper() for one in ("account", *(one.name for one in fields)))
 
 

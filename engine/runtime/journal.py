@@ -385,9 +385,7 @@ class EngineJournal(Recorder, Protocol):
     """Called once where a later start has taken the lease."""
 
     @property
-    def seq(self) -> int:
-        """The seq of the last record appended."""
-        ...
+    def seq(self) -> int: ...
 
     @property
     def durable_seq(self) -> int: ...
@@ -435,7 +433,6 @@ class DigestRecorder:
         """Nothing is ever on its way."""
 
     def digest(self) -> str:
-        """Return the digest of everything appended so far."""
         self._fold()
         return self._digest.text()
 

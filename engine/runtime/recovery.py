@@ -87,7 +87,6 @@ class Recovered(msgspec.Struct, kw_only=True):
 
 
 def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGate]:
-    """Return an account's executor and gate, fresh."""
     account = AccountId(settings.name)
     breakers = Breakers(settings.limits)
     gate = RiskGate(limits=settings.limits, breakers=breakers, exposure=ExposureBook())

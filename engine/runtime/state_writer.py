@@ -213,7 +213,6 @@ class StateWriter:
                 self._tell(connection, error)
 
     def _tell(self, connection: sqlite3.Connection, error: BaseException) -> None:
-        """Say that a row was refused for good, ahead of whatever waits."""
         text = f"a row can never be written to {self._path.name} and is left out: {error}"
         log.get("state").error("state.row_refused", reason=text, exc_info=error)
         alert = RaiseAlert(severity=Severity.CRITICAL, kind="row", text=text)
@@ -249,7 +248,6 @@ class StateKeeper(StateWriter):
         self._thread.start()
 
     def knock(self, *, awaited: bool) -> None:
-        """Wake the thread where somebody waits."""
         if awaited:
             self._awaited.set()
             self._wake.set()

@@ -100,7 +100,6 @@ class Tape:
 
     @property
     def position(self) -> int:
-        """The position of the last entry appended."""
         return self._position
 
     def append(self, kind: str, payload: bytes, at_ns: int) -> int:

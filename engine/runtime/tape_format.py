@@ -68,12 +68,10 @@ class Torn(Exception):
 
 
 def segment_name(first: int) -> str:
-    """Return the file name of the segment whose first entry has this position."""
     return f"{first:020d}{SUFFIX}"
 
 
 def segments(folder: Path) -> list[Path]:
-    """Return the segments in a folder, oldest first."""
     return sorted(folder.glob("[0-9]" * 20 + SUFFIX))
 
 

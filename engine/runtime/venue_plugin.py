@@ -119,7 +119,6 @@ class AccountLink:
     # -- from blind to open ------------------------------------------------------------------------
 
     def begin(self, keys: Keys | None, *, funded: bool) -> list[Stream]:
-        """Report everything as not connected; return what connects it."""
         services, now_ns = self.services, self.services.clock.now_ns()
         why = keys.waits(self.account) if keys else ""
         for source in (USER_FEED, HEARTBEAT):

@@ -88,7 +88,6 @@ def credential_names() -> tuple[str, ...]:
 
 
 def url_keys() -> dict[str, str]:
-    """Return every key under which a venue's address may be given, and what it means."""
     return {
         url_key(plugin.id, name): address.meaning
         for plugin in plugins().values()

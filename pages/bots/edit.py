@@ -53,7 +53,6 @@ def offer(name: str, base: SettingsVersion, *, rests: bool) -> None:
 
 
 def _fresh_start() -> None:
-    """Forget the draft and the answer of an edit before."""
     for key in ("draft:bots", "saved:bots", REMOVED):
         st.session_state.pop(key, None)
     st.rerun()

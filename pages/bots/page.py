@@ -286,7 +286,6 @@ def _shown(value: Any) -> str:
 
 @guard.part("The books of the bot")
 def _books(bot: Mapping[str, Any]) -> None:
-    """Draw the books in which this bot has orders, with those orders."""
     mode = Mode(str(bot["mode"]).lower())
     ours = ask(orders_behind, engine_id(), mode=mode, open_only=True, bot=str(bot["name"]))
     parts = []

@@ -269,7 +269,6 @@ def follow_address(modes: list[Mode]) -> None:
 
 
 def show() -> None:
-    """Draw the bar at the top of the page."""
     with st.container(key="statusbar", gap="small"):
         _tick()
 

@@ -171,7 +171,6 @@ ARMED_NS_MAX = 15 * SECOND_NS
 
 
 def kill_button(now: int) -> None:
-    """Draw the button of the first click."""
     armed = _armed(now)
     if st.button("KILL", key="killbutton", shortcut="Ctrl+Shift+K", disabled=armed):
         st.session_state["kill_armed_ns"] = now
@@ -323,5 +322,4 @@ def script(home: Path) -> str:
 
 
 def start_watchdog() -> None:
-    """Put the watchdog into the sidebar, which is drawn on every page."""
     st.html(script(config().home), unsafe_allow_javascript=True)

@@ -33,7 +33,6 @@ SUPERVISED = "SUPERVISOR_ENABLED"
 
 @asynccontextmanager
 async def watched(_app: Any) -> AsyncIterator[None]:
-    """Look, while the server runs, whether its supervisor does."""
     if SUPERVISED not in os.environ or os.getppid() == 1:
         yield
         return

@@ -87,7 +87,6 @@ def _serializer(config: Config) -> URLSafeTimedSerializer:
 
 
 def sign(config: Config, user: User) -> str:
-    """Return the cookie of a user who has just proven his password."""
     # The last makes each sign-in its own: one that ends must not end another of the same second.
     return str(_serializer(config).dumps([user.name, user.fingerprint, secrets.token_hex(8)]))
 

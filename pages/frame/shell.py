@@ -38,7 +38,6 @@ def _navigation() -> dict[str, list[Any]]:
 
 
 def main() -> None:
-    """Draw the frame and the page that was asked for."""
     st.set_page_config(
         page_title="Pitboss",
         page_icon=HERE / "frame" / "static" / "icon.png",

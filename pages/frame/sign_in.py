@@ -99,7 +99,6 @@ class Lockout(msgspec.Struct, frozen=True, kw_only=True):
         return min(2 ** min(over, 20), DELAY_S_MAX) if over > 0 else 0
 
     def failed(self, now_ns: int) -> Lockout:
-        """Return the state after one more wrong password."""
         more = Lockout(failures=self.failures + 1)
         return Lockout(failures=more.failures, until_ns=now_ns + more.delay_s * SECOND_NS)
 
@@ -425,13 +424,11 @@ _SIGN_OUT = """<p>Signed in on this browser.</p>
 
 
 def form_page(after: str, said: str = "") -> str:
-    """Return the page that asks for the password and then leads to `after`."""
     told = f'<p class="said" role="alert">{escape(said)}</p>' if said else ""
     return _PAGE.format(style=_STYLE, body=_FORM.format(after=escape(after, quote=True), said=told))
 
 
 def nobody_page() -> str:
-    """Return the page that says how the first operator is made."""
     return _PAGE.format(style=_STYLE, body=_NOBODY)
 
 

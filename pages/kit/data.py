@@ -60,7 +60,6 @@ def engine_id() -> str:
 
 
 def forget() -> None:
-    """Ask anew after something was written here."""
     _asked.clear()
     _asked_seldom.clear()
 
@@ -89,7 +88,6 @@ class EngineHealth(StrEnum):
 
 
 def health_of(engine: EngineSeen | None, now_ns: int) -> EngineHealth:
-    """Judge an engine by what it last wrote."""
     if engine is None:
         return EngineHealth.NEVER
     age = now_ns - engine.heartbeat_ns

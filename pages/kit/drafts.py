@@ -90,7 +90,6 @@ def _review(slot: str, diff: dict[str, Any], base_version: int) -> None:
 
 
 def _first(error: ValueError) -> str:
-    """Return pydantic's sentence without its address and web link."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[1:3]).split(" [type=")[0] if len(lines) > 1 else str(error)
 

@@ -34,7 +34,6 @@ def label_of(name: str, field: Mapping[str, Any]) -> str:
 
 
 def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a field with its reference resolved and `or null` taken away."""
     merged = dict(field)
     if "$ref" in field:
         merged |= schema.get("$defs", {}).get(field["$ref"].rpartition("/")[2], {})

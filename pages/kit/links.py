@@ -39,7 +39,6 @@ _SCRIPT = """
 
 
 def start() -> None:
-    """Put the script into the sidebar, which is drawn on every page."""
     st.html(_SCRIPT, unsafe_allow_javascript=True)
 
 
@@ -100,7 +99,6 @@ def said(only: Mapping[str, Any]) -> dict[str, str]:
 
 
 def chips(show: str, mode: Mode, only: Mapping[str, Any]) -> None:
-    """Draw the conditions of a filter; each is a link that lifts it."""
     conditions = said(only)
     if not conditions:
         return

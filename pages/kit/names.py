@@ -74,5 +74,4 @@ def price_raw(raw: int, row: Row) -> str:
 
 
 def size_raw(raw: int, row: Row) -> str:
-    """Return a size in increments of the row's instrument."""
     return size(shown(raw, row["size_decimals"]), raw)

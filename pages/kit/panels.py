@@ -29,17 +29,14 @@ def empty(title: str, text: str, command: str = "") -> None:
 
 
 def plain(text: str) -> str:
-    """Return text as HTML shows it as it is, in an attribute too."""
     return escape(text)
 
 
 def address(page: str, /, **query: str | int) -> str:
-    """Return the address of a page of this desk, for an attribute of HTML."""
     return escape(f"/{page}" + (f"?{urlencode(query)}" if query else ""))
 
 
 def anchor(text: str, to: str) -> str:
-    """Return a link to what `address` gave, in this tab."""
     return f'<a href="{to}" target="_self">{escape(text)}</a>'
 
 

@@ -106,7 +106,6 @@ def chosen_in(key: str) -> Hashable | None:
 
 
 def choose(key: str, identity: Hashable) -> None:
-    """Choose a row by its id, as a click on it would."""
     st.session_state[f"chosen:{key}"] = identity
     _drawn_anew(key)
 
@@ -177,7 +176,6 @@ def _plain(value: Any, kind: str) -> Any:
 
 
 def _tone(value: Any) -> str:
-    """Colour a gain; its sign says the same without colour."""
     if not isinstance(value, int | float) or value == 0 or pd.isna(value):
         return ""
     return f"color: {(GREEN if value > 0 else RED)[look.dark()]}"

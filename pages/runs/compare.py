@@ -155,7 +155,6 @@ def interval_figure(line: Mapping[str, Any]) -> go.Figure:
 
 
 def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
-    """Draw the PnL of every day, a line for each side."""
     st.plotly_chart(days_figure(daily), theme=None, config=CONFIG, key=key, height=300)
 
 

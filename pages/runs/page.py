@@ -52,7 +52,6 @@ COLUMNS = {
 
 
 def every_run() -> list[dict[str, object]]:
-    """Return the runs of every engine, newest first."""
     found = [
         {
             **row,
@@ -149,7 +148,6 @@ COUNTED = {
 
 @guard.part("The run")
 def show_run(listed: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> None:
-    """Draw a run; `alike` are the runs with its digest, itself among them."""
     engine_id, number = listed["engine_id"], listed["id"]
     run = ask(views.run, engine_id, number)
     points = ask(views.run_equity, engine_id, number)
@@ -334,7 +332,6 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 @guard.part("The statistics of the run")
 def show_statistics(engine_id: str, run: int, fills: str) -> None:
-    """Draw what can be said of a run's returns; `fills` is where its fills are."""
     found = ask(of_run, engine_id, run)
     st.subheader("Performance")
     panels.tiles([Tile(name, value, fills) for name, value in figures(found).items()])
@@ -342,7 +339,6 @@ def show_statistics(engine_id: str, run: int, fills: str) -> None:
 
 
 def figures(found: Performance) -> dict[str, str]:
-    """Return the statistics by name, as a person reads them."""
     return {
         "Sharpe": _ratio(found.sharpe),
         "Sortino": _ratio(found.sortino),

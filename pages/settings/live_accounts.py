@@ -95,7 +95,6 @@ def _keys(vault: VaultFile) -> None:
 
 
 def _open_vault() -> None:
-    """Draw the form that opens the vault of the engine that runs."""
     with st.expander("Open the vault"):
         panels.note(
             "An engine that was started without VAULT_PASSPHRASE has a locked vault, and accounts "

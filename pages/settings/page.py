@@ -66,7 +66,6 @@ def show_browser() -> None:
 
 @guard.part("The password")
 def show_password() -> None:
-    """Draw the form that changes the password."""
     st.subheader("Password")
     with st.form("password", clear_on_submit=True):
         old = st.text_input("Present password", type="password")
@@ -139,7 +138,6 @@ ACCOUNTS = {
 
 @guard.part("The list of accounts")
 def show_accounts() -> None:
-    """Draw the accounts and the form for another one."""
     st.subheader("Accounts")
     drafts.standing()
     base = drafts.newest()

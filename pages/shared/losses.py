@@ -33,7 +33,6 @@ def of(mode: Mode, bot: str) -> None:
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw rows of `LossRow` as a table."""
     st.markdown("**Where it loses**", help=HELP)
     if not rows:
         panels.note("No fill is in a market whose outcome is known.")

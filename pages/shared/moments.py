@@ -67,7 +67,6 @@ def _follow(place: str) -> None:
 
 
 def told_of(row: Mapping[str, Any]) -> tuple[Callable[[str], object], str]:
-    """Return how and in which words to tell where the job of a moment stands."""
     name, state = f"Job {row['id']}", row["state"]
     if state == JobState.DONE:
         result = json.loads(row["result"] or "{}")

@@ -238,7 +238,6 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
 
 
 def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
-    """Return one part of the equity; figure and words lead to what it is made of."""
     shown, words = (
         panels.anchor(text, where) if where and text else escape(text)
         for text in (value, behind_it)
@@ -250,7 +249,6 @@ def _proof_row(label: str, value: str, behind_it: str, where: str) -> str:
 
 
 def _alarm(name: str) -> None:
-    """Say loudly that the last check found a difference."""
     row = ask(equity_check, engine_id(), name)
     if row is not None and row["judged"] and row["text"]:
         st.error(
@@ -295,7 +293,6 @@ QUIET_NS = 60 * MINUTE_NS
 
 @guard.part("The equity curve")
 def show_curve(account: AccountSeen, now: int) -> None:
-    """Draw the equity curve with its range."""
     key = f"range_{account.account}"
     chosen = st.segmented_control(
         "Range", list(charts.RANGES_S), default="1 d", key=key, label_visibility="collapsed"

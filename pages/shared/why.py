@@ -115,7 +115,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
 
 def vocabulary() -> Vocabulary:
-    """Return the words of every strategy in the catalog; one name means the same in each."""
     found = list(ask(strategies, engine_id()).values())
     return Vocabulary(
         {name: words for one in found for name, words in one.gates.items()},
@@ -318,7 +317,6 @@ def left(plan: Planned, row: Row) -> str:
 
 
 def left_words(reason: ResidualReason) -> str:
-    """Return why a part of a wish became no order."""
     return LEFT.get(reason, plain(reason))
 
 

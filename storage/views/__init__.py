@@ -13,31 +13,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-__all__ = [
-    "LISTED",
-    "MICRO_DECIMALS",
-    "POINTS_MAX",
-    "ROWS_MAX",
-    "UNITS",
-    "Point",
-    "Row",
-    "alerts",
-    "audit",
-    "bots",
-    "commands",
-    "equity",
-    "in_units",
-    "jobs",
-    "order",
-    "query",
-    "rows_of",
-    "run",
-    "run_equity",
-    "run_markets",
-    "runs",
-    "shown",
-]
-
 ROWS_MAX = 500
 """Most rows of one table."""
 
@@ -61,7 +36,6 @@ def rows_of(cursor: sqlite3.Cursor) -> list[Row]:
 
 
 def query(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Row]:
-    """Return what a query finds, as `rows_of` does."""
     return rows_of(connection.execute(sql, values))
 
 

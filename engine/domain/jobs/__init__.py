@@ -48,7 +48,6 @@ class JobArguments(Settings):
 
     @classmethod
     def kind(cls) -> str:
-        """Return the job's name, for commands and the schedule."""
         return cls.__name__.removesuffix("Job").lower()
 
 

@@ -35,7 +35,6 @@ def twap_key(asset: str, seconds: int) -> str:
 
 
 def open_key(asset: str) -> str:
-    """Return the reference key of the open of Binance's one-hour candle."""
     return f"binance-open1h:{asset}usdt"
 
 

@@ -105,7 +105,6 @@ class ToldAccounts:
     # -- settings ----------------------------------------------------------------------------------
 
     def apply_settings(self, at_ns: int) -> None:
-        """Put into force what was in force at a time."""
         while self._due < len(self._settings) and (
             self._due == 0 or self._settings[self._due][0] <= at_ns
         ):

@@ -180,7 +180,6 @@ class Retelling:
         self._encode = msgspec.msgpack.Encoder().encode
 
     def run(self, records: Iterable[Record]) -> Retold:
-        """Fold all records and repeat the plans among them."""
         accounts = self._accounts
         turns = turns_of(accounts.journal(0), self._waiting)
         self._placed = placed_in(turns)
@@ -229,7 +228,6 @@ class Retelling:
     # -- one turn ----------------------------------------------------------------------------------
 
     def _turn(self, record: Record, effects: PlanEffects) -> None:
-        """Repeat the turn of some effects, where plans of it are kept and not yet repeated."""
         where = (record.account, record.at_ns)
         waiting = self._waiting.get(where)
         account = AccountId(record.account)

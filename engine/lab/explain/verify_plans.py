@@ -179,7 +179,6 @@ class RetoldExecutor(Executor):
         return [*owed, *self._outbox.take()]
 
     def _stand(self, one: ToldPlan, now_ns: int) -> None:
-        """Let a plan's book and wish stand."""
         if one.mark is not None:
             self.receive(one.mark, now_ns)
         entry = self._table.instruments[one.instrument]

@@ -150,7 +150,6 @@ class Past:
 def recovered(
     journal: Path, life: LifeBegan, executors: dict[AccountId, Executor], until_seq: int
 ) -> None:
-    """Fill fresh executors as the start of a life did, up to a record of the journal."""
     snapshots = Snapshots(
         by_name={
             name: JournalSnapshot(name=name, seq=one.seq, at_ns=one.at_ns, body=one.body)

@@ -83,7 +83,6 @@ class Picture:
     # -- what happens ------------------------------------------------------------------------------
 
     def took(self, one: Given, made: list[Decision | Planned]) -> None:
-        """See what a desk was given, and what it decided."""
         told = one.given
         if isinstance(told, given.Received) and told.events is not None:
             self._events = told.events
@@ -169,7 +168,6 @@ class Picture:
         )  # fmt: skip
 
     def row(self, decided: Decision) -> None:
-        """See a row of the decision log, where nothing is decided again."""
         if self._within(decided.at_ns):
             self._begin(decided.at_ns)
             self._decided(decided)
@@ -311,7 +309,6 @@ MS = 1_000_000
 
 
 def money_shown(micro: int) -> str:
-    """Return an amount in units of its currency."""
     return f"{micro / MICRO:,.2f}"
 
 
@@ -357,7 +354,6 @@ def order_shown(known: LiveOrder, terms: Instrument | None) -> dict[str, Any]:
 
 
 def account_shown(executor: Executor, mode: Mode, now_ns: int) -> dict[str, Any]:
-    """Return what an account is worth and what keeps it from placing."""
     live, unknown = executor.open_and_unknown
     ledger = executor.ledger.state
     return {
@@ -457,8 +453,6 @@ def _quoted(price: int, size: int, terms: Instrument | None) -> str:
 
 
 def plan_shown(made: Planned, terms: Instrument | None) -> dict[str, Any]:
-    """Return what the executor made of a wish, and what risk said."""
-
     def resting(one: Any) -> str:
         amount = f"{words.size(one.size, terms)} {one.leg} at {words.price(one.price, terms)}"
         return f"order {one.order}: {one.side} {amount}"

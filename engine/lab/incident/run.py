@@ -528,7 +528,6 @@ def _code(life: RecordedRun) -> list[str]:
 
 
 def _sum(compared: ComparedRuns, one: IncidentReplay) -> None:
-    """Add what a life gave, and what could not be compared in it."""
     compared.lives += 1
     compared.effects += one.effects.compared
     compared.decisions += one.decisions.compared

@@ -126,7 +126,6 @@ def _plain(message: Any) -> str:
 
 
 def _field(key: str, value: Any) -> str:
-    """Return a field with its name, in the unit a person reads instead of the one it is kept in."""
     name, _, unit = key.rpartition("_")
     if isinstance(value, int) and unit == "micro":
         key, value = name, f"{value / MICRO:,.2f}"
@@ -199,7 +198,6 @@ def of_input(one: given.AnyInput) -> str:
 
 
 def kind_of(name: str, message: Any) -> str:
-    """Return which colour a record has on the page."""
     if isinstance(message, fx.RaiseAlert):
         return "alert"
     if name == "OrderFilled" or name.startswith("Fill"):

@@ -236,7 +236,6 @@ class SilenceWatch:
         self._push(max(now_ns, starts_ns) + SILENCE_NS, "silence", condition)
 
     def heard(self, condition: str, market: RecordedMarket, now_ns: int) -> list[Event]:
-        """Note a frame. Gives FeedRestored where the market had been lost."""
         silent_ns = now_ns - max(market.clock_ns, window_of(market)[0])
         market.clock_ns = now_ns
         if not market.lost:
@@ -247,7 +246,6 @@ class SilenceWatch:
         return [FeedRestored(feed=FEED, instrument=market.id)]
 
     def due(self, now_ns: int) -> Iterator[tuple[int, Event]]:
-        """Yield what has become due up to now, each at its own time, in order."""
         heap = self._heap
         while heap and heap[0][0] <= now_ns:
             at_ns, _, what, condition = heapq.heappop(heap)

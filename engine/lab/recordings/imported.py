@@ -205,7 +205,6 @@ class _Writer:
             self._entry("told", told[-1][0], _pack((frames, told)))
 
     def finish(self, stats: RecordingStats, torn: str) -> None:
-        """Write what was counted and put the import into its place."""
         counts = ImportCounts(stats={name: getattr(stats, name) for name in _counted()}, torn=torn)
         self._entry("counts", stats.last_ns or 0, msgspec.json.encode(counts))
         if self._refused:

@@ -56,9 +56,7 @@ class Unpacker(Protocol):
         ...
 
     @property
-    def torn(self) -> bool:
-        """True where the stream has begun and not ended."""
-        ...
+    def torn(self) -> bool: ...
 
 
 class _Plain:
@@ -98,7 +96,6 @@ class _Gzip:
 
     @staticmethod
     def _salvage(stream: Decompressor, chunk: bytes) -> bytes:
-        """Unpack a damaged chunk in small steps, up to the damage."""
         plain = []
         try:
             for at in range(0, len(chunk), SALVAGE_BYTES):
@@ -109,7 +106,6 @@ class _Gzip:
 
 
 def is_json(line: bytes) -> bool:
-    """Return whether the unterminated last line is a complete JSON text."""
     try:
         msgspec.json.decode(line)
     except UNREADABLE:

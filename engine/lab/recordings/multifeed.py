@@ -164,7 +164,6 @@ class MultifeedRecording:
         return None
 
     def _due(self, now_ns: int) -> Iterator[tuple[int, Event]]:
-        """Yield what the core has to say before `now_ns`, each at its own time."""
         core = self._core
         while core.due_ns <= now_ns:
             due_ns = max(core.due_ns, self._clock_ns)

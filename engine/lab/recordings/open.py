@@ -243,7 +243,6 @@ class TapedRecording:
             yield self._clock_ns, lost
 
     def _look(self, event: Event, now_ns: int) -> None:
-        """Count gaps and markets as they pass."""
         stats = self.stats
         if isinstance(event, FeedLost):
             stats.gaps += event.instrument not in self._lost

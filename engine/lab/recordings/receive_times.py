@@ -85,7 +85,6 @@ class ReceiveTimes:
             raise torn
 
     def _near(self, at_ns: int) -> bool:
-        """Say whether a time is about that of the last frame that was believed."""
         return self._proven_ns > 0 and abs(at_ns - self._proven_ns) <= APART_NS_MAX
 
     def _judged(self, frame: Frame, proof_ns: int | None) -> tuple[Frame, int]:

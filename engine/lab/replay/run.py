@@ -65,7 +65,6 @@ class MarketResult(msgspec.Struct, kw_only=True):
 
     @property
     def resolved(self) -> bool:
-        """True where its outcome was told."""
         return self.paid_micro is not None
 
     @property
@@ -105,7 +104,6 @@ class ReplayResult(msgspec.Struct, kw_only=True):
 
     @property
     def pnl_resolved_micro(self) -> int:
-        """Sum over the markets whose outcome the recording tells."""
         return sum(m.pnl_micro for m in self.markets.values() if m.resolved)
 
     @property
@@ -389,7 +387,6 @@ class Replay:
     # -- what `play` tells it ----------------------------------------------------------------------
 
     def begin(self, now_ns: int) -> None:
-        """Begin at the recording's first moment."""
         executor = self._executor
         self._driver.start(now_ns)
         self._driver.tell(
@@ -494,7 +491,6 @@ class Replay:
             self._watch.placed(order, view)
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
-        """Count one fill by how its size is known."""
         result = self.result
         result.fills += 1
         result.fills_inferred += event.source is SizeSource.INFERRED

@@ -102,7 +102,6 @@ def _import(options: ReplayOptions, config: Config, progress: SetProgress) -> No
 def _pass(
     sets: Sequence[ReplayOptions], config: Config, progress: SetProgress = lambda *_: None
 ) -> list[dict[str, Any]]:
-    """Play one reading to these sets, and store their runs."""
     with ExitStack() as ends:
         first = ends.enter_context(PreparedReplay(sets[0], config))
         recording = first.recording

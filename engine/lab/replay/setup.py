@@ -146,7 +146,6 @@ class PreparedReplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing behind that no stored run names."""
         self._discard()
 
     def _discard(self) -> None:
@@ -182,7 +181,6 @@ class PreparedReplay:
 
     @contextmanager
     def playing(self) -> Iterator[Replay]:
-        """Give the replay to be played; what it wrote is on the disk at the end."""
         with self._files:
             yield self._replay
 

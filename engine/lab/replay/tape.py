@@ -86,7 +86,6 @@ class EffectsDigest:
         return self._recorder.append(account, message, at_ns)
 
     def commit(self) -> Any:
-        """Give a future of everything appended so far."""
         return self._recorder.commit()
 
     def flush(self) -> None:
@@ -100,7 +99,6 @@ class EffectsDigest:
         return self._digest.text()
 
     def close(self) -> None:
-        """Write what is left and stop."""
         self._recorder.close()
 
 
@@ -137,7 +135,6 @@ class TapeBotRunner(BotRunner):
     """A bot at a tape. As in a replay it goes on wishing while risk says no."""
 
     def watch(self, now_ns: int) -> None:
-        """Move on what a person asked for."""
         if self.bot.state is not BotState.RUNNING:
             super().watch(now_ns)
 
@@ -232,7 +229,6 @@ class TapeDeck(AccountOpening):
     # -- the opener of its account -----------------------------------------------------------------
 
     def refusal(self, settings: AccountSettings) -> str:
-        """Return why an account cannot be opened while a tape plays."""
         if settings.name == ACCOUNT:
             return ""
         return f"account {settings.name!r} is new: a tape plays with the account it began with"
@@ -244,7 +240,6 @@ class TapeDeck(AccountOpening):
         executor: Executor,
         wiring: dict[str, Any],
     ) -> PacedRunner:
-        """Return the account's runner, whose effects are heard."""
         del settings, executor
         self._services = services
         self._recorder = wiring["recorder"] = EffectsDigest(wiring["recorder"])
@@ -254,7 +249,6 @@ class TapeDeck(AccountOpening):
         return self._runner
 
     def begin(self, settings: AccountSettings, *, funded: bool) -> list[Stream]:
-        """Add the bot; return what plays the recording."""
         del settings, funded
         services = self._services
         for name, given in services.settings.document.bots.items():

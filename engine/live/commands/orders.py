@@ -41,7 +41,6 @@ class ManualRequest(msgspec.Struct):
     words: str = ""
 
     def hear(self, event: Event) -> None:
-        """Take the venue's words about this order."""
         if getattr(event, "order", None) != self.order:
             return
         if isinstance(event, OrderRejected):

@@ -139,7 +139,6 @@ def _scan() -> None:
 
 
 def handlers() -> dict[type[Command], Handler]:
-    """Return who takes what, of every file in this folder."""
     _scan()
     return _handlers
 
@@ -201,7 +200,6 @@ class Commands:
             engine.keep(command, now_ns)
 
     def _answer(self, name: str, given: Answer) -> None:
-        """Write an answer when the journal is on the disk up to here, or with why it is not."""
         engine, at_ns = self._engine, self._engine.wall_ns()
 
         def write(kept: Future[int]) -> None:

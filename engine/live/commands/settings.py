@@ -123,7 +123,6 @@ class SettingsCommands:
         return closed
 
     def _problem(self, document: SettingsDocument) -> str:
-        """Return why this engine cannot work by a document, or nothing."""
         engine = self._engine
         problem = self._unsettled(document)
         if problem:

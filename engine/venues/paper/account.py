@@ -52,7 +52,6 @@ class PaperHolding:
 
     @property
     def empty(self) -> bool:
-        """True where nothing is held or expected."""
         return not (self.settled or self.pending or self.reserved or self.covering)
 
 
@@ -148,7 +147,6 @@ class Pocket:
         return self.instrument.maker_fee_micro(price, size)
 
     def release(self, resting: QueuedOrder) -> None:
-        """Give back whatever is still held for an order that ended."""
         self.purse.reserved -= resting.cash_held
         resting.cash_held = 0
         if resting.tokens_held:
@@ -231,7 +229,6 @@ class Pocket:
         self.purse.blocked += 2 * (holding.short_micro - before)
 
     def settle(self, tokens: int, cash: int) -> None:
-        """Confirm what a fill brought."""
         self.holding.pending -= tokens
         self.holding.settled += tokens
         self.purse.pending -= cash

@@ -148,7 +148,6 @@ class PaperOrderEntry:
         ]
 
     def _refuse(self, market: PaperMarket, order: Order) -> Refusal | None:
-        """Return why the market or the order's own fields forbid it."""
         if market.closed:
             return RejectReason.MARKET_CLOSED, rules.NO_ORDERBOOK
         if not market.ready:
@@ -399,7 +398,6 @@ class PaperVenue:
 
     @property
     def audit(self) -> PaperTotals:
-        """Totals of prints and fills, for judges."""
         return self._floor.audit
 
     def account(self) -> AccountId:

@@ -79,7 +79,6 @@ class PaperMarket:
         level.orders.append(resting)
 
     def dequeue(self, resting: QueuedOrder) -> None:
-        """Take an order out of its level, where it stands in one."""
         levels, price = self.bids if resting.bid else self.asks, resting.price
         level = levels.get(price)
         if level is None or resting not in level.orders:
@@ -123,7 +122,6 @@ class PaperMarket:
         return fills
 
     def take(self, resting: QueuedOrder, price: int, size: int) -> None:
-        """Note that our taker took displayed size."""
         taken = self.taken_asks if resting.bid else self.taken_bids
         taken[price] = taken.get(price, 0) + size
 

@@ -88,7 +88,6 @@ class PaperAgenda:
         heapq.heappush(self.heap, (at_ns, self._made, due, what))
 
     def pop(self) -> tuple[int, int, PaperDue, Any]:
-        """Take the earliest moment off."""
         return heapq.heappop(self.heap)
 
     def keep(self, due: PaperDue) -> None:
@@ -298,7 +297,6 @@ class Matching:
             self.forgotten_max = max(self.forgotten_max, oldest)
 
     def cancel(self, resting: QueuedOrder, reason: CancelReason, text: str = "") -> OrderCancelled:
-        """End an order that was not wholly filled."""
         self.finish(resting, _CANCELLED)
         return OrderCancelled(
             account=self.account, order=resting.order.id, reason=reason, venue_text=text

@@ -33,7 +33,6 @@ class PaperLink(AccountLink):
         super().__init__(services, settings)
 
     def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperRunner:
-        """Return a runner that turns the venue, too."""
         core = PaperGateway(**gateway)
         return PaperRunner(
             paper=self._paper, door=PaperDoor(self._paper, core), core=core, **wiring

@@ -99,7 +99,6 @@ def no_cash(purse: Wallet, need_micro: int) -> Refusal:
 
 
 def no_tokens(settled: int, reserved: int, size: int) -> Refusal:
-    """Return the refusal of a SELL beyond settled less reserved tokens, in size increments."""
     return _no_funds(settled, reserved, size)
 
 

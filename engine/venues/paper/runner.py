@@ -40,7 +40,6 @@ class PaperRunner(AccountRunner):
         door.on_request(self._asked)
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
-        """Let the venue hear, then the desk."""
         told = tuple(events)
         heard = False
         for event in told:
