@@ -50,7 +50,7 @@ def show_alerts(what: str, wanted: str) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Alerts", "At most 1 s old; refreshed every 3 s")
+    panels.head("Alerts", "A few seconds old; refreshed every 3 s")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         what = st.segmented_control(
             "Show", (UNSEEN, ALL), default=UNSEEN, key="alerts_what", required=True

@@ -56,7 +56,7 @@ def show_jobs() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Jobs", "At most 1 s old; refreshed every 2 s")
+    panels.head("Jobs", "A few seconds old; refreshed every 2 s")
     drafts.standing()
     choose_named()
     show_jobs()

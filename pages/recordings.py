@@ -135,7 +135,7 @@ def begin() -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Recordings", "At most 1 s old; refreshed every 2 s")
+    panels.head("Recordings", "A few seconds old; refreshed every 2 s")
     show_list()
     with fold("New recording", "fold_recording") as opened:
         if opened:

@@ -101,30 +101,31 @@ def _wall(times: Sequence[int]) -> list[datetime]:
 
 
 def _laid_out(figure: go.Figure, unit: str, key: str, form: str) -> go.Figure:
+    figure.update_layout(
+        uirevision=key, xaxis={"rangeslider": {"visible": False}}, yaxis={"tickformat": form}
+    )
+    return dressed(figure, zone(), unit)
+
+
+def dressed(
+    figure: go.Figure, across: str, up: str = "", *, height: int = 300, legend: bool = False
+) -> go.Figure:
+    """Give a figure the desk's look in the browser's theme; `across` and `up` name its axes."""
     ink, line, _ = _INK[look.dark()]
     axis = {
-        "automargin": True,
-        "gridcolor": line,
-        "linecolor": line,
-        "zeroline": False,
+        "automargin": True, "gridcolor": line, "linecolor": line, "zeroline": False,
         "tickfont": {"color": ink},
-    }
-    figure.update_layout(
-        height=300,
+    }  # fmt: skip
+    return figure.update_layout(
+        height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "Inter, system-ui, sans-serif", "size": 12, "color": ink},
-        showlegend=False,
-        uirevision=key,
-        xaxis={
-            **axis,
-            "title": {"text": zone(), "font": {"size": 11}},
-            "rangeslider": {"visible": False},
-        },
-        yaxis={**axis, "tickformat": form, "title": {"text": unit, "font": {"size": 11}}},
+        showlegend=legend,
+        xaxis={**axis, "title": {"text": across, "font": {"size": 11}}},
+        yaxis={**axis, "title": {"text": up, "font": {"size": 11}}},
     )
-    return figure
 
 
 def drawdown(points: Sequence[tuple[int, Decimal]]) -> Decimal:

@@ -56,6 +56,19 @@ def facts(pairs: Mapping[str, str]) -> None:
     st.html(f'<table class="pb-facts">{rows}</table>')
 
 
+def sheet(lines: str, heads: Sequence[str] = (), *, title: str = "", below: str = "") -> str:
+    """Return lines of HTML as a table in a block; heads stand over all columns but the first.
+
+    `lines` and `below` are HTML, the rest is text.
+    """
+    head = "".join(f'<th class="pb-num">{escape(name)}</th>' for name in heads)
+    return (
+        f'<section class="pb-block">{title and f"<h4>{escape(title)}</h4>"}<div class="pb-scroll">'
+        f'<table class="pb-facts pb-tight pb-wide">{head and f"<tr><th></th>{head}</tr>"}{lines}'
+        f"</table></div>{below and f'<p>{below}</p>'}</section>"
+    )
+
+
 # -- Parts of a page that are drawn when they are opened: a form nobody opened costs nothing --
 
 

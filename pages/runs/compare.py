@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.frame import look
 from pages.kit import guard, panels
-from pages.kit.charts import CONFIG
+from pages.kit.charts import CONFIG, dressed
 from pages.kit.data import ask
 from pages.kit.tables import table
 from pages.kit.words import NOTHING, moment, zone
@@ -110,13 +110,11 @@ MICRO = 1_000_000
 _COLOURS = {
     True: {
         "truth": "#2dd4bf", "pessimistic": "#ff7b72", "realistic": "#79c0ff",
-        "optimistic": "#e3b341", "ink": "#93a1b1", "line": "#1f2a37",
-        "band": "rgba(45,212,191,.14)",
+        "optimistic": "#e3b341", "band": "rgba(45,212,191,.14)",
     },
     False: {
         "truth": "#0f766e", "pessimistic": "#b42318", "realistic": "#0550ae",
-        "optimistic": "#8a5a00", "ink": "#51606f", "line": "#d5dde6",
-        "band": "rgba(15,118,110,.12)",
+        "optimistic": "#8a5a00", "band": "rgba(15,118,110,.12)",
     },
 }  # fmt: skip
 
@@ -151,7 +149,7 @@ def interval_figure(line: Mapping[str, Any]) -> go.Figure:
     truth, slack = line["truth"]["value"], line["slack"]
     if truth is not None and slack is not None:
         figure.add_vrect(truth - slack, truth + slack, fillcolor=colours["band"], line_width=0)
-    return _dressed(figure, colours, line["unit"], height=210)
+    return dressed(figure, line["unit"], height=210)
 
 
 def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
@@ -171,36 +169,7 @@ def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
             hovertemplate=f"{SIDES[name]}, day %{{x}}: %{{y:,.2f}} pUSD<extra></extra>",
         )
     figure.update_layout(legend={"orientation": "h", "y": -0.25})
-    return _dressed(figure, colours, "demo day", height=300, legend=True, below="pUSD")
-
-
-def _dressed(
-    figure: go.Figure,
-    colours: Mapping[str, str],
-    title: str,
-    *,
-    height: int,
-    legend: bool = False,
-    below: str = "",
-) -> go.Figure:
-    axis = {
-        "automargin": True,
-        "gridcolor": colours["line"],
-        "linecolor": colours["line"],
-        "zeroline": False,
-        "tickfont": {"color": colours["ink"]},
-    }
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "Inter, system-ui, sans-serif", "size": 12, "color": colours["ink"]},
-        showlegend=legend,
-        xaxis={**axis, "title": {"text": title, "font": {"size": 11}}},
-        yaxis={**axis, "title": {"text": below, "font": {"size": 11}}},
-    )
-    return figure
+    return dressed(figure, "demo day", "pUSD", legend=True)
 
 
 # -- Paper against truth: one report in full, and the section of the Runs page that leads to it ----

@@ -20,7 +20,7 @@ from pages.shared.markouts import cents
 from storage.views.markouts import FILLS_MAX, of_bot, with_books
 
 HELP = "What fills brought until their market paid, by the manner they came about."
-HEADS = ("", "Fills", "Markets", "PnL", "Per share", "95 %")
+HEADS = ("Fills", "Markets", "PnL", "Per share", "95 %")
 
 
 @guard.part("Where it loses")
@@ -46,20 +46,15 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = "".join(f'<th class="pb-num">{escape(name)}</th>' for name in HEADS[1:])
     body, last = [], ""
     for row in rows:
         if row["by"] != last and row["by"] != "all":
             body.append(
-                f'<tr><th colspan="{len(HEADS)}">{escape(row["by"]).capitalize()}</th></tr>'
+                f'<tr><th colspan="{len(HEADS) + 1}">{escape(row["by"]).capitalize()}</th></tr>'
             )
         last = row["by"]
         body.append(f"<tr><td>{escape(row['bucket'])}</td>{_cells(row)}</tr>")
-    return (
-        '<section class="pb-block"><div class="pb-scroll">'
-        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{"".join(body)}</table>'
-        "</div></section>"
-    )
+    return panels.sheet("".join(body), HEADS)
 
 
 def _cells(row: Mapping[str, Any]) -> str:

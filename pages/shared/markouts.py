@@ -88,16 +88,11 @@ def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
     groups: dict[tuple[str, str, str], dict[int, BotMarkout]] = {}
     for row in rows:
         groups.setdefault((row.account, row.bot, row.liquidity), {})[row.horizon_ms] = row
-    head = "".join(f'<th class="pb-num">{escape(label)}</th>' for label in LABELS.values())
     body = "".join(
         _line(key, found, links.fills(mode, account=key[0], bot=key[1], liquidity=key[2]))
         for key, found in groups.items()
     )
-    return (
-        '<section class="pb-block"><div class="pb-scroll">'
-        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table>'
-        "</div></section>"
-    )
+    return panels.sheet(body, tuple(LABELS.values()))
 
 
 def _line(key: tuple[str, str, str], found: Mapping[int, BotMarkout], where: str) -> str:

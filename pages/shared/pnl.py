@@ -126,16 +126,9 @@ def table(rows: Sequence[Row], mode: Mode, now: int) -> str:
     periods_shown = (PERIODS[-1], *PERIODS[:-1])
     labels = [period.column for period in periods_shown]
     labels += ["Realised", "Unrealised", "Fees", "Held at cost", "Markets held"]
-    head = "".join(f'<th class="pb-num">{escape(label)}</th>' for label in labels)
-    body = "".join(
-        _line(row, mode, [(period.key, period.since_ns(now)) for period in periods_shown])
-        for row in sorted(rows, key=lambda row: -row["total"])
-    )
-    return (
-        '<section class="pb-block"><div class="pb-scroll">'
-        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table>'
-        "</div></section>"
-    )
+    since = [(period.key, period.since_ns(now)) for period in periods_shown]
+    best_first = sorted(rows, key=lambda row: -row["total"])
+    return panels.sheet("".join(_line(row, mode, since) for row in best_first), labels)
 
 
 def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
@@ -228,12 +221,12 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
         ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
         ("= Equity at mid", money(made.equity, currency), "", where),
     ]
-    body = "".join(_proof_row(*row) for row in rows)
     st.html(
-        '<section class="pb-block"><h4>Where the equity comes from</h4>'
-        f'<table class="pb-facts pb-tight pb-wide">{body}</table>'
-        f"<p>{_check(name, alive=alive, now=now)}</p></section>"
-    )
+        panels.sheet(
+            "".join(_proof_row(*row) for row in rows), title="Where the equity comes from",
+            below=_check(name, alive=alive, now=now),
+        )
+    )  # fmt: skip
     _alarm(name)
 
 
@@ -328,13 +321,7 @@ POSITION_LABELS = ("PnL", "YES", "NO", "Pending", "Cost", "Value", "Mark")
 
 
 def positions_table(rows: Sequence[Row], mode: Mode) -> str:
-    head = "".join(f'<th class="pb-num">{label}</th>' for label in POSITION_LABELS)
-    body = "".join(_position_line(row, mode) for row in rows)
-    return (
-        '<section class="pb-block"><div class="pb-scroll">'
-        f'<table class="pb-facts pb-tight pb-wide"><tr><th></th>{head}</tr>{body}</table>'
-        "</div></section>"
-    )
+    return panels.sheet("".join(_position_line(row, mode) for row in rows), POSITION_LABELS)
 
 
 def _position_line(row: Row, mode: Mode) -> str:
