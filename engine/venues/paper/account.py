@@ -108,12 +108,6 @@ class Pocket:
             self._tie(resting, closing)
         return True
 
-    def hold_again(self, resting: QueuedOrder, cash: int, tokens: int) -> None:
-        """Hold back for a restored order exactly what was held for it."""
-        resting.cash_held = cash
-        self.purse.reserved += cash
-        self._tie(resting, tokens)
-
     def need(self, resting: QueuedOrder, taking: list[tuple[int, int]]) -> int | None:
         """Return the free cash an order needs now; None = it sells tokens that are not there.
 

@@ -14,7 +14,7 @@ so requests act in the order of their numbers. Without latencies everything happ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -59,11 +59,11 @@ from engine.domain.instruments import AccountId, Kind, Leg
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
-from engine.venues.paper import matching, memory, rules
-from engine.venues.paper.market import PaperMarket
+from engine.venues.paper import matching, rules
+from engine.venues.paper.account import Wallet
+from engine.venues.paper.market import Owned, PaperMarket, brought_back
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
 from engine.venues.paper.queue import QueuedOrder
-from engine.venues.paper.records import PaperTotals
 from engine.venues.paper.rules import Refusal
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 
@@ -210,7 +210,6 @@ class PaperOrderEntry:
                     source=SizeSource.TAPED,
                 )
             )
-            floor.audit.taker_size += size
         if not resting.remaining:
             floor.finish(resting, OrderState.FILLED)
         elif order.type in _LASTING:
@@ -396,10 +395,6 @@ class PaperVenue:
 
     # -- the door ----------------------------------------------------------------------------------
 
-    @property
-    def audit(self) -> PaperTotals:
-        return self._floor.audit
-
     def account(self) -> AccountId:
         return self._account
 
@@ -429,11 +424,11 @@ class PaperVenue:
             self._run(now_ns)
         if type(event) is BookChanged:
             market = self._markets.get(event.instrument)
-            if market is None:
-                self._floor.audit.orphans += 1
-            elif market.bids or market.asks or market.taken_bids or market.taken_asks:
+            if market is not None and (
+                market.bids or market.asks or market.taken_bids or market.taken_asks
+            ):
                 market.changed(event, self._percent, now_ns)
-            elif not market.closed:
+            elif market is not None and not market.closed:
                 market.book.apply(event.changes)
             if not self._out:
                 return []
@@ -456,45 +451,36 @@ class PaperVenue:
 
     # -- restarts ----------------------------------------------------------------------------------
 
-    def state(self) -> bytes:
-        """Return what must survive a restart: cash, tokens, orders, fills, what is unsettled."""
-        return memory.dump(self._floor, self._undelivered())
+    def resume(
+        self,
+        *,
+        cash: Mapping[str, int],
+        owned: Iterable[Owned],
+        open_orders: Iterable[tuple[Order, int]],
+        fill_count: int,
+    ) -> list[VenueEvent]:
+        """Take up an account whose venue is gone from its own books, before anything else.
 
-    def restore(self, state: bytes) -> None:
-        """Take back what `state` gave, before anything else. Call `session_lost` next.
-
-        Open orders come back without a place in the book: they hold funds, they cannot fill.
-        Raises BadInput where the bytes cannot be read or belong to another account.
+        `cash` in micro-units by currency; an open order comes with what of it may still fill. It is
+        cancelled, and that is given: no fill is invented for the time in between. `fill_count` =
+        how many names of fills are taken. Raises BadInput for a short, whose backing the books do
+        not tell.
         """
-        if self._markets or self._floor.fill_count or self._agenda.heap:
-            raise BrokenInvariant("a paper venue is restored before it is used")
-        for event in memory.load(self._floor, self._agenda, state):
-            self._agenda.push(0, PaperDue.DELIVERS, event)
-
-    def session_lost(self, now_ns: int) -> list[VenueOutput]:
-        """End the session: requests under way are lost, every open order is cancelled.
-
-        What had happened and was not heard yet comes first, then settlements of the meantime. No
-        fill is invented for the downtime.
-        """
-        events: list[VenueOutput] = list(self._undelivered())
-        agenda, floor = self._agenda, self._floor
-        agenda.keep(PaperDue.SETTLES)
-        while agenda.heap and agenda.heap[0][0] <= now_ns:
-            events.append(floor.settle(agenda.pop()[3]))
-        events += [
-            floor.cancel(floor.open[order], CancelReason.SESSION_LOST)
-            for order in sorted(floor.open)
-        ]
-        return events
-
-    def _undelivered(self) -> list[VenueEvent]:
-        """Return what happened at the venue and was not heard yet, in order."""
-        events: list[VenueEvent] = []
-        for _, _, due, output in sorted(self._agenda.heap):
-            if due is PaperDue.DELIVERS:
-                events += output.events if type(output) is Reply else [output]
-        return events
+        floor = self._floor
+        if self._markets or floor.fill_count or self._agenda.heap:
+            raise BrokenInvariant("a paper venue is resumed before it is used")
+        floor.purses = {currency: Wallet(micro) for currency, micro in cash.items()}
+        for one in owned:
+            purse = floor.purses[one.instrument.currency]
+            floor.markets[one.instrument.id] = brought_back(one, purse)
+        floor.fill_count = fill_count
+        cancelled: list[VenueEvent] = []
+        for order, remaining in sorted(open_orders, key=lambda known: known[0].id):
+            resting = QueuedOrder(order, floor.markets[order.instrument].instrument)
+            resting.remaining, resting.state = remaining, _OPEN
+            floor.open[order.id] = resting
+            cancelled.append(floor.cancel(resting, CancelReason.SESSION_LOST))
+        return cancelled
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -539,16 +525,12 @@ class PaperVenue:
 
     def _replaced(self, event: BookReplaced, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
-        if market is None:
-            self._floor.audit.orphans += 1
-        elif not market.closed:
+        if market is not None and not market.closed:
             market.replaced(event, self._percent, now_ns)
 
     def _printed(self, event: TradePrinted, now_ns: int) -> None:
         market = self._markets.get(event.instrument)
-        if market is None:
-            self._floor.audit.orphans += 1
-        elif not market.closed:
+        if market is not None and not market.closed:
             self._tell(self._floor.printed(market, event, now_ns), now_ns)
 
     def _listed(self, event: InstrumentListed, now_ns: int) -> None:

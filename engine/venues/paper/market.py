@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from engine.domain.books import Book
 from engine.domain.events import BookChanged, BookReplaced, TradePrinted
 from engine.domain.instruments import Instrument, Kind, Leg, Side
+from engine.errors import BadInput
 from engine.venues.paper.account import PaperHolding, Pocket, Wallet
 from engine.venues.paper.queue import OwnLevel, QueuedOrder
 
@@ -204,3 +208,28 @@ class PaperMarket:
         if bid == ask:
             return None
         return Side.BUY if bid else Side.SELL
+
+
+class Owned(NamedTuple):
+    """What an account's own books say it holds in one instrument, everything settled."""
+
+    instrument: Instrument
+    payout_yes_micro: int | None
+    """None = not resolved."""
+    tokens: Mapping[Leg, int]
+    """By leg; what is not a binary counts as YES."""
+
+
+def brought_back(one: Owned, purse: Wallet) -> PaperMarket:
+    """Return a market with what is owned there. Raises BadInput for a short."""
+    if min(one.tokens.values(), default=0) < 0:
+        raise BadInput(
+            f"{one.instrument.id}: a short cannot be brought back by a paper account; close it by "
+            "an account of its own"
+        )
+    market = PaperMarket(one.instrument, purse)
+    market.payout_yes_micro = one.payout_yes_micro
+    market.closed = one.payout_yes_micro is not None
+    for leg, pocket in market.pockets.items():
+        pocket.holding.settled = one.tokens[Leg.YES if leg is Leg.BASE else leg]
+    return market

@@ -48,13 +48,30 @@ from engine.venues.paper import rules
 from engine.venues.paper.account import Pocket, Wallet, payout_of
 from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.queue import QueuedOrder, all_reached, allot, overtaken
-from engine.venues.paper.records import FillRecord, PaperTotals, PaperUnsettled
 from engine.venues.paper.settings import NS_PER_MS, FillModel, PaperSettings
 
 # What is still to happen: a heap of moments, ties broken by the order in which they were made.
 
 AGENDA_MAX = 200_000
 """Most things under way at once; more means that nobody lets time pass."""
+
+
+class FillRecord(msgspec.Struct, frozen=True):
+    """One fill and when it matched at the venue."""
+
+    at_ns: int
+    event: OrderFilled
+
+
+class PaperUnsettled(msgspec.Struct, frozen=True):
+    """What a matched fill still has to bring, and when."""
+
+    fill: FillId
+    instrument: InstrumentId
+    leg: Leg
+    tokens: int
+    cash_micro: int
+    due_ns: int
 
 
 class PaperDue(IntEnum):
@@ -89,11 +106,6 @@ class PaperAgenda:
 
     def pop(self) -> tuple[int, int, PaperDue, Any]:
         return heapq.heappop(self.heap)
-
-    def keep(self, due: PaperDue) -> None:
-        """Drop everything but moments of this kind."""
-        self.heap = [entry for entry in self.heap if entry[2] is due]
-        heapq.heapify(self.heap)
 
 
 # -- The floor of the paper venue: open orders, fills, settlement, markets that open and close -----
@@ -131,7 +143,6 @@ class Matching:
         self.fill_count = 0
         self.unsettled: dict[FillId, PaperUnsettled] = {}
         self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
-        self.audit = PaperTotals()
 
     def identity(self, order: OrderId) -> Identity:
         """Return the venue's name of an order: f(account, id), nothing else."""
@@ -144,15 +155,11 @@ class Matching:
 
     def printed(self, market: PaperMarket, event: TradePrinted, now_ns: int) -> list[VenueEvent]:
         """Fill what a print reaches; the recorded book follows with its own change."""
-        audit = self.audit
-        audit.prints += 1
         size = event.size
         if size is None or event.source is _UNKNOWN:
-            audit.prints_unknown += 1
             return self._printed_unknown(market, event, now_ns)
         hit = market.side_hit(event)
         if hit is None:
-            audit.prints_ambiguous += 1
             if self._model is not FillModel.OPTIMISTIC:
                 return []
             fills = allot(market.bids, event.price, size, now_ns, bids=True)
@@ -212,9 +219,6 @@ class Matching:
                     source=source,
                 )
             )
-            self.audit.maker_size += size
-            if source is _UNKNOWN:
-                self.audit.unknown_size += size
             if resting.remaining:
                 resting.state = _PARTIAL
             else:

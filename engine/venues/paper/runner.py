@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.domain.events import Event, FillSettled
-from engine.domain.instruments import Leg
+from engine.domain.instruments import InstrumentId, Leg
 from engine.gateway.door import Reply, VenueOutput
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import live_orders
 from engine.runtime.venue_plugin import PaperGateway
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.door import PaperDoor
-from engine.venues.paper.memory import Owned, rebuilt
+from engine.venues.paper.market import Owned
 
 FILLS_PER_START = 1_000_000_000
 """Numbers of fills set aside for each start of the engine, so that no two share a name."""
@@ -119,30 +119,22 @@ class PaperRunner(AccountRunner):
         executor = self.desk.executor
         for fill in list(executor.ledger.state.fills.unsettled):
             self.deliver(FillSettled(account=self.account, fill=fill), now_ns)
-        self.paper.restore(_memory(self, fence * FILLS_PER_START))
-        for output in self.paper.session_lost(now_ns):
-            self.deliver(output, now_ns)  # type: ignore[arg-type]
+        state = executor.ledger.state
+        live = live_orders(executor)
+        needed = dict.fromkeys((*executor.ledger.held, *executor.ledger.redeemable))
+        needed |= dict.fromkeys(known.order.instrument for known in live)
+        for cancelled in self.paper.resume(
+            cash={state.currency: state.cash_settled_micro},
+            owned=[self._owned(instrument) for instrument in needed],
+            open_orders=[(known.order, known.remaining) for known in live],
+            fill_count=fence * FILLS_PER_START,
+        ):
+            self.deliver(cancelled, now_ns)
 
-
-def _memory(runner: AccountRunner, fill_count: int) -> bytes:
-    """Return the venue's memory as the account's settled books have it."""
-    executor = runner.desk.executor
-    state = executor.ledger.state
-    live = live_orders(executor)
-    needed = dict.fromkeys((*executor.ledger.held, *executor.ledger.redeemable))
-    needed |= dict.fromkeys(known.order.instrument for known in live)
-    owned = []
-    for instrument in needed:
-        held = executor.ledger.holding(instrument)
-        terms = state.instruments[instrument]
+    def _owned(self, instrument: InstrumentId) -> Owned:
+        ledger = self.desk.executor.ledger
+        held = ledger.holding(instrument)
         tokens = {
             leg: held.leg(leg).settled + held.leg(leg).redeemable for leg in (Leg.YES, Leg.NO)
         }
-        owned.append(Owned(terms, held.payout_yes_micro, tokens))
-    return rebuilt(
-        executor.account,
-        cash={state.currency: state.cash_settled_micro},
-        owned=owned,
-        open_orders=[(known.order, known.remaining) for known in live],
-        fill_count=fill_count,
-    )
+        return Owned(ledger.state.instruments[instrument], held.payout_yes_micro, tokens)

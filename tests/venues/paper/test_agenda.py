@@ -23,15 +23,6 @@ def test_what_happens_is_never_compared() -> None:
     assert len(popped(agenda)) == 2
 
 
-def test_only_one_kind_is_kept() -> None:
-    agenda = PaperAgenda()
-    for at in (9, 3, 6):
-        agenda.push(at, PaperDue.SETTLES, at)
-        agenda.push(at, PaperDue.EXPIRES, -at)
-    agenda.keep(PaperDue.SETTLES)
-    assert popped(agenda) == [3, 6, 9]
-
-
 def test_an_agenda_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agenda_module, "AGENDA_MAX", 1)
     agenda = PaperAgenda()

@@ -4,22 +4,25 @@ import pytest
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookChanged,
+    BookReplaced,
+    Event,
     FeedLost,
     InstrumentClosed,
     InstrumentResolved,
     OrderAccepted,
     OrderCancelled,
-    OrderFilled,
     ReferencePriced,
     TradePrinted,
 )
 from engine.domain.instruments import InstrumentId
-from engine.domain.orders import CancelReason
-from engine.errors import BrokenInvariant
+from engine.domain.orders import CancelReason, Order
+from engine.errors import BadInput, BrokenInvariant
 from engine.gateway.door import Lane, Reply, Request
 from engine.venues.paper.core import PaperVenue
+from engine.venues.paper.market import Owned
 from tests.venues.paper.world import (
     ACCOUNT,
+    BINARY,
     BUY,
     MARKET,
     MS,
@@ -112,13 +115,13 @@ def test_requests_due_together_act_in_the_order_of_their_numbers() -> None:
 # -- the feed --------------------------------------------------------------------------------------
 
 
-def test_events_of_unlisted_instruments_are_counted_and_left_alone() -> None:
+def test_events_of_unlisted_instruments_are_left_alone() -> None:
     world = fresh()
     other = InstrumentId("polymarket:0xbb")
-    world.hear(BookChanged(instrument=other, changes=((BUY, 5000, 1),)))
-    world.hear(TradePrinted(instrument=other, price=1, size=1, aggressor=None))
+    assert world.hear(BookChanged(instrument=other, changes=((BUY, 5000, 1),))) == []
+    assert world.hear(TradePrinted(instrument=other, price=1, size=1, aggressor=None)) == []
     world.book({1: 1}, {2: 2}, other)
-    assert world.venue.audit.orphans == 3
+    assert other not in world.venue._floor.markets
 
 
 def test_events_without_meaning_for_the_venue_are_ignored() -> None:
@@ -182,76 +185,57 @@ def test_buying_no_queues_and_fills_as_selling_yes_at_one_minus() -> None:
 # -- restart ---------------------------------------------------------------------------------------
 
 
-def test_a_lost_session_reports_every_open_order_cancelled() -> None:
-    world = fresh(latency_ms=150)
-    for cents in (50, 49):
-        world.place(BUY, cents, 10)
-    world.wait(150)
-    world.place(BUY, 48, 10)
-    outputs = world.venue.session_lost(world.now)
-    assert outputs == [
+def resumed(*orders: Order, yes: int = 0) -> tuple[PaperVenue, list[Event]]:
+    """A venue brought up from books that know these orders as open, and what it said."""
+    venue = PaperVenue(ACCOUNT, settings())
+    told = venue.resume(
+        cash={"USD": 5_000_000},
+        owned=[Owned(BINARY, None, {YES: yes, NO: 7_000_000})],
+        open_orders=[(order, order.size) for order in orders],
+        fill_count=40,
+    )
+    return venue, told
+
+
+def test_a_resumed_venue_reports_every_open_order_cancelled_and_holds_nothing_back() -> None:
+    world = World()
+    orders = [world.order(BUY, cents, 10) for cents in (50, 49)]
+    venue, told = resumed(*reversed(orders))
+    assert told == [
         OrderCancelled(account=ACCOUNT, order=n, reason=CancelReason.SESSION_LOST) for n in (1, 2)
     ]
-    assert world.wait(1_000) == []
-    assert world.purse().reserved == 0
-
-
-def test_a_restored_venue_knows_money_tokens_orders_and_settlements() -> None:
-    world = fresh(latency_ms=10, feed_ms=5)
-    world.place(BUY, 51, 10)
-    world.wait(15)
-    world.trade(51, 4, SELL)
-    world.give(NO, 7)
-    twin = PaperVenue(ACCOUNT, settings(latency_ms=10, feed_ms=5))
-    twin.restore(world.venue.state())
-    assert twin.state() == world.venue.state()
-    assert twin._floor.purses["USD"].reserved == world.purse().reserved
-    lost = twin.session_lost(world.now)
-    assert kinds(lost) == ["OrderFilled", "OrderCancelled"]
-    assert isinstance(lost[0], OrderFilled)
-    assert twin._floor.purses["USD"].reserved == 0
-    assert kinds(twin.advance(world.now + 2_005 * MS)) == ["FillSettled"]
-    assert twin._floor.markets[MARKET].pockets[NO].holding.settled == 7_000_000
+    purse = venue._floor.purses["USD"]
+    assert (purse.cash, purse.reserved, purse.pending) == (5_000_000, 0, 0)
+    assert venue._floor.markets[MARKET].pockets[NO].holding.settled == 7_000_000
+    assert venue.due_ns is None
 
 
 def test_no_fill_is_invented_for_the_downtime() -> None:
-    world = fresh()
-    world.place(BUY, 51, 10)
-    twin = PaperVenue(ACCOUNT, settings())
-    twin.restore(world.venue.state())
+    world = World()
+    venue, _ = resumed(world.order(BUY, 51, 10))
     trade = TradePrinted(instrument=MARKET, price=5000, size=10**9, aggressor=SELL)
-    assert twin.hear(trade, world.now) == []
-    assert kinds(twin.session_lost(world.now)) == ["OrderCancelled"]
-
-
-def test_settlements_due_in_the_downtime_are_told_at_once() -> None:
-    world = fresh()
-    world.place(BUY, 51, 10)
-    world.trade(51, 10, SELL)
-    twin = PaperVenue(ACCOUNT, settings())
-    twin.restore(world.venue.state())
-    assert kinds(twin.session_lost(world.now + 3_600_000 * MS)) == ["FillSettled"]
+    assert venue.hear(trade, world.now) == []
 
 
 def test_ids_stay_taken_over_a_restart() -> None:
-    world = fresh()
+    world = World()
     order = world.order(BUY, 51, 10)
-    world.ask(PlaceOrder(order=order))
-    twin = PaperVenue(ACCOUNT, settings())
-    twin.restore(world.venue.state())
-    twin.session_lost(world.now)
-    twin.hear(
-        BookChanged(instrument=MARKET, changes=((BUY, 4000, 10**6), (SELL, 6000, 10**6))),
-        world.now,
+    venue, _ = resumed(order)
+    venue.hear(
+        BookReplaced(instrument=MARKET, bids=((4000, 10**6),), asks=((6000, 10**6),)), world.now
     )
     request = Request(number=1, lane=Lane.PLACES, effect=PlaceOrder(order=order))
-    assert kinds(twin.request(request, world.now)) == ["OrderRejected"]
+    assert kinds(venue.request(request, world.now)) == ["OrderRejected"]
 
 
-def test_a_used_venue_is_not_restored() -> None:
-    world = fresh()
+def test_a_short_is_not_brought_back() -> None:
+    with pytest.raises(BadInput, match="a short cannot be brought back"):
+        resumed(yes=-1)
+
+
+def test_a_used_venue_is_not_resumed() -> None:
     with pytest.raises(BrokenInvariant, match="before it is used"):
-        world.venue.restore(world.venue.state())
+        fresh().venue.resume(cash={}, owned=(), open_orders=(), fill_count=0)
 
 
 def test_the_same_inputs_give_the_same_outputs() -> None:
@@ -262,6 +246,6 @@ def test_the_same_inputs_give_the_same_outputs() -> None:
             world.trade(45 + step % 5, step, SELL)
             world.wait(4)
             world.cancel(step)
-        return [*world.heard, world.venue.state()]
+        return list(world.heard)
 
     assert play() == play()
