@@ -222,6 +222,14 @@ GLOSSARY = {
     "PnL": "Profit and loss: realised and unrealised, less fees. Deposits are never PnL.",
     "Realised / unrealised": "Made by what was sold or paid out; and what holding would make at "
     "the mark.",
+    "Bet": "All that one bot, or you by hand, did in one market with one account.",
+    "Closed (bet)": "All its tokens are sold, or its market is resolved.",
+    "Result": "How a closed bet ended: sold; won or lost by the tokens held at the outcome; even "
+    "where both pay alike; voided where every fill of it was.",
+    "Net": "What a closed bet brought: received and paid out, less spent and fees. Rewards are "
+    "apart.",
+    "Exit": "What a bet's tokens brought on average, sold or paid out.",
+    "Transaction": "The hash on the chain by which a fill was settled; demo and paper have none.",
     "Cost": "What was paid for what is held.",
     "Value": "What is held, at its mark.",
     "Position / inventory": "The tokens an account holds in a market.",

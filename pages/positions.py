@@ -1,4 +1,4 @@
-"""Settlement, pairs to merge, and what is held per market with its PnL.
+"""Settlement, pairs to merge, what is held per market with its PnL, and closed bets.
 
 Settled and pending tokens, cost, mark, and the fills behind them.
 """
@@ -21,7 +21,7 @@ from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
-from pages.shared import markouts
+from pages.shared import bets, markouts
 from storage.views import Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
@@ -54,9 +54,11 @@ FILLS = {
     "value": ("Value", "money"),
     "state": ("State", "text"),
     "liquidity": ("Liquidity", "text"),
+    "realised": ("Realised", "gain"),
     "fee": ("Fee", "fee"),
     "order_id": ("Order", "count"),
     **markouts.COLUMNS,
+    "transaction_id": ("Transaction", "id"),
 }
 REFRESH_S = 2.0
 
@@ -198,6 +200,7 @@ def main() -> None:
         panels.links(panels.link("Settings", "settings"))
         return
     show_positions(mode)
+    bets.show(mode)
 
 
 # -- The settlement ladder, and pairs of YES and NO that a merge would turn into cash --

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from engine.domain import effects, events
 from engine.domain.events import OrderFilled
@@ -37,6 +38,7 @@ from storage.journal import (
 )
 from storage.rows import (
     TABLES,
+    BetFold,
     CashFold,
     FillFold,
     ListingFold,
@@ -49,7 +51,7 @@ from storage.rows import (
     upsert,
 )
 
-VERSION = 6
+VERSION = 7
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -293,7 +295,7 @@ class Fills:
         fill = self.rows.find(FillFold, event.account, event.fill)
         if fill is None:
             return False
-        self._advance(fill, event.state, record)
+        self._advance(fill, event.state, event.transaction, record)
         return True
 
     def first(self, order: OrderFold, event: OrderFilled, record: Record) -> None:
@@ -306,13 +308,20 @@ class Fills:
         news = self.rows.find(NewsFold, event.account, event.fill)
         if news is not None:
             self.rows.drop(news)
-            self._advance(fill, news.state, record)
+            self._advance(fill, news.state, UNSET, record)
 
-    def news(self, account: str, fill_id: str, told: FillState, record: Record) -> None:
+    def news(
+        self,
+        account: str,
+        fill_id: str,
+        told: FillState,
+        transaction: str | UnsetType,
+        record: Record,
+    ) -> None:
         """Move a fill on; where it is not there yet, the news waits for it."""
         fill = self.rows.find(FillFold, account, fill_id)
         if fill is not None:
-            self._advance(fill, told, record)
+            self._advance(fill, told, transaction, record)
             return
         early = self.rows.find(NewsFold, account, fill_id)
         if early is None or early.state not in DECIDED:
@@ -327,60 +336,43 @@ class Fills:
             buys = order.side is Side.BUY
             value = ceil_div(raw, listing.value_divisor) if buys else raw // listing.value_divisor
         return FillFold(
-            account=event.account,
-            id=event.fill,
-            mode=order.mode,
-            order_id=order.id,
-            bot=order.bot,
-            instrument=order.instrument,
-            leg=order.leg,
-            side=order.side,
-            price=event.price,
-            size=event.size,
-            value_micro=value,
-            fee_micro=event.fee_micro,
-            liquidity=event.liquidity,
-            state=event.state,
-            source=event.source,
-            at_ns=record.at_ns,
-            updated_ns=record.at_ns,
+            account=event.account, id=event.fill, mode=order.mode, order_id=order.id, bot=order.bot,
+            instrument=order.instrument, leg=order.leg, side=order.side, price=event.price,
+            size=event.size, value_micro=value, fee_micro=event.fee_micro,
+            liquidity=event.liquidity, state=event.state, source=event.source,
+            transaction_id=event.transaction or None, at_ns=record.at_ns, updated_ns=record.at_ns,
             seq=record.seq,
-        )
+        )  # fmt: skip
 
     def _position(self, fill: FillFold, record: Record) -> PositionFold:
         key = (fill.account, fill.instrument, fill.leg)
         position = self.rows.find(PositionFold, *key)
         if position is None:
             position = PositionFold(
-                account=fill.account,
-                instrument=fill.instrument,
-                leg=fill.leg,
-                mode=fill.mode,
-                updated_ns=record.at_ns,
-                seq=record.seq,
-            )
+                account=fill.account, instrument=fill.instrument, leg=fill.leg, mode=fill.mode,
+                updated_ns=record.at_ns, seq=record.seq,
+            )  # fmt: skip
         position.updated_ns, position.seq = record.at_ns, record.seq
         self.rows.put(position)
         return position
 
     def _book(self, fill: FillFold, record: Record, sign: int = 1) -> None:
-        """Add a fill to its position; with sign −1, take it out as if it had never been."""
-        position = self._position(fill, record)
-        value = sign * (fill.value_micro or 0)
-        signed = sign * fill.size
-        if fill.side is Side.BUY:
-            position.bought += signed
-            position.spent_micro += value
-        else:
-            position.sold += signed
-            position.received_micro += value
-            signed = -signed
-        if fill.state is FillState.CONFIRMED:
-            position.settled += signed
-        else:
-            position.pending += signed
-        position.fee_micro += sign * fill.fee_micro
-        position.unvalued += sign * (fill.value_micro is None)
+        """Add a fill to position and bet; with sign −1, take it out as if it had never been."""
+        self._position(fill, record).take(fill, sign)
+        bet = self.rows.find(BetFold, fill.account, fill.instrument, fill.bot)
+        if bet is None:
+            bet = BetFold(
+                account=fill.account, instrument=fill.instrument, bot=fill.bot, mode=fill.mode,
+                opened_ns=fill.at_ns, updated_ns=record.at_ns, seq=record.seq,
+            )  # fmt: skip
+        bet.take(fill, sign)
+        self.judge(bet, self.rows.find(ListingFold, fill.instrument), record)
+
+    def judge(self, bet: BetFold, listing: ListingFold | None, record: Record) -> None:
+        """Say whether a bet is over, and how it ended."""
+        bet.updated_ns, bet.seq = record.at_ns, record.seq
+        bet.judge(listing)
+        self.rows.put(bet)
 
     def _reverse(self, fill: FillFold, record: Record) -> None:
         self._book(fill, record, sign=-1)
@@ -391,8 +383,13 @@ class Fills:
             order.updated_ns, order.seq = record.at_ns, record.seq
             self.rows.put(order)
 
-    def _advance(self, fill: FillFold, told: FillState, record: Record) -> None:
+    def _advance(
+        self, fill: FillFold, told: FillState, transaction: str | UnsetType, record: Record
+    ) -> None:
         """Move a booked fill on. Older news changes nothing; a contradiction is told."""
+        if transaction and transaction != fill.transaction_id:
+            fill.transaction_id, fill.seq = transaction, record.seq
+            self.rows.put(fill)
         if told is FillState.MATCHED or told is fill.state:
             return
         if fill.state in DECIDED:
@@ -509,7 +506,9 @@ class Fold:
         self._fills.first(order, event, record)
 
     def news(self, event: Any, record: Record) -> None:
-        self._fills.news(event.account, event.fill, SETTLES.get(record.kind) or event.state, record)
+        state = SETTLES.get(record.kind) or event.state
+        chain = getattr(event, "transaction", UNSET)  # of a void fill none is told
+        self._fills.news(event.account, event.fill, state, chain, record)
 
     def fills_listed(self, event: events.FillsListed, record: Record) -> None:
         for fill in event.fills:
@@ -527,10 +526,16 @@ class Fold:
 
     def listed(self, event: events.InstrumentListed, record: Record) -> None:
         instrument: Instrument = event.instrument
-        self._listing(instrument.id, record).value_divisor = instrument.value_divisor
+        listing = self._listing(instrument.id, record)
+        listing.value_divisor = instrument.value_divisor
+        listing.one_token = 10**instrument.size_decimals
 
     def resolved(self, event: events.InstrumentResolved, record: Record) -> None:
-        self._listing(event.instrument, record).payout_yes_micro = event.payout_yes_micro
+        listing = self._listing(event.instrument, record)
+        if listing.payout_yes_micro != event.payout_yes_micro:
+            listing.payout_yes_micro = event.payout_yes_micro
+            for bet in self.rows.bets_in(event.instrument):
+                self._fills.judge(bet, listing, record)
 
     # -- cash --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,7 @@ from msgspec.inspect import (
 
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.money import MICRO
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput, BrokenInvariant, StorageError
 
@@ -231,6 +233,11 @@ class FillFold(msgspec.Struct, kw_only=True):
     liquidity: Liquidity
     state: FillState
     source: SizeSource
+    realised_micro: int | None = None
+    """What a sale brought over the average cost of its tokens, before fees, 0 for a buy; of a void
+    fill what its reversal brought. None = the instrument, or a fill before it, has no value."""
+    transaction_id: str | None = None
+    """Hash on the chain; None = the venue has told none."""
     at_ns: int
     updated_ns: int
     seq: int
@@ -253,9 +260,120 @@ class PositionFold(msgspec.Struct, kw_only=True):
     spent_micro: int = 0
     received_micro: int = 0
     fee_micro: int = 0
+    cost_micro: int = 0
+    """What the tokens that are held cost, sales taken out at the average."""
     unvalued: int = 0
     updated_ns: int
     seq: int
+
+    def take(self, fill: FillFold, sign: int) -> None:
+        """Add a fill, or take it out (-1) as if it had never been; note what it realises."""
+        value, size, realised = sign * (fill.value_micro or 0), sign * fill.size, 0
+        held = self.settled + self.pending
+        if fill.side is Side.BUY:
+            self.bought += size
+            self.spent_micro += value
+            self.cost_micro += value
+        else:
+            out = self.cost_micro * size // held if size < held else self.cost_micro
+            if sign < 0:
+                out = value + (fill.realised_micro or 0)
+            else:
+                realised = value - out
+            self.sold += size
+            self.received_micro += value
+            self.cost_micro -= out
+            size = -size
+        if fill.state is FillState.CONFIRMED:
+            self.settled += size
+        else:
+            self.pending += size
+        self.fee_micro += sign * fill.fee_micro
+        self.unvalued += sign * (fill.value_micro is None)
+        if not self.settled + self.pending:  # a reversal may leave a cost without tokens
+            realised -= self.cost_micro
+            self.cost_micro = 0
+        fill.realised_micro = None if self.unvalued else realised
+
+
+class BetResult(StrEnum):
+    """How a bet ended."""
+
+    OPEN = "open"
+    SOLD = "sold"
+    """All its tokens were sold."""
+    WON = "won"
+    """The outcome found it with more winning tokens than losing ones."""
+    LOST = "lost"
+    EVEN = "even"
+    """As many of both, or an outcome that pays both alike."""
+    VOIDED = "voided"
+    """Every fill of it was reversed."""
+
+
+class BetFold(msgspec.Struct, kw_only=True):
+    """One row of `bets`: all that one bot, or a hand, did in one market; void fills count nowhere.
+
+    Net = received + paid − spent − fees, once it is closed; rewards are in no bet.
+    """
+
+    account: str
+    instrument: str
+    bot: str
+    mode: Mode
+    result: BetResult = BetResult.OPEN
+    yes: int = 0
+    no: int = 0
+    """Tokens held, pending ones too; at the end what the outcome decided on."""
+    bought: int = 0
+    sold: int = 0
+    spent_micro: int = 0
+    received_micro: int = 0
+    fee_micro: int = 0
+    paid_micro: int = 0
+    """What the tokens pay that were held when the market was resolved."""
+    fills: int = 0
+    unvalued: int = 0
+    opened_ns: int
+    """Its first fill."""
+    closed_ns: int | None = None
+    """None = it holds tokens of a market that is not resolved."""
+    updated_ns: int
+    seq: int
+
+    def take(self, fill: FillFold, sign: int) -> None:
+        """Add a fill, or take it out (-1) as if it had never been; then call `judge`."""
+        value, size, buys = sign * (fill.value_micro or 0), sign * fill.size, fill.side is Side.BUY
+        if buys:
+            self.bought += size
+            self.spent_micro += value
+        else:
+            self.sold += size
+            self.received_micro += value
+        if fill.leg is Leg.NO:
+            self.no += size if buys else -size
+        else:
+            self.yes += size if buys else -size
+        self.fee_micro += sign * fill.fee_micro
+        self.fills += sign
+        self.unvalued += sign * (fill.value_micro is None)
+
+    def judge(self, listing: ListingFold | None) -> None:
+        """Say whether it is over, since `updated_ns`, and how it ended."""
+        payout = None if listing is None else listing.payout_yes_micro
+        one = None if listing is None else listing.one_token
+        self.paid_micro, self.result = 0, BetResult.OPEN
+        if not self.fills:
+            self.result = BetResult.VOIDED
+        elif not self.yes and not self.no:
+            self.result = BetResult.SOLD
+        elif payout is not None and one:
+            self.paid_micro = self.yes * payout // one + self.no * (MICRO - payout) // one
+            ahead = (self.yes - self.no) * (2 * payout - MICRO)
+            won = BetResult.WON if ahead > 0 else BetResult.LOST
+            self.result = won if ahead else BetResult.EVEN
+        over = self.result is not BetResult.OPEN
+        self.closed_ns = (self.closed_ns or self.updated_ns) if over else None
 
 
 class ListingFold(msgspec.Struct, kw_only=True):
@@ -266,6 +384,8 @@ class ListingFold(msgspec.Struct, kw_only=True):
 
     instrument: str
     value_divisor: int | None = None
+    one_token: int | None = None
+    """Increments of one token."""
     payout_yes_micro: int | None = None
     seq: int
 
@@ -307,6 +427,7 @@ _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     OrderFold: (Table(OrderFold, "orders"), ("account", "id")),
     FillFold: (Table(FillFold, "fills"), ("account", "id")),
     PositionFold: (Table(PositionFold, "positions"), ("account", "instrument", "leg")),
+    BetFold: (Table(BetFold, "bets"), ("account", "instrument", "bot")),
     ListingFold: (Table(ListingFold, "listings"), ("instrument",)),
     NewsFold: (Table(NewsFold, "early_news"), ("account", "fill")),
     CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
@@ -319,7 +440,7 @@ _MOVES = {
     OrderFold: (
         "identity", "state", "filled", "voided", "fee_micro", "reason", "updated_ns", "seq",
     ),
-    FillFold: ("state", "updated_ns", "seq"),
+    FillFold: ("state", "realised_micro", "transaction_id", "updated_ns", "seq"),
 }  # fmt: skip
 """Fields that ever change of a row; of a kind that is not named, every one beside its key."""
 
@@ -369,6 +490,16 @@ class Rows:
         found = table.one(self._connection, where, (self._engine_id, *key))
         cache[key] = found
         return found
+
+    def bets_in(self, instrument: str) -> list[BetFold]:
+        """Return every bet in a market."""
+        self.flush()
+        table, _ = _KEYS[BetFold]
+        return table.all(
+            self._connection,
+            "engine_id = ? AND instrument = ? ORDER BY account, bot",
+            (self._engine_id, instrument),
+        )
 
     @staticmethod
     def key_of(row: msgspec.Struct) -> Key:

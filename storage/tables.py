@@ -29,6 +29,7 @@ from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.rows import (
+    BetFold,
     CashFold,
     FillFold,
     ListingFold,
@@ -181,6 +182,12 @@ rows_are(
     [("mode", "at_ns"), ("instrument", "at_ns"), ("account", "order_id"), ("account", "state")],
 )
 rows_are(PositionFold, "positions", ("account", "instrument", "leg"))
+rows_are(
+    BetFold,
+    "bets",
+    ("account", "instrument", "bot"),
+    [("mode", "closed_ns", "account", "instrument", "bot"), ("instrument",)],
+)
 rows_are(ListingFold, "listings", ("instrument",))
 rows_are(CashFold, "cash_moves", ("account", "seq"))
 rows_are(RedemptionFold, "redemptions", ("account", "transaction_id", "instrument"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -106,13 +106,13 @@ def candles(
     folder = home / "ticks"
     until_ns = max(since_ns, -(-until_ns // step) * step)
     # The log first: what is moved meanwhile stands in files that are read after it.
-    tail = list(_tail(folder, instrument, since_ns, until_ns))
-    found: list[pa.Table] = []
     span = since_ns, until_ns
+    tail = _tail(folder, instrument, span)
+    found: list[pa.Table] = []
     for name in _there(folder / "candles" / interval, interval, span, tail):
         path = folder / "candles" / interval / f"{name}.parquet"
         taken, rows = _read(path, instrument, "start_ns", span)
-        found += [rows, fold(_newer(tail, taken, interval, name), step)]
+        found += [rows, fold(_of_log(tail, taken, interval, name), step)]
     told = merge(pa.concat_tables(found)) if found else _NO_CANDLES
     return [Candle(**one) for one in told.drop_columns(["instrument"]).to_pylist()]
 
@@ -126,10 +126,10 @@ def ticks(
     """
     folder, found, many = home / "ticks", list[pa.Table](), 0
     span = since_ns, until_ns
-    tail = list(_tail(folder, instrument, since_ns, until_ns))
+    tail = _tail(folder, instrument, span)
     for day in reversed(_there(folder / "raw", "1m", span, tail)):
         files = _raw_of(folder, day)
-        found.append(_newer(tail, _taken_of(files[-1]) if files else 0, "1m", day))
+        found.append(_of_log(tail, _taken_of(files[-1]) if files else 0, "1m", day))
         many += found[-1].num_rows
         while files and many < limit:
             found.append(_read(files.pop(), instrument, "at_ns", span)[1])
@@ -246,15 +246,23 @@ def _read(path: Path, instrument: str, order: str, span: tuple[int, int]) -> tup
     return footer.taken, rows.filter(pc.and_(here, mine)).cast(none.schema)
 
 
-def _tail(
-    folder: Path, instrument: str, since_ns: int, until_ns: int
-) -> Iterator[tuple[int, pa.Table]]:
-    """Give an instrument's ticks of the log, with the number of the segment they stand in."""
+def _tail(folder: Path, instrument: str, span: tuple[int, int]) -> pa.Table:
+    """Return an instrument's ticks of the log, each with the segment it stands in."""
+    found = [array("q") for _ in (*tick_log.COLUMNS, "segment")]
     for segment in tick_log.segments(folder):
         columns = tick_log.ticks_in(segment, instrument)
-        if columns[0] and columns[0][-1] >= since_ns and columns[0][0] < until_ns:
-            rows = _within(_table(instrument, columns), (since_ns, until_ns))
-            yield tick_log.number_of(segment), rows
+        if columns[0] and columns[0][-1] >= span[0] and columns[0][0] < span[1]:
+            number = array("q", [tick_log.number_of(segment)]) * len(columns[0])
+            for column, more in zip(found, (*columns, number), strict=True):
+                column.extend(more)
+    rows = _table(instrument, found[:-1])
+    return _within(rows.append_column("segment", _numbers(found[-1])), span)
+
+
+def _of_log(tail: pa.Table, taken: int, interval: str, name: str) -> pa.Table:
+    """Return the ticks of the log that belong into a file which has taken so much of it."""
+    rows = tail.filter(pc.greater(tail["segment"], taken)).drop_columns(["segment"])
+    return _newer([(taken + 1, rows)], taken, interval, name)
 
 
 def _table(instrument: str, columns: Sequence[array[int]]) -> pa.Table:
@@ -262,9 +270,13 @@ def _table(instrument: str, columns: Sequence[array[int]]) -> pa.Table:
     whose = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), [instrument])
     made = {"instrument": whose}
     for name, column in zip(tick_log.COLUMNS, columns, strict=True):
-        values = pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(column.tobytes())])
+        values = _numbers(column)
         made[name] = pc.if_else(pc.equal(values, NONE), None, values)
     return pa.table(made, schema=_NO_TICKS.schema)
+
+
+def _numbers(column: array[int]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(column), [None, pa.py_buffer(column.tobytes())])
 
 
 def _within(rows: pa.Table, span: tuple[int, int]) -> pa.Table:
@@ -272,14 +284,12 @@ def _within(rows: pa.Table, span: tuple[int, int]) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(at_ns, span[0]), pc.less(at_ns, span[1])))
 
 
-def _there(
-    folder: Path, interval: str, span: tuple[int, int], tail: Iterable[tuple[int, pa.Table]]
-) -> list[str]:
+def _there(folder: Path, interval: str, span: tuple[int, int], tail: pa.Table) -> list[str]:
     """Return the periods of a time of which there is anything, in a file or in the log."""
     first, last = (_named(interval, max(0, at_ns)) for at_ns in (span[0], span[1] - 1))
     length = len(first)
     files = {one.name[:length] for one in folder.glob("*.parquet")}
-    return sorted({one for one in files if first <= one <= last} | {*_names(interval, tail)})
+    return sorted({one for one in files if first <= one <= last} | {*_names(interval, [(0, tail)])})
 
 
 def _named(interval: str, at_ns: int) -> str:

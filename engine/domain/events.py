@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
@@ -205,6 +206,8 @@ class OrderFilled(Event, frozen=True, kw_only=True):
     liquidity: Liquidity
     state: FillState = FillState.MATCHED
     source: SizeSource = SizeSource.TAPED
+    transaction: str | UnsetType = UNSET
+    """Hash on the chain, as far as the venue has told one; where it tells none, none is kept."""
 
 
 class FillAdvanced(Event, frozen=True, kw_only=True):
@@ -213,6 +216,7 @@ class FillAdvanced(Event, frozen=True, kw_only=True):
     account: AccountId
     fill: FillId
     state: FillState
+    transaction: str | UnsetType = UNSET
 
 
 class FillSettled(Event, frozen=True, kw_only=True):
@@ -220,6 +224,7 @@ class FillSettled(Event, frozen=True, kw_only=True):
 
     account: AccountId
     fill: FillId
+    transaction: str | UnsetType = UNSET
 
 
 class FillVoided(Event, frozen=True, kw_only=True):

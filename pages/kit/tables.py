@@ -115,6 +115,33 @@ def unchoose(key: str) -> None:
     _drawn_anew(key)
 
 
+# -- Tables of more rows than are drawn at once, turned by the key of the last row ---------------
+
+
+def page_behind(key: str, about: Hashable) -> Any:
+    """Return the key behind which the page of a table begins, None for its first page.
+
+    `about` = what it was asked for: with another question it begins with the first page.
+    """
+    pages: list[Any] = st.session_state.setdefault(f"pages:{key}", [None])
+    if st.session_state.get(f"about:{key}") != about:
+        st.session_state[f"about:{key}"] = about
+        pages[:] = [None]
+    return pages[-1]
+
+
+def turn(key: str, last: Any, *, more: bool) -> None:
+    """Draw the buttons that turn a table's page; `last` is the key of its last row."""
+    pages: list[Any] = st.session_state[f"pages:{key}"]
+    if len(pages) == 1 and not more:
+        return
+    on, back, _ = st.columns([1, 1, 6])
+    if more:
+        on.button("Older", key=f"older_{key}", on_click=pages.append, args=(last,))
+    if len(pages) > 1:
+        back.button("Newer", key=f"newer_{key}", on_click=pages.pop)
+
+
 def _drawn_anew(key: str) -> None:
     """Have the browser take a table for another one: it keeps what was clicked in the old one.
 

@@ -214,9 +214,11 @@ FILLS = {
     "instrument": ("Market", "market"),
     "bot": ("Bot", "text"),
     "liquidity": ("Liquidity", "text"),
+    "realised": ("Realised", "gain"),
     "fee": ("Fee", "fee"),
     **markouts.COLUMNS,
     "order_id": ("Order", "count"),
+    "transaction_id": ("Transaction", "id"),
 }
 
 

@@ -41,11 +41,13 @@ FILLS = {
     "price": ("Price", "price"),
     "size": ("Size", "size"),
     "value": ("Value", "money"),
+    "realised": ("Realised", "gain"),
     "fee": ("Fee", "fee"),
     "liquidity": ("Liquidity", "text"),
     **markouts.COLUMNS,
     "source": ("Size is", "text"),
     "id": ("Fill", "id"),
+    "transaction_id": ("Transaction", "id"),
 }
 WHY, LIFE, FACTS = "Why", "Life", "Facts"
 

@@ -130,7 +130,10 @@ def trade_fills(row: object, reader: RowReader) -> Iterator[OrderFilled]:
     makers = fields.get("maker_orders") or []
     if not isinstance(makers, list):
         raise BadInput(f"trade {trade[:40]}: maker_orders is not a list")
-    made: Callable[..., OrderFilled] = _Maker(trade=trade, state=state, reader=reader).fill
+    chain = _text(fields, "transaction_hash") or msgspec.UNSET
+    made: Callable[..., OrderFilled] = _Maker(
+        trade=trade, state=state, reader=reader, transaction=chain
+    ).fill
     for maker in map(_fields, makers):
         known = reader.memory.known(_text(maker, "order_id"))
         if known is not None:
@@ -148,6 +151,7 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
     trade: str
     state: FillState
     reader: RowReader
+    transaction: str | msgspec.UnsetType
 
     def fill(
         self, row: SdkRow, known: KnownOrder, amount: object, *, name: str, liquidity: Liquidity
@@ -170,6 +174,7 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
             fee_micro=fee(price, size),
             liquidity=liquidity,
             state=self.state,
+            transaction=self.transaction,
         )
 
 

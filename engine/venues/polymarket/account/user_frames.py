@@ -161,11 +161,13 @@ class UserFrames:
         if state is last or state is FillState.MATCHED:
             return
         if state is FillState.CONFIRMED:
-            yield FillSettled(account=account, fill=name)
+            yield FillSettled(account=account, fill=name, transaction=fill.transaction)
         elif state is FillState.FAILED:
             yield FillVoided(account=account, fill=name)
         else:
-            yield FillAdvanced(account=account, fill=name, state=state)
+            yield FillAdvanced(
+                account=account, fill=name, state=state, transaction=fill.transaction
+            )
 
 
 def _kind(frame: Mapping[Any, Any]) -> str:

@@ -1,0 +1,127 @@
+"""Bets: all that one bot, or a hand, did in one market, with what it brought to the last unit.
+
+Folded from the journal (`bets` of the projection), apart from the engine's ledger. Net = received
++ paid − spent − fees; rewards are in no bet. A bet is over when all its tokens are sold, or its
+market is resolved. Every function takes a reader's connection; modes and currencies never mix.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from engine.domain.commands import MANUAL
+from engine.domain.instruments import Mode
+from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, UNITS, Row, query, shown
+
+BOTS, BY_HAND = "all bots", "by hand"
+"""Whose bets are asked for, besides the name of a bot; empty = everybody's."""
+
+BetKey = tuple[int, str, str, str]
+"""(closed_ns, account, instrument, bot): where a page of bets ended."""
+
+_NET = "(t.received_micro + t.paid_micro - t.spent_micro - t.fee_micro)"
+
+
+def key_of(row: Row) -> BetKey:
+    return row["closed_ns"], row["account"], row["instrument"], row["bot"]
+
+
+def closed_bets(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    mode: Mode,
+    whose: str = "",
+    before: BetKey | None = None,
+) -> list[Row]:
+    """Return bets that are over, the latest first, at most `ROWS_MAX` behind the key `before`.
+
+    `entry` and `exit` are averages over all tokens of a bet, `exit` None where every fill was void;
+    `net` is None where a fill has no value, because its instrument was never listed.
+    """
+    where, values = _whose(whose)
+    if before is not None:
+        where += " AND (t.closed_ns, t.account, t.instrument, t.bot) < (?, ?, ?, ?)"
+    found = query(
+        connection,
+        f"SELECT t.*, {UNITS}, l.one_token, "  # noqa: S608 our own words
+        f"CASE WHEN t.unvalued = 0 THEN {_NET} END AS net_micro FROM bets t {LISTED} "
+        "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
+        "WHERE t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL"
+        f"{where} ORDER BY t.closed_ns DESC, t.account DESC, t.instrument DESC, t.bot DESC LIMIT ?",
+        (engine_id, mode, *values, *(before or ()), ROWS_MAX),
+    )
+    for row in found:
+        one = row.pop("one_token")
+        out = row["sold"] + row["yes"] + row["no"]
+        row["size"] = Decimal(row["bought"]) / one if one else None
+        row["entry"] = _average(row["spent"], row["bought"], one)
+        row["exit"] = _average(row["received"] + row["paid"], out, one)
+        row["held_ns"] = row["closed_ns"] - row["opened_ns"]
+    return found
+
+
+def _average(amount: Decimal, increments: int, one: int | None) -> Decimal | None:
+    return amount * one / increments if increments and one else None
+
+
+class BetSums(msgspec.Struct, frozen=True, kw_only=True):
+    """What bets sum to in one currency."""
+
+    currency: str
+    closed: int
+    gained: int
+    """Closed ones that brought more than they took."""
+    net: Decimal
+    fees: Decimal
+    open: int
+    flow: Decimal
+    """What open ones have received less spent and fees; what they hold is worth is in no sum."""
+
+
+def bet_sums(
+    connection: sqlite3.Connection, engine_id: str, *, mode: Mode, whose: str = ""
+) -> list[BetSums]:
+    """Return what all bets sum to, by the currency of their account; unvalued ones in no sum."""
+    where, values = _whose(whose)
+    over = "t.closed_ns IS NOT NULL"
+    return [
+        BetSums(
+            currency=currency, closed=closed, gained=gained, open=still,
+            net=_money(net), fees=_money(fees), flow=_money(flow),
+        )
+        for currency, closed, gained, net, fees, still, flow in connection.execute(
+            f"SELECT a.currency, sum({over}), sum({over} AND {_NET} > 0), "  # noqa: S608 our own words
+            f"sum(CASE WHEN {over} THEN {_NET} ELSE 0 END), "
+            f"sum(CASE WHEN {over} THEN t.fee_micro ELSE 0 END), sum(t.closed_ns IS NULL), "
+            f"sum(CASE WHEN {over} THEN 0 ELSE {_NET} END) FROM bets t "
+            "JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
+            f"WHERE t.engine_id = ? AND t.mode = ? AND t.unvalued = 0{where} GROUP BY 1 ORDER BY 1",
+            (engine_id, mode, *values),
+        )
+    ]  # fmt: skip
+
+
+def bettors(connection: sqlite3.Connection, engine_id: str, mode: Mode) -> list[str]:
+    """Return the names of bots that ever bet in a mode."""
+    found = connection.execute(
+        "SELECT DISTINCT bot FROM bets WHERE engine_id = ? AND mode = ? AND bot != ? ORDER BY bot",
+        (engine_id, mode, MANUAL),
+    )
+    return [str(bot) for (bot,) in found]
+
+
+def _money(micro: int) -> Decimal:
+    return shown(micro, MICRO_DECIMALS) or Decimal(0)
+
+
+def _whose(whose: str) -> tuple[str, Sequence[str]]:
+    if not whose:
+        return "", ()
+    if whose == BOTS:
+        return " AND t.bot != ?", (MANUAL,)
+    return " AND t.bot = ?", (MANUAL if whose == BY_HAND else whose,)

@@ -1,0 +1,132 @@
+"""Closed bets on the Positions page: whose, page by page, and down to their fills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.fills import FillState, Liquidity, SizeSource
+from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Mode, Side
+from storage.database import writing
+from storage.live import put_instrument
+from storage.projection import register_account
+from storage.rows import BetFold, BetResult, FillFold, ListingFold, Table
+from tests.pages.seen import figures, links
+
+Opened = Callable[..., AppTest]
+M1 = InstrumentId("demo:comet-1")
+SHARE = 1_000_000
+DAY_NS = 86_400 * 10**9
+
+
+def bet(bot: str, at_ns: int, **more: Any) -> BetFold:
+    fields: dict[str, Any] = {
+        "account": "demo", "instrument": M1, "bot": bot, "mode": Mode.DEMO, "yes": 10 * SHARE,
+        "result": BetResult.WON, "bought": 10 * SHARE, "spent_micro": 4_000_000,
+        "paid_micro": 10_000_000, "fills": 1, "opened_ns": at_ns - 90 * 10**9,
+        "closed_ns": at_ns, "updated_ns": at_ns, "seq": 1,
+    }  # fmt: skip
+    return BetFold(**(fields | more))
+
+
+@pytest.fixture
+def played(config: Config) -> Config:
+    """A home with a bet of a bot that won, one by hand that lost, and one that is open."""
+    terms = Instrument(
+        id=M1, kind=Kind.BINARY, currency="pUSD", price_decimals=4, size_decimals=6, tick=100,
+        lot=10_000,
+    )  # fmt: skip
+    fill = FillFold(
+        account="demo", id="f1", mode=Mode.DEMO, order_id=1, bot="maker", instrument=M1,
+        leg=Leg.YES, side=Side.BUY, price=4_000, size=10 * SHARE, value_micro=4_000_000,
+        fee_micro=0, liquidity=Liquidity.MAKER, state=FillState.CONFIRMED,
+        source=SizeSource.TAPED, realised_micro=0, transaction_id="0xabc", at_ns=DAY_NS,
+        updated_ns=DAY_NS, seq=1,
+    )  # fmt: skip
+    bets = [
+        bet("maker", 2 * DAY_NS),
+        bet("manual", 3 * DAY_NS, result=BetResult.LOST, paid_micro=0, fee_micro=250_000),
+        bet("other", DAY_NS, closed_ns=None, result=BetResult.OPEN, paid_micro=0),
+    ]
+    with writing(config.state_path) as connection:
+        register_account(
+            connection, engine_id="pitboss", account="demo", mode=Mode.DEMO, venue="demo",
+            currency="pUSD",
+        )  # fmt: skip
+        put_instrument(connection, "pitboss", terms, 1)
+        listing = ListingFold(instrument=M1, value_divisor=10_000, one_token=SHARE, seq=1)
+        for name, rows in (("bets", bets), ("fills", [fill]), ("listings", [listing])):
+            table: Table[Any] = Table(type(rows[0]), name)
+            table.put(connection, "pitboss", rows)
+    return config
+
+
+def bets_of(page: AppTest) -> list[dict[str, Any]]:
+    found = next(one.value for one in page.dataframe if "net" in one.value.columns)
+    return [dict(row) for _, row in found.iterrows()]
+
+
+def test_closed_bets_show_what_they_brought_whose_and_for_how_long(
+    played: Config, opened: Opened
+) -> None:
+    del played
+    page = opened("positions")
+    assert [(row["bot"], row["result"], row["net"]) for row in bets_of(page)] == [
+        ("manual", "lost", -4.25), ("maker", "won", 6.0),
+    ]  # fmt: skip
+    first = bets_of(page)[1]
+    assert (first["entry"], first["exit"], first["size"], first["held"]) == (
+        40.0,
+        100.0,
+        10,
+        "90 s",
+    )
+    told = figures(page)
+    assert (told["Closed"], told["Net"], told["Fees"]) == ("2", "+1.75 pUSD", "0.2500 pUSD")
+    assert (told["Brought a gain"], told["Still open"]) == ("50 %", "1")
+
+
+def test_bets_by_hand_are_shown_apart(played: Config, opened: Opened) -> None:
+    del played
+    page = opened("positions", state={"whose_bets": "by hand"})
+    assert [row["bot"] for row in bets_of(page)] == ["manual"]
+    assert figures(page)["Net"] == "\N{MINUS SIGN}4.25 pUSD"
+
+
+def test_a_bet_leads_to_its_fills_and_their_hashes(played: Config, opened: Opened) -> None:
+    del played
+    page = opened("positions", state={"chosen:bets": (2 * DAY_NS, "demo", M1, "maker")})
+    fills = next(one.value for one in page.dataframe if "transaction_id" in one.value.columns)
+    assert [(row["way"], row["transaction_id"]) for _, row in fills.iterrows()] == [
+        ("BUY YES", "0xabc")
+    ]
+    assert links(page)["These fills with their sums"] == (
+        "/orders?show=fills&mode=demo&account=demo&bot=maker&instrument=demo%3Acomet-1"
+    )
+
+
+def test_older_bets_are_a_page_away_and_back(
+    played: Config, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del played
+    monkeypatch.setattr("storage.views.bets.ROWS_MAX", 1)
+    monkeypatch.setattr("pages.shared.bets.ROWS_MAX", 1)
+    page = opened("positions")
+    assert [row["bot"] for row in bets_of(page)] == ["manual"]
+    page.button(key="older_bets").click().run()
+    assert [row["bot"] for row in bets_of(page)] == ["maker"]
+    page.button(key="newer_bets").click().run()
+    assert [row["bot"] for row in bets_of(page)] == ["manual"]
+
+
+def test_where_no_bet_is_closed_the_page_says_when_one_will_be(
+    played: Config, opened: Opened
+) -> None:
+    with writing(played.state_path) as connection:
+        connection.execute("DELETE FROM bets WHERE closed_ns IS NOT NULL")
+    page = opened("positions")
+    assert "No bet is closed in DEMO" in "\n".join(str(node.proto) for node in page.main)
