@@ -46,7 +46,7 @@ from storage.commands import leave
 from storage.journal import Record
 from storage.latch import read_latch, set_latch
 from storage.projection import Fold
-from storage.rows import OrderFold, Rows
+from storage.rows import BetFold, OrderFold, Rows
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
 
@@ -84,6 +84,11 @@ class MemoryRows(Rows):
     def drop(self, news: msgspec.Struct) -> None:
         """Forget early news that has been used."""
         self._found[type(news)].pop(self.key_of(news), None)
+
+    def bets_in(self, instrument: str) -> list[BetFold]:
+        """Return every bet in a market."""
+        found = self._found.get(BetFold, {}).values()
+        return [bet for bet in found if bet.instrument == instrument]
 
 
 class RowsJudge:
