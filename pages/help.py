@@ -192,6 +192,8 @@ GLOSSARY = {
     "Book": "All bids and asks that rest in a market.",
     "Behind touch": "How far an order's price is behind the best of its side of the book: 0 is at "
     "the touch, below 0 in front of it.",
+    "Earning": "Whether a resting order earns of its market's rewards now: inside the band around "
+    "the mid, large enough, on both sides. Estimated by the venue's formula, at least.",
     "Bid / ask": "What somebody pays, what somebody wants. The best of both is the touch, their "
     "middle the mid.",
     "Quote": "A bid or an ask of ours that rests in the book.",

@@ -21,6 +21,7 @@ from engine.domain.telemetry import (
     BookTop,
     BotStatus,
     Capital,
+    Earnings,
     EngineStatus,
     WatchedMarket,
 )
@@ -328,6 +329,7 @@ def keep_found(
 
 _CAPITAL = Table(Capital, "capital")
 _APPROVALS = Table(Approvals, "approvals")
+_EARNINGS = Table(Earnings, "earnings")
 
 
 class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -449,3 +451,13 @@ def put_approvals(connection: sqlite3.Connection, engine_id: str, told: Approval
 def approvals(connection: sqlite3.Connection, engine_id: str, account: str) -> Approvals | None:
     """Return what a wallet has approved; None = nobody asked. Raises BadInput."""
     return _APPROVALS.one(connection, "engine_id = ? AND account = ?", (engine_id, account))
+
+
+def put_earnings(connection: sqlite3.Connection, engine_id: str, told: Earnings) -> None:
+    """Write what an account's orders earn, in place of what stood there."""
+    _EARNINGS.put(connection, engine_id, [told])
+
+
+def earnings(connection: sqlite3.Connection, engine_id: str, account: str) -> Earnings | None:
+    """Return what an account's orders earn; None = never told. Raises BadInput."""
+    return _EARNINGS.one(connection, "engine_id = ? AND account = ?", (engine_id, account))

@@ -24,7 +24,7 @@ from msgspec.inspect import (
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
 from sqlmodel import AutoString, Field, SQLModel
 
-from engine.domain.telemetry import Approvals, Capital
+from engine.domain.telemetry import Approvals, Capital, Earnings
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
@@ -112,6 +112,7 @@ rows_are(
 rows_are(EquityPoint, "equity", ("account", "at_ns"))
 rows_are(Capital, "capital", ("account",))
 rows_are(Approvals, "approvals", ("account",))
+rows_are(Earnings, "earnings", ("account",))
 
 
 class PnlRow(SQLModel, table=True):

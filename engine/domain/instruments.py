@@ -115,6 +115,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Protocol version of the venue (`v1`, `v2`), or empty."""
     rewards_size_min: int = 0
     """Smallest resting order the venue pays rewards for, in size increments; 0 = it pays none."""
+    rewards_spread_max: int = 0
+    """The band: how far from the mid such an order may be, in price increments."""
+    rewards_daily_micro: int = 0
+    """What the market pays a day to all such orders together; 0 = none."""
+    rewards_age_s: int = 0
+    """How long such an order must have rested before it counts."""
     taker_delay_ns: int = 0
     """How long the venue holds a marketable order before it matches it."""
 

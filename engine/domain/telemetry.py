@@ -11,6 +11,7 @@ import msgspec
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderId
+from engine.domain.rewards import Earning
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +192,19 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     def whole_micro(self) -> int:
         """All of it; equal to deposits + realised - fees, to the micro-unit."""
         return self.settled_micro + self.pending_micro + self.redeemable_micro + self.tokens_micro
+
+
+class Earnings(msgspec.Struct, frozen=True, kw_only=True):
+    """What each working order of an account earns of its market's rewards, as estimated here."""
+
+    account: AccountId
+    currency: str
+    at_ns: int
+    orders: tuple[Earning, ...]
+    scoring: dict[int, bool] = {}
+    """Order → whether the venue itself said that it scores, when it was sampled last."""
+    scoring_ns: int | None = None
+    """When that was; None = the venue was not asked, or has not answered yet."""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from pages.kit.home import now_ns
 from pages.kit.tables import choice, choose, chosen_in, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
+from storage import live
 from storage.live import books
 from storage.views import ROWS_MAX
 from storage.views.drill_down import FillSums, fill_sums, fills_behind, orders_behind
@@ -78,8 +79,8 @@ def show_rows(mode: Mode, what: str, only: Mapping[str, Any], wanted: str) -> No
         # A book an engine left behind is of no use: what it told last is not the touch of now.
         keys = sorted({(row["account"], row["instrument"]) for row in shown})
         tops = ask(books, engine_id(), tuple(keys)) if alive else {}
-        choice(with_touch(shown, tops), WORKING, key=key, ids=ids)
-        panels.note(BEHIND)
+        choice(with_earning(with_touch(shown, tops), alive=alive), WORKING, key=key, ids=ids)
+        panels.note(f"{BEHIND} Earning: rewards of its market, {order.EARNING}; only live is paid.")
     elif shown:
         choice(shown, ORDERS, key=key, ids=ids)
     chosen = chosen_in(key)
@@ -197,7 +198,9 @@ _FIRST = ("id", "state", "way", "price")
 WORKING = {
     **{name: ORDERS[name] for name in _FIRST},
     "away": ("Behind touch", "price"),
-    **{name: ORDERS[name] for name in ORDERS if name not in _ENDED.union(_FIRST)},
+    **{name: ORDERS[name] for name in ("size", "filled", "instrument")},
+    "earning": ("Earning", "text"),
+    **{name: ORDERS[name] for name in ORDERS if name not in _ENDED},
 }
 """Of what works: its fees stand at its fills, and it has no reason to have ended yet."""
 BEHIND = (
@@ -243,6 +246,13 @@ def with_touch(
         {**row, "away": order.away(books.get((row["account"], row["instrument"])), row)}
         for row in rows
     ]
+
+
+def with_earning(rows: Sequence[dict[str, Any]], *, alive: bool) -> list[dict[str, Any]]:
+    """Return working orders, each with whether it earns; an engine that is gone says nothing."""
+    accounts = {row["account"] for row in rows} if alive else set()
+    told = {one: ask(live.earnings, engine_id(), one) for one in accounts}
+    return [{**row, "earning": order.earning(told.get(row["account"]), row["id"])} for row in rows]
 
 
 def sentence(sums: FillSums) -> str:

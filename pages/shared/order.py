@@ -17,19 +17,19 @@ from engine.domain.commands import CancelOrderByHand
 from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Leg, Mode, Side
 from engine.domain.orders import OrderId, OrderState
-from engine.domain.telemetry import BookTop
+from engine.domain.telemetry import BookTop, Earnings
 from engine.errors import PitbossError
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id
-from pages.kit.home import config
+from pages.kit.home import config, now_ns
 from pages.kit.names import price_raw, size_raw
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
 from pages.kit.tables import table
-from pages.kit.words import NOTHING, clock, count, micro, moment, money, utc, zone
+from pages.kit.words import NOTHING, age, clock, count, micro, moment, money, utc, zone
 from pages.shared import markouts, moments, refusals, why
 from pages.shared.why import left_words, number_of, plain, way
-from storage import views
+from storage import live, views
 from storage.decisions import StoredDecision, decision_numbered, plans_at
 from storage.views import Row, shown
 from storage.views.drill_down import FOREVER_NS, fills_behind
@@ -74,6 +74,8 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
         st.html(refusals.folded(row["reason"]))
     slot = f"cancel:{account}:{number}"
     if not OrderState(row["state"]).ended:
+        if alive:
+            show_earning(account, number, mode)
         _cancel(account, number, slot, alive=alive)
     # Also when the order has ended: that is what the answer tells of.
     commands.show_life(slot)
@@ -94,6 +96,48 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     except PitbossError as error:
         st.error(f"{error}. Nothing is lost: the order's row above is whole.")
     _fills(fills)
+
+
+# -- does it earn rewards? -------------------------------------------------------------------------
+
+
+def earning(told: Earnings | None, number: int) -> str:
+    """Return in a few words whether an order earns now, and at least how much a day."""
+    found = None if told is None else next((o for o in told.orders if o.order == number), None)
+    if told is None or found is None:
+        return NOTHING
+    if not found.earns:
+        return f"no: {found.said}"
+    return f"yes, at least {micro(found.daily_micro, told.currency)} a day: {found.said}"
+
+
+def sampled(told: Earnings, number: int, mode: Mode, now: int) -> str:
+    """Return what the venue itself said of an order when it was sampled last."""
+    said = told.scoring.get(number)
+    if mode is not Mode.LIVE:
+        return f"{mode.upper()} is paid nothing: a live order would earn this"
+    if said is None or told.scoring_ns is None:
+        return "the venue was not asked about it yet"
+    word = "scores" if said else "does NOT score"
+    return f"by the venue's own word it {word}, sampled {age(max(0, now - told.scoring_ns))} ago"
+
+
+@guard.part("What the order earns")
+def show_earning(account: str, number: int, mode: Mode) -> None:
+    """Draw the strip: does it earn, why not, and what a day it would be."""
+    told = ask(live.earnings, engine_id(), account)
+    if told is None or all(one.order != number for one in told.orders):
+        return
+    earns = any(one.order == number and one.earns for one in told.orders)
+    tone, word = ("gain", "EARNING") if earns else ("quiet", "NOT EARNING")
+    more = f" · {escape(sampled(told, number, mode, now_ns()))} · {EARNING}"
+    if not earns and not told.scoring.get(number):
+        more = ""
+    said = escape(earning(told, number).partition(" ")[2])
+    st.html(f'<p class="pb-source"><b class="pb-{tone}">{word}</b> {said}{more}</p>')
+
+
+EARNING = "if book and orders stood all day as now; less than 1.00 a day is not paid"
 
 
 def _fills(fills: Sequence[Row]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.caches.views import BookView
+from engine.domain.alerts import described
 from engine.domain.events import (
     BalancesListed,
     BookMarked,
@@ -33,8 +37,15 @@ from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
-from engine.live import telemetry
-from engine.live.telemetry import CONFIRMED, capital_of, holdings_of, uses_of
+from engine.live import figures
+from engine.live.figures import (
+    CONFIRMED,
+    RewardsWatch,
+    capital_of,
+    earnings_of,
+    holdings_of,
+    uses_of,
+)
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
@@ -239,7 +250,7 @@ def test_markets_beyond_the_last_one_told_are_told_as_one_sum(monkeypatch: Any) 
     rig = Rig(instruments=tuple(build.binary(name) for name in names))
     for name in names:
         rig.rest(((4_000, 10),), name=name)
-    monkeypatch.setattr(telemetry, "LOCKS_MAX", 2)
+    monkeypatch.setattr(figures, "LOCKS_MAX", 2)
     seen = capital_of(rig.executor, rig.now)
     assert [lock.markets for lock in seen.locks] == [1, 1, 3]
     assert seen.locks[-1].orders_micro == 12_000_000
@@ -252,3 +263,67 @@ def test_what_the_venue_said_of_cash_stands_beside_the_ledger() -> None:
     rig.tell(BalancesListed(account=rig.executor.account, cash_micro={"USD": 7}))
     seen = capital_of(rig.executor, rig.now)
     assert (seen.venue_micro, seen.venue_ns, seen.settled_micro) == (7, rig.now, 1_000_000_000)
+
+
+# -- earnings: what working orders earn of their markets' rewards ----------------------------------
+
+PAYS = {
+    "rewards_daily_micro": 100_000_000, "rewards_spread_max": 300, "rewards_size_min": 50 * SHARE,
+}  # fmt: skip
+
+
+def resting(mode: Mode = Mode.DEMO) -> tuple[Rig, Any]:
+    """An account with 100 bid at 0.49 in a market that pays, and a runner that sees its book."""
+    rig = Rig(instruments=(Build().binary("venue:m1", **PAYS), Build().binary("venue:m2")))
+    rig.executor.mode = mode
+    rig.rest(((4_900, 100),), name="venue:m1")
+    rig.rest(((4_900, 100),), name="venue:m2")
+    views = {}
+    for key, instrument in rig.executor.ledger.state.instruments.items():
+        view = views[key] = BookView(instrument)
+        view.book.replace([(4_900, 100 * SHARE)], [(5_100, 300 * SHARE)])
+        view.trusted = True
+    return rig, SimpleNamespace(
+        desk=SimpleNamespace(executor=rig.executor, cache=SimpleNamespace(views=views))
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode.DEMO, Mode.PAPER])
+def test_orders_are_told_with_what_they_earn_of_a_book_that_holds_them_or_not(mode: Mode) -> None:
+    """A third of 100·4/9 of ours; of others 300·4/9 on one side, and in paper 100·4/9 on ours."""
+    rig, runner = resting(mode)
+    one, two = earnings_of(runner, rig.now + 1)
+    assert (one.order, one.earns, one.said) == (1, True, "one side alone: it scores a third")
+    theirs = Fraction(300, 3) if mode is Mode.DEMO else 100 + Fraction(200, 3)
+    assert one.daily_micro == int(100_000_000 * Fraction(100, 3) / (Fraction(100, 3) + theirs))
+    assert (two.order, two.earns, two.said) == (2, False, "venue pays no rewards in this market")
+    rig.tell(rig.event(OrderCancelled, 1))
+    placed_anew, _ = earnings_of(runner, rig.now)
+    assert (placed_anew.earns, placed_anew.said) == (False, "the venue has not said that it rests")
+
+
+def test_a_book_that_is_not_trusted_gives_no_estimate() -> None:
+    rig, runner = resting()
+    runner.desk.cache.views[M1].trusted = False
+    one, _ = earnings_of(runner, rig.now)
+    assert (one.earns, one.daily_micro) == (False, 0)
+    assert one.said.startswith("not known")
+
+
+def test_a_band_that_moves_is_told_once_and_only_where_an_order_rests() -> None:
+    rig, _ = resting()
+    watch = RewardsWatch()
+    assert watch.moved(rig.executor) == []
+    narrower = PAYS | {"rewards_spread_max": 150, "rewards_size_min": 200 * SHARE}
+    rig.tell(InstrumentListed(instrument=Build().binary("venue:m1", **narrower)))
+    (alert,) = watch.moved(rig.executor)
+    assert (alert.kind, alert.instrument) == ("rewards_moved", M1)
+    assert alert.text == (
+        "venue:m1 pays 100 USD a day for 200 shares or more within 1.5¢ of the mid; before 100 USD "
+        "a day for 50 shares or more within 3¢ of the mid"
+    )
+    assert watch.moved(rig.executor) == []
+    rig.tell(rig.event(OrderCancelled, 1), rig.quotes(name="venue:m1"))
+    rig.tell(InstrumentListed(instrument=Build().binary("venue:m1")))
+    assert watch.moved(rig.executor) == []
+    assert described("rewards_moved").title == "A market's rewards moved"

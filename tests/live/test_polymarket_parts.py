@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.bots.core import AccountCore
@@ -212,6 +213,32 @@ async def test_approvals_that_are_not_answered_stand_as_they_were(
         await account.until(lambda: rows[key].failed, "the next question has no answer")
         assert rows[key].approvals == first.approvals
         assert rows[key].told_ns >= first.told_ns
+
+
+async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_last_word(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SCORING_EVERY_NS", S // 10)
+    market = by_slug(served, RAIN)
+    market.rewards, market.rewards_daily = (10, 4.5), 25.0
+    pays = {"rewards_daily_micro": 25_000_000, "rewards_spread_max": 450}
+    async with living(served, tmp_path) as account:
+        instrument = msgspec.structs.replace(instrument_of(market), **pays)
+        await account.until(lambda: account.runner.door.venue.lists(instrument.id), "it is listed")
+        place(account, 45, 10)
+        show(account, instrument)
+        scoring = account.engine.scoring
+        await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
+        (order,) = [one.order.id for one in account.runner.desk.executor.working(instrument.id)]
+        await account.until(lambda: scoring.get(NAME, ({}, 0))[0], "it is sampled")
+        assert scoring[NAME][0] == {order: False}  # a book of one side has no mid
+        kept = scoring[NAME]
+        await served.control(
+            "faults", kind="garble", path="/orders-scoring", args={"body": "{}", "count": 10**6}
+        )
+        asked = account.asked("/orders-scoring")
+        await account.until(lambda: account.asked("/orders-scoring") > asked + 1, "it is asked on")
+        assert scoring[NAME][0] == kept[0]
 
 
 async def test_refusal_for_want_of_funds_refreshes_the_balance(

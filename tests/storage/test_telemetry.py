@@ -10,12 +10,14 @@ from engine.domain.catalog import GateWords, StrategyEntry, ValueUnit, ValueWord
 from engine.domain.decisions import Unit
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import ResidualReason
+from engine.domain.rewards import Earning
 from engine.domain.telemetry import (
     Approval,
     Approvals,
     BookTop,
     BotStatus,
     Capital,
+    Earnings,
     EngineStatus,
     LockedMoney,
     ScopedLatch,
@@ -31,11 +33,13 @@ from storage.live import (
     approvals,
     books,
     capital,
+    earnings,
     engine_status,
     put_approvals,
     put_books,
     put_bots,
     put_capital,
+    put_earnings,
     put_engine,
     put_holdings,
     put_limit_use,
@@ -236,3 +240,14 @@ def test_approvals_keep_what_failed(connection: Connection) -> None:
     told = Approvals(account=DEMO, approvals=(one,), told_ns=None, failed="no answer")
     put_approvals(connection, "e1", told)
     assert approvals(connection, "e1", "demo") == told
+
+
+def test_what_orders_earn_is_read_with_the_venues_own_word(connection: Connection) -> None:
+    assert earnings(connection, "e1", "demo") is None
+    one = Earning(order=7, earns=True, said="inside the band", daily_micro=5)
+    told = Earnings(
+        account=DEMO, currency="pUSD", at_ns=5, orders=(one,), scoring={7: False}, scoring_ns=4
+    )
+    put_earnings(connection, "e1", replace(told, scoring={}, scoring_ns=None))
+    put_earnings(connection, "e1", told)
+    assert earnings(connection, "e1", "demo") == told

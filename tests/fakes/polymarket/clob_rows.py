@@ -54,7 +54,7 @@ def compact_market(venue: Venue, market: Listed) -> dict[str, Any]:
 def clob_market(venue: Venue, market: Listed) -> dict[str, Any]:
     """Return `/markets/{cid}`."""
     least, spread = market.rewards or (0, 0)
-    rates = [{"asset_address": PUSD, "rewards_daily_rate": 1}]
+    rates = [{"asset_address": PUSD, "rewards_daily_rate": market.rewards_daily or 1}]
     return {
         "enable_order_book": not market.resolved,
         "active": True,

@@ -46,6 +46,8 @@ class Listed(msgspec.Struct, kw_only=True):
     end_ns: int | None = None
     rewards: tuple[int, float] | None = (50, 4.5)
     """Least size and widest spread in cents for rewards; None = no rewards."""
+    rewards_daily: float = 0.0
+    """What it pays a day; 0 = it has a band and no programme that pays."""
     hydrates_ns: int = 0
     """Until then the CLOB does not know what Gamma already lists."""
     tags: tuple[str, ...] = ("crypto",)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.domain.orders import Identity
 from tests.fakes.polymarket.auth import ApiKey
+from tests.fakes.polymarket.contracts import PUSD
 from tests.fakes.polymarket.ledger import CASH
 from tests.fakes.polymarket.limits import TIERS
 from tests.fakes.polymarket.refusal import BAD_PAYLOAD, BAD_TOKEN, Refused
@@ -206,11 +207,20 @@ async def many_scoring(request: web.Request) -> web.Response:
 
 
 def _scores(venue: Venue, key: ApiKey, name: str) -> bool:
+    """Say whether an order rests in a market that pays, large enough and inside the band."""
     order, live = venue.find_order(key.signer, Identity(name))
     if order is None or not live:
         return False
-    rewards = venue.markets[order.instrument].rewards
-    return rewards is not None and order.remaining >= rewards[0] * 10**6
+    market = venue.markets[order.instrument]
+    if market.rewards is None or order.remaining < market.rewards[0] * 10**6:
+        return False
+    book = venue.books[order.instrument].book
+    if not market.rewards_daily:
+        return True  # nobody's programme: the size alone is looked at
+    if book.best_bid is None or book.best_ask is None:
+        return False
+    away2 = abs(2 * order.level - book.best_bid - book.best_ask)
+    return away2 < 2 * round(market.rewards[1] * 100)
 
 
 @routes.get("/notifications")
@@ -229,11 +239,32 @@ async def drop_notifications(request: web.Request) -> web.Response:
 
 @routes.get("/rewards/markets/current")
 @routes.get("/rewards/markets/multi")
+@routes.get("/rewards/markets/{condition}")
+async def rewards(request: web.Request) -> web.Response:
+    """List what markets pay: of all that do, or of one."""
+    venue, wanted = venue_of(request), request.match_info.get("condition")
+    rows = []
+    for market in venue.by_condition.values():
+        if market.rewards is None or not market.rewards_daily or market.resolved:
+            continue
+        if wanted in {None, market.condition}:
+            config = {"asset_address": PUSD, "start_date": "2024-01-01", "end_date": "2500-12-31"}
+            rows.append(
+                {
+                    "condition_id": market.condition,
+                    "rewards_min_size": market.rewards[0],
+                    "rewards_max_spread": market.rewards[1],
+                    "total_daily_rate": market.rewards_daily,
+                    "rewards_config": [config | {"id": 1, "rate_per_day": market.rewards_daily}],
+                }
+            )
+    return answer(page(rows, None))
+
+
 @routes.get("/rewards/user")
 @routes.get("/rewards/user/markets")
-@routes.get("/rewards/markets/{condition}")
-async def rewards(_: web.Request) -> web.Response:
-    """List rewards: nothing was earned yet."""
+async def earnings(_: web.Request) -> web.Response:
+    """List what was earned by market: nothing yet."""
     return answer(page([], None))
 
 

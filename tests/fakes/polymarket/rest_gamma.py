@@ -14,6 +14,7 @@ from aiohttp import web
 from engine.venues.polymarket.market.hourly import SUFFIX
 from tests.fakes.polymarket.books import LEGS
 from tests.fakes.polymarket.clob_rows import iso, value
+from tests.fakes.polymarket.contracts import PUSD
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S
@@ -92,6 +93,11 @@ def market_row(venue: Venue, market: Listed) -> Row:
         row["resolutionSource"] = f"https://data.chain.link/streams/{asset}-usd"
     if market.rewards is not None:
         row["rewardsMinSize"], row["rewardsMaxSpread"] = market.rewards
+        if market.rewards_daily:
+            programme = {"id": "1", "conditionId": market.condition, "assetAddress": PUSD}
+            ends = {"startDate": "2024-01-01", "endDate": "2500-12-31"}
+            pays = {"rewardsAmount": 0, "rewardsDailyRate": market.rewards_daily}
+            row["clobRewards"] = [programme | pays | ends]
     if market.closed_ns is not None:
         row["closedTime"] = (iso(market.closed_ns) or "").replace("T", " ").replace("Z", "+00")
     if market.game_start_ns is not None:

@@ -28,6 +28,7 @@ from engine.runtime.venue_plugin import AccountLink, VenueSetup
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat import PolymarketBeat
+from engine.venues.polymarket.account.listings import approvals_of, scoring_of
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 from engine.venues.polymarket.hosts import account_hosts
 
@@ -50,6 +51,8 @@ LIST_RETRY_NS_MAX = 60 * S
 AUTH_PAUSE_NS_MIN = 5 * S
 AUTH_PAUSE_NS_MAX = 300 * S
 APPROVALS_EVERY_NS = 300 * S
+SCORING_EVERY_NS = 60 * S
+"""The venue itself samples once a minute (trading API, §5.5)."""
 AUTH_CALM_NS = 600 * S
 """A credential that worked for this long is trusted as at first."""
 
@@ -69,7 +72,7 @@ class PolymarketTend:
         self._auth_pause_ns = AUTH_PAUSE_NS_MIN
         self._auth_due_ns = self._auth_cleared_ns = 0
         self._approvals = Approvals(account=runner.account, approvals=(), told_ns=None)
-        self._approvals_due_ns = 0
+        self._approvals_due_ns = self._scoring_due_ns = 0
 
     # -- terms -------------------------------------------------------------------------------------
 
@@ -116,6 +119,7 @@ class PolymarketTend:
             await self._refresh(venue)
             await self._reassure()
             await self._approved(venue)
+            await self._sampled(venue)
 
     async def _refresh(self, venue: PolymarketVenue) -> None:
         settled, told = self._user.settled, self._door.outdated
@@ -169,13 +173,35 @@ class PolymarketTend:
             return
         self._approvals_due_ns = now_ns + APPROVALS_EVERY_NS
         try:
-            told = await venue.approvals()
+            told = await approvals_of(venue.wire)
         except PitbossError as error:
             self._approvals = replace(self._approvals, failed=str(error))
         else:
             account = self._runner.account
             self._approvals = Approvals(account=account, approvals=told, told_ns=now_ns)
         self._services.approvals(self._approvals)
+
+    async def _sampled(self, venue: PolymarketVenue) -> None:
+        """Ask of orders in markets that pay whether they earn; the last answer stands."""
+        now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
+        if now_ns < self._scoring_due_ns:
+            return
+        self._scoring_due_ns = now_ns + SCORING_EVERY_NS
+        instruments = executor.ledger.state.instruments
+        names = {
+            known.identity: known.order.id
+            for key in executor.concerned()
+            if instruments[key].rewards_daily_micro
+            for known in executor.working(key)
+            if known.identity is not None
+        }
+        try:
+            told = await scoring_of(venue.wire, list(names)) if names else {}
+        except PitbossError as error:
+            self._services.log.info("scoring.waits", reason=str(error))
+            return
+        scoring = {int(names[name]): scores for name, scores in told.items()}
+        self._services.scoring[self._runner.account] = scoring, now_ns
 
 
 # -- the account at its venue --------------------------------------------------------------------

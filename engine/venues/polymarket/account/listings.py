@@ -5,12 +5,22 @@ A cursor that repeats, or more pages than any account can have, is an error: nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
+import msgspec
+
+from engine.domain.orders import Identity
 from engine.domain.telemetry import Approval
 from engine.errors import BadInput
+from engine.venues.polymarket.account import outcomes
+from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.sdk import Wire
+
+T = TypeVar("T")
+
+SCORING_MAX = 100
+"""Orders of one question about scoring."""
 
 PAGES_MAX = 500
 CLOB_END = "LTE="
@@ -61,12 +71,35 @@ async def data_rows(wire: Wire, path: str, **params: str | int) -> list[Any]:
     raise BadInput(f"{path} has more than {PAGES_MAX} pages")
 
 
+async def answered(call: Awaitable[T]) -> T:
+    """Return the answer to a question; a refusal of it raises what that means (`outcomes`)."""
+    try:
+        return await call
+    except VenueRefusal as refusal:
+        outcomes.question_refused(refusal)
+
+
+async def scoring_of(wire: Wire, names: Sequence[Identity]) -> dict[Identity, bool]:
+    """Return of each order whether it earns rewards at this moment, by the venue's own word.
+
+    Raises what the wire raises, BadInput.
+    """
+    found: dict[Identity, bool] = {}
+    for start in range(0, len(names), SCORING_MAX):
+        part = names[start : start + SCORING_MAX]
+        told = await answered(wire.post("/orders-scoring", msgspec.json.encode(part)))
+        if not isinstance(told, Mapping) or any(not isinstance(told.get(n), bool) for n in part):
+            raise BadInput("/orders-scoring says of an order neither yes nor no")
+        found |= {name: told[name] for name in part}
+    return found
+
+
 async def approvals_of(wire: Wire) -> tuple[Approval, ...]:
     """Return what a wallet lets the venue's trading contracts take, by the chain's index.
 
     Raises what the wire raises, BadInput. Contracts of other products are left out.
     """
-    body = await wire.get_data("/v2/approvals", user=wire.wallet)
+    body = await answered(wire.get_data("/v2/approvals", user=wire.wallet))
     data = body.get("data") if isinstance(body, Mapping) else None
     rows = data.get("contracts") if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping) or not isinstance(rows, list):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Self
+from typing import Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -31,14 +31,13 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from engine.domain.telemetry import Approval
 from engine.errors import BadInput, NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Lane, Named, Prepared
 from engine.venues.polymarket.account import outcomes
 from engine.venues.polymarket.account.beats import Beats
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import beat
-from engine.venues.polymarket.account.listings import approvals_of, clob_rows, data_rows
+from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.memory import AccountMemory, condition_of
 from engine.venues.polymarket.account.orders import Preparer, market_of
 from engine.venues.polymarket.account.outcomes import VenueRefusal
@@ -381,10 +380,6 @@ class AccountQueries:
         """Refuse: winners at this venue are redeemed there, by a person or by the venue itself."""
         raise NotSent(f"redeem {asked.instrument} at the venue: this account cannot do it itself")
 
-    async def approvals(self) -> tuple[Approval, ...]:
-        """Return what the wallet lets the venue's contracts take, or raise."""
-        return tuple(await self._asked(approvals_of(self._wire)))
-
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:
         """Let the venue look at the chain again: after settlements, deposits, splits and merges.
 
@@ -400,11 +395,12 @@ class AccountQueries:
             call = self._wire.touch(path, asset_type=asset, signature_type=kind, token_id=token)
             await self._asked(call)
 
-    async def _asked(self, call: Any) -> Any:
-        try:
-            return await call
-        except VenueRefusal as refusal:
-            outcomes.question_refused(refusal)
+    @property
+    def wire(self) -> Wire:
+        """The account's signed requests, for questions that decide nothing (`listings`)."""
+        return self._wire
+
+    _asked = staticmethod(answered)
 
 
 # -- Polymarket behind the venues' door: one account, its wallet, its orders -----------------------

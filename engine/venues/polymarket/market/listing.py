@@ -26,10 +26,12 @@ from engine.venues.polymarket.market.metadata import (
     tick_units,
     yes_first,
 )
-from engine.venues.polymarket.market.numbers import SIZE_DECIMALS, units
+from engine.venues.polymarket.market.numbers import PRICE_DECIMALS, SIZE_DECIMALS, units
 
 ITODE_NS = 250_000_000
 """How long a marketable order is held where the CLOB says `itode` (trading API, §5.3)."""
+
+REWARDS = ("rewards_size_min", "rewards_spread_max", "rewards_daily_micro")
 
 ListingRow = Mapping[str, Any]
 
@@ -81,12 +83,11 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
         # An end that is past already is not believed: such markets were seen to trade on.
         made = msgspec.structs.replace(made, closes_ns=ends_ns)
     delay_s = row.get("secondsDelay") or 0
-    rewarded = number(row, "rewardsMinSize") if rewards_daily(row, now_ns) else 0.0
-    made = msgspec.structs.replace(
-        made,
-        taker_delay_ns=int(delay_s) * SECOND_NS,
-        rewards_size_min=round(rewarded * 10**SIZE_DECIMALS),
-    )
+    daily = rewards_daily(row, now_ns)
+    made = msgspec.structs.replace(made, taker_delay_ns=int(delay_s) * SECOND_NS)
+    if daily:
+        size_min, band = number(row, "rewardsMinSize"), number(row, "rewardsMaxSpread")
+        made = rewarded(made, daily, least=size_min, band_cents=band)
     open_ = bool(row.get("active")) and not row.get("closed") and bool(row.get("enableOrderBook"))
     return Listing(
         instrument=made,
@@ -99,6 +100,21 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
         resolution_source=str(row.get("resolutionSource") or ""),
         payout_yes_micro=_payout(row, labels),
     )
+
+
+def rewarded(made: Instrument, daily: float, *, least: float, band_cents: float) -> Instrument:
+    """Return a market with what it pays a day for orders of a size within a band, in cents."""
+    return msgspec.structs.replace(
+        made,
+        rewards_size_min=round(least * 10**SIZE_DECIMALS),
+        rewards_spread_max=round(band_cents * 10 ** (PRICE_DECIMALS - 2)),
+        rewards_daily_micro=round(daily * MICRO),
+    )
+
+
+def rewards_of(made: Instrument) -> dict[str, int]:
+    """Return the terms of a market's rewards, by their fields."""
+    return {name: getattr(made, name) for name in REWARDS}
 
 
 def rewards_daily(row: Mapping[str, Any], now_ns: int) -> float:
@@ -157,6 +173,9 @@ def confirmed(listing: Listing, body: object) -> Listing:
         raise BadFrame("the CLOB's tokens are not Gamma's", listing.condition)
     tick, least = _plain(body, "mts"), _plain(body, "mos")
     delay_ns = listing.instrument.taker_delay_ns
+    pays, age_s = body.get("r"), 0.0
+    if isinstance(pays, Mapping) and pays.get("e") and listing.instrument.rewards_daily_micro:
+        age_s = max(number(pays, "moas"), number(body, "oas"))
     instrument = msgspec.structs.replace(
         listing.instrument,
         tick=tick_units(tick),
@@ -164,6 +183,7 @@ def confirmed(listing: Listing, body: object) -> Listing:
         fees=_clob_fees(body, listing.instrument.fees),
         taker_delay_ns=max(delay_ns, ITODE_NS) if body.get("itode") else delay_ns,
         protocol=str(body.get("v") or listing.instrument.protocol),
+        rewards_age_s=math.ceil(age_s),
     )
     return msgspec.structs.replace(
         listing,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.domain.events import (
     Event,
@@ -32,7 +33,7 @@ from engine.venues.polymarket.hosts import public_rest, reference_hosts
 from engine.venues.polymarket.market.channel import MarketChannel
 from engine.venues.polymarket.market.core import PREFIX
 from engine.venues.polymarket.market.hourly import hourly_slug
-from engine.venues.polymarket.market.listing import Listing
+from engine.venues.polymarket.market.listing import Listing, rewards_of
 from engine.venues.polymarket.market.metadata import SECOND_NS, WINDOWS_S
 from engine.venues.polymarket.market.rest import SLUGS_MAX, PublicRest
 from engine.venues.polymarket.market.shard import traffic
@@ -64,6 +65,8 @@ class DiscoveredMarket(msgspec.Struct):
 
     listings: list[Listing] = []
     outcomes: list[InstrumentResolved] = []
+    rewards: dict[InstrumentId, dict[str, int]] = {}
+    """What known markets pay from now on, by the fields of an instrument."""
 
 
 class Discovery:
@@ -81,6 +84,8 @@ class Discovery:
         self._ended: dict[InstrumentId, None] = {}
         self._rarely_ns: dict[InstrumentId, int] = {}
         """What nobody has told the end of → when it is asked about although it may be open."""
+        self._rewards_ns = now_ns() + RARELY_NS
+        """When it is asked what known markets pay: band, minimum and rate move."""
 
     def ended(self, instrument: InstrumentId) -> None:
         """Note that an outcome is told: it is not asked for any more."""
@@ -112,6 +117,9 @@ class Discovery:
         for part in _parts(slugs):
             await self._ask(part, found, {"slug": part})
         await self._outcomes(found)
+        if self._rewards_ns <= now_ns:
+            self._rewards_ns = now_ns + RARELY_NS
+            await self._rewards(now_ns, found)
         return found
 
     def _windows(self, series: str, now_ns: int) -> list[str]:
@@ -207,6 +215,19 @@ class Discovery:
                 [f"outcome {name}" for name in left], "the venue has not said how it ended"
             )
         await self._early(set(over), now_ns, found)
+
+    async def _rewards(self, now_ns: int, found: DiscoveredMarket) -> None:
+        """Ask Gamma what the markets that go on pay."""
+        for part in _parts([name for name in self.known if name not in self._ended]):
+            ids = [name.removeprefix(PREFIX) for name in part]
+            with contextlib.suppress(PitbossError):  # asked again with the next round
+                for told in await self._rest.markets(now_ns, {"condition_ids": ids}):
+                    name, pays = told.instrument.id, rewards_of(told.instrument)
+                    known = self.known.get(name)
+                    if known is not None and rewards_of(known.instrument) != pays:
+                        moved = replace(known.instrument, **pays)
+                        self.known[name] = replace(known, instrument=moved)
+                        found.rewards[name] = pays
 
     async def _early(self, asked: set[InstrumentId], now_ns: int, found: DiscoveredMarket) -> None:
         """Ask now and then about everything else that is not known to have ended."""
@@ -332,6 +353,10 @@ class PolymarketSource:
         now_ns = self._services.clock.now_ns()
         for outcome in found.outcomes:
             self._hub.tell([outcome], now_ns)
+        for name, pays in found.rewards.items():
+            if (market := self.channel.core.watched(name)) is not None:
+                market.instrument = replace(market.instrument, **pays)
+                self._hub.tell([InstrumentListed(instrument=market.instrument)], now_ns)
 
     def _oracles(self, wanted: Routes) -> dict[str, None]:
         """Return whose prices prove strikes; nobody quotes by a reference, nothing to prove."""
@@ -370,9 +395,7 @@ class PolymarketSource:
         if isinstance(event, StrikeProven):
             market = self.channel.core.watched(event.instrument)
             if market is not None:
-                market.instrument = msgspec.structs.replace(
-                    market.instrument, strike_e8=event.strike_e8
-                )
+                market.instrument = replace(market.instrument, strike_e8=event.strike_e8)
         elif isinstance(event, InstrumentResolved):
             self.discovery.ended(event.instrument)
 

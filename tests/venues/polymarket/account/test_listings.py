@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine.domain.orders import Identity
 from engine.errors import BadInput, OutcomeUnknown
-from engine.venues.polymarket.account.listings import CLOB_END
+from engine.venues.polymarket.account.listings import CLOB_END, approvals_of, scoring_of
 from tests.fakes.polymarket.contracts import PUSD, STANDARD_EXCHANGE
 from tests.fakes.polymarket.server import Served
 from tests.venues.polymarket.adapter import adapter
@@ -85,7 +86,7 @@ async def test_garbled_approvals_are_neither_given_nor_missing(served: Served, c
     async with adapter(served) as (venue, _):
         await served.control("faults", kind="garble", path="/v2/approvals", args={"body": body})
         with pytest.raises(BadInput):
-            await venue.approvals()
+            await approvals_of(venue.wire)
 
 
 async def test_each_trading_contract_is_approved_or_not(served: Served) -> None:
@@ -93,8 +94,19 @@ async def test_each_trading_contract_is_approved_or_not(served: Served) -> None:
         for amount, approved in ((None, True), (0, False)):
             if amount is not None:
                 served.venue.ledger.allowances[WALLET] = amount
-            found = await venue.approvals()
+            found = await approvals_of(venue.wire)
             assert {one.approved for one in found} == {approved}
             pairs = {(one.asset, one.contract) for one in found}
             assert len(pairs) == len(found) == 16  # the SDK's list without that of another product
             assert {("pUSD", "exchange"), ("outcome tokens", "automatic redemption")} < pairs
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"0x1": 1}', "null"])
+async def test_an_order_of_which_nothing_is_said_does_not_count_as_not_scoring(
+    served: Served, body: str
+) -> None:
+    async with adapter(served) as (venue, _):
+        await served.control("faults", kind="garble", path="/orders-scoring", args={"body": body})
+        with pytest.raises(BadInput):
+            await scoring_of(venue.wire, [Identity("0x1")])
+        assert await scoring_of(venue.wire, []) == {}

@@ -11,6 +11,7 @@ from engine.errors import BadInput, NotSent, OutcomeUnknown
 from engine.feeds.counts import FeedCounts
 from engine.feeds.references.strikes import strike_key
 from engine.venues.polymarket.market import source as discovery_module
+from engine.venues.polymarket.market.listing import rewards_of
 from engine.venues.polymarket.market.rest import BOOKS_MAX, PublicRest
 from tests.fakes.polymarket.series import Series
 from tests.venues.polymarket.market.heard import hearing
@@ -125,7 +126,7 @@ async def test_an_open_market_is_rarely_asked_whether_it_ended() -> None:
         asked = len(heard.served.venue.journal)
         for _ in range(5):
             assert (await heard.discovery.look([market.instrument], ())).outcomes == []
-        assert len(heard.served.venue.journal) == asked + 1
+        assert len(heard.served.venue.journal) == asked + 2  # and once what it pays
         assert heard.discovery.problems == {}
 
 
@@ -152,3 +153,27 @@ async def test_an_address_where_nobody_is_was_never_asked() -> None:
             await rest.books(["1"] * (BOOKS_MAX + 1))
     finally:
         await rest.close()
+
+
+async def test_rewards_that_move_are_found_with_the_next_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery_module, "RARELY_NS", 0)
+    async with hearing() as heard:
+        market = next(iter(heard.served.venue.by_condition.values()))
+        market.rewards, market.rewards_daily = (50, 4.5), 25.0
+        (listing,) = (await heard.discovery.look([market.instrument], ())).listings
+        terms = rewards_of(listing.instrument)
+        assert terms == {
+            "rewards_size_min": 50_000_000, "rewards_spread_max": 450,
+            "rewards_daily_micro": 25_000_000,
+        }  # fmt: skip
+        assert (await heard.discovery.look([market.instrument], ())).rewards == {}
+        market.rewards = (100, 3.5)
+        moved = (await heard.discovery.look([market.instrument], ())).rewards
+        assert moved[market.instrument] == terms | {
+            "rewards_size_min": 100_000_000, "rewards_spread_max": 350
+        }  # fmt: skip
+        known = heard.discovery.known[market.instrument]
+        assert rewards_of(known.instrument) == moved[market.instrument]
+        assert (await heard.discovery.look([market.instrument], ())).rewards == {}

@@ -56,6 +56,20 @@ def test_a_reward_minimum_counts_only_while_a_programme_pays() -> None:
     assert from_gamma({**row, "clobRewards": None}, 0).instrument.rewards_size_min == 0
 
 
+def test_the_band_comes_from_gamma_and_the_age_from_the_clob() -> None:
+    row = {**ROW, "rewardsMinSize": 20, "rewardsMaxSpread": 3.5}
+    row["clobRewards"] = [{"rewardsDailyRate": 1.5}, {"rewardsDailyRate": 2}]
+    listed = from_gamma(row, 0)
+    made = listed.instrument
+    assert (made.rewards_spread_max, made.rewards_daily_micro) == (350, 3_500_000)
+    tokens = [{"t": token} for token in made.tokens or ()]
+    body: dict[str, Any] = {"t": tokens, "mts": 0.01, "mos": 5, "ao": True, "oas": 3}
+    body["r"] = {"mi": 20, "ma": 3.5, "e": True, "moas": 10}
+    assert confirmed(listed, body).instrument.rewards_age_s == 10
+    assert confirmed(listed, body | {"r": {"e": False}}).instrument.rewards_age_s == 0
+    assert confirmed(from_gamma(ROW, 0), body).instrument.rewards_age_s == 0
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -1,0 +1,9 @@
+"""The kind of alert raised where a market with orders of ours pays otherwise than before."""
+
+from __future__ import annotations
+
+from engine.domain.alerts import AlertKind
+
+REWARDS_MOVED = AlertKind(
+    "rewards_moved", "A market's rewards moved", "Look under Orders which of them still earn."
+)

@@ -1,0 +1,332 @@
+"""Figures of one account for people: what it holds, uses of its limits, may spend, and earns.
+
+Readings of the ledger, the gate, the exposure book and the market's books; nothing here waits or
+changes anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from engine.domain.alerts.rewards import REWARDS_MOVED
+from engine.domain.decisions import Unit
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.events import BookMarked
+from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
+from engine.domain.money import MICRO
+from engine.domain.orders import OrderId, OrderState
+from engine.domain.rewards import Earning, RestingQuote
+from engine.domain.rewards import earnings as earned
+from engine.domain.telemetry import (
+    Capital,
+    LockedMoney,
+)
+from engine.executor.executor import Executor
+from engine.executor.fills import Holding, LegHolding, mid_value_micro
+from engine.runtime.account_runner import AccountRunner
+from storage.live import (
+    SUBJECTS_MAX,
+    HoldingSeen,
+    LimitUse,
+)
+
+# -- Holdings and the use of every limit -----------------------------------------------------------
+
+MS = 1_000_000
+
+
+def holdings_of(executor: Executor, owners: Mapping[InstrumentId, str]) -> list[HoldingSeen]:
+    state = executor.ledger.state
+    return [
+        _holding(executor, held, owners.get(key) or executor.owner(key) or "", executor.mark(key))
+        for key, held in state.holdings.items()
+    ]
+
+
+def _holding(executor: Executor, held: Holding, bot: str, mark: BookMarked | None) -> HoldingSeen:
+    instrument = executor.ledger.state.instruments[held.instrument]
+    return HoldingSeen(
+        account=executor.account,
+        instrument=held.instrument,
+        mode=executor.mode,
+        currency=executor.currency,
+        bot=bot,
+        yes_settled=held.yes.settled,
+        yes_pending=held.yes.pending,
+        no_settled=held.no.settled,
+        no_pending=held.no.pending,
+        yes_cost_micro=held.yes.cost_micro,
+        no_cost_micro=held.no.cost_micro,
+        value_micro=mid_value_micro(held, instrument, mark),
+        mid2=None if mark is None or held.flat else mark.mid2,
+        marked_ns=None if mark is None or held.flat else mark.two_sided_ns,
+        realised_micro=held.realised_micro,
+        fees_micro=held.fees_micro,
+        payout_yes_micro=held.payout_yes_micro,
+    )
+
+
+def uses_of(executor: Executor, bots: Iterable[BotId], now_ns: int) -> list[LimitUse]:
+    """Return what the account uses of each limit that has a use of its own at any moment.
+
+    Largest and smallest order have none: they judge one order.
+    """
+    gate = executor.gate
+    limits, breakers = gate.limits, gate.breakers
+    anchor, peak = executor.anchors_micro
+    equity = executor.equity_micro(now_ns)
+    fall = max(0, peak - equity)
+    amounts = (
+        ("daily_loss_max", max(0, anchor - equity), limits.daily_loss_max),
+        ("drawdown_max", fall, limits.drawdown_max),
+        ("kill_drawdown_max", fall, limits.kill_drawdown_max),
+        ("exposure_account_max", gate.exposure.account_micro(), limits.exposure_account_max),
+        ("exposure_total_max", gate.exposure.total_micro(), limits.exposure_total_max),
+    )
+    return [
+        *(
+            LimitUse(name=name, used=used, limit_value=limit.micro(anchor), unit=Unit.MICRO)
+            for name, used, limit in amounts
+        ),
+        LimitUse(
+            name="open_orders_max",
+            used=executor.open_and_unknown[0],
+            limit_value=limits.open_orders_max,
+            unit=Unit.COUNT,
+        ),
+        *_exposures(executor, bots, breakers.day_start_equity_micro),
+        *_ages(executor, now_ns),
+    ]
+
+
+def _exposures(executor: Executor, bots: Iterable[BotId], anchor: int) -> list[LimitUse]:
+    limits, book = executor.gate.limits, executor.gate.exposure
+    instruments = {str(key): book.instrument_micro(key) for key in executor.concerned()}
+    markets = {
+        key: book.market_micro(key)
+        for key in {book.of(one).instrument.exposure_key for one in executor.concerned()}
+    }
+    by_bot = {str(bot): book.bot_micro(bot) for bot in bots}
+    levels = (
+        ("exposure_instrument_max", instruments, limits.exposure_instrument_max),
+        ("exposure_market_max", markets, limits.exposure_market_max),
+        ("exposure_bot_max", by_bot, limits.exposure_bot_max),
+    )
+    return [
+        LimitUse(
+            name=name, subject=subject, used=used, limit_value=limit.micro(anchor), unit=Unit.MICRO
+        )
+        for name, uses, limit in levels
+        for subject, used in _largest(uses)
+    ]
+
+
+def _largest(uses: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(uses.items(), key=lambda item: (-item[1], item[0]))[:SUBJECTS_MAX]
+
+
+def _ages(executor: Executor, now_ns: int) -> list[LimitUse]:
+    """Return the oldest proof of a book that is worked and the oldest mark of what is held."""
+    limits, held = executor.gate.limits, executor.ledger.held
+    marks = {key: executor.mark(key) for key in executor.concerned()}
+    proofs = [
+        (now_ns - mark.proof_ns, str(key))
+        for key, mark in marks.items()
+        if mark is not None and mark.proof_ns is not None and executor.working(key)
+    ]
+    sided = [
+        (now_ns - mark.two_sided_ns, str(key))
+        for key, mark in marks.items()
+        if mark is not None and mark.two_sided_ns is not None and key in held
+    ]
+    found = []
+    for name, ages, limit_ms in (
+        ("data_age_ms_max", proofs, limits.data_age_ms_max),
+        ("mark_age_ms_max", sided, limits.mark_age_ms_max),
+    ):
+        if ages:
+            age_ns, subject = max(ages)
+            found.append(
+                LimitUse(
+                    name=name,
+                    subject=subject,
+                    used=max(0, age_ns),
+                    limit_value=limit_ms * MS,
+                    unit=Unit.NS,
+                )
+            )
+    return found
+
+
+# -- Where all money of one account is: free, reserved, on its way, in tokens ---------------------
+
+LOCKS_MAX = 300
+"""Markets told one by one, those that end first; the others are told as one sum."""
+
+CONFIRMED = frozenset({OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING})
+"""States of an order that the venue is known to hold."""
+
+
+def capital_of(executor: Executor, now_ns: int) -> Capital:
+    """Return where an account's money is. Free cash is what planner and ledger commit from."""
+    state, venue = executor.ledger.state, executor.venue_cash
+    paid = {key: one.cash_micro for key, one in state.reservations.items() if one.cash_micro}
+    confirmed = [micro for key, micro in paid.items() if _confirmed(executor, key)]
+    tokens = [_tokens(executor, held) for held in executor.ledger.held.values()]
+    pairs, worth, dust, others = (
+        (sum(column) for column in zip(*tokens, strict=True)) if tokens else (0,) * 4
+    )
+    return Capital(
+        account=executor.account,
+        mode=executor.mode,
+        currency=executor.currency,
+        at_ns=now_ns,
+        settled_micro=state.cash_settled_micro,
+        open_micro=sum(confirmed),
+        open_orders=len(confirmed),
+        doubtful_micro=state.cash_reserved_micro - sum(confirmed),
+        doubtful_orders=len(paid) - len(confirmed),
+        pending_micro=state.cash_pending_micro,
+        redeemable_micro=state.redeemable_micro,
+        redeeming_micro=sum(
+            executor.ledger.holding(key).redeemable_micro for key in executor.redeeming
+        ),
+        pairs_micro=pairs,
+        pairs_worth_micro=worth,
+        dust_micro=dust,
+        held_micro=others,
+        deposits_micro=state.deposits_micro,
+        realised_micro=state.realised_micro,
+        fees_micro=state.fees_micro,
+        venue_micro=None if venue is None else venue[0],
+        venue_ns=None if venue is None else venue[1],
+        locks=_locks(executor),
+    )
+
+
+def _confirmed(executor: Executor, order: OrderId) -> bool:
+    known = executor.record(order)
+    return known is not None and known.state in CONFIRMED
+
+
+def _tokens(executor: Executor, held: Holding) -> tuple[int, int, int, int]:
+    """Return (cost of free pairs, what they would bring merged, cost of dust, of the rest)."""
+    instrument = executor.ledger.state.instruments[held.instrument]
+    legs = (held.yes, held.no)
+    pairs = max(0, min(leg.settled - leg.reserved for leg in legs))
+    paired = [leg.cost_settled_micro * pairs // leg.settled if pairs else 0 for leg in legs]
+    dust = sum(
+        leg.cost_micro - of_pairs
+        for leg, of_pairs in zip(legs, paired, strict=True)
+        if _dust(leg, pairs, instrument.smallest)
+    )
+    cost = sum(leg.cost_micro for leg in legs) - sum(paired)
+    return sum(paired), instrument.proceeds_micro(instrument.one, pairs), dust, cost - dust
+
+
+def _dust(leg: LegHolding, pairs: int, smallest: int) -> bool:
+    return not leg.reserved and 0 < leg.total - pairs < smallest
+
+
+def _locks(executor: Executor) -> tuple[LockedMoney, ...]:
+    """Return by market all that is not free cash, those that end first; their sum is exact."""
+    ledger = executor.ledger
+    orders, pending = Counter[InstrumentId](), Counter[InstrumentId]()
+    for one in ledger.state.reservations.values():
+        orders[one.instrument] += one.cash_micro
+    for entry in ledger.state.fills.unsettled.values():
+        if entry.payout_micro is not None:
+            pending[entry.instrument] += entry.payout_micro
+        elif entry.side is Side.SELL:
+            pending[entry.instrument] += entry.cash_micro - entry.fee_micro
+    found = []
+    for key in {**orders, **pending, **ledger.held, **ledger.redeemable}:
+        held, under_way = ledger.holding(key), executor.redeeming.get(key)
+        stage = "" if under_way is None else under_way.state or "asked"
+        lock = LockedMoney(
+            instrument=key,
+            closes_ns=ledger.state.instruments[key].closes_ns,
+            resolved=held.payout_yes_micro is not None,
+            orders_micro=orders[key],
+            pending_micro=pending[key],
+            held_micro=held.yes.cost_micro + held.no.cost_micro,
+            redeemable_micro=held.redeemable_micro,
+            redemption="in doubt" if under_way and under_way.doubt_ns is not None else stage,
+        )
+        if lock.orders_micro or lock.pending_micro or lock.held_micro or lock.redeemable_micro:
+            found.append(lock)
+    found.sort(key=lambda one: (one.closes_ns is None, one.closes_ns, one.instrument))
+    return (*found[:LOCKS_MAX], *_together(found[LOCKS_MAX:]))
+
+
+def _together(locks: Sequence[LockedMoney]) -> Iterator[LockedMoney]:
+    if locks:
+        sums = ("orders_micro", "pending_micro", "held_micro", "redeemable_micro")
+        amounts = {name: sum(getattr(one, name) for one in locks) for name in sums}
+        yield LockedMoney(instrument=None, markets=len(locks), **amounts)
+
+
+# -- What working orders earn of the rewards of their markets --------------------------------------
+
+BAND_LEVELS = 500
+"""Levels of a side that are looked at: the widest band has fewer."""
+
+
+def earnings_of(runner: AccountRunner, now_ns: int) -> tuple[Earning, ...]:
+    """Return what each working order of an account earns. A paper book does not hold our orders."""
+    executor, found = runner.desk.executor, list[Earning]()
+    for key in executor.concerned():
+        orders = executor.working(key)
+        quotes = [
+            RestingQuote(
+                order=one.order.id, bid=one.bid, price=one.level, size=one.remaining,
+                age_ns=now_ns - one.order.created_ns, confirmed=one.state in CONFIRMED,
+            )
+            for one in orders
+        ]  # fmt: skip
+        if quotes:
+            instrument, sides = executor.ledger.state.instruments[key], None
+            view = runner.desk.cache.views.get(key)
+            if instrument.rewards_daily_micro and view is not None and view.trusted:
+                depth = view.book.depth
+                sides = depth(Side.BUY, BAND_LEVELS), depth(Side.SELL, BAND_LEVELS)
+            in_book = executor.mode is not Mode.PAPER
+            found += earned(instrument, sides, quotes, in_book=in_book)
+    return tuple(found)
+
+
+class RewardsWatch:
+    """Says when a market that an account rests in pays otherwise than before."""
+
+    def __init__(self) -> None:
+        self._known: dict[AccountId, dict[InstrumentId, Instrument]] = {}
+
+    def moved(self, executor: Executor) -> list[RaiseAlert]:
+        """Return an alert for each change since the last call."""
+        known = self._known.get(executor.account, {})
+        instruments = executor.ledger.state.instruments
+        now = {key: instruments[key] for key in executor.concerned() if executor.working(key)}
+        self._known[executor.account] = now
+        return [
+            RaiseAlert(
+                severity=Severity.WARNING, kind=REWARDS_MOVED.name, account=executor.account,
+                instrument=key, text=f"{key} pays {said}; before {before}",
+            )
+            for key, one in now.items()
+            if key in known and (said := _pays(one)) != (before := _pays(known[key]))
+        ]  # fmt: skip
+
+
+def _pays(instrument: Instrument) -> str:
+    """Return what a market pays, in words; equal words are equal terms."""
+    if not instrument.rewards_daily_micro:
+        return "no rewards"
+    daily = Decimal(instrument.rewards_daily_micro) / MICRO
+    least = instrument.size_decimal(instrument.rewards_size_min).normalize()
+    band = (instrument.price_decimal(instrument.rewards_spread_max) * 100).normalize()
+    return (
+        f"{daily.normalize():f} {instrument.currency} a day for {least:f} shares or more within "
+        f"{band:f}\N{CENT SIGN} of the mid"
+    )
