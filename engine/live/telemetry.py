@@ -165,13 +165,13 @@ class Telemetry:
         executor, engine = runner.desk.executor, self._engine
         for alert in self._rewards.moved(executor):
             engine.alert(alert, now_ns)
-        scoring, scoring_ns = engine.scoring.get(executor.account, ({}, None))
+        scoring, scoring_ns = runner.scoring
         told = Earnings(
             account=executor.account,
             currency=executor.currency,
             at_ns=now_ns,
             orders=earnings_of(runner, now_ns),
-            scoring=scoring,
+            scoring=dict(scoring),
             scoring_ns=scoring_ns,
         )
         engine.state.put(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from engine.bots.core import AccountCore
@@ -91,6 +91,8 @@ class AccountRunner:
 
     markouts: Markouts | None = None
     """Follows fills to their horizons; nothing that trades depends on it."""
+    scoring: tuple[Mapping[int, bool], int | None] = ({}, None)
+    """Which orders earn rewards, as the venue said it last, and when; people read it alone."""
 
     def __init__(
         self,

@@ -111,8 +111,6 @@ class Services:
             self.watchers.append(ticks.watcher(self.alert))
         self.feeds: dict[str, Callable[[int], FeedStatus]] = {}
         """What each feed tells of itself with the heartbeat."""
-        self.scoring: dict[AccountId, tuple[dict[int, bool], int]] = {}
-        """Which orders earn rewards, as an account's venue said it last, and when."""
         self.started_ns = self.wall_ns()
         self.log = log.get("engine")
         self.ended = asyncio.get_running_loop().create_future()

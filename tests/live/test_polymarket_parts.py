@@ -227,18 +227,17 @@ async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_
         await account.until(lambda: account.runner.door.venue.lists(instrument.id), "it is listed")
         place(account, 45, 10)
         show(account, instrument)
-        scoring = account.engine.scoring
         await account.until(lambda: served.venue.exchange.desk.orders, "it rests")
         (order,) = [one.order.id for one in account.runner.desk.executor.working(instrument.id)]
-        await account.until(lambda: scoring.get(NAME, ({}, 0))[0], "it is sampled")
-        assert scoring[NAME][0] == {order: False}  # a book of one side has no mid
-        kept = scoring[NAME]
+        await account.until(lambda: account.runner.scoring[0], "it is sampled")
+        kept, _ = account.runner.scoring
+        assert kept == {order: False}  # a book of one side has no mid
         await served.control(
             "faults", kind="garble", path="/orders-scoring", args={"body": "{}", "count": 10**6}
         )
         asked = account.asked("/orders-scoring")
         await account.until(lambda: account.asked("/orders-scoring") > asked + 1, "it is asked on")
-        assert scoring[NAME][0] == kept[0]
+        assert account.runner.scoring[0] == kept
 
 
 async def test_refusal_for_want_of_funds_refreshes_the_balance(

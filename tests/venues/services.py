@@ -41,7 +41,6 @@ class AccountServices:
         self.watchers: list[Callable[[int], None]] = []
         self.feeds: dict[str, Any] = {}
         self.crashes: list[BaseException] = []
-        self.scoring: dict[Any, tuple[dict[int, bool], int]] = {}
         self.catalogued: list[Any] = []
         self.state = SimpleNamespace(write=lambda _: None, put=lambda *_: None)
 

@@ -201,7 +201,7 @@ class PolymarketTend:
             self._services.log.info("scoring.waits", reason=str(error))
             return
         scoring = {int(names[name]): scores for name, scores in told.items()}
-        self._services.scoring[self._runner.account] = scoring, now_ns
+        self._runner.scoring = scoring, now_ns
 
 
 # -- the account at its venue --------------------------------------------------------------------
