@@ -101,6 +101,8 @@ class Telemetry:
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
         if self._count % ROWS_EVERY == 0:
             self._rows(now_ns)
+        else:
+            self._accounts(now_ns)
         if self._count % COUNTS_EVERY == 0:
             engine.decisions.tell()
         crowded = bool(state.halts)  # what is told again and again must not wait in thousands
@@ -109,7 +111,7 @@ class Telemetry:
         self._count += 1
 
     def _rows(self, now_ns: int) -> None:
-        """Tell bots, books and what each account holds and uses."""
+        """Tell bots and books."""
         engine = self._engine
         engine_id, state = engine.engine_id, engine.state
         bots = tuple(_bot(bot_runner) for bot_runner in engine.bot_runners.values())
@@ -119,10 +121,13 @@ class Telemetry:
             queues = self._queues.setdefault(account, {})
             books += books_of(runner, self._watched(runner), queues)
         state.put("books", lambda c: put_books(c, engine_id, books, now_ns))
-        crowded = bool(state.halts)
-        for runner in engine.runners.values():
+
+    def _accounts(self, now_ns: int) -> None:
+        """Tell what each account holds, uses, may spend and earns: not in the second of books."""
+        crowded = bool(self._engine.state.halts)
+        for runner in self._engine.runners.values():
             if not runner.desk.executor.recovering:
-                if self._count % EQUITY_EVERY == 0 and not crowded:
+                if self._count % EQUITY_EVERY == 1 and not crowded:
                     self._equity(runner, now_ns)
                 if not crowded:
                     self._holdings(runner, now_ns)
