@@ -13,6 +13,7 @@ from pages import Page
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
+from pages.kit.tables import page_behind, turn
 from pages.shared import alert
 from storage import views
 from storage.views.frame import engine_seen
@@ -29,12 +30,11 @@ def show_alerts(what: str, wanted: str) -> None:
     """Draw alerts that fit, anew every few seconds."""
     now = now_ns()
     alive = health_of(ask(engine_seen), now).alive
-    rows = [
-        row
-        for row in ask(views.alerts, engine_id(), unseen_only=what == UNSEEN)
-        if wanted in " ".join(str(value) for value in row.values()).lower()
-    ]
+    unseen, behind = what == UNSEEN, page_behind("alerts", what)
+    found = ask(views.alerts, engine_id(), unseen_only=unseen, before=behind)
+    rows = [row for row in found if wanted in " ".join(map(str, row.values())).lower()]
     if not rows:
+        turn("alerts", found, ["last_ns", "id"])
         panels.empty(
             "No alert fits."
             if wanted or what == ALL
@@ -45,6 +45,7 @@ def show_alerts(what: str, wanted: str) -> None:
     if not alive:
         panels.note("No engine runs: alerts are as it left them; Seen is offered when one runs.")
     alert.show(rows, alive=alive, now=now)
+    turn("alerts", found, ["last_ns", "id"])
 
 
 @guard.part("This page")

@@ -29,7 +29,7 @@ from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
 from pages.kit.panels import fold
-from pages.kit.tables import choice, table
+from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, moment, zone
 from pages.shared import moments
 from storage import views
@@ -50,7 +50,10 @@ def show_jobs() -> None:
     show_worker()
     rows = ask(views.jobs, engine_id())
     show_running(rows, alive=engine_runs())
+    behind = page_behind("jobs", None)
+    rows = rows if behind is None else ask(views.jobs, engine_id(), before=behind)
     show_table(rows)
+    turn("jobs", rows, ("id",))
 
 
 @guard.part("This page")

@@ -17,7 +17,7 @@ from pages import Page
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
-from pages.kit.tables import choice
+from pages.kit.tables import choice, page_behind, turn
 from pages.kit.words import count
 from pages.shared import receipt
 from storage import views
@@ -140,9 +140,12 @@ def main() -> None:
     if what == "Records":
         show_records(text)
     elif what == "Commands":
-        show(fitting(ask(views.commands, engine_id()), text), COMMANDS, "commands", "id")
+        rows = ask(views.commands, engine_id(), before=page_behind("commands", None))
+        show(fitting(rows, text), COMMANDS, "commands", "id")
+        turn("commands", rows, ["created_ns", "id"])
     else:
-        owners = {engine_id(), "pitboss"}
-        rows = [row for owner in sorted(owners) for row in ask(views.audit, owner)]
-        rows.sort(key=lambda row: (row["at_ns"], row["id"]), reverse=True)
+        owners, behind = sorted({engine_id(), "pitboss"}), page_behind("audit", None)
+        rows = [row for owner in owners for row in ask(views.audit, owner, before=behind)]
+        rows = sorted(rows, key=lambda row: (row["at_ns"], row["id"]), reverse=True)[:ROWS_MAX]
         show(fitting(rows, text), AUDIT, "audit", "id")
+        turn("audit", rows, ["at_ns", "id"])

@@ -14,6 +14,7 @@ from pandas.io.formats.style import Styler
 from pages.frame import look
 from pages.kit import names
 from pages.kit.words import NOTHING, exact, zone, zone_short
+from storage.views import ROWS_MAX
 
 ROW_HEIGHT = 27
 HEARD_MAX = 8
@@ -130,13 +131,17 @@ def page_behind(key: str, about: Hashable) -> Any:
     return pages[-1]
 
 
-def turn(key: str, last: Any, *, more: bool) -> None:
-    """Draw the buttons that turn a table's page; `last` is the key of its last row."""
+def turn(
+    key: str, rows: Sequence[TableRow], by: Sequence[str], *, rows_max: int = ROWS_MAX
+) -> None:
+    """Draw the buttons that turn a table's page; `rows` came sorted `by` these, at most so many."""
     pages: list[Any] = st.session_state[f"pages:{key}"]
-    if len(pages) == 1 and not more:
+    more = len(rows) >= rows_max
+    if not more and len(pages) == 1:
         return
     on, back, _ = st.columns([1, 1, 6])
     if more:
+        last = tuple(rows[-1][name] for name in by)
         on.button("Older", key=f"older_{key}", on_click=pages.append, args=(last,))
     if len(pages) > 1:
         back.button("Newer", key=f"newer_{key}", on_click=pages.pop)

@@ -19,13 +19,20 @@ from pages.frame.bar import mode_shown, modes_of
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
-from pages.kit.tables import choice, choose, chosen_in, unchoose
+from pages.kit.tables import choice, choose, chosen_in, page_behind, turn, unchoose
 from pages.kit.words import count, money
 from pages.shared import markouts, order, refusals, ticket
 from storage import live
 from storage.live import books
 from storage.views import ROWS_MAX
-from storage.views.drill_down import FillSums, fill_sums, fills_behind, orders_behind
+from storage.views.drill_down import (
+    FILL_KEY,
+    ORDER_KEY,
+    FillSums,
+    fill_sums,
+    fills_behind,
+    orders_behind,
+)
 from storage.views.frame import engine_seen, snapshot
 
 PAGE = Page("Orders", ":material/receipt_long:", "Trade", 2)
@@ -46,11 +53,13 @@ NOTHING_YET = {
 
 
 def rows_of(what: str, mode: Mode, only: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what was asked for, newest first."""
+    """Return what was asked for, newest first: the page of it that is shown."""
+    before = page_behind("orders", (what, mode, tuple(only.items())))
     if what == links.FILLS:
-        return ask(fills_behind, engine_id(), mode=mode, **only)
+        return ask(fills_behind, engine_id(), mode=mode, before=before, **only)
     of_orders = {name: value for name, value in only.items() if name != "liquidity"}
-    return ask(orders_behind, engine_id(), mode=mode, open_only=what == links.WORKING, **of_orders)
+    working = what == links.WORKING
+    return ask(orders_behind, engine_id(), mode=mode, open_only=working, before=before, **of_orders)
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -105,12 +114,9 @@ def say_what(
     if not rows:
         panels.empty(*NOTHING_YET[what])
         return
-    latest = f", the latest {ROWS_MAX}" if len(rows) == ROWS_MAX else ""
-    panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{latest}")
-    if len(rows) == ROWS_MAX:
-        last = rows[-1]["at_ns" if what == links.FILLS else "created_ns"]
-        older = links.orders(what, mode, **{**only, "until_ns": last})
-        panels.links(panels.anchor("Older ones", older))
+    on_page = " on this page" if len(rows) == ROWS_MAX else ""
+    panels.note(f"{mode.upper()} · {count(len(shown), 'row')} of {len(rows):,}{on_page}")
+    turn("orders", rows, FILL_KEY if what == links.FILLS else ORDER_KEY)
     if not shown:
         panels.empty("Nothing fits the filter.", "Clear the filter to see all rows.")
     if what == links.FILLS:

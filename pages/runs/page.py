@@ -19,7 +19,7 @@ from pages.kit.data import ask
 from pages.kit.home import config
 from pages.kit.names import market
 from pages.kit.panels import Tile
-from pages.kit.tables import choice, table, unchoose
+from pages.kit.tables import choice, page_behind, table, turn, unchoose
 from pages.kit.words import NOTHING, age, count, micro, moment, money, zone
 from pages.orders.page import fitting
 from pages.runs import compare, study
@@ -52,6 +52,7 @@ COLUMNS = {
 
 
 def every_run() -> list[dict[str, object]]:
+    behind = page_behind("runs", None)
     found = [
         {
             **row,
@@ -60,9 +61,9 @@ def every_run() -> list[dict[str, object]]:
             "short": row["digest"][:12],
         }
         for engine_id in ask(run_engines)
-        for row in ask(views.runs, engine_id)
+        for row in ask(views.runs, engine_id, before=behind)
     ]
-    return sorted(found, key=lambda row: (row["started_ns"], row["id"]), reverse=True)
+    return sorted(found, key=lambda row: (row["started_ns"], row["id"]), reverse=True)[:ROWS_MAX]
 
 
 def show_list(runs: list[dict[str, object]]) -> None:
@@ -108,6 +109,7 @@ def main() -> None:
         show_list([row for row in runs if row["kind"] not in REPORTS])
         for kind, report in REPORTS.items():
             report.section([row for row in runs if row["kind"] == kind])
+        turn("runs", runs, ["started_ns", "id"])
         return
     listed = next((row for row in runs if str(row["id"]) == named), None)
     if listed is None:

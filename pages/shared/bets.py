@@ -12,7 +12,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, page_behind, table, turn
 from pages.kit.words import age, count, money, percent
-from storage.views import ROWS_MAX, Row
+from storage.views import Row
 from storage.views.bets import (
     BOTS,
     BY_HAND,
@@ -20,8 +20,8 @@ from storage.views.bets import (
     bet_sums,
     bettors,
     closed_bets,
-    key_of,
 )
+from storage.views.bets import KEY as BY
 from storage.views.drill_down import fills_behind
 
 KEY = "bets"
@@ -79,10 +79,10 @@ def show(mode: Mode) -> None:
         _figures(sums)
     panels.note(f"{mode.upper()} · from the journal · newest first · select a row for its fills")
     rows = [{**row, "held": age(row["held_ns"])} for row in found]
-    ids = [key_of(row) for row in rows]
+    ids = [tuple(row[name] for name in BY) for row in rows]
     chosen = choice(rows, COLUMNS, key=KEY, ids=ids)
-    turn(KEY, ids[-1] if ids else None, more=len(rows) == ROWS_MAX)
-    bet = next((row for row in rows if key_of(row) == chosen), None)
+    turn(KEY, rows, BY)
+    bet = next((row for row, key in zip(rows, ids, strict=True) if key == chosen), None)
     if bet is not None:
         _fills(bet, mode)
 

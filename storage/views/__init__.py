@@ -55,6 +55,20 @@ def in_units(rows: list[Row], prices: Sequence[str], sizes: Sequence[str]) -> li
     return rows
 
 
+PageKey = tuple[Any, ...]
+"""What a row is sorted by, in order: where a page of a table ended."""
+
+
+def behind(before: PageKey | None, *names: str) -> tuple[str, PageKey]:
+    """Return the condition, with its values, for the rows behind a page that ended at a key.
+
+    All names must be sorted downwards, and tell rows apart: then none is lost or shown twice.
+    """
+    if before is None:
+        return "", ()
+    return f" AND ({', '.join(names)}) < ({', '.join('?' * len(names))})", before
+
+
 # -- trading ---------------------------------------------------------------------------------------
 
 
@@ -76,15 +90,18 @@ def order(connection: sqlite3.Connection, engine_id: str, account: str, number: 
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def runs(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def runs(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
     """Return runs of any kind, newest first, without their results."""
+    where, values = behind(before, "started_ns", "id")
     return query(
         connection,
-        "SELECT id, kind, mode, account, recording, bot, strategy, parameters, job, "
+        "SELECT id, kind, mode, account, recording, bot, strategy, parameters, job, "  # noqa: S608 our own words
         "started_ns, finished_ns, status, error, digest, frames, orders, fills, fees_micro, "
         "pnl_micro, events_per_s, peak_rss_mb FROM runs "
-        "WHERE engine_id = ? ORDER BY id DESC LIMIT ?",
-        (engine_id, ROWS_MAX),
+        f"WHERE engine_id = ?{where} ORDER BY started_ns DESC, id DESC LIMIT ?",
+        (engine_id, *values, ROWS_MAX),
     )
 
 
@@ -110,41 +127,53 @@ def run_markets(connection: sqlite3.Connection, engine_id: str, run_id: int) -> 
 
 
 def alerts(
-    connection: sqlite3.Connection, engine_id: str, *, unseen_only: bool = False
+    connection: sqlite3.Connection,
+    engine_id: str,
+    *,
+    unseen_only: bool = False,
+    before: PageKey | None = None,
 ) -> list[Row]:
     """Return alerts, newest first."""
-    return query(
-        connection,
-        "SELECT * FROM alerts WHERE engine_id = ? AND (? OR acked_ns IS NULL) "
-        "ORDER BY last_ns DESC, id DESC LIMIT ?",
-        (engine_id, not unseen_only, ROWS_MAX),
-    )
+    where = " AND acked_ns IS NULL" if unseen_only else ""
+    return _newest(connection, "alerts", engine_id, before, ("last_ns", "id"), where=where)
 
 
-def commands(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def commands(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
     """Return commands with their life so far, newest first."""
-    return query(
-        connection,
-        "SELECT * FROM commands WHERE engine_id = ? ORDER BY created_ns DESC, id LIMIT ?",
-        (engine_id, ROWS_MAX),
-    )
+    return _newest(connection, "commands", engine_id, before, ("created_ns", "id"))
 
 
-def audit(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def audit(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
     """Return who changed what, newest first."""
-    return query(
-        connection,
-        "SELECT * FROM audit WHERE engine_id = ? ORDER BY at_ns DESC, id DESC LIMIT ?",
-        (engine_id, ROWS_MAX),
-    )
+    return _newest(connection, "audit", engine_id, before, ("at_ns", "id"))
 
 
-def jobs(connection: sqlite3.Connection, engine_id: str) -> list[Row]:
+def jobs(
+    connection: sqlite3.Connection, engine_id: str, before: PageKey | None = None
+) -> list[Row]:
     """Return the worker's jobs, newest first."""
+    return _newest(connection, "jobs", engine_id, before, ("id",))
+
+
+def _newest(
+    connection: sqlite3.Connection,
+    table: str,
+    engine_id: str,
+    before: PageKey | None,
+    names: Sequence[str],
+    *,
+    where: str = "",
+) -> list[Row]:
+    further, values = behind(before, *names)
+    order = ", ".join(f"{name} DESC" for name in names)
     return query(
         connection,
-        "SELECT * FROM jobs WHERE engine_id = ? ORDER BY id DESC LIMIT ?",
-        (engine_id, ROWS_MAX),
+        f"SELECT * FROM {table} WHERE engine_id = ?{where}{further} ORDER BY {order} LIMIT ?",  # noqa: S608 our own words
+        (engine_id, *values, ROWS_MAX),
     )
 
 

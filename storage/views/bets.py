@@ -15,19 +15,25 @@ import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.instruments import Mode
-from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, UNITS, Row, query, shown
+from storage.views import (
+    LISTED,
+    MICRO_DECIMALS,
+    ROWS_MAX,
+    UNITS,
+    PageKey,
+    Row,
+    behind,
+    query,
+    shown,
+)
 
 BOTS, BY_HAND = "all bots", "by hand"
 """Whose bets are asked for, besides the name of a bot; empty = everybody's."""
 
-BetKey = tuple[int, str, str, str]
-"""(closed_ns, account, instrument, bot): where a page of bets ended."""
+KEY = ("closed_ns", "account", "instrument", "bot")
+"""What bets are sorted by."""
 
 _NET = "(t.received_micro + t.paid_micro - t.spent_micro - t.fee_micro)"
-
-
-def key_of(row: Row) -> BetKey:
-    return row["closed_ns"], row["account"], row["instrument"], row["bot"]
 
 
 def closed_bets(
@@ -36,7 +42,7 @@ def closed_bets(
     *,
     mode: Mode,
     whose: str = "",
-    before: BetKey | None = None,
+    before: PageKey | None = None,
 ) -> list[Row]:
     """Return bets that are over, the latest first, at most `ROWS_MAX` behind the key `before`.
 
@@ -44,16 +50,16 @@ def closed_bets(
     `net` is None where a fill has no value, because its instrument was never listed.
     """
     where, values = _whose(whose)
-    if before is not None:
-        where += " AND (t.closed_ns, t.account, t.instrument, t.bot) < (?, ?, ?, ?)"
+    further, key = behind(before, "t.closed_ns", "t.account", "t.instrument", "t.bot")
     found = query(
         connection,
         f"SELECT t.*, {UNITS}, l.one_token, "  # noqa: S608 our own words
         f"CASE WHEN t.unvalued = 0 THEN {_NET} END AS net_micro FROM bets t {LISTED} "
         "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument "
         "WHERE t.engine_id = ? AND t.mode = ? AND t.closed_ns IS NOT NULL"
-        f"{where} ORDER BY t.closed_ns DESC, t.account DESC, t.instrument DESC, t.bot DESC LIMIT ?",
-        (engine_id, mode, *values, *(before or ()), ROWS_MAX),
+        f"{where}{further} "
+        "ORDER BY t.closed_ns DESC, t.account DESC, t.instrument DESC, t.bot DESC LIMIT ?",
+        (engine_id, mode, *values, *key, ROWS_MAX),
     )
     for row in found:
         one = row.pop("one_token")

@@ -1,7 +1,7 @@
 """The orders and fills behind a figure: of an account, a bot, an instrument, a state, a period.
 
 Every function takes a reader's connection. `only` filters by `COLUMNS`, an empty one is any; a
-period is from `since_ns` on and before `until_ns`, so that `until_ns` also turns the page.
+period is from `since_ns` on and before `until_ns`; a page ends at a key, `before` begins the next.
 """
 
 from __future__ import annotations
@@ -14,10 +14,24 @@ from typing import Any
 import msgspec
 
 from engine.domain.instruments import Mode
-from storage.views import LISTED, MICRO_DECIMALS, ROWS_MAX, UNITS, Row, in_units, rows_of, shown
+from storage.views import (
+    LISTED,
+    MICRO_DECIMALS,
+    ROWS_MAX,
+    UNITS,
+    PageKey,
+    Row,
+    behind,
+    in_units,
+    rows_of,
+    shown,
+)
 from storage.views.frame import LIVE_STATES
 
 FOREVER_NS = 2**63 - 1
+ORDER_KEY, FILL_KEY = ("created_ns", "account", "id"), ("at_ns", "account", "id")
+"""What orders and fills are sorted by, downwards."""
+
 COLUMNS = frozenset({"account", "bot", "instrument", "state", "liquidity", "order_id"})
 
 
@@ -42,6 +56,7 @@ def orders_behind(
     open_only: bool = False,
     since_ns: int = 0,
     until_ns: int = FOREVER_NS,
+    before: PageKey | None = None,
     **only: str,
 ) -> list[Row]:
     """Return orders of one mode by when they were placed, newest first, at most `ROWS_MAX`."""
@@ -49,11 +64,12 @@ def orders_behind(
     if open_only:
         where += f" AND t.state IN ({', '.join('?' * len(LIVE_STATES))})"
         values += LIVE_STATES
+    further, key = behind(before, *(f"t.{name}" for name in ORDER_KEY))
     found = connection.execute(
         f"SELECT t.*, {UNITS} FROM orders t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
-        f"AND t.created_ns >= ? AND t.created_ns < ?{where} "
-        "ORDER BY t.created_ns DESC, t.account, t.id DESC LIMIT ?",
-        (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
+        f"AND t.created_ns >= ? AND t.created_ns < ?{where}{further} "
+        "ORDER BY t.created_ns DESC, t.account DESC, t.id DESC LIMIT ?",
+        (engine_id, mode, since_ns, until_ns, *values, *key, ROWS_MAX),
     )
     return in_units(rows_of(found), ("price",), ("size", "filled", "voided"))
 
@@ -65,14 +81,17 @@ def fills_behind(
     mode: Mode,
     since_ns: int = 0,
     until_ns: int = FOREVER_NS,
+    before: PageKey | None = None,
     **only: str | int,
 ) -> list[Row]:
     """Return fills of one mode, newest first, at most `ROWS_MAX`."""
     where, values = _where(only)
+    further, key = behind(before, *(f"t.{name}" for name in FILL_KEY))
     found = connection.execute(
         f"SELECT t.*, {UNITS} FROM fills t {LISTED} WHERE t.engine_id = ? AND t.mode = ? "  # noqa: S608 our own words
-        f"AND t.at_ns >= ? AND t.at_ns < ?{where} ORDER BY t.at_ns DESC, t.account, t.id LIMIT ?",
-        (engine_id, mode, since_ns, until_ns, *values, ROWS_MAX),
+        f"AND t.at_ns >= ? AND t.at_ns < ?{where}{further} "
+        "ORDER BY t.at_ns DESC, t.account DESC, t.id DESC LIMIT ?",
+        (engine_id, mode, since_ns, until_ns, *values, *key, ROWS_MAX),
     )
     return in_units(rows_of(found), ("price",), ("size",))
 

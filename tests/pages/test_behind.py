@@ -15,6 +15,7 @@ from engine.domain.events import InstrumentListed
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
 from pages.kit import links as links_behind
+from pages.kit import tables
 from storage.database import writing
 from storage.live import (
     EngineBeat,
@@ -137,16 +138,18 @@ def test_an_address_that_makes_no_sense_shows_everything(opened: Opened, books: 
     assert not [name for name in links(page) if name.endswith("\N{MULTIPLICATION SIGN}")]
 
 
-def test_more_rows_than_a_page_holds_are_a_link_away(
+def test_more_rows_than_a_page_holds_are_a_button_away_and_back(
     opened: Opened, books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.views.drill_down.ROWS_MAX", 1)
-    monkeypatch.setattr("pages.orders.page.ROWS_MAX", 1)
+    monkeypatch.setattr(tables.turn, "__kwdefaults__", {"rows_max": 1})
     assert books.seq
     page = opened("orders", show="fills")
     assert page.dataframe[0].value["order_id"].tolist() == [2]
-    older = links(page)["Older ones"]
-    assert followed(opened, older).dataframe[0].value["order_id"].tolist() == [1]
+    page.button(key="older_orders").click().run()
+    assert page.dataframe[0].value["order_id"].tolist() == [1]
+    page.button(key="newer_orders").click().run()
+    assert page.dataframe[0].value["order_id"].tolist() == [2]
 
 
 # -- runs ------------------------------------------------------------------------------------------

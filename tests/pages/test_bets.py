@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Mode, Side
+from pages.kit import tables
 from storage.database import writing
 from storage.live import put_instrument
 from storage.projection import register_account
@@ -114,7 +115,7 @@ def test_older_bets_are_a_page_away_and_back(
 ) -> None:
     del played
     monkeypatch.setattr("storage.views.bets.ROWS_MAX", 1)
-    monkeypatch.setattr("pages.shared.bets.ROWS_MAX", 1)
+    monkeypatch.setattr(tables.turn, "__kwdefaults__", {"rows_max": 1})
     page = opened("positions")
     assert [row["bot"] for row in bets_of(page)] == ["manual"]
     page.button(key="older_bets").click().run()

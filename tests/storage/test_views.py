@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from sqlite3 import Connection
+from typing import Any
 
 import pytest
 
@@ -313,3 +315,45 @@ def test_fills_of_resolved_markets_stand_in_yes_space_with_their_orders(
     assert (yes.bought, yes.price, yes.shares) == (True, 0.49, 1.5)
     assert yes.to_close_s == pytest.approx(60.0)
     assert (yes.spread_ticks, yes.ahead_ticks) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "view", "by"),
+    [
+        ("alerts", views.alerts, ("last_ns", "id")),
+        ("audit", views.audit, ("at_ns", "id")),
+        ("commands", views.commands, ("created_ns", "id")),
+        ("jobs", views.jobs, ("id",)),
+    ],
+)
+def test_pages_show_every_row_once_though_all_are_of_one_time(
+    empty_state: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    view: Callable[..., list[dict[str, Any]]],
+    by: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(views, "ROWS_MAX", 2)
+    path = Path(shutil.copy(empty_state, tmp_path / "state.db"))
+    with writing(path) as connection:
+        columns = {
+            name: "x" if kind == "VARCHAR" else 7
+            for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})")
+            if name != "id"
+        }
+        for number in range(5):
+            row = {**columns, "id": number if by != ("created_ns", "id") else f"c{number}"}
+            row |= {name: f"{number}" for name in ("command",) if name in columns}
+            row |= {"engine_id": "e", "acked_ns": None} if "acked_ns" in row else {"engine_id": "e"}
+            connection.execute(
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
+        seen: list[Any] = []
+        before = None
+        while rows := view(connection, "e", before=before):
+            assert len(rows) <= 2
+            seen += [row["id"] for row in rows]
+            before = tuple(rows[-1][name] for name in by)
+    assert len(seen) == len(set(seen)) == 5

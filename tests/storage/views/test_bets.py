@@ -24,7 +24,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Leg, Mode, Side
 from engine.executor.ledger import Ledger
 from storage.database import reading
-from storage.views.bets import BOTS, BY_HAND, BetKey, bet_sums, bettors, closed_bets, key_of
+from storage.views.bets import BOTS, BY_HAND, KEY, bet_sums, bettors, closed_bets
 from storage.views.drill_down import fills_behind
 from tests.storage.test_projection import AT_NS, BINARY, LISTED, PAPER, Desk, fill, order
 
@@ -113,11 +113,11 @@ def test_every_bet_stands_on_one_page_though_all_ended_at_once(
     trades = [trade(n + 1, Side.BUY, 1, 4_000, bot=bot) for n, bot in enumerate(bots)]
     desk.project(LISTED, *(one for pair in trades for one in pair), resolved(0))
     seen: list[str] = []
-    before: BetKey | None = None
+    before: tuple[Any, ...] | None = None
     while rows := closed(desk, before=before):
         assert len(rows) <= 2
         seen += [row["bot"] for row in rows]
-        before = key_of(rows[-1])
+        before = tuple(rows[-1][name] for name in KEY)
     assert sorted(seen) == bots
 
 
