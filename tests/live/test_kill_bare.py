@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -213,21 +213,30 @@ def cells() -> Iterator[object]:
             yield pytest.param(file, damage, marks=marks, id=f"{file}-{damage.__name__}")
 
 
+def spoil(path: Path, damage: Callable[[Path], None]) -> None:
+    """Damage a file; one that the home has not is made for it."""
+    if not path.exists():
+        path.write_bytes(b"\0" * 64)
+    damage(path)
+
+
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage"), list(cells()))
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_kill_over_a_damaged_home(
     home: Config,
     venue: Exchange,
     capsys: pytest.CaptureFixture[str],
     file: str,
     damage: Callable[[Path], None],
+    *,
+    frozen: bool,
 ) -> None:
+    """Of a dead engine's home, and of one whose engine holds the lock and hears nothing."""
     accounts = open_orders(home)
-    path = home.home / file
-    if not path.exists():
-        path.write_bytes(b"\0" * 64)
-    damage(path)
-    code = kill(home, venue)
+    with engine_lock(home, 0.0) if frozen else nullcontext():
+        spoil(home.home / file, damage)
+        code = kill(home, venue, wait_s=0.2 if frozen else 1.0)
     said = capsys.readouterr().out
     assert [venue.open_at(account) for account in accounts] == [0, 0], said
     receipt = told(home)
@@ -239,7 +248,7 @@ def test_kill_over_a_damaged_home(
         assert "NOT PROVEN" in said
         assert receipt is None or not receipt.proven
     if file in HARMLESS:
-        assert code == 0, said
+        assert code == (4 if frozen else 0), said
 
 
 # -- a home that nobody may write ------------------------------------------------------------------
@@ -342,14 +351,29 @@ def test_kill_beside_a_journal_behind_its_projection_names_both_and_writes_nothi
     assert last_seq(home.journal_path) == left
 
 
-def by_file(config: Config) -> None:
+def by_file(config: Config) -> bool:
     (config.home / "KILL").touch()
+    return True
 
 
-def by_signal(_: Config) -> None:
+def by_signal(_: Config) -> bool:
     """To this thread alone, which has it blocked as an engine does from its first moment."""
     block_signal()
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+    return True
+
+
+def by_row(config: Config) -> bool:
+    """As a page does; False where pitboss.db takes none."""
+    try:
+        with closing(connect_writer(config.state_path)) as connection:
+            now_ns = WallClock().now_ns()
+            leave(
+                connection, engine_id=ENGINE_ID, id="kill", command=Kill(), who="ann", now_ns=now_ns
+            )
+    except (StorageError, sqlite3.Error):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("asked", [by_file, by_signal])
@@ -359,7 +383,7 @@ def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
     venue: Exchange,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    asked: Callable[[Config], None],
+    asked: Callable[[Config], bool],
     file: str,
     sql: str,
     why: str,
@@ -379,6 +403,36 @@ def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
     if [venue.open_at(account) for account in accounts] != [0, 0] or error is not None:
         assert "NOT PROVEN" in said
         assert receipt is None or not receipt.proven
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("as_anybody")
+@pytest.mark.parametrize("asked", [by_file, by_signal, by_row])
+@pytest.mark.parametrize(("file", "damage"), list(cells()))
+def test_successor_of_a_frozen_engine_carries_out_its_kill_over_a_damaged_home(
+    home: Config,
+    venue: Exchange,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Callable[[Config], bool],
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    """What was asked of an engine that heard nothing stands at the start of the next one."""
+    accounts = open_orders(home)
+    spoil(home.home / file, damage)
+    heard = asked(home)
+    monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
+    error = started(home, venue, monkeypatch)
+    signal.sigtimedwait({signal.SIGUSR1}, 0)
+    said = capsys.readouterr().out
+    rest, receipt = [venue.open_at(account) for account in accounts], told(home)
+    assert error is None or code_of(error) != BROKEN, repr(error)
+    if error is None or (heard and asked is not by_row):
+        assert rest == [0, 0], said
+    if receipt is not None and receipt.proven:
+        assert rest == [0, 0], said
+    assert error is None or "NOT PROVEN" in said or asked is by_row, said
 
 
 def test_start_with_a_kill_whose_lock_cannot_be_held_cancels_everything(
@@ -513,10 +567,7 @@ def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
     damage: Callable[[Path], None],
 ) -> None:
     accounts = open_orders(home)
-    path = home.home / file
-    if not path.exists():
-        path.write_bytes(b"\0" * 64)
-    damage(path)
+    spoil(home.home / file, damage)
     monkeypatch.setattr("engine.live.kill.loop_lives", lambda _: None)
     why = started(home, venue, monkeypatch)
     if why is not None:
@@ -541,30 +592,35 @@ def signalled(_: Config) -> bool:
     return True
 
 
-def left_as_a_row(config: Config) -> bool:
-    """As a page does; False where pitboss.db takes none."""
-    try:
-        with closing(connect_writer(config.state_path)) as connection:
-            now_ns = WallClock().now_ns()
-            leave(
-                connection, engine_id=ENGINE_ID, id="kill", command=Kill(), who="ann", now_ns=now_ns
-            )
-    except (StorageError, sqlite3.Error):
-        return False
-    return True
+def from_the_command_line(config: Config, venue: Exchange) -> tuple[int, str]:
+    """As a program of its own beside the engine: its exit code, and what it said."""
+    done = subprocess.run(
+        [
+            *(OBEYS if os.getuid() == 0 and shutil.which("setpriv") else ()),
+            *(sys.executable, "-m", "engine", "kill", "--demo", venue.url, "--wait", "4"),
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "PITBOSS_HOME": str(config.home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
 
 
 OFTEN = {
     ("journal.db", garbage, "signalled"),
     ("pitboss.db", missing, "signalled"),
     ("run/engine.lock", missing, "signalled"),
-    ("journal.db-wal", empty, "left_as_a_row"),
-    ("vault.json", garbage, "left_as_a_row"),
+    ("journal.db-wal", empty, "by_row"),
+    ("vault.json", garbage, "by_row"),
 }
 
 
 def living() -> Iterator[object]:
-    for ask in (signalled, left_as_a_row):
+    for ask in (signalled, by_file, by_row):
         for file in FILES:
             for damage in DAMAGES:
                 name = ask.__name__
@@ -622,9 +678,7 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
     asked, receipts = [False], list[Receipt | None]()
 
     async def story(engine: Engine) -> None:
-        if not path.exists():
-            path.write_bytes(b"\0" * 64)
-        damage(path)
+        spoil(path, damage)
         asked[0] = ask(home)
         for _ in range(200):
             await asyncio.sleep(0.02)
@@ -637,10 +691,42 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
     rest = [venue.open_at(account) for account in accounts]
     assert error is None or code_of(error) != BROKEN, repr(error)
     proven = receipts and receipts[0] and receipts[0].proven
-    if proven or ask is signalled:
+    if proven or ask is not by_row:
         assert rest == [0, 0], said
     if sum(rest):
         assert not asked[0] or "NOT PROVEN" in said or error is not None, said
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("as_anybody")
+@pytest.mark.parametrize(("file", "damage"), list(cells()))
+def test_kill_from_the_command_line_beside_a_living_engine_over_a_damaged_home(
+    home: Config,
+    venue: Exchange,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    damage: Callable[[Path], None],
+) -> None:
+    accounts = open_orders(home)
+    code, said, rest = -1, "", list[int]()
+
+    def beside() -> None:
+        nonlocal code, said
+        spoil(home.home / file, damage)
+        code, said = from_the_command_line(home, venue)
+        # Before a stop, which cancels there, too.
+        rest.extend(venue.open_at(account) for account in accounts)
+
+    async def story(_: Engine) -> None:
+        await asyncio.to_thread(beside)  # goes on where an engine ends that was fenced
+
+    error = lived(home, venue, monkeypatch, story)
+    assert error is None or code_of(error) != BROKEN, repr(error)
+    assert code in (0, 1, 4), said
+    assert "PROVEN" in said
+    assert (code == 0) is ("NOT PROVEN" not in said), said
+    if code == 0 or error is None:
+        assert rest == [0, 0], said
 
 
 @pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong on purpose"])
