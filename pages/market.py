@@ -86,6 +86,7 @@ def main() -> None:
         )
         panels.links(panels.link("Markets", "markets"))
         return
+    listing.show_watch(name)
     accounts = [one for one in seen.accounts if one.mode is mode and _there(one, name)]
     account = _account(accounts, mode)
     show_life(name, row, instrument, account)

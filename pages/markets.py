@@ -1,8 +1,8 @@
-"""Every market a venue lists: searched, filtered and sorted, with rules and terms.
+"""Every market a venue lists: searched, filtered, sorted; its terms.
 
 Bid, ask, volume and rewards are the venue's own listing, some minutes old: nothing is traded by it.
 
-Changes: fetch the list.
+Changes: fetch the list; watch lists; filters.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from engine.domain.commands import RunJob
 from engine.domain.instruments import Kind
 from engine.domain.jobs.markets import MarketsJob
 from engine.domain.listings import ListingState
+from engine.domain.settings import MarketFilter, SettingsDocument, SortedBy
 from pages import Page
-from pages.kit import commands, guard, panels
+from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
+from pages.kit.panels import fold
 from pages.kit.tables import choice
 from pages.kit.words import age, count
+from pages.shared import listing
 from pages.shared.listing import asked, terms
 from storage.catalog import venues
 from storage.markets import (
-    MarketFilter,
-    SortedBy,
     categories,
     listings,
     market,
@@ -110,27 +111,46 @@ def show_listing() -> None:
     commands.show_life(SLOT)
 
 
-def told(listing: Row, now: int) -> str:
+def told(known: Row, now: int) -> str:
     """Return how old a venue's list is and how much is in it."""
-    title = {**ask(venues, engine_id())}.get(listing["venue"])
-    name = title.title if title is not None else listing["venue"]
-    done = listing["finished_ns"]
+    title = {**ask(venues, engine_id())}.get(known["venue"])
+    name = title.title if title is not None else known["venue"]
+    done = known["finished_ns"]
     when = f"complete {age(now - done)} ago" if done else "not complete yet"
-    going = ", being fetched or interrupted: the next fetch goes on" * bool(listing["under_way"])
-    return f"{name}: {count(listing['markets'], 'market')}, {when}{going}"
+    going = ", being fetched or interrupted: the next fetch goes on" * bool(known["under_way"])
+    return f"{name}: {count(known['markets'], 'market')}, {when}{going}"
 
 
-def wanted() -> MarketFilter:
-    """Draw the search; return what is looked for."""
+FIELDS = {
+    "text": "markets_text",
+    "sorted_by": "markets_sort",
+    "category": "markets_category",
+    "volume_24h_min": "markets_volume",
+    "pays_rewards": "markets_rewards",
+}
+"""What of a filter a person sets, and the widget it is set by."""
+
+
+def wanted() -> tuple[MarketFilter, tuple[str, ...] | None]:
+    """Draw the search; return what is looked for, and among which markets; None = all."""
     words, state, sort = st.columns([4, 3, 2], vertical_alignment="bottom")
-    text = words.text_input("Search", placeholder="words of question, event, series or category")
+    text = words.text_input(
+        "Search", placeholder="words of question, event, series or category", key=FIELDS["text"]
+    )
     chosen = state.segmented_control("State", list(STATES), default="Open", required=True)
-    by = sort.selectbox("Sort by", list(SORTED), format_func=SORTED.__getitem__)
-    category_, least, rewards = st.columns([4, 3, 2], vertical_alignment="bottom")
-    category = category_.selectbox("Category", [ALL, *asked(categories)])
-    volume = least.number_input("Volume 24 h, at least", min_value=0.0, step=1_000.0)
-    pays = rewards.toggle("Pays rewards")
-    return MarketFilter(
+    by = sort.selectbox(
+        "Sort by", list(SORTED), format_func=SORTED.__getitem__, key=FIELDS["sorted_by"]
+    )
+    category_, least, rewards, lists = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
+    named = [ALL, *asked(categories)]
+    category = category_.selectbox("Category", named, key=FIELDS["category"])
+    volume = least.number_input(
+        "Volume 24 h, at least", min_value=0.0, step=1_000.0, key=FIELDS["volume_24h_min"]
+    )
+    mine = listing.my_lists()
+    watched = lists.selectbox("Watch list", [ALL, *mine], key="markets_list")
+    pays = rewards.toggle("Pays rewards", key=FIELDS["pays_rewards"])
+    looked_for = MarketFilter(
         text=text,
         states=STATES[chosen or "Open"],
         category="" if category == ALL else category,
@@ -138,18 +158,77 @@ def wanted() -> MarketFilter:
         volume_24h_min=volume,
         sorted_by=by,
     )
+    return looked_for, mine.get(watched)
+
+
+@guard.part("The saved filters")
+def show_filters(looked_for: MarketFilter) -> None:
+    """Draw the saved filters, what each finds now and who follows it; save or remove one."""
+    base = drafts.newest()
+    with fold("Saved filters", "fold_filters", icon=":material/filter_alt:") as opened:
+        if not opened:
+            return
+        panels.note(
+            "A bot may follow one: it trades the open markets the filter finds, as many as its own "
+            "maximum. What it holds of a market that leaves the filter is only reduced."
+        )
+        panels.facts(
+            {
+                name: f"{in_words(one)} · {count(asked(matching, one), 'market')} now · "
+                f"{followers(base.document, name)}"
+                for name, one in base.document.filters.items()
+            }
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Save this search as", key="filter_name", width=240)
+            if st.button("Save the filter…", key="filter_save", disabled=not name.strip()):
+                kept = looked_for.model_copy(update={"states": (ListingState.ACTIVE,)})
+                made = {"filters": {name.strip(): kept.model_dump(mode="json")}}
+                drafts.draft("markets", made, base)
+            known = list(base.document.filters)
+            which = st.selectbox("Saved filter", known, index=None, key="filter_which", width=240)
+            st.button("Search by it", on_click=_search_by, disabled=which is None)
+            if st.button("Remove it…", disabled=which is None):
+                drafts.draft("markets", {"filters": {which: None}}, base)
+        drafts.review("markets")
+        drafts.standing()
+
+
+def _search_by() -> None:
+    """Set the search to a saved filter's."""
+    one = drafts.newest().document.filters.get(st.session_state["filter_which"])
+    for field, key in FIELDS.items() if one is not None else ():
+        value = getattr(one, field)
+        st.session_state[key] = ALL if field == "category" and not value else value
+
+
+def in_words(one: MarketFilter) -> str:
+    """Return what a filter looks for."""
+    parts = [f'"{one.text}"'] if one.text else []
+    parts += [f"category {one.category}"] if one.category else []
+    parts += [f"volume 24 h of {one.volume_24h_min:,.0f} or more"] if one.volume_24h_min else []
+    parts += ["pays rewards"] if one.pays_rewards else []
+    return f"{', '.join(parts) or 'every open market'}, by {SORTED[one.sorted_by].lower()}"
+
+
+def followers(document: SettingsDocument, name: str) -> str:
+    """Return which bots follow a filter, by the settings as saved."""
+    bots = [one for one in document.bots.values() if one.follows == name]
+    told = ", ".join(f"{one.name} (at most {one.instruments_max})" for one in bots)
+    return f"followed by {told}" if told else "followed by nobody"
 
 
 @guard.part("The list of markets")
 def show_found() -> None:
     """Draw what the search finds, page by page, and the selected market in full."""
-    looked_for = wanted()
+    looked_for, among = wanted()
+    show_filters(looked_for)
     pages: list[tuple[float, int] | None] = st.session_state.setdefault("markets_pages", [None])
-    if st.session_state.get("markets_filter") != looked_for:
-        st.session_state["markets_filter"] = looked_for
+    if st.session_state.get("markets_filter") != (looked_for, among):
+        st.session_state["markets_filter"] = looked_for, among
         pages[:] = [None]
-    found = asked(matching, looked_for)
-    rows = asked(search, looked_for, pages[-1], SHOWN)
+    found = asked(matching, looked_for, among)
+    rows = asked(search, looked_for, pages[-1], SHOWN, among=among)
     if not rows:
         panels.empty(
             "No market is found.",
@@ -193,6 +272,7 @@ def show_one(identifier: str) -> None:
     panels.links(
         panels.link("Book, ticket and history of this market", "market", instrument=identifier)
     )
+    listing.show_watch(identifier)
     panels.facts(terms(row))
     st.markdown("**Rules**")
     st.text(row["description"] or "The venue's listing gives no rules.")

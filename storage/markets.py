@@ -6,19 +6,22 @@ database, and neither may wait for the other. One writer, the worker's job; page
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.domain.listings import ListingPage, ListingState, MarketListing
+from engine.domain.settings import MarketFilter, SortedBy
+from engine.errors import BadInput
 from storage.database import connect_writer, refusals_told, transaction
 from storage.views import Row
 
+LIST_NAME_MAX = 64
 KEPT_NS = 7 * 86_400 * 1_000_000_000
 """How long a market that is not listed any more can still be found."""
 
@@ -192,34 +195,13 @@ class MarketStore:
 # -- What pages ask --------------------------------------------------------------------------------
 
 
-class SortedBy(StrEnum):
-    """In which order markets are shown."""
-
-    VOLUME = "volume_24h"
-    LIQUIDITY = "liquidity"
-    REWARDS = "rewards_daily"
-    ENDS = "ends_ns"
-
-
-class MarketFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which markets are looked for. Every part narrows the search; empty parts do not."""
-
-    text: str = ""
-    """Words that must all be found; the last may be a beginning. No operators: all is literal."""
-    states: tuple[ListingState, ...] = (ListingState.ACTIVE,)
-    category: str = ""
-    pays_rewards: bool = False
-    volume_24h_min: float = 0.0
-    sorted_by: SortedBy = SortedBy.VOLUME
-
-
 def literal(text: str) -> str:
     """Return words as FTS5 looks for them: each a string, so that no sign is an operator."""
     words = ['"' + word.replace('"', '""') + '"' for word in text.split()]
     return " ".join(words) + "*" * bool(words)
 
 
-def _where(wanted: MarketFilter) -> tuple[str, list[Any]]:
+def _where(wanted: MarketFilter, among: Sequence[str] | None = None) -> tuple[str, list[Any]]:
     conditions = [f"state IN ({', '.join('?' * len(wanted.states))})"]
     values: list[Any] = [state.value for state in wanted.states]
     if wanted.text.split():
@@ -235,6 +217,9 @@ def _where(wanted: MarketFilter) -> tuple[str, list[Any]]:
         values.append(wanted.volume_24h_min)
     if wanted.sorted_by is SortedBy.ENDS:
         conditions.append("ends_ns IS NOT NULL")
+    if among is not None:
+        conditions.append("id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(among))
     return " AND ".join(conditions), values
 
 
@@ -243,9 +228,14 @@ def search(
     wanted: MarketFilter,
     after: tuple[float, int] | None = None,
     limit: int = 200,
+    *,
+    among: Sequence[str] | None = None,
 ) -> list[Row]:
-    """Return markets in their order, from behind `after` on: (the value sorted by, number)."""
-    conditions, values = _where(wanted)
+    """Return markets in their order, from behind `after` on: (the value sorted by, number).
+
+    `among` = only these are looked through.
+    """
+    conditions, values = _where(wanted, among)
     name = wanted.sorted_by.value
     way, beyond = ("ASC", ">") if wanted.sorted_by is SortedBy.ENDS else ("DESC", "<")
     if after is not None:
@@ -258,9 +248,39 @@ def search(
     return _rows(connection, query, [*values, limit])
 
 
-def matching(connection: sqlite3.Connection, wanted: MarketFilter) -> int:
-    """Return how many markets a search finds."""
+def followed(
+    connection: sqlite3.Connection,
+    wanted: MarketFilter,
+    before: Collection[str],
+    *,
+    venue: str,
+    without: Collection[str],
+    most: int,
+) -> list[str]:
+    """Return the markets of a venue a filter leads to, but those in `without`, `most` at most.
+
+    First those of `before` that it still finds, then others in its order: a market that only lost
+    its rank is not left.
+    """
+    conditions, values = _where(wanted, list(before))
+    there = "SELECT id FROM markets WHERE venue = ? AND "
+    still = connection.execute(f"{there}{conditions}", (venue, *values))
     conditions, values = _where(wanted)
+    name = wanted.sorted_by.value
+    way = "ASC" if wanted.sorted_by is SortedBy.ENDS else "DESC"
+    first = connection.execute(
+        f"{there}{conditions} ORDER BY {name} {way}, number LIMIT ?",
+        (venue, *values, most + len(before) + len(without)),
+    )
+    found = dict.fromkeys(one for (one,) in (*still, *first) if one not in without)
+    return list(found)[:most]
+
+
+def matching(
+    connection: sqlite3.Connection, wanted: MarketFilter, among: Sequence[str] | None = None
+) -> int:
+    """Return how many markets a search finds."""
+    conditions, values = _where(wanted, among)
     query = f"SELECT count(*) FROM markets WHERE {conditions}"  # noqa: S608 our own words
     return int(connection.execute(query, values).fetchone()[0])
 
@@ -289,6 +309,58 @@ def listings(connection: sqlite3.Connection) -> list[Row]:
         "(SELECT count(*) FROM markets m WHERE m.venue = l.venue) AS markets FROM listings l",
         [],
     )
+
+
+# -- Watch lists of people: in the state database, because they cannot be fetched anew -------------
+
+WATCHED_MAX = 500
+"""Markets on one person's lists together."""
+
+
+def watch(
+    connection: sqlite3.Connection,
+    engine_id: str,
+    who: str,
+    name: str,
+    *,
+    instrument: str,
+    now_ns: int,
+) -> None:
+    """Put a market on a person's list. Raises BadInput for no name, and beyond `WATCHED_MAX`."""
+    if not name.strip() or len(name) > LIST_NAME_MAX:
+        raise BadInput(f"a watch list has a name of 1 to {LIST_NAME_MAX} signs")
+    count = "SELECT count(*) FROM watch_lists WHERE engine_id = ? AND who = ?"
+    if connection.execute(count, (engine_id, who)).fetchone()[0] >= WATCHED_MAX:
+        raise BadInput(f"{WATCHED_MAX} markets are on your lists: take one off first")
+    connection.execute(
+        "INSERT OR IGNORE INTO watch_lists (engine_id, who, name, instrument, at_ns) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (engine_id, who, name.strip(), instrument, now_ns),
+    )
+
+
+def unwatch(
+    connection: sqlite3.Connection, engine_id: str, who: str, name: str, instrument: str
+) -> None:
+    """Take a market off a person's list; a list without markets is gone."""
+    connection.execute(
+        "DELETE FROM watch_lists WHERE engine_id = ? AND who = ? AND name = ? AND instrument = ?",
+        (engine_id, who, name, instrument),
+    )
+
+
+def watch_lists(
+    connection: sqlite3.Connection, engine_id: str, who: str
+) -> dict[str, tuple[str, ...]]:
+    """Return a person's lists by name, each with its markets, the first put there first."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, instrument in connection.execute(
+        "SELECT name, instrument FROM watch_lists WHERE engine_id = ? AND who = ? "
+        "ORDER BY name, at_ns, instrument",
+        (engine_id, who),
+    ):
+        found[name] = (*found.get(name, ()), instrument)
+    return found
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Row]:

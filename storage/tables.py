@@ -288,6 +288,18 @@ class TitleRow(SQLModel, table=True):
     updated_ns: int = whole()
 
 
+class WatchedRow(SQLModel, table=True):
+    """A market on a person's watch list."""
+
+    __tablename__ = "watch_lists"
+
+    engine_id: str = Field(primary_key=True)
+    who: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    instrument: str = Field(primary_key=True)
+    at_ns: int = whole()
+
+
 class FeedGapRow(SQLModel, table=True):
     """A time in which a feed, or the book of one instrument, was not to be trusted."""
 

@@ -60,6 +60,8 @@ class Bot:
         self.capital_micro = capital_micro
         self.instruments = instruments
         self.series = series
+        self.followed: frozenset[InstrumentId] = frozenset()
+        """Those its saved filter leads to now, besides `instruments`."""
         self.instruments_max = instruments_max
         self.everything = everything
         self.given = given
@@ -72,10 +74,11 @@ class Bot:
         """Instruments it would have taken but for `instruments_max`."""
 
     def wants(self, instrument: Instrument) -> bool:
-        """Say whether the instrument is named or rolls in a named series."""
+        """Say whether the instrument is named, followed, or rolls in a named series."""
         return (
             self.everything
             or instrument.id in self.instruments
+            or instrument.id in self.followed
             or (bool(instrument.series) and instrument.series in self.series)
         )
 

@@ -43,6 +43,7 @@ from engine.domain.inputs import (
     Dismissed,
     Expiring,
     Fired,
+    Following,
     Forgot,
     Halted,
     Input,
@@ -74,15 +75,9 @@ IDLE_NS = 10 * SECOND_NS
 """The tick while nothing is held, working or unwell: a recording may be silent for days."""
 
 PASSED_ON = (
-    InstrumentListed,
-    InstrumentClosed,
-    InstrumentResolved,
-    BookDistrusted,
-    FeedLost,
-    FeedRestored,
-)
+    InstrumentListed, InstrumentClosed, InstrumentResolved, BookDistrusted, FeedLost, FeedRestored,
+)  # fmt: skip
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
-
 
 STARTS_SHIFT = 32
 """Bits below the start's own number in a decision's: no two starts share a number."""
@@ -198,6 +193,8 @@ class AccountCore:
                 self._effects += executor.withdraw(name, None, now_ns)
             case Moved(bot=name, state=state):
                 self._bot(name).state = BotState(state)
+            case Following(bot=name, instruments=instruments):
+                self._follow(self._bot(name), instruments, now_ns)
             case Roused(bot=name):
                 self._reevaluate(self._bot(name), now_ns)
             case Wished(target=target):
@@ -508,6 +505,16 @@ class AccountCore:
             if cell not in cells:
                 self._cells[instrument.id] = (*cells, cell)
                 self._hears(bot, InstrumentListed(instrument=instrument), now_ns)
+
+    def _follow(self, bot: Bot, followed: tuple[InstrumentId, ...], now_ns: int) -> None:
+        """Have a bot trade these besides what is its own; its quotes leave all others."""
+        bot.followed = frozenset(followed)
+        for key in [key for key in bot.cells if not bot.wants(self.cache.views[key].instrument)]:
+            self._cells[key] = tuple(cell for cell in self._cells[key] if cell.bot is not bot)
+            bot.cells[key].due_ns = None
+            bot.drop(key)
+            self._effects += self.executor.withdraw(bot.name, key, now_ns)
+        self._attach(bot, now_ns)
 
     def _remove(self, bot: Bot, now_ns: int) -> None:
         """Remove a bot, and its wishes with it."""

@@ -182,6 +182,13 @@ class Expiring(Input, frozen=True, tag=21):
     life_ms: int | None
 
 
+class Following(Input, frozen=True, tag=24):
+    """A bot trades these markets besides its own: those its saved filter leads to now."""
+
+    bot: BotId
+    instruments: tuple[InstrumentId, ...]
+
+
 AnyInput = (
     LifeBegan
     | Opened
@@ -205,6 +212,7 @@ AnyInput = (
     | Proving
     | Limited
     | Expiring
+    | Following
 )
 
 pack_input = msgspec.msgpack.Encoder().encode

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import Mode
+from engine.domain.listings import ListingState
 from engine.domain.money import MICRO, PPM
 
 CURRENCY = "pUSD"
@@ -104,6 +106,27 @@ class GatewaySettings(Settings):
     safety_timeout_ms: Annotated[int, Field(ge=1, le=600_000, description="ms")] = 5_000
 
 
+class SortedBy(StrEnum):
+    """In which order markets are shown and followed."""
+
+    VOLUME = "volume_24h"
+    LIQUIDITY = "liquidity"
+    REWARDS = "rewards_daily"
+    ENDS = "ends_ns"
+
+
+class MarketFilter(Settings):
+    """Which markets are looked for. Every part narrows the search; empty parts do not."""
+
+    text: Annotated[str, Field(max_length=200)] = ""
+    """Words that must all be found; the last may be a beginning. No operators: all is literal."""
+    states: tuple[ListingState, ...] = (ListingState.ACTIVE,)
+    category: Annotated[str, Field(max_length=200)] = ""
+    pays_rewards: bool = False
+    volume_24h_min: Annotated[float, Field(ge=0, le=AMOUNT_MAX)] = 0.0
+    sorted_by: SortedBy = SortedBy.VOLUME
+
+
 class BotSettings(Settings):
     """One bot: a strategy with its parameters, where it trades, and with how much."""
 
@@ -115,6 +138,9 @@ class BotSettings(Settings):
     ]
     instruments: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
+    follows: Annotated[
+        str, Field(max_length=64, description="saved filter whose markets it trades besides")
+    ] = ""
     instruments_max: Annotated[int, Field(ge=1, le=500)] = 50
     parameters: dict[str, Any] = Field(default_factory=dict)
     inventory_on_stop: InventoryPolicy = InventoryPolicy.HOLD
@@ -184,6 +210,10 @@ class SettingsDocument(Settings):
 
     accounts: dict[str, AccountSettings] = Field(default_factory=dict)
     bots: dict[str, BotSettings] = Field(default_factory=dict)
+    filters: dict[Annotated[str, Field(min_length=1, max_length=64)], MarketFilter] = Field(
+        default_factory=dict
+    )
+    """Searches a bot may follow, by name."""
     schedule: dict[str, ScheduleEntry] = Field(default_factory=_nightly)
     """A document of before there was one has the nightly backup and the weekly upkeep."""
 
@@ -199,4 +229,6 @@ class SettingsDocument(Settings):
                 raise ValueError(f"the name {MANUAL!r} belongs to orders by hand")
             if bot.account not in self.accounts:
                 raise ValueError(f"bot {name!r} trades at the unknown account {bot.account!r}")
+            if bot.follows and bot.follows not in self.filters:
+                raise ValueError(f"bot {name!r} follows {bot.follows!r}, and no filter is saved so")
         return self

@@ -85,6 +85,8 @@ class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):
     """Why parts of its last plan became no order, each reason once."""
     denied: str = ""
     """Why risk said no to it; empty = it did not."""
+    reduce_only: bool = False
+    """It left the filter the bot follows: what is held there is worked out, nothing is added."""
 
 
 class BotStatus(msgspec.Struct, frozen=True, kw_only=True):

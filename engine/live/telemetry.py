@@ -335,7 +335,10 @@ def _bot(bot_runner: BotRunner) -> BotStatus:
         error=bot.error,
         capital_micro=bot.capital_micro,
         evaluations=bot.evaluations,
-        watching=tuple(_watched(executor, key) for key in sorted(bot.cells)),
+        watching=(
+            *(_watched(executor, key) for key in sorted(bot.cells)),
+            *(WatchedMarket(instrument=key, reduce_only=True) for key in bot_runner.leaving()),
+        ),
     )
 
 

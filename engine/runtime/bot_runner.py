@@ -12,7 +12,7 @@ from engine.bots.core import AccountCore
 from engine.domain.bots import BotHappened, BotState, may, moved
 from engine.domain.commands import Answered, InventoryPolicy
 from engine.domain.events import Event
-from engine.domain.inputs import Seated
+from engine.domain.inputs import Following, Seated
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
@@ -54,6 +54,8 @@ class BotRunner:
         self.touched: dict[InstrumentId, int] = {}
         """The touch at which an EXIT began: its slippage is counted from there."""
         self.seen = S.IDLE
+        self.knows = not settings.follows
+        """False until it was found out what its filter leads to: until then nothing has left it."""
         self.bot = bot_of(settings, runner.account)
 
     def kept(self) -> BotSnapshot:
@@ -101,6 +103,27 @@ class BotRunner:
         self.retreat_ns = 0
         self.runner.desk.withdraw(self.bot, now_ns)
 
+    def follow(self, instruments: list[InstrumentId], now_ns: int) -> None:
+        """Have it trade these besides its own; of what left them what is held is only reduced."""
+        self.knows = True
+        if self.bot.followed != frozenset(instruments):
+            given = Following(self.runner.account, self.bot.name, tuple(instruments))
+            self.runner.receive(given, now_ns)
+
+    def leaving(self) -> list[InstrumentId]:
+        """Return what it holds of markets that left the filter it follows."""
+        if not self.settings.follows or not self.knows:
+            return []
+        desk, bot = self.runner.desk, self.bot
+        return [
+            key
+            for key, held in desk.executor.ledger.held.items()
+            if held.position
+            and desk.executor.owner(key) == bot.name
+            and (view := desk.cache.views.get(key)) is not None
+            and not (view.closed or bot.wants(view.instrument))
+        ]
+
     # -- watched -----------------------------------------------------------------------------------
 
     def watch(self, now_ns: int) -> None:
@@ -120,6 +143,9 @@ class BotRunner:
             self.answer(done=True, text="paused; proven: none of its orders is open")
         elif state is S.STOPPING:
             self._watch_stop(now_ns)
+        elif state is S.RUNNING and self.settings.follows:
+            if now_ns - self.wished_ns >= RETREAT_EVERY_NS:
+                self._reduce(self.leaving(), now_ns)
         elif state is S.ERROR:
             self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
 
@@ -157,7 +183,7 @@ class BotRunner:
             and (view := desk.cache.views.get(key)) is not None
             and not view.closed
             and self.bot.wants(view.instrument)
-        ]
+        ] + self.leaving()
 
     def _unheard(self) -> bool:
         """Say whether the account holds what this bot trades and no feed has listed so far."""
@@ -176,13 +202,14 @@ class BotRunner:
         if not self.retreat_ns:
             self.retreat_ns = now_ns
             self.touched.clear()
-        if now_ns - self.wished_ns < RETREAT_EVERY_NS:
-            return
-        self.wished_ns = now_ns
-        desk = self.runner.desk
+        if now_ns - self.wished_ns >= RETREAT_EVERY_NS:
+            self._reduce(held, now_ns, cross=self.inventory is InventoryPolicy.EXIT)
+
+    def _reduce(self, held: list[InstrumentId], now_ns: int, *, cross: bool = False) -> None:
+        self.wished_ns, desk = now_ns, self.runner.desk
         for key in held:
             slip = None
-            if self.inventory is InventoryPolicy.EXIT:
+            if cross:
                 slip = int(self.settings.slippage_exit_max * desk.cache.views[key].instrument.one)
             wish = way_out(desk, key, self.bot.name, now_ns, slip=slip, touched=self.touched)
             if wish is not None:

@@ -68,7 +68,8 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
     prices: dict[str, None] = {}
     for bot_runner in services.bot_runners.values():
         if bot_runner.runner is runner:
-            named |= dict.fromkeys(sorted(bot_runner.bot.instruments))
+            bot = bot_runner.bot
+            named |= dict.fromkeys(sorted(bot.instruments | bot.followed))
             series |= dict.fromkeys(sorted(bot_runner.bot.series))
             prices |= dict.fromkeys(bot_runner.bot.strategy.references)
     executor = runner.desk.executor

@@ -132,6 +132,9 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
         )
         if list(wanted) != now:
             diff[field] = list(wanted)
+    follows = _followed(document, f"edit_{bot.name}_follows", bot.follows)
+    if follows != bot.follows:
+        diff["follows"] = follows
     schema = BotSettings.model_json_schema()
     schema["properties"] = {name: schema["properties"][name] for name in OWN}
     return diff | forms.form(
@@ -178,16 +181,14 @@ def create(base: drafts.SettingsVersion) -> None:
         format_func=lambda name: f"{name} · {accounts[name].mode.upper()}",
         key="new_account",
     )
-    made = fill_in(
-        strategy, catalog[strategy].parameters, str(account), taken(base.document, account)
-    )
+    made = fill_in(strategy, catalog[strategy].parameters, str(account), base.document)
     if made is None:
         return
     if made["name"] in base.document.bots:
         st.error(f"There is a bot {made['name']!r} already. Nothing was changed.")
         return
-    if not made["instruments"] and not made["series"]:
-        st.error("Choose a market or a series: without one it would have nothing to trade.")
+    if not (made["instruments"] or made["series"] or made["follows"]):
+        st.error("Choose a market, a series or a filter: it would have nothing to trade.")
         return
     drafts.draft("bots", {"bots": {made["name"]: made}}, base)
     # Saved and applied it stands in the table above: opened, with its Start.
@@ -223,13 +224,32 @@ def _where(
     return list(chosen), list(rolling)
 
 
+def _followed(document: SettingsDocument, key: str, now: str = "") -> str:
+    """Ask for the saved filter a bot follows; gives its name, empty = none."""
+    if not document.filters:
+        return now
+    known = ["", *document.filters]
+    return str(
+        st.selectbox(
+            "Follows the saved filter",
+            known,
+            index=known.index(now) if now in known else 0,
+            format_func=lambda name: name or "none",
+            help="It trades the markets the filter finds, as many as its own maximum; what leaves "
+            "the filter is only reduced. Filters are saved under Markets.",
+            key=key,
+        )
+    )
+
+
 def fill_in(
-    strategy: str, schema: dict[str, Any], account: str, others: Mapping[str, str]
+    strategy: str, schema: dict[str, Any], account: str, document: SettingsDocument
 ) -> dict[str, Any] | None:
     """Draw the form; gives the new bot when it is sent, else None.
 
-    `others` are not offered: one bot alone trades a market at an account.
+    What others trade is not offered: one bot alone trades a market at an account.
     """
+    others = taken(document, account)
     panels.note(schema.get("description", "This strategy does not describe itself."))
     markets, series = ask(tradable, engine_id(), now_ns() // MINUTE_NS * MINUTE_NS)
     told = ", ".join(f"{names.market(what)} ({bot})" for what, bot in others.items())
@@ -238,6 +258,7 @@ def fill_in(
     with st.form(f"bot_{strategy}", border=False):
         name = st.text_input("Name", placeholder="maker-1: a-z, 0-9, dot, dash, underscore")
         chosen, rolling = _where(markets, series, others)
+        follows = _followed(document, "new_follows")
         capital = st.number_input(
             "Capital, in the account's currency: the most it may put to work",
             value=100.0,
@@ -253,6 +274,7 @@ def fill_in(
         "capital": capital,
         "instruments": chosen,
         "series": rolling,
+        "follows": follows,
         "parameters": parameters,
     }
     return made if sent else None

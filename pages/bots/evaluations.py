@@ -83,6 +83,13 @@ def _now_row(
     now: int,
 ) -> Row:
     row: Row = {"market": market(watched.instrument), "left": _left(watched)}
+    if watched.reduce_only:
+        return row | {
+            "standing": "reduces only",
+            "fair": NOTHING,
+            "would": "it left the filter the bot follows: what is held is worked out",
+            "again": NOTHING,
+        }
     if stored is None:
         return row | {
             "standing": "not evaluated yet",

@@ -1,15 +1,21 @@
-"""A venue's own listing of a market, in words: where it stands in its life, and its terms."""
+"""A market as its venue lists it: where it stands in its life, its terms, whose lists it is on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import streamlit as st
+
 from engine.domain.instruments import Instrument
 from engine.domain.listings import ListingState
-from pages.kit.home import config
+from engine.errors import PitbossError
+from pages.kit import guard
+from pages.kit.data import ask, engine_id, forget
+from pages.kit.home import config, now_ns
 from pages.kit.words import NOTHING, moment, zone
-from storage.database import reading
+from storage.database import reading, writing
+from storage.markets import unwatch, watch, watch_lists
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,3 +94,37 @@ def life(said: ListingState | None, payout_micro: int | None, *, paid: bool) -> 
     if payout_micro is not None:
         pays = f" · one YES pays {payout_micro / 1e6:g}, one NO {1 - payout_micro / 1e6:g}"
     return " → ".join(steps) + pays
+
+
+# -- Watch lists: a person's own, by name ----------------------------------------------------------
+
+
+def my_lists() -> dict[str, tuple[str, ...]]:
+    """Return the watch lists of whoever is signed in."""
+    return ask(watch_lists, engine_id(), st.session_state["who"])
+
+
+@guard.part("The watch lists")
+def show_watch(identifier: str) -> None:
+    """Draw on which lists a market is; put it on one, or take it off."""
+    lists = my_lists()
+    on = [name for name, ids in lists.items() if identifier in ids]
+    with st.popover(f"On {', '.join(on)}" if on else "Watch…", icon=":material/star:"):
+        chosen = st.multiselect(
+            "Watch lists", list(lists), default=on, accept_new_options=True,
+            placeholder="choose one, or type a new name", key=f"watch_{identifier}",
+        )  # fmt: skip
+        if not st.button("Keep", key=f"watch_keep_{identifier}"):
+            return
+    owner, who = engine_id(), st.session_state["who"]
+    try:
+        with writing(config().state_path) as connection:
+            for name in {*on} - {*chosen}:
+                unwatch(connection, owner, who, name, identifier)
+            for name in (name for name in chosen if name not in on):
+                watch(connection, owner, who, name, instrument=identifier, now_ns=now_ns())
+    except PitbossError as error:
+        st.error(f"Not kept: {error}.")
+        return
+    forget()
+    st.rerun()

@@ -8,13 +8,17 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.commands import RunJob
 from engine.domain.listings import ListingPage, MarketListing
 from pages import markets
-from storage.markets import MarketStore
+from pages.markets import FIELDS
+from storage.database import writing
+from storage.markets import MarketStore, watch
+from storage.settings import latest, save
 from tests.pages.test_jobs import left, press, run_engine, texts
 from tests.storage.listed import VENUE, made
 
@@ -103,6 +107,53 @@ def test_a_selected_market_shows_its_rules_and_terms(opened: Opened, config: Con
         one.id,
     ):
         assert words in shown
+
+
+def test_a_market_is_put_on_a_watch_list_and_searched_by_it(opened: Opened, config: Config) -> None:
+    one, two = made(1, question="Rain?"), made(2, question="Snow?")
+    listed(config, one, two)
+    page = opened("markets", state={"chosen:markets": one.id})
+    with writing(config.state_path) as connection:
+        who = page.session_state["who"]
+        watch(connection, "pitboss", who, "mine", instrument=two.id, now_ns=1)
+    st.cache_data.clear()
+    page.run()
+    page.multiselect(key=f"watch_{one.id}").set_value(["mine"]).run()
+    press(page, "Keep")
+    page.selectbox(key="markets_list").set_value("mine").run()
+    assert questions(page) == ["Rain?", "Snow?"]
+    page.multiselect(key=f"watch_{one.id}").set_value([]).run()
+    press(page, "Keep")
+    assert questions(page) == ["Snow?"]
+
+
+def test_a_search_is_saved_as_a_filter_and_tells_who_follows_it(
+    opened: Opened, config: Config
+) -> None:
+    listed(config, made(1, volume_24h=9.0), made(2, volume_24h=90.0))
+    page = opened("markets", state={"fold_filters": True, FIELDS["volume_24h_min"]: 50.0})
+    page.text_input(key="filter_name").set_value("busy").run()
+    press(page, "Save the filter…")
+    assert "filters.busy" in texts(page)
+    press(page, "Save these changes")
+    with writing(config.state_path) as connection:
+        saved = latest(connection, "pitboss")
+        assert saved.document.filters["busy"].volume_24h_min == 50.0
+        account = {"name": "p", "venue": "polymarket", "mode": "paper"}
+        bot = {"name": "maker", "strategy": "market_maker", "account": "p", "capital": 1.0}
+        diff = {"accounts": {"p": account}, "bots": {"maker": bot | {"follows": "busy"}}}
+        save(
+            connection, engine_id="pitboss", who="ann", diff=diff, base_version=saved.version,
+            now_ns=1,
+        )  # fmt: skip
+    st.cache_data.clear()
+    page.run()
+    assert "volume 24 h of 50 or more, by volume 24 h" in texts(page)
+    assert "1 market now" in texts(page)
+    assert "followed by maker (at most 50)" in texts(page)
+    page.selectbox(key="filter_which").set_value("busy").run()
+    press(page, "Remove it…")
+    assert "no filter is saved so" in page.error[0].value
 
 
 def test_a_damaged_list_is_a_sentence(opened: Opened, config: Config) -> None:

@@ -705,7 +705,7 @@ def test_a_bot_is_made_from_the_catalog_with_what_differs_alone(
     page.text_input[0].set_value("maker-1")
     page.number_input(key="new_maker_levels").set_value(3)
     press(page, "Show what changes")
-    assert "Choose a market or a series" in page.error[0].value
+    assert "Choose a market, a series or a filter" in page.error[0].value
     page.multiselect[1].set_value(["btc-updown-5m"])
     press(page, "Show what changes")
     press(page, "Save these changes")

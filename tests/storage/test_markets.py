@@ -12,18 +12,25 @@ import msgspec
 import pytest
 
 from engine.domain.listings import ListingPage, ListingState, MarketListing
-from storage.database import reading
+from engine.errors import BadInput
+from storage.database import reading, writing
 from storage.markets import (
     KEPT_NS,
+    WATCHED_MAX,
     MarketFilter,
     MarketStore,
     SortedBy,
     categories,
+    followed,
     listings,
     market,
     matching,
     search,
+    unwatch,
+    watch,
+    watch_lists,
 )
+from storage.schema import migrate
 from tests.storage.listed import VENUE, made
 
 
@@ -208,3 +215,60 @@ def test_the_first_page_is_read_from_an_index_and_nothing_is_sorted(
     plan = plans(path, lambda c: search(c, MarketFilter(sorted_by=by)))
     assert "USING INDEX markets_" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_filter_leads_to_a_venue_s_markets_first_to_those_that_were_followed(
+    store: MarketStore, path: Path
+) -> None:
+    put(store, *(made(n, volume_24h=100.0 - n) for n in range(6)))
+    put(store, made(9, volume_24h=500.0, venue="other"), made(8, state=ListingState.ENDED))
+    ids = [made(n).id for n in range(10)]
+
+    def leads(before: list[int], without: set[int], **wanted: object) -> list[int]:
+        with reading(path) as connection:
+            found = followed(
+                connection,
+                MarketFilter(**wanted),  # type: ignore[arg-type]
+                [ids[n] for n in before],
+                venue=VENUE,
+                without={ids[n] for n in without},
+                most=3,
+            )
+        return [ids.index(one) for one in found]
+
+    assert leads([], set()) == [0, 1, 2]
+    assert leads([5], set()) == [5, 0, 1]
+    assert leads([5, 8, 9], {0}) == [5, 1, 2]
+    assert leads([5], set(), volume_24h_min=97.0) == [0, 1, 2]
+    assert leads([4, 5], set(), sorted_by=SortedBy.ENDS, text="market 4") == [4]
+
+
+def test_a_watch_list_is_one_person_s_and_gone_without_markets(tmp_path: Path) -> None:
+    state = tmp_path / "pitboss.db"
+    migrate(state)
+    with writing(state) as connection:
+        for n, name in enumerate(("mine", "mine", "other")):
+            watch(connection, "e", "ann", name, instrument=f"demo:{n}", now_ns=n)
+        watch(connection, "e", "ann", "mine", instrument="demo:0", now_ns=9)
+        assert watch_lists(connection, "e", "ann") == {
+            "mine": ("demo:0", "demo:1"), "other": ("demo:2",),
+        }  # fmt: skip
+        assert watch_lists(connection, "e", "bob") == {}
+        unwatch(connection, "e", "ann", "other", "demo:2")
+        assert list(watch_lists(connection, "e", "ann")) == ["mine"]
+        with pytest.raises(BadInput, match="1 to 64 signs"):
+            watch(connection, "e", "ann", " ", instrument="demo:0", now_ns=1)
+        for n in range(2, WATCHED_MAX):
+            watch(connection, "e", "ann", "mine", instrument=f"demo:{n}", now_ns=n)
+        with pytest.raises(BadInput, match="take one off first"):
+            watch(connection, "e", "ann", "mine", instrument="demo:x", now_ns=1)
+
+
+def test_a_search_among_a_list_finds_only_what_is_on_it(store: MarketStore, path: Path) -> None:
+    put(store, *(made(n) for n in range(3)))
+    with reading(path) as connection:
+        among = (made(1).id, "demo:elsewhere")
+        assert matching(connection, MarketFilter(), among) == 1
+        (row,) = search(connection, MarketFilter(), among=among)
+        assert row["slug"] == "market-1"
+        assert search(connection, MarketFilter(), among=()) == []

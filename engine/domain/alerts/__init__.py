@@ -92,6 +92,7 @@ ROWS = (
     AlertKind("cancel_all_stuck", "A cancel of everything is stuck", "Cancel at the venue."),
     AlertKind("cancel_all_unanswered", "Cancel unanswered", "Look at the venue's open orders."),
     # feeds
+    AlertKind("filter", "A filter leads nowhere", "Fetch the list of markets under Markets."),
     AlertKind("feed", "A feed gives nothing", "Look at the feeds under Recordings."),
     AlertKind("market", "A market could not be read", "Look at it at the venue."),
     AlertKind("user_frame", "The venue said what cannot be read", _CHECK_VENUE),

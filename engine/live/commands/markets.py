@@ -1,4 +1,4 @@
-"""The instrument catalog on request: a venue's listing compared with what is known."""
+"""The instrument catalog on request, and bots kept at the markets their saved filters lead to."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import asyncio
 
 import msgspec
 
+from engine.bots.bot import Bot
 from engine.domain.commands import Answered, SyncMarkets
+from engine.domain.effects import RaiseAlert, Severity
+from engine.domain.instruments import InstrumentId
+from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
+from engine.runtime.bot_runner import BotRunner
+from engine.runtime.market_hub import KEYS_MAX
 from engine.runtime.venue_plugin import MarketData
 from engine.venues.registry import plugins
+from storage.database import reading
+from storage.markets import followed
+
+LOOK_NS = 10 * 1_000_000_000
+"""How often the stored listing is asked what a filter leads to."""
 
 
 @part
@@ -51,3 +62,75 @@ def sync(engine: Engine, command: SyncMarkets, who: str) -> Pending:
     pending = Pending()
     engine.part(MarketCommands).sync(command.venue, pending.done_or_failed)
     return pending
+
+
+# -- Saved filters that bots follow ----------------------------------------------------------------
+
+
+@part
+class FilterFollower:
+    """Asks the stored listing what each filter leads to, and has its bots trade that.
+
+    Where it cannot be asked everything stays as it is, and a person is told once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._due_ns = 0
+        self._look: asyncio.Task[None] | None = None
+        self._trouble = ""
+        engine.watchers.append(self.watch)
+
+    def watch(self, now_ns: int) -> None:
+        """Look again where it is time, and some bot follows a filter."""
+        runners = [one for one in self._engine.bot_runners.values() if one.settings.follows]
+        if runners and self._look is None and now_ns >= self._due_ns:
+            self._due_ns = now_ns + LOOK_NS
+            self._look = asyncio.get_running_loop().create_task(self._all(runners))
+
+    async def _all(self, runners: list[BotRunner]) -> None:
+        try:
+            for runner in runners:
+                await self._one(runner)
+            self._trouble = ""
+        except PitbossError as error:
+            self._told(f"what a filter leads to cannot be asked, nothing changes: {error}")
+        finally:
+            self._look = None
+
+    def _told(self, text: str) -> None:
+        if text != self._trouble:
+            self._trouble = text
+            alert = RaiseAlert(severity=Severity.WARNING, kind="filter", text=text)
+            self._engine.alert(alert, self._engine.clock.now_ns())
+
+    async def _one(self, runner: BotRunner) -> None:
+        engine, bot, settings = self._engine, runner.bot, runner.settings
+        wanted = engine.settings.document.filters.get(settings.follows)
+        if wanted is None:
+            return  # it is being taken away with the bot's settings
+        others = [one.bot for one in engine.bot_runners.values() if one is not runner]
+        taken = {
+            name
+            for other in others
+            if other.account == bot.account
+            for name in other.instruments | other.followed
+        }
+        heard = {name for one in others for name in one.instruments | one.followed}
+        room = KEYS_MAX - len(heard | bot.instruments)
+        most = max(0, min(bot.instruments_max - len(bot.instruments), room))
+        venue = engine.settings.document.accounts[settings.account].venue
+        found = await asyncio.to_thread(
+            self._found, wanted, bot, venue, taken | bot.instruments, most
+        )
+        if engine.bot_runners.get(settings.name) is runner:
+            runner.follow(found, engine.clock.now_ns())
+
+    def _found(
+        self, wanted: MarketFilter, bot: Bot, venue: str, without: set[InstrumentId], most: int
+    ) -> list[InstrumentId]:
+        with reading(self._engine.config.markets_path) as connection:
+            names = followed(
+                connection, wanted, bot.followed, venue=venue, without=without, most=most
+            )
+        return [InstrumentId(name) for name in names]
