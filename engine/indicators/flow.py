@@ -31,11 +31,6 @@ class FlowImbalance(msgspec.Struct, gc=False):
         self.signed += signed_size
         self.total += abs(signed_size)
 
-    @property
-    def imbalance(self) -> float | None:
-        """Signed over total size, −1 … 1; None where nothing was traded."""
-        return self.signed / self.total if self.total > 0.0 else None
-
     def volume(self, now_ns: int) -> float:
         """Return the total size still remembered at `now_ns`, in the units it was given in."""
         elapsed_s = max(0, now_ns - self.at_ns) * 1e-9

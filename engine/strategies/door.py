@@ -17,9 +17,14 @@ from engine.domain.intents import Intent
 
 
 class Parameters(BaseModel):
-    """Base of a strategy's parameters: frozen, unknown keys refused, units in names, bounds."""
+    """Base of a strategy's parameters: frozen, unknown keys refused, units in names, bounds.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    A parameter's docstring is its help: unit and meaning, and after an empty line why this default.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -42,13 +47,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one evaluation gave: the record of why, and what to tell the executor.
 
-    `intents` empty = the previous wish stands (sticky); an empty `Quotes` cancels it.
+    `intents` empty = the previous intent stands (sticky); an empty `Quotes` cancels it.
     """
 
     decision: Decision
     intents: tuple[Intent, ...] = ()
     alert: str = ""
-    """What a person should be told of now, once: the facts and what to do; empty = nothing."""
+    """An alert for a person, once: the facts and what to do; empty = nothing."""
 
 
 class Strategy(Protocol):
@@ -82,7 +87,7 @@ class Strategy(Protocol):
         ...
 
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
-        """Say what to wish for in `context.view.instrument`, and why."""
+        """Say what to quote in `context.view.instrument`, and why."""
         ...
 
     def forget(self, instrument: InstrumentId) -> None: ...

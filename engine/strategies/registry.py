@@ -91,4 +91,5 @@ def _bounds(kind: type[Parameters], field: str) -> str:
     low = next((bound.ge for bound in info.metadata if hasattr(bound, "ge")), None)
     high = next((bound.le for bound in info.metadata if hasattr(bound, "le")), None)
     limits = "" if low is None or high is None else f"{low:g} … {high:g}; "
-    return f" ({limits}{info.description})"
+    meaning = " ".join((info.description or "").partition("\n\n")[0].split())
+    return f" ({limits}{meaning})"

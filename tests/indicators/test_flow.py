@@ -7,15 +7,11 @@ from engine.indicators.flow import FlowImbalance
 S = 1_000_000_000
 
 
-def test_nothing_traded_is_unknown_not_balanced() -> None:
-    assert FlowImbalance(half_life_s=10).imbalance is None
-
-
 def test_buys_and_sells_of_equal_size_balance() -> None:
     flow = FlowImbalance(half_life_s=10)
     flow.take(5.0, S)
     flow.take(-5.0, S)
-    assert flow.imbalance == 0.0
+    assert flow.signed == 0.0
     assert flow.total == 10.0
 
 
@@ -23,7 +19,7 @@ def test_an_old_buy_weighs_half_after_the_half_life() -> None:
     flow = FlowImbalance(half_life_s=10)
     flow.take(6.0, 0)
     flow.take(-3.0, 10 * S)
-    assert flow.imbalance == pytest.approx(0.0)
+    assert flow.signed == pytest.approx(0.0)
     assert flow.volume(20 * S) == pytest.approx(3.0)
 
 

@@ -82,7 +82,14 @@ def test_parameters_that_contradict_each_other_are_refused(
 def test_every_parameter_has_help_and_a_unit_or_bounds() -> None:
     for kind in STRATEGIES.values():
         for name, field in kind.parameters_type.model_fields.items():
-            assert field.description, name
+            meaning, _, why = (field.description or "").partition("\n\n")
+            assert meaning, name
+            assert why, f"{name}: why this default, and what it costs"
+
+
+def test_a_wrong_parameter_is_refused_with_its_meaning_alone() -> None:
+    with pytest.raises(BadInput, match=r"\(0 … 1000; ticks: of the book's spread.*0 = off\)$"):
+        made(spread_ticks_max="-1")
 
 
 def test_two_wrongs_are_both_named() -> None:

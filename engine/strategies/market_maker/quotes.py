@@ -276,7 +276,7 @@ def stands(
     touch: Touch,
     now_ns: int,
 ) -> bool:
-    """Say whether the standing wish is still the right one: sticky quotes keep their queue."""
+    """Say whether the standing intent is still the right one: sticky quotes keep their queue."""
     if (
         standing.regime != regime
         or standing.tick != market.tick

@@ -36,7 +36,7 @@ SECOND_NS = 1_000_000_000
 
 
 class StandingIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """The wish that stands, and what it was derived from. Edges in price increments."""
+    """The intent that stands, and what it was derived from. Edges in price increments."""
 
     regime: str
     bids: tuple[Quote, ...] = ()
@@ -53,7 +53,7 @@ class StandingIntent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def empty(self) -> bool:
-        """True where it wishes for no orders at all."""
+        """True where it asks for no orders at all."""
         return not self.bids and not self.asks
 
 
@@ -76,7 +76,7 @@ class Learned(msgspec.Struct):
     twap: TwapAccumulator | None = None
     """None = the market does not settle by an average, or its close is not known."""
     standing: StandingIntent | None = None
-    """None = nothing was wished yet."""
+    """None = nothing was intended yet."""
     position: int | None = None
     """Position at the last evaluation; None before the first."""
     waiting: list[WaitingFill] = []
@@ -150,7 +150,7 @@ JUDGED_FILLS_MIN = 5
 
 
 def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
-    """Begin to rest where the last fills lost; return what a person must be told, or nothing.
+    """Begin to rest where the last fills lost; return the alert for a person, or nothing.
 
     They lost where their mean markout is below zero by more than its standard error: then the price
     went further against them within 5 s than the spread they earned. Fewer than `rest_fills` must

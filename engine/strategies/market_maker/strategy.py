@@ -2,7 +2,7 @@
 
 Fair value comes from the settlement oracle led by a faster reference, or from the instrument's own
 microprice. It rests quotes and never takes, says at each evaluation which gate stopped it or how
-the quotes were made, and leaves a standing wish alone until an edge has moved far enough.
+the quotes were made, and leaves a standing intent alone until an edge has moved far enough.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ from engine.strategies.market_maker.state import (
 BPS = 1e-4
 
 FILL_AGE_NS_MAX = 5_000_000_000
-"""A fill whose direction the position has not told by then is not marked out."""
+"""A fill whose direction the position does not show by then is not marked out."""
 
 
 def learn_reference(
@@ -181,14 +181,14 @@ def learn_position(market: MarketState, position: int, now_ns: int) -> None:
 
 
 def _yes_price(market: MarketState, fill: WaitingFill, sign: int) -> int:
-    """Return the fill's price in YES-space: p or one − p, whichever is nearer to what we wished."""
+    """Return the fill's price in YES-space: p or one − p, whichever is nearer to what we quoted."""
     if not market.binary:
         return fill.price
     other = market.one - fill.price
     standing = market.learned.standing
-    wished = standing and (standing.bids if sign > 0 else standing.asks)
-    if wished:
-        near = float(wished[0][0])
+    quoted = standing and (standing.bids if sign > 0 else standing.asks)
+    if quoted:
+        near = float(quoted[0][0])
     elif market.learned.markouts.mid is not None:
         near = market.learned.markouts.mid * market.one
     else:
@@ -214,12 +214,12 @@ def watch_settlement(market: MarketState) -> None:
         learned.twap.take(shared.oracle_price, shared.oracle_stamp_ns)
 
 
-# -- The market maker's wishes and the record of why: fresh, stated again, or withdrawn ------------
+# -- The market maker's intents and the record of why: fresh, stated again, or withdrawn -----------
 
 Values = tuple[tuple[str, float], ...]
 
 
-def fresh_wish(
+def fresh_intent(
     market: MarketState, edges: Edges, sizes: tuple[Sizes, Sizes], regime: Regime, now_ns: int
 ) -> StandingIntent:
     bids, asks = ladder(sizes, edges, market)
@@ -237,8 +237,8 @@ def fresh_wish(
     )
 
 
-def same_wish(standing: StandingIntent, market: MarketState, now_ns: int) -> StandingIntent:
-    """Return the same wish for longer; its edges stay, so that hysteresis cannot creep."""
+def same_intent(standing: StandingIntent, market: MarketState, now_ns: int) -> StandingIntent:
+    """Return the same intent for longer; its edges stay, so that hysteresis cannot creep."""
     return msgspec.structs.replace(
         standing,
         restate_ns=now_ns + market.p.refresh_ms * MS_NS,
@@ -246,27 +246,29 @@ def same_wish(standing: StandingIntent, market: MarketState, now_ns: int) -> Sta
     )
 
 
-def no_wish(regime: Regime) -> StandingIntent:
-    """Return the empty wish: it stands until something can be quoted."""
+def no_intent(regime: Regime) -> StandingIntent:
+    """Return the empty intent: it stands until something can be quoted."""
     return StandingIntent(regime=regime)
 
 
 def _valid_until(market: MarketState, now_ns: int) -> int:
-    """Return when a wish ends by itself: after a while, or when the close comes too near."""
+    """Return when an intent ends by itself: after a while, or when the close comes too near."""
     until_ns = now_ns + market.p.valid_for_ms * MS_NS
     return until_ns if market.stop_ns is None else min(until_ns, market.stop_ns)
 
 
-def state_wish(context: Context, market: MarketState, wish: StandingIntent, now_ns: int) -> Quotes:
-    market.learned.standing = wish
-    valid_until_ns = wish.valid_until_ns
-    if wish.empty:
+def state_intent(
+    context: Context, market: MarketState, intent: StandingIntent, now_ns: int
+) -> Quotes:
+    market.learned.standing = intent
+    valid_until_ns = intent.valid_until_ns
+    if intent.empty:
         valid_until_ns = now_ns + market.p.valid_for_ms * MS_NS
     return Quotes(
         bot=context.bot,
         instrument=market.instrument.id,
-        bids=wish.bids,
-        asks=wish.asks,
+        bids=intent.bids,
+        asks=intent.asks,
         valid_until_ns=valid_until_ns,
         decision=context.decision,
     )
@@ -485,13 +487,13 @@ class MarketMaker:
         *,
         alert: str,
     ) -> Evaluation:
-        """Wish for nothing, once, and name the gate that failed."""
+        """Intend nothing, once, and name the gate that failed."""
         failed = gates[-1].name
         regime = Regime.EVENT if failed == "event_cooldown" else Regime.HALTED
         standing = market.learned.standing
         intent = None
         if standing is None or not standing.empty:
-            intent = state_wish(context, market, no_wish(regime), now_ns)
+            intent = state_intent(context, market, no_intent(regime), now_ns)
         return evaluation(
             context, market, gates, fair,
             regime=regime, parts=(), outcome=failed, intent=intent, now_ns=now_ns, alert=alert,
@@ -508,7 +510,7 @@ class MarketMaker:
         alert: str = "",
         reducing: str = "",
     ) -> Evaluation:
-        """Keep the standing wish, state it again, or make a new one.
+        """Keep the standing intent, state it again, or make a new one.
 
         `reducing` names the gate that forbids to open anything, where one does.
         """
@@ -522,14 +524,14 @@ class MarketMaker:
         if inventory.position or market.sizes_worst > context.capital_micro * market.divisor:
             sizes = affordable(sizes, edges, market, inventory, context.capital_micro)
         standing = market.learned.standing
-        wish = None
+        fresh = None
         if standing is None or not stands(
             standing, market, edges=edges, sizes=sizes, regime=regime, touch=touch, now_ns=now_ns
         ):
-            wish = fresh_wish(market, edges, sizes, regime, now_ns)
+            fresh = fresh_intent(market, edges, sizes, regime, now_ns)
         elif now_ns >= standing.restate_ns:
-            wish = same_wish(standing, market, now_ns)
-        intent = None if wish is None else state_wish(context, market, wish, now_ns)
+            fresh = same_intent(standing, market, now_ns)
+        intent = None if fresh is None else state_intent(context, market, fresh, now_ns)
         return evaluation(
             context, market, gates, fair,
             regime=regime, parts=edges.parts, outcome="hold" if intent is None else "quote",
