@@ -62,7 +62,7 @@ def main(mode: str, path: str, repeat: str) -> None:
         )
         replay = assemble(
             recording=WorkloadRecording(Path(path), int(repeat)),
-            bots=(maker(),),
+            bots=(_bot(),),
             limits=LIMITS,
             paper=PAPER,
             cash_micro=CASH_MICRO,
@@ -85,8 +85,7 @@ def main(mode: str, path: str, repeat: str) -> None:
     print("RESULT " + json.dumps(answer))
 
 
-def maker() -> Bot:
-    """Return the bot of the workload."""
+def _bot() -> Bot:
     return Bot(
         name=BotId("bench"),
         account=ACCOUNT,

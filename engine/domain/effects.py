@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.orders import Order, OrderId, OrderState
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -15,11 +15,9 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class PlaceOrder(Effect, frozen=True, kw_only=True):
-    """Journal this order under its name, then send it (law K)."""
+    """Name, journal, then send this order."""
 
     order: Order
-    identity: Identity | None = None
-    """Its name at the venue, put here by who speaks to it; None = it has none, and cannot leave."""
 
 
 class CancelOrders(Effect, frozen=True, kw_only=True):
@@ -124,10 +122,9 @@ class KeepStart(Effect, frozen=True, kw_only=True):
 
 
 class OrderChanged(Effect, frozen=True, kw_only=True):
-    """Journal where an order stands, once a turn: the last word on it.
+    """Journal where an order stands: said once a turn of each one that moved, the last word on it.
 
-    Said of one that moved otherwise than the records of what happened tell by themselves
-    (`order_life.TOLD`), or was filled.
+    Not said of PENDING and SENT, which are `PlaceOrder` and `OrderSent` themselves.
     """
 
     account: AccountId

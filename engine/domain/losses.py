@@ -138,28 +138,28 @@ def _row(by: str, bucket: str, fills: Sequence[OutcomeFill]) -> LossRow:
     for fill in fills:
         pnl, shares = per_market.get(fill.market, (0.0, 0.0))
         per_market[fill.market] = pnl + fill.pnl, shares + fill.shares
-    total = sum(pnl for pnl, _ in per_market.values())
-    shares = sum(shares for _, shares in per_market.values())
-    mean, count = total / shares, len(per_market)
-    reach = None
-    if count > 1:
-        squares = sum((pnl - mean * held) ** 2 for pnl, held in per_market.values())
-        reach = Z_95 * sqrt(squares * count / (count - 1)) / shares
+    found = ratio_interval(list(per_market.values()))
     return LossRow(
-        by=by, bucket=bucket, fills=len(fills), markets=count, shares=shares, pnl=total,
-        cents_per_share=mean * 100,
-        low=None if reach is None else (mean - reach) * 100,
-        high=None if reach is None else (mean + reach) * 100,
+        by=by, bucket=bucket, fills=len(fills), markets=found.count,
+        shares=sum(shares for _, shares in per_market.values()),
+        pnl=sum(pnl for pnl, _ in per_market.values()),
+        cents_per_share=found.mean * 100,
+        low=None if found.low is None else found.low * 100,
+        high=None if found.high is None else found.high * 100,
     )  # fmt: skip
+
+
+def ratio_interval(per_market: Sequence[tuple[float, float]]) -> MeanInterval:
+    """Return Σ value / Σ weight of (value, weight) pairs, one per market; one at least."""
+    count, weight = len(per_market), sum(weight for _, weight in per_market)
+    mean = sum(value for value, _ in per_market) / weight
+    if count == 1:
+        return MeanInterval(count=1, mean=mean, low=None, high=None)
+    squares = sum((value - mean * held) ** 2 for value, held in per_market)
+    reach = Z_95 * sqrt(squares * count / (count - 1)) / weight
+    return MeanInterval(count=count, mean=mean, low=mean - reach, high=mean + reach)
 
 
 def mean_interval(values: Sequence[float]) -> MeanInterval | None:
     """Return the mean of one value per market; None where there is no market."""
-    count = len(values)
-    if not count:
-        return None
-    mean = sum(values) / count
-    if count == 1:
-        return MeanInterval(count=1, mean=mean, low=None, high=None)
-    reach = Z_95 * sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)
-    return MeanInterval(count=count, mean=mean, low=mean - reach, high=mean + reach)
+    return ratio_interval([(value, 1.0) for value in values]) if values else None

@@ -13,11 +13,12 @@ import msgspec
 
 from engine.cli.arguments import WHOLE_MAX, whole
 from engine.config import Config
+from engine.errors import BadInput
 from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import FULL
 from engine.venues.demo.world import open_world
 from studies import main
-from studies.calibration.curve import Curve, demo_curve, recorded_curve
+from studies.calibration.curve import Curve, CurvePoint, demo_curve, recorded_curve
 from studies.calibration.figures import WIDE_CENTS, MarketFigures, Sampler
 from studies.calibration.maker import NaiveMaker, told
 
@@ -45,11 +46,16 @@ RECORDED = MarketFigures(
 )
 """BTC 5-minute markets of 2026-04-13 and 04-14, sampled by `Sampler` from recorded books."""
 
-CURVE: Curve = {1: -1.16, 5: -1.89, 30: -2.02}
-"""Of both days together, by `recorded_curve`: 5,748 fills."""
+CURVE: Curve = {
+    1: CurvePoint(-1.21, -1.36, -1.07, fills=5_853, markets=39),
+    5: CurvePoint(-1.88, -2.15, -1.60, fills=5_853, markets=39),
+    30: CurvePoint(-2.03, -2.64, -1.41, fills=5_692, markets=39),
+}
+"""Of both days together, by `recorded_curve`."""
 
-CURVE_CENTS = 0.5
-"""Tolerance of a markout, where `SHARE` of it is less: what an hour's fills leave open."""
+CURVE_CENTS = 0.4
+"""Tolerance of a markout, where `SHARE` of it is less: what two days and three demo hours leave
+open at 30 s."""
 
 LABELS = {
     "spread": "spread, share of frames at {} cents",
@@ -71,6 +77,8 @@ class CalibrationLine(msgspec.Struct, frozen=True, kw_only=True):
     recorded: float
     near: bool
     """Within the tolerance."""
+    points: tuple[CurvePoint, CurvePoint] | None = None
+    """Both sides with their intervals, where the figure has one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,18 +92,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figures-only", action="store_true", help="leave the maker's markout curve out"
     )
     parser.add_argument(
-        "--recording", type=Path, help="measure this instead of the figures on record"
-    )
+        "--recording", type=Path, action="append", default=[], metavar="PATH",
+        help="measure this instead of the figures on record; repeatable, several are pooled",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, _config: Config) -> int:
     """Print both sides; exit code 1 where a figure is out of its tolerance. Raises BadInput."""
-    recorded = RECORDED if args.recording is None else measured(args.recording)
+    recorded = measured(args.recording) if args.recording else RECORDED
     seeds = range(args.seed, args.seed + args.worlds)
     demo, maker = simulated(args.minutes, seeds)
     lines = list(compared(demo, recorded))
     if not args.figures_only:
-        curve = CURVE if args.recording is None else recorded_curve(args.recording)
+        curve = recorded_curve(args.recording) if args.recording else CURVE
         lines += compared_curves(demo_curve(args.minutes, seeds, FULL), curve)
     told = _json(lines, maker) if args.json else _table(lines, maker)
     sys.stdout.write(told + "\n")
@@ -118,14 +127,23 @@ def _table(lines: list[CalibrationLine], maker: tuple[int, float, float]) -> str
     for line in lines:
         mark = "" if line.near else "  out of tolerance"
         rows.append(f"{line.label:52}{line.demo:10.3g}{line.recorded:10.3g}{mark}")
+        if line.points is not None:
+            found = " ".join(
+                f"{side} [{point.low:.2f}, {point.high:.2f}] of {point.fills:,} fills in "
+                f"{point.markets} markets" + ("," if side == "demo" else "")
+                for side, point in zip(("demo", "recorded"), line.points, strict=True)
+            )
+            rows.append(f"  95 %: {found}")
     rows.append(f"naive maker: {fills} fills, markout after 5 s {markout:.2f} ± {error:.2f} cents")
     return "\n".join(rows)
 
 
-def measured(path: Path) -> MarketFigures:
-    """Return the figures of a recording. Raises BadInput where it cannot be read."""
+def measured(paths: Sequence[Path]) -> MarketFigures:
+    """Return the figures of recordings. Raises BadInput where one cannot be read."""
     sampler = Sampler()
-    sampler.take(open_recording(path).events())
+    for path in paths:
+        sampler.take(open_recording(path).events())
+        sampler.end()
     return sampler.figures()
 
 
@@ -167,12 +185,17 @@ def compared(demo: MarketFigures, recorded: MarketFigures) -> Iterator[Calibrati
 def compared_curves(demo: Curve, recorded: Curve) -> Iterator[CalibrationLine]:
     """Yield the markouts of both sides; they are near where the demo pays no more, nor less."""
     for seconds, goal in recorded.items():
-        slack = max(SHARE * abs(goal), CURVE_CENTS)
+        if seconds not in demo:
+            raise BadInput(
+                f"too few fills of the demo exchange were marked after {seconds} s: more --minutes"
+            )
+        found, slack = demo[seconds], max(SHARE * abs(goal.mean), CURVE_CENTS)
         yield CalibrationLine(
             label=f"the same maker's markout after {seconds} s, cents",
-            demo=demo[seconds],
-            recorded=goal,
-            near=abs(demo[seconds] - goal) <= slack,
+            demo=found.mean,
+            recorded=goal.mean,
+            near=abs(found.mean - goal.mean) <= slack,
+            points=(found, goal),
         )
 
 

@@ -10,44 +10,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.losses import ratio_interval
 from engine.domain.money import MICRO
-from engine.indicators.markout import HORIZONS_NS, MarkoutMeans
 from engine.lab.recordings.open import open_recording
 from engine.venues.demo.profiles import Profile
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import FillModel, PaperSettings
 from studies.compare.day import LATENCY_MS, true_day
 from studies.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
-
-HORIZONS = {horizon_ns // 10**9: place for place, horizon_ns in enumerate(HORIZONS_NS)}
-HORIZONS_S = (1, 5, 30)
-
-Curve = dict[int, float]
-"""Seconds after the fill → mean markout in cents a share."""
+from studies.compare.watch import HORIZONS_S, Marks
 
 
-def pooled(found: Iterable[MarkoutMeans]) -> Curve:
-    """Return the curve of several days, weighted by their fills; NaN where nothing was marked."""
-    known = list(found)
+class CurvePoint(msgspec.Struct, frozen=True):
+    """Mean markout in cents a share and its 95 % interval over whole markets."""
+
+    mean: float
+    low: float
+    high: float
+    fills: int
+    markets: int
+
+
+Curve = dict[int, CurvePoint]
+"""Seconds after the fill → markout; a horizon that fewer than two markets reached is missing."""
+
+
+def pooled(days: Iterable[Marks]) -> Curve:
+    """Return the curve of several days, weighted by their fills."""
+    known = list(days)
     curve = {}
     for seconds in HORIZONS_S:
-        place = HORIZONS[seconds]
-        count = sum(one.counts[place] for one in known)
-        total = sum(one.counts[place] * one.means[place] for one in known)
-        curve[seconds] = 100.0 * total / count if count else float("nan")
+        markets = [part for marks in known for part in marks[seconds].values()]
+        if len(markets) < 2:
+            continue
+        found = ratio_interval(markets)
+        if found.low is not None and found.high is not None:
+            fills = sum(count for _, count in markets)
+            curve[seconds] = CurvePoint(found.mean, found.low, found.high, fills, found.count)
     return curve
 
 
 def demo_curve(minutes: int, seeds: Sequence[int], profile: Profile) -> Curve:
     """Return the maker's curve on worlds of the demo exchange."""
-    return pooled(
-        true_day(seed, minutes / 60, {}, lambda _: None, profile).markouts for seed in seeds
-    )
+    return pooled(true_day(seed, minutes / 60, {}, lambda _: None, profile).marks for seed in seeds)
 
 
-def recorded_curve(path: Path) -> Curve:
-    """Return the maker's curve over a recording. Raises BadInput where it cannot be read."""
+def recorded_curve(paths: Iterable[Path]) -> Curve:
+    """Return the maker's curve over recordings. Raises BadInput where one cannot be read."""
+    return pooled(_recorded(path) for path in paths)
+
+
+def _recorded(path: Path) -> Marks:
     paper = PaperSettings(
         order_latency_ms=LATENCY_MS,
         cancel_latency_ms=LATENCY_MS,
@@ -61,4 +77,4 @@ def recorded_curve(path: Path) -> Curve:
             stand.begin(now_ns)
         last_ns = now_ns
         stand.feed(event, now_ns)
-    return pooled([stand.markouts])
+    return stand.marks

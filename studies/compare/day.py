@@ -31,7 +31,6 @@ from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode,
 from engine.domain.orders import Order, OrderId, OrderType
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Lane, Prepared, Reply, Request, VenueOutput
-from engine.indicators.markout import MarkoutMeans
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -44,7 +43,7 @@ from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import NS_PER_MS, PaperSettings
 from studies.compare.engine_run import CASH_MICRO, CURRENCY, CompareRun
 from studies.compare.queues import Cancels, Queues
-from studies.compare.watch import MakerFigures, S
+from studies.compare.watch import MakerFigures, Marks, S
 
 # -- The demo exchange as a `VenueCore` with a latency: the truth a paper venue is compared with ---
 
@@ -305,7 +304,7 @@ class TrueDay(NamedTuple):
     """Of others, in its levels."""
     twins: dict[str, MakerFigures]
     """Per fill model: what its orders would have got as paper orders, beside the same book."""
-    markouts: MarkoutMeans
+    marks: Marks
 
 
 def true_day(
@@ -348,7 +347,7 @@ def true_day(
             pulse_ns += PULSE_NS
             if not pulse_ns % (60 * S):
                 tell((at_ns - BEGIN_NS) / HOUR_NS)
-    return TrueDay(stand.end(end_ns), queues.found, twins.figures, stand.markouts)
+    return TrueDay(stand.end(end_ns), queues.found, twins.figures, stand.marks)
 
 
 def _followed(twins: Twins, public: Public, now_ns: int) -> list[Stamped]:

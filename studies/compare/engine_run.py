@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.events import CashMoved, Event, InstrumentClosed
-from engine.domain.instruments import BotId, InstrumentId, Mode
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.settings import GatewaySettings, RiskLimits
-from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
-from engine.indicators.markout import MarkoutMeans
 from engine.lab.pump import Driver
 from engine.risk.breakers import Breakers
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import RiskGate
 from engine.runtime.first_settings import SERIES
 from engine.strategies.market_maker.parameters import EAGER
-from engine.strategies.market_maker.strategy import MarketMaker
 from engine.strategies.registry import build
-from studies.compare.watch import MakerFigures, MakerWatch, S
+from studies.compare.watch import MakerFigures, MakerWatch, Marks, S
 
 CURRENCY = "pUSD"
 CASH_MICRO = 10_000_000_000
@@ -42,16 +41,26 @@ PARAMETERS: dict[str, object] = {
     "skew_ticks_per_unit": 0.1,
     "hysteresis_ticks": 2.0,
     "replan_ms_min": 250,
-    "markout_half_life_fills": 10_000.0,
 }
 """A maker that waits in queues: at the touch, moved only when the book has moved by a tick, and not
 chasing each quarter of a second. One that flees each movement would hardly meet a queue at all."""
 
 
-class CompareRun:
-    """One account with the maker on it. `feed` market events in order, `run` between them."""
+def compared_maker(account: AccountId) -> Bot:
+    """Return the maker of a comparison."""
+    return Bot(
+        name=BOT,
+        account=account,
+        strategy=build(STRATEGY, PARAMETERS, BOT),
+        capital_micro=CAPITAL_MICRO,
+        series=frozenset({SERIES}),
+    )
 
-    def __init__(self, venue: VenueCore, mode: Mode) -> None:
+
+class CompareRun:
+    """One account with the maker on it, or with `bots`. `feed` market events in order."""
+
+    def __init__(self, venue: VenueCore, mode: Mode, bots: Sequence[Bot] = ()) -> None:
         account = venue.account()
         limits = RiskLimits()
         gate = RiskGate(limits=limits, breakers=Breakers(limits), exposure=ExposureBook())
@@ -67,15 +76,9 @@ class CompareRun:
         self._watch = MakerWatch(self._cache.views)
         self._closed: list[tuple[int, InstrumentId]] = []
         self._account = account
-        self.bot = Bot(
-            name=BOT,
-            account=account,
-            strategy=build(STRATEGY, PARAMETERS, BOT),
-            capital_micro=CAPITAL_MICRO,
-            series=frozenset({SERIES}),
-        )
+        self.bots = tuple(bots) or (compared_maker(account),)
         desk = AccountCore(
-            cache=self._cache, executor=self._executor, bots=(self.bot,), decide=lambda _: None
+            cache=self._cache, executor=self._executor, bots=self.bots, decide=lambda _: None
         )
         self.driver = Driver(
             desk=desk,
@@ -87,12 +90,9 @@ class CompareRun:
         )
 
     @property
-    def markouts(self) -> MarkoutMeans:
-        """What its fills brought by horizon, hardly forgotten within a day."""
-        strategy = self.bot.strategy
-        if not isinstance(strategy, MarketMaker):
-            raise BrokenInvariant(f"{STRATEGY} is no market maker")
-        return strategy.markouts
+    def marks(self) -> Marks:
+        """What its fills brought by horizon and market."""
+        return self._watch.marks
 
     def begin(self, now_ns: int) -> None:
         """Begin, with cash."""
@@ -111,11 +111,15 @@ class CompareRun:
                 if self._executor.forget(over):
                     self._cache.forget(over)
 
+    def equity_micro(self, now_ns: int) -> int:
+        """Return cash and what is held, at the last two-sided mids."""
+        return self._executor.equity_mid_micro(now_ns)
+
     def end(self, now_ns: int) -> MakerFigures:
         """Return the day's figures; what is still held counts at the last two-sided mid."""
         self.driver.run_until(now_ns)
         self._watch.look(now_ns)
         figures = self._watch.figures
-        figures.pnl_micro = self._executor.equity_mid_micro(now_ns) - CASH_MICRO
+        figures.pnl_micro = self.equity_micro(now_ns) - CASH_MICRO
         figures.digest = self._watch.digest()
         return figures

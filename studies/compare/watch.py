@@ -5,7 +5,7 @@ It stands where the journal stands, so it hears exactly what would be kept, in o
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +19,13 @@ from engine.runtime.journal import DigestRecorder
 
 S = 1_000_000_000
 MICRO = 1_000_000
-MARKOUT_NS = 5 * S
+HORIZONS_S = (1, 5, 30)
+"""Seconds after a fill at which it is marked."""
+JUDGED_S = 5
+"""The horizon of `MakerFigures`."""
+
+Marks = dict[int, dict[InstrumentId, tuple[float, int]]]
+"""Horizon → per market (markouts summed in cents a share, fills marked)."""
 
 
 class MakerFigures(msgspec.Struct, kw_only=True):
@@ -44,7 +50,7 @@ class MakerFigures(msgspec.Struct, kw_only=True):
 
 
 class _Waiting(NamedTuple):
-    due_ns: int
+    at_ns: int
     instrument: InstrumentId
     bought: bool
     price: int
@@ -54,7 +60,7 @@ class _Waiting(NamedTuple):
 class MakerWatch(DigestRecorder):
     """A recorder that counts. `look` before each market event, `figures` at the end."""
 
-    __slots__ = ("_orders", "_since", "_views", "_waiting", "figures")
+    __slots__ = ("_orders", "_since", "_views", "_waiting", "figures", "marks")
 
     def __init__(self, views: InstrumentViews) -> None:
         super().__init__()
@@ -63,7 +69,8 @@ class MakerWatch(DigestRecorder):
         self._orders: dict[OrderId, Order] = {}
         self._since: dict[OrderId, int] = {}
         """When an order was accepted, until its first fill."""
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: dict[int, deque[_Waiting]] = {s: deque() for s in HORIZONS_S}
+        self.marks: Marks = {seconds: defaultdict(lambda: (0.0, 0)) for seconds in HORIZONS_S}
 
     def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
         """Keep a message, and count what it says."""
@@ -92,28 +99,33 @@ class MakerWatch(DigestRecorder):
             figures.wait_s += (now_ns - since_ns) / S
         one = self._views[order.instrument].instrument.one
         no = order.leg is Leg.NO
-        self._waiting.append(
-            _Waiting(
-                due_ns=now_ns + MARKOUT_NS,
-                instrument=order.instrument,
-                bought=(order.side is Side.BUY) is not no,
-                price=one - event.price if no else event.price,
-                size=event.size,
-            )
+        fill = _Waiting(
+            at_ns=now_ns,
+            instrument=order.instrument,
+            bought=(order.side is Side.BUY) is not no,
+            price=one - event.price if no else event.price,
+            size=event.size,
         )
+        for queue in self._waiting.values():
+            queue.append(fill)
 
     def look(self, now_ns: int) -> None:
-        """Mark the fills whose five seconds are over, with the book as it stood until now.
+        """Mark the fills whose seconds are over, with the book as it stood until now.
 
         A market that has closed by then, or shows one side alone, marks nothing.
         """
-        waiting = self._waiting
-        while waiting and waiting[0].due_ns <= now_ns:
-            fill = waiting.popleft()
-            view = self._views.get(fill.instrument)
-            if view is None or view.closed or view.best_bid is None or view.best_ask is None:
-                continue
-            gain = (view.best_bid + view.best_ask) / 2 - fill.price
-            cents = (gain if fill.bought else -gain) * 100 / view.instrument.one
+        for seconds, queue in self._waiting.items():
+            while queue and queue[0].at_ns + seconds * S <= now_ns:
+                self._mark(queue.popleft(), seconds)
+
+    def _mark(self, fill: _Waiting, seconds: int) -> None:
+        view = self._views.get(fill.instrument)
+        if view is None or view.closed or view.best_bid is None or view.best_ask is None:
+            return
+        gain = (view.best_bid + view.best_ask) / 2 - fill.price
+        cents = (gain if fill.bought else -gain) * 100 / view.instrument.one
+        total, count = self.marks[seconds][fill.instrument]
+        self.marks[seconds][fill.instrument] = total + cents, count + 1
+        if seconds == JUDGED_S:
             self.figures.marked += fill.size
             self.figures.marked_gain += fill.size * cents

@@ -30,6 +30,7 @@ from engine.domain.events import (
     OrderNamed,
     OrderNotFound,
     OrderReport,
+    OrderSent,
     PositionsListed,
     RedemptionsListed,
     TimerFired,
@@ -245,7 +246,10 @@ class Rig:
 
     def send(self, order: int) -> list[Any]:
         name = Identity(f"id{order}")
-        return self.tell(OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name))
+        return self.tell(
+            OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name),
+            OrderSent(account=ACCOUNT, order=OrderId(order)),
+        )
 
     def open(self, order: int) -> list[Any]:
         self.send(order)

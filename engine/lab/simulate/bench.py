@@ -34,6 +34,7 @@ from engine.domain.events import (
     OperationMoved,
     OperationState,
     OrderFilled,
+    OrderNamed,
     OrderNotSent,
     OrderUnanswered,
     RedemptionsListed,
@@ -348,6 +349,8 @@ class Evidence:
         """Take a record of the journal."""
         self.told.take(message)
         match message:
+            case OrderNamed(order=number):
+                self.named[number] = len(self.disk.rows)
             case OrderNotSent(order=number) | OrderUnanswered(order=number):
                 # Given up: what has not left by now never does, throttled or not.
                 self.side.waiting.pop(number, None)
@@ -355,7 +358,7 @@ class Evidence:
                 self.mode_told_ns = self.now_ns
             case HealthChanged(source=source, healthy=True) if source == USER_FEED:
                 self.told.listings = self.told.fill_listings = 0
-            case PlaceOrder(order=order, identity=str()):
-                self.named[order.id] = len(self.disk.rows)
+            case InstrumentListed() | PlaceOrder():
+                pass
             case _:
                 pass

@@ -84,6 +84,19 @@ class Takers:
         self._take(NOISE, market, (up, best + slip if up else best - slip, size, sells))
         return up
 
+    def leading_side(self, market: ExchangeMarket) -> bool | None:
+        """Return the side the price has gone or is going to, None for who knows neither."""
+        bid, ask = market.book.best_bid, market.book.best_ask
+        early, fast = self._spec.early_share, self._spec.fast_share
+        if not early + fast or bid is None or ask is None:
+            return None
+        drawn, name = self._rng.random(), market.instrument.id
+        if drawn >= early + fast:
+            return None
+        known = self._calendar.coming(name) if drawn < early else self._calendar.chance(name, 0)
+        gap = ((known or 0.0) - (bid + ask) / 2 / market.one) * market.one
+        return gap > 0 if abs(gap) >= market.instrument.tick / 2 else None
+
     def take_knowingly(self, market: ExchangeMarket) -> bool | None:
         """Take what is mispriced by more than fee and edge; give the side, None = nothing."""
         chance = self._calendar.chance(market.instrument.id, 0)
@@ -412,7 +425,8 @@ class Crowd:
             index = int(chosen / spec.maker_rate)
             self._makers.quote(spec.makers[index], slot, index, market)
         elif chosen < makers_rate + spec.noise_rate:
-            self._follow(slot, NOISE, self._takers.take_blindly(market))
+            up = self._takers.leading_side(market)
+            self._follow(slot, NOISE, self._takers.take_blindly(market, up))
         else:
             self._follow(slot, INFORMED, self._takers.take_knowingly(market))
 

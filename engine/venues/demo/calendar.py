@@ -46,6 +46,8 @@ class SeriesWindow(msgspec.Struct, kw_only=True):
     final_e8: int | None = None
     chances: list[float] = []
     """The true probability at the last steps, newest last."""
+    coming: float = 0.5
+    """What it would be if the price stood already where it is going."""
 
 
 class Happening(msgspec.Struct, kw_only=True):
@@ -122,6 +124,7 @@ class Calendar:
                 spec = profile.series[window.series]
                 args = (window.strike_e8, window.ends_ns, spec.window_ns)
                 _push(window.chances, self.price.chance_above(*args))
+                window.coming = self.price.chance_above(*args, ahead=True)
         if now_ns % profile.event_step_ns == 0:
             self._drift(now_ns)
 
@@ -229,6 +232,11 @@ class Calendar:
         newest = max(len(item.chances) - 1 - steps_ago, 0)
         seen = item.chances[max(newest + 1 - over, 0) : newest + 1]
         return sum(seen) / len(seen)
+
+    def coming(self, instrument: InstrumentId) -> float:
+        """Return where the probability is going, as far as anybody knows: an event's is today's."""
+        item = self.by_name[instrument]
+        return item.coming if isinstance(item, SeriesWindow) else item.chances[-1]
 
     # -- surviving ---------------------------------------------------------------------------------
 

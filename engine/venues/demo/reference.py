@@ -37,7 +37,11 @@ class PriceSpec(msgspec.Struct, frozen=True, kw_only=True):
     basis_spread_bps: float = 1.0
     noise_bps: float = 0.2
     """Noise of each print of the fast reference."""
+    reference_lag_ns: int = 0
+    """How late the fast reference prints what the crowd's makers trade by."""
     oracle_lag_ns: int = 2 * S
+    ahead_ns: int = 0
+    """How far the walk is ahead of every print: what some takers know and nobody can read."""
 
 
 class PriceState(msgspec.Struct, kw_only=True):
@@ -49,7 +53,7 @@ class PriceState(msgspec.Struct, kw_only=True):
     basis: float = 0.0
     """Deviation of the basis from its long-run value."""
     past: list[tuple[int, float]] = []
-    """(time, price) of the last seconds, oldest first: the oracle looks back."""
+    """(time, price) of the last seconds and of those to come, oldest first."""
     oracle: list[tuple[int, int]] = []
     """(time, price in 1e-8) of the oracle's last prints, oldest first."""
 
@@ -67,7 +71,7 @@ class Price:
         self._oracle: deque[tuple[int, int]] = deque(maxlen=120)
 
     def step(self, now_ns: int, dt_s: float) -> None:
-        """Move the price by `dt_s` seconds to `now_ns`."""
+        """Move the price by `dt_s` seconds; prints are of `now_ns`, the walk is ahead of them."""
         spec, state, rng = self._spec, self.state, self._rng
         share = dt_s / spec.vol_memory_s
         state.log_vol += -share * state.log_vol + spec.vol_spread * sqrt(2 * share) * rng.gauss(
@@ -79,7 +83,7 @@ class Price:
         state.log_price += move
         drift = -dt_s / 600 * state.basis
         state.basis += drift + spec.basis_spread_bps * 1e-4 * sqrt(dt_s / 300) * rng.gauss(0, 1)
-        self._past.append((now_ns, exp(state.log_price)))
+        self._past.append((now_ns + spec.ahead_ns, exp(state.log_price)))
         while len(self._past) > 1 and self._past[1][0] <= now_ns - spec.oracle_lag_ns:
             self._past.popleft()
 
@@ -95,7 +99,20 @@ class Price:
         return sqrt(self._diffusion**2 + jumps)
 
     @property
+    def _now_ns(self) -> int:
+        return self._past[-1][0] - self._spec.ahead_ns
+
+    def _at(self, at_ns: int) -> float:
+        known = (price for moved_ns, price in reversed(self._past) if moved_ns <= at_ns)
+        return next(known, self._past[0][1])
+
+    @property
     def latent(self) -> float:
+        return self._at(self._now_ns)
+
+    @property
+    def coming(self) -> float:
+        """Where the price will stand when the prints have caught up with the walk."""
         return self._past[-1][1]
 
     def reference_e8(self) -> int:
@@ -103,7 +120,8 @@ class Price:
         spec = self._spec
         basis = spec.basis_bps * 1e-4 + self.state.basis
         noise = spec.noise_bps * 1e-4 * self._rng.gauss(0, 1)
-        return round(self.latent * (1 + basis + noise) * 1e8)
+        price = self._at(self._now_ns - spec.reference_lag_ns)
+        return round(price * (1 + basis + noise) * 1e8)
 
     def print_oracle(self, now_ns: int) -> int:
         value = round(self._past[0][1] * 1e8)
@@ -115,17 +133,20 @@ class Price:
         values = [value for at_ns, value in self._oracle if at_ns > from_ns]
         return sum(values) // len(values) if values else None
 
-    def chance_above(self, strike_e8: int, end_ns: int, window_ns: int) -> float:
+    def chance_above(
+        self, strike_e8: int, end_ns: int, window_ns: int, *, ahead: bool = False
+    ) -> float:
         """Return the chance that the oracle's mean over the window before `end_ns` is ≥ a strike.
 
+        `ahead` asks what it would be if the price stood already where it is going.
         The mean of a driftless walk over a window w that begins in a: variance σ²(a + w/3); inside
         the window the part already printed is known. The oracle's lag shortens what is unknown.
         """
-        now_ns = self._past[-1][0]
+        now_ns = self._now_ns
         lag_ns = self._spec.oracle_lag_ns
         left_s = max(end_ns - lag_ns - now_ns, 0) / S
         window_s = window_ns / S
-        price = self.latent
+        price = self.coming if ahead else self.latent
         if left_s >= window_s:
             mean, variance = price, left_s - window_s + window_s / 3
         else:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.bots.core import AccountCore
-from engine.domain.effects import CancelScope, PlaceOrder
+from engine.domain.effects import CancelScope
+from engine.domain.events import OrderNamed
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
@@ -181,9 +182,9 @@ def _blind_is_well(patch: Patch) -> None:
 
 
 def _names_are_not_kept(patch: Patch) -> None:
-    keep = AccountRunner._keep
+    report = AccountRunner.report
     patch.setattr(
-        AccountRunner, "_keep", lambda s, m, now: type(m) is PlaceOrder or keep(s, m, now)
+        AccountRunner, "report", lambda s, event: type(event) is OrderNamed or report(s, event)
     )
 
 

@@ -16,7 +16,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import BotId, Leg, Side
 from engine.domain.orders import Order, OrderId, OrderType
-from studies.compare.watch import MARKOUT_NS, MakerWatch, S
+from studies.compare.watch import HORIZONS_S, JUDGED_S, MakerWatch, S
 from tests.venues.demo.builders import ANN, CENT, COIN, SHARE, instrument
 
 
@@ -57,9 +57,16 @@ def test_sizes_and_the_wait_for_the_first_fill_are_counted() -> None:
 @pytest.mark.parametrize(("leg", "cents", "gain"), [(Leg.YES, 50, 1.0), (Leg.NO, 50, -1.0)])
 def test_a_fill_is_marked_at_the_mid_five_seconds_later(leg: Leg, cents: int, gain: float) -> None:
     watch = watched(cache_at(50, 52), leg, cents)
-    watch.look(3 * S + MARKOUT_NS)
+    watch.look(3 * S + JUDGED_S * S)
     assert watch.figures.marked == 2 * SHARE
     assert watch.figures.marked_gain == pytest.approx(gain * 2 * SHARE)
+    assert watch.marks[JUDGED_S][COIN] == (pytest.approx(gain), 1)
+
+
+def test_each_horizon_marks_for_itself() -> None:
+    watch = watched(cache_at(50, 52))
+    watch.look(4 * S + JUDGED_S * S)
+    assert [watch.marks[s][COIN][1] for s in HORIZONS_S] == [2, 2, 0]
 
 
 def test_a_closed_or_one_sided_market_marks_nothing() -> None:
@@ -67,5 +74,5 @@ def test_a_closed_or_one_sided_market_marks_nothing() -> None:
     closed.receive(InstrumentClosed(instrument=COIN), 0)
     for cache in (one_sided, closed):
         watch = watched(cache)
-        watch.look(9 * S + MARKOUT_NS)
+        watch.look(9 * S + JUDGED_S * S)
         assert watch.figures.marked == 0

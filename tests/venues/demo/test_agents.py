@@ -125,6 +125,30 @@ def test_informed_takers_take_only_what_is_worth_more_than_price_and_fee() -> No
     assert min(seen.values()) > THIN.crowd.informed_edge - 1e-4
 
 
+@pytest.mark.parametrize(("early", "known"), [(1.0, True), (0.0, False)])
+def test_early_takers_take_the_side_the_price_is_going_to(early: float, *, known: bool) -> None:
+    price = msgspec.structs.replace(THIN.price, ahead_ns=5 * S)
+    alone = {"informed_rate": 0.0, "noise_rate": 1.0, "maker_rate": 4.0}
+    crowd = msgspec.structs.replace(THIN.crowd, early_share=early, **alone)
+    profile = msgspec.structs.replace(THIN, crowd=crowd, price=price)
+    made = open_world(profile, rng=Random(4), now_ns=START - START % (300 * S))
+    calendar = made.actors["calendar"]
+    assert isinstance(calendar, Calendar)
+    gains, name, before = [], running(made), 0.5
+    for _ in range(100):
+        taken = [
+            event for _, event in made.take_public()
+            if isinstance(event, TradePrinted) and event.instrument == name
+        ]  # fmt: skip
+        chance = calendar.chance(name, 0) or 0.0
+        made.advance(made.now_ns + 2 * S)
+        after = calendar.chance(name, 0) or 0.0
+        gains += [after - before if one.aggressor is Side.BUY else before - after for one in taken]
+        before = chance
+    assert len(gains) > 80
+    assert (fmean(gains) > 0.01) is known
+
+
 def test_a_swarm_comes_at_once_from_both_sides_with_small_orders() -> None:
     alone = {"echo_chance": 0.0, "rush_chance": 0.0, "informed_rate": 0.0, "maker_rate": 4.0}
     made = world(

@@ -7,6 +7,7 @@ from random import Random
 from statistics import fmean, pstdev
 
 import pytest
+from msgspec.structs import replace
 
 from engine.venues.demo.reference import Price, PriceSpec, normal_cdf
 from tests.venues.demo.builders import S
@@ -55,6 +56,48 @@ def test_the_oracle_is_the_market_some_seconds_ago() -> None:
         price.step(second * S, 1.0)
         past[second] = round(price.latent * 1e8)
         assert price.print_oracle(second * S) == past[max(second - 2, 0)]
+
+
+def test_the_walk_is_ahead_of_every_print_as_far_as_it_is_told() -> None:
+    plain, ahead = Price(CALM, Random(4), 0), replace(CALM, ahead_ns=3 * S, reference_lag_ns=S)
+    early = Price(ahead, Random(4), 0)
+    past = dict.fromkeys(range(-3, 1), plain.latent)
+    for second in range(1, 30):
+        for price in (plain, early):
+            price.step(second * S, 1.0)
+        past[second] = plain.latent
+        assert early.latent == past[second - 3]
+        assert early.print_oracle(second * S) == round(past[max(second - 5, 0)] * 1e8)
+
+
+def test_a_reference_that_lags_prints_what_was() -> None:
+    spec = replace(CALM, basis_bps=0.0, basis_spread_bps=0.0, noise_bps=0.0)
+    price = Price(replace(spec, reference_lag_ns=2 * S), Random(4), 0)
+    past = {0: price.latent}
+    for second in range(1, 20):
+        price.step(second * S, 1.0)
+        past[second] = price.latent
+        assert price.reference_e8() == round(past[max(second - 2, 0)] * 1e8)
+
+
+def test_a_state_without_a_walk_ahead_is_gone_on_with() -> None:
+    kept = walked(CALM, 30).freeze()
+    price = Price(replace(CALM, ahead_ns=4 * S), Random(1), 0)
+    price.thaw(kept)
+    before = kept.past[-1][1]
+    for second in range(31, 34):
+        price.step(second * S, 1.0)
+        assert price.latent == before
+
+
+def test_the_chance_ahead_is_that_of_the_price_ahead() -> None:
+    price = walked(replace(CALM, ahead_ns=5 * S), 60)
+    strike_e8 = round((price.latent + price.coming) / 2 * 1e8)
+    now, ahead = (
+        price.chance_above(strike_e8, 120 * S, 30 * S, ahead=whether) for whether in (False, True)
+    )
+    assert (ahead > 0.5 > now) is (price.coming > price.latent)
+    assert (ahead > 0.5) is not (now > 0.5)
 
 
 def test_the_fast_reference_stands_a_basis_away() -> None:
