@@ -62,7 +62,7 @@ def main(mode: str, path: str, repeat: str) -> None:
         )
         replay = assemble(
             recording=WorkloadRecording(Path(path), int(repeat)),
-            bots=(_bot(),),
+            bots=(maker(),),
             limits=LIMITS,
             paper=PAPER,
             cash_micro=CASH_MICRO,
@@ -85,7 +85,8 @@ def main(mode: str, path: str, repeat: str) -> None:
     print("RESULT " + json.dumps(answer))
 
 
-def _bot() -> Bot:
+def maker() -> Bot:
+    """Return the bot of the workload."""
     return Bot(
         name=BotId("bench"),
         account=ACCOUNT,

@@ -28,7 +28,6 @@ from engine.domain.events import (
     OrderCancelled,
     OrderFilled,
     OrderNamed,
-    OrderSent,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import (
@@ -87,7 +86,6 @@ def order_life(number: OrderId, *, filled: bool) -> Iterator[Message]:
     )  # fmt: skip
     yield DEMO, PlaceOrder(order=order)
     yield DEMO, OrderNamed(account=DEMO, order=number, identity=Identity(f"0x{number:064x}"))
-    yield DEMO, OrderSent(account=DEMO, order=number)
     yield DEMO, OrderAccepted(account=DEMO, order=number)
     if not filled:
         yield DEMO, CancelOrders(account=DEMO, orders=(number,))

@@ -50,39 +50,53 @@ class WorkloadRecording:
         span = int(self._rows[-1, 0]) - first + 1_000_000
         yield first, InstrumentListed(instrument=INSTRUMENT)
         yield first, BookReplaced(instrument=identifier, bids=(), asks=())
-        state = (0, 0, 0, 0)
+        state = np.zeros(4, np.int64)
         for turn in range(self._repeat):
             for start in range(0, len(self._rows), BLOCK_ROWS):
-                block = self._rows[start : start + BLOCK_ROWS].tolist()
-                state = yield from _block(block, turn * span, state, self.stats)
+                block = self._rows[start : start + BLOCK_ROWS]
+                yield from _block(block, state, turn * span)
+                self.stats.frames += len(block)
+                state = block[-1, 2:6]
 
 
-def _block(block, shift_ns, state, stats):
+BID_GONE, ASK_GONE, BID_SET, ASK_SET, TRADED = 1, 2, 4, 8, 16
+"""What a row tells: bits of its code."""
+
+
+def _block(block, state, shift_ns):
+    """Give a block's events; `state` is bid, its size, ask and its size before it.
+
+    What changed is found for all rows at once. A trade's row repeats the book before it.
+    """
     buy, sell, identifier = Side.BUY, Side.SELL, INSTRUMENT.id
-    last_bid, last_bid_size, last_ask, last_ask_size = state
-    for ts, kind, bid, bid_size, ask, ask_size, price, side, size in block:
-        now = ts + shift_ns
-        if kind == 1:
+    book = block[:, 2:6]
+    before = np.vstack((state, book[:-1]))
+    moved = book != before
+    codes = (
+        (moved[:, 0] & (before[:, 0] > 0)) * BID_GONE
+        + (moved[:, 2] & (before[:, 2] > 0)) * ASK_GONE
+        + (moved[:, 0] | moved[:, 1]) * BID_SET
+        + (moved[:, 2] | moved[:, 3]) * ASK_SET
+        + (block[:, 1] == 1) * TRADED
+    )
+    sized = block * np.array([1, 1, 1, SIZE, 1, SIZE, 1, 1, SIZE])
+    sized[:, 0] += shift_ns
+    columns = zip(codes.tolist(), sized.tolist(), before.tolist(), strict=True)
+    for code, (now, _, bid, bid_size, ask, ask_size, price, side, size), last in columns:
+        if code == BID_SET:
+            changes = ((buy, bid, bid_size),)
+        elif code == ASK_SET:
+            changes = ((sell, ask, ask_size),)
+        elif code == TRADED:
+            aggressor = buy if side == 1 else sell
             yield (
                 now,
-                TradePrinted(
-                    instrument=identifier,
-                    price=price,
-                    size=size * SIZE,
-                    aggressor=buy if side == 1 else sell,
-                ),
+                TradePrinted(instrument=identifier, price=price, size=size, aggressor=aggressor),
             )
             continue
-        changes = []
-        if bid != last_bid and last_bid:
-            changes.append((buy, last_bid, 0))
-        if ask != last_ask and last_ask:
-            changes.append((sell, last_ask, 0))
-        if bid != last_bid or bid_size != last_bid_size:
-            changes.append((buy, bid, bid_size * SIZE))
-        if ask != last_ask or ask_size != last_ask_size:
-            changes.append((sell, ask, ask_size * SIZE))
-        last_bid, last_bid_size, last_ask, last_ask_size = bid, bid_size, ask, ask_size
-        yield now, BookChanged(instrument=identifier, changes=tuple(changes))
-    stats.frames += len(block)
-    return last_bid, last_bid_size, last_ask, last_ask_size
+        else:
+            told = (
+                (buy, last[0], 0), (sell, last[2], 0), (buy, bid, bid_size), (sell, ask, ask_size),
+            )  # fmt: skip
+            changes = tuple(one for bit, one in enumerate(told) if code >> bit & 1)
+        yield now, BookChanged(instrument=identifier, changes=changes)

@@ -22,7 +22,6 @@ from engine.domain.events import (
     InstrumentResolved,
     LossAccepted,
     OrderFilled,
-    OrderNamed,
 )
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
@@ -76,11 +75,9 @@ class Known(msgspec.Struct, kw_only=True):
         """Return what is to be written, each before what needs it."""
         made = [*self.listings, *self.cash]
         for order in sorted(self.orders, key=lambda one: (one.created_ns, one.id)):
-            made.append((order.account, PlaceOrder(order=order), order.created_ns))
             name = self.names.get((order.account, order.id))
-            if name is not None:
-                named = OrderNamed(account=order.account, order=order.id, identity=name)
-                made.append((order.account, named, order.created_ns))
+            placed = PlaceOrder(order=order, identity=name)
+            made.append((order.account, placed, order.created_ns))
         return [*made, *self.fills, *self.payouts]
 
 

@@ -20,6 +20,7 @@ from engine.domain.events import OrderFilled
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Mode, Side
 from engine.domain.money import ceil_div
+from engine.domain.order_life import TOLD, Happened
 from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
@@ -453,6 +454,8 @@ class Fold:
                 post_only=order.post_only,
                 expires_ns=order.expires_ns,
                 created_ns=order.created_ns,
+                identity=effect.identity,
+                state=OrderState.SENT if effect.identity else OrderState.PENDING,
                 updated_ns=record.at_ns,
                 seq=record.seq,
                 decision=order.decision,
@@ -468,18 +471,17 @@ class Fold:
             )
         return order
 
-    def named(self, event: events.OrderNamed, record: Record) -> None:
-        order = self._order(event.account, event.order, record)
-        if order is not None:
-            order.identity = event.identity
-            self._touch(order, record)
-
-    def sent(self, event: events.OrderSent, record: Record) -> None:
-        """Note that an order is on its way; of one that moved since, `OrderChanged` has told."""
-        order = self._order(event.account, event.order, record)
-        if order is not None and order.state is OrderState.PENDING:
-            order.state = OrderState.SENT
-            self._touch(order, record)
+    def happened(self, told: Any, record: Record) -> None:
+        """Take what a record tells by itself of where orders went, and under which name."""
+        happened = HAPPENED[record.kind]
+        for number in getattr(told, "orders", None) or (told.order,):
+            order = self._order(told.account, number, record)
+            if order is not None:
+                after = TOLD.get((order.state, happened))
+                if after is not None:
+                    order.state, order.reason = after, getattr(told, "why", "")
+                order.identity = getattr(told, "identity", order.identity)
+                self._touch(order, record)
 
     def changed(self, change: effects.OrderChanged, record: Record) -> None:
         """Take where the executor says an order stands: this is no second opinion."""
@@ -570,11 +572,17 @@ class Fold:
             self.redeemed(redemption, record)
 
 
+HAPPENED = {
+    "OrderNamed": Happened.NAMED,
+    "CancelOrders": Happened.CANCEL_ASKED,
+    "OrderSent": Happened.SENT,
+    "OrderAccepted": Happened.ACCEPTED,
+    "OrderCancelled": Happened.CANCELLED,
+}
 SETTLES = {"FillSettled": FillState.CONFIRMED, "FillVoided": FillState.FAILED}
 HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "PlaceOrder": Fold.place,
-    "OrderNamed": Fold.named,
-    "OrderSent": Fold.sent,
+    **dict.fromkeys(HAPPENED, Fold.happened),
     "OrderChanged": Fold.changed,
     "OrderFilled": Fold.filled,
     "FillAdvanced": Fold.news,

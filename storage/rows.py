@@ -275,10 +275,10 @@ class PositionFold(msgspec.Struct, kw_only=True):
             self.spent_micro += value
             self.cost_micro += value
         else:
-            out = self.cost_micro * size // held if size < held else self.cost_micro
             if sign < 0:
-                out = value + (fill.realised_micro or 0)
+                out = value + (fill.realised_micro or 0)  # what its sale had taken, back
             else:
+                out = self.cost_micro * size // held if size < held else self.cost_micro
                 realised = value - out
             self.sold += size
             self.received_micro += value

@@ -136,10 +136,11 @@ NEVER = 1 << 62
 class Agenda:
     """Cells by `due_ns`. Of those due at the same time, who was scheduled first goes first."""
 
-    __slots__ = ("_counter", "_heap")
+    __slots__ = ("_counter", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Cell]] = []
+        self.heap: list[tuple[int, int, Cell]] = []
+        """Entries, the earliest first; none of a cell is later than its time."""
         self._counter = 0
 
     def put(self, cell: Cell, due_ns: int) -> None:
@@ -152,11 +153,11 @@ class Agenda:
 
     def _list(self, cell: Cell, due_ns: int) -> None:
         cell.listed_ns = due_ns
-        heapq.heappush(self._heap, (due_ns, cell.turn, cell))
+        heapq.heappush(self.heap, (due_ns, cell.turn, cell))
 
     def next_ns(self) -> int:
         """Return when the first cell is due."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             at_ns, _, cell = heap[0]
             if cell.due_ns == at_ns:
@@ -166,7 +167,7 @@ class Agenda:
 
     def take(self, now_ns: int) -> list[Cell]:
         """Take off, in order, every cell that is due."""
-        heap, due = self._heap, []
+        heap, due = self.heap, []
         while heap and heap[0][0] <= now_ns:
             cell = self._strike()
             if cell is not None:
@@ -175,7 +176,7 @@ class Agenda:
 
     def _strike(self) -> Cell | None:
         """Take the first entry off; return its cell if that is due then."""
-        at_ns, _, cell = heapq.heappop(self._heap)
+        at_ns, _, cell = heapq.heappop(self.heap)
         if cell.listed_ns == at_ns:
             cell.listed_ns = None
         due_ns = cell.due_ns

@@ -156,10 +156,10 @@ class AccountCore:
         if not isinstance(given, Input):
             self.venue(given, now_ns)
             return []
+        if type(given) is Turned:
+            return self.turn(now_ns)
         self._note(given, now_ns)
         match given:
-            case Turned():
-                return self._turn(now_ns)
             case Received(events=events):
                 if events is not None:
                     self._batch.events = events
@@ -259,11 +259,10 @@ class AccountCore:
     def _book(self, view: BookView, event: Event, now_ns: int) -> bool:
         """Wake whom the book or the trade concerns."""
         woke = False
-        mid2 = view.mid2
         for cell in self._cells.get(view.instrument.id, ()):
             least = cell.mid2_moved_min
             if least:
-                last = cell.mid2
+                mid2, last = view.mid2, cell.mid2
                 if mid2 is None or (last is not None and -least < mid2 - last < least):
                     continue
                 cell.mid2 = mid2
@@ -359,14 +358,13 @@ class AccountCore:
         """Evaluate what is due, plan once, and return what must be journaled and done."""
         if self._put is not None and (self.due_ns <= now_ns or not self.executor.at_rest(now_ns)):
             self._note(self._turned, now_ns)
-        return self._turn(now_ns)
-
-    def _turn(self, now_ns: int) -> list[Effect]:
         if now_ns >= self._second_ns:
             self._second(now_ns)
-        for due in self._agenda.take(now_ns):
-            if due.instrument in due.bot.cells:
-                self._ready.append(due)
+        agenda = self._agenda.heap
+        if agenda and agenda[0][0] <= now_ns:
+            for due in self._agenda.take(now_ns):
+                if due.instrument in due.bot.cells:
+                    self._ready.append(due)
         if self._ready:
             ready, self._ready = self._ready, []
             for cell in ready:

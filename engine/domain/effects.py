@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Order, OrderId, OrderState
+from engine.domain.orders import Identity, Order, OrderId, OrderState
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -15,9 +15,11 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class PlaceOrder(Effect, frozen=True, kw_only=True):
-    """Name, journal, then send this order."""
+    """Journal this order under its name, then send it (law K)."""
 
     order: Order
+    identity: Identity | None = None
+    """Its name at the venue, put here by who speaks to it; None = it has none, and cannot leave."""
 
 
 class CancelOrders(Effect, frozen=True, kw_only=True):
@@ -122,9 +124,10 @@ class KeepStart(Effect, frozen=True, kw_only=True):
 
 
 class OrderChanged(Effect, frozen=True, kw_only=True):
-    """Journal where an order stands: said once a turn of each one that moved, the last word on it.
+    """Journal where an order stands, once a turn: the last word on it.
 
-    Not said of PENDING and SENT, which are `PlaceOrder` and `OrderSent` themselves.
+    Said of one that moved otherwise than the records of what happened tell by themselves
+    (`order_life.TOLD`), or was filled.
     """
 
     account: AccountId

@@ -141,7 +141,10 @@ class BookMarked(Event, frozen=True, kw_only=True, gc=False):
 
 
 class OrderNamed(Event, frozen=True, kw_only=True):
-    """The order has its identity and stands in the journal; nothing has been sent."""
+    """The order has its identity, and leaves once the journal has it on the disk (law K).
+
+    The journal has it with the `PlaceOrder`; on its own only in older ones.
+    """
 
     account: AccountId
     order: OrderId
@@ -149,7 +152,7 @@ class OrderNamed(Event, frozen=True, kw_only=True):
 
 
 class OrderSent(Event, frozen=True, kw_only=True):
-    """The first byte may have left."""
+    """The first byte may have left. Only in older journals: its name says it."""
 
     account: AccountId
     order: OrderId
@@ -241,6 +244,11 @@ class OrderCancelled(Event, frozen=True, kw_only=True):
     order: OrderId
     reason: CancelReason = CancelReason.ASKED
     venue_text: str = ""
+
+    @property
+    def why(self) -> str:
+        """What is kept beside the order's state, for people."""
+        return f"{self.reason}: {self.venue_text}" if self.venue_text else self.reason
 
 
 class CancelRefused(Event, frozen=True, kw_only=True):

@@ -21,8 +21,9 @@ class Happened(StrEnum):
     """The enum's own hash runs in Python; this one is looked up with every event."""
 
     NAMED = "named"
-    """Its identity stands in the journal (law K)."""
+    """Its identity is in the journal, and it leaves once that is on the disk (law K)."""
     SENT = "sent"
+    """In journals from when leaving was a record of its own; nothing says it any more."""
     NOT_SENT = "not_sent"
     """Certain: no effect at the venue (dropped from our queue, throttled, latched)."""
     NO_ANSWER = "no_answer"
@@ -53,7 +54,7 @@ H = Happened
 
 TRANSITIONS: dict[tuple[OrderState, Happened], OrderState] = {
     # PENDING: ours alone. Nothing has left, so no venue can have said anything but a refusal.
-    (S.PENDING, H.NAMED): S.PENDING,
+    (S.PENDING, H.NAMED): S.SENT,
     (S.PENDING, H.SENT): S.SENT,
     (S.PENDING, H.NOT_SENT): S.REJECTED,
     (S.PENDING, H.REJECTED): S.REJECTED,  # the adapter could not even prepare it
@@ -255,6 +256,23 @@ MOVES: dict[tuple[OrderState, Happened], tuple[OrderState, int]] = {
     for (state, happened), after in TRANSITIONS.items()
 }
 """The one table, read by the hot path: the state after, and what the move means."""
+
+
+TOLD: dict[tuple[OrderState, Happened], OrderState] = {
+    pair: TRANSITIONS[pair]
+    for pair in (
+        (S.PENDING, H.NAMED),
+        (S.PENDING, H.SENT),
+        (S.SENT, H.ACCEPTED),
+        (S.OPEN, H.CANCEL_ASKED),
+        (S.PARTIAL, H.CANCEL_ASKED),
+        (S.OPEN, H.CANCELLED),
+        (S.PARTIAL, H.CANCELLED),
+        (S.CANCELLING, H.CANCELLED),
+    )
+}
+"""Moves that the journal's record of what happened tells by itself. Whoever reads it follows these
+and no others: where the executor's order then stands elsewhere, it journals an `OrderChanged`."""
 
 
 def move(state: OrderState, happened: Happened) -> OrderState:

@@ -28,7 +28,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
-from engine.domain.order_life import Happened
+from engine.domain.order_life import TOLD, Happened
 from engine.domain.orders import Identity, Order, OrderId, OrderState
 from engine.domain.settings import RiskLimits
 from engine.errors import BrokenInvariant
@@ -40,7 +40,7 @@ from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, Or
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.redemptions import WalletOperation
-from engine.executor.settings import MS, NEVER, ExecutorSettings
+from engine.executor.settings import NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.venue_reports import EventHandler, VenueReports
 from engine.risk.gate import Denied, RiskGate
@@ -84,8 +84,6 @@ class Executor:
         self._restored_seq = 0
         self._timer = f"executor:{account}"
         self._timer_ns = NEVER
-        self._limits_seen: RiskLimits | None = None
-        self._ages_ns: tuple[int, int] = (0, 0)
         self._bound: dict[type, EventHandler] = {}
         self._free: dict[type, EventHandler] = {}
         self._wire()
@@ -148,9 +146,9 @@ class Executor:
         if table.wake_ns <= now_ns:
             self._mailbox.wake(now_ns)
         if halts.equity_due or halts.judged != table.moves:
-            halts.judge(now_ns, self._ages_ns_max()[1])
+            halts.judge(now_ns, self._gate.mark_age_ns_max)
         if table.dirty:
-            self._planning.run(now_ns, self._ages_ns_max()[0])
+            self._planning.run(now_ns)
         if self._redemptions.due_ns <= now_ns:
             self._redemptions.advance(now_ns)
         if table.unknown:
@@ -173,19 +171,19 @@ class Executor:
             self._reconciler.overdue(now_ns)
             if self.ledger.redeemable or self._redemptions.state.under_way:
                 self._redemptions.look()
-            self._markets.stale(now_ns, self._ages_ns_max()[0])
+            self._markets.stale(now_ns, self._gate.age_ns_max)
             self._halts.age_mode(now_ns)
             self._halts.equity_due = True
 
     # -- starting ----------------------------------------------------------------------------------
 
-    def adopt(self, order: Order, now_ns: int) -> None:
+    def adopt(self, order: Order, now_ns: int, identity: Identity | None = None) -> None:
         """Take a journaled PlaceOrder of an earlier life, before the events that followed it."""
         table = self._table
         if order.account != self.account or order.id in table.orders:
             return
         if order.instrument in table.instruments:
-            table.adopt(order, now_ns)
+            table.adopt(order, now_ns, identity)
         elif order.id > table.known_until:
             table.awaiting_listing[order.id] = (
                 order  # it waits for its instrument, and the start for it
@@ -244,6 +242,12 @@ class Executor:
         """Take a journaled `OrderChanged` of an earlier life, in the order of the journal."""
         self._table.restore_change(change)
 
+    def restore_cancels(self, asked: CancelOrders) -> None:
+        """Take a journaled `CancelOrders` of an earlier life: what it told the journal's reader."""
+        for known in filter(None, map(self._table.orders.get, asked.orders)):
+            told = TOLD.get((known.journaled, Happened.CANCEL_ASKED))
+            known.journaled = told or known.journaled
+
     def restore_redemption(self, asked: RedeemTokens, now_ns: int) -> None:
         """Take a journaled `RedeemTokens` of an earlier life, in the order of the journal."""
         if asked.account == self.account:
@@ -275,7 +279,7 @@ class Executor:
         self, asked: PlaceManual, now_ns: int
     ) -> tuple[list[Effect], tuple[LiveOrder, int] | ManualRefused]:
         """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
-        made = self._by_hand.place(asked, now_ns, self._ages_ns_max()[0])
+        made = self._by_hand.place(asked, now_ns, self._gate.age_ns_max)
         return self._outbox.take(), made
 
     def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
@@ -332,21 +336,6 @@ class Executor:
         return gone
 
     # -- what everyone may ask; nothing here changes anything --------------------------------------
-
-    # -- limits ------------------------------------------------------------------------------------
-
-    def _ages_ns_max(self) -> tuple[int, int]:
-        """Return the oldest accepted proof of a book and mark of a holding.
-
-        They are the gate's, so that new limits reach everybody at the same moment.
-        """
-        limits = self._gate.limits
-        if limits is not self._limits_seen:
-            self._limits_seen = limits
-            self._ages_ns = (limits.data_age_ms_max * MS, limits.mark_age_ms_max * MS)
-        return self._ages_ns
-
-    # -- what everyone may ask ---------------------------------------------------------------------
 
     @property
     def fence(self) -> int:
@@ -498,7 +487,7 @@ class Executor:
     def equity_micro(self, now_ns: int) -> int:
         """Return equity at risk marks: the side each holding would leave by."""
         return self.ledger.equity_micro(
-            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._ages_ns_max()[1]
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
         )
 
     def equity_mid_micro(self, now_ns: int) -> int:

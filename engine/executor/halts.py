@@ -357,7 +357,7 @@ class TradingHalts:
         table = self._table
         self._outbox.effects.append(CancelAll(account=table.account))
         for known in table.live():
-            table.ask_cancel(known, now_ns)
+            table.ask_cancel(known, now_ns, named=False)
         self._proofs.begin(None, now_ns)
         self._questions.want(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()
@@ -386,7 +386,7 @@ class TradingHalts:
         for known in table.live():
             order = known.order
             if bot in (None, order.bot) and instrument in (None, order.instrument):
-                table.ask_cancel(known, now_ns)
+                table.ask_cancel(known, now_ns, named=False)
         self._proofs.begin(bot or instrument, now_ns)
         self._questions.want(AccountQuestion.LISTING, now_ns)
         self._everything_dirty()

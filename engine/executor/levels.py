@@ -111,6 +111,7 @@ def _cut(
     top = instrument.one - tick if instrument.kind is _BINARY else _NO_TOP
     side = _BUY if bid else _SELL
     levels: dict[int, int] = {}
+    nearest = None if touch is None else touch - tick if bid else touch + tick
     for asked, size in quotes:
         rest = size % lot
         if rest or size <= 0:
@@ -118,9 +119,10 @@ def _cut(
             if size < lot:
                 continue
         price = asked
-        if touch is not None:
-            price = min(price, touch - tick) if bid else max(price, touch + tick)
-        price = floor_to_tick(price, tick) if bid else ceil_to_tick(price, tick)
+        if nearest is not None and (price > nearest if bid else price < nearest):
+            price = nearest
+        if price % tick:
+            price = floor_to_tick(price, tick) if bid else ceil_to_tick(price, tick)
         if price < tick or price > top:
             residuals.append(Residual(_OUT_OF_RANGE, side, asked, size - rest))
         else:

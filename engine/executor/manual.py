@@ -82,7 +82,7 @@ class ByHand:
                 side=asked.side,
                 price=asked.price,
                 size=asked.size,
-                reducing=reduces(table, entry.instrument, asked.leg, asked.side),
+                reducing=asked.side is Side.SELL or reduces(table, entry.instrument, asked.leg),
                 post_only=rests,
             ),
             mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,

@@ -23,6 +23,7 @@ from engine.domain.order_life import (
     MOVES,
     QUIET,
     STAYS,
+    TOLD,
     Happened,
 )
 from engine.domain.orders import Identity, Order, OrderId, OrderState
@@ -109,7 +110,7 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     filled: int = 0
     """What has been filled, by the fills we booked; more than was asked where the venue gave it."""
     journaled: OrderState = OrderState.PENDING
-    """Where it stood when the journal was told last, and how much was filled then."""
+    """Where it stands, and how much was filled, for whoever reads the journal so far."""
     journaled_filled: int = 0
     cancel_asked: bool = False
     """A cancel has been asked since the order was last known to rest."""
@@ -263,7 +264,6 @@ class EffectOutbox:
 # -- The table: every order of the account, the only place where an order's state is assigned ------
 
 _UNKNOWN, _CANCELLING = OrderState.UNKNOWN, OrderState.CANCELLING
-_SENT = OrderState.SENT
 _SILENT = frozenset({OrderState.PENDING, OrderState.SENT})
 """States the journal has as facts of their own."""
 _FOUND_OPEN, _FOUND_PART = Happened.FOUND_OPEN, Happened.FOUND_PART
@@ -389,7 +389,9 @@ class OrderTable(OrderMemory):
         self.close_books(known)
         self._drop(known)
 
-    def adopt(self, order: Order, now_ns: int) -> LiveOrder | None:
+    def adopt(
+        self, order: Order, now_ns: int, identity: Identity | None = None
+    ) -> LiveOrder | None:
         """Take a journaled order of an earlier life; None where it is known already."""
         known_before = order.id <= self.known_until and order.id not in self.awaiting_listing
         if order.id in self.orders or known_before:
@@ -401,6 +403,8 @@ class OrderTable(OrderMemory):
         self.last_id = max(self.last_id, order.id)
         known = working_of(order, entry.instrument)
         known.changed_ns = now_ns
+        if identity is not None:
+            known.identity, known.journaled = identity, OrderState.SENT
         self.ledger.commit(order, order.size, forced=True)
         self._live(known, entry)
         entry.cleared_for = None
@@ -460,6 +464,7 @@ class OrderTable(OrderMemory):
         A venue's own word about an UNKNOWN order is taken as the finding it amounts to. `why` is
         what the journal keeps beside the state, for people.
         """
+        known.journaled = TOLD.get((known.journaled, happened), known.journaled)
         before = known.state
         if before is _UNKNOWN:
             happened = FINDINGS.get(happened, happened)
@@ -470,7 +475,7 @@ class OrderTable(OrderMemory):
             raise InvalidTransition(f"order {known.order.id} is {before}, cannot have {happened}")
         after, kind = move
         known.state = after
-        if after is not before and after is not _SENT:
+        if after is not before and after is not known.journaled:
             self.unjournaled[known.order.id] = (known, why)
         if kind == STAYS:
             return
@@ -503,11 +508,18 @@ class OrderTable(OrderMemory):
             known.asks = known.not_found = 0
             known.asked = asked
 
-    def ask_cancel(self, known: LiveOrder, now_ns: int) -> None:
-        """Note that a cancel of a live order is on its way."""
+    def ask_cancel(self, known: LiveOrder, now_ns: int, *, named: bool = True) -> None:
+        """Note that a cancel of a live order is on its way.
+
+        `named` False = in a CANCEL_ALL, whose record tells a scope and no order.
+        """
         self.instruments[known.order.instrument].still = False
+        journaled = known.journaled
         self.happen(known, _CANCEL_ASKED, now_ns)
         known.cancel_asked = True
+        if not named:
+            known.journaled = journaled
+            self.unjournaled[known.order.id] = (known, "")
 
     def _revive(self, known: LiveOrder) -> None:
         """Take back what was released: the order lives although we believed it had ended."""

@@ -99,8 +99,10 @@ def _attempt(
     reduce_first: bool,
 ) -> Plan | None:
     """Plan once. None = cash is short and reducing first would help."""
-    live_bids = [known for known in working if known.bid]
-    live_asks = [known for known in working if not known.bid]
+    live_bids: list[LiveOrder] = []
+    live_asks: list[LiveOrder] = []
+    for known in working:
+        (live_bids if known.bid else live_asks).append(known)
     bids = fit(wanted, instrument, holding, live_bids, bid=True, reduce_first=reduce_first)
     asks = fit(wanted, instrument, holding, live_asks, bid=False, reduce_first=reduce_first)
     cancels = tuple(bids.cancels + asks.cancels)
@@ -323,24 +325,27 @@ def fit(
     if binary or not bid:  # a linear bid has nothing to sell
         settled = holding.no.settled if bid else holding.yes.settled
     settled = settled - settled % instrument.lot if settled > 0 else 0
-    alive = committed = 0
+    allowance = committed = 0
     kept: dict[int, list[LiveOrder]] = {}
     if live:
         alive, committed = _sort_out(side_plan, dict(levels), live, kept)
+        allowance -= alive
         if kept:
             _trim(side_plan, levels, kept)
-    for _, size in levels:
-        side_plan.allowance += size
-    side_plan.allowance -= alive
     side_plan.sellable = settled - committed
     if kept or settled >= smallest or not side_plan.opens:
+        for _, size in levels:
+            allowance += size
+        side_plan.allowance = allowance
         _missing(side_plan, levels, settled, kept, reduce_first)
         return side_plan
     for price, size in levels:  # nothing rests and nothing can be sold: open it all
+        allowance += size
         if size >= smallest:
             side_plan.needs.append((price, 0, size))
         else:
             _need(side_plan, price, size, 0, False)
+    side_plan.allowance = allowance
     return side_plan
 
 

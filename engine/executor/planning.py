@@ -106,6 +106,8 @@ class Planning:
         self._settings = settings
         self._proofs = proofs
         self.limits_applied = LimitsApplied(table, gate)
+        self._named = True
+        """This run's cancels leave by their numbers, and not as a CANCEL_ALL."""
         self._cancels: list[OrderId] = []
         self._places: list[Effect] = []
         self.residuals: Counter[ResidualReason] = Counter()
@@ -122,10 +124,11 @@ class Planning:
             if entry.working:
                 self._table.dirty[key] = True
 
-    def run(self, now_ns: int, data_age_ns_max: int) -> None:
+    def run(self, now_ns: int) -> None:
         """Plan everything that is dirty and hand out cancels, then places."""
         table = self._table
         block = self._blocks.account_block()
+        self._named = block is None
         baskets: list[Basket] = []
         if self.limits_applied.due:
             self._cancel(self.limits_applied.orders(), now_ns)
@@ -136,10 +139,10 @@ class Planning:
             basket = entry.basket
             if basket is None:
                 entry.still = entry.still and not news
-                self._plan_one(entry, block, now_ns, data_age_ns_max)
+                self._plan_one(entry, block, now_ns)
             elif not any(known is basket for known in baskets):
                 baskets.append(basket)
-                self._plan_basket(basket, block, now_ns, data_age_ns_max)
+                self._plan_basket(basket, block, now_ns)
         if self._cancels or self._places:
             self._hand_out(block)
         self.order = tuple(table.dirty)
@@ -161,18 +164,12 @@ class Planning:
 
     # -- one instrument ----------------------------------------------------------------------------
 
-    def _plan_one(
-        self,
-        entry: InstrumentState,
-        block: ResidualReason | None,
-        now_ns: int,
-        data_age_ns_max: int,
-    ) -> None:
+    def _plan_one(self, entry: InstrumentState, block: ResidualReason | None, now_ns: int) -> None:
         if entry.intent is None and not entry.working:
             entry.residuals = ()
             return
         entry.denied = None
-        reason = block or self._blocks.instrument_block(entry, now_ns, data_age_ns_max)
+        reason = block or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
         intent = entry.intent
         if reason is None and intent is not None and intent.valid_until_ns <= now_ns:
             reason = _EXPIRED
@@ -199,19 +196,21 @@ class Planning:
             entry.residuals = ()
             return
         left: list[Residual] = []
-        for draft in self._allowed_now(entry, made, left, now_ns) if made.places else ():
-            self._place(entry, draft, left, now_ns)
+        if made.places:
+            for draft in self._allowed_now(entry, made, left, now_ns):
+                self._place(entry, draft, left, now_ns)
         self._leave(entry, (*made.residuals, *left) if left else made.residuals)
 
     def _made(self, entry: InstrumentState, now_ns: int) -> Plan:
         """Plan one instrument and note what is to be cancelled."""
         ledger, instrument = self._table.ledger, entry.instrument
+        state = ledger.state
         made = plan(
             entry.intent,
             instrument=instrument,
             holding=ledger.holding(instrument.id),
             working=entry.working.values(),
-            cash_free_micro=ledger.cash_free_micro,
+            cash_free_micro=state.cash_settled_micro - state.cash_reserved_micro,
             mark=entry.mark,
             settings=self._settings,
             now_ns=now_ns,
@@ -223,7 +222,7 @@ class Planning:
     def _cancel(self, cancels: tuple[OrderId, ...], now_ns: int) -> None:
         table = self._table
         for number in cancels:
-            table.ask_cancel(table.orders[number], now_ns)
+            table.ask_cancel(table.orders[number], now_ns, named=self._named)
             self._cancels.append(number)
 
     def _blind(self, entry: InstrumentState, reason: ResidualReason, now_ns: int) -> None:
@@ -289,7 +288,7 @@ class Planning:
                 side=side,
                 price=order.price,
                 size=order.size,
-                reducing=reduces(self._table, instrument, leg, side),
+                reducing=side is _SELL or reduces(self._table, instrument, leg),
                 post_only=order.post_only,
             ),
             mark_age_ns=age_ns,
@@ -312,9 +311,7 @@ class Planning:
 
     # -- a basket ----------------------------------------------------------------------------------
 
-    def _plan_basket(
-        self, basket: Basket, block: ResidualReason | None, now_ns: int, data_age_ns_max: int
-    ) -> None:
+    def _plan_basket(self, basket: Basket, block: ResidualReason | None, now_ns: int) -> None:
         """Plan all targets together: every placement of them is made, or none."""
         instruments = [self._table.instruments.get(target.instrument) for target in basket.targets]
         members = [entry for entry in instruments if entry is not None and entry.basket is basket]
@@ -322,7 +319,7 @@ class Planning:
         if len(members) < len(basket.targets) or basket.valid_until_ns <= now_ns:
             reason = reason or _EXPIRED
         for entry in members:
-            reason = reason or self._blocks.instrument_block(entry, now_ns, data_age_ns_max)
+            reason = reason or self._blocks.instrument_block(entry, now_ns, self._gate.age_ns_max)
             if reason is None and entry.cleared_for != entry.bot and not entry.cleared():
                 reason = _WAITING
         if reason is not None:
@@ -354,15 +351,16 @@ class Planning:
             del self._places[before:]
 
 
-def reduces(table: OrderTable, instrument: Instrument, leg: Leg, side: Side) -> bool:
-    """Say whether an order leads towards a position of zero.
+def reduces(table: OrderTable, instrument: Instrument, leg: Leg) -> bool:
+    """Say whether a BUY leads towards a position of zero, as every SELL of what is held does.
 
-    A SELL of what is held does, and so does a BUY of a binary's other leg: the way out while
-    tokens are pending, which cannot be sold yet.
+    One of a binary's other leg does: the way out while tokens are pending, which cannot be sold
+    yet.
     """
-    if side is _SELL:
-        return True
-    position = table.ledger.holding(instrument.id).position
+    holding = table.ledger.state.holdings.get(instrument.id)
+    if holding is None:
+        return False
+    position = holding.position
     return position < 0 if leg is Leg.YES else position > 0 and leg is _NO
 
 

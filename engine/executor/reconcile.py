@@ -168,7 +168,7 @@ class Listings:
         )
         entry = table.instruments.get(report.instrument)
         for known in list(entry.working.values()) if entry is not None else ():
-            table.ask_cancel(known, now_ns)
+            table.ask_cancel(known, now_ns, named=False)
 
 
 # -- The audit: compares the venue's money and tokens with the ledger, and tells both sides --------

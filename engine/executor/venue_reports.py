@@ -41,7 +41,7 @@ from engine.executor.settings import MS, ExecutorSettings
 H = Happened
 # Members of enums are looked up once: an attribute of an Enum class costs ten of a module.
 _NAMED, _ACCEPTED, _CANCELLED = H.NAMED, H.ACCEPTED, H.CANCELLED
-_CANCELLING, _PENDING, _OPEN = OrderState.CANCELLING, OrderState.PENDING, OrderState.OPEN
+_CANCELLING, _OPEN = OrderState.CANCELLING, OrderState.OPEN
 _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
 _NO_FUNDS = CancelReason.NO_FUNDS
 _MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
@@ -132,8 +132,6 @@ class VenueReports:
             return
         again = known.identity == event.identity
         known.identity = event.identity
-        if known.state is _PENDING:
-            return  # by the table of moves it stays so, and its name is no other news
         if not again:
             self._table.happen(known, _NAMED, now_ns)
 
@@ -174,8 +172,8 @@ class VenueReports:
         if known is None:
             self._unknown_report(event.order)
             return
-        reason, text = event.reason, event.venue_text
-        self._table.happen(known, _CANCELLED, now_ns, f"{reason}: {text}" if text else reason)
+        reason = event.reason
+        self._table.happen(known, _CANCELLED, now_ns, event.why)
         if reason is not _ASKED:
             if reason is _KILLED_REST:
                 self._pause(known, self._cross_ns, now_ns)

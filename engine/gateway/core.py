@@ -94,9 +94,10 @@ class GatewayCore:
         self, *, account: AccountId, settings: GatewaySettings, latched: bool = False
     ) -> None:
         self.account = account
-        self._outbox = RequestOutbox(account)
-        self._places = PlacesLane(account, settings, self._outbox, latched=latched)
-        self._safety = SafetyLane(account, settings, self._outbox)
+        self.outbox = RequestOutbox(account)
+        """Its `news` says where reports or alerts wait to be drained."""
+        self._places = PlacesLane(account, settings, self.outbox, latched=latched)
+        self._safety = SafetyLane(account, settings, self.outbox)
         self._stale_due = False
         self._due_ns: int | None = None
         self._handlers: dict[type, Callable[[Any, int], list[Request]]] = {
@@ -136,8 +137,7 @@ class GatewayCore:
         An answer carries the number of its question. One whose question was given up carries none:
         it proves what it contains, and nothing of what it lacks.
         """
-        number = self._safety.number_of(reply.number)
-        if not number:
+        if not self._safety.asking or not (number := self._safety.number_of(reply.number)):
             return reply.events
         return tuple(
             msgspec.structs.replace(event, answers=number) if type(event) in ANSWERS else event
@@ -176,18 +176,13 @@ class GatewayCore:
         """How many places were sent and have neither answered nor timed out."""
         return self._places.in_flight
 
-    @property
-    def news(self) -> bool:
-        """True where reports or alerts wait to be drained."""
-        return self._outbox.news
-
     def take_reports(self) -> list[VenueEvent]:
         """Hand out, once, what the executor must hear: not sent, unanswered, failed."""
-        return self._outbox.take_reports()
+        return self.outbox.take_reports()
 
     def take_alerts(self) -> list[RaiseAlert]:
         """Hand out, once, what the operator must hear."""
-        return self._outbox.take_alerts()
+        return self.outbox.take_alerts()
 
     # -- handlers ----------------------------------------------------------------------------------
 
@@ -206,17 +201,15 @@ class GatewayCore:
         return requests
 
     def _reply(self, reply: Reply, now_ns: int) -> list[Request]:
-        number, places = reply.number, self._places
-        if number > self._outbox.number or number < 1:
+        number, places, safety = reply.number, self._places, self._safety
+        if number > self.outbox.number or number < 1:
             raise BrokenInvariant(f"a reply to request {number}, which was never made")
         if not places.answer(reply, now_ns):
-            self._safety.answer(reply, now_ns)
+            safety.answer(reply, now_ns)
         for event in reply.events:
             if type(event) is ModeChanged:
                 places.mode(event, now_ns)
-        if places.idle and not self._safety.waiting:
-            return []
-        return self._flow(now_ns)
+        return [] if places.idle and not safety.waiting else self._flow(now_ns)
 
     def _cancel(self, effect: CancelOrders, now_ns: int) -> list[Request]:
         if effect.account != self.account:

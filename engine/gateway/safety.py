@@ -71,7 +71,8 @@ class SafetyLane:
         self._cancels: dict[OrderId, None] = {}
         self._queries: dict[Query, None] = {}
         self._flights: dict[int, _Flight] = {}
-        self._asking = 0
+        self.asking = 0
+        """Questions in flight."""
         self._wait_ns = 0
 
     # -- asked -------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class SafetyLane:
             requests.append(self._send(self._batch(count), now_ns, 1))
         while (
             self._queries
-            and self._asking < self._asking_max
+            and self.asking < self._asking_max
             and len(self._flights) < self._in_flight_max
             and self._query_bucket.take(1, now_ns)
         ):
@@ -228,7 +229,7 @@ class SafetyLane:
         if len(self._flights) < self._in_flight_max:
             if self._cancels:
                 times.append(max(self._wait_ns, self._cancel_bucket.ready_ns()))
-            if self._queries and self._asking < self._asking_max:
+            if self._queries and self.asking < self._asking_max:
                 times.append(max(self._wait_ns, self._query_bucket.ready_ns()))
         return min(times) if times else None
 
@@ -250,13 +251,13 @@ class SafetyLane:
         outbox.number = number = outbox.number + 1
         self._flights[number] = (effect, now_ns + self._timeout_ns, tries)
         if type(effect) in _QUERIES:
-            self._asking += 1
+            self.asking += 1
         return Request(number=number, lane=_SAFETY, effect=effect)
 
     def _land(self, number: int) -> _Flight:
         flight = self._flights.pop(number)
         if type(flight[0]) in _QUERIES:
-            self._asking -= 1
+            self.asking -= 1
         return flight
 
     def _failed(self, effect: Query, reason: str) -> None:

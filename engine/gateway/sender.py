@@ -32,14 +32,13 @@ from engine.domain.events import (
     ModeChanged,
     OrderNamed,
     OrderNotSent,
-    OrderSent,
     OrderUnanswered,
     QueryFailed,
     VenueEvent,
     VenueMode,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Identity, OrderId
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -177,6 +176,9 @@ def later(number: int, error: Throttled) -> Reply:
 
 # -- The sender: the asyncio shell that carries the core's requests to a venue's door --------------
 
+UNPREPARED = (BadInput, NotSent, AuthRefused)
+"""Why an order could not be prepared."""
+
 TASKS_MAX = 1_000
 """Requests under way, hung ones included; beyond it nothing is placed any more."""
 
@@ -209,10 +211,24 @@ class Sender:
         self._calls = Calls(account=core.account, venue=venue, report=report, identity=identity)
         self._crash = crash
         self._prepared: dict[OrderId, Prepared] = {}
-        self._sent: set[OrderId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the driver's side -------------------------------------------------------------------------
+
+    def name(self, order: Order) -> Identity | None:
+        """Prepare an order, so that the journal has it under its name; None = it cannot be.
+
+        Call it before `take`, which says why an order without a name does not leave.
+        """
+        try:
+            prepared = self._prepared[order.id] = self._venue.prepare(order)
+        except UNPREPARED:
+            return None
+        return prepared.identity
+
+    def forget(self, order: OrderId) -> None:
+        """Drop what was prepared of an order that is not to leave."""
+        self._prepared.pop(order, None)
 
     def take(self, message: GatewayMessage) -> None:
         """Take an effect, the latch or the venue's mode; requests leave as tasks of the loop."""
@@ -241,7 +257,7 @@ class Sender:
             task.cancel()
         await self.drain()
         for order in list(self._prepared):
-            self._forget(order)
+            self.forget(order)
             reason = "the engine closed before it was sent"
             self._report(OrderNotSent(account=self._core.account, order=order, reason=reason))
 
@@ -264,7 +280,7 @@ class Sender:
     def _tell(self) -> None:
         for event in self._core.take_reports():
             if isinstance(event, OrderNotSent | OrderUnanswered):
-                self._forget(event.order)
+                self.forget(event.order)
             self._report(event)
         for alert in self._core.take_alerts():
             self._alert(alert)
@@ -317,9 +333,9 @@ class Sender:
     # -- places ------------------------------------------------------------------------------------
 
     def _name(self, request: Request) -> Reply | None:
-        """Name an order before anything else happens to it; a reply = it cannot be sent.
+        """See that an order has a name before it leaves; a reply = it cannot be sent.
 
-        An order that was throttled keeps its name and bytes: it was journaled, nothing lives.
+        One that was throttled keeps its name and bytes: it was journaled, nothing lives.
         """
         if not isinstance(request.effect, PlaceOrder):
             return None
@@ -330,7 +346,7 @@ class Sender:
             return None
         try:
             prepared = self._venue.prepare(order)
-        except (BadInput, NotSent, AuthRefused) as error:
+        except UNPREPARED as error:
             return self._not_sent(request, order.id, f"it could not be prepared: {error}")
         self._prepared[order.id] = prepared
         self._report(OrderNamed(account=order.account, order=order.id, identity=prepared.identity))
@@ -346,9 +362,6 @@ class Sender:
         veto = self._core.veto(request, self._clock.now_ns())
         if veto:
             return self._not_sent(request, order, veto)
-        if order not in self._sent:
-            self._sent.add(order)
-            self._report(OrderSent(account=account, order=order))
         try:
             events = tuple(await self._calls.speak(self._venue.send(self._prepared[order])))
         except Throttled as error:
@@ -360,19 +373,15 @@ class Sender:
             events = (OrderUnanswered(account=account, order=order, reason=str(error)),)
         except (asyncio.CancelledError, PitbossError):
             # The loop ends or our code is wrong; whether the order lives is unknown either way.
-            self._forget(order)
+            self.forget(order)
             self._report(OrderUnanswered(account=account, order=order, reason="cut off"))
             raise
-        self._forget(order)
+        self.forget(order)
         return Reply(number=request.number, events=events)
 
     def _not_sent(
         self, request: Request, order: OrderId, reason: str, learned: tuple[VenueEvent, ...] = ()
     ) -> Reply:
-        self._forget(order)
+        self.forget(order)
         event = OrderNotSent(account=self._core.account, order=order, reason=reason)
         return Reply(number=request.number, events=(*learned, event))
-
-    def _forget(self, order: OrderId) -> None:
-        self._prepared.pop(order, None)
-        self._sent.discard(order)

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.bots.core import AccountCore
 from engine.clock import TapeClock
-from engine.domain.effects import Effect, PlaceOrder, RaiseAlert, SetTimer
+from engine.domain.effects import PlaceOrder, RaiseAlert, SetTimer
 from engine.domain.events import (
     BookChanged,
     BookReplaced,
@@ -29,7 +29,6 @@ from engine.domain.events import (
     ModeChanged,
     OrderFilled,
     OrderNamed,
-    OrderSent,
     StrikeProven,
     TimerFired,
     TradePrinted,
@@ -87,6 +86,7 @@ class Driver:
         self.venue = venue
         self._recorder = recorder
         self._keep = recorder.append
+        self._outbox = gateway.outbox
         self._placed = placed
         self._filled = filled
         self._account: AccountId = venue.account()
@@ -194,50 +194,44 @@ class Driver:
             if turns > TURNS_MAX:
                 raise BrokenInvariant(f"more than {TURNS_MAX} turns within one moment")
             for effect in effects:
-                self._do(effect, now_ns)
+                kind = type(effect)
+                if kind is PlaceOrder:
+                    self._place(effect.order, now_ns)  # type: ignore[attr-defined]
+                    continue
+                self._keep(self._account, effect, now_ns)
+                if kind is SetTimer:
+                    self._set_timer(effect)  # type: ignore[arg-type]
+                elif kind is RaiseAlert:
+                    self._alert(effect, now_ns)  # type: ignore[arg-type]
+                else:
+                    self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
             effects = turn(now_ns)
         self._rest_ns = self._rest_due()
 
-    def _do(self, effect: Effect, now_ns: int) -> None:
-        self._keep(self._account, effect, now_ns)
-        kind = type(effect)
-        if kind is SetTimer:
-            self._set_timer(effect)  # type: ignore[arg-type]
-        elif kind is RaiseAlert:
-            self._alert(effect, now_ns)  # type: ignore[arg-type]
-        else:
-            if kind is PlaceOrder:
-                self._placed(effect)  # type: ignore[arg-type]
-            self._send(self.gateway.receive(effect, now_ns), now_ns)  # type: ignore[arg-type]
-
     def _send(self, requests: list[Request], now_ns: int) -> None:
-        """Name and send requests; what the venue answers at once may free further ones."""
+        """Send requests; what the venue answers at once may free further ones."""
         for request in requests:
-            effect = request.effect
-            if type(effect) is PlaceOrder:
-                self._name(effect.order, now_ns)
             outputs = self.venue.request(request, now_ns)
             if outputs:
                 self._hear(outputs, now_ns)
-        gateway = self.gateway
-        if not gateway.news:
+        if not self._outbox.news:
             return
+        gateway = self.gateway
         for report in gateway.take_reports():
             self._report(report, now_ns)
         for alert in gateway.take_alerts():
             self._recorder.append(self._account, alert, now_ns)
             self._alert(alert, now_ns)
 
-    def _name(self, order: Order, now_ns: int) -> None:
-        """Give the order its identity and say that it leaves; a throttled one has both already."""
-        known = self.desk.executor.record(order.id)
-        # Not by its state: one that waited here while everything was asked anew is UNKNOWN.
-        if known is None or known.identity or known.state.ended:
-            return
-        account, number = self._account, order.id
-        identity = self.venue.prepare(order).identity
-        self._report(OrderNamed(account=account, order=number, identity=identity), now_ns)
-        self._report(OrderSent(account=account, order=number), now_ns)
+    def _place(self, order: Order, now_ns: int) -> None:
+        """Keep an order under its identity, tell the desk that it leaves, and send it (law K)."""
+        account, identity = self._account, self.venue.prepare(order).identity
+        effect = PlaceOrder(order=order, identity=identity)
+        self._keep(account, effect, now_ns)
+        named = OrderNamed(account=account, order=order.id, identity=identity)
+        self.desk.venue(named, now_ns)
+        self._placed(effect)
+        self._send(self.gateway.receive(effect, now_ns), now_ns)
 
     def _hear(self, outputs: list[VenueOutput], now_ns: int) -> None:
         for output in outputs:
@@ -245,7 +239,7 @@ class Driver:
                 for event in self.gateway.answers(output):
                     self._report(event, now_ns)
                 freed = self.gateway.receive(output, now_ns)
-                if freed or self.gateway.news:
+                if freed or self._outbox.news:
                     self._send(freed, now_ns)
             else:
                 self._report(output, now_ns)  # type: ignore[arg-type]
@@ -255,7 +249,7 @@ class Driver:
         kind = type(event)
         if kind is OrderFilled:
             self._filled(event, now_ns)  # type: ignore[arg-type]
-        self.desk.receive(event, now_ns)
+        self.desk.venue(event, now_ns)
         if kind in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 

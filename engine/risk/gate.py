@@ -107,7 +107,9 @@ class RiskGate:
         limits = self._limits
         anchor = self._breakers.day_start_equity_micro
         self._anchor = anchor
-        self._age_ns_max = limits.data_age_ms_max * 1_000_000
+        self.age_ns_max = limits.data_age_ms_max * 1_000_000
+        self.mark_age_ns_max = limits.mark_age_ms_max * 1_000_000
+        """The oldest proof of a book that is believed, and the oldest mark of a holding."""
         self._orders_max = limits.open_orders_max
         self._value_min = limits.order_value_min.micro(anchor)
         self._value_max = limits.order_value_max.micro(anchor)
@@ -135,40 +137,15 @@ class RiskGate:
             return Denied(DenyReason.LATCHED, ())
         if breakers.stopped is not None:
             return Denied(breakers.stopped, breakers.numbers)
-        if mark_age_ns is None or mark_age_ns > self._age_ns_max:
+        if mark_age_ns is None or mark_age_ns > self.age_ns_max:
             return self._stale(mark_age_ns)
         if open_orders >= self._orders_max:
             numbers = (("open_orders", open_orders), ("open_orders_max", self._orders_max))
             return Denied(DenyReason.OPEN_ORDERS, numbers)
         if breakers.day_start_equity_micro != self._anchor:
             self._scale()
-        return self._sized(proposal, self._exposure.of(proposal.instrument.id))
-
-    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
-        """Say whether exposure of an instrument and its market may be this much by every limit."""
-        grown = would_be - risk.micro
-        exposure = self._exposure
-        account = exposure.account.micro + grown
-        bot_micro = risk.bot_sum.micro + grown
-        if risk.bot != bot:
-            bot_micro = exposure.bot_micro(bot) + would_be
-        return (
-            would_be <= self._instrument_max
-            and market <= self._market_max
-            and bot_micro <= self.bot_max_micro(bot)
-            and account <= self._account_max
-            and account + exposure.others_micro <= self._total_max
-        )
-
-    def _stale(self, mark_age_ns: int | None) -> Denied:
-        limit = ("data_age_ns_max", self._age_ns_max)
-        if mark_age_ns is None:
-            return Denied(DenyReason.STALE_DATA, (limit,))
-        return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
-
-    def _sized(self, proposal: Proposal, risk: InstrumentRisk) -> Allowed | Denied:
-        """Judge value and exposure, which depend on the size."""
         instrument, leg, price = proposal.instrument, proposal.leg, proposal.price
+        risk = self._exposure.of(instrument.id)
         # A binary's legs are priced inside (0, 1); everything else has one leg and no upper end.
         if price <= 0 or (leg is _BASE if risk.one > price else leg is not _BASE or risk.one > 0):
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
@@ -181,18 +158,41 @@ class RiskGate:
             fits = self._value_max * risk.divisor // price
             size = fits - fits % instrument.lot
             if not self._legal(proposal, risk, size):
-                numbers = (*self._value_numbers(proposal, size, value), ("fitting_size", size))
-                return Denied(DenyReason.ORDER_TOO_LARGE, numbers)
+                looked_at = (*self._value_numbers(proposal, size, value), ("fitting_size", size))
+                return Denied(DenyReason.ORDER_TOO_LARGE, looked_at)
         would_be = risk.would_be_micro(leg, proposal.side, price, size, proposal.post_only)
         grown = would_be - risk.micro
         if grown <= 0 and proposal.reducing:
             return Allowed(size)
-        market = risk.market_sum.micro + grown
-        if risk.market_sum.one_wins:
-            market = would_be + _beside(proposal, risk)
+        shared = risk.market_sum.one_wins
+        market = would_be + _beside(proposal, risk) if shared else risk.market_sum.micro + grown
         if self._within(proposal.bot, risk, would_be, market):
             return Allowed(size)
         return self._shrunk(proposal, risk, size)
+
+    def _within(self, bot: BotId, risk: InstrumentRisk, would_be: int, market: int) -> bool:
+        """Say whether exposure of an instrument and its market may be this much by every limit."""
+        grown = would_be - risk.micro
+        exposure = self._exposure
+        account = exposure.account.micro + grown
+        bot_micro = risk.bot_sum.micro + grown
+        if risk.bot != bot:
+            bot_micro = exposure.bot_micro(bot) + would_be
+        capital = exposure.capital_micro.get(bot)
+        return (
+            would_be <= self._instrument_max
+            and market <= self._market_max
+            and bot_micro <= self._bot_max
+            and (capital is None or bot_micro <= capital)
+            and account <= self._account_max
+            and account + exposure.others_micro <= self._total_max
+        )
+
+    def _stale(self, mark_age_ns: int | None) -> Denied:
+        limit = ("data_age_ns_max", self.age_ns_max)
+        if mark_age_ns is None:
+            return Denied(DenyReason.STALE_DATA, (limit,))
+        return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
 
     def _bot_rest(self, proposal: Proposal, risk: InstrumentRisk) -> int:
         if risk.bot == proposal.bot:

@@ -23,6 +23,7 @@ from engine.domain.events import (
     LatchReleased,
     LatchSet,
     ModeChanged,
+    OrderNamed,
     OrderNotSent,
     TimerFired,
 )
@@ -36,7 +37,7 @@ from engine.domain.inputs import (
     StartedOver,
 )
 from engine.domain.instruments import AccountId, InstrumentId
-from engine.domain.orders import Identity, OrderId
+from engine.domain.orders import Identity, Order, OrderId
 from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Venue
@@ -263,20 +264,33 @@ class AccountRunner:
         self._arm()
 
     def _do(self, effect: Effect, now_ns: int) -> None:
-        kept = self._keep(effect, now_ns)
+        if isinstance(effect, PlaceOrder):
+            self._place(effect.order, now_ns)
+            return
+        self._keep(effect, now_ns)
         kind = type(effect)
         if kind is SetTimer:
             self._set_timer(effect)  # type: ignore[arg-type]
         elif kind is RaiseAlert:
             self._alert(effect, now_ns)  # type: ignore[arg-type]
-        elif kind is PlaceOrder and not kept:
-            order = effect.order.id  # type: ignore[attr-defined]
-            reason = "the journal takes no more records"
-            never = OrderNotSent(account=self.account, order=order, reason=reason)
-            self._unkept(never, now_ns)
         else:
             # Cancels and questions leave even where the journal refuses.
             self.sender.take(effect)  # type: ignore[arg-type]
+
+    def _place(self, order: Order, now_ns: int) -> None:
+        """Name an order, journal both as one record, and let it leave once that is durable."""
+        identity = self.sender.name(order)
+        effect = PlaceOrder(order=order, identity=identity)
+        if not self._keep(effect, now_ns):
+            self.sender.forget(order.id)
+            reason = "the journal takes no more records"
+            never = OrderNotSent(account=self.account, order=order.id, reason=reason)
+            self._unkept(never, now_ns)
+            return
+        if identity is not None:
+            named = OrderNamed(account=self.account, order=order.id, identity=identity)
+            self._unkept(named, now_ns)
+        self.sender.take(effect)
 
     def _keep(self, message: Event | Effect, now_ns: int) -> bool:
         """Journal a message; False = the journal is full, and nothing is placed until it is not."""

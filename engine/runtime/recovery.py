@@ -17,6 +17,7 @@ import msgspec
 
 from engine import log
 from engine.domain.effects import (
+    CancelOrders,
     KeepBudget,
     OrderChanged,
     PlaceOrder,
@@ -181,9 +182,11 @@ def check_accounts(found: Recovered, known: AbstractSet[str]) -> None:
 def remember(executor: Executor, message: Any, at_ns: int) -> None:
     """Give an executor a journaled record of an earlier life, in the order of the journal."""
     if type(message) is PlaceOrder:
-        executor.adopt(message.order, at_ns)
+        executor.adopt(message.order, at_ns, message.identity)
     elif type(message) is OrderChanged:
         executor.restore_change(message)
+    elif type(message) is CancelOrders:
+        executor.restore_cancels(message)
     elif type(message) is KeepBudget:
         executor.restore_budget(message.breakers)
     elif type(message) is RedeemTokens:

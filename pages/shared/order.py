@@ -327,11 +327,13 @@ def _clock_of(at_ns: int, where: ZoneInfo) -> str:
 def told(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Planned]]) -> Words:
     message = moment.told
     match message:
-        case effects.PlaceOrder(order=order):
+        case effects.PlaceOrder(order=order, identity=identity):
+            named = f" as {identity}" if identity else ""
             return (
                 f"decided: {way(order.side, order.leg)} {_size(order.size, row)} at "
                 f"{_price(order.price, row)}, {order.type.upper()}"
-                f"{', post-only' if order.post_only else ''}; written down before anything is sent",
+                f"{', post-only' if order.post_only else ''}; written down{named} before anything "
+                "is sent",
                 "dim",
             )
         case events.OrderNamed():

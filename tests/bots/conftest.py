@@ -21,7 +21,6 @@ from engine.domain.events import (
     OrderAccepted,
     OrderFilled,
     OrderNamed,
-    OrderSent,
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
@@ -203,7 +202,6 @@ class Stage:
         for order in orders:
             for event in (
                 OrderNamed(account=ACCOUNT, order=order.id, identity=Identity(f"i{order.id}")),
-                OrderSent(account=ACCOUNT, order=order.id),
                 OrderAccepted(account=ACCOUNT, order=order.id),
             ):
                 self.venue(event)

@@ -87,7 +87,7 @@ def test_what_is_put_off_all_the_time_costs_one_entry(make_bot: Any) -> None:
     for now in range(10_000):
         assert not agenda.take(now)
         agenda.put(cell, now + 3_600)
-    assert len(agenda._heap) == 1
+    assert len(agenda.heap) == 1
     assert agenda.next_ns() == 9_999 + 3_600
     assert agenda.take(9_999 + 3_600) == [cell]
     cell.due_ns = None

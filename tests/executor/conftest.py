@@ -30,7 +30,6 @@ from engine.domain.events import (
     OrderNamed,
     OrderNotFound,
     OrderReport,
-    OrderSent,
     PositionsListed,
     RedemptionsListed,
     TimerFired,
@@ -246,10 +245,7 @@ class Rig:
 
     def send(self, order: int) -> list[Any]:
         name = Identity(f"id{order}")
-        return self.tell(
-            OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name),
-            OrderSent(account=ACCOUNT, order=OrderId(order)),
-        )
+        return self.tell(OrderNamed(account=ACCOUNT, order=OrderId(order), identity=name))
 
     def open(self, order: int) -> list[Any]:
         self.send(order)

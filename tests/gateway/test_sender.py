@@ -15,7 +15,6 @@ from engine.domain.events import (
     OrderCancelled,
     OrderNamed,
     OrderNotSent,
-    OrderSent,
     OrderUnanswered,
     VenueMode,
 )
@@ -103,7 +102,7 @@ async def test_an_order_is_named_and_durable_before_its_first_byte(desk, venue):
     prepared = await venue.answer("send", desk.accepted(1))
     await desk.sender.drain()
     assert prepared.payload == b"bytes"
-    assert desk.told() == [(OrderSent, 1), (OrderAccepted, 1)]
+    assert desk.told() == [(OrderAccepted, 1)]
     assert desk.sender.due_ns is None
 
 
@@ -191,7 +190,7 @@ async def test_an_error_becomes_what_it_says_about_the_world(desk, venue, error,
     await venue.answer("send", error)
     await desk.sender.drain()
     told = desk.told()
-    assert told[:2] == [(OrderNamed, 1), (OrderSent, 1)]
+    assert told[0] == (OrderNamed, 1)
     assert told[-1] == (outcome, 1)
     assert desk.crashes == []
 
@@ -201,7 +200,7 @@ async def test_a_closed_venue_is_obeyed_at_once(build, venue):
     desk.place(1, 2)
     await venue.answer("send", VenueClosed("restart", "restarting"))
     await desk.sender.drain()
-    assert desk.told()[2:] == [(ModeChanged, None), (OrderNotSent, 1), (OrderNotSent, 2)]
+    assert desk.told()[1:] == [(ModeChanged, None), (OrderNotSent, 1), (OrderNotSent, 2)]
 
 
 async def test_a_refused_credential_is_told(desk, venue):
@@ -222,7 +221,7 @@ async def test_a_throttled_order_leaves_again_with_the_same_name_and_bytes(desk,
     await desk.sender.drain()
     assert again is first
     assert venue.prepared == [1]
-    assert desk.told() == [(OrderNamed, 1), (OrderSent, 1), (OrderAccepted, 1)]
+    assert desk.told() == [(OrderNamed, 1), (OrderAccepted, 1)]
 
 
 async def test_an_answer_frees_the_next_place(build, venue):
@@ -242,7 +241,7 @@ async def test_a_late_answer_is_still_heard(desk, venue):
     desk.sender.advance()
     answer.set_result(desk.accepted(1))
     await desk.sender.drain()
-    assert desk.told()[2:] == [(OrderUnanswered, 1), (OrderAccepted, 1)]
+    assert desk.told()[1:] == [(OrderUnanswered, 1), (OrderAccepted, 1)]
 
 
 async def test_a_place_answered_after_cancel_all_is_followed_by_another(build, desk, venue):
@@ -320,7 +319,6 @@ async def test_closing_says_of_every_order_whether_its_bytes_may_have_left(desk,
     await desk.sender.close()
     assert desk.told() == [
         (OrderNamed, 1),
-        (OrderSent, 1),
         (OrderNamed, 2),
         (OrderUnanswered, 1),
         (OrderNotSent, 2),

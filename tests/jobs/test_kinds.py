@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from array import array
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.config import Config
+from engine.domain.instruments import InstrumentId
 from engine.domain.jobs import (
     JOB_KINDS,
     BackupJob,
@@ -28,8 +30,10 @@ from storage import views
 from storage.backup import backups
 from storage.database import connect_writer, reading
 from storage.jobs import Job, JobState, claim, queue
-from storage.retention import due
+from storage.retention import due, survey
 from storage.schema import migrate
+from storage.tick_log import MAGIC, NONE, pack
+from storage.ticks import candles, ticks
 from storage.users import ENGINE_ID
 from tests.storage.kept import differing
 
@@ -221,6 +225,35 @@ def test_what_is_beyond_its_part_of_the_budget_goes_oldest_first_and_that_is_sai
     assert due(config.history, config.share, now_ns) == ""
     again = works()["retain"](RetainJob(), context(config, "retain"))
     assert again["told"] == "everything fits: nothing had to go"
+
+
+def test_ticks_go_into_files_a_torn_log_is_told_and_only_raw_ticks_grow_old(
+    config: Config,
+) -> None:
+    now_ns, old_ns = time.time_ns(), time.time_ns() - 91 * DAY_S * 10**9
+    for number, at_ns in enumerate((old_ns, now_ns, now_ns + 1), 1):
+        tick = array("q", [at_ns, 4_000, 4_100, NONE, NONE])
+        log = config.ticks_folder / "log" / f"{number:015d}.ticks"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(MAGIC + pack({InstrumentId("demo:a"): tick}) + b"half"[: number == 2])
+    result = works()["retain"](RetainJob(), context(config, "retain"))
+    assert result["told"] == "2 ticks moved, 1 ticks gone, 1 tick files set aside"
+    with reading(config.state_path) as connection:
+        (told,) = views.alerts(connection, ENGINE_ID)
+    assert "1 bytes at its end are no whole record" in told["text"]
+    kept = ticks(config.home, "demo:a", 0, 1 << 62)
+    assert [one.at_ns for one in kept] == [now_ns, now_ns + 1]
+    days = candles(config.home, "demo:a", "1d", old_ns - DAY_S * 10**9, now_ns + 2)
+    assert [one.close2 for one in days] == [8_100, 8_100]
+    (found,) = (one for one in survey(config.history, config.share, now_ns) if one.kind == "ticks")
+    assert found.words == "of the days before, candles are kept"
+
+
+def test_a_long_log_of_ticks_wants_the_job(config: Config) -> None:
+    for number in range(2):
+        sized(config.ticks_folder / "log" / f"{number:015d}.ticks", 2, 0)
+    wanted = due(config.history, config.share, time.time_ns())
+    assert wanted == "2,000,000 bytes of ticks wait for their files"
 
 
 def test_an_export_of_no_day_is_refused(config: Config) -> None:

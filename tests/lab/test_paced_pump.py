@@ -15,7 +15,7 @@ from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.clock import TapeClock, WallClock
 from engine.domain.effects import CancelOrders, PlaceOrder
-from engine.domain.events import OrderFilled, OrderNamed, OrderSent
+from engine.domain.events import OrderAccepted, OrderFilled
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
@@ -202,18 +202,14 @@ def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:
 def test_every_place_is_named_before_it_is_sent_and_times_never_run_back(played: Played) -> None:
     named: set[int] = set()
     last_ns, fills, cancels = 0, 0, 0
-    placed: set[int] = set()
     for record in load(played.journal):
         message = decode(record)
         assert record.at_ns >= last_ns
         last_ns = record.at_ns
         match message:
-            case PlaceOrder(order=order):
-                placed.add(order.id)
-            case OrderNamed(order=number):
-                assert number in placed
-                named.add(number)
-            case OrderSent(order=number):
+            case PlaceOrder(order=order, identity=str()):
+                named.add(order.id)
+            case OrderAccepted(order=number):
                 assert number in named
             case OrderFilled():
                 fills += 1

@@ -130,9 +130,10 @@ def test_journal_of_a_killed_run_is_a_proven_prefix_of_the_whole(killed: Path, w
 
 @pytest.mark.parametrize("kind", ["PlaceOrder", "OrderFilled"])
 def test_flipped_bit_in_the_file_is_found_and_the_record_named(copied: Path, kind: str) -> None:
-    record = [record for record in load(copied) if record.kind == kind][-1]
     content = bytearray(copied.read_bytes())
-    assert content.count(record.body) == 1
+    of_kind = [record for record in load(copied) if record.kind == kind]
+    # A page that was split keeps what moved away, too.
+    record = [record for record in of_kind if content.count(record.body) == 1][-1]
     content[content.index(record.body) + len(record.body) // 2] ^= 1
     copied.write_bytes(content)
     proven: list[Record] = []
@@ -299,7 +300,7 @@ def test_they_agree_wherever_the_journal_is_cut(copied: Path, tmp_path: Path) ->
     """The first record of each kind after the middle."""
     for record in load(copied, after_seq=last // 2):
         first.setdefault(record.kind, record.seq)
-    assert set(first) >= {"PlaceOrder", "OrderNamed", "OrderSent", "OrderAccepted", "OrderFilled"}
+    assert set(first) >= {"PlaceOrder", "OrderAccepted", "OrderFilled"}
     live = 0
     for cut in first.values():
         journal, state = tmp_path / f"{cut}.db", _state(tmp_path / f"state{cut}.db")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from engine.domain.effects import (
     CancelAll,
+    CancelOrders,
     OrderChanged,
     PlaceOrder,
     QueryOpenOrders,
@@ -295,6 +296,27 @@ def test_an_order_filled_but_for_a_rest_too_small_stays_filled(desk: Desk) -> No
         OrderCancelled(account=PAPER, order=OrderId(1)),
     )
     assert (desk.order()["state"], desk.order()["filled"]) == ("filled", 9_995_000)
+
+
+def test_what_happened_tells_by_itself_where_an_order_went_unless_it_moved_since(
+    desk: Desk,
+) -> None:
+    """The plain moves of a quote are told once each: an `OrderChanged` tells the others."""
+    number = OrderId(1)
+    told = (
+        (OrderNamed(account=PAPER, order=number, identity=Identity("0xab")), "sent", ""),
+        (OrderAccepted(account=PAPER, order=number), "open", ""),
+        (CancelOrders(account=PAPER, orders=(number,)), "cancelling", ""),
+        (OrderAccepted(account=PAPER, order=number), "cancelling", ""),
+        (OrderCancelled(account=PAPER, order=number), "cancelled", "asked"),
+        (CancelOrders(account=PAPER, orders=(number,)), "cancelled", "asked"),
+    )
+    desk.project(order(1))
+    for event, state, reason in told:
+        desk.project(event)
+        assert (desk.order()["state"], desk.order()["reason"]) == (state, reason)
+    desk.project(stands(1, OrderState.UNKNOWN), *(event for event, *_ in told))
+    assert desk.order()["state"] == "unknown", "only the executor's word leads out"
 
 
 def test_an_order_on_its_way_is_told_by_what_was_sent_unless_it_moved_since(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from engine.bots.explain import planned
 from engine.domain.commands import MANUAL
 from engine.domain.decisions import Planned, Rule, Verdict
 from engine.domain.effects import CancelOrders, KeepStart, PlaceOrder
-from engine.domain.events import AnyEvent, OrderNamed, OrderSent
+from engine.domain.events import AnyEvent, OrderNamed, OrderNotSent, OrderSent
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from engine.domain.orders import OrderId
@@ -63,11 +63,19 @@ def turns_of(
                 last[account] = at_ns, []
             last[account][1].append(decode(record))
             found[record.seq] = last[account][1]
+        elif account in last and _dropped(record, last[account][1][-1]):
+            pass
         elif account == HOUSE and record.kind in _BEGIN:
             last.clear()
         elif record.kind in _BEGIN:
             last.pop(account, None)
     return found
+
+
+def _dropped(record: Record, before: PlaceOrder | CancelOrders) -> bool:
+    """Say whether an order had not left as its cancel was asked: told in the middle of its turn."""
+    dropped = record.kind == OrderNotSent.__name__ and isinstance(before, CancelOrders)
+    return dropped and decode(record).order in before.orders  # type: ignore[union-attr]
 
 
 def touches(plan: Planned) -> bool:

@@ -30,6 +30,7 @@ from engine.domain.effects import (
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Basket
+from engine.domain.order_life import Happened
 from engine.domain.orders import OrderId, OrderState, OrderType
 from engine.executor.executor import Executor
 from engine.executor.halts import EQUITY
@@ -94,11 +95,7 @@ class RetoldExecutor(Executor):
         """Take one journaled record; kinds that move nothing are ignored."""
         table = self._table
         if isinstance(message, PlaceOrder):
-            order = message.order
-            entry = table.instruments.get(order.instrument)
-            if order.id not in table.orders and entry is not None:
-                table.take(order, entry)
-                entry.bot = order.bot
+            self._placed(message, at_ns)
         elif isinstance(message, CancelOrders):
             self._asked(message.orders, at_ns)
             self._owed = ()
@@ -140,6 +137,17 @@ class RetoldExecutor(Executor):
         for number, (known, _) in table.unjournaled.items():
             self._stood.setdefault(number, set()).add((known.state, known.filled))
         self._outbox.take()
+
+    def _placed(self, effect: PlaceOrder, at_ns: int) -> None:
+        """Take a placed order, unless its plan was made here again, and its name."""
+        table, order = self._table, effect.order
+        entry, placed = table.instruments.get(order.instrument), table.orders.get(order.id)
+        if placed is None and entry is not None:
+            placed = table.take(order, entry)
+            entry.bot = order.bot
+        if placed is not None and effect.identity not in (None, placed.identity):
+            placed.identity = effect.identity
+            table.happen(placed, Happened.NAMED, at_ns)
 
     def _changed(self, change: OrderChanged, at_ns: int) -> None:
         """Compare where the engine said an order stood with where it stood by the facts."""
@@ -190,7 +198,7 @@ class RetoldExecutor(Executor):
             table.dirty |= {one.instrument: True for one in group if not one.echo}
             firsts = [one.first for one in group if one.first]
             table.last_id = max(table.last_id, min(firsts, default=0) - 1)
-            self._planning.run(now_ns, self._ages_ns_max()[0])
+            self._planning.run(now_ns)
         owed, self._owed = self._owed, ()
         return [*owed, *self._outbox.take()]
 

@@ -323,7 +323,7 @@ class ShownWindow:
                 continue
             try:
                 if isinstance(message, PlaceOrder):
-                    desk.executor.adopt(message.order, record.at_ns)
+                    desk.executor.adopt(message.order, record.at_ns, message.identity)
                 elif isinstance(message, KeepBudget):
                     desk.executor.restore_budget(message.breakers)
                 elif isinstance(message, RedeemTokens):

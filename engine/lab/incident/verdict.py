@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import Effect, KeepStart
+from engine.domain.effects import Effect, KeepStart, PlaceOrder
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.log import iso
@@ -95,6 +95,9 @@ class Effects:
         if not waiting:
             raise_difference(what, record.at_ns, _told(record), None)
         effect, now_ns = waiting.popleft()  # type: ignore[union-attr]
+        if isinstance(effect, PlaceOrder) and record.kind == PlaceOrder.__name__:
+            # Named by who speaks to the venue, and not decided.
+            effect = PlaceOrder(order=effect.order, identity=decode(record).identity)
         same = (NAMES[type(effect)], now_ns, _encode(effect))
         if same != (record.kind, record.at_ns, record.body):
             raise_difference(what, record.at_ns, _told(record), effect)

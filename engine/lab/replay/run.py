@@ -196,20 +196,20 @@ class FillWatch:
     """Remembers of each order the book it was placed into, and of each fill what it was."""
 
     def __init__(self) -> None:
-        self._placed: dict[InstrumentId, dict[OrderId, tuple[float | None, float | None]]] = {}
-        """Market → order → spread of the book in ticks, ticks inside its touch."""
+        self._placed: dict[InstrumentId, dict[OrderId, tuple[int | None, int | None]]] = {}
+        """Market → order → bid and ask of the book it was placed into."""
         self._fills: dict[InstrumentId, list[OutcomeFill]] = {}
 
     def placed(self, order: Order, view: BookView) -> None:
-        terms = view.instrument
-        bought, level = yes_space(order.side, order.leg, order.price, terms.one)
-        self._placed.setdefault(terms.id, {})[order.id] = place_in_book(
-            bought=bought, level=level, bid=view.best_bid, ask=view.best_ask, tick=terms.tick
-        )
+        bids, asks = view.book.bid_prices, view.book.ask_prices
+        touch = (bids[-1] if bids else None, asks[0] if asks else None)
+        self._placed.setdefault(order.instrument, {})[order.id] = touch
 
     def filled(self, order: Order, event: OrderFilled, terms: Instrument, now_ns: int) -> None:
         bought, price = yes_space(order.side, order.leg, event.price, terms.one)
-        spread, ahead = self._placed.get(terms.id, {}).get(order.id, (None, None))
+        _, level = yes_space(order.side, order.leg, order.price, terms.one)
+        bid, ask = self._placed.get(terms.id, {}).get(order.id, (None, None))
+        spread, ahead = place_in_book(bought=bought, level=level, bid=bid, ask=ask, tick=terms.tick)
         fill = OutcomeFill(
             market=terms.id,
             bought=bought,
@@ -309,7 +309,7 @@ def play(
         progress(played.events, time.perf_counter() - started)
 
     with collecting_rarely():
-        _play_events([replay.take for replay in replays], replays, _whole(recording, played), tell)
+        _play_events(replays, recording, played, tell)
         played.elapsed_s = time.perf_counter() - started
         if played.torn and not played.events:
             raise BadInput(played.torn)
@@ -317,32 +317,40 @@ def play(
             replay.finish(played)
 
 
-def _whole(recording: Recording, played: Played) -> Iterator[tuple[int, Event]]:
-    """Yield what the recording tells, to its end or to where it cannot be read on."""
-    try:
-        for count, (now_ns, event) in enumerate(recording.events()):
-            if now_ns < played.last_ns:
-                raise BrokenInvariant(f"the recording's clock ran backwards at event {count}")
-            played.events, played.last_ns = count + 1, now_ns
-            yield now_ns, event
-    except BadInput as error:
-        played.torn = str(error)
-
-
 def _play_events(
-    takes: list[Callable[[Event, int], None]],
-    replays: Sequence[Replay],
-    events: Iterator[tuple[int, Event]],
-    tell: Callable[[], None],
+    replays: Sequence[Replay], recording: Recording, played: Played, tell: Callable[[], None]
 ) -> None:
-    for count, (now_ns, event) in enumerate(events, 1):
-        if count == 1:
-            for replay in replays:
-                replay.begin(now_ns)
-        for take in takes:
-            take(event, now_ns)
-        if count % PROGRESS_EVERY_FRAMES == 0:
-            tell()
+    """Give every replay what the recording tells, to its end or to where it cannot be read on."""
+    feeds = [replay.feed for replay in replays]
+    read = taken = last_ns = sample_ns = 0
+    try:
+        for now_ns, event in recording.events():
+            if now_ns < last_ns:
+                raise BrokenInvariant(f"the recording's clock ran backwards at event {read}")
+            read += 1
+            last_ns = now_ns
+            if read == 1:
+                for replay in replays:
+                    replay.begin(now_ns)
+            for feed in feeds:
+                feed(event, now_ns)
+            if type(event) in _LISTING:
+                for replay in replays:
+                    replay.listed(event, now_ns)
+            if now_ns >= sample_ns:
+                sample_ns = now_ns + EQUITY_EVERY_NS
+                for replay in replays:
+                    replay.sample(now_ns)
+            taken = read
+            if not read % PROGRESS_EVERY_FRAMES:
+                played.events = read
+                tell()
+    except BadInput as error:
+        if taken != read:
+            raise  # it is not the recording that cannot be read
+        played.torn = str(error)
+    finally:
+        played.events, played.last_ns = read, last_ns
 
 
 class Replay:
@@ -371,7 +379,8 @@ class Replay:
             desk=self._desk, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled,
         )  # fmt: skip
-        self._equity_ns = 0
+        self.feed = self._driver.feed
+        """Takes one event at its time."""
         self._closed: list[tuple[int, InstrumentId]] = []
         self._over: set[InstrumentId] = set()
         """Markets whose result is final: nothing of them is held any more."""
@@ -398,13 +407,6 @@ class Replay:
         self.result.currency = executor.currency
         self.result.equity_start_micro = executor.equity_mid_micro(now_ns)
 
-    def take(self, event: Event, now_ns: int) -> None:
-        self._driver.feed(event, now_ns)
-        if type(event) in _LISTING:
-            self._listed(event, now_ns)
-        if now_ns >= self._equity_ns:
-            self._sample(now_ns)
-
     def finish(self, played: Played) -> None:
         """Let what is under way come to its end, and count."""
         result = self.result
@@ -413,7 +415,8 @@ class Replay:
             self._driver.run_until(played.last_ns + AFTER_NS)
         self._finish(played.last_ns)
 
-    def _listed(self, event: Event, now_ns: int) -> None:
+    def listed(self, event: Event, now_ns: int) -> None:
+        """Note which markets there are, and forget those long over."""
         if isinstance(event, InstrumentListed):
             instrument = event.instrument.id
             self.result.markets.setdefault(instrument, MarketResult(instrument=instrument))
@@ -434,8 +437,8 @@ class Replay:
             self._over.add(instrument)
         self._cache.forget(instrument)
 
-    def _sample(self, now_ns: int) -> None:
-        self._equity_ns = now_ns + EQUITY_EVERY_NS
+    def sample(self, now_ns: int) -> None:
+        """Note the equity of this moment."""
         points = self.result.equity
         points.append((now_ns, self._executor.equity_mid_micro(now_ns)))
         if len(points) > EQUITY_POINTS_MAX:
@@ -470,7 +473,7 @@ class Replay:
             self._settle_market(InstrumentId(name), last_ns)
             result.outcome_fills += self._watch.over(InstrumentId(name), market.paid_micro)
         if result.events:
-            self._sample(last_ns)
+            self.sample(last_ns)
         result.equity_end_micro = result.equity[-1][1] if result.equity else 0
         result.orders = executor.orders_placed
         result.cancels = executor.cancels_asked

@@ -34,7 +34,6 @@ from engine.domain.events import (
     OperationMoved,
     OperationState,
     OrderFilled,
-    OrderNamed,
     OrderNotSent,
     OrderUnanswered,
     RedemptionsListed,
@@ -349,8 +348,6 @@ class Evidence:
         """Take a record of the journal."""
         self.told.take(message)
         match message:
-            case OrderNamed(order=number):
-                self.named[number] = len(self.disk.rows)
             case OrderNotSent(order=number) | OrderUnanswered(order=number):
                 # Given up: what has not left by now never does, throttled or not.
                 self.side.waiting.pop(number, None)
@@ -358,7 +355,7 @@ class Evidence:
                 self.mode_told_ns = self.now_ns
             case HealthChanged(source=source, healthy=True) if source == USER_FEED:
                 self.told.listings = self.told.fill_listings = 0
-            case InstrumentListed() | PlaceOrder():
-                pass
+            case PlaceOrder(order=order, identity=str()):
+                self.named[order.id] = len(self.disk.rows)
             case _:
                 pass

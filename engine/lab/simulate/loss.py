@@ -13,7 +13,6 @@ from engine.domain.events import (
     InstrumentResolved,
     LossAccepted,
     OrderFilled,
-    OrderNamed,
 )
 from engine.domain.orders import OrderId
 from engine.lab.simulate.disk import Disk
@@ -63,11 +62,11 @@ def _take(known: Known, record: Record) -> None:
             known.payouts.append(told)
         case CashMoved():
             known.cash.append(told)
-        case PlaceOrder(order=order):
+        case PlaceOrder(order=order, identity=identity):
             known.have.add((order.account, order.id))
             known.orders.append(order)
-        case OrderNamed(account=account, order=number, identity=identity):
-            known.names[account, number] = identity
+            if identity is not None:
+                known.names[order.account, order.id] = identity
         case OrderFilled():
             known.fills.append(told)
         case FillsListed(account=account, fills=fills):

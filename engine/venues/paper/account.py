@@ -91,8 +91,10 @@ class Pocket:
         """Hold back what the whole remaining order may use; False = not there, nothing is held."""
         order = resting.order
         side, size = order.side, resting.remaining
-        closing = 0 if side is _BUY and not self._shorts else self.closing(side, size)
-        opening = size - closing
+        opening, closing = size, 0
+        if side is _SELL or self._shorts:
+            closing = self.closing(side, size)
+            opening -= closing
         if opening:
             if side is _SELL and not self._shorts:
                 return False

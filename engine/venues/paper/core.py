@@ -17,10 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from engine.domain.effects import (
-    AnyEffect,
     CancelAll,
     CancelOrders,
     KeepBudget,
@@ -88,14 +85,14 @@ class PaperOrderEntry:
         market = floor.markets.get(order.instrument)
         if market is None:
             return self._reject(order, (RejectReason.OTHER, rules.NO_ORDERBOOK))
-        refusal = self._refuse(market, order)
-        if refusal is not None:
-            return self._reject(order, refusal)
+        if market.closed or not market.ready or rules.refuse(order, market.instrument):
+            return self._reject(order, self._refusal(market, order))
         resting = QueuedOrder(order, market.instrument)
         takes = market.crosses(resting)
-        refusal = self._refuse_now(market, resting, now_ns, takes=takes)
-        if refusal is not None:
-            return self._reject(order, refusal)
+        if takes or order.type is _GTD or floor.knows(order.id):
+            refusal = self._refuse_now(market, resting, now_ns, takes=takes)
+            if refusal is not None:
+                return self._reject(order, refusal)
         if not takes:
             if order.type not in _LASTING:
                 return self._reject(order, _killed(order))
@@ -147,14 +144,12 @@ class PaperOrderEntry:
             )
         ]
 
-    def _refuse(self, market: PaperMarket, order: Order) -> Refusal | None:
+    def _refusal(self, market: PaperMarket, order: Order) -> Refusal:
         if market.closed:
             return RejectReason.MARKET_CLOSED, rules.NO_ORDERBOOK
         if not market.ready:
             return RejectReason.OTHER, rules.NOT_READY
-        reason = rules.refuse(order, market.instrument)
-        if reason is None:
-            return None
+        reason = rules.refuse(order, market.instrument) or RejectReason.OTHER
         identity = self._floor.identity(order.id)
         return reason, rules.text_of(reason, order, identity, market.instrument)
 
@@ -257,6 +252,8 @@ _DELAYED, _ASKED = OrderState.DELAYED, CancelReason.ASKED
 ORDERS_OPEN_MAX = 10_000
 """With more open orders a place is throttled: refused untouched."""
 
+THROTTLE_NS = 1_000_000_000
+
 
 class Requests:
     """Answers one effect at the venue, at its moment."""
@@ -265,23 +262,25 @@ class Requests:
         self._floor = floor
         self._entry = entry
 
-    def answer(self, effect: AnyEffect, now_ns: int) -> list[VenueEvent] | None:
-        """Return what the effect proved; None = throttled, nothing happened.
+    def answer(self, request: Request, now_ns: int) -> Reply:
+        """Answer a request that reaches the venue now, with exactly one reply.
 
         Raises BrokenInvariant for what is no request, or is of another account.
         """
-        floor = self._floor
+        effect, floor = request.effect, self._floor
         if isinstance(effect, PlaceOrder):
             order = effect.order
             if order.account != floor.account:
                 self._check(order.account)
             if len(floor.open) >= ORDERS_OPEN_MAX:
-                return None
-            return self._entry.place(order, now_ns)
-        if isinstance(effect, CancelOrders):
+                return Reply(number=request.number, retry_after_ns=THROTTLE_NS)
+            events = self._entry.place(order, now_ns)
+        elif isinstance(effect, CancelOrders):
             self._check(effect.account)
-            return [self._cancel(order) for order in effect.orders]
-        return self._answer_rare(effect, now_ns)
+            events = [self._cancel(order) for order in effect.orders]
+        else:
+            events = self._answer_rare(effect, now_ns)
+        return Reply(number=request.number, events=tuple(events))
 
     def _answer_rare(
         self,
@@ -354,8 +353,6 @@ class Requests:
 
 # -- The paper venue: one account over any feed, behind the door of a simulated venue --------------
 
-THROTTLE_NS = 1_000_000_000
-
 
 class PaperVenue:
     """A `VenueCore`: give it feed events and requests, hand on what it returns."""
@@ -371,7 +368,6 @@ class PaperVenue:
         self._place_ns = settings.order_latency_ms * NS_PER_MS
         self._cancel_ns = settings.cancel_latency_ms * NS_PER_MS
         self._feed_ns = settings.feed_latency_ms * NS_PER_MS
-        self._encode = msgspec.msgpack.Encoder().encode
         self._out: list[VenueOutput] = []
         self._markets = self._floor.markets
         self._hears: dict[type[Event], Callable[[Any, int], None]] = {
@@ -399,9 +395,8 @@ class PaperVenue:
         return self._account
 
     def prepare(self, order: Order) -> Prepared:
-        """Name and serialise: the identity is a function of account and order id alone."""
-        identity = self._floor.identity(order.id)
-        return Prepared(order=order, identity=identity, payload=self._encode(order))
+        """Name: the identity is a function of account and order id alone; no bytes travel."""
+        return Prepared(order=order, identity=self._floor.identity(order.id), payload=b"")
 
     def request(self, request: Request, now_ns: int) -> list[VenueOutput]:
         """Take a request; its `Reply` comes when it reached the venue and the answer reached us."""
@@ -412,7 +407,7 @@ class PaperVenue:
         if latency_ns:
             self._agenda.push(now_ns + latency_ns, PaperDue.ARRIVES, request)
         elif not self._feed_ns and not self._out:
-            return [self._answered(request, now_ns)]
+            return [self._requests.answer(request, now_ns)]
         else:
             self._arrive(request, now_ns)
         return self._take_out()
@@ -513,13 +508,7 @@ class PaperVenue:
     # -- requests ----------------------------------------------------------------------------------
 
     def _arrive(self, request: Request, now_ns: int) -> None:
-        self._hand_out(self._answered(request, now_ns), now_ns)
-
-    def _answered(self, request: Request, now_ns: int) -> Reply:
-        events = self._requests.answer(request.effect, now_ns)
-        if events is None:
-            return Reply(number=request.number, retry_after_ns=THROTTLE_NS)
-        return Reply(number=request.number, events=tuple(events))
+        self._hand_out(self._requests.answer(request, now_ns), now_ns)
 
     # -- the feed ----------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class PaperDoor:
         return self._paper.prepare(order)
 
     async def send(self, prepared: Prepared) -> Sequence[VenueEvent]:
-        return await self._ask(PlaceOrder(order=prepared.order))
+        return await self._ask(PlaceOrder(order=prepared.order, identity=prepared.identity))
 
     async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
         numbers = tuple(named.order for named in orders)

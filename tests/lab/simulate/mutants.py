@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.bots.core import AccountCore
-from engine.domain.effects import CancelScope
-from engine.domain.events import OrderNamed
+from engine.domain.effects import CancelScope, PlaceOrder
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Leg
@@ -182,9 +181,9 @@ def _blind_is_well(patch: Patch) -> None:
 
 
 def _names_are_not_kept(patch: Patch) -> None:
-    report = AccountRunner.report
+    keep = AccountRunner._keep
     patch.setattr(
-        AccountRunner, "report", lambda s, event: type(event) is OrderNamed or report(s, event)
+        AccountRunner, "_keep", lambda s, m, now: type(m) is PlaceOrder or keep(s, m, now)
     )
 
 

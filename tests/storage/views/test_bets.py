@@ -89,6 +89,16 @@ def test_a_bet_whose_every_fill_was_reversed_is_void(desk: Desk) -> None:
     assert (bet["result"], bet["net"], bet["entry"], bet["exit"]) == ("voided", 0, None, None)
 
 
+def test_a_reversed_sale_of_everything_gives_back_what_it_had_taken(desk: Desk) -> None:
+    sale = [order(2, Side.SELL, 10 * SHARE), fill(2, "f2", 10 * SHARE, price=4_500, fee=0)]
+    desk.project(LISTED, *trade(1, Side.BUY, 10, 4_000), *sale)
+    assert [row["realised_micro"] for row in desk.rows("fills")] == [0, 500_000]
+    desk.project(FillVoided(account=PAPER, fill=FillId("f2")))
+    assert [row["realised_micro"] for row in desk.rows("fills")] == [0, 0]
+    assert desk.position()["cost_micro"] == 4_000_000
+    assert closed(desk) == []
+
+
 def test_bets_of_bots_and_by_hand_are_told_apart(desk: Desk) -> None:
     desk.project(
         LISTED,

@@ -26,7 +26,6 @@ from engine.domain.events import (
     OrderNamed,
     OrderNotSent,
     OrderReported,
-    OrderSent,
     OrderUnanswered,
     PositionsListed,
     QueryFailed,
@@ -81,7 +80,7 @@ async def test_order_lives_its_life_through_the_gateway(served: Served) -> None:
     async with adapter(served, kind=3) as (venue, instrument):
         desk = Desk(venue)
         asked = order(instrument)
-        assert await desk.do(PlaceOrder(order=asked)) == [OrderNamed, OrderSent, OrderAccepted]
+        assert await desk.do(PlaceOrder(order=asked)) == [OrderNamed, OrderAccepted]
         assert await desk.do(QueryOrder(account=LIVE, order=asked.id)) == [OrderReported]
         assert await desk.do(QueryOpenOrders(account=LIVE)) == [OpenOrdersListed]
         assert await desk.do(QueryFills(account=LIVE, since_ns=0)) == [FillsListed]
@@ -99,7 +98,7 @@ async def test_lost_answer_is_unknown_and_the_named_order_is_found(served: Serve
         desk = Desk(venue)
         await served.control("faults", script="no_reply", times=1)
         asked = order(instrument)
-        assert await desk.do(PlaceOrder(order=asked)) == [OrderNamed, OrderSent, OrderUnanswered]
+        assert await desk.do(PlaceOrder(order=asked)) == [OrderNamed, OrderUnanswered]
         assert await desk.do(QueryOrder(account=LIVE, order=asked.id)) == [OrderReported]
         await desk.sender.close()
 
@@ -110,11 +109,11 @@ async def test_closed_door_is_a_mode_and_nothing_lives(served: Served) -> None:
         await served.control("mode", mode="post_only", for_s=60)
         crossing = taking(instrument, 40, 10, OrderType.GTC)
         told = await desk.do(PlaceOrder(order=crossing))
-        assert told == [OrderNamed, OrderSent, ModeChanged, OrderNotSent]
+        assert told == [OrderNamed, ModeChanged, OrderNotSent]
         (mode,) = [event.mode for event in desk.events if isinstance(event, ModeChanged)]
         assert mode is VenueMode.POST_ONLY
         resting = await desk.do(PlaceOrder(order=order(instrument)))
-        assert resting == [OrderNamed, OrderSent, OrderAccepted]
+        assert resting == [OrderNamed, OrderAccepted]
         await desk.sender.close()
 
 
