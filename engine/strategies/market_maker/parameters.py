@@ -312,6 +312,13 @@ class QuoteParameters(Parameters):
 
     A quote below the minimum earns no reward at all. Costs as much more per bad fill.
     """
+    rewards_band_share: Annotated[float, _between(0, 1)] = 0.0
+    """share of a market's reward band within which both quotes are kept, as far as the smallest
+    half spread allows; 0 = the band is not looked at
+
+    Beyond the band a quote earns no reward, and near the mid it earns with the square. Costs the
+    width it would have had: more fills, each worth less.
+    """
     improve_ticks_max: Annotated[int, _between(0, 1_000)] = 0
     """ticks: how far inside the touch a quote may stand
 

@@ -59,7 +59,8 @@ def edges_of(
     """Return the edges: fair value, skewed by inventory, plus and minus the half widths.
 
     Half width = max(minimum, σ·√horizon·k) + fee + lost markout + basis part; a trend widens the
-    side it runs into. `held_back` then keeps them from the opposite touch and out of the spread.
+    side it runs into, a reward band brings both in where asked. `held_back` then keeps them from
+    the opposite touch and out of the spread.
     """
     price, scale, p = fair.price, market.scale, market.p
     skew = market.skew_rate * position
@@ -78,6 +79,8 @@ def edges_of(
     if regime is Regime.REDUCE_ONLY:
         bid, ask = _exit(bid, ask, market, book)
     else:
+        if p.rewards_band_share > 0.0 and regime is Regime.QUIET:
+            bid, ask = in_band(bid, ask, price - skew, market, book)
         bid, ask = held_back(bid, ask, market, book)
     parts = (
         ("skew", skew * scale), ("width_vol", width_vol * scale),
@@ -86,6 +89,23 @@ def edges_of(
         ("half_width_ask", half_ask * scale), ("bid_edge", bid * scale), ("ask_edge", ask * scale),
     )  # fmt: skip
     return Edges(bid, ask, parts)
+
+
+def in_band(
+    bid: float, ask: float, value: float, market: MarketState, book: Book
+) -> tuple[float, float]:
+    """Return edges brought inside a share of the reward band around the mid, if there is one.
+
+    Never nearer to the skewed value than the smallest half width: rewards pay for no loss of edge.
+    """
+    reach = market.p.rewards_band_share * market.instrument.rewards_spread_max
+    if not reach or book.best_bid is None or book.best_ask is None:
+        return bid, ask
+    mid = (book.best_bid + book.best_ask) / 2
+    return (
+        max(bid, min(mid - reach, value - market.half_min)),
+        min(ask, max(mid + reach, value + market.half_min)),
+    )
 
 
 def held_back(bid: float, ask: float, market: MarketState, book: Book) -> tuple[float, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from engine.domain.books import Book
 from engine.domain.events import TradePrinted
 from engine.domain.instruments import Side
 from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.quotes import in_band
 from engine.strategies.market_maker.state import stop_before_close_ns
 from tests.strategies.conftest import BINARY, SHARE, S
 
@@ -165,3 +168,39 @@ def test_the_size_reaches_the_reward_minimum_where_the_capital_allows(
     stage = make_stage(msgspec.structs.replace(BINARY, rewards_size_min=50 * SHARE))
     stage.capital = capital
     assert stage.quotes(stage.warm()).bids[0][1] == shares * SHARE
+
+
+@pytest.mark.parametrize(
+    ("pays", "value", "least", "edges"),
+    [
+        (0, 5_000.0, 100.0, (4_000.0, 6_000.0)),  # the market pays nothing
+        (500, 5_000.0, 100.0, (4_750.0, 5_250.0)),
+        (500, 5_000.0, 400.0, (4_600.0, 5_400.0)),  # the smallest half width comes first
+        (500, 5_400.0, 100.0, (4_750.0, 5_500.0)),  # and holds against the value, not the mid
+        (3_000, 5_000.0, 100.0, (4_000.0, 6_000.0)),  # what is inside stays where it is
+    ],
+)
+def test_edges_are_brought_into_the_reward_band_as_far_as_the_half_width_allows(
+    pays: int, value: float, least: float, edges: tuple[float, float]
+) -> None:
+    instrument = msgspec.structs.replace(BINARY, rewards_spread_max=pays)
+    market: Any = SimpleNamespace(
+        p=MarketMakerParameters(rewards_band_share=0.5), instrument=instrument, half_min=least
+    )
+    book = Book()
+    book.replace([(4_900, 1)], [(5_100, 1)])
+    assert in_band(4_000.0, 6_000.0, value, market, book) == edges
+    book.replace([], [(5_100, 1)])
+    assert in_band(4_000.0, 6_000.0, value, market, book) == (4_000.0, 6_000.0)
+
+
+@pytest.mark.parametrize(("share", "bids", "asks"), [(0.0, [4400], [5600]), (0.5, [4700], [5300])])
+def test_a_quiet_market_is_quoted_inside_the_band_where_that_is_asked(
+    make_stage: Any, share: float, bids: list[int], asks: list[int]
+) -> None:
+    pays = msgspec.structs.replace(BINARY, rewards_spread_max=500)
+    stage = make_stage(
+        pays, rewards_band_share=share, half_spread_ticks_min=1, sigma_floor_ticks=1.0,
+        width_vol_multiplier=1.0, width_horizon_s=36.0, improve_ticks_max=99,
+    )  # fmt: skip
+    assert stage.prices(stage.warm(4800, 5200)) == (bids, asks)
