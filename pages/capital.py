@@ -84,12 +84,14 @@ def explained(seen: Capital) -> list[Line]:
 
 def _made(seen: Capital) -> str:
     """Say what the whole came from, and whether that is exact."""
-    made = seen.deposits_micro + seen.realised_micro - seen.fees_micro
+    made = seen.deposits_micro + seen.realised_micro - seen.fees_micro + seen.income_micro
     away = seen.whole_micro - made
     said = (
         f"deposited {exact(seen.deposits_micro)}, realised "
         f"{exact(seen.realised_micro, signed=True)}, fees {exact(-seen.fees_micro)}"
     )
+    if seen.income_micro:
+        said += f", rewards and rebates {exact(seen.income_micro, signed=True)}"
     return f"{said}: exact" if not away else f"{said}: DIFFERS by {exact(away, signed=True)}"
 
 

@@ -546,7 +546,7 @@ class Fold:
         self.rows.put(
             CashFold(
                 account=event.account, seq=record.seq, mode=mode, currency=event.currency,
-                amount_micro=cash, at_ns=record.at_ns,
+                amount_micro=cash, kind=event.kind, payment=event.payment, at_ns=record.at_ns,
             )
         )  # fmt: skip
 

@@ -26,6 +26,7 @@ from msgspec.inspect import (
     type_info,
 )
 
+from engine.domain.events import CashKind
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
 from engine.domain.money import MICRO
@@ -407,6 +408,9 @@ class CashFold(msgspec.Struct, kw_only=True):
     mode: Mode
     currency: str
     amount_micro: int
+    kind: CashKind
+    payment: str
+    """The venue's name of a reward or rebate; empty = it is a deposit or a withdrawal."""
     at_ns: int
 
 

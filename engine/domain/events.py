@@ -476,12 +476,30 @@ class ScopeReleased(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class CashKind(StrEnum):
+    """Why cash came or left without a trade."""
+
+    DEPOSIT = "deposit"
+    """Or a withdrawal, below zero."""
+    REWARD = "reward"
+    """For orders that rested, or tokens that were held."""
+    REBATE = "rebate"
+    """A part of fees; paid for days of trading, never for one fill."""
+
+
 class CashMoved(Event, frozen=True, kw_only=True):
-    """A deposit (+) or withdrawal (−): shifts the day's anchor and the peak, is never PnL."""
+    """Cash came (+) or left (−). A deposit shifts the day's anchor and the peak, is never PnL.
+
+    Rewards and rebates are PnL of the account, and of no fill and no bot.
+    """
 
     account: AccountId
     currency: str
     amount_micro: int
+    kind: CashKind = CashKind.DEPOSIT
+    payment: str = ""
+    """The venue's name of a reward or rebate, `paid_ns` when it paid; a deposit has neither."""
+    paid_ns: int = 0
 
 
 class LossAccepted(Event, frozen=True, kw_only=True):

@@ -175,6 +175,8 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     deposits_micro: int
     realised_micro: int
     fees_micro: int
+    income_micro: int = 0
+    """Rewards and rebates."""
     venue_micro: int | None = None
     """Cash as the venue said it last, from its own cache; None = it has not yet."""
     venue_ns: int | None = None
@@ -192,7 +194,7 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole_micro(self) -> int:
-        """All of it; equal to deposits + realised - fees, to the micro-unit."""
+        """All of it; equal to deposits + realised - fees + income, to the micro-unit."""
         return self.settled_micro + self.pending_micro + self.redeemable_micro + self.tokens_micro
 
 

@@ -15,6 +15,7 @@ from engine.domain.effects import CancelAll, CancelScope, KeepBudget, Severity
 from engine.domain.events import (
     BookDistrusted,
     BookMarked,
+    CashKind,
     CashMoved,
     FeedLost,
     HealthChanged,
@@ -41,6 +42,9 @@ from engine.risk.reasons import DenyReason
 _BLIND = ResidualReason.BLIND
 _RISK = ResidualReason.RISK
 _CLOSED = ResidualReason.MARKET_CLOSED
+PAYMENTS_MAX = 1_000
+"""Rewards and rebates remembered by name: far more than a listing reaches back."""
+
 _TAKES = frozenset({VenueMode.OPEN, VenueMode.POST_ONLY})
 _DEAF = frozenset({VenueMode.RESTARTING, VenueMode.DISABLED})
 
@@ -429,18 +433,29 @@ class TradingHalts:
     # -- money -------------------------------------------------------------------------------------
 
     def _cash_moved(self, event: CashMoved, now_ns: int) -> None:
-        """Book a deposit or withdrawal: it shifts anchor and peak and is never profit."""
-        table = self._table
-        if event.currency != table.ledger.state.currency:
+        """Book a deposit or withdrawal: it shifts anchor and peak and is never profit.
+
+        A reward or a rebate is, and is booked once by its name.
+        """
+        table, state = self._table, self._table.ledger.state
+        if event.currency != state.currency:
             self._outbox.alert(
                 Severity.WARNING,
                 "foreign_currency",
                 f"{event.amount_micro} micro {event.currency} moved on an account that counts in "
-                f"{table.ledger.state.currency}; it is not booked",
+                f"{state.currency}; it is not booked",
             )
             return
-        self._breakers.cash_moved(event.amount_micro)
-        booked = table.ledger.move_cash(event.amount_micro)
+        if event.kind is CashKind.DEPOSIT:
+            state.funded_ns = state.funded_ns or now_ns
+            self._breakers.cash_moved(event.amount_micro)
+        elif event.payment in state.payments:
+            return
+        else:
+            state.payments[event.payment] = event.paid_ns
+            if len(state.payments) > PAYMENTS_MAX:
+                del state.payments[next(iter(state.payments))]
+        booked = table.ledger.move_cash(event.amount_micro, event.kind)
         table.moved(None, now_ns)
         for anomaly in booked.anomalies:
             self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")

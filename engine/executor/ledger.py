@@ -6,7 +6,7 @@ the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselv
 merge) is refused with `BrokenInvariant` where it would break one. Resolved is not
 paid: winners become redeemable at what they pay, losers nothing; cash comes with the redemption
 alone. Identity, to the micro-unit: cash settled + cash pending + redeemable + cost of holdings =
-deposits + realised − fees (`check`).
+deposits + rewards and rebates + realised − fees (`check`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.events import BookMarked, OrderFilled, TokensRedeemed
+from engine.domain.events import BookMarked, CashKind, OrderFilled, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO
@@ -76,6 +76,12 @@ class LedgerState(msgspec.Struct, kw_only=True):
     redeemed_micro: int = 0
     """What redemptions have paid since the account began."""
     deposits_micro: int = 0
+    income_micro: dict[CashKind, int] = {}
+    """Rewards and rebates: no trade realised them."""
+    payments: dict[str, int] = {}
+    """Those by the venue's names, with their times: the last thousand."""
+    funded_ns: int = 0
+    """When the first cash was booked: what was paid before is in it."""
     realised_micro: int = 0
     fees_micro: int = 0
     holdings: dict[InstrumentId, Holding] = {}
@@ -88,7 +94,8 @@ def balance(state: LedgerState) -> None:
     """Raise BrokenInvariant where the books do not balance to the micro-unit."""
     cost = sum(h.yes.cost_micro + h.no.cost_micro for h in state.holdings.values())
     have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
-    owed = state.deposits_micro + state.realised_micro - state.fees_micro
+    owed = state.deposits_micro + sum(state.income_micro.values())
+    owed += state.realised_micro - state.fees_micro
     if have != owed:
         raise BrokenInvariant(f"ledger holds {have} micro and accounts for {owed}")
     reserved = sum(entry.cash_micro for entry in state.reservations.values())
@@ -337,11 +344,14 @@ class Ledger:
 
     # -- deposits and reservations -----------------------------------------------------------------
 
-    def move_cash(self, amount_micro: int) -> Booked:
-        """Book a deposit (+) or withdrawal (−)."""
+    def move_cash(self, amount_micro: int, kind: CashKind = CashKind.DEPOSIT) -> Booked:
+        """Book a deposit (+), a withdrawal (−), a reward or a rebate."""
         state = self.state
         state.cash_settled_micro += amount_micro
-        state.deposits_micro += amount_micro
+        if kind is CashKind.DEPOSIT:
+            state.deposits_micro += amount_micro
+        else:
+            state.income_micro[kind] = state.income_micro.get(kind, 0) + amount_micro
         return self._verdict(None)
 
     def commit(self, order: Order, remaining: int, *, forced: bool = False) -> None:

@@ -200,6 +200,7 @@ def capital_of(executor: Executor, now_ns: int) -> Capital:
         deposits_micro=state.deposits_micro,
         realised_micro=state.realised_micro,
         fees_micro=state.fees_micro,
+        income_micro=sum(state.income_micro.values()),
         venue_micro=None if venue is None else venue[0],
         venue_ns=None if venue is None else venue[1],
         locks=_locks(executor),

@@ -115,8 +115,8 @@ def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
         )
         return
     panels.note(
-        f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; rewards: "
-        f"{NO_REWARDS} · each figure leads to its fills"
+        f"{mode.upper()} alone · realised before fees, unrealised at mid, fees apart; rewards and "
+        "rebates are the account's, in no bot's PnL · each figure leads to its fills"
     )
     st.html(table(rows, mode, now))
 
@@ -196,7 +196,7 @@ def _bar(use: Row, whole: int, where: str) -> str:
 CHECK_AGE_NS_MAX = 180 * SECOND_NS
 """A check is made each minute; one this old says that they have stopped."""
 
-NO_REWARDS = "none received yet"
+PAID = "to the account, of no fill and no bot"
 
 
 @guard.part("Where the equity comes from")
@@ -217,7 +217,8 @@ def show_proof(account: AccountSeen, *, alive: bool, now: int) -> None:
         ),
         ("+ Realised, before fees", money(made.realised, currency, signed=True), fills, where),
         ("\N{MINUS SIGN} Fees", money(made.fees, currency), fills, where),
-        ("+ Rewards and rebates", NO_REWARDS, "no venue here pays any", ""),
+        ("+ Rewards", money(made.rewards, currency, signed=True), PAID, moves),
+        ("+ Rebates of fees", money(made.rebates, currency, signed=True), PAID, moves),
         ("+ Unrealised, at mid", money(made.unrealised, currency, signed=True), "positions", held),
         ("= Equity at mid", money(made.equity, currency), "", where),
     ]

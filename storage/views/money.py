@@ -100,19 +100,22 @@ def limit_use(connection: sqlite3.Connection, engine_id: str, *, account: str) -
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """Deposited + realised - fees + unrealised = equity at mid. Amounts in the currency."""
+    """Deposited + realised - fees + income + unrealised = equity at mid. In the currency."""
 
     deposited: Decimal
     moves: int
     """Deposits and withdrawals behind it."""
     realised: Decimal
     fees: Decimal
+    rewards: Decimal
+    rebates: Decimal
     unrealised: Decimal
     fills: int
 
     @property
     def equity(self) -> Decimal:
-        return self.deposited + self.realised - self.fees + self.unrealised
+        income = self.rewards + self.rebates
+        return self.deposited + self.realised - self.fees + income + self.unrealised
 
 
 def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -> Row | None:
@@ -127,8 +130,12 @@ def equity_check(connection: sqlite3.Connection, engine_id: str, account: str) -
 
 def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sources:
     """Return what an account's equity is made of since it began."""
-    moves, deposited = connection.execute(
-        "SELECT count(*), coalesce(sum(amount_micro), 0) FROM cash_moves m WHERE engine_id = ? "
+    moves, deposited, rewards, rebates = connection.execute(
+        "SELECT count(*) FILTER (WHERE kind = 'deposit'), "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0), "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'reward'), 0), "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) "
+        "FROM cash_moves m WHERE engine_id = ? "
         "AND account = ? AND currency = (SELECT currency FROM accounts a "
         "WHERE a.engine_id = m.engine_id AND a.account = m.account)",
         (engine_id, account),
@@ -148,6 +155,8 @@ def sources(connection: sqlite3.Connection, engine_id: str, account: str) -> Sou
         moves=moves,
         realised=Decimal(realised) / MICRO,
         fees=Decimal(fees) / MICRO,
+        rewards=Decimal(rewards) / MICRO,
+        rebates=Decimal(rebates) / MICRO,
         unrealised=Decimal(unrealised) / MICRO,
         fills=fills,
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.domain.effects import KeepBudget, PlaceOrder, RaiseAlert
 from engine.domain.events import (
+    CashKind,
     CashMoved,
     HealthChanged,
     LatchReleased,
@@ -18,6 +19,7 @@ from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.modes import BELIEVED_NS, S
 from engine.domain.orders import OrderState
 from engine.domain.settings import Limit
+from engine.executor import halts
 
 M1 = InstrumentId("venue:m1")
 USD = 1_000_000
@@ -53,6 +55,39 @@ def test_a_withdrawal_is_never_a_loss(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"daily_loss_max": Limit(absolute=10)}))
     assert alerts(rig.tell(moved(rig, -500 * USD))) == []
     assert rig.executor.healthy
+
+
+def test_a_reward_is_profit_of_the_account_and_booked_once(rig: Any) -> None:
+    ledger, before = rig.executor.ledger, rig.breakers.day_start_equity_micro
+    reward = moved(rig, 3 * USD, kind=CashKind.REWARD, payment="REWARD 0x1", paid_ns=7)
+    rig.tell(reward, reward)
+    rig.tell(moved(rig, 2 * USD, kind=CashKind.REBATE, payment="MAKER_REBATE 0x1", paid_ns=8))
+    state = ledger.state
+    assert ledger.cash_free_micro == 1_005 * USD
+    assert state.deposits_micro == 1_000 * USD
+    assert state.income_micro == {CashKind.REWARD: 3 * USD, CashKind.REBATE: 2 * USD}
+    assert state.payments == {"REWARD 0x1": 7, "MAKER_REBATE 0x1": 8}
+    assert (state.realised_micro, state.fees_micro, state.funded_ns) == (0, 0, rig.now)
+    assert rig.breakers.day_start_equity_micro == before
+    ledger.check()
+
+
+def test_rewards_and_what_they_are_named_survive_a_restart(rig: Any, make_rig: Any) -> None:
+    reward = moved(rig, 3 * USD, kind=CashKind.REWARD, payment="REWARD 0x1", paid_ns=7)
+    rig.tell(reward)
+    fresh = make_rig(empty=True, cash=0)
+    fresh.executor.restore(rig.executor.snapshot())
+    fresh.tell(reward)
+    assert fresh.executor.ledger.state.income_micro == {CashKind.REWARD: 3 * USD}
+    assert fresh.executor.ledger.state.funded_ns == rig.executor.ledger.state.funded_ns
+    fresh.executor.ledger.check()
+
+
+def test_payments_are_remembered_up_to_a_maximum(rig: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(halts, "PAYMENTS_MAX", 2)
+    for number in range(4):
+        rig.tell(moved(rig, USD, kind=CashKind.REWARD, payment=f"REWARD {number}"))
+    assert list(rig.executor.ledger.state.payments) == ["REWARD 2", "REWARD 3"]
 
 
 def test_a_daily_stop_lifts_with_the_next_day(make_rig: Any, limits: Any) -> None:

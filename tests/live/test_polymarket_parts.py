@@ -16,7 +16,7 @@ from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.config import Config, load
 from engine.domain.commands import PlaceManual
-from engine.domain.events import BookReplaced, InstrumentListed, LatchSet
+from engine.domain.events import BookReplaced, CashKind, InstrumentListed, LatchSet
 from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
 from engine.domain.settings import AccountSettings
 from engine.executor.manual import ManualRefused
@@ -208,7 +208,7 @@ async def test_approvals_that_are_not_answered_stand_as_they_were(
         assert first.failed == ""
         assert all(one.approved for one in first.approvals)
         await served.control(
-            "faults", kind="garble", path="/v2/approvals", args={"body": "[]", "count": 10**6}
+            "faults", kind="garble", path="/v2/approvals", args={"body": "[]"}
         )
         await account.until(lambda: rows[key].failed, "the next question has no answer")
         assert rows[key].approvals == first.approvals
@@ -233,11 +233,43 @@ async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_
         kept, _ = account.runner.scoring
         assert kept == {order: False}  # a book of one side has no mid
         await served.control(
-            "faults", kind="garble", path="/orders-scoring", args={"body": "{}", "count": 10**6}
+            "faults", kind="garble", path="/orders-scoring", args={"body": "{}"}
         )
         asked = account.asked("/orders-scoring")
         await account.until(lambda: account.asked("/orders-scoring") > asked + 1, "it is asked on")
         assert account.runner.scoring[0] == kept
+
+
+async def test_rewards_are_booked_once_apart_from_trading_and_a_silence_books_nothing(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "INCOME_EVERY_NS", S // 10)
+    paid, ledger = wallet(signer(1), 0), served.venue.ledger
+    served.venue.settings.data_lag_s = 0.0
+    ledger.ensure(paid, signer(1).address)
+    served.venue.exchange.deposit(AccountId(paid), 5_000_000)
+    before_ns = time.time_ns() - 10 * S  # paid before the account began: it is in its first cash
+    ledger.income.append((AccountId(paid), "REWARD", 5_000_000, before_ns))
+    async with living(served, tmp_path) as account:
+        executor = account.runner.desk.executor
+        state, cash = executor.ledger.state, executor.ledger.state.cash_settled_micro
+        assert cash == served.venue.settings.faucet_micro + 5_000_000
+        fault = {"kind": "garble", "path": "/v2/activity", "args": {"body": "[]"}}
+        await served.control("faults", **fault)
+        state.funded_ns -= S  # the index tells whole seconds
+        ledger.pay(AccountId(paid), "REWARD", 1_250_000)
+        ledger.pay(AccountId(paid), "MAKER_REBATE", 750_000)
+        asked = account.asked("/v2/activity")
+        await account.until(lambda: account.asked("/v2/activity") > asked + 1, "it is asked")
+        assert state.income_micro == {}
+        served.venue.faults.clear()
+        await account.until(lambda: len(state.payments) == 2, "both are booked")
+        asked = account.asked("/v2/activity")
+        await account.until(lambda: account.asked("/v2/activity") > asked + 1, "asked again")
+        assert state.income_micro == {CashKind.REWARD: 1_250_000, CashKind.REBATE: 750_000}
+        assert state.cash_settled_micro == cash + 2_000_000
+        assert state.realised_micro == 0
+        executor.ledger.check()
 
 
 async def test_refusal_for_want_of_funds_refreshes_the_balance(

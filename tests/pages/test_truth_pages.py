@@ -118,7 +118,16 @@ def test_overview_takes_equity_apart_and_shows_its_last_proof(opened: Opened, bo
     forget()  # what was read a moment ago is kept for a second
     page = opened("overview")
     shown = texts(page)
-    for said in ("Deposited", "Realised", "Fees", "none received yet", "Unrealised", "Equity at"):
+    for said in (
+        "Deposited",
+        "Realised",
+        "Fees",
+        "+ Rewards",
+        "+ Rebates of fees",
+        "of no fill and no bot",
+        "Unrealised",
+        "Equity at",
+    ):
         assert said in shown
     assert "difference 0.000000 pUSD" in shown
     assert "1 check, 0 of them differed" in shown

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.domain.events import (
+    CashKind,
     CashMoved,
     FillSettled,
     FillVoided,
@@ -17,6 +18,7 @@ from engine.domain.fills import FillId
 from engine.domain.instruments import AccountId, Leg, Mode
 from engine.errors import StorageError
 from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
+from storage.views.money import sources
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
 
@@ -73,6 +75,22 @@ def test_cash_tokens_and_marks_of_both_sides_agree(books: Books) -> None:
         marks=marks,
     )
     assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+
+
+def test_rewards_and_rebates_stand_apart_and_both_sides_agree(books: Books) -> None:
+    paid = [(CashKind.REWARD, 3), (CashKind.REBATE, 2), (CashKind.REWARD, 1)]
+    for number, (kind, dollars) in enumerate(paid):
+        books.tell(
+            CashMoved(
+                account=DEMO, currency="pUSD", amount_micro=dollars * SHARE, kind=kind,
+                payment=f"{kind} {number}", paid_ns=5,
+            )
+        )  # fmt: skip
+    check = check_of(books, cash_micro=106 * SHARE)
+    assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+    made = sources(books.connection, "e1", DEMO)
+    assert (made.deposited, made.moves) == (100, 1)
+    assert (made.rewards, made.rebates, made.realised, made.equity) == (4, 2, 0, 106)
 
 
 def test_a_missing_micro_unit_is_told_with_both_sides(books: Books) -> None:

@@ -39,6 +39,8 @@ class VenueLedger:
         self.tokens: dict[str, tuple[Listed, Leg]] = {}
         self.signers: dict[AccountId, str] = {}
         self.allowances: dict[AccountId, int] = {}
+        self.income: list[tuple[AccountId, str, int, int]] = []
+        """Rewards and rebates that were paid: (wallet, kind, micro-units, when)."""
         self.undeployed: set[str] = set()
         exchange.join(self)
 
@@ -103,6 +105,11 @@ class VenueLedger:
         """Look at the chain and remember."""
         found = self._cache[account, asset] = self.on_chain(account, asset)
         return found
+
+    def pay(self, account: AccountId, kind: str, micro: int) -> None:
+        """Pay a wallet a reward or a rebate; what the venue believes follows when it looks."""
+        self._exchange.deposit(account, micro)
+        self.income.append((account, kind, micro, self._exchange.now_ns))
 
     def settled(self, account: AccountId, state: FillState) -> None:
         """Plan to look again some time after a trade of this account ended."""

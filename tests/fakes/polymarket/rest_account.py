@@ -9,6 +9,7 @@ from aiohttp import web
 
 from engine.domain.orders import Identity
 from tests.fakes.polymarket.auth import ApiKey
+from tests.fakes.polymarket.clob_rows import iso
 from tests.fakes.polymarket.contracts import PUSD
 from tests.fakes.polymarket.ledger import CASH
 from tests.fakes.polymarket.limits import TIERS
@@ -263,9 +264,15 @@ async def rewards(request: web.Request) -> web.Response:
 
 @routes.get("/rewards/user")
 @routes.get("/rewards/user/markets")
-async def earnings(_: web.Request) -> web.Response:
-    """List what was earned by market: nothing yet."""
-    return answer(page([], None))
+async def earnings(request: web.Request) -> web.Response:
+    """List what a key's wallets were paid, by day."""
+    key, venue = await key_of(request), venue_of(request)
+    rows = [
+        {"date": (iso(at_ns) or "")[:10], "earnings": micro / 1e6, "maker_address": account}
+        for account, kind, micro, at_ns in venue.ledger.income
+        if kind == "REWARD" and venue.ledger.signers.get(account) == key.signer
+    ]
+    return answer(page(rows, None))
 
 
 @routes.get("/rewards/user/total")

@@ -257,9 +257,24 @@ def _redeem_row(venue: Venue, user: AccountId, paid: Redeemed) -> Row:
     }
 
 
+def _income_rows(venue: Venue, user: AccountId) -> list[Row]:
+    latest = venue.exchange.now_ns - int(venue.settings.data_lag_s * S)
+    return [
+        {
+            "type": kind,
+            "proxy_wallet": user,
+            "usdc_size": micro / 1e6,
+            "timestamp": at_ns // S,
+            "transaction_hash": "0x" + sha256(f"{kind} {at_ns}".encode()).hexdigest(),
+        }
+        for account, kind, micro, at_ns in venue.ledger.income
+        if account == user and at_ns <= latest
+    ]
+
+
 @routes.get("/v2/activity")
 async def activity(request: web.Request) -> web.Response:
-    """Return what a wallet did, newest first: trades and redemptions."""
+    """Return what a wallet did, newest first: trades, redemptions and what it was paid."""
     venue, user = venue_of(request), _user(request)
     wanted = {kind for text in request.query.getall("type", []) for kind in text.split(",")}
     start = request.query.get("start", "0")
@@ -269,6 +284,7 @@ async def activity(request: web.Request) -> web.Response:
         row | {"type": "TRADE", "usdc_size": row["size"] * row["price"]} for row in _trades(request)
     ]
     rows += [_redeem_row(venue, user, paid) for paid in reversed(_redemptions(venue, user))]
+    rows += _income_rows(venue, user)
     rows = [
         row
         for row in sorted(rows, key=lambda row: -row["timestamp"])

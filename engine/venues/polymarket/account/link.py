@@ -28,7 +28,8 @@ from engine.runtime.venue_plugin import AccountLink, VenueSetup
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.door import PolymarketDoor
 from engine.venues.polymarket.account.heartbeat import PolymarketBeat
-from engine.venues.polymarket.account.listings import approvals_of, scoring_of
+from engine.venues.polymarket.account.listings import answered, approvals_of, data_rows, scoring_of
+from engine.venues.polymarket.account.rows import INCOME, incomes
 from engine.venues.polymarket.account.user_stream import PolymarketUser
 from engine.venues.polymarket.hosts import account_hosts
 
@@ -53,6 +54,9 @@ AUTH_PAUSE_NS_MAX = 300 * S
 APPROVALS_EVERY_NS = 300 * S
 SCORING_EVERY_NS = 60 * S
 """The venue itself samples once a minute (trading API, §5.5)."""
+INCOME_EVERY_NS = 600 * S
+INCOME_OVERLAP_NS = 2 * 86_400 * S
+"""Rewards and rebates are paid once a day; the index may tell one late."""
 AUTH_CALM_NS = 600 * S
 """A credential that worked for this long is trusted as at first."""
 
@@ -72,7 +76,8 @@ class PolymarketTend:
         self._auth_pause_ns = AUTH_PAUSE_NS_MIN
         self._auth_due_ns = self._auth_cleared_ns = 0
         self._approvals = Approvals(account=runner.account, approvals=(), told_ns=None)
-        self._approvals_due_ns = self._scoring_due_ns = 0
+        self._approvals_due_ns = self._scoring_due_ns = self._income_due_ns = 0
+        self._cash_seen: tuple[int, int] | None = None
 
     # -- terms -------------------------------------------------------------------------------------
 
@@ -120,6 +125,7 @@ class PolymarketTend:
             await self._reassure()
             await self._approved(venue)
             await self._sampled(venue)
+            await self._earned(venue)
 
     async def _refresh(self, venue: PolymarketVenue) -> None:
         settled, told = self._user.settled, self._door.outdated
@@ -180,6 +186,32 @@ class PolymarketTend:
             account = self._runner.account
             self._approvals = Approvals(account=account, approvals=told, told_ns=now_ns)
         self._services.approvals(self._approvals)
+
+    async def _earned(self, venue: PolymarketVenue) -> None:
+        """Ask what was paid for resting and in fees given back, and report what is not booked yet.
+
+        At once where the venue has more cash than the ledger. A failed question is asked again.
+        """
+        now_ns, executor = self._services.clock.now_ns(), self._runner.desk.executor
+        state, said = executor.ledger.state, executor.venue_cash
+        more = said is not None and said != self._cash_seen and said[0] > state.cash_settled_micro
+        if not state.funded_ns or (now_ns < self._income_due_ns and not more):
+            return
+        self._income_due_ns, self._cash_seen = now_ns + INCOME_EVERY_NS, said
+        newest_ns = max(state.payments.values(), default=0)
+        since_ns = max(state.funded_ns, newest_ns - INCOME_OVERLAP_NS)
+        query: dict[str, str] = {"type": ",".join(INCOME), "start": str(since_ns // S)}
+        try:
+            rows = await answered(
+                data_rows(venue.wire, "/v2/activity", user=venue.wire.wallet, **query)
+            )
+            told = incomes(rows, self._runner.account, executor.currency)
+        except PitbossError as error:
+            self._services.log.info("income.waits", reason=str(error))
+            return
+        for one in told:
+            if one.paid_ns > state.funded_ns and one.payment not in state.payments:
+                self._runner.report(one)
 
     async def _sampled(self, venue: PolymarketVenue) -> None:
         """Ask of orders in markets that pay whether they earn; the last answer stands."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.events import OrderFilled, OrderReport, TokensRedeemed
+from engine.domain.events import CashKind, CashMoved, OrderFilled, OrderReport, TokensRedeemed
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
@@ -232,6 +232,41 @@ def payments(rows: Sequence[object], account: AccountId) -> tuple[TokensRedeemed
             at_ns=number(fields.get("timestamp"), 9, "timestamp"),
         )
     return tuple(sorted(found.values(), key=lambda one: (one.at_ns, one.transaction)))
+
+
+INCOME = {
+    "REWARD": CashKind.REWARD,
+    "YIELD": CashKind.REWARD,
+    "REFERRAL_REWARD": CashKind.REWARD,
+    "MAKER_REBATE": CashKind.REBATE,
+    "TAKER_REBATE": CashKind.REBATE,
+}
+"""Kinds of activity that are income (trading API, §3.6): paid by the day, for no fill."""
+
+
+def incomes(rows: Sequence[object], account: AccountId, currency: str) -> tuple[CashMoved, ...]:
+    """Return the rewards and rebates of rows of /v2/activity, oldest first; each payment once."""
+    found: dict[str, CashMoved] = {}
+    for row in rows:
+        fields = _fields(row)
+        kind, transaction = _text(fields, "type"), _text(fields, "transaction_hash")
+        if kind not in INCOME or not transaction:
+            raise BadInput(
+                f"asked for rewards, the venue tells of {kind[:40]!r} {transaction[:80]}"
+            )
+        name = f"{kind} {transaction}"
+        known = found.get(name)
+        found[name] = CashMoved(
+            account=account,
+            currency=currency,
+            amount_micro=number(fields.get("usdc_size"), 6, "usdc_size")
+            + (0 if known is None else known.amount_micro),
+            kind=INCOME[kind],
+            payment=name,
+            paid_ns=number(fields.get("timestamp"), 9, "timestamp"),
+        )
+    paid = [one for one in found.values() if one.amount_micro > 0]
+    return tuple(sorted(paid, key=lambda one: (one.paid_ns, one.payment)))
 
 
 # -- inside ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.domain.events import CashKind
 from engine.domain.fills import FillState, Liquidity
 from engine.domain.instruments import AccountId, BotId, Leg, Side
 from engine.domain.orders import Identity, OrderId, OrderState
@@ -16,6 +17,7 @@ from engine.venues.polymarket.account.rows import (
     RowReader,
     balance_micro,
     holding,
+    incomes,
     number,
     order_report,
     trade_fills,
@@ -263,3 +265,29 @@ def test_markets_are_bounded_and_must_name_their_tokens(monkeypatch: pytest.Monk
         memory.keep(TradableMarket(instrument=bare, separator=b""))
     with pytest.raises(NotSent):
         memory.market(other.id)
+
+
+PAID = {"type": "REWARD", "transaction_hash": "0xa", "usdc_size": 1.25, "timestamp": 7}
+
+
+def test_income_is_read_by_kind_and_payment_oldest_first() -> None:
+    rows = [
+        PAID | {"type": "MAKER_REBATE", "timestamp": 9, "usdc_size": "0.000001"},
+        PAID,
+        PAID | {"usdc_size": 0.75},  # a second row of the same payment
+        PAID | {"type": "YIELD", "transaction_hash": "0xb", "usdc_size": 0},
+    ]
+    found = incomes(rows, AccountId("real"), "pUSD")
+    assert [(one.kind, one.payment, one.amount_micro, one.paid_ns) for one in found] == [
+        (CashKind.REWARD, "REWARD 0xa", 2_000_000, 7 * 10**9),
+        (CashKind.REBATE, "MAKER_REBATE 0xa", 1, 9 * 10**9),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row", [None, {}, PAID | {"type": "TRADE"}, PAID | {"transaction_hash": None},
+            PAID | {"usdc_size": "x"}],
+)  # fmt: skip
+def test_income_that_cannot_be_read_is_no_income(row: Any) -> None:
+    with pytest.raises(BadInput):
+        incomes([PAID, row], AccountId("real"), "pUSD")
