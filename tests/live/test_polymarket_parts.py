@@ -207,9 +207,7 @@ async def test_approvals_that_are_not_answered_stand_as_they_were(
         first = rows[key]
         assert first.failed == ""
         assert all(one.approved for one in first.approvals)
-        await served.control(
-            "faults", kind="garble", path="/v2/approvals", args={"body": "[]"}
-        )
+        await served.control("faults", kind="garble", path="/v2/approvals", args={"body": "[]"})
         await account.until(lambda: rows[key].failed, "the next question has no answer")
         assert rows[key].approvals == first.approvals
         assert rows[key].told_ns >= first.told_ns
@@ -232,9 +230,7 @@ async def test_orders_in_a_market_that_pays_are_sampled_and_a_silence_keeps_the_
         await account.until(lambda: account.runner.scoring[0], "it is sampled")
         kept, _ = account.runner.scoring
         assert kept == {order: False}  # a book of one side has no mid
-        await served.control(
-            "faults", kind="garble", path="/orders-scoring", args={"body": "{}"}
-        )
+        await served.control("faults", kind="garble", path="/orders-scoring", args={"body": "{}"})
         asked = account.asked("/orders-scoring")
         await account.until(lambda: account.asked("/orders-scoring") > asked + 1, "it is asked on")
         assert account.runner.scoring[0] == kept
