@@ -16,15 +16,16 @@ from pages import Page
 from pages.frame.bar import mode_shown, modes_of
 from pages.kit import guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
-from pages.kit.home import now_ns
+from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
-from pages.kit.tables import choice
+from pages.kit.tables import choice, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
 from pages.shared import bets, markouts
 from storage.views import Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
+from storage.views.foreign import foreign
 from storage.views.frame import AccountSeen, snapshot
 from storage.views.money import DECIDED_NS, Rung, SettlementStep, ladder
 
@@ -201,6 +202,7 @@ def main() -> None:
         return
     show_positions(mode)
     bets.show(mode)
+    show_foreign(mode)
 
 
 # -- The settlement ladder, and pairs of YES and NO that a merge would turn into cash --
@@ -307,3 +309,49 @@ def _cost(row: Row, number: Decimal) -> Decimal:
         tokens = row[f"{leg}_settled"] + row[f"{leg}_pending"]
         total += row[f"{leg}_cost"] * number / tokens
     return total
+
+
+# -- What others have in the same wallets ----------------------------------------------------------
+
+FOREIGN_ORDERS = {
+    "instrument": ("Market", "market"),
+    "way": ("Side", "text"),
+    "price": ("Price", "price"),
+    "size": ("Size", "size"),
+    "filled": ("Filled", "size"),
+    "whose": ("Status", "text"),
+    "identity": ("Order", "id"),
+    "account": ("Account", "text"),
+}
+FOREIGN_TOKENS = {
+    "instrument": ("Market", "market"),
+    "leg": ("Leg", "text"),
+    "size": ("Size", "size"),
+    "account": ("Account", "text"),
+}
+
+
+@guard.part("What others have in these wallets")
+def show_foreign(mode: Mode) -> None:
+    """Draw orders and tokens of live wallets that the journal does not know."""
+    accounts = [one.account for one in ask(snapshot).accounts if one.mode == mode]
+    if mode is not Mode.LIVE or not config().journal_path.is_file():
+        return  # nobody else can have anything in a wallet of play money
+    st.subheader("Not ours in these wallets")
+    orders: list[Row] = []
+    tokens: list[Row] = []
+    for account in accounts:
+        seen = ask(foreign, engine_id(), journal=config().journal_path, account=account)
+        orders, tokens = orders + seen.orders, tokens + seen.tokens
+        ages = [
+            f"{what} listed {age(now_ns() - at_ns)} ago" if at_ns else f"{what} not listed lately"
+            for what, at_ns in (("orders", seen.orders_ns), ("tokens", seen.tokens_ns))
+        ]
+        panels.note(f"{account}, {mode.upper()}: {', '.join(ages)} by the venue")
+    if orders:
+        table(orders, FOREIGN_ORDERS, key="foreign_orders")
+    if tokens:
+        table(tokens, FOREIGN_TOKENS, key="foreign_tokens")
+        panels.note("They are in no position, no equity and no bet here; no bot sells them.")
+    if not orders and not tokens:
+        panels.note("Nothing: every order and every market with tokens is in the journal.")

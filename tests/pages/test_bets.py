@@ -1,18 +1,30 @@
-"""Closed bets on the Positions page: whose, page by page, and down to their fills."""
+"""Closed bets on the Positions page, down to their fills; and what is not ours in a wallet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.events import OpenOrdersListed, OrderReport
 from engine.domain.fills import FillState, Liquidity, SizeSource
-from engine.domain.instruments import Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.instruments import (
+    AccountId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+    Side,
+)
+from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
 from storage.database import writing
+from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.live import put_instrument
 from storage.projection import register_account
 from storage.rows import BetFold, BetResult, FillFold, ListingFold, Table
@@ -131,3 +143,31 @@ def test_where_no_bet_is_closed_the_page_says_when_one_will_be(
         connection.execute("DELETE FROM bets WHERE closed_ns IS NOT NULL")
     page = opened("positions")
     assert "No bet is closed in DEMO" in "\n".join(str(node.proto) for node in page.main)
+
+
+def test_orders_in_a_live_wallet_that_the_journal_does_not_have_are_listed(
+    config: Config, opened: Opened
+) -> None:
+    theirs = OrderReport(
+        identity=Identity("0xtheirs"), order=None, ours=False, instrument=M1, leg=Leg.NO,
+        side=Side.SELL, price=4_000, size=SHARE, filled=0, state=OrderState.OPEN,
+    )  # fmt: skip
+    told = OpenOrdersListed(account=AccountId("real"), orders=(theirs,))
+    body, kind = msgspec.msgpack.encode(told), type(told).__name__
+    connection, _ = open_journal(config.journal_path, "pitboss", synchronous="OFF")
+    crc = record_sum(names_sum("real", kind), 1, DAY_NS, 0, body)
+    write_batch(connection, [(1, DAY_NS, "real", kind, body, crc, 0)], [])
+    connection.close()
+    with writing(config.state_path) as state:
+        register_account(
+            state, engine_id="pitboss", account="real", mode=Mode.LIVE, venue="polymarket",
+            currency="pUSD",
+        )  # fmt: skip
+    page = opened("positions")
+    found = next(one.value for one in page.dataframe if "whose" in one.value.columns)
+    assert found[["way", "whose", "identity"]].values.tolist() == [
+        ["SELL NO", "another key: left alone", "0xtheirs"]
+    ]
+    assert "tokens not listed lately by the venue" in "\n".join(
+        str(node.proto) for node in page.main if hasattr(node, "proto")
+    )

@@ -149,7 +149,7 @@ def test_the_hash_of_a_fill_is_kept_whenever_it_is_told(desk: Desk) -> None:
 
 FACTS = st.lists(
     st.tuples(
-        st.sampled_from(["buy", "buy", "sell", "settle", "void"]),
+        st.sampled_from(["buy", "buy", "sell", "sell all", "settle", "void"]),
         st.sampled_from(["maker", "taker", MANUAL]),
         st.sampled_from(list(Leg)[:2]),
         st.integers(1, 300),
@@ -185,7 +185,9 @@ class Told:
         held = ledger.holding(BINARY)
         there = held.yes_settled if leg is Leg.YES else held.no_settled
         side = Side.BUY if what == "buy" else Side.SELL
-        if side is Side.SELL and there < size:
+        if what == "sell all":
+            size = there
+        if side is Side.SELL and (there < size or not size):
             return
         self._number += 1
         placed = order(self._number, side, size, leg=leg, bot=bot)

@@ -1,0 +1,96 @@
+"""What others have in an account's wallet, by the venue's latest listings: orders and tokens.
+
+An order is foreign where the journal does not have it: one of another key is left alone, one of our
+own key is being cancelled by the engine. Tokens are foreign in markets in which the journal knows
+no fill of the account; where it knows some, the engine's audit compares the amounts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.domain.events import OpenOrdersListed, OrderReport, PositionsListed
+from storage.database import reading
+from storage.journal import Record, decode
+from storage.views import Row, query, shown
+from storage.views.frame import listings_of
+
+LOOKED_AT = 50_000
+"""Latest records in which a listing is looked for: an engine that runs asks each minute."""
+
+
+class ForeignSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What others have, as rows. A time is None where no listing stands in the latest records."""
+
+    orders: list[Row]
+    orders_ns: int | None
+    tokens: list[Row]
+    tokens_ns: int | None
+
+
+def foreign(
+    connection: sqlite3.Connection, engine_id: str, *, journal: Path, account: str
+) -> ForeignSeen:
+    """Return what others have in an account's wallet. Raises StorageError."""
+    with reading(journal) as records:
+        listed, orders_ns = _latest(records, account, OpenOrdersListed)
+        held, tokens_ns = _latest(records, account, PositionsListed)
+    ours = {
+        row["instrument"]
+        for row in query(
+            connection,
+            "SELECT DISTINCT instrument FROM positions WHERE engine_id = ? AND account = ?",
+            (engine_id, account),
+        )
+    }
+    others = [one for one in listed.orders if one.order is None] if listed else []
+    tokens = [one for one in held.holdings if one[0] not in ours] if held else []
+    names = {one.instrument for one in others} | {one[0] for one in tokens}
+    terms = listings_of(connection, engine_id, sorted(names))
+    return ForeignSeen(
+        orders=[_order(one, account, terms.get(one.instrument, UNLISTED)) for one in others],
+        orders_ns=orders_ns,
+        tokens=[
+            {
+                "account": account, "instrument": name, "leg": leg.upper(),
+                "size": shown(size, terms.get(name, UNLISTED)["size_decimals"]),
+            }
+            for name, leg, size in tokens
+        ],
+        tokens_ns=tokens_ns,
+    )  # fmt: skip
+
+
+def _order(one: OrderReport, account: str, terms: Row) -> Row:
+    return {
+        "account": account,
+        "instrument": one.instrument,
+        "listed_kind": terms["listed_kind"],
+        "way": f"{one.side} {one.leg}".upper(),
+        "price": shown(one.price, terms["price_decimals"]),
+        "size": shown(one.size, terms["size_decimals"]),
+        "filled": shown(one.filled, terms["size_decimals"]),
+        "whose": "our key: being cancelled" if one.ours else "another key: left alone",
+        "identity": one.identity,
+    }
+
+
+UNLISTED: Row = {"price_decimals": None, "size_decimals": None, "listed_kind": None}
+
+
+def _latest(records: sqlite3.Connection, account: str, kind: type[Any]) -> tuple[Any, int | None]:
+    name = kind.__name__
+    row = records.execute(
+        "SELECT seq, at_ns, body FROM records WHERE seq > (SELECT max(seq) FROM records) - ? "
+        "AND account = ? AND kind = ? ORDER BY seq DESC LIMIT 1",
+        (LOOKED_AT, account, name),
+    ).fetchone()
+    if row is None:
+        return None, None
+    seq, at_ns, body = row
+    record = Record(seq=seq, at_ns=at_ns, account=account, kind=name, body=body, tape=0)
+    return decode(record), at_ns
