@@ -58,6 +58,9 @@ ROWS: dict[str, dict[str, object]] = {
         "engine_id": ENGINE_ID, "severity": "warning", "kind": "bad_row", "text": "x", "count": 1,
         "first_ns": 1, "last_ns": 1, "acked_by": None, "acked_ns": None,
     },
+    "watch_lists": {
+        "engine_id": ENGINE_ID, "who": "ann", "name": "", "instrument": "m-1", "at_ns": 1,
+    },
 }  # fmt: skip
 """A sound row of each table a dashboard writes, and of the one it acknowledges in."""
 
