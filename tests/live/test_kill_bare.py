@@ -94,7 +94,8 @@ def read_only(path: Path) -> None:
 
 DAMAGES = (missing, empty, garbage, one_bit, cut, foreign, unreadable, read_only)
 FILES = ("journal.db", "pitboss.db", "vault.json", "run/engine.lock", "run/last_error", "KILL",
-         "decisions.db", "journal.db-wal", "pitboss.db-wal")  # fmt: skip
+         "decisions.db", "journal.db-wal", "pitboss.db-wal", "decisions.db-wal", "tape", "ticks",
+         "KILL.spare", "run/signalled", "run/deaf")  # fmt: skip
 HARMLESS = ("KILL", "run/last_error")
 """What no proof is read from."""
 
@@ -202,7 +203,7 @@ NORMAL = {("journal.db", one) for one in DAMAGES} | {("pitboss.db", one) for one
     ("vault.json", garbage), ("vault.json", unreadable), ("run/engine.lock", missing),
     ("run/engine.lock", unreadable), ("KILL", unreadable), ("run/last_error", unreadable),
     ("decisions.db", garbage), ("journal.db-wal", garbage), ("pitboss.db-wal", unreadable),
-    ("run/engine.lock", read_only), ("KILL", read_only),
+    ("run/engine.lock", read_only), ("KILL", read_only), ("ticks", garbage), ("tape", garbage),
 }  # fmt: skip
 
 
@@ -214,7 +215,9 @@ def cells() -> Iterator[object]:
 
 
 def spoil(path: Path, damage: Callable[[Path], None]) -> None:
-    """Damage a file; one that the home has not is made for it."""
+    """Damage a file; one that the home has not is made for it, also in the place of a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
     if not path.exists():
         path.write_bytes(b"\0" * 64)
     damage(path)
