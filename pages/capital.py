@@ -156,13 +156,9 @@ def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:
 @guard.part("The spendable cash")
 def show_cash(seen: Capital, now: int) -> None:
     """Draw how the wallet becomes free cash, and what the rest is."""
-    rows = "".join(map(_line, explained(seen)))
-    said = escape(venue_says(seen, now))
-    st.html(
-        f'<section class="pb-block"><h4>What may be spent now, {escape(seen.currency)}</h4>'
-        f'<div class="pb-scroll"><table class="pb-facts pb-tight pb-wide">{rows}</table></div>'
-        f"<p>{said} {panels.link('Alerts', 'alerts')}</p></section>"
-    )
+    below = f"{escape(venue_says(seen, now))} {panels.link('Alerts', 'alerts')}"
+    title = f"What may be spent now, {seen.currency}"
+    st.html(panels.sheet("".join(map(_line, explained(seen))), title=title, below=below))
 
 
 def _line(line: Line) -> str:
@@ -187,15 +183,11 @@ def show_calendar(seen: Capital, now: int) -> None:
         return
     panels.tiles([Tile(name, micro(one, seen.currency)) for name, one in
                   sums_by_end(seen.locks, now).items()])  # fmt: skip
-    labels = ("Orders", "Pending", "Tokens at cost", "Redeemable", "Together")
-    head = "".join(f'<th class="pb-num">{label}</th>' for label in labels)
-    body = "".join(_lock(lock, seen, now) for lock in seen.locks)
-    st.html(
-        '<section class="pb-block"><div class="pb-scroll"><table class="pb-facts pb-tight pb-wide">'
-        f"<tr><th></th><th>Until</th>{head}</tr>{body}</table></div>"
-        f"<p>Together {escape(exact(sum(lock.micro for lock in seen.locks)))} {seen.currency}, "
-        f"which is all above but free cash ({escape(exact(locked))}).</p></section>"
-    )
+    heads = ("Until", "Orders", "Pending", "Tokens at cost", "Redeemable", "Together")
+    together, free = exact(sum(lock.micro for lock in seen.locks)), exact(locked)
+    below = f"Together {together} {seen.currency}, which is all above but free cash ({free})."
+    lines = "".join(_lock(lock, seen, now) for lock in seen.locks)
+    st.html(panels.sheet(lines, heads, below=escape(below)))
 
 
 def _lock(lock: LockedMoney, seen: Capital, now: int) -> str:
@@ -206,10 +198,10 @@ def _lock(lock: LockedMoney, seen: Capital, now: int) -> str:
         name = panels.anchor(names.market(lock.instrument), where)
     parts = (lock.orders_micro, lock.pending_micro, lock.held_micro, lock.redeemable_micro)
     cells = "".join(
-        f'<td class="pb-num">{escape(micro(one)) if one else NOTHING}</td>'
-        for one in (*parts, lock.micro)
+        f'<td class="pb-num">{escape(text)}</td>'
+        for text in (when, *(micro(one) if one else NOTHING for one in (*parts, lock.micro)))
     )
-    return f"<tr><th>{name}<br><small>{escape(why)}</small></th><td>{escape(when)}</td>{cells}</tr>"
+    return f"<tr><th>{name}<br><small>{escape(why)}</small></th>{cells}</tr>"
 
 
 @guard.part("The approvals")
@@ -238,17 +230,14 @@ def show_approvals(account: AccountSeen, now: int) -> None:
             f"{count(len(missing), 'approval')} missing. Orders that need one are refused: approve "
             "trading once at the venue with this wallet, then ask the doctor under Settings."
         )
-    rows = "".join(
+    lines = "".join(
         f'<tr title="{escape(one.address)}"><th class="pb-at">{escape(one.asset)}</th>'
-        f"<td>{escape(one.contract)}</td>"
-        f'<td class="{"" if one.approved else "pb-loss"}">'
+        f'<td class="pb-num">{escape(one.contract)}</td>'
+        f'<td class="pb-num{"" if one.approved else " pb-loss"}">'
         f"{'approved' if one.approved else 'NOT APPROVED'}</td></tr>"
         for one in told.approvals
     )
-    st.html(
-        '<section class="pb-block"><table class="pb-facts pb-tight pb-wide">'
-        f"<tr><th>May take</th><th>Contract</th><th></th></tr>{rows}</table></section>"
-    )
+    st.html(panels.sheet(lines, ("Contract", "State")))
     heard = age(max(0, now - told.told_ns))
     panels.note(f"By the venue's index, {heard} old; asked anew every five minutes")
 

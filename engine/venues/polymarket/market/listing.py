@@ -86,8 +86,13 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
     daily = rewards_daily(row, now_ns)
     made = msgspec.structs.replace(made, taker_delay_ns=int(delay_s) * SECOND_NS)
     if daily:
-        size_min, band = number(row, "rewardsMinSize"), number(row, "rewardsMaxSpread")
-        made = rewarded(made, daily, least=size_min, band_cents=band)
+        band_cents = number(row, "rewardsMaxSpread")
+        made = msgspec.structs.replace(
+            made,
+            rewards_size_min=round(number(row, "rewardsMinSize") * 10**SIZE_DECIMALS),
+            rewards_spread_max=round(band_cents * 10 ** (PRICE_DECIMALS - 2)),
+            rewards_daily_micro=round(daily * MICRO),
+        )
     open_ = bool(row.get("active")) and not row.get("closed") and bool(row.get("enableOrderBook"))
     return Listing(
         instrument=made,
@@ -99,16 +104,6 @@ def from_gamma(row: ListingRow, now_ns: int) -> Listing:
         accepting=open_ and bool(row.get("acceptingOrders")),
         resolution_source=str(row.get("resolutionSource") or ""),
         payout_yes_micro=_payout(row, labels),
-    )
-
-
-def rewarded(made: Instrument, daily: float, *, least: float, band_cents: float) -> Instrument:
-    """Return a market with what it pays a day for orders of a size within a band, in cents."""
-    return msgspec.structs.replace(
-        made,
-        rewards_size_min=round(least * 10**SIZE_DECIMALS),
-        rewards_spread_max=round(band_cents * 10 ** (PRICE_DECIMALS - 2)),
-        rewards_daily_micro=round(daily * MICRO),
     )
 
 
