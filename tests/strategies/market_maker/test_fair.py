@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from engine.domain.events import BookReplaced, InstrumentListed
+from engine.strategies.market_maker.strategy import VALUES
 
 S = 1_000_000_000
 ORACLE, FAST = "chainlink:btc/usd", "binance:btcusdt"
@@ -129,3 +130,20 @@ def test_a_window_is_quoted_only_by_the_oracle_of_its_strike(
     for second in range(30):
         stage.price(oracle, 60_000.0 + second % 2, second * S, second * S)
     assert stage.ask(29 * S).decision.outcome == outcome
+
+
+def test_every_term_of_a_fair_value_and_its_quotes_has_words(make_stage: Any) -> None:
+    stage = led(make_stage, twap_window_s=60, prior="market", fair_gap_max=1)
+    stage.ask(told(stage, 0, 200))
+    one, lot = stage.instrument.one, stage.instrument.lot
+    for begins_s in (200, 230):
+        book = BookReplaced(
+            instrument=stage.instrument.id,
+            bids=((one * 49 // 100, 100 * lot),),
+            asks=((one * 51 // 100, 100 * lot),),
+        )
+        stage.hear(book, begins_s * S)
+        decision = stage.ask(told(stage, begins_s, 30)).decision
+    terms = {name for name, _ in (*decision.inputs, *decision.build_up)}
+    assert {"realised_average", "basis_mean", "model", "lead_b_used", "width_markout"} <= terms
+    assert terms <= VALUES.keys()
