@@ -16,9 +16,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from engine.domain import effects, events
-from engine.domain.events import OrderFilled
+from engine.domain.events import OrderFilled, PairsConverted
 from engine.domain.fills import FillState
-from engine.domain.instruments import Instrument, Mode, Side
+from engine.domain.instruments import Instrument, Leg, Mode, Side
 from engine.domain.money import ceil_div
 from engine.domain.order_life import TOLD, Happened
 from engine.domain.orders import Order, OrderState
@@ -41,6 +41,7 @@ from storage.rows import (
     TABLES,
     BetFold,
     CashFold,
+    ConversionFold,
     FillFold,
     ListingFold,
     NewsFold,
@@ -52,7 +53,7 @@ from storage.rows import (
     upsert,
 )
 
-VERSION = 7
+VERSION = 8
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -345,12 +346,20 @@ class Fills:
             seq=record.seq,
         )  # fmt: skip
 
-    def _position(self, fill: FillFold, record: Record) -> PositionFold:
-        key = (fill.account, fill.instrument, fill.leg)
-        position = self.rows.find(PositionFold, *key)
+    def convert(self, event: PairsConverted, mode: Mode, record: Record) -> None:
+        """Book a split as a buy of both legs, a merge as a sale of both."""
+        half = event.amount_micro // 2
+        for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
+            position = self._position(event.account, event.instrument, leg, mode, record)
+            position.convert(event.size, value)
+
+    def _position(
+        self, account: str, instrument: str, leg: Leg, mode: Mode, record: Record
+    ) -> PositionFold:
+        position = self.rows.find(PositionFold, account, instrument, leg)
         if position is None:
             position = PositionFold(
-                account=fill.account, instrument=fill.instrument, leg=fill.leg, mode=fill.mode,
+                account=account, instrument=instrument, leg=leg, mode=mode,
                 updated_ns=record.at_ns, seq=record.seq,
             )  # fmt: skip
         position.updated_ns, position.seq = record.at_ns, record.seq
@@ -359,7 +368,7 @@ class Fills:
 
     def _book(self, fill: FillFold, record: Record, sign: int = 1) -> None:
         """Add a fill to position and bet; with sign −1, take it out as if it had never been."""
-        self._position(fill, record).take(fill, sign)
+        self._position(fill.account, fill.instrument, fill.leg, fill.mode, record).take(fill, sign)
         bet = self.rows.find(BetFold, fill.account, fill.instrument, fill.bot)
         if bet is None:
             bet = BetFold(
@@ -398,7 +407,7 @@ class Fills:
                 self._tell(f"record {record.seq}: fill {fill.id} is {fill.state}, told {told}")
             return
         if told is FillState.CONFIRMED:
-            position = self._position(fill, record)
+            position = self._position(fill.account, fill.instrument, fill.leg, fill.mode, record)
             signed = fill.size if fill.side is Side.BUY else -fill.size
             position.pending -= signed
             position.settled += signed
@@ -441,26 +450,15 @@ class Fold:
             return
         self.rows.put(
             OrderFold(
-                account=order.account,
-                id=order.id,
-                mode=self.rows.mode(order.account),
-                bot=order.bot,
-                instrument=order.instrument,
-                leg=order.leg,
-                side=order.side,
-                price=order.price,
-                size=order.size,
-                type=order.type,
-                post_only=order.post_only,
-                expires_ns=order.expires_ns,
-                created_ns=order.created_ns,
+                account=order.account, id=order.id, mode=self.rows.mode(order.account),
+                bot=order.bot, instrument=order.instrument, leg=order.leg, side=order.side,
+                price=order.price, size=order.size, type=order.type, post_only=order.post_only,
+                expires_ns=order.expires_ns, created_ns=order.created_ns,
                 identity=effect.identity,
                 state=OrderState.SENT if effect.identity else OrderState.PENDING,
-                updated_ns=record.at_ns,
-                seq=record.seq,
-                decision=order.decision,
+                updated_ns=record.at_ns, seq=record.seq, decision=order.decision,
             )
-        )
+        )  # fmt: skip
 
     def _order(self, account: str, number: int, record: Record) -> OrderFold | None:
         order = self.rows.find(OrderFold, account, number)
@@ -554,22 +552,32 @@ class Fold:
 
     def redeemed(self, event: events.TokensRedeemed, record: Record) -> None:
         """Take a payment once; of a market that is nobody's here it tells nothing."""
-        key = (event.account, event.transaction, event.instrument)
-        if self.rows.find(ListingFold, event.instrument) is None:
-            return
-        if self.rows.find(RedemptionFold, *key) is None:
-            self.rows.put(
-                RedemptionFold(
-                    account=event.account, transaction_id=event.transaction,
-                    instrument=event.instrument, mode=self.rows.mode(event.account),
-                    amount_micro=event.amount_micro, at_ns=event.at_ns, seq=record.seq,
-                )
-            )  # fmt: skip
+        self._paid(RedemptionFold, event, record)
+
+    def converted(self, event: events.PairsConverted, record: Record) -> None:
+        """Take a split or a merge once: half of its cash is each leg's."""
+        if self._paid(ConversionFold, event, record, size=event.size):
+            self._fills.convert(event, self.rows.mode(event.account), record)
+
+    def _paid(self, kind: Any, event: Any, record: Record, **figures: int) -> bool:
+        known = self.rows.find(ListingFold, event.instrument) is not None
+        if not known or self.rows.find(kind, event.account, event.transaction, event.instrument):
+            return False
+        self.rows.put(
+            kind(
+                account=event.account, transaction_id=event.transaction,
+                instrument=event.instrument, mode=self.rows.mode(event.account),
+                amount_micro=event.amount_micro, at_ns=event.at_ns, seq=record.seq, **figures,
+            )
+        )  # fmt: skip
+        return True
 
     def redemptions_listed(self, event: events.RedemptionsListed, record: Record) -> None:
         """Take payments from a question: each as the event it would have been."""
         for redemption in event.redemptions:
             self.redeemed(redemption, record)
+        for conversion in event.conversions:
+            self.converted(conversion, record)
 
 
 HAPPENED = {
@@ -593,5 +601,6 @@ HANDLERS: dict[str, Callable[[Fold, Any, Record], None]] = {
     "InstrumentResolved": Fold.resolved,
     "CashMoved": Fold.cash,
     "TokensRedeemed": Fold.redeemed,
+    "PairsConverted": Fold.converted,
     "RedemptionsListed": Fold.redemptions_listed,
 }

@@ -296,6 +296,19 @@ class PositionFold(msgspec.Struct, kw_only=True):
             self.cost_micro = 0
         fill.realised_micro = None if self.unvalued else realised
 
+    def convert(self, size: int, value_micro: int) -> None:
+        """Take in this leg's part of a split, or let go of it in a merge (`size` < 0)."""
+        if size > 0:
+            self.bought += size
+            self.spent_micro += value_micro
+            self.cost_micro += value_micro
+        else:
+            held = self.settled + self.pending
+            self.sold -= size
+            self.received_micro += value_micro
+            self.cost_micro -= self.cost_micro * -size // held if -size < held else self.cost_micro
+        self.settled += size
+
 
 class BetResult(StrEnum):
     """How a bet ended."""
@@ -427,6 +440,19 @@ class RedemptionFold(msgspec.Struct, kw_only=True):
     seq: int
 
 
+class ConversionFold(msgspec.Struct, kw_only=True):
+    """One row of `conversions`: cash that became pairs (`size` > 0), or pairs that became cash."""
+
+    account: str
+    transaction_id: str
+    instrument: str
+    mode: Mode
+    size: int
+    amount_micro: int
+    at_ns: int
+    seq: int
+
+
 _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     OrderFold: (Table(OrderFold, "orders"), ("account", "id")),
     FillFold: (Table(FillFold, "fills"), ("account", "id")),
@@ -437,6 +463,10 @@ _KEYS: dict[type[msgspec.Struct], tuple[Table[Any], tuple[str, ...]]] = {
     CashFold: (Table(CashFold, "cash_moves"), ("account", "seq")),
     RedemptionFold: (
         Table(RedemptionFold, "redemptions"),
+        ("account", "transaction_id", "instrument"),
+    ),
+    ConversionFold: (
+        Table(ConversionFold, "conversions"),
         ("account", "transaction_id", "instrument"),
     ),
 }

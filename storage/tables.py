@@ -31,6 +31,7 @@ from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.rows import (
     BetFold,
     CashFold,
+    ConversionFold,
     FillFold,
     ListingFold,
     NewsFold,
@@ -192,6 +193,7 @@ rows_are(
 rows_are(ListingFold, "listings", ("instrument",))
 rows_are(CashFold, "cash_moves", ("account", "seq"))
 rows_are(RedemptionFold, "redemptions", ("account", "transaction_id", "instrument"))
+rows_are(ConversionFold, "conversions", ("account", "transaction_id", "instrument"))
 rows_are(NewsFold, "early_news", ("account", "fill"))
 
 

@@ -38,6 +38,7 @@ from engine.domain.inputs import (
     Admitted,
     AnyInput,
     Asked,
+    Automated,
     Began,
     CancelledByHand,
     Dismissed,
@@ -49,6 +50,7 @@ from engine.domain.inputs import (
     Input,
     Limited,
     Moved,
+    Operated,
     PlacedByHand,
     Proving,
     Received,
@@ -210,6 +212,10 @@ class AccountCore:
                 executor.apply(RiskLimits.model_validate_json(limits))
             case Expiring(life_ms=life_ms):
                 executor.expire_quotes(life_ms)
+            case Operated(asked=asked_for):
+                self._effects += executor.operate(asked_for, now_ns)
+            case Automated(redeem_above_micro=redeem, merge_above_micro=merge):
+                executor.wallet.automate(redeem, merge)
             case _:
                 raise BrokenInvariant(f"{type(given).__name__} is not for the core of an account")
 

@@ -24,6 +24,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
 from engine.domain.commands.trading import Flatten
+from engine.domain.commands.wallet import Merge, Split
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput, NoEngine
 from engine.locks import held
@@ -137,7 +138,9 @@ def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
         raise BadInput(f"{kind} has no field {unknown[0]!r}; known are: {known}")
     if made is StartRecording and "instruments" in given:
         given["instruments"] = given["instruments"].split(",")
-    typed = [name for name in UNITS if made in (PlaceManual, Flatten) and name in given]
+    typed = [
+        name for name in UNITS if made in (PlaceManual, Flatten, Merge, Split) and name in given
+    ]
     if typed and "instrument" in given:
         instrument = catalog(given["instrument"])
         for name in typed:

@@ -130,7 +130,11 @@ def _set(args: argparse.Namespace, config: Config) -> str:
     found, first = read_vault(config.vault_path), ""
     if found is None:
         first = _new_passphrase(fields)
-    secrets = {one.name: one.check(ask(f"{one.title}: ").strip()) for one in fields if one.secret}
+    secrets = {
+        one.name: one.check(ask(f"{one.title}: ", needed=one.needed).strip())
+        for one in fields
+        if one.secret
+    }
     credential = Credential(venue, args.wallet, secrets)
     spec.check(credential)
     found = found or vault.create(config.vault_path, first)
@@ -170,13 +174,16 @@ def _new_passphrase(fields: Sequence[CredentialField]) -> str:
     return first
 
 
-def ask(prompt: str) -> str:
-    """Return a line that is typed unseen, or piped in. Raises ConfigError where there is none."""
+def ask(prompt: str, *, needed: bool = True) -> str:
+    """Return a line that is typed unseen, or piped in. Raises ConfigError where there is none.
+
+    Where it is not needed, none is an empty one.
+    """
     try:
         found = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
     except EOFError:
         found = ""
-    if not found.strip():
+    if needed and not found.strip():
         raise ConfigError("nothing was typed: nothing was changed")
     return found.rstrip("\r\n")
 

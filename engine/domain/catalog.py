@@ -35,6 +35,11 @@ class CredentialField(msgspec.Struct, frozen=True, kw_only=True):
     asked: bool = True
     """False = no form asks for it: the venue gives it, or the environment alone names it."""
 
+    @property
+    def needed(self) -> bool:
+        """True where it may not be left empty."""
+        return self.asked and re.fullmatch(self.pattern, "") is None
+
     def check(self, value: str) -> str:
         """Return a value that looks right. Raises ConfigError, which does not repeat it."""
         if re.fullmatch(self.pattern, value) is None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId
-from engine.domain.orders import Identity, Order, OrderId, OrderState
+from engine.domain.orders import Identity, OperationName, Order, OrderId, OrderState
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -82,20 +82,67 @@ class QueryRedemptions(Effect, frozen=True, kw_only=True):
     number: int = 0
 
 
-class RedeemTokens(Effect, frozen=True, kw_only=True):
-    """Turn all tokens of a resolved instrument into cash: an operation of the account's wallet.
+class WalletEffect(Effect, frozen=True, kw_only=True):
+    """An operation of the account's wallet: the journal has it before anything is sent.
 
-    The journal has it before anything is sent, and `operation` is its name for good.
+    `operation` is its name for good.
     """
 
     account: AccountId
     operation: int
-    instrument: InstrumentId
 
     @property
     def number(self) -> int:
         """Return 0: it is no question, nobody waits for a numbered answer."""
         return 0
+
+
+class RedeemTokens(WalletEffect, frozen=True, kw_only=True):
+    """Turn all tokens of a resolved instrument into cash."""
+
+    instrument: InstrumentId
+
+
+class MergePairs(WalletEffect, frozen=True, kw_only=True):
+    """Turn pairs of YES and NO into cash: `size` of each leg, which bring `amount_micro`."""
+
+    instrument: InstrumentId
+    size: int
+    amount_micro: int
+
+
+class SplitCash(WalletEffect, frozen=True, kw_only=True):
+    """Turn cash into pairs of YES and NO: `size` of each leg for `amount_micro`."""
+
+    instrument: InstrumentId
+    size: int
+    amount_micro: int
+
+
+class ApproveTrading(WalletEffect, frozen=True, kw_only=True):
+    """Let the venue's contracts move the wallet's cash and tokens: whatever of it is missing."""
+
+
+AnyWalletEffect = RedeemTokens | MergePairs | SplitCash | ApproveTrading
+
+
+class QueryOperation(Effect, frozen=True, kw_only=True):
+    """Ask what became of an operation of the wallet, with all that is known of it."""
+
+    account: AccountId
+    asked: AnyWalletEffect
+    asked_ns: int
+    """When it was asked for."""
+    name: OperationName | None
+    """None = it never had one: if the venue needs one, nothing has left."""
+    transaction: str
+    """What carries it to the chain calls it; empty = not known."""
+    number: int
+
+    @property
+    def operation(self) -> int:
+        """Return which operation it is about."""
+        return self.asked.operation
 
 
 class SetTimer(Effect, frozen=True, kw_only=True):
@@ -167,7 +214,11 @@ AnyEffect = (
     | QueryFills
     | QueryBalances
     | QueryRedemptions
+    | QueryOperation
     | RedeemTokens
+    | MergePairs
+    | SplitCash
+    | ApproveTrading
     | SetTimer
     | KeepBudget
     | KeepStart

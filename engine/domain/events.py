@@ -14,7 +14,14 @@ from msgspec import UNSET, UnsetType
 from engine.domain.books import Level
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Side
-from engine.domain.orders import CancelReason, Identity, OrderId, OrderState, RejectReason
+from engine.domain.orders import (
+    CancelReason,
+    Identity,
+    OperationName,
+    OrderId,
+    OrderState,
+    RejectReason,
+)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -374,13 +381,49 @@ class OperationState(StrEnum):
 
 
 class OperationMoved(Event, frozen=True, kw_only=True):
-    """An operation of the wallet that was asked for got further, or came to its end."""
+    """An operation of the wallet got further or ended; `on_chain` is how its fact is named."""
 
     account: AccountId
     operation: int
     state: OperationState
     transaction: str = ""
+    on_chain: str = ""
     reason: str = ""
+
+
+class OperationNamed(Event, frozen=True, kw_only=True):
+    """An operation is signed and may leave: it can be found by its name."""
+
+    account: AccountId
+    operation: int
+    name: OperationName
+
+
+class OperationUnanswered(Event, frozen=True, kw_only=True):
+    """An operation was sent and not answered: nobody knows whether it will take effect."""
+
+    account: AccountId
+    operation: int
+    reason: str
+
+
+class OperationNotFound(Event, frozen=True, kw_only=True):
+    """The venue does not know the operation. Believed only if it was asked late enough."""
+
+    account: AccountId
+    operation: int
+    answers: int = 0
+
+
+class PairsConverted(Event, frozen=True, kw_only=True):
+    """Cash became pairs (`size` > 0), or pairs became cash, whoever asked for it: the fact."""
+
+    account: AccountId
+    transaction: str
+    instrument: InstrumentId
+    size: int
+    amount_micro: int
+    at_ns: int
 
 
 class TokensRedeemed(Event, frozen=True, kw_only=True):
@@ -400,14 +443,12 @@ class TokensRedeemed(Event, frozen=True, kw_only=True):
 
 
 class RedemptionsListed(Event, frozen=True, kw_only=True):
-    """All redemptions of the account's wallet since a time, each as the event it would have been.
-
-    A failed listing is QueryFailed, never a part and never empty.
-    """
+    """All redemptions, splits and merges since a time, as their events. Never a part of them."""
 
     account: AccountId
     since_ns: int
     redemptions: tuple[TokensRedeemed, ...]
+    conversions: tuple[PairsConverted, ...] = ()
     answers: int = 0
 
 
@@ -562,6 +603,10 @@ VenueEvent = (
     | PositionsListed
     | QueryFailed
     | OperationMoved
+    | OperationNamed
+    | OperationUnanswered
+    | OperationNotFound
+    | PairsConverted
     | TokensRedeemed
     | RedemptionsListed
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import AnyEffect
+from engine.domain.effects import AnyEffect, AnyWalletEffect
 from engine.domain.events import AnyEvent, MarketEvent
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target
@@ -182,6 +182,19 @@ class Expiring(Input, frozen=True, tag=21):
     life_ms: int | None
 
 
+class Operated(Input, frozen=True, tag=22):
+    """A person asked for an operation of the wallet."""
+
+    asked: AnyWalletEffect
+
+
+class Automated(Input, frozen=True, tag=23):
+    """From which amounts on the account redeems and merges by itself; None = it does not."""
+
+    redeem_above_micro: int | None
+    merge_above_micro: int | None
+
+
 class Following(Input, frozen=True, tag=24):
     """A bot trades these markets besides its own: those its saved filter leads to now."""
 
@@ -213,6 +226,8 @@ AnyInput = (
     | Limited
     | Expiring
     | Following
+    | Operated
+    | Automated
 )
 
 pack_input = msgspec.msgpack.Encoder().encode

@@ -115,3 +115,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Token of the engine's lease; an order of an older fence is not ours any more."""
     decision: int = 0
     """Number of the decision behind the wish that asked for it; 0 = no strategy's."""
+
+
+class OperationName(msgspec.Struct, frozen=True, kw_only=True):
+    """By what an operation of the wallet can be found, before its first byte leaves."""
+
+    identity: str
+    """What was signed, by its hash."""
+    nonce: int
+    """The wallet's number for it: one operation at most can ever use it."""
+    until_ns: int = 0
+    """After this the chain refuses it; 0 = it may take effect for ever."""

@@ -168,6 +168,16 @@ class AccountSettings(Settings):
     """Quotes carry an expiry so far ahead and are renewed before it; None = good till cancelled.
 
     What its venue takes at least, the venue's plug-in says."""
+    auto_redeem: bool | None = None
+    """Winners are redeemed by the account itself; None = yes, but for a live account."""
+    redeem_above: Annotated[
+        float, Field(ge=0, le=AMOUNT_MAX, description="units of the currency, per market")
+    ] = 0.0
+    """Winners worth less wait for a person or for the venue."""
+    merge_above: Annotated[
+        float | None, Field(gt=0, le=AMOUNT_MAX, description="units of the currency, per market")
+    ] = None
+    """Free pairs worth at least this are merged by the account itself; None = none are."""
     limits: RiskLimits = Field(default_factory=RiskLimits)
 
 

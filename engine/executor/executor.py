@@ -14,7 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from engine.domain.commands import PlaceManual
-from engine.domain.effects import CancelOrders, Effect, OrderChanged, RedeemTokens, SetTimer
+from engine.domain.effects import (
+    AnyWalletEffect,
+    CancelOrders,
+    Effect,
+    OrderChanged,
+    QueryOperation,
+    RedeemTokens,
+    SetTimer,
+    WalletEffect,
+)
 from engine.domain.events import (
     BookMarked,
     CashMoved,
@@ -39,10 +48,10 @@ from engine.executor.manual import ByHand, ManualRefused
 from engine.executor.orders import EffectOutbox, InstrumentIntent, LiveOrder, OrderTable
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
-from engine.executor.redemptions import WalletOperation
 from engine.executor.settings import NEVER, ExecutorSettings
 from engine.executor.snapshot import decode, encode
 from engine.executor.venue_reports import EventHandler, VenueReports
+from engine.executor.wallet import WalletOperation
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
@@ -94,15 +103,15 @@ class Executor:
         reports = VenueReports(table, blocks, out, settings)
         self._reconciler = reports.reconciler
         self._mailbox = Mailbox(table, out)
-        self._redemptions = self._reconciler.redemptions
+        self.wallet = self._reconciler.wallet
         self._markets = Markets(
             table, blocks,
-            contradiction=reports.contradiction, resolved=self._redemptions.resolved,
+            contradiction=reports.contradiction, resolved=self.wallet.resolved,
         )  # fmt: skip
         self._halts = TradingHalts(
             table, blocks, out, self._breakers, settings=settings,
             questions=self._reconciler.questions, proofs=self._reconciler.proofs,
-            markets=self._markets, asks_since=self._redemptions.asks_since,
+            markets=self._markets, asks_since=self.wallet.asks_since,
         )  # fmt: skip
         proofs = self._reconciler.proofs
         self._planning = Planning(table, blocks, self._gate, out, settings=settings, proofs=proofs)
@@ -149,8 +158,8 @@ class Executor:
             halts.judge(now_ns, self._gate.mark_age_ns_max)
         if table.dirty:
             self._planning.run(now_ns)
-        if self._redemptions.due_ns <= now_ns:
-            self._redemptions.advance(now_ns)
+        if self.wallet.due_ns <= now_ns:
+            self.wallet.advance(now_ns)
         if table.unknown:
             self._reconciler.watch(now_ns)
         if questions.due_ns <= now_ns:
@@ -169,8 +178,9 @@ class Executor:
             self._timer_ns = NEVER
         elif event.name == "second":
             self._reconciler.overdue(now_ns)
-            if self.ledger.redeemable or self._redemptions.state.under_way:
-                self._redemptions.look()
+            wallet = self.wallet
+            if wallet.state.operations or self.ledger.redeemable or wallet.merge_above:
+                self.wallet.look()
             self._markets.stale(now_ns, self._gate.age_ns_max)
             self._halts.age_mode(now_ns)
             self._halts.equity_due = True
@@ -248,10 +258,14 @@ class Executor:
             told = TOLD.get((known.journaled, Happened.CANCEL_ASKED))
             known.journaled = told or known.journaled
 
-    def restore_redemption(self, asked: RedeemTokens, now_ns: int) -> None:
-        """Take a journaled `RedeemTokens` of an earlier life, in the order of the journal."""
-        if asked.account == self.account:
-            self._redemptions.restore(asked, now_ns)
+    def restore_wallet(self, asked: WalletEffect | QueryOperation, now_ns: int) -> None:
+        """Take what was journaled of the wallet in an earlier life, in the journal's order."""
+        if asked.account != self.account:
+            return
+        if isinstance(asked, QueryOperation):
+            self.wallet.restore_question(asked, now_ns)
+        else:
+            self.wallet.restore(asked, now_ns)  # type: ignore[arg-type]
 
     def restore_budget(self, breakers: bytes) -> None:
         """Take back a journaled `KeepBudget` of an earlier life, in the order of the journal."""
@@ -281,6 +295,11 @@ class Executor:
         """Place one order by hand; say which and what risk cut off, or why nothing was placed."""
         made = self._by_hand.place(asked, now_ns, self._gate.age_ns_max)
         return self._outbox.take(), made
+
+    def operate(self, asked: AnyWalletEffect, now_ns: int) -> list[Effect]:
+        """Do an operation of the wallet by hand; nothing where `wallet.refusal` says why not."""
+        self.wallet.by_hand(asked, now_ns)
+        return self._outbox.take()
 
     def stop_all(self, reason: str, now_ns: int) -> list[Effect]:
         """Forget all intents, cancel everything, place nothing until `resume`, prove zero."""
@@ -354,7 +373,7 @@ class Executor:
         return (
             self._started
             and now_ns < due_ns
-            and now_ns < self._redemptions.due_ns
+            and now_ns < self.wallet.due_ns
             and now_ns < self._timer_ns <= due_ns
             and halts.judged == table.moves
             and not (halts.equity_due or table.dirty or table.unknown or table.unjournaled)
@@ -422,7 +441,8 @@ class Executor:
     @property
     def redeeming(self) -> Mapping[InstrumentId, WalletOperation]:
         """Redemptions that were asked for and have no end yet (read only)."""
-        return self._redemptions.state.under_way
+        found = self.wallet.state.operations.values()
+        return {one.effect.instrument: one for one in found if isinstance(one.effect, RedeemTokens)}
 
     def names(self) -> list[tuple[OrderId, Identity]]:
         """Return every order that has a name at the venue, live or ended, as far as remembered."""

@@ -162,7 +162,8 @@ _NO = Leg.NO
 class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     """One leg: tokens that are ours, tokens that are promised, tokens that are committed.
 
-    `pending` cannot be sold and may vanish (law E); `reserved` is committed to working sells.
+    `pending` cannot be sold and may vanish (law E); `reserved` is committed to working sells and,
+    `aside` of it, to an operation of the wallet.
     `leaving` has been sold without being settled, and returns if that sale becomes void.
     `redeemable` are winners of a resolved market that have not been paid: nothing can happen to
     them but their redemption. Below zero = more were redeemed than their fills have told so far.
@@ -172,6 +173,7 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     settled: int = 0
     pending: int = 0
     reserved: int = 0
+    aside: int = 0
     leaving: int = 0
     redeemable: int = 0
     cost_settled_micro: int = 0
@@ -263,6 +265,25 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         cost = leg.cost_settled_micro + leg.cost_pending_micro
         price = cost * instrument.value_divisor // total
         return price if position > 0 else instrument.one - price
+
+
+def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:
+    """Return each leg with what one of its tokens pays."""
+    return (holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)
+
+
+def cost_out(leg: LegHolding, size: int) -> tuple[int, int]:
+    """Return the average cost of `size` tokens leaving: (of the settled, of the pending).
+
+    Tokens beyond the settled ones can only be promised ones the venue let us sell.
+    """
+    settled = leg.settled
+    if size < settled:
+        return leg.cost_settled_micro * size // settled, 0
+    short = min(size - max(settled, 0), leg.pending)
+    if short <= 0:
+        return leg.cost_settled_micro, 0
+    return leg.cost_settled_micro, leg.cost_pending_micro * short // leg.pending
 
 
 def redeemed_tokens(

@@ -2,11 +2,11 @@
 
 Takes fills, their settlement, deposits, merges and resolutions; gives what is free, what is held
 and what it is worth. A fill the venue reports is always booked, even where it breaks a rule: then
-the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselves (a reservation, a
-merge) is refused with `BrokenInvariant` where it would break one. Resolved is not
-paid: winners become redeemable at what they pay, losers nothing; cash comes with the redemption
-alone. Identity, to the micro-unit: cash settled + cash pending + redeemable + cost of holdings =
-deposits + rewards and rebates + realised − fees (`check`).
+the rule comes back as an `Anomaly` and nothing is lost. What we ask for ourselves (a reservation)
+is refused with `BrokenInvariant` where it would break one. Resolved is not paid: winners become
+redeemable at what they pay, losers nothing; cash comes with the redemption alone. Identity, to the
+micro-unit: cash settled + cash pending + redeemable + cost of holdings = deposits + rewards
+and rebates + realised − fees (`check`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.events import BookMarked, CashKind, OrderFilled, TokensRedeemed
+from engine.domain.events import (
+    BookMarked,
+    CashKind,
+    OrderFilled,
+    PairsConverted,
+    TokensRedeemed,
+)
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId, Leg, Side
 from engine.domain.money import MICRO
@@ -27,9 +33,11 @@ from engine.executor.fills import (
     Holding,
     LegHolding,
     Unsettled,
+    cost_out,
     empty_holding,
     exit_value_micro,
     mid_value_micro,
+    payouts,
     redeemed_tokens,
 )
 
@@ -56,10 +64,13 @@ DONE = Booked(changed=True)
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """What one working order may still take: cash of a buy or tokens of a sell."""
+    """What one working order may still take: cash of a buy or tokens of a sell.
+
+    An operation of the wallet takes of both legs (None), and stands under its number below zero.
+    """
 
     instrument: InstrumentId
-    leg: Leg
+    leg: Leg | None
     cash_micro: int
     tokens: int
 
@@ -118,15 +129,9 @@ def take_fill(
     """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
     size, fee = event.size, event.fee_micro
     entry = Unsettled(
-        fill=event.fill,
-        order=order.id,
-        instrument=order.instrument,
-        leg=order.leg,
-        side=order.side,
-        size=size,
-        cash_micro=0,
-        fee_micro=fee,
-    )
+        fill=event.fill, order=order.id, instrument=order.instrument, leg=order.leg,
+        side=order.side, size=size, cash_micro=0, fee_micro=fee,
+    )  # fmt: skip
     instrument = state.instruments[order.instrument]
     leg = holding.leg(order.leg)
     if order.side is _BUY:
@@ -237,11 +242,6 @@ def await_redemption(
         state.redeemable_micro += payout_micro
 
 
-def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:
-    """Return each leg with what one of its tokens pays."""
-    return (holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)
-
-
 def sweep(state: LedgerState, holding: Holding, payout_yes_micro: int) -> None:
     """Realise a resolved instrument: settled tokens await redemption, pending ones are promised."""
     unit = 10 ** state.instruments[holding.instrument].size_decimals
@@ -283,20 +283,6 @@ def take_redemption(
     state.redeemed_micro += event.amount_micro
     state.cash_settled_micro += event.amount_micro
     realise(state, holding, event.amount_micro - expected)
-
-
-def cost_out(leg: LegHolding, size: int) -> tuple[int, int]:
-    """Return the average cost of `size` tokens leaving: (of the settled, of the pending).
-
-    Tokens beyond the settled ones can only be promised ones the venue let us sell.
-    """
-    settled = leg.settled
-    if size < settled:
-        return leg.cost_settled_micro * size // settled, 0
-    short = min(size - max(settled, 0), leg.pending)
-    if short <= 0:
-        return leg.cost_settled_micro, 0
-    return leg.cost_settled_micro, leg.cost_pending_micro * short // leg.pending
 
 
 # -- The ledger: one account's cash and holdings in whole micro-units and increments ---------------
@@ -498,23 +484,51 @@ class Ledger:
 
     # -- merging and resolution --------------------------------------------------------------------
 
-    def merge(self, instrument: InstrumentId, size: int) -> None:
-        """Turn settled, unreserved YES + NO pairs into cash at 1.0 each."""
-        holding = self._own(instrument)
-        pairs = min(leg.settled - leg.reserved for leg in (holding.yes, holding.no))
-        if size <= 0 or size > pairs:
-            raise BrokenInvariant(f"{instrument}: cannot merge {size}, {pairs} pairs are free")
-        terms = self.state.instruments[instrument]
-        cost = 0
+    def set_aside(
+        self, operation: int, instrument: InstrumentId, *, cash_micro: int = 0, pairs: int = 0
+    ) -> None:
+        """Keep what an operation of the wallet may take from everybody else until its end."""
+        kept = Reservation(instrument, None, cash_micro, pairs)
+        self.state.reservations[OrderId(-operation)] = kept
+        self._tie(kept, 1)
+
+    def give_back(self, operation: int) -> None:
+        """Free what was set aside for an operation; nothing where that was done already."""
+        if kept := self.state.reservations.pop(OrderId(-operation), None):
+            self._tie(kept, -1)
+
+    def _tie(self, kept: Reservation, sign: int) -> None:
+        self.state.cash_reserved_micro += sign * kept.cash_micro
+        holding = self._own(kept.instrument)
         for leg in (holding.yes, holding.no):
-            out = leg.cost_settled_micro * size // leg.settled
-            leg.settled -= size
-            leg.cost_settled_micro -= out
-            cost += out
-        brought = terms.proceeds_micro(terms.one, size)
-        self.state.cash_settled_micro += brought
-        realise(self.state, holding, brought - cost)
+            leg.reserved += sign * kept.tokens
+            leg.aside += sign * kept.tokens
+
+    def convert(self, event: PairsConverted) -> Booked:
+        """Book a split, its cost shared by both legs, or a merge: after the result, as redeemed.
+
+        Whoever calls has not booked it before. More pairs than are held are booked all the same.
+        """
+        state, holding, size = self.state, self._own(event.instrument), event.size
+        amount, cost = event.amount_micro, 0
+        if holding.payout_yes_micro is not None and size < 0:
+            told = TokensRedeemed(
+                account=event.account, transaction=event.transaction,
+                instrument=event.instrument, yes=-size, no=-size, amount_micro=amount,
+                at_ns=event.at_ns,
+            )  # fmt: skip
+            return self.redeem(told)
+        for leg, half in ((holding.yes, amount // 2), (holding.no, amount - amount // 2)):
+            settled, pending = (-half, 0) if size > 0 else cost_out(leg, -size)
+            leg.settled += size
+            leg.cost_settled_micro -= settled
+            leg.cost_pending_micro -= pending
+            cost += settled + pending
+        brought = amount if size < 0 else -amount
+        state.cash_settled_micro += brought
+        realise(state, holding, brought - cost)
         self._after(holding)
+        return self._verdict(holding)
 
     def resolve(self, instrument: InstrumentId, payout_yes_micro: int) -> None:
         """Take what an instrument pays: winners await their redemption, losers are worth nothing.

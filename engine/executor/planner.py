@@ -323,7 +323,8 @@ def fit(
         return side_plan
     settled = 0
     if binary or not bid:  # a linear bid has nothing to sell
-        settled = holding.no.settled if bid else holding.yes.settled
+        leg = holding.no if bid else holding.yes
+        settled = leg.settled - leg.aside
     settled = settled - settled % instrument.lot if settled > 0 else 0
     allowance = committed = 0
     kept: dict[int, list[LiveOrder]] = {}

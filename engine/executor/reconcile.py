@@ -20,7 +20,6 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
-    RedeemTokens,
     Severity,
 )
 from engine.domain.events import (
@@ -40,8 +39,8 @@ from engine.domain.orders import Identity, OrderState
 from engine.executor.halts import Blocks
 from engine.executor.orders import EffectOutbox, LiveOrder, OrderTable
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
-from engine.executor.redemptions import Redemptions
 from engine.executor.settings import MS, ExecutorSettings
+from engine.executor.wallet import WalletOperations
 
 # -- Listings of open orders: what they contain, what they lack, and when they are believed --------
 # A listing is believed when it has everything it should have; an empty one only when it comes
@@ -187,12 +186,12 @@ class Audit:
         table: OrderTable,
         outbox: EffectOutbox,
         settings: ExecutorSettings,
-        redemptions: Redemptions,
+        wallet: WalletOperations,
     ) -> None:
         self._table = table
         self._outbox = outbox
         self._settings = settings
-        self._redemptions = redemptions
+        self._wallet = wallet
         self.venue_cash: tuple[int, int] | None = None
         """What the venue said last, and when it was heard; None = nothing yet."""
         self._cash_seen: BalanceDifference | None = None
@@ -208,7 +207,7 @@ class Audit:
             and table.moved_ns < asked_ns
             and not table.unknown
             and not table.ledger.state.fills.unsettled
-            and self._redemptions.quiet
+            and self._wallet.quiet
         )
 
     def cash(self, event: BalancesListed, asked_ns: int | None, now_ns: int) -> None:
@@ -228,7 +227,7 @@ class Audit:
         highest = ours + max(0, state.redeemable_micro) + tolerance
         found = None if lowest <= theirs <= highest else (ours, theirs)
         if ours + tolerance < theirs <= highest:
-            self._redemptions.want(now_ns)
+            self._wallet.want(now_ns)
         if found is not None and found == self._cash_seen and found != self._cash_told:
             self._outbox.alert(
                 Severity.WARNING,
@@ -263,8 +262,7 @@ class Audit:
             ours = holding.leg(leg).settled + holding.leg(leg).redeemable
             if abs(ours - size) < entry.instrument.lot:
                 continue
-            if holding.redeems:
-                self._redemptions.want(now_ns)
+            self._wallet.want(now_ns)  # somebody may have redeemed, split or merged
             found = seen[instrument, leg] = (ours, size)
             if self._seen.get((instrument, leg)) == found != self._told.get((instrument, leg)):
                 self._outbox.alert(
@@ -314,8 +312,8 @@ class Reconciler:
         self._contradiction = contradiction
         self.questions = Questions(settings)
         self.proofs = ZeroProofs(table.account)
-        self.redemptions = Redemptions(table, blocks, outbox, settings, self.questions)
-        self.audit = Audit(table, outbox, settings, self.redemptions)
+        self.wallet = WalletOperations(table, blocks, outbox, settings, self.questions)
+        self.audit = Audit(table, outbox, settings, self.wallet)
         self.waiting = False
         """True while journaled orders wait for their instruments: nothing can be believed yet."""
         self._listings = Listings(table, outbox, want_fills=self.want_fills)
@@ -330,7 +328,7 @@ class Reconciler:
         self._table.doubt(now_ns, self.questions.number + 1)
         self._listings.start()
         self.questions.start(now_ns)
-        self.redemptions.start(now_ns)
+        self.wallet.start(now_ns)
 
     def watch(self, now_ns: int) -> None:
         """See that every UNKNOWN order has a next question; call when there are any."""
@@ -365,7 +363,7 @@ class Reconciler:
                 questions.fills_since_ns = since_ns
                 effects.append(QueryFills(account=account, since_ns=since_ns, number=number))
             elif question is AccountQuestion.REDEMPTIONS:
-                effects.append(self.redemptions.question(now_ns, number))
+                effects.append(self.wallet.question(now_ns, number))
             else:
                 effects.append(QueryBalances(account=account, number=number))
         questions.settle(min((k.ask_ns for k in self._table.unknown.values()), default=None))
@@ -409,9 +407,7 @@ class Reconciler:
 
     def failed(self, event: QueryFailed, now_ns: int) -> None:
         """Take a question without a usable answer: nothing is learned, it is asked again."""
-        if event.question == RedeemTokens.__name__:
-            self.redemptions.unanswered(now_ns)
-        elif event.order is None:
+        if event.order is None:
             self.questions.failed(event.question, event.answers, now_ns)
 
     # -- one order ---------------------------------------------------------------------------------
@@ -560,5 +556,5 @@ class Reconciler:
             BalancesListed: self.balances_listed,
             PositionsListed: self.balances_listed,
             QueryFailed: self.failed,
-            **self.redemptions.handlers(),
+            **self.wallet.handlers(),
         }

@@ -56,19 +56,25 @@ class ExecutorSettings(Settings):
     answer_ms_max: PositiveMilliseconds = 15_000
     """A question without an answer for this long is asked again."""
 
-    # -- redemption
+    # -- the wallet
     redeem_above_micro: Annotated[int, Field(ge=0)] | None = 0
     """Winners worth at least this are redeemed by the account itself; None = none are."""
+    merge_above_micro: Annotated[int, Field(ge=1)] | None = None
+    """Free pairs worth at least this are merged by the account itself; None = none are."""
     redemptions_interval_ms: PositiveMilliseconds = 15_000
     """How often payments are asked for while somebody else is to redeem."""
     redemptions_overlap_ms: PositiveMilliseconds = 600_000
     """How far a listing of payments reaches behind the last one: the venue's index lags."""
-    redeem_patience_ms: PositiveMilliseconds = 30_000
-    """A redemption without news for this long is unknown."""
-    redeem_grace_ms: PositiveMilliseconds = 10_000
-    """An unknown redemption that no listing shows after this long is asked for again."""
+    wallet_ask_ms: PositiveMilliseconds = 5_000
+    """Shortest pause between two questions about an operation; it grows with the silence."""
+    wallet_patience_ms: PositiveMilliseconds = 30_000
+    """An operation without news for this long is unknown."""
+    wallet_grace_ms: PositiveMilliseconds = 10_000
+    """An operation the venue does not know is over when it was asked for this long before."""
+    wallet_wait_ms: PositiveMilliseconds = 1_800_000
+    """How long an unknown operation holds up the next one of the wallet."""
     redeem_pause_ms: PositiveMilliseconds = 60_000
-    """Pause after a redemption that failed."""
+    """Pause before what failed is tried again by the account itself."""
 
     cash_tolerance_micro: Annotated[int, Field(ge=0)] = 10_000
     """BalanceDifference to the venue's cash that rounding explains."""

@@ -12,7 +12,7 @@ from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
 from engine.executor.orders import LiveOrder, OrderTable
 from engine.executor.reconcile import Reconciler
-from engine.executor.redemptions import RedemptionsState
+from engine.executor.wallet import WalletState
 from engine.risk.breakers import Breakers
 
 
@@ -35,7 +35,7 @@ class _ExecutorState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     blocks: BlocksState
     breakers: bytes
     fills_ok_ns: int
-    redemptions: RedemptionsState = msgspec.field(default_factory=RedemptionsState)
+    wallet: WalletState = msgspec.field(default_factory=WalletState)
 
 
 def encode(
@@ -63,7 +63,7 @@ def encode(
             blocks=blocks.state,
             breakers=breakers.state(),
             fills_ok_ns=max(questions.fills_ok_ns, questions.fills_reach_ns),
-            redemptions=reconciler.redemptions.state,
+            wallet=reconciler.wallet.state,
         )
     )
 
@@ -96,7 +96,7 @@ def decode(
     blocks.state = saved.blocks
     breakers.restore(saved.breakers)
     reconciler.questions.fills_reach_ns = saved.fills_ok_ns
-    reconciler.redemptions.state = saved.redemptions
+    reconciler.wallet.state = saved.wallet
 
 
 def _restore_posts(table: OrderTable, saved: _ExecutorState) -> None:

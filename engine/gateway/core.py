@@ -28,10 +28,10 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
     RaiseAlert,
-    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -40,6 +40,7 @@ from engine.domain.events import (
     LatchSet,
     ModeChanged,
     OpenOrdersListed,
+    OperationNotFound,
     OrderNotFound,
     PositionsListed,
     QueryFailed,
@@ -52,7 +53,7 @@ from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply, Request
 from engine.gateway.lanes import RequestOutbox
 from engine.gateway.places import PlacesLane
-from engine.gateway.safety import EVERYTHING, Query, SafetyLane
+from engine.gateway.safety import EVERYTHING, WALLET, Query, SafetyLane
 
 __all__ = ["ACCEPTED", "GatewayCore", "GatewaySettings"]
 
@@ -66,7 +67,8 @@ ACCEPTED = frozenset(
         QueryFills,
         QueryBalances,
         QueryRedemptions,
-        RedeemTokens,
+        QueryOperation,
+        *WALLET,
     }
 )
 """Effects that are requests to a venue."""
@@ -75,6 +77,7 @@ ANSWERS = frozenset(
     {
         OpenOrdersListed,
         OrderNotFound,
+        OperationNotFound,
         FillsListed,
         BalancesListed,
         PositionsListed,
@@ -110,7 +113,8 @@ class GatewayCore:
             QueryFills: self._query,
             QueryBalances: self._query,
             QueryRedemptions: self._query,
-            RedeemTokens: self._query,
+            QueryOperation: self._query,
+            **dict.fromkeys(WALLET, self._query),
             LatchSet: self._latch,
             LatchReleased: self._latch,
             ModeChanged: self._mode,

@@ -8,13 +8,13 @@ arrives with each call, answers that take time are handed out by `advance`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from engine.domain.effects import AnyEffect, CancelScope, RedeemTokens
+from engine.domain.effects import AnyEffect, AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.events import (
     BalancesListed,
     Event,
@@ -27,7 +27,7 @@ from engine.domain.events import (
     VenueEvent,
 )
 from engine.domain.instruments import AccountId, BotId
-from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.orders import Identity, OperationName, Order, OrderId
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +73,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_ns: int = 0
 
 
+OnNamed = Callable[[OperationName], Awaitable[None]]
+"""Keeps an operation's name on the disk. Raises NotSent where it must not leave any more."""
+
 VenueOutput = Event | Reply
 """What a simulated venue hands out: replies to requests, and events nobody asked for."""
 
@@ -113,14 +116,23 @@ class Venue(Protocol):
         ...
 
     async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return every payment for tokens of resolved markets since a time, or raise."""
+        """Return every payment, split and merge of the wallet since a time, or raise."""
         ...
 
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Ask the wallet to turn a market's tokens into cash. The payment is told on its own.
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Have the wallet do something. The journal has `asked` before this is called.
 
-        The journal has `asked` before this is called. Raises OutcomeUnknown where it may have been
-        taken: it is then looked for, never asked again blindly.
+        Awaits `named` with the name it will be found by, where it needs one, before anything can
+        take effect. What moves is told on its own. Raises OutcomeUnknown where it may have been
+        taken: it is then asked about, never asked for again blindly. Any other error of the door
+        means that nothing has left and nothing will.
+        """
+        ...
+
+    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+        """Return what became of an operation: how far it is, or that it is not known here.
+
+        Nothing = it cannot be said yet. Raises where the question is not answered.
         """
         ...
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from engine.domain.effects import (
+    AnyWalletEffect,
     CancelAll,
     CancelOrders,
     CancelScope,
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
-    RedeemTokens,
     Severity,
+    WalletEffect,
 )
-from engine.domain.events import CancelUnanswered, QueryFailed
+from engine.domain.events import (
+    CancelUnanswered,
+    OperationMoved,
+    OperationState,
+    OperationUnanswered,
+    QueryFailed,
+)
 from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderId
 from engine.domain.settings import GatewaySettings
@@ -30,7 +38,16 @@ CANCEL_ALL_SLOW_NS = 10_000_000_000
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
 
-Query = QueryOrder | QueryOpenOrders | QueryFills | QueryBalances | QueryRedemptions | RedeemTokens
+WALLET = AnyWalletEffect.__args__
+Query = (
+    QueryOrder
+    | QueryOpenOrders
+    | QueryFills
+    | QueryBalances
+    | QueryRedemptions
+    | QueryOperation
+    | AnyWalletEffect
+)
 """Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
 
 _QUERIES = frozenset(Query.__args__)
@@ -119,7 +136,7 @@ class SafetyLane:
         if len(self._queries) >= self._queue_max and effect not in self._queries:
             text = f"{self._queue_max} questions wait: no more are taken"
             self._outbox.alert(Severity.CRITICAL, "query_queue", text)
-            self._failed(effect, "the queue of questions is full")
+            self._failed(effect, "the queue of questions is full", sent=False)
         else:
             self._queries[effect] = None
 
@@ -210,7 +227,7 @@ class SafetyLane:
                 for order in effect.orders:
                     self._outbox.report(CancelUnanswered(account=self._account, order=order))
             else:
-                self._failed(effect, "no answer in time")
+                self._failed(effect, "no answer in time", sent=True)
 
     @property
     def waiting(self) -> bool:
@@ -260,7 +277,17 @@ class SafetyLane:
             self.asking -= 1
         return flight
 
-    def _failed(self, effect: Query, reason: str) -> None:
+    def _failed(self, effect: Query, reason: str, *, sent: bool) -> None:
+        if isinstance(effect, WalletEffect):
+            account, number = self._account, effect.operation
+            self._outbox.report(
+                OperationUnanswered(account=account, operation=number, reason=reason)
+                if sent
+                else OperationMoved(
+                    account=account, operation=number, state=OperationState.FAILED, reason=reason
+                )
+            )
+            return
         order = effect.order if isinstance(effect, QueryOrder) else None
         self._outbox.report(
             QueryFailed(
@@ -275,5 +302,7 @@ class SafetyLane:
 
 def _same(one: Query, other: Query) -> bool:
     """Say whether two numbered questions ask for the same thing."""
-    about = getattr(one, "order", None) == getattr(other, "order", None)
+    about = all(
+        getattr(one, name, None) == getattr(other, name, None) for name in ("order", "operation")
+    )
     return type(one) is type(other) and about and one.number > 0

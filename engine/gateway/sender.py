@@ -14,22 +14,27 @@ from typing import TypeVar
 
 from engine.clock import Clock
 from engine.domain.effects import (
+    AnyWalletEffect,
     CancelAll,
     CancelOrders,
     PlaceOrder,
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
     RaiseAlert,
-    RedeemTokens,
 )
 from engine.domain.events import (
     CancelUnanswered,
     Event,
     HealthChanged,
     ModeChanged,
+    OperationMoved,
+    OperationNamed,
+    OperationState,
+    OperationUnanswered,
     OrderNamed,
     OrderNotSent,
     OrderUnanswered,
@@ -38,10 +43,11 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.instruments import AccountId
-from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.orders import Identity, OperationName, Order, OrderId
 from engine.errors import (
     AuthRefused,
     BadInput,
+    BrokenInvariant,
     NotSent,
     OutcomeUnknown,
     PitbossError,
@@ -143,8 +149,9 @@ class Calls:
                 return (await venue.balances(), await venue.positions())
             case QueryRedemptions():
                 return (await venue.redemptions(effect.since_ns),)
-            case RedeemTokens():
-                return tuple(await venue.redeem(effect))
+            case QueryOperation():
+                return tuple(await venue.operation(effect))
+        raise BrokenInvariant(f"{type(effect).__name__} is no question")
 
     def _named(self, order: OrderId) -> Named:
         identity = self._identity(order)
@@ -211,6 +218,7 @@ class Sender:
         self._calls = Calls(account=core.account, venue=venue, report=report, identity=identity)
         self._crash = crash
         self._prepared: dict[OrderId, Prepared] = {}
+        self._operating: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the driver's side -------------------------------------------------------------------------
@@ -310,25 +318,38 @@ class Sender:
             reply = await self._calls.cancel(request.number, effect)
         elif isinstance(effect, CancelAll):
             reply = await self._calls.cancel_all(request.number, effect)
-        elif isinstance(effect, RedeemTokens):
-            reply = await self._redeem(request, effect)
+        elif isinstance(effect, AnyWalletEffect):
+            reply = await self._operate(request, effect)
+        elif isinstance(effect, QueryOperation) and effect.operation in self._operating:
+            reply = Reply(number=request.number)  # who carries it is the one to say
         else:
             reply = await self._calls.ask(request.number, effect)  # type: ignore[arg-type]
         self._start(self._over(reply))
 
-    async def _redeem(self, request: Request, effect: RedeemTokens) -> Reply:
-        """Ask the wallet; like an order it has its name on the disk before it leaves (law K)."""
+    async def _operate(self, request: Request, effect: AnyWalletEffect) -> Reply:
+        """Have the wallet do something; like an order it has its name on the disk first (law K)."""
+        account, number = effect.account, effect.operation
+
+        async def named(name: OperationName) -> None:
+            self._report(OperationNamed(account=account, operation=number, name=name))
+            await self._durable()
+
+        events: tuple[VenueEvent, ...]
+        self._operating.add(number)
         try:
             await self._durable()
-        except StorageError as error:
-            refused = QueryFailed(
-                account=self._core.account,
-                question=RedeemTokens.__name__,
-                order=None,
-                reason=f"the journal refused: {error}",
+            events = tuple(await self._calls.speak(self._venue.operate(effect, named)))
+        except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
+            events = (OperationUnanswered(account=account, operation=number, reason=str(error)),)
+        except (NotSent, Throttled, VenueClosed, AuthRefused, StorageError) as error:
+            state = OperationState.FAILED
+            failed = OperationMoved(
+                account=account, operation=number, state=state, reason=str(error)
             )
-            return Reply(number=request.number, events=(refused,))
-        return await self._calls.ask(request.number, effect)
+            events = (failed,)
+        finally:
+            self._operating.discard(number)
+        return Reply(number=request.number, events=events)
 
     # -- places ------------------------------------------------------------------------------------
 

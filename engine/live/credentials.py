@@ -148,7 +148,7 @@ def _taken(
     whose, *parts = environment_names(venue, fields)
     if not fields or not any(given[name] for name in (whose, *parts)):
         return {}
-    must = [whose, *(name for name, one in zip(parts, fields, strict=True) if one.asked)]
+    must = [whose, *(name for name, one in zip(parts, fields, strict=True) if one.needed)]
     missing = [name for name in must if not given[name]]
     if missing:
         needed = f"{', '.join(must[:-1])} and {must[-1]}"

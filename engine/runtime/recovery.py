@@ -21,14 +21,16 @@ from engine.domain.effects import (
     KeepBudget,
     OrderChanged,
     PlaceOrder,
+    QueryOperation,
     RaiseAlert,
-    RedeemTokens,
     Severity,
+    WalletEffect,
 )
 from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, LifeBegan
 from engine.domain.inputs import SnapshotAtStart as KeptSnapshot
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
@@ -100,7 +102,8 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
         settings=ExecutorSettings(
             fence=fence,
             gtd_ms=quote_life_ms(settings),
-            redeem_above_micro=None if settings.mode is Mode.LIVE else 0,
+            redeem_above_micro=automation(settings)[0],
+            merge_above_micro=automation(settings)[1],
         ),
     )
     return executor, gate
@@ -109,6 +112,14 @@ def executor_of(settings: AccountSettings, fence: int) -> tuple[Executor, RiskGa
 def quote_life_ms(settings: AccountSettings) -> int | None:
     """Return after how long an account's quotes end by themselves; None = they do not."""
     return None if settings.quote_life_s is None else 1_000 * settings.quote_life_s
+
+
+def automation(settings: AccountSettings) -> tuple[int | None, int | None]:
+    """Return from which amounts on an account redeems and merges by itself; None = it does not."""
+    on = settings.mode is not Mode.LIVE if settings.auto_redeem is None else settings.auto_redeem
+    least = settings.merge_above
+    merge = None if least is None else max(1, round(least * MICRO))
+    return round(settings.redeem_above * MICRO) if on else None, merge
 
 
 def live_orders(executor: Executor) -> list[LiveOrder]:
@@ -189,10 +200,10 @@ def remember(executor: Executor, message: Any, at_ns: int) -> None:
         executor.restore_cancels(message)
     elif type(message) is KeepBudget:
         executor.restore_budget(message.breakers)
-    elif type(message) is RedeemTokens:
-        executor.restore_redemption(message, at_ns)
     elif type(message) in _EVENTS:
         executor.receive(message, at_ns)
+    elif isinstance(message, WalletEffect | QueryOperation):
+        executor.restore_wallet(message, at_ns)
 
 
 def _restore(

@@ -31,6 +31,11 @@ def recount(table: OrderTable) -> None:
         if post.bot is not None:
             kept, anew = table.exposure.bot_micro(post.bot), fresh.bot_micro(post.bot)
             _equal(f"exposure of {post.bot}", kept, anew)
+    for number, kept in table.ledger.state.reservations.items():
+        if number < 0:  # an operation of the wallet
+            ledger.set_aside(
+                -number, kept.instrument, cash_micro=kept.cash_micro, pairs=kept.tokens
+            )
     _reservations(table.ledger, ledger)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.events import BookMarked, TokensRedeemed
+from engine.domain.events import BookMarked, PairsConverted, TokensRedeemed
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.errors import BrokenInvariant, InvalidTransition
@@ -252,18 +252,66 @@ def test_an_order_found_again_is_reserved_whatever_is_free(ledger: Ledger, build
     ledger.check()
 
 
+def converted(size: int, amount_micro: int) -> PairsConverted:
+    return PairsConverted(
+        account=AccountId("demo"), transaction="0x1", instrument=M1, size=size,
+        amount_micro=amount_micro, at_ns=1,
+    )  # fmt: skip
+
+
 def test_pairs_merge_into_cash(ledger: Ledger, build: Any) -> None:
     buy(ledger, build, size=10 * SHARE, state=FillState.CONFIRMED)
     buy(ledger, build, "b2", order=2, leg=Leg.NO, size=10 * SHARE, state=FillState.CONFIRMED)
-    ledger.commit(build.order(3, side=Side.SELL), 4 * SHARE)
 
-    with pytest.raises(BrokenInvariant, match="6000000 pairs are free"):
-        ledger.merge(M1, 7 * SHARE)
-    ledger.merge(M1, 6 * SHARE)
+    ledger.convert(converted(-6 * SHARE, 6 * USD))
 
     held = ledger.holding(M1)
     assert (held.yes_settled, held.no_settled) == (4 * SHARE, 4 * SHARE)
     assert held.realised_micro == 240_000
+    ledger.check()
+
+
+def test_a_split_shares_its_cost_and_realises_nothing(ledger: Ledger) -> None:
+    ledger.convert(converted(7 * SHARE, 7 * USD))
+
+    held = ledger.holding(M1)
+    assert (held.yes_settled, held.no_settled) == (7 * SHARE, 7 * SHARE)
+    assert (held.yes.cost_micro, held.no.cost_micro) == (3_500_000, 3_500_000)
+    assert (ledger.cash_free_micro, ledger.state.realised_micro) == (993 * USD, 0)
+    ledger.check()
+
+
+def test_pairs_merged_before_their_result_was_heard_are_redeemed(
+    ledger: Ledger, build: Any
+) -> None:
+    buy(ledger, build, size=10 * SHARE, state=FillState.CONFIRMED)
+    buy(ledger, build, "b2", order=2, leg=Leg.NO, size=10 * SHARE, state=FillState.CONFIRMED)
+    cash = ledger.cash_free_micro
+    ledger.resolve(M1, USD)
+
+    ledger.convert(converted(-6 * SHARE, 6 * USD))
+
+    assert ledger.cash_free_micro == cash + 6 * USD
+    assert ledger.state.redeemable_micro == 4 * USD
+    ledger.check()
+
+
+def test_what_an_operation_may_take_is_nobody_elses_until_its_end(
+    ledger: Ledger, build: Any
+) -> None:
+    buy(ledger, build, size=10 * SHARE, state=FillState.CONFIRMED)
+    cash = ledger.cash_free_micro
+    ledger.set_aside(1, M1, pairs=6 * SHARE)
+    ledger.set_aside(2, M1, cash_micro=9 * USD)
+    ledger.check()
+    assert ledger.cash_free_micro == cash - 9 * USD
+    assert ledger.holding(M1).yes.reserved == 6 * SHARE
+
+    for _ in range(2):
+        ledger.give_back(1)
+        ledger.give_back(2)
+    assert ledger.cash_free_micro == cash
+    assert ledger.holding(M1).yes.reserved == 0
     ledger.check()
 
 

@@ -51,7 +51,21 @@ ROWS = (
         "Paid for tokens that were not bought here",
         "Nothing, if they came by hand: they are in cash, and in no PnL.",
     ),
-    AlertKind("redeem_failed", "A redemption had no effect", "Nothing: it is tried again."),
+    AlertKind(
+        "redeem_failed",
+        "An operation of the wallet had no effect",
+        "Read why. What the account does by itself is tried again; by hand, ask again.",
+    ),
+    AlertKind(
+        "operation_unknown",
+        "Nobody answered for an operation of the wallet",
+        "Nothing: it is asked about and never sent twice. The venue's activity page may know more.",
+    ),
+    AlertKind(
+        "operation_empty",
+        "A confirmed operation of the wallet moved nothing",
+        _CHECK_VENUE,
+    ),
     AlertKind("fill_failed", "A fill did not settle", "Nothing: it is reversed and in no sum."),
     *(
         AlertKind(

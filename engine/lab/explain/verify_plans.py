@@ -23,9 +23,10 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
-    RedeemTokens,
+    WalletEffect,
 )
 from engine.domain.events import BookMarked, Event
 from engine.domain.instruments import InstrumentId
@@ -127,8 +128,8 @@ class RetoldExecutor(Executor):
             self._changed(message, at_ns)
         elif isinstance(message, KeepBudget):
             self.restore_budget(message.breakers)
-        elif isinstance(message, RedeemTokens):
-            self.restore_redemption(message, at_ns)
+        elif isinstance(message, WalletEffect | QueryOperation):
+            self.restore_wallet(message, at_ns)
         elif isinstance(message, KeepStart):
             self._recover(at_ns)
         elif isinstance(message, Event):

@@ -17,7 +17,14 @@ from engine.config import Config
 from engine.domain import inputs as given
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import AnyEffect, Effect, KeepBudget, PlaceOrder, RedeemTokens
+from engine.domain.effects import (
+    AnyEffect,
+    Effect,
+    KeepBudget,
+    PlaceOrder,
+    QueryOperation,
+    WalletEffect,
+)
 from engine.domain.events import AnyEvent, Event, InstrumentListed
 from engine.domain.inputs import Received
 from engine.domain.instruments import AccountId, BotId, Mode
@@ -326,8 +333,8 @@ class ShownWindow:
                     desk.executor.adopt(message.order, record.at_ns, message.identity)
                 elif isinstance(message, KeepBudget):
                     desk.executor.restore_budget(message.breakers)
-                elif isinstance(message, RedeemTokens):
-                    desk.executor.restore_redemption(message, record.at_ns)
+                elif isinstance(message, WalletEffect | QueryOperation):
+                    desk.executor.restore_wallet(message, record.at_ns)
                 elif record.kind in EVENTS:
                     desk.executor.receive(message, record.at_ns)
                     if record.account == HOUSE:

@@ -93,19 +93,35 @@ def of_record(message: Any, terms: Terms, about: str | None = None) -> str:
             said = f"the venue lists {many(len(fills), 'fill')}"
         case ev.BalancesListed() | ev.PositionsListed():
             said = f"the venue tells {'cash' if type(message) is ev.BalancesListed else 'holdings'}"
-        case fx.RedeemTokens(operation=number, instrument=instrument):
-            said = f"redemption {number}: the wallet is asked to turn {instrument} into cash"
-        case ev.OperationMoved(operation=number, state=state, reason=reason):
-            said = f"redemption {number} is {state}{reason and f': {reason}'}"
-        case ev.TokensRedeemed(instrument=instrument, amount_micro=amount):
-            said = f"{instrument} is redeemed: {amount / MICRO:,.2f} came in"
-        case ev.RedemptionsListed(redemptions=paid):
-            said = f"the venue lists {many(len(paid), 'redemption')}"
         case ev.InstrumentListed(instrument=instrument):
             said = f"{instrument.id} is listed"
         case _:
-            said = _plain(message)
+            said = _of_wallet(message) or _plain(message)
     return said[:TEXT_MAX]
+
+
+def _of_wallet(message: Any) -> str:
+    """Return what a record of the wallet says; empty = it is none."""
+    match message:
+        case fx.RedeemTokens(operation=number, instrument=instrument):
+            return f"redeem {number}: the wallet is asked to turn {instrument} into cash"
+        case ev.OperationMoved(operation=number, state=state, reason=reason):
+            return f"operation {number} of the wallet is {state}{reason and f': {reason}'}"
+        case fx.MergePairs(operation=number, instrument=instrument, amount_micro=amount):
+            return f"merge {number}: pairs of {instrument} are to become {amount / MICRO:,.2f}"
+        case fx.SplitCash(operation=number, instrument=instrument, amount_micro=amount):
+            return f"split {number}: {amount / MICRO:,.2f} are to become pairs of {instrument}"
+        case ev.OperationNamed(operation=number, name=name):
+            return f"operation {number} of the wallet is named {name.identity[:18]}…"
+        case ev.PairsConverted(instrument=instrument, size=size_, amount_micro=amount):
+            became = "became pairs" if size_ > 0 else "came in for pairs"
+            return f"{amount / MICRO:,.2f} {became} of {instrument}"
+        case ev.TokensRedeemed(instrument=instrument, amount_micro=amount):
+            return f"{instrument} is redeemed: {amount / MICRO:,.2f} came in"
+        case ev.RedemptionsListed(redemptions=paid):
+            return f"the venue lists {many(len(paid), 'redemption')}"
+        case _:
+            return ""
 
 
 def _orders(orders: tuple[int, ...]) -> str:
@@ -186,6 +202,8 @@ def of_input(one: given.AnyInput) -> str:
             return "the venue is asked everything"
         case given.PlacedByHand(asked=asked):
             return f"a person places by hand in {asked.instrument}"
+        case given.Operated(asked=asked):
+            return f"a person asks the wallet: {_of_wallet(asked) or _plain(asked)}"
         case given.CancelledByHand(order=order):
             return f"a person cancels order {order}"
         case given.Halted(reason=reason):

@@ -50,6 +50,7 @@ def account_of(name: str, random: Random) -> AccountSettings:
         mode=Mode.DEMO,
         currency=CURRENCY,
         starting_cash=random.choice((70.0, 400.0, 400.0)),
+        merge_above=1.0 if name.endswith("1") else None,
         limits=limits,
     )
 

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.effects import PlaceOrder, RedeemTokens
+from engine.domain.effects import (
+    AnyWalletEffect,
+    ApproveTrading,
+    MergePairs,
+    PlaceOrder,
+    RedeemTokens,
+    SplitCash,
+)
 from engine.domain.events import (
     BookChanged,
     BookDistrusted,
@@ -32,10 +39,12 @@ from engine.domain.events import (
     ModeChanged,
     OpenOrdersListed,
     OperationMoved,
+    OperationNotFound,
     OperationState,
     OrderFilled,
     OrderNotSent,
     OrderUnanswered,
+    PairsConverted,
     RedemptionsListed,
     ScopeLatched,
     ScopeReleased,
@@ -71,8 +80,9 @@ class KnownFacts:
         self.instruments: dict[InstrumentId, Instrument] = {}
         self.payouts: dict[InstrumentId, int] = {}
         self.redemptions: dict[tuple[str, InstrumentId], TokensRedeemed] = {}
-        self.redeeming: dict[InstrumentId, int] = {}
-        """Redemptions that were asked for and of which nothing has been learned since."""
+        self.conversions: dict[tuple[str, InstrumentId], PairsConverted] = {}
+        self.operations: dict[int, AnyWalletEffect] = {}
+        """What the wallet was asked for and nobody has told the end of."""
         self.closed: set[InstrumentId] = set()
         self.filled: dict[OrderId, int] = {}
         self._by_instrument: dict[InstrumentId, list[FillId]] = {}
@@ -110,14 +120,19 @@ class KnownFacts:
                 self.orders[order.id] = order
             case TokensRedeemed():
                 self._paid(message)
-            case RedemptionsListed(redemptions=payments):
-                self.redeeming.clear()
+            case PairsConverted():
+                self._converted(message)
+            case RedemptionsListed(redemptions=payments, conversions=conversions):
                 for payment in payments:
                     self._paid(payment)
-            case RedeemTokens(instrument=key, operation=number):
-                self.redeeming[key] = number
+                for conversion in conversions:
+                    self._converted(conversion)
+            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+                self.operations[message.operation] = message
             case OperationMoved(operation=number, state=state) if state in OVER:
-                self.redeeming = {k: n for k, n in self.redeeming.items() if n != number}
+                self.operations.pop(number, None)
+            case OperationNotFound(operation=number):
+                self.operations.pop(number, None)
             case OpenOrdersListed():
                 self.listings += 1
             case _:
@@ -164,8 +179,18 @@ class KnownFacts:
         if self.states.get(fill) not in ENDS:
             self.states[fill] = state
 
+    def _converted(self, fact: PairsConverted) -> None:
+        if fact.instrument in self.instruments:
+            self.conversions[fact.transaction, fact.instrument] = fact
+            self._by_instrument.setdefault(fact.instrument, [])
+        for number, asked in list(self.operations.items()):
+            if isinstance(asked, MergePairs | SplitCash) and asked.instrument == fact.instrument:
+                del self.operations[number]
+
     def _paid(self, payment: TokensRedeemed) -> None:
-        self.redeeming.pop(payment.instrument, None)
+        for number, asked in list(self.operations.items()):
+            if isinstance(asked, RedeemTokens) and asked.instrument == payment.instrument:
+                del self.operations[number]
         if payment.instrument in self.instruments:
             self.redemptions[payment.transaction, payment.instrument] = payment
 
@@ -192,6 +217,7 @@ class KnownFacts:
                 settled += fill.size
             else:
                 pending += fill.size
+        settled += sum(one.size for one in self.conversions.values() if one.instrument == key)
         return settled, pending
 
     def position(self, key: InstrumentId) -> int:
@@ -242,6 +268,8 @@ class KnownFacts:
     def cash(self, *, promised: bool = True) -> int:
         """Return cash in micro-units, redemptions included; `promised` False = what is settled."""
         cash = self.deposits + sum(paid.amount_micro for paid in self.payments())
+        for fact in self.conversions.values():
+            cash += fact.amount_micro if fact.size < 0 else -fact.amount_micro
         for key in self._by_instrument:
             terms = self.instruments[key]
             for order, fill, state in self.standing(key):

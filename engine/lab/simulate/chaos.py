@@ -45,6 +45,7 @@ class Chaos:
             Fault.KILL_PART: lambda: station.operator.kill_part(life),
             Fault.SETTINGS: station.operator.limit,
             Fault.VENUE_REDEEMS: station.side.redeem_for,
+            Fault.VENUE_CONVERTS: lambda: station.side.convert_for(random),
             Fault.CRASH_REDEEMING: lambda: setattr(
                 life.line, "redeeming_dies", random.choice(tuple(Redeeming))
             ),

@@ -90,11 +90,13 @@ class Fault(StrEnum):
     """The operator applies other limits."""
     JOURNAL_LOST = "journal_lost"
     """The engine dies and its journal loses its end, which the projections have mostly read."""
-    # -- redemptions, per minute
+    # -- the wallet, per minute
     VENUE_REDEEMS = "venue_redeems"
     """The venue redeems for the account, whatever that has asked for itself."""
     CRASH_REDEEMING = "crash_redeeming"
-    """The engine ends with the next step of a redemption: asked, submitted, mined or paid."""
+    """The engine ends with the next step of an operation: asked, submitted, mined or paid."""
+    VENUE_CONVERTS = "venue_converts"
+    """A person splits cash or merges pairs at the venue."""
 
 
 PER_MESSAGE: dict[Fault, float] = {
@@ -145,6 +147,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.JOURNAL_LOST: 0.1,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
+    Fault.VENUE_CONVERTS: 1.0,
 }
 """How often per minute at strength 1."""
 
@@ -153,7 +156,13 @@ YOUNGER = frozenset({Fault.KILL_PART})
 in the tests keep their runs."""
 
 YOUNGEST = frozenset(
-    {Fault.SETTINGS, Fault.JOURNAL_LOST, Fault.VENUE_REDEEMS, Fault.CRASH_REDEEMING}
+    {
+        Fault.SETTINGS,
+        Fault.JOURNAL_LOST,
+        Fault.VENUE_REDEEMS,
+        Fault.CRASH_REDEEMING,
+        Fault.VENUE_CONVERTS,
+    }
 )
 """Likewise: only worlds whose faults gather draw them."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import KeepBudget, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, KeepBudget
 from engine.domain.events import OpenOrdersListed, OrderReported
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.money import MICRO
@@ -150,11 +150,12 @@ class Lives:
 
     # -- redemptions -------------------------------------------------------------------------------
 
-    def asked_to_redeem(self, asked: RedeemTokens, speak: Speak) -> None:
+    def asked_of_wallet(self, asked: AnyWalletEffect, speak: Speak) -> None:
         """See that nothing is asked for again of which nothing has been learned (law J)."""
-        if asked.instrument in self._seen.told.redeeming:
-            number = self._seen.told.redeeming[asked.instrument]
-            speak("redemption", f"{asked.instrument} is redeemed again, and {number} is unknown")
+        about = getattr(asked, "instrument", None)
+        for number, other in self._seen.told.operations.items():
+            if type(other) is type(asked) and getattr(other, "instrument", None) == about:
+                speak("redemption", f"{asked} is asked for again, and {number} is unknown")
 
     def _judge_redemptions(self, life: EngineRun, speak: Speak) -> None:
         """Compare cash and winners with the naive sum of what was told: each payment counts once.
@@ -247,7 +248,12 @@ class Lives:
             for one in exchange.account(account).redemptions
             if one.amount_micro  # of losers that paid nothing nobody has to hear
         }
+        converted = {
+            (one.transaction, one.instrument) for one in exchange.account(account).conversions
+        }
         if redeeming or not redeemed <= told.redemptions.keys():
+            return False
+        if not converted <= told.conversions.keys():
             return False
         return not ours and not unsettled and paid and made <= told.fills.keys()
 

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from engine.domain.effects import (
+    AnyWalletEffect,
     CancelAll,
     CancelOrders,
     CancelScope,
@@ -22,9 +23,9 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
-    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -37,6 +38,7 @@ from engine.domain.events import (
     OrderFilled,
     OrderNotFound,
     OrderReported,
+    PairsConverted,
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
@@ -52,7 +54,7 @@ from engine.errors import (
     Throttled,
     VenueClosed,
 )
-from engine.gateway.door import Named, Prepared
+from engine.gateway.door import Named, OnNamed, Prepared
 from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
@@ -74,7 +76,7 @@ Said = tuple[VenueEvent, ...] | PitbossError
 
 
 class Redeeming(StrEnum):
-    """Steps of a redemption with which an engine may die."""
+    """Steps of an operation of the wallet with which an engine may die."""
 
     ASKED = "asked"
     """Its name is durable, no byte has left."""
@@ -173,9 +175,14 @@ class Network:
         (listed,) = await self._ask(asked)
         return listed  # type: ignore[return-value]
 
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Submit a redemption. Raises EngineDied where the engine ends before the first byte."""
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Submit an operation. Raises EngineDied where the engine ends before the first byte."""
+        del named
         self._die_with(Redeeming.ASKED)
+        return await self._ask(asked)
+
+    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+        """Return how far an operation is."""
         return await self._ask(asked)
 
     async def close(self) -> None:
@@ -363,7 +370,7 @@ class Network:
 
 
 def _step_of(event: VenueEvent) -> Redeeming | None:
-    if isinstance(event, TokensRedeemed):
+    if isinstance(event, TokensRedeemed | PairsConverted):
         return Redeeming.PAID
     if not isinstance(event, OperationMoved):
         return None

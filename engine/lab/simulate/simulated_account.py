@@ -21,7 +21,7 @@ from engine.domain.commands import (
     StartBot,
 )
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import PlaceOrder, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, PlaceOrder
 from engine.domain.events import Event, HealthChanged, LatchReleased
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import Order, OrderId
@@ -425,8 +425,8 @@ class SimulatedAccount:
         """Show a record that was written to the judges."""
         seen, life = self.seen, self.life
         seen.now_ns = at_ns
-        if isinstance(message, RedeemTokens):
-            self.lives.asked_to_redeem(message, self.speak)
+        if isinstance(message, AnyWalletEffect):
+            self.lives.asked_of_wallet(message, self.speak)
         seen.take(message)
         if isinstance(message, LatchReleased):
             seen.released_seq = len(self.disk.rows)

@@ -114,6 +114,14 @@ class VenueSide:
             if self.exchange.listing.market(key).payout is not None:
                 worker.ask(self.account, 0, key)
 
+    def convert_for(self, random: Random) -> None:
+        """Split a little cash, or merge pairs, as a person does it at the venue."""
+        exchange = self.exchange
+        open_ = [key for key, one in exchange.desk.markets.items() if one.payout is None]
+        if open_:
+            size = random.choice((2, 1, -1)) * 1_000_000
+            exchange.clearing.redeeming.ask(self.account, 0, random.choice(open_), size)
+
     # -- reports -----------------------------------------------------------------------------------
 
     def take(self) -> list[VenueEvent]:

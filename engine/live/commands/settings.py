@@ -8,13 +8,14 @@ import msgspec
 
 from engine.domain.bots import BotHappened, may
 from engine.domain.commands import Answered, ApplySettings, SetMode
+from engine.domain.inputs import Automated
 from engine.domain.instruments import AccountId, BotId, Mode
-from engine.domain.settings import BotSettings, SettingsDocument
+from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.live.commands.registry import Pending, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner, S
-from engine.runtime.recovery import quote_life_ms
+from engine.runtime.recovery import automation, quote_life_ms
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
 from storage.settings import SettingsVersion, Stale, applied, in_force, latest, read, save
@@ -78,6 +79,8 @@ class SettingsCommands:
                     before = engine.settings.document.accounts.get(name, account)
                     if account.quote_life_s != before.quote_life_s:
                         runner.desk.expire_quotes(quote_life_ms(account), now_ns)
+                    if _by_itself(account) != _by_itself(before):
+                        runner.receive(Automated(known, *automation(account)), now_ns)
         for name in [name for name in engine.bot_runners if name not in document.bots]:
             bot_runner = engine.bot_runners.pop(name)
             bot_runner.runner.desk.remove(bot_runner.bot, now_ns)
@@ -289,3 +292,8 @@ def set_mode(engine: Engine, command: SetMode, who: str) -> Pending:
     pending = Pending()
     engine.part(SettingsCommands).set_mode(command, who, pending.done_or_refused)
     return pending
+
+
+def _by_itself(account: AccountSettings) -> tuple[object, ...]:
+    """Return what an account does with its wallet by itself."""
+    return account.auto_redeem, account.redeem_above, account.merge_above

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 
+from engine.domain.events import OperationState
 from engine.domain.instruments import AccountId, Instrument, Kind
 from engine.domain.orders import Identity
 from engine.errors import BadInput
 from engine.venues.demo.matching import MatchingBook
-from engine.venues.demo.orders import Fill, Redeemed, RestingOrder
+from engine.venues.demo.orders import Converted, Fill, Redeemed, RestingOrder
 
 TAKER_RATE_PPM_MAX = 500_000
 """Below it a fee, rounded as it is, never exceeds the proceeds it is taken from."""
@@ -25,7 +26,8 @@ class Account:
     """
 
     __slots__ = (
-        "beats", "ended", "fills", "fills_from_ns", "id", "listening", "open", "redemptions"
+        "beats", "conversions", "ended", "fills", "fills_from_ns", "id", "listening", "open",
+        "operations", "redemptions",
     )  # fmt: skip
 
     def __init__(self, customer: AccountId, *, listening: bool) -> None:
@@ -39,6 +41,9 @@ class Account:
         self.beats: dict[str, tuple[str, int]] = {}
         """Armed keys: (token the next beat must carry, time of the last beat)."""
         self.redemptions: deque[Redeemed] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
+        self.conversions: deque[Converted] = deque(maxlen=REDEMPTIONS_KEPT_MAX)
+        self.operations: dict[int, tuple[OperationState, str]] = {}
+        """Operations of its wallet that ended: (how, what the chain calls it)."""
 
     def remember(self, order: RestingOrder, kept_max: int) -> None:
         """Move an order from the open ones to the ended ones, forgetting the oldest."""
@@ -48,6 +53,12 @@ class Account:
         self.ended[order.identity] = order
         while len(self.ended) > kept_max:
             self.ended.popitem(last=False)
+
+    def over(self, operation: int, state: OperationState, name: str) -> None:
+        """Remember how an operation of the wallet ended, forgetting the oldest."""
+        self.operations[operation] = state, name
+        if len(self.operations) > REDEMPTIONS_KEPT_MAX:
+            del self.operations[next(iter(self.operations))]
 
     def log(self, fill: Fill, kept_max: int) -> None:
         """Remember a fill, forgetting the older half when there are too many."""

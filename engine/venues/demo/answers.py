@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.domain.effects import (
+    AnyWalletEffect,
+    ApproveTrading,
     CancelAll,
     CancelOrders,
     CancelScope,
     Effect,
+    MergePairs,
     PlaceOrder,
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
     RedeemTokens,
+    SplitCash,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -32,6 +37,7 @@ from engine.domain.events import (
     ModeChanged,
     OpenOrdersListed,
     OperationMoved,
+    OperationNotFound,
     OperationState,
     OrderAccepted,
     OrderCancelled,
@@ -43,6 +49,7 @@ from engine.domain.events import (
     OrderRejected,
     OrderReport,
     OrderReported,
+    PairsConverted,
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
@@ -59,6 +66,7 @@ from engine.venues.demo.names import Names
 from engine.venues.demo.orders import (
     AnyReport,
     CancelAnswer,
+    Converted,
     Ended,
     Fill,
     Filled,
@@ -107,8 +115,10 @@ class Answers:
                 return self.balances()
             case QueryRedemptions(since_ns=since_ns):
                 return self.redemptions(since_ns)
-            case RedeemTokens():
-                return self.redeem(effect, now_ns)
+            case RedeemTokens() | MergePairs() | SplitCash() | ApproveTrading():
+                return self.operate(effect, now_ns)
+            case QueryOperation():
+                return self.operation(effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not a venue's business")
 
@@ -160,18 +170,36 @@ class Answers:
             return OrderCancelled(account=self._account, order=order)
         return CancelRefused(account=self._account, order=order, venue_text=answer.text)
 
-    def redeem(self, asked: RedeemTokens, now_ns: int) -> list[VenueEvent]:
-        """Submit a redemption; the payment follows as a report. Raises VenueClosed."""
-        exchange, account = self._exchange, self._account
-        name = exchange.redeem(account, asked.operation, asked.instrument, now_ns)
-        moved = OperationMoved(
-            account=account,
-            operation=asked.operation,
-            state=OperationState.FAILED if name is None else OperationState.SUBMITTED,
-            transaction=name or "",
-            reason="" if name else "the market is not resolved",
+    def operate(self, asked: AnyWalletEffect, now_ns: int) -> list[VenueEvent]:
+        """Submit an operation; what it moves follows as a report. Raises VenueClosed."""
+        if isinstance(asked, ApproveTrading):  # this exchange needs nobody's leave
+            return [self._operation(asked.operation, OperationState.CONFIRMED, "")]
+        size = 0 if isinstance(asked, RedeemTokens) else asked.size
+        size = -size if isinstance(asked, MergePairs) else size
+        name = self._exchange.operate(
+            self._account, asked.operation, asked.instrument, size, now_ns
         )
-        return [moved]
+        if name is None:
+            why = "the market is not resolved"
+            return [self._operation(asked.operation, OperationState.FAILED, "", why)]
+        return [self._operation(asked.operation, OperationState.SUBMITTED, name)]
+
+    def operation(self, asked: QueryOperation) -> list[VenueEvent]:
+        """Say how far an operation is. Raises VenueClosed."""
+        if isinstance(asked.asked, ApproveTrading):
+            return [self._operation(asked.operation, OperationState.CONFIRMED, "")]
+        found = self._exchange.operation(self._account, asked.operation)
+        if found is None:
+            return [OperationNotFound(account=self._account, operation=asked.operation)]
+        return [self._operation(asked.operation, *found)]
+
+    def _operation(
+        self, operation: int, state: OperationState, name: str, reason: str = ""
+    ) -> OperationMoved:
+        return OperationMoved(
+            account=self._account, operation=operation, state=state, transaction=name,
+            on_chain=name, reason=reason,
+        )  # fmt: skip
 
     def mode(self, mode: VenueMode) -> ModeChanged:
         return ModeChanged(account=self._account, mode=mode)
@@ -218,8 +246,12 @@ class Answers:
         """List the payments for tokens of resolved markets since a time. Raises VenueClosed."""
         paid = self._exchange.redemptions(self._account, since_ns)
         redemptions = tuple(self._redeemed(one) for one in paid)
+        converted = self._exchange.conversions(self._account, since_ns)
         listed = RedemptionsListed(
-            account=self._account, since_ns=since_ns, redemptions=redemptions
+            account=self._account,
+            since_ns=since_ns,
+            redemptions=redemptions,
+            conversions=tuple(map(self._converted, converted)),
         )
         return [listed]
 
@@ -232,6 +264,16 @@ class Answers:
             no=paid.no,
             amount_micro=paid.amount_micro,
             at_ns=paid.at_ns,
+        )
+
+    def _converted(self, told: Converted) -> PairsConverted:
+        return PairsConverted(
+            account=self._account,
+            transaction=told.transaction,
+            instrument=told.instrument,
+            size=told.size,
+            amount_micro=told.amount_micro,
+            at_ns=told.at_ns,
         )
 
     def _report(self, order: RestingOrder) -> OrderReport:
@@ -283,10 +325,10 @@ class Answers:
                 return self.mode(report.mode)
             case Redeemed():
                 return self._redeemed(report)
-            case OperationTold(operation=operation, state=state, transaction=name):
-                return OperationMoved(
-                    account=self._account, operation=operation, state=state, transaction=name
-                )
+            case Converted():
+                return self._converted(report)
+            case OperationTold(operation=operation, state=state, transaction=name, reason=reason):
+                return self._operation(operation, state, name, reason)
             case _:
                 return None
 

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import aiohttp
 import msgspec
 
-from engine.domain.effects import CancelScope, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -28,7 +28,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
 from engine.errors import AuthRefused, BadInput, NotSent, OutcomeUnknown, VenueClosed
-from engine.gateway.door import Named, Prepared
+from engine.gateway.door import Named, OnNamed, Prepared
 from engine.venues.demo import wire
 from engine.venues.demo.names import KEY, Names
 
@@ -103,9 +103,14 @@ class DemoVenue:
         asked = wire.pack(wire.QueryRequest(since_ns=since_ns))
         return _only(await self._ask(self._safety, wire.REDEMPTIONS, asked), RedemptionsListed)
 
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Submit a redemption; the payment is told by the account's stream."""
-        return await self._ask(self._safety, wire.REDEEM, wire.pack(asked))
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Submit an operation: its number is its name, what it moves is told by the stream."""
+        del named
+        return await self._ask(self._safety, wire.OPERATE, wire.pack(asked))
+
+    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+        """Return how far an operation is."""
+        return await self._ask(self._safety, wire.OPERATION, wire.pack(asked))
 
     # -- what only this venue has ------------------------------------------------------------------
 

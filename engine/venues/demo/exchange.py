@@ -21,6 +21,7 @@ from engine.domain.events import (
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
+    OperationState,
     StrikeProven,
     VenueMode,
 )
@@ -36,6 +37,7 @@ from engine.venues.demo.orders import (
     Balance,
     BeatAnswer,
     CancelAnswer,
+    Converted,
     Fill,
     ModeSwitched,
     OrderReceipt,
@@ -409,20 +411,27 @@ class DemoExchange:
         amount = size * market.one // market.divisor
         return self.desk.ledger.convert(customer, instrument, size, amount)
 
-    def redeem(
-        self, customer: AccountId, operation: int, instrument: InstrumentId, now_ns: int
+    def operate(
+        self, customer: AccountId, operation: int, instrument: InstrumentId, size: int, now_ns: int
     ) -> str | None:
-        """Submit the redemption of a resolved market's tokens; return what the chain calls it.
+        """Submit a transaction of a wallet; return what the chain calls it.
 
-        None = the market is not resolved.
+        `size` pairs are split (+) or merged (−); 0 redeems a resolved market's tokens: None = it
+        is not resolved.
         """
         self._reach(now_ns)
         self.account(customer)
         self.guard.check_question()
         market = self.desk.markets.get(instrument)
-        if market is None or market.payout is None:
+        if market is None or (market.payout is None and not size):
             return None
-        return self.clearing.redeeming.ask(customer, operation, instrument)
+        return self.clearing.redeeming.ask(customer, operation, instrument, size)
+
+    def operation(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
+        """Return how far an operation of a wallet is, and its name; None = it never came here."""
+        self.account(customer)
+        self.guard.check_question()
+        return self.clearing.redeeming.stands(customer, operation)
 
     # -- orders ------------------------------------------------------------------------------------
 
@@ -496,6 +505,11 @@ class DemoExchange:
         account = self.account(customer)
         self.guard.check_question()
         return [one for one in account.redemptions if one.at_ns >= since_ns]
+
+    def conversions(self, customer: AccountId, since_ns: int) -> list[Converted]:
+        """Return the splits and merges of a wallet since a time."""
+        account = self.account(customer)
+        return [one for one in account.conversions if one.at_ns >= since_ns]
 
     def balance(self, customer: AccountId) -> Balance:
         self.account(customer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.domain.effects import CancelScope, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, CancelScope
 from engine.domain.events import VenueEvent, VenueMode
 from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderId
@@ -67,11 +67,11 @@ class Beaten(ExchangeInput, frozen=True, kw_only=True):
     account: AccountId
 
 
-class RedeemAsked(ExchangeInput, frozen=True, kw_only=True):
-    """A customer redeemed the tokens of a resolved market."""
+class WalletAsked(ExchangeInput, frozen=True, kw_only=True):
+    """A customer had its wallet do something."""
 
     account: AccountId
-    redeem: RedeemTokens
+    operation: AnyWalletEffect
 
 
 class ModePut(ExchangeInput, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ AnyExchangeInput = (
     | CancelsAsked
     | CancelAllAsked
     | Beaten
-    | RedeemAsked
+    | WalletAsked
     | ModePut
 )
 
@@ -125,8 +125,8 @@ class Inputs:
                 return self.answers(given.account).cancel(given.orders, at_ns)
             case CancelAllAsked():
                 return self.answers(given.account).cancel_all(given.scope, at_ns)
-            case RedeemAsked():
-                return self.answers(given.account).redeem(given.redeem, at_ns)
+            case WalletAsked():
+                return self.answers(given.account).operate(given.operation, at_ns)
             case AccountOpened():
                 if given.account not in exchange.desk.accounts:
                     exchange.open_account(given.account, given.cash_micro)

@@ -199,12 +199,25 @@ class Redeemed(Report, frozen=True, kw_only=True, gc=False):
     at_ns: int = 0
 
 
+class Converted(Report, frozen=True, kw_only=True, gc=False):
+    """Cash became pairs (`size` > 0), or pairs became cash."""
+
+    instrument: InstrumentId
+    size: int
+    amount_micro: int
+    transaction: str
+    at_ns: int
+
+
 class OperationTold(Report, frozen=True, kw_only=True, gc=False):
-    """A redemption that the customer asked for got further."""
+    """An operation that the customer's wallet was asked for got further."""
 
     operation: int
     state: OperationState
     transaction: str
+    reason: str = ""
 
 
-AnyReport = Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | OperationTold
+AnyReport = (
+    Placed | Filled | FillMoved | Ended | ModeSwitched | Redeemed | Converted | OperationTold
+)

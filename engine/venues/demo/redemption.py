@@ -1,8 +1,9 @@
-"""Redemption: tokens of a resolved market become cash by a transaction of their owner's wallet.
+"""Wallets: tokens of a resolved market become cash, pairs become cash, cash becomes pairs.
 
 Asked for, the transaction is submitted, mined and confirmed in turn, and pays when it is confirmed:
 all that is settled then. The crowd's wallets are paid with the resolution; a customer's hold their
-tokens until it asks, unless the exchange redeems for everybody (`Rules.auto_redeem`).
+tokens until it asks, unless the exchange redeems for everybody (`Rules.auto_redeem`). A merge or a
+split of what is not there when it is confirmed has no effect.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from engine.domain.events import OperationState
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.ledger import ExchangeLedger
-from engine.venues.demo.orders import OperationTold, Redeemed
+from engine.venues.demo.orders import Converted, OperationTold, Redeemed
 from engine.venues.demo.outbox import ExchangeOutbox
 from engine.venues.demo.refusals import Rules
 from engine.venues.demo.timeline import Timeline, TimelineEntry
 
 
 class RedeemTransaction(msgspec.Struct, kw_only=True):
-    """A redemption under way. `operation` is its customer's number; 0 = the exchange's own."""
+    """A transaction under way. `operation` is its customer's number; 0 = the exchange's own."""
 
     number: int
     customer: AccountId
     operation: int
     instrument: InstrumentId
     mined: bool = False
+    size: int = 0
+    """Pairs to split, below zero to merge; 0 = a redemption."""
 
     @property
     def name(self) -> str:
@@ -73,12 +76,15 @@ class RedeemWorker:
             for tokens in (wallet.yes.get(instrument), wallet.no.get(instrument))
         )
 
-    def ask(self, customer: AccountId, operation: int, instrument: InstrumentId) -> str:
-        """Submit a redemption; return what the chain calls it."""
+    def ask(
+        self, customer: AccountId, operation: int, instrument: InstrumentId, size: int = 0
+    ) -> str:
+        """Submit a transaction; return what the chain calls it."""
         self.count += 1
         made = RedeemTransaction(
-            number=self.count, customer=customer, operation=operation, instrument=instrument
-        )
+            number=self.count, customer=customer, operation=operation, instrument=instrument,
+            size=size,
+        )  # fmt: skip
         self.pending[made.number] = made
         self._wait(made, self.rules.redeem_mined_ns)
         return made.name
@@ -96,8 +102,35 @@ class RedeemWorker:
             self._wait(made, self.rules.redeem_confirmed_ns)
             return
         del self.pending[number]
-        self.confirm(made.customer, made.instrument, made.name)
+        if made.size and not self._convert(made):
+            self._tell(made, OperationState.FAILED, "there is not enough, or it is resolved")
+            return
+        if not made.size:
+            self.confirm(made.customer, made.instrument, made.name)
         self._tell(made, OperationState.CONFIRMED)
+
+    def stands(self, customer: AccountId, operation: int) -> tuple[OperationState, str] | None:
+        """Return how far a customer's operation is and its name; None = it never came here."""
+        for made in self.pending.values():
+            if (made.customer, made.operation) == (customer, operation):
+                state = OperationState.MINED if made.mined else OperationState.SUBMITTED
+                return state, made.name
+        return self._accounts[customer].operations.get(operation)
+
+    def _convert(self, made: RedeemTransaction) -> bool:
+        market = self._markets[made.instrument]
+        amount = made.size * market.one // market.divisor
+        if market.payout is not None or made.size % market.instrument.lot:
+            return False
+        if not self._ledger.convert(made.customer, made.instrument, made.size, amount):
+            return False
+        told = Converted(
+            instrument=made.instrument, size=made.size, amount_micro=abs(amount),
+            transaction=made.name, at_ns=self._timeline.now_ns,
+        )  # fmt: skip
+        self._accounts[made.customer].conversions.append(told)
+        self._outbox.tell(made.customer, told)
+        return True
 
     def confirm(self, customer: AccountId, instrument: InstrumentId, name: str) -> None:
         """Pay what is settled of a resolved market by the transaction `name`, and tell it."""
@@ -106,10 +139,14 @@ class RedeemWorker:
             self._accounts[customer].redemptions.append(paid)
             self._outbox.tell(customer, paid)
 
-    def _tell(self, made: RedeemTransaction, state: OperationState) -> None:
+    def _tell(self, made: RedeemTransaction, state: OperationState, reason: str = "") -> None:
         if made.operation:
-            told = OperationTold(operation=made.operation, state=state, transaction=made.name)
+            told = OperationTold(
+                operation=made.operation, state=state, transaction=made.name, reason=reason
+            )
             self._outbox.tell(made.customer, told)
+            if state is not OperationState.MINED:
+                self._accounts[made.customer].over(made.operation, state, made.name)
 
     def _pay(self, customer: AccountId, market: ExchangeMarket, name: str = "") -> Redeemed | None:
         """Burn what is settled and pay it; None = there was nothing."""

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from engine.clock import Clock
-from engine.domain.effects import CancelScope, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.events import ModeChanged, VenueEvent
 from engine.domain.instruments import AccountId
 from engine.errors import AuthRefused, BadInput, VenueClosed
@@ -27,8 +27,8 @@ from engine.venues.demo.inputs import (
     Beaten,
     CancelAllAsked,
     CancelsAsked,
-    RedeemAsked,
     TicketHandedIn,
+    WalletAsked,
 )
 from engine.venues.demo.names import KEY, Names
 from engine.venues.demo.orders import Ticket
@@ -42,7 +42,8 @@ BROWSER_HEADERS = frozenset({"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"})
 
 _ticket = msgspec.json.Decoder(Ticket).decode
 _cancelling = msgspec.msgpack.Decoder(wire.Cancelling).decode
-_redeeming = msgspec.msgpack.Decoder(RedeemTokens).decode
+_wallet = msgspec.msgpack.Decoder(AnyWalletEffect).decode
+_about = msgspec.msgpack.Decoder(QueryOperation).decode
 _scope = msgspec.msgpack.Decoder(CancelScope).decode
 _asking = msgspec.msgpack.Decoder(wire.QueryRequest).decode
 _opening = msgspec.msgpack.Decoder(wire.OpenAccount).decode
@@ -88,7 +89,8 @@ class DemoServer:
                 web.post(wire.FILLS, self._fills),
                 web.post(wire.BALANCES, self._balances),
                 web.post(wire.REDEMPTIONS, self._redemptions),
-                web.post(wire.REDEEM, self._redeem),
+                web.post(wire.OPERATE, self._operate),
+                web.post(wire.OPERATION, self._operation),
                 web.get(wire.HEALTH, self._health),
                 web.get(wire.MARKET, self._market),
                 web.get(wire.USER, self._user),
@@ -160,9 +162,9 @@ class DemoServer:
         scope = _scope(await request.read())
         return self._do(CancelAllAsked(at_ns=self._now(), account=_account(request), scope=scope))
 
-    async def _redeem(self, request: web.Request) -> web.Response:
-        asked, account = _redeeming(await request.read()), _account(request)
-        return self._do(RedeemAsked(at_ns=self._now(), account=account, redeem=asked))
+    async def _operate(self, request: web.Request) -> web.Response:
+        asked, account = _wallet(await request.read()), _account(request)
+        return self._do(WalletAsked(at_ns=self._now(), account=account, operation=asked))
 
     async def _beat(self, request: web.Request) -> web.Response:
         return self._do(Beaten(at_ns=self._now(), account=_account(request)))
@@ -194,6 +196,11 @@ class DemoServer:
         account = _account(request)
         answers = self._host.answers_of(account, self._now()).answers(account)
         return _answer(answers.redemptions(asked.since_ns))
+
+    async def _operation(self, request: web.Request) -> web.Response:
+        asked, account = _about(await request.read()), _account(request)
+        answers = self._host.answers_of(account, self._now()).answers(account)
+        return _answer(answers.operation(asked))
 
     async def _health(self, request: web.Request) -> web.Response:
         del request

@@ -11,14 +11,14 @@ from random import Random
 
 import msgspec
 
-from engine.domain.events import MarketEvent, VenueMode
+from engine.domain.events import MarketEvent, OperationState, VenueMode
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.errors import BadInput
 from engine.venues.demo.accounts import Account, ExchangeMarket
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import ExchangeWallet
-from engine.venues.demo.orders import AnyReport, Fill, Redeemed, RestingOrder
+from engine.venues.demo.orders import AnyReport, Converted, Fill, Redeemed, RestingOrder
 from engine.venues.demo.redemption import RedeemTransaction
 from engine.venues.demo.settlement import Transaction
 
@@ -43,6 +43,8 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     fills_from_ns: int | None
     beats: dict[str, tuple[str, int]]
     redemptions: list[Redeemed] = []
+    conversions: list[Converted] = []
+    operations: dict[int, tuple[OperationState, str]] = {}
 
 
 class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +167,8 @@ def _account_state(account: Account) -> AccountState:
         fills_from_ns=account.fills_from_ns,
         beats=account.beats,
         redemptions=list(account.redemptions),
+        conversions=list(account.conversions),
+        operations=account.operations,
     )
 
 
@@ -205,6 +209,8 @@ def _thaw_accounts(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None:
         account.fills_from_ns = state.fills_from_ns
         account.beats = state.beats
         account.redemptions.extend(state.redemptions)
+        account.conversions.extend(state.conversions)
+        account.operations = state.operations
     exchange.desk.orders = {order.number: order for order in snapshot.orders}
     for order in snapshot.orders:
         accounts[order.customer].open[order.identity] = order

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from engine.domain.effects import (
+    AnyWalletEffect,
     CancelAll,
     CancelOrders,
     KeepBudget,
@@ -27,10 +28,10 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
     RaiseAlert,
-    RedeemTokens,
     SetTimer,
 )
 from engine.domain.events import (
@@ -43,6 +44,7 @@ from engine.domain.events import (
     InstrumentClosed,
     InstrumentListed,
     InstrumentResolved,
+    OperationNotFound,
     OrderAccepted,
     OrderCancelled,
     OrderDelayed,
@@ -290,7 +292,8 @@ class Requests:
         | QueryFills
         | QueryBalances
         | QueryRedemptions
-        | RedeemTokens
+        | QueryOperation
+        | AnyWalletEffect
         | SetTimer
         | KeepBudget
         | KeepStart
@@ -315,8 +318,10 @@ class Requests:
                 return matching.balances_answer(floor)
             case QueryRedemptions():
                 return [matching.redemptions_answer(floor, effect.since_ns)]
-            case RedeemTokens():
-                return floor.redeem(effect, now_ns)
+            case QueryOperation():  # what arrives is done and answered at once
+                return [OperationNotFound(account=effect.account, operation=effect.operation)]
+            case _:
+                return floor.operate(effect, now_ns)
 
     def _check(self, account: AccountId) -> None:
         own = self._floor.account

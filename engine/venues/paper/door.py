@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 from engine.domain.effects import (
     AnyEffect,
+    AnyWalletEffect,
     CancelAll,
     CancelOrders,
     CancelScope,
@@ -19,9 +20,9 @@ from engine.domain.effects import (
     QueryBalances,
     QueryFills,
     QueryOpenOrders,
+    QueryOperation,
     QueryOrder,
     QueryRedemptions,
-    RedeemTokens,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -37,7 +38,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId
 from engine.domain.orders import Order
 from engine.errors import BadInput, BrokenInvariant, Throttled
-from engine.gateway.door import Named, Prepared, Reply, Request, VenueCore
+from engine.gateway.door import Named, OnNamed, Prepared, Reply, Request, VenueCore
 from engine.runtime.venue_plugin import PaperGateway
 
 T = TypeVar("T")
@@ -145,7 +146,13 @@ class PaperDoor:
         asked = QueryRedemptions(account=self._account, since_ns=since_ns)
         return _first(await self._ask(asked), RedemptionsListed)
 
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Redeem, merge or split: this venue does it at once."""
+        del named
+        return await self._ask(asked)
+
+    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+        """Say that it is not known: what this venue does, it has answered."""
         return await self._ask(asked)
 
 

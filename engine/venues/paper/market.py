@@ -70,6 +70,25 @@ class PaperMarket:
             return False
         return self.snapshot or bool(self.book.bid_prices or self.book.ask_prices)
 
+    # -- pairs -------------------------------------------------------------------------------------
+
+    def pairs_micro(self, size: int) -> int:
+        """Return what so many pairs of YES and NO are worth in micro-units."""
+        return self.instrument.one * size // self.instrument.value_divisor
+
+    def convert(self, size: int) -> bool:
+        """Split cash into `size` pairs, or merge −`size` pairs. False = not enough is free."""
+        purse = self.pockets[Leg.YES].purse
+        holdings = [pocket.holding for pocket in self.pockets.values()]
+        if self.payout_yes_micro is not None or purse.free < self.pairs_micro(size):
+            return False
+        if any(held.settled - held.reserved + size < 0 for held in holdings):
+            return False
+        purse.cash += self.pairs_micro(-size) if size < 0 else -self.pairs_micro(size)
+        for held in holdings:
+            held.settled += size
+        return True
+
     # -- our orders in the book --------------------------------------------------------------------
 
     def enqueue(self, resting: QueuedOrder) -> None:

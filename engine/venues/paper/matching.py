@@ -20,7 +20,13 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.effects import QueryFills, RedeemTokens
+from engine.domain.effects import (
+    AnyWalletEffect,
+    ApproveTrading,
+    QueryFills,
+    RedeemTokens,
+    SplitCash,
+)
 from engine.domain.events import (
     BalancesListed,
     FillSettled,
@@ -33,6 +39,7 @@ from engine.domain.events import (
     OrderNotFound,
     OrderReport,
     OrderReported,
+    PairsConverted,
     PositionsListed,
     QueryFailed,
     RedemptionsListed,
@@ -143,6 +150,7 @@ class Matching:
         self.fill_count = 0
         self.unsettled: dict[FillId, PaperUnsettled] = {}
         self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
+        self.conversions: deque[PairsConverted] = deque(maxlen=REDEMPTIONS_MAX)
 
     def identity(self, order: OrderId) -> Identity:
         """Return the venue's name of an order: f(account, id), nothing else."""
@@ -361,11 +369,32 @@ class Matching:
         market.payout_yes_micro = payout_yes_micro
         return events
 
-    def redeem(self, asked: RedeemTokens, now_ns: int) -> list[VenueEvent]:
-        """Pay a resolved market's settled tokens at once, as one transaction of the wallet."""
+    def operate(self, asked: AnyWalletEffect, now_ns: int) -> list[VenueEvent]:
+        """Do an operation of the wallet at once, as one transaction."""
+        name = f"paper-{now_ns}-{asked.operation}"
         moved = OperationMoved(
-            account=self.account, operation=asked.operation, state=OperationState.CONFIRMED
-        )
+            account=self.account, operation=asked.operation, state=OperationState.CONFIRMED,
+            transaction=name, on_chain=name,
+        )  # fmt: skip
+        if isinstance(asked, ApproveTrading):
+            return [moved]  # this venue needs nobody's leave
+        if isinstance(asked, RedeemTokens):
+            return self._redeem(asked, moved, now_ns)
+        market = self.markets.get(asked.instrument)
+        size = asked.size if isinstance(asked, SplitCash) else -asked.size
+        if market is None or market.instrument.kind is not Kind.BINARY or not market.convert(size):
+            reason = "there is not enough that is free, or the market is resolved"
+            failed = OperationState.FAILED
+            return [msgspec.structs.replace(moved, state=failed, reason=reason)]
+        converted = PairsConverted(
+            account=self.account, transaction=name, instrument=asked.instrument,
+            size=size, amount_micro=market.pairs_micro(abs(size)), at_ns=now_ns,
+        )  # fmt: skip
+        self.conversions.append(converted)
+        return [converted, moved]
+
+    def _redeem(self, asked: RedeemTokens, moved: OperationMoved, now_ns: int) -> list[VenueEvent]:
+        """Pay a resolved market's settled tokens."""
         market = self.markets.get(asked.instrument)
         payout = None if market is None else market.payout_yes_micro
         if market is None or payout is None or market.instrument.kind is not Kind.BINARY:
@@ -377,7 +406,7 @@ class Matching:
             return [moved]
         redeemed = TokensRedeemed(
             account=self.account,
-            transaction=f"paper-{now_ns}-{asked.operation}",
+            transaction=moved.transaction,
             instrument=asked.instrument,
             yes=yes,
             no=no,
@@ -452,8 +481,12 @@ def balances_answer(floor: Matching) -> list[VenueEvent]:
 
 def redemptions_answer(floor: Matching, since_ns: int) -> RedemptionsListed:
     """List what the wallet's tokens of resolved markets paid at or after a time."""
-    paid = tuple(one for one in floor.redemptions if one.at_ns >= since_ns)
-    return RedemptionsListed(account=floor.account, since_ns=since_ns, redemptions=paid)
+    return RedemptionsListed(
+        account=floor.account,
+        since_ns=since_ns,
+        redemptions=tuple(one for one in floor.redemptions if one.at_ns >= since_ns),
+        conversions=tuple(one for one in floor.conversions if one.at_ns >= since_ns),
+    )
 
 
 def _report(floor: Matching, resting: QueuedOrder) -> OrderReport:

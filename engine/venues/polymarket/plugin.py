@@ -97,6 +97,13 @@ LIVE = AccountSpec(
             name="wallet", title="Wallet", pattern="0x[0-9a-fA-F]{40}", hint="0x and 40 digits",
             wrong=WALLET_WRONG, secret=False,
         ),
+        CredentialField(
+            name="relayer_key", title="Relayer key", pattern="(?:[!-~]{8,256})?",
+            hint="for redeem and merge from here; empty: at the venue",
+            wrong="the relayer key must be 8 to 256 letters and digits, or empty",
+        ),
+        CredentialField(name="relayer_secret", title="Builder's secret", asked=False),
+        CredentialField(name="relayer_passphrase", title="Builder's passphrase", asked=False),
         CredentialField(name="api_key", title="API key", asked=False),
         CredentialField(name="api_secret", title="API secret", asked=False),
         CredentialField(name="api_passphrase", title="API passphrase", asked=False),

@@ -15,7 +15,10 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from engine.domain.instruments import AccountId
-from tests.fakes.polymarket.listing import LOT
+from engine.venues.demo.orders import Converted
+from engine.venues.demo.timeline import TimelineEntry
+from tests.fakes.polymarket.listing import LOT, Listed
+from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S
 
 if TYPE_CHECKING:
@@ -44,43 +47,98 @@ REDEEMS = {
 """Selector → (which argument is the condition, argument types)."""
 
 
+APPROVE = selector("approve(address,uint256)")
+
+
 class Submitted(msgspec.Struct, kw_only=True):
-    """One gasless transaction."""
+    """One gasless transaction. `ends` = how: `confirmed`, `failed` once mined, or `stuck`."""
 
     id: str
+    signer: str
     wallet: str
     calls: list[bytes]
     at_ns: int
+    nonce: int
+    deadline_s: int = 0
+    """After this the chain refuses it; 0 = never."""
+    ends: str = "confirmed"
     done: bool = False
     error: str = ""
 
+    @property
+    def on_chain(self) -> str:
+        """Its transaction's hash."""
+        return "0x" + sha256(self.id.encode()).hexdigest()
+
 
 class Relayer:
-    """Transactions under way and nonces."""
+    """Transactions under way and nonces: one at a time of a wallet. An actor: it wakes to mine."""
 
-    def __init__(self) -> None:
+    name = "relayer"
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
         self.sent: dict[str, Submitted] = {}
         self.nonces: dict[str, int] = {}
+        self._order: list[Submitted] = []
+        venue.exchange.join(self)
 
-    def take(self, venue: Venue, signer: str, wallet: str, calls: list[bytes]) -> Submitted:
-        """Take a transaction of a signer; its nonce is used up."""
-        number = len(self.sent) + 1
-        name = sha256(f"{venue.settings.seed}/relay/{number}".encode()).hexdigest()[:32]
-        made = Submitted(id=name, wallet=wallet, calls=calls, at_ns=venue.exchange.now_ns)
-        self.sent[name] = made
-        self.nonces[signer] = self.nonces.get(signer, 0) + 1
+    def take(
+        self, signer: str, wallet: str, calls: list[bytes], nonce: int, deadline_s: int = 0
+    ) -> Submitted:
+        """Take a transaction of a signer. Raises Refused: a busy wallet, a wrong nonce."""
+        venue = self._venue
+        if any(one.wallet == wallet and self.active(one) for one in self._order):
+            raise Refused(f"wallet busy: wallet {wallet} has an active action")
+        on_chain = self.nonces.get(signer, 0)
+        if nonce != on_chain:
+            raise Refused(f"batch nonce {nonce} does not match on-chain nonce {on_chain}")
+        number = len(self._order) + 1
+        ends = venue.settings.relayer_ends
+        made = Submitted(
+            id=sha256(f"{venue.settings.seed}/relay/{number}".encode()).hexdigest()[:32],
+            signer=signer, wallet=wallet, calls=calls, at_ns=venue.exchange.now_ns, nonce=nonce,
+            deadline_s=deadline_s, ends=ends.pop(0) if ends else "confirmed",
+        )  # fmt: skip
+        self.sent[made.id] = made
+        self._order.append(made)
+        at_ns = made.at_ns + int(venue.settings.relayer_s * S)
+        venue.exchange.timeline.set(at_ns, TimelineEntry.ACTOR, self.name, number)
         return made
 
-    def settle(self, venue: Venue, sent: Submitted) -> str:
-        """Return the state of a transaction, doing what it does when it is time."""
-        age_s = (venue.exchange.now_ns - sent.at_ns) / S
-        if age_s < venue.settings.relayer_s:
-            return "STATE_NEW" if age_s < venue.settings.relayer_s / 2 else "STATE_EXECUTED"
-        if not sent.done:
-            sent.done = True
-            sent.error = next(filter(None, (_do(venue, sent, call) for call in sent.calls)), "")
-            venue.drain()
-        return "STATE_FAILED" if sent.error else "STATE_CONFIRMED"
+    def active(self, sent: Submitted) -> bool:
+        """Say whether it may still take effect."""
+        late = sent.deadline_s and self._venue.exchange.now_ns > sent.deadline_s * S
+        return not (sent.done or late)
+
+    def wake(self, topic: int, now_ns: int) -> None:
+        """Mine a transaction: its nonce is used, its calls take effect or revert."""
+        sent = self._order[topic - 1]
+        if sent.ends == "stuck" or (sent.deadline_s and now_ns > sent.deadline_s * S):
+            return
+        sent.done = True
+        self.nonces[sent.signer] = sent.nonce + 1
+        if sent.ends == "failed":
+            sent.error = "execution reverted"
+            return
+        told = (_do(self._venue, sent, call) for call in sent.calls)
+        sent.error = next(filter(None, told), "")
+
+    def state(self) -> bytes:
+        """Nothing survives: this venue lives in memory."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Nothing to take back."""
+
+    def stands(self, sent: Submitted) -> str:
+        """Return the state of a transaction as the relayer tells it."""
+        if sent.done:
+            return "STATE_FAILED" if sent.error else "STATE_CONFIRMED"
+        steps = ["STATE_NEW", "STATE_EXECUTED", "STATE_MINED"]
+        age_s = (self._venue.exchange.now_ns - sent.at_ns) / S
+        step = min(2, int(3 * age_s / max(self._venue.settings.relayer_s, 1e-9)))
+        return steps[min(step, 1) if sent.ends == "stuck" else step]
 
 
 def _redeem(venue: Venue, sent: Submitted, data: bytes) -> str:
@@ -99,11 +157,27 @@ def _redeem(venue: Venue, sent: Submitted, data: bytes) -> str:
     return ""
 
 
+def convert(venue: Venue, account: AccountId, market: Listed, size: int, name: str) -> bool:
+    """Split cash into pairs, or merge −`size` pairs; the index tells of it by `name`."""
+    now_ns = venue.exchange.now_ns
+    if not venue.exchange.convert(account, market.instrument, size, now_ns):
+        return False
+    told = Converted(
+        instrument=market.instrument, size=size, amount_micro=abs(size), transaction=name,
+        at_ns=now_ns,
+    )  # fmt: skip
+    venue.exchange.account(account).conversions.append(told)
+    return True
+
+
 def _do(venue: Venue, sent: Submitted, data: bytes) -> str:
     """Do one call; return why it reverted."""
     if data[:4] in REDEEMS:
         return _redeem(venue, sent, data)
     wallet = sent.wallet
+    if data[:4] == APPROVE:
+        venue.ledger.allowances.pop(AccountId(wallet), None)
+        return ""
     known = CALLS.get(data[:4])
     if known is None:
         return ""
@@ -118,6 +192,6 @@ def _do(venue: Venue, sent: Submitted, data: bytes) -> str:
     if market is None or account not in venue.ledger.signers or values[-1] % LOT:
         return "execution reverted: unknown condition, wallet or amount"
     size = sign * values[-1]
-    if venue.exchange.convert(account, market.instrument, size, venue.exchange.now_ns):
+    if convert(venue, account, market, size, sent.id):
         return ""
     return "execution reverted: SafeMath: subtraction overflow"

@@ -13,6 +13,7 @@ from aiohttp import web
 from engine.domain.events import VenueMode
 from engine.domain.instruments import AccountId
 from engine.errors import BadInput
+from tests.fakes.polymarket.chain import convert
 from tests.fakes.polymarket.faults import KINDS, SCRIPTS
 from tests.fakes.polymarket.listing import SHARE, Listed
 from tests.fakes.polymarket.settings import S
@@ -258,7 +259,7 @@ async def wallet(request: web.Request) -> web.Response:
     if "split" in given:
         market = venue.market(str(given.get("condition", "")))
         size = int(given["split"]) * SHARE
-        if not venue.exchange.convert(account, market.instrument, size, venue.exchange.now_ns):
+        if not convert(venue, account, market, size, f"hand-{venue.exchange.now_ns}"):
             raise BadInput(f"{name} can not split {given['split']}")
     venue.drain()
     return answer(_wallet(venue, account))

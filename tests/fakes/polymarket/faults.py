@@ -32,6 +32,7 @@ CLOUDFLARE = (
     "<body><h1>{title}</h1><p>Cloudflare Ray ID: 8a1b2c3d4e5f6789</p></body></html>"
 )
 ORDER_POSTS = r"/orders?$"
+SUBMIT = r"/submit$"
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +95,14 @@ SCRIPTS: dict[str, list[dict[str, Any]]] = {
     "no_cancel_reply": [{"kind": "drop_after", "method": "DELETE"}],
     "hang": [{"kind": "hang", "method": "POST", "path": ORDER_POSTS, "args": {"s": 15}}],
     "garbled": [{"kind": "garble", "method": "POST", "path": ORDER_POSTS, "args": {"body": "{"}}],
+    "silent_relayer": [{"kind": "drop_after", "method": "POST", "path": SUBMIT}],
+    "deaf_relayer": [{"kind": "drop", "method": "POST", "path": SUBMIT}],
+    "mad_relayer": [
+        {"kind": "garble", "method": "POST", "path": SUBMIT, "args": {"body": {"state": "STATE_?"}}}
+    ],
+    "mute_relayer": [
+        {"kind": "status", "path": r"/v1/account/transactions/(?!params)", "args": _error(502, "x")}
+    ],
     "slow": [{"kind": "latency", "args": {"ms": 150, "jitter_ms": 150}}],
     "unauthorized": [
         {

@@ -5,7 +5,6 @@ A deposit wallet's batch must be signed by its owner; what the calls do is `chai
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
@@ -46,6 +45,7 @@ async def deployed(request: web.Request) -> web.Response:
 async def params(request: web.Request) -> web.Response:
     """Return the next nonce of a signer."""
     venue, signer = venue_of(request), address(request.query.get("address"))
+    venue.pump()
     nonce = venue.relayer.nonces.get(signer, 0)
     return answer({"address": signer, "nonce": str(nonce)})
 
@@ -54,29 +54,33 @@ async def params(request: web.Request) -> web.Response:
 async def submit(request: web.Request) -> web.Response:
     """Take a transaction. A deposit wallet's batch must be signed by its owner."""
     venue, body = venue_of(request), await body_of(request)
+    venue.pump()
     if not {"RELAYER_API_KEY", "POLY_BUILDER_API_KEY"} & set(request.headers):
         raise Refused("invalid authorization", 401)
     try:
         signer, kind = address(body["from"]), str(body["type"])
-        wallet, calls = _read(venue, body, signer, kind)
+        wallet, calls, deadline_s = _read(venue, body, signer, kind)
+        nonce = int(body.get("nonce", venue.relayer.nonces.get(signer, 0)))
     except (KeyError, TypeError, ValueError, DecodingError) as error:
         raise Refused(f"invalid payload: {error}") from None
-    sent = venue.relayer.take(venue, signer, wallet, calls)
+    sent = venue.relayer.take(signer, wallet, calls, nonce, deadline_s)
     return answer({"transactionID": sent.id, "transactionHash": "", "state": "STATE_NEW"})
 
 
-def _read(venue: Venue, body: dict[str, Any], signer: str, kind: str) -> tuple[str, list[bytes]]:
+def _read(
+    venue: Venue, body: dict[str, Any], signer: str, kind: str
+) -> tuple[str, list[bytes], int]:
     known = wallets_of(signer)
     if kind == "WALLET-CREATE":
         venue.ledger.undeployed.discard(known.deposit_beacon)
-        return known.deposit_beacon, []
+        return known.deposit_beacon, [], 0
     if kind == "WALLET":
         return _batch(venue, body, signer)
     data = bytes.fromhex(str(body["data"]).removeprefix("0x"))
     if kind == "PROXY":
         (tuples,) = abi_decode(["(uint8,address,uint256,bytes)[]"], data[4:])
-        return known.proxy, [inner for _, _, _, inner in tuples]
-    return known.safe, _multisend(data)
+        return known.proxy, [inner for _, _, _, inner in tuples], 0
+    return known.safe, _multisend(data), 0
 
 
 def _multisend(data: bytes) -> list[bytes]:
@@ -91,12 +95,9 @@ def _multisend(data: bytes) -> list[bytes]:
     return calls
 
 
-def _batch(venue: Venue, body: dict[str, Any], signer: str) -> tuple[str, list[bytes]]:
+def _batch(venue: Venue, body: dict[str, Any], signer: str) -> tuple[str, list[bytes], int]:
     given = body["depositWalletParams"]
     wallet, nonce = address(given["depositWallet"]), int(body["nonce"])
-    on_chain = venue.relayer.nonces.get(signer, 0)
-    if nonce != on_chain:
-        raise Refused(f"batch nonce {nonce} does not match on-chain nonce {on_chain}")
     calls = [
         {
             "target": call["target"],
@@ -111,22 +112,22 @@ def _batch(venue: Venue, body: dict[str, Any], signer: str) -> tuple[str, list[b
         raise Refused("invalid signature")
     if int(given["deadline"]) < venue.clock.server_s():
         raise Refused("deadline expired")
-    return wallet, [call["data"] for call in calls]
+    return wallet, [call["data"] for call in calls], int(given["deadline"])
 
 
 @routes.get("/v1/account/transactions/{id}")
 async def transaction(request: web.Request) -> web.Response:
     """Return a transaction's state."""
     venue = venue_of(request)
+    venue.pump()
     sent = venue.relayer.sent.get(request.match_info["id"])
     if sent is None:
         raise Refused("transaction not found", 404)
-    state = venue.relayer.settle(venue, sent)
-    mined = "0x" + sha256(sent.id.encode()).hexdigest()
+    state = venue.relayer.stands(sent)
     return answer(
         {
             "transaction_id": sent.id,
-            "transaction_hash": mined if state in {"STATE_CONFIRMED", "STATE_EXECUTED"} else "",
+            "transaction_hash": "" if state == "STATE_NEW" else sent.on_chain,
             "state": state,
             "error_msg": sent.error or None,
         }

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Leg, Side
-from engine.venues.demo.orders import Fill, Redeemed
+from engine.venues.demo.orders import Converted, Fill, Redeemed
 from tests.fakes.polymarket import contracts
 from tests.fakes.polymarket.clob_rows import iso, value
 from tests.fakes.polymarket.listing import Listed
@@ -111,12 +111,24 @@ def _holdings(venue: Venue, user: AccountId) -> dict[tuple[str, Leg], Holding]:
             if fill.customer == user:
                 name = (venue.markets[fill.instrument].condition, fill.leg)
                 found.setdefault(name, Holding()).take(fill, trade.moved_ns)
+    for told in _conversions(venue, user):
+        condition = venue.markets[told.instrument].condition
+        for leg in (Leg.YES, Leg.NO):
+            found.setdefault((condition, leg), Holding()).shares += told.size
     for paid in _redemptions(venue, user):
         condition = venue.markets[paid.instrument].condition
         for leg, gone in ((Leg.YES, paid.yes), (Leg.NO, paid.no)):
             if (condition, leg) in found:
                 found[condition, leg].shares -= gone
     return found
+
+
+def _conversions(venue: Venue, user: AccountId) -> list[Converted]:
+    """Return the splits and merges the index has seen."""
+    latest = venue.exchange.now_ns - int(venue.settings.data_lag_s * S)
+    if user not in venue.exchange.desk.accounts:
+        return []
+    return [one for one in venue.exchange.account(user).conversions if one.at_ns <= latest]
 
 
 def _redemptions(venue: Venue, user: AccountId) -> list[Redeemed]:
@@ -239,10 +251,13 @@ async def trades(request: web.Request) -> web.Response:
     return _page(request, _trades(request))
 
 
-def _redeem_row(venue: Venue, user: AccountId, paid: Redeemed) -> Row:
+def _wallet_row(venue: Venue, user: AccountId, paid: Redeemed | Converted) -> Row:
     market = venue.markets[paid.instrument]
+    kind = "REDEEM"
+    if isinstance(paid, Converted):
+        kind = "SPLIT" if paid.size > 0 else "MERGE"
     return {
-        "type": "REDEEM",
+        "type": kind,
         "proxy_wallet": user,
         "condition_id": market.condition,
         "size": paid.amount_micro / 1e6,
@@ -283,7 +298,8 @@ async def activity(request: web.Request) -> web.Response:
     rows = [
         row | {"type": "TRADE", "usdc_size": row["size"] * row["price"]} for row in _trades(request)
     ]
-    rows += [_redeem_row(venue, user, paid) for paid in reversed(_redemptions(venue, user))]
+    told = [*_redemptions(venue, user), *_conversions(venue, user)]
+    rows += [_wallet_row(venue, user, one) for one in reversed(told)]
     rows += _income_rows(venue, user)
     rows = [
         row

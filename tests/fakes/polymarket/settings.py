@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """When a socket that did not subscribe is closed."""
     relayer_s: float = 0.5
     """From submission to confirmation of a gasless transaction."""
+    relayer_ends: list[str] = []
+    """Ends of the next transactions, in turn: `confirmed`, `failed` (mined, then not), `stuck`."""
     auto_redeem: bool = False
     """The venue redeems its customers' winners by itself; else they stay until somebody does."""
     post_only_s: float = 120.0

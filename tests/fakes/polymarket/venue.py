@@ -62,7 +62,7 @@ class Venue:
         self._touched: set[InstrumentId] = set()
         self.narrowed: set[str] = set()
         """Markets whose tick became finer by themselves; only those become coarser again."""
-        self.relayer = Relayer()
+        self.relayer = Relayer(self)
         self.post_only_until_ns = 0
         self.geoblock = {"blocked": False, "ip": "127.0.0.1", "country": "CH", "region": "ZH"}
         self.cdn: dict[str, tuple[int, dict[str, Any]]] = {}

@@ -23,7 +23,7 @@ from engine.executor.halts import Blocks, TradingHalts
 from engine.executor.ledger import Ledger
 from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
-from engine.executor.redemptions import Redemptions
+from engine.executor.wallet import WalletOperations
 from engine.gateway.places import PlacesLane
 from engine.lab.simulate import loss
 from engine.lab.simulate.disk import Journal
@@ -373,13 +373,13 @@ def _a_resolution_pays(patch: Patch) -> None:
 
 
 def _payments_are_not_remembered(patch: Patch) -> None:
-    redeemed = Redemptions.redeemed
+    redeemed = WalletOperations.redeemed
 
     def forgetful(self: Any, event: Any, now_ns: int) -> None:
         self.state.booked.clear()
         redeemed(self, event, now_ns)
 
-    patch.setattr(Redemptions, "redeemed", forgetful)
+    patch.setattr(WalletOperations, "redeemed", forgetful)
 
 
 def _losers_win(patch: Patch) -> None:
@@ -401,13 +401,12 @@ def _winners_are_money(patch: Patch) -> None:
 
 
 def _silence_is_no_redemption(patch: Patch) -> None:
-    def hasty(self: Any, now_ns: int) -> None:
-        del now_ns
-        self.state.under_way.clear()
-        self.look()
+    def hasty(self: Any, *_: Any) -> None:
+        for operation in list(self.state.operations.values()):
+            self._end(operation, 0)
 
-    patch.setattr(Redemptions, "unanswered", hasty)
-    patch.setattr(Redemptions, "start", hasty)
+    patch.setattr(WalletOperations, "_unanswered", hasty)
+    patch.setattr(WalletOperations, "start", hasty)
 
 
 MUTANTS = (

@@ -118,7 +118,7 @@ def test_a_resolved_market_is_forgotten_after_its_last_settlement_and_redemption
     del made.settlement.pending[1]
     run(made, MARKET_KEPT_NS / S)
     assert COIN in made.desk.markets  # a winner is still held
-    made.redeem(BOB, 1, COIN, made.now_ns)
+    made.operate(BOB, 1, COIN, 0, made.now_ns)
     run(made, MARKET_KEPT_NS / S)
     assert COIN not in made.desk.markets
     assert made.invariants().sets == {}

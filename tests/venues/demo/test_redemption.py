@@ -85,7 +85,7 @@ def test_a_second_redemption_of_the_same_tokens_pays_nothing() -> None:
     made = won()
     before = made.balance(ANN).settled
     for operation in (1, 2):
-        made.redeem(ANN, operation, COIN, made.now_ns)
+        made.operate(ANN, operation, COIN, 0, made.now_ns)
     run(made, 10)
     assert made.balance(ANN).settled == before + 10 * USD
     assert len(made.redemptions(ANN, 0)) == 1
@@ -115,7 +115,7 @@ def test_what_is_not_resolved_or_unknown_is_refused() -> None:
 
 def test_a_redemption_under_way_outlives_its_host() -> None:
     made = won()
-    made.redeem(ANN, 7, COIN, made.now_ns)
+    made.operate(ANN, 7, COIN, 0, made.now_ns)
     run(made, 3)
     again = DemoExchange(rng=Random(5), now_ns=0, rules=Rules())
     thaw(again, freeze(made))

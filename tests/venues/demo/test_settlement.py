@@ -100,7 +100,7 @@ def test_what_settles_or_comes_back_after_the_resolution_is_redeemed_likewise() 
         run(made, 10)
         assert made.balance(ANN).settled == 1_000 * USD + ann - (ann and 10 * USD)
         for customer in (ANN, BOB):
-            made.redeem(customer, 1, COIN, made.now_ns)
+            made.operate(customer, 1, COIN, 0, made.now_ns)
         run(made, 10)
         assert made.balance(ANN).settled == 1_000 * USD + ann
         assert made.invariants().collateral == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
@@ -31,18 +31,26 @@ def hosts(served: Served) -> Hosts:
     return Hosts(clob=url, gamma=url, data=url, relayer=url, rpc=url, user_ws=user)
 
 
-def credentials(number: int = 1, kind: int = 0) -> Credentials:
+def credentials(number: int = 1, kind: int = 0, relayer: str = "") -> Credentials:
     account = signer(number)
-    return Credentials(private_key=account.key.hex(), wallet=wallet(account, kind))
+    return Credentials(
+        private_key=account.key.hex(), wallet=wallet(account, kind), relayer_key=relayer
+    )
 
 
 @contextlib.asynccontextmanager
 async def adapter(
-    served: Served, *, number: int = 1, kind: int = 0, slug: str = RAIN
+    served: Served,
+    *,
+    number: int = 1,
+    kind: int = 0,
+    slug: str = RAIN,
+    relayer: str = "",
+    now_ns: Callable[[], int] = time.time_ns,
 ) -> AsyncIterator[tuple[PolymarketVenue, Instrument]]:
     """An open account that has listed one market."""
     venue = await PolymarketVenue.open(
-        LIVE, credentials(number, kind), now_ns=time.time_ns, hosts=hosts(served)
+        LIVE, credentials(number, kind, relayer), now_ns=now_ns, hosts=hosts(served)
     )
     instrument = instrument_of(by_slug(served, slug))
     await venue.list_market(instrument)

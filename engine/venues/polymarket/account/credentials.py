@@ -22,10 +22,12 @@ class Credentials:
     """A signing key, the wallet it trades for, and the API key if one is known already.
 
     Give all three parts of an API key or none; without them the key is derived when the account
-    opens. Raises ConfigError with a sentence that names the field and never its value.
+    opens. A relayer key is a key alone, or a builder's with secret and passphrase; without one the
+    wallet's operations are done at the venue. Raises ConfigError with a sentence that names the
+    field and never its value.
     """
 
-    __slots__ = ("_api", "_private_key", "wallet")
+    __slots__ = ("_api", "_private_key", "_relayer", "wallet")
 
     def __init__(
         self,
@@ -35,6 +37,9 @@ class Credentials:
         api_key: str = "",
         api_secret: str = "",
         api_passphrase: str = "",
+        relayer_key: str = "",
+        relayer_secret: str = "",
+        relayer_passphrase: str = "",
     ) -> None:
         if _KEY.fullmatch(private_key) is None:
             raise ConfigError("the private key must be 64 hex digits: copy it again, whole")
@@ -49,6 +54,13 @@ class Credentials:
         self.wallet = wallet
         self._private_key = "0x" + private_key[-KEY_DIGITS:]
         self._api = parts if all(parts) else None
+        relayer = (relayer_key, relayer_secret, relayer_passphrase)
+        if any(relayer) and not (all(relayer) or relayer[1:] == ("", "")):
+            raise ConfigError(
+                "a relayer key is one part, a builder's key, secret and passphrase are three: "
+                "give one or all"
+            )
+        self._relayer = relayer if relayer_key else None
 
     @classmethod
     def of(cls, given: Credential) -> Credentials:
@@ -68,6 +80,10 @@ class Credentials:
     def api(self) -> tuple[str, str, str] | None:
         """Return (key, secret, passphrase), for the transport alone; None = to be derived."""
         return self._api
+
+    def relayer(self) -> tuple[str, str, str] | None:
+        """Return (key, secret, passphrase) for the relayer alone; None = there is none."""
+        return self._relayer
 
     def __repr__(self) -> str:
         return f"Credentials(wallet={self.wallet}, <hidden>)"

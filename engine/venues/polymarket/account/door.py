@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from engine.domain.effects import CancelScope, RedeemTokens
+from engine.domain.effects import AnyWalletEffect, CancelScope, QueryOperation
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -26,7 +26,7 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Order, OrderId, RejectReason
 from engine.errors import AuthRefused, NotSent
-from engine.gateway.door import Named, Prepared
+from engine.gateway.door import Named, OnNamed, Prepared
 
 if TYPE_CHECKING:
     from engine.venues.polymarket.account.venue import PolymarketVenue
@@ -137,6 +137,10 @@ class PolymarketDoor:
         """Return what the wallet's winners brought since a time, or raise."""
         return await self.venue.redemptions(since_ns)
 
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Ask the wallet to turn a market's tokens into cash."""
-        return await self.venue.redeem(asked)
+    async def operate(self, asked: AnyWalletEffect, named: OnNamed) -> Sequence[VenueEvent]:
+        """Sign an operation of the wallet, have its name kept, and hand it to the relayer."""
+        return await self.venue.operate(asked, named)
+
+    async def operation(self, asked: QueryOperation) -> Sequence[VenueEvent]:
+        """Return what became of an operation, as far as the venue says."""
+        return await self.venue.operation(asked)

@@ -32,6 +32,7 @@ class TradableMarket(msgspec.Struct, frozen=True, kw_only=True):
     instrument: Instrument
     separator: bytes
     """Of the domain; empty = the venue has not been asked for its terms yet."""
+    neg_risk: bool = False
 
     @property
     def condition(self) -> str:
@@ -76,7 +77,8 @@ class AccountMemory:
             == (instrument.tokens, instrument.protocol)
         )
         separator = known.separator if known is not None and same else b""
-        self.keep(TradableMarket(instrument=instrument, separator=separator))
+        neg_risk = known is not None and known.neg_risk
+        self.keep(TradableMarket(instrument=instrument, separator=separator, neg_risk=neg_risk))
 
     def listed(self, instrument: InstrumentId) -> bool:
         """Say whether orders in a market can be signed."""

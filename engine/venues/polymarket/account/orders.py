@@ -57,7 +57,8 @@ def market_of(instrument: Instrument, body: object, exchanges: Exchanges) -> Tra
     if version == "v2":
         return TradableMarket(instrument=instrument, separator=domain("3", exchanges.v3))
     exchange = exchanges.neg_risk if neg_risk else exchanges.standard
-    return TradableMarket(instrument=instrument, separator=domain("2", exchange))
+    separator = domain("2", exchange)
+    return TradableMarket(instrument=instrument, separator=separator, neg_risk=neg_risk)
 
 
 def _tokens(body: Mapping[Any, Any]) -> list[str]:

@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.events import CashKind, CashMoved, OrderFilled, OrderReport, TokensRedeemed
+from engine.domain.events import (
+    CashKind,
+    CashMoved,
+    OrderFilled,
+    OrderReport,
+    PairsConverted,
+    TokensRedeemed,
+)
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import AccountId, InstrumentId, Leg, Side
 from engine.domain.orders import Identity, OrderState
@@ -178,6 +185,9 @@ class _Maker(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_SIGNS = {"REDEEM": 0, "SPLIT": 1, "MERGE": -1}
+"""What became of the wallet's pairs, by the index's word: how many more of them there are."""
+
 # -- money -----------------------------------------------------------------------------------------
 
 
@@ -209,29 +219,44 @@ def holding(row: object, memory: AccountMemory) -> tuple[InstrumentId, Leg, int]
     return instrument_of(_text(fields, "condition_id")), leg, size
 
 
-def payments(rows: Sequence[object], account: AccountId) -> tuple[TokensRedeemed, ...]:
-    """Return the redemptions of rows of /v2/activity, oldest first; one per market and transaction.
+def payments(
+    rows: Sequence[object], account: AccountId, since_ns: int
+) -> tuple[tuple[TokensRedeemed, ...], tuple[PairsConverted, ...]]:
+    """Return the redemptions, and the splits and merges, of rows of /v2/activity, oldest first.
 
-    The index tells the money and not the tokens. A combo's is nothing Pitboss trades.
+    One per market and transaction. Of a redemption the index tells the money and not the tokens. A
+    combo's is nothing Pitboss trades; what is older than `since_ns` was not asked for.
     """
-    found: dict[tuple[str, str], TokensRedeemed] = {}
+    paid: dict[tuple[str, str], TokensRedeemed] = {}
+    pairs: dict[tuple[str, str], PairsConverted] = {}
     for row in rows:
         fields = _fields(row)
-        if _text(fields, "type") != "REDEEM":
-            raise BadInput(f"asked for redemptions, the venue tells of {_text(fields, 'type')}")
-        if fields.get("is_combo"):
+        kind = _text(fields, "type")
+        if kind not in _SIGNS:
+            raise BadInput(f"asked what the wallet's pairs became, the venue tells of {kind}")
+        at_ns = number(fields.get("timestamp"), 9, "timestamp")
+        if fields.get("is_combo") or at_ns < since_ns:
             continue
         name = _text(fields, "transaction_hash"), _text(fields, "condition_id")
         amount = number(fields.get("usdc_size"), 6, "usdc_size")
-        known = found.get(name)
-        found[name] = TokensRedeemed(
-            account=account,
-            transaction=name[0],
-            instrument=instrument_of(name[1]),
-            amount_micro=amount + (0 if known is None else known.amount_micro),
-            at_ns=number(fields.get("timestamp"), 9, "timestamp"),
-        )
-    return tuple(sorted(found.values(), key=lambda one: (one.at_ns, one.transaction)))
+        if sign := _SIGNS[kind]:
+            size = sign * number(fields.get("size"), SIZE_DECIMALS, "size")
+            if name in pairs:
+                size, amount = size + pairs[name].size, amount + pairs[name].amount_micro
+            pairs[name] = PairsConverted(
+                account=account, transaction=name[0], instrument=instrument_of(name[1]),
+                size=size, amount_micro=amount, at_ns=at_ns,
+            )  # fmt: skip
+            continue
+        amount += paid[name].amount_micro if name in paid else 0
+        paid[name] = TokensRedeemed(
+            account=account, transaction=name[0], instrument=instrument_of(name[1]),
+            amount_micro=amount, at_ns=at_ns,
+        )  # fmt: skip
+    return (
+        tuple(sorted(paid.values(), key=lambda one: (one.at_ns, one.transaction))),
+        tuple(sorted(pairs.values(), key=lambda one: (one.at_ns, one.transaction))),
+    )
 
 
 INCOME = {

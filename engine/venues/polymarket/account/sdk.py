@@ -23,11 +23,35 @@ import msgspec
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from polymarket._internal.actions.auth import create_api_key, derive_api_key
+from polymarket._internal.actions.relayer.approvals import (
+    build_get_trading_approvals_state_spec,
+    build_missing_trading_approval_calls,
+)
+from polymarket._internal.actions.relayer.auth import make_relayer_header_resolver
+from polymarket._internal.actions.relayer.calls import (
+    TransactionCall,
+    ctf_merge_positions_call,
+    ctf_redeem_positions_call,
+    ctf_split_position_call,
+    router_merge_call,
+    router_redeem_call,
+    router_split_call,
+)
+from polymarket._internal.actions.relayer.gasless import (
+    _resolve_safe_call,
+    build_deposit_wallet_payload,
+    build_safe_payload,
+)
+from polymarket._internal.actions.relayer.nonce import fetch_execute_params
+from polymarket._internal.actions.relayer.signing.deposit_wallet import sign_deposit_wallet_batch
+from polymarket._internal.actions.relayer.signing.safe import sign_safe_transaction
 from polymarket._internal.environment import PRODUCTION_CONFIG
 from polymarket._internal.l1_auth import sign_api_key_auth
 from polymarket._internal.protocol import is_v2_position_id
 from polymarket._internal.wallet import classify_account, signature_type_for
+from polymarket.auth import BuilderApiKey, RelayerApiKey
 from polymarket.clients._transport import AsyncTransport, HeaderResolver, TransportOptions
 from polymarket.clients.async_secure import _make_l2_header_resolver
 from polymarket.errors import (
@@ -38,8 +62,11 @@ from polymarket.errors import (
     UnexpectedResponseError,
 )
 from polymarket.models.clob import ApiKeyCreds
+from polymarket.models.clob.relayer import RelayerTransactionType
 from polymarket.rate_limit import RateLimitUpdate
+from polymarket.types import EvmAddress
 
+from engine.domain.orders import OperationName
 from engine.errors import AuthRefused, ConfigError, NotSent, OutcomeUnknown
 from engine.gateway.door import Lane
 from engine.venues.polymarket.account.credentials import Credentials
@@ -127,12 +154,131 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     warning: bool
 
 
+class RelayerCalls:
+    """What a wallet's transaction does, and the relayer that carries it to the chain for free.
+
+    Signing and submitting are two steps here where the SDK's own methods do both at once and then
+    submit again by themselves: what was signed must be on record before it leaves.
+    """
+
+    def __init__(
+        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: tuple[str, str, str],
+        config: Any,
+    ) -> None:  # fmt: skip
+        given = (
+            BuilderApiKey(key=key[0], secret=key[1], passphrase=key[2])
+            if key[1]
+            else RelayerApiKey(key=key[0], address=signer.address)
+        )
+        self._signer, self._wallet, self._config = signer, EvmAddress(wallet), config
+        self._transport = Transport(config.relayer_url, make_relayer_header_resolver(given))
+        self._type = {
+            "DEPOSIT_WALLET": RelayerTransactionType.WALLET,
+            "GNOSIS_SAFE": RelayerTransactionType.SAFE,
+        }.get(wallet_type)
+
+    def __repr__(self) -> str:
+        return f"RelayerCalls(wallet={self._wallet}, <hidden>)"
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._transport.close()
+
+    async def nonce(self) -> int:
+        """Ask for the wallet's next number. Raises as `Wire.post`, NotSent for other wallets."""
+        if self._type is None:
+            raise NotSent(
+                "this wallet has no relayer: deposit wallets and Safes can do it here, others at "
+                "the venue"
+            )
+        ask = fetch_execute_params(self._transport, address=self._signer.address, type=self._type)
+        return int((await _ask(ask)).nonce)
+
+    def sign(
+        self, calls: list[TransactionCall], nonce: int, until_s: int, words: str
+    ) -> tuple[OperationName, object]:
+        """Sign a transaction; return its name and what `submit` takes. Nothing leaves.
+
+        A Safe's has no deadline.
+        """
+        chain = self._config.chain_id
+        if self._type is RelayerTransactionType.WALLET:
+            deadline = str(until_s)
+            signature = sign_deposit_wallet_batch(
+                self._signer, wallet=self._wallet, calls=calls, nonce=str(nonce),
+                deadline=deadline, chain_id=chain,
+            )  # fmt: skip
+            envelope = build_deposit_wallet_payload(
+                signer_address=self._signer.address,
+                deposit_wallet_factory=self._config.wallet_derivation.deposit_wallet_factory,
+                wallet=self._wallet, calls=calls, nonce=str(nonce), deadline=deadline,
+                signature=signature, metadata=words,
+            )  # fmt: skip
+        else:
+            until_s = 0
+            target, data, value, kind = _resolve_safe_call(self._config.safe_multisend, calls)
+            signature = sign_safe_transaction(
+                self._signer, safe_address=self._wallet, to=target, data=data, value=value,
+                operation=kind, nonce=str(nonce), chain_id=chain,
+            )  # fmt: skip
+            envelope = build_safe_payload(
+                signer_address=self._signer.address, wallet=self._wallet, target=target, data=data,
+                value=value, operation=kind, nonce=str(nonce), signature=signature, metadata=words,
+            )  # fmt: skip
+        identity = "0x" + keccak(bytes.fromhex(signature.removeprefix("0x"))).hex()
+        return OperationName(identity=identity, nonce=nonce, until_ns=until_s * S), envelope
+
+    async def submit(self, envelope: Any) -> Any:
+        """Hand over what was signed, once. Raises as `Wire.post`."""
+        return await _ask(self._transport.post_json("/submit", json=envelope))
+
+    async def transaction(self, name: str) -> Any:
+        """Ask how far a transaction is. Raises as `Wire.post`."""
+        return await _ask(self._transport.get_json(f"/v1/account/transactions/{name}"))
+
+    def pairs(self, kind: str, condition: str, size: int, *, neg_risk: bool, v2: bool) -> Any:
+        """Return the call that splits or merges `size` pairs of a market, or redeems it (v1)."""
+        config = self._config
+        adapter = config.neg_risk_collateral_adapter if neg_risk else config.collateral_adapter
+        if v2:
+            router = {"split": router_split_call, "merge": router_merge_call}[kind]
+            return router(router=config.protocol_v2_router, condition_id=condition, amount=size)
+        given = {"collateral": config.collateral_token, "condition_id": condition}
+        if kind == "redeem":
+            return ctf_redeem_positions_call(ctf=adapter, **given)
+        made = {"split": ctf_split_position_call, "merge": ctf_merge_positions_call}[kind]
+        return made(target=adapter, amount=size, **given)
+
+    def redeem_v2(self, condition: str, outcome: int, size: int) -> Any:
+        """Return the call that redeems one outcome's tokens of a market of protocol version 2."""
+        return router_redeem_call(
+            router=self._config.protocol_v2_router, condition_id=condition, outcome_index=outcome,
+            amount=size,
+        )  # fmt: skip
+
+    def approvals(self, body: object) -> list[TransactionCall]:
+        """Return the calls that give what leave is missing, by an answer of /v2/approvals.
+
+        Raises OutcomeUnknown where it cannot be read.
+        """
+        spec = build_get_trading_approvals_state_spec(wallet=self._wallet, config=self._config)
+        try:
+            return build_missing_trading_approval_calls(spec.parse(body).missing)
+        except UnexpectedResponseError as error:
+            raise OutcomeUnknown(f"the venue's approvals cannot be read: {error}") from None
+
+
 class Wire:
     """Signed requests of one account, in two lanes with connections of their own."""
 
     def __init__(
-        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: ApiKeyCreds, config: Any
-    ) -> None:
+        self, signer: LocalAccount, wallet: str, wallet_type: Any, key: ApiKeyCreds, config: Any,
+        *, relayer: tuple[str, str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.relayer = (
+            RelayerCalls(signer, wallet, wallet_type, relayer, config) if relayer else None
+        )
+        """None = the credential has no key of it."""
         self._data = Transport(config.data_url)
         self._clob_url = config.clob_url
         self._sign = _make_l2_header_resolver(signer, key)
@@ -188,7 +334,7 @@ class Wire:
             key = ApiKeyCreds.model_validate(
                 {"apiKey": api[0], "secret": api[1], "passphrase": api[2]}
             )
-        return cls(signer, wallet, account.wallet_type, key, config)
+        return cls(signer, wallet, account.wallet_type, key, config, relayer=credentials.relayer())
 
     def _lane(self, lane: Lane) -> Transport:
         def told(update: RateLimitUpdate) -> None:
@@ -208,6 +354,8 @@ class Wire:
         await self._places.close()
         await self._safety.close()
         await self._data.close()
+        if self.relayer is not None:
+            await self.relayer.close()
 
     def login(self) -> bytes:
         """Return the sign-in frame of the user channel, for all markets; it holds the secret."""

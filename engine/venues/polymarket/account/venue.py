@@ -14,7 +14,7 @@ from typing import Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from engine.domain.effects import CancelScope, RedeemTokens
+from engine.domain.effects import CancelScope
 from engine.domain.events import (
     BalancesListed,
     CancelRefused,
@@ -39,6 +39,7 @@ from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.heartbeat import beat
 from engine.venues.polymarket.account.listings import answered, clob_rows, data_rows
 from engine.venues.polymarket.account.memory import AccountMemory, condition_of
+from engine.venues.polymarket.account.operations import Operations
 from engine.venues.polymarket.account.orders import Preparer, market_of
 from engine.venues.polymarket.account.outcomes import VenueRefusal
 from engine.venues.polymarket.account.pace import TIERS, Pace, Tier
@@ -362,23 +363,21 @@ class AccountQueries:
         return PositionsListed(account=self._account, holdings=holdings)
 
     async def redemptions(self, since_ns: int) -> RedemptionsListed:
-        """Return what the wallet's winners brought since a time, by the chain's index, or raise."""
+        """Return what the wallet's tokens became since a time, by the chain's index, or raise."""
         rows = await self._asked(
             data_rows(
                 self._wire,
                 "/v2/activity",
                 user=self._wire.wallet,
-                type="REDEEM",
+                type="REDEEM,SPLIT,MERGE",
                 start=str(since_ns // S),
             )
         )
+        redemptions, conversions = payments(rows, self._account, since_ns)
         return RedemptionsListed(
-            account=self._account, since_ns=since_ns, redemptions=payments(rows, self._account)
-        )
-
-    async def redeem(self, asked: RedeemTokens) -> Sequence[VenueEvent]:
-        """Refuse: winners at this venue are redeemed there, by a person or by the venue itself."""
-        raise NotSent(f"redeem {asked.instrument} at the venue: this account cannot do it itself")
+            account=self._account, since_ns=since_ns, redemptions=redemptions,
+            conversions=conversions,
+        )  # fmt: skip
 
     async def refresh_balance(self, instrument: Instrument | None = None) -> None:
         """Let the venue look at the chain again: after settlements, deposits, splits and merges.
@@ -422,6 +421,8 @@ class PolymarketVenue(AccountQueries):
         self._beats = Beats()
         self._places = Places(account, wire, now_ns)
         self._reader = RowReader(account=account, key=wire.api_key, memory=self._memory)
+        operations = Operations(account, wire, self._memory.market, self, now_ns)
+        self.operate, self.operation = operations.operate, operations.operation
         self._preparer = Preparer(
             memory=self._memory,
             signer=signer,

@@ -87,6 +87,7 @@ async def examine(
         "closed-only": lambda: closed_only(wire),
         "money": lambda: money(wire),
         "tier": lambda: tier(wire),
+        "relayer": lambda: relayer(wire),
         "alone": lambda: alone(wire, orders_known),
     }
     return [sdk(), wallet(wire), *await _answers(questions)]
@@ -260,6 +261,20 @@ async def tier(wire: Wire) -> Finding:
         said = f"the venue names a tier nobody knows here: {name}"
         return Finding("tier", Grade.WARN, said, "the slowest tier's pace is used")
     return Finding("tier", Grade.OK, f"{name}; 80 % of it is used")
+
+
+async def relayer(wire: Wire) -> Finding:
+    """Ask the relayer for the wallet's next number, where the credential has a key of it."""
+    name = "relayer"
+    if wire.relayer is None:
+        said = "no relayer key: winners are redeemed, and pairs merged, at the venue"
+        return Finding(name, Grade.OK, said)
+    try:
+        nonce = await wire.relayer.nonce()
+    except (VenueRefusal, PitbossError) as error:
+        fix = "set the credential again with the relayer key of this wallet's signer, or with none"
+        return Finding(name, Grade.WARN, f"redeem and merge are not possible here: {error}", fix)
+    return Finding(name, Grade.OK, f"the relayer answers: the wallet's next number is {nonce}")
 
 
 async def alone(wire: Wire, orders_known: Container[str]) -> Finding:

@@ -20,7 +20,6 @@ from engine.domain.events import (
 from engine.domain.instruments import Instrument, Mode
 from engine.domain.orders import OrderType
 from engine.domain.settings import AccountSettings
-from engine.errors import NotSent
 from engine.executor.executor import Executor
 from engine.runtime.recovery import executor_of
 from engine.venues.polymarket.account.venue import PolymarketVenue
@@ -65,7 +64,7 @@ class Books:
 
     async def look(self) -> None:
         """Let the account ask what was paid, and hear the answer."""
-        self.executor._redemptions.want(time.time_ns())
+        self.executor.wallet.want(time.time_ns())
         self._do(self.executor.plan(time.time_ns()))
         (question,) = self.questions
         listed = await self.venue.redemptions(question.since_ns)
@@ -170,10 +169,3 @@ async def test_a_loser_brings_nothing_and_asks_for_nothing() -> None:
         assert books.figures == (cash, 0)
         assert not books.executor.ledger.redeemable
         assert books.executor.forget(books.instrument.id)
-
-
-async def test_the_account_refuses_to_redeem_by_itself() -> None:
-    async with holding() as (_, books, __):
-        asked = RedeemTokens(account=LIVE, operation=1, instrument=books.instrument.id)
-        with pytest.raises(NotSent, match="at the venue"):
-            await books.venue.redeem(asked)

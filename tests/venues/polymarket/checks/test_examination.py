@@ -45,7 +45,8 @@ async def test_a_funded_account_with_nothing_wrong_is_green(served: Served) -> N
     told = await found(served)
     assert {name: one.grade for name, one in told.items()} == dict.fromkeys(told, Grade.OK)
     assert set(told) == {
-        *("sdk", "wallet", "geoblock", "clock", "key", "closed-only", "money", "tier", "alone")
+        *("sdk", "wallet", "geoblock", "clock", "key", "closed-only", "money", "tier", "relayer"),
+        "alone",
     }
 
 

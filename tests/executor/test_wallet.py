@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from engine.domain.effects import QueryRedemptions, RaiseAlert, RedeemTokens
+from engine.domain.effects import (
+    ApproveTrading,
+    MergePairs,
+    QueryOperation,
+    QueryRedemptions,
+    RaiseAlert,
+    RedeemTokens,
+    SplitCash,
+    WalletEffect,
+)
 from engine.domain.events import (
     BalancesListed,
     FillsListed,
@@ -13,16 +22,19 @@ from engine.domain.events import (
     LatchSet,
     LossAccepted,
     OperationMoved,
+    OperationNamed,
+    OperationNotFound,
     OperationState,
+    OperationUnanswered,
     OrderNotSent,
+    PairsConverted,
     PositionsListed,
-    QueryFailed,
     RedemptionsListed,
     TokensRedeemed,
 )
 from engine.domain.fills import FillState
 from engine.domain.instruments import InstrumentId, Leg
-from engine.domain.orders import OrderId
+from engine.domain.orders import OperationName, OrderId
 from engine.executor.settings import ExecutorSettings
 
 M1 = InstrumentId("venue:m1")
@@ -33,6 +45,14 @@ WON = InstrumentResolved(instrument=M1, payout_yes_micro=USD, source="venue")
 
 def asked(told: list[Any]) -> list[int]:
     return [effect.operation for effect in told if isinstance(effect, RedeemTokens)]
+
+
+def about(told: list[Any]) -> list[QueryOperation]:
+    return [effect for effect in told if isinstance(effect, QueryOperation)]
+
+
+def not_found(rig: Any, question: QueryOperation) -> OperationNotFound:
+    return OperationNotFound(account=rig.build.account, operation=1, answers=question.number)
 
 
 def queried(told: list[Any]) -> bool:
@@ -136,12 +156,12 @@ def test_the_same_payment_is_booked_once_however_often_it_is_told(held: Any) -> 
 def test_a_payment_before_the_result_waits_for_it(waits: Any) -> None:
     waits.tell(payment(waits), payment(waits))
     assert waits.executor.ledger.state.cash_settled_micro == 952 * USD
-    assert not waits.executor._redemptions.quiet
+    assert not waits.executor.wallet.quiet
 
     waits.tell(WON)
 
     assert waits.executor.ledger.state.cash_settled_micro == 1_052 * USD
-    assert waits.executor._redemptions.quiet
+    assert waits.executor.wallet.quiet
 
 
 def test_payments_of_markets_that_are_nobodys_here_are_left_alone(held: Any) -> None:
@@ -171,13 +191,14 @@ def test_while_somebody_else_is_to_redeem_payments_are_asked_for(waits: Any) -> 
 
 def test_an_unanswered_redemption_is_looked_for_and_not_asked_for_again_blindly(held: Any) -> None:
     held.tell(WON)
-    failed = QueryFailed(
-        account=held.build.account, question="RedeemTokens", order=None, reason="silence"
-    )
+    failed = OperationUnanswered(account=held.build.account, operation=1, reason="silence")
     assert asked(held.tell(failed)) == []
-    assert asked(held.wait(5)) == []
-    assert queried(held.wait(6))
+    (question,) = about(held.wait(6))
+    assert question.asked.operation == 1
+    assert asked(held.effects) == [1]
 
+    held.tell(moved(held, OperationState.CONFIRMED))
+    assert asked(held.wait(5)) == []
     held.tell(listed(held, payment(held)))
 
     assert held.executor.ledger.state.cash_settled_micro == 1_052 * USD
@@ -186,9 +207,11 @@ def test_an_unanswered_redemption_is_looked_for_and_not_asked_for_again_blindly(
 
 def test_an_unknown_redemption_that_is_nowhere_is_asked_for_anew(held: Any) -> None:
     held.tell(WON)
-    assert queried(held.wait(30)) is False
-    assert queried(held.wait(11))
-    assert asked(held.tell(listed(held))) == [2]
+    (early,) = about(held.wait(6))
+    assert asked(held.tell(not_found(held, early))) == []
+    (late,) = about(held.wait(11))
+    assert asked(held.tell(not_found(held, early))) == []
+    assert asked(held.tell(not_found(held, late))) == [2]
 
 
 def test_a_failed_redemption_is_told_and_tried_again_after_a_pause(held: Any) -> None:
@@ -231,8 +254,8 @@ def test_a_restart_looks_for_what_was_asked_before_it(held: Any, make_rig: Any) 
     reborn.tell(FillsListed(account=reborn.build.account, since_ns=0, fills=()))
     assert asked(reborn.effects) == []
 
-    assert queried(reborn.wait(11))
-    reborn.tell(listed(reborn, payment(reborn)))
+    assert about(reborn.wait(11))
+    reborn.tell(moved(reborn, OperationState.CONFIRMED), listed(reborn, payment(reborn)))
 
     assert reborn.executor.ledger.state.cash_settled_micro == 1_052 * USD
     assert asked(reborn.effects) == []
@@ -242,10 +265,10 @@ def test_a_journaled_request_of_an_earlier_life_keeps_its_number(held: Any) -> N
     account = held.build.account
     for number in (3, 2):
         request = RedeemTokens(account=account, operation=number, instrument=M1)
-        held.executor.restore_redemption(request, held.now)
-    state = held.executor._redemptions.state
+        held.executor.restore_wallet(request, held.now)
+    state = held.executor.wallet.state
 
-    assert (state.last, state.under_way[M1].number) == (3, 3)
+    assert (state.last, list(state.operations)) == (3, [3])
 
 
 def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
@@ -265,7 +288,7 @@ def test_an_accepted_loss_has_payments_asked_for_since_then(waits: Any) -> None:
     told = waits.wait(70)
 
     (question,) = [one for one in told if isinstance(one, QueryRedemptions)]
-    assert question.since_ns == 0
+    assert question.since_ns == waits.executor.ledger.state.funded_ns
 
 
 def test_money_for_tokens_nobody_bought_here_is_told_once(waits: Any) -> None:
@@ -321,3 +344,164 @@ def test_losers_that_the_venue_still_lists_do_not_differ(audited: Any) -> None:
         audited.wait(61)
 
     assert "position_differs" not in alerts(audited.effects)
+
+
+# -- merges, splits and approvals ------------------------------------------------------------------
+
+
+def wallet_effects(told: list[Any]) -> list[Any]:
+    return [one for one in told if isinstance(one, WalletEffect)]
+
+
+def by_hand(rig: Any, kind: type, size: int = 0) -> Any:
+    """Ask for an operation by hand; give its effect, or why it was refused."""
+    given: dict[str, Any] = {"account": rig.build.account, "operation": 0}
+    if kind is not ApproveTrading:
+        given["instrument"] = M1
+    if size:
+        given |= {"size": size * SHARE, "amount_micro": size * USD}
+    if refused := rig.executor.wallet.refusal(kind(**given), rig.now):
+        assert wallet_effects(rig.executor.operate(kind(**given), rig.now)) == []
+        return refused
+    (effect,) = wallet_effects(rig.executor.operate(kind(**given), rig.now))
+    return effect
+
+
+def merged(rig: Any, size: int, transaction: str = "0xm") -> PairsConverted:
+    return PairsConverted(
+        account=rig.build.account, transaction=transaction, instrument=M1, size=size * SHARE,
+        amount_micro=abs(size) * USD, at_ns=rig.now,
+    )  # fmt: skip
+
+
+def pair(rig: Any) -> Any:
+    """Hold 100 YES at 0.48 and split 30 more pairs."""
+    by_hand(rig, SplitCash, 30)
+    rig.tell(moved(rig, OperationState.CONFIRMED), merged(rig, 30, "0xs"))
+    return rig
+
+
+def test_a_split_takes_its_cash_at_once_and_gives_its_pairs_with_the_fact(held: Any) -> None:
+    ledger = held.executor.ledger
+    free = ledger.cash_free_micro
+    assert by_hand(held, SplitCash, 30).amount_micro == 30 * USD
+    assert ledger.cash_free_micro == free - 30 * USD
+    assert ledger.holding(M1).no.settled == 0
+
+    held.tell(moved(held, OperationState.CONFIRMED), merged(held, 30, "0xs"))
+
+    assert ledger.cash_free_micro == free - 30 * USD
+    assert not ledger.state.reservations
+    assert (ledger.holding(M1).yes.settled, ledger.holding(M1).no.settled) == (
+        130 * SHARE, 30 * SHARE,
+    )  # fmt: skip
+    assert not held.executor.wallet.state.operations
+
+
+def test_pairs_that_are_being_merged_can_not_be_sold(held: Any) -> None:
+    pair(held)
+    assert held.executor.wallet.pairs(M1) == (30 * SHARE, 30 * USD)
+    by_hand(held, MergePairs, 30)
+
+    assert held.executor.wallet.pairs(M1) == (0, 0)
+    assert "not at its end" in by_hand(held, MergePairs, 30)
+    free = held.executor.ledger.cash_free_micro
+    held.tell(merged(held, -30))
+
+    assert held.executor.ledger.cash_free_micro == free + 30 * USD
+    assert held.executor.ledger.holding(M1).no.settled == 0
+    held.tell(moved(held, OperationState.CONFIRMED, 2), merged(held, -30))
+    assert held.executor.ledger.cash_free_micro == free + 30 * USD
+
+
+def test_a_failed_merge_gives_the_pairs_back(held: Any) -> None:
+    pair(held)
+    by_hand(held, MergePairs, 20)
+    assert "redeem_failed" in alerts(held.tell(moved(held, OperationState.FAILED, 2)))
+
+    assert held.executor.wallet.pairs(M1)[0] == 30 * SHARE
+    assert not held.executor.ledger.state.reservations
+
+
+def test_pairs_above_the_amount_are_merged_by_the_account_itself(make_rig: Any) -> None:
+    settings = ExecutorSettings(starts_reconciled=True, merge_above_micro=25 * USD)
+    rig = hold(make_rig(settings=settings))
+    by_hand(rig, SplitCash, 20)
+    rig.tell(merged(rig, 20, "0xs"))
+    assert wallet_effects(rig.wait(5)) == []
+    by_hand(rig, SplitCash, 10)
+
+    told = rig.tell(merged(rig, 10, "0xt"))
+
+    (merge,) = wallet_effects(told)
+    assert (type(merge), merge.size, merge.amount_micro) == (MergePairs, 30 * SHARE, 30 * USD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "why"),
+    [
+        (RedeemTokens, 0, "redeemable"),
+        (MergePairs, 1, "0 pairs"),
+        (SplitCash, 100_000, "are free"),
+        (SplitCash, -1, "are free"),
+    ],
+)
+def test_what_can_not_be_is_refused_and_nothing_is_asked(
+    held: Any, kind: type, size: int, why: str
+) -> None:
+    assert why in by_hand(held, kind, size)
+    assert not held.executor.wallet.state.operations
+
+
+def test_an_approval_moves_nothing(held: Any) -> None:
+    before = held.executor.snapshot()
+    by_hand(held, ApproveTrading)
+    held.tell(moved(held, OperationState.CONFIRMED))
+
+    assert not held.executor.wallet.state.operations
+    assert len(held.executor.snapshot()) == len(before)
+
+
+def test_a_wallet_does_one_thing_at_a_time(held: Any) -> None:
+    by_hand(held, ApproveTrading)
+    assert wallet_effects(held.tell(WON)) == []
+
+    told = held.tell(moved(held, OperationState.CONFIRMED))
+
+    assert asked(told) == [2]
+
+
+def test_a_split_that_a_person_made_at_the_venue_is_booked(held: Any) -> None:
+    held.tell(listed(held), merged(held, 5, "0xforeign"), merged(held, 5, "0xforeign"))
+
+    assert held.executor.ledger.holding(M1).no.settled == 5 * SHARE
+    assert held.executor.ledger.state.cash_settled_micro == 947 * USD
+
+
+def test_an_operation_that_is_unknown_for_long_holds_up_nothing_else(held: Any) -> None:
+    by_hand(held, ApproveTrading)
+    name = OperationName(identity="0xabc", nonce=4)
+    held.tell(OperationNamed(account=held.build.account, operation=1, name=name))
+    silent = OperationUnanswered(account=held.build.account, operation=1, reason="silence")
+    assert "operation_unknown" in alerts(held.tell(silent))
+    assert asked(held.tell(WON)) == []
+    for _ in range(3):
+        held.wait(610)
+
+    assert asked(held.effects + held.wait(1)) == [2]
+    assert held.executor.wallet.state.operations[1].name == name
+
+
+def test_a_restart_sets_aside_again_what_is_under_way(held: Any, make_rig: Any) -> None:
+    pair(held)
+    by_hand(held, MergePairs, 20)
+    reborn = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
+    reborn.executor.restore(held.executor.snapshot(), 1)
+
+    assert reborn.executor.wallet.pairs(M1)[0] == 10 * SHARE
+    replayed = make_rig(settings=ExecutorSettings(), empty=True, cash=0)
+    asked_for = MergePairs(
+        account=held.build.account, operation=1, instrument=M1, size=SHARE, amount_micro=USD
+    )
+    replayed.executor.restore_wallet(asked_for, held.now)
+    assert replayed.executor.ledger.state.reservations.keys() == {-1}

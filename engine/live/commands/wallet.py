@@ -1,0 +1,202 @@
+"""Operations of a wallet by hand: asked for, and answered when they are at their end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.domain.commands import Answered
+from engine.domain.commands.wallet import Approve, Merge, Redeem, Split
+from engine.domain.effects import (
+    AnyWalletEffect,
+    ApproveTrading,
+    MergePairs,
+    RedeemTokens,
+    SplitCash,
+)
+from engine.domain.events import (
+    Event,
+    OperationMoved,
+    OperationState,
+    PairsConverted,
+    RedemptionsListed,
+    TokensRedeemed,
+)
+from engine.domain.inputs import Operated
+from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.money import MICRO
+from engine.errors import BadInput
+from engine.executor.wallet import WalletOperation
+from engine.live.commands.registry import Pending, command, part
+from engine.live.engine import Engine
+from engine.live.proof import deafen, listen
+from engine.runtime.account_runner import AccountRunner
+
+ANSWER_NS_MAX = 25 * 1_000_000_000
+"""After this without an end the answer says how far it is."""
+
+STAMPS_NS = 60 * 1_000_000_000
+"""A chain's clock stamps whole seconds, and may be behind ours."""
+
+
+class WalletRequest(msgspec.Struct):
+    """One operation by hand that waits for its end."""
+
+    runner: AccountRunner
+    number: int
+    words: str
+    since_ns: int
+    told: Answered
+    instrument: InstrumentId | None
+    failed: str = ""
+    moved: dict[str, int] = {}
+    """Cash that moved for the instrument since it was asked for, by transaction."""
+
+    def hear(self, event: Event) -> None:
+        """Take the venue's words about it."""
+        if isinstance(event, OperationMoved) and event.operation == self.number:
+            if event.state is OperationState.FAILED:
+                self.failed = event.reason
+        elif isinstance(event, RedemptionsListed):
+            for one in (*event.redemptions, *event.conversions):
+                self.hear(one)
+        elif isinstance(event, TokensRedeemed | PairsConverted):
+            young = event.at_ns >= self.since_ns - STAMPS_NS
+            if young and event.instrument == self.instrument:
+                self.moved[event.transaction] = event.amount_micro
+
+
+@part
+class Wallets:
+    """People's operations of one engine's wallets."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._asked: list[WalletRequest] = []
+        engine.watchers.append(self.watch)
+
+    def runner(self, account: str) -> AccountRunner:
+        """Return an account's runner. Raises BadInput."""
+        found = next((one for key, one in self._engine.runners.items() if key == account), None)
+        if found is None:
+            raise BadInput(f"there is no account {account!r} here")
+        return found
+
+    def ask(self, asked: AnyWalletEffect, told: Answered) -> None:
+        """Ask for an operation; `told` hears how it ended. Raises BadInput where none is asked."""
+        runner, now_ns = self.runner(asked.account), self._engine.clock.now_ns()
+        wallet = runner.desk.executor.wallet
+        if refused := wallet.refusal(asked, now_ns):
+            raise BadInput(refused)
+        runner.receive(Operated(runner.account, asked), now_ns)
+        made = wallet.state.last
+        words = wallet.state.operations[made].words
+        instrument = None if isinstance(asked, ApproveTrading) else asked.instrument
+        request = WalletRequest(runner, made, words, now_ns, told, instrument)
+        self._asked.append(request)
+        listen(runner, f"operation {made}", request.hear)
+
+    def watch(self, now_ns: int) -> None:
+        """Answer what is at its end, and what takes too long to wait for."""
+        for request in list(self._asked):
+            standing = request.runner.desk.executor.wallet.state.operations.get(request.number)
+            late = now_ns - request.since_ns > ANSWER_NS_MAX
+            if standing is not None and not late:
+                continue
+            self._asked.remove(request)
+            deafen(request.runner, f"operation {request.number}")
+            request.told(*_said(request, standing))
+
+
+def _said(request: WalletRequest, standing: WalletOperation | None) -> tuple[bool, str]:
+    currency = request.runner.desk.executor.currency
+    if standing is None:
+        if request.failed:
+            return False, f"{request.words} had no effect: {request.failed}"
+        if request.instrument is None:
+            return True, f"{request.words} is confirmed"
+        if not request.moved:
+            return False, f"{request.words} never arrived at the venue: ask again"
+        amount = sum(request.moved.values()) / MICRO
+        return True, f"{request.words} is confirmed: {amount:,.2f} {currency}"
+    if standing.doubt_ns is not None:
+        return False, (
+            f"{request.words} is UNKNOWN: {standing.reason or 'no answer'}; it is asked about and "
+            "never sent twice"
+        )
+    where = standing.on_chain or standing.transaction
+    named = f" as {where}" if where else ""
+    return True, (
+        f"{request.words} is {standing.state or 'asked for'}{named}; it is booked when the venue "
+        "has confirmed it"
+    )
+
+
+def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
+    terms = _terms(engine, account, key)
+    if size <= 0 or size % terms.lot:
+        raise BadInput(f"{size} is no whole number of lots of {terms.lot} of {key}")
+    return terms.proceeds_micro(terms.one, size)
+
+
+def _terms(engine: Engine, account: str, key: InstrumentId) -> Instrument:
+    ledger = engine.part(Wallets).runner(account).desk.executor.ledger
+    terms = ledger.state.instruments.get(key)
+    if terms is None:
+        raise BadInput(f"{key} is not known to account {account!r}: nothing of it was traded here")
+    return terms
+
+
+def _ask(engine: Engine, asked: AnyWalletEffect) -> Pending:
+    pending = Pending()
+    engine.part(Wallets).ask(asked, pending.done_or_failed)
+    return pending
+
+
+@command(Redeem)
+def redeem(engine: Engine, command: Redeem, who: str) -> Pending:
+    """Redeem a resolved market's tokens; answered when they are paid."""
+    del who
+    return _ask(
+        engine,
+        RedeemTokens(account=command.account, operation=0, instrument=command.instrument),
+    )
+
+
+@command(Merge)
+def merge(engine: Engine, command: Merge, who: str) -> Pending:
+    """Merge pairs into cash; answered when they are gone."""
+    del who
+    size, amount = command.size, 0
+    if size is None:
+        executor = engine.part(Wallets).runner(command.account).desk.executor
+        size, amount = executor.wallet.pairs(command.instrument)
+    else:
+        amount = _amount(engine, command.account, command.instrument, size)
+    return _ask(
+        engine,
+        MergePairs(
+            account=command.account, operation=0, instrument=command.instrument, size=size,
+            amount_micro=amount,
+        ),
+    )  # fmt: skip
+
+
+@command(Split)
+def split(engine: Engine, command: Split, who: str) -> Pending:
+    """Split cash into pairs; answered when they are there."""
+    del who
+    amount = _amount(engine, command.account, command.instrument, command.size)
+    return _ask(
+        engine,
+        SplitCash(
+            account=command.account, operation=0, instrument=command.instrument,
+            size=command.size, amount_micro=amount,
+        ),
+    )  # fmt: skip
+
+
+@command(Approve)
+def approve(engine: Engine, command: Approve, who: str) -> Pending:
+    """Give the venue's contracts the leave they lack; answered when it stands."""
+    del who
+    return _ask(engine, ApproveTrading(account=command.account, operation=0))
