@@ -71,14 +71,9 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_account(
-    connection: sqlite3.Connection,
-    *,
-    engine_id: str,
-    account: str,
-    mode: Mode,
-    venue: str,
+    connection: sqlite3.Connection, *, engine_id: str, account: str, mode: Mode, venue: str,
     currency: str,
-) -> None:
+) -> None:  # fmt: skip
     """Note an account before its first record. Raises StorageError where its mode would change."""
     with transaction(connection):
         row = connection.execute(
@@ -454,9 +449,9 @@ class Fold:
                 bot=order.bot, instrument=order.instrument, leg=order.leg, side=order.side,
                 price=order.price, size=order.size, type=order.type, post_only=order.post_only,
                 expires_ns=order.expires_ns, created_ns=order.created_ns,
-                identity=effect.identity,
                 state=OrderState.SENT if effect.identity else OrderState.PENDING,
-                updated_ns=record.at_ns, seq=record.seq, decision=order.decision,
+                identity=effect.identity, updated_ns=record.at_ns, seq=record.seq,
+                decision=order.decision,
             )
         )  # fmt: skip
 
@@ -560,14 +555,13 @@ class Fold:
             self._fills.convert(event, self.rows.mode(event.account), record)
 
     def _paid(self, kind: Any, event: Any, record: Record, **figures: int) -> bool:
-        known = self.rows.find(ListingFold, event.instrument) is not None
-        if not known or self.rows.find(kind, event.account, event.transaction, event.instrument):
+        key = event.account, event.transaction, event.instrument
+        if not self.rows.find(ListingFold, key[2]) or self.rows.find(kind, *key):
             return False
         self.rows.put(
             kind(
-                account=event.account, transaction_id=event.transaction,
-                instrument=event.instrument, mode=self.rows.mode(event.account),
-                amount_micro=event.amount_micro, at_ns=event.at_ns, seq=record.seq, **figures,
+                account=key[0], transaction_id=key[1], instrument=key[2], seq=record.seq, **figures,
+                mode=self.rows.mode(key[0]), at_ns=event.at_ns, amount_micro=event.amount_micro,
             )
         )  # fmt: skip
         return True

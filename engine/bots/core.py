@@ -538,8 +538,7 @@ class AccountCore:
     def _reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn.
 
-        Its wishes were withdrawn when it paused, without its knowledge: it would go on to believe
-        that they stand, and state them again only much later.
+        Its wishes were withdrawn when it paused; it would believe that they stand.
         """
         for cell in tuple(bot.cells.values()):
             self._evaluate(cell, now_ns, fit=False)
@@ -557,10 +556,7 @@ class AccountCore:
         return made
 
     def _forget(self, instrument: InstrumentId, now_ns: int, *, held: bool) -> None:
-        """Drop an instrument that is over; `held` True = also one that is held, with a last mark.
-
-        Without it an instrument that an order or a holding still needs stays.
-        """
+        """Drop an instrument that is over; `held` True = even if still needed, with a last mark."""
         view = self.cache.views.get(instrument)
         if held and view is not None and not self.executor.ledger.holding(instrument).flat:
             self.executor.receive(mark_of(view), now_ns)

@@ -579,47 +579,17 @@ MarketEvent = (
 )
 
 VenueEvent = (
-    OrderNamed
-    | OrderSent
-    | OrderNotSent
-    | OrderUnanswered
-    | OrderAccepted
-    | OrderDelayed
-    | OrderRejected
-    | OrderFilled
-    | FillAdvanced
-    | FillSettled
-    | FillVoided
-    | OrderCancelled
-    | CancelRefused
-    | CancelUnanswered
-    | OrderExpired
-    | ModeChanged
-    | OpenOrdersListed
-    | OrderReported
-    | OrderNotFound
-    | FillsListed
-    | BalancesListed
-    | PositionsListed
-    | QueryFailed
-    | OperationMoved
-    | OperationNamed
-    | OperationUnanswered
-    | OperationNotFound
-    | PairsConverted
-    | TokensRedeemed
-    | RedemptionsListed
-)
+    OrderNamed | OrderSent | OrderNotSent | OrderUnanswered | OrderAccepted | OrderDelayed |
+    OrderRejected | OrderFilled | FillAdvanced | FillSettled | FillVoided | OrderCancelled |
+    CancelRefused | CancelUnanswered | OrderExpired | ModeChanged | OpenOrdersListed |
+    OrderReported | OrderNotFound | FillsListed | BalancesListed | PositionsListed | QueryFailed |
+    OperationMoved | OperationNamed | OperationUnanswered | OperationNotFound | PairsConverted |
+    TokensRedeemed | RedemptionsListed
+)  # fmt: skip
 
 HouseEvent = (
-    HealthChanged
-    | LatchSet
-    | LatchReleased
-    | ScopeLatched
-    | ScopeReleased
-    | CashMoved
-    | LossAccepted
-    | TimerFired
-)
+    HealthChanged | LatchSet | LatchReleased | ScopeLatched | ScopeReleased | CashMoved |
+    LossAccepted | TimerFired
+)  # fmt: skip
 
 AnyEvent = MarketEvent | VenueEvent | HouseEvent

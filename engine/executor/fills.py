@@ -267,6 +267,18 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         return price if position > 0 else instrument.one - price
 
 
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """What one working order may still take: cash of a buy or tokens of a sell.
+
+    An operation of the wallet takes of both legs (None), and stands under its number below zero.
+    """
+
+    instrument: InstrumentId
+    leg: Leg | None
+    cash_micro: int
+    tokens: int
+
+
 def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:
     """Return each leg with what one of its tokens pays."""
     return (holding.yes, payout_yes_micro), (holding.no, MICRO - payout_yes_micro)

@@ -32,6 +32,7 @@ from engine.executor.fills import (
     FillBook,
     Holding,
     LegHolding,
+    Reservation,
     Unsettled,
     cost_out,
     empty_holding,
@@ -61,18 +62,6 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = Booked(changed=False)
 DONE = Booked(changed=True)
-
-
-class Reservation(msgspec.Struct, frozen=True, gc=False):
-    """What one working order may still take: cash of a buy or tokens of a sell.
-
-    An operation of the wallet takes of both legs (None), and stands under its number below zero.
-    """
-
-    instrument: InstrumentId
-    leg: Leg | None
-    cash_micro: int
-    tokens: int
 
 
 class LedgerState(msgspec.Struct, kw_only=True):
