@@ -18,8 +18,10 @@ def main() -> None:
     parser.add_argument("--cash", type=float, default=10_000, help="pUSD a new wallet owns")
     parser.add_argument("--crowd", type=float, default=20, help="actions of others a second")
     parser.add_argument("--no-series", action="store_true", help="no rolling 5-minute market")
+    parser.add_argument("--shelf", type=int, default=0, help="markets that are only listed")
     given = parser.parse_args()
     settings = Settings(seed=given.seed, faucet_micro=int(given.cash * 1_000_000))
+    settings.shelf, settings.shelf_bad = given.shelf, True
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(settings, given.port, crowd_per_s=given.crowd, series=not given.no_series))
 

@@ -18,6 +18,7 @@ from tests.fakes.polymarket.contracts import PUSD
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.refusal import Refused
 from tests.fakes.polymarket.settings import S
+from tests.fakes.polymarket.shelf import shelf_row
 from tests.fakes.polymarket.venue import Venue
 from tests.fakes.polymarket.web import answer, venue_of
 
@@ -190,11 +191,21 @@ def _keyset(request: web.Request, name: str, write: Callable[[Venue, Listed], Ro
     venue = venue_of(request)
     if "offset" in request.query:
         raise Refused("offset is not supported on keyset endpoints", 422)
-    found, limit = _chosen(request, venue), _limit(request)
+    found, limit, settings = _chosen(request, venue), _limit(request), venue.settings
     start = _after(request.query.get("after_cursor", ""))
-    part = found[start : start + limit]
-    body: Row = {name: [write(venue, market) for market in part]}
-    if start + limit < len(found):
+    whole = name == "markets" and request.query.keys() <= {"limit", "after_cursor"}
+    last = len(found) + settings.shelf * whole
+    first = start
+    if settings.shelf_repeats and start >= limit and start // limit % settings.shelf_repeats == 0:
+        first = start - limit  # a page that was given before comes once more
+    rows = [
+        write(venue, found[place])
+        if place < len(found)
+        else shelf_row(settings, place - len(found))
+        for place in range(first, min(first + limit, last))
+    ]
+    body: Row = {name: rows}
+    if start + limit < last:
         body["next_cursor"] = base64.urlsafe_b64encode(f"k{start + limit}".encode()).decode()
     return answer(body)
 

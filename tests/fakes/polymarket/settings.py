@@ -73,6 +73,14 @@ class Quirks(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Numbers of the venue. Times in the unit their names end with."""
 
+    shelf: int = 0
+    """Markets that Gamma lists besides those that trade."""
+    shelf_bad: bool = False
+    """Some of them lack tokens, tick or id, have three outcomes, or are null."""
+    shelf_tick: str = "0.01"
+    shelf_repeats: int = 0
+    """Every so many pages of the listing the page before comes once more; 0 = never."""
+
     seed: int = 7
     faucet_micro: int = 10_000_000_000
     """What a wallet owns when it is first seen, in micro-pUSD."""

@@ -15,11 +15,12 @@ from engine.domain.listings import ListingState
 from engine.errors import BadInput
 from engine.feeds.counts import BadFrame
 from engine.jobs.run import JobContext, works
+from engine.runtime.discovery import fetch_listing
 from engine.venues.polymarket.market.gamma import GammaListing, listed
 from engine.venues.polymarket.market.listing import time_ns
 from storage.database import connect_writer, reading
 from storage.jobs import claim, queue
-from storage.markets import MarketFilter, market, search
+from storage.markets import MarketFilter, MarketStore, market, search
 from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.server import Served
@@ -116,6 +117,83 @@ async def test_every_page_of_the_venue_is_fetched(served: Served) -> None:
             await listing.page("no cursor of theirs")
     finally:
         await listing.close()
+
+
+class Died(Exception):
+    """Stands for the death of the program between two pages."""
+
+
+async def fetched(
+    served: Served, path: Path, *, dies_at: int = 0, now_ns: int = 1
+) -> dict[str, Any]:
+    """Fetch the fake's whole listing into a file, or die after so many markets."""
+
+    def progress(done: int, _total: int, _note: str) -> None:
+        if dies_at and done >= dies_at:
+            raise Died
+
+    with closing(MarketStore(path)) as store:
+        return await fetch_listing(
+            lambda: GammaListing(served.url, served.url),
+            store,
+            "polymarket",
+            lambda: now_ns,
+            progress,
+        )
+
+
+def listed_in(path: Path) -> list[tuple[Any, ...]]:
+    with reading(path) as connection:
+        columns = "id, question, tick, volume_24h, state, description"
+        return connection.execute(
+            f"SELECT {columns} FROM markets JOIN market_texts USING (number) ORDER BY id"
+        ).fetchall()
+
+
+async def test_a_shelf_with_bad_rows_and_repeats_is_whole_after_a_death_and_a_resume(
+    served: Served, tmp_path: Path
+) -> None:
+    served.venue.settings.shelf, served.venue.settings.shelf_bad = 1_450, True
+    served.venue.settings.shelf_repeats = 4
+    whole, torn = tmp_path / "whole.db", tmp_path / "torn.db"
+    told = await fetched(served, whole)
+    bad = {
+        "listing without a list of names": 2, "not a binary market": 2, "not a market": 2,
+        "listing without orderPriceMinTickSize": 2, "listing without conditionId": 2,
+    }  # fmt: skip
+    assert sum(told["skipped"].values()) >= sum(bad.values())
+    assert set(told["skipped"]) == set(bad)
+    with pytest.raises(Died):
+        await fetched(served, torn, dies_at=600)
+    again = await fetched(served, torn)
+    assert again["resumed"]
+    rows = listed_in(whole)
+    assert rows == listed_in(torn)
+    repeated = {
+        number for page in range(4, 15, 4) for number in range(page * 100, page * 100 + 100)
+    }
+    trading = sum(not m.resolved for m in served.venue.by_condition.values())
+    missing = [number for number in range(trading + 1_450) if number in repeated]
+    spoilt = [
+        n for n in range(1_450) if n % 1_000 in {1, 2, 3, 4, 6} and n + trading not in missing
+    ]
+    assert len(rows) == trading + 1_450 - len(missing) - len(spoilt)
+
+
+async def test_a_changed_tick_is_written_and_nothing_else(served: Served, tmp_path: Path) -> None:
+    path, settings = tmp_path / "markets.db", served.venue.settings
+    settings.shelf = 300
+    first = await fetched(served, path)
+    settings.shelf_tick = "0.001"
+    second = await fetched(served, path, now_ns=2)
+    assert (second["new"], second["changed"]) == (0, 300)
+    assert {row[2] for row in listed_in(path) if row[1].startswith("Will ")} == {0.001}
+    assert (await fetched(served, path, now_ns=3))["changed"] == 0
+    settings.shelf = 20  # it shrinks: what is so much shorter proves nothing
+    third = await fetched(served, path, now_ns=4)
+    assert third["unlisted"] == 0
+    assert "ended early" in third["told"]
+    assert len(listed_in(path)) == first["listed"]
 
 
 async def test_the_job_fetches_the_listing_without_a_key(served: Served, tmp_path: Path) -> None:
