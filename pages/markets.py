@@ -83,11 +83,24 @@ def shown(row: Row) -> dict[str, Any]:
     }
 
 
+@st.cache_data(ttl=REFRESH_S - 1, max_entries=4, show_spinner=False)
+def _listings(path: str) -> list[Row]:
+    del path  # the key of the cache
+    return asked(listings)
+
+
+@st.cache_data(ttl=30.0, max_entries=4, show_spinner=False)
+def _categories(path: str) -> list[str]:
+    del path
+    return asked(categories)
+
+
 @st.fragment(run_every=REFRESH_S)
 @guard.part("The state of the listing")
 def show_listing() -> None:
     """Say how old the list is, with the button that fetches it."""
-    known = asked(listings) if config().markets_path.is_file() else []
+    path = config().markets_path
+    known = _listings(str(path)) if path.is_file() else []
     for one in known:
         panels.note(told(one, now_ns()))
     if not known:
@@ -142,7 +155,7 @@ def wanted() -> tuple[MarketFilter, tuple[str, ...] | None]:
         "Sort by", list(SORTED), format_func=SORTED.__getitem__, key=FIELDS["sorted_by"]
     )
     category_, least, rewards, lists = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
-    named = [ALL, *asked(categories)]
+    named = [ALL, *_categories(str(config().markets_path))]
     category = category_.selectbox("Category", named, key=FIELDS["category"])
     volume = least.number_input(
         "Volume 24 h, at least", min_value=0.0, step=1_000.0, key=FIELDS["volume_24h_min"]

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from engine.domain.instruments import InstrumentId
+from engine.domain.listings import ListingPage
+from storage.markets import MarketStore
 from tests.pages.desks import (
     CHROMIUM,
     MARKET,
@@ -25,6 +29,7 @@ from tests.pages.desks import (
     sign_in,
     visit,
 )
+from tests.storage.listed import made
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
@@ -173,6 +178,40 @@ def kill_a_part(page: Page, live: FirstDesk) -> None:
     expect(gone).to_be_visible()
 
 
+def trade(page: Page, live: FirstDesk) -> None:
+    """Search the listing, open the market, follow it, take from its book, flatten."""
+    row = made(1, id=InstrumentId(f"demo:{MARKET.pattern}"), venue="demo", question="A comet?")
+    with closing(MarketStore(live.config.markets_path)) as store:
+        store.put("demo", ListingPage((row,), {}, ""), 1)
+        store.finish("demo", 2, complete=True)
+    visit(page, "/markets")
+    page.get_by_placeholder("words of question").fill("comet")
+    page.get_by_placeholder("words of question").press("Enter")
+    expect(page.get_by_text("1 to 1 of 1 market")).to_be_visible(timeout=LONG_MS)
+    there = page.get_by_text("Book, ticket and history of this market")
+    press_until(page.get_by_test_id("stDataFrame").first, there, position={"x": 16, "y": 42})
+    there.click()
+    heading(page, "A comet?")
+    expect(page.get_by_text("paper does not hear this market")).to_be_visible(timeout=LONG_MS)
+    press_until(
+        page.get_by_role("button", name="Follow it at paper"), page.locator(".pb-ladder").first
+    )
+    page.get_by_text("Take what is there", exact=True).click()
+    page.get_by_label(re.compile("^Price, ")).fill("99")
+    page.get_by_label("Size", exact=True).fill("10")
+    placed = page.get_by_role("button", name="Place the order")
+    press_until(page.get_by_role("button", name="Show what will happen"), placed)
+    expect(page.get_by_text("Residual: none")).to_be_visible()
+    expect(page.get_by_text(re.compile("^Exposure after"))).to_be_visible()
+    placed.click()
+    expect(page.get_by_text(re.compile("is filled")).first).to_be_visible(timeout=LONG_MS)
+    expect(page.locator(".pb-tile", has_text="10 YES").first).to_be_visible(timeout=LONG_MS)
+    flat = page.get_by_role("button", name="Flatten the position")
+    press_until(page.get_by_role("button", name="Flatten…"), flat)
+    flat.click()
+    expect(page.get_by_text(re.compile("is flat")).first).to_be_visible(timeout=LONG_MS)
+
+
 def move(page: Page, live: FirstDesk) -> None:
     """Stop a bot, move it to its twin account of another mode."""
     visit(page, "/bots?bot=demo-events")
@@ -221,7 +260,7 @@ def test_every_widget_of_a_desk_in_one_journey(
         sign_in(page, live)
         expect(page.locator(".pb-bar")).to_contain_text("RUNNING", timeout=LONG_MS)
         live.order("bot = 'demo-events'")
-        for step in (by_hand, kill_a_part, move, sync, record, ask_for_a_job):
+        for step in (by_hand, kill_a_part, trade, move, sync, record, ask_for_a_job):
             step(page, live)
             page.screenshot(path=folder / f"journey-{step.__name__}.png")
             assert page.get_by_test_id("stException").count() == 0
