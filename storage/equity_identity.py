@@ -189,18 +189,12 @@ def put_check(connection: sqlite3.Connection, engine_id: str, check: EquityCheck
     """Write an account's last check, and count it; one that was not judged is no check."""
     ledger, journal = check.ledger, check.journal
     theirs = journal.cash_micro + journal.inventory_micro
-    figures: dict[str, Any] = {
+    shown = (
+        "account", "mode", "currency", "at_ns", "seq", "cash_micro", "pending_micro",
+        "redeemable_micro", "inventory_micro", "equity_micro",
+    )  # fmt: skip
+    figures: dict[str, Any] = {name: getattr(ledger, name) for name in shown} | {
         "engine_id": engine_id,
-        "account": ledger.account,
-        "mode": ledger.mode,
-        "currency": ledger.currency,
-        "at_ns": ledger.at_ns,
-        "seq": ledger.seq,
-        "cash_micro": ledger.cash_micro,
-        "pending_micro": ledger.pending_micro,
-        "redeemable_micro": ledger.redeemable_micro,
-        "inventory_micro": ledger.inventory_micro,
-        "equity_micro": ledger.equity_micro,
         "journal_cash_micro": journal.cash_micro,
         "journal_inventory_micro": journal.inventory_micro,
         "journal_equity_micro": theirs,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from engine import log
-from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.bots import BotHappened, may
 from engine.domain.effects import RaiseAlert, Severity
@@ -21,16 +20,12 @@ from engine.live.proof import Ends, ProofRun, ReceiptReported
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotSnapshot, folded
-from engine.runtime.decisions import DecisionKeeper
-from engine.runtime.journal import SNAPSHOT_EVERY, EngineJournal
+from engine.runtime.journal import SNAPSHOT_EVERY
 from engine.runtime.recovery import BOTS
-from engine.runtime.services import FORGET_AFTER_NS, Services, Stream
+from engine.runtime.services import Services, Stream
 from engine.runtime.state_writer import Projections, StateWriter
-from engine.runtime.tape import Entries
-from engine.runtime.ticks import TickKeeper
 from storage.latch import Latch, set_latch
 from storage.live import KILL_PROOF, Receipt
-from storage.settings import SettingsVersion
 
 if TYPE_CHECKING:
     from engine.live.accounts import Accounts
@@ -60,33 +55,10 @@ class Engine(Services):
     _snapshot_every = SNAPSHOT_EVERY
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        engine_id: str,
-        clock: WallClock | TapeClock,
-        wall: WallClock | None = None,
-        recorder: EngineJournal,
-        taper: Entries,
-        decisions: DecisionKeeper,
-        settings: SettingsVersion,
-        ticks: TickKeeper | None = None,
-        forget_after_ns: int = FORGET_AFTER_NS,
-        snapshot_every: int = SNAPSHOT_EVERY,
+        self, config: Config, *, snapshot_every: int = SNAPSHOT_EVERY, **shared: Any
     ) -> None:
         """`snapshot_every` = records between two snapshots, the rest as in Services."""
-        super().__init__(
-            config,
-            engine_id=engine_id,
-            clock=clock,
-            wall=wall,
-            recorder=recorder,
-            taper=taper,
-            decisions=decisions,
-            settings=settings,
-            ticks=ticks,
-            forget_after_ns=forget_after_ns,
-        )
+        super().__init__(config, **shared)
         self._snapshot_every = snapshot_every
         self.tasks: set[asyncio.Task[None]] = set()
         """The streams that run."""
@@ -106,8 +78,8 @@ class Engine(Services):
         self.phase = "LOADING"
         self._refusing: dict[str, tuple[int, bool]] = {}
         """File that refuses → since when, and whether a person was told."""
-        self._snapshot_seq = recorder.seq
-        self._learned_ns = clock.now_ns()
+        self._snapshot_seq = self.recorder.seq
+        self._learned_ns = self.clock.now_ns()
 
     def stand_on(
         self, state: StateWriter, projector: Projections, watch: KillWatch | None = None

@@ -119,24 +119,16 @@ def summarise(result: ReplayResult, recording: Recording) -> dict[str, Any]:
 
 def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
     stats = recording.stats
-    return {
-        "frames": stats.frames,
+    counted = (
+        "frames", "gaps", "books_checked", "books_matched", "hash_checked", "hash_matched",
+        "advertised_checked", "advertised_matched", "duplicates", "out_of_order",
+        "sizes_inferred", "sizes_capped", "sizes_unknown",
+    )  # fmt: skip
+    return {name: getattr(stats, name) for name in counted} | {
         "events": result.events,
         "markets": len(result.markets),
-        "gaps": stats.gaps,
-        "books_checked": stats.books_checked,
-        "books_matched": stats.books_matched,
-        "hash_checked": stats.hash_checked,
-        "hash_matched": stats.hash_matched,
-        "advertised_checked": stats.advertised_checked,
-        "advertised_matched": stats.advertised_matched,
-        "duplicates": stats.duplicates,
-        "out_of_order": stats.out_of_order,
         "anomalies": dict(sorted(stats.anomalies.items())),
         "anomaly_lines": dict(sorted(stats.anomaly_lines.items())),
-        "sizes_inferred": stats.sizes_inferred,
-        "sizes_capped": stats.sizes_capped,
-        "sizes_unknown": stats.sizes_unknown,
         "torn": result.torn,
         "imported": None if stats.imported_ns is None else _moment(stats.imported_ns),
         "ends": None if stats.last_ns is None else _moment(stats.last_ns),
@@ -144,14 +136,11 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
 
 
 def _traded(result: ReplayResult) -> dict[str, Any]:
-    return {
-        "evaluations": result.evaluations,
-        "orders": result.orders,
-        "cancels": result.cancels,
-        "fills": result.fills,
-        "fills_inferred": result.fills_inferred,
-        "fills_unknown": result.fills_unknown,
-        "currency": result.currency,
+    told = (
+        "evaluations", "orders", "cancels", "fills", "fills_inferred", "fills_unknown", "currency",
+        "residuals", "denials", "alerts", "bot_errors", "digest",
+    )  # fmt: skip
+    return {name: getattr(result, name) for name in told} | {
         "fees": result.fees_micro / MICRO,
         "pnl": (result.equity_end_micro - result.equity_start_micro) / MICRO,
         "pnl_resolved": result.pnl_resolved_micro / MICRO,
@@ -171,14 +160,9 @@ def _traded(result: ReplayResult) -> dict[str, Any]:
         },
         "market_pnl": _market_pnl(result),
         "losses": [msgspec.structs.asdict(row) for row in losses(result.outcome_fills)],
-        "residuals": result.residuals,
-        "denials": result.denials,
-        "alerts": result.alerts,
-        "bot_errors": result.bot_errors,
         "elapsed_s": round(result.elapsed_s, 3),
         "events_per_s": round(result.events / result.elapsed_s) if result.elapsed_s else 0,
         "peak_rss_mb": round(result.peak_rss_mb, 1),
-        "digest": result.digest,
     }
 
 

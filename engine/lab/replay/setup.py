@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 from pydantic import ValidationError
 
 from engine.bots.bot import Bot
@@ -224,20 +225,8 @@ class PreparedReplay:
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:
-    return [
-        RunMarket(
-            instrument=market.instrument,
-            orders=market.orders,
-            fills=market.fills,
-            fees_micro=market.fees_micro,
-            realised_micro=market.realised_micro,
-            unresolved_micro=market.unresolved_micro,
-            position_left=market.position_left,
-            resolved=market.resolved,
-        )
-        for market in result.markets.values()
-        if market.orders
-    ]
+    traded = (market for market in result.markets.values() if market.orders)
+    return [msgspec.convert(market, RunMarket, from_attributes=True) for market in traded]
 
 
 def _opened(options: ReplayOptions, config: Config) -> Recording:
@@ -313,17 +302,11 @@ def assemble(
         gate=gate,
         settings=ExecutorSettings(),
     )
-    venue = PaperVenue(account, paper)
     return Replay(
-        recording=recording,
-        executor=executor,
-        gateway=GatewayCore(account=account, settings=GATEWAY),
-        venue=venue,
-        bots=bots,
-        recorder=recorder,
-        decide=decide,
-        cash_micro=cash_micro,
-    )
+        recording=recording, executor=executor, venue=PaperVenue(account, paper),
+        gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots, recorder=recorder,
+        decide=decide, cash_micro=cash_micro,
+    )  # fmt: skip
 
 
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
