@@ -10,10 +10,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--only-binary :all: --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock lint types laws check quick test soak bench run clean
+.PHONY: help venv lock lint types laws check quick test soak bench bench-replay run clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 venv: $(READY) ## make .venv with every package at its pinned version and hash
 
@@ -66,6 +66,9 @@ soak: $(READY) ## the long runs that `make test` leaves out; seeds from the cloc
 
 bench: $(READY) ## the figures of this machine: ours, peer, ratio, goal
 	$(BIN)/python -m bench
+
+bench-replay: $(READY) ## the replay's rows alone, beside NautilusTrader and hftbacktest
+	$(BIN)/python -m bench --only replay
 
 run: $(READY) ## the whole desk: demo exchange, engine, worker, dashboard; Ctrl-C stops it
 	@exec $(BIN)/python -m engine up

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,9 +22,29 @@ TIMEOUT_S = 900
 Result = Mapping[str, Any]
 
 
+def _children_s() -> float:
+    """Return the CPU seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def cpu_s(command: Sequence[str], given: Mapping[str, str] | None = None) -> float:
+    """Return the CPU seconds of a command that must succeed."""
+    before = _children_s()
+    subprocess.run(
+        command, cwd=REPO, env=os.environ | (given or {}), check=True, timeout=TIMEOUT_S,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return _children_s() - before
+
+
 def run(command: Sequence[str], *, folder: Path = REPO) -> Result | None:
-    """Return the last RESULT of the command, or None (said on stderr) where it failed."""
+    """Return the last RESULT of the command with its CPU seconds as `cpu_s`, start to end.
+
+    None (said on stderr) where it failed.
+    """
     environment = os.environ | {"BENCH_DIR": str(OUT)}
+    before = _children_s()
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True,
         timeout=TIMEOUT_S, check=False,
@@ -32,7 +53,7 @@ def run(command: Sequence[str], *, folder: Path = REPO) -> Result | None:
     if done.returncode or not lines:
         sys.stderr.write(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}\n")
         return None
-    return json.loads(lines[-1].removeprefix("RESULT "))
+    return json.loads(lines[-1].removeprefix("RESULT ")) | {"cpu_s": _children_s() - before}
 
 
 def ours(mode: str, workload: Path, repeat: int = 1) -> Callable[[], Result | None]:
@@ -67,7 +88,7 @@ def alternate(
             if result is None:
                 continue
             results[name].append(result)
-            sys.stderr.write(f"  round {turn + 1}: {name} {result['ev_s']:,.0f} events/s\n")
+            sys.stderr.write(f"  round {turn + 1}: {name} {result['cpu_s']:.1f} s CPU\n")
     return results
 
 

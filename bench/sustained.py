@@ -40,7 +40,8 @@ from storage.settings import applied, save
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.listing import Listed
 from tests.fakes.polymarket.server import Served, serving
-from tests.live.programs import Programs, free_port
+from tests.live.programs import Programs
+from tests.ports import free_port
 
 MARKETS = 50
 RATE = 20_000

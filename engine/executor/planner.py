@@ -157,15 +157,9 @@ class Placer:
     __slots__ = (
         "_ask_min",
         "_bid_max",
-        "_binary",
         "_cash",
-        "_divisor",
-        "_expires_ns",
         "_instrument",
-        "_one",
-        "_post_only",
-        "_residuals",
-        "_type",
+        "_wanted",
         "places",
         "short",
     )
@@ -181,15 +175,9 @@ class Placer:
     ) -> None:
         self.places: list[Draft] = []
         self.short = False
+        self._wanted = wanted
         self._instrument = instrument
-        self._binary = instrument.kind is _BINARY
-        self._one = instrument.one
-        self._divisor = instrument.value_divisor
         self._cash = cash_free_micro
-        self._type: OrderType = wanted.type
-        self._post_only = wanted.post_only
-        self._expires_ns = wanted.expires_ns
-        self._residuals = wanted.residuals
         self._ask_min = ask_min
         self._bid_max = bid_max
 
@@ -225,18 +213,21 @@ class Placer:
     def _sell(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a sale of settled tokens: a bid sells NO, an ask YES."""
         leg, price = _BASE, level
-        if self._binary:
-            leg, price = (_NO, self._one - level) if side_plan.bid else (_YES, level)
+        if self._instrument.kind is _BINARY:
+            one = self._instrument.one
+            leg, price = (_NO, one - level) if side_plan.bid else (_YES, level)
         if self._draft(side_plan, leg, _SELL, level=level, price=price, size=size):
             side_plan.sellable -= size
 
     def _open(self, side_plan: SidePlan, level: int, size: int) -> None:
         """Draft a buy as far as free cash pays for it: a bid buys YES, an ask NO."""
         leg, price = _BASE, level
-        if self._binary:
-            leg, price = (_YES, level) if side_plan.bid else (_NO, self._one - level)
-        cost = -(-price * size // self._divisor)
-        if not self._post_only:
+        if self._instrument.kind is _BINARY and not side_plan.bid:
+            leg, price = _NO, self._instrument.one - level
+        elif self._instrument.kind is _BINARY:
+            leg = _YES
+        cost = -(-price * size // self._instrument.value_divisor)
+        if not self._wanted.post_only:
             cost = self._cost(price, size)
         if cost > self._cash:
             self.short = True
@@ -264,8 +255,8 @@ class Placer:
 
     def _cost(self, price: int, size: int) -> int:
         """Return what the buy may take at worst: cost rounded up, and a taker's fee if it takes."""
-        cost = -(-price * size // self._divisor)
-        if self._post_only:
+        cost = -(-price * size // self._instrument.value_divisor)
+        if self._wanted.post_only:
             return cost
         return cost + self._instrument.taker_fee_micro(price, size)
 
@@ -274,7 +265,11 @@ class Placer:
     ) -> bool:
         """Add a draft; False where a marketable order would be below the venue's value."""
         least = self._instrument.notional_min_micro
-        if not self._post_only and least and price * size // self._divisor < least:
+        if (
+            not self._wanted.post_only
+            and least
+            and price * size // self._instrument.value_divisor < least
+        ):
             self._leave(_BELOW_MIN, side_plan, level, size)
             return False
         self.places.append(
@@ -283,9 +278,9 @@ class Placer:
                 side=side,
                 price=price,
                 size=size,
-                type=self._type,
-                post_only=self._post_only,
-                expires_ns=self._expires_ns,
+                type=self._wanted.type,
+                post_only=self._wanted.post_only,
+                expires_ns=self._wanted.expires_ns,
             )
         )
         side_plan.allowance -= size
@@ -297,7 +292,9 @@ class Placer:
         return True
 
     def _leave(self, reason: ResidualReason, side_plan: SidePlan, level: int, size: int) -> None:
-        self._residuals.append(Residual(reason, _BUY if side_plan.bid else _SELL, level, size))
+        self._wanted.residuals.append(
+            Residual(reason, _BUY if side_plan.bid else _SELL, level, size)
+        )
 
 
 # -- Fitting: which live orders of one direction stay, which go, and what is missing at each level -

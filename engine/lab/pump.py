@@ -246,11 +246,10 @@ class Driver:
 
     def _report(self, event: Event, now_ns: int) -> None:
         self._keep(self._account, event, now_ns)
-        kind = type(event)
-        if kind is OrderFilled:
-            self._filled(event, now_ns)  # type: ignore[arg-type]
+        if type(event) is OrderFilled:
+            self._filled(event, now_ns)
         self.desk.venue(event, now_ns)
-        if kind in GATES:
+        if type(event) in GATES:
             self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 
     def _set_timer(self, effect: SetTimer) -> None:
