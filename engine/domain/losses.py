@@ -18,7 +18,17 @@ import msgspec
 
 from engine.domain.instruments import Leg, Side
 
-Z_95 = 1.96
+T_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060,
+)  # fmt: skip
+"""97.5 % quantiles of Student's t with 1, 2, … degrees of freedom: with the normal's 1.96 an
+interval over two markets holds the truth in seven of ten cases, not in nineteen of twenty."""
+
+
+def t_95(degrees: int) -> float:
+    """Return the quantile for so many degrees of freedom, 1 and more; exact to 0.002."""
+    return T_95[degrees - 1] if degrees <= len(T_95) else 1.96 + 2.5 / degrees
 
 
 class OutcomeFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +166,7 @@ def ratio_interval(per_market: Sequence[tuple[float, float]]) -> MeanInterval:
     if count == 1:
         return MeanInterval(count=1, mean=mean, low=None, high=None)
     squares = sum((value - mean * held) ** 2 for value, held in per_market)
-    reach = Z_95 * sqrt(squares * count / (count - 1)) / weight
+    reach = t_95(count - 1) * sqrt(squares * count / (count - 1)) / weight
     return MeanInterval(count=count, mean=mean, low=mean - reach, high=mean + reach)
 
 

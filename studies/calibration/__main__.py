@@ -47,9 +47,9 @@ RECORDED = MarketFigures(
 """BTC 5-minute markets of 2026-04-13 and 04-14, sampled by `Sampler` from recorded books."""
 
 CURVE: Curve = {
-    1: CurvePoint(-1.21, -1.36, -1.07, fills=5_853, markets=39),
-    5: CurvePoint(-1.88, -2.15, -1.60, fills=5_853, markets=39),
-    30: CurvePoint(-2.03, -2.64, -1.41, fills=5_692, markets=39),
+    1: CurvePoint(-1.21, -1.36, -1.06, fills=5_853, markets=39),
+    5: CurvePoint(-1.88, -2.16, -1.59, fills=5_853, markets=39),
+    30: CurvePoint(-2.03, -2.66, -1.39, fills=5_692, markets=39),
 }
 """Of both days together, by `recorded_curve`."""
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.losses import OutcomeFill, losses, mean_interval
+from engine.domain.losses import OutcomeFill, losses, mean_interval, t_95
 
 
 def fill(**fields: object) -> OutcomeFill:
@@ -47,8 +47,8 @@ def test_an_interval_counts_markets_and_not_fills() -> None:
     assert (alone.fills, alone.markets, alone.low) == (3, 1, None)
     (both, *_) = losses([fill(), fill(market="b", paid=0.0)])
     assert both.cents_per_share == pytest.approx(10.0)
-    # Sums of 6 and -4 over 20 shares: 1.96 · √(5² + 5²) · √2 / 20 is 98 cents.
-    assert both.low == pytest.approx(10.0 - 98.0)
+    # Sums of 6 and -4 over 20 shares: t · √(5² + 5²) · √2 / 20 is t half, in dollars.
+    assert both.low == pytest.approx(10.0 - 12.706 * 50.0)
 
 
 @given(
@@ -79,4 +79,10 @@ def test_a_mean_over_no_market_is_none() -> None:
     found = mean_interval([1.0, 3.0])
     assert found is not None
     assert (found.mean, found.count) == (2.0, 2)
-    assert found.high == pytest.approx(2.0 + 1.96)
+    assert found.high == pytest.approx(2.0 + 12.706)
+
+
+@pytest.mark.parametrize(("degrees", "quantile"), [(25, 2.060), (26, 2.056), (60, 2.000)])
+def test_many_markets_are_nearly_normal(degrees: int, quantile: float) -> None:
+    assert t_95(degrees) == pytest.approx(quantile, abs=0.002)
+    assert t_95(10**9) == pytest.approx(1.96)

@@ -50,7 +50,7 @@ def test_a_demo_that_pays_makers_more_is_out_of_tolerance(shift: float, near: bo
 
 def test_both_sides_are_printed_with_their_intervals() -> None:
     text = _table(list(compared_curves(CURVE, CURVE)), (0, 0.0, 0.0))
-    side = "[-1.36, -1.07] of 5,853 fills in 39 markets"
+    side = "[-1.36, -1.06] of 5,853 fills in 39 markets"
     assert f"95 %: demo {side}, recorded {side}" in text
 
 
