@@ -615,6 +615,7 @@ def from_the_command_line(config: Config, venue: Exchange) -> tuple[int, str]:
 
 OFTEN = {
     ("journal.db", garbage, "signalled"),
+    ("journal.db", garbage, "by_file"),
     ("pitboss.db", missing, "signalled"),
     ("run/engine.lock", missing, "signalled"),
     ("journal.db-wal", empty, "by_row"),
