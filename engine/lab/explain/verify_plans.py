@@ -58,12 +58,6 @@ class ToldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
 
-class _Saved(msgspec.Struct):
-    """Of a snapshot, the orders alone."""
-
-    orders: list[LiveOrder]
-
-
 class RetoldExecutor(Executor):
     """Folds the journal of one account; repeats its plans on request."""
 
@@ -81,16 +75,6 @@ class RetoldExecutor(Executor):
     def owed(self) -> frozenset[OrderId]:
         """Return the orders whose cancels the events since the last turn asked for."""
         return frozenset(number for one in self._owed for number in one.orders)
-
-    def go_on(self, state: bytes) -> None:
-        """Take back a snapshot in the midst of a life: what was on its way then still is."""
-        self.restore(state)
-        table = self._table
-        for saved in msgspec.msgpack.decode(state, type=_Saved).orders:
-            if saved.state is OrderState.PENDING:
-                known = table.unknown.pop(saved.order.id)
-                known.state = saved.state
-                del table.unjournaled[saved.order.id]
 
     def fold(self, message: object, at_ns: int) -> None:
         """Take one journaled record; kinds that move nothing are ignored."""

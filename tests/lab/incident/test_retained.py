@@ -9,9 +9,7 @@ import pytest
 
 from engine.cli.explain import retold, words
 from engine.config import Config
-from engine.domain.effects import KeepStart, OrderChanged
-from engine.domain.events import OrderSent
-from engine.domain.orders import OrderId, OrderState
+from engine.domain.effects import KeepStart
 from engine.errors import BadInput
 from engine.lab.explain.accounts import ToldAccounts
 from engine.lab.incident.run import ComparedRuns, incident
@@ -44,17 +42,12 @@ def archived(config: Config, *, tail: int) -> None:
     assert archive_records(config.journal_path, tail=tail, size=20)
 
 
-def ends_of_moments(config: Config, seqs: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the records with which the moments of these ended."""
-    records = list(load(config.journal_path))
-    ends = [one.seq for one, after in pairwise(records) if one.at_ns < after.at_ns]
-    return tuple(next(end for end in ends if end >= seq) for seq in seqs)
-
-
 def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
-    """Write the snapshots an engine would have written behind these records."""
+    """Write the snapshots an engine would have written once the moments of these records ended."""
     path = config.journal_path
     records = list(load(path))
+    ends = [one.seq for one, after in pairwise(records) if one.at_ns < after.at_ns]
+    seqs = tuple(next(end for end in ends if end >= seq) for seq in seqs)
     with reading(config.state_path) as connection:
         versions = force_history(connection, owner(path))
     settings = [(one.applied_ns, one.document) for one in versions if one.applied_ns is not None]
@@ -79,14 +72,6 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
         write_batch(connection, [], made)
 
 
-def thinned(config: Config, seqs: tuple[int, ...]) -> None:
-    """Let go of all that need not be kept where snapshots stand behind these records."""
-    snapshots(config, seqs)
-    archived(config, tail=10)
-    journal = config.journal_path
-    assert thin_journal(journal, config.state_path, owner(journal), bytes_max=0).records
-
-
 def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -> None:
     before, explained = lived(past), retold(past)
     assert explained.same > 10
@@ -100,7 +85,10 @@ def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -
 def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: Config) -> None:
     whole, last = retold(past), journal_span(past.journal_path).last_seq
     third = last // 3
-    thinned(past, ends_of_moments(past, (third, third + 20, third + 40)))
+    snapshots(past, (third, third + 20, third + 40))
+    archived(past, tail=10)
+    gone = thin_journal(past.journal_path, past.state_path, owner(past.journal_path), bytes_max=0)
+    assert gone.records
     found = retold(past)
     assert (found.different, found.broken, found.beyond, found.unreached) == ([], [], 0, 0)
     assert 0 < found.same < whole.same
@@ -111,23 +99,3 @@ def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: 
     assert 0 < seq <= third
     with pytest.raises(BadInput, match=f"records up to {seq} .* were let go under the disk"):
         lived(past)
-
-
-def test_an_order_on_its_way_at_the_first_kept_snapshot_is_told_on_as_it_stood(
-    past: Config,
-) -> None:
-    """It was named, its bytes had not left, and its cancel followed: a disk may be slow."""
-    told = [(one.seq, decode(one)) for one in load(past.journal_path)]
-    first: dict[OrderId, OrderState] = {}
-    for _, said in told:
-        if isinstance(said, OrderChanged):
-            first.setdefault(said.order, said.state)
-    sent = next(
-        seq
-        for seq, said in told
-        if isinstance(said, OrderSent) and first.get(said.order) is OrderState.CANCELLING
-    )
-    thinned(past, (sent - 1, sent + 20, sent + 40))
-    found = retold(past)
-    assert (found.different, found.broken, found.beyond, found.unreached) == ([], [], 0, 0)
-    assert found.same > 0
