@@ -226,8 +226,8 @@ GLOSSARY = {
     "the mark.",
     "Bet": "All that one bot, or you by hand, did in one market with one account.",
     "Closed (bet)": "All its tokens are sold, or its market is resolved.",
-    "Result": "How a closed bet ended: sold; won or lost by the tokens held at the outcome; even "
-    "where both pay alike; voided where every fill of it was.",
+    "Result": "How a closed bet ended: sold; merged into cash; won or lost by the tokens held at "
+    "the outcome; even where both pay alike; voided where every fill of it was.",
     "Net": "What a closed bet brought: received and paid out, less spent and fees. Rewards are "
     "apart.",
     "Exit": "What a bet's tokens brought on average, sold or paid out.",

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from engine.domain import effects, events
+from engine.domain.commands import MANUAL
 from engine.domain.events import OrderFilled, PairsConverted
 from engine.domain.fills import FillState
 from engine.domain.instruments import Instrument, Leg, Mode, Side
@@ -25,6 +26,7 @@ from engine.domain.orders import Order, OrderState
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt, StorageError
 from storage import schema
+from storage.bets import BetFold, whose_pairs
 from storage.database import reading, transaction, writing
 from storage.journal import (
     Record,
@@ -39,7 +41,6 @@ from storage.journal import (
 )
 from storage.rows import (
     TABLES,
-    BetFold,
     CashFold,
     ConversionFold,
     FillFold,
@@ -53,7 +54,7 @@ from storage.rows import (
     upsert,
 )
 
-VERSION = 8
+VERSION = 9
 """Raise it with every change of what a record means to a row: old projections are rebuilt."""
 
 BATCH = 10_000
@@ -101,11 +102,10 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self, journal: Path, state: Path) -> str:
         if self.journal_seq < self.projected_seq:
-            head = (
-                f"{journal} is missing or empty, but"
-                if not self.journal_seq
-                else f"{journal} ends at record {self.journal_seq}, but"
+            ends = (
+                f"ends at record {self.journal_seq}" if self.journal_seq else "is missing or empty"
             )
+            head = f"{journal} {ends}, but"
         else:
             head = f"{journal} goes on to record {self.journal_seq} with another past:"
         return (
@@ -204,8 +204,7 @@ def project(journal: Path, state: Path, *, until_seq: int | None = None) -> Proj
                     fold.take(record)
                 rows.flush()
                 _note(connection, engine_id, batch[-1])
-            seq = batch[-1].seq
-            records += len(batch)
+            seq, records = batch[-1].seq, records + len(batch)
     return Projected(seq=seq, records=records, rebuilt=rebuilt, told=tuple(fold.told))
 
 
@@ -308,17 +307,12 @@ class Fills:
             self._advance(fill, news.state, UNSET, record)
 
     def news(
-        self,
-        account: str,
-        fill_id: str,
-        told: FillState,
-        transaction: str | UnsetType,
-        record: Record,
+        self, account: str, fill_id: str, told: FillState, chain: str | UnsetType, record: Record
     ) -> None:
         """Move a fill on; where it is not there yet, the news waits for it."""
         fill = self.rows.find(FillFold, account, fill_id)
         if fill is not None:
-            self._advance(fill, told, transaction, record)
+            self._advance(fill, told, chain, record)
             return
         early = self.rows.find(NewsFold, account, fill_id)
         if early is None or early.state not in DECIDED:
@@ -347,6 +341,11 @@ class Fills:
         for leg, value in ((Leg.YES, half), (Leg.NO, event.amount_micro - half)):
             position = self._position(event.account, event.instrument, leg, mode, record)
             position.convert(event.size, value)
+        mine = [bet for bet in self.rows.bets_in(event.instrument) if bet.account == event.account]
+        for bet, size, cash in whose_pairs(mine, event.size, event.amount_micro):
+            took = bet or self._bet((event.account, event.instrument, MANUAL), mode, record)
+            took.convert(size, cash)
+            self.judge(took, self.rows.find(ListingFold, event.instrument), record)
 
     def _position(
         self, account: str, instrument: str, leg: Leg, mode: Mode, record: Record
@@ -364,14 +363,16 @@ class Fills:
     def _book(self, fill: FillFold, record: Record, sign: int = 1) -> None:
         """Add a fill to position and bet; with sign −1, take it out as if it had never been."""
         self._position(fill.account, fill.instrument, fill.leg, fill.mode, record).take(fill, sign)
-        bet = self.rows.find(BetFold, fill.account, fill.instrument, fill.bot)
-        if bet is None:
-            bet = BetFold(
-                account=fill.account, instrument=fill.instrument, bot=fill.bot, mode=fill.mode,
-                opened_ns=fill.at_ns, updated_ns=record.at_ns, seq=record.seq,
-            )  # fmt: skip
+        bet = self._bet((fill.account, fill.instrument, fill.bot), fill.mode, record)
         bet.take(fill, sign)
         self.judge(bet, self.rows.find(ListingFold, fill.instrument), record)
+
+    def _bet(self, key: tuple[str, str, str], mode: Mode, record: Record) -> BetFold:
+        (account, instrument, bot), at_ns = key, record.at_ns
+        return self.rows.find(BetFold, *key) or BetFold(
+            account=account, instrument=instrument, bot=bot, mode=mode, opened_ns=at_ns,
+            updated_ns=at_ns, seq=record.seq,
+        )  # fmt: skip
 
     def judge(self, bet: BetFold, listing: ListingFold | None, record: Record) -> None:
         """Say whether a bet is over, and how it ended."""
@@ -408,8 +409,7 @@ class Fills:
             position.settled += signed
         elif told is FillState.FAILED:
             self._reverse(fill, record)
-        fill.state = told
-        fill.updated_ns, fill.seq = record.at_ns, record.seq
+        fill.state, fill.updated_ns, fill.seq = told, record.at_ns, record.seq
         self.rows.put(fill)
 
 

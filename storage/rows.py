@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -29,9 +28,9 @@ from msgspec.inspect import (
 from engine.domain.events import CashKind
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import Leg, Mode, Side
-from engine.domain.money import MICRO
 from engine.domain.orders import OrderState, OrderType
 from engine.errors import BadInput, BrokenInvariant, StorageError
+from storage.bets import BetFold
 
 WHY_LENGTH_MAX = 300
 """How much is told of why a row cannot be read: it may quote what somebody planted there."""
@@ -308,86 +307,6 @@ class PositionFold(msgspec.Struct, kw_only=True):
             self.received_micro += value_micro
             self.cost_micro -= self.cost_micro * -size // held if -size < held else self.cost_micro
         self.settled += size
-
-
-class BetResult(StrEnum):
-    """How a bet ended."""
-
-    OPEN = "open"
-    SOLD = "sold"
-    """All its tokens were sold."""
-    WON = "won"
-    """The outcome found it with more winning tokens than losing ones."""
-    LOST = "lost"
-    EVEN = "even"
-    """As many of both, or an outcome that pays both alike."""
-    VOIDED = "voided"
-    """Every fill of it was reversed."""
-
-
-class BetFold(msgspec.Struct, kw_only=True):
-    """One row of `bets`: all that one bot, or a hand, did in one market; void fills count nowhere.
-
-    Net = received + paid − spent − fees, once it is closed; rewards are in no bet.
-    """
-
-    account: str
-    instrument: str
-    bot: str
-    mode: Mode
-    result: BetResult = BetResult.OPEN
-    yes: int = 0
-    no: int = 0
-    """Tokens held, pending ones too; at the end what the outcome decided on."""
-    bought: int = 0
-    sold: int = 0
-    spent_micro: int = 0
-    received_micro: int = 0
-    fee_micro: int = 0
-    paid_micro: int = 0
-    """What the tokens pay that were held when the market was resolved."""
-    fills: int = 0
-    unvalued: int = 0
-    opened_ns: int
-    """Its first fill."""
-    closed_ns: int | None = None
-    """None = it holds tokens of a market that is not resolved."""
-    updated_ns: int
-    seq: int
-
-    def take(self, fill: FillFold, sign: int) -> None:
-        """Add a fill, or take it out (-1) as if it had never been; then call `judge`."""
-        value, size, buys = sign * (fill.value_micro or 0), sign * fill.size, fill.side is Side.BUY
-        if buys:
-            self.bought += size
-            self.spent_micro += value
-        else:
-            self.sold += size
-            self.received_micro += value
-        if fill.leg is Leg.NO:
-            self.no += size if buys else -size
-        else:
-            self.yes += size if buys else -size
-        self.fee_micro += sign * fill.fee_micro
-        self.fills += sign
-        self.unvalued += sign * (fill.value_micro is None)
-
-    def judge(self, listing: ListingFold | None) -> None:
-        """Say whether it is over, since `updated_ns`, and how it ended."""
-        payout = None if listing is None else listing.payout_yes_micro
-        one = None if listing is None else listing.one_token
-        self.paid_micro, self.result = 0, BetResult.OPEN
-        if not self.fills:
-            self.result = BetResult.VOIDED
-        elif not self.yes and not self.no:
-            self.result = BetResult.SOLD
-        elif payout is not None and one:
-            self.paid_micro = self.yes * payout // one + self.no * (MICRO - payout) // one
-            ahead = (self.yes - self.no) * (2 * payout - MICRO)
-            won = BetResult.WON if ahead > 0 else BetResult.LOST
-            self.result = won if ahead else BetResult.EVEN
-        over = self.result is not BetResult.OPEN
-        self.closed_ns = (self.closed_ns or self.updated_ns) if over else None
 
 
 class ListingFold(msgspec.Struct, kw_only=True):

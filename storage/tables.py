@@ -25,11 +25,11 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
 from sqlmodel import AutoString, Field, SQLModel
 
 from engine.domain.telemetry import Approvals, Capital, Earnings
+from storage.bets import BetFold
 from storage.jobs import ScheduleSeen
 from storage.live import EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
 from storage.rows import (
-    BetFold,
     CashFold,
     ConversionFold,
     FillFold,

@@ -23,11 +23,12 @@ from engine.domain.instruments import (
 )
 from engine.domain.orders import Identity, OrderState
 from pages.kit import tables
+from storage.bets import BetFold, BetResult
 from storage.database import writing
 from storage.journal import names_sum, open_journal, record_sum, write_batch
 from storage.live import put_instrument
 from storage.projection import register_account
-from storage.rows import BetFold, BetResult, FillFold, ListingFold, Table
+from storage.rows import FillFold, ListingFold, Table
 from tests.pages.seen import figures, links
 
 Opened = Callable[..., AppTest]

@@ -42,11 +42,12 @@ from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
+from storage.bets import BetFold
 from storage.commands import leave
 from storage.journal import Record
 from storage.latch import read_latch, set_latch
 from storage.projection import Fold
-from storage.rows import BetFold, OrderFold, Rows
+from storage.rows import OrderFold, Rows
 from storage.settings import Saved, applied, latest, save
 from storage.users import ENGINE_ID
 

@@ -19,6 +19,7 @@ from engine.domain.events import (
     FillVoided,
     InstrumentListed,
     InstrumentResolved,
+    PairsConverted,
 )
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import Leg, Mode, Side
@@ -237,3 +238,32 @@ def test_closed_and_open_bets_together_are_the_pnl_of_the_ledger(
     assert realised + paid - left == books.realised_micro - cost
     assert all(bet["closed_ns"] is not None for bet in bets if payout is not None)
     assert all(bet["opened_ns"] > AT_NS for bet in bets)
+
+
+def converted(name: str, size: int, amount: int) -> PairsConverted:
+    return PairsConverted(
+        account=PAPER, transaction=name, instrument=BINARY, size=size, amount_micro=amount, at_ns=1
+    )
+
+
+def test_a_merge_is_of_the_bets_that_hold_pairs_and_ends_those_it_empties(desk: Desk) -> None:
+    no = trade(2, Side.BUY, 10, 5_000, leg=Leg.NO)
+    desk.project(LISTED, *trade(1, Side.BUY, 10, 4_000), *no)
+    merge = converted("0x1", -10 * SHARE, 10 * SHARE)
+    desk.project(merge, merge)
+    (bet,) = closed(desk)
+    assert (bet["result"], f"{bet['net']:.2f}", bet["bot"]) == ("merged", "1.00", "maker")
+
+
+def test_pairs_of_two_bots_merged_by_hand_leave_every_sum_as_it_was(desk: Desk) -> None:
+    no = trade(2, Side.BUY, 10, 5_000, leg=Leg.NO, bot="taker")
+    merge = converted("0x1", -10 * SHARE, 10 * SHARE)
+    desk.project(LISTED, *trade(1, Side.BUY, 10, 4_000), *no, merge, resolved(SHARE))
+    nets = {bet["bot"]: f"{bet['net']:.2f}" for bet in closed(desk)}
+    assert nets == {"maker": "6.00", "taker": "-5.00", "manual": "0.00"}
+
+
+def test_a_split_is_a_bet_by_hand(desk: Desk) -> None:
+    desk.project(LISTED, converted("0x1", 3 * SHARE, 3 * SHARE), resolved(0))
+    (bet,) = closed(desk)
+    assert (bet["bot"], f"{bet['net']:.2f}", bet["result"]) == ("manual", "0.00", "even")
