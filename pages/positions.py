@@ -1,6 +1,8 @@
 """Settlement, pairs to merge, what is held per market with its PnL, and closed bets.
 
 Settled and pending tokens, cost, mark, and the fills behind them.
+
+Changes: redeem, merge.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from html import escape
 
 import streamlit as st
 
-from engine.domain.instruments import Mode
+from engine.domain.commands.wallet import Merge, Redeem
+from engine.domain.instruments import AccountId, Mode
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
-from pages.kit import guard, links, panels
+from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import choice, table
-from pages.kit.words import NOTHING, SECOND_NS, age, count, money
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money
 from pages.shared import bets, markouts
+from storage.live import capital
 from storage.views import Row
 from storage.views import money as money_views
 from storage.views.drill_down import fills_behind
@@ -151,7 +155,8 @@ def show_settlement(mode: Mode, rows: list[Row], now: int) -> None:
     for account in ask(snapshot).accounts:
         if account.mode == mode:
             show_ladder(account, now)
-    show_merges(rows)
+            show_redeemable(account)
+    show_merges(rows, mode)
 
 
 @guard.part("The list of fills")
@@ -201,6 +206,7 @@ def main() -> None:
         panels.links(panels.link("Settings", "settings"))
         return
     show_positions(mode)
+    commands.show_question()
     bets.show(mode)
     show_foreign(mode)
 
@@ -220,10 +226,10 @@ MEANS = {
 }
 MERGING = (
     "A pair pays exactly 1 at resolution, whoever wins: waiting brings nothing, a merge frees the "
-    "cash now, less what working sells have reserved. Merging is done at the venue: this engine "
-    "has no command for it, and neither the demo exchange's door nor a paper venue takes one. "
-    "Here the cash comes back at resolution, or by selling one leg."
+    "cash now, less what working sells have reserved."
 )
+BUTTONS_MAX = 8
+"""Operations offered at once, the largest first; the next ones follow."""
 FILL_RUNGS = frozenset({Rung.MATCHED, Rung.MINED, Rung.RETRYING, Rung.CONFIRMED, Rung.FAILED})
 """Rungs that count fills in a state of the same name."""
 
@@ -287,9 +293,9 @@ def pairs(row: Row) -> Decimal:
 
 
 @guard.part("What could be merged")
-def show_merges(held: Sequence[Row]) -> None:
-    """Say which pairs could be merged into cash; nothing is said where there are none."""
-    found = [(row, pairs(row)) for row in held if pairs(row)]
+def show_merges(held: Sequence[Row], mode: Mode) -> None:
+    """Say which pairs could be merged into cash, and offer it; nothing is said without any."""
+    found = sorted(((row, pairs(row)) for row in held if pairs(row)), key=lambda one: -one[1])
     if not found:
         return
     told = [
@@ -297,9 +303,46 @@ def show_merges(held: Sequence[Row]) -> None:
         f"{'pair' if number == 1 else 'pairs'} of YES and NO can be merged into "
         f"**{money(number, row['currency'])}**, "
         f"{money(number - _cost(row, number), row['currency'], signed=True)} against their cost"
-        for row, number in sorted(found, key=lambda one: -one[1])
+        for row, number in found
     ]
     st.info("\n".join([*told, "", MERGING]), icon=":material/merge:")
+    for row, number in found[:BUTTONS_MAX]:
+        command = Merge(account=row["account"], instrument=row["instrument"])
+        _offer(command, mode, f"Merge into {money(number, row['currency'])}")
+
+
+@guard.part("What could be redeemed")
+def show_redeemable(account: AccountSeen) -> None:
+    """Offer the redemption of each resolved market that has not paid yet."""
+    seen = ask(capital, engine_id(), account.account) if account.redeemable_micro else None
+    locks = (
+        [lock for lock in seen.locks if lock.redeemable_micro and lock.instrument] if seen else []
+    )
+    for lock in sorted(locks, key=lambda one: -one.redeemable_micro)[:BUTTONS_MAX]:
+        assert lock.instrument is not None
+        command = Redeem(account=AccountId(account.account), instrument=lock.instrument)
+        worth = micro(lock.redeemable_micro, account.currency)
+        _offer(command, account.mode, f"Redeem {worth}", lock.redemption)
+
+
+def _offer(command: Merge | Redeem, mode: Mode, label: str, stage: str = "") -> None:
+    """Draw a button that asks first, and what became of it."""
+    slot = f"{type(command).__name__}:{command.account}:{command.instrument}"
+    name = market(command.instrument)
+    if st.button(f"{label}: {name}", key=f"offer:{slot}", disabled=bool(stage)):
+        words = (
+            f"{commands.MONEY[mode]}. {label} at **{command.account}** in **{name}**: one "
+            "transaction of the wallet, asked for once, and booked when the venue has confirmed it."
+        )
+        commands.ask_first(
+            commands.Confirmation(
+                command=command, slot=slot, title=f"{label}?", words=words,
+                label=f"{type(command).__name__.upper()} NOW",
+            )
+        )  # fmt: skip
+    if stage:
+        panels.note(f"{name}: its redemption is {stage}.")
+    commands.show_life(slot)
 
 
 def _cost(row: Row, number: Decimal) -> Decimal:
