@@ -105,9 +105,9 @@ def test_an_order_changed_in_either_life_is_named(
     seq = which([int(str(one)) for (one,) in found])
 
     def cheaper(body: bytes) -> bytes:
-        order = msgspec.msgpack.decode(body, type=PlaceOrder).order
-        changed = msgspec.structs.replace(order, price=order.price - 100)
-        return msgspec.msgpack.encode(PlaceOrder(order=changed))
+        placed = msgspec.msgpack.decode(body, type=PlaceOrder)
+        changed = msgspec.structs.replace(placed.order, price=placed.order.price - 100)
+        return msgspec.msgpack.encode(PlaceOrder(order=changed, identity=placed.identity))
 
     journal.change(seq, cheaper)
     assert (journal.at_ns(seq) < crashed[1]) is (which is min)
