@@ -389,13 +389,12 @@ def _losers_win(patch: Patch) -> None:
 
 
 def _winners_are_money(patch: Patch) -> None:
-    free = Ledger.cash_free_micro.fget
-    assert free is not None
-    patch.setattr(
-        Ledger,
-        "cash_free_micro",
-        property(lambda self: free(self) + self.state.redeemable_micro + 10**12),
-    )
+    plan = planning.plan
+
+    def rich(*args: Any, cash_free_micro: int, **facts: Any) -> Any:
+        return plan(*args, cash_free_micro=cash_free_micro + 10**12, **facts)
+
+    patch.setattr(planning, "plan", rich)
     patch.setattr(Ledger, "_must_be_free", lambda *_: None)
     patch.setattr(Ledger, "reserve", lambda self, order: self.commit(order, order.size))
 
