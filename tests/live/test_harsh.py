@@ -23,6 +23,7 @@ import pytest
 
 from engine.__main__ import FENCED, STORAGE_REFUSED
 from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
+from engine.domain.effects import PlaceOrder
 from engine.errors import PitbossError
 from engine.live.kill import DEAF_S, HUNG
 from engine.venues.demo.client import DemoVenue
@@ -150,8 +151,11 @@ class Watch:
 def journaled(home: Path) -> set[int]:
     """The orders whose names stand in the journal."""
     with closing(sqlite3.connect(f"file:{home / 'journal.db'}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT body FROM records WHERE kind = 'OrderNamed'").fetchall()
-    return {int(msgspec.msgpack.decode(body)["order"]) for (body,) in rows}
+        rows = connection.execute("SELECT body FROM records WHERE kind = 'PlaceOrder'").fetchall()
+    placed = [msgspec.msgpack.decode(body, type=PlaceOrder) for (body,) in rows]
+    named = {int(one.order.id) for one in placed if one.identity is not None}
+    assert named, "an order rested: no name at all means that nothing was read"
+    return named
 
 
 @contextmanager
