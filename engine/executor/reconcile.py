@@ -33,6 +33,7 @@ from engine.domain.events import (
     PositionsListed,
     QueryFailed,
 )
+from engine.domain.fills import FillId
 from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.order_life import Happened
 from engine.domain.orders import Identity, OrderState
@@ -319,6 +320,8 @@ class Reconciler:
         self._listings = Listings(table, outbox, want_fills=self.want_fills)
         self._begun = settings.starts_reconciled
         """False while a journal is read back: which fills were listed then is not known again."""
+        self._unlisted: dict[FillId, int] = {}
+        """How many listings of fills have lacked each unsettled one."""
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -390,13 +393,13 @@ class Reconciler:
         questions = self.questions
         since = max(questions.fills_ok_ns, questions.fills_reach_ns)
         since = now_ns if since < 0 else since
-        unsettled = self._table.ledger.state.fills.unsettled
-        if unsettled:
-            since = min(since, next(iter(unsettled.values())).at_ns)
         overlap_ns = self._settings.fills_overlap_ms * MS
+        # Our clock may be ahead of the venue's: what is asked in vain is asked further back,
+        # but not for ever: a venue that keeps none that old would never answer.
+        for fill in self._table.ledger.state.fills.unsettled.values():
+            asks = min(self._unlisted.get(fill.fill, 0), ASKS_ALERT)
+            since = min(since, fill.at_ns - asks * overlap_ns)
         for known in self._table.unknown.values():
-            # Our clock may be ahead of the venue's: what is asked in vain is asked further back,
-            # but not for ever: a venue that keeps none that old would never answer.
             asks = min(known.asks, ASKS_ALERT)
             since = min(since, known.order.created_ns - asks * overlap_ns)
         return max(0, since - overlap_ns)
@@ -523,6 +526,11 @@ class Reconciler:
         asked_ns = questions.answered(AccountQuestion.FILLS, event.answers)
         if asked_ns is not None:
             questions.fills_ok_ns = asked_ns
+            listed = {fill.fill for fill in event.fills}
+            self._unlisted = {
+                fill: self._unlisted.get(fill, 0) + (fill not in listed)
+                for fill in table.ledger.state.fills.unsettled
+            }
             for order in table.unknown.values():
                 enough = order.not_found >= self._settings.not_found_confirmations
                 if enough and order.reported <= order.filled:  # this listing was all that lacked

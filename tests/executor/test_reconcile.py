@@ -689,6 +689,45 @@ def test_a_missed_fill_is_booked_from_the_listing_of_fills(listing: Any) -> None
     assert listing.executor.order(OrderId(1)).side is Side.BUY
 
 
+def asked_since(rig: Any, made_ns: int) -> list[int]:
+    """Have order 1 filled whole, and for half an hour list the fill to whom asks since `made_ns`.
+
+    Our clock is ahead of the venue's, and nobody told that the fill was settled. Return since when
+    fills were asked for.
+    """
+    rig.now = 100_000 * 1_000_000_000
+    recover(rig)
+    rig.wait(60)
+    rig.tell(fills_listed(rig))
+    rig.rest(BIDS)
+    fill, since = rig.fill(1, 100), []
+    rig.tell(fill)
+    settled = msgspec.structs.replace(fill, state=FillState.CONFIRMED)
+    for _ in range(1_800):
+        for effect in rig.wait(1):
+            if isinstance(effect, QueryFills):
+                since.append(effect.since_ns)
+                listed = (settled,) if effect.since_ns <= made_ns else ()
+                rig.tell(fills_listed(rig, *listed, since_ns=effect.since_ns))
+    return since
+
+
+def test_an_unsettled_fill_made_minutes_before_it_was_heard_of_is_settled_by_a_listing(
+    make_rig: Any,
+) -> None:
+    rig = make_rig(settings=ExecutorSettings())
+    asked_since(rig, 99_600 * 1_000_000_000)
+    assert rig.executor.ledger.holding(M1).yes.settled == 100 * SHARE
+    assert not rig.executor.ledger.state.fills.unsettled
+
+
+def test_an_unsettled_fill_that_is_never_listed_is_not_asked_further_back_for_ever(
+    make_rig: Any,
+) -> None:
+    since = asked_since(make_rig(settings=ExecutorSettings()), 0)
+    assert min(since) == since[-1] == since[len(since) // 2]
+
+
 # -- late answers ----------------------------------------------------------------------------------
 
 
