@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
+from engine.domain.events import CashKind
 from engine.domain.instruments import Mode
 from engine.live import vault
 from engine.runtime.credentials import Credential
 from storage.database import connect_writer, reading, writing
 from storage.live_accounts import Examination, Examiner, Unlock, examinations, unlocks
+from storage.rows import CashFold, Table
 from storage.schema import migrate
 from storage.settings import save
 from storage.users import ENGINE_ID
@@ -186,8 +188,11 @@ def test_an_account_with_a_past_is_not_unlocked_for_another_wallet(
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     assert main(["unlock", "mine", "--check"]) == 0, "it has never held anything"
     with writing(home / "pitboss.db") as connection:
-        row = (ENGINE_ID, "mine", 1, Mode.LIVE, "pUSD", 5_000_000, time.time_ns())
-        connection.execute("INSERT INTO cash_moves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        paid = CashFold(
+            account="mine", seq=1, mode=Mode.LIVE, currency="pUSD", amount_micro=5_000_000,
+            kind=CashKind.DEPOSIT, payment="", at_ns=time.time_ns(),
+        )  # fmt: skip
+        Table(CashFold, "cash_moves").put(connection, ENGINE_ID, [paid])
     monkeypatch.setenv("VAULT_PASSPHRASE", PASSPHRASE)
     typed(monkeypatch, PHRASE)
     assert main(["unlock", "mine"]) == 3

@@ -49,7 +49,7 @@ def test_account_that_trades_is_examined_and_trades_on(programs: LivePrograms) -
     assert programs.command(StartBot(bot=BotId(BOT))).state is CommandState.DONE
     sql = "SELECT count(*) FROM orders WHERE state IN ('open', 'partial')"
     programs.until(lambda: int(str(programs.rows(sql)[0][0])) > 1, "it quotes", 120)
-    assert examined(programs).answer == f"{ACCOUNT}: the doctor is green (findings: 9)"
+    assert examined(programs).answer == f"{ACCOUNT}: the doctor is green (findings: 10)"
     found = verdict(programs)
     assert (found.green, found.who) == (True, "test")
     assert {one.name: one.grade for one in found.findings}["alone"] == "ok"
