@@ -230,8 +230,8 @@ def choose(page: Page, field: str, option: re.Pattern[str]) -> None:
             page.get_by_role("option", name=option).click(timeout=10_000)
             expect(chosen).to_be_visible(timeout=10_000)
         except (Late, AssertionError):
-            page.keyboard.press("Escape")
+            page.keyboard.press("Tab")
             continue
         break
-    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")  # Escape empties the field where a redraw has closed the list
     expect(chosen).to_be_visible()

