@@ -152,8 +152,8 @@ DISTANCE = {
     "single-importer siblings": 13,
     "type names defined twice": 3,
     "attributes set from outside": 0,
-    "files under 60 lines": 28,
-    "lines of the product": 83_000,
+    "files under 60 lines": 25,
+    "lines of the product": 81_820,
 }
 """How many there may be. A number may only become smaller; where one fell, the test says so."""
 
