@@ -101,7 +101,7 @@ class Telemetry:
         state.put("engine", lambda c: put_engine(c, engine_id, beat))
         if self._count % ROWS_EVERY == 0:
             self._rows(now_ns)
-        else:
+        if self._count % ROWS_EVERY or not self._count:  # a short life tells both
             self._accounts(now_ns)
         if self._count % COUNTS_EVERY == 0:
             engine.decisions.tell()
@@ -127,7 +127,7 @@ class Telemetry:
         crowded = bool(self._engine.state.halts)
         for runner in self._engine.runners.values():
             if not runner.desk.executor.recovering:
-                if self._count % EQUITY_EVERY == 1 and not crowded:
+                if self._count % EQUITY_EVERY <= 1 and not crowded:
                     self._equity(runner, now_ns)
                 if not crowded:
                     self._holdings(runner, now_ns)
