@@ -17,7 +17,7 @@ from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.telemetry import Capital, LockedMoney
 from pages import Page
-from pages.frame.bar import mode_shown, modes_of
+from pages.frame.bar import mode_here
 from pages.kit import guard, links, names, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import now_ns
@@ -286,12 +286,5 @@ def show_all(mode: Mode) -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Capital", "From the engine's ledger, a few seconds old; refreshed every 2 s")
-    mode = mode_shown(modes_of(ask(snapshot)))
-    if mode is None:
-        panels.empty(
-            "There is no account, so there is no money.",
-            "An account is added under Settings; `make run` brings a demo account.",
-        )
-        panels.links(panels.link("Settings", "settings"))
-        return
-    show_all(mode)
+    if (mode := mode_here("there is no money")) is not None:
+        show_all(mode)

@@ -16,7 +16,7 @@ import streamlit as st
 from engine.domain.commands.wallet import Merge, Redeem
 from engine.domain.instruments import AccountId, Mode
 from pages import Page
-from pages.frame.bar import mode_shown, modes_of
+from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id, health_of
 from pages.kit.home import config, now_ns
@@ -197,13 +197,8 @@ def show_fills(row: Row, mode: Mode) -> None:
 def main() -> None:
     """Draw the page."""
     panels.head("Positions", "From the engine's ledger, a few seconds old; refreshed every 2 s")
-    mode = mode_shown(modes_of(ask(snapshot)))
+    mode = mode_here("nothing can be held")
     if mode is None:
-        panels.empty(
-            "There is no account, so nothing can be held.",
-            "An account is added under Settings; `make run` brings a demo account.",
-        )
-        panels.links(panels.link("Settings", "settings"))
         return
     show_positions(mode)
     commands.show_question()

@@ -117,7 +117,7 @@ WAITING_MAY = (
 )
 """They do what their core decided; the order of their tasks is the network's."""
 
-UNDONE = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+UNDONE = re.compile(r"\b(TODO|FIX(?:ME)|XXX|HACK)\b")
 
 Finding = tuple[int, str]
 

@@ -11,8 +11,8 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from engine.errors import PitbossError
 from pages.frame import kill
-from pages.kit import guard
-from pages.kit.data import EngineHealth, fresh, health_of
+from pages.kit import guard, panels
+from pages.kit.data import EngineHealth, ask, fresh, health_of
 from pages.kit.home import config, now_ns
 from pages.kit.panels import StatusCell
 from pages.kit.words import NOTHING, age, count, micro, moment, percent, utc
@@ -244,6 +244,18 @@ NOBODY = FrameSnapshot(engine=None, accounts=(), orders=())
 def mode_shown(modes: list[Mode]) -> Mode | None:
     chosen = st.session_state.get("mode")
     return chosen if chosen in modes else next(iter(modes), None)
+
+
+def mode_here(nothing: str) -> Mode | None:
+    """Return the mode to show; where there is no account, say so, and what follows of it."""
+    mode = mode_shown(modes_of(ask(snapshot)))
+    if mode is None:
+        panels.empty(
+            f"There is no account, so {nothing}.",
+            "An account is added under Settings; `make run` brings a demo account.",
+        )
+        panels.links(panels.link("Settings", "settings"))
+    return mode
 
 
 def choose_mode() -> None:
