@@ -19,6 +19,7 @@ from engine.domain.telemetry import FeedStatus
 from pages import Page
 from pages.kit import commands, guard, panels
 from pages.kit.data import ask, engine_id, health_of
+from pages.kit.forms import several
 from pages.kit.home import config, now_ns
 from pages.kit.names import market
 from pages.kit.panels import fold
@@ -124,7 +125,7 @@ def begin() -> None:
         return
     with st.form("recording", border=False):
         name = st.text_input("Name", placeholder="morning-1: a-z, 0-9, dot, dash, underscore")
-        wanted = st.multiselect("Series and markets", known, format_func=market)
+        wanted = several("Series and markets", known, key="record", format_func=market)
         sent = st.form_submit_button("Start recording")
     if sent:
         instruments = tuple(InstrumentId(one) for one in wanted)

@@ -122,7 +122,7 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
     diff: dict[str, Any] = {}
     for field, label in (("instruments", "Markets"), ("series", "Series that roll by themselves")):
         now = list(getattr(bot, field))
-        wanted = st.multiselect(
+        wanted = forms.several(
             label,
             [*now, *free[field]],
             default=now,
@@ -130,8 +130,8 @@ def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
             accept_new_options=True,
             key=f"edit_{bot.name}_{field}",
         )
-        if list(wanted) != now:
-            diff[field] = list(wanted)
+        if wanted != now:
+            diff[field] = wanted
     follows = _followed(document, f"edit_{bot.name}_follows", bot.follows)
     if follows != bot.follows:
         diff["follows"] = follows
@@ -208,20 +208,22 @@ def _where(
     markets: list[str], series: list[str], others: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
     """Ask for markets and for series that roll; what is taken is not offered."""
-    chosen = st.multiselect(
+    chosen = forms.several(
         "Markets",
         [one for one in markets if one not in others],
+        key="new_markets",
         format_func=names.market,
         accept_new_options=True,
         placeholder="click for those that are open now",
     )
-    rolling = st.multiselect(
+    rolling = forms.several(
         "Series that roll by themselves",
         [one for one in series if one not in others],
+        key="new_series",
         accept_new_options=True,
         placeholder="instead of a market, or beside it",
     )
-    return list(chosen), list(rolling)
+    return chosen, rolling
 
 
 def _followed(document: SettingsDocument, key: str, now: str = "") -> str:

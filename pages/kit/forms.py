@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -24,6 +24,16 @@ def form(schema: Mapping[str, Any], slot: str) -> dict[str, Any]:
         if name in required or value != field.get("default"):
             given[name] = value
     return given
+
+
+def several(label: str, offered: Iterable[str], *, key: str, **look: Any) -> list[str]:
+    """Draw Streamlit's multiselect; a choice outlives a change of what is offered.
+
+    Markets open and close while a form is being filled in: without `key` the widget would be
+    another one then, and empty; what is offered no longer would be dropped without a word.
+    """
+    options = dict.fromkeys([*offered, *st.session_state.get(key, ())])
+    return list(st.multiselect(label, list(options), key=key, **look))
 
 
 def label_of(name: str, field: Mapping[str, Any]) -> str:

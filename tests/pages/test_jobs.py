@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import AnyCommand, CancelJob, RunJob, StartRecording, StopRecording
-from engine.domain.instruments import Mode
+from engine.domain.instruments import InstrumentId, Mode
 from engine.domain.jobs import ExportJob, arguments_of
 from pages import jobs
 from pages.jobs import amount, pairs, speed
@@ -410,6 +410,26 @@ def test_a_recording_is_begun_of_what_is_known(opened: Opened, config: Config) -
     page.multiselect[0].set_value(["btc-updown-5m", RAIN])
     press(page, "Start recording")
     assert left(config) == [StartRecording(name="day", instruments=("btc-updown-5m", RAIN))]  # type: ignore[arg-type]
+
+
+def test_a_choice_outlives_a_market_that_closes_meanwhile(opened: Opened, config: Config) -> None:
+    run_engine(config)
+    insert = (
+        "INSERT INTO instruments VALUES (?, ?, 'binary', 'pUSD', 4, 6, 100, 1, 'm', "
+        "'', NULL, NULL, '{}', 1)"
+    )
+    with writing(config.state_path) as connection:
+        connection.executemany(insert, [(ENGINE_ID, "demo:a"), (ENGINE_ID, "demo:b")])
+    page = opened("recordings")
+    page.text_input[0].set_value("day")
+    page.multiselect[0].set_value(["demo:a"])
+    with writing(config.state_path) as connection:
+        connection.execute("DELETE FROM instruments")
+        connection.execute(insert, (ENGINE_ID, "demo:c"))
+    st.cache_data.clear()
+    press(page, "Start recording")
+    assert left(config) == [StartRecording(name="day", instruments=(InstrumentId("demo:a"),))]
+    assert page.multiselect[0].options == ["c", "a"]
 
 
 def test_amounts_and_speeds_are_words() -> None:
